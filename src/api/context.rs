@@ -1,0 +1,216 @@
+//! What the routes are given: the parts of the node, and views of its state.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::consensus::{Answered, Consensus};
+use crate::domain::assign::Members;
+use crate::domain::ids::{NodeId, Revision};
+use crate::domain::machine::{Answer, Command, Refusal, State, Task, envelope};
+use crate::domain::spec::ReadContext;
+use crate::domain::time::{Millis, Timestamp};
+use crate::engine::Engine;
+use crate::exec::Exec;
+use crate::telemetry::metrics::Metrics;
+
+use super::error::Problem;
+
+/// The header that carries the log index an answer reflects.
+pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
+/// Who the log says sent what came by this interface, as long as there are no tokens.
+const PRINCIPAL: &str = "api";
+/// A read waits this long for a leader to confirm it.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+/// And this long for an index that it names.
+const INDEX_LIMIT: Duration = Duration::from_secs(5);
+/// A write is answered within this.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the routes are given.
+pub struct Context {
+    /// Consensus and engine, once they run.
+    pub running: OnceLock<Running>,
+    /// For the output of attempts.
+    pub exec: Arc<Exec>,
+    /// Cluster time.
+    pub clock: Arc<dyn Clock>,
+    /// The page of `/metrics`.
+    pub metrics: Metrics,
+    /// What the start waits for, as a sentence.
+    pub progress: watch::Receiver<String>,
+    /// What the routes need to know.
+    pub settings: ApiSettings,
+}
+
+/// The parts that are there once the node found its cluster.
+pub struct Running {
+    /// The replicated log.
+    pub consensus: Consensus,
+    /// What acts on it.
+    pub engine: Engine,
+}
+
+/// What the routes need to know.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// How this node is called: `n1`.
+    pub node_name: String,
+    /// Of the software.
+    pub version: &'static str,
+    /// The shortest interval of a schedule.
+    pub min_interval: Millis,
+    /// No start happens later than this after its grant was proposed.
+    pub dispatch_ttl: Millis,
+    /// Whether this node carries out functions of an embedding program.
+    pub functions_allowed: bool,
+    /// Whether the routes that measure are open.
+    pub bench: bool,
+}
+
+/// How fresh a read has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Freshness {
+    /// What this node has applied is enough.
+    pub stale: bool,
+    /// At least this index.
+    pub min_index: Option<u64>,
+}
+
+impl Context {
+    /// Consensus and engine.
+    ///
+    /// # Errors
+    /// `no_leader` as long as the node looks for its cluster.
+    pub(super) fn running(&self) -> Result<&Running, Problem> {
+        self.running.get().ok_or_else(|| Problem::no_leader(self.progress.borrow().clone()))
+    }
+
+    /// The state, as fresh as asked for.
+    ///
+    /// # Errors
+    /// `no_leader`, `index_not_reached`.
+    pub(super) async fn view(&self, fresh: Freshness) -> Result<View, Problem> {
+        let consensus = &self.running()?.consensus;
+        if !fresh.stale && !consensus.read_barrier(READ_LIMIT).await {
+            return Err(Problem::no_leader("no leader confirmed the read in time"));
+        }
+        if let Some(index) = fresh.min_index
+            && !consensus.replica().reach(index, INDEX_LIMIT).await
+        {
+            let applied = consensus.replica().applied();
+            let why = format!("this node has applied {applied}, not yet {index}");
+            return Err(Problem::new("index_not_reached", why));
+        }
+        self.here()
+    }
+
+    /// The state as this node has it.
+    ///
+    /// # Errors
+    /// `no_leader` as long as the node looks for its cluster.
+    pub(super) fn here(&self) -> Result<View, Problem> {
+        let consensus = &self.running()?.consensus;
+        let state = consensus.replica().frozen();
+        let members = Members::of(&state);
+        Ok(View { members, now: self.clock.now(), own: NodeId(consensus.id()), state })
+    }
+
+    /// Proposes one command and waits for its answer.
+    ///
+    /// # Errors
+    /// A refusal, `not_accepted`, `outcome_unknown`.
+    pub(super) async fn submit(
+        &self,
+        command: &Command,
+        key: Option<&str>,
+    ) -> Result<Result<Answer, Refusal>, Problem> {
+        let mut commands = Vec::new();
+        envelope::pack(&mut commands, command, PRINCIPAL, key);
+        let answered = self.propose(commands.into(), 1).await?;
+        answered
+            .responses
+            .into_iter()
+            .next()
+            .ok_or_else(|| Problem::internal("a command was not answered"))
+    }
+
+    /// Proposes packed commands and waits for their answers.
+    ///
+    /// # Errors
+    /// `not_accepted`, `outcome_unknown`.
+    pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, Problem> {
+        let consensus = &self.running()?.consensus;
+        Ok(consensus.submit(commands, count, WRITE_LIMIT).await?)
+    }
+}
+
+/// Appends a command of a request to those that travel together.
+pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<&str>) {
+    envelope::pack(out, command, PRINCIPAL, key);
+}
+
+/// A frozen state, and what is asked of it together with it.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// The state.
+    pub state: State,
+    /// Who may own tasks in it.
+    pub members: Members,
+    /// Cluster time.
+    pub now: Timestamp,
+    /// This node.
+    pub own: NodeId,
+}
+
+impl View {
+    /// A task, marked deleted or not.
+    ///
+    /// # Errors
+    /// `task_not_found`.
+    pub fn task(&self, name: &str) -> Result<&Arc<Task>, Problem> {
+        self.state.named(name).ok_or_else(|| Problem::from(Refusal::TaskNotFound))
+    }
+
+    /// The zone of schedules that name none.
+    pub fn zone(&self) -> &str {
+        &self.state.cluster().timezone
+    }
+
+    /// What reading a task's body needs to know.
+    pub fn reading(&self, settings: &ApiSettings) -> ReadContext<'_> {
+        ReadContext {
+            default_zone: self.zone(),
+            now: self.now,
+            min_interval: settings.min_interval,
+            functions_allowed: settings.functions_allowed,
+            current: None,
+        }
+    }
+
+    /// Answers with a body that shows this state.
+    pub fn reply(&self, status: StatusCode, body: Value) -> Response {
+        let index = HeaderValue::from(self.state.cluster().applied);
+        (status, [(INDEX_HEADER, index)], Json(body)).into_response()
+    }
+
+    /// [`View::reply`] with 200.
+    pub fn ok(&self, body: Value) -> Response {
+        self.reply(StatusCode::OK, body)
+    }
+}
+
+/// Adds a task's revision to an answer.
+pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        headers.insert(axum::http::header::ETAG, tag);
+    }
+}

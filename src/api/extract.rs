@@ -1,0 +1,214 @@
+//! What a handler is given of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use axum::http::request::Parts;
+use axum::response::Response;
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use crate::domain::ids::Revision;
+use crate::domain::machine::{Answer, Command, Refusal};
+use crate::domain::spec::parse_json;
+
+use super::context::{Context, View};
+use super::error::Problem;
+use super::params::{Params, idempotency_key, if_match};
+
+/// What a handler gives back.
+pub(super) type Reply = Result<Response, Problem>;
+
+/// Largest body.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest body of a request about thousands of tasks.
+const BULKY_BYTES_MAX: usize = 8 << 20;
+/// So much of a body that is too large is read and thrown away, so that its sender hears why.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
+/// A body that takes longer is given up.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// A request that changes nothing.
+pub(super) struct Read {
+    /// The node.
+    pub context: Arc<Context>,
+    /// The query.
+    pub params: Params,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+impl Read {
+    /// The state, as fresh as the request asks for.
+    pub async fn view(&self) -> Result<View, Problem> {
+        self.context.view(self.params.freshness()?).await
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for Read {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        context: &Arc<Context>,
+    ) -> Result<Self, Problem> {
+        context.running()?;
+        let params = Params::parse(parts.uri.query());
+        Ok(Self { context: Arc::clone(context), params, headers: parts.headers.clone() })
+    }
+}
+
+/// A request that changes something.
+pub(super) struct Write {
+    /// The node.
+    pub context: Arc<Context>,
+    /// The query.
+    pub params: Params,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+    /// The caller's idempotency key behind the route's name.
+    pub key: Option<String>,
+    /// The body; none: it is empty.
+    pub body: Option<Value>,
+}
+
+impl Write {
+    /// The state with all that was acknowledged before.
+    pub async fn view(&self) -> Result<View, Problem> {
+        let fresh = self.params.freshness()?;
+        self.context.view(super::context::Freshness { stale: false, ..fresh }).await
+    }
+
+    /// The body, which must be there.
+    pub fn body(&self) -> Result<&Value, Problem> {
+        self.body
+            .as_ref()
+            .ok_or_else(|| Problem::new("invalid_json", "the body is empty; a JSON value is needed"))
+    }
+
+    /// Proposes a command under the caller's key; a refusal becomes a problem.
+    pub async fn submit(&self, command: &Command) -> Result<Answer, Problem> {
+        Ok(self.try_submit(command).await??)
+    }
+
+    /// Proposes a command under the caller's key.
+    pub async fn try_submit(&self, command: &Command) -> Result<Result<Answer, Refusal>, Problem> {
+        self.context.submit(command, self.key.as_deref()).await
+    }
+
+    async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, Problem> {
+        context.running()?;
+        let params = Params::parse(request.uri().query());
+        let if_match = if_match(request.headers())?;
+        let key = key(&request)?;
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(&parts.headers, body, max).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            let body = None;
+            return Ok(Self { context: Arc::clone(context), params, if_match, key, body });
+        }
+        check_type(&parts.headers)?;
+        let parse = move || {
+            let text = String::from_utf8(bytes)
+                .map_err(|_error| Problem::new("invalid_json", "the body is not UTF-8"))?;
+            parse_json(&text).map_err(Problem::from)
+        };
+        // A large body takes long to read, and others wait meanwhile.
+        let value = if max > BODY_BYTES_MAX {
+            let parsed = tokio::task::spawn_blocking(parse).await;
+            parsed.map_err(|_panicked| Problem::internal("the body could not be read"))??
+        } else {
+            parse()?
+        };
+        let body = Some(value);
+        Ok(Self { context: Arc::clone(context), params, if_match, key, body })
+    }
+}
+
+impl FromRequest<Arc<Context>> for Write {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Problem> {
+        Self::read(request, context, BODY_BYTES_MAX).await
+    }
+}
+
+/// A request about many tasks.
+pub(super) struct Bulky(pub Write);
+
+impl FromRequest<Arc<Context>> for Bulky {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Problem> {
+        Write::read(request, context, BULKY_BYTES_MAX).await.map(Self)
+    }
+}
+
+/// The caller's key, so that one key stands for one request of one route.
+fn key(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(key) = idempotency_key(request.headers())? else { return Ok(None) };
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let route = route.strip_prefix("/api/v1").unwrap_or(route);
+    Ok(Some(format!("{} {route} {key}", request.method())))
+}
+
+/// The part of a path that names something, decoded.
+pub(super) struct Segment(pub String);
+
+impl FromRequestParts<Arc<Context>> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        context: &Arc<Context>,
+    ) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, context).await;
+        let wrong = |_| Problem::new("invalid_path", "the path must be percent-encoded UTF-8");
+        path.map(|Path(name)| Self(name)).map_err(wrong)
+    }
+}
+
+/// JSON, however it is called.
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let json = kind == "application/json"
+        || kind.strip_prefix("application/").is_some_and(|rest| rest.ends_with("+json"));
+    if json {
+        return Ok(());
+    }
+    let rule = "the body must be JSON with Content-Type: application/json";
+    Err(Problem::new("unsupported_media_type", rule))
+}
+
+async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8>, Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(0);
+    let read = tokio::time::timeout(BODY_LIMIT, collect(body, announced, max)).await;
+    read.unwrap_or_else(|_late| Err(Problem::new("body_timeout", "the body took too long")))
+}
+
+async fn collect(body: Body, announced: usize, max: usize) -> Result<Vec<u8>, Problem> {
+    let mut frames = body.into_data_stream();
+    let mut bytes = Vec::with_capacity(announced.min(max));
+    let mut total = 0_usize;
+    while let Some(frame) = frames.next().await {
+        let frame =
+            frame.map_err(|_error| Problem::new("bad_request", "the body was cut short"))?;
+        total = total.saturating_add(frame.len());
+        if total > DRAIN_BYTES_MAX {
+            break;
+        }
+        if total <= max {
+            bytes.extend_from_slice(&frame);
+        }
+    }
+    if total > max {
+        let rule = format!("the body may have at most {max} bytes");
+        return Err(Problem::new("body_too_large", rule));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,166 @@
+//! Reading the small bodies of requests: every field is asked for by name, so what nobody asked
+//! for is unknown; all problems are found in one pass.
+
+use std::cell::RefCell;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::domain::spec::{self, closest};
+use crate::domain::time::Timestamp;
+
+use super::error::Problem;
+
+/// An object, or the absence of one, which reads as all fields absent.
+pub(super) struct Fields<'v> {
+    map: Option<&'v Map<String, Value>>,
+    problems: RefCell<Vec<spec::Problem>>,
+}
+
+impl<'v> Fields<'v> {
+    /// Begins to read a body that may have these fields.
+    ///
+    /// # Errors
+    /// `wrong_type` if the body is no object.
+    pub fn of(body: Option<&'v Value>, known: &[&'static str]) -> Result<Self, Problem> {
+        let map = match body {
+            None => None,
+            Some(Value::Object(map)) => Some(map),
+            Some(_) => return Err(Problem::field("", "wrong_type", "must be a JSON object")),
+        };
+        let fields = Self { map, problems: RefCell::new(Vec::new()) };
+        for key in map.into_iter().flat_map(Map::keys) {
+            if known.contains(&key.as_str()) {
+                continue;
+            }
+            let message = match closest(key, known.iter().copied()) {
+                Some(near) => format!("unknown field; did you mean `{near}`?"),
+                None if known.is_empty() => "unknown field; none are known here".to_owned(),
+                None => format!("unknown field; known here: {}", known.join(", ")),
+            };
+            fields.refuse(&format!("/{}", escape(key)), "unknown_field", message);
+        }
+        Ok(fields)
+    }
+
+    /// Adds a problem.
+    pub fn refuse(&self, pointer: &str, code: &'static str, message: impl Into<String>) {
+        let (pointer, message) = (pointer.to_owned(), message.into());
+        self.problems.borrow_mut().push(spec::Problem { pointer, code, message });
+    }
+
+    /// The value of a field; null counts as absent.
+    pub fn get(&self, key: &str) -> Option<&'v Value> {
+        self.map.and_then(|map| map.get(key)).filter(|value| !value.is_null())
+    }
+
+    /// Whether the field is there, even as a null.
+    pub fn has(&self, key: &str) -> bool {
+        self.map.is_some_and(|map| map.contains_key(key))
+    }
+
+    /// Asks for a field that must be there.
+    pub fn need(&self, key: &str) -> &Self {
+        if self.get(key).is_none() {
+            self.refuse(&format!("/{key}"), "missing_field", "is needed");
+        }
+        self
+    }
+
+    fn typed<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&'v Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        let read = read(value);
+        if read.is_none() {
+            self.refuse(&format!("/{key}"), "wrong_type", format!("must be {expected}"));
+        }
+        read
+    }
+
+    /// A text.
+    pub fn text(&self, key: &str) -> Option<&'v str> {
+        self.typed(key, "text", Value::as_str)
+    }
+
+    /// A text of at most so many bytes.
+    pub fn short_text(&self, key: &str, bytes_max: usize) -> Option<&'v str> {
+        let text = self.text(key)?;
+        if text.len() > bytes_max {
+            let message = format!("must have at most {bytes_max} bytes");
+            self.refuse(&format!("/{key}"), "too_large", message);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// `true` or `false`; absent: false.
+    pub fn flag(&self, key: &str) -> bool {
+        self.typed(key, "true or false", Value::as_bool).unwrap_or(false)
+    }
+
+    /// An instant.
+    pub fn instant(&self, key: &str) -> Option<Timestamp> {
+        let text = self.text(key)?;
+        match Timestamp::parse(text) {
+            Ok(at) => Some(at),
+            Err(rule) => {
+                self.refuse(&format!("/{key}"), "invalid_time", rule);
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let number = self.typed(key, &expected, Value::as_u64)?;
+        if !range.contains(&number) {
+            self.refuse(&format!("/{key}"), "out_of_range", format!("must be {expected}"));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// An object.
+    pub fn object(&self, key: &str) -> Option<&'v Map<String, Value>> {
+        self.typed(key, "an object", Value::as_object)
+    }
+
+    /// A list.
+    pub fn list(&self, key: &str) -> Option<&'v Vec<Value>> {
+        self.typed(key, "a list", Value::as_array)
+    }
+
+    /// One of some words.
+    pub fn word(&self, key: &str, words: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(key)?;
+        let found = words.iter().find(|word| **word == text).copied();
+        if found.is_none() {
+            let hint = match closest(text, words.iter().copied()) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => String::new(),
+            };
+            let message = format!("must be one of {}{hint}", words.join(", "));
+            self.refuse(&format!("/{key}"), "invalid_value", message);
+        }
+        found
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// All that is wrong with the body.
+    pub fn done(&self) -> Result<(), Problem> {
+        let problems = self.problems.take();
+        if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    }
+}
+
+/// A key as a part of a JSON pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,95 @@
+//! What surrounds every route: the request's id, the index of the answer, and problems in one form.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::context::{Context, INDEX_HEADER};
+use super::error::Problem;
+
+/// The header that names a request in answers and logs.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A caller's id longer than this is replaced.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Runs a request and completes its answer.
+pub(super) async fn frame(
+    State(context): State<Arc<Context>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(request.headers());
+    let mut response = next.run(request).await;
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => Some(problem),
+        None => bare(&mut response),
+    };
+    if let Some(problem) = problem {
+        let headers = std::mem::take(response.headers_mut());
+        response = problem.render(&id);
+        if let Some(index) = headers.get(INDEX_HEADER) {
+            response.headers_mut().insert(INDEX_HEADER, index.clone());
+        }
+    }
+    complete(&context, response, &id)
+}
+
+/// What the library itself answers without a body, as a problem.
+fn bare(response: &mut Response) -> Option<Problem> {
+    let status = response.status();
+    let plain = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    Some(match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let methods = response.headers_mut().remove(ALLOW);
+            Problem::new("method_not_allowed", "the route has other methods").allow(methods)
+        }
+        StatusCode::NOT_FOUND => Problem::new("route_not_found", "there is no such route"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", "the body is too large"),
+        other if other.is_client_error() => {
+            Problem::new("bad_request", "the request cannot be read")
+        }
+        _ => Problem::internal("a route failed"),
+    })
+}
+
+fn complete(context: &Context, mut response: Response, id: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let (false, Some(running)) = (headers.contains_key(INDEX_HEADER), context.running.get()) {
+        let applied = running.consensus.replica().applied();
+        headers.insert(INDEX_HEADER, HeaderValue::from(applied));
+    }
+    // What attempts print is shown as it is, and never taken for a page.
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(HeaderName::from_static("x-content-type-options"), nosniff);
+    response
+}
+
+/// The caller's id if it can be repeated in a header, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let usable = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    };
+    match given.filter(usable) {
+        Some(id) => id.to_owned(),
+        None => format!("{:016x}", rand::random::<u64>()),
+    }
+}
+
+/// Answers what no route matches.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    Problem::new("route_not_found", format!("there is no route {}", uri.path()))
+}

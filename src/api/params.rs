@@ -1,0 +1,165 @@
+//! The query of a request, and what stands in its headers: strict, like the bodies.
+
+use axum::http::header::{HeaderMap, HeaderName, IF_MATCH};
+use url::form_urlencoded;
+
+use crate::domain::ids::Revision;
+use crate::domain::spec::closest;
+use crate::domain::time::Timestamp;
+
+use super::context::Freshness;
+use super::error::Problem;
+
+/// Parameters that every route takes.
+const COMMON: [&str; 2] = ["consistency", "min_index"];
+/// The header under which a caller may repeat a write.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest idempotency key.
+const KEY_BYTES_MAX: usize = 200;
+
+/// The parameters of a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Takes a query apart.
+    pub fn parse(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self(pairs.into_owned().collect())
+    }
+
+    /// These parameters, if the request has no others.
+    ///
+    /// # Errors
+    /// `unknown_parameter`, with a suggestion; `invalid_parameter` for one that stands twice.
+    pub fn only(&self, known: &[&'static str]) -> Result<&Self, Problem> {
+        let all = || known.iter().copied().chain(COMMON);
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            if !all().any(|one| one == name) {
+                let message = match closest(name, all()) {
+                    Some(near) => format!("is unknown; did you mean `{near}`?"),
+                    None => format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", ")),
+                };
+                return Err(Problem::field(format!("?{name}"), "unknown_parameter", message));
+            }
+            let again = self.0.iter().skip(at + 1).any(|(other, _)| other == name);
+            if again && name != "label" {
+                return Err(bad(name, "stands twice"));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All values of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that is `true` or `false`; absent: false.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad(name, "must be true or false")),
+        }
+    }
+
+    /// A whole number within bounds; absent: none.
+    pub fn number(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse::<u64>() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => {
+                let rule = format!("must be a whole number from {} to {}", range.start(), range.end());
+                Err(bad(name, &rule))
+            }
+        }
+    }
+
+    /// An instant; absent: none.
+    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        Timestamp::parse(text).map(Some).map_err(|rule| bad(name, &rule))
+    }
+
+    /// One of some words; absent: none.
+    pub fn word(
+        &self,
+        name: &str,
+        words: &[&'static str],
+    ) -> Result<Option<&'static str>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match words.iter().find(|word| **word == text) {
+            Some(word) => Ok(Some(word)),
+            None => Err(bad(name, &format!("must be one of {}", words.join(", ")))),
+        }
+    }
+
+    /// How fresh the answer has to be.
+    pub fn freshness(&self) -> Result<Freshness, Problem> {
+        let stale = self.word("consistency", &["stale", "linearizable"])? == Some("stale");
+        Ok(Freshness { stale, min_index: self.number("min_index", 0..=u64::MAX)? })
+    }
+}
+
+/// A parameter that breaks a rule.
+pub(super) fn bad(name: &str, rule: &str) -> Problem {
+    Problem::field(format!("?{name}"), "invalid_parameter", rule)
+}
+
+/// The revision of `If-Match`; none: any.
+///
+/// # Errors
+/// `invalid_header`; `revision_mismatch` for a tag that no revision has.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let wrong = || {
+        let rule = "must be one entity tag in quotes, such as \"42\", or *";
+        Problem::field("If-Match", "invalid_header", rule)
+    };
+    if headers.get_all(IF_MATCH).iter().count() > 1 {
+        return Err(wrong());
+    }
+    let text = value.to_str().map_err(|_error| wrong())?.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let (weak, tag) = match text.strip_prefix("W/") {
+        Some(tag) => (true, tag),
+        None => (false, text),
+    };
+    let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
+    if tag.contains('"') {
+        return Err(wrong());
+    }
+    match tag.parse::<Revision>() {
+        Ok(revision) if !weak => Ok(Some(revision)),
+        // A weak tag never matches, nor does one that was not given out here.
+        _ => Err(Problem::new("revision_mismatch", "no revision has this entity tag")),
+    }
+}
+
+/// The caller's idempotency key.
+///
+/// # Errors
+/// `invalid_header`.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| {
+        (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    });
+    let one = headers.get_all(IDEMPOTENCY_KEY).iter().count() == 1;
+    let rule = "must be one value of 1 to 200 visible ASCII characters without spaces";
+    key.filter(|_| one)
+        .map(Some)
+        .ok_or_else(|| Problem::field("Idempotency-Key", "invalid_header", rule))
+}

@@ -1,0 +1,159 @@
+//! Why a request has no good answer.
+
+use serde_json::Value;
+
+/// One field that a request got wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// JSON pointer into the body; empty: the body as a whole.
+    pub pointer: String,
+    /// The rule; reads on after the name of the field.
+    pub message: String,
+}
+
+/// A node's answer that says no: `application/problem+json`, as far as it is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status, 400 or above.
+    pub status: u16,
+    /// For programs, such as `task_exists`; `http_<status>` if the answer names none.
+    pub code: String,
+    /// For people.
+    pub detail: String,
+    /// What is wrong with the fields of the body.
+    pub errors: Vec<FieldProblem>,
+    /// The whole answer.
+    pub body: Value,
+}
+
+/// Why a request has no good answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No server took the connection; nothing was handed over.
+    #[error("no node answers: {0}")]
+    Unreachable(String),
+    /// A node says no.
+    #[error("{} ({})", .0.detail, .0.code)]
+    Refused(Box<Refusal>),
+    /// A write was handed over, and nobody said what became of it.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+    /// A read found no node that answers it in full.
+    #[error("no answer: {0}")]
+    Broken(String),
+    /// What this program was asked to send is no request.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request is wrong: repeating it does not help.
+    Invalid,
+    /// Nothing was changed, and the same request may succeed later.
+    NotAccepted,
+    /// The caller may not do this.
+    NotAllowed,
+    /// What is there, or is not there, stands against it.
+    Conflict,
+    /// It may have been carried out or not.
+    Unknown,
+}
+
+impl Refusal {
+    /// Reads an answer of this status.
+    #[must_use]
+    pub fn read(status: u16, body: Value) -> Self {
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        let code = text("code").unwrap_or_else(|| format!("http_{status}"));
+        let detail = text("detail")
+            .or_else(|| text("title"))
+            .or_else(|| text("error"))
+            .or_else(|| body.as_str().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned))
+            .unwrap_or_else(|| format!("the node answered with status {status}"));
+        let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
+        let field = |error: &Value, key: &str| {
+            error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let errors = errors
+            .map(|error| FieldProblem {
+                pointer: field(error, "pointer"),
+                message: field(error, "message"),
+            })
+            .collect();
+        Self { status, code, detail, errors, body }
+    }
+
+    /// What the caller can do.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match (self.status, self.code.as_str()) {
+            (_, "outcome_unknown") => ErrorKind::Unknown,
+            (401 | 403, _) => ErrorKind::NotAllowed,
+            (404 | 409 | 410 | 412, _) => ErrorKind::Conflict,
+            (408 | 429 | 500.., _) => ErrorKind::NotAccepted,
+            _ => ErrorKind::Invalid,
+        }
+    }
+}
+
+impl ClientError {
+    /// What the caller can do.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) => ErrorKind::NotAccepted,
+            Self::Refused(refusal) => refusal.kind(),
+            Self::Unknown(_) => ErrorKind::Unknown,
+            Self::Usage(_) => ErrorKind::Invalid,
+        }
+    }
+
+    /// The status of a node's answer, if there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn refusals_are_read_as_far_as_they_are_problems() {
+        let body = json!({"code": "invalid_task", "title": "t", "detail": "the task is not valid",
+            "errors": [{"pointer": "/schedule/cron", "message": "column 3: no"}]});
+        let refusal = Refusal::read(422, body);
+        assert_eq!((refusal.code.as_str(), refusal.kind()), ("invalid_task", ErrorKind::Invalid));
+        assert_eq!(refusal.errors.first().map(|e| e.pointer.as_str()), Some("/schedule/cron"));
+        let plain = Refusal::read(502, json!("bad gateway\n"));
+        assert_eq!((plain.code.as_str(), plain.detail.as_str()), ("http_502", "bad gateway"));
+        assert_eq!(Refusal::read(404, json!({"error": "gone"})).detail, "gone");
+        assert_eq!(Refusal::read(400, Value::Null).detail, "the node answered with status 400");
+    }
+
+    #[test]
+    fn kinds_follow_code_and_status() {
+        for (status, code, kind) in [
+            (503, "no_leader", ErrorKind::NotAccepted),
+            (503, "not_accepted", ErrorKind::NotAccepted),
+            (504, "outcome_unknown", ErrorKind::Unknown),
+            (504, "index_not_reached", ErrorKind::NotAccepted),
+            (403, "forbidden", ErrorKind::NotAllowed),
+            (404, "task_not_found", ErrorKind::Conflict),
+            (409, "task_exists", ErrorKind::Conflict),
+            (412, "revision_mismatch", ErrorKind::Conflict),
+            (422, "invalid_task", ErrorKind::Invalid),
+            (400, "invalid_json", ErrorKind::Invalid),
+        ] {
+            assert_eq!(Refusal::read(status, json!({ "code": code })).kind(), kind, "{code}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The HTTP client of the command line and of tests that stand outside of a node.
+//!
+//! Any node answers any request, so a client has a list of servers and takes the first that does.
+//! Each write carries an `Idempotency-Key`; that makes it safe to send it again, to another node
+//! too, while the answer is 503, 504 or none at all. How long that goes on is bounded.
+
+mod error;
+mod http;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+pub use self::error::{ClientError, ErrorKind, FieldProblem, Refusal};
+
+/// The header that makes a repeated write the same write.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// First pause before a request is sent again; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Longest pause before a request is sent again.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Parameters of a URL.
+pub type Query<'a> = &'a [(&'a str, String)];
+
+/// How long a client waits and repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A request is not sent again after this.
+    pub repeat_for: Duration,
+    /// One answer is waited for so long.
+    pub answer_within: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { repeat_for: Duration::from_secs(10), answer_within: Duration::from_secs(30) }
+    }
+}
+
+/// A good answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status, below 400.
+    pub status: u16,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// JSON; a text if the answer is no JSON, null if it is empty.
+    pub body: Value,
+    /// The same, as it came.
+    pub raw: Bytes,
+}
+
+/// Talks to the nodes of a cluster.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    servers: Vec<Url>,
+    /// Index of the server that answered last.
+    preferred: AtomicUsize,
+    patience: Patience,
+}
+
+/// One request, so that it can be sent again as it was.
+struct Order<'a> {
+    method: Method,
+    path: &'a str,
+    query: Query<'a>,
+    body: Option<Bytes>,
+    headers: Vec<(String, String)>,
+}
+
+/// What became of sending a request to one server.
+enum Sent {
+    Answered(Reply),
+    /// Not connected: nothing was handed over.
+    Refused(String),
+    /// Handed over, and no whole answer came.
+    Broke(String),
+}
+
+/// What became of a request on all servers.
+struct Round {
+    /// An answer, if one came.
+    answer: Option<Reply>,
+    /// Whether a server may have carried it out without saying so.
+    handed_over: bool,
+    /// Why there is no answer.
+    why: String,
+}
+
+/// The path of the API below `/api/v1`, each part escaped.
+#[must_use]
+pub fn path<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut out = String::from("/api/v1");
+    for part in parts {
+        out.push('/');
+        // One way to escape a part, that of the form encoding, where only the space is special.
+        let escaped: String = url::form_urlencoded::byte_serialize(part.as_bytes()).collect();
+        out.push_str(&escaped.replace('+', "%20"));
+    }
+    out
+}
+
+impl Client {
+    /// A client of these servers, the first one preferred.
+    ///
+    /// # Errors
+    /// No server, a URL that is neither http nor https, or no TLS library.
+    pub fn new(servers: Vec<Url>, patience: Patience) -> Result<Self, ClientError> {
+        if servers.is_empty() {
+            return Err(ClientError::Usage("no server is given".to_owned()));
+        }
+        if let Some(odd) = servers.iter().find(|url| !matches!(url.scheme(), "http" | "https")) {
+            return Err(ClientError::Usage(format!("{odd} is neither http nor https")));
+        }
+        let http = http::make(patience.answer_within).map_err(ClientError::Usage)?;
+        Ok(Self { http, servers, preferred: AtomicUsize::new(0), patience })
+    }
+
+    /// The servers, as they were given.
+    #[must_use]
+    pub fn servers(&self) -> &[Url] {
+        &self.servers
+    }
+
+    /// Reads what is at a path, such as one made by [`path`].
+    ///
+    /// # Errors
+    /// No good answer; see [`ClientError`].
+    pub async fn get(&self, path: &str, query: Query<'_>) -> Result<Reply, ClientError> {
+        let order =
+            Order { method: Method::GET, path, query, body: None, headers: Vec::with_capacity(1) };
+        self.carry_out(order).await
+    }
+
+    /// Writes: any other method, with a body if there is one. Further headers go on top.
+    ///
+    /// # Errors
+    /// No good answer; [`ClientError::Unknown`] if it may have been carried out nevertheless.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+        body: Option<&Value>,
+        headers: &[(&str, String)],
+    ) -> Result<Reply, ClientError> {
+        let key = format!("{:032x}", rand::random::<u128>());
+        let mut all = vec![(IDEMPOTENCY_KEY.to_owned(), key)];
+        if body.is_some() {
+            let kind = match method {
+                Method::PATCH => "application/merge-patch+json",
+                _ => "application/json",
+            };
+            all.push(("Content-Type".to_owned(), kind.to_owned()));
+        }
+        for (name, value) in headers {
+            all.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            all.push(((*name).to_owned(), value.clone()));
+        }
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        self.carry_out(Order { method, path, query, body, headers: all }).await
+    }
+
+    /// `POST` with a body.
+    ///
+    /// # Errors
+    /// See [`Client::send`].
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ClientError> {
+        self.send(Method::POST, path, &[], Some(body), &[]).await
+    }
+
+    /// Sends until there is an answer that waiting does not change.
+    async fn carry_out(&self, order: Order<'_>) -> Result<Reply, ClientError> {
+        let write = order.method != Method::GET;
+        let give_up = Instant::now() + self.patience.repeat_for;
+        let mut pause = PAUSE_FIRST;
+        let mut handed_over = false;
+        loop {
+            let round = self.round(&order).await;
+            handed_over |= round.handed_over;
+            match round.answer {
+                Some(reply) if !matches!(reply.status, 503 | 504) => return judge(reply),
+                // Nobody there, and nobody was: a second look would show the same.
+                None if !handed_over => return Err(ClientError::Unreachable(round.why)),
+                _ if Instant::now() + pause < give_up => {}
+                _ if write && handed_over => return Err(ClientError::Unknown(round.why)),
+                Some(reply) => return judge(reply),
+                None => return Err(ClientError::Broken(round.why)),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Asks one server after the other, from the preferred one on, until one answers for good.
+    async fn round(&self, order: &Order<'_>) -> Round {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut round = Round { answer: None, handed_over: false, why: String::new() };
+        let mut reasons = Vec::new();
+        for step in 0..self.servers.len() {
+            let index = (first + step) % self.servers.len();
+            let Some(server) = self.servers.get(index) else { continue };
+            match self.ask(server, order).await {
+                Sent::Answered(reply) => {
+                    let later = matches!(reply.status, 503 | 504);
+                    let refusal = Refusal::read(reply.status, reply.body.clone());
+                    round.handed_over |= later && refusal.kind() == ErrorKind::Unknown;
+                    if later {
+                        reasons.push(format!("{server} {}", refusal.detail));
+                    }
+                    round.answer = Some(reply);
+                    if !later {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return round;
+                    }
+                }
+                Sent::Refused(why) => reasons.push(format!("{server} {why}")),
+                Sent::Broke(why) => {
+                    round.handed_over = true;
+                    reasons.push(format!("{server} {why}"));
+                }
+            }
+        }
+        round.why = reasons.join("; ");
+        round
+    }
+
+    async fn ask(&self, server: &Url, order: &Order<'_>) -> Sent {
+        let mut url = server.clone();
+        url.set_path(&format!("{}{}", server.path().trim_end_matches('/'), order.path));
+        if !order.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(order.query.iter().map(|(key, value)| (key, value)));
+        }
+        let mut request = self.http.request(order.method.clone(), url);
+        for (name, value) in &order.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = &order.body {
+            request = request.body(body.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return Sent::Refused(http::reason(&error));
+            }
+            Err(error) => return Sent::Broke(http::reason(&error)),
+        };
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let raw = match response.bytes().await {
+            Ok(raw) => raw,
+            Err(error) => return Sent::Broke(http::reason(&error)),
+        };
+        let body = match serde_json::from_slice(&raw) {
+            Ok(body) => body,
+            Err(_) if raw.is_empty() => Value::Null,
+            Err(_) => Value::String(String::from_utf8_lossy(&raw).into_owned()),
+        };
+        Sent::Answered(Reply { status, headers, body, raw })
+    }
+}
+
+fn judge(reply: Reply) -> Result<Reply, ClientError> {
+    if reply.status < 400 {
+        return Ok(reply);
+    }
+    Err(ClientError::Refused(Box::new(Refusal::read(reply.status, reply.body))))
+}

@@ -1,0 +1,86 @@
+//! Time, as the parts above see it. Nothing else reads a clock of the machine.
+//!
+//! Cluster time is a node's boot-time clock (monotonic, suspended time counted) plus an offset.
+//! [`SystemClock`] takes the offset once, at the start of the process, from the wall clock.
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::{Millis, Timestamp};
+
+/// An instant of this machine's boot-time clock, in milliseconds; equal in all its processes.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct BootInstant(pub u64);
+
+impl BootInstant {
+    /// Reads the clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(read(ClockId::Boottime).unsigned_abs() / 1_000_000)
+    }
+
+    /// This instant moved forward.
+    #[must_use]
+    pub fn plus(self, by: Millis) -> Self {
+        Self(self.0.saturating_add(by.0))
+    }
+
+    /// Time from `earlier` to this instant; zero if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Nanoseconds of a clock.
+fn read(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+}
+
+/// Where time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// Cluster time in nanoseconds since 1970.
+    fn nanos(&self) -> i64;
+
+    /// The boot-time clock.
+    fn boot(&self) -> BootInstant;
+
+    /// Cluster time.
+    fn now(&self) -> Timestamp {
+        Timestamp(self.nanos().div_euclid(1_000_000))
+    }
+}
+
+/// The machine's own clocks: boot time plus the offset that the wall clock had at the start.
+#[derive(Debug)]
+pub struct SystemClock {
+    offset: i64,
+}
+
+impl SystemClock {
+    /// Reads both clocks once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { offset: read(ClockId::Realtime).saturating_sub(read(ClockId::Boottime)) }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn nanos(&self) -> i64 {
+        read(ClockId::Boottime).saturating_add(self.offset)
+    }
+
+    fn boot(&self) -> BootInstant {
+        BootInstant::now()
+    }
+}

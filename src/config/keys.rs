@@ -1,0 +1,171 @@
+//! Every setting there is.
+
+/// One setting.
+pub(super) struct Key {
+    /// The table that it stands in.
+    pub(super) section: &'static str,
+    /// Its name in there.
+    pub(super) name: &'static str,
+    /// Its default, as TOML.
+    pub(super) default: &'static str,
+    /// What it means.
+    pub(super) about: &'static str,
+    /// Whether this version can only keep the default.
+    pub(super) later: bool,
+}
+
+impl Key {
+    /// Section and name: `peer.listen`.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
+/// The list of members, which has tables of its own in the file.
+pub(super) const MEMBERS: &str = "cluster.member";
+/// The settings that hold free names of the operator.
+pub(super) const LABELS: &str = "node.labels";
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { section, name, default, about, later: false }
+}
+
+const fn later(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { section, name, default, about, later: true }
+}
+
+/// The keys in the order of the commented file.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("cluster", "name", r#""punctual""#,
+        "Only nodes of one cluster name talk to each other."),
+    key("cluster", "secret", r#""""#,
+        "Proved in every handshake between peers; at least 16 bytes. ${file:PATH} and ${env:NAME} \
+         are read at start. Needed where peer.listen is not loopback."),
+    key("cluster", "timezone", r#""UTC""#,
+        "IANA name; for schedules that name none."),
+    key("cluster", "member", "[]",
+        "Who forms the cluster at its first start: the same list on every node. Without members \
+         the node is a cluster of one."),
+    key("node", "id", "1",
+        "Which member this node is, 1 to 65535."),
+    key("node", "data_dir", r#""data""#,
+        "All that the node keeps; relative to the working directory."),
+    key("node", "weight", "1",
+        "The node's share of the tasks, beside the other weights; 0 owns none."),
+    key("node", "slots", "0",
+        "Executions that the node carries out at once; 0 = no limit."),
+    key("node", "labels", "{}",
+        "For the selectors of tasks, such as { zone = \"eu-1\" }; node and host are automatic."),
+    key("http", "enabled", "true",
+        "Whether the API and the page are served."),
+    key("http", "listen", r#""127.0.0.1:8080""#,
+        "IP address and port. Not loopback: needs token_file, or insecure = true."),
+    key("http", "insecure", "false",
+        "True: whoever reaches http.listen may do anything."),
+    later("http", "token_file", r#""""#,
+        "Holds the first admin token."),
+    later("http.tls", "cert", r#""""#,
+        "PEM file with the certificate chain."),
+    later("http.tls", "key", r#""""#,
+        "PEM file with the private key."),
+    key("peer", "listen", r#""127.0.0.1:7070""#,
+        "IP address and port for the other nodes. Not loopback: needs cluster.secret, or insecure \
+         = true. Whoever speaks to it can give commands."),
+    key("peer", "insecure", "false",
+        "True: whoever reaches peer.listen may give commands."),
+    later("peer.tls", "ca", r#""""#,
+        "PEM file with the certificates that sign the peers' ones."),
+    later("peer.tls", "cert", r#""""#,
+        "PEM file with the certificate chain."),
+    later("peer.tls", "key", r#""""#,
+        "PEM file with the private key."),
+    key("raft", "heartbeat", r#""100ms""#,
+        "A leader speaks at least this often; at most half of election_min."),
+    key("raft", "election_min", r#""300ms""#,
+        "A follower that hears no leader waits at least this long before it stands for election."),
+    key("raft", "election_max", r#""600ms""#,
+        "And at most this long; drawn anew each time."),
+    key("raft", "retained_log", "100000",
+        "Log entries kept after a snapshot, so that a node that was away catches up without one; \
+         at least 1000."),
+    key("raft", "snapshot_every", "50000",
+        "Log entries between two snapshots."),
+    key("log", "level", r#""info""#,
+        "error, warn, info, debug, trace or off; also per part: \"info,consensus=debug\"."),
+    key("log", "format", r#""auto""#,
+        "text, json, or auto: text on a terminal, else json."),
+    key("log", "file", r#""""#,
+        "Empty: standard error."),
+    key("log", "rotate.every", r#""1d""#,
+        "When a new file begins: 1m, 1h, 1d, 7d, or 0s for never."),
+    key("log", "rotate.keep", "14",
+        "Files kept; 0 = all."),
+    key("scheduler", "enabled", "true",
+        "False: the cluster starts stopped, on its first start only."),
+    key("schedule", "min_interval", r#""100ms""#,
+        "The shortest interval that a task may have; at least 100ms."),
+    later("executors", "callback_base", r#""""#,
+        "The URL under which executors reach this node."),
+    later("executors", "health_check.enabled", "true",
+        "Whether registered executors are probed."),
+    later("executors", "health_check.interval", r#""30s""#,
+        "Between two probes."),
+    later("executors", "health_check.timeout", r#""5s""#,
+        "Of one probe."),
+    later("executors", "health_check.failure_threshold", "3",
+        "Failed probes in a row that make an executor offline."),
+    later("executors", "health_check.recovery_threshold", "2",
+        "Good probes in a row that make it online."),
+    key("actions.shell", "enabled", "false",
+        "Whether tasks may start processes on this node."),
+    key("actions.http", "allow", "[]",
+        "Hosts, or host:port, that tasks may call although they are loopback, link-local or the \
+         cluster's own. A node on loopback only may call loopback anyway."),
+    key("limits", "failover_timeout", r#""5s""#,
+        "A tick settled within this is on time, whichever node died."),
+    key("limits", "down_after", r#""1s""#,
+        "A node that is silent for this long loses its tasks."),
+    key("limits", "max_clock_skew", r#""500ms""#,
+        "The clocks of a majority must agree within this."),
+    key("limits", "dispatch_ttl", r#""1s""#,
+        "An attempt starts within this of its request, or asks again."),
+    key("limits", "activation_horizon", r#""10s""#,
+        "A task whose next tick is farther away has no actor."),
+    later("tasks", "path", r#""""#,
+        "A file or folder of tasks that the node keeps up."),
+    later("tasks", "prune", r#""disable""#,
+        "What becomes of tasks that are gone from the files: disable or delete."),
+];
+
+/// The sections in the order of the commented file.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut out: Vec<&'static str> = Vec::new();
+    for key in KEYS {
+        if !out.contains(&key.section) {
+            out.push(key.section);
+        }
+    }
+    out
+}
+
+/// The key of this path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path() == path)
+}
+
+/// Whether there are keys below this path.
+pub(super) fn is_table(path: &str) -> bool {
+    let below = |key: &Key| key.path().strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    KEYS.iter().any(below)
+}

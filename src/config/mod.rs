@@ -1,0 +1,307 @@
+//! A node's settings: flag > environment (`PUNCTUAL__PEER__LISTEN`) > file > default.
+//!
+//! One table, `keys::KEYS`, says which keys there are, with default and comment; the loader, the
+//! commented file of `config init` and `config show` all walk it, so they cannot disagree. Loading
+//! goes in three steps, and every problem of all three is reported at once, with its line:
+//!
+//! 1. `source` lays flags, environment and file over the defaults, key by key, and remembers where
+//!    each value came from;
+//! 2. `reader` turns values into the types below;
+//! 3. `check` looks at settings that must fit each other.
+//!
+//! The process is asked in two functions only, [`environment`] and [`read_file`]; tests give maps.
+
+mod address;
+mod check;
+mod document;
+mod error;
+mod keys;
+mod level;
+mod reader;
+mod secret;
+mod show;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use self::error::{ConfigError, ConfigErrors};
+pub use self::level::LogLevel;
+pub use self::secret::Secret;
+pub use self::source::Flag;
+use self::source::Settings;
+use crate::domain::time::Millis;
+
+/// Environment variables of settings begin with this.
+pub const ENVIRONMENT_PREFIX: &str = "PUNCTUAL__";
+
+/// Where settings come from.
+pub struct Sources<'a> {
+    /// From the command line; the last one of a key counts.
+    pub flags: Vec<Flag>,
+    /// The process's environment: settings, and what `${env:NAME}` refers to.
+    pub environment: BTreeMap<String, String>,
+    /// The settings file; none: there is none.
+    pub file: Option<PathBuf>,
+    /// Reads the settings file, and what `${file:PATH}` refers to.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+impl Sources<'static> {
+    /// The sources of this process.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
+        Sources { flags, environment: environment(), file, read_file: &read_file }
+    }
+}
+
+/// The environment of this process, but for what is no Unicode.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(unicode).collect()
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// Those of the file system, and files that are no UTF-8.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// All settings of a node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[node]`
+    pub node: Node,
+    /// `[http]`
+    pub http: Http,
+    /// `[peer]`
+    pub peer: Peer,
+    /// `[raft]`
+    pub raft: Raft,
+    /// `[log]`
+    pub log: Log,
+    /// `[scheduler]`
+    pub scheduler: Scheduler,
+    /// `[schedule]`
+    pub schedule: Schedule,
+    /// `[actions]`
+    pub actions: Actions,
+    /// `[limits]`
+    pub limits: Limits,
+    /// As they were given, for [`Config::show`].
+    settings: Settings,
+}
+
+/// What all nodes share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Only nodes of one name talk to each other.
+    pub name: String,
+    /// Proved in every handshake between peers.
+    pub secret: Option<Secret>,
+    /// IANA name; for schedules that name no zone.
+    pub timezone: String,
+    /// Who forms the cluster at its first start, by id; at least this node.
+    pub members: Vec<Member>,
+}
+
+/// One entry of `[[cluster.member]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its `node.id`.
+    pub id: u16,
+    /// Where peers reach it: `host:port`, the host perhaps a name.
+    pub peer: String,
+    /// Where its API is reached: `http://host:port`.
+    pub http: Option<String>,
+}
+
+/// This node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Which member it is.
+    pub id: u16,
+    /// All that it keeps.
+    pub data_dir: PathBuf,
+    /// Its share of the tasks; 0 owns none.
+    pub weight: u32,
+    /// Executions that it carries out at once; 0: no limit.
+    pub slots: u32,
+    /// For the selectors of tasks.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Node {
+    /// How this node is called in logs: `n1`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("n{}", self.id)
+    }
+}
+
+/// The API and the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Whether they are served at all.
+    pub enabled: bool,
+    /// Where.
+    pub listen: SocketAddr,
+    /// Whether the operator accepts that anyone who reaches it may do anything.
+    pub insecure: bool,
+}
+
+/// The links between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where this node accepts them.
+    pub listen: SocketAddr,
+    /// Whether the operator accepts that anyone who reaches it may give commands.
+    pub insecure: bool,
+}
+
+/// Consensus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raft {
+    /// A leader speaks at least this often.
+    pub heartbeat: Millis,
+    /// A follower without a leader waits at least this long.
+    pub election_min: Millis,
+    /// And at most this long.
+    pub election_max: Millis,
+    /// Entries kept after a snapshot, for followers that lag.
+    pub retained_log: u64,
+    /// Entries between two snapshots.
+    pub snapshot_every: u64,
+}
+
+/// The node's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How much is logged.
+    pub level: LogLevel,
+    /// In which form.
+    pub format: LogFormat,
+    /// Where to; none: standard error.
+    pub file: Option<PathBuf>,
+    /// When a new file begins.
+    pub rotate: Rotate,
+    /// Files kept; 0: all.
+    pub keep: u32,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When a new log file begins (UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotate {
+    /// Never.
+    Never,
+    /// Each minute.
+    Minute,
+    /// Each hour.
+    Hour,
+    /// Each day.
+    Day,
+    /// Each week.
+    Week,
+}
+
+/// Whether ticks fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// False: the cluster starts stopped, on its first start only.
+    pub enabled: bool,
+}
+
+/// Bounds of task schedules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The shortest interval.
+    pub min_interval: Millis,
+}
+
+/// What executions may do on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// Whether processes may be started.
+    pub shell_enabled: bool,
+    /// Hosts that requests may go to although they are loopback, link-local or the cluster's own.
+    pub http_allow: Vec<String>,
+}
+
+/// The contract's numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Ticks younger than this when settled are on time.
+    pub failover_timeout: Millis,
+    /// A node that is silent for this long loses its tasks.
+    pub down_after: Millis,
+    /// Clocks of a majority must agree within this.
+    pub max_clock_skew: Millis,
+    /// A granted attempt starts within this, or asks again.
+    pub dispatch_ttl: Millis,
+    /// Tasks whose next tick is farther away have no actor.
+    pub activation_horizon: Millis,
+}
+
+impl Config {
+    /// Loads the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigErrors> {
+        let mut errors = Vec::new();
+        let Some(settings) = Settings::gather(sources, &mut errors) else {
+            return Err(ConfigErrors::new(errors));
+        };
+        let config = reader::read(settings, sources, &mut errors);
+        check::check(&config, &mut errors);
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(errors)) }
+    }
+
+    /// The entry of `[[cluster.member]]` that is this node.
+    #[must_use]
+    pub fn this_member(&self) -> Option<&Member> {
+        self.cluster.members.iter().find(|member| member.id == self.node.id)
+    }
+
+    /// Whether nothing but this machine can reach the node.
+    #[must_use]
+    pub fn loopback_only(&self) -> bool {
+        let http = !self.http.enabled || self.http.listen.ip().is_loopback();
+        http && self.peer.listen.ip().is_loopback()
+    }
+
+    /// The settings in force as TOML, secrets hidden; with `origin` each says where it is from.
+    #[must_use]
+    pub fn show(&self, origin: bool) -> String {
+        show::show(&self.settings, origin)
+    }
+
+    /// A file with every key, its default and what it means.
+    #[must_use]
+    pub fn commented_default() -> String {
+        show::commented_default()
+    }
+}

@@ -1,0 +1,56 @@
+//! A text that must not show up in logs or errors.
+
+use std::fmt;
+use std::path::Path;
+
+use super::Sources;
+
+/// Shorter secrets can be guessed.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// A secret; its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What `written` stands for: itself, or what `${file:PATH}` or `${env:NAME}` refers to.
+    pub(super) fn resolve(written: &str, sources: &Sources<'_>) -> Result<Self, String> {
+        let secret = match reference(written) {
+            Some(("file", path)) => (sources.read_file)(Path::new(path))
+                .map_err(|error| format!("cannot read {path}: {error}"))?
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+            Some(("env", name)) => sources
+                .environment
+                .get(name)
+                .cloned()
+                .ok_or_else(|| format!("the environment has no {name}"))?,
+            _ if written.contains("${") => {
+                return Err("must be a secret, ${file:PATH} or ${env:NAME}".to_owned());
+            }
+            _ => written.to_owned(),
+        };
+        if secret.len() < SECRET_BYTES_MIN {
+            let found = secret.len();
+            return Err(format!("must have at least {SECRET_BYTES_MIN} bytes, has {found}"));
+        }
+        Ok(Self(secret))
+    }
+}
+
+/// Kind and target of a reference.
+pub(super) fn reference(written: &str) -> Option<(&str, &str)> {
+    written.strip_prefix("${")?.strip_suffix('}')?.split_once(':')
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}

@@ -1,0 +1,219 @@
+//! The first start: how empty nodes become one cluster, and why a wiped one does not join in.
+//!
+//! An empty node neither votes nor initialises until every listed member has answered. If all are
+//! new, with the same name and list, the lowest id mints the cluster id, makes every other write it
+//! down, and only then initialises. If any belongs to a running cluster, this node stays out: a
+//! wiped voter that voted again could undo what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::domain::ids::NodeId;
+use crate::domain::time::Timestamp;
+use crate::storage::{Identity, StorageError};
+
+use super::network::{Peer, Peers, kind};
+use super::wire::{Malformed, Reader};
+use super::{MemberAddress, Settings};
+
+/// A member asked for its standing answers within this.
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// Between two rounds of asking.
+const ROUND: Duration = Duration::from_millis(50);
+
+/// Writes an identity down, durably.
+pub type SaveIdentity = Box<dyn Fn(&Identity) -> Result<(), StorageError> + Send + Sync>;
+
+/// What this node is before Raft runs, and what it tells of itself.
+pub(super) struct Standing {
+    pub cluster_name: String,
+    pub member: u16,
+    /// Hash of the member list, so that nodes with different lists notice.
+    pub list: u64,
+    pub identity: Option<Identity>,
+    /// Whether its log holds anything.
+    pub initialised: bool,
+    pub save: SaveIdentity,
+    pub now: Timestamp,
+}
+
+impl Standing {
+    fn adopt(&mut self, cluster_id: u128) -> Result<(), StorageError> {
+        let identity = Identity {
+            cluster_name: self.cluster_name.clone(),
+            cluster_id,
+            node: NodeId::new(self.member, 1),
+            created: self.now,
+        };
+        (self.save)(&identity)?;
+        self.identity = Some(identity);
+        Ok(())
+    }
+}
+
+/// The hash of a member list.
+pub(super) fn list_hash(members: &[MemberAddress]) -> u64 {
+    let mut hasher = Xxh3::new();
+    let sorted: BTreeMap<u16, &str> =
+        members.iter().map(|member| (member.id, member.peer.as_str())).collect();
+    for (id, peer) in sorted {
+        hasher.write(&id.to_le_bytes());
+        hasher.write(peer.as_bytes());
+        hasher.write(&[0]);
+    }
+    hasher.finish()
+}
+
+pub(super) fn standing_bytes(standing: &Standing) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u64_le(standing.list);
+    out.put_u8(u8::from(standing.initialised));
+    out.put_u8(u8::from(standing.identity.is_some()));
+    out.freeze()
+}
+
+struct Answer {
+    list: u64,
+    initialised: bool,
+}
+
+fn read_standing(body: Bytes) -> Result<Answer, Malformed> {
+    let mut reader = Reader(body);
+    let answer = Answer { list: reader.u64()?, initialised: reader.u8()? != 0 };
+    reader.u8()?;
+    reader.end()?;
+    Ok(answer)
+}
+
+/// The initialising member gives this node the cluster's id. A node whose log is empty takes it,
+/// also in the place of an earlier one: nothing was promised under that.
+pub(super) fn adopt(standing: &Mutex<Standing>, body: Bytes) -> Result<Bytes, Malformed> {
+    let mut reader = Reader(body);
+    let (high, low) = (reader.u64()?, reader.u64()?);
+    let cluster_id = (u128::from(high) << 64) | u128::from(low);
+    let mut standing = standing.lock();
+    let same = standing.identity.as_ref().is_some_and(|own| own.cluster_id == cluster_id);
+    let taken = same || (!standing.initialised && standing.adopt(cluster_id).is_ok());
+    Ok(Bytes::from_static(if taken { &[1] } else { &[0] }))
+}
+
+/// What a round of asking led to.
+enum Round {
+    /// Every member is new and has the same list.
+    AllNew,
+    /// A member belongs to a running cluster.
+    Running(u16),
+    /// Not yet; the sentence says why.
+    Wait(String),
+}
+
+/// Leads an empty node to an identity; returns when it has one. True: this node initialises.
+pub(super) async fn run(
+    settings: &Settings,
+    standing: &Arc<Mutex<Standing>>,
+    peers: &Peers,
+    progress: &watch::Sender<String>,
+    mint: impl Fn() -> u128,
+) -> Result<bool, StorageError> {
+    let others: Vec<Arc<Peer>> = settings
+        .members
+        .iter()
+        .filter(|member| member.id != settings.member)
+        .map(|member| peers.at(member.id, &member.peer))
+        .collect();
+    let asked: Vec<&Arc<Peer>> =
+        others.iter().filter(|peer| !settings.bootstrap_without.contains(&peer.id)).collect();
+    let lowest = asked.iter().all(|peer| settings.member < peer.id);
+    for id in &settings.bootstrap_without {
+        tracing::warn!(member = id, "initialising without this member, as the operator asked");
+    }
+    loop {
+        let adopted = standing.lock().identity.is_some();
+        if adopted && !lowest {
+            return Ok(false);
+        }
+        let list = standing.lock().list;
+        match ask_all(&asked, list).await {
+            Round::AllNew if lowest => {
+                let known = standing.lock().identity.as_ref().map(|own| own.cluster_id);
+                let id = known.unwrap_or_else(&mint);
+                if known.is_none() {
+                    standing.lock().adopt(id)?;
+                }
+                if give(&asked, id).await {
+                    return Ok(true);
+                }
+                say(progress, "waiting for every member to write the cluster's id down".to_owned());
+            }
+            Round::AllNew => say(progress, "waiting for the lowest member to begin".to_owned()),
+            Round::Running(member) => say(
+                progress,
+                format!(
+                    "this node's data folder is empty, but member {member} belongs to a running \
+                     cluster; readmit this node with: punctual cluster members replace {}",
+                    settings.member
+                ),
+            ),
+            Round::Wait(why) => say(progress, why),
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}
+
+fn say(progress: &watch::Sender<String>, what: String) {
+    let news = progress.send_if_modified(|said| {
+        let news = *said != what;
+        said.clone_from(&what);
+        news
+    });
+    if news {
+        tracing::info!("{what}");
+    }
+}
+
+async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
+    let calls = asked.iter().map(|peer| async move {
+        let answer = peer.forward.call(kind::STATUS, Bytes::new(), ASK_LIMIT).await;
+        (peer, answer)
+    });
+    let mut silent = Vec::new();
+    let mut wrong = None;
+    for (peer, answer) in join_all(calls).await {
+        let standing = answer.map_err(|error| error.to_string()).and_then(|body| {
+            read_standing(body).map_err(|error| error.to_string())
+        });
+        match standing {
+            Ok(answer) if answer.initialised => return Round::Running(peer.id),
+            Ok(answer) if answer.list != list => {
+                wrong = Some(format!("member {} has another member list", peer.id));
+            }
+            Ok(_) => {}
+            Err(error) => silent.push(format!("member {} ({error})", peer.id)),
+        }
+    }
+    if let Some(wrong) = wrong {
+        return Round::Wait(wrong);
+    }
+    if silent.is_empty() {
+        return Round::AllNew;
+    }
+    Round::Wait(format!("waiting for {}", silent.join(", ")))
+}
+
+async fn give(asked: &[&Arc<Peer>], id: u128) -> bool {
+    let mut body = BytesMut::new();
+    // Both halves fit by construction.
+    body.put_u64_le(u64::try_from(id >> 64).unwrap_or(0));
+    body.put_u64_le(u64::try_from(id & u128::from(u64::MAX)).unwrap_or(0));
+    let body = body.freeze();
+    let calls = asked.iter().map(|peer| peer.forward.call(kind::ADOPT, body.clone(), ASK_LIMIT));
+    join_all(calls).await.into_iter().all(|answer| answer.is_ok_and(|answer| *answer == [1]))
+}

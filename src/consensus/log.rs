@@ -1,0 +1,307 @@
+//! openraft's log storage over ours, with the newest entries kept decoded in memory.
+//!
+//! Replication and apply read what was just appended; they find it here and never touch the disk.
+//! Older entries are read from the log off the core's path.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use futures_util::Stream;
+use openraft::entry::RaftEntry;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+use crate::storage::{LogPos, LogStore};
+
+use super::types::{Entry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
+use super::wire;
+
+/// Decoded entries kept in memory, in bytes of payload.
+const CACHE_BYTES: usize = 64 << 20;
+/// Entries of one replication request, in bytes of payload.
+const REQUEST_BYTES: usize = 2 << 20;
+/// Entries read at once for apply, in bytes of payload.
+const STREAM_BYTES: usize = 8 << 20;
+
+/// The log, shared by the core and its readers.
+#[derive(Clone)]
+pub struct RaftLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    disk: Arc<dyn LogStore>,
+    tail: RwLock<Tail>,
+}
+
+#[derive(Default)]
+struct Tail {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    last: Option<LogId>,
+    purged: Option<LogId>,
+    /// The newest entries, without a gap up to `last`.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl Tail {
+    fn first(&self) -> u64 {
+        self.entries.front().map_or(u64::MAX, |entry| entry_pos(entry).index)
+    }
+
+    fn push(&mut self, entry: Entry, size: usize) {
+        self.last = Some(entry.log_id());
+        self.bytes += size;
+        self.entries.push_back(entry);
+        while self.bytes > CACHE_BYTES && self.entries.len() > 1 {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(gone) = self.entries.pop_front() {
+            self.bytes = self.bytes.saturating_sub(size(&gone));
+        }
+    }
+
+    fn pop_back(&mut self) {
+        if let Some(gone) = self.entries.pop_back() {
+            self.bytes = self.bytes.saturating_sub(size(&gone));
+        }
+    }
+}
+
+fn size(entry: &Entry) -> usize {
+    match &entry.payload {
+        openraft::EntryPayload::Normal(payload) => payload.0.len() + 64,
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 64,
+    }
+}
+
+fn malformed(error: wire::Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the Raft log: {error}"))
+}
+
+impl RaftLog {
+    /// A log over what is on disk.
+    ///
+    /// # Errors
+    /// A vote that cannot be read.
+    pub fn open(disk: Arc<dyn LogStore>) -> io::Result<Self> {
+        let state = disk.state();
+        let vote = state.vote.map(wire::read_vote).transpose().map_err(malformed)?;
+        let tail = Tail {
+            vote,
+            committed: state.committed.map(log_id),
+            last: state.last.map(log_id),
+            purged: state.purged.map(log_id),
+            ..Tail::default()
+        };
+        Ok(Self { shared: Arc::new(Shared { disk, tail: RwLock::new(tail) }) })
+    }
+
+    /// Whether anything was ever written.
+    pub fn is_empty(&self) -> bool {
+        let tail = self.shared.tail.read();
+        tail.vote.is_none() && tail.last.is_none()
+    }
+
+    /// Entries from `from` to before `to`; a prefix of them if they are more than `max` bytes, but
+    /// at least one.
+    async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<Entry>> {
+        let (cold_to, last) = {
+            let tail = self.shared.tail.read();
+            let end = tail.last.as_ref().map_or(0, |last| last.index() + 1).min(to);
+            if from >= end {
+                return Ok(Vec::new());
+            }
+            let first = tail.first();
+            if from >= first {
+                return Ok(warm(&tail, from, end, max));
+            }
+            (first.min(end), end)
+        };
+        let disk = Arc::clone(&self.shared.disk);
+        let read = tokio::task::spawn_blocking(move || disk.read(from, cold_to, max));
+        let rows = read.await.map_err(io::Error::other)??;
+        let mut entries = Vec::with_capacity(rows.len());
+        for (at, bytes) in rows {
+            entries.push(wire::read_entry(at, bytes).map_err(malformed)?);
+        }
+        let next = entries.last().map_or(from, |entry| entry_pos(entry).index + 1);
+        let used: usize = entries.iter().map(size).sum();
+        if next == cold_to && cold_to < last && used < max {
+            let tail = self.shared.tail.read();
+            if tail.first() <= next {
+                entries.extend(warm(&tail, next, last, max - used));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn warm(tail: &Tail, from: u64, to: u64, max: usize) -> Vec<Entry> {
+    let skip = usize::try_from(from.saturating_sub(tail.first())).unwrap_or(usize::MAX);
+    let mut used = 0;
+    tail.entries
+        .iter()
+        .skip(skip)
+        .take_while(|entry| {
+            let fits = used == 0 || used + size(entry) <= max;
+            used += size(entry);
+            fits && entry_pos(entry).index < to
+        })
+        .cloned()
+        .collect()
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Included(from) => *from,
+        Bound::Excluded(from) => from + 1,
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(to) => to + 1,
+        Bound::Excluded(to) => *to,
+        Bound::Unbounded => u64::MAX,
+    };
+    (from, to)
+}
+
+impl RaftLogReader<TypeConfig> for RaftLog {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        let (mut from, to) = bounds(&range);
+        if let Some(purged) = &self.shared.tail.read().purged {
+            from = from.max(purged.index() + 1);
+        }
+        let mut entries = Vec::new();
+        loop {
+            let more = self.read(from, to, STREAM_BYTES).await?;
+            let Some(last) = more.last() else { return Ok(entries) };
+            from = entry_pos(last).index + 1;
+            entries.extend(more);
+        }
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (from, to) = bounds(&range);
+        let start = (self.clone(), from, VecDeque::<Entry>::new());
+        Box::pin(futures_util::stream::unfold(Some(start), move |state| async move {
+            let (log, mut from, mut ready) = state?;
+            if ready.is_empty() {
+                match log.read(from, to, STREAM_BYTES).await {
+                    Ok(more) => ready = more.into(),
+                    Err(error) => return Some((Err(error), None)),
+                }
+            }
+            let entry = ready.pop_front()?;
+            from = entry_pos(&entry).index + 1;
+            Some((Ok(entry), Some((log, from, ready))))
+        }))
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, end, REQUEST_BYTES).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.tail.read().vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for RaftLog {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let tail = self.shared.tail.read();
+        let last_purged_log_id = tail.purged;
+        Ok(LogState { last_purged_log_id, last_log_id: tail.last.or(last_purged_log_id) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        let tell = Box::new(move |result| {
+            // Nobody waits any more only when the core is gone.
+            let _gone = done.send(result);
+        });
+        self.shared.disk.save_vote(wire::vote_bytes(vote), tell);
+        durable.await.map_err(io::Error::other)??;
+        self.shared.tail.write().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        if let Some(committed) = committed {
+            self.shared.disk.save_committed(pos(&committed));
+            self.shared.tail.write().committed = Some(committed);
+        }
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.shared.tail.read().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut rows: Vec<(LogPos, bytes::Bytes)> = Vec::new();
+        {
+            let mut tail = self.shared.tail.write();
+            for entry in entries {
+                let bytes = wire::payload_bytes(&entry);
+                rows.push((entry_pos(&entry), bytes.clone()));
+                tail.push(entry, bytes.len() + 64);
+            }
+        }
+        let tell = Box::new(move |result| callback.io_completed(result));
+        self.shared.disk.append(rows, tell);
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let from = last.map_or(0, |last| last.index() + 1);
+        let mut tail = self.shared.tail.write();
+        while tail.entries.back().is_some_and(|entry| entry_pos(entry).index >= from) {
+            tail.pop_back();
+        }
+        tail.last = last;
+        self.shared.disk.truncate_from(from);
+        Ok(())
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let mut tail = self.shared.tail.write();
+        while tail.entries.front().is_some_and(|entry| entry_pos(entry).index <= upto.index()) {
+            tail.pop_front();
+        }
+        tail.purged = Some(upto);
+        if tail.last.is_none_or(|last| last < upto) {
+            tail.last = Some(upto);
+        }
+        self.shared.disk.purge_to(pos(&upto));
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! openraft's state machine over ours: entries into the replica, the replica into checkpoints.
+//!
+//! A checkpoint is what openraft calls building a snapshot: the records that changed since the last
+//! one go to the store, durably, in one batch with the index they stand for. Only then may the log
+//! be purged. What is sent to a peer is a frozen view of memory, so no snapshot file exists.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use futures_util::{Stream, TryStreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use parking_lot::Mutex;
+
+use crate::domain::machine::{Applied, Loader, State};
+use crate::storage::{Change, StorageError};
+use crate::telemetry::metrics::Metrics;
+
+use super::checkpoint::Checkpoints;
+use super::replica::Replica;
+use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use super::wire;
+
+/// Key of the record that says up to which entry the others go.
+const META_KEY: &[u8] = b"r";
+/// Rows written at once into the fresh store of an installed snapshot.
+const INSTALL_ROWS: usize = 10_000;
+/// Entries applied before others get a turn on the runtime.
+const APPLY_TURN: usize = 64;
+
+/// A frozen state on its way to a peer, or from one.
+#[derive(Clone, Debug)]
+pub struct Frozen(pub(super) Box<State>);
+
+/// The state machine as openraft drives it.
+pub struct MachineStore {
+    replica: Arc<Replica>,
+    disk: Arc<Mutex<Checkpoints>>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    has_snapshot: bool,
+    metrics: Metrics,
+}
+
+/// What a checkpoint holds.
+pub(super) struct Loaded {
+    pub state: State,
+    pub applied: Option<LogId>,
+    pub membership: StoredMembership,
+}
+
+/// Reads the current checkpoint; none: there is none.
+///
+/// # Errors
+/// A store that cannot be read, or records that do not add up.
+pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
+    let mut loader = Loader::default();
+    let mut meta = None;
+    let mut damage = None;
+    disk.scan(&mut |key, value| {
+        if key == META_KEY {
+            meta = Some(bytes::Bytes::copy_from_slice(value));
+        } else if damage.is_none() {
+            damage = loader.row(key, value).err();
+        }
+        Ok(())
+    })?;
+    let Some(meta) = meta else { return Ok(None) };
+    if let Some(damage) = damage {
+        return Err(LoadError::Damaged(damage.to_string()));
+    }
+    let state = loader.finish().map_err(|error| LoadError::Damaged(error.to_string()))?;
+    let (applied, membership) =
+        wire::read_meta(meta).map_err(|error| LoadError::Damaged(error.to_string()))?;
+    Ok(Some(Loaded { state, applied, membership }))
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The records are not those that were written.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl MachineStore {
+    pub(super) fn new(
+        replica: Arc<Replica>,
+        disk: Checkpoints,
+        loaded: Option<(Option<LogId>, StoredMembership)>,
+        metrics: Metrics,
+    ) -> Self {
+        let has_snapshot = loaded.is_some();
+        let (applied, membership) = loaded.unwrap_or_default();
+        let disk = Arc::new(Mutex::new(disk));
+        Self { replica, disk, applied, membership, has_snapshot, metrics }
+    }
+
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+
+    fn apply_one(
+        &mut self,
+        entry: super::types::Entry,
+        out: &mut Applied,
+    ) -> Result<(), io::Error> {
+        let index = entry.log_id.index();
+        match entry.payload {
+            EntryPayload::Blank => self.replica.with_state(|state| state.skip(index)),
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                self.replica.with_state(|state| state.skip(index));
+            }
+            EntryPayload::Normal(payload) => {
+                let bytes = payload.0.get(1..).unwrap_or_default();
+                let replica = &self.replica;
+                let applied = catch_unwind(AssertUnwindSafe(|| replica.apply(index, bytes, out)));
+                match applied {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        return Err(fault(format!("log entry {index} cannot be applied: {error}")));
+                    }
+                    Err(_panic) => {
+                        return Err(fault(format!("log entry {index}: apply panicked")));
+                    }
+                }
+            }
+        }
+        self.applied = Some(entry.log_id);
+        Ok(())
+    }
+}
+
+fn fault(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+impl RaftStateMachine<TypeConfig> for MachineStore {
+    type SnapshotData = Frozen;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut out = Applied::default();
+        let mut turn = 0;
+        while let Some((entry, responder)) = entries.try_next().await? {
+            self.apply_one(entry, &mut out)?;
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+            turn += 1;
+            if turn % APPLY_TURN == 0 {
+                self.publish(&mut out);
+                tokio::task::yield_now().await;
+            }
+        }
+        self.publish(&mut out);
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.has_snapshot = true;
+        let (frozen, dirty) = self.replica.with_state(|state| {
+            let dirty = state.take_dirty();
+            (state.clone(), dirty)
+        });
+        Builder {
+            replica: Arc::clone(&self.replica),
+            disk: Arc::clone(&self.disk),
+            frozen,
+            dirty: Some(dirty),
+            meta: self.meta(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Frozen) -> io::Result<()> {
+        let disk = Arc::clone(&self.disk);
+        let state = snapshot.0;
+        let written = meta.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            install(&mut disk.lock(), &state, &written).map(|()| state)
+        });
+        let state = task.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.has_snapshot = true;
+        self.replica.replace(*state);
+        self.metrics.snapshots_installed.inc();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<openraft::type_config::alias::SnapshotOf<TypeConfig, Frozen>>> {
+        if !self.has_snapshot {
+            return Ok(None);
+        }
+        let snapshot = Frozen(Box::new(self.replica.frozen()));
+        Ok(Some(Snapshot { meta: self.meta(), snapshot }))
+    }
+}
+
+impl MachineStore {
+    fn publish(&self, out: &mut Applied) {
+        if let Some(applied) = &self.applied {
+            self.replica.applied_to(applied.index(), std::mem::take(&mut out.effects));
+        }
+    }
+}
+
+/// Writes a state that came from a peer into a fresh store and puts it in place.
+pub(super) fn install_loaded(disk: &mut Checkpoints, loaded: &Loaded) -> Result<(), StorageError> {
+    let meta =
+        SnapshotMeta { last_log_id: loaded.applied, last_membership: loaded.membership.clone() };
+    install(disk, &loaded.state, &meta)
+}
+
+fn install(disk: &mut Checkpoints, state: &State, meta: &SnapshotMeta) -> Result<(), StorageError> {
+    let mut fresh = disk.fresh()?;
+    let mut batch = vec![meta_change(meta)];
+    for (key, value) in state.all_rows() {
+        batch.push(Change::Put(key, value));
+        if batch.len() >= INSTALL_ROWS {
+            fresh.write(std::mem::take(&mut batch))?;
+        }
+    }
+    fresh.write(batch)?;
+    disk.switch(fresh)
+}
+
+fn meta_change(meta: &SnapshotMeta) -> Change {
+    let bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership);
+    Change::Put(META_KEY.to_vec(), bytes.to_vec())
+}
+
+/// Writes one checkpoint.
+pub struct Builder {
+    replica: Arc<Replica>,
+    disk: Arc<Mutex<Checkpoints>>,
+    frozen: State,
+    dirty: Option<crate::domain::machine::Dirty>,
+    meta: SnapshotMeta,
+    metrics: Metrics,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Frozen;
+
+    async fn build_snapshot(
+        &mut self,
+    ) -> io::Result<openraft::type_config::alias::SnapshotOf<TypeConfig, Frozen>> {
+        let disk = Arc::clone(&self.disk);
+        let frozen = self.frozen.clone();
+        let dirty = self.dirty.take().unwrap_or_default();
+        let meta = self.meta.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let rows = frozen.changed_rows(&dirty);
+            let mut changes = vec![meta_change(&meta)];
+            changes.extend(rows.into_iter().map(|(key, value)| match value {
+                Some(value) => Change::Put(key, value),
+                None => Change::Delete(key),
+            }));
+            disk.lock().write(changes).map_err(|error| (error, dirty))
+        });
+        if let Err((error, dirty)) = task.await.map_err(io::Error::other)? {
+            self.replica.with_state(|state| state.merge_dirty(dirty));
+            return Err(io::Error::other(error));
+        }
+        self.metrics.checkpoints.inc();
+        let snapshot = Frozen(Box::new(std::mem::take(&mut self.frozen)));
+        Ok(Snapshot { meta: self.meta.clone(), snapshot })
+    }
+}

@@ -1,0 +1,251 @@
+//! The replicated log, and the only place that names openraft.
+//!
+//! ```text
+//! Command ──▶ proposer ──▶ (peer) leader: stamp ──▶ openraft ──▶ log ──▶ apply ──▶ Replica
+//!                                                                             │
+//!                                            Event (effects) ◀────────────────┘
+//! ```
+//!
+//! The rest of the node sees a [`Consensus`]: it proposes, asks for read barriers, reads the
+//! [`Replica`], and is told of events. All of it runs on the runtime that [`start`] is called on,
+//! which should be one of its own, so that requests and actions cannot starve heartbeats.
+//!
+//! Architecture invariant: openraft's types go neither on the wire nor on the disk.
+//! Architecture invariant: nobody acts on an answer to a proposal; what was applied counts.
+
+mod bootstrap;
+mod checkpoint;
+mod core;
+mod log;
+mod machine;
+mod network;
+mod proposer;
+mod replica;
+mod server;
+mod start;
+#[cfg(test)]
+mod tests;
+mod types;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::domain::machine::{Command, envelope};
+use crate::transport::CallError;
+
+pub use self::bootstrap::SaveIdentity;
+pub use self::core::Service;
+pub use self::proposer::Proposal;
+pub use self::replica::{Answered, Event, Outcome, ProposeError, Replica, Reply};
+pub use self::start::{Disk, Parts, StartError, Started, start};
+
+/// Kinds of peer requests from here on belong to the layer above.
+pub const SERVICE_KIND: u16 = network::kind::SERVICE;
+/// Proposals that may wait for the proposer.
+const QUEUE_MAX: usize = 65_536;
+
+/// One listed member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberAddress {
+    /// As configured.
+    pub id: u16,
+    /// Host and port of its peer listener.
+    pub peer: String,
+    /// Base URL of its API.
+    pub http: String,
+}
+
+/// What consensus needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// This node's configured id.
+    pub member: u16,
+    /// All members, this one included.
+    pub members: Vec<MemberAddress>,
+    /// Host and port to listen on for peers.
+    pub listen: String,
+    /// Of a leader.
+    pub heartbeat: Duration,
+    /// Shortest wait before an election.
+    pub election_min: Duration,
+    /// Longest.
+    pub election_max: Duration,
+    /// Entries kept behind a checkpoint for members that were away.
+    pub retained_log: u64,
+    /// A checkpoint after so many entries.
+    pub snapshot_every: u64,
+    /// And at least so often, if anything was applied.
+    pub checkpoint_interval: Duration,
+    /// Default zone of a new cluster.
+    pub timezone: String,
+    /// Whether the scheduler of a new cluster begins started.
+    pub scheduler: bool,
+    /// Members that a new cluster is made without.
+    pub bootstrap_without: Vec<u16>,
+    /// Highest level of commands this software knows.
+    pub level: u16,
+    /// Name and version of the software.
+    pub software: String,
+}
+
+/// The role of a node in Raft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes entries.
+    Leader,
+    /// It votes and follows.
+    Follower,
+    /// It follows without a vote.
+    Learner,
+}
+
+/// How far Raft is, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaftStatus {
+    /// Term.
+    pub term: u64,
+    /// This node's role.
+    pub role: Role,
+    /// Raft node id of the leader.
+    pub leader: Option<u64>,
+    /// Last entry in the log.
+    pub last_log: u64,
+    /// Last entry known to be committed.
+    pub committed: u64,
+    /// Last entry applied.
+    pub applied: u64,
+    /// Last entry covered by a checkpoint.
+    pub checkpoint: u64,
+    /// Entries up to here were removed.
+    pub purged: u64,
+    /// Raft node ids of the voters.
+    pub voters: Vec<u64>,
+}
+
+/// The handle to consensus; clones share it.
+#[derive(Clone)]
+pub struct Consensus {
+    core: Arc<core::Core>,
+    desk: Arc<server::Desk>,
+    queue: mpsc::Sender<Proposal>,
+    fatal: watch::Receiver<Option<String>>,
+    stop: Arc<watch::Sender<bool>>,
+    disk: Arc<dyn crate::storage::LogStore>,
+}
+
+impl Consensus {
+    /// This node's Raft id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.core.id
+    }
+
+    /// The applied state.
+    #[must_use]
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.core.replica
+    }
+
+    /// Raft id of the leader, as far as this node knows.
+    #[must_use]
+    pub fn leader(&self) -> watch::Receiver<Option<u64>> {
+        self.core.leader.clone()
+    }
+
+    /// Whether this node leads, as far as it knows.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        *self.core.leader.borrow() == Some(self.core.id)
+    }
+
+    /// Says why this node can go on no longer, when it cannot.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<String>> {
+        self.fatal.clone()
+    }
+
+    /// Hands commands to the proposer.
+    pub async fn propose(&self, proposal: Proposal) {
+        if let Err(refused) = self.queue.send(proposal).await {
+            if let Reply::Once(waiting) = refused.0.reply {
+                let _given_up = waiting.send(Err(ProposeError::Stopping));
+            }
+        }
+    }
+
+    /// Proposes one command and leaves its outcome to the state; false: the queue is full.
+    pub fn hint(&self, command: &Command, limit: Duration) -> bool {
+        let mut bytes = Vec::new();
+        envelope::pack(&mut bytes, command, "", None);
+        let deadline = Instant::now() + limit;
+        let proposal =
+            Proposal { commands: bytes.into(), count: 1, reply: Reply::Nobody, deadline };
+        self.queue.try_send(proposal).is_ok()
+    }
+
+    /// Proposes commands and waits for what becomes of them.
+    ///
+    /// # Errors
+    /// No answer within `limit`.
+    pub async fn submit(&self, commands: Bytes, count: usize, limit: Duration) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + limit;
+        self.propose(Proposal { commands, count, reply: Reply::Once(reply), deadline }).await;
+        answer.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
+    /// Waits until this replica has all that was acknowledged before; false: not in time.
+    pub async fn read_barrier(&self, limit: Duration) -> bool {
+        self.core.read_barrier(limit).await
+    }
+
+    /// Asks the layer above of a member.
+    ///
+    /// # Errors
+    /// No answer within `limit`, or the member is not known.
+    pub async fn ask(
+        &self,
+        node: u64,
+        kind: u16,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
+        let unknown = || CallError::NotSent("no such member".to_owned());
+        let peer = self.core.peers.node(node).ok_or_else(unknown)?;
+        peer.forward.call(kind, body, limit).await
+    }
+
+    /// Says who answers the requests of peers to the layer above; only the first call counts.
+    pub fn serve(&self, service: Service) {
+        let _first_counts = self.desk.service.set(service);
+    }
+
+    /// How many times the log's disk was told to sync since the start.
+    #[must_use]
+    pub fn fsyncs(&self) -> u64 {
+        self.disk.fsyncs()
+    }
+
+    /// How far Raft is.
+    #[must_use]
+    pub fn status(&self) -> RaftStatus {
+        start::status(&self.core)
+    }
+
+    /// Gives leadership to another voter, if this node has it; true once it is gone.
+    pub async fn leave_leadership(&self, limit: Duration) -> bool {
+        start::leave_leadership(&self.core, limit).await
+    }
+
+    /// Stops: no more proposals, no more peers, a last checkpoint, the log closed.
+    pub async fn stop(&self) {
+        start::stop(self).await;
+    }
+}

@@ -1,0 +1,408 @@
+//! openraft's network over the transport: a kept pipeline for entries, calls for the rest.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::SnapshotOf;
+use openraft::{AnyError, OptionalSend};
+use openraft::{base::BoxFuture, base::BoxStream};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::domain::machine::State;
+
+use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
+
+use super::machine::Frozen;
+use super::types::{LogId, Member, TypeConfig, Vote, pos};
+use super::wire::{self, Appended};
+
+/// Frame kinds.
+pub(super) mod kind {
+    pub const VOTE: u16 = 1;
+    pub const PRE_VOTE: u16 = 2;
+    pub const APPEND: u16 = 3;
+    pub const TRANSFER: u16 = 4;
+    pub const SNAPSHOT_BEGIN: u16 = 10;
+    pub const SNAPSHOT_ROWS: u16 = 11;
+    pub const SNAPSHOT_END: u16 = 12;
+    pub const SNAPSHOT_FETCH: u16 = 13;
+    pub const PROPOSE: u16 = 20;
+    pub const READ_INDEX: u16 = 21;
+    pub const STATUS: u16 = 22;
+    pub const ADOPT: u16 = 23;
+    /// Kinds from here on belong to the layer above.
+    pub const SERVICE: u16 = 100;
+}
+
+/// Requests of one pipeline that wait for their answer.
+const PIPELINE_MAX: usize = 64;
+/// A pipeline whose oldest request waits longer than this is given up.
+const PIPELINE_STALL: Duration = Duration::from_millis(1_500);
+/// A single append may wait for the peer's disk this long.
+const APPEND_LIMIT: Duration = Duration::from_secs(1);
+/// A peer may take this long to install a snapshot once it has all of it.
+const INSTALL_LIMIT: Duration = Duration::from_secs(120);
+/// Rows of a snapshot sent in one frame, in bytes.
+const ROWS_BYTES: usize = 256 << 10;
+/// Chunks of rows that wait for the connection.
+const ROWS_QUEUE: usize = 4;
+
+/// The ways to one peer.
+pub(super) struct Peer {
+    pub id: u16,
+    pub dialer: Dialer,
+    /// Votes and heartbeats.
+    pub control: Caller,
+    /// Writes, reads, liveness.
+    pub forward: Caller,
+}
+
+/// The ways to all peers, by configured id.
+pub(super) struct Peers {
+    make: Box<dyn Fn(u16, String) -> Dialer + Send + Sync>,
+    known: Mutex<BTreeMap<u16, Arc<Peer>>>,
+}
+
+impl Peers {
+    /// `make` gives a dialer to a configured id at an address.
+    pub fn new(make: impl Fn(u16, String) -> Dialer + Send + Sync + 'static) -> Self {
+        Self { make: Box::new(make), known: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The peer at this address, which counts only when it is not known yet.
+    pub fn at(&self, id: u16, addr: &str) -> Arc<Peer> {
+        let mut known = self.known.lock();
+        let peer = known.entry(id).or_insert_with(|| {
+            let dialer = (self.make)(id, addr.to_owned());
+            let control = Caller::new(dialer.clone(), Purpose::Control);
+            let forward = Caller::new(dialer.clone(), Purpose::Forward);
+            Arc::new(Peer { id, dialer, control, forward })
+        });
+        Arc::clone(peer)
+    }
+
+    /// The peer that is this Raft node, if it is known.
+    pub fn node(&self, node: u64) -> Option<Arc<Peer>> {
+        self.known.lock().get(&config_id(node)).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Peer>> {
+        self.known.lock().values().cloned().collect()
+    }
+}
+
+pub(super) fn config_id(node: u64) -> u16 {
+    u16::try_from(node >> 16).unwrap_or(0)
+}
+
+/// Makes a [`Link`] for each thing openraft wants to say to a peer.
+pub(super) struct Factory {
+    pub own: u64,
+    pub peers: Arc<Peers>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Factory {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, node: &Member) -> Link {
+        let peer = self.peers.at(config_id(target), &node.peer);
+        Link { own: self.own, target, peer, pipeline: Mutex::new(None) }
+    }
+}
+
+/// A way to one peer, for one of openraft's tasks.
+pub(super) struct Link {
+    own: u64,
+    target: u64,
+    peer: Arc<Peer>,
+    /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
+    pipeline: Mutex<Option<Kept>>,
+}
+
+/// A replication connection between two uses.
+struct Kept {
+    connection: Connection,
+    last_id: u64,
+}
+
+type Rpc<T> = Result<T, RPCError<TypeConfig>>;
+
+fn unreachable(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::new(&AnyError::error(error.to_string())))
+}
+
+fn broken(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&AnyError::error(error.to_string())))
+}
+
+impl Link {
+    async fn call(&self, kind: u16, body: Bytes, limit: Duration) -> Rpc<Bytes> {
+        self.peer.control.call(kind, body, limit).await.map_err(|error| match error {
+            CallError::NotSent(_) | CallError::Refused { .. } => unreachable(error),
+            CallError::Unknown(_) => broken(error),
+        })
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = Frozen;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<TypeConfig>> {
+        let limit = option.hard_ttl().max(APPEND_LIMIT);
+        let answer = self.call(kind::APPEND, wire::append_bytes(&request), limit).await?;
+        let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+        Ok(match wire::read_appended(answer).map_err(broken)? {
+            Appended::Matching(id) if id == last => AppendEntriesResponse::Success,
+            Appended::Matching(id) => AppendEntriesResponse::PartialSuccess(id),
+            Appended::Conflict(_) => AppendEntriesResponse::Conflict,
+            Appended::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote),
+        })
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Rpc<BoxStream<'s, Rpc<StreamAppendResult<TypeConfig>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let slot = self.pipeline.get_mut();
+            let kept = match slot.take() {
+                Some(kept) => kept,
+                None => {
+                    let connected = self.peer.dialer.connect(Purpose::Replication).await;
+                    Kept { connection: connected.map_err(unreachable)?, last_id: 0 }
+                }
+            };
+            let pipeline = Pipeline {
+                own: self.own,
+                target: self.target,
+                slot,
+                kept,
+                input,
+                waiting: VecDeque::new(),
+                ended: false,
+            };
+            let stream = futures_util::stream::unfold(Some(pipeline), |pipeline| async move {
+                pipeline?.step().await
+            });
+            Ok(Box::pin(stream) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<VoteResponse<TypeConfig>> {
+        let body = wire::vote_request_bytes(&request);
+        let answer = self.call(kind::VOTE, body, option.hard_ttl()).await?;
+        wire::read_vote_response(answer).map_err(broken)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<VoteResponse<TypeConfig>> {
+        let body = wire::vote_request_bytes(&request);
+        let answer = self.call(kind::PRE_VOTE, body, option.hard_ttl()).await?;
+        wire::read_vote_response(answer).map_err(broken)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, Frozen>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = send_snapshot(&self.peer.dialer, vote, snapshot) => sent.map_err(|error| {
+                StreamingError::Network(NetworkError::new(&error))
+            }),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<TransferLeaderResponse<TypeConfig>> {
+        let mut out = BytesMut::new();
+        wire::put_vote(&mut out, request.from_leader());
+        out.put_u64_le(*request.to_node_id());
+        wire::put_log_id(&mut out, request.last_log_id());
+        self.call(kind::TRANSFER, out.freeze(), option.hard_ttl().max(APPEND_LIMIT)).await?;
+        Ok(Ok(()))
+    }
+}
+
+/// Requests on their way, answers in the same order.
+struct Pipeline<'s, S> {
+    own: u64,
+    target: u64,
+    slot: &'s mut Option<Kept>,
+    kept: Kept,
+    input: S,
+    waiting: VecDeque<Instant>,
+    ended: bool,
+}
+
+type Step<'s, S> = Option<(Rpc<StreamAppendResult<TypeConfig>>, Option<Pipeline<'s, S>>)>;
+
+impl<'s, S> Pipeline<'s, S>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+{
+    /// The next answer. A stream that ended well gives its connection back; an error gives it up.
+    async fn step(mut self) -> Step<'s, S> {
+        loop {
+            let Some(oldest) = self.waiting.front().copied() else {
+                if self.ended {
+                    *self.slot = Some(self.kept);
+                    return None;
+                }
+                let request = self.input.next().await;
+                if let Err(error) = self.send(request).await {
+                    return Some((Err(error), None));
+                }
+                continue;
+            };
+            let room = !self.ended && self.waiting.len() < PIPELINE_MAX;
+            tokio::select! {
+                biased;
+                frame = self.kept.connection.receiver.next() => return self.answer(frame),
+                request = self.input.next(), if room => {
+                    if let Err(error) = self.send(request).await {
+                        return Some((Err(error), None));
+                    }
+                }
+                () = tokio::time::sleep_until(oldest + PIPELINE_STALL) => {
+                    let error = Timeout {
+                        action: RPCTypes::AppendEntries,
+                        id: self.own,
+                        target: self.target,
+                        timeout: PIPELINE_STALL,
+                    };
+                    return Some((Err(RPCError::Timeout(error)), None));
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Option<AppendEntriesRequest<TypeConfig>>) -> Rpc<()> {
+        let Some(request) = request else {
+            self.ended = true;
+            return Ok(());
+        };
+        self.kept.last_id += 1;
+        let id = self.kept.last_id;
+        let frame = Frame { id, kind: kind::APPEND, body: wire::append_bytes(&request) };
+        self.kept.connection.sender.send(frame).await.map_err(broken)?;
+        self.waiting.push_back(Instant::now());
+        Ok(())
+    }
+
+    fn answer(
+        mut self,
+        frame: Result<Option<Frame>, crate::transport::RecvError>,
+    ) -> Step<'s, S> {
+        let frame = match frame {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Some((Err(broken("the peer ended the connection")), None)),
+            Err(error) => return Some((Err(broken(error)), None)),
+        };
+        self.waiting.pop_front();
+        Some(match wire::read_appended(frame.body) {
+            Ok(Appended::Matching(id)) => (Ok(Ok(id)), Some(self)),
+            Ok(Appended::Conflict(id)) => (Ok(Err(StreamAppendError::Conflict(id))), None),
+            Ok(Appended::HigherVote(vote)) => (Ok(Err(StreamAppendError::HigherVote(vote))), None),
+            Err(error) => (Err(broken(error)), None),
+        })
+    }
+}
+
+async fn send_snapshot(
+    dialer: &Dialer,
+    vote: Vote,
+    snapshot: SnapshotOf<TypeConfig, Frozen>,
+) -> io::Result<SnapshotResponse<TypeConfig>> {
+    let mut connection =
+        dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
+    let mut begin = BytesMut::new();
+    wire::put_vote(&mut begin, &vote);
+    stream_snapshot(&connection.sender, begin, &snapshot).await?;
+    let answer = tokio::time::timeout(INSTALL_LIMIT, connection.receiver.next()).await;
+    let frame = answer.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    let frame = frame.ok_or_else(|| io::Error::other("the peer refused the snapshot"))?;
+    let mut reader = wire::Reader(frame.body);
+    let vote = wire::get_vote(&mut reader).map_err(io::Error::other)?;
+    Ok(SnapshotResponse::new(vote))
+}
+
+/// Sends a frozen state: what it stands for, its rows, an end.
+pub(super) async fn stream_snapshot(
+    to: &Sender,
+    mut begin: BytesMut,
+    snapshot: &SnapshotOf<TypeConfig, Frozen>,
+) -> io::Result<()> {
+    let meta = &snapshot.meta;
+    begin.extend_from_slice(&wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership));
+    send(to, kind::SNAPSHOT_BEGIN, begin.freeze()).await?;
+    let (chunks, mut ready) = mpsc::channel(ROWS_QUEUE);
+    let state = snapshot.snapshot.0.clone();
+    let encoding = tokio::task::spawn_blocking(move || encode_rows(&state, &chunks));
+    while let Some(rows) = ready.recv().await {
+        send(to, kind::SNAPSHOT_ROWS, rows).await?;
+    }
+    encoding.await.map_err(io::Error::other)?;
+    send(to, kind::SNAPSHOT_END, Bytes::new()).await
+}
+
+/// Turns a state into chunks of rows, until it is done or nobody takes them.
+fn encode_rows(state: &State, chunks: &mpsc::Sender<Bytes>) {
+    let mut rows = BytesMut::with_capacity(ROWS_BYTES * 2);
+    for (key, value) in state.all_rows() {
+        for part in [key, value] {
+            // A row is bounded by what one task may hold.
+            rows.put_u32_le(u32::try_from(part.len()).unwrap_or(u32::MAX));
+            rows.put_slice(&part);
+        }
+        if rows.len() >= ROWS_BYTES && chunks.blocking_send(rows.split().freeze()).is_err() {
+            return;
+        }
+    }
+    let _taken = chunks.blocking_send(rows.freeze());
+}
+
+async fn send(to: &Sender, kind: u16, body: Bytes) -> io::Result<()> {
+    to.send(Frame { id: 1, kind, body }).await.map_err(io::Error::other)
+}
+
+/// A log id for people.
+pub(super) fn shown(id: Option<&LogId>) -> String {
+    id.map_or_else(|| "nothing".to_owned(), |id| format!("{}.{}", pos(id).term, id.index()))
+}

@@ -1,0 +1,93 @@
+//! From commands to entries: whatever waits when the proposer wakes goes into one entry, and so
+//! many entries are on their way at once. Nothing lingers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::core::{Core, Taken};
+use super::replica::{Flight, ProposeError, Reply};
+
+/// Commands of one entry.
+const ENTRY_COMMANDS: usize = 256;
+/// Bytes of one entry, unless a single command is larger.
+const ENTRY_BYTES: usize = 256 << 10;
+/// Entries of this process on their way.
+const ENTRIES_IN_FLIGHT: usize = 16;
+/// How often flights over time are looked for.
+const LATE_CHECK: Duration = Duration::from_millis(100);
+
+/// Commands to be brought into the log together.
+pub struct Proposal {
+    /// Packed by [`envelope::pack`](crate::domain::machine::envelope::pack).
+    pub commands: Bytes,
+    /// How many they are.
+    pub count: usize,
+    /// Who hears of them.
+    pub reply: Reply,
+    /// After this the outcome is unknown, or, if no leader took it, not accepted.
+    pub deadline: Instant,
+}
+
+/// Proposes until the senders are gone.
+pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
+    let places = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
+    let mut waiting: Vec<Proposal> = Vec::new();
+    let mut seq = 0_u64;
+    loop {
+        let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
+        if waiting.is_empty() && queue.recv_many(&mut waiting, ENTRY_COMMANDS).await == 0 {
+            return;
+        }
+        let batch = take_batch(&mut waiting);
+        let mut commands = BytesMut::with_capacity(batch.iter().map(|one| one.commands.len()).sum());
+        let mut parts = Vec::with_capacity(batch.len());
+        let mut deadline = None;
+        for proposal in batch {
+            commands.extend_from_slice(&proposal.commands);
+            parts.push((proposal.count, proposal.reply));
+            deadline = deadline.max(Some(proposal.deadline));
+        }
+        let Some(deadline) = deadline else { continue };
+        seq += 1;
+        core.replica.depart(seq, Flight { parts, deadline, permit: Some(permit) });
+        let (core, commands) = (Arc::clone(&core), commands.freeze());
+        let carry = async move {
+            match core.carry(seq, commands, deadline).await {
+                Taken::Applied => core.metrics.proposals.inc("committed"),
+                Taken::Refused => {
+                    core.metrics.proposals.inc("not_accepted");
+                    core.replica.fail(seq, ProposeError::NotAccepted);
+                }
+                // The entry may still come: the flight ends at its deadline.
+                Taken::Unknown => core.metrics.proposals.inc("unknown"),
+            }
+        };
+        tokio::spawn(carry);
+    }
+}
+
+/// As many of the waiting as one entry holds.
+fn take_batch(waiting: &mut Vec<Proposal>) -> Vec<Proposal> {
+    let (mut commands, mut bytes) = (0, 0);
+    let fits = waiting.iter().take_while(|proposal| {
+        commands += proposal.count;
+        bytes += proposal.commands.len();
+        commands <= ENTRY_COMMANDS && bytes <= ENTRY_BYTES
+    });
+    let count = fits.count().max(1).min(waiting.len());
+    let rest = waiting.split_off(count);
+    std::mem::replace(waiting, rest)
+}
+
+/// Ends flights that are over time.
+pub(super) async fn watch_late(core: Arc<Core>) {
+    let mut tick = tokio::time::interval(LATE_CHECK);
+    loop {
+        tick.tick().await;
+        core.replica.fail_late(Instant::now());
+    }
+}

@@ -1,0 +1,241 @@
+//! The applied state, as the rest of the node sees it, and those who wait for an entry of theirs.
+//!
+//! Only apply writes here. Readers take the lock for a moment, or a frozen view for longer: whoever
+//! holds the lock holds up apply.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
+
+/// What became of a proposal.
+pub type Outcome = Result<Answered, ProposeError>;
+
+/// The answers to the commands of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Log index of the entry.
+    pub index: u64,
+    /// One a command.
+    pub responses: Vec<Response>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Proved not applied: no leader took it in time. Repeating it is safe.
+    #[error("no leader accepted it in time")]
+    NotAccepted,
+    /// A leader may have taken it; it may yet be applied.
+    #[error("it was handed over and not answered in time")]
+    Unknown,
+    /// This node stops.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Who hears of a proposal's outcome.
+pub enum Reply {
+    /// Nobody: the proposer looks at the state.
+    Nobody,
+    /// One who waits.
+    Once(oneshot::Sender<Outcome>),
+    /// A collector of many, told once per entry.
+    Collect(mpsc::UnboundedSender<Vec<(u64, Outcome)>>, u64),
+}
+
+impl Reply {
+    fn send(self, outcome: Outcome, batch: &mut Batch) {
+        match self {
+            Self::Nobody => {}
+            Self::Once(waiting) => {
+                // Whoever gave up waiting needs no answer.
+                let _given_up = waiting.send(outcome);
+            }
+            Self::Collect(collector, token) => batch.add(collector, token, outcome),
+        }
+    }
+}
+
+/// Answers that go to one collector together.
+#[derive(Default)]
+struct Batch(Option<(mpsc::UnboundedSender<Vec<(u64, Outcome)>>, Vec<(u64, Outcome)>)>);
+
+impl Batch {
+    fn add(
+        &mut self,
+        to: mpsc::UnboundedSender<Vec<(u64, Outcome)>>,
+        token: u64,
+        outcome: Outcome,
+    ) {
+        match &mut self.0 {
+            Some((collector, items)) if collector.same_channel(&to) => items.push((token, outcome)),
+            other => {
+                let former = other.replace((to, vec![(token, outcome)]));
+                Self(former).flush();
+            }
+        }
+    }
+
+    fn flush(self) {
+        if let Some((collector, items)) = self.0 {
+            let _given_up = collector.send(items);
+        }
+    }
+}
+
+/// One entry of this process that has not been applied here.
+pub(super) struct Flight {
+    /// How many commands each proposal in it has, and who waits.
+    pub parts: Vec<(usize, Reply)>,
+    /// After this the outcome is unknown.
+    pub deadline: Instant,
+    /// A place among the entries in flight.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What happened to the state.
+#[derive(Debug)]
+pub enum Event {
+    /// Entries were applied, up to this index.
+    Applied(u64, Vec<Effect>),
+    /// All of it was replaced by a snapshot.
+    Replaced(u64),
+}
+
+/// The applied state of this node.
+pub struct Replica {
+    origin: u64,
+    state: RwLock<State>,
+    applied: watch::Sender<u64>,
+    flights: Mutex<BTreeMap<u64, Flight>>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Replica {
+    /// A replica, and the stream of what happens to it.
+    pub(super) fn new(origin: u64, state: State) -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (events, stream) = mpsc::unbounded_channel();
+        let applied = watch::Sender::new(state.cluster().applied);
+        let flights = Mutex::new(BTreeMap::new());
+        (Self { origin, state: RwLock::new(state), applied, flights, events }, stream)
+    }
+
+    /// This process, as entries name it.
+    #[must_use]
+    pub const fn origin(&self) -> u64 {
+        self.origin
+    }
+
+    /// The state, for a moment.
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// A frozen view, for as long as it takes.
+    #[must_use]
+    pub fn frozen(&self) -> State {
+        self.state.read().clone()
+    }
+
+    /// Index of the last applied entry.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
+    /// Waits until an index is applied; false: not in time.
+    pub async fn reach(&self, index: u64, limit: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let wait = applied.wait_for(|applied| *applied >= index);
+        matches!(tokio::time::timeout(limit, wait).await, Ok(Ok(_)))
+    }
+
+    pub(super) fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write())
+    }
+
+    /// Applies one entry of the state machine, and answers those of this process who wait for it.
+    pub(super) fn apply(
+        &self,
+        index: u64,
+        entry: &[u8],
+        out: &mut Applied,
+    ) -> Result<(), DecodeError> {
+        let head = self.state.write().apply(index, entry, out)?;
+        if head.origin == self.origin {
+            let flight = self.flights.lock().remove(&head.seq);
+            if let Some(flight) = flight {
+                answer(flight, index, &mut out.responses);
+            }
+        }
+        out.responses.clear();
+        Ok(())
+    }
+
+    /// Tells of what was applied.
+    pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
+        self.applied.send_replace(index);
+        if !effects.is_empty() {
+            // No engine listens before the node is built, or after it stopped.
+            let _nobody = self.events.send(Event::Applied(index, effects));
+        }
+    }
+
+    /// Puts another state in place.
+    pub(super) fn replace(&self, state: State) {
+        let index = state.cluster().applied;
+        *self.state.write() = state;
+        self.applied.send_replace(index);
+        let _nobody = self.events.send(Event::Replaced(index));
+    }
+
+    pub(super) fn depart(&self, seq: u64, flight: Flight) {
+        self.flights.lock().insert(seq, flight);
+    }
+
+    /// Ends a flight that will not land.
+    pub(super) fn fail(&self, seq: u64, error: ProposeError) {
+        let flight = self.flights.lock().remove(&seq);
+        if let Some(flight) = flight {
+            refuse(flight, error);
+        }
+    }
+
+    /// Ends the flights that are over time.
+    pub(super) fn fail_late(&self, now: Instant) {
+        let mut flights = self.flights.lock();
+        let late: Vec<u64> = flights
+            .iter()
+            .filter(|(_, flight)| flight.deadline <= now)
+            .map(|(seq, _)| *seq)
+            .collect();
+        let late: Vec<Flight> = late.iter().filter_map(|seq| flights.remove(seq)).collect();
+        drop(flights);
+        for flight in late {
+            refuse(flight, ProposeError::Unknown);
+        }
+    }
+}
+
+fn answer(flight: Flight, index: u64, responses: &mut Vec<Response>) {
+    let mut batch = Batch::default();
+    let mut rest = responses.drain(..);
+    for (count, reply) in flight.parts {
+        let responses: Vec<Response> = rest.by_ref().take(count).collect();
+        reply.send(Ok(Answered { index, responses }), &mut batch);
+    }
+    batch.flush();
+}
+
+fn refuse(flight: Flight, error: ProposeError) {
+    let mut batch = Batch::default();
+    for (_, reply) in flight.parts {
+        reply.send(Err(error), &mut batch);
+    }
+    batch.flush();
+}

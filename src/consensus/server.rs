@@ -1,0 +1,238 @@
+//! What this node does with what peers send.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use openraft::raft::{AppendEntriesResponse, StreamAppendError, TransferLeaderRequest};
+use openraft::storage::Snapshot;
+use parking_lot::Mutex;
+
+use crate::domain::machine::Loader;
+use crate::transport::{Connection, Frame, Purpose, answer_calls};
+
+use super::bootstrap::{self, Standing};
+use super::core::{Core, Service};
+use super::machine::Frozen;
+use super::network::{kind, stream_snapshot};
+use super::types::{SnapshotMeta, Vote};
+use super::wire::{self, Appended, Malformed, Reader};
+
+/// What connections are answered with.
+pub(super) struct Desk {
+    /// Set once Raft runs; before that only questions about this node's standing are answered.
+    pub core: OnceLock<Arc<Core>>,
+    /// Set once the layer above listens.
+    pub service: OnceLock<Service>,
+    /// What this node is, until Raft runs.
+    pub standing: Arc<Mutex<Standing>>,
+    /// Kinds seen that nobody here knows; told once each.
+    pub unknown: Mutex<BTreeSet<u16>>,
+}
+
+impl Desk {
+    /// Serves one connection until it ends.
+    pub async fn serve(self: Arc<Self>, connection: Connection) {
+        let purpose = connection.hello.purpose;
+        let from = connection.hello.identity.config_id;
+        let ended = match purpose {
+            Purpose::Replication => self.replicate(connection).await,
+            Purpose::Snapshot => self.snapshot(connection).await,
+            Purpose::Control | Purpose::Forward => self.calls(connection).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(from, ?purpose, %error, "a peer connection ended");
+        }
+    }
+
+    async fn calls(self: Arc<Self>, connection: Connection) -> io::Result<()> {
+        let node = connection.hello.identity.node.0;
+        let answer = move |frame: Frame| {
+            let desk = Arc::clone(&self);
+            async move { desk.answer(node, frame).await }
+        };
+        answer_calls(connection, answer).await.map_err(io::Error::other)
+    }
+
+    async fn answer(&self, from: u64, frame: Frame) -> Option<Bytes> {
+        let kind = frame.kind;
+        let answered = match (kind, self.core.get()) {
+            (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
+            (kind::ADOPT, _) => bootstrap::adopt(&self.standing, frame.body).map(Some),
+            (_, None) => Ok(None),
+            (kind::SERVICE.., Some(_)) => match self.service.get() {
+                Some(service) => Ok(service(from, kind, frame.body).await),
+                None => Ok(None),
+            },
+            (_, Some(core)) => self.raft(core, kind, frame.body).await,
+        };
+        match answered {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(from, kind, %error, "a peer's request cannot be read");
+                None
+            }
+        }
+    }
+
+    async fn raft(&self, core: &Core, kind: u16, body: Bytes) -> Result<Option<Bytes>, Malformed> {
+        Ok(match kind {
+            kind::VOTE => {
+                let answer = core.raft.vote(wire::read_vote_request(body)?).await.ok();
+                answer.map(|answer| wire::vote_response_bytes(&answer))
+            }
+            kind::PRE_VOTE => {
+                let answer = core.raft.pre_vote(wire::read_vote_request(body)?).await.ok();
+                answer.map(|answer| wire::vote_response_bytes(&answer))
+            }
+            kind::APPEND => append(core, body).await?,
+            kind::TRANSFER => {
+                let mut reader = Reader(body);
+                let from = wire::get_vote(&mut reader)?;
+                let to = reader.u64()?;
+                let last = wire::get_log_id(&mut reader)?;
+                let request = TransferLeaderRequest::new(from, to, last);
+                core.raft.handle_transfer_leader(request).await.ok().map(|_| Bytes::new())
+            }
+            kind::PROPOSE => Some(core.propose(body).await?),
+            kind::READ_INDEX => core.lead_index().await.map(|index| {
+                let mut out = BytesMut::new();
+                out.put_u64_le(index);
+                out.freeze()
+            }),
+            _ => {
+                if self.unknown.lock().insert(kind) {
+                    tracing::warn!(kind, "a peer asks for what this version does not know");
+                }
+                None
+            }
+        })
+    }
+
+    /// Entries, in order, each answered in order.
+    async fn replicate(&self, connection: Connection) -> io::Result<()> {
+        let Some(core) = self.core.get() else { return Ok(()) };
+        let (sender, receiver) = connection.split();
+        let fault = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&fault);
+        let input = stream::unfold((receiver, seen), |(mut receiver, seen)| async move {
+            let frame = match receiver.next().await {
+                Ok(frame) => frame?,
+                Err(error) => {
+                    *seen.lock() = Some(io::Error::other(error));
+                    return None;
+                }
+            };
+            match wire::read_append(frame.body) {
+                Ok(request) => Some((request, (receiver, seen))),
+                Err(error) => {
+                    *seen.lock() = Some(io::Error::other(error));
+                    None
+                }
+            }
+        });
+        let mut output = Box::pin(core.raft.stream_append(input));
+        let mut id = 0;
+        while let Some(result) = output.next().await {
+            id += 1;
+            let (answer, last) = match result.map_err(io::Error::other)? {
+                Ok(matching) => (Appended::Matching(matching), false),
+                Err(StreamAppendError::Conflict(at)) => (Appended::Conflict(at), true),
+                Err(StreamAppendError::HigherVote(vote)) => (Appended::HigherVote(vote), true),
+            };
+            let frame = Frame { id, kind: kind::APPEND, body: wire::appended_bytes(&answer) };
+            sender.send(frame).await.map_err(io::Error::other)?;
+            if last {
+                break;
+            }
+        }
+        fault.lock().take().map_or(Ok(()), Err)
+    }
+
+    async fn snapshot(&self, mut connection: Connection) -> io::Result<()> {
+        let Some(core) = self.core.get() else { return Ok(()) };
+        let first = next(&mut connection).await?;
+        if first.kind == kind::SNAPSHOT_FETCH {
+            let snapshot = core.raft.get_snapshot().await.map_err(io::Error::other)?;
+            let Some(snapshot) = snapshot else { return Ok(()) };
+            stream_snapshot(&connection.sender, BytesMut::new(), &snapshot).await?;
+            // The peer ends the connection when it has read all of it.
+            let _ended = connection.receiver.next().await;
+            return Ok(());
+        }
+        let mut reader = Reader(first.body);
+        let vote = wire::get_vote(&mut reader).map_err(io::Error::other)?;
+        let (meta, frozen) = receive_snapshot(&mut connection, reader.0).await?;
+        let from = connection.hello.identity.config_id;
+        let upto = super::network::shown(meta.last_log_id.as_ref());
+        tracing::info!(from, upto, "installing a snapshot");
+        let vote: Vote = core
+            .raft
+            .install_full_snapshot(vote, Snapshot { meta, snapshot: frozen })
+            .await
+            .map_err(io::Error::other)?
+            .vote;
+        let mut out = BytesMut::new();
+        wire::put_vote(&mut out, &vote);
+        let frame = Frame { id: 1, kind: kind::SNAPSHOT_END, body: out.freeze() };
+        connection.sender.send(frame).await.map_err(io::Error::other)?;
+        let _ended = connection.receiver.next().await;
+        Ok(())
+    }
+}
+
+async fn append(core: &Core, body: Bytes) -> Result<Option<Bytes>, Malformed> {
+    let request = wire::read_append(body)?;
+    let prev = request.prev_log_id;
+    let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+    let Ok(answer) = core.raft.append_entries(request).await else { return Ok(None) };
+    let answer = match answer {
+        AppendEntriesResponse::Success => Appended::Matching(last),
+        AppendEntriesResponse::PartialSuccess(id) => Appended::Matching(id),
+        AppendEntriesResponse::Conflict => {
+            Appended::Conflict(prev.ok_or(Malformed("conflict without an entry before"))?)
+        }
+        AppendEntriesResponse::HigherVote(vote) => Appended::HigherVote(vote),
+    };
+    Ok(Some(wire::appended_bytes(&answer)))
+}
+
+async fn next(connection: &mut Connection) -> io::Result<Frame> {
+    let frame = connection.receiver.next().await.map_err(io::Error::other)?;
+    frame.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Takes a frozen state from a peer; its digest is checked.
+pub(super) async fn receive_snapshot(
+    connection: &mut Connection,
+    meta: Bytes,
+) -> io::Result<(SnapshotMeta, Frozen)> {
+    let (last_log_id, last_membership) = wire::read_meta(meta).map_err(io::Error::other)?;
+    let mut loader = Loader::default();
+    loop {
+        let frame = next(connection).await?;
+        match frame.kind {
+            kind::SNAPSHOT_ROWS => {
+                let mut reader = Reader(frame.body);
+                while !reader.0.is_empty() {
+                    let key = row(&mut reader).map_err(io::Error::other)?;
+                    let value = row(&mut reader).map_err(io::Error::other)?;
+                    loader.row(&key, &value).map_err(io::Error::other)?;
+                }
+            }
+            kind::SNAPSHOT_END => break,
+            other => return Err(io::Error::other(format!("frame {other} within a snapshot"))),
+        }
+        tokio::task::yield_now().await;
+    }
+    let finish = tokio::task::spawn_blocking(move || loader.finish());
+    let state = finish.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    Ok((SnapshotMeta { last_log_id, last_membership }, Frozen(Box::new(state))))
+}
+
+fn row(reader: &mut Reader) -> Result<Bytes, Malformed> {
+    let len = reader.u32()? as usize;
+    reader.bytes(len)
+}

@@ -1,0 +1,494 @@
+//! Putting consensus together, and taking it apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ServerState, SnapshotPolicy};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::domain::ids::NodeId;
+use crate::domain::machine::command::Genesis;
+use crate::domain::machine::{Command, State};
+use crate::storage::{Identity, LogStore, StorageError, Stores};
+use crate::telemetry::metrics::Metrics;
+use crate::transport::{
+    self, Dialer, Fabric, Frame, Hello, ListenError, Listener, Purpose, Refusal,
+};
+
+use super::bootstrap::{self, SaveIdentity, Standing};
+use super::checkpoint::Checkpoints;
+use super::core::Core;
+use super::log::RaftLog;
+use super::machine::{self, LoadError, Loaded, MachineStore};
+use super::network::{Factory, Peers, kind};
+use super::proposer;
+use super::replica::{Event, Replica};
+use super::server::{Desk, receive_snapshot};
+use super::types::{Member, Raft};
+use super::{Consensus, QUEUE_MAX, RaftStatus, Role, Settings};
+
+/// An append or vote that waits longer for the disk ends the node.
+const FLUSH_STALL: Duration = Duration::from_secs(20);
+/// How often the disk is looked at, and a checkpoint considered.
+const WATCH: Duration = Duration::from_millis(500);
+/// A stop waits this long for a last checkpoint.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// What of the disk consensus uses.
+pub struct Disk {
+    /// The Raft log.
+    pub log: Arc<dyn LogStore>,
+    /// The checkpoints.
+    pub stores: Box<dyn Stores>,
+    /// Whose data it is; none: the node is new.
+    pub identity: Option<Identity>,
+    /// Writes an identity down.
+    pub save_identity: SaveIdentity,
+}
+
+/// What consensus is made of.
+pub struct Parts {
+    /// Its settings.
+    pub settings: Settings,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its network.
+    pub fabric: Fabric,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Where it says what it waits for.
+    pub progress: watch::Sender<String>,
+}
+
+/// Running consensus.
+pub struct Started {
+    /// The handle.
+    pub consensus: Consensus,
+    /// What happens to the state.
+    pub events: mpsc::UnboundedReceiver<Event>,
+}
+
+/// Why consensus did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The peer address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The log failed.
+    #[error("the Raft log: {0}")]
+    Log(#[from] io::Error),
+    /// openraft did not start.
+    #[error("Raft: {0}")]
+    Raft(String),
+}
+
+/// Starts: listens, finds or makes the cluster, loads the state, runs Raft. It waits as long as
+/// the first start needs, and says in `progress` for what.
+///
+/// # Errors
+/// What cannot be listened on or read.
+pub async fn start(parts: Parts) -> Result<Started, StartError> {
+    let Parts { settings, disk, fabric, clock, metrics, progress } = parts;
+    let Disk { log: log_disk, stores, identity, save_identity } = disk;
+    let log = RaftLog::open(Arc::clone(&log_disk))?;
+    let mut checkpoints = Checkpoints::open(stores)?;
+    let standing = Arc::new(Mutex::new(Standing {
+        cluster_name: settings.cluster_name.clone(),
+        member: settings.member,
+        list: bootstrap::list_hash(&settings.members),
+        identity,
+        initialised: !log.is_empty(),
+        save: save_identity,
+        now: clock.now(),
+    }));
+    let desk = Arc::new(Desk {
+        core: OnceLock::new(),
+        service: OnceLock::new(),
+        standing: Arc::clone(&standing),
+        unknown: Mutex::new(BTreeSet::new()),
+    });
+    let identify = identify(&settings, &standing);
+    let peers = Arc::new(peers(&settings, &fabric, Arc::clone(&identify)));
+    let stop = Arc::new(watch::Sender::new(false));
+    let listener = Listener::bind(fabric.clone(), &settings.listen).await?;
+    let serving = Arc::clone(&desk);
+    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(identify()) };
+    let handle = move |connection| Arc::clone(&serving).serve(connection);
+    tokio::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
+
+    let lowest = settings.members.iter().all(|member| settings.member <= member.id);
+    let new = {
+        let standing = standing.lock();
+        standing.identity.is_none() || (lowest && !standing.initialised)
+    };
+    let mut initialise = false;
+    if new {
+        let mint = || mint(&fabric);
+        initialise = bootstrap::run(&settings, &standing, &peers, &progress, mint).await?;
+    }
+    let loaded = load(&mut checkpoints, &log_disk, &peers, &progress).await?;
+    let (state, meta) = match loaded {
+        Some(Loaded { state, applied, membership }) => (state, Some((applied, membership))),
+        None => (State::default(), None),
+    };
+    let own = standing.lock().identity.as_ref().map(|own| own.node);
+    let id = own.unwrap_or_else(|| NodeId::new(settings.member, 1));
+    let mut origin = [0; 8];
+    (fabric.random)(&mut origin);
+    let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
+    let replica = Arc::new(replica);
+    let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
+    let config = config(&settings).map_err(StartError::Raft)?;
+    let factory = Factory { own: id.0, peers: Arc::clone(&peers) };
+    let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
+        .await
+        .map_err(|error| StartError::Raft(error.to_string()))?;
+    let (leader, leader_seen) = watch::channel(None);
+    let core = Arc::new(Core {
+        id: id.0,
+        raft,
+        replica,
+        peers,
+        clock,
+        leader: leader_seen,
+        metrics,
+    });
+    let _first = desk.core.set(Arc::clone(&core));
+    if initialise {
+        let voters = members(&settings);
+        core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
+    }
+    let (queue, proposals) = mpsc::channel(QUEUE_MAX);
+    let (fatal, fatal_seen) = watch::channel(None);
+    let disk = Arc::clone(&log_disk);
+    let consensus = Consensus {
+        core: Arc::clone(&core),
+        desk,
+        queue,
+        fatal: fatal_seen,
+        stop: Arc::clone(&stop),
+        disk: log_disk,
+    };
+    tokio::spawn(proposer::run(Arc::clone(&core), proposals));
+    tokio::spawn(proposer::watch_late(Arc::clone(&core)));
+    tokio::spawn(follow(Arc::clone(&core), leader, fatal.clone(), standing));
+    tokio::spawn(watch_disk(Arc::clone(&core), disk, fatal, settings.checkpoint_interval));
+    tokio::spawn(found(consensus.clone(), settings));
+    Ok(Started { consensus, events })
+}
+
+fn mint(fabric: &Fabric) -> u128 {
+    let mut bytes = [0; 16];
+    loop {
+        (fabric.random)(&mut bytes);
+        match u128::from_le_bytes(bytes) {
+            0 => {}
+            id => return id,
+        }
+    }
+}
+
+fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::link::Identify {
+    let standing = Arc::clone(standing);
+    let (level, software) = (settings.level, settings.software.clone());
+    Arc::new(move || {
+        let standing = standing.lock();
+        let own = standing.identity.as_ref();
+        transport::Identity {
+            level,
+            cluster_name: standing.cluster_name.clone(),
+            // An id that nothing was written under does not keep peers apart.
+            cluster_id: own.filter(|_| standing.initialised).map(|own| own.cluster_id),
+            node: own.map_or(NodeId::new(standing.member, 1), |own| own.node),
+            config_id: standing.member,
+            software: software.clone(),
+            empty: !standing.initialised,
+        }
+    })
+}
+
+fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identify) -> Peers {
+    let addresses: BTreeMap<u16, String> =
+        settings.members.iter().map(|member| (member.id, member.peer.clone())).collect();
+    let local_ip: Option<IpAddr> =
+        settings.listen.rsplit_once(':').and_then(|(host, _)| host.parse().ok());
+    let local_ip = local_ip.filter(|ip| !ip.is_unspecified());
+    let fabric = fabric.clone();
+    let configured = addresses.clone();
+    let peers = Peers::new(move |id, addr| Dialer {
+        fabric: fabric.clone(),
+        local_ip,
+        // The configuration knows better than the log where a member is now.
+        addr: configured.get(&id).cloned().unwrap_or(addr),
+        to_config_id: id,
+        connect_timeout: transport::link::CONNECT_TIMEOUT,
+        identify: Arc::clone(&identify),
+    });
+    for (id, addr) in addresses.iter().filter(|(id, _)| **id != settings.member) {
+        peers.at(*id, addr);
+    }
+    peers
+}
+
+fn members(settings: &Settings) -> BTreeMap<u64, Member> {
+    settings
+        .members
+        .iter()
+        .map(|member| {
+            let address = Member { peer: member.peer.clone(), http: member.http.clone() };
+            (NodeId::new(member.id, 1).0, address)
+        })
+        .collect()
+}
+
+fn config(settings: &Settings) -> Result<openraft::Config, String> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let election_timeout_max = millis(settings.election_max);
+    let config = openraft::Config {
+        cluster_name: settings.cluster_name.clone(),
+        heartbeat_interval: millis(settings.heartbeat),
+        election_timeout_min: millis(settings.election_min),
+        election_timeout_max,
+        enable_pre_vote: Some(true),
+        // A restarted leader is no leader until it is elected again (openraft#1467).
+        enable_leader_restore: Some(false),
+        quorum_loss_probe_interval: Some(election_timeout_max.saturating_mul(4)),
+        install_snapshot_timeout: 120_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.snapshot_every),
+        max_in_snapshot_log_to_keep: settings.retained_log,
+        purge_batch_size: (settings.retained_log / 4).clamp(1, 1_024),
+        max_payload_entries: 1_000,
+        replication_lag_threshold: 10_000,
+        backoff: "100ms".to_owned(),
+        ..openraft::Config::default()
+    };
+    config.validate().map_err(|error| error.to_string())
+}
+
+/// Loads the checkpoint. A damaged one is given up: its state comes from the log if all of it is
+/// there, else from a peer.
+async fn load(
+    checkpoints: &mut Checkpoints,
+    log: &Arc<dyn LogStore>,
+    peers: &Peers,
+    progress: &watch::Sender<String>,
+) -> Result<Option<Loaded>, StartError> {
+    match machine::load(checkpoints) {
+        Ok(loaded) => {
+            // Without a checkpoint the log must be whole.
+            if loaded.is_some() || log.state().purged.is_none() {
+                return Ok(loaded);
+            }
+        }
+        Err(LoadError::Storage(error)) => return Err(error.into()),
+        Err(LoadError::Damaged(why)) => {
+            tracing::error!(why, "the checkpoint is damaged and is not used");
+            checkpoints.discard()?;
+        }
+    }
+    let Some(purged) = log.state().purged else { return Ok(None) };
+    loop {
+        for peer in peers.all() {
+            match fetch(&peer.dialer, purged.index).await {
+                Ok(loaded) => {
+                    machine::install_loaded(checkpoints, &loaded)?;
+                    tracing::info!(from = peer.id, "the state was fetched from a member");
+                    return Ok(Some(loaded));
+                }
+                Err(error) => tracing::debug!(from = peer.id, %error, "no snapshot"),
+            }
+        }
+        progress.send_replace(format!(
+            "the checkpoint is damaged, and no member with a state up to entry {} answers",
+            purged.index
+        ));
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
+    let mut connection = dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
+    let ask = Frame { id: 1, kind: kind::SNAPSHOT_FETCH, body: Bytes::new() };
+    connection.sender.send(ask).await.map_err(io::Error::other)?;
+    let first = connection.receiver.next().await.map_err(io::Error::other)?;
+    let first = first.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let (meta, frozen) = receive_snapshot(&mut connection, first.body).await?;
+    let index = meta.last_log_id.map_or(0, |id| id.index());
+    if index < at_least {
+        return Err(io::Error::other(format!("its state ends at entry {index}")));
+    }
+    Ok(Loaded { state: *frozen.0, applied: meta.last_log_id, membership: meta.last_membership })
+}
+
+/// Watches Raft: who leads, whether it still runs.
+async fn follow(
+    core: Arc<Core>,
+    leader: watch::Sender<Option<u64>>,
+    fatal: watch::Sender<Option<String>>,
+    standing: Arc<Mutex<Standing>>,
+) {
+    let mut metrics = core.raft.metrics();
+    let mut term = 0;
+    loop {
+        let seen = metrics.borrow_watched().clone();
+        if let Err(error) = &seen.running_state {
+            fatal.send_replace(Some(format!("Raft stopped: {error}")));
+            return;
+        }
+        if seen.last_log_index.is_some() {
+            standing.lock().initialised = true;
+        }
+        leader.send_if_modified(|known| {
+            let news = *known != seen.current_leader;
+            *known = seen.current_leader;
+            news
+        });
+        if seen.current_term != term {
+            core.metrics.raft_elections.inc_by(seen.current_term.saturating_sub(term));
+            term = seen.current_term;
+        }
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        core.metrics.raft_is_leader.set(i64::from(seen.current_leader == Some(core.id)));
+        core.metrics.raft_term.set(number(seen.current_term));
+        core.metrics.raft_applied_index.set(number(seen.last_applied.map_or(0, |id| id.index())));
+        if metrics.changed().await.is_err() {
+            fatal.send_replace(Some("Raft stopped".to_owned()));
+            return;
+        }
+    }
+}
+
+/// Ends the node when its disk hangs; takes checkpoints by time.
+async fn watch_disk(
+    core: Arc<Core>,
+    disk: Arc<dyn LogStore>,
+    fatal: watch::Sender<Option<String>>,
+    every: Duration,
+) {
+    let mut taken = (Instant::now(), core.replica.applied());
+    let mut tick = tokio::time::interval(WATCH);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Some(age) = disk.oldest_unflushed().filter(|age| *age > FLUSH_STALL) {
+            let message = format!("the Raft log's disk has not answered for {} s", age.as_secs());
+            fatal.send_replace(Some(message));
+            return;
+        }
+        let applied = core.replica.applied();
+        if taken.0.elapsed() >= every && applied > taken.1 {
+            taken = (Instant::now(), applied);
+            if core.raft.trigger().snapshot().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// As leader of a cluster without a name, names it.
+async fn found(consensus: Consensus, settings: Settings) {
+    let mut leader = consensus.leader();
+    loop {
+        if consensus.replica().read().cluster().id != 0 {
+            return;
+        }
+        if consensus.is_leader() {
+            let id = consensus.desk.standing.lock().identity.as_ref().map_or(0, |own| own.cluster_id);
+            let genesis = Genesis {
+                id,
+                name: settings.cluster_name.clone(),
+                timezone: settings.timezone.clone(),
+                scheduler: settings.scheduler,
+            };
+            let mut bytes = Vec::new();
+            let command = Command::Genesis(genesis);
+            crate::domain::machine::envelope::pack(&mut bytes, &command, "", None);
+            // Refused or late: the next round looks at the state again.
+            let _outcome = consensus.submit(bytes.into(), 1, Duration::from_secs(2)).await;
+        }
+        let _changed = tokio::time::timeout(WATCH, leader.changed()).await;
+    }
+}
+
+pub(super) fn status(core: &Core) -> RaftStatus {
+    let seen = core.raft.metrics().borrow_watched().clone();
+    let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
+    RaftStatus {
+        term: seen.current_term,
+        role: match seen.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Learner => Role::Learner,
+            ServerState::Follower | ServerState::Candidate | ServerState::Shutdown => {
+                Role::Follower
+            }
+        },
+        leader: seen.current_leader,
+        last_log: seen.last_log_index.unwrap_or(0),
+        committed: index(seen.cluster_committed),
+        applied: index(seen.last_applied),
+        checkpoint: index(seen.snapshot),
+        purged: index(seen.purged),
+        voters: seen.membership_config.voter_ids().collect(),
+    }
+}
+
+pub(super) async fn leave_leadership(core: &Core, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    let mut leader = core.leader.clone();
+    while *leader.borrow_and_update() == Some(core.id) {
+        let seen = core.raft.metrics().borrow_watched().clone();
+        let best = seen.replication.as_ref().and_then(|followers| {
+            followers
+                .iter()
+                .filter(|(id, _)| **id != core.id)
+                .max_by_key(|(_, matching)| matching.as_ref().map(|id| id.index()))
+                .map(|(id, _)| *id)
+        });
+        let Some(best) = best else { return false };
+        if core.raft.trigger().transfer_leader(best).await.is_err() {
+            return false;
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return false;
+        }
+        let _changed = tokio::time::timeout(rest.min(WATCH), leader.changed()).await;
+    }
+    true
+}
+
+pub(super) async fn stop(consensus: &Consensus) {
+    let core = &consensus.core;
+    let applied = core.replica.applied();
+    if core.raft.trigger().snapshot().await.is_ok() {
+        let wait = core.raft.wait(Some(LAST_CHECKPOINT));
+        let covered = wait.metrics(
+            |seen| seen.snapshot.is_some_and(|id| id.index() >= applied),
+            "a last checkpoint",
+        );
+        // Without it the next start replays more of the log; nothing is lost.
+        let _in_time = covered.await;
+    }
+    if let Err(error) = core.raft.shutdown().await {
+        tracing::warn!(%error, "Raft did not stop cleanly");
+    }
+    consensus.stop.send_replace(true);
+    let disk = Arc::clone(&consensus.disk);
+    let closed = tokio::task::spawn_blocking(move || disk.close()).await;
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the Raft log was not closed cleanly");
+    }
+}

@@ -1,0 +1,225 @@
+//! Three nodes over real sockets and twin disks.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::SystemClock;
+use crate::domain::machine::command::{Put, PutMode};
+use crate::domain::machine::{Answer, Command, Response, envelope};
+use crate::domain::schedule::{Rule, Schedule};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::Millis;
+use crate::storage::memory::MemoryDisk;
+use crate::storage::sim::SimDisk;
+use crate::telemetry::metrics::Metrics;
+use crate::transport::{Fabric, Tcp};
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A node's disk, which outlives the node.
+#[derive(Clone)]
+struct TestDisk {
+    log: SimDisk,
+    stores: MemoryDisk,
+    identity: Arc<parking_lot::Mutex<Option<crate::storage::Identity>>>,
+}
+
+impl TestDisk {
+    fn new() -> Self {
+        Self { log: SimDisk::new(), stores: MemoryDisk::new(), identity: Arc::default() }
+    }
+
+    fn open(&self) -> Disk {
+        let saved = Arc::clone(&self.identity);
+        Disk {
+            log: Arc::new(self.log.open()),
+            stores: Box::new(self.stores.open()),
+            identity: self.identity.lock().clone(),
+            save_identity: Box::new(move |identity| {
+                *saved.lock() = Some(identity.clone());
+                Ok(())
+            }),
+        }
+    }
+}
+
+fn free_addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
+}
+
+fn settings(addresses: &[String], member: u16, retained: u64) -> Settings {
+    let members = addresses.iter().zip(1..).map(|(peer, id)| MemberAddress {
+        id,
+        peer: peer.clone(),
+        http: String::new(),
+    });
+    Settings {
+        cluster_name: "test".to_owned(),
+        member,
+        members: members.collect(),
+        listen: addresses[usize::from(member) - 1].clone(),
+        heartbeat: Duration::from_millis(100),
+        election_min: Duration::from_millis(300),
+        election_max: Duration::from_millis(600),
+        retained_log: retained,
+        snapshot_every: 200,
+        checkpoint_interval: Duration::from_secs(600),
+        timezone: "UTC".to_owned(),
+        scheduler: true,
+        bootstrap_without: Vec::new(),
+        level: 1,
+        software: "test".to_owned(),
+    }
+}
+
+struct TestNode {
+    consensus: Consensus,
+    metrics: Metrics,
+    _events: mpsc::UnboundedReceiver<Event>,
+}
+
+async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
+    let metrics = Metrics::new("test");
+    let parts = Parts {
+        settings,
+        disk: disk.open(),
+        fabric: Fabric {
+            network: Arc::new(Tcp),
+            random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes)),
+            secret: None,
+        },
+        clock: Arc::new(SystemClock::new()),
+        metrics: metrics.clone(),
+        progress: watch::channel(String::new()).0,
+    };
+    let Started { consensus, events } = start(parts).await.unwrap();
+    TestNode { consensus, metrics, _events: events }
+}
+
+async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> Vec<TestNode> {
+    let nodes = disks
+        .iter()
+        .zip(1..)
+        .map(|(disk, member)| begin(settings(addresses, member, retained), disk));
+    tokio::time::timeout(LIMIT, futures_util::future::join_all(nodes)).await.unwrap()
+}
+
+fn add(name: &str) -> Bytes {
+    let schedule =
+        Schedule::of(Rule::Interval { every: Millis(1_000), anchor: None });
+    let put = Put { mode: PutMode::Add, spec: TaskSpec::new(name, schedule, None) };
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, &Command::Put(Box::new(put)), "tester", None);
+    bytes.into()
+}
+
+/// Submits until there is an answer: while the leader changes, an outcome may be unknown.
+async fn submit(node: &TestNode, commands: Bytes) -> (u64, Response) {
+    for _ in 0..5 {
+        if let Ok(answered) = node.consensus.submit(commands.clone(), 1, LIMIT).await {
+            return (answered.index, answered.responses[0].clone());
+        }
+    }
+    panic!("no answer");
+}
+
+async fn same_everywhere(nodes: &[&TestNode], index: u64) {
+    for node in nodes {
+        assert!(node.consensus.replica().reach(index, LIMIT).await);
+    }
+    // Indices may differ by later entries; wait until they do not.
+    for _ in 0..200 {
+        let states: Vec<(u64, u128)> = nodes
+            .iter()
+            .map(|node| {
+                let state = node.consensus.replica().read();
+                (state.cluster().applied, state.digest())
+            })
+            .collect();
+        if states.iter().all(|state| state.0 == states[0].0) {
+            assert!(states.iter().all(|state| state.1 == states[0].1), "{states:?}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the replicas never stood at one index");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_empty_nodes_become_one_cluster_and_agree() {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let nodes = begin_all(&addresses, &disks, 1_000).await;
+    let mut last = 0;
+    for (number, node) in nodes.iter().enumerate() {
+        let (index, response) = submit(node, add(&format!("task-{number}"))).await;
+        assert!(matches!(response, Ok(Answer::Task { created: true, .. })), "{response:?}");
+        last = index;
+    }
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    for node in &nodes {
+        assert!(node.consensus.read_barrier(LIMIT).await);
+        assert_eq!(node.consensus.replica().read().task_count(), 3);
+    }
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_survives_the_loss_of_its_leader_and_a_restart_of_all() {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let mut nodes = begin_all(&addresses, &disks, 1_000).await;
+    submit(&nodes[0], add("before")).await.1.unwrap();
+    let leader = nodes.iter().position(|node| node.consensus.is_leader()).unwrap();
+    let gone = nodes.remove(leader);
+    gone.consensus.stop().await;
+    drop(gone);
+    let (index, _) = submit(&nodes[0], add("without the leader")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), index).await;
+    for node in nodes {
+        node.consensus.stop().await;
+    }
+    let nodes = begin_all(&addresses, &disks, 1_000).await;
+    let (index, _) = submit(&nodes[2], add("after")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), index).await;
+    let names: Vec<String> = {
+        let state = nodes[1].consensus.replica().read();
+        state.by_name("").map(|task| task.live.name.to_string()).collect()
+    };
+    assert_eq!(names, ["after", "before", "without the leader"]);
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let mut nodes = begin_all(&addresses, &disks, 50).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    let away = nodes.pop().unwrap();
+    away.consensus.stop().await;
+    drop(away);
+    let mut last = 0;
+    for number in 0..600 {
+        last = submit(&nodes[0], add(&format!("missed-{number}"))).await.0;
+    }
+    let back = begin(settings(&addresses, 3, 50), &disks[2]).await;
+    same_everywhere(&[&nodes[0], &nodes[1], &back], last).await;
+    assert!(back.metrics.snapshots_installed.get() >= 1, "it caught up from the log");
+    nodes.push(back);
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}

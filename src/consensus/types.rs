@@ -1,0 +1,79 @@
+//! The types that openraft is made for, and the way between them and ours.
+
+use std::fmt;
+
+use bytes::Bytes;
+use openraft::entry::RaftEntry;
+use openraft::vote::leader_id_adv::LeaderId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::storage::LogPos;
+
+/// What the log carries: an entry of the state machine behind the byte that says so, as it stands
+/// on disk and on the wire. A clone shares the bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(pub Bytes);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+// openraft asks for these; nothing of ours goes through them.
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<u8>::deserialize(deserializer).map(|bytes| Self(bytes.into()))
+    }
+}
+
+/// Where a member is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its peer address.
+    pub peer: String,
+    /// Its API.
+    pub http: String,
+}
+
+openraft::declare_raft_types!(
+    /// This project's Raft.
+    pub TypeConfig:
+        D = Payload,
+        R = (),
+        NodeId = u64,
+        Node = Member,
+);
+
+pub(super) type LeaderIdOf = LeaderId<u64, u64>;
+pub(super) type LogId = openraft::LogId<LeaderIdOf>;
+pub(super) type Vote = openraft::Vote<LeaderIdOf>;
+pub(super) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub(super) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+pub(super) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+pub(super) type Raft = openraft::Raft<TypeConfig, super::machine::MachineStore>;
+
+pub(super) fn log_id(pos: LogPos) -> LogId {
+    LogId::new(LeaderId { term: pos.term, node_id: pos.node }, pos.index)
+}
+
+pub(super) fn pos(log_id: &LogId) -> LogPos {
+    let leader = log_id.committed_leader_id();
+    LogPos { term: leader.term, node: leader.node_id, index: log_id.index() }
+}
+
+pub(super) fn entry_pos(entry: &Entry) -> LogPos {
+    pos(&entry.log_id())
+}

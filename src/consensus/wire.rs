@@ -1,0 +1,323 @@
+//! Our own bytes for what Raft says and keeps: entries, votes, memberships, requests and answers.
+//! openraft's types never go on the wire or the disk; a change here is a new protocol version.
+
+use std::collections::BTreeSet;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use openraft::entry::RaftEntry;
+use openraft::raft::{AppendEntriesRequest, VoteRequest, VoteResponse};
+use openraft::{EntryPayload, Membership};
+
+use crate::storage::LogPos;
+
+use super::types::{Entry, LogId, Member, Payload, StoredMembership, TypeConfig, Vote, log_id, pos};
+
+/// First byte of an entry that only marks a term.
+const BLANK: u8 = 0;
+/// First byte of an entry of the state machine.
+pub(super) const NORMAL: u8 = 1;
+/// First byte of a membership.
+const MEMBERSHIP: u8 = 2;
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed {0}")]
+pub struct Malformed(pub &'static str);
+
+pub(super) type Read<T> = Result<T, Malformed>;
+
+/// A cursor over bytes that shares what it hands out.
+pub(super) struct Reader(pub Bytes);
+
+impl Reader {
+    pub fn u8(&mut self) -> Read<u8> {
+        self.need(1, "byte")?;
+        Ok(self.0.get_u8())
+    }
+
+    pub fn u32(&mut self) -> Read<u32> {
+        self.need(4, "u32")?;
+        Ok(self.0.get_u32_le())
+    }
+
+    pub fn u64(&mut self) -> Read<u64> {
+        self.need(8, "u64")?;
+        Ok(self.0.get_u64_le())
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Read<Bytes> {
+        self.need(len, "length")?;
+        Ok(self.0.split_to(len))
+    }
+
+    pub fn text(&mut self) -> Read<String> {
+        let len = self.u32()? as usize;
+        String::from_utf8(self.bytes(len)?.into()).map_err(|_error| Malformed("text"))
+    }
+
+    pub fn end(&self) -> Read<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed("tail")) }
+    }
+
+    fn need(&self, len: usize, what: &'static str) -> Read<()> {
+        if self.0.len() >= len { Ok(()) } else { Err(Malformed(what)) }
+    }
+}
+
+fn put_text(out: &mut BytesMut, text: &str) {
+    out.put_u32_le(u32::try_from(text.len()).unwrap_or(0));
+    out.put_slice(text.as_bytes());
+}
+
+fn put_pos(out: &mut BytesMut, pos: LogPos) {
+    out.put_u64_le(pos.term);
+    out.put_u64_le(pos.node);
+    out.put_u64_le(pos.index);
+}
+
+fn get_pos(reader: &mut Reader) -> Read<LogPos> {
+    Ok(LogPos { term: reader.u64()?, node: reader.u64()?, index: reader.u64()? })
+}
+
+pub(super) fn put_log_id(out: &mut BytesMut, id: Option<&LogId>) {
+    match id {
+        None => out.put_u8(0),
+        Some(id) => {
+            out.put_u8(1);
+            put_pos(out, pos(id));
+        }
+    }
+}
+
+pub(super) fn get_log_id(reader: &mut Reader) -> Read<Option<LogId>> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(log_id(get_pos(reader)?))),
+        _ => Err(Malformed("option")),
+    }
+}
+
+pub(super) fn put_vote(out: &mut BytesMut, vote: &Vote) {
+    out.put_u64_le(vote.leader_id.term);
+    out.put_u64_le(vote.leader_id.node_id);
+    out.put_u8(u8::from(vote.committed));
+}
+
+pub(super) fn get_vote(reader: &mut Reader) -> Read<Vote> {
+    let (term, node) = (reader.u64()?, reader.u64()?);
+    match reader.u8()? {
+        0 => Ok(Vote::new(term, node)),
+        1 => Ok(Vote::new_committed(term, node)),
+        _ => Err(Malformed("vote")),
+    }
+}
+
+/// A vote as it stands on disk.
+pub(super) fn vote_bytes(vote: &Vote) -> Bytes {
+    let mut out = BytesMut::with_capacity(18);
+    out.put_u8(1);
+    put_vote(&mut out, vote);
+    out.freeze()
+}
+
+pub(super) fn read_vote(bytes: Bytes) -> Read<Vote> {
+    let mut reader = Reader(bytes);
+    if reader.u8()? != 1 {
+        return Err(Malformed("version of a vote"));
+    }
+    let vote = get_vote(&mut reader)?;
+    reader.end()?;
+    Ok(vote)
+}
+
+/// The bytes of an entry's payload, on disk and on the wire.
+pub(super) fn payload_bytes(entry: &Entry) -> Bytes {
+    match &entry.payload {
+        EntryPayload::Blank => Bytes::from_static(&[BLANK]),
+        EntryPayload::Normal(payload) => payload.0.clone(),
+        EntryPayload::Membership(membership) => {
+            let mut out = BytesMut::new();
+            out.put_u8(MEMBERSHIP);
+            put_membership(&mut out, membership);
+            out.freeze()
+        }
+    }
+}
+
+/// An entry from its position and the bytes of its payload.
+pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Read<Entry> {
+    let payload = match bytes.first() {
+        Some(&BLANK) => EntryPayload::Blank,
+        Some(&NORMAL) => EntryPayload::Normal(Payload(bytes)),
+        Some(&MEMBERSHIP) => {
+            let mut reader = Reader(bytes.slice(1..));
+            let membership = get_membership(&mut reader)?;
+            reader.end()?;
+            EntryPayload::Membership(membership)
+        }
+        _ => return Err(Malformed("kind of an entry")),
+    };
+    Ok(Entry { log_id: log_id(at), payload })
+}
+
+fn put_membership(out: &mut BytesMut, membership: &Membership<u64, Member>) {
+    let configs = membership.get_joint_config();
+    out.put_u32_le(u32::try_from(configs.len()).unwrap_or(0));
+    for config in configs {
+        out.put_u32_le(u32::try_from(config.len()).unwrap_or(0));
+        for id in config {
+            out.put_u64_le(*id);
+        }
+    }
+    let nodes: Vec<_> = membership.nodes().collect();
+    out.put_u32_le(u32::try_from(nodes.len()).unwrap_or(0));
+    for (id, node) in nodes {
+        out.put_u64_le(*id);
+        put_text(out, &node.peer);
+        put_text(out, &node.http);
+    }
+}
+
+fn get_membership(reader: &mut Reader) -> Read<Membership<u64, Member>> {
+    let mut configs = Vec::new();
+    for _ in 0..reader.u32()? {
+        let mut config = BTreeSet::new();
+        for _ in 0..reader.u32()? {
+            config.insert(reader.u64()?);
+        }
+        configs.push(config);
+    }
+    let mut nodes = std::collections::BTreeMap::new();
+    for _ in 0..reader.u32()? {
+        let id = reader.u64()?;
+        nodes.insert(id, Member { peer: reader.text()?, http: reader.text()? });
+    }
+    Membership::new(configs, nodes).map_err(|_error| Malformed("membership"))
+}
+
+/// What a checkpoint and a snapshot say of Raft: the last applied entry and the membership then.
+pub(super) fn meta_bytes(applied: Option<&LogId>, membership: &StoredMembership) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(1);
+    put_log_id(&mut out, applied);
+    put_log_id(&mut out, membership.log_id().as_ref());
+    put_membership(&mut out, membership.membership());
+    out.freeze()
+}
+
+pub(super) fn read_meta(bytes: Bytes) -> Read<(Option<LogId>, StoredMembership)> {
+    let mut reader = Reader(bytes);
+    if reader.u8()? != 1 {
+        return Err(Malformed("version of the Raft record"));
+    }
+    let applied = get_log_id(&mut reader)?;
+    let at = get_log_id(&mut reader)?;
+    let membership = get_membership(&mut reader)?;
+    reader.end()?;
+    Ok((applied, StoredMembership::new(at, membership)))
+}
+
+pub(super) fn append_bytes(request: &AppendEntriesRequest<TypeConfig>) -> Bytes {
+    let payloads: Vec<Bytes> = request.entries.iter().map(payload_bytes).collect();
+    let size: usize = payloads.iter().map(|payload| payload.len() + 28).sum();
+    let mut out = BytesMut::with_capacity(96 + size);
+    put_vote(&mut out, &request.vote);
+    put_log_id(&mut out, request.prev_log_id.as_ref());
+    put_log_id(&mut out, request.leader_commit.as_ref());
+    out.put_u32_le(u32::try_from(payloads.len()).unwrap_or(0));
+    for (entry, payload) in request.entries.iter().zip(payloads) {
+        put_pos(&mut out, pos(&entry.log_id()));
+        out.put_u32_le(u32::try_from(payload.len()).unwrap_or(0));
+        out.put_slice(&payload);
+    }
+    out.freeze()
+}
+
+pub(super) fn read_append(bytes: Bytes) -> Read<AppendEntriesRequest<TypeConfig>> {
+    let mut reader = Reader(bytes);
+    let vote = get_vote(&mut reader)?;
+    let prev_log_id = get_log_id(&mut reader)?;
+    let leader_commit = get_log_id(&mut reader)?;
+    let mut entries = Vec::new();
+    for _ in 0..reader.u32()? {
+        let at = get_pos(&mut reader)?;
+        let len = reader.u32()? as usize;
+        entries.push(read_entry(at, reader.bytes(len)?)?);
+    }
+    reader.end()?;
+    Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
+}
+
+pub(super) fn vote_request_bytes(request: &VoteRequest<TypeConfig>) -> Bytes {
+    let mut out = BytesMut::new();
+    put_vote(&mut out, &request.vote);
+    put_log_id(&mut out, request.last_log_id.as_ref());
+    out.put_u8(u8::from(request.leadership_transfer));
+    out.freeze()
+}
+
+pub(super) fn read_vote_request(bytes: Bytes) -> Read<VoteRequest<TypeConfig>> {
+    let mut reader = Reader(bytes);
+    let mut request = VoteRequest::new(get_vote(&mut reader)?, get_log_id(&mut reader)?);
+    request.leadership_transfer = reader.u8()? != 0;
+    reader.end()?;
+    Ok(request)
+}
+
+pub(super) fn vote_response_bytes(response: &VoteResponse<TypeConfig>) -> Bytes {
+    let mut out = BytesMut::new();
+    put_vote(&mut out, &response.vote);
+    out.put_u8(u8::from(response.vote_granted));
+    put_log_id(&mut out, response.last_log_id.as_ref());
+    out.freeze()
+}
+
+pub(super) fn read_vote_response(bytes: Bytes) -> Read<VoteResponse<TypeConfig>> {
+    let mut reader = Reader(bytes);
+    let vote = get_vote(&mut reader)?;
+    let granted = reader.u8()? != 0;
+    let response = VoteResponse::new(vote, get_log_id(&mut reader)?, granted);
+    reader.end()?;
+    Ok(response)
+}
+
+/// How a peer answers an append.
+pub(super) enum Appended {
+    /// Up to this entry all is there.
+    Matching(Option<LogId>),
+    /// The entry before does not match.
+    Conflict(LogId),
+    /// It voted for another.
+    HigherVote(Vote),
+}
+
+pub(super) fn appended_bytes(answer: &Appended) -> Bytes {
+    let mut out = BytesMut::new();
+    match answer {
+        Appended::Matching(id) => {
+            out.put_u8(0);
+            put_log_id(&mut out, id.as_ref());
+        }
+        Appended::Conflict(id) => {
+            out.put_u8(1);
+            put_log_id(&mut out, Some(id));
+        }
+        Appended::HigherVote(vote) => {
+            out.put_u8(2);
+            put_vote(&mut out, vote);
+        }
+    }
+    out.freeze()
+}
+
+pub(super) fn read_appended(bytes: Bytes) -> Read<Appended> {
+    let mut reader = Reader(bytes);
+    let answer = match reader.u8()? {
+        0 => Appended::Matching(get_log_id(&mut reader)?),
+        1 => Appended::Conflict(get_log_id(&mut reader)?.ok_or(Malformed("conflict"))?),
+        2 => Appended::HigherVote(get_vote(&mut reader)?),
+        _ => return Err(Malformed("answer")),
+    };
+    reader.end()?;
+    Ok(answer)
+}

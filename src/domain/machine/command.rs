@@ -1,0 +1,355 @@
+//! The log's vocabulary. A kind has a number that is given once and never reused, and its meaning
+//! never changes: a change is a new kind.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::Timestamp;
+
+use super::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
+
+/// How a put treats what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PutMode {
+    /// The name must be free, or its task over.
+    Add,
+    /// Whatever is there is replaced by a new incarnation.
+    Force,
+    /// The task must be there; cursor and history stay.
+    Update {
+        /// The revision that the caller saw.
+        if_match: Option<Revision>,
+    },
+}
+
+/// A stretch up to `to` and what its ticks become; it begins where the one before it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleSpan {
+    /// Inclusive end.
+    pub to: Timestamp,
+    /// Not `Fired`.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// How many ticks, if counted.
+    pub count: Option<u64>,
+}
+
+/// The tick that fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The tick.
+    pub tick: Timestamp,
+    /// Tick plus jitter.
+    pub due: Timestamp,
+    /// On time, late, or by a caller.
+    pub trigger: Trigger,
+    /// Whether the proposer's session takes the first attempt with it.
+    pub start: bool,
+}
+
+/// Decides ticks and moves the cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settle {
+    /// Of this task.
+    pub task: TaskKey,
+    /// As the proposer saw it.
+    pub revision: Revision,
+    /// The proposer.
+    pub session: SessionId,
+    /// Its cluster time.
+    pub now: Timestamp,
+    /// The later of cursor and floor.
+    pub after: Timestamp,
+    /// What does not fire, in order.
+    pub spans: Vec<SettleSpan>,
+    /// What fires, after all of it.
+    pub claim: Option<Claim>,
+    /// No tick is left after this.
+    pub exhausted: bool,
+}
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The first command of a cluster.
+    Genesis(Genesis),
+    /// Creates, replaces or changes a task.
+    Put(Box<Put>),
+    /// Sets the deleted mark.
+    MarkDeleted(MarkDeleted),
+    /// Takes the deleted mark away.
+    Reuse(Named),
+    /// Removes all that is known of a name.
+    Cleanup(Named),
+    /// Removes all tasks.
+    CleanupAll(CleanupAll),
+    /// Holds a task's ticks.
+    Pause(PauseTask),
+    /// Lets them go on.
+    Resume(Named),
+    /// An execution now.
+    TriggerTask(TriggerTask),
+    /// A new execution of what an ended one did.
+    Retry(OfExecution),
+    /// Ends an execution.
+    Stop(OfExecution),
+    /// Decides ticks.
+    Settle(Settle),
+    /// Grants an attempt.
+    Start(Start),
+    /// Gives a grant back that was not used.
+    Return(OfFence),
+    /// Reports the end of an attempt.
+    Finish(Box<Finish>),
+    /// Ends an attempt that nobody will report.
+    Lose(OfFence),
+    /// Registers a node process.
+    NodeUp(Box<NodeUp>),
+    /// The leader's view of a node.
+    NodeLiveness(NodeLiveness),
+    /// What is meant to become of a node.
+    NodeIntent(NodeIntent),
+    /// Changes a node's weight, slots or labels.
+    NodePatch(NodePatch),
+    /// Starts or stops claiming ticks.
+    Scheduler(SetScheduler),
+}
+
+/// Names the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Minted by the initialising node.
+    pub id: u128,
+    /// From its configuration.
+    pub name: String,
+    /// Default zone.
+    pub timezone: String,
+    /// Whether the scheduler begins started.
+    pub scheduler: bool,
+}
+
+/// Creates, replaces or changes a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// How.
+    pub mode: PutMode,
+    /// To this.
+    pub spec: TaskSpec,
+}
+
+/// Sets the deleted mark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkDeleted {
+    /// Of this name.
+    pub name: String,
+    /// Running executions are stopped.
+    pub stop: bool,
+    /// Leaves a mark even where there is no task.
+    pub tombstone: bool,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+}
+
+/// A command about one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The task's name.
+    pub name: String,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+}
+
+/// Removes all tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupAll {
+    /// Must be this cluster's name.
+    pub cluster: String,
+}
+
+/// Holds a task's ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseTask {
+    /// The task's name.
+    pub name: String,
+    /// For people.
+    pub reason: String,
+    /// It ends by itself.
+    pub until: Option<Timestamp>,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+}
+
+/// An execution now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerTask {
+    /// The task's name.
+    pub name: String,
+    /// The merged JSON object; none: the task's own.
+    pub parameters: Option<String>,
+}
+
+/// A command about one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfExecution {
+    /// Of this task.
+    pub task: TaskKey,
+    /// This one.
+    pub execution: ExecutionId,
+}
+
+/// Grants an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Of this task.
+    pub task: TaskKey,
+    /// This execution.
+    pub execution: ExecutionId,
+    /// To this session.
+    pub session: SessionId,
+    /// Its own grant that it could not use in time.
+    pub again: Option<Fence>,
+}
+
+/// A command about one grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfFence {
+    /// Of this task.
+    pub task: TaskKey,
+    /// This execution.
+    pub execution: ExecutionId,
+    /// This grant.
+    pub fence: Fence,
+}
+
+/// Reports the end of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// Of this task.
+    pub task: TaskKey,
+    /// This execution.
+    pub execution: ExecutionId,
+    /// This grant.
+    pub fence: Fence,
+    /// How it ended.
+    pub report: Report,
+}
+
+/// Registers a node process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUp {
+    /// This member.
+    pub node: NodeId,
+    /// A number drawn by the process, so that it knows its own registration.
+    pub boot: u128,
+    /// What it tells of itself.
+    pub info: NodeInfo,
+}
+
+/// The leader's view of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLiveness {
+    /// This member.
+    pub node: NodeId,
+    /// In this session.
+    pub session: SessionId,
+    /// `Working` or `Down`.
+    pub liveness: Liveness,
+}
+
+/// What is meant to become of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIntent {
+    /// This member.
+    pub node: NodeId,
+    /// The wish.
+    pub intent: Intent,
+}
+
+/// Changes what assignment and grants look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePatch {
+    /// This member.
+    pub node: NodeId,
+    /// Share of tasks.
+    pub weight: Option<u32>,
+    /// Running executions at once.
+    pub slots: Option<u32>,
+    /// All labels.
+    pub labels: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// Starts or stops claiming ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetScheduler {
+    /// Started?
+    pub on: bool,
+}
+
+const CONFIG: bincode::config::Configuration = bincode::config::standard();
+
+/// A command that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No version of this software knew it, or a later one does.
+    #[error("unknown command kind {0}")]
+    UnknownKind(u16),
+    /// Its body does not decode.
+    #[error("command kind {0}: {1}")]
+    Body(u16, String),
+    /// The entry's frame does not.
+    #[error("entry: {0}")]
+    Entry(&'static str),
+}
+
+macro_rules! kinds {
+    ($($number:literal $variant:ident),* $(,)?) => {
+        impl Command {
+            /// The number of this kind.
+            #[must_use]
+            pub const fn kind(&self) -> u16 {
+                match self { $(Self::$variant(_) => $number,)* }
+            }
+
+            /// The number and its name, for every kind.
+            pub const KINDS: &[(u16, &str)] = &[$(($number, stringify!($variant)),)*];
+
+            /// Appends the body.
+            pub fn encode_body(&self, out: &mut Vec<u8>) {
+                match self { $(Self::$variant(body) => append(body, out),)* }
+            }
+
+            /// Reads a body.
+            ///
+            /// # Errors
+            /// An unknown kind, or bytes that are not a body of it.
+            pub fn decode(kind: u16, body: &[u8]) -> Result<Self, DecodeError> {
+                match kind {
+                    $($number => read(kind, body).map(Self::$variant),)*
+                    _ => Err(DecodeError::UnknownKind(kind)),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    1 Genesis, 2 Put, 3 MarkDeleted, 4 Reuse, 5 Cleanup, 6 CleanupAll, 7 Pause, 8 Resume,
+    9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
+    17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
+}
+
+fn append<T: Serialize>(body: &T, out: &mut Vec<u8>) {
+    // Writing plain data into memory has no way to fail.
+    let _written = bincode::serde::encode_into_std_write(body, out, CONFIG);
+}
+
+fn read<T: DeserializeOwned>(kind: u16, body: &[u8]) -> Result<T, DecodeError> {
+    match bincode::serde::decode_from_slice(body, CONFIG) {
+        Ok((value, used)) if used == body.len() => Ok(value),
+        Ok(_) => Err(DecodeError::Body(kind, "bytes left over".to_owned())),
+        Err(error) => Err(DecodeError::Body(kind, error.to_string())),
+    }
+}

@@ -1,0 +1,38 @@
+//! What an applied command means for those who act. Effects are hints: whoever loses one finds the
+//! same work in the state.
+
+use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
+
+use super::record::{Reason, Status, Verdict};
+
+/// One hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Definition, activity or existence of a task changed.
+    Task(TaskKey),
+    /// Its cursor moved.
+    Settled(TaskKey),
+    /// A verdict was given; for counting.
+    Verdict(Verdict, Option<Reason>, u64),
+    /// An execution waits to be granted.
+    Pending(TaskKey, ExecutionId),
+    /// An attempt was granted to a session.
+    Granted {
+        /// Of this task.
+        task: TaskKey,
+        /// This execution.
+        execution: ExecutionId,
+        /// This grant.
+        fence: Fence,
+        /// To this session.
+        session: SessionId,
+    },
+    /// A stop was asked for.
+    Stop(TaskKey, ExecutionId),
+    /// An execution ended.
+    Ended(TaskKey, ExecutionId, Status),
+    /// A node's record changed.
+    Node(NodeId),
+    /// The scheduler was started or stopped.
+    Scheduler,
+}

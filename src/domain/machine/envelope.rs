@@ -1,0 +1,150 @@
+//! How commands travel: packed once where they are made, opaque until apply.
+//!
+//! A command is `kind u16 | flags u8 | [by: len u8, text] | [key: len u8, text] | len u32 | body`,
+//! numbers little-endian. An entry is `version u8 | stamp i64 | origin u64 | seq u64 | commands`.
+//! The origin is the proposing process, so that its own apply can answer those who wait.
+
+use super::command::{Command, DecodeError};
+use crate::domain::time::Timestamp;
+
+const VERSION: u8 = 1;
+const HEAD: usize = 1 + 8 + 8 + 8;
+const HAS_BY: u8 = 1;
+const HAS_KEY: u8 = 2;
+
+/// A name or key longer than this is cut by the caller.
+pub const TEXT_BYTES_MAX: usize = 255;
+
+/// A command as it stands in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed<'a> {
+    /// Its kind's number.
+    pub kind: u16,
+    /// Who sent it; empty for the engine.
+    pub by: &'a str,
+    /// Idempotency key of the request.
+    pub key: Option<&'a str>,
+    /// Body of that kind.
+    pub body: &'a [u8],
+}
+
+/// Appends one command.
+pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<&str>) {
+    let by = cut(by);
+    let key = key.map(cut);
+    out.extend_from_slice(&command.kind().to_le_bytes());
+    let flags = if by.is_empty() { 0 } else { HAS_BY } | if key.is_some() { HAS_KEY } else { 0 };
+    out.push(flags);
+    for text in [(!by.is_empty()).then_some(by), key].into_iter().flatten() {
+        out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(text.as_bytes());
+    }
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    command.encode_body(out);
+    let len = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
+    if let Some(slot) = out.get_mut(at..at + 4) {
+        slot.copy_from_slice(&len.to_le_bytes());
+    }
+}
+
+/// The longest prefix that fits a length byte, cut at a character.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// What an entry says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The leader's cluster time.
+    pub stamp: Timestamp,
+    /// The proposing process.
+    pub origin: u64,
+    /// Its number of this entry.
+    pub seq: u64,
+}
+
+/// Puts an entry together.
+#[must_use]
+pub fn entry(head: Head, commands: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD + commands.len());
+    out.push(VERSION);
+    out.extend_from_slice(&head.stamp.0.to_le_bytes());
+    out.extend_from_slice(&head.origin.to_le_bytes());
+    out.extend_from_slice(&head.seq.to_le_bytes());
+    out.extend_from_slice(commands);
+    out
+}
+
+/// Takes an entry apart.
+///
+/// # Errors
+/// Another version, or too few bytes.
+pub fn open(entry: &[u8]) -> Result<(Head, Commands<'_>), DecodeError> {
+    let mut rest = Commands { rest: entry };
+    let [version] = rest.number()?;
+    if version != VERSION {
+        return Err(DecodeError::Entry("version"));
+    }
+    let head = Head {
+        stamp: Timestamp(i64::from_le_bytes(rest.number()?)),
+        origin: u64::from_le_bytes(rest.number()?),
+        seq: u64::from_le_bytes(rest.number()?),
+    };
+    Ok((head, rest))
+}
+
+/// The commands of an entry, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Commands<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Commands<'a> {
+    /// Commands that have no entry around them yet.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (head, tail) =
+            self.rest.split_first_chunk::<N>().ok_or(DecodeError::Entry("cut short"))?;
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    fn slice(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, tail) =
+            self.rest.split_at_checked(len).ok_or(DecodeError::Entry("cut short"))?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let [len] = self.number()?;
+        std::str::from_utf8(self.slice(usize::from(len))?)
+            .map_err(|_error| DecodeError::Entry("not UTF-8"))
+    }
+
+    fn command(&mut self) -> Result<Packed<'a>, DecodeError> {
+        let kind = u16::from_le_bytes(self.number()?);
+        let [flags] = self.number()?;
+        let by = if flags & HAS_BY != 0 { self.text()? } else { "" };
+        let key = if flags & HAS_KEY != 0 { Some(self.text()?) } else { None };
+        let len = u32::from_le_bytes(self.number()?) as usize;
+        Ok(Packed { kind, by, key, body: self.slice(len)? })
+    }
+}
+
+impl<'a> Iterator for Commands<'a> {
+    type Item = Result<Packed<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.rest.is_empty()).then(|| self.command())
+    }
+}

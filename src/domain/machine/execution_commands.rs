@@ -1,0 +1,249 @@
+//! Commands about executions: created by trigger, granted, given back, ended.
+
+use crate::domain::ids::ExecutionId;
+use crate::domain::time::Millis;
+
+use super::apply::Context;
+use super::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
+use super::effect::Effect;
+use super::hand::{Hand, NewExecution};
+use super::limits::LIVE_MAX;
+use super::record::{Execution, Liveness, Report, Status, Trigger};
+use super::response::{Answer, Refusal, Response};
+use super::state::{State, Task};
+
+/// A caller's claim without a timeout of its own ends after this.
+const CLAIM_TIMEOUT: Millis = Millis::from_secs(300);
+
+impl State {
+    pub(super) fn trigger(
+        &mut self,
+        cx: &Context<'_>,
+        body: TriggerTask,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let task = self.named(&body.name).ok_or(Refusal::TaskNotFound)?;
+        let revision = task.live.definition.ok_or(Refusal::TaskDeleted)?;
+        check_trigger(task)?;
+        let key = task.key;
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        let execution = hand.execution(NewExecution {
+            revision,
+            tick: None,
+            due: cx.stamp,
+            trigger: Trigger::Manual,
+            retry_of: None,
+            attempt: None,
+            parameters: body.parameters.map(Into::into),
+        });
+        hand.effect(Effect::Pending(key, execution));
+        Ok(Answer::Execution { task: key, execution, fence: None })
+    }
+
+    pub(super) fn retry(
+        &mut self,
+        cx: &Context<'_>,
+        body: OfExecution,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
+        let old = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
+        if !old.status.ended() {
+            return Err(Refusal::NotPending);
+        }
+        check_trigger(task)?;
+        let revision = if task.revision(old.revision).is_some() {
+            old.revision
+        } else {
+            task.live.definition.ok_or(Refusal::TaskDeleted)?
+        };
+        let parameters = old.parameters.clone();
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let execution = hand.execution(NewExecution {
+            revision,
+            tick: None,
+            due: cx.stamp,
+            trigger: Trigger::Retry,
+            retry_of: Some(body.execution),
+            attempt: None,
+            parameters,
+        });
+        hand.effect(Effect::Pending(body.task, execution));
+        Ok(Answer::Execution { task: body.task, execution, fence: None })
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        cx: &Context<'_>,
+        body: OfExecution,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let (at, execution) = find(&hand, body.execution)?;
+        if execution.status == Status::Pending {
+            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
+        } else {
+            hand.change(at, |execution| execution.stopping = true);
+            hand.effect(Effect::Stop(body.task, body.execution));
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn start(
+        &mut self,
+        cx: &Context<'_>,
+        body: Start,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let node = self.proposer(body.session)?.id;
+        let scheduler = self.cluster.scheduler;
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let (at, execution) = find(&hand, body.execution)?;
+        check_start(&hand, execution, &body, scheduler)?;
+        let number = match (&execution.attempt, body.again) {
+            (Some(attempt), Some(_)) => attempt.number,
+            (Some(attempt), None) => attempt.number + 1,
+            (None, _) => 1,
+        };
+        let attempt = hand.attempt(number, node, body.session);
+        let fence = attempt.fence;
+        hand.change(at, |execution| {
+            let former = execution.attempt.replace(attempt);
+            // A grant asked for again replaces the one that was not used.
+            execution.earlier.extend(former.filter(|_| body.again.is_none()));
+            execution.status = Status::Running;
+        });
+        let (task, execution) = (body.task, body.execution);
+        hand.effect(Effect::Granted { task, execution, fence, session: body.session });
+        Ok(Answer::Execution { task, execution, fence: Some(fence) })
+    }
+
+    /// A grant that its holder did not use and can no longer use: the execution waits again.
+    pub(super) fn give_back(
+        &mut self,
+        cx: &Context<'_>,
+        body: OfFence,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let at = fenced(&hand, body)?;
+        if hand.task.live.deleted.is_some() {
+            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
+        } else {
+            hand.change(at, |execution| {
+                execution.status = Status::Pending;
+                execution.attempt = execution.earlier.pop();
+            });
+            hand.effect(Effect::Pending(body.task, body.execution));
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        cx: &Context<'_>,
+        body: Finish,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let Finish { task, execution, fence, report } = body;
+        let mut hand = self.hand(cx, task, effects).ok_or(Refusal::TaskNotFound)?;
+        let at = fenced(&hand, OfFence { task, execution, fence })?;
+        if !report.status.ended() {
+            return Err(Refusal::Order);
+        }
+        hand.end(at, report);
+        Ok(Answer::Done)
+    }
+
+    /// Ends an attempt that nobody will report: its node is down for `lost_after`, or a caller let
+    /// its claim's timeout pass.
+    pub(super) fn lose(
+        &mut self,
+        cx: &Context<'_>,
+        body: OfFence,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
+        let execution =
+            task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
+        if !self.losable(cx, task, execution) {
+            return Err(Refusal::NotDue);
+        }
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let at = fenced(&hand, body)?;
+        hand.end(at, Report::unreported(Status::Lost, cx.stamp, "lost"));
+        Ok(Answer::Done)
+    }
+
+    fn losable(&self, cx: &Context<'_>, task: &Task, execution: &Execution) -> bool {
+        let Some(attempt) = &execution.attempt else { return false };
+        let spec = task.revision(execution.revision).map(|definition| &definition.spec);
+        if execution.trigger == Trigger::Claim {
+            let timeout = spec.map_or(Millis(0), |spec| spec.timeout);
+            let timeout = if timeout.0 == 0 { CLAIM_TIMEOUT } else { timeout };
+            return attempt.granted_at.plus(timeout) <= cx.stamp;
+        }
+        let Some(node) = self.node(attempt.node) else { return true };
+        let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
+        node.session != attempt.session
+            || (node.liveness == Liveness::Down
+                && node.down_since.is_some_and(|since| since.plus(lost_after) <= cx.stamp))
+    }
+}
+
+fn check_trigger(task: &Task) -> Result<(), Refusal> {
+    if task.live.deleted.is_some() {
+        return Err(Refusal::TaskDeleted);
+    }
+    if task.live.live >= LIVE_MAX {
+        return Err(Refusal::MaxLive);
+    }
+    Ok(())
+}
+
+fn check_start(
+    hand: &Hand<'_>,
+    execution: &Execution,
+    start: &Start,
+    scheduler: bool,
+) -> Result<(), Refusal> {
+    if hand.task.live.deleted.is_some() {
+        return Err(Refusal::TaskDeleted);
+    }
+    match start.again {
+        None if execution.status != Status::Pending => return Err(Refusal::NotPending),
+        Some(fence) => {
+            let attempt = execution.attempt.as_ref().ok_or(Refusal::StaleFence)?;
+            let held = attempt.fence == fence && attempt.session == start.session;
+            if execution.status != Status::Running || !held {
+                return Err(Refusal::StaleFence);
+            }
+        }
+        None => {}
+    }
+    // Triggers go on through pauses and a stopped scheduler; ticks wait.
+    if execution.tick.is_some() && (hand.task.inactive().is_some() || !scheduler) {
+        return Err(Refusal::Held);
+    }
+    Ok(())
+}
+
+/// A live execution and where it stands.
+fn find<'a>(hand: &'a Hand<'_>, id: ExecutionId) -> Result<(usize, &'a Execution), Refusal> {
+    let at = hand.task.history.position(id).ok_or(Refusal::ExecutionNotFound)?;
+    let execution = hand.task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
+    if execution.status.ended() {
+        return Err(Refusal::ExecutionEnded);
+    }
+    Ok((at, execution))
+}
+
+/// Where a running execution stands whose newest grant is this one.
+fn fenced(hand: &Hand<'_>, body: OfFence) -> Result<usize, Refusal> {
+    let (at, execution) = find(hand, body.execution)?;
+    let current = execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == body.fence);
+    if execution.status != Status::Running || !current {
+        return Err(Refusal::StaleFence);
+    }
+    Ok(at)
+}

@@ -1,0 +1,29 @@
+//! Every maximum of the state machine, in one place. A change of one changes what apply answers,
+//! so it needs a new level.
+
+use crate::domain::time::Millis;
+
+/// Live executions of one task.
+pub const LIVE_MAX: u32 = 1_000;
+/// How far the proposer's clock may run ahead of the stamp.
+pub const AHEAD_MAX: Millis = Millis(200);
+/// Output kept in the log per attempt.
+pub const TAIL_BYTES: usize = 1_024;
+/// Detail text kept per attempt.
+pub const DETAIL_BYTES: usize = 1_024;
+/// Definitions kept per task.
+pub const REVISIONS_MAX: usize = 20;
+/// Ended executions kept in the cluster.
+pub const EXECUTIONS_MAX: u64 = 500_000;
+/// Fired ticks kept in the cluster.
+pub const TICKS_MAX: u64 = 10_000_000;
+/// A task keeps at least so many of each, however many tasks there are.
+pub const KEEP_MIN: u64 = 10;
+/// Idempotency keys kept.
+pub const KEYS_MAX: usize = 200_000;
+/// How long an idempotency key is kept.
+pub const KEY_AGE: Millis = Millis::from_secs(3_600);
+/// Spans in one settle.
+pub const SETTLE_SPANS_MAX: usize = 64;
+/// Tasks.
+pub const TASKS_MAX: usize = 2_000_000;

@@ -1,0 +1,148 @@
+//! Commands about the cluster and its members.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{NodeId, SessionId, TaskKey};
+
+use super::apply::Context;
+use super::command::{Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler};
+use super::effect::Effect;
+use super::persist::key_node;
+use super::record::{Intent, Liveness, Node, Status, Trigger};
+use super::response::{Answer, Refusal, Response};
+use super::state::State;
+
+impl State {
+    pub(super) fn genesis(&mut self, body: Genesis, effects: &mut Vec<Effect>) -> Response {
+        if self.cluster.id != 0 {
+            return Err(Refusal::Initialised);
+        }
+        self.cluster.id = body.id;
+        self.cluster.name = body.name;
+        self.cluster.timezone = body.timezone;
+        self.cluster.scheduler = body.scheduler;
+        effects.push(Effect::Scheduler);
+        Ok(Answer::Done)
+    }
+
+    /// Registers a process, and ends what its former process had been granted.
+    pub(super) fn node_up(
+        &mut self,
+        cx: &Context<'_>,
+        body: NodeUp,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let session = SessionId(self.cluster.counter);
+        let former = self.nodes.get(&body.node).cloned();
+        let intent = match former.as_ref().map_or(Intent::None, |node| node.intent) {
+            Intent::Leaving => Intent::None,
+            stays => stays,
+        };
+        let created_at = former.as_ref().map_or(cx.stamp, |node| node.created_at);
+        self.set_node(
+            Node {
+                id: body.node,
+                info: body.info,
+                session,
+                liveness: Liveness::Starting,
+                intent,
+                down_since: None,
+                created_at,
+                started_at: cx.stamp,
+            },
+            effects,
+        );
+        self.end_attempts_of(cx, body.node, effects);
+        Ok(Answer::Session(session))
+    }
+
+    fn end_attempts_of(&mut self, cx: &Context<'_>, node: NodeId, effects: &mut Vec<Effect>) {
+        let busy: Vec<TaskKey> =
+            self.tasks.values().filter(|task| task.live.live > 0).map(|task| task.key).collect();
+        for key in busy {
+            let Some(mut hand) = self.hand(cx, key, effects) else { continue };
+            hand.end_all(Status::Lost, "node_restarted", |execution| {
+                execution.status == Status::Running
+                    && execution.trigger != Trigger::Claim
+                    && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
+            });
+        }
+    }
+
+    pub(super) fn node_liveness(
+        &mut self,
+        cx: &Context<'_>,
+        body: NodeLiveness,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        self.change_node(body.node, effects, |node| {
+            if node.session != body.session {
+                return Err(Refusal::Session);
+            }
+            if body.liveness == Liveness::Starting {
+                return Err(Refusal::Order);
+            }
+            if node.liveness != body.liveness {
+                node.liveness = body.liveness;
+                node.down_since = (body.liveness == Liveness::Down).then_some(cx.stamp);
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn node_intent(&mut self, body: NodeIntent, effects: &mut Vec<Effect>) -> Response {
+        self.change_node(body.node, effects, |node| {
+            node.intent = body.intent;
+            Ok(())
+        })
+    }
+
+    pub(super) fn node_patch(&mut self, body: NodePatch, effects: &mut Vec<Effect>) -> Response {
+        self.change_node(body.node, effects, |node| {
+            node.info.weight = body.weight.unwrap_or(node.info.weight);
+            node.info.slots = body.slots.unwrap_or(node.info.slots);
+            if let Some(labels) = body.labels {
+                node.info.labels = labels;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn set_scheduler(
+        &mut self,
+        cx: &Context<'_>,
+        body: SetScheduler,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        if body.on && !self.cluster.scheduler {
+            // What was not settled while it stood still never fires.
+            self.cluster.floor = self.cluster.floor.max(cx.stamp);
+        }
+        self.cluster.scheduler = body.on;
+        effects.push(Effect::Scheduler);
+        Ok(Answer::Done)
+    }
+
+    fn change_node(
+        &mut self,
+        id: NodeId,
+        effects: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
+    ) -> Response {
+        let mut node = Node::clone(self.nodes.get(&id).ok_or(Refusal::NodeNotFound)?);
+        change(&mut node)?;
+        self.set_node(node, effects);
+        Ok(Answer::Done)
+    }
+
+    fn set_node(&mut self, node: Node, effects: &mut Vec<Effect>) {
+        let id = node.id;
+        if let Some(former) = self.nodes.get(&id) {
+            self.digest.sub(&key_node(id), &**former);
+        }
+        self.digest.add(&key_node(id), &node);
+        self.nodes.insert(id, Arc::new(node));
+        self.dirty.nodes.insert(id);
+        effects.push(Effect::Node(id));
+    }
+}

@@ -1,0 +1,319 @@
+//! The state as keys and values: what checkpoints and snapshots hold, and the way back.
+//!
+//! Keys are a letter and big-endian numbers. A task's ticks, spans and executions are hashed one by
+//! one but stored as one value: a checkpoint then writes a busy task's past once, not a row a tick.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
+use crate::domain::time::Timestamp;
+
+use super::digest::Digest;
+use super::history::History;
+use super::record::{Cluster, Execution, FiredTick, KeyRecord, Live, Node, Span};
+use super::state::{Dirty, State, Task};
+
+pub(super) const CONFIG: bincode::config::Configuration = bincode::config::standard();
+
+/// Version of the records; a change of any of them is a new one.
+const VERSION: u16 = 1;
+
+pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    // Writing plain data into memory has no way to fail.
+    let _written = bincode::serde::encode_into_std_write(value, out, CONFIG);
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    append(value, &mut out);
+    out
+}
+
+/// Records that do not add up.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// A key that no version wrote.
+    #[error("unknown record {0:02x?}")]
+    UnknownKey(Vec<u8>),
+    /// A value that does not decode.
+    #[error("record {key:02x?}: {error}")]
+    Value {
+        /// Of this record.
+        key: Vec<u8>,
+        /// The decoder's words.
+        error: String,
+    },
+    /// Another version of the records.
+    #[error("records of version {0}, this software reads {VERSION}")]
+    Version(u16),
+    /// There is no cluster record.
+    #[error("no cluster record")]
+    NoCluster,
+    /// The records are not those that were written.
+    #[error("digest {found:032x} instead of {expected:032x}: records are damaged or missing")]
+    Digest {
+        /// As stored.
+        expected: u128,
+        /// As computed.
+        found: u128,
+    },
+}
+
+pub(super) fn key_definition(task: TaskKey, revision: Revision) -> [u8; 17] {
+    two(b'd', task.0, revision.0)
+}
+
+pub(super) fn key_live(task: TaskKey) -> [u8; 9] {
+    one(b'l', task.0)
+}
+
+pub(super) fn key_execution(task: TaskKey, id: ExecutionId) -> [u8; 17] {
+    two(b'e', task.0, id.0)
+}
+
+pub(super) fn key_tick(task: TaskKey, tick: Timestamp) -> [u8; 17] {
+    two(b't', task.0, tick.0.cast_unsigned())
+}
+
+pub(super) fn key_span(task: TaskKey, to: Timestamp) -> [u8; 17] {
+    two(b's', task.0, to.0.cast_unsigned())
+}
+
+pub(super) fn key_node(node: NodeId) -> [u8; 9] {
+    one(b'n', node.0)
+}
+
+pub(super) fn key_idempotency(key: &str) -> Vec<u8> {
+    let mut out = vec![b'k'];
+    out.extend_from_slice(key.as_bytes());
+    out
+}
+
+fn key_history(task: TaskKey) -> [u8; 9] {
+    one(b'h', task.0)
+}
+
+fn one(letter: u8, number: u64) -> [u8; 9] {
+    let mut out = [letter; 9];
+    out[1..].copy_from_slice(&number.to_be_bytes());
+    out
+}
+
+fn two(letter: u8, first: u64, second: u64) -> [u8; 17] {
+    let mut out = [letter; 17];
+    out[1..9].copy_from_slice(&first.to_be_bytes());
+    out[9..].copy_from_slice(&second.to_be_bytes());
+    out
+}
+
+/// A record to write, or to remove where the value is none.
+pub type Row = (Vec<u8>, Option<Vec<u8>>);
+
+#[derive(Serialize)]
+struct HistoryRef<'a> {
+    ticks: &'a VecDeque<FiredTick>,
+    spans: &'a VecDeque<Span>,
+    executions: &'a VecDeque<Arc<Execution>>,
+}
+
+#[derive(Deserialize)]
+struct HistoryOwned {
+    ticks: VecDeque<FiredTick>,
+    spans: VecDeque<Span>,
+    executions: VecDeque<Arc<Execution>>,
+}
+
+fn history(task: &Task) -> Vec<u8> {
+    let History { ticks, spans, executions } = &task.history;
+    encode(&HistoryRef { ticks, spans, executions })
+}
+
+impl State {
+    /// The rows that changed, as this frozen view has them.
+    #[must_use]
+    pub fn changed_rows(&self, dirty: &Dirty) -> Vec<Row> {
+        let mut rows = vec![self.cluster_row()];
+        for key in &dirty.tasks {
+            let task = self.tasks.get(key);
+            rows.push((key_live(*key).to_vec(), task.map(|task| encode(&task.live))));
+            rows.push((key_history(*key).to_vec(), task.map(|task| history(task))));
+        }
+        for (key, revision) in &dirty.definitions {
+            let kept = self.tasks.get(key).and_then(|task| task.revision(*revision));
+            let value = kept.map(|definition| encode(&**definition));
+            rows.push((key_definition(*key, *revision).to_vec(), value));
+        }
+        for id in &dirty.nodes {
+            let value = self.nodes.get(id).map(|node| encode(&**node));
+            rows.push((key_node(*id).to_vec(), value));
+        }
+        for key in &dirty.keys {
+            rows.push((key_idempotency(key), self.keys.get(key).map(|kept| encode(&**kept))));
+        }
+        rows
+    }
+
+    /// Every row, in no particular order.
+    pub fn all_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
+        let tasks = self.tasks.values().flat_map(|task| {
+            let live = (key_live(task.key).to_vec(), encode(&task.live));
+            let past = (key_history(task.key).to_vec(), history(task));
+            let definitions = task.definitions.iter().map(|definition| {
+                (key_definition(task.key, definition.revision).to_vec(), encode(&**definition))
+            });
+            [live, past].into_iter().chain(definitions)
+        });
+        let nodes =
+            self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
+        let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
+        let (key, cluster) = self.cluster_row();
+        let cluster = cluster.map(|cluster| (key, cluster)).into_iter();
+        cluster.chain(tasks).chain(nodes).chain(keys)
+    }
+
+    fn cluster_row(&self) -> Row {
+        (b"c".to_vec(), Some(encode(&(VERSION, &self.cluster, self.digest()))))
+    }
+}
+
+/// Puts a state together from its rows.
+#[derive(Debug, Default)]
+pub struct Loader {
+    state: State,
+    expected: Option<u128>,
+    tasks: std::collections::BTreeMap<TaskKey, Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    live: Option<Live>,
+    history: History,
+    definitions: VecDeque<Arc<super::record::Definition>>,
+}
+
+impl Loader {
+    /// Takes one row, in any order except that definitions of a task rise.
+    ///
+    /// # Errors
+    /// A row that cannot be read.
+    pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
+        let unknown = || LoadError::UnknownKey(key.to_vec());
+        let (letter, rest) = key.split_first().ok_or_else(unknown)?;
+        let number = |at: usize| -> Result<u64, LoadError> {
+            let bytes = rest.get(at..).and_then(|rest| rest.first_chunk::<8>());
+            bytes.map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(unknown)
+        };
+        match letter {
+            b'c' => self.cluster(key, value)?,
+            b'l' => self.part(number(0)?).live = Some(decode(key, value)?),
+            b'h' => {
+                let HistoryOwned { ticks, spans, executions } = decode(key, value)?;
+                self.part(number(0)?).history = History { ticks, spans, executions };
+            }
+            b'd' => self.part(number(0)?).definitions.push_back(Arc::new(decode(key, value)?)),
+            b'n' => {
+                let node: Node = decode(key, value)?;
+                self.state.nodes.insert(node.id, Arc::new(node));
+            }
+            b'k' => {
+                let text = std::str::from_utf8(rest).map_err(|_error| unknown())?;
+                let kept: KeyRecord = decode(key, value)?;
+                let text: Arc<str> = text.into();
+                self.state.key_order.insert(kept.number, Arc::clone(&text));
+                self.state.keys.insert(text, Arc::new(kept));
+            }
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+
+    fn cluster(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
+        // The version stands first, so that it can be read whatever follows.
+        let version = match bincode::serde::decode_from_slice::<u16, _>(value, CONFIG) {
+            Ok((version, _)) => version,
+            Err(error) => {
+                return Err(LoadError::Value { key: key.to_vec(), error: error.to_string() });
+            }
+        };
+        if version != VERSION {
+            return Err(LoadError::Version(version));
+        }
+        let (_, cluster, digest): (u16, Cluster, u128) = decode(key, value)?;
+        self.state.cluster = cluster;
+        self.expected = Some(digest);
+        Ok(())
+    }
+
+    fn part(&mut self, key: u64) -> &mut Parts {
+        self.tasks.entry(TaskKey(key)).or_default()
+    }
+
+    /// The state, if the rows add up to the digest among them.
+    ///
+    /// # Errors
+    /// Rows that are missing, damaged or too many.
+    pub fn finish(mut self) -> Result<State, LoadError> {
+        let expected = self.expected.ok_or(LoadError::NoCluster)?;
+        let mut state = self.state;
+        for (key, parts) in std::mem::take(&mut self.tasks) {
+            let Some(live) = parts.live else {
+                return Err(LoadError::UnknownKey(key_live(key).to_vec()));
+            };
+            state.names.insert(Arc::clone(&live.name), key);
+            for execution in &parts.history.executions {
+                state.executions.insert(execution.id, key);
+            }
+            let Parts { history, mut definitions, .. } = parts;
+            definitions.make_contiguous().sort_by_key(|definition| definition.revision);
+            state.tasks.insert(key, Arc::new(Task { key, live, definitions, history, noted: 0 }));
+        }
+        state.digest = state.recompute();
+        let found = state.digest();
+        if found != expected {
+            return Err(LoadError::Digest { expected, found });
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    /// The digest of all records but the cluster's, from scratch.
+    pub(super) fn recompute(&self) -> Digest {
+        let mut digest = Digest::default();
+        for task in self.tasks.values() {
+            let key = task.key;
+            digest.add(&key_live(key), &task.live);
+            for definition in &task.definitions {
+                digest.add(&key_definition(key, definition.revision), &**definition);
+            }
+            for tick in &task.history.ticks {
+                digest.add(&key_tick(key, tick.tick), tick);
+            }
+            for span in &task.history.spans {
+                digest.add(&key_span(key, span.to), span);
+            }
+            for execution in &task.history.executions {
+                digest.add(&key_execution(key, execution.id), &**execution);
+            }
+        }
+        for node in self.nodes.values() {
+            digest.add(&key_node(node.id), &**node);
+        }
+        for (key, kept) in &self.keys {
+            digest.add(&key_idempotency(key), &**kept);
+        }
+        digest
+    }
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
+    match bincode::serde::decode_from_slice(value, CONFIG) {
+        Ok((decoded, used)) if used == value.len() => Ok(decoded),
+        Ok(_) => Err(LoadError::Value { key: key.to_vec(), error: "bytes left over".to_owned() }),
+        Err(error) => Err(LoadError::Value { key: key.to_vec(), error: error.to_string() }),
+    }
+}

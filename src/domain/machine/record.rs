@@ -1,0 +1,403 @@
+//! The records that make up the replicated state. Each is hashed into the digest and written to
+//! the checkpoint on its own, so that a claim rewrites only small ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::task::{Strategy, TaskSpec};
+use crate::domain::time::Timestamp;
+
+/// One revision of a task's definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The command that set it.
+    pub revision: Revision,
+    /// Its stamp.
+    pub at: Timestamp,
+    /// Who sent it.
+    pub by: String,
+    /// What it says.
+    pub spec: TaskSpec,
+}
+
+/// The part of a task that claims rewrite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// The task's name.
+    pub name: Arc<str>,
+    /// The command that last changed the task; settles do not.
+    pub revision: Revision,
+    /// The revision that created it.
+    pub incarnation: Revision,
+    /// Stamp of that.
+    pub created_at: Timestamp,
+    /// Stamp of `revision`.
+    pub updated_at: Timestamp,
+    /// The revision whose definition is in force; none for a bare tombstone.
+    pub definition: Option<Revision>,
+    /// Stamp of the command that set the present schedule: where intervals and delays begin.
+    pub scheduled_at: Timestamp,
+    /// Up to here every tick has a verdict.
+    pub cursor: Timestamp,
+    /// What history is kept of begins here.
+    pub truncated_before: Timestamp,
+    /// Set while paused.
+    pub paused: Option<Pause>,
+    /// Set while marked deleted.
+    pub deleted: Option<Tombstone>,
+    /// No tick is left in the schedule.
+    pub exhausted: bool,
+    /// Executions that have not ended.
+    pub live: u32,
+    /// How the last execution ended.
+    pub last: Option<Status>,
+    /// Verdicts and ends since the incarnation began.
+    pub totals: Totals,
+}
+
+/// Why and until when a task is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// For people.
+    pub reason: String,
+    /// It ends by itself at this instant.
+    pub until: Option<Timestamp>,
+}
+
+/// The deleted mark of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// When it was set.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+}
+
+/// Counts that outlive the history they were counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Ticks that fired.
+    pub fired: u64,
+    /// Ticks skipped, where counted.
+    pub skipped: u64,
+    /// Ticks missed, where counted.
+    pub missed: u64,
+    /// Ticks coalesced, where counted.
+    pub coalesced: u64,
+    /// Spans whose ticks nobody counted.
+    pub uncounted_spans: u64,
+    /// Executions that ended in success.
+    pub success: u64,
+    /// In a known failure.
+    pub failed: u64,
+    /// At their timeout.
+    pub timeout: u64,
+    /// By request.
+    pub cancelled: u64,
+    /// With unknown outcome.
+    pub lost: u64,
+}
+
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    /// An execution was created.
+    Fired,
+    /// It was not to fire.
+    Skipped,
+    /// It should have fired and did not.
+    Missed,
+    /// A later tick fired for it.
+    Coalesced,
+}
+
+/// Why a tick did not fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reason {
+    /// An execution of the task had not ended.
+    Overlap,
+    /// Too many were waiting.
+    QueueFull,
+    /// Too many were live.
+    MaxLive,
+    /// The task was paused.
+    Paused,
+    /// Its definition says so.
+    Disabled,
+    /// The task was cancelled.
+    Cancelled,
+    /// The task was marked deleted.
+    Deleted,
+    /// A calendar leaves it out.
+    Excluded,
+    /// The scheduler was stopped.
+    Stopped,
+    /// Older than the catch-up window.
+    Window,
+    /// Beyond the catch-up maximum.
+    Max,
+    /// The cluster had no majority.
+    NoMajority,
+    /// No node could own the task.
+    NoNode,
+    /// The definition changed before it was settled.
+    Edited,
+    /// A later tick stands for it.
+    Later,
+}
+
+/// A stretch `(from, to]` whose ticks share a verdict other than fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Exclusive.
+    pub from: Timestamp,
+    /// Inclusive.
+    pub to: Timestamp,
+    /// Never `Fired`.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// How many ticks lie in it; none: to be computed when read.
+    pub count: Option<u64>,
+    /// The definition they are ticks of.
+    pub revision: Option<Revision>,
+    /// Log index of the entry that closed it.
+    pub index: u64,
+}
+
+/// A tick that fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiredTick {
+    /// What was settled before it, exclusive.
+    pub from: Timestamp,
+    /// The tick.
+    pub tick: Timestamp,
+    /// Its execution.
+    pub execution: ExecutionId,
+    /// Log index of the claim.
+    pub index: u64,
+}
+
+/// Where an execution came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// An on-time tick.
+    Schedule,
+    /// A late tick.
+    CatchUp,
+    /// A request.
+    Manual,
+    /// A retry by hand.
+    Retry,
+    /// A caller's claim.
+    Claim,
+}
+
+/// How far an execution is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Status {
+    /// Not granted.
+    Pending,
+    /// Granted.
+    Running,
+    /// Ended well.
+    Success,
+    /// Ended in a known failure.
+    Failed,
+    /// Ended at its timeout.
+    Timeout,
+    /// Ended by request.
+    Cancelled,
+    /// Ended with unknown outcome.
+    Lost,
+}
+
+impl Status {
+    /// Whether it never changes again.
+    #[must_use]
+    pub const fn ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+/// One claimed tick, or one trigger, being carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Its number.
+    pub id: ExecutionId,
+    /// Of which incarnation of the task.
+    pub incarnation: Revision,
+    /// The definition it keeps for all attempts.
+    pub revision: Revision,
+    /// Its tick; none for triggers.
+    pub tick: Option<Timestamp>,
+    /// When its attempt may start.
+    pub due: Timestamp,
+    /// Stamp of the command that created it.
+    pub created_at: Timestamp,
+    /// Where it came from.
+    pub trigger: Trigger,
+    /// The execution it repeats.
+    pub retry_of: Option<ExecutionId>,
+    /// How far it is.
+    pub status: Status,
+    /// A stop was asked for.
+    pub stopping: bool,
+    /// The newest attempt.
+    pub attempt: Option<Attempt>,
+    /// Attempts before that.
+    pub earlier: Vec<Attempt>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Parameters merged over the task's; none: the task's.
+    pub parameters: Option<Arc<str>>,
+    /// Log index of the command that created it.
+    pub index: u64,
+}
+
+/// One attempt at an execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// Its fencing token.
+    pub fence: Fence,
+    /// Where it runs.
+    pub node: NodeId,
+    /// In which session of that node.
+    pub session: SessionId,
+    /// Stamp of the grant.
+    pub granted_at: Timestamp,
+    /// How it ended.
+    pub report: Option<Report>,
+}
+
+/// What a node says of an attempt that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// An ended status.
+    pub status: Status,
+    /// When it started; none: it did not.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Of the process.
+    pub exit_code: Option<i32>,
+    /// Of the answer.
+    pub http_status: Option<u16>,
+    /// A sentence for people, or a reason word of the contract.
+    pub detail: String,
+    /// The end of its output, at most [`limits::TAIL_BYTES`](super::limits::TAIL_BYTES).
+    pub tail: Vec<u8>,
+}
+
+/// Whether a node can be given work, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Liveness {
+    /// Registered, not yet heard of.
+    Starting,
+    /// Heard of, and up to date.
+    Working,
+    /// Silent, or behind.
+    Down,
+}
+
+/// What is meant to become of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// It stays.
+    None,
+    /// It gives its tasks away, until told otherwise.
+    Draining,
+    /// Its process ends; its next boot clears this.
+    Leaving,
+    /// It is taken out of the cluster.
+    Removing,
+}
+
+/// What a node tells of itself at boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// `n<id>`, or what the operator named it.
+    pub name: String,
+    /// Of the machine.
+    pub hostname: String,
+    /// Of the process.
+    pub pid: u32,
+    /// Base URL of its API.
+    pub http: String,
+    /// Its peer address.
+    pub peer: String,
+    /// Of the software.
+    pub version: String,
+    /// Highest level of commands it knows.
+    pub level: u16,
+    /// Share of tasks.
+    pub weight: u32,
+    /// For selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Running executions at once; zero: no limit.
+    pub slots: u32,
+    /// Registered functions.
+    pub functions: Vec<String>,
+}
+
+/// A cluster member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number.
+    pub id: NodeId,
+    /// What it told at its last boot.
+    pub info: NodeInfo,
+    /// Its registration.
+    pub session: SessionId,
+    /// As the leader sees it.
+    pub liveness: Liveness,
+    /// What is meant to become of it.
+    pub intent: Intent,
+    /// Since when it is down.
+    pub down_since: Option<Timestamp>,
+    /// Its first boot.
+    pub created_at: Timestamp,
+    /// Its last boot.
+    pub started_at: Timestamp,
+}
+
+/// The answer once given under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Value of the counter when it was stored.
+    pub number: u64,
+    /// Stamp of the command.
+    pub at: Timestamp,
+    /// Hash of kind and body.
+    pub body: u128,
+    /// The answer.
+    pub response: super::Response,
+}
+
+/// What there is once in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Minted at initialisation.
+    pub id: u128,
+    /// From the configuration.
+    pub name: String,
+    /// Zone of schedules that name none.
+    pub timezone: String,
+    /// Whether ticks are claimed.
+    pub scheduler: bool,
+    /// No tick up to here is claimed any more.
+    pub floor: Timestamp,
+    /// Strategy of tasks that name none.
+    pub strategy: Strategy,
+    /// Steps with every command and event.
+    pub counter: u64,
+    /// Of the last stamped entry.
+    pub stamp: Timestamp,
+    /// Index of the last applied entry.
+    pub applied: u64,
+}

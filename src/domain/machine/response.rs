@@ -1,0 +1,123 @@
+//! What a command answers. Refusals are values like any other: the same on every node.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
+use crate::domain::time::Timestamp;
+
+/// The answer to one command.
+pub type Response = Result<Answer, Refusal>;
+
+/// What an accepted command did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Nothing to tell, or nothing to do.
+    Done,
+    /// A task was created or changed.
+    Task {
+        /// Its record.
+        task: TaskKey,
+        /// Its revision now.
+        revision: Revision,
+        /// Whether the name was free before.
+        created: bool,
+    },
+    /// An execution was created or granted.
+    Execution {
+        /// Of this task.
+        task: TaskKey,
+        /// Its number.
+        execution: ExecutionId,
+        /// The grant, where it was granted.
+        fence: Option<Fence>,
+    },
+    /// Executions that were still running when the command was applied.
+    Running(Vec<ExecutionId>),
+    /// A node's registration.
+    Session(SessionId),
+    /// The verdict of a claim that made no execution.
+    NotFired,
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The name is taken.
+    TaskExists,
+    /// The name carries the deleted mark.
+    TaskDeleted,
+    /// No such task.
+    TaskNotFound,
+    /// The caller saw another revision.
+    RevisionMismatch {
+        /// The present one.
+        current: Revision,
+    },
+    /// The idempotency key stands for another request.
+    KeyReused,
+    /// No such execution of this task.
+    ExecutionNotFound,
+    /// It ended before.
+    ExecutionEnded,
+    /// It was granted before.
+    NotPending,
+    /// Another grant is newer.
+    StaleFence,
+    /// A pause or the stopped scheduler holds it.
+    Held,
+    /// Too many live executions.
+    MaxLive,
+    /// The session ended, or its node may not propose.
+    Session,
+    /// The cursor stands elsewhere.
+    Cursor {
+        /// Here.
+        at: Timestamp,
+    },
+    /// Spans and claim do not rise.
+    Order,
+    /// Too far ahead of the stamp.
+    Ahead,
+    /// The task or the scheduler is not active.
+    Inactive,
+    /// No such node.
+    NodeNotFound,
+    /// The node's liveness does not allow it, or it is too early.
+    NotDue,
+    /// The cluster has a name and an id already.
+    Initialised,
+    /// Another cluster was meant.
+    ClusterName,
+    /// A limit of the state is reached.
+    Full,
+}
+
+impl Refusal {
+    /// The stable code of interfaces, logs and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TaskExists => "task_exists",
+            Self::TaskDeleted => "task_deleted",
+            Self::TaskNotFound => "task_not_found",
+            Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::ExecutionNotFound => "execution_not_found",
+            Self::ExecutionEnded => "execution_ended",
+            Self::NotPending => "not_pending",
+            Self::StaleFence => "stale_fence",
+            Self::Held => "held",
+            Self::MaxLive => "max_live",
+            Self::Session => "session_ended",
+            Self::Cursor { .. } => "settled",
+            Self::Order => "order",
+            Self::Ahead => "ahead_of_time",
+            Self::Inactive => "inactive",
+            Self::NodeNotFound => "node_not_found",
+            Self::NotDue => "not_due",
+            Self::Initialised => "initialised",
+            Self::ClusterName => "wrong_cluster_name",
+            Self::Full => "limit_reached",
+        }
+    }
+}

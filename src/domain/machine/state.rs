@@ -1,0 +1,234 @@
+//! The replicated state, and how its records are reached and changed.
+//!
+//! A clone is a frozen view and costs a few pointers: the maps are persistent, the records shared.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::task::{Strategy, TaskSpec};
+use crate::domain::time::Timestamp;
+
+use super::digest::Digest;
+use super::history::History;
+use super::record::{Cluster, Definition, Execution, KeyRecord, Live, Node, Reason};
+
+/// A task: its definitions, its live record, its past.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Names the record in the log.
+    pub key: TaskKey,
+    /// What claims rewrite.
+    pub live: Live,
+    /// Kept revisions, oldest first.
+    pub definitions: VecDeque<Arc<Definition>>,
+    /// The past.
+    pub history: History,
+    /// The checkpoint epoch in which it was last noted as changed.
+    pub(super) noted: u64,
+}
+
+impl Task {
+    /// The definition in force; none for a bare tombstone.
+    #[must_use]
+    pub fn definition(&self) -> Option<&Arc<Definition>> {
+        self.revision(self.live.definition?)
+    }
+
+    /// What the definition in force says.
+    #[must_use]
+    pub fn spec(&self) -> Option<&TaskSpec> {
+        self.definition().map(|definition| &definition.spec)
+    }
+
+    /// A kept revision.
+    #[must_use]
+    pub fn revision(&self, revision: Revision) -> Option<&Arc<Definition>> {
+        // The newest is nearly always the one in force.
+        match self.definitions.back() {
+            Some(newest) if newest.revision == revision => Some(newest),
+            _ => self.definitions.iter().find(|kept| kept.revision == revision),
+        }
+    }
+
+    /// Why its ticks do not fire, whatever their time; none: they do.
+    #[must_use]
+    pub fn inactive(&self) -> Option<Reason> {
+        if self.live.deleted.is_some() {
+            Some(Reason::Deleted)
+        } else if self.spec().is_some_and(|spec| !spec.enabled) {
+            Some(Reason::Disabled)
+        } else if self.live.paused.is_some() {
+            Some(Reason::Paused)
+        } else {
+            None
+        }
+    }
+
+    /// Whether no tick is left and nothing runs.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        self.live.exhausted && self.live.live == 0 && self.live.deleted.is_none()
+    }
+}
+
+/// What changed since the last checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Dirty {
+    /// Counts checkpoints.
+    pub(super) epoch: u64,
+    /// Tasks whose live record or history changed, or which are gone.
+    pub(super) tasks: Vec<TaskKey>,
+    /// Definitions that came or went.
+    pub(super) definitions: Vec<(TaskKey, Revision)>,
+    /// Nodes.
+    pub(super) nodes: BTreeSet<NodeId>,
+    /// Idempotency keys that came or went.
+    pub(super) keys: BTreeSet<Arc<str>>,
+}
+
+/// All that the log has led to.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) cluster: Cluster,
+    pub(super) names: OrdMap<Arc<str>, TaskKey>,
+    pub(super) tasks: OrdMap<TaskKey, Arc<Task>>,
+    pub(super) nodes: OrdMap<NodeId, Arc<Node>>,
+    /// Whose each kept execution is; derived.
+    pub(super) executions: OrdMap<ExecutionId, TaskKey>,
+    pub(super) keys: OrdMap<Arc<str>, Arc<KeyRecord>>,
+    /// Keys by age; derived.
+    pub(super) key_order: OrdMap<u64, Arc<str>>,
+    pub(super) digest: Digest,
+    pub(super) dirty: Dirty,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            cluster: Cluster {
+                id: 0,
+                name: String::new(),
+                timezone: "UTC".to_owned(),
+                scheduler: false,
+                floor: Timestamp(0),
+                strategy: Strategy::Consistent,
+                counter: 0,
+                stamp: Timestamp(0),
+                applied: 0,
+            },
+            names: OrdMap::new(),
+            tasks: OrdMap::new(),
+            nodes: OrdMap::new(),
+            executions: OrdMap::new(),
+            keys: OrdMap::new(),
+            key_order: OrdMap::new(),
+            digest: Digest::default(),
+            dirty: Dirty { epoch: 1, ..Dirty::default() },
+        }
+    }
+}
+
+impl State {
+    /// What there is once in a cluster.
+    #[must_use]
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The digest over all records, the cluster's with index and counter included.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let mut digest = self.digest;
+        digest.add(b"c", &self.cluster);
+        digest.0
+    }
+
+    /// A task by its key.
+    #[must_use]
+    pub fn task(&self, key: TaskKey) -> Option<&Arc<Task>> {
+        self.tasks.get(&key)
+    }
+
+    /// A task by its name, marked deleted or not.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Task>> {
+        self.tasks.get(self.names.get(name)?)
+    }
+
+    /// All tasks in the order of their creation.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// All tasks by name, from the first name greater than `after`.
+    pub fn by_name<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Arc<Task>> {
+        self.names
+            .range(Arc::<str>::from(after)..)
+            .filter(move |(name, _)| &***name > after)
+            .filter_map(|(_, key)| self.tasks.get(key))
+    }
+
+    /// How many tasks and tombstones there are.
+    #[must_use]
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// An execution with its task.
+    #[must_use]
+    pub fn execution(&self, id: ExecutionId) -> Option<(&Arc<Task>, &Arc<Execution>)> {
+        let task = self.tasks.get(self.executions.get(&id)?)?;
+        Some((task, task.history.execution(id)?))
+    }
+
+    /// Kept executions, newest first, below `before`.
+    pub fn executions_before(
+        &self,
+        before: ExecutionId,
+    ) -> impl Iterator<Item = (&Arc<Task>, &Arc<Execution>)> {
+        self.executions.range(..before).rev().filter_map(|(id, key)| {
+            let task = self.tasks.get(key)?;
+            Some((task, task.history.execution(*id)?))
+        })
+    }
+
+    /// All members.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// One member.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// The member whose live session this is.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<&Arc<Node>> {
+        self.nodes.values().find(|node| node.session == session)
+    }
+
+    /// Up to here every tick of the task is settled.
+    #[must_use]
+    pub fn settled(&self, task: &Task) -> Timestamp {
+        task.live.cursor.max(self.cluster.floor)
+    }
+
+    /// Takes the list of what changed, and begins a new one.
+    pub fn take_dirty(&mut self) -> Dirty {
+        let next = Dirty { epoch: self.dirty.epoch + 1, ..Dirty::default() };
+        std::mem::replace(&mut self.dirty, next)
+    }
+
+    /// Puts a list back whose checkpoint failed.
+    pub fn merge_dirty(&mut self, lost: Dirty) {
+        self.dirty.tasks.extend(lost.tasks);
+        self.dirty.definitions.extend(lost.definitions);
+        self.dirty.nodes.extend(lost.nodes);
+        self.dirty.keys.extend(lost.keys);
+    }
+}

@@ -1,0 +1,286 @@
+//! Commands of people and programs about tasks.
+
+use crate::domain::ids::{ExecutionId, Revision, TaskKey};
+use crate::domain::schedule::Rule;
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
+
+use super::apply::Context;
+use super::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
+use super::effect::Effect;
+use super::limits::TASKS_MAX;
+use super::record::{Definition, Pause, Reason, Status, Tombstone};
+use super::response::{Answer, Refusal, Response};
+use super::state::{State, Task};
+
+/// Where a cursor begins under this schedule: 1 ms before the tick of `immediate` and of a `once`
+/// that has passed, else at the stamp.
+fn begin(spec: &TaskSpec, stamp: Timestamp) -> Timestamp {
+    match spec.schedule.rule {
+        Rule::Immediate => stamp.minus(Millis(1)),
+        Rule::At(at) if at <= stamp => at.minus(Millis(1)),
+        _ => stamp,
+    }
+}
+
+impl State {
+    fn find(&self, name: &str) -> Option<TaskKey> {
+        self.names.get(name).copied()
+    }
+
+    /// A task that is there, not marked deleted, and as the caller saw it.
+    fn present(&self, name: &str, if_match: Option<Revision>) -> Result<&Task, Refusal> {
+        let task = self.named(name).ok_or(Refusal::TaskNotFound)?;
+        if task.live.deleted.is_some() {
+            return Err(Refusal::TaskDeleted);
+        }
+        matches(task, if_match)?;
+        Ok(task)
+    }
+
+    pub(super) fn put(
+        &mut self,
+        cx: &Context<'_>,
+        put: Put,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let found = self.named(&put.spec.name);
+        match (found, put.mode) {
+            (None, PutMode::Update { .. }) => Err(Refusal::TaskNotFound),
+            (None, PutMode::Add | PutMode::Force) => self.create(cx, put.spec, revision, effects),
+            (Some(task), PutMode::Update { if_match }) => {
+                let key = task.key;
+                self.present(&put.spec.name, if_match)?;
+                self.update(cx, key, put.spec, revision, effects)
+            }
+            (Some(task), PutMode::Add) if task.live.deleted.is_some() => Err(Refusal::TaskDeleted),
+            (Some(task), PutMode::Add) if !task.over() => Err(Refusal::TaskExists),
+            (Some(task), PutMode::Add | PutMode::Force) => {
+                let key = task.key;
+                self.replace(cx, key, put.spec, revision, effects)
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        cx: &Context<'_>,
+        spec: TaskSpec,
+        revision: Revision,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        if self.tasks.len() >= TASKS_MAX {
+            return Err(Refusal::Full);
+        }
+        let key = self.new_task(cx, &spec.name, revision);
+        let cursor = begin(&spec, cx.stamp);
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        hand.reborn(revision, cursor);
+        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+        hand.revise(revision);
+        Ok(Answer::Task { task: key, revision, created: true })
+    }
+
+    fn replace(
+        &mut self,
+        cx: &Context<'_>,
+        key: TaskKey,
+        spec: TaskSpec,
+        revision: Revision,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        hand.end_all(Status::Cancelled, "replaced_task", |_| true);
+        // No tick of the name is claimed twice, whichever incarnation it belongs to.
+        let cursor = begin(&spec, cx.stamp).max(hand.settled());
+        hand.reborn(revision, cursor);
+        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+        hand.revise(revision);
+        Ok(Answer::Task { task: key, revision, created: false })
+    }
+
+    fn update(
+        &mut self,
+        cx: &Context<'_>,
+        key: TaskKey,
+        spec: TaskSpec,
+        revision: Revision,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        let (rescheduled, switched) = match hand.task.spec() {
+            Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
+            None => (true, false),
+        };
+        if rescheduled || switched {
+            let to = if rescheduled { begin(&spec, cx.stamp) } else { cx.stamp };
+            let becomes = (!spec.enabled).then_some(Reason::Disabled);
+            hand.close(to, becomes);
+        }
+        if rescheduled {
+            let live = hand.live();
+            live.scheduled_at = cx.stamp;
+            live.exhausted = false;
+        }
+        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+        hand.revise(revision);
+        Ok(Answer::Task { task: key, revision, created: false })
+    }
+
+    pub(super) fn mark_deleted(
+        &mut self,
+        cx: &Context<'_>,
+        body: MarkDeleted,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let key = match self.find(&body.name) {
+            Some(key) => key,
+            None if body.tombstone => self.new_task(cx, &body.name, revision),
+            None => return Err(Refusal::TaskNotFound),
+        };
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        if hand.task.live.deleted.is_none() {
+            matches(hand.task, body.if_match)?;
+            hand.close(cx.stamp, Some(Reason::Deleted));
+            hand.live().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
+            hand.revise(revision);
+            hand.end_all(Status::Cancelled, "deleted", |execution| {
+                execution.status == Status::Pending
+            });
+        }
+        let running: Vec<ExecutionId> = hand.task.history.live().map(|live| live.id).collect();
+        if body.stop {
+            for id in &running {
+                if let Some(at) = hand.task.history.position(*id) {
+                    hand.change(at, |execution| execution.stopping = true);
+                    hand.effect(Effect::Stop(key, *id));
+                }
+            }
+        }
+        Ok(Answer::Running(running))
+    }
+
+    pub(super) fn reuse(
+        &mut self,
+        cx: &Context<'_>,
+        body: &Named,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let key = self.find(&body.name).ok_or(Refusal::TaskNotFound)?;
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        if hand.task.live.deleted.is_none() {
+            let revision = hand.task.live.revision;
+            return Ok(Answer::Task { task: key, revision, created: false });
+        }
+        if hand.task.live.definition.is_none() {
+            // Nothing but the mark is there, so nothing is left without it.
+            drop(hand);
+            self.drop_task(key);
+            effects.push(Effect::Task(key));
+            return Ok(Answer::Done);
+        }
+        hand.close(cx.stamp, None);
+        hand.live().deleted = None;
+        hand.revise(revision);
+        Ok(Answer::Task { task: key, revision, created: false })
+    }
+
+    pub(super) fn cleanup(
+        &mut self,
+        cx: &Context<'_>,
+        body: &Named,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let Some(key) = self.find(&body.name) else { return Ok(Answer::Done) };
+        if let Some(task) = self.task(key) {
+            matches(task, body.if_match)?;
+        }
+        self.remove(cx, key, effects);
+        Ok(Answer::Done)
+    }
+
+    fn remove(&mut self, cx: &Context<'_>, key: TaskKey, effects: &mut Vec<Effect>) {
+        if let Some(mut hand) = self.hand(cx, key, effects) {
+            hand.end_all(Status::Cancelled, "cleaned_up", |_| true);
+        }
+        self.drop_task(key);
+        effects.push(Effect::Task(key));
+    }
+
+    pub(super) fn cleanup_all(
+        &mut self,
+        cx: &Context<'_>,
+        body: &CleanupAll,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        if body.cluster != self.cluster.name {
+            return Err(Refusal::ClusterName);
+        }
+        let keys: Vec<TaskKey> = self.tasks.keys().copied().collect();
+        for key in keys {
+            self.remove(cx, key, effects);
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn pause(
+        &mut self,
+        cx: &Context<'_>,
+        body: PauseTask,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let key = self.present(&body.name, body.if_match)?.key;
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        if !hand.task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
+            hand.close(cx.stamp, Some(Reason::Paused));
+        }
+        hand.set_pause(Some(Pause { reason: body.reason, until: body.until }));
+        hand.revise(revision);
+        Ok(Answer::Task { task: key, revision, created: false })
+    }
+
+    pub(super) fn resume(
+        &mut self,
+        cx: &Context<'_>,
+        body: &Named,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let task = self.present(&body.name, body.if_match)?;
+        let key = task.key;
+        if task.live.paused.is_none() {
+            let revision = task.live.revision;
+            return Ok(Answer::Task { task: key, revision, created: false });
+        }
+        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        if !hand.task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
+            hand.close(cx.stamp, None);
+        }
+        hand.set_pause(None);
+        hand.revise(revision);
+        let held: Vec<ExecutionId> = hand
+            .task
+            .history
+            .live()
+            .filter(|execution| execution.status == Status::Pending)
+            .map(|execution| execution.id)
+            .collect();
+        for id in held {
+            hand.effect(Effect::Pending(key, id));
+        }
+        Ok(Answer::Task { task: key, revision, created: false })
+    }
+}
+
+fn matches(task: &Task, if_match: Option<Revision>) -> Result<(), Refusal> {
+    match if_match {
+        Some(seen) if seen != task.live.revision => {
+            Err(Refusal::RevisionMismatch { current: task.live.revision })
+        }
+        _ => Ok(()),
+    }
+}

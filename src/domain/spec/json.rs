@@ -1,0 +1,198 @@
+//! JSON text to a value, more strictly than serde does it alone: a key that stands twice would
+//! silently lose one of its values, and endless nesting would exhaust the stack.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::Problem;
+use super::reader::escape;
+
+/// Deepest nesting of objects and lists.
+const DEPTH_MAX: usize = 64;
+
+/// Reads JSON text; duplicate keys, text after the value and nesting deeper than 64 are refused.
+///
+/// # Errors
+/// The first problem, with line and column.
+pub fn parse_json(text: &str) -> Result<Value, Problem> {
+    let found = RefCell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let root = Place { above: None, token: Token::Root, depth: 0, found: &found };
+    let value = root.deserialize(&mut deserializer).and_then(|value| {
+        deserializer.end()?;
+        Ok(value)
+    });
+    value.map_err(|error| {
+        let (code, pointer) = found.take().unwrap_or(("invalid_json", String::new()));
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or_default();
+        let message = format!("line {}, column {}: {what}", error.line(), error.column());
+        Problem { pointer, code, message }
+    })
+}
+
+/// Where the value being read stands; knows how to read it.
+struct Place<'a> {
+    above: Option<&'a Place<'a>>,
+    token: Token<'a>,
+    depth: usize,
+    /// Code and pointer of the problem that ended the reading, if it was one of ours.
+    found: &'a RefCell<Option<(&'static str, String)>>,
+}
+
+enum Token<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    fn below<'b>(&'b self, token: Token<'b>) -> Place<'b> {
+        Place { above: Some(self), token, depth: self.depth + 1, found: self.found }
+    }
+
+    fn pointer(&self) -> String {
+        let mut out = self.above.map_or_else(String::new, Place::pointer);
+        match self.token {
+            Token::Root => {}
+            Token::Key(key) => out.push_str(&format!("/{}", escape(key))),
+            Token::Index(index) => out.push_str(&format!("/{index}")),
+        }
+        out
+    }
+
+    fn fail<E: Error>(&self, code: &'static str, message: String) -> E {
+        *self.found.borrow_mut() = Some((code, self.pointer()));
+        E::custom(message)
+    }
+
+    fn check_depth<E: Error>(&self) -> Result<(), E> {
+        if self.depth < DEPTH_MAX {
+            return Ok(());
+        }
+        Err(self.fail("too_deep", format!("nested deeper than {DEPTH_MAX} levels")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
+        let mut list = Vec::new();
+        while let Some(value) = access.next_element_seed(self.below(Token::Index(list.len())))? {
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let below = self.below(Token::Key(&key));
+            if map.contains_key(&key) {
+                return Err(below.fail("duplicate_key", format!("the key `{key}` stands twice")));
+            }
+            let value = access.next_value_seed(below)?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::parse_json;
+
+    #[test]
+    fn json_is_read_as_it_stands() {
+        let text = r#" {"b": [1, -2, 0.5, true, null, "x\u00e9"], "a": {"b": {}},
+            "n": 18446744073709551615} "#;
+        let want = json!({"b": [1, -2, 0.5, true, null, "xé"], "a": {"b": {}}, "n": u64::MAX});
+        let value = parse_json(text).unwrap();
+        assert_eq!(value, want);
+        assert_eq!(value.to_string(), want.to_string(), "keys keep their order");
+    }
+
+    #[test]
+    fn problems_name_line_column_and_pointer() {
+        for (text, code, pointer, message) in [
+            ("", "invalid_json", "", "line 1, column 0: EOF while parsing a value"),
+            ("{\n \"a\": }", "invalid_json", "", "line 2, column 7: expected value"),
+            ("{} x", "invalid_json", "", "line 1, column 4: trailing characters"),
+            (
+                "{\"a\": 1,\n\"a\": 2}",
+                "duplicate_key",
+                "/a",
+                "line 2, column 3: the key `a` stands twice",
+            ),
+            (
+                r#"{"x/y": [0, {"k": 1, "k": 1}]}"#,
+                "duplicate_key",
+                "/x~1y/1/k",
+                "line 1, column 24: the key `k` stands twice",
+            ),
+            ("[1,]", "invalid_json", "", "line 1, column 4: trailing comma"),
+            ("NaN", "invalid_json", "", "line 1, column 1: expected value"),
+            ("1e999", "invalid_json", "", "line 1, column 5: number out of range"),
+        ] {
+            let problem = parse_json(text).unwrap_err();
+            assert_eq!((problem.code, problem.pointer.as_str()), (code, pointer), "{text}");
+            assert_eq!(problem.message, message, "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse_json(&nested(64)).is_ok());
+        assert_eq!(parse_json(&nested(65)).unwrap_err().code, "too_deep");
+        assert_eq!(parse_json(&nested(100_000)).unwrap_err().code, "too_deep");
+    }
+}

@@ -1,0 +1,125 @@
+//! The body of a task: from JSON to [`TaskSpec`] and back.
+//!
+//! This is the one gate through which definitions enter, whether they come by HTTP, from a file
+//! or from the command line. It is written by hand because a refused body must teach: every
+//! problem carries a JSON pointer and the rule that was broken, and all problems of a body are
+//! found in one pass. To make that possible a field that cannot be read yields its default and a
+//! [`Problem`]; the half-made definition is thrown away if there is any.
+//!
+//! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys.
+//! * [`read`] turns JSON into a definition; `support` then refuses what this version cannot do.
+//! * [`write()`] is its inverse: the canonical body with every default shown.
+//! * [`patch`] is `write`, an RFC 7396 merge, and `read`.
+//!
+//! The flat spellings of older programs are to be rewritten into the canonical form in front of
+//! `body::read`; until then their fields are unknown fields like any other.
+
+mod action;
+mod body;
+mod json;
+mod reader;
+mod rules;
+mod schedule;
+mod suggest;
+mod support;
+mod words;
+mod write;
+
+#[cfg(test)]
+mod bad_bodies;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value};
+
+pub use self::json::parse_json;
+pub use self::rules::{check_label, check_name};
+pub use self::suggest::closest;
+pub use self::write::write;
+use crate::domain::schedule::Schedule;
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
+
+/// One rule that a body broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as a JSON pointer (RFC 6901); empty: the body as a whole.
+    pub pointer: String,
+    /// Which kind of rule, for programs; it never changes.
+    pub code: &'static str,
+    /// What the rule says, for people; reads on after the name of the field.
+    pub message: String,
+}
+
+/// What reading needs to know beyond the body.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadContext<'a> {
+    /// The cluster's time zone, for schedules that name none.
+    pub default_zone: &'a str,
+    /// Cluster time; a schedule must have a tick after it.
+    pub now: Timestamp,
+    /// The shortest interval that the cluster accepts.
+    pub min_interval: Millis,
+    /// Whether the node that reads can carry out functions of an embedding program.
+    pub functions_allowed: bool,
+    /// For an update: the schedule that the task has. One that stays as it is may have no tick
+    /// left, else a finished task could not even be described anew.
+    pub current: Option<&'a Schedule>,
+}
+
+/// Reads a task's canonical body.
+///
+/// # Errors
+/// Every rule that the body breaks, at most 100 of them.
+pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let spec = body::read(value, ctx, &mut problems);
+    support::refuse(&spec, ctx, &mut problems);
+    if problems.is_empty() { Ok(spec) } else { Err(problems) }
+}
+
+/// Applies a JSON merge patch (RFC 7396) to a task's canonical body and reads the result.
+///
+/// # Errors
+/// Every rule that the resulting body breaks; among them that a task's name is its identity.
+pub fn patch(
+    existing: &TaskSpec,
+    merge_patch: &Value,
+    ctx: ReadContext<'_>,
+) -> Result<TaskSpec, Vec<Problem>> {
+    if !merge_patch.is_object() {
+        let message = format!("must be a JSON object, got {}", reader::got(merge_patch));
+        return Err(vec![Problem { pointer: String::new(), code: "wrong_type", message }]);
+    }
+    let mut body = write(existing);
+    merge(&mut body, merge_patch);
+    let name = body.get("name").and_then(Value::as_str);
+    let renamed = name.is_some_and(|name| name != existing.name);
+    let result = read(&body, ReadContext { current: Some(&existing.schedule), ..ctx });
+    if !renamed {
+        return result;
+    }
+    let mut problems = result.err().unwrap_or_default();
+    let message = format!("must stay `{}`: a task's name is its identity", existing.name);
+    problems.push(Problem { pointer: "/name".to_owned(), code: "name_changed", message });
+    Err(problems)
+}
+
+/// `MergePatch` of RFC 7396, section 2.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (key, change) in changes {
+        if change.is_null() {
+            fields.shift_remove(key);
+        } else {
+            merge(fields.entry(key.as_str()).or_insert(Value::Null), change);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Walking a JSON object: every field is asked for by name, so what nobody asked for is unknown.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::{Problem, closest};
+use crate::domain::schedule::LocalTime;
+use crate::domain::time::{Millis, Timestamp};
+
+/// So many problems are reported of one body; more help nobody.
+const PROBLEMS_MAX: usize = 100;
+/// So many characters of an offending text are repeated in a message.
+const ECHO_CHARS_MAX: usize = 40;
+
+/// A rule that a value broke; its place is known to the object that holds it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The value is of another kind than `expected`.
+    pub(super) fn wrong(expected: &str, value: &Value) -> Self {
+        Self::new("wrong_type", format!("must be {expected}, got {}", got(value)))
+    }
+}
+
+/// One JSON object of the body, or the absence of one, which reads as all defaults.
+pub(super) struct Object<'v, 'p> {
+    fields: Option<&'v Map<String, Value>>,
+    pointer: String,
+    /// The fields that were asked for.
+    known: Vec<&'static str>,
+    problems: &'p mut Vec<Problem>,
+}
+
+impl<'v> Object<'v, '_> {
+    /// Reads the object `value` with `read`, then refuses the fields that `read` did not ask for.
+    pub(super) fn read<T>(
+        value: Option<&'v Value>,
+        pointer: String,
+        problems: &mut Vec<Problem>,
+        read: impl FnOnce(&mut Object<'v, '_>) -> T,
+    ) -> T {
+        let mut object = Object { fields: None, pointer, known: Vec::new(), problems };
+        match value {
+            Some(Value::Object(fields)) => object.fields = Some(fields),
+            Some(other) => object.refuse("", Fault::wrong("an object", other)),
+            None => {}
+        }
+        let out = read(&mut object);
+        object.refuse_unknown();
+        out
+    }
+
+    /// Reads the object under `key` with `read`; absent, all its fields are.
+    pub(super) fn object<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Object<'v, '_>) -> T,
+    ) -> T {
+        let value = self.get(key);
+        let pointer = format!("{}/{key}", self.pointer);
+        Object::read(value, pointer, self.problems, read)
+    }
+
+    /// The value under `key`, even a null.
+    fn get(&mut self, key: &'static str) -> Option<&'v Value> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.fields.and_then(|fields| fields.get(key))
+    }
+
+    /// The value under `key`; null counts as absent.
+    pub(super) fn present(&mut self, key: &'static str) -> Option<&'v Value> {
+        self.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The value under `key`, or `default` if there is none.
+    pub(super) fn field<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+    ) -> T {
+        let value = self.get(key);
+        self.checked(key, value, read).unwrap_or(default)
+    }
+
+    /// The value under `key`; none if it is null or absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let value = self.present(key);
+        self.checked(key, value, read)
+    }
+
+    /// The value under `key`, which must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let value = self.get(key);
+        if value.is_none() && self.fields.is_some() {
+            self.refuse(&format!("/{key}"), Fault::new("missing_field", "is needed"));
+        }
+        self.checked(key, value, read)
+    }
+
+    fn checked<T>(
+        &mut self,
+        key: &str,
+        value: Option<&'v Value>,
+        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+    ) -> Option<T> {
+        match read(value?) {
+            Ok(out) => Some(out),
+            Err(fault) => {
+                self.refuse(&format!("/{key}"), fault);
+                None
+            }
+        }
+    }
+
+    /// The list under `key`, each item read by `read`; none if it is absent or has a problem.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&'v Value) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
+        let items = self.field(key, None, |value| match value {
+            Value::Array(items) => Ok(Some(items)),
+            other => Err(Fault::wrong("a list", other)),
+        })?;
+        let mut out = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            out.extend(self.checked(&format!("{key}/{index}"), Some(item), &read));
+        }
+        (out.len() == items.len()).then_some(out)
+    }
+
+    /// [`Object::list`] of at least one item.
+    pub(super) fn filled_list<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&'v Value) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
+        let items = self.list(key, read)?;
+        if items.is_empty() {
+            self.refuse(&format!("/{key}"), Fault::new("empty", "must not be empty"));
+            return None;
+        }
+        Some(items)
+    }
+
+    /// The object under `key`, whose field names are the author's; `read` gets name and value.
+    pub(super) fn map<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str, &'v Value) -> Result<T, Fault>,
+    ) -> BTreeMap<String, T> {
+        let fields = self.field(key, None, |value| match value {
+            Value::Object(fields) => Ok(Some(fields)),
+            other => Err(Fault::wrong("an object", other)),
+        });
+        let mut out = BTreeMap::new();
+        for (name, value) in fields.into_iter().flatten() {
+            let place = format!("{key}/{}", escape(name));
+            if let Some(value) = self.checked(&place, Some(value), |value| read(name, value)) {
+                out.insert(name.clone(), value);
+            }
+        }
+        out
+    }
+
+    /// The one of `keys` that is given; another number of them is refused.
+    pub(super) fn one_of(&mut self, keys: &[&'static str]) -> Option<&'static str> {
+        let mut given = Vec::new();
+        for key in keys {
+            if self.present(key).is_some() {
+                given.push(*key);
+            }
+        }
+        if let [one] = given[..] {
+            return Some(one);
+        }
+        if self.fields.is_some() {
+            let all = keys.join(", ");
+            let message = if given.is_empty() {
+                format!("needs one of {all}")
+            } else {
+                let given = given.join(" and ");
+                format!("needs exactly one of {all}, has {given} (a patch sets the other to null)")
+            };
+            self.refuse("", Fault::new("one_of", message));
+        }
+        None
+    }
+
+    /// Adds a problem at `place`, a pointer seen from this object.
+    pub(super) fn refuse(&mut self, place: &str, fault: Fault) {
+        if self.problems.len() < PROBLEMS_MAX {
+            let pointer = format!("{}{place}", self.pointer);
+            self.problems.push(Problem { pointer, code: fault.code, message: fault.message });
+        }
+    }
+
+    /// How many problems the body has so far.
+    pub(super) fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
+    fn refuse_unknown(&mut self) {
+        for key in self.fields.into_iter().flat_map(Map::keys) {
+            if self.problems.len() >= PROBLEMS_MAX {
+                return;
+            }
+            if self.known.contains(&key.as_str()) {
+                continue;
+            }
+            let near = closest(key, self.known.iter().copied()).or_else(|| self.elsewhere(key));
+            let message = match near {
+                Some(near) => format!("unknown field; did you mean `{near}`?"),
+                None => format!("unknown field; known here: {}", self.known.join(", ")),
+            };
+            self.refuse(&format!("/{}", escape(key)), Fault::new("unknown_field", message));
+        }
+    }
+
+    /// Fields that are often written at the top though they belong further down.
+    fn elsewhere(&self, key: &str) -> Option<&'static str> {
+        const INNER: [&str; 16] = [
+            "schedule.cron",
+            "schedule.interval",
+            "schedule.daily",
+            "schedule.weekly",
+            "schedule.monthly",
+            "schedule.at",
+            "schedule.timezone",
+            "schedule.jitter",
+            "action.http",
+            "action.shell",
+            "action.executor",
+            "action.func",
+            "retry.max_retry",
+            "retry.backoff",
+            "assignment.strategy",
+            "assignment.selector",
+        ];
+        let here = self.pointer.is_empty();
+        let belongs = |path: &&str| path.split_once('.').is_some_and(|(_, last)| last == key);
+        INNER.into_iter().filter(|_| here).find(belongs)
+    }
+}
+
+/// A key as a part of a JSON pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A value as messages repeat it.
+pub(super) fn got(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::String(text) => echo(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text as messages repeat it: quoted, escaped and cut.
+pub(super) fn echo(text: &str) -> String {
+    let short: String = text.chars().take(ECHO_CHARS_MAX).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", short.escape_debug())
+}
+
+/// Reads a text.
+pub(super) fn text(value: &Value) -> Result<&str, Fault> {
+    value.as_str().ok_or_else(|| Fault::wrong("text", value))
+}
+
+/// Reads `true` or `false`.
+pub(super) fn flag(value: &Value) -> Result<bool, Fault> {
+    value.as_bool().ok_or_else(|| Fault::wrong("true or false", value))
+}
+
+/// Reads a whole number within bounds.
+pub(super) fn whole<T: TryFrom<i64>>(
+    value: &Value,
+    range: RangeInclusive<i64>,
+) -> Result<T, Fault> {
+    let expected = format!("a whole number from {} to {}", range.start(), range.end());
+    if !value.is_i64() && !value.is_u64() {
+        return Err(Fault::wrong(&expected, value));
+    }
+    let number = value.as_i64().filter(|number| range.contains(number));
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+        Fault::new("out_of_range", format!("must be {expected}, got {}", got(value)))
+    })
+}
+
+/// Reads a duration within bounds: text, or whole seconds.
+pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<Millis, Fault> {
+    let length = match value {
+        Value::String(text) => Millis::parse(text).map_err(|rule| {
+            Fault::new("invalid_duration", format!("{rule}, got {}", echo(text)))
+        })?,
+        Value::Number(number) => match number.as_u64() {
+            Some(secs) => Millis::from_secs(secs),
+            None => {
+                return Err(Fault::wrong("a duration such as \"90s\", or whole seconds", value));
+            }
+        },
+        other => return Err(Fault::wrong("a duration such as \"90s\", or whole seconds", other)),
+    };
+    if range.contains(&length) {
+        return Ok(length);
+    }
+    let message = format!("must be {} to {}, got {length}", range.start(), range.end());
+    Err(Fault::new("out_of_range", message))
+}
+
+/// Reads an instant.
+pub(super) fn instant(value: &Value) -> Result<Timestamp, Fault> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| Fault::wrong("an instant such as \"2026-12-01T09:00:00Z\"", value))?;
+    Timestamp::parse(text)
+        .map_err(|rule| Fault::new("invalid_time", format!("{rule}, got {}", echo(text))))
+}
+
+/// Reads a local time of day.
+pub(super) fn local_time(value: &Value) -> Result<LocalTime, Fault> {
+    let text =
+        value.as_str().ok_or_else(|| Fault::wrong("a local time such as \"02:00\"", value))?;
+    LocalTime::parse(text).map_err(|rule| Fault::new("invalid_time", rule))
+}
+
+/// Reads one of the words of a table.
+pub(super) fn choice<T: Copy>(
+    value: &Value,
+    words: &'static [(&'static str, T)],
+) -> Result<T, Fault> {
+    let all = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    let text = value.as_str().ok_or_else(|| Fault::wrong(&format!("one of {}", all()), value))?;
+    words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let hint = match closest(text, words.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        };
+        Fault::new("invalid_value", format!("must be one of {}, got {}{hint}", all(), echo(text)))
+    })
+}

@@ -1,0 +1,264 @@
+//! The `schedule` of a body: one rule and what stands around it.
+
+use serde_json::{Map, Value, json};
+
+use super::ReadContext;
+use super::reader::{Fault, Object, choice, duration, flag, instant, local_time, text, whole};
+use super::rules::{DURATION_MAX, check_name};
+use super::words::{FOLDS, GAPS, word};
+use crate::domain::schedule::{
+    Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, weekday_name,
+    zone,
+};
+use crate::domain::task::{CatchUp, CatchUpPolicy};
+use crate::domain::time::{Millis, Timestamp};
+
+/// The fields of which a schedule has exactly one.
+const RULES: [&str; 9] =
+    ["cron", "interval", "daily", "weekly", "monthly", "at", "delay", "immediate", "manual"];
+
+/// Reads a schedule; none if it has a problem, which is then recorded.
+pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<Schedule> {
+    let problems = object.problem_count();
+    let key = object.one_of(&RULES);
+    let anchor = object.optional("anchor", instant);
+    let rule = key.and_then(|key| read_rule(object, key, anchor, ctx));
+    let named = object.optional("timezone", |value| zone::canonical(text(value)?).map_err(fault));
+    let dst = object.object("dst", |dst| Dst {
+        gap: dst.field("gap", Dst::default().gap, |value| choice(value, GAPS)),
+        fold: dst.field("fold", Dst::default().fold, |value| choice(value, FOLDS)),
+    });
+    let jitter = object.optional("jitter", |value| duration(value, Millis(0)..=DURATION_MAX));
+    let not_before = object.optional("not_before", instant);
+    let not_after = object.optional("not_after", instant);
+    let max_ticks = object.optional("max_ticks", |value| whole::<u64>(value, 1..=i64::MAX));
+    let exclude = object.list("exclude", named_calendar).unwrap_or_default();
+    let (rule, prefix) = rule?;
+    let timezone = one_zone(object, named, prefix);
+    let schedule = Schedule {
+        rule,
+        timezone,
+        dst,
+        // Spread over no time is no spread.
+        jitter: jitter.filter(|jitter| *jitter > Millis(0)),
+        not_before,
+        not_after,
+        max_ticks,
+        exclude,
+    };
+    (object.problem_count() == problems).then_some(schedule)
+}
+
+/// The zone of the `timezone` field or of the expression's prefix, which must agree.
+fn one_zone(
+    object: &mut Object<'_, '_>,
+    field: Option<String>,
+    prefix: Option<String>,
+) -> Option<String> {
+    if let (Some(field), Some(prefix)) = (&field, &prefix)
+        && field != prefix
+    {
+        let message = format!("says {field}, but the expression says {prefix}");
+        object.refuse("/timezone", Fault::new("conflict", message));
+    }
+    field.or(prefix)
+}
+
+fn named_calendar(value: &Value) -> Result<String, Fault> {
+    let name = text(value)?;
+    check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+    Ok(name.to_owned())
+}
+
+/// Reads the rule under `key`, with the zone that a cron expression may bring along.
+fn read_rule(
+    object: &mut Object<'_, '_>,
+    key: &'static str,
+    anchor: Option<Timestamp>,
+    ctx: ReadContext<'_>,
+) -> Option<(Rule, Option<String>)> {
+    if anchor.is_some() && key != "interval" {
+        let message = format!("belongs to interval, but the rule is {key}");
+        object.refuse("/anchor", Fault::new("conflict", message));
+    }
+    let rule = match key {
+        "cron" => return object.required(key, |value| cron(value, ctx.min_interval)),
+        "interval" => {
+            let range = ctx.min_interval..=DURATION_MAX;
+            let every = object.required(key, |value| duration(value, range))?;
+            Rule::Interval { every, anchor }
+        }
+        "daily" => Rule::Daily(daily(object)?),
+        "weekly" => object.object(key, weekly)?,
+        "monthly" => object.object(key, monthly)?,
+        "at" => Rule::At(object.required(key, instant)?),
+        "delay" => {
+            let range = Millis(1)..=DURATION_MAX;
+            Rule::Delay(object.required(key, |value| duration(value, range))?)
+        }
+        "immediate" => object.required(key, truth).map(|()| Rule::Immediate)?,
+        _ => object.required(key, truth).map(|()| Rule::Manual)?,
+    };
+    Some((rule, None))
+}
+
+fn cron(value: &Value, min_interval: Millis) -> Result<(Rule, Option<String>), Fault> {
+    let (rule, zone) = parse_cron(text(value)?).map_err(fault)?;
+    // `@every 90s` is an interval in the clothes of cron.
+    if let Rule::Interval { every, .. } = rule
+        && every < min_interval
+    {
+        let message = format!("must be at least {min_interval} apart, got {every}");
+        return Err(Fault::new("out_of_range", message));
+    }
+    Ok((rule, zone))
+}
+
+fn fault(error: ScheduleError) -> Fault {
+    let message = match error.column {
+        Some(column) => format!("column {column}: {}", error.message),
+        None => error.message,
+    };
+    Fault::new(error.code, message)
+}
+
+fn truth(value: &Value) -> Result<(), Fault> {
+    if flag(value)? { Ok(()) } else { Err(Fault::new("invalid_value", "must be true")) }
+}
+
+/// One local time, or a list of them; in order, each once.
+fn daily(object: &mut Object<'_, '_>) -> Option<Vec<LocalTime>> {
+    match object.present("daily")? {
+        Value::Array(_) => object.filled_list("daily", local_time).map(in_order),
+        _ => object.required("daily", local_time).map(|time| vec![time]),
+    }
+}
+
+fn weekly(object: &mut Object<'_, '_>) -> Option<Rule> {
+    let days = days(object, |value| {
+        parse_weekday(text(value)?).map_err(|rule| Fault::new("invalid_value", rule))
+    });
+    let at = object.required("at", local_time);
+    Some(Rule::Weekly { days: days?, at: at? })
+}
+
+fn monthly(object: &mut Object<'_, '_>) -> Option<Rule> {
+    let days = days(object, |value| match whole::<i8>(value, -31..=31)? {
+        0 => Err(Fault::new("out_of_range", "must be 1 to 31, or -1 (the last day) to -31, got 0")),
+        day => Ok(day),
+    });
+    let at = object.required("at", local_time);
+    Some(Rule::Monthly { days: days?, at: at? })
+}
+
+/// The list `days`: in order, each once, at least one.
+fn days<T: Ord>(
+    object: &mut Object<'_, '_>,
+    read: impl Fn(&Value) -> Result<T, Fault>,
+) -> Option<Vec<T>> {
+    object.required("days", |_value| Ok(()))?;
+    object.filled_list("days", read).map(in_order)
+}
+
+fn in_order<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// Refuses a schedule that the engine cannot compute or that has no tick ahead of it.
+pub(super) fn check_fires(
+    body: &mut Object<'_, '_>,
+    schedule: &Schedule,
+    task_name: &str,
+    catch_up: CatchUp,
+    ctx: ReadContext<'_>,
+) {
+    let plan = match Plan::compile(schedule, task_name, ctx.default_zone, ctx.now) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(body, error),
+    };
+    if ctx.current == Some(schedule) || schedule.rule == Rule::Manual {
+        return;
+    }
+    let before = Millis(1);
+    let from = match schedule.rule {
+        Rule::At(at) if at <= ctx.now => {
+            let late = ctx.now.since(at);
+            if catch_up.policy == CatchUpPolicy::None || late > catch_up.window {
+                let message = format!("lies {late} in the past, and catch_up does not cover that");
+                return body.refuse("/schedule/at", Fault::new("never_fires", message));
+            }
+            at.minus(before)
+        }
+        // Its tick is the moment of creation itself.
+        Rule::Immediate => ctx.now.minus(before),
+        _ => ctx.now,
+    };
+    if let Some(error) = plan.never_fires(from) {
+        refuse(body, error);
+    }
+}
+
+fn refuse(body: &mut Object<'_, '_>, error: ScheduleError) {
+    let place = match error.field {
+        "schedule" => "/schedule".to_owned(),
+        field => format!("/schedule/{field}"),
+    };
+    body.refuse(&place, fault(error));
+}
+
+fn rule_key(rule: &Rule) -> &'static str {
+    match rule {
+        Rule::Cron(_) => "cron",
+        Rule::Interval { .. } => "interval",
+        Rule::Daily(_) => "daily",
+        Rule::Weekly { .. } => "weekly",
+        Rule::Monthly { .. } => "monthly",
+        Rule::At(_) => "at",
+        Rule::Delay(_) => "delay",
+        Rule::Immediate => "immediate",
+        Rule::Manual => "manual",
+    }
+}
+
+/// The canonical form.
+pub(super) fn write(schedule: &Schedule) -> Value {
+    let mut out = Map::new();
+    let rule = match &schedule.rule {
+        Rule::Cron(expression) => json!(expression),
+        Rule::Interval { every, .. } => json!(every.to_string()),
+        Rule::Daily(times) => match &times[..] {
+            [one] => json!(one.to_string()),
+            many => many.iter().map(|time| json!(time.to_string())).collect(),
+        },
+        Rule::Weekly { days, at } => {
+            let days: Vec<_> = days.iter().filter_map(|day| weekday_name(*day)).collect();
+            json!({"days": days, "at": at.to_string()})
+        }
+        Rule::Monthly { days, at } => json!({"days": days, "at": at.to_string()}),
+        Rule::At(at) => json!(at.to_string()),
+        Rule::Delay(delay) => json!(delay.to_string()),
+        Rule::Immediate | Rule::Manual => json!(true),
+    };
+    out.insert(rule_key(&schedule.rule).to_owned(), rule);
+    if let Rule::Interval { anchor, .. } = &schedule.rule {
+        out.insert("anchor".to_owned(), json!(anchor.map(|at| at.to_string())));
+    }
+    let dst = json!({
+        "gap": word(GAPS, &schedule.dst.gap),
+        "fold": word(FOLDS, &schedule.dst.fold),
+    });
+    for (key, value) in [
+        ("timezone", json!(schedule.timezone)),
+        ("dst", dst),
+        ("jitter", json!(schedule.jitter.map(|jitter| jitter.to_string()))),
+        ("not_before", json!(schedule.not_before.map(|at| at.to_string()))),
+        ("not_after", json!(schedule.not_after.map(|at| at.to_string()))),
+        ("max_ticks", json!(schedule.max_ticks)),
+        ("exclude", json!(schedule.exclude)),
+    ] {
+        out.insert(key.to_owned(), value);
+    }
+    Value::Object(out)
+}

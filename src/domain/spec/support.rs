@@ -1,0 +1,54 @@
+//! What the contract knows and this version cannot do yet. A request for it is refused: to accept
+//! a policy and not to follow it would be worse than not to have it. A line goes away with the
+//! version that builds its feature.
+
+use super::reader::Fault;
+use super::{Problem, ReadContext};
+use crate::domain::task::{Action, AfterRun, Delivery, ExecutionMode, Strategy, TaskSpec};
+
+/// Adds a problem for everything in `spec` that cannot be honoured.
+pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<Problem>) {
+    let strategy = spec.assignment.strategy.unwrap_or_default();
+    let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
+    let wanted = [
+        (
+            spec.execution_mode != ExecutionMode::Parallel,
+            "/execution_mode",
+            "can only be parallel in this version",
+        ),
+        (spec.concurrency.is_some(), "/concurrency", "groups are not supported in this version"),
+        (spec.retry.max_retry > 0, "/retry/max_retry", "can only be 0 in this version"),
+        (
+            spec.delivery != Delivery::AtMostOnce,
+            "/delivery",
+            "can only be at_most_once in this version",
+        ),
+        (
+            matches!(spec.action, Some(Action::Executor(_))),
+            "/action/executor",
+            "executors are not supported in this version",
+        ),
+        (func, "/action/func", "this node carries out no functions"),
+        (
+            strategy != Strategy::Consistent,
+            "/assignment/strategy",
+            "can only be null or consistent in this version",
+        ),
+        (spec.after_run != AfterRun::Keep, "/after_run", "can only be keep in this version"),
+        (spec.one_shot, "/one_shot", "can only be false in this version"),
+        (
+            !spec.schedule.exclude.is_empty(),
+            "/schedule/exclude",
+            "calendars are not supported in this version",
+        ),
+        (
+            spec.schedule.max_ticks.is_some(),
+            "/schedule/max_ticks",
+            "is not supported in this version",
+        ),
+    ];
+    for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+        let Fault { code, message } = Fault::new("not_supported", message);
+        problems.push(Problem { pointer: pointer.to_owned(), code, message });
+    }
+}

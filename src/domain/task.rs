@@ -1,0 +1,303 @@
+//! What a user defines: a task with its schedule, action and policies, in canonical form.
+//!
+//! The fields and their defaults are those of the HTTP body; the log and the state carry this
+//! struct. Reading and checking the body is the work of `spec`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::schedule::Schedule;
+use crate::domain::time::Millis;
+
+/// A task's definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The task's identity.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// For selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its ticks fire.
+    pub enabled: bool,
+    /// When.
+    pub schedule: Schedule,
+    /// What; none: the function of the task's name, or executors that declared it.
+    pub action: Option<Action>,
+    /// A JSON object, as compact text with sorted keys.
+    pub parameters: String,
+    /// Handed to every attempt as it stands.
+    pub payload: String,
+    /// What a tick does while an execution of the task has not ended.
+    pub execution_mode: ExecutionMode,
+    /// Waiting executions in `sequential`.
+    pub queue_max: u32,
+    /// A limit shared by the tasks that name its group.
+    pub concurrency: Option<Concurrency>,
+    /// 9 goes first.
+    pub priority: u8,
+    /// What becomes of late ticks.
+    pub catch_up: CatchUp,
+    /// Whether ticks during a pause are late rather than skipped.
+    pub catch_up_on_resume: bool,
+    /// Whether an attempt of unknown outcome is made again.
+    pub delivery: Delivery,
+    /// Bound of one attempt; zero: none.
+    pub timeout: Millis,
+    /// Between TERM and KILL.
+    pub kill_grace: Millis,
+    /// A silent owner's attempts end after this.
+    pub lost_after: Millis,
+    /// For failures that are known.
+    pub retry: Retry,
+    /// Who may own it.
+    pub assignment: Assignment,
+    /// How much history is kept.
+    pub keep: Keep,
+    /// What the end of an execution of a tick does to the task.
+    pub after_run: AfterRun,
+    /// One claim completes the task.
+    pub one_shot: bool,
+}
+
+/// What an execution does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// An HTTP request.
+    Http(HttpAction),
+    /// A process.
+    Shell(ShellAction),
+    /// A worker service that registered.
+    Executor(ExecutorAction),
+    /// A function of the embedding program.
+    Func {
+        /// The name under which it was registered.
+        id: String,
+    },
+}
+
+/// An HTTP request; any expected status is a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpAction {
+    /// Absolute, `http` or `https`.
+    pub url: String,
+    /// Upper case.
+    pub method: String,
+    /// Sent as they stand, references resolved.
+    pub headers: BTreeMap<String, String>,
+    /// None: a JSON object that describes the attempt.
+    pub body: Option<String>,
+    /// Inclusive ranges of status codes.
+    pub expect_status: Vec<(u16, u16)>,
+}
+
+/// A process; exit code 0 is a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShellAction {
+    /// Program and arguments; no shell in between.
+    pub argv: Vec<String>,
+    /// Added to the attempt's identity variables.
+    pub env: BTreeMap<String, String>,
+    /// None: the node's data folder.
+    pub cwd: Option<String>,
+    /// Written to standard input.
+    pub stdin: String,
+    /// Run as this user; only where the node runs as root.
+    pub user: Option<String>,
+}
+
+/// Which registered executors, and how one is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorAction {
+    /// The choice among online executors.
+    pub balance: String,
+    /// Only these; empty: those that declared the task.
+    pub names: Vec<String>,
+    /// Shares by executor id.
+    pub weights: BTreeMap<String, u32>,
+}
+
+/// What a tick does while an execution of the task has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecutionMode {
+    /// Runs beside it.
+    #[default]
+    Parallel,
+    /// Is skipped.
+    Skip,
+    /// Waits in order.
+    Sequential,
+    /// Takes its place.
+    Replace,
+}
+
+/// A shared limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// Its name.
+    pub group: String,
+    /// Executions at once.
+    pub limit: u32,
+}
+
+/// What becomes of ticks that are older than `failover_timeout` when they are settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUp {
+    /// Which of them fire.
+    pub policy: CatchUpPolicy,
+    /// Older ones never fire.
+    pub window: Millis,
+    /// `all` fires at most so many, the newest.
+    pub max: u32,
+}
+
+/// Which late ticks fire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CatchUpPolicy {
+    /// The newest, unless an on-time tick stands for them all.
+    #[default]
+    Last,
+    /// Each, in order.
+    All,
+    /// None.
+    None,
+}
+
+/// Whether an attempt of unknown outcome is made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// No.
+    #[default]
+    AtMostOnce,
+    /// Yes, with the same idempotency key.
+    AtLeastOnce,
+}
+
+/// Attempts after a known failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Attempts after the first.
+    pub max_retry: u32,
+    /// Before the first retry.
+    pub delay: Millis,
+    /// How the delay grows.
+    pub backoff: Backoff,
+    /// It grows to this.
+    pub max_delay: Millis,
+}
+
+/// How a retry delay grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backoff {
+    /// Not.
+    Fixed,
+    /// It doubles.
+    #[default]
+    Exponential,
+}
+
+/// Who may own a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// None: the cluster's.
+    pub strategy: Option<Strategy>,
+    /// Labels that the owner must have.
+    pub selector: BTreeMap<String, String>,
+}
+
+/// How tasks are given to nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Strategy {
+    /// Rendezvous hashing: least movement.
+    #[default]
+    Consistent,
+    /// Hash of the name modulo the nodes.
+    HashSharding,
+    /// 16,384 slots.
+    HashSlot,
+    /// Contiguous ranges of names.
+    Range,
+    /// In proportion to weights.
+    Weighted,
+    /// By task sequence number.
+    RoundRobin,
+}
+
+/// How much history is kept of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Ended executions.
+    pub executions: u32,
+    /// Fired ticks, and as many spans.
+    pub ticks: u32,
+    /// Older ones go.
+    pub age: Millis,
+}
+
+/// What the end of an execution of a tick does to its task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AfterRun {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Marks it deleted.
+    MarkDeleted,
+    /// Removes it with its history.
+    Cleanup,
+}
+
+impl Default for CatchUp {
+    fn default() -> Self {
+        Self { policy: CatchUpPolicy::Last, window: Millis::from_secs(3_600), max: 100 }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_retry: 0,
+            delay: Millis::from_secs(1),
+            backoff: Backoff::Exponential,
+            max_delay: Millis::from_secs(30),
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { executions: 100, ticks: 1_000, age: Millis::from_secs(30 * 86_400) }
+    }
+}
+
+impl TaskSpec {
+    /// A task with every default of the contract.
+    #[must_use]
+    pub fn new(name: impl Into<String>, schedule: Schedule, action: Option<Action>) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            enabled: true,
+            schedule,
+            action,
+            parameters: "{}".to_owned(),
+            payload: String::new(),
+            execution_mode: ExecutionMode::Parallel,
+            queue_max: 100,
+            concurrency: None,
+            priority: 5,
+            catch_up: CatchUp::default(),
+            catch_up_on_resume: false,
+            delivery: Delivery::AtMostOnce,
+            timeout: Millis(0),
+            kill_grace: Millis::from_secs(5),
+            lost_after: Millis::from_secs(10),
+            retry: Retry::default(),
+            assignment: Assignment::default(),
+            keep: Keep::default(),
+            after_run: AfterRun::Keep,
+            one_shot: false,
+        }
+    }
+}

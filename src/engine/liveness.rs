@@ -1,0 +1,173 @@
+//! Who is alive: a round trip of the engine, not of Raft. Every node tells the leader of itself,
+//! the leader writes down who works and who is down.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use ractor::ActorRef;
+
+use crate::clock::BootInstant;
+use crate::consensus::{SERVICE_KIND, Service};
+use crate::domain::ids::{NodeId, SessionId};
+use crate::domain::machine::State;
+use crate::domain::machine::command::{Command, NodeLiveness, OfFence};
+use crate::domain::machine::record::{Liveness, Node, Status, Trigger};
+use crate::domain::time::{Millis, Timestamp};
+
+use super::node_actor::NodeMsg;
+use super::shared::Shared;
+
+/// A node tells of itself.
+const TELL: u16 = SERVICE_KIND;
+/// How often.
+const EVERY: Duration = Duration::from_millis(200);
+/// A leader that has not answered by then is asked again.
+const LIMIT: Duration = Duration::from_millis(500);
+/// A node is heard of when it told within this.
+const FRESH: Millis = Millis(600);
+
+/// What a node tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tale {
+    pub node: u64,
+    pub session: SessionId,
+    pub applied: u64,
+}
+
+/// Tells the leader, as long as the node runs.
+pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut leader_seen = shared.consensus.leader();
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            changed = leader_seen.changed() => if changed.is_err() { return },
+        }
+        let leader = *leader_seen.borrow_and_update();
+        let (Some(session), Some(leader)) = (shared.session(), leader) else { continue };
+        let applied = shared.consensus.replica().applied();
+        let own = shared.consensus.id();
+        let acknowledged = if leader == own {
+            let tale = Tale { node: own, session, applied };
+            let told = node.send_message(NodeMsg::Heard(tale)).is_ok();
+            // A leader is acknowledged by its followers.
+            told && shared.consensus.read_barrier(LIMIT).await
+        } else {
+            let mut body = BytesMut::with_capacity(16);
+            body.put_u64_le(session.0);
+            body.put_u64_le(applied);
+            shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await.is_ok()
+        };
+        if acknowledged {
+            shared.acknowledged.store(shared.clock.boot().0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Answers what peers tell, if this node leads.
+pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>) -> Service {
+    Arc::new(move |from, kind, mut body: Bytes| {
+        let heard = kind == TELL && body.len() == 16 && shared.consensus.is_leader();
+        if heard {
+            let session = SessionId(body.get_u64_le());
+            let tale = Tale { node: from, session, applied: body.get_u64_le() };
+            let _stopping = node.send_message(NodeMsg::Heard(tale));
+        }
+        Box::pin(async move { heard.then(|| Bytes::from_static(&[1])) })
+    })
+}
+
+/// What a leader has heard.
+#[derive(Debug, Default)]
+pub(super) struct Ear {
+    leads: bool,
+    heard: BTreeMap<u64, (SessionId, BootInstant)>,
+}
+
+impl Ear {
+    /// Notes a tale.
+    pub fn hear(&mut self, tale: Tale, now: BootInstant) {
+        self.heard.insert(tale.node, (tale.session, now));
+    }
+
+    /// What the leader has to write down now.
+    pub fn judge(&mut self, shared: &Shared, now: BootInstant) -> Vec<Command> {
+        if !shared.consensus.is_leader() {
+            self.leads = false;
+            return Vec::new();
+        }
+        let state = shared.consensus.replica().read();
+        if !self.leads {
+            // All timers start afresh, but this node's view of the former leader: it has been
+            // silent at least since it last acknowledged this node.
+            self.leads = true;
+            self.heard.clear();
+            for node in state.nodes() {
+                self.heard.insert(node.id.0, (node.session, now));
+            }
+        }
+        let commands = state.nodes().filter_map(|node| self.judge_node(shared, node, now));
+        let commands: Vec<Command> = commands.collect();
+        let ages = self.heard.iter().map(|(id, (_, at))| (*id, now.since(*at).0));
+        *shared.heard.lock() = ages.collect();
+        commands
+    }
+
+    fn judge_node(&self, shared: &Shared, node: &Node, now: BootInstant) -> Option<Command> {
+        let (session, at) = self.heard.get(&node.id.0)?;
+        let age = now.since(*at);
+        let same = *session == node.session;
+        let liveness = match node.liveness {
+            Liveness::Working if age >= shared.settings.down_after => Liveness::Down,
+            Liveness::Starting | Liveness::Down if same && age < FRESH && age.0 > 0 => {
+                Liveness::Working
+            }
+            Liveness::Starting if age >= shared.settings.down_after => Liveness::Down,
+            Liveness::Working | Liveness::Starting | Liveness::Down => return None,
+        };
+        let command = NodeLiveness { node: node.id, session: node.session, liveness };
+        Some(Command::NodeLiveness(command))
+    }
+}
+
+/// Attempts of nodes that are down for good, and callers' claims over time: nobody will report
+/// their end.
+pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
+    let down: Vec<(NodeId, Timestamp)> = state
+        .nodes()
+        .filter(|node| node.liveness == Liveness::Down)
+        .filter_map(|node| Some((node.id, node.down_since?)))
+        .collect();
+    let mut lost = Vec::new();
+    for task in state.tasks().filter(|task| task.live.live > 0) {
+        for execution in task.history.live() {
+            let Some(attempt) = &execution.attempt else { continue };
+            if execution.status != Status::Running {
+                continue;
+            }
+            let spec = task.revision(execution.revision).map(|definition| &definition.spec);
+            let over = if execution.trigger == Trigger::Claim {
+                let timeout = spec.map_or(Millis(0), |spec| spec.timeout);
+                let timeout = if timeout.0 == 0 { Millis::from_secs(300) } else { timeout };
+                attempt.granted_at.plus(timeout) < now
+            } else {
+                let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
+                down.iter().any(|(id, since)| {
+                    *id == attempt.node && since.plus(lost_after) < now
+                })
+            };
+            if over {
+                let (task, execution, fence) = (task.key, execution.id, attempt.fence);
+                lost.push(Command::Lose(OfFence { task, execution, fence }));
+            } else if execution.trigger == Trigger::Claim {
+                // Claims are granted in order: the later ones are younger.
+                break;
+            }
+        }
+    }
+    lost
+}

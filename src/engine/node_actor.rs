@@ -1,0 +1,506 @@
+//! The root actor: this process's registration, what it heard of others, which tasks are resident,
+//! which attempts run.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+
+use crate::consensus::Event;
+use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
+use crate::domain::machine::command::{Command, NodeUp, Start};
+use crate::domain::machine::record::{self, Execution, Reason, Status, Trigger, Verdict};
+use crate::domain::machine::{Answer, Effect, Task, envelope};
+use crate::domain::schedule::Plan;
+use crate::domain::task::Action;
+use crate::domain::time::{Millis, Timestamp};
+use crate::exec::Stop;
+
+use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
+use super::liveness::{Ear, Tale, losses};
+use super::shared::{Purpose, Shared};
+use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
+use super::timer::{Alarm, Whom};
+
+/// How often the leader judges, and this node looks after itself.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two looks at live executions.
+const LIVE_EVERY: u64 = 10;
+/// Ticks between two looks at all tasks.
+const ALL_EVERY: u64 = 300;
+/// Tasks considered before other messages get a turn.
+const SLICE: usize = 500;
+/// A registration not answered by then is proposed again.
+const REGISTER_LIMIT: Duration = Duration::from_secs(1);
+/// An execution of which a grant was asked is not asked for again before this.
+const ASK_AGAIN: Millis = Millis::from_secs(3);
+
+pub(super) struct NodeActor;
+
+/// What the node actor is told.
+pub(super) enum NodeMsg {
+    /// Something happened to the state.
+    Event(Event),
+    /// This process is registered.
+    Registered(SessionId),
+    /// Time passed.
+    Tick,
+    /// A node told of itself.
+    Heard(Tale),
+    /// Sleeping tasks whose time has come.
+    Awake(Vec<TaskKey>),
+    /// A task's actor ended; when to look at it again.
+    Asleep(TaskKey, ActorId, Option<Timestamp>),
+    /// An attempt is over.
+    Ended(ExecutionId),
+    /// The next slice of a look at all tasks.
+    Consider,
+    /// Stops every attempt.
+    StopAll,
+}
+
+pub(super) struct NodeState {
+    shared: Arc<Shared>,
+    tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
+    /// Sleeping tasks with an alarm set, and for when.
+    asleep: HashMap<TaskKey, Timestamp>,
+    executions: HashMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
+    /// Tasks still to be considered.
+    queue: VecDeque<TaskKey>,
+    ear: Ear,
+    ticks: u64,
+}
+
+/// Hands the events of the state on.
+pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: ActorRef<NodeMsg>) {
+    while let Some(event) = events.recv().await {
+        if node.send_message(NodeMsg::Event(event)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the node actor that time passes.
+pub(super) async fn tick(node: ActorRef<NodeMsg>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if node.send_message(NodeMsg::Tick).is_err() {
+            return;
+        }
+    }
+}
+
+/// Registers this process, once.
+pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
+    let up = Command::NodeUp(Box::new(NodeUp {
+        node: NodeId(shared.consensus.id()),
+        boot: shared.boot,
+        info: shared.settings.info.clone(),
+    }));
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, &up, "", None);
+    let bytes = bytes::Bytes::from(bytes);
+    loop {
+        let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
+        let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
+        if let Some(Ok(Answer::Session(session))) = answer {
+            let _stopping = node.send_message(NodeMsg::Registered(session));
+            return;
+        }
+        // An outcome that is unknown may have registered this process already; registering again
+        // ends that session before anything was granted in it.
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+impl Actor for NodeActor {
+    type Msg = NodeMsg;
+    type State = NodeState;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<NodeMsg>,
+        shared: Arc<Shared>,
+    ) -> Result<NodeState, ActorProcessingErr> {
+        Ok(NodeState {
+            shared,
+            tasks: HashMap::new(),
+            asleep: HashMap::new(),
+            executions: HashMap::new(),
+            queue: VecDeque::new(),
+            ear: Ear::default(),
+            ticks: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<NodeMsg>,
+        message: NodeMsg,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            NodeMsg::Event(Event::Applied(_, effects)) => state.applied(&myself, effects).await,
+            NodeMsg::Event(Event::Replaced(_)) => state.consider_all(&myself),
+            NodeMsg::Registered(session) => {
+                state.shared.set_session(session);
+                state.consider_all(&myself);
+            }
+            NodeMsg::Tick => state.tick(&myself).await,
+            NodeMsg::Heard(tale) => state.ear.hear(tale, state.shared.clock.boot()),
+            NodeMsg::Awake(keys) => {
+                for key in keys {
+                    state.asleep.remove(&key);
+                    state.consider(&myself, key).await;
+                }
+            }
+            NodeMsg::Asleep(key, actor, until) => state.asleep(&myself, key, actor, until).await,
+            NodeMsg::Ended(execution) => state.ended(execution),
+            NodeMsg::Consider => state.consider_slice(&myself).await,
+            NodeMsg::StopAll => state.stop_all(Stop::Ask),
+        }
+        Ok(())
+    }
+}
+
+impl NodeState {
+    async fn applied(&mut self, myself: &ActorRef<NodeMsg>, effects: Vec<Effect>) {
+        let mut verdicts: HashMap<&'static str, u64> = HashMap::new();
+        let mut members = false;
+        for effect in effects {
+            match effect {
+                Effect::Settled(key) => self.look(key),
+                Effect::Task(key) => self.task_changed(myself, key).await,
+                Effect::Verdict(verdict, _, count) => {
+                    *verdicts.entry(verdict_word(verdict)).or_insert(0) += count;
+                }
+                Effect::Pending(task, execution) => self.pending(task, execution),
+                Effect::Granted { task, execution, fence, session } => {
+                    if Some(session) == self.shared.session() {
+                        self.granted(myself, task, execution, fence).await;
+                    }
+                }
+                Effect::Stop(_, execution) => self.stop(execution, Stop::Ask),
+                Effect::Ended(_, execution, status) => {
+                    self.shared.metrics.executions.inc(status_word(status));
+                    // Whatever runs here of it runs for nobody.
+                    self.stop(execution, Stop::Ask);
+                }
+                Effect::Node(_) | Effect::Scheduler => members = true,
+            }
+        }
+        for (verdict, count) in verdicts {
+            self.shared.metrics.ticks.add(verdict, count);
+        }
+        if members {
+            self.shared.refresh_members();
+            self.consider_all(myself);
+        }
+    }
+
+    fn look(&self, key: TaskKey) {
+        if let Some(actor) = self.tasks.get(&key) {
+            let _stopping = actor.send_message(TaskMsg::Look);
+        }
+    }
+
+    async fn task_changed(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
+        if self.tasks.contains_key(&key) {
+            self.look(key);
+        } else {
+            self.asleep.remove(&key);
+            self.consider(myself, key).await;
+        }
+    }
+
+    /// Begins a look at every task.
+    fn consider_all(&mut self, myself: &ActorRef<NodeMsg>) {
+        self.shared.refresh_members();
+        let idle = self.queue.is_empty();
+        self.queue = self.shared.consensus.replica().frozen().tasks().map(|task| task.key).collect();
+        if idle && !self.queue.is_empty() {
+            let _stopping = myself.send_message(NodeMsg::Consider);
+        }
+    }
+
+    async fn consider_slice(&mut self, myself: &ActorRef<NodeMsg>) {
+        for _ in 0..SLICE {
+            let Some(key) = self.queue.pop_front() else { return };
+            if self.tasks.contains_key(&key) {
+                self.look(key);
+            } else {
+                self.consider(myself, key).await;
+            }
+        }
+        let _stopping = myself.send_message(NodeMsg::Consider);
+    }
+
+    /// Gives an owned task an actor if its next tick is near, else an alarm.
+    async fn consider(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
+        if self.shared.session().is_none() || self.tasks.contains_key(&key) {
+            return;
+        }
+        match self.next_look(key) {
+            None => {}
+            Some(at) if at <= self.shared.clock.now() => self.activate(myself, key).await,
+            Some(at) => self.sleep_until(key, at),
+        }
+    }
+
+    fn sleep_until(&mut self, key: TaskKey, at: Timestamp) {
+        if self.asleep.get(&key) != Some(&at) {
+            self.asleep.insert(key, at);
+            let _stopping = self.shared.timers.send(Alarm { at, whom: Whom::Sleeper(key) });
+        }
+    }
+
+    /// When an owned task needs its actor; none: not before it changes.
+    fn next_look(&self, key: TaskKey) -> Option<Timestamp> {
+        let shared = &self.shared;
+        let (task, settled, cluster) = {
+            let state = shared.consensus.replica().read();
+            let task = Arc::clone(state.task(key)?);
+            let cluster = state.cluster();
+            (Arc::clone(&task), state.settled(&task), (cluster.scheduler, cluster.timezone.clone()))
+        };
+        let (scheduler, zone) = cluster;
+        if !shared.owns_task(&task) || !scheduler || task.live.exhausted {
+            return None;
+        }
+        match task.inactive() {
+            None => {}
+            Some(Reason::Paused) => return task.live.paused.as_ref().and_then(|pause| pause.until),
+            Some(_) => return None,
+        }
+        let spec = task.spec()?;
+        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
+        if plan.manual() {
+            return None;
+        }
+        let near = shared.settings.activation_horizon.0.saturating_add(shared.lead().0);
+        // A schedule without a tick left needs its actor once more, to say so.
+        Some(plan.next_after(settled).map_or(settled, |next| plan.due(next).minus(Millis(near))))
+    }
+
+    async fn activate(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
+        self.asleep.remove(&key);
+        let shared = Arc::clone(&self.shared);
+        let arguments = TaskArguments { key, shared, node: myself.clone() };
+        match Actor::spawn(None, TaskActor, arguments).await {
+            Ok((actor, _handle)) => drop(self.tasks.insert(key, actor)),
+            Err(error) => tracing::error!(%error, "a task's actor could not be started"),
+        }
+    }
+
+    async fn asleep(
+        &mut self,
+        myself: &ActorRef<NodeMsg>,
+        key: TaskKey,
+        actor: ActorId,
+        until: Option<Timestamp>,
+    ) {
+        if self.tasks.get(&key).is_some_and(|resident| resident.get_id() == actor) {
+            self.tasks.remove(&key);
+        }
+        match until {
+            Some(until) => self.sleep_until(key, until),
+            // It may have changed between its last look and now.
+            None => self.consider(myself, key).await,
+        }
+    }
+
+    /// An execution waits: its task's owner asks for it.
+    fn pending(&self, task: TaskKey, execution: ExecutionId) {
+        let Some(session) = self.shared.session() else { return };
+        let askable = {
+            let state = self.shared.consensus.replica().read();
+            let scheduler = state.cluster().scheduler;
+            state.task(task).is_some_and(|found| {
+                self.shared.owns_task(found)
+                    && found.history.execution(execution).is_some_and(|execution| {
+                        askable(found, execution, scheduler)
+                    })
+            })
+        };
+        let asked = self.shared.was_proposed(Purpose::Start(execution), ASK_AGAIN);
+        if askable && !asked && self.shared.has_slot() {
+            self.shared.ask_start(Start { task, execution, session, again: None });
+        }
+    }
+
+    async fn granted(
+        &mut self,
+        myself: &ActorRef<NodeMsg>,
+        task: TaskKey,
+        execution: ExecutionId,
+        fence: Fence,
+    ) {
+        let Some(session) = self.shared.session() else { return };
+        let found = {
+            let state = self.shared.consensus.replica().read();
+            state.task(task).and_then(|task| task.history.execution(execution).cloned())
+        };
+        let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
+        if found.trigger == Trigger::Claim {
+            return;
+        }
+        let Some(proposed) = self.shared.first_proposal(task, found.tick, execution) else {
+            self.shared.ask_start(Start { task, execution, session, again: Some(fence) });
+            return;
+        };
+        let start_by = proposed.plus(self.shared.settings.dispatch_ttl);
+        let grant = Grant { task, execution, fence, start_by };
+        let shared = Arc::clone(&self.shared);
+        let arguments = ExecutionArguments { grant, shared, node: myself.clone() };
+        match Actor::spawn(None, ExecutionActor, arguments).await {
+            Ok((actor, _handle)) => {
+                self.executions.insert(execution, (fence, actor));
+                self.shared.set_running(self.executions.len());
+            }
+            Err(error) => tracing::error!(%error, "an execution's actor could not be started"),
+        }
+    }
+
+    fn stop(&self, execution: ExecutionId, how: Stop) {
+        if let Some((_, actor)) = self.executions.get(&execution) {
+            let _done = actor.send_message(ExecutionMsg::Stop(how));
+        }
+    }
+
+    fn stop_all(&self, how: Stop) {
+        for execution in self.executions.keys() {
+            self.stop(*execution, how);
+        }
+    }
+
+    fn ended(&mut self, execution: ExecutionId) {
+        self.executions.remove(&execution);
+        self.shared.set_running(self.executions.len());
+        if self.shared.settings.info.slots > 0 {
+            self.look_at_live();
+        }
+    }
+
+    async fn tick(&mut self, myself: &ActorRef<NodeMsg>) {
+        self.ticks += 1;
+        let now = self.shared.clock.boot();
+        let commands = self.ear.judge(&self.shared, now);
+        if !commands.is_empty() {
+            self.shared.propose(&commands).await;
+        }
+        self.kill_unacknowledged();
+        if self.ticks.is_multiple_of(LIVE_EVERY) {
+            self.shared.forget_old_proposals();
+            self.look_at_live();
+            let frozen = self.shared.consensus.replica().frozen();
+            self.shared.metrics.tasks.set(i64::try_from(frozen.task_count()).unwrap_or(i64::MAX));
+            if self.shared.consensus.is_leader() {
+                let lost = losses(&frozen, self.shared.clock.now());
+                for commands in lost.chunks(200) {
+                    self.shared.propose(commands).await;
+                }
+            }
+        }
+        if self.ticks.is_multiple_of(ALL_EVERY) {
+            self.consider_all(myself);
+        }
+    }
+
+    /// A node that nobody acknowledges stops what its successor may start again.
+    fn kill_unacknowledged(&self) {
+        if self.executions.is_empty() {
+            return;
+        }
+        let acknowledged = crate::clock::BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
+        let silence = self.shared.clock.boot().since(acknowledged);
+        if silence < Millis(500) {
+            return;
+        }
+        let state = self.shared.consensus.replica().read();
+        for id in self.executions.keys() {
+            let Some((task, execution)) = state.execution(*id) else { continue };
+            let Some(definition) = task.revision(execution.revision) else { continue };
+            let local = !matches!(definition.spec.action, Some(Action::Http(_)));
+            if local && silence.0 * 10 >= definition.spec.lost_after.0 * 7 {
+                self.stop(*id, Stop::Kill);
+            }
+        }
+    }
+
+    /// Finds executions that wait for this node: pending ones of its tasks, and grants to this
+    /// session that no actor carries out.
+    fn look_at_live(&self) {
+        let Some(session) = self.shared.session() else { return };
+        let frozen = self.shared.consensus.replica().frozen();
+        for task in frozen.tasks().filter(|task| task.live.live > 0) {
+            for execution in task.history.live() {
+                match (&execution.attempt, execution.status) {
+                    (_, Status::Pending) => self.pending(task.key, execution.id),
+                    (Some(attempt), _)
+                        if attempt.session == session && execution.trigger != Trigger::Claim =>
+                    {
+                        self.orphan(task, execution, attempt, session);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn orphan(
+        &self,
+        task: &Task,
+        execution: &Execution,
+        attempt: &record::Attempt,
+        session: SessionId,
+    ) {
+        let carried =
+            self.executions.get(&execution.id).is_some_and(|(fence, _)| *fence == attempt.fence);
+        let asked = self.shared.was_proposed(Purpose::Start(execution.id), ASK_AGAIN);
+        let young = self.shared.clock.now().since(attempt.granted_at) < ASK_AGAIN;
+        if !carried && !asked && !young {
+            let (task, execution) = (task.key, execution.id);
+            let again = Some(attempt.fence);
+            self.shared.ask_start(Start { task, execution, session, again });
+        }
+    }
+}
+
+fn askable(task: &Task, execution: &Execution, scheduler: bool) -> bool {
+    let held = execution.tick.is_some() && (task.inactive().is_some() || !scheduler);
+    execution.status == Status::Pending && !held
+}
+
+fn is_granted(execution: &Execution, fence: Fence) -> bool {
+    execution.status == Status::Running
+        && execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence)
+}
+
+/// A verdict as metrics name it.
+const fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Fired => "fired",
+        Verdict::Skipped => "skipped",
+        Verdict::Missed => "missed",
+        Verdict::Coalesced => "coalesced",
+    }
+}
+
+/// A status as every interface names it.
+const fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Pending => "pending",
+        Status::Running => "running",
+        Status::Success => "success",
+        Status::Failed => "failed",
+        Status::Timeout => "timeout",
+        Status::Cancelled => "cancelled",
+        Status::Lost => "lost",
+    }
+}

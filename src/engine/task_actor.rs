@@ -1,0 +1,199 @@
+//! One owned task whose next tick is near: looks at the state, decides, proposes, looks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+
+use crate::domain::ids::{Revision, TaskKey};
+use crate::domain::machine::Task;
+use crate::domain::machine::command::{Claim, Command, Settle};
+use crate::domain::schedule::Plan;
+use crate::domain::settling::{Decision, Step, View, decide};
+use crate::domain::time::{Millis, Timestamp};
+
+use super::node_actor::NodeMsg;
+use super::shared::{Purpose, Shared};
+use super::timer::{Alarm, Whom};
+
+/// A settle that has not been applied is proposed again after this.
+const REPROPOSE: Duration = Duration::from_millis(400);
+
+pub(super) struct TaskActor;
+
+/// What a task actor is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TaskMsg {
+    /// Something may have changed.
+    Look,
+}
+
+pub(super) struct TaskArguments {
+    pub key: TaskKey,
+    pub shared: Arc<Shared>,
+    pub node: ActorRef<NodeMsg>,
+}
+
+pub(super) struct TaskState {
+    arguments: TaskArguments,
+    plan: Option<(Revision, Plan)>,
+    /// What was proposed: after which instant, and when.
+    proposed: Option<(Timestamp, Instant)>,
+}
+
+impl Actor for TaskActor {
+    type Msg = TaskMsg;
+    type State = TaskState;
+    type Arguments = TaskArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<TaskMsg>,
+        arguments: TaskArguments,
+    ) -> Result<TaskState, ActorProcessingErr> {
+        myself.send_message(TaskMsg::Look)?;
+        Ok(TaskState { arguments, plan: None, proposed: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<TaskMsg>,
+        _message: TaskMsg,
+        state: &mut TaskState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.look(&myself).await;
+        Ok(())
+    }
+}
+
+/// What was seen of a task at one index.
+struct Seen {
+    task: Arc<Task>,
+    settled: Timestamp,
+    scheduler: bool,
+    zone: String,
+}
+
+impl TaskState {
+    fn see(&self) -> Option<Seen> {
+        let state = self.arguments.shared.consensus.replica().read();
+        let task = Arc::clone(state.task(self.arguments.key)?);
+        let cluster = state.cluster();
+        Some(Seen {
+            settled: state.settled(&task),
+            task,
+            scheduler: cluster.scheduler,
+            zone: cluster.timezone.clone(),
+        })
+    }
+
+    async fn look(&mut self, myself: &ActorRef<TaskMsg>) {
+        let Some(seen) = self.see().filter(|seen| self.arguments.shared.owns_task(&seen.task))
+        else {
+            return self.sleep(myself, None);
+        };
+        let shared = Arc::clone(&self.arguments.shared);
+        let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None) };
+        let now = shared.clock.now();
+        let decision = decide(&View {
+            task: &seen.task,
+            plan: &plan,
+            settled: seen.settled,
+            scheduler: seen.scheduler,
+            now,
+            lead: shared.lead(),
+            failover: shared.settings.failover_timeout,
+        });
+        if let Some((after, at)) = self.proposed
+            && seen.settled > after
+        {
+            shared.measured(at.elapsed());
+            self.proposed = None;
+        }
+        match decision {
+            Decision::Idle => self.sleep(myself, None),
+            Decision::Wake(at) if at > now.plus(shared.settings.activation_horizon) => {
+                self.sleep(myself, Some(at.minus(shared.settings.activation_horizon)));
+            }
+            Decision::Wake(at) => self.alarm(myself, at),
+            Decision::Settle(steps) => self.settle(myself, &seen, steps, now).await,
+        }
+    }
+
+    /// The task's ticks, computed anew when its definition changed.
+    fn plan(&mut self, seen: &Seen) -> Option<Plan> {
+        let definition = seen.task.definition()?;
+        if let Some((revision, plan)) = &self.plan
+            && *revision == definition.revision
+        {
+            return Some(plan.clone());
+        }
+        let spec = &definition.spec;
+        let set_at = seen.task.live.scheduled_at;
+        match Plan::compile(&spec.schedule, &spec.name, &seen.zone, set_at) {
+            Ok(plan) => {
+                self.plan = Some((definition.revision, plan.clone()));
+                Some(plan)
+            }
+            Err(error) => {
+                tracing::error!(task = spec.name, error = error.message, "a stored schedule cannot be read");
+                None
+            }
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        myself: &ActorRef<TaskMsg>,
+        seen: &Seen,
+        steps: Vec<Step>,
+        now: Timestamp,
+    ) {
+        let shared = &self.arguments.shared;
+        let pending = self.proposed.filter(|(after, at)| {
+            *after == seen.settled && at.elapsed() < REPROPOSE
+        });
+        let again = now.plus(Millis(REPROPOSE.as_millis().try_into().unwrap_or(u64::MAX)));
+        if pending.is_some() {
+            return self.alarm(myself, again);
+        }
+        let Some(session) = shared.session() else { return self.sleep(myself, None) };
+        let start = shared.has_slot();
+        let mut commands = Vec::with_capacity(steps.len());
+        for step in steps {
+            let claim = step.claim.map(|firing| {
+                if start {
+                    shared.note_proposal(Purpose::Claim(self.arguments.key, firing.tick));
+                }
+                Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start }
+            });
+            commands.push(Command::Settle(Settle {
+                task: self.arguments.key,
+                revision: seen.task.live.revision,
+                session,
+                now,
+                after: step.after,
+                spans: step.spans,
+                claim,
+                exhausted: step.exhausted,
+            }));
+        }
+        self.proposed = Some((seen.settled, Instant::now()));
+        shared.propose(&commands).await;
+        self.alarm(myself, again);
+    }
+
+    fn alarm(&self, myself: &ActorRef<TaskMsg>, at: Timestamp) {
+        let alarm = Alarm { at, whom: Whom::Task(myself.clone()) };
+        let _stopping = self.arguments.shared.timers.send(alarm);
+    }
+
+    /// Ends this actor; the node actor wakes the task again when it is time.
+    fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
+        let id = myself.get_id();
+        let _stopping =
+            self.arguments.node.send_message(NodeMsg::Asleep(self.arguments.key, id, until));
+        myself.stop(None);
+    }
+}

@@ -1,0 +1,99 @@
+//! One heap of instants for the whole node: 16 bytes a sleeping task.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::domain::ids::TaskKey;
+use crate::domain::time::Timestamp;
+
+use super::node_actor::NodeMsg;
+use super::task_actor::TaskMsg;
+
+/// Whom an alarm wakes.
+pub(super) enum Whom {
+    /// A task without an actor.
+    Sleeper(TaskKey),
+    /// A task's actor.
+    Task(ActorRef<TaskMsg>),
+}
+
+/// Wakes somebody at an instant of cluster time.
+pub(super) struct Alarm {
+    pub at: Timestamp,
+    pub whom: Whom,
+}
+
+impl PartialEq for Alarm {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Alarm {}
+
+impl PartialOrd for Alarm {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Alarm {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+/// Alarms taken in before the heap is looked at again.
+const INTAKE: usize = 4_096;
+/// Without an alarm the queue looks up this often.
+const NAP: Duration = Duration::from_secs(60);
+
+/// Serves alarms until nobody can set any.
+pub(super) async fn run(
+    clock: Arc<dyn Clock>,
+    mut alarms: mpsc::UnboundedReceiver<Alarm>,
+    node: ActorRef<NodeMsg>,
+) {
+    let mut heap: BinaryHeap<Reverse<Alarm>> = BinaryHeap::new();
+    let mut intake = Vec::new();
+    loop {
+        ring(&mut heap, clock.now(), &node);
+        let wait = heap.peek().map_or(NAP, |Reverse(next)| until(next.at, clock.nanos()));
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wait) => {}
+            taken = alarms.recv_many(&mut intake, INTAKE) => {
+                if taken == 0 {
+                    return;
+                }
+                heap.extend(intake.drain(..).map(Reverse));
+            }
+        }
+    }
+}
+
+fn until(at: Timestamp, now: i64) -> Duration {
+    let wait = at.0.saturating_mul(1_000_000).saturating_sub(now);
+    Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).min(NAP)
+}
+
+fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<NodeMsg>) {
+    let mut sleepers = Vec::new();
+    while heap.peek().is_some_and(|Reverse(next)| next.at <= now) {
+        match heap.pop().map(|Reverse(alarm)| alarm.whom) {
+            Some(Whom::Sleeper(task)) => sleepers.push(task),
+            // An actor that stopped meanwhile needs no alarm.
+            Some(Whom::Task(actor)) => drop(actor.send_message(TaskMsg::Look)),
+            None => {}
+        }
+    }
+    if !sleepers.is_empty() {
+        let _stopping = node.send_message(NodeMsg::Awake(sleepers));
+    }
+}

@@ -1,0 +1,3 @@
+//! The clock that starts are measured by.
+
+pub use crate::clock::BootInstant;

@@ -1,0 +1,73 @@
+//! What whoever granted an attempt holds in hand while it is carried out.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::boot::BootInstant;
+use crate::domain::time::Millis;
+
+/// Why there was no start.
+pub(super) const LATE: &str = "the time to start has passed";
+/// Why there was no start.
+pub(super) const STOPPED_EARLY: &str = "stopped before it started";
+/// Longer waits are as good as endless, and clocks cannot add them up.
+const WAIT_MAX: Millis = Millis::from_secs(10 * 365 * 86_400);
+
+/// Says, from applied state, whether the attempt's fence is current; read just before the start.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// How an attempt is asked to stop; it only ever rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It is not.
+    #[default]
+    No,
+    /// TERM, and KILL after the task's grace.
+    Ask,
+    /// KILL, at once.
+    Kill,
+}
+
+/// The strings attached to one attempt.
+pub struct Control {
+    /// Whether it may start.
+    pub gate: Gate,
+    /// Whether it must stop.
+    pub stop: watch::Receiver<Stop>,
+    /// Told the moment of the start, at once; dropped if there is none.
+    pub started: oneshot::Sender<BootInstant>,
+}
+
+/// The last look before a start: the moment of it, or why there is none.
+pub(super) fn may_start(gate: &Gate, start_by: BootInstant) -> Result<BootInstant, &'static str> {
+    if !gate() {
+        return Err("the fence is no longer current");
+    }
+    // The clock last: it goes on while the gate is read.
+    let now = BootInstant::now();
+    if now > start_by { Err(LATE) } else { Ok(now) }
+}
+
+/// Returns when the time to start has passed.
+pub(super) async fn passed(start_by: BootInstant) {
+    let left = start_by.since(BootInstant::now()).0.saturating_add(1);
+    sleep_until(after(Millis(left))).await;
+}
+
+/// The runtime's instant that far from now.
+pub(super) fn after(wait: Millis) -> Instant {
+    Instant::now() + wait.min(WAIT_MAX).std()
+}
+
+/// Waits until the attempt is asked to stop more firmly than `than`.
+pub(super) async fn firmer(stop: &mut watch::Receiver<Stop>, than: Stop) -> Stop {
+    let asked = stop.wait_for(|asked| *asked > than).await.map(|asked| *asked);
+    match asked {
+        Ok(asked) => asked,
+        // Nobody is left to ask.
+        Err(_closed) => pending().await,
+    }
+}

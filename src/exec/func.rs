@@ -1,0 +1,147 @@
+//! Functions of the embedding program, called by name.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, timeout};
+
+use super::attempt::Attempt;
+use super::boot::BootInstant;
+use super::control::{Control, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::outcome::{Outcome, Status};
+use super::output::Live;
+
+/// What a function is called with.
+#[derive(Clone, Debug)]
+pub struct FuncContext {
+    /// Who the attempt is; the fence is what the function hands to what it writes to.
+    pub attempt: Attempt,
+    /// Turns true when the function should end; it is dropped after the task's grace.
+    pub cancel: watch::Receiver<bool>,
+}
+
+/// What a function's call yields: text that becomes the attempt's output, or why it failed.
+pub type FuncFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+/// A function of the embedding program.
+pub type Func = Arc<dyn Fn(FuncContext) -> FuncFuture + Send + Sync>;
+
+/// The name that serves all names without a function of their own.
+const DEFAULT: &str = "*";
+/// How long a dropped function may take to let go before its end counts as unknown.
+const DROP_WAIT: Duration = Duration::from_secs(1);
+
+/// The registered functions of one node.
+#[derive(Default)]
+pub(super) struct Functions {
+    by_name: RwLock<BTreeMap<String, Func>>,
+}
+
+/// A call's task, which ends with its owner.
+struct Call(JoinHandle<Result<String, String>>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Functions {
+    pub(super) fn register(&self, name: String, func: Func) {
+        self.by_name.write().insert(name, func);
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.by_name.read().keys().cloned().collect()
+    }
+
+    fn find(&self, name: &str) -> Option<Func> {
+        let by_name = self.by_name.read();
+        by_name.get(name).or_else(|| by_name.get(DEFAULT)).cloned()
+    }
+
+    /// Calls the function and waits for its end, its time-out or a stop.
+    pub(super) async fn attempt(
+        &self,
+        name: &str,
+        attempt: &Attempt,
+        control: Control,
+        live: &Live,
+    ) -> Outcome {
+        let Some(func) = self.find(name) else {
+            return Outcome::failed(format!("this node has no function `{name}`"));
+        };
+        if *control.stop.borrow() > Stop::No {
+            return Outcome::cancelled(STOPPED_EARLY);
+        }
+        let (cancel, cancelled) = watch::channel(false);
+        let context = FuncContext { attempt: attempt.clone(), cancel: cancelled };
+        let started = match may_start(&control.gate, attempt.start_by) {
+            Ok(now) => now,
+            Err(why) => return Outcome::not_started(why),
+        };
+        // A task of its own, so that a panic stays with the function.
+        let mut call = Call(tokio::spawn(async move { func(context).await }));
+        let _ = control.started.send(started);
+        let mut stop = control.stop;
+        let outcome = tokio::select! {
+            ended = &mut call.0 => judge(ended, live),
+            (status, asked) = end_wanted(&mut stop, attempt) => {
+                let _ = cancel.send(true);
+                give_up(&mut call, status, asked, &mut stop, attempt).await
+            }
+        };
+        outcome.timed(started, BootInstant::now())
+    }
+}
+
+/// Waits for the time-out or a request to stop.
+async fn end_wanted(stop: &mut watch::Receiver<Stop>, attempt: &Attempt) -> (Status, Stop) {
+    let bounded = attempt.timeout.0 > 0;
+    let deadline = after(attempt.timeout);
+    tokio::select! {
+        asked = firmer(stop, Stop::No) => (Status::Cancelled, asked),
+        () = sleep_until(deadline), if bounded => (Status::Timeout, Stop::Ask),
+    }
+}
+
+/// Lets the function end by itself within the grace, then drops it.
+async fn give_up(
+    call: &mut Call,
+    status: Status,
+    asked: Stop,
+    stop: &mut watch::Receiver<Stop>,
+    attempt: &Attempt,
+) -> Outcome {
+    let grace = after(attempt.kill_grace);
+    if asked < Stop::Kill {
+        tokio::select! {
+            _ended = &mut call.0 => return Outcome::new(status, "the function ended on request"),
+            _asked = firmer(stop, Stop::Ask) => {}
+            () = sleep_until(grace) => {}
+        }
+    }
+    call.0.abort();
+    let let_go = timeout(DROP_WAIT, &mut call.0).await.is_ok();
+    let detail = if let_go { "the function was dropped" } else { "the function does not let go" };
+    Outcome { unknown: !let_go, ..Outcome::new(status, detail) }
+}
+
+fn judge(ended: Result<Result<String, String>, tokio::task::JoinError>, live: &Live) -> Outcome {
+    match ended {
+        Ok(Ok(text)) => {
+            live.push(text.as_bytes());
+            Outcome::new(Status::Success, "")
+        }
+        Ok(Err(why)) => {
+            live.push(why.as_bytes());
+            Outcome::failed(why)
+        }
+        Err(_panic) => Outcome::failed("the function panicked"),
+    }
+}

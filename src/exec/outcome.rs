@@ -1,0 +1,86 @@
+//! How an attempt ended.
+
+use super::boot::BootInstant;
+
+/// The last bytes of the output that travel with the outcome.
+pub const TAIL_MAX_BYTES: usize = 1_024;
+/// The explanation that travels with the outcome.
+const DETAIL_MAX_BYTES: usize = 240;
+
+/// The end of an attempt in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It did what was asked.
+    Success,
+    /// It did not, or could not be started.
+    Failed,
+    /// Its time was up.
+    Timeout,
+    /// It was asked to stop.
+    Cancelled,
+    /// How it ended cannot be told.
+    Lost,
+    /// Its time to start had passed, or its fence was no longer current: nothing happened.
+    NotStarted,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// In one word.
+    pub status: Status,
+    /// Whether the action may have taken effect, or go on doing so, beyond what is told here.
+    pub unknown: bool,
+    /// A short sentence for people.
+    pub detail: String,
+    /// A process that ended by itself.
+    pub exit_code: Option<i32>,
+    /// A server that answered.
+    pub http_status: Option<u16>,
+    /// The last bytes of the output, at most [`TAIL_MAX_BYTES`].
+    pub tail: Vec<u8>,
+    /// None: it never started.
+    pub started: Option<BootInstant>,
+    /// From the start to the end.
+    pub duration_ms: u64,
+}
+
+impl Outcome {
+    /// An outcome that is known, without any start.
+    pub(super) fn new(status: Status, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(DETAIL_MAX_BYTES));
+        Self {
+            status,
+            unknown: status == Status::Lost,
+            detail,
+            exit_code: None,
+            http_status: None,
+            tail: Vec::new(),
+            started: None,
+            duration_ms: 0,
+        }
+    }
+
+    /// A known failure.
+    pub(super) fn failed(detail: impl Into<String>) -> Self {
+        Self::new(Status::Failed, detail)
+    }
+
+    /// Stopped on request.
+    pub(super) fn cancelled(detail: impl Into<String>) -> Self {
+        Self::new(Status::Cancelled, detail)
+    }
+
+    /// Nothing happened.
+    pub(super) fn not_started(detail: impl Into<String>) -> Self {
+        Self::new(Status::NotStarted, detail)
+    }
+
+    /// Adds the time from start to end.
+    pub(super) fn timed(mut self, started: BootInstant, ended: BootInstant) -> Self {
+        self.started = Some(started);
+        self.duration_ms = ended.since(started).0;
+        self
+    }
+}

@@ -1,0 +1,200 @@
+//! The thread that keeps output on disk, in one file per attempt, under one quota.
+//!
+//! Files are named `<execution>.<attempt>.log`. Execution ids only rise, so the lowest name is the
+//! oldest. Nothing is synced: output is a convenience, and outcomes do not depend on it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::ring::{HEAD_MAX_BYTES, MARK_BYTES, Piece, left_out};
+use super::{Chunk, KEPT_MAX_BYTES, Key, Live, Running};
+use crate::domain::ids::ExecutionId;
+
+/// What little a running attempt prints is on disk after this.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// What a file takes on disk is a multiple of this.
+const BLOCK_BYTES: u64 = 4_096;
+
+/// Work for the keeper, done in order.
+pub(super) enum Job {
+    Write { key: Key, piece: Piece },
+    Read { key: Key, from: u64, max: usize, reply: oneshot::Sender<Option<Chunk>> },
+    Flush { reply: oneshot::Sender<()> },
+}
+
+/// See the module.
+pub(super) struct Keeper {
+    folder: PathBuf,
+    quota: u64,
+    running: Arc<Running>,
+    /// Bytes on disk of each file, in whole blocks.
+    kept: BTreeMap<Key, u64>,
+    used: u64,
+    /// Whether the last write failed; only changes are logged.
+    failing: bool,
+}
+
+impl Keeper {
+    /// Makes the folder and starts the thread; it ends when the last sender is dropped.
+    pub(super) fn start(
+        folder: PathBuf,
+        quota: u64,
+        running: Arc<Running>,
+    ) -> io::Result<Sender<Job>> {
+        fs::create_dir_all(&folder)?;
+        let (jobs, todo) = channel();
+        let keeper =
+            Self { folder, quota, running, kept: BTreeMap::new(), used: 0, failing: false };
+        thread::Builder::new().name("output".to_owned()).spawn(move || keeper.serve(&todo))?;
+        Ok(jobs)
+    }
+
+    fn serve(mut self, todo: &Receiver<Job>) {
+        self.scan();
+        let mut swept = Instant::now();
+        loop {
+            match todo.recv_timeout(SWEEP_EVERY.saturating_sub(swept.elapsed())) {
+                Ok(Job::Write { key, piece }) => self.write(key, &piece),
+                Ok(Job::Read { key, from, max, reply }) => {
+                    let _ = reply.send(self.read(key, from, max).ok());
+                }
+                Ok(Job::Flush { reply }) => {
+                    let _ = reply.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if swept.elapsed() >= SWEEP_EVERY {
+                self.sweep();
+                swept = Instant::now();
+            }
+        }
+    }
+
+    /// Takes up what earlier processes of this node kept.
+    fn scan(&mut self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let key = entry.file_name().to_str().and_then(parse_name);
+            if let (Some(key), Ok(meta)) = (key, entry.metadata()) {
+                self.account(key, meta.len());
+            }
+        }
+        self.make_room();
+    }
+
+    /// Writes what running attempts printed and did not yet hand over.
+    fn sweep(&mut self) {
+        let live: Vec<Arc<Live>> = self.running.lock().values().cloned().collect();
+        for live in live {
+            if let Some(piece) = live.waiting() {
+                self.write(live.key, &piece);
+            }
+        }
+    }
+
+    fn write(&mut self, key: Key, piece: &Piece) {
+        match self.try_write(key, piece) {
+            Ok(length) => {
+                self.failing = false;
+                self.account(key, length);
+                self.make_room();
+            }
+            Err(error) => {
+                if !self.failing {
+                    let folder = self.folder.display();
+                    tracing::warn!(%error, %folder, "output of executions cannot be kept");
+                }
+                self.failing = true;
+            }
+        }
+    }
+
+    /// Gives the file's new length. Each piece goes to its place, so a failed one moves no other.
+    fn try_write(&self, key: Key, piece: &Piece) -> io::Result<u64> {
+        let path = self.path(key);
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(piece.at == 0).open(path)?;
+        file.write_all_at(&piece.bytes, piece.at)?;
+        Ok(file.metadata()?.len())
+    }
+
+    fn account(&mut self, key: Key, length: u64) {
+        let size = length.div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
+        let before = self.kept.insert(key, size).unwrap_or(0);
+        self.used = self.used + size - before;
+    }
+
+    /// Removes the oldest files of attempts that have ended until the quota holds.
+    fn make_room(&mut self) {
+        while self.used > self.quota {
+            let running = self.running.lock();
+            let oldest = self.kept.keys().find(|key| !running.contains_key(*key)).copied();
+            drop(running);
+            let Some(key) = oldest else { return };
+            let _ = fs::remove_file(self.path(key));
+            self.used -= self.kept.remove(&key).unwrap_or(0);
+        }
+    }
+
+    /// Reads a piece of the whole output from the file, which may leave out its middle.
+    fn read(&self, key: Key, from: u64, max: usize) -> io::Result<Chunk> {
+        let file = File::open(self.path(key))?;
+        let length = file.metadata()?.len();
+        let gap = gap(&file, length)?;
+        let Some(gap) = gap else {
+            let from = from.min(length);
+            let bytes = read_at(&file, from, max)?;
+            return Ok(Chunk { from, bytes, total: length, running: false });
+        };
+        let mark = MARK_BYTES as u64;
+        let total = length - mark + gap;
+        if from < HEAD_MAX_BYTES {
+            let left = usize::try_from(HEAD_MAX_BYTES - from).unwrap_or(usize::MAX);
+            let bytes = read_at(&file, from, max.min(left))?;
+            return Ok(Chunk { from, bytes, total, running: false });
+        }
+        let from = from.clamp(HEAD_MAX_BYTES + gap, total);
+        let bytes = read_at(&file, from - gap + mark, max)?;
+        Ok(Chunk { from, bytes, total, running: false })
+    }
+
+    fn path(&self, (execution, attempt): Key) -> PathBuf {
+        self.folder.join(format!("{execution}.{attempt}.log"))
+    }
+}
+
+fn parse_name(name: &str) -> Option<Key> {
+    let (execution, attempt) = name.strip_suffix(".log")?.split_once('.')?;
+    Some((execution.parse::<ExecutionId>().ok()?, attempt.parse().ok()?))
+}
+
+/// How many bytes the file leaves out, if any: only then has it exactly the largest size, and the
+/// line that says so in its place.
+fn gap(file: &File, length: u64) -> io::Result<Option<u64>> {
+    if length != KEPT_MAX_BYTES as u64 {
+        return Ok(None);
+    }
+    Ok(left_out(&read_at(file, HEAD_MAX_BYTES, MARK_BYTES)?))
+}
+
+fn read_at(file: &File, at: u64, max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; max];
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match file.read_at(room, at + filled as u64)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}

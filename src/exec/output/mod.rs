@@ -1,0 +1,172 @@
+//! What attempts print: a ring in memory while they run, a file of bounded size for later.
+//!
+//! A byte's position is its place in the whole output. Of an output that outgrows
+//! [`KEPT_MAX_BYTES`] the file holds the beginning and the end, with one line between them that
+//! says how much is left out: the beginning is written once and never moved, the end is what the
+//! ring still holds when the attempt ends.
+//!
+//! Pushing never waits for the disk: the ring hands what is to be kept to the keeper's thread. At
+//! most the kept size of each running attempt can be under way there.
+
+mod keeper;
+mod ring;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::outcome::TAIL_MAX_BYTES;
+use crate::domain::ids::ExecutionId;
+use keeper::{Job, Keeper};
+use ring::{Piece, Ring};
+
+/// Bytes of a running attempt's output that are held in memory: the newest.
+pub const LIVE_MAX_BYTES: usize = 64 << 10;
+/// Bytes of an attempt's output that are kept on disk.
+pub const KEPT_MAX_BYTES: usize = 1 << 20;
+
+/// Names an attempt's output; later attempts have higher ones.
+pub(super) type Key = (ExecutionId, u32);
+type Running = Mutex<BTreeMap<Key, Arc<Live>>>;
+
+/// A piece of an attempt's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The position of the first byte; beyond the one asked for if bytes are left out there.
+    pub from: u64,
+    /// The bytes; fewer than asked for are no sign of the end.
+    pub bytes: Vec<u8>,
+    /// The length of the whole output so far.
+    pub total: u64,
+    /// Whether more may come.
+    pub running: bool,
+}
+
+impl Chunk {
+    /// The position to read on from; at an end that is final it is `total`.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.from.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+/// The output of all attempts of one node.
+pub(super) struct Outputs {
+    running: Arc<Running>,
+    jobs: Sender<Job>,
+}
+
+impl Outputs {
+    /// Makes the folder and starts the keeper's thread.
+    pub(super) fn open(folder: PathBuf, quota: u64) -> io::Result<Self> {
+        let running = Arc::new(Running::default());
+        let jobs = Keeper::start(folder, quota, Arc::clone(&running))?;
+        Ok(Self { running, jobs })
+    }
+
+    /// Opens the output of an attempt that is about to start.
+    pub(super) fn begin(&self, execution: ExecutionId, attempt: u32) -> Output<'_> {
+        let key = (execution, attempt);
+        let live =
+            Arc::new(Live { key, jobs: self.jobs.clone(), ring: Mutex::new(Ring::default()) });
+        self.running.lock().insert(key, Arc::clone(&live));
+        Output { outputs: self, live }
+    }
+
+    /// The newest output of the running attempt of an execution.
+    pub(super) fn newest(&self, execution: ExecutionId) -> Option<Chunk> {
+        let running = self.running.lock();
+        let (_key, live) = running.range((execution, 0)..=(execution, u32::MAX)).next_back()?;
+        Some(live.ring.lock().newest())
+    }
+
+    /// Output from a position on, from memory if it is there.
+    pub(super) async fn read(&self, key: Key, from: u64, max: usize) -> Option<Chunk> {
+        let live = self.running.lock().get(&key).cloned();
+        let held = live.as_ref().and_then(|live| live.ring.lock().read(from, max));
+        if held.is_some() {
+            return held;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Read { key, from, max: max.min(KEPT_MAX_BYTES), reply }).ok()?;
+        let kept: Option<Chunk> = answer.await.ok().flatten();
+        match live {
+            // What was read is the beginning of something that goes on.
+            Some(live) => Some(live.ring.lock().continued(kept)),
+            None => kept,
+        }
+    }
+
+    /// Waits for the keeper to have done what was handed to it so far.
+    pub(super) async fn flush(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.jobs.send(Job::Flush { reply }).is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+/// The open output of one attempt; dropping it closes it.
+pub(super) struct Output<'a> {
+    outputs: &'a Outputs,
+    live: Arc<Live>,
+}
+
+impl Output<'_> {
+    /// Where the attempt's bytes go.
+    pub(super) fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Closes the output and gives its tail.
+    pub(super) fn end(self) -> Vec<u8> {
+        self.live.ring.lock().tail(TAIL_MAX_BYTES)
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        for piece in self.live.ring.lock().rest() {
+            self.live.keep(piece);
+        }
+        // After the last piece is handed over, so that no reader falls between the two.
+        self.outputs.running.lock().remove(&self.live.key);
+    }
+}
+
+/// The output of one running attempt.
+pub(super) struct Live {
+    key: Key,
+    jobs: Sender<Job>,
+    ring: Mutex<Ring>,
+}
+
+impl Live {
+    /// Adds bytes.
+    pub(super) fn push(&self, bytes: &[u8]) {
+        let mut ring = self.ring.lock();
+        for bytes in bytes.chunks(ring::STEP_BYTES) {
+            if let Some(piece) = ring.push(bytes) {
+                self.keep(piece);
+            }
+        }
+    }
+
+    /// What has waited in the ring for being kept, however little.
+    fn waiting(&self) -> Option<Piece> {
+        self.ring.lock().waiting()
+    }
+
+    fn keep(&self, piece: Piece) {
+        // The keeper is gone only when the program ends.
+        let _ = self.jobs.send(Job::Write { key: self.key, piece });
+    }
+}
+
+#[cfg(test)]
+mod tests;

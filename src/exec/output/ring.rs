@@ -1,0 +1,127 @@
+//! The newest bytes of one output, and how much of it has been handed to the keeper.
+
+use std::collections::VecDeque;
+
+use super::{Chunk, KEPT_MAX_BYTES, LIVE_MAX_BYTES};
+
+/// At most so many bytes are added in one step, so that none falls out before it is handed over.
+pub(super) const STEP_BYTES: usize = 16 << 10;
+/// So many bytes go to the keeper together.
+const BATCH_BYTES: u64 = 32 << 10;
+/// The beginning that is kept of an output too large to keep.
+pub(super) const HEAD_MAX_BYTES: u64 = (KEPT_MAX_BYTES - LIVE_MAX_BYTES - MARK_BYTES) as u64;
+/// The line between beginning and end.
+pub(super) const MARK_BYTES: usize = 54;
+const MARK_START: &str = "\n[punctual: ";
+const MARK_END: &str = " bytes left out here]\n";
+
+/// Bytes for the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Where in the file.
+    pub(super) at: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Ring {
+    bytes: VecDeque<u8>,
+    /// Bytes pushed so far.
+    total: u64,
+    /// Bytes handed to the keeper, from the beginning.
+    handed: u64,
+}
+
+impl Ring {
+    /// Adds at most [`STEP_BYTES`]; gives what is now due for the file.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Piece> {
+        self.bytes.extend(bytes);
+        self.total += bytes.len() as u64;
+        let over = self.bytes.len().saturating_sub(LIVE_MAX_BYTES);
+        self.bytes.drain(..over);
+        let due = self.total.min(HEAD_MAX_BYTES) - self.handed;
+        if due >= BATCH_BYTES || self.total >= HEAD_MAX_BYTES { self.waiting() } else { None }
+    }
+
+    /// All of the beginning that is not yet handed over.
+    pub(super) fn waiting(&mut self) -> Option<Piece> {
+        let until = self.total.min(HEAD_MAX_BYTES);
+        let at = self.handed;
+        if at >= until {
+            return None;
+        }
+        let bytes = self.copy(at, usize::try_from(until - at).unwrap_or(usize::MAX));
+        self.handed = until;
+        Some(Piece { at, bytes })
+    }
+
+    /// At the end: all that is still to be kept.
+    pub(super) fn rest(&mut self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = self.waiting().into_iter().collect();
+        let left_out = self.start().saturating_sub(HEAD_MAX_BYTES);
+        if left_out > 0 {
+            let mut bytes = format!("{MARK_START}{left_out:>20}{MARK_END}").into_bytes();
+            bytes.extend(self.bytes.iter());
+            pieces.push(Piece { at: HEAD_MAX_BYTES, bytes });
+        } else if self.total > HEAD_MAX_BYTES {
+            let bytes = self.copy(HEAD_MAX_BYTES, LIVE_MAX_BYTES);
+            pieces.push(Piece { at: HEAD_MAX_BYTES, bytes });
+        }
+        pieces
+    }
+
+    /// Bytes from a position on; none if they are only in the file.
+    pub(super) fn read(&self, from: u64, max: usize) -> Option<Chunk> {
+        let start = self.start();
+        if from < start && from < HEAD_MAX_BYTES {
+            return None;
+        }
+        let from = from.clamp(start, self.total);
+        Some(Chunk { from, bytes: self.copy(from, max), total: self.total, running: true })
+    }
+
+    /// All that is held.
+    pub(super) fn newest(&self) -> Chunk {
+        let from = self.start();
+        Chunk { from, bytes: self.copy(from, LIVE_MAX_BYTES), total: self.total, running: true }
+    }
+
+    /// What was read from the file, as a part of the whole; if the file is gone, what is held.
+    pub(super) fn continued(&self, kept: Option<Chunk>) -> Chunk {
+        match kept {
+            Some(kept) if !kept.bytes.is_empty() => {
+                Chunk { total: self.total, running: true, ..kept }
+            }
+            _ => self.newest(),
+        }
+    }
+
+    /// The last bytes, at most `max`, beginning with a whole character.
+    pub(super) fn tail(&self, max: usize) -> Vec<u8> {
+        let skip = self.bytes.len().saturating_sub(max);
+        let mut tail: Vec<u8> = self.bytes.iter().skip(skip).copied().collect();
+        if self.total > tail.len() as u64 {
+            // A character's later bytes are 10xxxxxx, and there are at most three of them.
+            let broken = tail.iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
+            tail.drain(..broken);
+        }
+        tail
+    }
+
+    /// The position of the oldest byte held.
+    fn start(&self) -> u64 {
+        self.total - self.bytes.len() as u64
+    }
+
+    fn copy(&self, from: u64, max: usize) -> Vec<u8> {
+        let skip = usize::try_from(from.saturating_sub(self.start())).unwrap_or(usize::MAX);
+        self.bytes.iter().skip(skip).take(max).copied().collect()
+    }
+}
+
+/// How much the line between beginning and end says is left out; none if this is no such line.
+pub(super) fn left_out(mark: &[u8]) -> Option<u64> {
+    let count = std::str::from_utf8(mark).ok()?.strip_prefix(MARK_START)?;
+    count.strip_suffix(MARK_END)?.trim_start().parse().ok()
+}

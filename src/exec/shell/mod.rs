@@ -1,0 +1,232 @@
+//! Shell attempts, from the node's side: what to run, when to signal, how it ended.
+
+mod command;
+mod link;
+mod passwd;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::Attempt;
+use super::boot::BootInstant;
+use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start, passed};
+use super::outcome::{Outcome, Status};
+use super::output::Live;
+use crate::domain::task::ShellAction;
+use crate::domain::time::Millis;
+use link::{Event, Link, Running};
+
+/// Beyond the time to start, the shim may take so long to say whether it did.
+const ANSWER_WAIT: Millis = Millis::from_secs(2);
+/// A killed group is gone after this, or its end cannot be told.
+const KILL_WAIT: Millis = Millis::from_secs(5);
+
+/// The command that becomes a shim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShimProgram {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+impl ShimProgram {
+    /// This process's own program with the argument `shim`, also after its file was replaced. Only
+    /// for a program whose `shim` command is [`super::shim::serve`].
+    #[must_use]
+    pub fn this() -> Self {
+        Self { path: PathBuf::from("/proc/self/exe"), args: vec!["shim".to_owned()] }
+    }
+}
+
+/// Runs commands through the node's shim.
+pub(super) struct Shell {
+    program: ShimProgram,
+    data_dir: PathBuf,
+    /// The shim, once it was needed.
+    link: Mutex<Option<Arc<Link>>>,
+}
+
+impl Shell {
+    pub(super) fn new(program: ShimProgram, data_dir: PathBuf) -> Self {
+        Self { program, data_dir, link: Mutex::new(None) }
+    }
+
+    /// The shim that is there, else a new one.
+    fn link(&self) -> Result<Arc<Link>, String> {
+        let mut link = self.link.lock();
+        if let Some(link) = link.as_ref().filter(|link| link.is_open()) {
+            return Ok(Arc::clone(link));
+        }
+        let new = Link::start(&self.program).map_err(|error| {
+            format!("cannot start the shim `{}`: {error}", self.program.path.display())
+        })?;
+        Ok(Arc::clone(link.insert(Arc::new(new))))
+    }
+
+    /// The process number of the shim, if there is one.
+    pub(super) fn shim_pid(&self) -> Option<u32> {
+        self.link.lock().as_ref().filter(|link| link.is_open()).and_then(|link| link.pid())
+    }
+
+    /// Runs the command and waits for its end, its time-out or a stop.
+    pub(super) async fn attempt(
+        &self,
+        action: &ShellAction,
+        attempt: &Attempt,
+        control: Control,
+        live: &Arc<Live>,
+    ) -> Outcome {
+        let mut stop = control.stop;
+        // A file that a reference names can take for ever to read.
+        let prepared = tokio::select! {
+            biased;
+            _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+            prepared = command::prepare(action, attempt, &self.data_dir) => prepared,
+            () = passed(attempt.start_by) => return Outcome::not_started(LATE),
+        };
+        let spawn = match prepared {
+            Ok(spawn) => spawn,
+            Err(why) => return Outcome::failed(why),
+        };
+        let link = match self.link() {
+            Ok(link) => link,
+            Err(why) => return Outcome::failed(why),
+        };
+        let folder = spawn.folder.clone();
+        // The shim looks at the clock again, right before its call.
+        if let Err(why) = may_start(&control.gate, attempt.start_by) {
+            return Outcome::not_started(why);
+        }
+        let mut running = match link.spawn(spawn, live) {
+            Ok(running) => running,
+            Err(why) => return Outcome::failed(why),
+        };
+        let wait = attempt.start_by.since(BootInstant::now()).0.saturating_add(ANSWER_WAIT.0);
+        let answer = tokio::time::timeout_at(after(Millis(wait)), running.event()).await;
+        let started = match answer {
+            Ok(Event::Spawned { at }) => at,
+            Ok(Event::NotStarted) => return Outcome::not_started(LATE),
+            Ok(Event::Refused { code, error }) => {
+                return Outcome::failed(command::refusal(action, &folder, code, &error));
+            }
+            Ok(Event::Ended { .. } | Event::Gone) => {
+                return Outcome::new(Status::Lost, "the shim ended before it said that it started");
+            }
+            Err(_elapsed) => {
+                return Outcome::new(Status::Lost, "the shim does not say whether it started");
+            }
+        };
+        let _ = control.started.send(started);
+        let (ended, outcome) = Watch::new(attempt).until_end(&mut running, &mut stop).await;
+        outcome.timed(started, ended)
+    }
+}
+
+/// How far the end of a running process has been brought about.
+struct Watch<'a> {
+    attempt: &'a Attempt,
+    /// Why it must end; none: it need not.
+    reason: Option<Status>,
+    /// The last signal sent.
+    sent: Stop,
+    /// When to go a step further; none: never.
+    next: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(attempt: &'a Attempt) -> Self {
+        let next = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
+        Self { attempt, reason: None, sent: Stop::No, next }
+    }
+
+    /// Waits for the end of the process, and brings it about if need be.
+    async fn until_end(
+        mut self,
+        running: &mut Running,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> (BootInstant, Outcome) {
+        loop {
+            let next = self.next.unwrap_or_else(Instant::now);
+            tokio::select! {
+                event = running.event() => match event {
+                    Event::Ended { at, code, signal } => return (at, self.judge(code, signal)),
+                    Event::Gone => {
+                        let detail = "the shim is gone; the process group was killed";
+                        return (BootInstant::now(), Outcome::new(Status::Lost, detail));
+                    }
+                    Event::Spawned { .. } | Event::NotStarted | Event::Refused { .. } => {}
+                },
+                asked = firmer(stop, self.sent) => {
+                    self.reason.get_or_insert(Status::Cancelled);
+                    self.signal(asked, running);
+                }
+                () = sleep_until(next), if self.next.is_some() => match self.sent {
+                    Stop::No => {
+                        self.reason = Some(Status::Timeout);
+                        self.signal(Stop::Ask, running);
+                    }
+                    Stop::Ask => self.signal(Stop::Kill, running),
+                    Stop::Kill => return (BootInstant::now(), self.undead()),
+                },
+            }
+        }
+    }
+
+    fn signal(&mut self, how: Stop, running: &Running) {
+        let how = if self.attempt.kill_grace.0 == 0 { Stop::Kill } else { how };
+        running.kill(how == Stop::Kill);
+        self.sent = how;
+        self.next =
+            Some(after(if how == Stop::Kill { KILL_WAIT } else { self.attempt.kill_grace }));
+    }
+
+    fn judge(&self, code: Option<i32>, signal: Option<i32>) -> Outcome {
+        let end = match (code, signal) {
+            (Some(code), _) => format!("exit {code}"),
+            (None, Some(signal)) => format!("killed by {}", signal_name(signal)),
+            (None, None) => "ended".to_owned(),
+        };
+        let mut outcome = match self.reason {
+            Some(Status::Timeout) => {
+                let detail =
+                    format!("stopped after its timeout of {}: {end}", self.attempt.timeout);
+                Outcome::new(Status::Timeout, detail)
+            }
+            Some(reason) => Outcome::new(reason, format!("stopped: {end}")),
+            None if code == Some(0) => Outcome::new(Status::Success, end),
+            None => Outcome::failed(end),
+        };
+        outcome.exit_code = code;
+        outcome
+    }
+
+    fn undead(&self) -> Outcome {
+        let detail = "the process group did not end after KILL";
+        Outcome { unknown: true, ..Outcome::new(self.reason.unwrap_or(Status::Lost), detail) }
+    }
+}
+
+/// The signals that end processes in practice, by name.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        6 => "ABRT",
+        7 => "BUS",
+        8 => "FPE",
+        9 => "KILL",
+        11 => "SEGV",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        _ => return format!("signal {signal}"),
+    };
+    format!("signal {signal} ({name})")
+}

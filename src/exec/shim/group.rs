@@ -1,0 +1,127 @@
+//! One process group: its start, what it prints, its end.
+
+use std::io::{self, PipeReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::{Pid, WaitStatus, test_kill_process_group};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::wire::{FromShim, Spawn};
+use super::{Shim, Told};
+use crate::exec::boot::BootInstant;
+
+/// How much is read at once.
+const READ_BYTES: usize = 16 << 10;
+/// A pipe holds no more than this by default; what its main process printed is in there.
+const DRAIN_MAX_BYTES: usize = 64 << 10;
+/// How often a group that was told to stop is looked at.
+const PROBE_EVERY: Duration = Duration::from_millis(20);
+/// Who is left so many looks after KILL is stuck in the kernel, or dead and ignored by its parent.
+const PROBES_AFTER_KILL: u32 = 50;
+
+/// Starts a process that leads a group of its own, its output going to one pipe.
+pub(super) fn start(spawn: &Spawn) -> io::Result<(Child, PipeReader)> {
+    let (output, theirs) = io::pipe()?;
+    let mut command = Command::new(&spawn.program);
+    let (name, arguments) = spawn.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    command
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .envs(spawn.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&spawn.folder)
+        .process_group(0)
+        .stdin(if spawn.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(theirs.try_clone()?)
+        .stderr(theirs);
+    if let Some((user, group)) = spawn.user {
+        // The library also drops the supplementary groups then.
+        command.uid(user).gid(group);
+    }
+    Ok((command.spawn()?, output))
+}
+
+/// Relays what the process prints and reports its end.
+pub(super) async fn attend(
+    shim: Rc<Shim>,
+    id: u64,
+    pid: Pid,
+    output: PipeReader,
+    mut end: oneshot::Receiver<WaitStatus>,
+) {
+    let mut output = pipe::Receiver::from_owned_fd(OwnedFd::from(output)).ok();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut status = None;
+    let mut probes = 0;
+    // A group that was told to stop is waited for, member by member.
+    while status.is_none()
+        || (shim.told(id) > Told::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
+    {
+        tokio::select! {
+            ended = &mut end, if status.is_none() => status = Some(ended.ok()),
+            count = read(&mut output, &mut buffer) => relay(&shim, id, &buffer, count).await,
+            () = sleep(PROBE_EVERY), if status.is_some() => {
+                probes += u32::from(shim.told(id) == Told::Kill);
+            }
+        }
+    }
+    drain(&shim, id, &output, &mut buffer).await;
+    shim.groups.borrow_mut().remove(&id);
+    let status = status.flatten();
+    let code = status.and_then(WaitStatus::exit_status);
+    let signal = status.and_then(WaitStatus::terminating_signal);
+    shim.link.send(&FromShim::Ended { id, at: BootInstant::now(), code, signal });
+    drop(shim);
+    // Background processes may go on printing; without a reader they would die of it.
+    while output.is_some() {
+        read(&mut output, &mut buffer).await;
+    }
+}
+
+/// Reads the next bytes, none once: at the end, after which it never returns.
+async fn read(output: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
+    let Some(pipe) = output else { return std::future::pending().await };
+    let count = pipe.read(buffer).await.unwrap_or(0);
+    if count == 0 {
+        *output = None;
+    }
+    count
+}
+
+/// Relays what the process left in its pipe.
+async fn drain(shim: &Shim, id: u64, output: &Option<pipe::Receiver>, buffer: &mut [u8]) {
+    let Some(pipe) = output else { return };
+    let mut drained = 0;
+    while drained < DRAIN_MAX_BYTES {
+        let Ok(count @ 1..) = pipe.try_read(buffer) else { return };
+        drained += count;
+        relay(shim, id, buffer, count).await;
+    }
+}
+
+async fn relay(shim: &Shim, id: u64, buffer: &[u8], count: usize) {
+    if let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) {
+        shim.link.relay(id, bytes).await;
+    }
+}
+
+/// Whether the group has members. Process numbers are given in turn, so that of a process which
+/// ended a moment ago names nobody else.
+fn is_alive(pid: Pid) -> bool {
+    test_kill_process_group(pid).is_ok()
+}
+
+/// Writes a process's standard input.
+pub(super) async fn feed(pipe: ChildStdin, text: String) {
+    if let Ok(mut pipe) = pipe::Sender::from_owned_fd(OwnedFd::from(pipe)) {
+        // Who does not read is not fed.
+        let _ = pipe.write_all(text.as_bytes()).await;
+    }
+}

@@ -1,0 +1,83 @@
+//! The shim's end of the socket: reports go out at once while the node keeps up, and wait in
+//! memory, up to a bound for output, while it does not.
+
+use std::cell::RefCell;
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+use super::wire::{FromShim, Inbox, encode};
+
+/// Commands that print wait while more than this is under way.
+const BACKLOG_MAX_BYTES: usize = 256 << 10;
+
+/// See the module.
+pub(super) struct Link {
+    stream: UnixStream,
+    backlog: RefCell<BytesMut>,
+    more: Notify,
+    less: Notify,
+}
+
+impl Link {
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Self { stream, backlog: RefCell::default(), more: Notify::new(), less: Notify::new() }
+    }
+
+    /// Reads what has come; false at the end.
+    pub(super) async fn read(&self, inbox: &mut Inbox) -> io::Result<bool> {
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(inbox.room()) {
+                Ok(count) => return Ok(count > 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reports; what the socket does not take now goes out later.
+    pub(super) fn send(&self, report: &FromShim) {
+        let Ok(frame) = encode(report) else { return };
+        let mut backlog = self.backlog.borrow_mut();
+        // A broken socket is noticed by the reader.
+        let sent = if backlog.is_empty() { self.stream.try_write(&frame).unwrap_or(0) } else { 0 };
+        if let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
+            backlog.extend_from_slice(rest);
+            self.more.notify_one();
+        }
+    }
+
+    /// Reports output as soon as not too much is under way.
+    pub(super) async fn relay(&self, id: u64, bytes: &[u8]) {
+        loop {
+            let less = self.less.notified();
+            if self.backlog.borrow().len() < BACKLOG_MAX_BYTES {
+                break;
+            }
+            less.await;
+        }
+        self.send(&FromShim::Output { id, bytes: bytes.to_vec() });
+    }
+
+    /// Writes what waits, as the socket takes it, until the socket breaks.
+    pub(super) async fn write_on(&self) {
+        while self.stream.writable().await.is_ok() {
+            if self.backlog.borrow().is_empty() {
+                self.more.notified().await;
+                continue;
+            }
+            let mut backlog = self.backlog.borrow_mut();
+            match self.stream.try_write(&backlog) {
+                Ok(count) => backlog.advance(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_broken) => return,
+            }
+            if backlog.len() < BACKLOG_MAX_BYTES {
+                self.less.notify_waiters();
+            }
+        }
+    }
+}

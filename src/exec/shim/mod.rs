@@ -1,0 +1,201 @@
+//! The process between a node and the commands it runs: the parent of every shell attempt.
+//!
+//! A node that is killed can kill nobody, and a process cannot ask to be killed together with its
+//! whole group when its parent goes. So each node has one shim, connected by a socket pair that
+//! stands as the shim's standard input. It does what the node writes there (spawn, signal a
+//! group), tells what became of it (spawned, printed, ended), and when the socket ends, it kills
+//! every group that is left and ends as well.
+//!
+//! One thread, little memory, and nothing before a spawn but a look at the clock, because many
+//! ticks fall due at one instant: a spawn costs little more than the bare system call. A command
+//! that names a program by its path and no user is started by `posix_spawn`.
+//!
+//! When the main process of a group ends, the attempt ends. What it left running in the background
+//! goes on, as it does under cron, and what that prints is read and forgotten. But of a group that
+//! was told to stop nothing is left: the attempt ends when the group is empty, or has been killed.
+//!
+//! What remains: the shim is killed between a spawn and the report of it. The node then knows of no
+//! group to kill, and the attempt's outcome is unknown.
+
+mod group;
+mod link;
+pub(super) mod wire;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::rc::Rc;
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getrlimit, kill_process_group,
+    prlimit, set_child_subreaper, setrlimit, setsid, wait,
+};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::boot::BootInstant;
+use link::Link;
+use wire::{FromShim, Spawn, ToShim};
+
+/// Open files that the shim allows itself: two for each running attempt.
+const FILES_MAX: u64 = 65_536;
+
+/// Serves the node at the other end of standard input until it is gone; the whole of the hidden
+/// command `shim`.
+///
+/// # Errors
+/// If standard input is no socket, or what comes from it cannot be read.
+pub fn serve() -> io::Result<()> {
+    let stream = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    stream.peer_addr().map_err(|_error| io::Error::other("a shim is started by a node"))?;
+    stream.set_nonblocking(true)?;
+    // A session of its own: signals of the node's terminal do not come here.
+    let _ = setsid();
+    // In lists of processes; it was started as /proc/self/exe.
+    let _ = fs::write("/proc/self/comm", "punctual-shim");
+    // Orphans of its groups become its children, so that it can tell when a group is empty also
+    // where nobody else takes care of orphans, as in a container.
+    let _ = set_child_subreaper(Some(getpid()));
+    let files = raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        // Whoever stops the node with all its processes leaves it to the node to stop this one.
+        let _ignored = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+            .map(|kind| signal(kind));
+        Shim::serve(UnixStream::from_std(stream)?, files).await
+    })
+}
+
+/// Lets the shim hold many pipes; gives the limit that its children shall have.
+fn raise_file_limit() -> Option<Rlimit> {
+    let before = getrlimit(Resource::Nofile);
+    let most = before.maximum.unwrap_or(FILES_MAX).min(FILES_MAX);
+    if before.current.is_none_or(|current| current >= most) {
+        return None;
+    }
+    let raised = Rlimit { current: Some(most), maximum: before.maximum };
+    setrlimit(Resource::Nofile, raised).ok().map(|()| before)
+}
+
+/// The state of a shim.
+struct Shim {
+    link: Link,
+    groups: RefCell<HashMap<u64, Group>>,
+    /// Who waits for the end of a child.
+    ends: RefCell<HashMap<Pid, oneshot::Sender<WaitStatus>>>,
+    /// The limit of open files that children get back.
+    files: Option<Rlimit>,
+}
+
+/// A process group whose attempt has not ended.
+#[derive(Clone, Copy)]
+struct Group {
+    /// Its main process, and by that its number.
+    pid: Pid,
+    told: Told,
+}
+
+/// What a group has been told to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    Term,
+    Kill,
+}
+
+impl Shim {
+    async fn serve(stream: UnixStream, files: Option<Rlimit>) -> io::Result<()> {
+        let shim = Rc::new(Self {
+            link: Link::new(stream),
+            groups: RefCell::default(),
+            ends: RefCell::default(),
+            files,
+        });
+        let mut child_ended = signal(SignalKind::child())?;
+        let reaper = Rc::clone(&shim);
+        spawn_local(async move {
+            while child_ended.recv().await.is_some() {
+                reaper.reap();
+            }
+        });
+        let writer = Rc::clone(&shim);
+        spawn_local(async move { writer.link.write_on().await });
+        let ended = shim.obey().await;
+        for group in shim.groups.borrow().values() {
+            let _ = kill_process_group(group.pid, Signal::KILL);
+        }
+        ended
+    }
+
+    /// Does what the node says until the socket ends.
+    async fn obey(self: &Rc<Self>) -> io::Result<()> {
+        let mut inbox = wire::Inbox::default();
+        loop {
+            while let Some(order) = inbox.next()? {
+                match order {
+                    ToShim::Spawn(spawn) => self.spawn(*spawn),
+                    ToShim::Kill { id, force } => self.kill(id, force),
+                }
+            }
+            if !self.link.read(&mut inbox).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn spawn(self: &Rc<Self>, spawn: Spawn) {
+        let id = spawn.id;
+        let at = BootInstant::now();
+        if at > spawn.start_by {
+            return self.link.send(&FromShim::Late { id });
+        }
+        let (mut child, output) = match group::start(&spawn) {
+            Ok(started) => started,
+            Err(error) => {
+                let code = error.raw_os_error();
+                let error = error.to_string();
+                return self.link.send(&FromShim::Refused { id, code, error });
+            }
+        };
+        let pid = Pid::from_child(&child);
+        // Told before anything else: see the end of the module's page.
+        self.link.send(&FromShim::Spawned { id, at, pid: pid.as_raw_nonzero().get() });
+        self.groups.borrow_mut().insert(id, Group { pid, told: Told::Nothing });
+        if let Some(files) = self.files {
+            let _ = prlimit(Some(pid), Resource::Nofile, files);
+        }
+        if let Some(pipe) = child.stdin.take() {
+            spawn_local(group::feed(pipe, spawn.stdin));
+        }
+        let (tell, end) = oneshot::channel();
+        self.ends.borrow_mut().insert(pid, tell);
+        spawn_local(group::attend(Rc::clone(self), id, pid, output, end));
+    }
+
+    /// Takes leave of all children that have ended.
+    fn reap(&self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if let Some(tell) = self.ends.borrow_mut().remove(&pid) {
+                let _ = tell.send(status);
+            }
+        }
+    }
+
+    fn kill(&self, id: u64, force: bool) {
+        if let Some(group) = self.groups.borrow_mut().get_mut(&id) {
+            let (told, signal) =
+                if force { (Told::Kill, Signal::KILL) } else { (Told::Term, Signal::TERM) };
+            group.told = group.told.max(told);
+            let _ = kill_process_group(group.pid, signal);
+        }
+    }
+
+    fn told(&self, id: u64) -> Told {
+        self.groups.borrow().get(&id).map_or(Told::Nothing, |group| group.told)
+    }
+}

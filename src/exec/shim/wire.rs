@@ -1,0 +1,182 @@
+//! What a node and its shim say to each other: length, then bincode.
+//!
+//! Both ends are the same binary, so there is no version.
+
+use std::io;
+
+use bincode::config::{Configuration, standard};
+use bytes::BytesMut;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::exec::boot::BootInstant;
+
+const CONFIG: Configuration = standard();
+/// A command with its environment and standard input fits; so does any piece of output.
+pub(in crate::exec) const FRAME_MAX_BYTES: usize = 8 << 20;
+/// How much is read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// An order of the node.
+#[derive(Serialize, Deserialize)]
+pub(in crate::exec) enum ToShim {
+    Spawn(Box<Spawn>),
+    /// TERM, or with `force` KILL, to the whole group.
+    Kill {
+        id: u64,
+        force: bool,
+    },
+}
+
+/// A process to start, with nothing left to look up.
+#[derive(Serialize, Deserialize)]
+pub(in crate::exec) struct Spawn {
+    /// The node's name for it.
+    pub(in crate::exec) id: u64,
+    pub(in crate::exec) start_by: BootInstant,
+    /// A path.
+    pub(in crate::exec) program: String,
+    pub(in crate::exec) argv: Vec<String>,
+    /// All of it.
+    pub(in crate::exec) env: Vec<(String, String)>,
+    pub(in crate::exec) folder: String,
+    pub(in crate::exec) stdin: String,
+    /// User and group.
+    pub(in crate::exec) user: Option<(u32, u32)>,
+}
+
+/// What the shim reports.
+#[derive(Serialize, Deserialize)]
+pub(in crate::exec) enum FromShim {
+    /// Started; the instant is that before the spawn call.
+    Spawned { id: u64, at: BootInstant, pid: i32 },
+    /// Not started: its time had passed.
+    Late { id: u64 },
+    /// Not started: the system said no.
+    Refused { id: u64, code: Option<i32>, error: String },
+    /// Standard output and error as they came.
+    Output {
+        id: u64,
+        #[serde(with = "raw")]
+        bytes: Vec<u8>,
+    },
+    /// The attempt has ended, with an exit code or by a signal.
+    Ended { id: u64, at: BootInstant, code: Option<i32>, signal: Option<i32> },
+}
+
+/// A message as it goes on the wire.
+///
+/// # Errors
+/// If it is larger than a frame may be.
+pub(in crate::exec) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    bincode::serde::encode_into_std_write(message, &mut frame, CONFIG).map_err(io::Error::other)?;
+    let length = frame.len() - 4;
+    if length > FRAME_MAX_BYTES {
+        return Err(io::Error::other("the message is too large"));
+    }
+    if let (Some(head), Ok(length)) = (frame.first_chunk_mut::<4>(), u32::try_from(length)) {
+        *head = length.to_le_bytes();
+    }
+    Ok(frame)
+}
+
+/// Bytes that arrived and are not yet whole messages.
+#[derive(Default)]
+pub(in crate::exec) struct Inbox(BytesMut);
+
+impl Inbox {
+    /// Where to read to; there is always room.
+    pub(in crate::exec) fn room(&mut self) -> &mut BytesMut {
+        self.0.reserve(READ_BYTES);
+        &mut self.0
+    }
+
+    /// The next whole message.
+    ///
+    /// # Errors
+    /// If the bytes are none.
+    pub(in crate::exec) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let Some(head) = self.0.first_chunk::<4>() else { return Ok(None) };
+        let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
+        if length > FRAME_MAX_BYTES {
+            return Err(io::Error::other("a frame is too large"));
+        }
+        let Some(body) = self.0.get(4..4 + length) else { return Ok(None) };
+        let (message, used) =
+            bincode::serde::decode_from_slice(body, CONFIG).map_err(io::Error::other)?;
+        if used != length {
+            return Err(io::Error::other("a frame is longer than its message"));
+        }
+        let _ = self.0.split_to(4 + length);
+        Ok(Some(message))
+    }
+}
+
+/// Bytes as one block: serde would write them one by one.
+mod raw {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        from.deserialize_byte_buf(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_in_whatever_pieces_they_come() {
+        let orders: Vec<ToShim> =
+            (0..3).map(|id| ToShim::Kill { id, force: id % 2 == 0 }).collect();
+        let all: Vec<u8> = orders.iter().flat_map(|order| encode(order).unwrap()).collect();
+        for step in 1..=all.len() {
+            let mut inbox = Inbox::default();
+            let mut seen = Vec::new();
+            for piece in all.chunks(step) {
+                inbox.room().extend_from_slice(piece);
+                while let Some(order) = inbox.next::<ToShim>().unwrap() {
+                    let ToShim::Kill { id, .. } = order else { panic!("a spawn") };
+                    seen.push(id);
+                }
+            }
+            assert_eq!(seen, [0, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn output_is_one_block_and_nonsense_is_refused() {
+        let frame = encode(&FromShim::Output { id: 1, bytes: vec![200; 1_000] }).unwrap();
+        assert!(frame.len() < 1_012);
+        let mut inbox = Inbox::default();
+        inbox.room().extend_from_slice(&frame);
+        let Some(FromShim::Output { bytes, .. }) = inbox.next().unwrap() else { panic!() };
+        assert_eq!(bytes, [200; 1_000]);
+        inbox.room().extend_from_slice(&u32::MAX.to_le_bytes());
+        assert!(inbox.next::<FromShim>().is_err());
+        let mut inbox = Inbox::default();
+        inbox.room().extend_from_slice(&[1, 0, 0, 0, 99]);
+        assert!(inbox.next::<FromShim>().is_err());
+    }
+}

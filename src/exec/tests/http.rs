@@ -1,0 +1,308 @@
+//! Requests: what arrives, what the answers mean, where they do not go.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{any, post};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::domain::task::HttpAction;
+
+/// What the server has been sent.
+type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
+
+async fn serve() -> (SocketAddr, Seen) {
+    let seen = Seen::default();
+    let record = Arc::clone(&seen);
+    let router = Router::new()
+        .route("/ok", any(|| async { "fine" }))
+        .route("/bad", post(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not now") }))
+        .route("/away", post(|| async { (StatusCode::FOUND, [(header::LOCATION, "/ok")]) }))
+        .route("/slow", post(std::future::pending::<Response>))
+        .layer(axum::middleware::from_fn(move |request: Request, next: axum::middleware::Next| {
+            let record = Arc::clone(&record);
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+                let line = format!("{} {}", parts.method, parts.uri);
+                record.lock().push((line, parts.headers.clone(), body.clone()));
+                next.run(Request::from_parts(parts, Body::from(body))).await
+            }
+        }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, seen)
+}
+
+/// A server that reads a request's head, answers with these bytes and hangs up.
+async fn rude(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _from)) = listener.accept().await {
+            read_head(&mut stream).await;
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    address
+}
+
+/// A server whose answer has no end.
+async fn endless() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _from) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'z'; 8_192]).await.is_ok() {}
+    });
+    address
+}
+
+async fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+}
+
+fn request(address: SocketAddr, method: &str, path: &str) -> HttpAction {
+    HttpAction {
+        url: format!("http://{address}{path}"),
+        method: method.to_owned(),
+        headers: BTreeMap::new(),
+        body: None,
+        expect_status: vec![(200, 299)],
+    }
+}
+
+fn to(address: SocketAddr, path: &str) -> Action {
+    Action::Http(request(address, "POST", path))
+}
+
+#[tokio::test]
+async fn a_request_says_who_it_is() {
+    let (address, seen) = serve().await;
+    let bench = Bench::new();
+    let attempt = attempt();
+    let outcome = bench.run(&to(address, "/ok"), &attempt).await;
+    assert_eq!((outcome.status, outcome.http_status), (Status::Success, Some(200)), "{outcome:?}");
+    assert_eq!((outcome.tail.as_slice(), outcome.unknown), (&b"fine"[..], false));
+    let (line, headers, body) = seen.lock().pop().unwrap();
+    assert_eq!(line, "POST /ok");
+    let text = |name: &str| std::str::from_utf8(headers[name].as_bytes()).unwrap().to_owned();
+    assert_eq!(text("punctual-execution-id"), attempt.execution.to_string());
+    assert_eq!(text("punctual-fence"), attempt.fence.to_string());
+    assert_eq!(text("punctual-attempt"), "2");
+    assert_eq!(text("punctual-task"), "nächtlich");
+    assert_eq!(text("punctual-tick"), "2027-01-15T08:00:00.000Z");
+    assert_eq!(text("idempotency-key"), attempt.idempotency_key);
+    assert_eq!(text("content-type"), "application/json");
+    let expected = serde_json::json!({
+        "execution_id": attempt.execution.to_string(),
+        "fence": attempt.fence.0,
+        "attempt": 2,
+        "task": "nächtlich",
+        "tick": "2027-01-15T08:00:00.000Z",
+        "idempotency_key": attempt.idempotency_key,
+        "parameters": {"a": 1},
+        "payload": "load",
+    });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_request_is_what_the_definition_says() {
+    let (address, seen) = serve().await;
+    let bench = Bench::new();
+    let mut action = request(address, "PUT", "/ok?a=b");
+    action.url = action.url.replace("http://", "http://me:pass@");
+    action.headers =
+        [("X-Path", "p ${env:PATH}"), ("Punctual-Fence", "0"), ("Content-Type", "a/b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    action.body = Some("${env:PATH}!".to_owned());
+    let attempt = Attempt { tick: None, ..attempt() };
+    assert_eq!(bench.run(&Action::Http(action), &attempt).await.status, Status::Success);
+    let (line, headers, body) = seen.lock().pop().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    assert_eq!(line, "PUT /ok?a=b");
+    assert_eq!(headers["x-path"].to_str().unwrap(), format!("p {path}"));
+    assert_eq!(headers["punctual-fence"].to_str().unwrap(), attempt.fence.to_string());
+    assert_eq!(headers["content-type"], "a/b");
+    assert_eq!(headers["authorization"], "Basic bWU6cGFzcw==");
+    assert_eq!(headers["host"], address.to_string());
+    assert!(!headers.contains_key("punctual-tick"));
+    assert_eq!(body, format!("{path}!").as_bytes());
+
+    let outcome = bench.run(&Action::Http(request(address, "GET", "/ok")), &attempt).await;
+    assert_eq!(outcome.status, Status::Success);
+    let (_line, headers, body) = seen.lock().pop().unwrap();
+    assert!(body.is_empty() && !headers.contains_key("content-type"));
+}
+
+#[tokio::test]
+async fn an_answer_is_judged_by_its_status() {
+    let (address, seen) = serve().await;
+    let bench = Bench::new();
+    let outcome = bench.run(&to(address, "/bad"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.http_status), (Status::Failed, Some(503)));
+    assert_eq!(outcome.detail, "status 503 Service Unavailable, expected 200-299");
+    assert_eq!((outcome.tail.as_slice(), outcome.unknown), (&b"not now"[..], false));
+
+    let action = HttpAction { expect_status: vec![(503, 503)], ..request(address, "POST", "/bad") };
+    assert_eq!(bench.run(&Action::Http(action), &attempt()).await.status, Status::Success);
+
+    seen.lock().clear();
+    let outcome = bench.run(&to(address, "/away"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.http_status), (Status::Failed, Some(302)));
+    assert_eq!(outcome.tail, b"redirect, not followed: /ok\n");
+    assert_eq!(seen.lock().len(), 1);
+
+    let outcome = bench.run(&to(endless().await, "/"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.tail.len()), (Status::Success, TAIL_MAX_BYTES));
+}
+
+#[tokio::test]
+async fn what_is_not_answered_is_unknown_and_what_is_not_asked_is_not() {
+    let (address, _seen) = serve().await;
+    let bench = Bench::new();
+    let bounded = Attempt { timeout: Millis(200), ..attempt() };
+    let outcome = bench.run(&to(address, "/slow"), &bounded).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, true), "{outcome:?}");
+    assert!(outcome.started.is_some() && outcome.duration_ms >= 190);
+
+    let mut running = bench.start(to(address, "/slow"), attempt());
+    running.started().await;
+    running.stop.send(Stop::Ask).unwrap();
+    let outcome = running.ended().await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Cancelled, true));
+
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let outcome = bench.run(&to(unused, "/"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert!(outcome.detail.contains("refused"), "{}", outcome.detail);
+    assert_eq!(outcome.started, None);
+
+    let outcome = bench.run(&to(rude(b"").await, "/"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Lost, true), "{outcome:?}");
+
+    let cut = rude(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+    let outcome = bench.run(&to(cut, "/"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.http_status), (Status::Lost, Some(200)), "{outcome:?}");
+    assert_eq!(outcome.tail, b"half");
+
+    let cut = rude(b"HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nhalf").await;
+    let outcome = bench.run(&to(cut, "/"), &attempt()).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn without_leave_no_byte_is_sent() {
+    let (address, seen) = serve().await;
+    let bench = Bench::new();
+    let outcome = bench.exec.run(&to(address, "/ok"), &attempt(), closed()).await;
+    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None));
+    let late = Attempt { start_by: BootInstant(0), ..attempt() };
+    assert_eq!(bench.run(&to(address, "/ok"), &late).await.status, Status::NotStarted);
+
+    // The fence is overtaken while the connection is made: open at first, closed at the last look.
+    let looks = AtomicU64::new(0);
+    let gate: Gate = Arc::new(move || looks.fetch_add(1, Ordering::Relaxed) == 0);
+    let control = Control { gate, ..control().0 };
+    let outcome = bench.exec.run(&to(address, "/ok"), &attempt(), control).await;
+    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    assert!(seen.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_shake_hands_has_failed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bench = Bench::new();
+    let mut action = request(listener.local_addr().unwrap(), "POST", "/");
+    // TLS needs an answer, and none comes: the connection is never made.
+    action.url = format!("https://localhost:{port}/");
+    let soon = Attempt { start_by: BootInstant::now().plus(Millis(1_000)), ..attempt() };
+    let outcome = bench.run(&Action::Http(action.clone()), &soon).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert!(outcome.detail.contains("not connected within"), "{}", outcome.detail);
+    let sooner = Attempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
+    let outcome = bench.run(&Action::Http(action), &sooner).await;
+    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut action = request(plain.local_addr().unwrap(), "POST", "/");
+    action.url = action.url.replace("http://", "https://");
+    tokio::spawn(async move {
+        let (mut stream, _from) = plain.accept().await.unwrap();
+        stream.write_all(b"this is no TLS, and no beginning of it\n").await.unwrap();
+    });
+    let outcome = bench.run(&Action::Http(action), &attempt()).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert_eq!(outcome.started, None);
+}
+
+#[tokio::test]
+async fn the_guard_stands_before_every_request() {
+    let (address, seen) = serve().await;
+    let port = address.port();
+    let bench = Bench::with(|options| options.loopback_only = false);
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"] {
+        let mut action = request(address, "POST", "/ok");
+        action.url = format!("http://{host}:{port}/ok");
+        let outcome = bench.run(&Action::Http(action), &attempt()).await;
+        assert_eq!((outcome.status, outcome.started), (Status::Failed, None), "{outcome:?}");
+        assert!(outcome.detail.contains("loopback"), "{}", outcome.detail);
+    }
+    assert!(seen.lock().is_empty());
+
+    let named = Bench::with(|options| {
+        options.loopback_only = false;
+        options.http_allow = vec![format!("localhost:{port}")];
+    });
+    let mut action = request(address, "POST", "/ok");
+    action.url = format!("http://localhost:{port}/ok");
+    assert_eq!(named.run(&Action::Http(action), &attempt()).await.status, Status::Success);
+
+    let own = Bench::with(|options| options.own = vec![("127.0.0.1".to_owned(), port)]);
+    let outcome = own.run(&to(address, "/ok"), &attempt()).await;
+    assert!(outcome.detail.contains("the cluster's own"), "{}", outcome.detail);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_has_failed_by_name() {
+    let (address, _seen) = serve().await;
+    let bench = Bench::new();
+    let with_header = |name: &str, value: &str| HttpAction {
+        headers: [(name.to_owned(), value.to_owned())].into(),
+        ..request(address, "POST", "/ok")
+    };
+    let with_url =
+        |url: &str| HttpAction { url: url.to_owned(), ..request(address, "POST", "/ok") };
+    for (action, part) in [
+        (with_url("no url"), "`no url`"),
+        (with_url("ftp://127.0.0.1/"), "neither http nor https"),
+        (with_header("a b", "c"), "`a b` is no name of a header"),
+        (with_header("a", "b\nc"), "line break"),
+        (with_header("content-length", "5"), "`content-length`"),
+        (with_header("a", "${file:/no/such/file}"), "${file:/no/such/file}"),
+        (request(address, "SPACE OUT", "/ok"), "`SPACE OUT`"),
+    ] {
+        let outcome = bench.run(&Action::Http(action), &attempt()).await;
+        assert_eq!((outcome.status, outcome.started), (Status::Failed, None), "{outcome:?}");
+        assert!(outcome.detail.contains(part), "{}", outcome.detail);
+    }
+}

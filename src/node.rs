@@ -1,0 +1,448 @@
+//! The composition root: builds the parts of a node in order, connects them, stops them in order.
+//!
+//! The library never takes the process over: [`Node::run`] returns why the node ended, and only
+//! the binary exits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::api::{self, ApiSettings, Context, Running};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::consensus::{self, Consensus, Disk, MemberAddress, Parts, Settings, StartError, Started};
+use crate::domain::machine::record::NodeInfo;
+use crate::engine::{Engine, EngineParts, EngineSettings, Observer};
+use crate::exec::{Exec, ExecOptions, Func, OUTPUT_QUOTA_BYTES, ShimProgram};
+use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
+use crate::telemetry::metrics::Metrics;
+use crate::transport::{Fabric, Random, Secret, Tcp};
+
+/// Version of this software.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Highest level of commands that this software knows.
+pub const LEVEL: u16 = 1;
+/// A checkpoint is taken at least this often, if anything was applied.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// A node that leaves waits this long for its attempts.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+/// And this long for another to take the lead.
+const LEADERSHIP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why a node could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Consensus did not start.
+    #[error(transparent)]
+    Consensus(#[from] StartError),
+    /// The API's address cannot be listened on.
+    #[error("http address {addr} cannot be listened on: {source}")]
+    Http {
+        /// As configured.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part could not be started.
+    #[error("{0}")]
+    Part(String),
+    /// Consensus ended: the disk or the log failed.
+    #[error("{0}")]
+    Ended(String),
+}
+
+/// What a node is built from.
+pub struct Builder {
+    config: Config,
+    functions: Vec<(String, Func)>,
+    shim: ShimProgram,
+    bootstrap_without: Vec<u16>,
+    observer: Option<Observer>,
+    functions_allowed: bool,
+    bench: bool,
+}
+
+impl Builder {
+    /// Makes a function known to tasks that name it.
+    #[must_use]
+    pub fn function(mut self, name: impl Into<String>, func: Func) -> Self {
+        self.functions.push((name.into(), func));
+        self.functions_allowed = true;
+        self
+    }
+
+    /// How processes of shell actions are started; by default this program with `shim`.
+    #[must_use]
+    pub fn shim(mut self, program: ShimProgram) -> Self {
+        self.shim = program;
+        self
+    }
+
+    /// Initialises without these members, as the operator takes upon himself.
+    #[must_use]
+    pub fn bootstrap_without(mut self, members: Vec<u16>) -> Self {
+        self.bootstrap_without = members;
+        self
+    }
+
+    /// Is told of each start.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Opens the routes that measure; never in production.
+    #[must_use]
+    pub const fn bench(mut self) -> Self {
+        self.bench = true;
+        self
+    }
+
+    /// Takes the data folder and the addresses, and begins to form or find the cluster. It
+    /// returns while that may still take as long as the other members do.
+    ///
+    /// # Errors
+    /// A folder, file or address that cannot be used.
+    pub async fn start(self) -> Result<Node, Fatal> {
+        Node::build(self).await
+    }
+}
+
+/// A node process.
+pub struct Node {
+    context: Arc<Context>,
+    http: Option<SocketAddr>,
+    ended: oneshot::Receiver<Fatal>,
+    stop: watch::Sender<bool>,
+    raft: Option<std::thread::JoinHandle<()>>,
+    leave_limit: Duration,
+}
+
+/// What runs on the Raft thread, as the rest of the node sees it.
+struct RaftThread {
+    started: oneshot::Receiver<Result<Started, StartError>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Node {
+    /// A node to be built.
+    #[must_use]
+    pub fn builder(config: Config) -> Builder {
+        Builder {
+            config,
+            functions: Vec::new(),
+            shim: ShimProgram::this(),
+            bootstrap_without: Vec::new(),
+            observer: None,
+            functions_allowed: false,
+            bench: false,
+        }
+    }
+
+    async fn build(builder: Builder) -> Result<Self, Fatal> {
+        let config = builder.config.clone();
+        let metrics = Metrics::new(VERSION);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let folder = DataFolder::open(&config.node.data_dir)?;
+        let exec = Arc::new(exec(&builder, &folder)?);
+        for (name, func) in &builder.functions {
+            exec.register(name.clone(), Arc::clone(func));
+        }
+        let (progress, saying) = watch::channel("starting".to_owned());
+        let context = Arc::new(Context {
+            running: OnceLock::new(),
+            exec: Arc::clone(&exec),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            progress: saying,
+            settings: ApiSettings {
+                node_name: config.node.name(),
+                version: VERSION,
+                min_interval: config.schedule.min_interval,
+                dispatch_ttl: config.limits.dispatch_ttl,
+                functions_allowed: builder.functions_allowed,
+                bench: builder.bench,
+            },
+        });
+        let (stop, stopping) = watch::channel(false);
+        let (fatal, ended) = oneshot::channel();
+        let (http, listener) = listen(&config).await?;
+        if let Some(listener) = listener {
+            let router = api::router(Arc::clone(&context));
+            tokio::spawn(api::serve(listener, router, stopping.clone()));
+        }
+        let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
+        let (raft, thread) = raft_thread(parts, folder, stopping)?;
+        let rest = Rest { builder, context: Arc::clone(&context), exec, clock, metrics };
+        tokio::spawn(rest.run(thread, fatal));
+        Ok(Self { context, http, ended, stop, raft: Some(raft), leave_limit: LEAVE_LIMIT })
+    }
+
+    /// Where the API listens; none: it is off.
+    #[must_use]
+    pub const fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// What the API is made of; for embedding programs.
+    #[must_use]
+    pub const fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Runs until the node fails, or `stop` resolves; then it leaves in order.
+    ///
+    /// # Errors
+    /// Why the node ended by itself.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
+        tokio::select! {
+            ended = &mut self.ended => match ended {
+                Ok(fatal) => Err(fatal),
+                Err(_gone) => Err(Fatal::Ended("the node's parts ended".to_owned())),
+            },
+            () = stop => {
+                self.leave().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives tasks and leadership away, then stops the parts from top to bottom.
+    async fn leave(mut self) {
+        if let Some(Running { consensus, engine }) = self.context.running.get() {
+            tracing::info!("leaving: tasks go to other nodes");
+            engine.leave(self.leave_limit).await;
+            let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
+            engine.stop();
+        }
+        self.context.exec.flush().await;
+        self.stop.send_replace(true);
+        if let Some(raft) = self.raft.take() {
+            let _joined = tokio::task::spawn_blocking(move || raft.join()).await;
+        }
+    }
+}
+
+async fn listen(
+    config: &Config,
+) -> Result<(Option<SocketAddr>, Option<tokio::net::TcpListener>), Fatal> {
+    if !config.http.enabled {
+        return Ok((None, None));
+    }
+    let addr = config.http.listen;
+    let fault = |source| Fatal::Http { addr, source };
+    let listener = tokio::net::TcpListener::bind(addr).await.map_err(fault)?;
+    let addr = listener.local_addr().map_err(fault)?;
+    Ok((Some(addr), Some(listener)))
+}
+
+fn exec(builder: &Builder, folder: &DataFolder) -> Result<Exec, Fatal> {
+    let config = &builder.config;
+    let own = config
+        .cluster
+        .members
+        .iter()
+        .flat_map(|member| {
+            let http = member.http.as_deref().and_then(|url| url.split_once("://"));
+            [Some(member.peer.as_str()), http.map(|(_, rest)| rest)]
+        })
+        .flatten()
+        .filter_map(|addr| addr.trim_end_matches('/').rsplit_once(':'))
+        .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+        .collect();
+    let options = ExecOptions {
+        shell: config.actions.shell_enabled.then(|| builder.shim.clone()),
+        http_allow: config.actions.http_allow.clone(),
+        own,
+        loopback_only: config.loopback_only(),
+        output_dir: folder.path().join("output"),
+        output_quota: OUTPUT_QUOTA_BYTES,
+        data_dir: std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/")),
+    };
+    Exec::new(options).map_err(|error| Fatal::Part(format!("the output folder: {error}")))
+}
+
+fn random() -> Random {
+    Arc::new(|bytes: &mut [u8]| rand::fill(bytes))
+}
+
+fn parts(
+    builder: &Builder,
+    folder: &DataFolder,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+    progress: watch::Sender<String>,
+) -> Result<Parts, Fatal> {
+    let config = &builder.config;
+    let identity = Identity::read(folder.path())?;
+    if let Some(identity) = &identity {
+        identity.expect(folder.path(), &config.cluster.name, u64::from(config.node.id))?;
+    }
+    let secret = config.cluster.secret.as_ref().map(|secret| {
+        Secret::new(secret.expose().as_bytes())
+            .map_err(|error| Fatal::Part(format!("cluster.secret: {error}")))
+    });
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log())?);
+    let path = folder.path().to_owned();
+    Ok(Parts {
+        settings: settings(builder),
+        disk: Disk {
+            log,
+            stores: Box::new(folder.states()),
+            identity,
+            save_identity: Box::new(move |identity| identity.write(&path)),
+        },
+        fabric: Fabric { network: Arc::new(Tcp), random: random(), secret: secret.transpose()? },
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+        progress,
+    })
+}
+
+fn settings(builder: &Builder) -> Settings {
+    let config = &builder.config;
+    let members = config.cluster.members.iter().map(|member| MemberAddress {
+        id: member.id,
+        peer: member.peer.clone(),
+        http: member.http.clone().unwrap_or_default(),
+    });
+    Settings {
+        cluster_name: config.cluster.name.clone(),
+        member: config.node.id,
+        members: members.collect(),
+        listen: config.peer.listen.to_string(),
+        heartbeat: config.raft.heartbeat.std(),
+        election_min: config.raft.election_min.std(),
+        election_max: config.raft.election_max.std(),
+        retained_log: config.raft.retained_log,
+        snapshot_every: config.raft.snapshot_every,
+        checkpoint_interval: CHECKPOINT_EVERY,
+        timezone: config.cluster.timezone.clone(),
+        scheduler: config.scheduler.enabled,
+        bootstrap_without: builder.bootstrap_without.clone(),
+        level: LEVEL,
+        software: format!("punctual {VERSION}"),
+    }
+}
+
+/// Runs consensus on a thread and runtime of its own, so that requests and actions cannot starve
+/// heartbeats. The data folder stays locked until it ends.
+fn raft_thread(
+    parts: Parts,
+    folder: DataFolder,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(std::thread::JoinHandle<()>, RaftThread), Fatal> {
+    let (tell, started) = oneshot::channel();
+    let stopping = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal::Part(format!("the Raft runtime: {error}")))?;
+    let body = move || {
+        let _locked = folder;
+        runtime.block_on(async move {
+            let outcome = tokio::select! {
+                outcome = consensus::start(parts) => outcome,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let consensus: Option<Consensus> =
+                outcome.as_ref().ok().map(|started| started.consensus.clone());
+            if tell.send(outcome).is_err() {
+                return;
+            }
+            let Some(consensus) = consensus else { return };
+            let _stop = stop.wait_for(|stop| *stop).await;
+            consensus.stop().await;
+        });
+    };
+    let thread = std::thread::Builder::new()
+        .name("raft".to_owned())
+        .spawn(body)
+        .map_err(|error| Fatal::Part(format!("the Raft thread: {error}")))?;
+    Ok((thread, RaftThread { started, stop: stopping }))
+}
+
+/// What is built once consensus runs.
+struct Rest {
+    builder: Builder,
+    context: Arc<Context>,
+    exec: Arc<Exec>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+impl Rest {
+    async fn run(self, thread: RaftThread, fatal: oneshot::Sender<Fatal>) {
+        let why = self.until_fatal(thread).await;
+        if let Some(why) = why {
+            let _nobody_waits = fatal.send(why);
+        }
+    }
+
+    /// Builds the engine and watches consensus; none: the node was asked to stop.
+    async fn until_fatal(self, mut thread: RaftThread) -> Option<Fatal> {
+        let started = match thread.started.await {
+            Ok(Ok(started)) => started,
+            Ok(Err(error)) => return Some(error.into()),
+            Err(_stopped) if *thread.stop.borrow() => return None,
+            Err(_panicked) => return Some(Fatal::Ended("the Raft thread ended".to_owned())),
+        };
+        let Started { consensus, events } = started;
+        let mut ended = consensus.fatal();
+        let engine = Engine::start(EngineParts {
+            settings: self.engine_settings(),
+            consensus: consensus.clone(),
+            events,
+            clock: Arc::clone(&self.clock),
+            exec: Arc::clone(&self.exec),
+            metrics: self.metrics.clone(),
+            observer: self.builder.observer.clone(),
+            boot: rand::random(),
+        })
+        .await;
+        let engine = match engine {
+            Ok(engine) => engine,
+            Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
+        };
+        let _first = self.context.running.set(Running { consensus, engine });
+        tokio::select! {
+            why = ended.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone());
+                Some(Fatal::Ended(why.unwrap_or_else(|| "consensus ended".to_owned())))
+            }
+            _ = thread.stop.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    fn engine_settings(&self) -> EngineSettings {
+        let config = &self.builder.config;
+        let member = config.this_member();
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        EngineSettings {
+            failover_timeout: config.limits.failover_timeout,
+            down_after: config.limits.down_after,
+            dispatch_ttl: config.limits.dispatch_ttl,
+            activation_horizon: config.limits.activation_horizon,
+            info: NodeInfo {
+                name: config.node.name(),
+                hostname,
+                pid: std::process::id(),
+                http: member.and_then(|member| member.http.clone()).unwrap_or_default(),
+                peer: member.map(|member| member.peer.clone()).unwrap_or_default(),
+                version: VERSION.to_owned(),
+                level: LEVEL,
+                weight: config.node.weight,
+                labels: config.node.labels.clone(),
+                slots: config.node.slots,
+                functions: self.exec.functions(),
+            },
+        }
+    }
+}

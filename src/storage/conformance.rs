@@ -1,0 +1,597 @@
+//! What every implementation of the two traits must do; each test is held against all of them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::StorageError;
+use super::log::{Done, LogPos, LogState, LogStore};
+use super::memory::MemoryDisk;
+use super::sim::SimDisk;
+use super::states::StateFolders;
+use super::store::{Change, KEY_MAX_BYTES, Store, Stores};
+use super::wal::WalLog;
+
+const DONE_WAIT: Duration = Duration::from_secs(30);
+/// Small, so that a test fills several files.
+const CHUNK_BYTES: usize = 2_000;
+
+type OpenLog<'a> = &'a dyn Fn() -> Box<dyn LogStore>;
+
+fn on_each_log(case: impl Fn(OpenLog<'_>)) {
+    let folder = tempfile::tempdir().unwrap();
+    case(&|| Box::new(WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap()));
+    let disk = SimDisk::new();
+    case(&|| Box::new(disk.open()));
+}
+
+/// Calls, and waits for the answer.
+pub(super) fn durably(call: impl FnOnce(Done)) -> io::Result<()> {
+    let (answer, answers) = mpsc::channel();
+    call(Box::new(move |result| {
+        let _ = answer.send(result);
+    }));
+    answers.recv_timeout(DONE_WAIT).expect("`done` is always called")
+}
+
+pub(super) fn pos(term: u64, index: u64) -> LogPos {
+    LogPos { term, node: 1, index }
+}
+
+pub(super) fn entry(term: u64, index: u64) -> (LogPos, Bytes) {
+    (pos(term, index), Bytes::from(format!("entry {index} of term {term}")))
+}
+
+pub(super) fn append(log: &dyn LogStore, entries: Vec<(LogPos, Bytes)>) -> io::Result<()> {
+    durably(|done| log.append(entries, done))
+}
+
+pub(super) fn all(log: &dyn LogStore) -> Vec<(LogPos, Bytes)> {
+    log.read(0, u64::MAX, usize::MAX).unwrap()
+}
+
+fn positions(log: &dyn LogStore) -> Vec<LogPos> {
+    all(log).into_iter().map(|(pos, _)| pos).collect()
+}
+
+#[test]
+fn a_new_log_is_empty() {
+    on_each_log(|open| {
+        let log = open();
+        assert_eq!(log.state(), LogState::default());
+        assert!(all(&*log).is_empty());
+        assert_eq!((log.oldest_unflushed(), log.queued_bytes()), (None, 0));
+    });
+}
+
+#[test]
+fn what_is_durable_is_there_after_a_restart() {
+    on_each_log(|open| {
+        let log = open();
+        durably(|done| log.save_vote(Bytes::from_static(b"vote 1"), done)).unwrap();
+        append(&*log, (0..100).map(|index| entry(1, index)).collect()).unwrap();
+        durably(|done| log.save_vote(Bytes::from_static(b"vote 2"), done)).unwrap();
+        log.save_committed(pos(1, 60));
+        log.purge_to(pos(1, 9));
+        append(&*log, vec![entry(2, 100)]).unwrap();
+        let expected = LogState {
+            vote: Some(Bytes::from_static(b"vote 2")),
+            last: Some(pos(2, 100)),
+            purged: Some(pos(1, 9)),
+            committed: Some(pos(1, 60)),
+        };
+        let entries: Vec<_> =
+            (10..100).map(|index| entry(1, index)).chain([entry(2, 100)]).collect();
+        assert_eq!(log.state(), expected);
+        assert_eq!(all(&*log), entries);
+        assert!(log.fsyncs() >= 4);
+        drop(log);
+        let log = open();
+        assert_eq!(log.state(), expected);
+        assert_eq!(all(&*log), entries);
+        append(&*log, vec![entry(2, 101)]).unwrap();
+    });
+}
+
+#[test]
+fn entries_are_readable_before_they_are_durable() {
+    on_each_log(|open| {
+        let log = open();
+        let (answer, answers) = mpsc::channel();
+        for index in 0..50 {
+            let answer = answer.clone();
+            let done: Done = Box::new(move |result| answer.send((index, result.is_ok())).unwrap());
+            log.append(vec![entry(1, index)], done);
+            assert_eq!(log.read(index, index + 1, 1).unwrap(), [entry(1, index)]);
+            assert_eq!(log.state().last, Some(pos(1, index)));
+        }
+        for index in 0..50 {
+            let answered = answers.recv_timeout(DONE_WAIT).unwrap();
+            assert_eq!(answered, (index, true), "in order");
+        }
+        assert_eq!((log.oldest_unflushed(), log.queued_bytes()), (None, 0));
+    });
+}
+
+#[test]
+fn an_empty_append_is_answered() {
+    on_each_log(|open| append(&*open(), vec![]).unwrap());
+}
+
+#[test]
+fn a_cut_and_another_history() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, (0..10).map(|index| entry(1, index)).collect()).unwrap();
+        log.truncate_from(10);
+        log.truncate_from(99);
+        assert_eq!(log.state().last, Some(pos(1, 9)), "nothing there to cut");
+        log.truncate_from(4);
+        assert_eq!(log.state().last, Some(pos(1, 3)));
+        append(&*log, vec![entry(2, 4), entry(2, 5)]).unwrap();
+        log.truncate_from(5);
+        append(&*log, vec![entry(3, 5)]).unwrap();
+        drop(log);
+        let log = open();
+        let expected = [pos(1, 0), pos(1, 1), pos(1, 2), pos(1, 3), pos(2, 4), pos(3, 5)];
+        assert_eq!(positions(&*log), expected);
+        log.truncate_from(0);
+        assert_eq!((log.state().last, positions(&*log)), (None, vec![]));
+        append(&*log, vec![entry(4, 0)]).unwrap();
+        drop(log);
+        assert_eq!(positions(&*open()), [pos(4, 0)]);
+    });
+}
+
+/// The new leader's entries may be older than the ones they replace: (3,2) gives way to (2,2).
+#[test]
+fn entries_of_an_older_term_can_follow_a_cut() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, vec![entry(1, 0), entry(1, 1)]).unwrap();
+        append(&*log, (2..90).map(|index| entry(3, index)).collect()).unwrap();
+        log.truncate_from(2);
+        for index in 2..20 {
+            append(&*log, vec![entry(2, index)]).unwrap();
+            assert_eq!(log.read(index, index + 1, 0).unwrap(), [entry(2, index)]);
+        }
+        append(&*log, (20..200).map(|index| entry(4, index)).collect()).unwrap();
+        let read: Vec<_> = all(&*log);
+        drop(log);
+        assert_eq!(all(&*open()), read);
+        assert_eq!(read.len(), 200);
+    });
+}
+
+#[test]
+fn purging_within_up_to_and_beyond_the_end() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, (0..100).map(|index| entry(1, index)).collect()).unwrap();
+        log.purge_to(pos(1, 79));
+        log.purge_to(pos(1, 50));
+        assert_eq!(log.state().purged, Some(pos(1, 79)), "it does not go back");
+        assert_eq!(positions(&*log).first(), Some(&pos(1, 80)));
+        log.truncate_from(3);
+        assert_eq!(log.state().last, Some(pos(1, 79)), "cut below what was purged: all goes");
+        append(&*log, vec![entry(2, 80)]).unwrap();
+        log.purge_to(pos(2, 80));
+        assert_eq!(log.state().last, Some(pos(2, 80)));
+        log.purge_to(pos(3, 500));
+        append(&*log, vec![entry(3, 501)]).unwrap();
+        drop(log);
+        let log = open();
+        assert_eq!(log.state().purged, Some(pos(3, 500)));
+        assert_eq!(positions(&*log), [pos(3, 501)]);
+        log.truncate_from(501);
+        assert_eq!(log.state().last, Some(pos(3, 500)));
+    });
+}
+
+#[test]
+fn a_commit_mark_that_makes_no_sense_is_ignored() {
+    on_each_log(|open| {
+        let log = open();
+        log.save_committed(pos(1, 0));
+        assert_eq!(log.state().committed, None);
+        append(&*log, (0..10).map(|index| entry(1, index)).collect()).unwrap();
+        log.save_committed(pos(1, 6));
+        log.save_committed(pos(1, 4));
+        log.save_committed(pos(2, 11));
+        assert_eq!(log.state().committed, Some(pos(1, 6)));
+        append(&*log, vec![entry(1, 10)]).unwrap();
+    });
+}
+
+#[test]
+fn reads_give_a_prefix_within_their_bytes() {
+    on_each_log(|open| {
+        let log = open();
+        let large = |index| (pos(1, index), Bytes::from(vec![index as u8; 100_000]));
+        append(&*log, (0..20).map(large).collect()).unwrap();
+        log.purge_to(pos(1, 4));
+        assert_eq!(log.read(0, 20, usize::MAX).unwrap().len(), 15);
+        assert_eq!(log.read(6, 9, usize::MAX).unwrap(), (6..9).map(large).collect::<Vec<_>>());
+        assert_eq!(log.read(6, 20, 350_000).unwrap().len(), 3);
+        assert_eq!(log.read(6, 20, 300_000).unwrap().len(), 3);
+        assert_eq!(log.read(6, 20, 0).unwrap().len(), 1, "never nothing");
+        assert!(log.read(0, 5, 9).unwrap().is_empty());
+        assert!(log.read(20, 30, 9).unwrap().is_empty());
+        assert!(log.read(9, 9, 9).unwrap().is_empty());
+        assert!(log.read(9, 3, 9).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_gap_fails_the_log_for_good() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, vec![entry(1, 0)]).unwrap();
+        append(&*log, vec![entry(1, 2)]).unwrap_err();
+        let error = append(&*log, vec![entry(1, 1)]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        durably(|done| log.save_vote(Bytes::new(), done)).unwrap_err();
+        drop(log);
+        let log = open();
+        append(&*log, vec![entry(1, 1)]).unwrap();
+        assert_eq!(positions(&*log), [pos(1, 0), pos(1, 1)]);
+    });
+}
+
+#[test]
+fn cutting_off_a_committed_entry_fails_the_log() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, (0..10).map(|index| entry(1, index)).collect()).unwrap();
+        log.save_committed(pos(1, 5));
+        log.truncate_from(5);
+        append(&*log, vec![entry(1, 10)]).unwrap_err();
+    });
+}
+
+#[test]
+fn a_closed_log_refuses() {
+    on_each_log(|open| {
+        let log = open();
+        append(&*log, vec![entry(1, 0)]).unwrap();
+        log.close();
+        log.close();
+        append(&*log, vec![entry(1, 1)]).unwrap_err();
+        durably(|done| log.save_vote(Bytes::new(), done)).unwrap_err();
+        log.read(0, 1, 1).unwrap_err();
+        log.truncate_from(0);
+        log.purge_to(pos(1, 0));
+        assert_eq!((log.oldest_unflushed(), log.queued_bytes()), (None, 0));
+        drop(log);
+        assert_eq!(positions(&*open()), [pos(1, 0)]);
+    });
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { term_up: u64, count: u64, bytes: usize },
+    Vote(u8),
+    Cut { back: u64 },
+    Purge { back: u64 },
+    Skip { ahead: u64 },
+    Commit { back: u64 },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_u64..3, 1_u64..9, 0_usize..400).prop_map(|(term_up, count, bytes)| Step::Append {
+            term_up,
+            count,
+            bytes
+        }),
+        1 => any::<u8>().prop_map(Step::Vote),
+        2 => (0_u64..12).prop_map(|back| Step::Cut { back }),
+        1 => (0_u64..12).prop_map(|back| Step::Purge { back }),
+        1 => (1_u64..4).prop_map(|ahead| Step::Skip { ahead }),
+        2 => (0_u64..12).prop_map(|back| Step::Commit { back }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// Makes the calls of a step that a correct caller could make in this state.
+fn make(step: &Step, log: &dyn LogStore) {
+    let state = log.state();
+    let last = state.last.unwrap_or_default();
+    let end = state.last.map_or(0, |last| last.index + 1);
+    let held = |back: u64| log.read(end.saturating_sub(back + 1), end, 0).unwrap().pop();
+    match *step {
+        Step::Append { term_up, count, bytes } => {
+            let term = last.term + term_up;
+            let data = Bytes::from(vec![term as u8; bytes]);
+            let entries =
+                (end..end + count).map(|index| (pos(term, index), data.clone())).collect();
+            append(log, entries).unwrap();
+        }
+        Step::Vote(vote) => durably(|done| log.save_vote(vec![vote].into(), done)).unwrap(),
+        Step::Cut { back } => {
+            let index = end.saturating_sub(back);
+            if state.committed.is_none_or(|committed| committed.index < index) {
+                log.truncate_from(index);
+            }
+        }
+        Step::Purge { back } => {
+            if let Some((pos, _)) = held(back) {
+                log.save_committed(pos);
+                log.purge_to(pos);
+            }
+        }
+        Step::Skip { ahead } => log.purge_to(pos(last.term + 1, end + ahead)),
+        Step::Commit { back } => {
+            if let Some((pos, _)) = held(back) {
+                log.save_committed(pos);
+            }
+        }
+        Step::Reopen => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    /// The disk and its twin agree on everything, after each step.
+    #[test]
+    fn the_twin_is_faithful(steps in proptest::collection::vec(step(), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = SimDisk::new();
+        let open = || WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap();
+        let (mut wal, mut sim) = (open(), disk.open());
+        for step in &steps {
+            make(step, &wal);
+            make(step, &sim);
+            if let Step::Reopen = step {
+                drop(wal);
+                drop(sim);
+                (wal, sim) = (open(), disk.open());
+            }
+            prop_assert_eq!(wal.state(), sim.state());
+            prop_assert_eq!(all(&wal), all(&sim));
+        }
+    }
+}
+
+type OpenStores<'a> = &'a dyn Fn() -> Box<dyn Stores>;
+
+fn on_each_store(case: impl Fn(OpenStores<'_>)) {
+    let folder = tempfile::tempdir().unwrap();
+    case(&|| Box::new(StateFolders::new(folder.path())));
+    let disk = MemoryDisk::new();
+    case(&|| Box::new(disk.open()));
+}
+
+/// Opens the current store, or makes the first one. sled frees its lock some time after a drop.
+fn open_store(open: OpenStores<'_>) -> Box<dyn Store> {
+    let mut stores = open();
+    let started = std::time::Instant::now();
+    loop {
+        match stores.open_current() {
+            Ok(Some(store)) => return store,
+            Ok(None) => break,
+            Err(error) => assert!(started.elapsed() < DONE_WAIT, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+    let mut store = stores.create_next().unwrap();
+    store.write(vec![]).unwrap();
+    stores.switch().unwrap();
+    store
+}
+
+pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// All records, which come in the order of their keys.
+pub(super) fn records(store: &dyn Store) -> Result<Records, StorageError> {
+    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    store.scan(&mut |key, value| {
+        found.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    assert!(found.is_sorted_by(|(a, _), (b, _)| a < b));
+    Ok(found.into_iter().collect())
+}
+
+pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Change {
+    Change::Put(key.into(), value.into())
+}
+
+fn applied(records: &mut Records, changes: &[Change]) {
+    for change in changes {
+        match change.clone() {
+            Change::Put(key, value) => drop(records.insert(key, value)),
+            Change::Delete(key) => drop(records.remove(&key)),
+        }
+    }
+}
+
+#[test]
+fn records_come_back_in_order_whatever_their_keys() {
+    on_each_store(|open| {
+        let keys: [&[u8]; 9] =
+            [b"", b"\0", b"\0\0\0\0\0", b"a", b"a\0", b"a\0\0\0\x01", b"ab", b"b", b"\xff\xff"];
+        let mut expected = Records::new();
+        let mut store = open_store(open);
+        // Long values, so that the pieces of one record could be taken for another one's.
+        let changes: Vec<_> =
+            keys.iter().rev().map(|key| put(*key, [*key, &[7; 9_000]].concat())).collect();
+        applied(&mut expected, &changes);
+        store.write(changes).unwrap();
+        assert_eq!(records(&*store).unwrap(), expected);
+        store.write(vec![Change::Delete(b"a\0".to_vec()), Change::Delete(b"?".to_vec())]).unwrap();
+        expected.remove(&b"a\0"[..]);
+        drop(store);
+        assert_eq!(records(&*open_store(open)).unwrap(), expected);
+    });
+}
+
+#[test]
+fn values_of_all_lengths_grow_and_shrink() {
+    on_each_store(|open| {
+        let lengths =
+            [0, 70_000, 3_996, 3_997, 4_000, 7_996, 7_997, 1, 65_536, 12_000, 11_999, 300_000, 2];
+        let mut store = open_store(open);
+        for (round, len) in lengths.into_iter().enumerate() {
+            let value: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
+            store.write(vec![put("key", value.clone()), put("other", "x")]).unwrap();
+            let expected =
+                Records::from([(b"key".to_vec(), value), (b"other".to_vec(), b"x".to_vec())]);
+            assert_eq!(records(&*store).unwrap(), expected, "length {len}");
+            if round % 3 == 0 {
+                drop(store);
+                store = open_store(open);
+            }
+            assert_eq!(records(&*store).unwrap(), expected, "length {len}");
+        }
+        assert!(store.bytes_on_disk() > 0);
+    });
+}
+
+#[test]
+fn the_last_change_of_a_key_counts() {
+    on_each_store(|open| {
+        let mut store = open_store(open);
+        let long = vec![9; 20_000];
+        let delete = |key: &str| Change::Delete(key.into());
+        store.write(vec![put("a", long.clone()), put("b", long.clone()), put("c", "c")]).unwrap();
+        let changes = vec![
+            delete("a"),
+            put("a", "short"),
+            put("b", "short"),
+            put("b", long.clone()),
+            put("c", long.clone()),
+            delete("c"),
+            put("d", long.clone()),
+            put("d", "short"),
+        ];
+        store.write(changes).unwrap();
+        let expected = Records::from([
+            (b"a".to_vec(), b"short".to_vec()),
+            (b"b".to_vec(), long),
+            (b"d".to_vec(), b"short".to_vec()),
+        ]);
+        assert_eq!(records(&*store).unwrap(), expected);
+        drop(store);
+        assert_eq!(records(&*open_store(open)).unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_visitor_can_end_the_scan() {
+    on_each_store(|open| {
+        let mut store = open_store(open);
+        store.write(vec![put("a", "1"), put("b", "2")]).unwrap();
+        let mut seen = 0;
+        let error = store.scan(&mut |_, _| {
+            seen += 1;
+            Err(StorageError::corrupt("here", "enough"))
+        });
+        assert_eq!((seen, error.unwrap_err().to_string()), (1, "cannot read here: enough".into()));
+    });
+}
+
+#[test]
+fn keys_have_a_limit_and_a_refusal_harms_nothing() {
+    on_each_store(|open| {
+        let mut store = open_store(open);
+        let longest = vec![1; KEY_MAX_BYTES];
+        store.write(vec![put(longest.clone(), vec![2; 5_000])]).unwrap();
+        store.write(vec![put("a", "1"), put(vec![1; KEY_MAX_BYTES + 1], "")]).unwrap_err();
+        store.write(vec![put("b", "1")]).unwrap();
+        let keys: Vec<_> = records(&*store).unwrap().into_keys().collect();
+        assert_eq!(keys, [longest, b"b".to_vec()]);
+    });
+}
+
+#[test]
+fn a_store_becomes_current_by_a_switch_only() {
+    on_each_store(|open| {
+        let mut stores = open();
+        assert!(stores.open_current().unwrap().is_none());
+        stores.switch().unwrap_err();
+        let mut first = stores.create_next().unwrap();
+        first.write(vec![put("a", "first")]).unwrap();
+        drop(first);
+        let mut stores = open();
+        assert!(stores.open_current().unwrap().is_none(), "never switched to");
+        let mut first = open_store(open);
+        first.write(vec![put("a", "first")]).unwrap();
+
+        let mut second = stores_of(open).create_next().unwrap();
+        assert!(records(&*second).unwrap().is_empty());
+        second.write(vec![put("a", "second")]).unwrap();
+        drop((first, second));
+        let store = open_store(open);
+        assert_eq!(records(&*store).unwrap()[&b"a"[..]], b"first", "the crash came first");
+        drop(store);
+
+        let mut stores = open();
+        let mut third = stores.create_next().unwrap();
+        assert!(records(&*third).unwrap().is_empty(), "nothing of the second attempt");
+        third.write(vec![put("a", "third")]).unwrap();
+        stores.switch().unwrap();
+        drop((third, stores));
+        assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"third");
+    });
+}
+
+fn stores_of(open: OpenStores<'_>) -> Box<dyn Stores> {
+    open()
+}
+
+#[test]
+fn a_void_store_is_passed_over_until_it_is_replaced() {
+    on_each_store(|open| {
+        let mut store = open_store(open);
+        store.write(vec![put("a", "wrong")]).unwrap();
+        drop(store);
+        open().void_current().unwrap();
+        let mut stores = open();
+        assert!(stores.open_current().unwrap().is_none());
+        let mut store = stores.create_next().unwrap();
+        assert!(records(&*store).unwrap().is_empty());
+        store.write(vec![put("a", "right")]).unwrap();
+        stores.switch().unwrap();
+        drop((store, stores));
+        assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"right");
+    });
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let key = proptest::collection::vec(0_u8..3, 0..5);
+    let value = (0_usize..9, any::<u8>()).prop_map(|(size, byte)| vec![byte; size * size * 200]);
+    (key, proptest::option::weighted(0.7, value)).prop_map(|(key, value)| match value {
+        Some(value) => Change::Put(key, value),
+        None => Change::Delete(key),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_store_is_a_map(
+        batches in proptest::collection::vec((proptest::collection::vec(change(), 0..30), any::<bool>()), 1..10)
+    ) {
+        on_each_store(|open| {
+            let mut expected = Records::new();
+            let mut store = open_store(open);
+            for (changes, reopen) in &batches {
+                applied(&mut expected, changes);
+                store.write(changes.clone()).unwrap();
+                if *reopen {
+                    drop(store);
+                    store = open_store(open);
+                }
+                assert_eq!(records(&*store).unwrap(), expected);
+            }
+        });
+    }
+}

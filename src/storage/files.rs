@@ -1,0 +1,182 @@
+//! Files that are there whole or not at all, also after a power cut.
+//!
+//! A new file is durable when its content **and** the folder that names it are synced; a rename
+//! when the folder is.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::StorageError;
+
+/// Ends the names of files that are still being written; such files are left-overs after a crash.
+pub(super) const TEMPORARY: &str = ".tmp";
+
+/// Makes the names in `folder` durable.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(StorageError::at("sync", folder))
+}
+
+/// Creates `folder` with its parents; its name is durable on return.
+pub(super) fn create_folder(folder: &Path) -> Result<(), StorageError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(folder);
+    create_folder(parent)?;
+    match fs::create_dir(folder) {
+        Ok(()) => sync_folder(parent),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StorageError::new("create", folder, error)),
+    }
+}
+
+/// Reads a whole small file; `None` if there is none.
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::new("read", path, error)),
+    }
+}
+
+/// Removes what a crash left half written in `folder`.
+pub(super) fn remove_temporary(folder: &Path) -> Result<(), StorageError> {
+    for name in names_in(folder)? {
+        if name.to_string_lossy().ends_with(TEMPORARY) {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(StorageError::at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The names in `folder`, sorted.
+pub(super) fn names_in(folder: &Path) -> Result<Vec<OsString>, StorageError> {
+    let list = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>()
+    });
+    let mut names = list.map_err(StorageError::at("list", folder))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Replaces the file at `path` by `bytes`: after a crash it holds the old or the new content.
+///
+/// # Errors
+/// The file that could not be written, synced or renamed; the old content is then still there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(StorageError::at("write", path))?;
+    file.commit()
+}
+
+/// A file being written, which takes its name only when it is complete and durable.
+///
+/// Dropping it without [`AtomicFile::commit`] removes it.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Begins the file that will be named `path`; its folder must exist.
+    ///
+    /// # Errors
+    /// The temporary file, if it cannot be created.
+    pub fn create(path: &Path) -> Result<Self, StorageError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(TEMPORARY);
+        let temporary = PathBuf::from(name);
+        let file = File::create(&temporary).map_err(StorageError::at("create", &temporary))?;
+        Ok(Self { file, temporary, path: path.to_owned(), committed: false })
+    }
+
+    /// Makes the content durable, then gives it its name, replacing what had it before.
+    ///
+    /// # Errors
+    /// The file that could not be synced or renamed.
+    pub fn commit(mut self) -> Result<(), StorageError> {
+        self.file.sync_all().map_err(StorageError::at("sync", &self.temporary))?;
+        fs::rename(&self.temporary, &self.path).map_err(StorageError::at("rename", &self.path))?;
+        self.committed = true;
+        sync_folder(parent_of(&self.path))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // It failed already, and a left-over is removed at the next start.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// The folder that names `path`.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_content_replaces_the_old_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names_in(folder.path()).unwrap(), ["note"]);
+    }
+
+    #[test]
+    fn a_file_given_up_leaves_the_old_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("note");
+        write_atomic(&path, b"one").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(names_in(folder.path()).unwrap(), ["note"]);
+    }
+
+    #[test]
+    fn left_overs_of_a_crash_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.tmp"), b"half").unwrap();
+        fs::write(folder.path().join("b"), b"whole").unwrap();
+        remove_temporary(folder.path()).unwrap();
+        assert_eq!(names_in(folder.path()).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("note");
+        let error = write_atomic(&path, b"one").unwrap_err();
+        assert!(error.to_string().starts_with("cannot create "), "{error}");
+        assert!(error.to_string().contains("missing/note"), "{error}");
+    }
+}

@@ -1,0 +1,189 @@
+//! Who a data folder belongs to: the cluster, and the member that may use it.
+//!
+//! The file is text, for operators, with a hash of the lines before it as its last line.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{StorageError, files, write_atomic};
+use crate::domain::ids::NodeId;
+use crate::domain::time::Timestamp;
+
+/// The name of the file in the data folder.
+pub(super) const IDENTITY: &str = "identity";
+/// The version of the data folder's layout that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
+const TITLE: &str = "punctual data, format ";
+
+/// Whose data a folder holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's name, as configured when it was made.
+    pub cluster_name: String,
+    /// The number minted when the cluster was made.
+    pub cluster_id: u128,
+    /// The member, with its join number.
+    pub node: NodeId,
+    /// When this folder was first used.
+    pub created: Timestamp,
+}
+
+impl Identity {
+    /// Reads the identity from a data folder; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// The file: it is damaged, not ours, or from another version.
+    pub fn read(folder: &Path) -> Result<Option<Self>, StorageError> {
+        let file = folder.join(IDENTITY);
+        let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        Self::decode(&text).map(Some).map_err(|why| StorageError::corrupt(file, why))
+    }
+
+    /// Writes the identity into a data folder; it is durable on return.
+    ///
+    /// # Errors
+    /// The file, or that the cluster's name holds a line break.
+    pub fn write(&self, folder: &Path) -> Result<(), StorageError> {
+        let file = folder.join(IDENTITY);
+        if self.cluster_name.contains(['\n', '\r']) {
+            let why = "the cluster's name has a line break";
+            let error = io::Error::new(io::ErrorKind::InvalidInput, why);
+            return Err(StorageError::new("write", file, error));
+        }
+        write_atomic(&file, self.encode().as_bytes())
+    }
+
+    /// Refuses a folder that belongs to another cluster or another member than the configured one.
+    ///
+    /// # Errors
+    /// The file, with what it says and what was expected.
+    pub fn expect(
+        &self,
+        folder: &Path,
+        cluster_name: &str,
+        configured: u64,
+    ) -> Result<(), StorageError> {
+        let foreign = |what: &str, found: &str, expected: &str| {
+            let why = format!("it belongs to {what} {found}, this node is of {what} {expected}");
+            Err(StorageError::corrupt(folder.join(IDENTITY), why))
+        };
+        if self.cluster_name != cluster_name {
+            return foreign("cluster", &self.cluster_name, cluster_name);
+        }
+        let node = self.node.configured();
+        if node != configured {
+            return foreign("node", &node.to_string(), &configured.to_string());
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> String {
+        let mut text = format!(
+            "{TITLE}{FORMAT}\ncluster_name {}\ncluster_id {:032x}\nnode {}\ncreated {}\n",
+            self.cluster_name,
+            self.cluster_id,
+            self.node,
+            self.created.millis()
+        );
+        let check = xxh3_128(text.as_bytes());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "check {check:032x}");
+        text
+    }
+
+    fn decode(text: &str) -> Result<Self, String> {
+        let Some(format) = text.lines().next().and_then(|line| line.strip_prefix(TITLE)) else {
+            return Err("it is not the identity of a punctual data folder".to_owned());
+        };
+        if format != FORMAT.to_string() {
+            return Err(format!("it has format {format}, this version reads format {FORMAT}"));
+        }
+        let damaged = || "it is damaged".to_owned();
+        let (lines, check) = text.rsplit_once("check ").ok_or_else(damaged)?;
+        if check != format!("{:032x}\n", xxh3_128(lines.as_bytes())) {
+            return Err(damaged());
+        }
+        let mut values = lines.lines().skip(1).map(|line| line.split_once(' '));
+        let mut value = |name: &str| match values.next() {
+            Some(Some((found, value))) if found == name => Ok(value),
+            _ => Err(damaged()),
+        };
+        Ok(Self {
+            cluster_name: value("cluster_name")?.to_owned(),
+            cluster_id: u128::from_str_radix(value("cluster_id")?, 16).map_err(|_| damaged())?,
+            node: value("node")?.parse().map_err(|_| damaged())?,
+            created: Timestamp(value("created")?.parse().map_err(|_| damaged())?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Identity {
+        Identity {
+            cluster_name: "night check shift".to_owned(),
+            cluster_id: 0x1234,
+            node: NodeId::new(2, 5),
+            created: Timestamp(1_790_000_000_000),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Identity::read(folder.path()).unwrap(), None);
+        sample().write(folder.path()).unwrap();
+        assert_eq!(Identity::read(folder.path()).unwrap(), Some(sample()));
+    }
+
+    #[test]
+    fn every_damaged_byte_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = sample().encode();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            std::fs::write(folder.path().join(IDENTITY), &bytes).unwrap();
+            let error = Identity::read(folder.path()).unwrap_err();
+            assert!(error.file.ends_with(IDENTITY));
+            std::fs::write(folder.path().join(IDENTITY), &text[..at]).unwrap();
+            Identity::read(folder.path()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn foreign_folders_are_refused_with_both_names() {
+        let folder = Path::new("/data");
+        sample().expect(folder, "night check shift", 2).unwrap();
+        let error = sample().expect(folder, "day", 2).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot read /data/identity: it belongs to cluster night check shift, this node is of \
+             cluster day"
+        );
+        let error = sample().expect(folder, "night check shift", 3).unwrap_err().to_string();
+        assert!(error.ends_with("it belongs to node 2, this node is of node 3"), "{error}");
+    }
+
+    #[test]
+    fn other_versions_and_other_files_are_told_apart() {
+        let error = Identity::decode("punctual data, format 2\n").unwrap_err();
+        assert_eq!(error, "it has format 2, this version reads format 1");
+        let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
+        assert_eq!(error, "it is not the identity of a punctual data folder");
+    }
+
+    #[test]
+    fn a_name_cannot_forge_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
+        identity.write(folder.path()).unwrap_err();
+    }
+}

@@ -1,0 +1,91 @@
+//! The Raft log as consensus sees it: a vote, entries, and two marks.
+//!
+//! Calls take effect in the order in which they are made, and what was made durable after a call is
+//! never without it: a vote or a truncation that precedes an append on the disk precedes it after a
+//! crash. Only [`LogStore::save_vote`] and [`LogStore::append`] say when they are durable; the
+//! others become so with the next of these.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// The place of one log entry: who was leader when it was proposed, and its index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPos {
+    /// The leader's term.
+    pub term: u64,
+    /// The leader's Raft node id.
+    pub node: u64,
+    /// The entry's index; the first entry of a cluster has 0.
+    pub index: u64,
+}
+
+/// What a log remembers apart from its entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogState {
+    /// The last vote saved, as the caller encoded it.
+    pub vote: Option<Bytes>,
+    /// The last entry, or the last one purged if there is none after it.
+    pub last: Option<LogPos>,
+    /// Entries up to here, included, were removed.
+    pub purged: Option<LogPos>,
+    /// An entry known to be committed; later ones may be.
+    pub committed: Option<LogPos>,
+}
+
+/// Called once, from any thread, when a write is durable or is known to have failed.
+///
+/// It must return quickly, must not panic and must not call the log it came from.
+pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// A durable, ordered log with a vote.
+///
+/// No writing call blocks on the disk. Every [`Done`] is called: with an error if the log was
+/// closed, its thread ended or an earlier write had failed. After the first failure all later
+/// writes fail with the same error.
+pub trait LogStore: Send + Sync + 'static {
+    /// The state after all calls made so far, durable or not; it may wait for one flush.
+    fn state(&self) -> LogState;
+
+    /// Replaces the vote; `done` when it is durable.
+    fn save_vote(&self, vote: Bytes, done: Done);
+
+    /// Appends entries with consecutive indexes after the last one; `done` when they are durable.
+    ///
+    /// They can be read at once. An entry that does not follow the last one is an error of the
+    /// caller and fails the log.
+    fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done);
+
+    /// Removes the entry at `index` and all after it; nothing if there is none.
+    ///
+    /// Cutting off a committed entry is an error of the caller and fails the log.
+    fn truncate_from(&self, index: u64);
+
+    /// Removes all entries up to `pos`, included; `pos` may lie beyond the last entry.
+    fn purge_to(&self, pos: LogPos);
+
+    /// Notes that `pos` is committed; ignored if it goes back or is not in the log.
+    fn save_committed(&self, pos: LogPos);
+
+    /// The entries of `from..to` that the log holds, in order and without a gap.
+    ///
+    /// It stops before the entries' bytes exceed `max_bytes`, but gives at least one entry if there
+    /// is one. It blocks on the disk.
+    ///
+    /// # Errors
+    /// The log is closed, or an entry cannot be read back.
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>>;
+
+    /// How many times the disk was told to sync since the log was opened.
+    fn fsyncs(&self) -> u64;
+
+    /// The age of the oldest vote or append that is not yet durable.
+    fn oldest_unflushed(&self) -> Option<Duration>;
+
+    /// Bytes of votes and entries that were accepted and are not yet durable.
+    fn queued_bytes(&self) -> usize;
+
+    /// Makes everything durable and ends the log; later writes fail, later reads too.
+    fn close(&self);
+}

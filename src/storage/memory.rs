@@ -1,0 +1,189 @@
+//! Checkpoint stores in memory, for the simulator and for tests.
+//!
+//! A write is durable when it returns, so a crash can only fall before or after it: there is no
+//! unsynced tail, but a write may fail and have landed all the same ([`MemoryDisk::fail_next`]).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::StorageError;
+use super::store::{Change, KEY_MAX_BYTES, Store, Stores, Visit};
+
+/// Records by key.
+pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A disk that holds a node's stores and outlives its processes; clones are the same disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk(Arc<Mutex<Disk>>);
+
+/// The stores as one simulated process sees them; cut off by [`MemoryDisk::crash`].
+pub struct MemoryStores {
+    disk: MemoryDisk,
+    process: u64,
+    begun: Option<u64>,
+}
+
+struct MemoryStore {
+    disk: MemoryDisk,
+    process: u64,
+    number: u64,
+    failed: bool,
+}
+
+#[derive(Default)]
+struct Disk {
+    stores: BTreeMap<u64, Records>,
+    current: Option<u64>,
+    void: bool,
+    process: u64,
+    fail_next: Option<(io::Error, bool)>,
+    full: bool,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A process opens the disk; one that had it open is cut off.
+    #[must_use]
+    pub fn open(&self) -> MemoryStores {
+        self.crash();
+        let process = self.0.lock().process;
+        MemoryStores { disk: self.clone(), process, begun: None }
+    }
+
+    /// Cuts off the process that has the disk open; what it wrote is there, what it writes is not.
+    pub fn crash(&self) {
+        self.0.lock().process += 1;
+    }
+
+    /// The next write fails; `landed` says whether its changes are there all the same.
+    pub fn fail_next(&self, error: io::Error, landed: bool) {
+        self.0.lock().fail_next = Some((error, landed));
+    }
+
+    /// While true, writes fail for want of space.
+    pub fn full(&self, full: bool) {
+        self.0.lock().full = full;
+    }
+
+    /// Damages the records of the current store, if there is one.
+    pub fn damage(&self, act: impl FnOnce(&mut Records)) {
+        let mut disk = self.0.lock();
+        let current = disk.current;
+        if let Some(records) = current.and_then(|number| disk.stores.get_mut(&number)) {
+            act(records);
+        }
+    }
+}
+
+impl MemoryStores {
+    fn store(&self, number: u64) -> Box<dyn Store> {
+        let disk = self.disk.clone();
+        Box::new(MemoryStore { disk, process: self.process, number, failed: false })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Disk) -> io::Result<T>) -> Result<T, StorageError> {
+        let mut disk = self.disk.0.lock();
+        let alive = disk.process == self.process;
+        let result = if alive { act(&mut disk) } else { Err(cut_off()) };
+        result.map_err(|error| StorageError::new("use", "memory", error))
+    }
+}
+
+impl Stores for MemoryStores {
+    fn open_current(&mut self) -> Result<Option<Box<dyn Store>>, StorageError> {
+        let current = self.with(|disk| Ok(disk.current.filter(|_| !disk.void)))?;
+        Ok(current.map(|number| self.store(number)))
+    }
+
+    fn create_next(&mut self) -> Result<Box<dyn Store>, StorageError> {
+        let number = self.with(|disk| {
+            let next = disk.stores.last_key_value().map_or(1, |(number, _)| number + 1);
+            let current = disk.current;
+            disk.stores.retain(|number, _| Some(*number) == current);
+            disk.stores.insert(next, Records::new());
+            Ok(next)
+        })?;
+        self.begun = Some(number);
+        Ok(self.store(number))
+    }
+
+    fn switch(&mut self) -> Result<(), StorageError> {
+        let begun = self.begun.take();
+        self.with(|disk| {
+            let number = begun.ok_or_else(|| io::Error::other("no store was begun"))?;
+            disk.current = Some(number);
+            disk.void = false;
+            disk.stores.retain(|other, _| *other == number);
+            Ok(())
+        })
+    }
+
+    fn void_current(&mut self) -> Result<(), StorageError> {
+        self.with(|disk| {
+            disk.void = true;
+            Ok(())
+        })
+    }
+}
+
+impl MemoryStore {
+    fn error(&self, action: &'static str, source: io::Error) -> StorageError {
+        StorageError::new(action, PathBuf::from(format!("memory/state.{}", self.number)), source)
+    }
+}
+
+impl Store for MemoryStore {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        let disk = self.disk.0.lock();
+        let records = disk.stores.get(&self.number).filter(|_| disk.process == self.process);
+        // A copy, so that `visit` may use the disk.
+        let records = records.cloned().ok_or_else(|| self.error("read", cut_off()))?;
+        drop(disk);
+        records.iter().try_for_each(|(key, value)| visit(key, value))
+    }
+
+    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+        let mut disk = self.disk.0.lock();
+        let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
+        let (fault, landed) = if disk.process != self.process {
+            (Some(cut_off()), false)
+        } else if self.failed {
+            (Some(invalid("an earlier write failed")), false)
+        } else if changes.iter().any(|change| change.key().len() > KEY_MAX_BYTES) {
+            return Err(self.error("write", invalid("a key is too long")));
+        } else if disk.full {
+            (Some(io::Error::new(io::ErrorKind::StorageFull, "no space left on device")), false)
+        } else {
+            disk.fail_next.take().map_or((None, true), |(error, landed)| (Some(error), landed))
+        };
+        if landed && let Some(records) = disk.stores.get_mut(&self.number) {
+            for change in changes {
+                match change {
+                    Change::Put(key, value) => drop(records.insert(key, value)),
+                    Change::Delete(key) => drop(records.remove(&key)),
+                }
+            }
+        }
+        self.failed |= fault.is_some();
+        fault.map_or(Ok(()), |error| Err(self.error("write", error)))
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        let disk = self.disk.0.lock();
+        let records = disk.stores.get(&self.number).into_iter().flatten();
+        records.map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "this process lost its disk")
+}

@@ -1,0 +1,87 @@
+//! The node's disk: the Raft log, the checkpoints of the state, and the data folder around them.
+//!
+//! Two traits are the seams, each with a twin in memory for the simulator:
+//!
+//! | trait | on disk | twin | what "durable" means |
+//! |---|---|---|---|
+//! | [`LogStore`] | [`WalLog`], over raft-log | [`sim::SimDisk`] | `done` was called with `Ok`: an `fdatasync` covers it |
+//! | [`Store`], found through [`Stores`] | [`DiskStore`], over sled | [`memory::MemoryDisk`] | [`Store::write`] returned `Ok` |
+//!
+//! The log is the truth and is written at once; a checkpoint only shortens the replay after a
+//! start. So a lost checkpoint costs time, a lost log entry would cost the cluster its word.
+//!
+//! Architecture invariant: nothing here knows what a record or a log entry means.
+//! Architecture invariant: the first failed write is the last one. A store that failed refuses all
+//! later writes until it is opened again, because after a failed `fsync` nobody can tell which
+//! pages reached the disk.
+
+mod files;
+pub mod folder;
+pub mod identity;
+pub mod log;
+pub mod memory;
+pub mod sim;
+mod sled;
+pub mod states;
+pub mod store;
+pub mod wal;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod crashtest;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use self::files::{AtomicFile, write_atomic};
+pub use self::folder::DataFolder;
+pub use self::identity::Identity;
+pub use self::log::{Done, LogPos, LogState, LogStore};
+pub use self::sled::DiskStore;
+pub use self::states::StateFolders;
+pub use self::store::{Change, Store, Stores};
+pub use self::wal::WalLog;
+
+/// A file or folder that could not be used; the text names it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", file.display())]
+pub struct StorageError {
+    /// The file or folder concerned.
+    pub file: PathBuf,
+    /// What was tried, as a verb: `open`, `write`.
+    pub action: &'static str,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl StorageError {
+    /// The failure of `action` on `file`.
+    pub fn new(action: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self { file: file.into(), action, source }
+    }
+
+    /// `file` holds something that this version cannot have written; `why` is a clause.
+    pub fn corrupt(file: impl Into<PathBuf>, why: impl Into<String>) -> Self {
+        Self::new("read", file, io::Error::new(io::ErrorKind::InvalidData, why.into()))
+    }
+
+    /// For `map_err`: names the action and the file of an I/O error.
+    fn at(action: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let file = file.to_owned();
+        move |source| Self { file, action, source }
+    }
+}
+
+/// Calls `body`, and turns a panic inside it into an error: sled and raft-log panic on some damaged
+/// files, and a node should say which file it is.
+fn guarded<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "unknown cause".to_owned());
+        Err(io::Error::other(format!("panicked: {text}")))
+    })
+}

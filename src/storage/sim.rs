@@ -1,0 +1,391 @@
+//! The Raft log in memory, for the simulator: what was synced, and what a crash may take.
+//!
+//! A [`SimDisk`] outlives the processes that open it. Each write joins an unsynced tail; a sync
+//! makes it durable and answers its caller; [`SimDisk::crash`] keeps a part of the tail of the
+//! caller's choice, torn between two entries of one append if need be, and cuts off the process that
+//! had it open. No thread, no clock, no randomness: the same calls give the same log.
+//!
+//! A disk starts automatic: every write is synced before the call returns. In manual mode the test
+//! or the simulator calls [`SimDisk::sync`] when its virtual disk is done, and learns through
+//! [`SimDisk::on_unsynced`] that there is something to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::log::{Done, LogPos, LogState, LogStore};
+
+/// A disk that holds one log; clones are the same disk.
+#[derive(Clone, Default)]
+pub struct SimDisk(Arc<Mutex<Disk>>);
+
+/// The log of one simulated process; cut off when the disk crashes or is opened again.
+pub struct SimLog {
+    disk: SimDisk,
+    process: u64,
+}
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+struct Disk {
+    synced: Image,
+    /// What a process sees: all of its writes.
+    written: Image,
+    tail: VecDeque<Write>,
+    manual: bool,
+    hook: Option<Hook>,
+    /// Counts opens and crashes; the process with this number is alive.
+    process: u64,
+    fail_next: Option<io::Error>,
+    full: bool,
+    /// Why the live process cannot write any more.
+    failed: Option<(io::ErrorKind, String)>,
+    syncs: u64,
+    age: Option<Duration>,
+}
+
+struct Write {
+    record: Record,
+    done: Option<Done>,
+}
+
+#[derive(Clone)]
+enum Record {
+    Vote(Bytes),
+    Entry(LogPos, Bytes),
+    Truncate(u64),
+    Purge(LogPos),
+    Committed(LogPos),
+}
+
+/// Callers to be answered once the disk is unlocked.
+type Answers = Vec<(Done, io::Result<()>)>;
+
+fn answer(answers: Answers) {
+    for (done, result) in answers {
+        done(result);
+    }
+}
+
+impl SimDisk {
+    /// An empty disk, automatic.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A process opens the log; one that had it open is cut off, losing nothing.
+    #[must_use]
+    pub fn open(&self) -> SimLog {
+        self.crash(|unsynced| unsynced);
+        let process = self.0.lock().process;
+        SimLog { disk: self.clone(), process }
+    }
+
+    /// Whether writes wait for [`SimDisk::sync`]; what waits already keeps waiting.
+    pub fn set_manual(&self, manual: bool) {
+        self.0.lock().manual = manual;
+    }
+
+    /// Called after each write that now waits for [`SimDisk::sync`].
+    pub fn on_unsynced(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.0.lock().hook = Some(Arc::new(hook));
+    }
+
+    /// How many single writes wait for a sync: entries count one each.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.0.lock().tail.len()
+    }
+
+    /// Makes all writes durable and tells their callers.
+    pub fn sync(&self) {
+        let answers = self.0.lock().sync();
+        answer(answers);
+    }
+
+    /// A power cut: `keep` gets the number of unsynced single writes and says how many of the first
+    /// ones survive. The process that had the log open is cut off; its callers get errors.
+    pub fn crash(&self, keep: impl FnOnce(usize) -> usize) {
+        let mut disk = self.0.lock();
+        let survivors = keep(disk.tail.len());
+        let mut answers = Answers::new();
+        for (at, write) in std::mem::take(&mut disk.tail).into_iter().enumerate() {
+            if at < survivors {
+                disk.synced.apply(write.record);
+            }
+            answers.extend(write.done.map(|done| (done, Err(cut_off()))));
+        }
+        disk.written = disk.synced.clone();
+        disk.process += 1;
+        disk.failed = None;
+        disk.syncs = 0;
+        drop(disk);
+        answer(answers);
+    }
+
+    /// The next vote or append fails with `error`, and with it all later ones of that process.
+    pub fn fail_next(&self, error: io::Error) {
+        self.0.lock().fail_next = Some(error);
+    }
+
+    /// While true, votes and appends fail for want of space.
+    pub fn full(&self, full: bool) {
+        self.0.lock().full = full;
+    }
+
+    /// What [`LogStore::oldest_unflushed`] tells while something waits; a simulated disk is stuck.
+    pub fn set_age(&self, age: Option<Duration>) {
+        self.0.lock().age = age;
+    }
+}
+
+impl Disk {
+    fn sync(&mut self) -> Answers {
+        let mut answers = Answers::new();
+        for write in self.tail.drain(..) {
+            self.synced.apply(write.record);
+            answers.extend(write.done.map(|done| (done, Ok(()))));
+        }
+        self.syncs += 1;
+        answers
+    }
+
+    /// Adds to the tail; `done` belongs to the last record.
+    fn add(&mut self, records: Vec<Record>, mut done: Option<Done>) {
+        let count = records.len();
+        for (at, record) in records.into_iter().enumerate() {
+            self.written.apply(record.clone());
+            let done = if at + 1 == count { done.take() } else { None };
+            self.tail.push_back(Write { record, done });
+        }
+    }
+
+    fn fault(&mut self) -> Option<io::Error> {
+        if self.full {
+            return Some(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
+        }
+        self.fail_next.take()
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.failed = Some((error.kind(), error.to_string()));
+    }
+}
+
+impl SimLog {
+    fn admit(&self, disk: &Disk) -> io::Result<()> {
+        if disk.process != self.process {
+            return Err(cut_off());
+        }
+        match &disk.failed {
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A vote or an append: on an automatic disk it is durable before this returns.
+    fn durably(&self, records: Vec<Record>, done: Done) {
+        let mut disk = self.disk.0.lock();
+        let (mut answers, mut hook) = (Answers::new(), None);
+        if let Err(error) = self.admit(&disk) {
+            answers.push((done, Err(error)));
+        } else if let Err(error) = disk.written.check(&records) {
+            disk.fail(&error);
+            answers.push((done, Err(error)));
+        } else if let Some(error) = disk.fault() {
+            // How much of a failed write lies on the disk, nobody knows: a crash decides.
+            disk.add(records, None);
+            disk.fail(&error);
+            answers.push((done, Err(error)));
+        } else if records.is_empty() {
+            answers.push((done, Ok(())));
+        } else {
+            disk.add(records, Some(done));
+            if disk.manual {
+                hook.clone_from(&disk.hook);
+            } else {
+                answers = disk.sync();
+            }
+        }
+        drop(disk);
+        answer(answers);
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    /// A write that nobody waits for; it rides on the next sync.
+    fn quietly(&self, record: Record) {
+        let mut disk = self.disk.0.lock();
+        if self.admit(&disk).is_ok() {
+            let records = vec![record];
+            match disk.written.check(&records) {
+                Ok(()) => disk.add(records, None),
+                Err(error) => disk.fail(&error),
+            }
+        }
+    }
+}
+
+impl LogStore for SimLog {
+    fn state(&self) -> LogState {
+        let disk = self.disk.0.lock();
+        if disk.process == self.process { disk.written.state.clone() } else { LogState::default() }
+    }
+
+    fn save_vote(&self, vote: Bytes, done: Done) {
+        self.durably(vec![Record::Vote(vote)], done);
+    }
+
+    fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done) {
+        let records = entries.into_iter().map(|(pos, data)| Record::Entry(pos, data)).collect();
+        self.durably(records, done);
+    }
+
+    fn truncate_from(&self, index: u64) {
+        self.quietly(Record::Truncate(index));
+    }
+
+    fn purge_to(&self, pos: LogPos) {
+        self.quietly(Record::Purge(pos));
+    }
+
+    fn save_committed(&self, pos: LogPos) {
+        self.quietly(Record::Committed(pos));
+    }
+
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
+        let disk = self.disk.0.lock();
+        self.admit(&disk)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for (pos, data) in disk.written.entries.range(from..to.max(from)).map(|(_, entry)| entry) {
+            bytes += data.len();
+            if !found.is_empty() && bytes > max_bytes {
+                break;
+            }
+            found.push((*pos, data.clone()));
+        }
+        Ok(found)
+    }
+
+    fn fsyncs(&self) -> u64 {
+        self.disk.0.lock().syncs
+    }
+
+    fn oldest_unflushed(&self) -> Option<Duration> {
+        let disk = self.disk.0.lock();
+        disk.age.filter(|_| !disk.tail.is_empty())
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.disk.0.lock().tail.iter().map(|write| write.record.bytes()).sum()
+    }
+
+    fn close(&self) {
+        let mut disk = self.disk.0.lock();
+        if self.admit(&disk).is_ok() {
+            let answers = disk.sync();
+            disk.fail(&io::Error::new(io::ErrorKind::BrokenPipe, "the log is closed"));
+            drop(disk);
+            answer(answers);
+        }
+    }
+}
+
+impl Drop for SimLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A log as a reader of the disk would find it.
+#[derive(Clone, Default)]
+struct Image {
+    state: LogState,
+    entries: BTreeMap<u64, (LogPos, Bytes)>,
+}
+
+impl Image {
+    /// Refuses what no correct caller writes.
+    fn check(&self, records: &[Record]) -> io::Result<()> {
+        let mut last = self.state.last;
+        for record in records {
+            let valid = match record {
+                Record::Entry(pos, _) => {
+                    let follows = |last: LogPos| *pos > last && pos.index == last.index + 1;
+                    std::mem::replace(&mut last, Some(*pos)).is_none_or(follows)
+                }
+                Record::Truncate(index) => {
+                    self.kept_by(*index).is_none_or(|kept| kept >= self.state.committed)
+                }
+                Record::Vote(_) | Record::Purge(_) | Record::Committed(_) => true,
+            };
+            if !valid {
+                let text = "the entry does not follow the last one, or cuts off a committed one";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last position after a cut at `index`; the outer `None` if that cuts nothing.
+    fn kept_by(&self, index: u64) -> Option<Option<LogPos>> {
+        let (&first, _) = self.entries.first_key_value()?;
+        let (&last, _) = self.entries.last_key_value()?;
+        if index > last {
+            return None;
+        }
+        let before = self.entries.range(first..index.max(first)).next_back();
+        Some(before.map(|(_, (pos, _))| *pos).or(self.state.purged))
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Vote(vote) => self.state.vote = Some(vote),
+            Record::Entry(pos, data) => {
+                self.state.last = Some(pos);
+                self.entries.insert(pos.index, (pos, data));
+            }
+            Record::Truncate(index) => {
+                if let Some(kept) = self.kept_by(index) {
+                    self.state.last = kept;
+                    self.entries.split_off(&index);
+                }
+            }
+            Record::Purge(pos) => {
+                if self.state.purged.is_none_or(|purged| purged.index < pos.index) {
+                    self.entries = self.entries.split_off(&(pos.index + 1));
+                    self.state.purged = Some(pos);
+                    self.state.last = self.state.last.max(Some(pos));
+                }
+            }
+            Record::Committed(pos) => {
+                if Some(pos) <= self.state.last && Some(pos) > self.state.committed {
+                    self.state.committed = Some(pos);
+                }
+            }
+        }
+    }
+}
+
+impl Record {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Vote(data) | Self::Entry(_, data) => data.len(),
+            Self::Truncate(_) | Self::Purge(_) | Self::Committed(_) => 0,
+        }
+    }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "this process lost its disk")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! A checkpoint store on sled 0.34, the only place that names it.
+//!
+//! What its figures and sources taught, and what is done about it:
+//!
+//! - `flush` is no `fsync` on Linux: [`DiskStore`] syncs sled's file itself after each flush;
+//! - a page beyond 128 KiB goes to a file in `blobs/` that sled never syncs, and pages are split by
+//!   the number of their items: some 20 values in a leaf, some 300 keys in an index page. So values
+//!   are cut into pieces of [`PIECE_MAX_BYTES`], keys are limited, and a file in `blobs/` fails the
+//!   write;
+//! - two trees can be torn apart by a crash: there is one, and a write is one batch; or, since a
+//!   batch takes memory out of all proportion, several behind a [`redo`] file;
+//! - a damaged file can open and lose keys: the caller keeps a digest over the records;
+//! - it panics where others return errors: calls are guarded.
+//!
+//! A record is one head, with the number of further pieces before the first bytes of the value, and
+//! those pieces under keys of their own, apart from the heads: so a scan meets heads in key order.
+
+mod redo;
+#[cfg(test)]
+mod tests;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::redo::Step;
+use super::store::{Change, KEY_MAX_BYTES, Store, Visit};
+use super::{StorageError, files, guarded};
+
+/// Longest value that sled is given.
+const PIECE_MAX_BYTES: usize = 4_000;
+/// Bytes before a head's share of the value, and behind a piece's key.
+const COUNT_BYTES: usize = 4;
+/// Begins the key of a head.
+const HEAD: u8 = 0;
+/// Begins the key of a further piece; its number ends it.
+const PIECE: u8 = 1;
+/// The key of the number of the last write that was made whole.
+const MARK: &[u8] = &[2];
+/// Steps in one batch of sled; small in tests, so that they meet writes of several slices.
+const SLICE_STEPS: usize = if cfg!(test) { 40 } else { 1_000 };
+/// sled's page cache: scans and writes pass through it once, the state itself is in memory.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// A checkpoint in a folder of its own.
+pub struct DiskStore {
+    folder: PathBuf,
+    data: File,
+    tree: ::sled::Db,
+    /// How many further pieces the values longer than one piece have.
+    pieces: BTreeMap<Vec<u8>, u32>,
+    /// The number of the last write.
+    number: u64,
+    failed: bool,
+}
+
+impl DiskStore {
+    /// Opens the store in `folder`, or creates an empty one, whose files are durable on return.
+    ///
+    /// # Errors
+    /// The folder, if sled cannot open what is there.
+    pub fn open(folder: &Path) -> Result<Self, StorageError> {
+        files::create_folder(folder)?;
+        let config =
+            ::sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let tree = guarded(|| config.open().map_err(io_error))
+            .map_err(StorageError::at("open", folder))?;
+        let data = sync_files(folder)?;
+        let mut store = Self {
+            folder: folder.to_owned(),
+            data,
+            tree,
+            pieces: BTreeMap::new(),
+            number: 0,
+            failed: false,
+        };
+        store.finish_last_write()?;
+        store.pieces =
+            guarded(|| store.count_pieces()).map_err(StorageError::at("read", folder))?;
+        Ok(store)
+    }
+
+    /// Makes a write again that a crash may have left half made.
+    fn finish_last_write(&mut self) -> Result<(), StorageError> {
+        let mark = guarded(|| self.tree.get(MARK).map_err(io_error))
+            .map_err(StorageError::at("read", &self.folder))?;
+        self.number = mark.map_or(0, |mark| number_of(&mark).unwrap_or(0));
+        if let Some((number, steps)) = redo::load(&self.folder)?
+            && number > self.number
+        {
+            self.make(number, steps)?;
+        }
+        redo::remove(&self.folder)
+    }
+
+    fn count_pieces(&self) -> io::Result<BTreeMap<Vec<u8>, u32>> {
+        let mut pieces = BTreeMap::new();
+        for key in self.tree.scan_prefix([PIECE]).keys() {
+            let key = key.map_err(io_error)?;
+            let split = key.get(1..).and_then(<[u8]>::split_last_chunk::<COUNT_BYTES>);
+            let (key, number) = split.ok_or_else(|| damaged("the key of a piece is short"))?;
+            pieces.insert(key.to_vec(), u32::from_be_bytes(*number) + 1);
+        }
+        Ok(pieces)
+    }
+
+    fn try_scan(&self, visit: &mut Visit<'_>) -> io::Result<Result<(), StorageError>> {
+        for record in self.tree.scan_prefix([HEAD]) {
+            let (key, head) = record.map_err(io_error)?;
+            let key = key.get(1..).unwrap_or_default();
+            let (further, first) = split_head(&head)?;
+            let visited = if further == 0 {
+                visit(key, first)
+            } else {
+                let mut value = first.to_vec();
+                for number in 0..further {
+                    let piece = self.tree.get(piece_key(key, number)).map_err(io_error)?;
+                    value.extend_from_slice(&piece.ok_or_else(|| damaged("a piece is missing"))?);
+                }
+                visit(key, &value)
+            };
+            if visited.is_err() {
+                return Ok(visited);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The steps of these changes, in their order.
+    fn plan(&mut self, changes: Vec<Change>) -> io::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(changes.len() + 1);
+        for change in changes {
+            match change {
+                Change::Put(key, value) => self.put(&mut steps, key, &value)?,
+                Change::Delete(key) => {
+                    steps.push((head_key(&key), None));
+                    self.cut_pieces(&mut steps, key, 0);
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    fn put(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
+        let (first, rest) = value.split_at(value.len().min(PIECE_MAX_BYTES - COUNT_BYTES));
+        let further = rest.len().div_ceil(PIECE_MAX_BYTES);
+        let further = u32::try_from(further).map_err(|_| refused("the value is too long"))?;
+        steps.push((head_key(&key), Some([&further.to_be_bytes()[..], first].concat())));
+        for (number, piece) in (0..further).zip(rest.chunks(PIECE_MAX_BYTES)) {
+            steps.push((piece_key(&key, number), Some(piece.to_vec())));
+        }
+        self.cut_pieces(steps, key, further);
+        Ok(())
+    }
+
+    /// Removes the pieces from `keep` on, and notes how many are left.
+    fn cut_pieces(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, keep: u32) {
+        for number in keep..self.pieces.get(&key).copied().unwrap_or(0) {
+            steps.push((piece_key(&key, number), None));
+        }
+        if keep > 0 {
+            self.pieces.insert(key, keep);
+        } else {
+            self.pieces.remove(&key);
+        }
+    }
+
+    /// Makes the steps of write `number`, all of which a redo file holds if they are many.
+    fn make(&mut self, number: u64, mut steps: Vec<Step>) -> Result<(), StorageError> {
+        steps.push((MARK.to_vec(), Some(number.to_be_bytes().to_vec())));
+        let mut left = steps.into_iter();
+        while left.len() > 0 {
+            let mut batch = ::sled::Batch::default();
+            for (key, value) in left.by_ref().take(SLICE_STEPS) {
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
+            }
+            self.apply(batch).map_err(StorageError::at("write", &self.folder))?;
+        }
+        self.number = number;
+        Ok(())
+    }
+
+    /// Makes a batch durable.
+    fn apply(&self, batch: ::sled::Batch) -> io::Result<()> {
+        guarded(|| {
+            self.tree.apply_batch(batch).map_err(io_error)?;
+            self.tree.flush().map(drop).map_err(io_error)
+        })?;
+        let blobs = std::fs::read_dir(self.folder.join("blobs"))?.count();
+        if blobs > 0 {
+            return Err(io::Error::other(format!("sled made {blobs} files that it never syncs")));
+        }
+        self.data.sync_data()
+    }
+}
+
+impl Store for DiskStore {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        guarded(|| self.try_scan(visit)).map_err(StorageError::at("read", &self.folder))?
+    }
+
+    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+        let fault = if self.failed {
+            Some("an earlier write failed")
+        } else if changes.iter().any(|change| change.key().len() > KEY_MAX_BYTES) {
+            Some("a key is too long")
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Err(StorageError::new("write", &self.folder, refused(fault)));
+        }
+        self.failed = true;
+        let steps = self.plan(changes).map_err(StorageError::at("write", &self.folder))?;
+        let number = self.number + 1;
+        if steps.len() >= SLICE_STEPS {
+            redo::save(&self.folder, number, &steps)?;
+        }
+        self.make(number, steps)?;
+        redo::remove(&self.folder)?;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        self.tree.size_on_disk().unwrap_or(0)
+    }
+}
+
+/// Makes the files of a store durable, names and all; gives the one that holds the data.
+fn sync_files(folder: &Path) -> Result<File, StorageError> {
+    let sync = |name: &str| {
+        let path = folder.join(name);
+        let synced = File::open(&path).and_then(|file| file.sync_all().map(|()| file));
+        synced.map_err(StorageError::at("sync", &path))
+    };
+    sync("conf")?;
+    let data = sync("db")?;
+    files::sync_folder(folder)?;
+    Ok(data)
+}
+
+fn head_key(key: &[u8]) -> Vec<u8> {
+    [&[HEAD], key].concat()
+}
+
+fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
+    [&[PIECE], key, &number.to_be_bytes()].concat()
+}
+
+fn number_of(mark: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(mark.try_into().ok()?))
+}
+
+fn split_head(head: &[u8]) -> io::Result<(u32, &[u8])> {
+    let (count, first) =
+        head.split_first_chunk::<COUNT_BYTES>().ok_or_else(|| damaged("a head is short"))?;
+    Ok((u32::from_be_bytes(*count), first))
+}
+
+fn io_error(error: ::sled::Error) -> io::Error {
+    match error {
+        ::sled::Error::Io(error) => error,
+        ::sled::Error::Corruption { .. } => damaged(&error.to_string()),
+        other => io::Error::other(other),
+    }
+}
+
+fn damaged(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}

@@ -1,0 +1,142 @@
+//! The checkpoint folders `state.1`, `state.2`, … and the file `CURRENT` that names one of them.
+//!
+//! An installed snapshot is written to a folder of its own, made durable, and then becomes current
+//! by one rename: there is no moment at which half a snapshot stands.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use super::store::{Store, Stores};
+use super::{DiskStore, StorageError, write_atomic};
+
+const CURRENT: &str = "CURRENT";
+const PREFIX: &str = "state.";
+/// A file of this name in a checkpoint's folder says that its content is wrong.
+const VOID: &str = "VOID";
+
+/// The checkpoints in a data folder.
+#[derive(Debug)]
+pub struct StateFolders {
+    folder: PathBuf,
+    begun: Option<u64>,
+}
+
+impl StateFolders {
+    /// The checkpoints below `folder`, which exists.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), begun: None }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{PREFIX}{number}"))
+    }
+
+    /// The number in `CURRENT`; its folder exists.
+    fn current(&self) -> Result<Option<u64>, StorageError> {
+        let file = self.folder.join(CURRENT);
+        let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let Some(number) = parse(text.trim_end()) else {
+            return Err(StorageError::corrupt(file, "it does not name a checkpoint"));
+        };
+        if !self.path(number).is_dir() {
+            let why = format!("it names {}, which is not there", text.trim_end());
+            return Err(StorageError::corrupt(file, why));
+        }
+        Ok(Some(number))
+    }
+
+    /// The numbers of all folders, in order.
+    fn numbers(&self) -> Result<Vec<u64>, StorageError> {
+        let names = files::names_in(&self.folder)?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse(name.to_str()?)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn remove_others(&self, kept: Option<u64>) -> Result<(), StorageError> {
+        for number in self.numbers()?.into_iter().filter(|number| Some(*number) != kept) {
+            let path = self.path(number);
+            fs::remove_dir_all(&path).map_err(StorageError::at("remove", &path))?;
+        }
+        Ok(())
+    }
+}
+
+impl Stores for StateFolders {
+    fn open_current(&mut self) -> Result<Option<Box<dyn Store>>, StorageError> {
+        let Some(number) = self.current()? else { return Ok(None) };
+        let path = self.path(number);
+        if path.join(VOID).exists() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(DiskStore::open(&path)?)))
+    }
+
+    fn create_next(&mut self) -> Result<Box<dyn Store>, StorageError> {
+        let next = self.numbers()?.last().map_or(1, |last| last + 1);
+        self.remove_others(self.current()?)?;
+        let store = DiskStore::open(&self.path(next))?;
+        self.begun = Some(next);
+        Ok(Box::new(store))
+    }
+
+    fn switch(&mut self) -> Result<(), StorageError> {
+        let Some(number) = self.begun.take() else {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "no checkpoint was begun");
+            return Err(StorageError::new("write", self.folder.join(CURRENT), error));
+        };
+        let line = format!("{PREFIX}{number}\n");
+        write_atomic(&self.folder.join(CURRENT), line.as_bytes())?;
+        self.remove_others(Some(number))
+    }
+
+    fn void_current(&mut self) -> Result<(), StorageError> {
+        match self.current()? {
+            Some(number) => write_atomic(&self.path(number).join(VOID), b""),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Change;
+    use super::*;
+
+    fn put(store: &mut Box<dyn Store>, value: &str) {
+        store.write(vec![Change::Put(b"key".to_vec(), value.into())]).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_pointer_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut states = StateFolders::new(folder.path());
+        for text in ["", "state.", "elsewhere", "state.7"] {
+            fs::write(folder.path().join(CURRENT), text).unwrap();
+            let error = states.open_current().err().unwrap();
+            assert!(error.file.ends_with(CURRENT), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_current_folder_is_left_after_a_switch() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut states = StateFolders::new(folder.path());
+        for round in ["one", "two"] {
+            let mut store = states.create_next().unwrap();
+            put(&mut store, round);
+            drop(store);
+            states.switch().unwrap();
+        }
+        assert_eq!(files::names_in(folder.path()).unwrap(), ["CURRENT", "state.2"]);
+        assert!(states.switch().is_err(), "nothing was begun since");
+    }
+}

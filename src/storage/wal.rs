@@ -1,0 +1,205 @@
+//! The Raft log on disk, over raft-log.
+//!
+//! raft-log encodes, rotates its chunk files and syncs on a thread of its own, but blocks its
+//! caller when a chunk is full, when a folder is synced and under back-pressure. So it is called
+//! from a thread of ours ([`writer`]), reached through an unbounded queue: consensus never waits for
+//! the disk here. What is queued is visible as [`LogStore::queued_bytes`].
+//!
+//! The writer also groups: while two flushes are under way, what arrives is collected for the
+//! next. raft-log's own grouping waits for a timer (its default of 1 ms, or never groups at 0) and
+//! is therefore set to 0.
+
+mod record;
+mod recovery;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use raft_log::RaftLog;
+
+use self::record::{Blob, Records};
+use self::writer::{Op, Sent, Shared};
+use super::log::{Done, LogPos, LogState, LogStore};
+use super::{StorageError, files, guarded};
+
+/// Size at which raft-log begins a new file; it also bounds the memory its cache takes.
+const CHUNK_MAX_BYTES: usize = 64 << 20;
+/// Records at which raft-log begins a new file.
+const CHUNK_MAX_RECORDS: usize = 256 << 10;
+/// Buffer with which a chunk file is read at open.
+const REPLAY_BUFFER_BYTES: usize = 1 << 20;
+/// A read lets the writer in after this many bytes.
+const READ_SLICE_BYTES: usize = 256 << 10;
+
+/// The Raft log in a folder of its own.
+pub struct WalLog {
+    front: Mutex<Front>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Front {
+    queue: mpsc::Sender<Sent>,
+    sent: u64,
+}
+
+impl WalLog {
+    /// Opens or creates the log in `folder`.
+    ///
+    /// A write that a crash tore is cut off: it was never acknowledged.
+    ///
+    /// # Errors
+    /// The file that is damaged elsewhere than in its torn end, or cannot be read or created.
+    pub fn open(folder: &Path) -> Result<Self, StorageError> {
+        Self::open_with(folder, CHUNK_MAX_BYTES)
+    }
+
+    pub(super) fn open_with(folder: &Path, chunk_max_bytes: usize) -> Result<Self, StorageError> {
+        files::create_folder(folder)?;
+        recovery::repair_tail(folder)?;
+        let config = Arc::new(settings(folder, chunk_max_bytes)?);
+        let log = guarded(|| RaftLog::<Records>::open(config))
+            .map_err(|error| recovery::name_damaged(folder, error))?;
+        recovery::check_first(folder, &log)?;
+
+        let shared = Arc::new(Shared::new(log));
+        let (queue, arrivals) = mpsc::channel();
+        let thread = writer::start(arrivals, Arc::clone(&shared))
+            .map_err(StorageError::at("start the writer of", folder))?;
+        let front = Mutex::new(Front { queue, sent: 0 });
+        Ok(Self { front, shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    fn send(&self, op: Op, done: Option<(Done, usize)>) {
+        let mut front = self.front.lock();
+        let ack = done.map(|(done, bytes)| self.shared.await_durable(done, bytes));
+        front.sent += 1;
+        let refused = front.queue.send(Sent { op, ack });
+        drop(front);
+        // The writer has ended: dropping the message tells its `done` so.
+        drop(refused);
+    }
+
+    /// Waits until the writer has taken over all calls made so far.
+    fn settle(&self) {
+        let sent = self.front.lock().sent;
+        self.shared.wait_taken(sent);
+    }
+}
+
+fn settings(folder: &Path, chunk_max_bytes: usize) -> Result<raft_log::Config, StorageError> {
+    let text = folder.to_str().ok_or_else(|| {
+        let why = "the path is not UTF-8";
+        StorageError::new("open", folder, io::Error::new(io::ErrorKind::InvalidInput, why))
+    })?;
+    let mut config = raft_log::Config::new(text);
+    config.wal.chunk_max_size = Some(chunk_max_bytes);
+    config.wal.chunk_max_records = Some(CHUNK_MAX_RECORDS);
+    config.wal.read_buffer_size = Some(REPLAY_BUFFER_BYTES);
+    config.wal.flush_batch_wait = Some(Duration::ZERO);
+    // raft-log reads entries of the file it is writing from this cache only, and after a truncation
+    // it would evict some of them if the cache were smaller than that file.
+    config.log_cache_capacity = Some(chunk_max_bytes);
+    config.log_cache_max_items = Some(CHUNK_MAX_RECORDS);
+    Ok(config)
+}
+
+impl LogStore for WalLog {
+    fn state(&self) -> LogState {
+        self.settle();
+        self.shared.state()
+    }
+
+    fn save_vote(&self, vote: Bytes, done: Done) {
+        let bytes = vote.len();
+        self.send(Op::Vote(vote), Some((done, bytes)));
+    }
+
+    fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done) {
+        let bytes = entries.iter().map(|(_, data)| data.len()).sum();
+        self.send(Op::Append(entries), Some((done, bytes)));
+    }
+
+    fn truncate_from(&self, index: u64) {
+        self.send(Op::Truncate(index), None);
+    }
+
+    fn purge_to(&self, pos: LogPos) {
+        self.send(Op::Purge(pos), None);
+    }
+
+    fn save_committed(&self, pos: LogPos) {
+        self.send(Op::Committed(pos), None);
+    }
+
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
+        self.settle();
+        let mut found: Vec<(LogPos, Bytes)> = Vec::new();
+        let (mut next, mut bytes, mut cuts_at_start) = (from, 0, None);
+        while next < to {
+            let guard = self.shared.log.read();
+            let log = guard.as_ref().ok_or_else(|| self.shared.error())?;
+            // If the log was cut between two slices, the first ones are still a complete prefix of
+            // what it held when the call was made; later ones would belong to another history.
+            let cuts = self.shared.cuts.load(Ordering::Relaxed);
+            if *cuts_at_start.get_or_insert(cuts) != cuts {
+                break;
+            }
+            let slice_end = bytes + READ_SLICE_BYTES;
+            let mut complete = true;
+            for entry in log.read(next, to) {
+                let (pos, Blob(data)) = entry?;
+                if !found.is_empty() && bytes + data.len() > max_bytes {
+                    return Ok(found);
+                }
+                bytes += data.len();
+                next = pos.index + 1;
+                found.push((pos, data));
+                if bytes >= slice_end {
+                    complete = false;
+                    break;
+                }
+            }
+            if complete {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn fsyncs(&self) -> u64 {
+        self.shared.flushes.load(Ordering::Relaxed)
+    }
+
+    fn oldest_unflushed(&self) -> Option<Duration> {
+        self.shared.oldest_waiting()
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.shared.queued.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            self.send(Op::Close, None);
+            // The writer's panics are caught inside; there is nothing to learn from the join.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for WalLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,271 @@
+//! Damage, torn writes and failures of the real log. What both logs do is in `conformance`.
+
+use std::fs;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use super::super::conformance::{all, append, durably, entry, pos};
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The chunk files with their contents, in order.
+fn files_of(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let names = files::names_in(folder).unwrap();
+    let chunk = |name: &std::ffi::OsString| name.to_str().unwrap().ends_with(".wal");
+    let paths = names.iter().filter(|name| chunk(name)).map(|name| folder.join(name));
+    paths.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+fn restore(folder: &Path, files: &[(std::path::PathBuf, Vec<u8>)]) {
+    for (path, _) in files_of(folder) {
+        fs::remove_file(path).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// A log of several files with every kind of record.
+fn sample(folder: &Path) {
+    let log = WalLog::open_with(folder, 600).unwrap();
+    durably(|done| log.save_vote(Bytes::from_static(b"v1"), done)).unwrap();
+    append(&log, (0..12).map(|index| entry(1, index)).collect()).unwrap();
+    log.save_committed(pos(1, 5));
+    log.truncate_from(10);
+    append(&log, vec![entry(2, 10), entry(2, 11)]).unwrap();
+    log.purge_to(pos(1, 1));
+    durably(|done| log.save_vote(Bytes::from_static(b"v2"), done)).unwrap();
+    append(&log, vec![entry(2, 12), (pos(2, 13), Bytes::new())]).unwrap();
+}
+
+#[test]
+fn every_flipped_bit_is_refused_and_its_file_named() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let files = files_of(folder.path());
+    assert!(files.len() >= 3);
+    for (at, (path, bytes)) in files.iter().enumerate() {
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = files.clone();
+            damaged[at].1[bit / 8] ^= 1 << (bit % 8);
+            restore(folder.path(), &damaged);
+            let Err(error) = WalLog::open_with(folder.path(), 600) else {
+                panic!("bit {bit} of {} was not noticed", path.display());
+            };
+            assert_eq!(&error.file, path, "bit {bit}: {error}");
+        }
+    }
+    restore(folder.path(), &files);
+    WalLog::open_with(folder.path(), 600).unwrap();
+}
+
+#[test]
+fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let files = files_of(folder.path());
+    let log = WalLog::open_with(folder.path(), 600).unwrap();
+    let whole = all(&log);
+    drop(log);
+    let mut lengths = Vec::new();
+    let last = files.len() - 1;
+    for len in 0..files[last].1.len() {
+        let mut torn = files.clone();
+        torn[last].1.truncate(len);
+        restore(folder.path(), &torn);
+        let log = WalLog::open_with(folder.path(), 600).unwrap();
+        let entries = all(&log);
+        assert_eq!(entries, whole[..entries.len()]);
+        lengths.push(entries.len());
+        let next = log.state().last.unwrap().index + 1;
+        append(&log, vec![entry(9, next)]).unwrap();
+        drop(log);
+        assert_eq!(all(&WalLog::open_with(folder.path(), 600).unwrap()).len(), entries.len() + 1);
+    }
+    assert!(lengths.is_sorted());
+    // In a file that is not the last one, the same is damage.
+    let mut damaged = files.clone();
+    let len = damaged[0].1.len() - 1;
+    damaged[0].1.truncate(len);
+    restore(folder.path(), &damaged);
+    let error = WalLog::open_with(folder.path(), 600).err().unwrap();
+    assert_eq!(error.file, files[0].0, "{error}");
+}
+
+#[test]
+fn a_missing_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    let files = files_of(folder.path());
+    for missing in 0..files.len() - 1 {
+        let mut left = files.clone();
+        left.remove(missing);
+        restore(folder.path(), &left);
+        assert!(WalLog::open_with(folder.path(), 600).is_err(), "without file {missing}");
+    }
+}
+
+/// Ten entries in one file; the last five are taken for unsynced by the tests below.
+fn tail_sample(folder: &Path, data: &[u8]) -> (std::path::PathBuf, Vec<u8>, usize) {
+    let log = WalLog::open(folder).unwrap();
+    let entries =
+        |range: std::ops::Range<u64>| range.map(|index| (pos(1, index), data.to_vec().into()));
+    append(&log, entries(0..5).collect()).unwrap();
+    let synced = files_of(folder)[0].1.len();
+    append(&log, entries(5..10).collect()).unwrap();
+    drop(log);
+    let (path, bytes) = files_of(folder).remove(0);
+    (path, bytes, synced)
+}
+
+#[test]
+fn a_sector_that_never_reached_the_disk_ends_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data: Vec<u8> = (0..1_700_u32).map(|at| (at % 251) as u8 + 1).collect();
+    let (path, bytes, synced) = tail_sample(folder.path(), &data);
+    // Every set of up to two missing sectors behind what was synced.
+    let first = synced / 512 * 512;
+    let sectors: Vec<usize> = (first..bytes.len()).step_by(512).collect();
+    for one in &sectors {
+        for two in &sectors {
+            let mut torn = bytes.clone();
+            for start in [*one, *two] {
+                let end = (start + 512).min(torn.len());
+                torn[start.max(synced)..end].fill(0);
+            }
+            fs::write(&path, &torn).unwrap();
+            let log = WalLog::open(folder.path()).unwrap();
+            let kept = all(&log);
+            assert!((5..10).contains(&kept.len()), "sectors at {one}, {two}: {}", kept.len());
+            assert!(kept.iter().all(|(_, kept)| *kept == data));
+            drop(log);
+            for (path, _) in files_of(folder.path()) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_in_an_entry_are_not_taken_for_a_missing_sector() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = vec![7; 3_000];
+    data[500..2_500].fill(0);
+    let (path, bytes, _) = tail_sample(folder.path(), &data);
+    for at in (100..bytes.len()).step_by(97) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        fs::write(&path, &damaged).unwrap();
+        let error = WalLog::open(folder.path()).err().unwrap();
+        assert_eq!(error.file, path, "byte {at}: {error}");
+    }
+}
+
+#[test]
+fn a_length_written_without_its_content_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes, _) = tail_sample(folder.path(), &[7; 100]);
+    for zeros in [1, 4, 40, 5_000, 100_000] {
+        fs::write(&path, [&bytes[..], &vec![0; zeros]].concat()).unwrap();
+        let log = WalLog::open(folder.path()).unwrap();
+        assert_eq!(all(&log).len(), 10);
+        append(&log, vec![entry(2, 10)]).unwrap();
+        drop(log);
+        assert_eq!(all(&WalLog::open(folder.path()).unwrap()).len(), 11);
+        for (other, _) in files_of(folder.path()) {
+            fs::remove_file(other).unwrap();
+        }
+    }
+}
+
+#[test]
+fn after_a_failure_every_caller_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = WalLog::open_with(&folder.path().join("log"), 5_000).unwrap();
+    append(&log, vec![entry(1, 0)]).unwrap();
+    // The next file cannot be created.
+    fs::remove_dir_all(folder.path().join("log")).unwrap();
+    let (answer, answers) = mpsc::channel();
+    for index in 1..500 {
+        let answer = answer.clone();
+        let done: Done = Box::new(move |result| answer.send((index, result.is_ok())).unwrap());
+        log.append(vec![entry(1, index)], done);
+    }
+    drop(answer);
+    let mut results: Vec<_> = answers.iter().collect();
+    results.sort_unstable();
+    assert_eq!(results.len(), 499, "all were answered");
+    assert!(results.is_sorted_by(|(_, a), (_, b)| a >= b), "no success behind a failure");
+    assert_eq!(results[498], (499, false));
+    let error = durably(|done| log.save_vote(Bytes::new(), done)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound, "the first error stays: {error}");
+    assert_eq!((log.queued_bytes(), log.oldest_unflushed()), (0, None));
+}
+
+#[test]
+fn a_panic_of_the_writer_answers_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = WalLog::open(folder.path()).unwrap();
+    append(&log, vec![entry(1, 0)]).unwrap();
+    let ours: Done = Box::new(|_| panic!("a caller that breaks the rules"));
+    log.append(vec![entry(1, 1)], ours);
+    let started = Instant::now();
+    let mut index = 2;
+    while append(&log, vec![entry(1, index)]).is_ok() {
+        index += 1;
+        assert!(started.elapsed() < WAIT);
+    }
+    append(&log, vec![]).unwrap_err();
+    log.close();
+    assert_eq!(log.queued_bytes(), 0);
+}
+
+#[test]
+fn closing_makes_durable_what_is_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = WalLog::open(folder.path()).unwrap();
+    let (answer, answers) = mpsc::channel();
+    for index in 0..1_000 {
+        let answer = answer.clone();
+        log.append(vec![entry(1, index)], Box::new(move |result| answer.send(result).unwrap()));
+    }
+    drop(answer);
+    log.close();
+    assert_eq!(answers.iter().filter(io::Result::is_ok).count(), 1_000);
+    drop(log);
+    assert_eq!(all(&WalLog::open(folder.path()).unwrap()).len(), 1_000);
+}
+
+#[test]
+fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(WalLog::open_with(folder.path(), 1 << 20).unwrap());
+    let data = Bytes::from(vec![5; 40_000]);
+    let writer = Arc::clone(&log);
+    let content = data.clone();
+    let writing = std::thread::spawn(move || {
+        for term in 1..20 {
+            writer.truncate_from(term);
+            let entries = (term..term + 30).map(|index| (pos(term, index), content.clone()));
+            let first = (term == 1).then(|| (pos(1, 0), content.clone()));
+            append(&*writer, first.into_iter().chain(entries).collect()).unwrap();
+        }
+    });
+    while !writing.is_finished() {
+        let entries = all(&*log);
+        for pair in entries.windows(2) {
+            assert_eq!(pair[0].0.index + 1, pair[1].0.index);
+            assert!(pair[0].0.term <= pair[1].0.term, "two histories mixed");
+        }
+        assert!(entries.iter().all(|(_, found)| *found == data));
+    }
+    writing.join().unwrap();
+}
+
+#[test]
+fn only_one_process_can_have_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let _log = WalLog::open(folder.path()).unwrap();
+    assert!(WalLog::open(folder.path()).is_err());
+}

@@ -1,0 +1,334 @@
+//! Where log lines go: text for people, JSON for programs, to standard error or to files that
+//! begin anew each day or hour.
+//!
+//! Only the binary calls this; an embedding program brings a subscriber of its own. Lines are
+//! written by a thread of their own, so that a full pipe or a slow disk never stops consensus; if
+//! that thread falls 128,000 lines behind, further lines are dropped rather than waited for.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::format::{Compact, DefaultFields, Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+/// What the binary wants of the log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node's name; stands in every line.
+    pub node: String,
+    /// What is logged, as `tracing` filters say it: `warn,punctual=info`.
+    pub directives: String,
+    /// The form of lines; none: text on a terminal, else JSON.
+    pub form: Option<Form>,
+    /// Where to; none: standard error.
+    pub file: Option<File>,
+}
+
+/// The form of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs: an object per line.
+    Json,
+}
+
+/// A log file that begins anew from time to time.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its path; the time of its beginning is added to it.
+    pub path: PathBuf,
+    /// How long one file lasts.
+    pub every: Every,
+    /// Files kept; 0: all.
+    pub keep: usize,
+}
+
+/// How long one log file lasts (UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// For ever.
+    Never,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A week.
+    Week,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter cannot be read.
+    #[error("log.level: {0}")]
+    Level(#[from] tracing_subscriber::filter::ParseError),
+    /// The file cannot be opened.
+    #[error("log.file: {0}")]
+    File(String),
+    /// This process already has a log.
+    #[error("the log is already set up")]
+    Twice,
+    /// The log has ended.
+    #[error("the log has ended")]
+    Ended,
+}
+
+/// The running log. Dropping it writes what is still waiting.
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Sets the log of this process up.
+    ///
+    /// # Errors
+    /// A filter or a file that cannot be used, and a second call.
+    pub fn start(options: &Options) -> Result<Self, LogError> {
+        let terminal = options.file.is_none() && io::stderr().is_terminal();
+        let form = options.form.unwrap_or(if terminal { Form::Text } else { Form::Json });
+        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let (lines, guard) = match &options.file {
+            None => tracing_appender::non_blocking(io::stderr()),
+            Some(file) => tracing_appender::non_blocking(open(file)?),
+        };
+        let filter = filter(&options.directives)?;
+        let (subscriber, filter) = subscriber::<NonBlocking>(options, form, color, filter, lines);
+        subscriber.try_init().map_err(|_error| LogError::Twice)?;
+        Ok(Self { filter, _writer: guard })
+    }
+
+    /// Changes what is logged from now on.
+    ///
+    /// # Errors
+    /// A filter that cannot be read; the former one stays.
+    pub fn reload(&self, directives: &str) -> Result<(), LogError> {
+        self.filter.reload(filter(directives)?).map_err(|_error| LogError::Ended)
+    }
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, LogError> {
+    Ok(EnvFilter::builder().parse(directives)?)
+}
+
+fn open(file: &File) -> Result<RollingFileAppender, LogError> {
+    let error = |rule: &str| LogError::File(format!("{}: {rule}", file.path.display()));
+    let name = file.path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| error("must be the path of a file"))?;
+    let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let rotation = match file.every {
+        Every::Never => Rotation::NEVER,
+        Every::Minute => Rotation::MINUTELY,
+        Every::Hour => Rotation::HOURLY,
+        Every::Day => Rotation::DAILY,
+        Every::Week => Rotation::WEEKLY,
+    };
+    let mut builder = RollingFileAppender::builder().rotation(rotation).filename_prefix(name);
+    if file.keep > 0 && file.every != Every::Never {
+        builder = builder.max_log_files(file.keep);
+    }
+    builder.build(folder).map_err(|cause| error(&cause.to_string()))
+}
+
+/// The subscriber, and the handle on its filter.
+fn subscriber<W>(
+    options: &Options,
+    form: Form,
+    color: bool,
+    filter: EnvFilter,
+    lines: W,
+) -> (impl Subscriber + Send + Sync, reload::Handle<EnvFilter, Registry>)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(color);
+    let node = options.node.clone();
+    let layer = match form {
+        Form::Text => {
+            let format = TextLine { node, format: Format::default().compact() };
+            layer.fmt_fields(DefaultFields::new()).event_format(format).boxed()
+        }
+        Form::Json => {
+            let format = JsonLine { node, format: Format::default().json().flatten_event(true) };
+            layer.fmt_fields(JsonFields::new()).event_format(format).boxed()
+        }
+    };
+    // The filter is next to the registry, so that its handle needs to know no other layer.
+    (tracing_subscriber::registry().with(filter).with(layer), handle)
+}
+
+/// `n1 2026-… INFO punctual::consensus: …`
+struct TextLine {
+    node: String,
+    format: Format<Compact>,
+}
+
+impl<S, N> FormatEvent<S, N> for TextLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{} ", self.node)?;
+        self.format.format_event(context, writer, event)
+    }
+}
+
+/// `{"node":"n1","timestamp":"2026-…", …}`
+struct JsonLine {
+    node: String,
+    format: Format<Json>,
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        let node = serde_json::Value::from(self.node.as_str());
+        // An event's object is never empty, so a comma may follow.
+        let rest = line.strip_prefix('{').unwrap_or(&line);
+        write!(writer, "{{\"node\":{node},{rest}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn take(&self) -> Vec<String> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+        }
+    }
+
+    fn options(directives: &str) -> Options {
+        let directives = directives.to_owned();
+        Options { node: "n\"1".to_owned(), directives, form: None, file: None }
+    }
+
+    #[test]
+    fn every_line_names_the_node_in_both_forms() {
+        for form in [Form::Text, Form::Json] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let options = options("info");
+            let filter = filter(&options.directives).unwrap();
+            let (subscriber, _handle) =
+                subscriber(&options, form, false, filter, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                let _span = tracing::info_span!("attempt", id = 7).entered();
+                tracing::info!(target: "punctual::engine", task = "t\n", "started");
+                tracing::debug!("not this");
+            });
+            let lines = lines.take();
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            if form == Form::Text {
+                assert!(lines[0].starts_with("n\"1 2"), "{lines:?}");
+                assert!(lines[0].contains("punctual::engine") && lines[0].contains("started"));
+                assert!(lines[0].contains("id=7"), "{lines:?}");
+            } else {
+                let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+                assert_eq!(line["node"], "n\"1");
+                assert_eq!(line["target"], "punctual::engine");
+                assert_eq!((&line["message"], &line["task"]), (&"started".into(), &"t\n".into()));
+                assert_eq!(line["span"]["id"], 7);
+                assert_eq!(line["level"], "INFO");
+            }
+        }
+    }
+
+    #[test]
+    fn the_filter_can_be_changed_while_running() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let options = options("warn,punctual=info");
+        let filter = filter(&options.directives).unwrap();
+        let (subscriber, handle) =
+            subscriber(&options, Form::Text, false, filter, move || writer.clone());
+        let (_never, guard) = tracing_appender::non_blocking(io::sink());
+        let log = Log { filter: handle, _writer: guard };
+        tracing::subscriber::with_default(subscriber, || {
+            let say = || {
+                tracing::info!(target: "openraft::core", "library");
+                tracing::warn!(target: "openraft::core", "library warning");
+                tracing::info!(target: "punctual::engine", "engine");
+                tracing::debug!(target: "punctual::consensus", "consensus");
+                lines.take().len()
+            };
+            assert_eq!(say(), 2);
+            log.reload("warn,punctual=info,punctual::consensus=debug").unwrap();
+            assert_eq!(say(), 3);
+            log.reload("warn,punctual=info,openraft=info").unwrap();
+            assert_eq!(say(), 3);
+            assert!(log.reload("punctual=loud").is_err());
+            assert_eq!(say(), 3);
+            log.reload("off").unwrap();
+            assert_eq!(say(), 0);
+        });
+    }
+
+    #[test]
+    fn files_rotate_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/n1.log");
+        let file = File { path, every: Every::Day, keep: 2 };
+        let mut appender = open(&file).unwrap();
+        io::Write::write_all(&mut appender, b"line\n").unwrap();
+        let names: Vec<_> = std::fs::read_dir(folder.path().join("logs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names.len(), 1);
+        assert!(names[0].starts_with("n1.log."), "{names:?}");
+
+        let plain = File { path: folder.path().join("plain.log"), every: Every::Never, keep: 2 };
+        drop(open(&plain).unwrap());
+        assert!(plain.path.exists());
+        let bad = File { path: PathBuf::from("/"), every: Every::Day, keep: 2 };
+        assert!(matches!(open(&bad), Err(LogError::File(_))));
+    }
+}

@@ -1,0 +1,7 @@
+//! Logs and metrics.
+//!
+//! Nothing here is global until the binary says so: the library records through `tracing` and
+//! through the handles of [`metrics::Metrics`], and the binary decides where that goes.
+
+pub mod log;
+pub mod metrics;

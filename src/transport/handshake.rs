@@ -1,0 +1,258 @@
+//! The handshake: four messages, before any frame.
+//!
+//! ```text
+//! dialler                      listener
+//!    hello      ──────────▶
+//!               ◀──────────      hello
+//!    proof      ──────────▶
+//!               ◀──────────      welcome (with the listener's proof)
+//! ```
+//!
+//! Each is `magic | protocol u16 | type u8 | length u16 | body`, and any of them may be a refusal
+//! instead, whose form is the same in every version of the protocol. The dialler proves first, so
+//! that nobody can collect proofs from a node by dialling it. The proofs authenticate the peers,
+//! not the bytes that follow; on a network that others can write to, TLS belongs below.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::Fabric;
+use super::hello::{Hello, Identity, MESSAGE_MAX, Opening, Refusal, RefusalCode, Role, Secret};
+
+/// The whole handshake, and the goodbye after a refusal, end within this.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
+
+/// The version of the protocol; nodes with different ones do not talk.
+pub const PROTOCOL: u16 = 1;
+
+const MAGIC: [u8; 4] = *b"PNCT";
+const HEADER: usize = 9;
+
+/// What a refused peer may still send before it is cut off, in bytes.
+const GOODBYE_MAX: u64 = 64 << 10;
+
+const HELLO: u8 = 1;
+const PROOF: u8 = 2;
+const WELCOME: u8 = 3;
+const REFUSAL: u8 = 4;
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The peer refused this node.
+    #[error("refused by the peer: {0}")]
+    Refused(Refusal),
+    /// This node refused the peer, and told it.
+    #[error("refused the peer: {0}")]
+    Refusing(Refusal),
+    /// The stream broke.
+    #[error("the handshake broke off: {0}")]
+    Broken(#[from] io::Error),
+    /// It took longer than [`HANDSHAKE_MAX`].
+    #[error("the handshake took longer than {} s", HANDSHAKE_MAX.as_secs())]
+    Late,
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusing(refusal)
+    }
+}
+
+/// The dialler's side; gives what the listener said.
+pub(super) async fn dial<S>(stream: &mut S, hello: Hello, fabric: &Fabric) -> Result<Hello, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limit = Instant::now() + HANDSHAKE_MAX;
+    let outcome = timeout_at(limit, greet(stream, hello, fabric)).await.unwrap_or(Err(Fault::Late));
+    finish(stream, limit, outcome).await
+}
+
+/// The listener's side. `identify` sees what the dialler claims, before its proof, and says who
+/// this node is; `admit` takes the dialler's place among the connections once it has proved.
+pub(super) async fn answer<S, P>(
+    stream: &mut S,
+    fabric: &Fabric,
+    identify: impl Fn(&Hello) -> Result<Identity, Refusal>,
+    admit: impl FnOnce() -> Result<P, Refusal>,
+) -> Result<(Hello, P), Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limit = Instant::now() + HANDSHAKE_MAX;
+    let outcome = timeout_at(limit, welcome(stream, fabric, identify, admit))
+        .await
+        .unwrap_or(Err(Fault::Late));
+    finish(stream, limit, outcome).await
+}
+
+async fn greet<S>(stream: &mut S, hello: Hello, fabric: &Fabric) -> Result<Hello, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let secret = fabric.secret.as_ref();
+    let ours = open(hello, fabric);
+    let said = message(HELLO, &ours.encode()?)?;
+    stream.write_all(&said).await?;
+
+    let heard = read(stream, HELLO).await?;
+    let theirs = Opening::decode(body(&heard))?;
+    ours.hello.check(&theirs.hello)?;
+    check_secured(&ours, &theirs)?;
+
+    let proof = secret.map(|secret| secret.prove(Role::Dialler, &said, &heard));
+    stream.write_all(&message(PROOF, &proof.unwrap_or_default())?).await?;
+
+    let welcomed = read(stream, WELCOME).await?;
+    verify(secret, Role::Listener, &said, &heard, body(&welcomed))?;
+    Ok(theirs.hello)
+}
+
+async fn welcome<S, P>(
+    stream: &mut S,
+    fabric: &Fabric,
+    identify: impl Fn(&Hello) -> Result<Identity, Refusal>,
+    admit: impl FnOnce() -> Result<P, Refusal>,
+) -> Result<(Hello, P), Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let secret = fabric.secret.as_ref();
+    let heard = read(stream, HELLO).await?;
+    let theirs = Opening::decode(body(&heard))?;
+    let hello = Hello {
+        identity: identify(&theirs.hello)?,
+        to_config_id: theirs.hello.identity.config_id,
+        purpose: theirs.hello.purpose,
+    };
+    hello.check(&theirs.hello)?;
+    let ours = open(hello, fabric);
+    check_secured(&ours, &theirs)?;
+    let said = message(HELLO, &ours.encode()?)?;
+    stream.write_all(&said).await?;
+
+    let proof = read(stream, PROOF).await?;
+    verify(secret, Role::Dialler, &heard, &said, body(&proof))?;
+    let place = admit()?;
+
+    let proof = secret.map(|secret| secret.prove(Role::Listener, &heard, &said));
+    stream.write_all(&message(WELCOME, &proof.unwrap_or_default())?).await?;
+    stream.flush().await?;
+    Ok((theirs.hello, place))
+}
+
+fn open(hello: Hello, fabric: &Fabric) -> Opening {
+    let mut nonce = [0; 32];
+    (fabric.random)(&mut nonce);
+    Opening { hello, secured: fabric.secret.is_some(), nonce }
+}
+
+/// Tells an operator which side lacks its secret. What protects is the proof, not this flag.
+fn check_secured(ours: &Opening, theirs: &Opening) -> Result<(), Refusal> {
+    match (ours.secured, theirs.secured) {
+        (true, false) => Err(Refusal::new(
+            RefusalCode::PROOF_MISSING,
+            format!("node {} has no cluster.secret", theirs.hello.identity.config_id),
+        )),
+        (false, true) => Err(Refusal::new(
+            RefusalCode::PROOF_UNEXPECTED,
+            format!("node {} has no cluster.secret", ours.hello.identity.config_id),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn verify(
+    secret: Option<&Secret>,
+    role: Role,
+    dialler: &[u8],
+    listener: &[u8],
+    proof: &[u8],
+) -> Result<(), Refusal> {
+    secret.map_or(Ok(()), |secret| secret.verify(role, dialler, listener, proof))
+}
+
+fn message(kind: u8, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let length = u16::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= MESSAGE_MAX)
+        .ok_or_else(|| Refusal::malformed(too_long(body.len())))?;
+    let mut message = Vec::with_capacity(HEADER + body.len());
+    message.put_slice(&MAGIC);
+    message.put_u16(PROTOCOL);
+    message.put_u8(kind);
+    message.put_u16(length);
+    message.put_slice(body);
+    Ok(message)
+}
+
+fn body(message: &[u8]) -> &[u8] {
+    message.get(HEADER..).unwrap_or_default()
+}
+
+fn too_long(length: usize) -> String {
+    format!("a handshake message of {length} bytes is longer than {MESSAGE_MAX}")
+}
+
+/// Reads one whole message of the type that is due.
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, Fault> {
+    let mut message = vec![0; HEADER];
+    stream.read_exact(&mut message).await?;
+    let mut header = message.as_slice();
+    if !header.starts_with(&MAGIC) {
+        return Err(Refusal::new(RefusalCode::MAGIC, "this is a punctual peer port").into());
+    }
+    header.advance(MAGIC.len());
+    let (protocol, kind, length) = (header.get_u16(), header.get_u8(), header.get_u16());
+    let length = usize::from(length);
+    // A refusal is read before the version is looked at: it may say that the versions differ.
+    if kind != REFUSAL && protocol != PROTOCOL {
+        let reason = format!("this node speaks peer protocol {PROTOCOL}, not {protocol}");
+        return Err(Refusal::new(RefusalCode::PROTOCOL, reason).into());
+    }
+    if length > MESSAGE_MAX {
+        return Err(Refusal::malformed(too_long(length)).into());
+    }
+    message.resize(HEADER + length, 0);
+    stream.read_exact(message.get_mut(HEADER..).unwrap_or_default()).await?;
+    match kind {
+        REFUSAL => Err(Fault::Refused(Refusal::decode(body(&message)))),
+        kind if kind == due => Ok(message),
+        kind => {
+            let reason = format!("handshake message {kind} came where {due} was due");
+            Err(Refusal::malformed(reason).into())
+        }
+    }
+}
+
+/// Tells the peer why, if this node refused it, within what is left of the time.
+async fn finish<S, T>(stream: &mut S, limit: Instant, outcome: Result<T, Fault>) -> Result<T, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Err(Fault::Refusing(refusal)) = &outcome {
+        // It is only told: whether it listens changes nothing.
+        let _ = timeout_at(limit, refuse(stream, refusal)).await;
+    }
+    outcome
+}
+
+/// Closing a socket that holds unread bytes resets it, and the reset can overtake the refusal: so
+/// the rest is read first.
+async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> Result<(), Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(&message(REFUSAL, &refusal.encode())?).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(GOODBYE_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! Who is speaking: what the two sides of a connection tell each other before any frame, and the
+//! reasons for which they turn each other away.
+
+use std::fmt;
+
+use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use bytes::{Buf, BufMut};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::domain::ids::NodeId;
+
+/// The longest message of the handshake, in bytes, without its header.
+pub const MESSAGE_MAX: usize = 4096;
+
+/// The longest sentence of a refusal, in bytes.
+const REASON_MAX: usize = 512;
+
+const NONCE: usize = 32;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Log entries, in order.
+    Replication,
+    /// Heartbeats and votes.
+    Control,
+    /// Snapshots.
+    Snapshot,
+    /// Forwarded writes and reads, and liveness.
+    Forward,
+}
+
+impl Purpose {
+    /// The number on the wire; it never changes.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Replication => 1,
+            Self::Control => 2,
+            Self::Snapshot => 3,
+            Self::Forward => 4,
+        }
+    }
+
+    fn from_number(number: u8) -> Option<Self> {
+        [Self::Replication, Self::Control, Self::Snapshot, Self::Forward]
+            .into_iter()
+            .find(|purpose| purpose.number() == number)
+    }
+}
+
+/// What a node says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The highest level of commands that it knows.
+    pub level: u16,
+    /// The configured name of its cluster.
+    pub cluster_name: String,
+    /// The minted id of its cluster; none: it has never been part of one.
+    pub cluster_id: Option<u128>,
+    /// The id by which Raft knows it; 0 while it has none.
+    pub node: NodeId,
+    /// The id that the operator gave it.
+    pub config_id: u16,
+    /// Its version, for people.
+    pub software: String,
+    /// Whether it holds no data: neither vote nor log nor state.
+    pub empty: bool,
+}
+
+/// One side's half of the handshake. From a peer it is believed only once its proof was checked;
+/// where there is no secret it is a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Who speaks.
+    pub identity: Identity,
+    /// The configured id of the node that is spoken to.
+    pub to_config_id: u16,
+    /// What the connection is for.
+    pub purpose: Purpose,
+}
+
+impl Hello {
+    /// Whether two nodes that say this to each other may talk. A node without cluster id may talk
+    /// to one with: what follows from that is decided above.
+    pub(super) fn check(&self, theirs: &Self) -> Result<(), Refusal> {
+        let (ours, peer) = (&self.identity, &theirs.identity);
+        if theirs.to_config_id != ours.config_id {
+            return Err(Refusal::new(
+                RefusalCode::ADDRESSEE,
+                format!("this is node {}, not node {}", ours.config_id, theirs.to_config_id),
+            ));
+        }
+        if peer.config_id != self.to_config_id {
+            return Err(Refusal::new(
+                RefusalCode::ADDRESSEE,
+                format!("node {} answered in place of node {}", peer.config_id, self.to_config_id),
+            ));
+        }
+        if peer.cluster_name != ours.cluster_name {
+            return Err(Refusal::new(
+                RefusalCode::CLUSTER_NAME,
+                format!("this cluster is {:?}, not {:?}", ours.cluster_name, peer.cluster_name),
+            ));
+        }
+        if let (Some(ours), Some(theirs)) = (ours.cluster_id, peer.cluster_id)
+            && ours != theirs
+        {
+            return Err(Refusal::new(
+                RefusalCode::CLUSTER_ID,
+                format!("this cluster's id is {ours:032x}, not {theirs:032x}"),
+            ));
+        }
+        if theirs.purpose != self.purpose {
+            return Err(Refusal::new(
+                RefusalCode::MALFORMED,
+                format!("the purpose is {:?}, not {:?}", self.purpose, theirs.purpose),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The kind of a refusal, a number that never changes. Those below 100 are the transport's;
+/// the layer above gives out its own from 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RefusalCode(pub u16);
+
+impl RefusalCode {
+    /// The peer does not speak this protocol at all.
+    pub const MAGIC: Self = Self(1);
+    /// Another version of the protocol.
+    pub const PROTOCOL: Self = Self(2);
+    /// A message that cannot be read, is too long, or comes out of turn.
+    pub const MALFORMED: Self = Self(3);
+    /// Another cluster, by its configured name.
+    pub const CLUSTER_NAME: Self = Self(4);
+    /// Another cluster, by its minted id.
+    pub const CLUSTER_ID: Self = Self(5);
+    /// The peer meant another node.
+    pub const ADDRESSEE: Self = Self(6);
+    /// A secret is set here and not there.
+    pub const PROOF_MISSING: Self = Self(7);
+    /// The secrets differ.
+    pub const PROOF_WRONG: Self = Self(8);
+    /// A secret is set there and not here.
+    pub const PROOF_UNEXPECTED: Self = Self(9);
+    /// The node has as many connections as it allows.
+    pub const BUSY: Self = Self(10);
+}
+
+/// Why one node turns another away, in a sentence for its operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people; at most 512 bytes are sent.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal with its reason.
+    pub fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    pub(super) fn malformed(reason: impl Into<String>) -> Self {
+        Self::new(RefusalCode::MALFORMED, reason)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let text = self.reason.as_bytes();
+        let mut body = self.code.0.to_be_bytes().to_vec();
+        body.put_slice(text.get(..REASON_MAX).unwrap_or(text));
+        body
+    }
+
+    /// Reads what anybody may have sent: it ends up in logs, so it is cut to one short line.
+    pub(super) fn decode(mut body: &[u8]) -> Self {
+        let Ok(code) = body.try_get_u16() else {
+            return Self::malformed("the peer refused without a reason");
+        };
+        let text = String::from_utf8_lossy(body.get(..REASON_MAX).unwrap_or(body));
+        let line = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Self { code: RefusalCode(code), reason: line }
+    }
+}
+
+/// What the first message of each side holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Opening {
+    pub hello: Hello,
+    /// Whether the sender has a secret, and so proves and wants proof.
+    pub secured: bool,
+    /// Makes every handshake another one.
+    pub nonce: [u8; NONCE],
+}
+
+/// [`Opening`] on the wire. Fields are only ever appended: a reader skips what follows the ones
+/// that it knows.
+#[derive(Serialize, Deserialize)]
+struct OpeningWire {
+    level: u16,
+    cluster_name: String,
+    cluster_id: Option<u128>,
+    from: u64,
+    from_config_id: u16,
+    to_config_id: u16,
+    purpose: u8,
+    software: String,
+    empty: bool,
+    secured: bool,
+    nonce: [u8; NONCE],
+}
+
+const ENCODING: Configuration<LittleEndian, Varint, Limit<MESSAGE_MAX>> =
+    config::standard().with_limit::<MESSAGE_MAX>();
+
+impl Opening {
+    pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
+        let Identity { level, cluster_name, cluster_id, node, config_id, software, empty } =
+            self.hello.identity.clone();
+        let wire = OpeningWire {
+            level,
+            cluster_name,
+            cluster_id,
+            from: node.0,
+            from_config_id: config_id,
+            to_config_id: self.hello.to_config_id,
+            purpose: self.hello.purpose.number(),
+            software,
+            empty,
+            secured: self.secured,
+            nonce: self.nonce,
+        };
+        bincode::serde::encode_to_vec(wire, ENCODING)
+            .map_err(|error| Refusal::malformed(format!("this node's hello: {error}")))
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Refusal> {
+        let (wire, _): (OpeningWire, usize) = bincode::serde::decode_from_slice(body, ENCODING)
+            .map_err(|error| Refusal::malformed(format!("the hello cannot be read: {error}")))?;
+        let purpose = Purpose::from_number(wire.purpose)
+            .ok_or_else(|| Refusal::malformed(format!("purpose {} is unknown", wire.purpose)))?;
+        let identity = Identity {
+            level: wire.level,
+            cluster_name: wire.cluster_name,
+            cluster_id: wire.cluster_id,
+            node: NodeId(wire.from),
+            config_id: wire.from_config_id,
+            software: wire.software,
+            empty: wire.empty,
+        };
+        let hello = Hello { identity, to_config_id: wire.to_config_id, purpose };
+        Ok(Self { hello, secured: wire.secured, nonce: wire.nonce })
+    }
+}
+
+/// A secret of no bytes protects nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cluster's secret is empty")]
+pub struct EmptySecret;
+
+/// The cluster's shared secret. It is never sent: each side shows that it knows it.
+#[derive(Clone)]
+pub struct Secret(Hmac<Sha256>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Which side proves; one side's proof is never good for the other's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Dialler = 1,
+    Listener = 2,
+}
+
+impl Secret {
+    /// The secret with these bytes, all of them.
+    pub fn new(secret: &[u8]) -> Result<Self, EmptySecret> {
+        if secret.is_empty() {
+            return Err(EmptySecret);
+        }
+        Hmac::new_from_slice(secret).map(Self).map_err(|_| EmptySecret)
+    }
+
+    /// HMAC-SHA-256 over the role and both openings as they were on the wire, nonces included.
+    fn mac(&self, role: Role, dialler: &[u8], listener: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(b"punctual peer proof");
+        mac.update(&[role as u8]);
+        for opening in [dialler, listener] {
+            mac.update(&(opening.len() as u64).to_be_bytes());
+            mac.update(opening);
+        }
+        mac
+    }
+
+    pub(super) fn prove(&self, role: Role, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+        self.mac(role, dialler, listener).finalize().into_bytes().to_vec()
+    }
+
+    /// Compares in constant time.
+    pub(super) fn verify(
+        &self,
+        role: Role,
+        dialler: &[u8],
+        listener: &[u8],
+        proof: &[u8],
+    ) -> Result<(), Refusal> {
+        if proof.is_empty() {
+            return Err(Refusal::new(RefusalCode::PROOF_MISSING, "the peer proved nothing"));
+        }
+        self.mac(role, dialler, listener).verify_slice(proof).map_err(|_| {
+            Refusal::new(RefusalCode::PROOF_WRONG, "the peer has another cluster.secret")
+        })
+    }
+}

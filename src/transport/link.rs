@@ -1,0 +1,148 @@
+//! A way to one peer: dial it, shake hands, get a connection.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Fabric;
+use super::frame::{self, Receiver, Sender};
+use super::handshake::{self, Fault};
+use super::hello::{Hello, Identity, Purpose, Refusal, RefusalCode};
+use super::network::BoxedStream;
+
+/// The usual [`Dialer::connect_timeout`]: below every election timeout.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Says who this node is, now: it changes when the node joins a cluster.
+pub type Identify = Arc<dyn Fn() -> Identity + Send + Sync>;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// No stream could be made within the time.
+    #[error("{addr} cannot be reached: {reason}")]
+    Unreachable {
+        /// Where it was dialled.
+        addr: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// There was a stream, but it broke, or it stayed silent.
+    #[error("{addr}: {reason}")]
+    Broken {
+        /// Where it was dialled.
+        addr: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The peer refused this node.
+    #[error("{addr} refused this node: {reason}")]
+    Refused {
+        /// Where it was dialled.
+        addr: String,
+        /// The kind of refusal.
+        code: RefusalCode,
+        /// The peer's sentence.
+        reason: String,
+    },
+    /// This node refused what answered: it is not the peer, though it let this node in.
+    #[error("{addr} is not the peer: {reason}")]
+    Untrusted {
+        /// Where it was dialled.
+        addr: String,
+        /// The kind of refusal.
+        code: RefusalCode,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Makes connections to one peer.
+#[derive(Clone)]
+pub struct Dialer {
+    /// Network, randomness, secret.
+    pub fabric: Fabric,
+    /// The address that outgoing sockets are bound to, so that links can be told apart; none: any.
+    pub local_ip: Option<IpAddr>,
+    /// `host:port` of the peer, resolved at each dial.
+    pub addr: String,
+    /// The configured id of the peer.
+    pub to_config_id: u16,
+    /// The limit for a stream, name resolution included; the handshake has its own.
+    pub connect_timeout: Duration,
+    /// Who this node is.
+    pub identify: Identify,
+}
+
+impl Dialer {
+    /// Dials once; takes at most [`Dialer::connect_timeout`] and the handshake's second.
+    pub async fn connect(&self, purpose: Purpose) -> Result<Connection, DialError> {
+        let connecting = self.fabric.network.connect(self.local_ip, &self.addr);
+        let mut stream = match timeout(self.connect_timeout, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(self.unreachable(error.to_string())),
+            Err(_) => {
+                let limit = self.connect_timeout.as_millis();
+                return Err(self.unreachable(format!("no answer within {limit} ms")));
+            }
+        };
+        let identity = (self.identify)();
+        let hello = Hello { identity, to_config_id: self.to_config_id, purpose };
+        let theirs = handshake::dial(&mut stream, hello, &self.fabric)
+            .await
+            .map_err(|fault| self.failed(fault))?;
+        Ok(Connection::new(theirs, stream))
+    }
+
+    fn unreachable(&self, reason: String) -> DialError {
+        DialError::Unreachable { addr: self.addr.clone(), reason }
+    }
+
+    fn failed(&self, fault: Fault) -> DialError {
+        let addr = self.addr.clone();
+        match fault {
+            Fault::Refused(Refusal { code, reason }) => DialError::Refused { addr, code, reason },
+            Fault::Refusing(Refusal { code, reason }) => {
+                DialError::Untrusted { addr, code, reason }
+            }
+            Fault::Broken(_) | Fault::Late => DialError::Broken { addr, reason: fault.to_string() },
+        }
+    }
+}
+
+/// A connection after its handshake, on either side. Its writing task lives on the runtime where
+/// it was made. A peer takes the drop of the last sender for the end: a handler that only receives
+/// still keeps its sender.
+pub struct Connection {
+    /// What the peer said.
+    pub hello: Hello,
+    /// Frames to the peer.
+    pub sender: Sender,
+    /// Frames from the peer.
+    pub receiver: Receiver,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("hello", &self.hello).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(hello: Hello, stream: BoxedStream) -> Self {
+        let (sender, receiver) = frame::open(stream);
+        Self { hello, sender, receiver }
+    }
+
+    /// Both directions, each ordered, for use in separate tasks.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+#[cfg(test)]
+mod tests;

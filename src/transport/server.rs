@@ -1,0 +1,212 @@
+//! The listening side: takes connections in, shakes hands, hands them to the layer above.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+
+use super::Fabric;
+use super::frame::{Frame, RecvError, SendError};
+use super::handshake;
+use super::hello::{Hello, Identity, Refusal, RefusalCode};
+use super::link::Connection;
+use super::network::{BoxedListener, BoxedStream};
+
+/// Connections after their handshake; more are refused as [`RefusalCode::BUSY`].
+pub const CONNECTIONS_MAX: usize = 256;
+
+/// Connections in their handshake; more wait, unaccepted, in the kernel's queue.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// Calls of one connection that are answered at the same time; more wait in its stream.
+pub const CALLS_MAX: usize = 64;
+
+/// The wait after a failed accept: out of file descriptors, it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the peer address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another process, or this one, listens there.
+    #[error("peer address {0} is in use: does another node, or this one already, listen there?")]
+    InUse(String),
+    /// The address is not one of this machine.
+    #[error("peer address {0} is not an address of this machine")]
+    NotHere(String),
+    /// The port needs rights that the process lacks.
+    #[error("peer address {0} may not be listened on by this user")]
+    Denied(String),
+    /// Anything else.
+    #[error("peer address {addr} cannot be listened on: {source}")]
+    Other {
+        /// What was asked for.
+        addr: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A bound peer address.
+pub struct Listener {
+    listener: BoxedListener,
+    fabric: Fabric,
+}
+
+impl Listener {
+    /// Binds `addr` (`host:port`; port 0: any).
+    pub async fn bind(fabric: Fabric, addr: &str) -> Result<Self, ListenError> {
+        let listener = fabric.network.listen(addr).await.map_err(|source| {
+            let addr = addr.to_owned();
+            match source.kind() {
+                io::ErrorKind::AddrInUse => ListenError::InUse(addr),
+                io::ErrorKind::AddrNotAvailable => ListenError::NotHere(addr),
+                io::ErrorKind::PermissionDenied => ListenError::Denied(addr),
+                _ => ListenError::Other { addr, source },
+            }
+        })?;
+        Ok(Self { listener, fabric })
+    }
+
+    /// The address with its real port.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Serves until `stop` holds true or its sender is gone; then nothing more is accepted, and the
+/// handlers are dropped where they wait.
+///
+/// `accept` says who this node is, or refuses. It sees what a dialler claims before the dialler
+/// has proved it: it may answer, but must not act on it. `handler` gets connections whose
+/// handshake has succeeded, one task each; a connection ends when the handler drops it.
+pub async fn serve<A, H, F>(
+    mut listener: Listener,
+    accept: A,
+    handler: H,
+    mut stop: watch::Receiver<bool>,
+) where
+    A: Fn(&Hello) -> Result<Identity, Refusal> + Send + Sync + 'static,
+    H: Fn(Connection) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let desk = Arc::new(Desk {
+        fabric: listener.fabric.clone(),
+        accept,
+        handler,
+        connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+    });
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(ended) = tasks.join_next() => report(ended),
+            (stranger, from, place) = next_stranger(&mut listener.listener, &handshakes) => {
+                tasks.spawn(desk.clone().receive(stranger, from, place));
+            }
+        }
+    }
+    drop(listener);
+    tasks.shutdown().await;
+}
+
+/// The next connection, once there is a place for its handshake.
+async fn next_stranger(
+    listener: &mut BoxedListener,
+    handshakes: &Arc<Semaphore>,
+) -> (BoxedStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed, so there always is a place.
+    let place = handshakes.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => return (stream, from, place),
+            Err(error) => {
+                tracing::warn!(%error, "a peer connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the handler of a peer connection failed");
+    }
+}
+
+struct Desk<A, H> {
+    fabric: Fabric,
+    accept: A,
+    handler: H,
+    connections: Arc<Semaphore>,
+}
+
+impl<A, H, F> Desk<A, H>
+where
+    A: Fn(&Hello) -> Result<Identity, Refusal>,
+    H: Fn(Connection) -> F,
+    F: Future<Output = ()>,
+{
+    /// One connection from its first byte to its end.
+    async fn receive(
+        self: Arc<Self>,
+        mut stream: BoxedStream,
+        from: SocketAddr,
+        handshake: Option<OwnedSemaphorePermit>,
+    ) {
+        let admit = || {
+            self.connections.clone().try_acquire_owned().map_err(|_| {
+                let reason = format!("this node has {CONNECTIONS_MAX} peer connections");
+                Refusal::new(RefusalCode::BUSY, reason)
+            })
+        };
+        let answered = handshake::answer(&mut stream, &self.fabric, &self.accept, admit).await;
+        drop(handshake);
+        match answered {
+            Ok((hello, _place)) => (self.handler)(Connection::new(hello, stream)).await,
+            Err(fault) => tracing::debug!(%from, %fault, "a peer connection came to nothing"),
+        }
+    }
+}
+
+/// Answers the calls of one connection until its peer ends it or it breaks. At most [`CALLS_MAX`]
+/// are answered at the same time, in any order; no answer is sent for a frame with id 0 or where
+/// `handle` gives none. The futures of `handle` run in this task, and are dropped with it.
+pub async fn answer_calls<H, F>(connection: Connection, handle: H) -> Result<(), RecvError>
+where
+    H: Fn(Frame) -> F,
+    F: Future<Output = Option<Bytes>>,
+{
+    let (sender, mut receiver) = connection.split();
+    let mut calls = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some((id, kind, answer)) = calls.next() => {
+                let Some(body) = answer else { continue };
+                match sender.send(Frame { id, kind, body }).await {
+                    Ok(()) => {}
+                    Err(SendError::Closed) => return Ok(()),
+                    Err(error) => tracing::error!(%error, kind, "an answer cannot be sent"),
+                }
+            }
+            frame = receiver.next(), if calls.len() < CALLS_MAX => {
+                let Some(frame) = frame? else { return Ok(()) };
+                let (id, kind) = (frame.id, frame.kind);
+                let call = handle(frame);
+                calls.push(async move { (id, kind, call.await.filter(|_| id != 0)) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
