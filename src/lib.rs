@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod consensus;
@@ -11,4 +13,6 @@ pub mod exec;
 pub mod node;
 pub mod storage;
 pub mod telemetry;
+#[cfg(test)]
+mod tidy;
 pub mod transport;

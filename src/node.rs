@@ -13,7 +13,9 @@ use tokio::sync::{oneshot, watch};
 use crate::api::{self, ApiSettings, Context, Running};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::consensus::{self, Consensus, Disk, MemberAddress, Parts, Settings, StartError, Started};
+use crate::consensus::{
+    self, Consensus, Disk, MemberAddress, Parts, Service, Settings, StartError, Started,
+};
 use crate::domain::machine::record::NodeInfo;
 use crate::engine::{Engine, EngineParts, EngineSettings, Observer};
 use crate::exec::{Exec, ExecOptions, Func, OUTPUT_QUOTA_BYTES, ShimProgram};
@@ -404,6 +406,7 @@ impl Rest {
             exec: Arc::clone(&self.exec),
             metrics: self.metrics.clone(),
             observer: self.builder.observer.clone(),
+            service: self.service(),
             boot: rand::random(),
         })
         .await;
@@ -419,6 +422,17 @@ impl Rest {
             }
             _ = thread.stop.wait_for(|stop| *stop) => None,
         }
+    }
+
+    /// What peers ask of this node beside the engine: output of attempts.
+    fn service(&self) -> Service {
+        let exec = Arc::clone(&self.exec);
+        Arc::new(move |_from, kind, body| {
+            let exec = Arc::clone(&exec);
+            Box::pin(async move {
+                if kind == api::OUTPUT_KIND { api::serve_output(&exec, body).await } else { None }
+            })
+        })
     }
 
     fn engine_settings(&self) -> EngineSettings {

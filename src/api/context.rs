@@ -214,3 +214,14 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
         headers.insert(axum::http::header::ETAG, tag);
     }
 }
+
+/// Does work that takes long beside the requests, not before them.
+///
+/// # Errors
+/// `internal` if the work panicked.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_panicked| Problem::internal("a computation failed"))
+}

@@ -139,11 +139,6 @@ impl Problem {
         self
     }
 
-    /// Its stable code.
-    pub(super) fn code(&self) -> &'static str {
-        self.0.code
-    }
-
     /// Its status.
     pub(super) fn status(&self) -> StatusCode {
         status(self.0.code)

@@ -52,7 +52,8 @@ impl Params {
 
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let found = self.0.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter.

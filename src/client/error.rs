@@ -89,10 +89,11 @@ impl Refusal {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match (self.status, self.code.as_str()) {
-            (_, "outcome_unknown") => ErrorKind::Unknown,
+            (_, "index_not_reached" | "node_unreachable") => ErrorKind::NotAccepted,
             (401 | 403, _) => ErrorKind::NotAllowed,
             (404 | 409 | 410 | 412, _) => ErrorKind::Conflict,
-            (408 | 429 | 500.., _) => ErrorKind::NotAccepted,
+            (408 | 429 | 503, _) => ErrorKind::NotAccepted,
+            (500.., _) => ErrorKind::Unknown,
             _ => ErrorKind::Invalid,
         }
     }
@@ -146,6 +147,7 @@ mod tests {
             (503, "not_accepted", ErrorKind::NotAccepted),
             (504, "outcome_unknown", ErrorKind::Unknown),
             (504, "index_not_reached", ErrorKind::NotAccepted),
+            (500, "internal", ErrorKind::Unknown),
             (403, "forbidden", ErrorKind::NotAllowed),
             (404, "task_not_found", ErrorKind::Conflict),
             (409, "task_exists", ErrorKind::Conflict),

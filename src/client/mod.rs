@@ -110,6 +110,14 @@ pub fn path<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     out
 }
 
+/// A client for single requests, without repeating anything.
+///
+/// # Errors
+/// No TLS library, as a sentence.
+pub fn plain(answer_within: Duration) -> Result<reqwest::Client, String> {
+    http::make(answer_within)
+}
+
 impl Client {
     /// A client of these servers, the first one preferred.
     ///

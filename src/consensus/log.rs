@@ -134,7 +134,8 @@ impl RaftLog {
         for (at, bytes) in rows {
             entries.push(wire::read_entry(at, bytes).map_err(malformed)?);
         }
-        let next = entries.last().map_or(from, |entry| entry_pos(entry).index + 1);
+        // A log may begin after `from`: what is not on disk then is not anywhere.
+        let next = entries.last().map_or(cold_to, |entry| entry_pos(entry).index + 1);
         let used: usize = entries.iter().map(size).sum();
         if next == cold_to && cold_to < last && used < max {
             let tail = self.shared.tail.read();
@@ -287,7 +288,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         while tail.entries.back().is_some_and(|entry| entry_pos(entry).index >= from) {
             tail.pop_back();
         }
-        tail.last = last;
+        tail.last = tail.last.min(last);
         self.shared.disk.truncate_from(from);
         Ok(())
     }

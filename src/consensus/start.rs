@@ -186,6 +186,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     tokio::spawn(proposer::watch_late(Arc::clone(&core)));
     tokio::spawn(follow(Arc::clone(&core), leader, fatal.clone(), standing));
     tokio::spawn(watch_disk(Arc::clone(&core), disk, fatal, settings.checkpoint_interval));
+    tokio::spawn(purge(Arc::clone(&core), settings.retained_log));
     tokio::spawn(found(consensus.clone(), settings));
     Ok(Started { consensus, events })
 }
@@ -394,6 +395,22 @@ async fn watch_disk(
             if core.raft.trigger().snapshot().await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+/// Removes what is behind a checkpoint. openraft does so itself once after each checkpoint, but not
+/// while an entry of that range is on its way to a member, which for one that is down may be any
+/// time: so it is asked again until it is done.
+async fn purge(core: Arc<Core>, retained: u64) {
+    let mut tick = tokio::time::interval(WATCH);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let seen = status(&core);
+        let upto = seen.checkpoint.saturating_sub(retained);
+        if upto > seen.purged && core.raft.trigger().purge_log(upto).await.is_err() {
+            return;
         }
     }
 }

@@ -215,11 +215,50 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     for number in 0..600 {
         last = submit(&nodes[0], add(&format!("missed-{number}"))).await.0;
     }
+    let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
+    for _ in 0..600 {
+        if leader.consensus.status().purged > 100 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let back = begin(settings(&addresses, 3, 50), &disks[2]).await;
     same_everywhere(&[&nodes[0], &nodes[1], &back], last).await;
-    assert!(back.metrics.snapshots_installed.get() >= 1, "it caught up from the log");
+    let seen: Vec<RaftStatus> = nodes.iter().map(|node| node.consensus.status()).collect();
+    assert!(back.metrics.snapshots_installed.get() >= 1, "it caught up from the log: {seen:?}");
     nodes.push(back);
     for node in &nodes {
         node.consensus.stop().await;
     }
+}
+
+/// openraft's own suite for log and state machine.
+#[test]
+fn the_stores_pass_openrafts_suite() {
+    use super::checkpoint::Checkpoints;
+    use super::log::RaftLog;
+    use super::machine::MachineStore;
+    use super::types::TypeConfig;
+    use openraft::storage::RaftStateMachine;
+    use openraft::testing::log::{StoreBuilder, Suite};
+    use openraft::type_config::TypeConfigExt;
+
+    struct Stores;
+
+    impl StoreBuilder<TypeConfig, RaftLog, MachineStore, TestDisk> for Stores {
+        async fn build(
+            &self,
+        ) -> Result<(TestDisk, RaftLog, MachineStore), openraft::StorageError<TypeConfig>> {
+            let disk = TestDisk::new();
+            let log = RaftLog::open(Arc::new(disk.log.open())).unwrap();
+            let checkpoints = Checkpoints::open(Box::new(disk.stores.open())).unwrap();
+            let metrics = Metrics::new("test");
+            let (replica, _events) = Replica::new(7, crate::domain::machine::State::default());
+            let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
+            Ok((disk, log, machine))
+        }
+    }
+    fn is_state_machine<T: RaftStateMachine<TypeConfig>>() {}
+    is_state_machine::<MachineStore>();
+    TypeConfig::run(async { Suite::test_all(Stores).await.unwrap() });
 }

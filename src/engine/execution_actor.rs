@@ -133,7 +133,12 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
     if outcome.status == Status::NotStarted {
         return again(shared, &grant);
     }
-    let started = *started_at.lock();
+    // The news of the start may still be on its way when a short attempt has ended.
+    let noted = *started_at.lock();
+    let started = noted.or_else(|| {
+        let since = shared.clock.boot().since(outcome.started?);
+        Some(shared.clock.now().minus(since))
+    });
     finish(shared, &grant, outcome, started).await;
 }
 

@@ -68,10 +68,13 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
     }
 }
 
-/// Answers what peers tell, if this node leads.
-pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>) -> Service {
+/// Answers what peers tell, if this node leads; other kinds belong to the layers above.
+pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Service) -> Service {
     Arc::new(move |from, kind, mut body: Bytes| {
-        let heard = kind == TELL && body.len() == 16 && shared.consensus.is_leader();
+        if kind != TELL {
+            return others(from, kind, body);
+        }
+        let heard = body.len() == 16 && shared.consensus.is_leader();
         if heard {
             let session = SessionId(body.get_u64_le());
             let tale = Tale { node: from, session, applied: body.get_u64_le() };

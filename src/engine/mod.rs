@@ -30,7 +30,7 @@ use ractor::{Actor, ActorRef};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::consensus::{Consensus, Event};
+use crate::consensus::{Consensus, Event, Service};
 use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
@@ -75,6 +75,8 @@ pub struct EngineParts {
     pub metrics: Metrics,
     /// Who is told of each start; for measurements.
     pub observer: Option<Observer>,
+    /// Answers what peers ask of the layers above.
+    pub service: Service,
     /// A number that tells this process from the one before.
     pub boot: u128,
 }
@@ -96,6 +98,7 @@ impl Engine {
     /// If the node actor cannot be started.
     pub async fn start(parts: EngineParts) -> Result<Self, ractor::SpawnErr> {
         let events = parts.events;
+        let others = parts.service;
         let (shared, timers) = Shared::new(parts.settings, parts.consensus, parts.clock, parts.exec, parts.metrics, parts.observer, parts.boot);
         let shared = Arc::new(shared);
         let (node, _handle) = Actor::spawn(None, NodeActor, Arc::clone(&shared)).await?;
@@ -104,7 +107,7 @@ impl Engine {
         tokio::spawn(node_actor::tick(node.clone()));
         tokio::spawn(node_actor::register(Arc::clone(&shared), node.clone()));
         tokio::spawn(liveness::tell(Arc::clone(&shared), node.clone()));
-        shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone()));
+        shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone(), others));
         Ok(Self { shared, node })
     }
 

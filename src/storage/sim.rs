@@ -319,7 +319,7 @@ impl Image {
             let valid = match record {
                 Record::Entry(pos, _) => {
                     let follows = |last: LogPos| *pos > last && pos.index == last.index + 1;
-                    std::mem::replace(&mut last, Some(*pos)).is_none_or(follows)
+                    last.replace(*pos).is_none_or(follows)
                 }
                 Record::Truncate(index) => {
                     self.kept_by(*index).is_none_or(|kept| kept >= self.state.committed)

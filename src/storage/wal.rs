@@ -2,7 +2,7 @@
 //!
 //! raft-log encodes, rotates its chunk files and syncs on a thread of its own, but blocks its
 //! caller when a chunk is full, when a folder is synced and under back-pressure. So it is called
-//! from a thread of ours ([`writer`]), reached through an unbounded queue: consensus never waits for
+//! from a thread of ours (`writer`), reached through an unbounded queue: consensus never waits for
 //! the disk here. What is queued is visible as [`LogStore::queued_bytes`].
 //!
 //! The writer also groups: while two flushes are under way, what arrives is collected for the

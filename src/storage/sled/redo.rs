@@ -92,7 +92,6 @@ fn decode(content: &[u8]) -> Option<(u64, Vec<Step>)> {
 }
 
 /// A length and as many bytes; the inner `None` for [`REMOVED`].
-#[expect(clippy::option_option, reason = "the outer one is an error")]
 fn take<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let (len, behind) = rest.split_first_chunk()?;
     let len = u32::from_be_bytes(*len);

@@ -1,12 +1,10 @@
 //! What is particular to sled. What all stores do is in `conformance`.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::super::conformance::{Records, put, records};
+use super::super::conformance::{Records, WAIT, put, records};
 use super::*;
-
-const WAIT: Duration = Duration::from_secs(30);
 
 /// sled frees its lock some time after the store is dropped.
 fn reopen(folder: &Path) -> Result<DiskStore, StorageError> {

@@ -4,10 +4,8 @@ use std::fs;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use super::super::conformance::{all, append, durably, entry, pos};
+use super::super::conformance::{WAIT, all, append, durably, entry, pos};
 use super::*;
-
-const WAIT: Duration = Duration::from_secs(30);
 
 /// The chunk files with their contents, in order.
 fn files_of(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {

@@ -183,7 +183,7 @@ impl Drop for Flush {
             }
             None => {
                 if !self.acks.is_empty() {
-                    self.shared.fail(&io::Error::other("the log's flush thread ended"));
+                    self.shared.fail(&io::Error::other("the log's writer ended unexpectedly"));
                 }
                 false
             }

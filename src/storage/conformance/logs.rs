@@ -1,22 +1,16 @@
-//! What every implementation of the two traits must do; each test is held against all of them.
+//! What every [`LogStore`] must do.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::StorageError;
-use super::log::{Done, LogPos, LogState, LogStore};
-use super::memory::MemoryDisk;
-use super::sim::SimDisk;
-use super::states::StateFolders;
-use super::store::{Change, KEY_MAX_BYTES, Store, Stores};
-use super::wal::WalLog;
+use super::super::WalLog;
+use super::super::log::{Done, LogPos, LogState, LogStore};
+use super::super::sim::SimDisk;
+use super::{WAIT, all, append, durably, entry, pos};
 
-const DONE_WAIT: Duration = Duration::from_secs(30);
 /// Small, so that a test fills several files.
 const CHUNK_BYTES: usize = 2_000;
 
@@ -27,31 +21,6 @@ fn on_each_log(case: impl Fn(OpenLog<'_>)) {
     case(&|| Box::new(WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap()));
     let disk = SimDisk::new();
     case(&|| Box::new(disk.open()));
-}
-
-/// Calls, and waits for the answer.
-pub(super) fn durably(call: impl FnOnce(Done)) -> io::Result<()> {
-    let (answer, answers) = mpsc::channel();
-    call(Box::new(move |result| {
-        let _ = answer.send(result);
-    }));
-    answers.recv_timeout(DONE_WAIT).expect("`done` is always called")
-}
-
-pub(super) fn pos(term: u64, index: u64) -> LogPos {
-    LogPos { term, node: 1, index }
-}
-
-pub(super) fn entry(term: u64, index: u64) -> (LogPos, Bytes) {
-    (pos(term, index), Bytes::from(format!("entry {index} of term {term}")))
-}
-
-pub(super) fn append(log: &dyn LogStore, entries: Vec<(LogPos, Bytes)>) -> io::Result<()> {
-    durably(|done| log.append(entries, done))
-}
-
-pub(super) fn all(log: &dyn LogStore) -> Vec<(LogPos, Bytes)> {
-    log.read(0, u64::MAX, usize::MAX).unwrap()
 }
 
 fn positions(log: &dyn LogStore) -> Vec<LogPos> {
@@ -110,7 +79,7 @@ fn entries_are_readable_before_they_are_durable() {
             assert_eq!(log.state().last, Some(pos(1, index)));
         }
         for index in 0..50 {
-            let answered = answers.recv_timeout(DONE_WAIT).unwrap();
+            let answered = answers.recv_timeout(WAIT).unwrap();
             assert_eq!(answered, (index, true), "in order");
         }
         assert_eq!((log.oldest_unflushed(), log.queued_bytes()), (None, 0));
@@ -356,242 +325,5 @@ proptest! {
             prop_assert_eq!(wal.state(), sim.state());
             prop_assert_eq!(all(&wal), all(&sim));
         }
-    }
-}
-
-type OpenStores<'a> = &'a dyn Fn() -> Box<dyn Stores>;
-
-fn on_each_store(case: impl Fn(OpenStores<'_>)) {
-    let folder = tempfile::tempdir().unwrap();
-    case(&|| Box::new(StateFolders::new(folder.path())));
-    let disk = MemoryDisk::new();
-    case(&|| Box::new(disk.open()));
-}
-
-/// Opens the current store, or makes the first one. sled frees its lock some time after a drop.
-fn open_store(open: OpenStores<'_>) -> Box<dyn Store> {
-    let mut stores = open();
-    let started = std::time::Instant::now();
-    loop {
-        match stores.open_current() {
-            Ok(Some(store)) => return store,
-            Ok(None) => break,
-            Err(error) => assert!(started.elapsed() < DONE_WAIT, "{error}"),
-        }
-        std::thread::yield_now();
-    }
-    let mut store = stores.create_next().unwrap();
-    store.write(vec![]).unwrap();
-    stores.switch().unwrap();
-    store
-}
-
-pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// All records, which come in the order of their keys.
-pub(super) fn records(store: &dyn Store) -> Result<Records, StorageError> {
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    store.scan(&mut |key, value| {
-        found.push((key.to_vec(), value.to_vec()));
-        Ok(())
-    })?;
-    assert!(found.is_sorted_by(|(a, _), (b, _)| a < b));
-    Ok(found.into_iter().collect())
-}
-
-pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Change {
-    Change::Put(key.into(), value.into())
-}
-
-fn applied(records: &mut Records, changes: &[Change]) {
-    for change in changes {
-        match change.clone() {
-            Change::Put(key, value) => drop(records.insert(key, value)),
-            Change::Delete(key) => drop(records.remove(&key)),
-        }
-    }
-}
-
-#[test]
-fn records_come_back_in_order_whatever_their_keys() {
-    on_each_store(|open| {
-        let keys: [&[u8]; 9] =
-            [b"", b"\0", b"\0\0\0\0\0", b"a", b"a\0", b"a\0\0\0\x01", b"ab", b"b", b"\xff\xff"];
-        let mut expected = Records::new();
-        let mut store = open_store(open);
-        // Long values, so that the pieces of one record could be taken for another one's.
-        let changes: Vec<_> =
-            keys.iter().rev().map(|key| put(*key, [*key, &[7; 9_000]].concat())).collect();
-        applied(&mut expected, &changes);
-        store.write(changes).unwrap();
-        assert_eq!(records(&*store).unwrap(), expected);
-        store.write(vec![Change::Delete(b"a\0".to_vec()), Change::Delete(b"?".to_vec())]).unwrap();
-        expected.remove(&b"a\0"[..]);
-        drop(store);
-        assert_eq!(records(&*open_store(open)).unwrap(), expected);
-    });
-}
-
-#[test]
-fn values_of_all_lengths_grow_and_shrink() {
-    on_each_store(|open| {
-        let lengths =
-            [0, 70_000, 3_996, 3_997, 4_000, 7_996, 7_997, 1, 65_536, 12_000, 11_999, 300_000, 2];
-        let mut store = open_store(open);
-        for (round, len) in lengths.into_iter().enumerate() {
-            let value: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
-            store.write(vec![put("key", value.clone()), put("other", "x")]).unwrap();
-            let expected =
-                Records::from([(b"key".to_vec(), value), (b"other".to_vec(), b"x".to_vec())]);
-            assert_eq!(records(&*store).unwrap(), expected, "length {len}");
-            if round % 3 == 0 {
-                drop(store);
-                store = open_store(open);
-            }
-            assert_eq!(records(&*store).unwrap(), expected, "length {len}");
-        }
-        assert!(store.bytes_on_disk() > 0);
-    });
-}
-
-#[test]
-fn the_last_change_of_a_key_counts() {
-    on_each_store(|open| {
-        let mut store = open_store(open);
-        let long = vec![9; 20_000];
-        let delete = |key: &str| Change::Delete(key.into());
-        store.write(vec![put("a", long.clone()), put("b", long.clone()), put("c", "c")]).unwrap();
-        let changes = vec![
-            delete("a"),
-            put("a", "short"),
-            put("b", "short"),
-            put("b", long.clone()),
-            put("c", long.clone()),
-            delete("c"),
-            put("d", long.clone()),
-            put("d", "short"),
-        ];
-        store.write(changes).unwrap();
-        let expected = Records::from([
-            (b"a".to_vec(), b"short".to_vec()),
-            (b"b".to_vec(), long),
-            (b"d".to_vec(), b"short".to_vec()),
-        ]);
-        assert_eq!(records(&*store).unwrap(), expected);
-        drop(store);
-        assert_eq!(records(&*open_store(open)).unwrap(), expected);
-    });
-}
-
-#[test]
-fn a_visitor_can_end_the_scan() {
-    on_each_store(|open| {
-        let mut store = open_store(open);
-        store.write(vec![put("a", "1"), put("b", "2")]).unwrap();
-        let mut seen = 0;
-        let error = store.scan(&mut |_, _| {
-            seen += 1;
-            Err(StorageError::corrupt("here", "enough"))
-        });
-        assert_eq!((seen, error.unwrap_err().to_string()), (1, "cannot read here: enough".into()));
-    });
-}
-
-#[test]
-fn keys_have_a_limit_and_a_refusal_harms_nothing() {
-    on_each_store(|open| {
-        let mut store = open_store(open);
-        let longest = vec![1; KEY_MAX_BYTES];
-        store.write(vec![put(longest.clone(), vec![2; 5_000])]).unwrap();
-        store.write(vec![put("a", "1"), put(vec![1; KEY_MAX_BYTES + 1], "")]).unwrap_err();
-        store.write(vec![put("b", "1")]).unwrap();
-        let keys: Vec<_> = records(&*store).unwrap().into_keys().collect();
-        assert_eq!(keys, [longest, b"b".to_vec()]);
-    });
-}
-
-#[test]
-fn a_store_becomes_current_by_a_switch_only() {
-    on_each_store(|open| {
-        let mut stores = open();
-        assert!(stores.open_current().unwrap().is_none());
-        stores.switch().unwrap_err();
-        let mut first = stores.create_next().unwrap();
-        first.write(vec![put("a", "first")]).unwrap();
-        drop(first);
-        let mut stores = open();
-        assert!(stores.open_current().unwrap().is_none(), "never switched to");
-        let mut first = open_store(open);
-        first.write(vec![put("a", "first")]).unwrap();
-
-        let mut second = stores_of(open).create_next().unwrap();
-        assert!(records(&*second).unwrap().is_empty());
-        second.write(vec![put("a", "second")]).unwrap();
-        drop((first, second));
-        let store = open_store(open);
-        assert_eq!(records(&*store).unwrap()[&b"a"[..]], b"first", "the crash came first");
-        drop(store);
-
-        let mut stores = open();
-        let mut third = stores.create_next().unwrap();
-        assert!(records(&*third).unwrap().is_empty(), "nothing of the second attempt");
-        third.write(vec![put("a", "third")]).unwrap();
-        stores.switch().unwrap();
-        drop((third, stores));
-        assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"third");
-    });
-}
-
-fn stores_of(open: OpenStores<'_>) -> Box<dyn Stores> {
-    open()
-}
-
-#[test]
-fn a_void_store_is_passed_over_until_it_is_replaced() {
-    on_each_store(|open| {
-        let mut store = open_store(open);
-        store.write(vec![put("a", "wrong")]).unwrap();
-        drop(store);
-        open().void_current().unwrap();
-        let mut stores = open();
-        assert!(stores.open_current().unwrap().is_none());
-        let mut store = stores.create_next().unwrap();
-        assert!(records(&*store).unwrap().is_empty());
-        store.write(vec![put("a", "right")]).unwrap();
-        stores.switch().unwrap();
-        drop((store, stores));
-        assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"right");
-    });
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let key = proptest::collection::vec(0_u8..3, 0..5);
-    let value = (0_usize..9, any::<u8>()).prop_map(|(size, byte)| vec![byte; size * size * 200]);
-    (key, proptest::option::weighted(0.7, value)).prop_map(|(key, value)| match value {
-        Some(value) => Change::Put(key, value),
-        None => Change::Delete(key),
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn a_store_is_a_map(
-        batches in proptest::collection::vec((proptest::collection::vec(change(), 0..30), any::<bool>()), 1..10)
-    ) {
-        on_each_store(|open| {
-            let mut expected = Records::new();
-            let mut store = open_store(open);
-            for (changes, reopen) in &batches {
-                applied(&mut expected, changes);
-                store.write(changes.clone()).unwrap();
-                if *reopen {
-                    drop(store);
-                    store = open_store(open);
-                }
-                assert_eq!(records(&*store).unwrap(), expected);
-            }
-        });
     }
 }

@@ -1,0 +1,143 @@
+//! The cluster as a whole, and its scheduler.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::domain::ids::NodeId;
+use crate::domain::machine::Command;
+use crate::domain::machine::command::{CleanupAll, SetScheduler};
+
+use super::context::View;
+use super::error::Problem;
+use super::extract::{Read, Reply, Write};
+use super::fields::Fields;
+use super::views::{digest, node_name};
+use super::{nodes, words};
+
+/// A leader waits this long for another to take over.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
+
+/// `GET /cluster`.
+pub(super) async fn get(read: Read) -> Reply {
+    read.params.only(&[])?;
+    let view = read.view().await?;
+    let sight = nodes::sight(&read.context, &view).await?;
+    let status = read.context.running()?.consensus.status();
+    let cluster = view.state.cluster();
+    let level = view.state.nodes().map(|node| node.info.level).min();
+    Ok(view.ok(json!({
+        "name": cluster.name,
+        "id": format!("{:032x}", cluster.id),
+        "timezone": cluster.timezone,
+        "leader": leader(&view, status.leader),
+        "term": status.term,
+        "members": nodes::members(&view, &sight),
+        "applied_index": cluster.applied,
+        "committed_index": status.committed.max(cluster.applied),
+        "digest": digest(&view.state),
+        "scheduler": if cluster.scheduler { "started" } else { "stopped" },
+        "floor": cluster.floor.to_string(),
+        "tasks": view.state.task_count(),
+        "level": level,
+        "version": read.context.settings.version,
+        "node": read.context.settings.node_name,
+    })))
+}
+
+fn leader(view: &View, leader: Option<u64>) -> Option<String> {
+    leader.map(|leader| node_name(&view.state, NodeId(leader)))
+}
+
+/// `POST /cluster/transfer-leader`: gives the lead to another voter.
+pub(super) async fn transfer_leader(write: Write) -> Reply {
+    write.params.only(&[])?;
+    let fields = Fields::of(write.body.as_ref(), &["to"])?;
+    if fields.has("to") {
+        return Err(Problem::not_supported("choosing who leads next"));
+    }
+    fields.done()?;
+    let consensus = &write.context.running()?.consensus;
+    let view = write.context.here()?;
+    let status = consensus.status();
+    if !consensus.is_leader() {
+        let problem = Problem::new("not_leader", "only the leader can give the lead away");
+        return Err(problem.with("leader", leader(&view, status.leader)));
+    }
+    if status.voters.len() < 2 {
+        return Err(Problem::new("no_other_voter", "there is nobody to give the lead to"));
+    }
+    if !consensus.leave_leadership(TRANSFER_LIMIT).await {
+        return Err(Problem::new("transfer_failed", "no other node took the lead in time"));
+    }
+    let now = *consensus.leader().borrow();
+    Ok(view.ok(json!({"leader": leader(&view, now)})))
+}
+
+/// `GET /scheduler/status`.
+pub(super) async fn scheduler(read: Read) -> Reply {
+    read.params.only(&[])?;
+    let view = read.view().await?;
+    let leads = *read.context.running()?.consensus.leader().borrow();
+    let instances: Vec<Value> = view
+        .state
+        .nodes()
+        .map(|node| {
+            let (host, port) = host_and_port(&node.info.http);
+            json!({
+                "id": node.id.configured().to_string(),
+                "instance_id": node.info.name,
+                "host": host,
+                "port": port,
+                "is_leader": leads == Some(node.id.0),
+                "state": words::liveness(node.liveness),
+            })
+        })
+        .collect();
+    Ok(view.ok(json!({
+        "started": view.state.cluster().scheduler,
+        "instances": instances,
+        "leader_id": leader(&view, leads),
+        "time": view.now.to_string(),
+    })))
+}
+
+/// Where a node's API is, of its base URL.
+fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
+    match url::Url::parse(http) {
+        Ok(url) => (url.host_str().map(str::to_owned), url.port_or_known_default()),
+        Err(_) => (None, None),
+    }
+}
+
+/// `POST /scheduler/start`: ticks are claimed from now on.
+pub(super) async fn start(write: Write) -> Reply {
+    set(&write, true).await
+}
+
+/// `POST /scheduler/stop`: no more ticks are claimed, on any node.
+pub(super) async fn stop(write: Write) -> Reply {
+    set(&write, false).await
+}
+
+async fn set(write: &Write, on: bool) -> Reply {
+    write.params.only(&[])?;
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    write.submit(&Command::Scheduler(SetScheduler { on })).await?;
+    let view = write.context.here()?;
+    let cluster = view.state.cluster();
+    let body = json!({"started": cluster.scheduler, "floor": cluster.floor.to_string()});
+    Ok(view.reply(StatusCode::OK, body))
+}
+
+/// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
+pub(super) async fn cleanup_all(write: Write) -> Reply {
+    write.params.only(&[])?;
+    let fields = Fields::of(Some(write.body()?), &["cluster"])?;
+    let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
+    fields.done()?;
+    write.submit(&Command::CleanupAll(CleanupAll { cluster })).await?;
+    let view = write.context.here()?;
+    Ok(view.ok(json!({"tasks": view.state.task_count()})))
+}

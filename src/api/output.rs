@@ -1,0 +1,298 @@
+//! What attempts print, from whichever node keeps it.
+//!
+//! A node asks the one that ran the attempt: [`serve_output`] answers peer requests of kind
+//! [`OUTPUT_KIND`].
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Extension;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use crate::consensus::SERVICE_KIND;
+use crate::domain::ids::{ExecutionId, NodeId};
+use crate::domain::machine::record::{Attempt, Execution};
+use crate::exec::{Chunk, Exec, KEPT_MAX_BYTES};
+
+use super::context::{Context, Freshness, View};
+use super::error::Problem;
+use super::extract::{Read, Reply, Segment};
+use super::{Stopping, executions, views, words};
+
+/// The kind of peer requests for output.
+pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;
+/// Bytes asked for at once.
+const CHUNK_BYTES: usize = 64 << 10;
+/// A node that keeps output answers within this.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// Between two looks at an output that goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A stream without news says so.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Which attempt's output, and where it is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    execution: ExecutionId,
+    attempt: u32,
+    node: NodeId,
+}
+
+/// Answers a peer's request for output: `execution u64 | attempt u32 | from u64 | max u32`,
+/// little-endian. The answer is empty if nothing is kept here, else
+/// `running u8 | from u64 | total u64 | bytes`; none: the request is no such thing.
+pub async fn serve_output(exec: &Exec, mut body: Bytes) -> Option<Bytes> {
+    if body.len() != 24 {
+        return None;
+    }
+    let (execution, attempt) = (ExecutionId(body.get_u64_le()), body.get_u32_le());
+    let (from, max) = (body.get_u64_le(), body.get_u32_le());
+    let max = usize::try_from(max).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+    let Some(chunk) = exec.read_output(execution, attempt, from, max).await else {
+        return Some(Bytes::new());
+    };
+    let mut out = BytesMut::with_capacity(17 + chunk.bytes.len());
+    out.put_u8(u8::from(chunk.running));
+    out.put_u64_le(chunk.from);
+    out.put_u64_le(chunk.total);
+    out.put_slice(&chunk.bytes);
+    Some(out.freeze())
+}
+
+fn read_answer(mut body: Bytes) -> Option<Chunk> {
+    if body.len() < 17 {
+        return None;
+    }
+    let running = body.get_u8() != 0;
+    let (from, total) = (body.get_u64_le(), body.get_u64_le());
+    Some(Chunk { from, bytes: body.to_vec(), total, running })
+}
+
+/// A piece of an attempt's output; none: its node keeps none.
+async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, Problem> {
+    let consensus = &context.running()?.consensus;
+    let Place { execution, attempt, node } = place;
+    if node.0 == consensus.id() {
+        return Ok(context.exec.read_output(execution, attempt, from, CHUNK_BYTES).await);
+    }
+    let mut body = BytesMut::with_capacity(24);
+    body.put_u64_le(execution.0);
+    body.put_u32_le(attempt);
+    body.put_u64_le(from);
+    body.put_u32_le(u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX));
+    let answer = consensus.ask(node.0, OUTPUT_KIND, body.freeze(), ASK_LIMIT).await;
+    answer.map(read_answer).map_err(|error| {
+        let why = format!("the node that ran the attempt does not answer: {error}");
+        Problem::new("node_unreachable", why)
+    })
+}
+
+/// The attempt that is asked for; none: the execution has not been granted yet.
+fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, Problem> {
+    match number {
+        None => Ok(execution.attempt.as_ref()),
+        Some(number) => {
+            let found = views::attempts(execution).find(|attempt| attempt.number == number);
+            let missing = || Problem::new("attempt_not_found", "there was no such attempt");
+            found.map(Some).ok_or_else(missing)
+        }
+    }
+}
+
+/// `GET /executions/{id}/output`: the bytes as they were printed; with `follow` as a stream.
+pub(super) async fn output(
+    Segment(id): Segment,
+    read: Read,
+    stopping: Option<Extension<Stopping>>,
+) -> Reply {
+    let params = read.params.only(&["follow", "from", "attempt"])?;
+    let from = params.number("from", 0..=u64::MAX)?;
+    let number = params.number("attempt", 1..=u64::from(u32::MAX))?;
+    let number = number.and_then(|number| u32::try_from(number).ok());
+    let follow = params.flag("follow")?;
+    let view = read.view().await?;
+    let (_, execution) = executions::find(&view, &id)?;
+    let attempt = chosen(execution, number)?;
+    if follow {
+        let last = read.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let from = last.and_then(|id| id.parse().ok()).or(from).unwrap_or(0);
+        let follower = Follower::new(&read, execution.id, number, from);
+        return Ok(follower.respond(stopping.map(|Extension(stopping)| stopping)));
+    }
+    let Some(attempt) = attempt else { return Ok(plain(&view, None, Vec::new())) };
+    let place = place(execution, attempt);
+    match fetch(&read.context, place, from.unwrap_or(0)).await {
+        Ok(Some(first)) => {
+            let bytes = whole(&read.context, place, &first).await?;
+            Ok(plain(&view, Some(first), bytes))
+        }
+        // Gone with its node, or never there: what went through the log is left.
+        Ok(None) | Err(_) if from.unwrap_or(0) == 0 && attempt.report.is_some() => {
+            let tail = attempt.report.as_ref().map(|report| report.tail.clone());
+            Ok(plain(&view, None, tail.unwrap_or_default()))
+        }
+        Ok(None) => Ok(plain(&view, None, Vec::new())),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn place(execution: &Execution, attempt: &Attempt) -> Place {
+    Place { execution: execution.id, attempt: attempt.number, node: attempt.node }
+}
+
+/// The rest of what is there now, behind the first piece.
+async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<Vec<u8>, Problem> {
+    let mut bytes = first.bytes.clone();
+    let mut next = first.next();
+    while next < first.total && bytes.len() < KEPT_MAX_BYTES {
+        let Some(chunk) = fetch(context, place, next).await? else { break };
+        if chunk.bytes.is_empty() {
+            break;
+        }
+        next = chunk.next();
+        bytes.extend_from_slice(&chunk.bytes);
+    }
+    Ok(bytes)
+}
+
+fn plain(view: &View, first: Option<Chunk>, bytes: Vec<u8>) -> Response {
+    let mut response = view.ok(json!(null));
+    let headers = response.headers_mut();
+    headers.remove(axum::http::header::CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let mut told = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value);
+    };
+    // A tail from the log has no place in the whole.
+    told("punctual-output-kept", HeaderValue::from_static(match first {
+        Some(_) => "true",
+        None => "false",
+    }));
+    if let Some(first) = first {
+        told("punctual-output-from", HeaderValue::from(first.from));
+        told("punctual-output-total", HeaderValue::from(first.total));
+        told("punctual-output-running", HeaderValue::from_static(match first.running {
+            true => "true",
+            false => "false",
+        }));
+    }
+    *response.body_mut() = Body::from(bytes);
+    response
+}
+
+/// One who reads an output while it grows.
+struct Follower {
+    context: std::sync::Arc<Context>,
+    execution: ExecutionId,
+    /// None: the newest, whichever that becomes.
+    number: Option<u32>,
+    attempt: u32,
+    next: u64,
+    /// The beginning of a character whose rest has not been printed.
+    broken: Vec<u8>,
+    /// Whether there may be more without waiting.
+    eager: bool,
+    ended: bool,
+}
+
+impl Follower {
+    fn new(read: &Read, execution: ExecutionId, number: Option<u32>, next: u64) -> Self {
+        let context = std::sync::Arc::clone(&read.context);
+        let attempt = number.unwrap_or(0);
+        let (broken, eager, ended) = (Vec::new(), true, false);
+        Self { context, execution, number, attempt, next, broken, eager, ended }
+    }
+
+    fn respond(self, stopping: Option<Stopping>) -> Response {
+        let events = stream::unfold(self, |mut follower| async move {
+            if follower.ended {
+                return None;
+            }
+            let event = follower.event().await;
+            Some((Ok::<_, Infallible>(event), follower))
+        });
+        let stopped = async move {
+            match stopping {
+                Some(Stopping(mut stop)) => {
+                    let _gone = stop.wait_for(|stop| *stop).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let events = events.take_until(Box::pin(stopped));
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    }
+
+    /// Waits for the next event: `output` with a piece, or `end`.
+    async fn event(&mut self) -> Event {
+        loop {
+            if !std::mem::take(&mut self.eager) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            if let Some(event) = self.look().await {
+                return event;
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Option<Event> {
+        let stale = Freshness { stale: true, min_index: None };
+        let view = self.context.view(stale).await.ok()?;
+        let Some((_, execution)) = view.state.execution(self.execution) else {
+            return Some(self.end("gone"));
+        };
+        let ended = execution.status.ended();
+        let Ok(Some(attempt)) = chosen(execution, self.number) else {
+            return ended.then(|| self.end(words::status(execution.status)));
+        };
+        if attempt.number != self.attempt {
+            // Another attempt begins from its own beginning.
+            self.next = if self.attempt == 0 { self.next } else { 0 };
+            self.attempt = attempt.number;
+            self.broken.clear();
+        }
+        let over = attempt.report.is_some();
+        let fetched = fetch(&self.context, place(execution, attempt), self.next).await;
+        match fetched {
+            Ok(Some(chunk)) if !chunk.bytes.is_empty() => {
+                self.eager = chunk.next() < chunk.total;
+                self.piece(chunk)
+            }
+            Ok(Some(chunk)) if chunk.running => None,
+            Ok(_) | Err(_) if over && ended => Some(self.end(words::status(execution.status))),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// A piece as text; a character that is not complete waits for the next one.
+    fn piece(&mut self, chunk: Chunk) -> Option<Event> {
+        let from = chunk.from;
+        self.next = chunk.next();
+        let mut bytes = std::mem::take(&mut self.broken);
+        bytes.extend(chunk.bytes);
+        let whole = match std::str::from_utf8(&bytes) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Ok(_) | Err(_) => bytes.len(),
+        };
+        self.broken = bytes.split_off(whole);
+        if bytes.is_empty() {
+            return None;
+        }
+        let id = self.next.saturating_sub(self.broken.len() as u64);
+        let text = String::from_utf8_lossy(&bytes);
+        let data = json!({"attempt": self.attempt, "from": from, "next": id, "text": text});
+        Some(Event::default().event("output").id(id.to_string()).data(data.to_string()))
+    }
+
+    fn end(&mut self, status: &str) -> Event {
+        self.ended = true;
+        let data = json!({"attempt": self.attempt, "next": self.next, "status": status});
+        Event::default().event("end").data(data.to_string())
+    }
+}

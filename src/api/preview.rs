@@ -1,0 +1,145 @@
+//! What a schedule would do: its ticks, in words, with what is worth knowing. Nothing is stored.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule};
+use crate::domain::spec::{self, check_name};
+use crate::domain::time::{Millis, Timestamp};
+
+use super::context::{View, aside};
+use super::describe::{describe, warnings};
+use super::error::Problem;
+use super::extract::{Reply, Write};
+use super::fields::Fields;
+
+/// Ticks that are shown, unless asked otherwise.
+const N: u64 = 10;
+/// At most so many.
+const N_MAX: u64 = 1_000;
+/// Ticks that are looked at for those that a clock change touches.
+const LOOKED_AT_MAX: u64 = 200_000;
+/// The task name that `H` is taken from if none is given.
+const NAME: &str = "preview";
+const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from", "n", "only_dst"];
+
+/// `POST /schedules/preview`.
+pub(super) async fn preview(write: Write) -> Reply {
+    write.params.only(&[])?;
+    let fields = Fields::of(Some(write.body()?), &FIELDS)?;
+    let from = fields.instant("from");
+    let n = fields.number("n", 1..=N_MAX).unwrap_or(N);
+    let only_dst = fields.flag("only_dst");
+    let name = fields.text("name").unwrap_or(NAME);
+    if let Err(rule) = check_name(name) {
+        fields.refuse("/name", "invalid_name", rule);
+    }
+    let asked = asked(&fields);
+    fields.done()?;
+    let view = write.context.here()?;
+    let now = from.map_or(view.now, |from| from.minus(Millis(1)));
+    let schedule = read(&asked, name, &view, now, &write)?;
+    let plan = Plan::compile(&schedule, name, view.zone(), now);
+    let plan = plan.map_err(|error| Problem::field("/schedule", error.code, error.message))?;
+    // The one tick of `immediate` is the moment itself.
+    let after = if plan.once() { now.minus(Millis(1)) } else { now };
+    aside(move || {
+        let (ticks, complete) = ticks(&plan, after, n, only_dst);
+        let mut body = json!({
+            "ticks": ticks,
+            "words": describe(&schedule, view.zone()),
+            "expression": expression(&schedule),
+            "warnings": warnings(&schedule),
+        });
+        if let (false, Value::Object(body)) = (complete, &mut body) {
+            let why = format!("looked at {LOOKED_AT_MAX} ticks only");
+            body.insert("incomplete".to_owned(), why.into());
+        }
+        view.ok(body)
+    })
+    .await
+}
+
+/// The schedule as a task would carry it, and whether it was given as one text.
+struct Asked {
+    schedule: Value,
+    expression: bool,
+}
+
+fn asked(fields: &Fields<'_>) -> Asked {
+    if (fields.get("schedule").is_some()) == (fields.get("expression").is_some()) {
+        fields.refuse("", "one_of", "needs exactly one of schedule and expression");
+    }
+    let expression = fields.text("expression");
+    let mut schedule = match expression {
+        Some(text) => Map::from_iter([("cron".to_owned(), text.into())]),
+        None => fields.object("schedule").cloned().unwrap_or_default(),
+    };
+    if let Some(zone) = fields.text("timezone") {
+        let named = schedule.get("timezone").filter(|named| !named.is_null());
+        if named.is_some_and(|named| *named != zone) {
+            fields.refuse("/timezone", "conflict", "the schedule names another zone");
+        }
+        schedule.insert("timezone".to_owned(), zone.into());
+    }
+    Asked { schedule: Value::Object(schedule), expression: expression.is_some() }
+}
+
+/// Reads the schedule by the rules of a task's body.
+fn read(
+    asked: &Asked,
+    name: &str,
+    view: &View,
+    now: Timestamp,
+    write: &Write,
+) -> Result<Schedule, Problem> {
+    let task = json!({"name": name, "schedule": asked.schedule});
+    let reading = spec::ReadContext { now, ..view.reading(&write.context.settings) };
+    let read = spec::read(&task, reading).map_err(|mut problems| {
+        for problem in problems.iter_mut().filter(|_| asked.expression) {
+            let pointer = match problem.pointer.as_str() {
+                "/schedule/timezone" => "/timezone",
+                _ => "/expression",
+            };
+            problem.pointer = pointer.to_owned();
+        }
+        problems
+    })?;
+    Ok(read.schedule)
+}
+
+/// The ticks after an instant, and whether all that were asked for were looked for.
+fn ticks(plan: &Plan, after: Timestamp, n: u64, only_dst: bool) -> (Vec<Value>, bool) {
+    let mut found = Vec::new();
+    let mut at = after;
+    for _ in 0..LOOKED_AT_MAX {
+        if found.len() as u64 >= n {
+            return (found, true);
+        }
+        let Some(next) = plan.next_noted(at) else { return (found, true) };
+        at = next.at;
+        if !only_dst || next.note.is_some() {
+            found.push(tick(&next));
+        }
+    }
+    (found, false)
+}
+
+/// A tick with the daylight-saving rule that touches it.
+pub(super) fn tick(tick: &NotedTick) -> Value {
+    json!({
+        "at": tick.at.to_string(),
+        "local": tick.local,
+        "note": tick.note.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The canonical form: a cron text where it is one, else the rule.
+fn expression(schedule: &Schedule) -> Value {
+    match &schedule.rule {
+        Rule::Cron(text) => text.as_str().into(),
+        _ => {
+            let task = crate::domain::task::TaskSpec::new(NAME, schedule.clone(), None);
+            spec::write(&task).get("schedule").cloned().unwrap_or_default()
+        }
+    }
+}

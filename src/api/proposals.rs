@@ -1,0 +1,48 @@
+//! Many commands of one request on their way at once: packed into few proposals, several of them
+//! in flight.
+
+use futures_util::{StreamExt, stream};
+
+use crate::domain::machine::{Command, Response};
+
+use super::context::{Context, pack};
+use super::error::Problem;
+
+/// Commands of one proposal.
+pub(super) const COMMANDS_MAX: usize = 200;
+/// Bytes after which a proposal takes no more.
+const BYTES_MAX: usize = 192 << 10;
+/// Proposals of one request in flight.
+pub(super) const IN_FLIGHT: usize = 8;
+
+/// Packed commands.
+#[derive(Default)]
+pub(super) struct Proposals(Vec<(Vec<u8>, usize)>);
+
+impl Proposals {
+    /// Adds a command.
+    pub fn add(&mut self, command: &Command, key: Option<&str>) {
+        let full = |(bytes, count): &(Vec<u8>, usize)| {
+            bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX
+        };
+        if self.0.last().is_none_or(full) {
+            self.0.push((Vec::new(), 0));
+        }
+        if let Some((bytes, count)) = self.0.last_mut() {
+            pack(bytes, command, key);
+            *count += 1;
+        }
+    }
+
+    /// Proposes all of them; one answer a command, in the order in which they were added.
+    pub async fn submit(self, context: &Context) -> Vec<Result<Response, Problem>> {
+        let proposals = self.0.into_iter().map(|(bytes, count)| async move {
+            match context.propose(bytes.into(), count).await {
+                Ok(answered) => answered.responses.into_iter().map(Ok).collect(),
+                Err(problem) => vec![Err(problem); count],
+            }
+        });
+        let answers: Vec<Vec<_>> = stream::iter(proposals).buffered(IN_FLIGHT).collect().await;
+        answers.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! Making thousands of tasks in one request.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::{Map, Value, json};
+
+use crate::api::context::{Context, View};
+use crate::api::error::Problem;
+use crate::api::extract::{Bulky, Reply};
+use crate::api::fields::Fields;
+use crate::api::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
+use crate::api::views;
+use crate::domain::machine::command::{Put, PutMode};
+use crate::domain::machine::{Answer, Command};
+use crate::domain::spec;
+
+use super::create::{definition, mode};
+
+/// Items of one request.
+pub(super) const ITEMS_MAX: usize = 10_000;
+
+/// `POST /tasks/batch`: makes each task of a list; what is wrong with one stops no other.
+pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
+    let force = write.params.only(&["force"])?.flag("force")?;
+    let (items, prefix) = match write.body()? {
+        Value::Array(items) => (items, ""),
+        body => {
+            let fields = Fields::of(Some(body), &["items"])?;
+            let items = fields.need("items").list("items");
+            fields.done()?;
+            (items.ok_or_else(|| Problem::internal("items were read and not found"))?, "/items")
+        }
+    };
+    if items.is_empty() || items.len() > ITEMS_MAX {
+        let message = format!("must have 1 to {ITEMS_MAX} items, has {}", items.len());
+        return Err(Problem::field(prefix, "too_many_items", message));
+    }
+    let view = write.context.here()?;
+    let making = Making {
+        context: &write.context,
+        view: &view,
+        mode: mode(force),
+        key: write.key.as_deref(),
+        prefix,
+    };
+    let chunks = items.chunks(COMMANDS_MAX).enumerate();
+    let chunks: Vec<BoxFuture<'_, Vec<Item>>> =
+        chunks.map(|(at, items)| making.chunk(at * COMMANDS_MAX, items).boxed()).collect();
+    let made: Vec<Vec<Item>> = stream::iter(chunks).buffered(IN_FLIGHT).collect().await;
+    answer(&write.context, made.into_iter().flatten().collect())
+}
+
+/// The result of one item, and what kept the cluster from taking it.
+pub(super) struct Item {
+    pub shown: Map<String, Value>,
+    pub fault: Option<Problem>,
+}
+
+impl Item {
+    pub fn good(shown: Value) -> Self {
+        let shown = if let Value::Object(shown) = shown { shown } else { Map::new() };
+        Self { shown, fault: None }
+    }
+
+    pub fn bad(mut shown: Map<String, Value>, problem: Problem) -> Self {
+        shown.extend(problem.item());
+        Self { shown, fault: Some(problem) }
+    }
+}
+
+/// Answers with the result of every item; if none got through to the cluster, with that.
+pub(super) fn answer(context: &Context, items: Vec<Item>) -> Result<Response, Problem> {
+    let failed = items.iter().filter(|item| item.fault.is_some()).count();
+    let succeeded = items.len() - failed;
+    let lost = |item: &Item| {
+        item.fault.clone().filter(|problem| problem.status().is_server_error())
+    };
+    let all_lost = !items.is_empty() && items.iter().all(|item| lost(item).is_some());
+    if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
+        return Err(problem);
+    }
+    let shown: Vec<Value> = items.into_iter().map(|item| Value::Object(item.shown)).collect();
+    let body = json!({"items": shown, "succeeded": succeeded, "failed": failed});
+    Ok(context.here()?.reply(StatusCode::OK, body))
+}
+
+/// What all items of a request share.
+struct Making<'a> {
+    context: &'a Context,
+    view: &'a View,
+    mode: PutMode,
+    key: Option<&'a str>,
+    prefix: &'static str,
+}
+
+impl Making<'_> {
+    /// Makes the tasks of one chunk, the first of which is item `first`.
+    async fn chunk(&self, first: usize, items: &[Value]) -> Vec<Item> {
+        // Reading a chunk takes milliseconds: others get their turn in between.
+        tokio::task::yield_now().await;
+        let mut proposals = Proposals::default();
+        let read: Vec<Result<Map<String, Value>, Item>> = items
+            .iter()
+            .enumerate()
+            .map(|(at, body)| self.read(first + at, body, &mut proposals))
+            .collect();
+        let mut answers = proposals.submit(self.context).await.into_iter();
+        let complete = |read| match read {
+            Err(bad) => bad,
+            Ok(shown) => complete(shown, answers.next()),
+        };
+        read.into_iter().map(complete).collect()
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        body: &Value,
+        proposals: &mut Proposals,
+    ) -> Result<Map<String, Value>, Item> {
+        let mut shown = Map::new();
+        shown.insert("index".to_owned(), index.into());
+        shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
+        let spec = spec::read(&definition(body), self.view.reading(&self.context.settings));
+        match spec {
+            Err(problems) => {
+                let problem = Problem::from(problems).below(&format!("{}/{index}", self.prefix));
+                Err(Item::bad(shown, problem))
+            }
+            Ok(spec) => {
+                if views::no_handler(&self.view.state, &spec) {
+                    shown.insert("warnings".to_owned(), json!(["no_handler"]));
+                }
+                let key = self.key.map(|key| format!("{key} {index}"));
+                let put = Put { mode: self.mode, spec };
+                proposals.add(&Command::Put(Box::new(put)), key.as_deref());
+                Ok(shown)
+            }
+        }
+    }
+}
+
+fn complete(
+    mut shown: Map<String, Value>,
+    answer: Option<Result<crate::domain::machine::Response, Problem>>,
+) -> Item {
+    let answer = answer.unwrap_or_else(|| Err(Problem::internal("an item was not answered")));
+    match answer.and_then(|response| response.map_err(Problem::from)) {
+        Err(problem) => Item::bad(shown, problem),
+        Ok(answer) => {
+            shown.insert("status".to_owned(), StatusCode::CREATED.as_u16().into());
+            if let Answer::Task { revision, .. } = answer {
+                shown.insert("revision".to_owned(), revision.0.into());
+            }
+            Item { shown, fault: None }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Making a task.
+
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use serde_json::{Value, json};
+
+use crate::api::extract::{Reply, Write};
+use crate::api::lists::location;
+use crate::api::views::ADDED;
+use crate::domain::machine::Command;
+use crate::domain::machine::command::{Put, PutMode};
+use crate::domain::spec;
+
+use super::after_write;
+
+/// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
+pub(in crate::api) async fn create(write: Write) -> Reply {
+    let force = write.params.only(&["force"])?.flag("force")?;
+    let body = write.body()?;
+    let view = write.context.here()?;
+    let spec = spec::read(&definition(body), view.reading(&write.context.settings))?;
+    let name = spec.name.clone();
+    let put = Put { mode: mode(force), spec };
+    write.submit(&Command::Put(Box::new(put))).await?;
+    let mut response = after_write(&write.context, StatusCode::CREATED, &name, json!({}))?;
+    if let Some(location) = location("tasks", &name) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// How a new task treats what has its name.
+pub(super) const fn mode(force: bool) -> PutMode {
+    if force { PutMode::Force } else { PutMode::Add }
+}
+
+/// A body without what answers add to it: a task that was got can be put.
+pub(super) fn definition(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Value::Object(fields) = &mut body {
+        // Only an answer carries these two; elsewhere an added field is a mistake to be told.
+        if fields.contains_key("incarnation") && fields.contains_key("revision") {
+            for added in ADDED {
+                fields.shift_remove(added);
+            }
+        }
+    }
+    body
+}

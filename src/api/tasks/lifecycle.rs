@@ -1,0 +1,190 @@
+//! What is done to a task as a whole.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use serde_json::{Map, Value, json};
+
+use crate::api::context::Context;
+use crate::api::error::Problem;
+use crate::api::extract::{Reply, Segment, Write};
+use crate::api::fields::Fields;
+use crate::api::lists::location;
+use crate::api::params::bad;
+use crate::api::views;
+use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
+use crate::domain::machine::{Answer, Command, Task};
+use crate::domain::spec::check_name;
+use crate::domain::time::Timestamp;
+
+use super::after_write;
+
+/// Longest reason of a pause.
+const REASON_BYTES_MAX: usize = 4 << 10;
+/// Payload and parameters of an execution together.
+const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+
+/// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
+pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Reply {
+    let params = write.params.only(&["wait", "stop", "cleanup", "tombstone"])?;
+    let (wait, stop) = (params.flag("wait")?, params.flag("stop")?);
+    let (cleanup, tombstone) = (params.flag("cleanup")?, params.flag("tombstone")?);
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    if cleanup && tombstone {
+        return Err(bad("cleanup", "leaves no mark, so it does not go with tombstone"));
+    }
+    if tombstone {
+        check_name(&name).map_err(|rule| Problem::field("/name", "invalid_name", rule))?;
+    }
+    if cleanup {
+        let running = cleaned(&write, &name).await?;
+        if wait {
+            no_more_starts(&write.context).await;
+        }
+        return gone(&write.context, &name, running);
+    }
+    let if_match = write.if_match;
+    let mark = MarkDeleted { name: name.clone(), stop, tombstone, if_match };
+    let answer = write.submit(&Command::MarkDeleted(mark)).await?;
+    if wait {
+        no_more_starts(&write.context).await;
+        return after_write(&write.context, StatusCode::OK, &name, still_running(&write, &name)?);
+    }
+    let ids = if let Answer::Running(ids) = answer { ids } else { Vec::new() };
+    let running = views::executions(&write.context.here()?.state, &ids);
+    after_write(&write.context, StatusCode::OK, &name, json!({"running": running}))
+}
+
+/// `POST /tasks/{name}/pause`: its ticks no longer fire.
+pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply {
+    let wait = write.params.only(&["wait"])?.flag("wait")?;
+    let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
+    let (reason, until) = pause_fields(&fields, write.context.clock.now())?;
+    let pause = PauseTask { name: name.clone(), reason, until, if_match: write.if_match };
+    write.submit(&Command::Pause(pause)).await?;
+    if !wait {
+        return after_write(&write.context, StatusCode::OK, &name, json!({}));
+    }
+    no_more_starts(&write.context).await;
+    after_write(&write.context, StatusCode::OK, &name, still_running(&write, &name)?)
+}
+
+/// Reads what a pause says.
+pub(super) fn pause_fields(
+    fields: &Fields<'_>,
+    now: Timestamp,
+) -> Result<(String, Option<Timestamp>), Problem> {
+    let reason = fields.short_text("reason", REASON_BYTES_MAX).unwrap_or_default();
+    let until = fields.instant("until");
+    if until.is_some_and(|until| until <= now) {
+        fields.refuse("/until", "invalid_value", format!("must lie after {now}"));
+    }
+    fields.done()?;
+    Ok((reason.to_owned(), until))
+}
+
+/// `POST /tasks/{name}/resume`: its ticks fire again.
+pub(in crate::api) async fn resume(Segment(name): Segment, write: Write) -> Reply {
+    let named = named(&write, &name)?;
+    write.submit(&Command::Resume(named)).await?;
+    after_write(&write.context, StatusCode::OK, &name, json!({}))
+}
+
+/// `POST /tasks/{name}/reuse`: takes the deleted mark away.
+pub(in crate::api) async fn reuse(Segment(name): Segment, write: Write) -> Reply {
+    let named = named(&write, &name)?;
+    write.submit(&Command::Reuse(named)).await?;
+    after_write(&write.context, StatusCode::OK, &name, json!({}))
+}
+
+/// `POST /tasks/{name}/cleanup`: removes all that is known of the name; nothing there: nothing done.
+pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    let running = cleaned(&write, &name).await?;
+    gone(&write.context, &name, running)
+}
+
+/// A command about one name, of a request that says nothing else.
+fn named(write: &Write, name: &str) -> Result<Named, Problem> {
+    write.params.only(&[])?;
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    Ok(Named { name: name.to_owned(), if_match: write.if_match })
+}
+
+/// Removes a name, and tells what ran of it.
+async fn cleaned(write: &Write, name: &str) -> Result<Value, Problem> {
+    let view = write.context.here()?;
+    let running = view.state.named(name).map(|task| views::running(&view.state, task));
+    let named = Named { name: name.to_owned(), if_match: write.if_match };
+    write.submit(&Command::Cleanup(named)).await?;
+    Ok(running.unwrap_or_else(|| json!([])))
+}
+
+fn gone(context: &Context, name: &str, cancelled: Value) -> Reply {
+    let body = json!({"id": name, "name": name, "state": null, "cancelled": cancelled});
+    Ok(context.here()?.ok(body))
+}
+
+/// Waits until no grant that was proposed before can lead to a start any more.
+async fn no_more_starts(context: &Context) {
+    let ttl = context.settings.dispatch_ttl.0;
+    tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
+}
+
+fn still_running(write: &Write, name: &str) -> Result<Value, Problem> {
+    let view = write.context.here()?;
+    let running = view.state.named(name).map(|task| views::running(&view.state, task));
+    Ok(json!({"running": running.unwrap_or_else(|| json!([]))}))
+}
+
+/// `POST /tasks/{name}/trigger`: an execution now.
+pub(in crate::api) async fn trigger(Segment(name): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
+    let over = fields.object("parameters");
+    fields.done()?;
+    let parameters = match over {
+        None => None,
+        Some(over) => Some(merged(write.view().await?.task(&name)?, over)?),
+    };
+    let command = Command::TriggerTask(TriggerTask { name: name.clone(), parameters });
+    let answer = write.submit(&command).await?;
+    execution_reply(&write.context, &answer)
+}
+
+/// Answers with an execution that was made.
+pub(in crate::api) fn execution_reply(context: &Context, answer: &Answer) -> Reply {
+    let Answer::Execution { execution: id, .. } = answer else {
+        return Err(Problem::internal("a command made no execution"));
+    };
+    let view = context.here()?;
+    let body = match view.state.execution(*id) {
+        Some((task, execution)) => views::execution(&view.state, task, execution),
+        // Its task was removed since.
+        None => json!({"id": id.to_string()}),
+    };
+    let mut response = view.reply(StatusCode::CREATED, body);
+    if let Some(location) = location("executions", &id.to_string()) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Parameters laid over those of a task, as the log carries them: compact, keys sorted.
+pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, Problem> {
+    let own = task.spec().map_or("{}", |spec| spec.parameters.as_str());
+    let mut all: Map<String, Value> = serde_json::from_str(own).unwrap_or_default();
+    all.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let mut all = Value::Object(all);
+    all.sort_all_objects();
+    let text = all.to_string();
+    let payload = task.spec().map_or(0, |spec| spec.payload.len());
+    if text.len() + payload > PAYLOAD_BYTES_MAX {
+        let message =
+            format!("must have at most {PAYLOAD_BYTES_MAX} bytes together with payload, merged");
+        return Err(Problem::field("/parameters", "too_large", message));
+    }
+    Ok(text)
+}

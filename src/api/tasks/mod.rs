@@ -1,0 +1,48 @@
+//! Tasks: one, all, made, changed, and what is told about one.
+
+pub(super) mod about;
+pub(super) mod batch;
+pub(super) mod bulk;
+pub(super) mod claim;
+pub(super) mod create;
+pub(super) mod edit;
+pub(super) mod lifecycle;
+pub(super) mod list;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::error::Problem;
+use super::extract::{Read, Reply, Segment};
+use super::views;
+
+/// `GET /tasks/{name}`: a task, marked deleted or not.
+pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
+    read.params.only(&[])?;
+    let view = read.view().await?;
+    let task = view.task(&name)?;
+    Ok(views::task_reply(&view, StatusCode::OK, task, json!({})))
+}
+
+/// Answers with a task as it is after a command about it, and what else there is to say.
+fn after_write(
+    context: &Context,
+    status: StatusCode,
+    name: &str,
+    extra: Value,
+) -> Result<Response, Problem> {
+    let view = context.here()?;
+    Ok(match view.state.named(name) {
+        Some(task) => views::task_reply(&view, status, task, extra),
+        // Another command has removed it since.
+        None => {
+            let mut body = json!({"id": name, "name": name, "state": null});
+            if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
+                body.extend(extra);
+            }
+            view.reply(status, body)
+        }
+    })
+}

@@ -1,0 +1,194 @@
+//! `bench lag`: how late one-second tasks start, and whether each tick starts once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::exit::{Exit, Failure, Outcome};
+use super::super::output::Output;
+use super::super::table::Table;
+use super::cluster::{Cluster, failure, number};
+use super::{LagAction, LagArguments, LagDue, NOOP};
+
+/// Before measuring: ticks of the first seconds find actors and connections cold.
+const WARM_UP: Duration = Duration::from_secs(5);
+/// After the last tick: what is late still comes.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// One start: task, tick in milliseconds, microseconds after due.
+type Start = (u64, i64, i64);
+
+pub(super) async fn run(arguments: &LagArguments, out: &mut Output) -> Outcome {
+    let together = match arguments.due {
+        Some(due) => due == LagDue::Together,
+        None => arguments.action == LagAction::Shell,
+    };
+    let witness = match arguments.action {
+        LagAction::Shell => Some(witness()?),
+        LagAction::Noop => None,
+    };
+    let cluster = Cluster::start().await?;
+    let file = cluster.folder.join("starts");
+    let tasks = (0..arguments.tasks).map(|number| task(number, arguments, together, &witness, &file));
+    cluster.add(tasks.collect()).await?;
+    out.say(&format!("{} one-second tasks for {} s", arguments.tasks, arguments.seconds));
+    tokio::time::sleep(WARM_UP).await;
+    drain(&cluster).await?;
+    let from = cluster_now(&cluster).await?;
+    tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
+    let to = from + i64::try_from(arguments.seconds).unwrap_or(0) * 1_000;
+    tokio::time::sleep(SETTLE).await;
+    let starts = match arguments.action {
+        LagAction::Noop => drain(&cluster).await?,
+        LagAction::Shell => read_witness(&file)?,
+    };
+    let row = summary(arguments, together, &starts, from, to);
+    let rows = [row.clone()];
+    out.many(&Value::Array(rows.to_vec()), &rows, |_clock| table(&row)).map_err(failure)?;
+    Ok(Exit::Ok)
+}
+
+/// The small program that writes its own clock; it is built beside this one.
+fn witness() -> Result<PathBuf, Failure> {
+    let here = std::env::current_exe().map_err(failure)?;
+    let path = here.with_file_name("punctual-witness");
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(failure(format!("{} is not there; build it with: cargo build --release", path.display())))
+}
+
+fn task(
+    at: usize,
+    arguments: &LagArguments,
+    together: bool,
+    witness: &Option<PathBuf>,
+    file: &std::path::Path,
+) -> Value {
+    // Whole seconds since 1970, or evenly spread over one.
+    let phase = if together { 0 } else { at * 1_000 / arguments.tasks.max(1) };
+    let anchor = crate::domain::time::Timestamp(i64::try_from(phase).unwrap_or(0)).to_string();
+    let action = match witness {
+        Some(witness) => json!({"shell": {"argv": [witness, file]}}),
+        None => json!({"func": {"id": NOOP}}),
+    };
+    json!({
+        "name": format!("lag-{at:05}"),
+        "schedule": {"interval": "1s", "anchor": anchor},
+        "action": action,
+        "catch_up": {"policy": "all"},
+    })
+}
+
+async fn drain(cluster: &Cluster) -> Result<Vec<Start>, Failure> {
+    let mut starts = Vec::new();
+    for node in 0..cluster.urls.len() {
+        let rows = cluster.get(node, "/bench/starts").await?;
+        for row in rows.as_array().into_iter().flatten() {
+            let field = |at: usize| row.get(at).and_then(Value::as_i64);
+            if let (Some(task), Some(tick), Some(late)) = (field(0), field(1), field(2)) {
+                starts.push((task.unsigned_abs(), tick, late));
+            }
+        }
+    }
+    Ok(starts)
+}
+
+/// Cluster time, rounded up to a whole second.
+async fn cluster_now(cluster: &Cluster) -> Result<i64, Failure> {
+    let state = cluster.get(0, "/bench/state").await?;
+    Ok(number(&state, "now_ms") as i64 / 1_000 * 1_000 + 1_000)
+}
+
+/// Lines `task tick nanoseconds` as the small program wrote them.
+fn read_witness(file: &std::path::Path) -> Result<Vec<Start>, Failure> {
+    let text = fs::read_to_string(file).map_err(failure)?;
+    let mut tasks: HashMap<&str, u64> = HashMap::new();
+    let mut starts = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(task), Some(tick), Some(nanos)) = (words.next(), words.next(), words.next())
+        else {
+            return Err(failure(format!("the witness wrote {line:?}")));
+        };
+        let next = u64::try_from(tasks.len()).unwrap_or(0);
+        let task = *tasks.entry(task).or_insert(next);
+        let tick = crate::domain::time::Timestamp::parse(tick).map_err(failure)?.0;
+        let nanos: i64 = nanos.parse().map_err(failure)?;
+        starts.push((task, tick, nanos / 1_000 - tick * 1_000));
+    }
+    Ok(starts)
+}
+
+fn summary(
+    arguments: &LagArguments,
+    together: bool,
+    starts: &[Start],
+    from: i64,
+    to: i64,
+) -> Value {
+    let mut seen: HashMap<(u64, i64), u32> = HashMap::new();
+    let mut late: Vec<i64> = Vec::new();
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for (task, tick, lag) in starts.iter().filter(|(_, tick, _)| (from..to).contains(tick)) {
+        *seen.entry((*task, *tick)).or_insert(0) += 1;
+        late.push(*lag);
+        if *tick < from + 10_000 {
+            first.push(*lag);
+        }
+        if *tick >= to - 10_000 {
+            last.push(*lag);
+        }
+    }
+    let expected = arguments.tasks * usize::try_from(arguments.seconds).unwrap_or(0);
+    let doubled = seen.values().filter(|times| **times > 1).count();
+    json!({
+        "load": "lag",
+        "action": format!("{:?}", arguments.action).to_lowercase(),
+        "due": if together { "together" } else { "staggered" },
+        "tasks": arguments.tasks,
+        "starts": late.len(),
+        "missed": expected.saturating_sub(seen.len()),
+        "doubled": doubled,
+        "p50_ms": percentile(&mut late, 0.5),
+        "p99_ms": percentile(&mut late, 0.99),
+        "p999_ms": percentile(&mut late, 0.999),
+        "max_ms": percentile(&mut late, 1.0),
+        "min_ms": percentile(&mut late, 0.0),
+        "p99_first_10_s_ms": percentile(&mut first, 0.99),
+        "p99_last_10_s_ms": percentile(&mut last, 0.99),
+    })
+}
+
+fn percentile(values: &mut [i64], part: f64) -> f64 {
+    values.sort_unstable();
+    let at = (values.len().saturating_sub(1) as f64 * part).round() as usize;
+    values.get(at).map_or(0.0, |micros| *micros as f64 / 1_000.0)
+}
+
+fn table(row: &Value) -> Table {
+    let mut table = Table::new(&[
+        "DUE", "STARTS", "MISSED", "DOUBLED", "MIN MS", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS",
+        "P99 FIRST 10 S", "P99 LAST 10 S",
+    ]);
+    let due = row.get("due").and_then(Value::as_str).unwrap_or("").to_owned();
+    let count = |field: &str| format!("{:.0}", number(row, field));
+    let millis = |field: &str| format!("{:.2}", number(row, field));
+    table.row([
+        due,
+        count("starts"),
+        count("missed"),
+        count("doubled"),
+        millis("min_ms"),
+        millis("p50_ms"),
+        millis("p99_ms"),
+        millis("p999_ms"),
+        millis("max_ms"),
+        millis("p99_first_10_s_ms"),
+        millis("p99_last_10_s_ms"),
+    ]);
+    table
+}

@@ -1,0 +1,120 @@
+//! `bench`: measures on clusters of its own, in a temporary folder, on this machine.
+
+mod claims;
+mod cluster;
+mod lag;
+mod scale;
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::node::Builder;
+
+use super::exit::Outcome;
+use super::output::Output;
+
+/// The function of lag measurements: it does nothing.
+const NOOP: &str = "bench-noop";
+
+/// Measures.
+#[derive(Args, Debug, Clone)]
+pub struct BenchArguments {
+    /// What.
+    #[command(subcommand)]
+    pub what: Bench,
+}
+
+/// What can be measured.
+#[derive(Subcommand, Debug, Clone)]
+pub enum Bench {
+    /// Claims per second through the replicated log, and how long one takes.
+    Claims(ClaimsArguments),
+    /// How late ticks start.
+    Lag(LagArguments),
+    /// Many dormant tasks: adding, memory, failover, restart.
+    Scale(ScaleArguments),
+}
+
+/// Arguments of `bench claims`.
+#[derive(Args, Debug, Clone)]
+pub struct ClaimsArguments {
+    /// Claims in flight in the whole cluster, one run each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 512])]
+    pub in_flight: Vec<usize>,
+    /// Seconds of a run.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Manual tasks to claim ticks of.
+    #[arg(long, default_value_t = 30_000)]
+    pub tasks: usize,
+    /// Finish each execution as well, so that memory stays level in long runs.
+    #[arg(long)]
+    pub finish: bool,
+}
+
+/// What the tasks of `bench lag` do.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LagAction {
+    /// A function inside the node that does nothing.
+    Noop,
+    /// A small program that writes its own clock to a file.
+    Shell,
+}
+
+/// When the tasks of `bench lag` are due.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LagDue {
+    /// Evenly over the second.
+    Staggered,
+    /// All on the whole second.
+    Together,
+}
+
+/// Arguments of `bench lag`.
+#[derive(Args, Debug, Clone)]
+pub struct LagArguments {
+    /// One-second tasks.
+    #[arg(long, default_value_t = 1_000)]
+    pub tasks: usize,
+    /// Seconds.
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// What they do.
+    #[arg(long, value_enum, default_value_t = LagAction::Noop)]
+    pub action: LagAction,
+    /// When they are due; shell tasks together unless said otherwise.
+    #[arg(long, value_enum)]
+    pub due: Option<LagDue>,
+}
+
+/// Arguments of `bench scale`.
+#[derive(Args, Debug, Clone)]
+pub struct ScaleArguments {
+    /// Dormant tasks.
+    #[arg(long, default_value_t = 50_000)]
+    pub tasks: usize,
+    /// Kills of the leader.
+    #[arg(long, default_value_t = 5)]
+    pub kills: usize,
+}
+
+/// Measures.
+///
+/// # Errors
+/// A cluster that does not come up or does not answer.
+pub async fn run(arguments: BenchArguments, out: &mut Output) -> Outcome {
+    match arguments.what {
+        Bench::Claims(arguments) => claims::run(&arguments, out).await,
+        Bench::Lag(arguments) => lag::run(&arguments, out).await,
+        Bench::Scale(arguments) => scale::run(&arguments, out).await,
+    }
+}
+
+/// Makes a node one that can be measured.
+pub(super) fn prepare(builder: Builder) -> Builder {
+    builder
+        .bench()
+        .observer(crate::api::bench::observer())
+        .function(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
+}

@@ -1,0 +1,162 @@
+//! `bench scale`: many dormant tasks beside a few busy ones, and what failures cost then.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::exit::{Exit, Failure, Outcome};
+use super::super::output::Output;
+use super::super::table::Table;
+use super::ScaleArguments;
+use super::cluster::{Cluster, failure, number};
+
+/// One-second tasks beside the dormant ones.
+const BUSY: usize = 10;
+/// Before each kill: the cluster is whole and ticks fire.
+const CALM: Duration = Duration::from_secs(5);
+/// The longest that anything here may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+pub(super) async fn run(arguments: &ScaleArguments, out: &mut Output) -> Outcome {
+    let mut cluster = Cluster::start().await?;
+    let began = Instant::now();
+    let dormant = (0..arguments.tasks).map(|at| {
+        let time = format!("{:02}:{:02}", at % 24, at / 24 % 60);
+        json!({
+            "name": format!("dormant-{at:06}"),
+            "schedule": {"daily": time, "not_before": "2100-01-01T00:00:00Z"},
+            "action": {"func": {"id": "bench-noop"}},
+        })
+    });
+    cluster.add(dormant.collect()).await?;
+    let adds_per_s = arguments.tasks as f64 / began.elapsed().as_secs_f64();
+    out.say(&format!("{} tasks added, {adds_per_s:.0}/s", arguments.tasks));
+    let busy = (0..BUSY).map(|at| {
+        json!({
+            "name": format!("busy-{at}"),
+            "schedule": {"interval": "1s"},
+            "catch_up": {"policy": "all"},
+            "action": {"func": {"id": "bench-noop"}},
+        })
+    });
+    cluster.add(busy.collect()).await?;
+    tokio::time::sleep(CALM).await;
+    let rss_mb = memory(&cluster).await?;
+    let mut failover_ms = Vec::new();
+    for kill in 1..=arguments.kills {
+        let took = kill_leader(&mut cluster).await?;
+        out.say(&format!("kill {kill} of the leader: next fired tick after {took:.0} ms"));
+        failover_ms.push(took);
+    }
+    let restart_ms = restart(&mut cluster).await?;
+    out.say(&format!("all killed: first fired tick {restart_ms:.0} ms after the start"));
+    let without_verdict = without_verdict(&cluster).await?;
+    let row = json!({
+        "load": "scale", "tasks": arguments.tasks, "adds_per_s": adds_per_s.round(),
+        "rss_mb": rss_mb, "failover_ms": failover_ms, "restart_ms": restart_ms.round(),
+        "without_verdict": without_verdict,
+    });
+    let rows = [row.clone()];
+    out.many(&Value::Array(rows.to_vec()), &rows, |_clock| {
+        let mut table = Table::new(&[
+            "TASKS", "ADDS/S", "RSS MB", "FAILOVER MS", "RESTART MS", "WITHOUT VERDICT",
+        ]);
+        let failovers: Vec<String> = failover_ms.iter().map(|took| format!("{took:.0}")).collect();
+        table.row([
+            arguments.tasks.to_string(),
+            format!("{adds_per_s:.0}"),
+            format!("{rss_mb:.0}"),
+            failovers.join(" "),
+            format!("{restart_ms:.0}"),
+            without_verdict.to_string(),
+        ]);
+        table
+    })
+    .map_err(failure)?;
+    Ok(Exit::Ok)
+}
+
+/// Resident memory of the largest node, in MB.
+async fn memory(cluster: &Cluster) -> Result<f64, Failure> {
+    let mut largest: f64 = 0.0;
+    for node in 0..cluster.urls.len() {
+        let state = cluster.get(node, "/bench/state").await?;
+        let pid = number(&state, "pid") as u64;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(failure)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: f64 = line
+            .and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok())
+            .unwrap_or(0.0);
+        largest = largest.max(kib / 1_024.0);
+    }
+    Ok(largest.round())
+}
+
+/// Fired ticks of each busy task, as a node that answers knows them.
+async fn fired(cluster: &Cluster) -> Option<Vec<u64>> {
+    for node in 0..cluster.urls.len() {
+        if let Ok(state) = cluster.get(node, "/bench/fired?prefix=busy-").await {
+            let counts = state.as_array()?.iter().filter_map(Value::as_u64).collect();
+            return Some(counts);
+        }
+    }
+    None
+}
+
+/// Kills the leader; milliseconds until every busy task has fired again.
+async fn kill_leader(cluster: &mut Cluster) -> Result<f64, Failure> {
+    let leader = cluster.leader().await?;
+    let name = format!("n{}", leader + 1);
+    cluster.children.act(&format!("kill {name}")).await.map_err(failure)?;
+    let killed = Instant::now();
+    let took = next_ticks(cluster, killed).await?;
+    cluster.children.act(&format!("start {name}")).await.map_err(failure)?;
+    cluster.ready().await?;
+    tokio::time::sleep(CALM).await;
+    Ok(took)
+}
+
+/// Milliseconds from `since` until every busy task fired a tick that it had not fired then.
+async fn next_ticks(cluster: &Cluster, since: Instant) -> Result<f64, Failure> {
+    let mut before: Option<Vec<u64>> = None;
+    while since.elapsed() < LIMIT {
+        if let Some(now) = fired(cluster).await {
+            let then = before.get_or_insert_with(|| now.clone());
+            if now.len() == BUSY && now.iter().zip(then.iter()).all(|(now, then)| now > then) {
+                return Ok(since.elapsed().as_secs_f64() * 1_000.0);
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(failure("no tick fired in time"))
+}
+
+/// Kills all nodes; milliseconds from their start to the first fired tick.
+async fn restart(cluster: &mut Cluster) -> Result<f64, Failure> {
+    let before: u64 = fired(cluster).await.unwrap_or_default().iter().sum();
+    for node in 1..=cluster.urls.len() {
+        cluster.children.act(&format!("kill n{node}")).await.map_err(failure)?;
+    }
+    let started = Instant::now();
+    cluster.children.start_all().map_err(failure)?;
+    while started.elapsed() < LIMIT {
+        if fired(cluster).await.is_some_and(|now| now.iter().sum::<u64>() > before + BUSY as u64) {
+            let took = started.elapsed().as_secs_f64() * 1_000.0;
+            cluster.ready().await?;
+            return Ok(took);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(failure("no tick fired in time"))
+}
+
+/// Seconds of the busy tasks' lives up to their cursors that no verdict covers.
+async fn without_verdict(cluster: &Cluster) -> Result<u64, Failure> {
+    tokio::time::sleep(CALM).await;
+    let answer = cluster.get(0, "/bench/uncovered?prefix=busy-").await?;
+    Ok(number(&answer, "ms") as u64 / 1_000)
+}

@@ -1,0 +1,233 @@
+//! `dev`: a throw-away cluster on loopback. Each node is a child process of this binary, so that
+//! `dev kill n2` is a real kill −9; the children end with their parent.
+
+mod control;
+mod demo;
+mod follow;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::client::{Client, Patience};
+
+use super::children::{Children, Flavour, ports_from};
+use super::context::Context;
+use super::exit::{Exit, Failure, Outcome};
+use super::output::Output;
+
+
+/// All nodes are ready within this, or something is wrong.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs a throw-away cluster on loopback.
+#[derive(Args, Debug, Clone)]
+pub struct DevArguments {
+    /// What to do with a node of the running cluster, from another terminal.
+    #[command(subcommand)]
+    pub action: Option<DevAction>,
+    /// How many nodes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=7))]
+    pub nodes: u16,
+    /// Keep the data in this folder; by default it is thrown away at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// HTTP port of the first node; the others follow, peers are 1,000 below.
+    #[arg(long, default_value_t = 8080, global = true)]
+    pub port: u16,
+    /// Add a few tasks to look at.
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// What can be done to a node.
+#[derive(Subcommand, Debug, Clone)]
+pub enum DevAction {
+    /// Ends it with kill −9.
+    Kill {
+        /// Such as n2.
+        node: String,
+    },
+    /// Starts it again.
+    Start {
+        /// Such as n2.
+        node: String,
+    },
+    /// Freezes it.
+    Pause {
+        /// Such as n2.
+        node: String,
+    },
+    /// Lets it go on.
+    Resume {
+        /// Such as n2.
+        node: String,
+    },
+}
+
+/// Runs the cluster until interrupted, or acts on one that runs.
+///
+/// # Errors
+/// Ports or folders that cannot be used, a cluster that does not come up.
+pub async fn run(arguments: DevArguments, context: &mut Context) -> Outcome {
+    let out = &mut context.out;
+    match &arguments.action {
+        Some(action) => act(&arguments, action, out).await,
+        None => cluster(&arguments, out).await,
+    }
+}
+
+async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> Outcome {
+    let line = match action {
+        DevAction::Kill { node } => format!("kill {node}"),
+        DevAction::Start { node } => format!("start {node}"),
+        DevAction::Pause { node } => format!("pause {node}"),
+        DevAction::Resume { node } => format!("resume {node}"),
+    };
+    let answer = control::ask(arguments.port, &line).await.map_err(|error| Failure {
+        exit: Exit::No,
+        message: format!("no dev cluster answers for port {}: {error}", arguments.port),
+    })?;
+    match answer.strip_prefix("ok ") {
+        Some(what) => {
+            out.say(what);
+            Ok(Exit::Ok)
+        }
+        None => Err(Failure { exit: Exit::Conflict, message: answer }),
+    }
+}
+
+/// Where the data lies, and whether it goes at the end.
+struct Data {
+    path: PathBuf,
+    thrown_away: bool,
+}
+
+impl Data {
+    fn new(kept: Option<&Path>) -> io::Result<Self> {
+        let (path, thrown_away) = match kept {
+            Some(path) => (std::path::absolute(path)?, false),
+            None => {
+                let number: u64 = rand::random();
+                (std::env::temp_dir().join(format!("punctual-dev-{number:016x}")), true)
+            }
+        };
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, thrown_away })
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if self.thrown_away {
+            // What cannot be removed is left to the system's own cleaning.
+            let _removed = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn failure(error: impl std::fmt::Display) -> Failure {
+    Failure { exit: Exit::No, message: error.to_string() }
+}
+
+async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
+    let data = Data::new(arguments.data.as_deref()).map_err(failure)?;
+    let ports = ports_from(arguments.port, arguments.nodes).map_err(failure)?;
+    let mut children =
+        Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
+    children.start_all().map_err(failure)?;
+    let urls = children.urls();
+    let servers = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
+    let client = Client::new(servers, Patience::default())?;
+    let children = Arc::new(Mutex::new(children));
+    let control = control::serve(arguments.port, Arc::clone(&children));
+    tokio::select! {
+        () = interrupted() => {}
+        ended = control => return Err(failure(ended)),
+        ended = show(arguments, &data, &urls, &client, &children, out) => {
+            children.lock().await.stop_all().await;
+            return ended;
+        }
+    }
+    out.say("stopping");
+    children.lock().await.stop_all().await;
+    control::forget(arguments.port);
+    Ok(Exit::Ok)
+}
+
+/// Says what there is, then follows the executions.
+async fn show(
+    arguments: &DevArguments,
+    data: &Data,
+    urls: &[String],
+    client: &Client,
+    children: &Arc<Mutex<Children>>,
+    out: &mut Output,
+) -> Outcome {
+    let leader = ready(urls, client, children).await?;
+    out.say(&format!("punctual {}  data {}", crate::node::VERSION, data.path.display()));
+    for (number, url) in urls.iter().enumerate() {
+        let lead = if leader == number + 1 { "  leader" } else { "" };
+        out.say(&format!("  n{}  {url}{lead}", number + 1));
+    }
+    let server =
+        if arguments.port == 8080 { String::new() } else { format!("--server {} ", urls[0]) };
+    out.say("a cluster for trying out: loopback only, no tokens, shell actions on");
+    if arguments.demo {
+        demo::add(client).await?;
+        out.say("in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual why hello");
+    } else {
+        out.say(&format!(
+            "in another terminal:  punctual {server}add hello --every 5s -- echo \"on time\""
+        ));
+    }
+    follow::follow(client, out).await
+}
+
+/// Waits until every node is ready; the number of the leader.
+async fn ready(
+    urls: &[String],
+    client: &Client,
+    children: &Arc<Mutex<Children>>,
+) -> Result<usize, Failure> {
+    let deadline = tokio::time::Instant::now() + READY_LIMIT;
+    let http = crate::client::plain(READY_LIMIT).map_err(failure)?;
+    for url in urls {
+        loop {
+            if let Some(ended) = children.lock().await.ended() {
+                return Err(failure(ended));
+            }
+            let answer = http.get(format!("{url}/readyz")).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                break;
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(failure(format!("{url} is not ready after 30 s")));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let cluster = client.get("/api/v1/cluster", &[]).await?;
+    Ok(follow::leader_number(&cluster.body).unwrap_or(0))
+}
+
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}

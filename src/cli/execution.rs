@@ -1,0 +1,206 @@
+//! Commands about executions.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::context::Context;
+use super::exit::{Exit, Outcome};
+use super::fetch::{self, given, text, word};
+use super::local::LocalClock;
+use super::table::{Table, fields};
+use super::words;
+use crate::client::path;
+
+/// Between two looks at an output that may grow.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What can be done with executions.
+#[derive(Debug, Subcommand)]
+pub enum ExecutionCommand {
+    /// List executions, the newest first
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show an execution
+    Show(IdArgs),
+    /// Stop an execution
+    Stop(IdArgs),
+    /// Make a new execution of what an ended one did
+    Retry(IdArgs),
+    /// Print what an execution printed
+    Output(OutputArgs),
+}
+
+/// An execution's id and nothing else.
+#[derive(Debug, Args)]
+pub struct IdArgs {
+    /// The execution
+    #[arg(value_parser = id)]
+    id: String,
+}
+
+/// Options of `execution list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those of this task
+    #[arg(long)]
+    task: Option<String>,
+    /// Only those with this status, such as running or failed
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those on this node
+    #[arg(long)]
+    node: Option<String>,
+    /// Only those that failed, with no retry left
+    #[arg(long)]
+    failed: bool,
+    /// How many
+    #[arg(short, default_value_t = 20, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    n: u32,
+}
+
+/// Options of `execution output`.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// The execution
+    #[arg(value_parser = id)]
+    id: String,
+    /// Go on with what comes, up to its end
+    #[arg(short, long)]
+    follow: bool,
+}
+
+fn id(text: &str) -> Result<String, String> {
+    match text.parse::<u64>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("must be a number".to_owned()),
+    }
+}
+
+/// Carries out a command.
+pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
+    match command {
+        ExecutionCommand::List(args) => list(args, context).await,
+        ExecutionCommand::Show(args) => {
+            let reply = context.client()?.get(&path(["executions", &args.id]), &[]).await?;
+            context.out.one(&reply.body, |clock| describe(&reply.body, clock))?;
+            Ok(Exit::Ok)
+        }
+        ExecutionCommand::Stop(args) => post(&args.id, "stop", "is being stopped", context).await,
+        ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
+        ExecutionCommand::Output(args) => output(&args.id, args.follow, context).await,
+    }
+}
+
+async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Outcome {
+    let path = path(["executions", id, verb]);
+    let reply = context.client()?.send(Method::POST, &path, &[], None, &[]).await?;
+    context.out.one(&reply.body, |_clock| match text(&reply.body, "id") {
+        Some(made) if made != id => format!("execution {id}: {done} as execution {made}"),
+        _ => format!("execution {id}: {done}"),
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn list(args: ListArgs, context: &mut Context) -> Outcome {
+    let mut query = Vec::new();
+    query.extend(args.task.map(|task| ("task_id", task)));
+    query.extend(args.status.map(|status| ("status", status)));
+    query.extend(args.node.map(|node| ("node", node)));
+    if args.failed {
+        query.push(("failed", "true".to_owned()));
+    }
+    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
+    let (whole, executions) =
+        fetch::up_to(context.client()?, &path(["executions"]), &query, most).await?;
+    context.out.many(&whole, &executions, |clock| {
+        let mut table =
+            Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
+        for execution in &executions {
+            let due = fetch::instant(execution, "due").map(|due| clock.short(due));
+            table.row([
+                word(execution, "id"),
+                word(execution, "task"),
+                word(execution, "status"),
+                word(execution, "node"),
+                due.unwrap_or_default(),
+                words::lateness(execution),
+                words::duration(execution),
+                words::result(execution),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Prints the whole output of an execution; following, until the execution has ended.
+pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
+    let mut from = 0;
+    loop {
+        // Looked at before the output is read: what an ended execution printed is then all there.
+        let ended = !follow || {
+            let reply = context.client()?.get(&path(["executions", id]), &[]).await?;
+            words::ended(&reply.body)
+        };
+        let query = [("from", from.to_string())];
+        let reply = context.client()?.get(&path(["executions", id, "output"]), &query).await?;
+        context.out.bytes(&reply.raw)?;
+        from += reply.raw.len();
+        if ended {
+            return Ok(Exit::Ok);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// `hello: execution 42 success on n2, 3 ms, exit 0`
+#[must_use]
+pub fn line(execution: &Value, _clock: &LocalClock) -> String {
+    let node = text(execution, "node").map(|node| format!(" on {node}")).unwrap_or_default();
+    let parts = [words::duration(execution), words::result(execution)];
+    let rest: String =
+        parts.iter().filter(|part| !part.is_empty()).map(|part| format!(", {part}")).collect();
+    let (task, id) = (word(execution, "task"), word(execution, "id"));
+    format!("{task}: execution {id} {}{node}{rest}", word(execution, "status"))
+}
+
+/// An execution for people.
+#[must_use]
+pub fn describe(execution: &Value, clock: &LocalClock) -> String {
+    let moment = |key: &str| words::moment(execution, key, clock);
+    let attempts = execution.get("attempts").and_then(Value::as_array).into_iter().flatten();
+    let attempts: Vec<String> = attempts
+        .map(|attempt| {
+            let outcome = given(attempt, "outcome").map(words::list);
+            let (number, node) = (word(attempt, "attempt"), word(attempt, "node"));
+            let (fence, detail) = (word(attempt, "fence"), word(attempt, "detail"));
+            let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+            let outcome = outcome.unwrap_or_else(|| "running".to_owned());
+            format!("{number} on {node}, fence {fence}, {outcome}{detail}")
+        })
+        .collect();
+    let parameters = given(execution, "parameters").map(Value::to_string);
+    fields(&[
+        ("execution", word(execution, "id")),
+        ("task", word(execution, "task")),
+        ("status", word(execution, "status")),
+        ("trigger", word(execution, "trigger")),
+        ("retry of", word(execution, "retry_of")),
+        ("tick", moment("tick")),
+        ("due", moment("due")),
+        ("started", moment("start_time")),
+        ("late", words::lateness(execution)),
+        ("ended", moment("end_time")),
+        ("duration", words::duration(execution)),
+        ("result", words::result(execution)),
+        ("attempts", attempts.join("\n")),
+        ("parameters", parameters.filter(|text| text != "{}").unwrap_or_default()),
+        ("key", word(execution, "idempotency_key")),
+        ("output", word(execution, "output_tail")),
+    ])
+}

@@ -1,0 +1,171 @@
+//! From a job of a crontab to a task.
+
+use serde_json::{Map, Value, json};
+
+use super::crontab::{Job, PATH, SHELL};
+use super::machine::Owner;
+use crate::domain::schedule::{Plan, Rule};
+use crate::domain::spec::{self, ReadContext};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
+
+/// Longest description taken from a comment.
+const DESCRIPTION_CHARS_MAX: usize = 200;
+
+/// What holds for all jobs of an import.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The zone of jobs that name none.
+    pub zone: String,
+    /// The machine whose nodes may run them; none: any.
+    pub host: Option<String>,
+    /// Whether the nodes can take on other users.
+    pub users: bool,
+    /// Whose jobs they are, if the file is no system crontab.
+    pub user: Option<String>,
+    /// Who imports them, where that is known to be the same person on the same machine.
+    pub owner: Option<Owner>,
+    /// The moment after which ticks are shown.
+    pub from: Timestamp,
+}
+
+/// A job made ready.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The task's canonical body, without what is default.
+    pub body: Value,
+    /// The schedule as text, such as `0 3 * * *`.
+    pub schedule: String,
+    /// The zone of the schedule.
+    pub zone: String,
+    /// The user that the crontab names.
+    pub user: Option<String>,
+    /// The next three ticks.
+    pub next: Vec<Timestamp>,
+}
+
+/// Makes a task of this name from a job.
+///
+/// # Errors
+/// What a node would say against the task.
+pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, String> {
+    let zone = job.zone.clone().unwrap_or_else(|| setting.zone.clone());
+    let user = job.user.clone().or_else(|| setting.user.clone());
+    let (key, schedule) = match &job.rule {
+        Rule::Cron(text) => ("cron", text.clone()),
+        Rule::Interval { every, .. } => ("interval", every.to_string()),
+        _ => return Err("is no schedule of a crontab".to_owned()),
+    };
+    let mut timing = Map::new();
+    timing.insert(key.to_owned(), json!(schedule));
+    timing.insert("timezone".to_owned(), json!(zone));
+    let mut body = json!({
+        "name": name,
+        "schedule": timing,
+        "action": {"shell": shell(job, user.as_deref(), setting)},
+        "catch_up": {"policy": "last"},
+    });
+    if let Some(comment) = &job.comment {
+        let text: String = comment.chars().take(DESCRIPTION_CHARS_MAX).collect();
+        put(&mut body, "description", json!(text));
+    }
+    if let Some(host) = &setting.host {
+        put(&mut body, "assignment", json!({"selector": {"host": host}}));
+    }
+    let spec = check(&body, setting.from)?;
+    let next = next(&spec, setting.from);
+    Ok(Prepared { body, schedule, zone, user, next })
+}
+
+fn put(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(fields) = object {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
+/// The action: the file's shell with the file's environment, in the folder where cron starts.
+fn shell(job: &Job, user: Option<&str>, setting: &Setting) -> Value {
+    let file = |name: &str| job.env.get(name).map(String::as_str);
+    let shell = file("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(SHELL);
+    // Of a named user the node itself knows home and name; else it is who imports.
+    let owner = setting.owner.as_ref().filter(|_| user.is_none());
+    let mut env = Map::new();
+    let mut set = |name: &str, value: &str| env.insert(name.to_owned(), json!(verbatim(value)));
+    if let Some(owner) = owner {
+        set("HOME", &owner.home);
+        set("LOGNAME", &owner.name);
+    }
+    set("PATH", PATH);
+    for (name, value) in &job.env {
+        set(name, value);
+    }
+    set("SHELL", shell);
+    let home = file("HOME").or_else(|| owner.map(|owner| owner.home.as_str()));
+    let mut out = json!({
+        "argv": [verbatim(shell), "-c", verbatim(&job.command)],
+        "env": env,
+        "cwd": home.filter(|home| home.starts_with('/')),
+        "stdin": job.stdin,
+    });
+    if let Some(user) = user.filter(|_| setting.users) {
+        put(&mut out, "user", json!(user));
+    }
+    out
+}
+
+/// The text so that a node takes `${env:…}` and `${file:…}` in it for what a shell takes them for.
+fn verbatim(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        out.push_str(before);
+        let ours = reference.starts_with("${env:") || reference.starts_with("${file:");
+        out.push_str(if ours && reference.contains('}') { "$${" } else { "${" });
+        rest = reference.get(2..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What a node would make of the body.
+fn check(body: &Value, now: Timestamp) -> Result<TaskSpec, String> {
+    let context = ReadContext {
+        default_zone: "UTC",
+        now,
+        min_interval: Millis(100),
+        functions_allowed: false,
+        current: None,
+    };
+    spec::read(body, context).map_err(|problems| {
+        let one = |problem: spec::Problem| {
+            let place = problem.pointer.trim_start_matches('/').replace('/', ".");
+            format!("{place} {}", problem.message)
+        };
+        problems.into_iter().map(one).collect::<Vec<_>>().join("; ")
+    })
+}
+
+fn next(spec: &TaskSpec, from: Timestamp) -> Vec<Timestamp> {
+    let Ok(plan) = Plan::compile(&spec.schedule, &spec.name, "UTC", from) else {
+        return Vec::new();
+    };
+    std::iter::successors(plan.next_after(from), |tick| plan.next_after(*tick)).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verbatim;
+
+    #[test]
+    fn what_looks_like_a_reference_of_ours_stays_as_it_is() {
+        for (text, expected) in [
+            ("echo ${HOME} $${x}", "echo ${HOME} $${x}"),
+            ("echo ${file:0:3}", "echo $${file:0:3}"),
+            ("${env:+x} $${env:x}", "$${env:+x} $$${env:x}"),
+            ("${env:", "${env:"),
+        ] {
+            assert_eq!(verbatim(text), expected);
+        }
+    }
+}

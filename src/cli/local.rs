@@ -1,0 +1,263 @@
+//! Instants on this machine's clocks, and what people write for an instant.
+
+use jiff::civil::{DateTime, Time};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::domain::schedule::zone;
+use crate::domain::time::{Millis, Timestamp};
+
+/// What of a zone's file name comes before the zone's name.
+const ZONE_FOLDER: &str = "zoneinfo/";
+
+/// Shows instants in one zone, relative to one moment.
+#[derive(Clone, Debug)]
+pub struct LocalClock {
+    zone: TimeZone,
+    name: String,
+    now: Timestamp,
+}
+
+/// What a time of day without a date stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Day {
+    /// The next such time.
+    Next,
+    /// That time today.
+    Today,
+}
+
+impl LocalClock {
+    /// A clock of the zone of this name, or of UTC if there is no such zone.
+    #[must_use]
+    pub fn new(name: &str, now: Timestamp) -> Self {
+        let name = zone::canonical(name).unwrap_or_else(|_unknown| "UTC".to_owned());
+        let zone = TimeZoneDatabase::bundled().get(&name).unwrap_or(TimeZone::UTC);
+        Self { zone, name, now }
+    }
+
+    /// The zone's name.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.name
+    }
+
+    /// The moment that is called now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The same clock at another moment.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        Self { now, ..self.clone() }
+    }
+
+    fn civil(&self, at: Timestamp) -> Option<DateTime> {
+        let instant = jiff::Timestamp::from_millisecond(at.0).ok()?;
+        Some(instant.to_zoned(self.zone.clone()).datetime())
+    }
+
+    /// `12:00:05`, with the date unless it is today's, with milliseconds if there are any.
+    #[must_use]
+    pub fn short(&self, at: Timestamp) -> String {
+        let exact = self.exact(at);
+        exact.strip_suffix(".000").map(str::to_owned).unwrap_or(exact)
+    }
+
+    /// `12:00:05.000`, with the date unless it is today's.
+    #[must_use]
+    pub fn exact(&self, at: Timestamp) -> String {
+        let Some(local) = self.civil(at) else { return at.to_string() };
+        let time = local.time();
+        let clock = format!(
+            "{:02}:{:02}:{:02}.{:03}",
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.millisecond()
+        );
+        match self.civil(self.now) {
+            Some(today) if today.date() == local.date() => clock,
+            _ => format!("{} {clock}", local.date()),
+        }
+    }
+
+    /// `12:00:05 (in 3 s)`, `12:00:05 (3 s ago)`.
+    #[must_use]
+    pub fn with_distance(&self, at: Timestamp) -> String {
+        format!("{} ({})", self.short(at), self.distance(at))
+    }
+
+    /// `in 3 s`, `3 s ago`.
+    #[must_use]
+    pub fn distance(&self, at: Timestamp) -> String {
+        if at > self.now {
+            format!("in {}", length(at.since(self.now)))
+        } else {
+            format!("{} ago", length(self.now.since(at)))
+        }
+    }
+
+    /// Reads RFC 3339, a local date and time, a local time of day, or a duration from now.
+    ///
+    /// # Errors
+    /// A sentence that says what is expected.
+    pub fn read(&self, text: &str, day: Day) -> Result<Timestamp, String> {
+        if text == "now" {
+            return Ok(self.now);
+        }
+        if let Ok(at) = Timestamp::parse(text) {
+            return Ok(at);
+        }
+        if let Ok(local) = text.replacen(' ', "T", 1).parse::<DateTime>() {
+            return self.instant(local);
+        }
+        let today = self.civil(self.now).ok_or("this moment cannot be shown")?.date();
+        if let Ok(time) = text.parse::<Time>() {
+            let at = self.instant(today.to_datetime(time))?;
+            if at > self.now || day == Day::Today {
+                return Ok(at);
+            }
+            let tomorrow = today.tomorrow().map_err(|error| error.to_string())?;
+            return self.instant(tomorrow.to_datetime(time));
+        }
+        if text.chars().any(|c| c.is_ascii_alphabetic())
+            && let Ok(from_now) = Millis::parse(text.trim_start_matches('+'))
+        {
+            return Ok(self.now.plus(from_now));
+        }
+        Err(format!(
+            "`{text}` is no time; write 2026-12-01T09:00:00Z, \"2026-12-01 09:00\", 09:00, or 2h for \
+             two hours from now"
+        ))
+    }
+
+    fn instant(&self, local: DateTime) -> Result<Timestamp, String> {
+        let zoned = self.zone.to_zoned(local).map_err(|error| error.to_string())?;
+        Ok(Timestamp(zoned.timestamp().as_millisecond()))
+    }
+}
+
+/// `3 ms`, `1.5 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
+#[must_use]
+pub fn length(time: Millis) -> String {
+    let two = |big: u64, unit: &str, small: u64, part: &str| match small {
+        0 => format!("{big} {unit}"),
+        _ => format!("{big} {unit} {small} {part}"),
+    };
+    match time.0 {
+        0..1_000 => format!("{} ms", time.0),
+        1_000..10_000 if !time.0.is_multiple_of(1_000) => {
+            format!("{}.{} s", time.0 / 1_000, time.0 % 1_000 / 100)
+        }
+        1_000..60_000 => format!("{} s", time.0 / 1_000),
+        60_000..3_600_000 => two(time.0 / 60_000, "min", time.0 % 60_000 / 1_000, "s"),
+        3_600_000..86_400_000 => {
+            two(time.0 / 3_600_000, "h", time.0 % 3_600_000 / 60_000, "min")
+        }
+        _ => two(time.0 / 86_400_000, "d", time.0 % 86_400_000 / 3_600_000, "h"),
+    }
+}
+
+/// The zone in which to show times: what the environment's `TZ` says, else this machine's, else
+/// UTC.
+#[must_use]
+pub fn zone_to_show(tz: Option<&str>) -> String {
+    let named = tz.and_then(|tz| {
+        let tz = tz.trim_start_matches(':');
+        // An empty value means UTC.
+        if tz.is_empty() { Some("UTC".to_owned()) } else { zone_of_path(tz) }
+    });
+    named.or_else(machine_zone).unwrap_or_else(|| "UTC".to_owned())
+}
+
+/// The zone of this machine's clock, by `/etc/localtime`, else `/etc/timezone`.
+#[must_use]
+pub fn machine_zone() -> Option<String> {
+    let link = std::fs::read_link("/etc/localtime").ok();
+    let by_link = link.and_then(|path| zone_of_path(path.to_str()?));
+    by_link.or_else(|| {
+        let text = std::fs::read_to_string("/etc/timezone").ok()?;
+        zone_of_path(text.lines().next()?.trim())
+    })
+}
+
+/// The zone that a name, or a file below a `zoneinfo` folder, stands for.
+fn zone_of_path(path: &str) -> Option<String> {
+    let name = match path.rfind(ZONE_FOLDER) {
+        Some(at) => path.get(at + ZONE_FOLDER.len()..)?,
+        None => path,
+    };
+    zone::canonical(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(zone: &str) -> LocalClock {
+        LocalClock::new(zone, Timestamp::parse("2026-12-01T09:00:02Z").unwrap())
+    }
+
+    #[test]
+    fn instants_show_their_date_only_when_it_is_not_today() {
+        let clock = clock("Europe/Berlin");
+        for (at, text) in [
+            ("2026-12-01T09:00:05Z", "10:00:05 (in 3 s)"),
+            ("2026-12-01T08:59:59.250Z", "09:59:59.250 (2.7 s ago)"),
+            ("2026-12-01T23:30:00Z", "2026-12-02 00:30:00 (in 14 h 29 min)"),
+            ("2026-11-30T22:00:00Z", "2026-11-30 23:00:00 (11 h ago)"),
+        ] {
+            assert_eq!(clock.with_distance(Timestamp::parse(at).unwrap()), text);
+        }
+        assert_eq!(clock.exact(clock.now()), "10:00:02.000");
+        assert_eq!(LocalClock::new("Mars/Olympus", Timestamp(0)).zone(), "UTC");
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let clock = clock("Europe/Berlin");
+        for (text, day, at) in [
+            ("2026-12-01T09:00:00+08:00", Day::Next, "2026-12-01T01:00:00.000Z"),
+            ("2026-12-24 18:00", Day::Next, "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24T18:00:30", Day::Next, "2026-12-24T17:00:30.000Z"),
+            ("09:30", Day::Next, "2026-12-02T08:30:00.000Z"),
+            ("09:30", Day::Today, "2026-12-01T08:30:00.000Z"),
+            ("10:30", Day::Next, "2026-12-01T09:30:00.000Z"),
+            ("2h", Day::Next, "2026-12-01T11:00:02.000Z"),
+            ("+90s", Day::Next, "2026-12-01T09:01:32.000Z"),
+            ("now", Day::Next, "2026-12-01T09:00:02.000Z"),
+        ] {
+            assert_eq!(clock.read(text, day).map(|at| at.to_string()).as_deref(), Ok(at), "{text}");
+        }
+        for bad in ["", "soon", "25:00", "2026-13-01 00:00", "10"] {
+            assert!(clock.read(bad, Day::Next).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths_have_two_units_at_most() {
+        for (millis, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1 s"),
+            (1_540, "1.5 s"),
+            (12_900, "12 s"),
+            (185_000, "3 min 5 s"),
+            (3_600_000, "1 h"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(length(Millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn zones_come_from_names_and_files() {
+        assert_eq!(zone_to_show(Some("europe/berlin")), "Europe/Berlin");
+        assert_eq!(zone_to_show(Some(":/usr/share/zoneinfo/Asia/Tokyo")), "Asia/Tokyo");
+        assert_eq!(zone_to_show(Some("")), "UTC");
+        assert_eq!(zone_of_path("../usr/share/zoneinfo/Etc/UTC").as_deref(), Some("Etc/UTC"));
+        assert_eq!(zone_of_path("CET-1CEST,M3.5.0"), None);
+    }
+}

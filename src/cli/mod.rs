@@ -1,0 +1,152 @@
+//! The command line: what it says, who carries it out, and how it ends.
+//!
+//! Commands about a cluster talk HTTP through [`client`](crate::client); `preview`, `config` and
+//! the dry run of `import` need no cluster. Each command is a struct of options and a function
+//! that prints through [`output`] and gives an [`Exit`].
+
+mod bench;
+mod children;
+mod cluster;
+mod context;
+mod dev;
+mod execution;
+mod exit;
+mod fetch;
+mod import;
+mod local;
+mod node;
+mod output;
+mod preview;
+mod serve;
+mod settings;
+mod table;
+mod task;
+#[cfg(test)]
+mod tests;
+mod words;
+mod yaml;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+pub use self::context::{Context, Global};
+pub use self::exit::{Exit, Failure, Outcome};
+pub use self::local::LocalClock;
+pub use self::output::{Format, Output};
+pub use self::table::Table;
+use crate::domain::schedule::zone;
+
+/// Version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What is said where a command is missing.
+const EXAMPLES: &str = "\
+Examples:
+  punctual add hello --every 5s -- echo \"on time\"
+  punctual ls
+  punctual logs hello -f
+  punctual preview \"0 2 * * *\" --tz Europe/Berlin
+  punctual import crontab /etc/crontab --system --dry-run
+
+Exit codes: 0 ok, 1 the answer is no, 2 wrong usage, 3 not accepted (trying again is safe),
+4 not allowed, 5 conflict or not found, 6 outcome unknown.";
+
+/// cron for a cluster, in one binary
+#[derive(Debug, Parser)]
+#[command(name = "punctual", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a throw-away cluster on loopback
+    Dev(dev::DevArguments),
+    /// Run a node
+    Serve(serve::ServeArguments),
+    /// Measure on clusters of its own
+    Bench(bench::BenchArguments),
+    /// Carry out shell actions for a node
+    #[command(hide = true)]
+    Shim,
+    /// The daily commands.
+    #[command(flatten)]
+    Daily(task::TaskCommand),
+    /// Commands about tasks, the same as the daily ones
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Commands about executions
+    #[command(subcommand)]
+    Execution(execution::ExecutionCommand),
+    /// Commands about nodes
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Commands about the cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Let ticks fire in the whole cluster, or not
+    #[command(subcommand)]
+    Scheduler(cluster::SchedulerCommand),
+    /// Show when an expression ticks; needs no cluster
+    Preview(preview::PreviewArgs),
+    /// Make tasks of what another scheduler has
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Check or show a node's settings
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+    /// Show the version of this program
+    Version,
+}
+
+/// Carries out a command and says how it ended.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let mut context = Context::new(&arguments.global);
+    let outcome = dispatch(arguments.command, &mut context).await;
+    conclude(outcome, &mut context).into()
+}
+
+/// Says why a command failed, if it did.
+pub fn conclude(outcome: Outcome, context: &mut Context) -> Exit {
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                context.out.say(&format!("error: {}", failure.message));
+            }
+            failure.exit
+        }
+    }
+}
+
+async fn dispatch(command: Command, context: &mut Context) -> Outcome {
+    match command {
+        Command::Dev(arguments) => dev::run(arguments, context).await,
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments, &mut context.out).await,
+        Command::Shim => Err(Failure::usage("the shim is started by a node only")),
+        Command::Daily(command) | Command::Task(command) => task::run(command, context).await,
+        Command::Execution(command) => execution::run(command, context).await,
+        Command::Node(command) => node::run(command, context).await,
+        Command::Cluster(command) => cluster::run(command, context).await,
+        Command::Scheduler(command) => cluster::scheduler_command(command, context).await,
+        Command::Preview(args) => preview::run(&args, context),
+        Command::Import(command) => import::run(command, context).await,
+        Command::Config(command) => settings::run(command, context),
+        Command::Version => version(context),
+    }
+}
+
+fn version(context: &mut Context) -> Outcome {
+    let zones = zone::data_version();
+    let value = json!({"version": VERSION, "timezone_data": zones});
+    context.out.one(&value, |_clock| format!("punctual {VERSION} (time zones {zones})"))?;
+    Ok(Exit::Ok)
+}

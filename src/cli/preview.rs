@@ -1,0 +1,175 @@
+//! `preview`: the ticks of an expression, without a cluster.
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Failure, Outcome};
+use super::local::{Day, LocalClock};
+use super::table::Table;
+use crate::domain::schedule::{NotedTick, Plan};
+use crate::domain::spec::{self, ReadContext};
+use crate::domain::time::{Millis, Timestamp};
+
+/// Ticks looked at for those that a clock change touches.
+const LOOKS_MAX: usize = 2_000_000;
+/// And no further than five years ahead.
+const LOOK_AHEAD: Millis = Millis::from_secs(5 * 366 * 86_400);
+
+/// Options of `preview`.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// A cron expression, "every 90s" or "daily 02:00,14:00"
+    #[arg(value_name = "EXPR")]
+    expression: String,
+    /// The zone of the times [default: the one that times are shown in]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// The moment after which ticks are shown [default: now]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// How many
+    #[arg(short, default_value_t = 10, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    n: u32,
+    /// What becomes of local times that do not exist
+    #[arg(long, value_enum, value_name = "WHICH")]
+    dst_gap: Option<Gap>,
+    /// What becomes of local times that exist twice
+    #[arg(long, value_enum, value_name = "WHICH")]
+    dst_fold: Option<Fold>,
+    /// Only ticks that a clock change touches
+    #[arg(long)]
+    only_dst: bool,
+    /// The task's name, on which H in the expression depends
+    #[arg(long, default_value = "preview", hide = true)]
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Gap {
+    Shift,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Fold {
+    First,
+    Second,
+    Both,
+}
+
+/// Prints the ticks.
+pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
+    let clock = context.out.clock();
+    let from = match &args.from {
+        Some(text) => clock.read(text, Day::Today).map_err(Failure::usage)?,
+        None => clock.now(),
+    };
+    let (plan, schedule, zone) = args.plan(clock, from)?;
+    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
+    let end = from.plus(LOOK_AHEAD);
+    let first = plan.next_noted(from);
+    let ticks = std::iter::successors(first, |tick| plan.next_noted(tick.at));
+    let ticks: Vec<NotedTick> = if args.only_dst {
+        let touched = ticks.take(LOOKS_MAX).take_while(|tick| tick.at <= end);
+        touched.filter(|tick| tick.note.is_some()).take(most).collect()
+    } else {
+        ticks.take(most).collect()
+    };
+    print(args, &ticks, &schedule, &zone, context)
+}
+
+impl PreviewArgs {
+    /// The ticks, the schedule in canonical form, and its zone.
+    fn plan(
+        &self,
+        clock: &LocalClock,
+        from: Timestamp,
+    ) -> Result<(Plan, Value, String), Failure> {
+        let mut schedule = Map::new();
+        let (key, rule) = match self.expression.trim().split_once(char::is_whitespace) {
+            Some(("every", every)) => ("interval", json!(every.trim())),
+            Some(("daily", times)) => {
+                ("daily", times.split([',', ' ']).filter(|time| !time.is_empty()).collect())
+            }
+            _ => ("cron", json!(self.expression)),
+        };
+        schedule.insert(key.to_owned(), rule);
+        if let Some(tz) = &self.tz {
+            schedule.insert("timezone".to_owned(), json!(tz));
+        }
+        let mut dst = Map::new();
+        if let Some(gap) = self.dst_gap {
+            let word = match gap {
+                Gap::Shift => "shift",
+                Gap::Skip => "skip",
+            };
+            dst.insert("gap".to_owned(), json!(word));
+        }
+        if let Some(fold) = self.dst_fold {
+            let word = match fold {
+                Fold::First => "first",
+                Fold::Second => "second",
+                Fold::Both => "both",
+            };
+            dst.insert("fold".to_owned(), json!(word));
+        }
+        schedule.insert("dst".to_owned(), Value::Object(dst));
+        let context = ReadContext {
+            default_zone: clock.zone(),
+            now: from,
+            min_interval: Millis(100),
+            functions_allowed: false,
+            current: None,
+        };
+        let body = json!({"name": self.name, "schedule": schedule});
+        let task = spec::read(&body, context).map_err(|problems| {
+            let one = |problem: spec::Problem| {
+                let place = problem.pointer.trim_start_matches("/schedule").trim_matches('/');
+                let place = if place.is_empty() { "expression" } else { place };
+                format!("{place}: {}", problem.message)
+            };
+            Failure::usage(problems.into_iter().map(one).collect::<Vec<_>>().join("\n"))
+        })?;
+        let plan = Plan::compile(&task.schedule, &self.name, clock.zone(), from)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let zone = task.schedule.timezone.clone().unwrap_or_else(|| clock.zone().to_owned());
+        let canonical = spec::write(&task).get("schedule").cloned().unwrap_or_default();
+        Ok((plan, canonical, zone))
+    }
+}
+
+fn print(
+    args: &PreviewArgs,
+    ticks: &[NotedTick],
+    schedule: &Value,
+    zone: &str,
+    context: &mut Context,
+) -> Outcome {
+    let note = |tick: &NotedTick| tick.note.as_ref().map(ToString::to_string);
+    let values: Vec<Value> = ticks
+        .iter()
+        .map(|tick| json!({"at": tick.at.to_string(), "local": tick.local, "note": note(tick)}))
+        .collect();
+    let expression = schedule.get("cron").cloned();
+    let whole = json!({
+        "ticks": values, "expression": expression, "schedule": schedule, "timezone": zone,
+    });
+    context.out.many(&whole, &values, |clock| {
+        let there = LocalClock::new(zone, clock.now());
+        let local = if there.zone() == clock.zone() { "LOCAL" } else { "THERE" };
+        let mut table = Table::new(&[local, "UTC", "IN", "NOTE"]);
+        for tick in ticks {
+            let note = note(tick).unwrap_or_default();
+            let distance = clock.distance(tick.at);
+            table.row([tick.local.replacen('T', " ", 1), tick.at.to_string(), distance, note]);
+        }
+        table
+    })?;
+    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
+    if args.only_dst && ticks.len() < most {
+        context.out.say("within five years, or two million ticks, clock changes touch no other");
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,135 @@
+//! `serve`: a production node. It runs until a signal or a fault, and only here does it end the
+//! process.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
+use crate::node::{Builder, Node};
+use crate::telemetry::log::{Every, File, Form, Log, Options};
+
+use super::exit::{Exit, Failure, Outcome};
+
+/// Runs a node.
+#[derive(Args, Debug, Clone)]
+pub struct ServeArguments {
+    /// The settings file; without one and without members a cluster of one on loopback.
+    #[arg(long, value_name = "FILE", env = "PUNCTUAL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A setting over those of the file and the environment, as KEY=VALUE.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Make a new cluster without this listed member, which cannot be reached; if it belongs to a
+    /// running cluster, what that one acknowledged is lost.
+    #[arg(long, value_name = "ID")]
+    pub bootstrap_without: Vec<u16>,
+    /// End when standard input ends: for parents that must not leave nodes behind.
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
+    /// Open the routes that measure.
+    #[arg(long, hide = true)]
+    pub bench: bool,
+}
+
+/// Runs a node until it is asked to stop.
+///
+/// # Errors
+/// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
+pub async fn run(arguments: ServeArguments) -> Outcome {
+    let config = load(&arguments)?;
+    let log = Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
+    let with_parent = arguments.with_parent;
+    let mut builder: Builder =
+        Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());
+    if arguments.bench {
+        builder = super::bench::prepare(builder);
+    }
+    let node = builder.start().await.map_err(|fatal| fault(&fatal))?;
+    if let Some(http) = node.http() {
+        tracing::info!(%http, version = crate::node::VERSION, "serving");
+    }
+    let ended = node.run(stopped(&arguments, &log, with_parent)).await;
+    if let Err(fatal) = &ended {
+        tracing::error!("{fatal}");
+    }
+    drop(log);
+    ended.map(|()| Exit::Ok).map_err(|fatal| fault(&fatal))
+}
+
+fn fault(fatal: &crate::node::Fatal) -> Failure {
+    Failure { exit: Exit::No, message: fatal.to_string() }
+}
+
+fn load(arguments: &ServeArguments) -> Result<Config, Failure> {
+    let mut flags = Vec::new();
+    for setting in &arguments.set {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Failure::usage(format!("--set {setting}: must be KEY=VALUE")));
+        };
+        let name = format!("--set {key}");
+        flags.push(Flag { name, key: key.to_owned(), value: value.to_owned() });
+    }
+    Config::load(&Sources::of_process(arguments.config.clone(), flags))
+        .map_err(|errors| Failure::usage(errors.to_string()))
+}
+
+fn log_options(config: &Config) -> Options {
+    let every = match config.log.rotate {
+        Rotate::Never => Every::Never,
+        Rotate::Minute => Every::Minute,
+        Rotate::Hour => Every::Hour,
+        Rotate::Day => Every::Day,
+        Rotate::Week => Every::Week,
+    };
+    let keep = usize::try_from(config.log.keep).unwrap_or(usize::MAX);
+    Options {
+        node: config.node.name(),
+        directives: config.log.level.directives(),
+        form: match config.log.format {
+            LogFormat::Auto => None,
+            LogFormat::Text => Some(Form::Text),
+            LogFormat::Json => Some(Form::Json),
+        },
+        file: config.log.file.clone().map(|path| File { path, every, keep }),
+    }
+}
+
+/// Returns when the process is asked to end; re-reads the log's level on SIGHUP.
+async fn stopped(arguments: &ServeArguments, log: &Log, with_parent: bool) {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        tracing::warn!("signals cannot be listened for");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            () = parent_gone(), if with_parent => return,
+            _ = hang_up.recv() => reload(arguments, log),
+        }
+    }
+}
+
+fn reload(arguments: &ServeArguments, log: &Log) {
+    match load(arguments) {
+        Ok(config) => match log.reload(&config.log.level.directives()) {
+            Ok(()) => tracing::info!("log levels re-read"),
+            Err(error) => tracing::warn!(%error, "log levels not changed"),
+        },
+        Err(failure) => tracing::warn!("settings not re-read: {}", failure.message),
+    }
+}
+
+/// Standard input ends with the parent, however the parent ends.
+async fn parent_gone() {
+    let mut input = tokio::io::stdin();
+    let mut byte = [0; 64];
+    while matches!(input.read(&mut byte).await, Ok(read) if read > 0) {}
+}

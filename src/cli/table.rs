@@ -1,0 +1,114 @@
+//! Tables for people: aligned columns, no lines, as kubectl has them.
+
+/// Spaces between two columns.
+const GAP: usize = 3;
+
+/// Rows under a heading.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    heading: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    #[must_use]
+    pub fn new(heading: &[&'static str]) -> Self {
+        Self { heading: heading.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row. Its cells are shown on one line each.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let one_line = |cell: String| {
+            cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+        };
+        self.rows.push(cells.into_iter().map(one_line).collect());
+    }
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text, each row on a line.
+    #[must_use]
+    pub fn render(&self, headers: bool) -> String {
+        let heading: Vec<String> = self.heading.iter().map(|&name| name.to_owned()).collect();
+        let shown: Vec<&Vec<String>> =
+            headers.then_some(&heading).into_iter().chain(&self.rows).collect();
+        let mut widths = vec![0; self.heading.len()];
+        for row in &shown {
+            for (width, cell) in widths.iter_mut().zip(row.iter()) {
+                *width = (*width).max(columns(cell));
+            }
+        }
+        let mut out = String::new();
+        for row in shown {
+            let mut line = String::new();
+            for (width, cell) in widths.iter().zip(row) {
+                line.push_str(cell);
+                line.push_str(&" ".repeat(width - columns(cell) + GAP));
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Name and value on a line each, the values aligned; what is empty is left out.
+#[must_use]
+pub fn fields(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let width = pairs.iter().map(|(name, _)| columns(name)).max().unwrap_or(0) + GAP;
+    let mut out = String::new();
+    for (name, value) in pairs {
+        let space = " ".repeat(width - columns(name));
+        let value = value.trim_end().replace('\n', &format!("\n{}", " ".repeat(width)));
+        out.push_str(&format!("{name}{space}{value}\n"));
+    }
+    out
+}
+
+/// How many columns of a terminal a text takes, as far as that can be told simply: characters of
+/// East Asian scripts and pictures take two, combining marks none.
+fn columns(text: &str) -> usize {
+    let wide = |c: char| {
+        matches!(u32::from(c),
+            0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF
+            | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF
+            | 0x20000..=0x3FFFD)
+    };
+    text.chars()
+        .map(|c| match c {
+            c if unicode_normalization::char::is_combining_mark(c) => 0,
+            c if wide(c) => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "STATE", "NEXT"]);
+        table.row(["a", "active", "12:00"].map(str::to_owned));
+        table.row(["报表", "x\ny", ""].map(str::to_owned));
+        assert_eq!(
+            table.render(true),
+            "NAME   STATE    NEXT\na      active   12:00\n报表   x y\n"
+        );
+        assert_eq!(table.render(false), "a      active   12:00\n报表   x y\n");
+        assert_eq!(Table::new(&["A"]).render(false), "");
+    }
+
+    #[test]
+    fn fields_are_aligned_and_empty_ones_left_out() {
+        let pairs = [("name", "a".to_owned()), ("x", String::new()), ("to", "b\nc".to_owned())];
+        assert_eq!(fields(&pairs), "name   a\nto     b\n       c\n");
+    }
+}

@@ -1,0 +1,208 @@
+//! Commands that change tasks: each prints one line.
+
+use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use super::{name, pair};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::fetch::{instant, text, word};
+use crate::cli::local::Day;
+use crate::cli::{execution, words};
+use crate::client::{Reply, path};
+
+/// Between two looks at an execution that has not ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    name: String,
+    /// Wait for its end; exit code 1 if that is not success
+    #[arg(long)]
+    wait: bool,
+    /// A parameter, over the task's own
+    #[arg(short, long = "parameter", value_name = "KEY=VALUE", value_parser = pair)]
+    parameters: Vec<(String, String)>,
+}
+
+/// Options of `pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    name: String,
+    /// Why; shown to everybody
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// When it goes on by itself: a time, or 2h from now
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Return only when no start can follow any more
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Options of `delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    name: String,
+    /// Return only when no start can follow any more
+    #[arg(long)]
+    wait: bool,
+    /// Stop what runs
+    #[arg(long, conflicts_with = "cleanup")]
+    stop: bool,
+    /// Remove definition and history as well, and leave no mark
+    #[arg(long)]
+    cleanup: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Does something to a task.
+async fn post(
+    context: &Context,
+    name: &str,
+    verb: &str,
+    wait: bool,
+    body: Option<&Value>,
+) -> Result<Reply, Failure> {
+    let query: &[(&str, String)] = if wait { &[("wait", "true".to_owned())] } else { &[] };
+    let path = path(["tasks", name, verb]);
+    Ok(context.client()?.send(Method::POST, &path, query, body, &[]).await?)
+}
+
+/// Triggers an execution, and perhaps waits for its end.
+pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
+    let parameters: Map<String, Value> =
+        args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
+    let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
+    let reply = post(context, &args.name, "trigger", false, body.as_ref()).await?;
+    let id = word(&reply.body, "id");
+    if !args.wait {
+        let line = format!("{}: execution {id} triggered", args.name);
+        context.out.one(&reply.body, |_clock| line)?;
+        return Ok(Exit::Ok);
+    }
+    let mut execution = reply.body;
+    while !words::ended(&execution) {
+        sleep(LOOK_EVERY).await;
+        execution = context.client()?.get(&path(["executions", &id]), &[]).await?.body;
+    }
+    context.out.one(&execution, |clock| execution::line(&execution, clock))?;
+    if context.out.for_people() {
+        let tail = text(&execution, "output_tail").unwrap_or_default();
+        context.out.bytes(tail.as_bytes())?;
+    }
+    let good = text(&execution, "status") == Some("success");
+    Ok(if good { Exit::Ok } else { Exit::No })
+}
+
+/// Pauses a task.
+pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
+    let mut body = Map::new();
+    if !args.reason.is_empty() {
+        body.insert("reason".to_owned(), json!(args.reason));
+    }
+    if let Some(until) = &args.until {
+        let until = context.out.clock().read(until, Day::Next).map_err(Failure::usage)?;
+        body.insert("until".to_owned(), json!(until.to_string()));
+    }
+    let body = Value::Object(body);
+    let reply = post(context, &args.name, "pause", args.wait, Some(&body)).await?;
+    context.out.one(&reply.body, |clock| {
+        format!("{}: {}", args.name, words::state(&reply.body, clock))
+    })?;
+    still_running(context, &reply.body);
+    Ok(Exit::Ok)
+}
+
+/// Resumes a task.
+pub async fn resume(name: &str, context: &mut Context) -> Outcome {
+    let reply = post(context, name, "resume", false, None).await?;
+    back(name, "resumed", &reply.body, context)
+}
+
+/// Takes the deleted mark off a name.
+pub async fn reuse(name: &str, context: &mut Context) -> Outcome {
+    let reply = post(context, name, "reuse", false, None).await?;
+    back(name, "in use again", &reply.body, context)
+}
+
+/// Says that a task is there again.
+fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> Outcome {
+    context.out.one(task, |clock| {
+        let next = instant(task, "next_tick")
+            .map(|at| format!(", next tick {} ({})", clock.distance(at), clock.short(at)));
+        format!("{name}: {what}{}", next.unwrap_or_default())
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Removes all that is known of a name.
+pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
+    let reply = post(context, name, "cleanup", false, None).await?;
+    let line = format!("{name}: removed with its history; the name is free");
+    context.out.one(&reply.body, |_clock| line)?;
+    Ok(Exit::Ok)
+}
+
+/// Marks a task deleted, or removes it.
+pub async fn delete(args: DeleteArgs, context: &mut Context) -> Outcome {
+    let name = &args.name;
+    if args.cleanup && !args.yes {
+        confirm(&format!("remove {name} with its history? type yes:"), context)?;
+    }
+    let asked = [("wait", args.wait), ("stop", args.stop), ("cleanup", args.cleanup)];
+    let query: Vec<(&str, String)> =
+        asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
+    let path = path(["tasks", name]);
+    let reply = context.client()?.send(Method::DELETE, &path, &query, None, &[]).await?;
+    context.out.one(&reply.body, |_clock| match args.cleanup {
+        true => format!("{name}: removed with its history; the name is free"),
+        false => format!("{name}: deleted; no tick fires any more"),
+    })?;
+    if !args.cleanup && context.out.for_people() {
+        context.out.say(&format!(
+            "the name stays marked: `punctual reuse {name}` brings the task back, \
+             `punctual cleanup {name}` frees the name"
+        ));
+    }
+    still_running(context, &reply.body);
+    Ok(Exit::Ok)
+}
+
+/// Asks on a terminal; elsewhere nobody could answer.
+fn confirm(question: &str, context: &mut Context) -> Result<(), Failure> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(Failure::usage("nothing is removed without a terminal to ask on; add --yes"));
+    }
+    context.out.ask(question);
+    let mut answer = String::new();
+    let read = input.lock().read_line(&mut answer);
+    if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure { exit: Exit::No, message: "nothing was removed".to_owned() })
+}
+
+/// Names the executions that go on.
+fn still_running(context: &mut Context, body: &Value) {
+    let running = body.get("running").and_then(Value::as_array);
+    for execution in running.into_iter().flatten() {
+        let (id, node) = (word(execution, "id"), word(execution, "node"));
+        context.out.say(&format!("execution {id} still runs on {node}"));
+    }
+}

@@ -1,0 +1,109 @@
+//! `logs`: what executions printed.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::read::find;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::fetch::{self, instant, text, word};
+use crate::cli::local::LocalClock;
+use crate::cli::{execution, words};
+use crate::client::path;
+
+/// Between two looks at what goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Executions looked at each time while following.
+const WINDOW: usize = 100;
+
+/// Options of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A task's name, or an execution's id
+    name: String,
+    /// Go on with what comes
+    #[arg(short, long)]
+    follow: bool,
+    /// How many executions of a task, the newest
+    #[arg(short, default_value_t = 10, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    n: u32,
+}
+
+/// Shows what was printed.
+pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
+    let name = &args.name;
+    if find(context, "tasks", name).await?.is_some() {
+        return of_task(args, context).await;
+    }
+    let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if number && find(context, "executions", name).await?.is_some() {
+        return execution::output(name, args.follow, context).await;
+    }
+    let message = format!("no task or execution is called `{name}`");
+    Err(Failure { exit: Exit::Conflict, message })
+}
+
+/// The kept tails of a task's last executions, oldest first.
+async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
+    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
+    let mut shown = print_new(&args.name, most, None, context).await?;
+    while args.follow {
+        sleep(LOOK_EVERY).await;
+        shown = print_new(&args.name, WINDOW, Some(shown), context).await?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints the ended executions that are not among those shown; gives all that were seen.
+async fn print_new(
+    name: &str,
+    most: usize,
+    shown: Option<Vec<String>>,
+    context: &mut Context,
+) -> Result<Vec<String>, Failure> {
+    let path = path(["tasks", name, "executions"]);
+    let (whole, mut executions) = fetch::up_to(context.client()?, &path, &[], most).await?;
+    executions.reverse();
+    let first = shown.is_none();
+    let shown = shown.unwrap_or_default();
+    executions.retain(|one| words::ended(one) && !shown.contains(&word(one, "id")));
+    if !context.out.for_people() {
+        // A list that goes on is no JSON document, but its items are.
+        if first {
+            context.out.many(&whole, &executions, |_clock| Default::default())?;
+        } else {
+            for one in &executions {
+                context.out.one(one, |_clock| String::new())?;
+            }
+        }
+    } else {
+        for one in &executions {
+            let head = heading(one, context.out.clock());
+            let tail = text(one, "output_tail").unwrap_or_default();
+            let end = if tail.is_empty() || tail.ends_with('\n') { "" } else { "\n" };
+            context.out.bytes(format!("{head}\n{tail}{end}").as_bytes())?;
+        }
+        if first && executions.is_empty() {
+            context.out.say("no execution has ended yet");
+        }
+    }
+    let seen = executions.iter().map(|one| word(one, "id"));
+    let kept = shown.len().saturating_sub(10 * WINDOW);
+    Ok(shown.into_iter().skip(kept).chain(seen).collect())
+}
+
+/// `12:00:05.000 n2 success 3 ms`
+fn heading(execution: &Value, clock: &LocalClock) -> String {
+    let at = instant(execution, "start_time").or_else(|| instant(execution, "due"));
+    let parts = [
+        at.map(|at| clock.exact(at)).unwrap_or_default(),
+        word(execution, "node"),
+        word(execution, "status"),
+        words::duration(execution),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}

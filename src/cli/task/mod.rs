@@ -1,0 +1,85 @@
+//! Commands about tasks; the daily ones stand at the top level as well.
+
+mod add;
+mod change;
+mod logs;
+mod read;
+mod ticks;
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use super::exit::Outcome;
+use crate::domain::spec::check_name;
+
+/// What can be done with tasks.
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// Create a task
+    Add(Box<add::AddArgs>),
+    /// List tasks
+    #[command(visible_alias = "list")]
+    Ls(read::ListArgs),
+    /// Show a task, an execution or a node
+    Show(read::ShowArgs),
+    /// Trigger an execution now
+    Run(change::RunArgs),
+    /// Let a task's ticks pass without firing
+    Pause(change::PauseArgs),
+    /// Let a task's ticks fire again
+    Resume(NameArgs),
+    /// Mark a task deleted
+    Delete(change::DeleteArgs),
+    /// Take the deleted mark off a name
+    Reuse(NameArgs),
+    /// Remove all that is known of a name
+    Cleanup(NameArgs),
+    /// Show what a task's last executions, or one execution, printed
+    Logs(logs::LogsArgs),
+    /// Show the next ticks of a task, or of all
+    Next(ticks::NextArgs),
+    /// Show what became of a task's ticks
+    Ticks(ticks::TicksArgs),
+    /// Say why a task fired or did not
+    Why(ticks::WhyArgs),
+}
+
+/// A task's name and nothing else.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    pub name: String,
+}
+
+/// Carries out a command.
+pub async fn run(command: TaskCommand, context: &mut Context) -> Outcome {
+    match command {
+        TaskCommand::Add(args) => add::run(*args, context).await,
+        TaskCommand::Ls(args) => read::list(&args, context).await,
+        TaskCommand::Show(args) => read::show(&args.name, context).await,
+        TaskCommand::Run(args) => change::run(args, context).await,
+        TaskCommand::Pause(args) => change::pause(args, context).await,
+        TaskCommand::Resume(args) => change::resume(&args.name, context).await,
+        TaskCommand::Delete(args) => change::delete(args, context).await,
+        TaskCommand::Reuse(args) => change::reuse(&args.name, context).await,
+        TaskCommand::Cleanup(args) => change::cleanup(&args.name, context).await,
+        TaskCommand::Logs(args) => logs::run(&args, context).await,
+        TaskCommand::Next(args) => ticks::next(&args, context).await,
+        TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
+        TaskCommand::Why(args) => ticks::why(&args, context).await,
+    }
+}
+
+/// Reads the name of a task.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+/// Reads `key=value`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".to_owned()),
+    }
+}

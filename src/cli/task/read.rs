@@ -1,0 +1,165 @@
+//! `ls` and `show`.
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::fetch::{self, given, instant, text, word};
+use crate::cli::local::LocalClock;
+use crate::cli::table::{Table, fields};
+use crate::cli::{execution, node, words};
+use crate::client::{ClientError, path};
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only names like this; * stands for anything
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// Names marked deleted instead of tasks
+    #[arg(long)]
+    deleted: bool,
+    /// Only tasks in this state, such as active or paused
+    #[arg(long, value_name = "STATE")]
+    status: Option<String>,
+    /// Only tasks with this label
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// In which order
+    #[arg(long, value_enum, value_name = "ORDER")]
+    sort: Option<Sort>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sort {
+    Name,
+    Next,
+    Last,
+}
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A task's name, an execution's id or a node's name
+    pub name: String,
+}
+
+/// Lists tasks.
+pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
+    let mut query = Vec::new();
+    if args.deleted {
+        query.push(("deleted", "true".to_owned()));
+    }
+    query.extend(args.pattern.iter().map(|pattern| ("name", pattern.clone())));
+    query.extend(args.status.iter().map(|status| ("status", status.clone())));
+    query.extend(args.labels.iter().map(|label| ("label", label.clone())));
+    if let Some(sort) = args.sort {
+        let order = match sort {
+            Sort::Name => "name",
+            Sort::Next => "next",
+            Sort::Last => "last",
+        };
+        query.push(("sort", order.to_owned()));
+    }
+    let (whole, tasks) = fetch::all(context.client()?, &path(["tasks"]), &query).await?;
+    context.out.many(&whole, &tasks, |clock| {
+        let mut table =
+            Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
+        for task in &tasks {
+            table.row([
+                word(task, "name"),
+                words::state(task, clock),
+                words::schedule(task),
+                words::moment(task, "next_tick", clock),
+                last(task, clock),
+                word(task, "owner"),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// `success 12:00:05`
+fn last(task: &Value, clock: &LocalClock) -> String {
+    let Some(last) = given(task, "last_execution") else { return String::new() };
+    let at = instant(last, "tick").map(|tick| format!(" {}", clock.short(tick)));
+    format!("{}{}", word(last, "status"), at.unwrap_or_default())
+}
+
+/// Finds what has this name and shows it.
+pub async fn show(name: &str, context: &mut Context) -> Outcome {
+    let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(task) = find(context, "tasks", name).await? {
+        context.out.one(&task, |clock| describe(&task, clock))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(found) = if number { find(context, "executions", name).await? } else { None } {
+        context.out.one(&found, |clock| execution::describe(&found, clock))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(found) = find(context, "nodes", name).await? {
+        context.out.one(&found, |clock| node::describe(&found, clock))?;
+        return Ok(Exit::Ok);
+    }
+    let message = format!("no task, execution or node is called `{name}`");
+    Err(Failure { exit: Exit::Conflict, message })
+}
+
+/// What has this name in a collection, if anything has.
+pub(super) async fn find(
+    context: &Context,
+    collection: &str,
+    name: &str,
+) -> Result<Option<Value>, Failure> {
+    match context.client()?.get(&path([collection, name]), &[]).await {
+        Ok(reply) => Ok(Some(reply.body)),
+        Err(ClientError::Refused(refusal)) if matches!(refusal.status, 400 | 404 | 422) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A task for people.
+fn describe(task: &Value, clock: &LocalClock) -> String {
+    let moment = |key: &str| words::moment(task, key, clock);
+    let catch_up = given(task, "catch_up").map(|catch_up| {
+        format!("{}, window {}", word(catch_up, "policy"), word(catch_up, "window"))
+    });
+    let selector = given(task, "assignment").map(|part| words::labels(part, "selector"));
+    let last = given(task, "last_execution").map(|last| {
+        let parts = [
+            word(last, "status"),
+            words::moment(last, "tick", clock),
+            words::lateness(last),
+            words::duration(last),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        format!("{} (execution {})", parts.join(", "), word(last, "id"))
+    });
+    let totals = task.get("totals").and_then(Value::as_object).into_iter().flatten();
+    let totals: Vec<String> = totals
+        .filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0))
+        .map(|(what, count)| format!("{count} {what}"))
+        .collect();
+    let timeout = text(task, "timeout").filter(|timeout| *timeout != "0s");
+    fields(&[
+        ("name", word(task, "name")),
+        ("description", word(task, "description")),
+        ("labels", words::labels(task, "labels")),
+        ("state", words::state(task, clock)),
+        ("schedule", words::schedule(task)),
+        ("next", moment("next_tick")),
+        ("action", words::action(task)),
+        ("timeout", timeout.unwrap_or_default().to_owned()),
+        ("catch-up", catch_up.unwrap_or_default()),
+        ("selector", selector.unwrap_or_default()),
+        ("owner", word(task, "owner")),
+        ("last", last.unwrap_or_default()),
+        ("totals", totals.join(", ")),
+        ("settled", moment("cursor")),
+        ("created", moment("created_at")),
+        ("updated", moment("updated_at")),
+        ("revision", word(task, "revision")),
+    ])
+}

@@ -1,0 +1,144 @@
+//! `next`, `ticks` and `why`: a task's ticks before and after they are settled.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::name;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::fetch::{self, given, instant, text, word};
+use crate::cli::local::{Day, LocalClock};
+use crate::cli::table::Table;
+use crate::cli::{words, yaml};
+use crate::client::path;
+
+/// Options of `next`.
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// The task [default: all]
+    #[arg(value_parser = name)]
+    name: Option<String>,
+    /// How many ticks, or tasks
+    #[arg(short, default_value_t = 10, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    n: u32,
+}
+
+/// Options of `ticks`.
+#[derive(Debug, Args)]
+pub struct TicksArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    name: String,
+    /// How many, the newest
+    #[arg(short, default_value_t = 20, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    n: u32,
+}
+
+/// Options of `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The task
+    #[arg(value_parser = name)]
+    name: String,
+    /// The moment in question [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+/// Shows the ticks to come.
+pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
+    let Some(name) = &args.name else { return next_of_all(args.n, context).await };
+    let query = [("n", args.n.to_string())];
+    let reply = context.client()?.get(&path(["tasks", name, "next"]), &query).await?;
+    let ticks = fetch::items(&reply.body);
+    context.out.many(&reply.body, ticks, |clock| {
+        let mut table = Table::new(&["TICK", "IN", "UTC", "NOTE"]);
+        for tick in ticks {
+            let Some(at) = instant(tick, "at") else { continue };
+            table.row([clock.short(at), clock.distance(at), at.to_string(), word(tick, "note")]);
+        }
+        table
+    })?;
+    if let Some(held) = text(&reply.body, "held") {
+        context.out.say(&format!("none of them will fire as things stand: {held}"));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn next_of_all(count: u32, context: &mut Context) -> Outcome {
+    let query = [("sort", "next".to_owned())];
+    let most = usize::try_from(count).unwrap_or(usize::MAX);
+    let (whole, tasks) =
+        fetch::up_to(context.client()?, &path(["tasks"]), &query, most).await?;
+    context.out.many(&whole, &tasks, |clock| {
+        let mut table = Table::new(&["TICK", "IN", "NAME", "SCHEDULE", "OWNER"]);
+        for task in &tasks {
+            let Some(at) = instant(task, "next_tick") else { continue };
+            let (name, owner) = (word(task, "name"), word(task, "owner"));
+            table.row([clock.short(at), clock.distance(at), name, words::schedule(task), owner]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Shows the ticks that are settled.
+pub async fn ticks(args: &TicksArgs, context: &mut Context) -> Outcome {
+    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
+    let path = path(["tasks", &args.name, "ticks"]);
+    let (whole, ticks) = fetch::up_to(context.client()?, &path, &[], most).await?;
+    context.out.many(&whole, &ticks, |clock| {
+        let mut table = Table::new(&["TICK", "VERDICT", "REASON", "COUNT", "EXECUTION"]);
+        for tick in &ticks {
+            table.row([
+                stretch(tick, clock),
+                word(tick, "verdict"),
+                word(tick, "reason"),
+                word(tick, "count"),
+                word(tick, "execution_id"),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// A tick, or a stretch of them.
+fn stretch(tick: &Value, clock: &LocalClock) -> String {
+    if let Some(at) = instant(tick, "tick") {
+        return clock.short(at);
+    }
+    match (instant(tick, "from"), instant(tick, "to")) {
+        (Some(from), Some(to)) => format!("{} – {}", clock.short(from), clock.short(to)),
+        _ => String::new(),
+    }
+}
+
+/// Says why a task fired or did not.
+pub async fn why(args: &WhyArgs, context: &mut Context) -> Outcome {
+    let mut query = Vec::new();
+    if let Some(at) = &args.at {
+        let at = context.out.clock().read(at, Day::Today).map_err(Failure::usage)?;
+        query.push(("at", at.to_string()));
+    }
+    let reply = context.client()?.get(&path(["tasks", &args.name, "why"]), &query).await?;
+    context.out.one(&reply.body, |_clock| explain(&reply.body))?;
+    Ok(Exit::Ok)
+}
+
+/// The sentences of the answer, if it has them, else all of it.
+fn explain(answer: &Value) -> String {
+    let lines = ["why", "lines", "sentences", "because"].into_iter().find_map(|key| {
+        let list = given(answer, key)?.as_array()?;
+        Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+    });
+    let sentence = ["summary", "sentence", "why", "text"].into_iter().find_map(|k| text(answer, k));
+    match (sentence, lines) {
+        (Some(sentence), Some(lines)) => format!("{sentence}\n{}", lines.join("\n")),
+        (Some(sentence), None) => sentence.to_owned(),
+        (None, Some(lines)) => lines.join("\n"),
+        (None, None) => yaml::write(answer),
+    }
+}

@@ -1,1 +1,0 @@
-//! Golden stories and properties of the state machine.

@@ -1,0 +1,170 @@
+//! Golden bytes: what stands in logs and on disks that are in use cannot change unnoticed.
+//!
+//! A difference means that a node of this version misreads what another wrote. A command then needs
+//! a new kind, a record a new version; only before the first release are the files blessed anew.
+
+use std::fmt::Debug;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::super::command::{Command, Put, PutMode};
+use super::super::envelope::{self, Commands, Head};
+use super::super::persist;
+use super::samples;
+use super::{DAY, World, folder, golden};
+use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
+use crate::domain::time::{Millis, Timestamp};
+
+/// A name, and bytes in rows of 32.
+fn hex(out: &mut String, name: &str, bytes: &[u8]) {
+    writeln!(out, "{name}").unwrap();
+    for row in bytes.chunks(32) {
+        let row: String = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(out, "  {row}").unwrap();
+    }
+}
+
+#[test]
+fn every_kind_of_command_keeps_its_bytes() {
+    let commands = samples::commands();
+    let kinds: Vec<u16> = commands.iter().map(Command::kind).collect();
+    let known: Vec<u16> = Command::KINDS.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, known, "a sample of every kind");
+    let mut out = String::new();
+    for (command, (kind, name)) in commands.iter().zip(Command::KINDS) {
+        let mut packed = Vec::new();
+        envelope::pack(&mut packed, command, "alice", Some("key-1"));
+        hex(&mut out, &format!("{kind} {name}"), &packed);
+    }
+    for (at, spec) in samples::specs().into_iter().enumerate() {
+        let mut packed = Vec::new();
+        let mode = if at % 2 == 0 { PutMode::Add } else { PutMode::Force };
+        envelope::pack(&mut packed, &Command::Put(Box::new(Put { mode, spec })), "", None);
+        hex(&mut out, &format!("2 Put, rule {at}"), &packed);
+    }
+    let head = Head { stamp: DAY, origin: 0x0102_0304, seq: 9 };
+    hex(&mut out, "entry without commands", &envelope::entry(head, &[]));
+    golden(&folder("golden/commands.hex"), &out);
+}
+
+#[test]
+fn the_bytes_in_the_file_are_read_as_the_commands_they_were() {
+    let text = std::fs::read_to_string(folder("golden/commands.hex")).expect("golden bytes");
+    let mut wanted = samples::commands();
+    let specs = samples::specs().into_iter().enumerate();
+    wanted.extend(specs.map(|(at, spec)| {
+        let mode = if at % 2 == 0 { PutMode::Add } else { PutMode::Force };
+        Command::Put(Box::new(Put { mode, spec }))
+    }));
+    let mut blobs: Vec<Vec<u8>> = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("  ") {
+            None => blobs.push(Vec::new()),
+            Some(row) => {
+                let bytes = (0..row.len()).step_by(2);
+                let bytes = bytes.map(|at| u8::from_str_radix(&row[at..at + 2], 16).unwrap());
+                blobs.last_mut().expect("a name first").extend(bytes);
+            }
+        }
+    }
+    let entry = blobs.pop().expect("the entry stands last");
+    assert_eq!(envelope::open(&entry).unwrap().0.stamp, DAY);
+    let found: Vec<Command> = blobs
+        .iter()
+        .map(|bytes| {
+            let packed: Vec<_> = Commands::new(bytes).collect::<Result<_, _>>().unwrap();
+            Command::decode(packed[0].kind, packed[0].body).unwrap()
+        })
+        .collect();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn every_record_keeps_its_bytes() {
+    let mut out = String::new();
+    one(&mut out, "Definition", &samples::definition());
+    one(&mut out, "Live", &samples::live());
+    one(&mut out, "Execution", &samples::execution());
+    one(&mut out, "Span", &samples::span());
+    one(&mut out, "FiredTick", &samples::fired());
+    one(&mut out, "Node", &samples::node());
+    one(&mut out, "KeyRecord", &samples::key_record());
+    one(&mut out, "Cluster", &samples::cluster());
+    for response in samples::responses() {
+        one(&mut out, &format!("Response {response:?}"), &response);
+    }
+    each(&mut out, "Verdict", &samples::verdicts());
+    each(&mut out, "Reason", &samples::reasons());
+    each(&mut out, "Status", &samples::statuses());
+    each(&mut out, "Trigger", &samples::triggers());
+    each(&mut out, "Strategy", &samples::strategies());
+    golden(&folder("golden/records.hex"), &out);
+}
+
+fn one<T: Serialize + DeserializeOwned + PartialEq + Debug>(out: &mut String, name: &str, value: &T) {
+    let mut bytes = Vec::new();
+    persist::append(value, &mut bytes);
+    let read = bincode::serde::decode_from_slice::<T, _>(&bytes, persist::CONFIG);
+    let (read, used) = read.expect("what was written");
+    assert_eq!((&read, used), (value, bytes.len()));
+    hex(out, name, &bytes);
+}
+
+fn each<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    out: &mut String,
+    name: &str,
+    values: &[T],
+) {
+    for value in values {
+        one(out, &format!("{name} {value:?}"), value);
+    }
+}
+
+#[test]
+fn every_row_keeps_its_bytes() {
+    let mut out = String::new();
+    let (task, at) = (TaskKey(0x0102_0304_0506_0708), Timestamp(-2));
+    hex(&mut out, "key of a live record", &persist::key_live(task));
+    hex(&mut out, "key of a definition", &persist::key_definition(task, Revision(40)));
+    hex(&mut out, "key of an execution in the digest", &persist::key_execution(task, ExecutionId(300)));
+    hex(&mut out, "key of a tick in the digest", &persist::key_tick(task, at));
+    hex(&mut out, "key of a span in the digest", &persist::key_span(task, at));
+    hex(&mut out, "key of a node", &persist::key_node(NodeId::new(1, 1)));
+    hex(&mut out, "key of an idempotency key", &persist::key_idempotency("key-1"));
+    let world = small();
+    for (key, value) in world.state.all_rows() {
+        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        hex(&mut out, &format!("row {name}"), &value);
+    }
+    writeln!(out, "digest\n  {:032x}", world.state.digest()).unwrap();
+    golden(&folder("golden/rows.hex"), &out);
+}
+
+/// A state with a record of every kind.
+fn small() -> World {
+    let mut world = World::new();
+    let session = world.node(1, 1);
+    let (response, _) = world.apply_as(
+        &super::put(PutMode::Add, super::every("hello", 1_000)),
+        "alice",
+        Some("key-1"),
+    );
+    response.unwrap();
+    let task = world.state.named("hello").unwrap().key;
+    world.wait(1_000);
+    let now = world.stamp;
+    let (execution, fence) = world.fire(task, session, now);
+    let done = super::report(super::Status::Success, now);
+    world.accept(&super::finish(task, execution, fence, done));
+    world.wait(1_500);
+    world.accept(&Command::Pause(super::super::command::PauseTask {
+        name: "hello".to_owned(),
+        reason: "golden".to_owned(),
+        until: Some(world.stamp.plus(Millis(5_000))),
+        if_match: None,
+    }));
+    world.accept(&super::trigger("hello"));
+    world
+}

@@ -1,0 +1,435 @@
+//! One well-filled value of every command and record: no field is left at zero or empty.
+
+use std::collections::BTreeMap;
+
+use super::super::command::{
+    Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
+    NodePatch, NodeUp, OfExecution, OfFence, PauseTask, Put, PutMode, SetScheduler, Settle,
+    SettleSpan, Start, TriggerTask,
+};
+use super::super::record::{
+    Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, Node,
+    NodeInfo, Pause, Reason, Report, Span, Status, Tombstone, Totals, Trigger, Verdict,
+};
+use super::super::{Answer, Refusal};
+use super::DAY;
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::{Dst, Fold, Gap, LocalTime, Rule, Schedule};
+use crate::domain::task::{
+    Action, AfterRun, Assignment, Backoff, CatchUp, CatchUpPolicy, Concurrency, Delivery,
+    ExecutionMode, ExecutorAction, HttpAction, Keep, Retry, ShellAction, Strategy, TaskSpec,
+};
+use crate::domain::time::{Millis, Timestamp};
+
+fn at(millis: u64) -> Timestamp {
+    DAY.plus(Millis(millis))
+}
+
+fn map<T: Clone>(key: &str, value: &T) -> BTreeMap<String, T> {
+    BTreeMap::from([(key.to_owned(), value.clone())])
+}
+
+/// A definition in which every field says something.
+pub(super) fn spec() -> TaskSpec {
+    TaskSpec {
+        name: "nightly-report".to_owned(),
+        description: "adds up the day".to_owned(),
+        labels: map("team", &"billing".to_owned()),
+        enabled: true,
+        schedule: Schedule {
+            rule: Rule::Cron("0 0 2 * * *".to_owned()),
+            timezone: Some("Europe/Berlin".to_owned()),
+            dst: Dst { gap: Gap::Skip, fold: Fold::Both },
+            jitter: Some(Millis(250)),
+            not_before: Some(at(1)),
+            not_after: Some(at(100_000)),
+            max_ticks: Some(7),
+            exclude: vec!["holidays".to_owned()],
+        },
+        action: Some(actions().remove(0)),
+        parameters: "{\"a\":1}".to_owned(),
+        payload: "load".to_owned(),
+        execution_mode: ExecutionMode::Sequential,
+        queue_max: 12,
+        concurrency: Some(Concurrency { group: "db".to_owned(), limit: 2 }),
+        priority: 9,
+        catch_up: CatchUp { policy: CatchUpPolicy::All, window: Millis(60_000), max: 3 },
+        catch_up_on_resume: true,
+        delivery: Delivery::AtLeastOnce,
+        timeout: Millis(30_000),
+        kill_grace: Millis(4_000),
+        lost_after: Millis(9_000),
+        retry: Retry {
+            max_retry: 2,
+            delay: Millis(500),
+            backoff: Backoff::Fixed,
+            max_delay: Millis(8_000),
+        },
+        assignment: Assignment {
+            strategy: Some(Strategy::Weighted),
+            selector: map("zone", &"eu-1".to_owned()),
+        },
+        keep: Keep { executions: 50, ticks: 500, age: Millis(86_400_000) },
+        after_run: AfterRun::Cleanup,
+        one_shot: true,
+    }
+}
+
+/// One action of every kind.
+fn actions() -> Vec<Action> {
+    vec![
+        Action::Http(HttpAction {
+            url: "https://example.com/hook".to_owned(),
+            method: "POST".to_owned(),
+            headers: map("X-One", &"1".to_owned()),
+            body: Some("{}".to_owned()),
+            expect_status: vec![(200, 299), (304, 304)],
+        }),
+        Action::Shell(ShellAction {
+            argv: vec!["echo".to_owned(), "hi".to_owned()],
+            env: map("A", &"b".to_owned()),
+            cwd: Some("/tmp".to_owned()),
+            stdin: "in".to_owned(),
+            user: Some("daemon".to_owned()),
+        }),
+        Action::Executor(ExecutorAction {
+            balance: "round_robin".to_owned(),
+            names: vec!["worker-1".to_owned()],
+            weights: map("worker-1", &5_u32),
+        }),
+        Action::Func { id: "example-func-1".to_owned() },
+    ]
+}
+
+/// Definitions that between them have every rule and every action.
+pub(super) fn specs() -> Vec<TaskSpec> {
+    let noon = LocalTime(43_200);
+    let rules = [
+        Rule::Cron("0 0 2 * * *".to_owned()),
+        Rule::Interval { every: Millis(1_500), anchor: Some(at(5)) },
+        Rule::Daily(vec![LocalTime(7_200), noon]),
+        Rule::Weekly { days: vec![1, 5], at: noon },
+        Rule::Monthly { days: vec![1, -1], at: noon },
+        Rule::At(at(77)),
+        Rule::Delay(Millis(600_000)),
+        Rule::Immediate,
+        Rule::Manual,
+    ];
+    let mut actions = actions().into_iter().map(Some).cycle();
+    rules
+        .into_iter()
+        .map(|rule| {
+            let action = actions.next().flatten();
+            TaskSpec { schedule: Schedule { rule, ..spec().schedule }, action, ..spec() }
+        })
+        .collect()
+}
+
+fn info() -> NodeInfo {
+    NodeInfo {
+        name: "n1".to_owned(),
+        hostname: "host-1".to_owned(),
+        pid: 4_711,
+        http: "http://10.0.0.1:8080".to_owned(),
+        peer: "10.0.0.1:7070".to_owned(),
+        version: "0.1.0".to_owned(),
+        level: 1,
+        weight: 3,
+        labels: map("zone", &"eu-1".to_owned()),
+        slots: 8,
+        functions: vec!["example-func-1".to_owned()],
+    }
+}
+
+fn ended() -> Report {
+    Report {
+        status: Status::Failed,
+        started_at: Some(at(10)),
+        ended_at: at(20),
+        exit_code: Some(-9),
+        http_status: Some(503),
+        detail: "killed".to_owned(),
+        tail: b"last words\n".to_vec(),
+    }
+}
+
+/// One command of every kind, in the order of their numbers.
+pub(super) fn commands() -> Vec<Command> {
+    let name = || "nightly-report".to_owned();
+    let of_name = || Named { name: name(), if_match: Some(Revision(40)) };
+    let (task, execution, fence) = (TaskKey(5), ExecutionId(300), Fence(299));
+    let (session, node) = (SessionId(3), NodeId::new(1, 1));
+    let grant = OfFence { task, execution, fence };
+    vec![
+        Command::Genesis(Genesis {
+            id: 0x0123_4567_89AB_CDEF_0011_2233_4455_6677,
+            name: "punctual".to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            scheduler: true,
+        }),
+        Command::Put(Box::new(Put {
+            mode: PutMode::Update { if_match: Some(Revision(40)) },
+            spec: spec(),
+        })),
+        Command::MarkDeleted(MarkDeleted {
+            name: name(),
+            stop: true,
+            tombstone: true,
+            if_match: Some(Revision(40)),
+        }),
+        Command::Reuse(of_name()),
+        Command::Cleanup(of_name()),
+        Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() }),
+        Command::Pause(PauseTask {
+            name: name(),
+            reason: "too loud".to_owned(),
+            until: Some(at(90)),
+            if_match: Some(Revision(40)),
+        }),
+        Command::Resume(of_name()),
+        Command::TriggerTask(TriggerTask {
+            name: name(),
+            parameters: Some("{\"a\":2}".to_owned()),
+        }),
+        Command::Retry(OfExecution { task, execution }),
+        Command::Stop(OfExecution { task, execution }),
+        Command::Settle(settle()),
+        Command::Start(Start { task, execution, session, again: Some(fence) }),
+        Command::Return(grant),
+        Command::Finish(Box::new(Finish { task, execution, fence, report: ended() })),
+        Command::Lose(grant),
+        Command::NodeUp(Box::new(NodeUp { node, boot: 0xB007 << 64, info: info() })),
+        Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down }),
+        Command::NodeIntent(NodeIntent { node, intent: Intent::Removing }),
+        Command::NodePatch(NodePatch {
+            node,
+            weight: Some(2),
+            slots: Some(4),
+            labels: Some(map("zone", &"eu-2".to_owned())),
+        }),
+        Command::Scheduler(SetScheduler { on: true }),
+    ]
+}
+
+fn settle() -> Settle {
+    Settle {
+        task: TaskKey(5),
+        revision: Revision(40),
+        session: SessionId(3),
+        now: at(1_000),
+        after: at(500),
+        spans: vec![
+            SettleSpan {
+                to: at(600),
+                verdict: Verdict::Missed,
+                reason: Reason::Window,
+                count: Some(2_000),
+            },
+            SettleSpan {
+                to: at(700),
+                verdict: Verdict::Coalesced,
+                reason: Reason::Later,
+                count: None,
+            },
+        ],
+        claim: Some(Claim {
+            tick: at(900),
+            due: at(950),
+            trigger: Trigger::CatchUp,
+            start: true,
+        }),
+        exhausted: true,
+    }
+}
+
+pub(super) fn definition() -> Definition {
+    Definition { revision: Revision(40), at: at(1), by: "alice".to_owned(), spec: spec() }
+}
+
+pub(super) fn live() -> Live {
+    Live {
+        name: "nightly-report".into(),
+        revision: Revision(40),
+        incarnation: Revision(5),
+        created_at: at(1),
+        updated_at: at(2),
+        definition: Some(Revision(40)),
+        scheduled_at: at(3),
+        cursor: at(4),
+        truncated_before: at(5),
+        paused: Some(Pause { reason: "too loud".to_owned(), until: Some(at(90)) }),
+        deleted: Some(Tombstone { at: at(6), by: "carol".to_owned() }),
+        exhausted: true,
+        live: 2,
+        last: Some(Status::Timeout),
+        totals: Totals {
+            fired: 1,
+            skipped: 2,
+            missed: 3,
+            coalesced: 4,
+            uncounted_spans: 5,
+            success: 6,
+            failed: 7,
+            timeout: 8,
+            cancelled: 9,
+            lost: 10,
+        },
+    }
+}
+
+fn attempt(number: u32) -> Attempt {
+    Attempt {
+        number,
+        fence: Fence(298 + u64::from(number)),
+        node: NodeId::new(1, 1),
+        session: SessionId(3),
+        granted_at: at(9),
+        report: Some(ended()),
+    }
+}
+
+pub(super) fn execution() -> Execution {
+    Execution {
+        id: ExecutionId(300),
+        incarnation: Revision(5),
+        revision: Revision(40),
+        tick: Some(at(8)),
+        due: at(9),
+        created_at: at(7),
+        trigger: Trigger::Retry,
+        retry_of: Some(ExecutionId(200)),
+        status: Status::Failed,
+        stopping: true,
+        attempt: Some(attempt(2)),
+        earlier: vec![attempt(1)],
+        ended_at: Some(at(20)),
+        parameters: Some("{\"a\":2}".into()),
+        index: 77,
+    }
+}
+
+pub(super) fn span() -> Span {
+    Span {
+        from: at(500),
+        to: at(600),
+        verdict: Verdict::Missed,
+        reason: Reason::NoMajority,
+        count: Some(2_000),
+        revision: Some(Revision(40)),
+        index: 77,
+    }
+}
+
+pub(super) fn fired() -> FiredTick {
+    FiredTick { from: at(600), tick: at(900), execution: ExecutionId(300), index: 77 }
+}
+
+pub(super) fn node() -> Node {
+    Node {
+        id: NodeId::new(1, 1),
+        info: info(),
+        session: SessionId(3),
+        liveness: Liveness::Down,
+        intent: Intent::Draining,
+        down_since: Some(at(30)),
+        created_at: at(1),
+        started_at: at(2),
+    }
+}
+
+pub(super) fn key_record() -> KeyRecord {
+    let response = Err(Refusal::RevisionMismatch { current: Revision(40) });
+    KeyRecord { number: 41, at: at(2), body: 0xFEED << 96, response }
+}
+
+/// Every answer and refusal, in their order.
+pub(super) fn responses() -> Vec<super::Response> {
+    let (task, execution) = (TaskKey(5), ExecutionId(300));
+    let answers = [
+        Answer::Done,
+        Answer::Task { task, revision: Revision(40), created: true },
+        Answer::Execution { task, execution, fence: Some(Fence(299)) },
+        Answer::Running(vec![execution]),
+        Answer::Session(SessionId(3)),
+        Answer::NotFired,
+    ];
+    let refusals = [
+        Refusal::TaskExists,
+        Refusal::TaskDeleted,
+        Refusal::TaskNotFound,
+        Refusal::RevisionMismatch { current: Revision(40) },
+        Refusal::KeyReused,
+        Refusal::ExecutionNotFound,
+        Refusal::ExecutionEnded,
+        Refusal::NotPending,
+        Refusal::StaleFence,
+        Refusal::Held,
+        Refusal::MaxLive,
+        Refusal::Session,
+        Refusal::Cursor { at: at(4) },
+        Refusal::Order,
+        Refusal::Ahead,
+        Refusal::Inactive,
+        Refusal::NodeNotFound,
+        Refusal::NotDue,
+        Refusal::Initialised,
+        Refusal::ClusterName,
+        Refusal::Full,
+    ];
+    answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
+}
+
+pub(super) fn cluster() -> Cluster {
+    Cluster {
+        id: 0xC1 << 100,
+        name: "punctual".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+        scheduler: true,
+        floor: at(1),
+        strategy: Strategy::HashSlot,
+        counter: 300,
+        stamp: at(1_000),
+        applied: 77,
+    }
+}
+
+/// Every word that a record may say, so that none changes its number.
+pub(super) fn verdicts() -> [Verdict; 4] {
+    [Verdict::Fired, Verdict::Skipped, Verdict::Missed, Verdict::Coalesced]
+}
+
+pub(super) fn reasons() -> [Reason; 15] {
+    use Reason as R;
+    [
+        R::Overlap,
+        R::QueueFull,
+        R::MaxLive,
+        R::Paused,
+        R::Disabled,
+        R::Cancelled,
+        R::Deleted,
+        R::Excluded,
+        R::Stopped,
+        R::Window,
+        R::Max,
+        R::NoMajority,
+        R::NoNode,
+        R::Edited,
+        R::Later,
+    ]
+}
+
+pub(super) fn statuses() -> [Status; 7] {
+    use Status as S;
+    [S::Pending, S::Running, S::Success, S::Failed, S::Timeout, S::Cancelled, S::Lost]
+}
+
+pub(super) fn triggers() -> [Trigger; 5] {
+    use Trigger as T;
+    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim]
+}
+
+pub(super) fn strategies() -> [Strategy; 6] {
+    use Strategy as S;
+    [S::Consistent, S::HashSharding, S::HashSlot, S::Range, S::Weighted, S::RoundRobin]
+}

@@ -1,0 +1,465 @@
+//! Runs the stories in `testscripts/`.
+//!
+//! A script begins with a sentence of purpose. Blocks follow: commands, a line `----`, and what
+//! the commands answered. Each command is an entry of its own; after each the digest is recomputed.
+//! `BLESS=1` writes the answers anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::super::command::{
+    Claim, CleanupAll, Command, NodeIntent, NodeLiveness, NodePatch, OfExecution, OfFence,
+    PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start, TriggerTask,
+};
+use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::{Answer, Task};
+use super::telling::{Names, answer, clock, step};
+use super::*;
+use crate::domain::ids::Revision;
+use crate::domain::schedule::{Plan, parse_cron};
+use crate::domain::settling::{Decision, Step, View, decide};
+use crate::domain::task::CatchUpPolicy;
+
+#[test]
+fn the_stories_are_told_as_written() {
+    let mut paths: Vec<_> = std::fs::read_dir(folder("testscripts"))
+        .expect("the scripts")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 15, "{} scripts", paths.len());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("a script");
+        golden(&path, &tell(&text));
+    }
+}
+
+/// The script with the answers as they are now.
+fn tell(script: &str) -> String {
+    let mut story = Story::default();
+    let mut out = String::new();
+    let mut answers: Option<String> = None;
+    let mut skipping = false;
+    for line in script.lines() {
+        match line.trim() {
+            "----" => {
+                out.push_str("----\n");
+                out.push_str(&answers.take().unwrap_or_default());
+                skipping = true;
+            }
+            "" => {
+                skipping = false;
+                out.push('\n');
+            }
+            _ if skipping => {}
+            text => {
+                writeln!(out, "{line}").unwrap();
+                if !text.starts_with('#') {
+                    let told = answers.get_or_insert_default();
+                    for answer in story.line(text) {
+                        writeln!(told, "{answer}").unwrap();
+                    }
+                }
+            }
+        }
+    }
+    assert!(answers.is_none(), "commands without an answer at the end");
+    out
+}
+
+struct Story {
+    world: World,
+    sessions: BTreeMap<String, SessionId>,
+    boots: u128,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self { world: World::new(), sessions: BTreeMap::new(), boots: 0 }
+    }
+}
+
+/// A command line: bare words and `key=value` options.
+struct Line {
+    words: Vec<String>,
+    options: BTreeMap<String, String>,
+}
+
+impl Line {
+    fn read(text: &str) -> Self {
+        let (mut words, mut options) = (Vec::new(), BTreeMap::new());
+        let mut rest = text;
+        while let Some(start) = rest.find(|c: char| !c.is_whitespace()) {
+            rest = &rest[start..];
+            let mut quoted = false;
+            let end = rest.find(|c: char| {
+                quoted ^= c == '"';
+                c.is_whitespace() && !quoted
+            });
+            let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after;
+            match word.split_once('=').filter(|(key, _)| !key.contains('"')) {
+                Some((key, value)) => {
+                    options.insert(key.to_owned(), value.replace('"', ""));
+                }
+                None => words.push(word.replace('"', "")),
+            }
+        }
+        Self { words, options }
+    }
+
+    fn word(&self, at: usize) -> &str {
+        self.words.get(at).map_or("", String::as_str)
+    }
+
+    fn option(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|found| found == word)
+    }
+
+    /// A number such as `e9`, `f8`, `r5`.
+    fn number(text: &str) -> u64 {
+        text.trim_start_matches(char::is_alphabetic).parse().unwrap_or_else(|_| panic!("{text}?"))
+    }
+
+    fn revision(&self, key: &str) -> Option<Revision> {
+        self.option(key).map(|text| Revision(Self::number(text)))
+    }
+}
+
+impl Story {
+    fn line(&mut self, text: &str) -> Vec<String> {
+        let line = Line::read(text);
+        if let Some(times) = line.option("times") {
+            let once = text.replace(&format!("times={times}"), "");
+            let times: usize = times.parse().expect("a number");
+            let told: Vec<String> = (0..times).flat_map(|_| self.line(&once)).collect();
+            return told.last().map(|last| format!("{times} times, at last {last}")).into_iter().collect();
+        }
+        let head = [line.word(0), line.word(1)].join(" ");
+        let told = match line.word(0) {
+            "at" => {
+                self.world.stamp = self.time(line.word(1));
+                return Vec::new();
+            }
+            "show" => self.names().task(self.task(line.word(1))),
+            "ticks" => self.names().ticks(self.task(line.word(1))),
+            "executions" => self.names().executions(self.task(line.word(1))),
+            "nodes" => self.names().nodes(&self.world.state),
+            "cluster" => self.names().cluster(&self.world.state),
+            "checkpoint" => vec![self.checkpoint()],
+            "decide" => self.decide(&line),
+            _ => {
+                let command = self.command(&line);
+                let by = line.option("by").unwrap_or("").to_owned();
+                vec![self.propose(&command, &by, line.option("key"))]
+            }
+        };
+        match &told[..] {
+            [one] => vec![format!("{}: {one}", head.trim())],
+            many => {
+                let head = format!("{}:", head.trim());
+                [head].into_iter().chain(many.iter().map(|line| format!("  {line}"))).collect()
+            }
+        }
+    }
+
+    fn propose(&mut self, command: &Command, by: &str, key: Option<&str>) -> String {
+        let (response, effects) = self.world.apply_as(command, by, key);
+        if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
+            self.sessions.insert(up.info.name.clone(), *session);
+        }
+        let state = &self.world.state;
+        assert_eq!(state.digest(), load(state.all_rows()).digest(), "{command:?}");
+        answer(&self.names(), &response, &effects)
+    }
+
+    /// Writes everything out and goes on from what was read back.
+    fn checkpoint(&mut self) -> String {
+        let before = self.world.state.digest();
+        self.world.state = load(self.world.state.all_rows());
+        format!("digest {}", if before == self.world.state.digest() { "kept" } else { "lost" })
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names(&self.sessions)
+    }
+
+    fn task(&self, name: &str) -> &Task {
+        self.world.state.named(name).unwrap_or_else(|| panic!("no task {name}"))
+    }
+
+    /// `12:00:05.000` on the day of the tests, `+5s` from now, or a whole instant.
+    fn time(&self, text: &str) -> Timestamp {
+        if let Some(by) = text.strip_prefix('+') {
+            return self.world.stamp.plus(Millis::parse(by).expect("a duration"));
+        }
+        let whole = if text.contains('T') { text.to_owned() } else { format!("2026-03-02T{text}Z") };
+        Timestamp::parse(&whole).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn node_id(name: &str) -> NodeId {
+        NodeId::new(u16::try_from(Line::number(name)).expect("a small number"), 1)
+    }
+
+    fn session(&self, line: &Line) -> SessionId {
+        match line.option("session") {
+            Some(text) => SessionId(Line::number(text)),
+            None => *self.sessions.get(line.option("node").unwrap_or("n1")).expect("a node"),
+        }
+    }
+
+    fn command(&mut self, line: &Line) -> Command {
+        let name = line.word(1).to_owned();
+        let if_match = line.revision("if_match");
+        let of_name = || crate::domain::machine::command::Named { name: name.clone(), if_match };
+        match line.word(0) {
+            "genesis" => genesis(),
+            "up" | "working" | "down" | "intent" | "patch" => self.node_command(line),
+            "add" => put(PutMode::Add, self.spec(line)),
+            "force-add" => put(PutMode::Force, self.spec(line)),
+            "update" => put(PutMode::Update { if_match }, self.spec(line)),
+            "delete" => Command::MarkDeleted(super::super::command::MarkDeleted {
+                name: name.clone(),
+                stop: line.has("stop"),
+                tombstone: line.has("tombstone"),
+                if_match,
+            }),
+            "reuse" => Command::Reuse(of_name()),
+            "cleanup" => Command::Cleanup(of_name()),
+            "cleanup-all" => Command::CleanupAll(CleanupAll { cluster: name }),
+            "pause" => Command::Pause(PauseTask {
+                name: name.clone(),
+                reason: line.option("reason").unwrap_or("").to_owned(),
+                until: line.option("until").map(|text| self.time(text)),
+                if_match,
+            }),
+            "resume" => Command::Resume(of_name()),
+            "trigger" => Command::TriggerTask(TriggerTask {
+                name: name.clone(),
+                parameters: line.option("parameters").map(str::to_owned),
+            }),
+            "scheduler" => Command::Scheduler(SetScheduler { on: name == "start" }),
+            "settle" => Command::Settle(self.settle(line)),
+            _ => self.execution_command(line),
+        }
+    }
+
+    fn node_command(&mut self, line: &Line) -> Command {
+        let name = line.word(1);
+        let node = Self::node_id(name);
+        let liveness = |liveness| {
+            let session = match line.option("session") {
+                Some(text) => SessionId(Line::number(text)),
+                None => *self.sessions.get(name).expect("a node that was up"),
+            };
+            Command::NodeLiveness(NodeLiveness { node, session, liveness })
+        };
+        match line.word(0) {
+            "working" => liveness(Liveness::Working),
+            "down" => liveness(Liveness::Down),
+            "intent" => Command::NodeIntent(NodeIntent {
+                node,
+                intent: match line.word(2) {
+                    "draining" => Intent::Draining,
+                    "leaving" => Intent::Leaving,
+                    "removing" => Intent::Removing,
+                    _ => Intent::None,
+                },
+            }),
+            "patch" => Command::NodePatch(NodePatch {
+                node,
+                weight: line.option("weight").map(|text| text.parse().expect("a weight")),
+                slots: None,
+                labels: None,
+            }),
+            _ => {
+                self.boots += 1;
+                let boot = line.option("boot").map(|text| text.parse().expect("a number"));
+                node_up(node, boot.unwrap_or(self.boots))
+            }
+        }
+    }
+
+    fn spec(&self, line: &Line) -> TaskSpec {
+        let value = line.word(3);
+        let rule = match line.word(2) {
+            "every" => {
+                let anchor = line.option("anchor").map(|text| self.time(text));
+                Rule::Interval { every: Millis::parse(value).expect("a duration"), anchor }
+            }
+            "once" => Rule::At(self.time(value)),
+            "delay" => Rule::Delay(Millis::parse(value).expect("a duration")),
+            "now" => Rule::Immediate,
+            "manual" => Rule::Manual,
+            "cron" => parse_cron(value).expect("an expression").0,
+            other => panic!("no schedule {other}"),
+        };
+        let mut spec = spec(line.word(1), rule);
+        for (key, value) in &line.options {
+            match key.as_str() {
+                "enabled" => spec.enabled = value == "true",
+                "catch_up_on_resume" => spec.catch_up_on_resume = value == "true",
+                "catch_up" => {
+                    spec.catch_up.policy = match value.as_str() {
+                        "all" => CatchUpPolicy::All,
+                        "none" => CatchUpPolicy::None,
+                        _ => CatchUpPolicy::Last,
+                    }
+                }
+                "catch_up_max" => spec.catch_up.max = value.parse().expect("a number"),
+                "window" => spec.catch_up.window = Millis::parse(value).expect("a duration"),
+                "keep_ticks" => spec.keep.ticks = value.parse().expect("a number"),
+                "keep_executions" => spec.keep.executions = value.parse().expect("a number"),
+                "keep_age" => spec.keep.age = Millis::parse(value).expect("a duration"),
+                "lost_after" => spec.lost_after = Millis::parse(value).expect("a duration"),
+                "jitter" => spec.schedule.jitter = Some(Millis::parse(value).expect("a duration")),
+                "description" => spec.description.clone_from(value),
+                "anchor" | "if_match" | "key" | "by" => {}
+                other => panic!("no field {other}"),
+            }
+        }
+        spec
+    }
+
+    fn settle(&self, line: &Line) -> Settle {
+        let task = self.task(line.word(1));
+        let claim = line.option("claim").map(|text| {
+            let (tick, jitter) = text.split_once('+').unwrap_or((text, "0s"));
+            let tick = self.time(tick);
+            let trigger = if line.has("late") { Trigger::CatchUp } else { Trigger::Schedule };
+            let due = tick.plus(Millis::parse(jitter).expect("a duration"));
+            Claim { tick, due, trigger, start: !line.has("pending") }
+        });
+        let spans = line.option("spans").into_iter().flat_map(|text| text.split(','));
+        Settle {
+            task: task.key,
+            revision: line.revision("revision").unwrap_or(task.live.revision),
+            session: self.session(line),
+            now: line.option("now").map_or(self.world.stamp, |text| self.time(text)),
+            after: match line.option("after") {
+                Some(text) => self.time(text),
+                None => self.world.state.settled(task),
+            },
+            spans: spans.map(|text| self.span(text)).collect(),
+            claim,
+            exhausted: line.has("exhausted"),
+        }
+    }
+
+    /// `12:00:03.000/missed/edited/3`, the count left out where nobody counted.
+    fn span(&self, text: &str) -> SettleSpan {
+        let parts: Vec<&str> = text.split('/').collect();
+        let verdict = match parts[1] {
+            "fired" => Verdict::Fired,
+            "skipped" => Verdict::Skipped,
+            "missed" => Verdict::Missed,
+            _ => Verdict::Coalesced,
+        };
+        let reason = match parts[2] {
+            "paused" => Reason::Paused,
+            "window" => Reason::Window,
+            "max" => Reason::Max,
+            "no_node" => Reason::NoNode,
+            "later" => Reason::Later,
+            other => panic!("no reason {other}"),
+        };
+        let count = parts.get(3).map(|count| count.parse().expect("a count"));
+        SettleSpan { to: self.time(parts[0]), verdict, reason, count }
+    }
+
+    fn execution_command(&self, line: &Line) -> Command {
+        let found = self.task(line.word(1));
+        let task = found.key;
+        let id = line.words.iter().find(|word| word.starts_with('e') && word[1..].parse::<u64>().is_ok());
+        let execution = match id {
+            Some(id) => ExecutionId(Line::number(id)),
+            None => found.history.executions.back().expect("an execution").id,
+        };
+        let current = found.history.execution(execution).and_then(|kept| kept.attempt.as_ref());
+        let fence = match line.option("fence") {
+            Some(text) => Fence(Line::number(text)),
+            None => current.map_or(Fence(0), |attempt| attempt.fence),
+        };
+        match line.word(0) {
+            "start" => {
+                let again = line.option("again").map(|text| Fence(Line::number(text)));
+                Command::Start(Start { task, execution, session: self.session(line), again })
+            }
+            "finish" => {
+                let status = match line.words.last().map(String::as_str) {
+                    Some("failed") => Status::Failed,
+                    Some("timeout") => Status::Timeout,
+                    Some("running") => Status::Running,
+                    _ => Status::Success,
+                };
+                finish(task, execution, fence, report(status, self.world.stamp))
+            }
+            "return" => Command::Return(OfFence { task, execution, fence }),
+            "lose" => Command::Lose(OfFence { task, execution, fence }),
+            "stop" => Command::Stop(OfExecution { task, execution }),
+            "retry" => Command::Retry(OfExecution { task, execution }),
+            other => panic!("no command {other}"),
+        }
+    }
+
+    /// What the task's owner decides now, and what comes of it.
+    fn decide(&mut self, line: &Line) -> Vec<String> {
+        let task = self.task(line.word(1));
+        let spec = task.spec().expect("a definition");
+        let zone = self.world.state.cluster().timezone.clone();
+        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at);
+        let decision = decide(&View {
+            task,
+            plan: &plan.expect("a schedule"),
+            settled: self.world.state.settled(task),
+            scheduler: self.world.state.cluster().scheduler,
+            now: self.world.stamp,
+            lead: Millis(20),
+            failover: Millis::from_secs(5),
+        });
+        let steps = match decision {
+            Decision::Idle => return vec!["nothing to do".to_owned()],
+            Decision::Wake(at) => return vec![format!("look again at {}", clock(at))],
+            Decision::Settle(steps) => steps,
+        };
+        let (key, revision) = (task.key, task.live.revision);
+        let session = self.session(line);
+        let mut told = Vec::new();
+        for decided in steps {
+            told.push(step(&decided));
+            let command = Command::Settle(self.settle_of(key, revision, session, decided));
+            told.push(format!("= {}", self.propose(&command, "", None)));
+        }
+        told
+    }
+
+    fn settle_of(
+        &self,
+        task: TaskKey,
+        revision: Revision,
+        session: SessionId,
+        step: Step,
+    ) -> Settle {
+        let claim = step.claim.map(|firing| Claim {
+            tick: firing.tick,
+            due: firing.due,
+            trigger: firing.trigger,
+            start: true,
+        });
+        Settle {
+            task,
+            revision,
+            session,
+            now: self.world.stamp,
+            after: step.after,
+            spans: step.spans,
+            claim,
+            exhausted: step.exhausted,
+        }
+    }
+}

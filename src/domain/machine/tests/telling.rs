@@ -1,0 +1,239 @@
+//! How stories put answers and records into words.
+
+use std::collections::BTreeMap;
+
+use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::{Answer, Effect, Refusal, Response, State, Task};
+use crate::domain::ids::SessionId;
+use crate::domain::settling::Step;
+use crate::domain::time::Timestamp;
+
+/// Sessions by the name of their node.
+pub(super) struct Names<'a>(pub &'a BTreeMap<String, SessionId>);
+
+/// Time of day, with the date in front where it is not the day of the tests.
+pub(super) fn clock(at: Timestamp) -> String {
+    let text = at.to_string();
+    let text = text.trim_end_matches('Z');
+    match text.strip_prefix("2026-03-02T") {
+        Some(time) => time.to_owned(),
+        None => text.replace('T', " "),
+    }
+}
+
+fn reason(reason: Reason) -> String {
+    let mut out = String::new();
+    for c in format!("{reason:?}").chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+fn verdict(verdict: Verdict) -> String {
+    format!("{verdict:?}").to_lowercase()
+}
+
+fn status(status: Status) -> String {
+    format!("{status:?}").to_lowercase()
+}
+
+fn count(count: Option<u64>) -> String {
+    count.map_or("?".to_owned(), |count| count.to_string())
+}
+
+/// An answer and what it means for those who act.
+pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect]) -> String {
+    let mut parts = vec![match response {
+        Ok(Answer::Done) => "done".to_owned(),
+        Ok(Answer::Task { task, revision, created }) => {
+            format!("{}t{task} r{revision}", if *created { "new " } else { "" })
+        }
+        Ok(Answer::Execution { execution, fence: Some(fence), .. }) => format!("e{execution} f{fence}"),
+        Ok(Answer::Execution { execution, fence: None, .. }) => format!("e{execution}"),
+        Ok(Answer::Running(ids)) if ids.is_empty() => "done, nothing runs".to_owned(),
+        Ok(Answer::Running(ids)) => {
+            let ids: Vec<String> = ids.iter().map(|id| format!("e{id}")).collect();
+            format!("done, still running: {}", ids.join(" "))
+        }
+        Ok(Answer::Session(session)) => format!("s{session}"),
+        Ok(Answer::NotFired) => "does not fire".to_owned(),
+        Err(refusal) => refused(refusal),
+    }];
+    parts.extend(effects.iter().filter_map(|found| effect(names, found)));
+    parts.join("; ")
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let more = match refusal {
+        Refusal::RevisionMismatch { current } => format!(", it is r{current}"),
+        Refusal::Cursor { at } => format!(" up to {}", clock(*at)),
+        _ => String::new(),
+    };
+    format!("refused, {}{more}", refusal.code())
+}
+
+fn effect(names: &Names<'_>, effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Task(_) | Effect::Settled(_) | Effect::Node(_) | Effect::Scheduler => return None,
+        Effect::Verdict(found, None, _) => verdict(*found),
+        Effect::Verdict(found, Some(why), times) => {
+            format!("{} {} ×{times}", verdict(*found), reason(*why))
+        }
+        Effect::Pending(_, execution) => format!("e{execution} waits"),
+        Effect::Granted { execution, session, .. } => {
+            format!("e{execution} granted to {}", names.of(*session))
+        }
+        Effect::Stop(_, execution) => format!("e{execution} is to stop"),
+        Effect::Ended(_, execution, end) => format!("e{execution} {}", status(*end)),
+    })
+}
+
+/// One settle before it is proposed.
+pub(super) fn step(step: &Step) -> String {
+    let mut parts: Vec<String> = step
+        .spans
+        .iter()
+        .map(|span| {
+            let (verdict, reason) = (verdict(span.verdict), reason(span.reason));
+            format!("{verdict} {reason} ×{} to {}", count(span.count), clock(span.to))
+        })
+        .collect();
+    if let Some(claim) = step.claim {
+        let late = if claim.trigger == Trigger::CatchUp { "late " } else { "" };
+        parts.push(format!("claim {late}{}", clock(claim.tick)));
+    }
+    if step.exhausted {
+        parts.push("no tick left".to_owned());
+    }
+    parts.join(", ")
+}
+
+impl Names<'_> {
+    fn of(&self, session: SessionId) -> String {
+        let found = self.0.iter().find(|(_, live)| **live == session);
+        found.map_or(format!("s{session}"), |(name, _)| name.clone())
+    }
+
+    pub fn task(&self, task: &Task) -> Vec<String> {
+        let live = &task.live;
+        let state = match task.inactive() {
+            Some(why) => reason(why),
+            None if task.over() => "over".to_owned(),
+            None if live.exhausted => "without a tick left".to_owned(),
+            None => "active".to_owned(),
+        };
+        let mut first = format!("{state}, r{}, incarnation r{}", live.revision, live.incarnation);
+        if let Some(pause) = &live.paused {
+            let until = pause.until.map_or(String::new(), |until| format!(" until {}", clock(until)));
+            first.push_str(&format!(", paused{until} {:?}", pause.reason));
+        }
+        if let Some(mark) = &live.deleted {
+            first.push_str(&format!(", deleted by {:?} at {}", mark.by, clock(mark.at)));
+        }
+        if let Some(spec) = task.spec().filter(|spec| !spec.description.is_empty()) {
+            first.push_str(&format!(", {:?}", spec.description));
+        }
+        let settled = format!("settled to {}, {} live", clock(live.cursor), live.live);
+        let totals = live.totals;
+        let numbers = [
+            ("fired", totals.fired),
+            ("skipped", totals.skipped),
+            ("missed", totals.missed),
+            ("coalesced", totals.coalesced),
+            ("uncounted spans", totals.uncounted_spans),
+            ("success", totals.success),
+            ("failed", totals.failed),
+            ("timeout", totals.timeout),
+            ("cancelled", totals.cancelled),
+            ("lost", totals.lost),
+        ];
+        let numbers: Vec<String> = numbers
+            .iter()
+            .filter(|(_, number)| *number > 0)
+            .map(|(word, number)| format!("{word} {number}"))
+            .collect();
+        let numbers = if numbers.is_empty() { "no totals".to_owned() } else { numbers.join(", ") };
+        vec![first, settled, numbers]
+    }
+
+    /// Fired ticks and spans, by time.
+    pub fn ticks(&self, task: &Task) -> Vec<String> {
+        let from = task.live.truncated_before;
+        let mut told: Vec<(Timestamp, String)> = Vec::new();
+        for tick in task.history.ticks.iter().filter(|tick| tick.tick > from) {
+            let line = format!("{} … {} fired e{}", clock(tick.from), clock(tick.tick), tick.execution);
+            told.push((tick.tick, line));
+        }
+        for span in task.history.spans.iter().filter(|span| span.to > from) {
+            let (from, to) = (clock(span.from), clock(span.to));
+            let (verdict, why) = (verdict(span.verdict), reason(span.reason));
+            told.push((span.to, format!("{from} … {to} {verdict} {why} ×{}", count(span.count))));
+        }
+        told.sort();
+        let begin = format!("history begins {}", clock(from));
+        [begin].into_iter().chain(told.into_iter().map(|(_, line)| line)).collect()
+    }
+
+    pub fn executions(&self, task: &Task) -> Vec<String> {
+        let told: Vec<String> =
+            task.history.executions.iter().map(|execution| self.execution(execution)).collect();
+        if told.is_empty() { vec!["none".to_owned()] } else { told }
+    }
+
+    fn execution(&self, execution: &Execution) -> String {
+        let mut out = format!("e{}", execution.id);
+        match execution.tick {
+            Some(tick) => out.push_str(&format!(" tick {}", clock(tick))),
+            None => out.push_str(&format!(" {:?}", execution.trigger).to_lowercase()),
+        }
+        if let Some(old) = execution.retry_of {
+            out.push_str(&format!(" of e{old}"));
+        }
+        out.push_str(&format!(" {}", status(execution.status)));
+        if execution.stopping {
+            out.push_str(" stopping");
+        }
+        for attempt in execution.earlier.iter().chain(&execution.attempt) {
+            let session = self.of(attempt.session);
+            out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
+            if let Some(report) = attempt.report.as_ref().filter(|report| !report.detail.is_empty()) {
+                out.push_str(&format!(" ({})", report.detail));
+            }
+        }
+        if let Some(parameters) = &execution.parameters {
+            out.push_str(&format!(", {parameters}"));
+        }
+        out
+    }
+
+    pub fn nodes(&self, state: &State) -> Vec<String> {
+        let told = state.nodes().map(|node| {
+            let liveness = match node.liveness {
+                Liveness::Starting => "starting",
+                Liveness::Working => "working",
+                Liveness::Down => "down",
+            };
+            let intent = match node.intent {
+                Intent::None => "",
+                Intent::Draining => ", draining",
+                Intent::Leaving => ", leaving",
+                Intent::Removing => ", removing",
+            };
+            let since = node.down_since.map_or(String::new(), |at| format!(" since {}", clock(at)));
+            let weight = node.info.weight;
+            format!("{} s{} {liveness}{since}{intent}, weight {weight}", node.info.name, node.session)
+        });
+        told.collect()
+    }
+
+    pub fn cluster(&self, state: &State) -> Vec<String> {
+        let cluster = state.cluster();
+        let scheduler = if cluster.scheduler { "started" } else { "stopped" };
+        let floor = if cluster.floor == Timestamp(0) { "none".to_owned() } else { clock(cluster.floor) };
+        let tasks = state.task_count();
+        vec![format!("scheduler {scheduler}, floor {floor}, {tasks} tasks, counter {}", cluster.counter)]
+    }
+}

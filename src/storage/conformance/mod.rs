@@ -1,0 +1,61 @@
+//! What every implementation of the two traits must do; each test is held against all of them.
+//! Here: what the tests of this folder share.
+
+mod logs;
+mod stores;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::StorageError;
+use super::log::{Done, LogPos, LogStore};
+use super::store::{Change, Store};
+
+/// Longer than any disk needs.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
+
+/// Calls, and waits for the answer.
+pub(super) fn durably(call: impl FnOnce(Done)) -> io::Result<()> {
+    let (answer, answers) = mpsc::channel();
+    call(Box::new(move |result| {
+        let _ = answer.send(result);
+    }));
+    answers.recv_timeout(WAIT).expect("`done` is always called")
+}
+
+pub(super) fn pos(term: u64, index: u64) -> LogPos {
+    LogPos { term, node: 1, index }
+}
+
+pub(super) fn entry(term: u64, index: u64) -> (LogPos, Bytes) {
+    (pos(term, index), Bytes::from(format!("entry {index} of term {term}")))
+}
+
+pub(super) fn append(log: &dyn LogStore, entries: Vec<(LogPos, Bytes)>) -> io::Result<()> {
+    durably(|done| log.append(entries, done))
+}
+
+pub(super) fn all(log: &dyn LogStore) -> Vec<(LogPos, Bytes)> {
+    log.read(0, u64::MAX, usize::MAX).unwrap()
+}
+
+pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// All records, which come in the order of their keys.
+pub(super) fn records(store: &dyn Store) -> Result<Records, StorageError> {
+    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    store.scan(&mut |key, value| {
+        found.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    assert!(found.is_sorted_by(|(a, _), (b, _)| a < b));
+    Ok(found.into_iter().collect())
+}
+
+pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Change {
+    Change::Put(key.into(), value.into())
+}

@@ -1,0 +1,304 @@
+//! Source files as the rules see them: comments and literals blanked out, test code apart.
+//!
+//! This reads Rust as far as the rules need it and no further: it knows comments, literals,
+//! brackets and `#[cfg(test)]`, and leaves the rest to the compiler.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One file below `src/`.
+#[derive(Debug)]
+pub(super) struct File {
+    /// From `src/` on, with `/`.
+    pub path: String,
+    /// As it is on the disk.
+    pub text: String,
+    /// With spaces in place of comments and literals; lines stay where they are.
+    pub code: String,
+    /// The same without what is compiled for tests only.
+    pub own: String,
+    /// The child modules it mounts, and whether for tests only.
+    pub mounts: Vec<(String, bool)>,
+    /// How many lines are compiled for tests only.
+    pub test_lines: usize,
+}
+
+impl File {
+    /// A file with this text.
+    pub fn new(path: &str, text: &str) -> Self {
+        let code = blank(text);
+        let (own, tests, test_lines) = split(&code);
+        let mounted = |(code, test): (&str, bool)| {
+            let names = code.lines().filter_map(mount).map(|name| (name, test));
+            names.collect::<Vec<_>>()
+        };
+        let mounts = [(own.as_str(), false), (tests.as_str(), true)].map(mounted).concat();
+        Self { path: path.to_owned(), text: text.to_owned(), code, own, mounts, test_lines }
+    }
+
+    /// The top-level module it belongs to.
+    pub fn module(&self) -> &str {
+        let first = self.path.split('/').next().unwrap_or_default();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// Where its child modules lie; empty: in `src/` itself.
+    fn folder(&self) -> &str {
+        let stem = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
+        if matches!(name, "mod" | "lib" | "main") { folder } else { stem }
+    }
+
+    /// The two files in which its child module `name` may stand.
+    pub fn child(&self, name: &str) -> [String; 2] {
+        let folder = self.folder();
+        let place = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        [format!("{place}.rs"), format!("{place}/mod.rs")]
+    }
+
+    /// Whether `path` is its child module `name`, or lies below it.
+    fn holds(&self, name: &str, path: &str) -> bool {
+        let [file, index] = self.child(name);
+        path == file || path.starts_with(index.trim_end_matches("mod.rs"))
+    }
+}
+
+/// All `.rs` files below a folder, in order of their paths. Files that are mounted for tests only
+/// have no code of their own.
+pub(super) fn read(src: &Path) -> Vec<File> {
+    let mut paths = Vec::new();
+    let mut folders = vec![src.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the sources") {
+            let path = entry.expect("an entry of the sources").path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(kind) if kind == "rs" => paths.push(path),
+                _ => {}
+            }
+        }
+    }
+    paths.sort();
+    let file = |path: &PathBuf| {
+        let name = path.strip_prefix(src).expect("below src").to_string_lossy().replace('\\', "/");
+        File::new(&name, &fs::read_to_string(path).expect("a source file"))
+    };
+    without_tests(paths.iter().map(file).collect())
+}
+
+/// Takes the code of files away that are mounted for tests only.
+pub(super) fn without_tests(mut files: Vec<File>) -> Vec<File> {
+    let for_tests: Vec<bool> = files
+        .iter()
+        .map(|file| {
+            files.iter().any(|parent| {
+                let mut mounts = parent.mounts.iter().filter(|(_, test)| *test);
+                mounts.any(|(name, _)| parent.holds(name, &file.path))
+            })
+        })
+        .collect();
+    for (file, test) in files.iter_mut().zip(for_tests) {
+        if test {
+            file.own.clear();
+            file.test_lines = file.text.lines().count();
+        }
+    }
+    files
+}
+
+/// The name in `mod name;`.
+fn mount(line: &str) -> Option<String> {
+    let (before, name) = line.trim().strip_suffix(';')?.rsplit_once("mod ")?;
+    let visible = before.is_empty() || (before.starts_with("pub") && before.ends_with(' '));
+    (visible && name.chars().all(is_word)).then(|| name.to_owned())
+}
+
+/// The place of a byte, for people.
+pub(super) fn line(code: &str, at: usize) -> usize {
+    code[..at].matches('\n').count() + 1
+}
+
+/// Whether a character may stand in a name.
+pub(super) fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Where `name` stands as a whole word, or as a path whose ends are whole words.
+pub(super) fn words<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    code.match_indices(name).map(|(at, _)| at).filter(move |&at| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + name.len()..].chars().next();
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
+}
+
+/// The end of the item that begins at `from`: behind its body, or behind its semicolon.
+pub(super) fn item_end(code: &str, from: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, c) in code[from..].char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            '}' if depth <= 1 => return from + at + 1,
+            '}' => depth -= 1,
+            ';' if depth == 0 => return from + at + 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+/// Code with the lines of what is compiled for tests only left empty, that part, and its lines.
+fn split(code: &str) -> (String, String, usize) {
+    const MARK: &str = "#[cfg(test)]";
+    let (mut own, mut tests, mut lines, mut done) = (String::new(), String::new(), 0, 0);
+    while let Some(begin) = code[done..].find(MARK).map(|at| done + at) {
+        let end = item_end(code, begin + MARK.len());
+        let line_ends = code[begin..end].matches('\n').count();
+        own.push_str(&code[done..begin]);
+        own.push_str(&"\n".repeat(line_ends));
+        tests.push_str(&code[begin..end]);
+        tests.push('\n');
+        lines += line_ends + 1;
+        done = end;
+    }
+    own.push_str(&code[done..]);
+    (own, tests, lines)
+}
+
+/// The text with spaces in place of comments and of what is inside literals.
+fn blank(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        let length = if is_word(before) { None } else { raw_length(rest) }
+            .or_else(|| comment_length(rest))
+            .or_else(|| quoted_length(rest));
+        match length {
+            Some(length) => {
+                let hidden = rest[..length].chars();
+                out.extend(hidden.map(|c| if c == '\n' { '\n' } else { ' ' }));
+                rest = &rest[length..];
+                before = ' ';
+            }
+            None => {
+                out.push(c);
+                rest = &rest[c.len_utf8()..];
+                before = c;
+            }
+        }
+    }
+    out
+}
+
+fn comment_length(rest: &str) -> Option<usize> {
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    if !rest.starts_with("/*") {
+        return None;
+    }
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < rest.len() {
+        if rest[at..].starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if rest[at..].starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                return Some(at);
+            }
+        } else {
+            at += rest[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    Some(rest.len())
+}
+
+/// Of `r"…"`, `r#"…"#` and their kin.
+fn raw_length(rest: &str) -> Option<usize> {
+    let body = rest.trim_start_matches(['b', 'c']).strip_prefix('r')?;
+    let inner = body.trim_start_matches('#');
+    let hashes = body.len() - inner.len();
+    let inner = inner.strip_prefix('"')?;
+    let end = format!("\"{}", "#".repeat(hashes));
+    let length = inner.find(&end).map_or(inner.len(), |at| at + end.len());
+    Some(rest.len() - inner.len() + length)
+}
+
+/// Of `"…"` and `'c'`, but not of a lifetime.
+fn quoted_length(rest: &str) -> Option<usize> {
+    let quote = rest.chars().next().filter(|c| ['"', '\''].contains(c))?;
+    let inner = &rest[1..];
+    if quote == '\'' && !inner.starts_with('\\') {
+        let c = inner.chars().next()?.len_utf8();
+        return inner[c..].starts_with('\'').then_some(c + 2);
+    }
+    let mut escaped = false;
+    for (at, c) in inner.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return Some(at + 2),
+            _ => {}
+        }
+    }
+    Some(rest.len())
+}
+
+#[test]
+fn comments_and_literals_are_blanked() {
+    for (text, code) in [
+        ("a // b\nc", "a     \nc"),
+        ("a /* b /* c */ d */ e", "a                   e"),
+        (r#"f("a\"b // c") + d"#, "f(           ) + d"),
+        ("r#\"a\" b\"# + c", "          + c"),
+        ("bar\"x\"", "bar   "),
+        ("'x' + '\\'' + b", "    +      + b"),
+        ("&'a str, 'b'", "&'a str,    "),
+        ("\"é\n\"", "  \n "),
+    ] {
+        assert_eq!(blank(text), code, "{text}");
+    }
+}
+
+#[test]
+fn test_code_is_set_apart() {
+    let text =
+        "mod a;\n#[cfg(test)]\nmod tests;\nfn f() {}\n#[cfg(test)]\nmod t {\n fn g() {}\n}\n";
+    let file = File::new("x/mod.rs", text);
+    assert_eq!(file.mounts, [("a".to_owned(), false), ("tests".to_owned(), true)]);
+    assert!(file.own.contains("fn f") && !file.own.contains("fn g"));
+    assert_eq!(file.own.lines().count(), file.code.lines().count());
+    assert_eq!(file.test_lines, 6);
+    let mut files = vec![file];
+    let others = ["x/tests.rs", "x/tests/deep.rs", "x/testing.rs"];
+    files.extend(others.map(|path| File::new(path, "fn h() {}")));
+    let files = without_tests(files);
+    let with_code: Vec<&str> =
+        files.iter().filter(|file| !file.own.is_empty()).map(|file| file.path.as_str()).collect();
+    assert_eq!(with_code, ["x/mod.rs", "x/testing.rs"]);
+}
+
+#[test]
+fn a_child_lies_beside_a_mod_file_and_below_any_other() {
+    for (parent, name, path, is_child) in [
+        ("lib.rs", "x", "x.rs", true),
+        ("lib.rs", "x", "x/mod.rs", true),
+        ("lib.rs", "x", "y/x.rs", false),
+        ("x/mod.rs", "y", "x/y.rs", true),
+        ("x/mod.rs", "y", "x/yy.rs", false),
+        ("x/y.rs", "z", "x/y/z.rs", true),
+        ("x/y.rs", "z", "x/z.rs", false),
+    ] {
+        assert_eq!(File::new(parent, "").holds(name, path), is_child, "{parent} {name} {path}");
+    }
+}
+
+#[test]
+fn words_are_whole() {
+    let found: Vec<usize> = words("sled unsled sled_x x::sled", "sled").collect();
+    assert_eq!(found, [0, 22]);
+    assert_eq!(words("use std::fs;", "std::fs").count(), 1);
+    assert_eq!(words("use std::fs_x;", "std::fs").count(), 0);
+}
