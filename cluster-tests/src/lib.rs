@@ -1,1 +1,31 @@
-//! Process tests.
+//! Process tests: real nodes as real processes on loopback, killed, frozen and cut off.
+//!
+//! [`Cluster`] starts them and does things to them, [`Api`] asks them, [`Links`] stands between
+//! them, [`starts`] holds what they did against what they say of it. The loads of [`scenarios`] run
+//! twice: short in `cargo test`, in full by the binary `show`, which prints figures.
+//!
+//! Nothing here waits for luck: [`until`] waits for a condition within a generous bound, and the
+//! only sleeps are those that are part of a load.
+#![forbid(unsafe_code)]
+
+mod api;
+mod cluster;
+mod links;
+mod process;
+mod programs;
+pub mod scenarios;
+pub mod starts;
+mod wait;
+
+pub use self::api::{Answer, Api, field, items, text};
+pub use self::cluster::{Cluster, Options};
+pub use self::links::Links;
+pub use self::process::{Ended, run};
+pub use self::programs::{node_program, witness_program};
+pub use self::wait::{LIMIT, now_ms, until};
+
+/// Why a test cannot go on: for people.
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// What everything here gives back.
+pub type Outcome<T> = Result<T, Fault>;

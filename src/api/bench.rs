@@ -146,7 +146,10 @@ async fn claims(Shared(context): Shared<Arc<Context>>, Json(load): Json<Load>) -
 
 /// Every thousandth part of the latencies, so that those of several nodes can be joined.
 fn percentiles(sorted: &[u32]) -> Vec<u32> {
-    (0..=1_000).filter_map(|at| sorted.get(at * sorted.len().saturating_sub(1) / 1_000)).copied().collect()
+    (0..=1_000)
+        .filter_map(|at| sorted.get(at * sorted.len().saturating_sub(1) / 1_000))
+        .copied()
+        .collect()
 }
 
 async fn generate(
@@ -309,7 +312,9 @@ async fn uncovered(Shared(context): Shared<Arc<Context>>, Query(query): Query<Pr
     let Some(running) = context.running.get() else { return failed("not ready") };
     let state = running.consensus.replica().frozen();
     let mut gaps = 0;
-    for task in state.by_name(&query.prefix).filter(|task| task.live.name.starts_with(&query.prefix)) {
+    for task in
+        state.by_name(&query.prefix).filter(|task| task.live.name.starts_with(&query.prefix))
+    {
         let ticks = task.history.ticks.iter().map(|tick| (tick.from, tick.tick));
         let spans = task.history.spans.iter().map(|span| (span.from, span.to));
         let mut covered: Vec<(Timestamp, Timestamp)> = ticks.chain(spans).collect();

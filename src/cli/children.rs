@@ -118,10 +118,9 @@ impl Children {
             "pause" => node.signal(Signal::STOP, "paused").await,
             "resume" => node.signal(Signal::CONT, "goes on").await,
             "start" if node.runs() => Err(format!("{name} runs already")),
-            "start" => node
-                .start()
-                .map(|()| format!("{name} started"))
-                .map_err(|error| error.to_string()),
+            "start" => {
+                node.start().map(|()| format!("{name} started")).map_err(|error| error.to_string())
+            }
             other => Err(format!("{other} is not known here")),
         }
     }

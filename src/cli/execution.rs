@@ -18,6 +18,9 @@ use crate::client::path;
 /// Between two looks at an output that may grow.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// The header that says where in the whole output an answer begins.
+const OUTPUT_FROM: &str = "punctual-output-from";
+
 /// What can be done with executions.
 #[derive(Debug, Subcommand)]
 pub enum ExecutionCommand {
@@ -140,7 +143,7 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
 
 /// Prints the whole output of an execution; following, until the execution has ended.
 pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
-    let mut from = 0;
+    let mut from: u64 = 0;
     loop {
         // Looked at before the output is read: what an ended execution printed is then all there.
         let ended = !follow || {
@@ -150,7 +153,10 @@ pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
         let query = [("from", from.to_string())];
         let reply = context.client()?.get(&path(["executions", id, "output"]), &query).await?;
         context.out.bytes(&reply.raw)?;
-        from += reply.raw.len();
+        // Of a long output the middle may be gone: then it goes on behind the gap.
+        let begins = reply.headers.get(OUTPUT_FROM).and_then(|from| from.to_str().ok());
+        let begins = begins.and_then(|from| from.parse().ok()).unwrap_or(from);
+        from = begins.saturating_add(reply.raw.len() as u64);
         if ended {
             return Ok(Exit::Ok);
         }

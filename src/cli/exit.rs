@@ -66,7 +66,9 @@ impl From<ClientError> for Failure {
         let message = match &error {
             ClientError::Refused(refusal) => explain(refusal),
             ClientError::Unreachable(_) => {
-                format!("{error}\n  start a cluster with `punctual dev`, or say where one is: --server")
+                format!(
+                    "{error}\n  start a cluster with `punctual dev`, or say where one is: --server"
+                )
             }
             _ => error.to_string(),
         };

@@ -114,7 +114,8 @@ impl LocalClock {
             return self.instant(local);
         }
         let today = self.civil(self.now).ok_or("this moment cannot be shown")?.date();
-        if let Ok(time) = text.parse::<Time>() {
+        let time = text.parse::<Time>().ok().filter(|_| text.contains(':'));
+        if let Some(time) = time {
             let at = self.instant(today.to_datetime(time))?;
             if at > self.now || day == Day::Today {
                 return Ok(at);
@@ -153,9 +154,7 @@ pub fn length(time: Millis) -> String {
         }
         1_000..60_000 => format!("{} s", time.0 / 1_000),
         60_000..3_600_000 => two(time.0 / 60_000, "min", time.0 % 60_000 / 1_000, "s"),
-        3_600_000..86_400_000 => {
-            two(time.0 / 3_600_000, "h", time.0 % 3_600_000 / 60_000, "min")
-        }
+        3_600_000..86_400_000 => two(time.0 / 3_600_000, "h", time.0 % 3_600_000 / 60_000, "min"),
         _ => two(time.0 / 86_400_000, "d", time.0 % 86_400_000 / 3_600_000, "h"),
     }
 }

@@ -82,11 +82,7 @@ pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
 
 impl PreviewArgs {
     /// The ticks, the schedule in canonical form, and its zone.
-    fn plan(
-        &self,
-        clock: &LocalClock,
-        from: Timestamp,
-    ) -> Result<(Plan, Value, String), Failure> {
+    fn plan(&self, clock: &LocalClock, from: Timestamp) -> Result<(Plan, Value, String), Failure> {
         let mut schedule = Map::new();
         let (key, rule) = match self.expression.trim().split_once(char::is_whitespace) {
             Some(("every", every)) => ("interval", json!(every.trim())),

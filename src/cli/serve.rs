@@ -40,7 +40,8 @@ pub struct ServeArguments {
 /// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
 pub async fn run(arguments: ServeArguments) -> Outcome {
     let config = load(&arguments)?;
-    let log = Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
+    let log =
+        Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
     let with_parent = arguments.with_parent;
     let mut builder: Builder =
         Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());

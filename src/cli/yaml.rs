@@ -98,14 +98,14 @@ mod tests {
     #[test]
     fn values_are_written_in_block_style() {
         let value = json!({
-            "name": "nightly-report", "on": true, "n": 5, "none": null, "empty": {}, "list": [],
+            "name": "nightly-report", "on": true, "five": 5, "none": null, "empty": {}, "list": [],
             "text": "a: b", "lines": "a\nb", "yes": "yes", "number": "12", "time": "12:00",
             "deep": {"a": [1, {"b": 2, "c": [3]}, [4, 5], "x"]},
         });
         let expected = "\
 name: nightly-report
 \"on\": true
-n: 5
+five: 5
 none: null
 empty: {}
 list: []

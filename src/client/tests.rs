@@ -81,8 +81,8 @@ fn problem(code: &str) -> Value {
 
 #[tokio::test]
 async fn the_next_server_is_asked_when_one_takes_no_connection() {
-    let (good, asked) = server(vec![Act::Answer(200, json!({"a": 1})), Act::Answer(200, json!([]))])
-        .await;
+    let (good, asked) =
+        server(vec![Act::Answer(200, json!({"a": 1})), Act::Answer(200, json!([]))]).await;
     let client = Client::new(vec![nobody().await, good], QUICK).unwrap();
     let query = [("label", "a=b c".to_owned())];
     let reply = client.get(&path(["tasks", "ü/x y"]), &query).await.unwrap();
@@ -137,8 +137,7 @@ async fn how_it_ended_is_said_as_exactly_as_it_is_known() {
 
 #[tokio::test]
 async fn a_write_that_may_have_been_done_stays_unknown_though_later_answers_are_plain() {
-    let (url, _asked) =
-        server(vec![Act::HangUp, Act::Answer(503, problem("no_leader"))]).await;
+    let (url, _asked) = server(vec![Act::HangUp, Act::Answer(503, problem("no_leader"))]).await;
     let patience = Patience { repeat_for: Duration::from_millis(120), ..QUICK };
     let client = Client::new(vec![url], patience).unwrap();
     let error = client.send(Method::POST, "/x", &[], None, &[]).await.unwrap_err();

@@ -187,9 +187,9 @@ async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
     let mut silent = Vec::new();
     let mut wrong = None;
     for (peer, answer) in join_all(calls).await {
-        let standing = answer.map_err(|error| error.to_string()).and_then(|body| {
-            read_standing(body).map_err(|error| error.to_string())
-        });
+        let standing = answer
+            .map_err(|error| error.to_string())
+            .and_then(|body| read_standing(body).map_err(|error| error.to_string()));
         match standing {
             Ok(answer) if answer.initialised => return Round::Running(peer.id),
             Ok(answer) if answer.list != list => {

@@ -76,11 +76,8 @@ impl Core {
     /// Brings an entry of this process into the log, whoever leads, until the deadline.
     pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> Taken {
         loop {
-            let taken = match *self.leader.borrow() {
-                None => None,
-                Some(leader) => Some(leader),
-            };
-            let taken = match taken {
+            let leader = *self.leader.borrow();
+            let taken = match leader {
                 None => Taken::Refused,
                 Some(leader) if leader == self.id => {
                     self.take(self.replica.origin(), seq, &commands).await

@@ -276,9 +276,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
                 Some(value) => Change::Put(key, value),
                 None => Change::Delete(key),
             }));
-            disk.lock().write(changes).map_err(|error| (error, dirty))
+            disk.lock().write(changes).map_err(|error| Box::new((error, dirty)))
         });
-        if let Err((error, dirty)) = task.await.map_err(io::Error::other)? {
+        if let Err(failed) = task.await.map_err(io::Error::other)? {
+            let (error, dirty) = *failed;
             self.replica.with_state(|state| state.merge_dirty(dirty));
             return Err(io::Error::other(error));
         }

@@ -41,7 +41,7 @@ use crate::transport::CallError;
 pub use self::bootstrap::SaveIdentity;
 pub use self::core::Service;
 pub use self::proposer::Proposal;
-pub use self::replica::{Answered, Event, Outcome, ProposeError, Replica, Reply};
+pub use self::replica::{Answered, Collector, Event, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
 
 /// Kinds of peer requests from here on belong to the layer above.
@@ -173,10 +173,10 @@ impl Consensus {
 
     /// Hands commands to the proposer.
     pub async fn propose(&self, proposal: Proposal) {
-        if let Err(refused) = self.queue.send(proposal).await {
-            if let Reply::Once(waiting) = refused.0.reply {
-                let _given_up = waiting.send(Err(ProposeError::Stopping));
-            }
+        if let Err(refused) = self.queue.send(proposal).await
+            && let Reply::Once(waiting) = refused.0.reply
+        {
+            let _given_up = waiting.send(Err(ProposeError::Stopping));
         }
     }
 

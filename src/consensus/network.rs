@@ -326,10 +326,7 @@ where
         Ok(())
     }
 
-    fn answer(
-        mut self,
-        frame: Result<Option<Frame>, crate::transport::RecvError>,
-    ) -> Step<'s, S> {
+    fn answer(mut self, frame: Result<Option<Frame>, crate::transport::RecvError>) -> Step<'s, S> {
         let frame = match frame {
             Ok(Some(frame)) => frame,
             Ok(None) => return Some((Err(broken("the peer ended the connection")), None)),
@@ -350,8 +347,7 @@ async fn send_snapshot(
     vote: Vote,
     snapshot: SnapshotOf<TypeConfig, Frozen>,
 ) -> io::Result<SnapshotResponse<TypeConfig>> {
-    let mut connection =
-        dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
+    let mut connection = dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
     let mut begin = BytesMut::new();
     wire::put_vote(&mut begin, &vote);
     stream_snapshot(&connection.sender, begin, &snapshot).await?;

@@ -38,12 +38,13 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
     let mut waiting: Vec<Proposal> = Vec::new();
     let mut seq = 0_u64;
     loop {
-        let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         if waiting.is_empty() && queue.recv_many(&mut waiting, ENTRY_COMMANDS).await == 0 {
             return;
         }
         let batch = take_batch(&mut waiting);
-        let mut commands = BytesMut::with_capacity(batch.iter().map(|one| one.commands.len()).sum());
+        let mut commands =
+            BytesMut::with_capacity(batch.iter().map(|one| one.commands.len()).sum());
         let mut parts = Vec::with_capacity(batch.len());
         let mut deadline = None;
         for proposal in batch {
@@ -53,7 +54,7 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
         }
         let Some(deadline) = deadline else { continue };
         seq += 1;
-        core.replica.depart(seq, Flight { parts, deadline, permit: Some(permit) });
+        core.replica.depart(seq, Flight { parts, deadline, _place: place });
         let (core, commands) = (Arc::clone(&core), commands.freeze());
         let carry = async move {
             match core.carry(seq, commands, deadline).await {

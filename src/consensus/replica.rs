@@ -38,6 +38,9 @@ pub enum ProposeError {
     Stopping,
 }
 
+/// Takes the outcomes of many proposals, those of one entry together, each with its token.
+pub type Collector = mpsc::UnboundedSender<Vec<(u64, Outcome)>>;
+
 /// Who hears of a proposal's outcome.
 pub enum Reply {
     /// Nobody: the proposer looks at the state.
@@ -45,7 +48,7 @@ pub enum Reply {
     /// One who waits.
     Once(oneshot::Sender<Outcome>),
     /// A collector of many, told once per entry.
-    Collect(mpsc::UnboundedSender<Vec<(u64, Outcome)>>, u64),
+    Collect(Collector, u64),
 }
 
 impl Reply {
@@ -63,15 +66,10 @@ impl Reply {
 
 /// Answers that go to one collector together.
 #[derive(Default)]
-struct Batch(Option<(mpsc::UnboundedSender<Vec<(u64, Outcome)>>, Vec<(u64, Outcome)>)>);
+struct Batch(Option<(Collector, Vec<(u64, Outcome)>)>);
 
 impl Batch {
-    fn add(
-        &mut self,
-        to: mpsc::UnboundedSender<Vec<(u64, Outcome)>>,
-        token: u64,
-        outcome: Outcome,
-    ) {
+    fn add(&mut self, to: Collector, token: u64, outcome: Outcome) {
         match &mut self.0 {
             Some((collector, items)) if collector.same_channel(&to) => items.push((token, outcome)),
             other => {
@@ -94,8 +92,8 @@ pub(super) struct Flight {
     pub parts: Vec<(usize, Reply)>,
     /// After this the outcome is unknown.
     pub deadline: Instant,
-    /// A place among the entries in flight.
-    pub permit: Option<OwnedSemaphorePermit>,
+    /// A place among the entries in flight, given back when the flight ends.
+    pub _place: OwnedSemaphorePermit,
 }
 
 /// What happened to the state.

@@ -157,15 +157,8 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
     let (leader, leader_seen) = watch::channel(None);
-    let core = Arc::new(Core {
-        id: id.0,
-        raft,
-        replica,
-        peers,
-        clock,
-        leader: leader_seen,
-        metrics,
-    });
+    let core =
+        Arc::new(Core { id: id.0, raft, replica, peers, clock, leader: leader_seen, metrics });
     let _first = desk.core.set(Arc::clone(&core));
     if initialise {
         let voters = members(&settings);
@@ -423,7 +416,8 @@ async fn found(consensus: Consensus, settings: Settings) {
             return;
         }
         if consensus.is_leader() {
-            let id = consensus.desk.standing.lock().identity.as_ref().map_or(0, |own| own.cluster_id);
+            let id =
+                consensus.desk.standing.lock().identity.as_ref().map_or(0, |own| own.cluster_id);
             let genesis = Genesis {
                 id,
                 name: settings.cluster_name.clone(),

@@ -113,8 +113,7 @@ async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> V
 }
 
 fn add(name: &str) -> Bytes {
-    let schedule =
-        Schedule::of(Rule::Interval { every: Millis(1_000), anchor: None });
+    let schedule = Schedule::of(Rule::Interval { every: Millis(1_000), anchor: None });
     let put = Put { mode: PutMode::Add, spec: TaskSpec::new(name, schedule, None) };
     let mut bytes = Vec::new();
     envelope::pack(&mut bytes, &Command::Put(Box::new(put)), "tester", None);

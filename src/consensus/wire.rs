@@ -10,7 +10,9 @@ use openraft::{EntryPayload, Membership};
 
 use crate::storage::LogPos;
 
-use super::types::{Entry, LogId, Member, Payload, StoredMembership, TypeConfig, Vote, log_id, pos};
+use super::types::{
+    Entry, LogId, Member, Payload, StoredMembership, TypeConfig, Vote, log_id, pos,
+};
 
 /// First byte of an entry that only marks a term.
 const BLANK: u8 = 0;

@@ -106,7 +106,8 @@ mod tests {
         let mut counts = BTreeMap::new();
         for task in 0..tasks {
             let name = format!("task-{task}");
-            let draws = nodes.iter().map(|(id, weight)| (draw(name.as_bytes(), NodeId(*id), *weight), *id));
+            let draws =
+                nodes.iter().map(|(id, weight)| (draw(name.as_bytes(), NodeId(*id), *weight), *id));
             *counts.entry(draws.min().unwrap().1).or_insert(0) += 1;
         }
         counts

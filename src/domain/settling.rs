@@ -225,12 +225,7 @@ fn all(view: &View<'_>, catch_up: &CatchUp, late: Timestamp) -> Vec<Step> {
     steps
 }
 
-fn caught_up(
-    view: &View<'_>,
-    after: Timestamp,
-    spans: Vec<SettleSpan>,
-    tick: Timestamp,
-) -> Step {
+fn caught_up(view: &View<'_>, after: Timestamp, spans: Vec<SettleSpan>, tick: Timestamp) -> Step {
     let due = view.plan.due(tick);
     Step {
         after,

@@ -1,7 +1,7 @@
 //! Who is alive: a round trip of the engine, not of Raft. Every node tells the leader of itself,
 //! the leader writes down who works and who is down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -88,13 +88,23 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     leads: bool,
-    heard: BTreeMap<u64, (SessionId, BootInstant)>,
+    heard: BTreeMap<u64, Heard>,
+    /// What this node, leading, had applied, and when; oldest first.
+    applied: VecDeque<(BootInstant, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    session: SessionId,
+    at: BootInstant,
+    applied: u64,
 }
 
 impl Ear {
     /// Notes a tale.
     pub fn hear(&mut self, tale: Tale, now: BootInstant) {
-        self.heard.insert(tale.node, (tale.session, now));
+        let heard = Heard { session: tale.session, at: now, applied: tale.applied };
+        self.heard.insert(tale.node, heard);
     }
 
     /// What the leader has to write down now.
@@ -109,27 +119,43 @@ impl Ear {
             // silent at least since it last acknowledged this node.
             self.leads = true;
             self.heard.clear();
+            self.applied.clear();
             for node in state.nodes() {
-                self.heard.insert(node.id.0, (node.session, now));
+                let heard = Heard { session: node.session, at: now, applied: u64::MAX };
+                self.heard.insert(node.id.0, heard);
             }
         }
-        let commands = state.nodes().filter_map(|node| self.judge_node(shared, node, now));
+        self.applied.push_back((now, state.cluster().applied));
+        let down_after = shared.settings.down_after;
+        while self.applied.get(1).is_some_and(|(at, _)| now.since(*at) >= down_after) {
+            self.applied.pop_front();
+        }
+        let old = self.applied.front().filter(|(at, _)| now.since(*at) >= down_after);
+        // Whoever has not applied what was applied here so long ago is behind.
+        let least = old.map_or(0, |(_, applied)| *applied);
+        let commands = state.nodes().filter_map(|node| self.judge_node(shared, node, now, least));
         let commands: Vec<Command> = commands.collect();
-        let ages = self.heard.iter().map(|(id, (_, at))| (*id, now.since(*at).0));
+        let ages = self.heard.iter().map(|(id, heard)| (*id, now.since(heard.at).0));
         *shared.heard.lock() = ages.collect();
         commands
     }
 
-    fn judge_node(&self, shared: &Shared, node: &Node, now: BootInstant) -> Option<Command> {
-        let (session, at) = self.heard.get(&node.id.0)?;
-        let age = now.since(*at);
-        let same = *session == node.session;
+    fn judge_node(
+        &self,
+        shared: &Shared,
+        node: &Node,
+        now: BootInstant,
+        least: u64,
+    ) -> Option<Command> {
+        let heard = self.heard.get(&node.id.0)?;
+        let age = now.since(heard.at);
+        let up_to_date = heard.applied >= least;
+        let told = heard.session == node.session && age < FRESH && heard.applied != u64::MAX;
+        let silent = age >= shared.settings.down_after;
         let liveness = match node.liveness {
-            Liveness::Working if age >= shared.settings.down_after => Liveness::Down,
-            Liveness::Starting | Liveness::Down if same && age < FRESH && age.0 > 0 => {
-                Liveness::Working
-            }
-            Liveness::Starting if age >= shared.settings.down_after => Liveness::Down,
+            Liveness::Working if silent || !up_to_date => Liveness::Down,
+            Liveness::Starting | Liveness::Down if told && up_to_date => Liveness::Working,
+            Liveness::Starting if silent => Liveness::Down,
             Liveness::Working | Liveness::Starting | Liveness::Down => return None,
         };
         let command = NodeLiveness { node: node.id, session: node.session, liveness };
@@ -159,9 +185,7 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
                 attempt.granted_at.plus(timeout) < now
             } else {
                 let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
-                down.iter().any(|(id, since)| {
-                    *id == attempt.node && since.plus(lost_after) < now
-                })
+                down.iter().any(|(id, since)| *id == attempt.node && since.plus(lost_after) < now)
             };
             if over {
                 let (task, execution, fence) = (task.key, execution.id, attempt.fence);

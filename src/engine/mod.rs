@@ -99,7 +99,15 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, ractor::SpawnErr> {
         let events = parts.events;
         let others = parts.service;
-        let (shared, timers) = Shared::new(parts.settings, parts.consensus, parts.clock, parts.exec, parts.metrics, parts.observer, parts.boot);
+        let (shared, timers) = Shared::new(
+            parts.settings,
+            parts.consensus,
+            parts.clock,
+            parts.exec,
+            parts.metrics,
+            parts.observer,
+            parts.boot,
+        );
         let shared = Arc::new(shared);
         let (node, _handle) = Actor::spawn(None, NodeActor, Arc::clone(&shared)).await?;
         tokio::spawn(timer::run(Arc::clone(&shared.clock), timers, node.clone()));

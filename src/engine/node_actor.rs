@@ -1,7 +1,7 @@
 //! The root actor: this process's registration, what it heard of others, which tasks are resident,
 //! which attempts run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::consensus::Event;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, NodeUp, Start};
-use crate::domain::machine::record::{self, Execution, Reason, Status, Trigger, Verdict};
+use crate::domain::machine::record::{self, Execution, Liveness, Reason, Status, Trigger, Verdict};
 use crate::domain::machine::{Answer, Effect, Task, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::task::Action;
@@ -68,6 +68,8 @@ pub(super) struct NodeState {
     /// Sleeping tasks with an alarm set, and for when.
     asleep: HashMap<TaskKey, Timestamp>,
     executions: HashMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
+    /// Executions that may want something of this node: pending ones, and grants to this session.
+    wanting: BTreeSet<(TaskKey, ExecutionId)>,
     /// Tasks still to be considered.
     queue: VecDeque<TaskKey>,
     ear: Ear,
@@ -133,6 +135,7 @@ impl Actor for NodeActor {
             tasks: HashMap::new(),
             asleep: HashMap::new(),
             executions: HashMap::new(),
+            wanting: BTreeSet::new(),
             queue: VecDeque::new(),
             ear: Ear::default(),
             ticks: 0,
@@ -147,10 +150,14 @@ impl Actor for NodeActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             NodeMsg::Event(Event::Applied(_, effects)) => state.applied(&myself, effects).await,
-            NodeMsg::Event(Event::Replaced(_)) => state.consider_all(&myself),
+            NodeMsg::Event(Event::Replaced(_)) => {
+                state.consider_all(&myself);
+                state.find_wanting();
+            }
             NodeMsg::Registered(session) => {
                 state.shared.set_session(session);
                 state.consider_all(&myself);
+                state.find_wanting();
             }
             NodeMsg::Tick => state.tick(&myself).await,
             NodeMsg::Heard(tale) => state.ear.hear(tale, state.shared.clock.boot()),
@@ -180,15 +187,20 @@ impl NodeState {
                 Effect::Verdict(verdict, _, count) => {
                     *verdicts.entry(verdict_word(verdict)).or_insert(0) += count;
                 }
-                Effect::Pending(task, execution) => self.pending(task, execution),
+                Effect::Pending(task, execution) => {
+                    self.wanting.insert((task, execution));
+                    self.pending(task, execution);
+                }
                 Effect::Granted { task, execution, fence, session } => {
                     if Some(session) == self.shared.session() {
+                        self.wanting.insert((task, execution));
                         self.granted(myself, task, execution, fence).await;
                     }
                 }
                 Effect::Stop(_, execution) => self.stop(execution, Stop::Ask),
-                Effect::Ended(_, execution, status) => {
+                Effect::Ended(task, execution, status) => {
                     self.shared.metrics.executions.inc(status_word(status));
+                    self.wanting.remove(&(task, execution));
                     // Whatever runs here of it runs for nobody.
                     self.stop(execution, Stop::Ask);
                 }
@@ -223,7 +235,8 @@ impl NodeState {
     fn consider_all(&mut self, myself: &ActorRef<NodeMsg>) {
         self.shared.refresh_members();
         let idle = self.queue.is_empty();
-        self.queue = self.shared.consensus.replica().frozen().tasks().map(|task| task.key).collect();
+        self.queue =
+            self.shared.consensus.replica().frozen().tasks().map(|task| task.key).collect();
         if idle && !self.queue.is_empty() {
             let _stopping = myself.send_message(NodeMsg::Consider);
         }
@@ -323,9 +336,10 @@ impl NodeState {
             let scheduler = state.cluster().scheduler;
             state.task(task).is_some_and(|found| {
                 self.shared.owns_task(found)
-                    && found.history.execution(execution).is_some_and(|execution| {
-                        askable(found, execution, scheduler)
-                    })
+                    && found
+                        .history
+                        .execution(execution)
+                        .is_some_and(|execution| askable(found, execution, scheduler))
             })
         };
         let asked = self.shared.was_proposed(Purpose::Start(execution), ASK_AGAIN);
@@ -383,7 +397,7 @@ impl NodeState {
         self.executions.remove(&execution);
         self.shared.set_running(self.executions.len());
         if self.shared.settings.info.slots > 0 {
-            self.look_at_live();
+            self.look_at_wanting();
         }
     }
 
@@ -397,18 +411,20 @@ impl NodeState {
         self.kill_unacknowledged();
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.shared.forget_old_proposals();
-            self.look_at_live();
-            let frozen = self.shared.consensus.replica().frozen();
-            self.shared.metrics.tasks.set(i64::try_from(frozen.task_count()).unwrap_or(i64::MAX));
-            if self.shared.consensus.is_leader() {
-                let lost = losses(&frozen, self.shared.clock.now());
-                for commands in lost.chunks(200) {
-                    self.shared.propose(commands).await;
-                }
+            self.look_at_wanting();
+            let (tasks, someone_down) = {
+                let state = self.shared.consensus.replica().read();
+                (state.task_count(), state.nodes().any(|node| node.liveness == Liveness::Down))
+            };
+            self.shared.metrics.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
+            if someone_down {
+                self.lose().await;
             }
         }
         if self.ticks.is_multiple_of(ALL_EVERY) {
             self.consider_all(myself);
+            self.find_wanting();
+            self.lose().await;
         }
     }
 
@@ -417,7 +433,8 @@ impl NodeState {
         if self.executions.is_empty() {
             return;
         }
-        let acknowledged = crate::clock::BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
+        let acknowledged =
+            crate::clock::BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
         let silence = self.shared.clock.boot().since(acknowledged);
         if silence < Millis(500) {
             return;
@@ -433,22 +450,56 @@ impl NodeState {
         }
     }
 
-    /// Finds executions that wait for this node: pending ones of its tasks, and grants to this
-    /// session that no actor carries out.
-    fn look_at_live(&self) {
-        let Some(session) = self.shared.session() else { return };
+    /// As leader, ends the attempts that nobody will report.
+    async fn lose(&self) {
+        if self.shared.consensus.is_leader() {
+            let frozen = self.shared.consensus.replica().frozen();
+            for commands in losses(&frozen, self.shared.clock.now()).chunks(200) {
+                self.shared.propose(commands).await;
+            }
+        }
+    }
+
+    /// Finds in the state what effects told before: executions that want something of this node.
+    fn find_wanting(&mut self) {
+        let session = self.shared.session();
         let frozen = self.shared.consensus.replica().frozen();
         for task in frozen.tasks().filter(|task| task.live.live > 0) {
             for execution in task.history.live() {
-                match (&execution.attempt, execution.status) {
-                    (_, Status::Pending) => self.pending(task.key, execution.id),
-                    (Some(attempt), _)
-                        if attempt.session == session && execution.trigger != Trigger::Claim =>
-                    {
-                        self.orphan(task, execution, attempt, session);
-                    }
-                    _ => {}
+                let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
+                let mine = execution.status == Status::Running && granted == session;
+                if execution.trigger != Trigger::Claim
+                    && (mine || execution.status == Status::Pending)
+                {
+                    self.wanting.insert((task.key, execution.id));
                 }
+            }
+        }
+    }
+
+    /// Asks for pending executions of this node's tasks, and for grants that no actor carries out.
+    fn look_at_wanting(&mut self) {
+        let Some(session) = self.shared.session() else { return };
+        for (key, id) in self.wanting.clone() {
+            let found = {
+                let state = self.shared.consensus.replica().read();
+                state.task(key).and_then(|task| {
+                    let execution = task.history.execution(id)?;
+                    (!execution.status.ended()).then(|| (Arc::clone(task), Arc::clone(execution)))
+                })
+            };
+            let Some((task, execution)) =
+                found.filter(|(_, found)| found.trigger != Trigger::Claim)
+            else {
+                self.wanting.remove(&(key, id));
+                continue;
+            };
+            match &execution.attempt {
+                _ if execution.status == Status::Pending => self.pending(key, id),
+                Some(attempt) if attempt.session == session => {
+                    self.orphan(&task, &execution, attempt, session);
+                }
+                Some(_) | None => {}
             }
         }
     }

@@ -137,7 +137,11 @@ impl TaskState {
                 Some(plan)
             }
             Err(error) => {
-                tracing::error!(task = spec.name, error = error.message, "a stored schedule cannot be read");
+                tracing::error!(
+                    task = spec.name,
+                    error = error.message,
+                    "a stored schedule cannot be read"
+                );
                 None
             }
         }
@@ -151,9 +155,8 @@ impl TaskState {
         now: Timestamp,
     ) {
         let shared = &self.arguments.shared;
-        let pending = self.proposed.filter(|(after, at)| {
-            *after == seen.settled && at.elapsed() < REPROPOSE
-        });
+        let pending =
+            self.proposed.filter(|(after, at)| *after == seen.settled && at.elapsed() < REPROPOSE);
         let again = now.plus(Millis(REPROPOSE.as_millis().try_into().unwrap_or(u64::MAX)));
         if pending.is_some() {
             return self.alarm(myself, again);

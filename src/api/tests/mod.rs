@@ -1,1 +1,193 @@
+//! The routes against a real node of its own, over HTTP.
 
+mod bad_input;
+mod history;
+mod many;
+mod routes;
+mod running;
+mod task;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::config::{Config, Flag, Sources};
+use crate::exec::{Func, FuncContext};
+use crate::node::{Fatal, Node};
+
+/// Nothing that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster of one.
+struct Rig {
+    client: reqwest::Client,
+    base: String,
+    stop: oneshot::Sender<()>,
+    node: JoinHandle<Result<(), Fatal>>,
+    _folder: TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Got {
+    status: u16,
+    headers: HeaderMap,
+    body: Value,
+    text: String,
+}
+
+impl Got {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The answer itself, if it has this status.
+    #[track_caller]
+    fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// The answer is a problem with this status and code.
+    #[track_caller]
+    fn refused(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        self
+    }
+}
+
+fn config(folder: &TempDir) -> Config {
+    let flag = |key: &str, value: String| Flag {
+        name: format!("--{key}"),
+        key: key.to_owned(),
+        value,
+    };
+    let sources = Sources {
+        flags: vec![
+            flag("node.data_dir", folder.path().join("data").display().to_string()),
+            flag("http.listen", "127.0.0.1:0".to_owned()),
+            flag("peer.listen", "127.0.0.1:0".to_owned()),
+        ],
+        environment: BTreeMap::new(),
+        file: None::<PathBuf>,
+        read_file: &crate::config::read_file,
+    };
+    Config::load(&sources).unwrap()
+}
+
+/// `ok` prints a line, `fail` fails, `slow` waits until it is asked to end.
+fn function(name: &'static str) -> Func {
+    Arc::new(move |context: FuncContext| {
+        Box::pin(async move {
+            let mut cancel = context.cancel;
+            match name {
+                "fail" => Err("it was meant to".to_owned()),
+                "slow" => {
+                    let _gone = cancel.wait_for(|cancel| *cancel).await;
+                    Ok("asked to end\n".to_owned())
+                }
+                _ => Ok(format!("hello from {}, {}\n", context.attempt.task, context.attempt.parameters)),
+            }
+        })
+    })
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = Node::builder(config(&folder));
+        for name in ["ok", "fail", "slow"] {
+            builder = builder.function(name, function(name));
+        }
+        let node = builder.start().await.unwrap();
+        let base = format!("http://{}", node.http().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let node = tokio::spawn(node.run(async move {
+            let _dropped = stopped.await;
+        }));
+        let client = crate::client::plain(PATIENCE).unwrap();
+        let rig = Self { client, base, stop, node, _folder: folder };
+        rig.until("/readyz", |got| got.status == 200).await;
+        rig
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, self.node).await;
+        ended.expect("the node leaves in time").unwrap().unwrap();
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Got {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Got { status, headers, body, text }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Value, headers: &[(&str, &str)]) -> Got {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let path = format!("/api/v1{path}");
+        let body = (!body.is_null()).then(|| body.to_string().into_bytes());
+        self.send(method, &path, &all, body).await
+    }
+
+    async fn get(&self, path: &str) -> Got {
+        self.call(Method::GET, path, Value::Null, &[]).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Got {
+        self.call(Method::POST, path, body, &[]).await
+    }
+
+    /// Asks again until the answer is as it should be.
+    async fn until(&self, path: &str, good: impl Fn(&Got) -> bool) -> Got {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let got = self.send(Method::GET, path, &[], None).await;
+            if good(&got) {
+                return got;
+            }
+            assert!(Instant::now() < deadline, "{path} stays {}", got.text);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Makes a task with a function as its action.
+    #[track_caller]
+    fn make(&self, name: &str, schedule: Value, func: &str) -> impl Future<Output = Got> {
+        let body = json!({"name": name, "schedule": schedule, "action": {"func": {"id": func}}});
+        async move { self.post("/tasks", body).await.expect(201) }
+    }
+}
+
+/// A schedule without a tick while a test lasts.
+fn yearly() -> Value {
+    json!({"cron": "0 0 1 1 *"})
+}

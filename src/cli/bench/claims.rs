@@ -21,7 +21,13 @@ pub(super) async fn run(arguments: &ClaimsArguments, out: &mut Output) -> Outcom
     let whole = Value::Array(rows.clone());
     out.many(&whole, &rows, |_clock| {
         let mut table = Table::new(&[
-            "IN FLIGHT", "CLAIMS/S", "P50 MS", "P99 MS", "FSYNCS/NODE", "CLAIMS/ENTRY", "ELECTIONS",
+            "IN FLIGHT",
+            "CLAIMS/S",
+            "P50 MS",
+            "P99 MS",
+            "FSYNCS/NODE",
+            "CLAIMS/ENTRY",
+            "ELECTIONS",
         ]);
         for row in &rows {
             table.row([

@@ -32,7 +32,8 @@ pub(super) async fn run(arguments: &LagArguments, out: &mut Output) -> Outcome {
     };
     let cluster = Cluster::start().await?;
     let file = cluster.folder.join("starts");
-    let tasks = (0..arguments.tasks).map(|number| task(number, arguments, together, &witness, &file));
+    let tasks =
+        (0..arguments.tasks).map(|number| task(number, arguments, together, &witness, &file));
     cluster.add(tasks.collect()).await?;
     out.say(&format!("{} one-second tasks for {} s", arguments.tasks, arguments.seconds));
     tokio::time::sleep(WARM_UP).await;
@@ -171,8 +172,17 @@ fn percentile(values: &mut [i64], part: f64) -> f64 {
 
 fn table(row: &Value) -> Table {
     let mut table = Table::new(&[
-        "DUE", "STARTS", "MISSED", "DOUBLED", "MIN MS", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS",
-        "P99 FIRST 10 S", "P99 LAST 10 S",
+        "DUE",
+        "STARTS",
+        "MISSED",
+        "DOUBLED",
+        "MIN MS",
+        "P50 MS",
+        "P99 MS",
+        "P99.9 MS",
+        "MAX MS",
+        "P99 FIRST 10 S",
+        "P99 LAST 10 S",
     ]);
     let due = row.get("due").and_then(Value::as_str).unwrap_or("").to_owned();
     let count = |field: &str| format!("{:.0}", number(row, field));

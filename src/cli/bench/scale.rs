@@ -63,7 +63,12 @@ pub(super) async fn run(arguments: &ScaleArguments, out: &mut Output) -> Outcome
     let rows = [row.clone()];
     out.many(&Value::Array(rows.to_vec()), &rows, |_clock| {
         let mut table = Table::new(&[
-            "TASKS", "ADDS/S", "RSS MB", "FAILOVER MS", "RESTART MS", "WITHOUT VERDICT",
+            "TASKS",
+            "ADDS/S",
+            "RSS MB",
+            "FAILOVER MS",
+            "RESTART MS",
+            "WITHOUT VERDICT",
         ]);
         let failovers: Vec<String> = failover_ms.iter().map(|took| format!("{took:.0}")).collect();
         table.row([

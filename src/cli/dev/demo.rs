@@ -24,7 +24,12 @@ pub(super) async fn add(client: &Client) -> Result<(), Failure> {
         shell("slow", json!({"interval": "7s"}), "sleep 3; echo done", "takes three seconds"),
         shell("flaky", json!({"interval": "11s"}), "echo no luck >&2; exit 3", "fails each time"),
         shell("once", json!({"delay": "4s"}), "echo only once", "fires once"),
-        shell("berlin", json!({"cron": "*/1 * * * *", "timezone": "Europe/Berlin"}), "date", "each minute"),
+        shell(
+            "berlin",
+            json!({"cron": "*/1 * * * *", "timezone": "Europe/Berlin"}),
+            "date",
+            "each minute",
+        ),
         shell("report", json!({"daily": "02:30", "timezone": "America/New_York"}), "true", "daily"),
     ];
     let force = [("force", "true".to_owned())];

@@ -77,5 +77,9 @@ fn line(execution: &Value) -> String {
     let output = text(execution, "output_tail").trim_end().lines().last().unwrap_or("");
     let output: String = output.chars().take(OUTPUT_MAX).collect();
     let output = if output.is_empty() { output } else { format!("  {output:?}") };
-    format!("{time} {:<10} {how} on {}{late}  {end}{lasted}{output}", text(execution, "task"), text(execution, "node"))
+    format!(
+        "{time} {:<10} {how} on {}{late}  {end}{lasted}{output}",
+        text(execution, "task"),
+        text(execution, "node")
+    )
 }

@@ -22,7 +22,6 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 
-
 /// All nodes are ready within this, or something is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -139,8 +138,7 @@ fn failure(error: impl std::fmt::Display) -> Failure {
 async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
     let data = Data::new(arguments.data.as_deref()).map_err(failure)?;
     let ports = ports_from(arguments.port, arguments.nodes).map_err(failure)?;
-    let mut children =
-        Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
+    let mut children = Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
     children.start_all().map_err(failure)?;
     let urls = children.urls();
     let servers = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
@@ -181,7 +179,9 @@ async fn show(
     out.say("a cluster for trying out: loopback only, no tokens, shell actions on");
     if arguments.demo {
         demo::add(client).await?;
-        out.say("in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual why hello");
+        out.say(
+            "in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual why hello",
+        );
     } else {
         out.say(&format!(
             "in another terminal:  punctual {server}add hello --every 5s -- echo \"on time\""

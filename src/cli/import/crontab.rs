@@ -236,7 +236,7 @@ fn read(line: &str, start: usize, system: bool) -> Result<Line, Wrong> {
         return Ok(Line::Assignment(name, value));
     }
     let start = if text.starts_with('-') { start + 1 } else { start };
-    let (from, to) = times(line, start)?;
+    let (from, to) = times(line, start).ok_or_else(|| too_short(line, system))?;
     let schedule = line.get(from..to).unwrap_or_default();
     if schedule.eq_ignore_ascii_case("@reboot") {
         return Ok(Line::Reboot);
@@ -269,25 +269,18 @@ fn too_short(line: &str, system: bool) -> Wrong {
 }
 
 /// From where to where the times reach: five words, a nickname, or `@every` and its length.
-fn times(line: &str, start: usize) -> Result<(usize, usize), Wrong> {
-    let first = line.get(start..).unwrap_or_default();
-    let nickname = first.split([' ', '\t']).next().unwrap_or_default();
-    let words = match nickname.starts_with('@') {
-        true if nickname.eq_ignore_ascii_case("@every") => 2,
-        true => 1,
-        false => 5,
+fn times(line: &str, start: usize) -> Option<(usize, usize)> {
+    let (from, mut end) = word(line, start)?;
+    let first = line.get(from..end)?;
+    let more = match first.starts_with('@') {
+        true if first.eq_ignore_ascii_case("@every") => 1,
+        true => 0,
+        false => 4,
     };
-    let mut from = None;
-    let mut end = start;
-    for _ in 0..words {
-        let (begin, to) = word(line, end).ok_or_else(|| Wrong {
-            at: line.trim_end().len(),
-            message: format!("{words} time fields and a command are needed"),
-        })?;
-        from.get_or_insert(begin);
-        end = to;
+    for _ in 0..more {
+        end = word(line, end)?.1;
     }
-    Ok((from.unwrap_or(start), end))
+    Some((from, end))
 }
 
 /// The next word from a byte on: from where to where.

@@ -252,7 +252,8 @@ impl Import {
         if !self.not_carried.is_empty() {
             context.out.say("not carried over:");
         }
-        for line in self.not_carried.iter().map(|line| format!("  {line}")).chain(self.summary(dry_run))
+        for line in
+            self.not_carried.iter().map(|line| format!("  {line}")).chain(self.summary(dry_run))
         {
             context.out.say(&line);
         }
@@ -296,9 +297,8 @@ impl Import {
     }
 
     fn exit(&self) -> Exit {
-        let result = |wanted: &[&str]| {
-            self.items.iter().any(|item| wanted.contains(&item.result.as_str()))
-        };
+        let result =
+            |wanted: &[&str]| self.items.iter().any(|item| wanted.contains(&item.result.as_str()));
         let other = self.items.iter().any(|item| {
             !["", "created", "task_exists", "task_deleted", "not_accepted", "outcome_unknown"]
                 .contains(&item.result.as_str())

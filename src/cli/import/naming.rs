@@ -19,8 +19,19 @@ const KEYWORDS: [&str; 16] = [
 ];
 /// Commands that start the one that follows them.
 const WRAPPERS: [&str; 13] = [
-    "exec", "nice", "ionice", "nohup", "sudo", "env", "chronic", "timeout", "flock", "setsid",
-    "chrt", "systemd-cat", "doas",
+    "exec",
+    "nice",
+    "ionice",
+    "nohup",
+    "sudo",
+    "env",
+    "chronic",
+    "timeout",
+    "flock",
+    "setsid",
+    "chrt",
+    "systemd-cat",
+    "doas",
 ];
 /// Wrappers whose first operand is theirs: a time, a lock.
 const WITH_OPERAND: [&str; 2] = ["timeout", "flock"];
@@ -218,10 +229,19 @@ mod tests {
         for (command, name) in [
             ("/usr/local/bin/backup.sh --full", "backup.sh"),
             ("cd / && run-parts --report /etc/cron.hourly", "run-parts"),
-            ("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }", "run-parts"),
-            ("test -e /run/x || SERVICE_MODE=1 /usr/lib/e2fsprogs/e2scrub_all -A -r", "e2scrub_all"),
+            (
+                "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }",
+                "run-parts",
+            ),
+            (
+                "test -e /run/x || SERVICE_MODE=1 /usr/lib/e2fsprogs/e2scrub_all -A -r",
+                "e2scrub_all",
+            ),
             ("command -v debian-sa1 > /dev/null && debian-sa1 1 1", "debian-sa1"),
-            ("if [ -x /a/checkarray ] && [ $(date +%d) -le 7 ]; then /a/checkarray -q; fi", "checkarray"),
+            (
+                "if [ -x /a/checkarray ] && [ $(date +%d) -le 7 ]; then /a/checkarray -q; fi",
+                "checkarray",
+            ),
             ("[ -x /u/s ] && if [ ! -d /run ]; then /u/lib/sessionclean; fi", "sessionclean"),
             ("test -x /b && perl -e 'sleep int(rand(43200))' && certbot -q renew", "certbot"),
             ("nice -n 19 ionice -c3 /opt/sync", "sync"),

@@ -77,14 +77,15 @@ enum CatchUp {
 /// Creates a task.
 pub async fn run(args: AddArgs, context: &mut Context) -> Outcome {
     let body = args.body(context.out.clock()).map_err(Failure::usage)?;
-    let query: &[(&str, String)] =
-        if args.force { &[("force", "true".to_owned())] } else { &[] };
+    let query: &[(&str, String)] = if args.force { &[("force", "true".to_owned())] } else { &[] };
     let reply =
         context.client()?.send(Method::POST, &path(["tasks"]), query, Some(&body), &[]).await?;
     context.out.one(&reply.body, |clock| created(&reply.body, clock))?;
     for warning in reply.body.get("warnings").and_then(Value::as_array).into_iter().flatten() {
         let text = match warning.as_str() {
-            Some("no_handler") => "no node can carry it out: it has no action (-- COMMAND or --http)",
+            Some("no_handler") => {
+                "no node can carry it out: it has no action (-- COMMAND or --http)"
+            }
             Some(other) => other,
             None => continue,
         };

@@ -121,9 +121,9 @@ pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
     }
     let body = Value::Object(body);
     let reply = post(context, &args.name, "pause", args.wait, Some(&body)).await?;
-    context.out.one(&reply.body, |clock| {
-        format!("{}: {}", args.name, words::state(&reply.body, clock))
-    })?;
+    context
+        .out
+        .one(&reply.body, |clock| format!("{}: {}", args.name, words::state(&reply.body, clock)))?;
     still_running(context, &reply.body);
     Ok(Exit::Ok)
 }

@@ -51,11 +51,13 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
 async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let mut shown = print_new(&args.name, most, None, context).await?;
-    while args.follow {
+    loop {
+        if !args.follow {
+            return Ok(Exit::Ok);
+        }
         sleep(LOOK_EVERY).await;
         shown = print_new(&args.name, WINDOW, Some(shown), context).await?;
     }
-    Ok(Exit::Ok)
 }
 
 /// Prints the ended executions that are not among those shown; gives all that were seen.

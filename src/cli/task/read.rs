@@ -64,8 +64,7 @@ pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
     }
     let (whole, tasks) = fetch::all(context.client()?, &path(["tasks"]), &query).await?;
     context.out.many(&whole, &tasks, |clock| {
-        let mut table =
-            Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
+        let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
         for task in &tasks {
             table.row([
                 word(task, "name"),

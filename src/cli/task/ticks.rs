@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::name;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, given, instant, text, word};
+use crate::cli::fetch::{self, instant, text, word};
 use crate::cli::local::{Day, LocalClock};
-use crate::cli::table::Table;
-use crate::cli::{words, yaml};
+use crate::cli::table::{Table, fields};
+use crate::cli::words;
 use crate::client::path;
 
 /// Options of `next`.
@@ -70,8 +70,7 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
 async fn next_of_all(count: u32, context: &mut Context) -> Outcome {
     let query = [("sort", "next".to_owned())];
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let (whole, tasks) =
-        fetch::up_to(context.client()?, &path(["tasks"]), &query, most).await?;
+    let (whole, tasks) = fetch::up_to(context.client()?, &path(["tasks"]), &query, most).await?;
     context.out.many(&whole, &tasks, |clock| {
         let mut table = Table::new(&["TICK", "IN", "NAME", "SCHEDULE", "OWNER"]);
         for task in &tasks {
@@ -124,21 +123,22 @@ pub async fn why(args: &WhyArgs, context: &mut Context) -> Outcome {
         query.push(("at", at.to_string()));
     }
     let reply = context.client()?.get(&path(["tasks", &args.name, "why"]), &query).await?;
-    context.out.one(&reply.body, |_clock| explain(&reply.body))?;
+    context.out.one(&reply.body, |clock| explain(&reply.body, clock))?;
     Ok(Exit::Ok)
 }
 
-/// The sentences of the answer, if it has them, else all of it.
-fn explain(answer: &Value) -> String {
-    let lines = ["why", "lines", "sentences", "because"].into_iter().find_map(|key| {
-        let list = given(answer, key)?.as_array()?;
-        Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
-    });
-    let sentence = ["summary", "sentence", "why", "text"].into_iter().find_map(|k| text(answer, k));
-    match (sentence, lines) {
-        (Some(sentence), Some(lines)) => format!("{sentence}\n{}", lines.join("\n")),
-        (Some(sentence), None) => sentence.to_owned(),
-        (None, Some(lines)) => lines.join("\n"),
-        (None, None) => yaml::write(answer),
-    }
+/// The answer for people: its sentence, and what it rests on.
+fn explain(answer: &Value, clock: &LocalClock) -> String {
+    let summary = word(answer, "summary");
+    let logs = text(answer, "execution_id").map(|id| format!("punctual logs {id}"));
+    let facts = fields(&[
+        ("at", instant(answer, "at").map(|at| clock.with_distance(at)).unwrap_or_default()),
+        ("verdict", word(answer, "verdict")),
+        ("reason", word(answer, "reason")),
+        ("schedule", words::schedule(answer)),
+        ("state", words::state(answer, clock)),
+        ("owner", word(answer, "owner")),
+        ("help", logs.unwrap_or_default()),
+    ]);
+    format!("{summary}\n{facts}")
 }

@@ -1,0 +1,185 @@
+//! Questions to a node over HTTP.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::Outcome;
+
+/// A single answer comes within this; a cluster that has just lost its leader needs a while.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// The API of one node. Nothing is repeated: what fails is to be seen.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The log index that it reflects; 0: it does not say.
+    pub index: u64,
+    /// JSON, or a text.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Whether the request was carried out.
+    #[must_use]
+    pub const fn good(&self) -> bool {
+        self.status < 300
+    }
+
+    /// Whether waiting may change the answer.
+    #[must_use]
+    pub const fn come_again(&self) -> bool {
+        matches!(self.status, 503 | 504)
+    }
+}
+
+impl Api {
+    /// A client for the node at this base URL.
+    ///
+    /// # Errors
+    /// No TLS library.
+    pub fn new(base: impl Into<String>) -> Outcome<Self> {
+        Ok(Self { http: punctual::client::plain(ANSWER_LIMIT)?, base: base.into() })
+    }
+
+    /// The same client for another node.
+    #[must_use]
+    pub fn at(&self, base: impl Into<String>) -> Self {
+        Self { http: self.http.clone(), base: base.into() }
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends one request; a key makes it safe to send it again.
+    ///
+    /// # Errors
+    /// There is no whole answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Outcome<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let reply = request.send().await?;
+        let status = reply.status().as_u16();
+        let index = reply.headers().get("Punctual-Index");
+        let index = index.and_then(|index| index.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let text = reply.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, index, body })
+    }
+
+    async fn good(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Value> {
+        let said = format!("{method} {}{path}", self.base);
+        let answer = self.send(method, path, None, body).await?;
+        match answer.good() {
+            true => Ok(answer.body),
+            false => Err(format!("{said}: {} {}", answer.status, answer.body).into()),
+        }
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// Any answer that is not good.
+    pub async fn get(&self, path: &str) -> Outcome<Value> {
+        self.good(Method::GET, path, None).await
+    }
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// Any answer that is not good.
+    pub async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
+        self.good(Method::POST, path, Some(body)).await
+    }
+
+    /// All items of a list, page by page.
+    ///
+    /// # Errors
+    /// Any answer that is not good.
+    pub async fn all(&self, path: &str) -> Outcome<Vec<Value>> {
+        let mut found = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{sign}limit=1000&cursor={cursor}")).await?;
+            found.extend(items(&page).iter().cloned());
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => next.clone_into(&mut cursor),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Whether the node takes its part; if not, why.
+    ///
+    /// # Errors
+    /// Its sentence, or that it does not answer.
+    pub async fn ready(&self) -> Outcome<()> {
+        let answer = self.send(Method::GET, "/readyz", None, None).await?;
+        match answer.good() {
+            true => Ok(()),
+            false => Err(text(&answer.body, "detail").into()),
+        }
+    }
+
+    /// The log index that the node has applied.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn applied(&self) -> Outcome<u64> {
+        Ok(self.send(Method::GET, "/livez", None, None).await?.index)
+    }
+
+    /// The value of one metric.
+    ///
+    /// # Errors
+    /// There is no such metric.
+    pub async fn metric(&self, name: &str) -> Outcome<f64> {
+        let page = self.get("/metrics").await?;
+        let lines = page.as_str().unwrap_or_default().lines();
+        let found = lines.filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name);
+        let (_, value) = found.ok_or_else(|| format!("{}: no metric {name}", self.base))?;
+        Ok(value.parse()?)
+    }
+}
+
+/// The items of a list.
+#[must_use]
+pub fn items(list: &Value) -> &[Value] {
+    list.get("items").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A field that is a text; empty if it is none.
+#[must_use]
+pub fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A field, or null.
+#[must_use]
+pub fn field<'v>(value: &'v Value, name: &str) -> &'v Value {
+    value.get(name).unwrap_or(&Value::Null)
+}

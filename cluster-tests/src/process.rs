@@ -1,0 +1,159 @@
+//! One process of the program under test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Outcome, node_program, until};
+
+/// Lines of a log that are shown when a test fails.
+const SHOWN_LINES: usize = 40;
+
+/// How a process ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code; none: a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The first line of standard output.
+    #[must_use]
+    pub fn first_line(&self) -> &str {
+        self.stdout.lines().next().unwrap_or_default()
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The program, free of settings that this process has from outside.
+fn program() -> Outcome<Command> {
+    let mut command = Command::new(node_program()?);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PUNCTUAL") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// Runs the program with these arguments to its end.
+///
+/// # Errors
+/// It cannot be started, or does not end within [`LIMIT`](crate::LIMIT).
+pub async fn run(arguments: &[&str]) -> Outcome<Ended> {
+    let mut command = tokio::process::Command::from(program()?);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(crate::LIMIT, command.output()).await {
+        Ok(output) => Ok(output?.into()),
+        Err(_late) => Err(format!("`punctual {}` does not end", arguments.join(" ")).into()),
+    }
+}
+
+/// A node as a process, perhaps at rest.
+#[derive(Debug)]
+pub(crate) struct Process {
+    settings: PathBuf,
+    log: PathBuf,
+    /// Where the log of the newest start begins, in bytes.
+    log_begins: u64,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub fn new(settings: PathBuf, log: PathBuf) -> Self {
+        Self { settings, log, log_begins: 0, child: None }
+    }
+
+    pub fn settings(&self) -> &Path {
+        &self.settings
+    }
+
+    pub fn start(&mut self) -> Outcome<()> {
+        if self.runs() {
+            return Err(format!("{} runs already", self.settings.display()).into());
+        }
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        self.log_begins = log.metadata()?.len();
+        let child = program()?
+            .args(["serve", "--with-parent", "--config"])
+            .arg(&self.settings)
+            // It ends when this process ends, also if this one is killed.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Whether there is a process that has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub fn send(&self, signal: Signal) -> Outcome<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        Ok(kill_process(pid.ok_or("the node does not run")?, signal)?)
+    }
+
+    /// Kills it, and returns once it is gone.
+    pub fn kill9(&mut self) -> Outcome<()> {
+        let mut child = self.child.take().ok_or("the node does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> Outcome<ExitStatus> {
+        let child = self.child.as_mut().ok_or("the node does not run")?;
+        let status = until("the end of a node", async || {
+            child.try_wait()?.ok_or_else(|| "it still runs".into())
+        });
+        let status = status.await?;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// What it has written since its newest start.
+    pub fn said(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let from = usize::try_from(self.log_begins).unwrap_or(0);
+        String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    /// The end of its log, for whoever looks for what went wrong.
+    pub fn last_lines(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(SHOWN_LINES);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            let _gone = self.kill9();
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Where the programs under test are.
+
+use std::path::PathBuf;
+
+use crate::Outcome;
+
+/// The `punctual` binary.
+///
+/// # Errors
+/// It was not built.
+pub fn node_program() -> Outcome<PathBuf> {
+    find("punctual-under-test")
+}
+
+/// The program that writes down each start of it: one line, `task tick nanoseconds fence
+/// execution`.
+///
+/// # Errors
+/// It was not built.
+pub fn witness_program() -> Outcome<PathBuf> {
+    find("witness-under-test")
+}
+
+/// Cargo puts a package's binaries beside each other, and its tests one folder below.
+fn find(name: &str) -> Outcome<PathBuf> {
+    let own = std::env::current_exe()?;
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    beside.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        format!(
+            "{name} is not beside {}: build all of it with `cargo build -p cluster-tests`",
+            own.display()
+        )
+        .into()
+    })
+}

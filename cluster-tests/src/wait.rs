@@ -1,0 +1,36 @@
+//! Waiting for conditions.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, sleep};
+
+use crate::Outcome;
+
+/// Whatever is waited for happens within this, also on a busy machine without optimisation.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks until there is something.
+///
+/// # Errors
+/// It does not come within [`LIMIT`]; the sentence says why it was not there at the last look.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Outcome<T>) -> Outcome<T> {
+    let begun = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return Ok(found),
+            Err(why) if begun.elapsed() > LIMIT => {
+                return Err(format!("waited {} s for {what}: {why}", LIMIT.as_secs()).into());
+            }
+            Err(_not_yet) => sleep(LOOK).await,
+        }
+    }
+}
+
+/// This machine's wall clock in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,103 @@
+//! Many tasks: lists, batches, operations on all.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Rig, yearly};
+
+fn names(body: &Value) -> Vec<String> {
+    let items = body["items"].as_array().unwrap();
+    items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_make_what_can_be_made() {
+    let rig = Rig::start().await;
+    rig.make("t-00007", yearly(), "ok").await;
+    let mut items: Vec<Value> = (0..1_000)
+        .map(|n| json!({"name": format!("t-{n:05}"), "schedule": yearly(), "labels": {"odd": (n % 2).to_string()}}))
+        .collect();
+    items[3] = json!({"name": "bad name", "schedule": {"cron": "61 * * * *"}});
+    let key = &[("idempotency-key", "batch-1")];
+    let body = json!({"items": items});
+    let made = rig.call(Method::POST, "/tasks/batch", body.clone(), key).await.expect(200);
+    assert_eq!((&made.body["succeeded"], &made.body["failed"]), (&json!(998), &json!(2)));
+    let results = made.body["items"].as_array().unwrap();
+    assert_eq!(results.len(), 1_000);
+    assert_eq!((&results[3]["status"], &results[3]["code"]), (&json!(422), &json!("invalid_name")));
+    assert_eq!(results[3]["errors"][0]["pointer"], "/items/3/name");
+    assert_eq!(results[3]["errors"][1]["pointer"], "/items/3/schedule/cron");
+    assert_eq!((&results[7]["status"], &results[7]["code"]), (&json!(409), &json!("task_exists")));
+    assert_eq!((&results[8]["status"], &results[8]["name"]), (&json!(201), &json!("t-00008")));
+    assert_eq!(results[8]["warnings"], json!(["no_handler"]));
+    let again = rig.call(Method::POST, "/tasks/batch", body, key).await.expect(200);
+    assert_eq!(again.body["items"][8], results[8], "the same answer");
+    let bare = json!([{"name": "alone", "schedule": yearly()}]);
+    assert_eq!(rig.post("/tasks/batch", bare).await.expect(200).body["succeeded"], 1);
+    rig.post("/tasks/batch", json!([])).await.refused(422, "too_many_items");
+    let many: Vec<Value> = vec![json!({}); 10_001];
+    rig.post("/tasks/batch", json!(many)).await.refused(422, "too_many_items");
+
+    let odd = rig.get("/tasks?label=odd=1&page=2&page_size=200&consistency=stale").await.expect(200);
+    // Half of a thousand, but for t-00003 and t-00007.
+    assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(498), &json!(3)));
+    assert_eq!(odd.body["items"], odd.body["data"]);
+    let paused = json!({"op": "pause", "selector": {"odd": "1"}, "reason": "all"});
+    let paused = rig.post("/tasks/bulk", paused).await.expect(200);
+    assert_eq!(paused.body["succeeded"], 498);
+    let state = rig.get("/tasks?status=paused&page_size=1").await.expect(200);
+    assert_eq!(state.body["total"], 498);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_go_on_where_they_stopped() {
+    let rig = Rig::start().await;
+    for n in 0..7 {
+        let at = json!({"at": format!("2099-01-0{}T00:00:00Z", 7 - n)});
+        rig.make(&format!("task-{n}"), at, "ok").await;
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    for _ in 0..4 {
+        let page = rig.get(&format!("/tasks?limit=3&cursor={cursor}")).await.expect(200);
+        seen.extend(names(&page.body));
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..7).map(|n| format!("task-{n}")).collect::<Vec<_>>());
+    let first = rig.get("/tasks?sort=next&limit=5").await.expect(200);
+    assert_eq!(names(&first.body), ["task-6", "task-5", "task-4", "task-3", "task-2"]);
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    let rest = rig.get(&format!("/tasks?sort=next&limit=5&cursor={cursor}")).await.expect(200);
+    assert_eq!(names(&rest.body), ["task-1", "task-0"]);
+    assert_eq!(rest.body["next_cursor"], Value::Null);
+
+    rig.post("/tasks/task-2/trigger", Value::Null).await.expect(201);
+    let last = rig.get("/tasks?sort=last&limit=1").await.expect(200);
+    assert_eq!(names(&last.body), ["task-2"]);
+    let globbed = rig.get("/tasks?name=*-%5B0-3%5D").await.expect(200);
+    assert!(names(&globbed.body).is_empty(), "only * and ? are special");
+    assert_eq!(names(&rig.get("/tasks?name=t*-%3F&owner=n1&limit=1").await.body), ["task-0"]);
+
+    let wanted = json!({"op": "delete", "names": ["task-0", "task-1", "nobody"]});
+    let deleted = rig.post("/tasks/bulk", wanted).await.expect(200);
+    let statuses: Vec<&Value> =
+        deleted.body["items"].as_array().unwrap().iter().map(|item| &item["status"]).collect();
+    assert_eq!(statuses, [200, 200, 404]);
+    assert_eq!(names(&rig.get("/tasks?deleted=true").await.body), ["task-0", "task-1"]);
+    assert_eq!(names(&rig.get("/tasks").await.body).len(), 5);
+    let triggered = json!({"op": "trigger", "names": ["task-3"], "parameters": {"a": 1}});
+    let triggered = rig.post("/tasks/bulk", triggered).await.expect(200);
+    let id = triggered.body["items"][0]["execution_id"].as_str().unwrap();
+    let execution = rig.get(&format!("/executions/{id}")).await.expect(200);
+    assert_eq!(execution.body["parameters"], json!({"a": 1}));
+    rig.post("/admin/cleanup-all", json!({"cluster": "other"})).await.refused(422, "wrong_cluster_name");
+    assert_eq!(names(&rig.get("/tasks").await.body).len(), 5);
+    rig.post("/admin/cleanup-all", json!({"cluster": "punctual"})).await.expect(200);
+    assert!(names(&rig.get("/tasks").await.body).is_empty());
+    assert!(names(&rig.get("/tasks?deleted=true").await.body).is_empty());
+    rig.stop().await;
+}

@@ -1,0 +1,162 @@
+//! What holds for all routes, and the routes about nodes and cluster.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::Rig;
+use crate::api::{self, ApiSettings, Context};
+use crate::clock::SystemClock;
+use crate::domain::time::Millis;
+use crate::exec::{Exec, ExecOptions};
+use crate::telemetry::metrics::Metrics;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_answer_in_one_form() {
+    let rig = Rig::start().await;
+    let open = |path| rig.send(Method::GET, path, &[], None);
+    assert_eq!(open("/livez").await.expect(200).body["status"], "alive");
+    assert_eq!(open("/readyz").await.expect(200).body["status"], "ready");
+    let health = open("/health").await.expect(200).body;
+    assert_eq!((&health["status"], &health["instance_id"]), (&json!("healthy"), &json!("n1")));
+    let page = open("/metrics").await.expect(200);
+    assert!(page.text.contains("punctual_raft_is_leader"), "{}", page.text);
+    assert!(page.header("content-type").starts_with("application/openmetrics-text"));
+
+    for path in ["/", "/nowhere", "/api/v1", "/api/v1/", "/api/v1/nowhere", "/api/v1/tasks/", "/api/v1/tasks/a/b/c"] {
+        open(path).await.refused(404, "route_not_found");
+    }
+    for (method, path, allow) in [
+        (Method::PUT, "/api/v1/tasks", "GET,HEAD,POST"),
+        (Method::POST, "/api/v1/tasks/a", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::GET, "/api/v1/tasks/a/trigger", "POST"),
+        (Method::DELETE, "/livez", "GET,HEAD"),
+    ] {
+        let got = rig.send(method, path, &[], None).await.refused(405, "method_not_allowed");
+        assert_eq!(got.header("allow"), allow);
+    }
+    for path in ["/calendars", "/executors", "/tokens", "/audit", "/events", "/cluster/what-if"] {
+        rig.get(path).await.refused(422, "not_supported");
+    }
+    rig.post("/tasks/a/cancel", Value::Null).await.refused(422, "not_supported");
+    rig.call(Method::DELETE, "/executions/1", Value::Null, &[]).await.refused(422, "not_supported");
+    let head = rig.send(Method::HEAD, "/api/v1/tasks", &[], None).await.expect(200);
+    assert!(head.text.is_empty());
+
+    let named = rig.call(Method::GET, "/tasks/none", Value::Null, &[("x-request-id", "abc-1")]).await;
+    assert_eq!(named.refused(404, "task_not_found").body["request_id"], "abc-1");
+    let named = rig.call(Method::GET, "/tasks", Value::Null, &[("x-request-id", "a b")]).await;
+    assert_eq!(named.header("x-request-id").len(), 16);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_say_what_they_reflect() {
+    let rig = Rig::start().await;
+    let index = |got: &super::Got| got.header("punctual-index").parse::<u64>().unwrap();
+    let made = rig.make("seen", super::yearly(), "ok").await;
+    let seen = rig.get(&format!("/tasks/seen?min_index={}", index(&made))).await.expect(200);
+    assert!(index(&seen) >= index(&made));
+    let stale = rig.get("/tasks/seen?consistency=stale").await.expect(200);
+    assert_eq!(stale.body["revision"], made.body["revision"]);
+    let missed = rig.get("/tasks/none").await.refused(404, "task_not_found");
+    assert!(index(&missed) >= index(&made), "on every answer");
+    rig.get("/tasks/seen?min_index=1000000").await.refused(504, "index_not_reached");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_and_cluster_are_told_and_changed() {
+    let rig = Rig::start().await;
+    rig.make("owned", super::yearly(), "ok").await;
+    let cluster = rig.get("/cluster").await.expect(200).body;
+    assert_eq!((&cluster["name"], &cluster["leader"]), (&json!("punctual"), &json!("n1")));
+    assert_eq!((&cluster["scheduler"], &cluster["members"][0]["role"]), (&json!("started"), &json!("leader")));
+    assert_eq!(cluster["digest"].as_str().unwrap().len(), 32);
+    let node = rig.get("/nodes/1").await.expect(200).body;
+    assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&node["id"], &node["name"], &node["role"]), (&json!("1"), &json!("n1"), &json!("leader")));
+    assert_eq!((&node["state"], &node["intent"], &node["tasks_owned"]), (&json!("working"), &json!("none"), &json!(1)));
+    assert!(node["last_seen"].is_string() && node["applied_index"].is_u64());
+
+    let body = json!({"weight": 3, "slots": 5, "labels": {"zone": "a"}});
+    let patched = rig.call(Method::PATCH, "/nodes/n1", body, &[]).await.expect(200).body;
+    assert_eq!((&patched["weight"], &patched["slots"], &patched["labels"]), (&json!(3), &json!(5), &json!({"zone": "a"})));
+    let body = json!({"labels": {"zone": null}});
+    assert_eq!(rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"], json!({}));
+    let drained = rig.post("/nodes/1/drain", Value::Null).await.expect(200).body;
+    assert_eq!((&drained["intent"], &drained["tasks_owned"]), (&json!("draining"), &json!(0)));
+    let orphan = rig.get("/tasks/owned/assignment").await.expect(200).body;
+    assert_eq!((&orphan["owner"], &orphan["nodes"][0]["reason"]), (&Value::Null, &json!("draining")));
+    assert_eq!(rig.post("/nodes/n1/undrain", Value::Null).await.expect(200).body["tasks_owned"], 1);
+    rig.get("/nodes/n9").await.refused(404, "node_not_found");
+    rig.post("/cluster/transfer-leader", Value::Null).await.refused(409, "no_other_voter");
+    rig.post("/cluster/transfer-leader", json!({"to": "n2"})).await.refused(422, "not_supported");
+    rig.stop().await;
+}
+
+/// A node that has not found its cluster yet.
+fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
+    let exec = Exec::new(ExecOptions {
+        shell: None,
+        http_allow: Vec::new(),
+        own: Vec::new(),
+        loopback_only: true,
+        output_dir: folder.path().join("output"),
+        output_quota: 1 << 20,
+        data_dir: folder.path().to_owned(),
+    });
+    let (_progress, saying) = watch::channel("waiting for member 2".to_owned());
+    Arc::new(Context {
+        running: OnceLock::new(),
+        exec: Arc::new(exec.unwrap()),
+        clock: Arc::new(SystemClock::new()),
+        metrics: Metrics::new("0"),
+        progress: saying,
+        settings: ApiSettings {
+            node_name: "n1".to_owned(),
+            version: "0",
+            min_interval: Millis(100),
+            dispatch_ttl: Millis(1_000),
+            functions_allowed: false,
+            bench: false,
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_node_that_waits_says_for_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = watch::channel(false);
+    let served = tokio::spawn(api::serve(listener, api::router(waiting(&folder)), stopped));
+    let client = crate::client::plain(Duration::from_secs(10)).unwrap();
+    for (path, status) in [
+        ("/livez", 200),
+        ("/readyz", 503),
+        ("/health", 503),
+        ("/metrics", 200),
+        ("/api/v1/tasks", 503),
+        ("/api/v1/cluster", 503),
+        ("/api/v1/nowhere", 404),
+    ] {
+        let got = client.get(format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(got.status(), status, "{path}");
+        let retry = got.headers().get("retry-after").is_some();
+        let text = got.text().await.unwrap();
+        if status == 503 {
+            assert!(text.contains("waiting for member 2"), "{text}");
+            assert_eq!(retry, path != "/health");
+        }
+    }
+    let post = client.post(format!("{base}/api/v1/tasks")).body("{}").send().await.unwrap();
+    assert_eq!(post.status(), 503);
+    stop.send_replace(true);
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+    assert!(client.get(format!("{base}/livez")).send().await.is_err(), "nobody listens any more");
+}

@@ -1,0 +1,152 @@
+//! One task: made, read, changed, marked deleted, taken back, removed.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Rig, yearly};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_lives_and_goes() {
+    let rig = Rig::start().await;
+    let made = rig.make("report", yearly(), "ok").await;
+    assert_eq!(made.header("location"), "/api/v1/tasks/report");
+    let revision = made.body["revision"].as_u64().unwrap();
+    assert_eq!(made.header("etag"), format!("\"{revision}\""));
+    assert!(made.header("punctual-index").parse::<u64>().unwrap() > 0);
+    assert_eq!(made.body["id"], "report");
+    assert_eq!(made.body["incarnation"], revision);
+    assert_eq!((&made.body["state"], &made.body["origin"]), (&json!("active"), &json!("api")));
+    assert_eq!(made.body["owner"], "n1");
+    assert_eq!(made.body["catch_up"]["policy"], "last");
+    assert_eq!(made.body["last_execution"], Value::Null);
+    assert_eq!(made.body["totals"]["fired"], 0);
+    assert!(made.body["next_tick"].as_str().unwrap().ends_with("-01-01T00:00:00.000Z"));
+    let got = rig.get("/tasks/report").await.expect(200);
+    assert_eq!(got.body["revision"], revision);
+    rig.post("/tasks", json!({"name": "report", "schedule": yearly()}))
+        .await
+        .refused(409, "task_exists");
+
+    // What was got can be put.
+    let mut body = got.body.clone();
+    body["description"] = json!("of the year");
+    let seen = [("if-match", got.header("etag"))];
+    let put = rig.call(Method::PUT, "/tasks/report", body, &seen).await.expect(200);
+    assert_eq!(put.body["description"], "of the year");
+    assert!(put.body["revision"].as_u64().unwrap() > revision);
+    assert_eq!(put.body["incarnation"], revision);
+    let stale = format!("\"{revision}\"");
+    let seen = [("if-match", stale.as_str())];
+    let late = rig.call(Method::PATCH, "/tasks/report", json!({"priority": 9}), &seen).await;
+    let late = late.refused(412, "revision_mismatch");
+    assert_eq!(late.body["revision"], put.body["revision"]);
+    let patch = json!({"labels": {"team": "a"}, "description": null});
+    let patched = rig.call(Method::PATCH, "/tasks/report", patch.clone(), &[]).await.expect(200);
+    assert_eq!((&patched.body["labels"]["team"], &patched.body["description"]), (&json!("a"), &json!("")));
+    let again = rig.call(Method::PATCH, "/tasks/report", patch, &[]).await.expect(200);
+    assert_eq!(again.body["revision"], patched.body["revision"], "nothing changed");
+
+    let paused = rig.post("/tasks/report/pause", json!({"reason": "move"})).await.expect(200);
+    assert_eq!((&paused.body["state"], &paused.body["paused"]["reason"]), (&json!("paused"), &json!("move")));
+    assert_eq!(paused.body["next_tick"], Value::Null);
+    let resumed = rig.post("/tasks/report/resume", Value::Null).await.expect(200);
+    assert_eq!((&resumed.body["state"], &resumed.body["paused"]), (&json!("active"), &Value::Null));
+
+    let gone = rig.call(Method::DELETE, "/tasks/report?wait=true", Value::Null, &[]).await.expect(200);
+    assert_eq!((&gone.body["state"], &gone.body["running"]), (&json!("deleted"), &json!([])));
+    assert_eq!(gone.body["owner"], Value::Null);
+    rig.post("/tasks", json!({"name": "report", "schedule": yearly()}))
+        .await
+        .refused(409, "task_deleted");
+    rig.post("/tasks/report/trigger", Value::Null).await.refused(409, "task_deleted");
+    rig.post("/tasks/report/pause", Value::Null).await.refused(409, "task_deleted");
+    assert_eq!(rig.get("/tasks/report").await.expect(200).body["state"], "deleted");
+    let reused = rig.post("/tasks/report/reuse", Value::Null).await.expect(200);
+    assert_eq!((&reused.body["state"], &reused.body["labels"]["team"]), (&json!("active"), &json!("a")));
+
+    let force = json!({"name": "report", "schedule": yearly(), "action": {"func": {"id": "ok"}}});
+    let forced = rig.post("/tasks?force=true", force).await.expect(201);
+    assert!(forced.body["incarnation"].as_u64().unwrap() > revision);
+    rig.post("/tasks/report/cleanup", Value::Null).await.expect(200);
+    rig.get("/tasks/report").await.refused(404, "task_not_found");
+    rig.post("/tasks/report/cleanup", Value::Null).await.expect(200);
+    rig.post("/tasks/report/reuse", Value::Null).await.refused(404, "task_not_found");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
+    let rig = Rig::start().await;
+    rig.call(Method::DELETE, "/tasks/none", Value::Null, &[]).await.refused(404, "task_not_found");
+    let mark = rig.call(Method::DELETE, "/tasks/none?tombstone=true", Value::Null, &[]).await;
+    assert_eq!(mark.expect(200).body["state"], "deleted");
+    rig.call(Method::PATCH, "/tasks/none", json!({}), &[]).await.refused(409, "task_deleted");
+    let lifted = rig.post("/tasks/none/reuse", Value::Null).await.expect(200);
+    assert_eq!(lifted.body["state"], Value::Null);
+    let made = rig.make("报表.a+b@c", yearly(), "ok").await;
+    let path = made.header("location").strip_prefix("/api/v1").unwrap().to_owned();
+    assert_eq!(rig.get(&path).await.expect(200).body["name"], "报表.a+b@c");
+    let warned = rig.post("/tasks", json!({"name": "idle", "schedule": yearly()})).await.expect(201);
+    assert_eq!(warned.body["warnings"], json!(["no_handler"]));
+    rig.call(Method::DELETE, "/tasks/idle?cleanup=true", Value::Null, &[]).await.expect(200);
+    rig.get("/tasks/idle").await.refused(404, "task_not_found");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_write_is_one_write() {
+    let rig = Rig::start().await;
+    let key = &[("idempotency-key", "k-1")];
+    let body = json!({"name": "once", "schedule": yearly(), "action": {"func": {"id": "ok"}}});
+    let first = rig.call(Method::POST, "/tasks", body.clone(), key).await.expect(201);
+    let again = rig.call(Method::POST, "/tasks", body.clone(), key).await.expect(201);
+    assert_eq!(first.body["revision"], again.body["revision"]);
+    let mut other = body;
+    other["name"] = json!("twice");
+    rig.call(Method::POST, "/tasks", other.clone(), key).await.refused(422, "idempotency_key_reused");
+    rig.get("/tasks/twice").await.refused(404, "task_not_found");
+    // A key belongs to its route.
+    let trigger = || rig.call(Method::POST, "/tasks/once/trigger", Value::Null, key);
+    let (one, two) = (trigger().await.expect(201), trigger().await.expect(201));
+    assert_eq!(one.body["id"], two.body["id"]);
+    assert_eq!(one.header("location"), format!("/api/v1/executions/{}", one.body["id"].as_str().unwrap()));
+    let etag = first.header("etag");
+    let guarded = &[("idempotency-key", "k-2"), ("if-match", etag)];
+    let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"priority": 1}), guarded);
+    let (one, two) = (patch().await.expect(200), patch().await.expect(200));
+    assert_eq!(one.body["revision"], two.body["revision"]);
+    let changed = rig.call(Method::PATCH, "/tasks/once", json!({"priority": 2}), guarded).await;
+    changed.refused(422, "idempotency_key_reused");
+    let delete = || rig.call(Method::DELETE, "/tasks/once", Value::Null, &[("idempotency-key", "k-3")]);
+    delete().await.expect(200);
+    assert_eq!(delete().await.expect(200).body["state"], "deleted");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_of_different_fields_all_last() {
+    let rig = Rig::start().await;
+    rig.make("shared", yearly(), "ok").await;
+    let patches = (0..8).map(|n| {
+        let body = json!({"labels": {format!("l{n}"): "x"}});
+        rig.call(Method::PATCH, "/tasks/shared", body, &[])
+    });
+    for got in join_all(patches).await {
+        // Eight at once may need more tries than one patch has; then nothing was changed.
+        assert!(got.status == 200 || got.status == 503, "{}", got.text);
+        if got.status == 503 {
+            assert_eq!(got.body["code"], "not_accepted");
+            assert_eq!(got.header("retry-after"), "1");
+        }
+    }
+    let labels = rig.get("/tasks/shared").await.expect(200).body["labels"].clone();
+    assert_eq!(labels.as_object().map(|labels| labels.len()), Some(8));
+    let revisions = rig.get("/tasks/shared/revisions").await.expect(200);
+    let items = revisions.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 9);
+    assert_eq!((&items[0]["current"], &items[8]["changes"]), (&json!(true), &Value::Null));
+    let pointer = items[0]["changes"][0]["pointer"].as_str().unwrap();
+    assert!(pointer.starts_with("/labels/l"), "{pointer}");
+    rig.stop().await;
+}

@@ -1,0 +1,299 @@
+//! What holds after every command, whatever the commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::command::{Command, PutMode, Settle};
+use super::super::limits::KEY_AGE;
+use super::super::record::{Execution, FiredTick, Span};
+use super::super::Task;
+use super::plausible::{self, Dice};
+use super::*;
+use crate::domain::ids::Revision;
+
+/// What the test knows of a name without looking at the state.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    deleted: bool,
+    enabled: bool,
+    catch_up_on_resume: bool,
+    /// Paused, and until when.
+    paused: Option<Option<Timestamp>>,
+}
+
+/// A cluster, its twin that is written out and read back, and what was seen so far.
+struct Witness {
+    world: World,
+    twin: State,
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    known: BTreeMap<String, Known>,
+    scheduler: bool,
+    greatest: u64,
+    claimed: BTreeSet<(TaskKey, Revision, Timestamp)>,
+    ended: BTreeMap<ExecutionId, Arc<Execution>>,
+    cursors: BTreeMap<TaskKey, (Revision, Timestamp)>,
+}
+
+impl Witness {
+    fn new() -> Self {
+        Self {
+            world: World::empty(),
+            twin: State::default(),
+            store: BTreeMap::new(),
+            known: BTreeMap::new(),
+            scheduler: false,
+            greatest: 0,
+            claimed: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, command: &Command, key: Option<&str>, dice: &mut Dice) {
+        let before = self.world.rows();
+        let counter = self.world.state.cluster().counter;
+        let replayed = self.replayed(key);
+        let entry = self.world.entry(command, "someone", key);
+        let old = self.world.state.clone();
+        let (response, effects) = self.world.apply_as(command, "someone", key);
+        let mut applied = Applied::default();
+        self.twin.apply(self.world.index, &entry, &mut applied).expect("the same entry");
+        assert_eq!(applied.responses, [response.clone()]);
+        assert_eq!(applied.effects, effects);
+
+        assert!(self.world.state.cluster().counter > counter, "the counter rises");
+        if response.is_err() || replayed {
+            self.nothing_changed(&before, key);
+            assert!(effects.is_empty(), "a refusal has no effects: {effects:?}");
+        } else {
+            self.allowed(&old, command, &response);
+            self.learn(command, &response);
+        }
+        self.numbers_rise(&effects, counter);
+        self.checkpoint(dice);
+        self.digests();
+        for task in self.world.state.tasks() {
+            covered(task, self.world.state.task_count());
+        }
+        self.executions();
+    }
+
+    /// Whether the answer to this key stands already.
+    fn replayed(&self, key: Option<&str>) -> bool {
+        let known = key.and_then(|key| self.world.state.keys.get(key));
+        known.is_some_and(|known| self.world.stamp.since(known.at) <= KEY_AGE)
+    }
+
+    fn nothing_changed(&self, before: &BTreeMap<Vec<u8>, Vec<u8>>, key: Option<&str>) {
+        let mut after = self.world.rows();
+        let mut before = before.clone();
+        if key.is_some() {
+            after.retain(|key, _| key[0] != b'k');
+            before.retain(|key, _| key[0] != b'k');
+        }
+        assert_eq!(after, before, "a refused command changes nothing");
+    }
+
+    /// Whether a tick that was claimed, or a grant that was given, was allowed by all that was
+    /// acknowledged before.
+    fn allowed(&self, old: &State, command: &Command, response: &Response) {
+        let name = |task: TaskKey| old.task(task).map(|task| task.live.name.to_string());
+        match (command, response) {
+            (Command::Settle(settle), Ok(Answer::Execution { .. })) => {
+                let known = &self.known[&name(settle.task).expect("a task")];
+                assert!(self.scheduler && !known.deleted && known.enabled, "{known:?}");
+                self.pause_allows(known, settle);
+            }
+            (Command::Start(start), Ok(_)) => {
+                let known = &self.known[&name(start.task).expect("a task")];
+                let (_, execution) = old.execution(start.execution).expect("an execution");
+                assert!(!known.deleted && !execution.stopping);
+                let held = known.paused.is_some() || !known.enabled || !self.scheduler;
+                assert!(execution.tick.is_none() || !held, "{known:?}");
+            }
+            (Command::TriggerTask(body), Ok(_)) => assert!(!self.known[&body.name].deleted),
+            _ => {}
+        }
+    }
+
+    fn pause_allows(&self, known: &Known, settle: &Settle) {
+        let Some(until) = known.paused else { return };
+        let until = until.expect("a pause without end");
+        let tick = settle.claim.expect("a claim").tick;
+        assert!(until <= tick || (known.catch_up_on_resume && until <= settle.now));
+    }
+
+    fn learn(&mut self, command: &Command, response: &Response) {
+        let known = |names: &mut BTreeMap<String, Known>, name: &str, change: &dyn Fn(&mut Known)| {
+            change(names.entry(name.to_owned()).or_default());
+        };
+        let names = &mut self.known;
+        match command {
+            Command::Put(body) => {
+                let (enabled, late) = (body.spec.enabled, body.spec.catch_up_on_resume);
+                let fresh = !matches!(body.mode, PutMode::Update { .. });
+                known(names, &body.spec.name, &|known| {
+                    let paused = known.paused.filter(|_| !fresh);
+                    *known = Known { deleted: false, enabled, catch_up_on_resume: late, paused };
+                });
+            }
+            Command::MarkDeleted(body) => known(names, &body.name, &|known| known.deleted = true),
+            Command::Reuse(body) => {
+                if matches!(response, Ok(Answer::Task { .. })) {
+                    known(names, &body.name, &|known| known.deleted = false);
+                } else {
+                    names.remove(&body.name);
+                }
+            }
+            Command::Cleanup(body) => drop(names.remove(&body.name)),
+            Command::CleanupAll(_) => names.clear(),
+            Command::Pause(body) => {
+                known(names, &body.name, &|known| known.paused = Some(body.until));
+            }
+            Command::Resume(body) => known(names, &body.name, &|known| known.paused = None),
+            Command::Settle(settle) => {
+                let task = self.world.state.task(settle.task).expect("a task");
+                let cursor = task.live.cursor;
+                known(names, &task.live.name, &|known| {
+                    let over = known.paused.flatten().is_some_and(|until| {
+                        until <= cursor || (known.catch_up_on_resume && until <= settle.now)
+                    });
+                    known.paused = known.paused.filter(|_| !over);
+                });
+                assert_eq!(task.live.paused.is_some(), self.known[&*task.live.name].paused.is_some());
+            }
+            Command::Genesis(_) => self.scheduler = true,
+            Command::Scheduler(body) => self.scheduler = body.on,
+            _ => {}
+        }
+    }
+
+    /// Fences and execution ids rise, cursors do not go back, no tick is claimed twice.
+    fn numbers_rise(&mut self, effects: &[Effect], before: u64) {
+        for effect in effects {
+            if let Effect::Granted { fence, .. } = effect {
+                assert!(fence.0 > before && fence.0 > self.greatest);
+                self.greatest = fence.0;
+            }
+        }
+        for task in self.world.state.tasks() {
+            for execution in task.history.executions.iter().rev() {
+                if execution.id.0 <= before {
+                    break;
+                }
+                if let Some(tick) = execution.tick {
+                    let claim = (task.key, execution.incarnation, tick);
+                    assert!(self.claimed.insert(claim), "claimed twice: {claim:?}");
+                }
+            }
+            let live = &task.live;
+            if let Some((incarnation, cursor)) = self.cursors.get(&task.key)
+                && *incarnation == live.incarnation
+            {
+                assert!(live.cursor >= *cursor, "the cursor went back");
+            }
+            self.cursors.insert(task.key, (live.incarnation, live.cursor));
+        }
+    }
+
+    /// Now and then the twin is written out, and now and then read back.
+    fn checkpoint(&mut self, dice: &mut Dice) {
+        if !dice.percent(15) {
+            return;
+        }
+        let dirty = self.twin.take_dirty();
+        let frozen = self.twin.clone();
+        if dice.percent(20) {
+            // The disk failed.
+            self.twin.merge_dirty(dirty);
+            return;
+        }
+        write(&mut self.store, frozen.changed_rows(&dirty));
+        assert_eq!(self.store, frozen.all_rows().collect());
+        if dice.percent(40) {
+            self.twin = load(self.store.clone());
+        }
+    }
+
+    fn digests(&self) {
+        assert_eq!(self.world.state.recompute(), self.world.state.digest, "kept up by apply");
+        assert_eq!(self.twin.digest(), self.world.state.digest(), "the same on every node");
+    }
+
+    /// The index of executions is true, counts of live ones too, and ended ones do not change.
+    fn executions(&mut self) {
+        let state = &self.world.state;
+        let mut all = BTreeMap::new();
+        for task in state.tasks() {
+            let live = task.history.live().count();
+            assert_eq!(u32::try_from(live).unwrap(), task.live.live);
+            let ids: Vec<ExecutionId> = task.history.executions.iter().map(|kept| kept.id).collect();
+            assert!(ids.is_sorted());
+            for execution in &task.history.executions {
+                all.insert(execution.id, task.key);
+                assert!(task.revision(execution.revision).is_some() || execution.status.ended());
+                if execution.status.ended() {
+                    let first = self.ended.entry(execution.id).or_insert_with(|| execution.clone());
+                    assert_eq!(first, execution, "what has ended does not change");
+                } else {
+                    assert!(!self.ended.contains_key(&execution.id));
+                }
+            }
+        }
+        let index: BTreeMap<ExecutionId, TaskKey> =
+            state.executions.iter().map(|(id, task)| (*id, *task)).collect();
+        assert_eq!(index, all);
+    }
+}
+
+/// Fired ticks and spans cover (beginning, cursor] without gap or overlap.
+fn covered(task: &Task, tasks: usize) {
+    let live = &task.live;
+    let begin = live.truncated_before;
+    let ticks = task.history.ticks.iter().map(|FiredTick { from, tick, .. }| (*from, *tick));
+    let spans = task.history.spans.iter().map(|Span { from, to, .. }| (*from, *to));
+    let mut parts: Vec<_> = ticks.chain(spans).filter(|(_, to)| *to > begin).collect();
+    parts.sort();
+    let mut at = begin;
+    for (from, to) in parts {
+        assert!(from == at && to > from, "{} {at}: {from} … {to}", live.name);
+        at = to;
+    }
+    assert_eq!(at, live.cursor, "{}: covered to the cursor", live.name);
+    let keep = task.spec().map(|spec| spec.keep).unwrap_or_default();
+    let bound = |wanted: u32| usize::try_from(wanted).unwrap();
+    assert!(tasks < 1_000, "so that the cluster's share binds nobody");
+    // What an edit lowered is trimmed when the next record comes.
+    assert!(task.history.ticks.len() <= bound(keep.ticks.max(5)) + 1);
+}
+
+fn steps() -> impl Strategy<Value = Vec<[u16; 24]>> {
+    prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn all_laws_hold_after_every_command(steps in steps()) {
+        let mut witness = Witness::new();
+        for (at, faces) in steps.into_iter().enumerate() {
+            let mut dice = Dice::new(faces);
+            witness.world.stamp = plausible::stamp(witness.world.stamp, &mut dice);
+            let (command, key) = match at {
+                0 => (genesis(), None),
+                1..4 => (node_up(NodeId::new(u16::try_from(at).unwrap(), 1), 99), None),
+                _ => plausible::command(&witness.world.state, witness.world.stamp, &mut dice),
+            };
+            witness.step(&command, key, &mut dice);
+        }
+        let state = &witness.world.state;
+        assert_eq!(load(state.all_rows()).digest(), state.digest());
+    }
+}

@@ -1,0 +1,261 @@
+//! Commands as they might come: mostly such that the state accepts them, some stale, some foreign.
+
+use super::super::command::{
+    Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
+    PutMode, SetScheduler, Settle, SettleSpan, Start,
+};
+use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::{State, Task};
+use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::Rule;
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
+
+/// The numbers that one step is made of, used up one by one.
+#[derive(Clone, Debug)]
+pub(super) struct Dice {
+    faces: [u16; 24],
+    next: usize,
+}
+
+impl Dice {
+    pub fn new(faces: [u16; 24]) -> Self {
+        Self { faces, next: 0 }
+    }
+
+    pub fn below(&mut self, sides: u16) -> u16 {
+        let face = self.faces[self.next % self.faces.len()];
+        self.next += 1;
+        face % sides
+    }
+
+    /// True so many times in a hundred.
+    pub fn percent(&mut self, chance: u16) -> bool {
+        self.below(100) < chance
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
+        let sides = u16::try_from(all.len()).expect("few");
+        (sides > 0).then(|| all[usize::from(self.below(sides))])
+    }
+
+    fn millis(&mut self, sides: u16) -> Millis {
+        Millis(u64::from(self.below(sides)))
+    }
+}
+
+/// The next stamp: mostly a little later, now and then earlier or much later.
+pub(super) fn stamp(now: Timestamp, dice: &mut Dice) -> Timestamp {
+    match dice.below(100) {
+        0..5 => now.minus(dice.millis(300)),
+        5..8 => now.plus(Millis(dice.millis(100).0 * 60_000)),
+        8..12 => now,
+        _ => now.plus(dice.millis(900)),
+    }
+}
+
+/// A command, who sent it, and its idempotency key.
+pub(super) fn command(
+    state: &State,
+    now: Timestamp,
+    dice: &mut Dice,
+) -> (Command, Option<&'static str>) {
+    let key = dice.percent(8).then(|| ["k1", "k2", "k3"][usize::from(dice.below(3))]);
+    let command = match dice.below(100) {
+        0..34 => settle(state, now, dice),
+        34..54 => about_execution(state, now, dice),
+        54..66 => of_put(now, dice),
+        66..82 => lifecycle(state, now, dice),
+        82..98 => about_node(state, dice),
+        98 => Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() }),
+        _ => genesis(),
+    };
+    (command, key)
+}
+
+fn name(dice: &mut Dice) -> String {
+    ["a", "b", "c", "d"][usize::from(dice.below(4))].to_owned()
+}
+
+/// A definition with what matters to the machine varied.
+fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
+    let name = name(dice);
+    let rule = match dice.below(10) {
+        0 => Rule::Immediate,
+        1 => Rule::At(DAY.plus(Millis::from_secs(43_000)).plus(Millis(dice.millis(1_000).0 * 1_000))),
+        2 => Rule::At(now.minus(dice.millis(2_000))),
+        3 => Rule::Manual,
+        n => Rule::Interval { every: Millis(u64::from(n) * 100), anchor: None },
+    };
+    let mut spec = spec(&name, rule);
+    spec.enabled = dice.percent(85);
+    spec.catch_up_on_resume = dice.percent(30);
+    spec.keep.ticks = u32::from(dice.below(5));
+    spec.keep.executions = u32::from(dice.below(4));
+    spec.keep.age = Millis(dice.millis(100).0 * 1_000);
+    spec.lost_after = Millis(1_000);
+    spec
+}
+
+fn revision(task: Option<&Task>, dice: &mut Dice) -> Option<Revision> {
+    match dice.below(10) {
+        0..7 => None,
+        7..9 => task.map(|task| task.live.revision),
+        _ => Some(Revision(u64::from(dice.below(40)))),
+    }
+}
+
+fn of_put(now: Timestamp, dice: &mut Dice) -> Command {
+    let mode = match dice.below(10) {
+        0..5 => PutMode::Add,
+        5..7 => PutMode::Force,
+        7..9 => PutMode::Update { if_match: None },
+        _ => PutMode::Update { if_match: Some(Revision(u64::from(dice.below(60)))) },
+    };
+    put(mode, definition(now, dice))
+}
+
+fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
+    let name = name(dice);
+    let if_match = revision(state.named(&name).map(|task| &**task), dice);
+    let named = Named { name: name.clone(), if_match };
+    match dice.below(16) {
+        0..3 => {
+            let until = dice.percent(50).then(|| now.plus(dice.millis(2_000)).minus(Millis(200)));
+            Command::Pause(PauseTask { name, reason: "why".to_owned(), until, if_match })
+        }
+        3..6 => Command::Resume(named),
+        6..8 => Command::MarkDeleted(super::MarkDeleted {
+            name,
+            stop: dice.percent(30),
+            tombstone: dice.percent(30),
+            if_match,
+        }),
+        8..10 => Command::Reuse(named),
+        10 => Command::Cleanup(named),
+        11 => Command::Scheduler(SetScheduler { on: dice.percent(75) }),
+        _ => trigger(&name),
+    }
+}
+
+fn about_node(state: &State, dice: &mut Dice) -> Command {
+    let node = NodeId::new(1 + dice.below(3), 1);
+    let known = state.node(node);
+    let session = match known {
+        Some(node) if dice.percent(90) => node.session,
+        _ => SessionId(u64::from(dice.below(30))),
+    };
+    let boot = u128::from(dice.below(4));
+    match dice.below(20) {
+        // Without nodes that work nothing else happens.
+        _ if known.is_none() => node_up(node, boot),
+        0 => node_up(node, boot),
+        1..4 => {
+            Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down })
+        }
+        4 => {
+            let wishes = [Intent::Draining, Intent::Leaving, Intent::Removing, Intent::None];
+            Command::NodeIntent(NodeIntent { node, intent: dice.pick(&wishes).expect("one") })
+        }
+        5..8 => Command::NodeIntent(NodeIntent { node, intent: Intent::None }),
+        8 => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Starting }),
+        _ => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Working }),
+    }
+}
+
+/// A session, most often one that may propose.
+fn session(state: &State, dice: &mut Dice) -> SessionId {
+    let able = |node: &&std::sync::Arc<super::super::record::Node>| {
+        node.liveness == Liveness::Working && node.intent == Intent::None
+    };
+    let able: Vec<SessionId> = state.nodes().filter(able).map(|node| node.session).collect();
+    match dice.pick(&able) {
+        Some(session) if dice.percent(92) => session,
+        _ => SessionId(u64::from(dice.below(30))),
+    }
+}
+
+fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
+    let tasks: Vec<TaskKey> = state.tasks().map(|task| task.key).collect();
+    let session = session(state, dice);
+    let Some(task) = dice.pick(&tasks).and_then(|key| state.task(key)) else { return trigger("a") };
+    let settled = state.settled(task);
+    let after = if dice.percent(95) { settled } else { settled.minus(Millis(100)) };
+    let seen = if dice.percent(95) { task.live.revision } else { Revision(1) };
+    let said = now.plus(dice.millis(160)).minus(Millis(50));
+    // Mostly within what is due, sometimes beyond what may be.
+    let mut at = if dice.percent(80) { after } else { after.max(now.minus(Millis(400))) };
+    let mut spans = Vec::new();
+    for _ in 0..[0, 0, 0, 1, 1, 2, 3][usize::from(dice.below(7))] {
+        at = at.plus(dice.millis(250));
+        spans.push(span(at, dice));
+    }
+    let claim = dice.percent(70).then(|| {
+        let tick = at.plus(dice.millis(400)).plus(Millis(u64::from(dice.percent(97))));
+        let due = tick.plus(Millis(if dice.percent(85) { 0 } else { dice.millis(250).0 }));
+        let trigger = if dice.percent(50) { Trigger::Schedule } else { Trigger::CatchUp };
+        Claim { tick, due, trigger, start: dice.percent(70) }
+    });
+    let exhausted = dice.percent(6);
+    let task = task.key;
+    Command::Settle(Settle { task, revision: seen, session, now: said, after, spans, claim, exhausted })
+}
+
+fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
+    let (verdict, reason) = [
+        (Verdict::Missed, Reason::Window),
+        (Verdict::Missed, Reason::NoNode),
+        (Verdict::Skipped, Reason::Paused),
+        (Verdict::Coalesced, Reason::Later),
+    ][usize::from(dice.below(4))];
+    SettleSpan { to, verdict, reason, count: dice.percent(70).then(|| u64::from(dice.below(9))) }
+}
+
+fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
+    let live: Vec<(TaskKey, ExecutionId)> = state
+        .tasks()
+        .flat_map(|task| task.history.live().map(|execution| (task.key, execution.id)))
+        .collect();
+    let any: Vec<(TaskKey, ExecutionId)> = state
+        .tasks()
+        .flat_map(|task| task.history.executions.iter().map(|kept| (task.key, kept.id)))
+        .collect();
+    let all = if dice.percent(88) { live } else { any };
+    let session = session(state, dice);
+    let Some((task, id)) = dice.pick(&all) else { return trigger("b") };
+    let Some((_, execution)) = state.execution(id) else { return trigger("c") };
+    let fence = match &execution.attempt {
+        Some(attempt) if dice.percent(90) => attempt.fence,
+        _ => Fence(u64::from(dice.below(100))),
+    };
+    let of_fence = OfFence { task, execution: id, fence };
+    let of_execution = OfExecution { task, execution: id };
+    match dice.below(20) {
+        0..6 if execution.status == Status::Pending => {
+            Command::Start(Start { task, execution: id, session, again: None })
+        }
+        0..10 => finish(task, id, fence, report(end(dice), now)),
+        10..13 => again(execution, task, fence, session),
+        13..15 => Command::Return(of_fence),
+        15..17 => Command::Lose(of_fence),
+        17 => Command::Retry(of_execution),
+        _ => Command::Stop(of_execution),
+    }
+}
+
+fn end(dice: &mut Dice) -> Status {
+    match dice.below(10) {
+        0 => Status::Running,
+        1 => Status::Timeout,
+        2 => Status::Cancelled,
+        3..5 => Status::Failed,
+        _ => Status::Success,
+    }
+}
+
+/// The holder of a grant asks for it again.
+fn again(execution: &Execution, task: TaskKey, fence: Fence, session: SessionId) -> Command {
+    let session = execution.attempt.as_ref().map_or(session, |attempt| attempt.session);
+    Command::Start(Start { task, execution: execution.id, session, again: Some(fence) })
+}
