@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
@@ -198,8 +198,12 @@ impl View {
 
     /// Answers with a body that shows this state.
     pub fn reply(&self, status: StatusCode, body: Value) -> Response {
-        let index = HeaderValue::from(self.state.cluster().applied);
-        (status, [(INDEX_HEADER, index)], Json(body)).into_response()
+        (status, self.index(), Json(body)).into_response()
+    }
+
+    /// The header that names this state.
+    pub fn index(&self) -> [(HeaderName, HeaderValue); 1] {
+        [(INDEX_HEADER, HeaderValue::from(self.state.cluster().applied))]
     }
 
     /// [`View::reply`] with 200.

@@ -40,14 +40,20 @@ fn status(code: &str) -> StatusCode {
     match code {
         "invalid_json" | "duplicate_key" | "too_deep" | "invalid_header" | "invalid_path"
         | "bad_request" => StatusCode::BAD_REQUEST,
-        "route_not_found" | "task_not_found" | "execution_not_found" | "node_not_found"
+        "cross_site" => StatusCode::FORBIDDEN,
+        "route_not_found"
+        | "task_not_found"
+        | "execution_not_found"
+        | "node_not_found"
         | "attempt_not_found" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "body_timeout" => StatusCode::REQUEST_TIMEOUT,
         "task_exists" | "task_deleted" | "execution_ended" | "execution_live" | "not_pending"
-        | "stale_fence" | "fence_required" | "held" | "max_live" | "settled" | "already_claimed"
-        | "order" | "ahead_of_time" | "inactive" | "not_due" | "initialised" | "limit_reached"
-        | "not_leader" | "no_other_voter" | "node_leaving" => StatusCode::CONFLICT,
+        | "stale_fence" | "fence_required" | "held" | "max_live" | "settled"
+        | "already_claimed" | "order" | "ahead_of_time" | "inactive" | "not_due"
+        | "initialised" | "limit_reached" | "not_leader" | "no_other_voter" | "node_leaving" => {
+            StatusCode::CONFLICT
+        }
         "revision_mismatch" => StatusCode::PRECONDITION_FAILED,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -164,7 +170,8 @@ impl Problem {
 
     fn errors(&self) -> Value {
         let one = |error: &spec::Problem| {
-            json!({"pointer": error.pointer, "code": error.code, "message": error.message})
+            let spec::Problem { pointer, code, message } = error;
+            json!({"pointer": pointer, "code": code, "message": message})
         };
         self.0.errors.iter().map(one).collect()
     }
@@ -234,9 +241,10 @@ impl From<Refusal> for Problem {
 impl From<ProposeError> for Problem {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotAccepted | ProposeError::Stopping => {
-                Self::new("not_accepted", format!("{error}: nothing was changed, repeating is safe"))
-            }
+            ProposeError::NotAccepted | ProposeError::Stopping => Self::new(
+                "not_accepted",
+                format!("{error}: nothing was changed, repeating is safe"),
+            ),
             ProposeError::Unknown => Self::new(
                 "outcome_unknown",
                 "it was handed over and not answered in time: repeat it only with the same \

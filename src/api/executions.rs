@@ -39,9 +39,7 @@ pub(super) async fn list(read: Read) -> Reply {
     aside(move || {
         let state = &view.state;
         let key = |(_, one): &(&Arc<Task>, &Arc<Execution>)| one.id.to_string();
-        let show = |(task, one): &(&Arc<Task>, &Arc<Execution>)| {
-            views::execution(state, task, one)
-        };
+        let show = |(task, one): &(&Arc<Task>, &Arc<Execution>)| views::execution(state, task, one);
         let body = match &filter.task {
             // A task keeps far fewer than the cluster.
             Some(name) => {
@@ -73,7 +71,8 @@ struct Filter {
 impl Filter {
     fn of(params: &Params, view: &View) -> Result<Self, Problem> {
         let node = params.get("node").map(|node| nodes::find(view, node).map(|node| node.id));
-        let node = node.transpose().map_err(|_unknown| bad("node", "is no node of this cluster"))?;
+        let node =
+            node.transpose().map_err(|_unknown| bad("node", "is no node of this cluster"))?;
         Ok(Self {
             task: params.get("task_id").map(str::to_owned),
             status: params.word("status", &words::STATUSES)?,
@@ -84,8 +83,7 @@ impl Filter {
 
     fn fits(&self, execution: &Execution) -> bool {
         let ran_on = |node| views::attempts(execution).any(|attempt| attempt.node == node);
-        let failed =
-            matches!(execution.status, Status::Failed | Status::Timeout | Status::Lost);
+        let failed = matches!(execution.status, Status::Failed | Status::Timeout | Status::Lost);
         self.status.is_none_or(|status| words::status(execution.status) == status)
             && self.node.is_none_or(ran_on)
             && (!self.failed || failed)
@@ -146,8 +144,7 @@ pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
     write.submit(&Command::Stop(which)).await?;
     let view = write.context.here()?;
     let (task, execution) = find(&view, &id)?;
-    let status =
-        if execution.status.ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let status = if execution.status.ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(view.reply(status, views::execution(&view.state, task, execution)))
 }
 

@@ -84,9 +84,9 @@ impl Write {
 
     /// The body, which must be there.
     pub fn body(&self) -> Result<&Value, Problem> {
-        self.body
-            .as_ref()
-            .ok_or_else(|| Problem::new("invalid_json", "the body is empty; a JSON value is needed"))
+        self.body.as_ref().ok_or_else(|| {
+            Problem::new("invalid_json", "the body is empty; a JSON value is needed")
+        })
     }
 
     /// Proposes a command under the caller's key; a refusal becomes a problem.

@@ -23,6 +23,9 @@ pub(super) async fn frame(
     next: Next,
 ) -> Response {
     let id = request_id(request.headers());
+    if let Some(problem) = cross_site(&request) {
+        return complete(&context, problem.render(&id), &id);
+    }
     let mut response = next.run(request).await;
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => Some(problem),
@@ -36,6 +39,15 @@ pub(super) async fn frame(
         }
     }
     complete(&context, response, &id)
+}
+
+/// A write that a page of another site lets a browser send: without tokens anybody's page could
+/// otherwise change what a node on loopback does.
+fn cross_site(request: &Request) -> Option<Problem> {
+    let site = request.headers().get("sec-fetch-site")?;
+    let own = matches!(site.as_bytes(), b"same-origin" | b"none");
+    let why = "a page of another site may not change anything here";
+    (!own && !request.method().is_safe()).then(|| Problem::new("cross_site", why))
 }
 
 /// What the library itself answers without a body, as a problem.

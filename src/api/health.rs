@@ -64,8 +64,7 @@ fn unready(context: &Context) -> Option<String> {
     let liveness = {
         let state = consensus.replica().read();
         let node = state.node(NodeId(consensus.id()));
-        node.filter(|node| Some(node.session) == running.engine.session())
-            .map(|node| node.liveness)
+        node.filter(|node| Some(node.session) == running.engine.session()).map(|node| node.liveness)
     };
     match liveness {
         Some(Liveness::Working) => {}

@@ -39,9 +39,9 @@ impl Page {
     /// `invalid_parameter`.
     pub fn of(params: &Params) -> Result<Self, Problem> {
         let number = |name, range| {
-            params.number(name, range).map(|number| {
-                number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
-            })
+            params
+                .number(name, range)
+                .map(|number| number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
         };
         let limit = number("limit", 1..=LIMIT_MAX)?;
         let page = number("page", 1..=1_000_000_000)?;
@@ -137,7 +137,8 @@ pub(super) fn location(collection: &str, name: &str) -> Option<HeaderValue> {
 
 /// Whether a name is what a pattern with `*` and `?` describes.
 pub(super) fn glob(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // Where to go on after the last star if what follows it does not fit.
     let mut back: Option<(usize, usize)> = None;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -69,7 +69,8 @@ fn canonical() -> Router<Arc<Context>> {
         .route("/tasks", get(list::list).post(create::create))
         .route("/tasks/batch", post(batch::batch))
         .route("/tasks/bulk", post(bulk::bulk))
-        .route("/tasks/{name}", get(tasks::get).put(edit::put).patch(edit::patch).delete(lifecycle::delete))
+        .route("/tasks/{name}", get(tasks::get).put(edit::put).patch(edit::patch))
+        .route("/tasks/{name}", delete(lifecycle::delete))
         .route("/tasks/{name}/trigger", post(lifecycle::trigger))
         .route("/tasks/{name}/pause", post(lifecycle::pause))
         .route("/tasks/{name}/resume", post(lifecycle::resume))

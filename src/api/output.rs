@@ -4,9 +4,9 @@
 //! [`OUTPUT_KIND`].
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -125,19 +125,19 @@ pub(super) async fn output(
         let follower = Follower::new(&read, execution.id, number, from);
         return Ok(follower.respond(stopping.map(|Extension(stopping)| stopping)));
     }
-    let Some(attempt) = attempt else { return Ok(plain(&view, None, Vec::new())) };
+    let Some(attempt) = attempt else { return Ok(text(&view, Vec::new(), false)) };
     let place = place(execution, attempt);
     match fetch(&read.context, place, from.unwrap_or(0)).await {
         Ok(Some(first)) => {
-            let bytes = whole(&read.context, place, &first).await?;
-            Ok(plain(&view, Some(first), bytes))
+            let (bytes, next) = whole(&read.context, place, &first).await?;
+            Ok(kept(&view, &first, bytes, next))
         }
         // Gone with its node, or never there: what went through the log is left.
         Ok(None) | Err(_) if from.unwrap_or(0) == 0 && attempt.report.is_some() => {
             let tail = attempt.report.as_ref().map(|report| report.tail.clone());
-            Ok(plain(&view, None, tail.unwrap_or_default()))
+            Ok(text(&view, tail.unwrap_or_default(), false))
         }
-        Ok(None) => Ok(plain(&view, None, Vec::new())),
+        Ok(None) => Ok(text(&view, Vec::new(), false)),
         Err(problem) => Err(problem),
     }
 }
@@ -146,8 +146,8 @@ fn place(execution: &Execution, attempt: &Attempt) -> Place {
     Place { execution: execution.id, attempt: attempt.number, node: attempt.node }
 }
 
-/// The rest of what is there now, behind the first piece.
-async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<Vec<u8>, Problem> {
+/// What is there now, from the first piece on, and the position behind it.
+async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), Problem> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
     while next < first.total && bytes.len() < KEPT_MAX_BYTES {
@@ -155,40 +155,43 @@ async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<Vec<u8>
         if chunk.bytes.is_empty() {
             break;
         }
+        if chunk.from > next {
+            let left_out = chunk.from - next;
+            let mark = format!("\n[punctual: {left_out} bytes left out here]\n");
+            bytes.extend_from_slice(mark.as_bytes());
+        }
         next = chunk.next();
         bytes.extend_from_slice(&chunk.bytes);
     }
-    Ok(bytes)
+    Ok((bytes, next))
 }
 
-fn plain(view: &View, first: Option<Chunk>, bytes: Vec<u8>) -> Response {
-    let mut response = view.ok(json!(null));
+/// The bytes of an output, with where they stand in it.
+fn kept(view: &View, first: &Chunk, bytes: Vec<u8>, next: u64) -> Response {
+    let mut response = text(view, bytes, true);
     let headers = response.headers_mut();
-    headers.remove(axum::http::header::CONTENT_LENGTH);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    let mut told = |name: &'static str, value: HeaderValue| {
-        headers.insert(HeaderName::from_static(name), value);
-    };
-    // A tail from the log has no place in the whole.
-    told("punctual-output-kept", HeaderValue::from_static(match first {
-        Some(_) => "true",
-        None => "false",
-    }));
-    if let Some(first) = first {
-        told("punctual-output-from", HeaderValue::from(first.from));
-        told("punctual-output-total", HeaderValue::from(first.total));
-        told("punctual-output-running", HeaderValue::from_static(match first.running {
-            true => "true",
-            false => "false",
-        }));
+    for (name, value) in [("from", first.from), ("next", next), ("total", first.total)] {
+        if let Ok(name) = HeaderName::try_from(format!("punctual-output-{name}")) {
+            headers.insert(name, HeaderValue::from(value));
+        }
     }
-    *response.body_mut() = Body::from(bytes);
+    let running = if first.running { "true" } else { "false" };
+    let name = HeaderName::from_static("punctual-output-running");
+    headers.insert(name, HeaderValue::from_static(running));
     response
+}
+
+/// Bytes that were printed; a tail from the log is not kept output.
+fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let kept = HeaderValue::from_static(if kept { "true" } else { "false" });
+    let kept = (HeaderName::from_static("punctual-output-kept"), kept);
+    (view.index(), [kind, kept], bytes).into_response()
 }
 
 /// One who reads an output while it grows.
 struct Follower {
-    context: std::sync::Arc<Context>,
+    context: Arc<Context>,
     execution: ExecutionId,
     /// None: the newest, whichever that becomes.
     number: Option<u32>,
@@ -203,7 +206,7 @@ struct Follower {
 
 impl Follower {
     fn new(read: &Read, execution: ExecutionId, number: Option<u32>, next: u64) -> Self {
-        let context = std::sync::Arc::clone(&read.context);
+        let context = Arc::clone(&read.context);
         let attempt = number.unwrap_or(0);
         let (broken, eager, ended) = (Vec::new(), true, false);
         Self { context, execution, number, attempt, next, broken, eager, ended }

@@ -38,7 +38,9 @@ impl Params {
             if !all().any(|one| one == name) {
                 let message = match closest(name, all()) {
                     Some(near) => format!("is unknown; did you mean `{near}`?"),
-                    None => format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", ")),
+                    None => {
+                        format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", "))
+                    }
                 };
                 return Err(Problem::field(format!("?{name}"), "unknown_parameter", message));
             }
@@ -80,7 +82,8 @@ impl Params {
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
-                let rule = format!("must be a whole number from {} to {}", range.start(), range.end());
+                let rule =
+                    format!("must be a whole number from {} to {}", range.start(), range.end());
                 Err(bad(name, &rule))
             }
         }

@@ -22,9 +22,8 @@ pub(super) struct Proposals(Vec<(Vec<u8>, usize)>);
 impl Proposals {
     /// Adds a command.
     pub fn add(&mut self, command: &Command, key: Option<&str>) {
-        let full = |(bytes, count): &(Vec<u8>, usize)| {
-            bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX
-        };
+        let full =
+            |(bytes, count): &(Vec<u8>, usize)| bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX;
         if self.0.last().is_none_or(full) {
             self.0.push((Vec::new(), 0));
         }

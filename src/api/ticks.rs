@@ -100,9 +100,8 @@ pub(super) fn list(task: &Task, zone: &str, range: &Range) -> Value {
     let mut counter = Counter { task, zone, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
     let fired = task.history.ticks.iter().rev().map(Piece::Fired);
     let spans = task.history.spans.iter().rev().map(|span| Piece::Span(span, span.count));
-    let pieces = merge(fired, spans)
-        .filter(|piece| range.holds(piece))
-        .filter_map(|piece| match piece {
+    let pieces =
+        merge(fired, spans).filter(|piece| range.holds(piece)).filter_map(|piece| match piece {
             Piece::Span(span, None) => {
                 let count = counter.count(span);
                 (range.empty || count != Some(0)).then_some(Piece::Span(span, count))
@@ -154,5 +153,95 @@ impl Counter<'_> {
             self.steps -= taken;
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::machine::command::{Named, PauseTask, Put, PutMode};
+    use crate::domain::machine::envelope::{Head, entry, pack};
+    use crate::domain::machine::{Applied, Command, State};
+    use crate::domain::schedule::{Rule, Schedule};
+    use crate::domain::task::TaskSpec;
+    use crate::domain::time::Millis;
+
+    const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn every(secs: u64) -> Box<Put> {
+        let rule = Rule::Interval { every: Millis::from_secs(secs), anchor: None };
+        let spec = TaskSpec::new("t", Schedule::of(rule), None);
+        Box::new(Put { mode: PutMode::Add, spec })
+    }
+
+    /// A task after these commands, each so many seconds after the first.
+    fn after(commands: Vec<(u64, Command)>) -> State {
+        let mut state = State::default();
+        for (index, (secs, command)) in (1..).zip(commands) {
+            let mut bytes = Vec::new();
+            pack(&mut bytes, &command, "", None);
+            let head = Head { stamp: BEGIN.plus(Millis::from_secs(secs)), origin: 1, seq: index };
+            let mut out = Applied::default();
+            state.apply(index, &entry(head, &bytes), &mut out).unwrap();
+            assert!(out.responses.iter().all(Result::is_ok), "{:?}", out.responses);
+        }
+        state
+    }
+
+    fn told(state: &State, query: &str) -> Value {
+        let range = Range::of(&Params::parse(Some(query))).unwrap();
+        list(state.named("t").unwrap(), "UTC", &range)
+    }
+
+    #[test]
+    fn ticks_that_nobody_counted_are_counted_by_the_revision_they_belong_to() {
+        let pause = || PauseTask {
+            name: "t".to_owned(),
+            reason: String::new(),
+            until: None,
+            if_match: None,
+        };
+        let resume = || Named { name: "t".to_owned(), if_match: None };
+        let slower = Put { mode: PutMode::Update { if_match: None }, ..*every(2) };
+        let state = after(vec![
+            (0, Command::Put(every(1))),
+            (10, Command::Pause(pause())),
+            (20, Command::Resume(resume())),
+            (25, Command::Put(Box::new(slower))),
+            (31, Command::Pause(pause())),
+            (32, Command::Resume(resume())),
+        ]);
+        let body = told(&state, "");
+        let items = body["items"].as_array().unwrap();
+        let shown: Vec<_> =
+            items.iter().map(|item| (item["reason"].clone(), item["count"].clone())).collect();
+        // Since the edit at 25 s ticks are at 27, 29, 31; before it at every second.
+        let wanted = [("paused", 3), ("edited", 5), ("paused", 20)];
+        assert_eq!(shown, wanted.map(|(reason, count)| (json!(reason), json!(count))));
+        assert_eq!(body["truncated_before"], BEGIN.to_string());
+        assert_eq!(body["next_cursor"], Value::Null);
+        let first = told(&state, "limit=1");
+        let cursor = first["next_cursor"].as_str().unwrap();
+        let rest = told(&state, &format!("cursor={cursor}"));
+        assert_eq!(rest["items"].as_array().unwrap()[..], items[1..]);
+        let at = BEGIN.plus(Millis::from_secs(22));
+        assert_eq!(told(&state, &format!("from={at}&to={at}"))["items"], json!([items[1]]));
+    }
+
+    #[test]
+    fn spans_without_ticks_are_told_only_when_asked_for() {
+        let state = after(vec![
+            (0, Command::Put(every(60))),
+            (
+                10,
+                Command::Put({
+                    let mut put = every(30);
+                    put.mode = PutMode::Update { if_match: None };
+                    put
+                }),
+            ),
+        ]);
+        assert_eq!(told(&state, "")["items"], json!([]));
+        assert_eq!(told(&state, "empty=true")["items"][0]["count"], 0);
     }
 }

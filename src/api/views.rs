@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::Response;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::domain::ids::{ExecutionId, NodeId};
+use crate::domain::machine::record::{Attempt, Execution, Node, Pause, Status, Totals};
 use crate::domain::machine::{State, Task};
-use crate::domain::machine::record::{
-    Attempt, Execution, Node, Pause, Status, Totals,
-};
 use crate::domain::spec;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};

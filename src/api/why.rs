@@ -165,7 +165,8 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
         return Finding::open(None, "the task has no definition: only its deleted mark is left");
     };
     if plan.manual() {
-        let summary = "a manual task has no ticks of its own: a trigger or a caller's claim makes one";
+        let summary =
+            "a manual task has no ticks of its own: a trigger or a caller's claim makes one";
         return Finding::open(None, summary);
     }
     if !is_tick(plan, at) {

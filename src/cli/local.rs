@@ -92,10 +92,15 @@ impl LocalClock {
     /// `in 3 s`, `3 s ago`.
     #[must_use]
     pub fn distance(&self, at: Timestamp) -> String {
+        // From a second on nobody counts its parts.
+        let rough = |time: Millis| match time.0 {
+            0..1_000 => length(time),
+            more => length(Millis((more + 500) / 1_000 * 1_000)),
+        };
         if at > self.now {
-            format!("in {}", length(at.since(self.now)))
+            format!("in {}", rough(at.since(self.now)))
         } else {
-            format!("{} ago", length(self.now.since(at)))
+            format!("{} ago", rough(self.now.since(at)))
         }
     }
 
@@ -149,7 +154,7 @@ pub fn length(time: Millis) -> String {
     };
     match time.0 {
         0..1_000 => format!("{} ms", time.0),
-        1_000..10_000 if !time.0.is_multiple_of(1_000) => {
+        1_000..10_000 if time.0 % 1_000 >= 100 => {
             format!("{}.{} s", time.0 / 1_000, time.0 % 1_000 / 100)
         }
         1_000..60_000 => format!("{} s", time.0 / 1_000),
@@ -204,7 +209,7 @@ mod tests {
         let clock = clock("Europe/Berlin");
         for (at, text) in [
             ("2026-12-01T09:00:05Z", "10:00:05 (in 3 s)"),
-            ("2026-12-01T08:59:59.250Z", "09:59:59.250 (2.7 s ago)"),
+            ("2026-12-01T08:59:59.250Z", "09:59:59.250 (3 s ago)"),
             ("2026-12-01T23:30:00Z", "2026-12-02 00:30:00 (in 14 h 29 min)"),
             ("2026-11-30T22:00:00Z", "2026-11-30 23:00:00 (11 h ago)"),
         ] {
@@ -242,6 +247,7 @@ mod tests {
             (999, "999 ms"),
             (1_000, "1 s"),
             (1_540, "1.5 s"),
+            (2_040, "2 s"),
             (12_900, "12 s"),
             (185_000, "3 min 5 s"),
             (3_600_000, "1 h"),

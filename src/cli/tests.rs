@@ -401,7 +401,7 @@ async fn imports_are_sent_in_batches_and_told_line_by_line() {
     let done = ran(&["import", "crontab", path, "--tz", "UTC"], &answers).await;
     assert_eq!(done.exit, Exit::Conflict, "{}", done.talk);
     assert!(done.data.contains("cron-every-minute-echo   created"), "{}", done.data);
-    assert!(done.talk.contains("cron-every-minute-cat: is there"), "{}", done.talk);
+    assert!(done.data.contains("cron-every-minute-cat    task_exists"), "{}", done.data);
     assert!(done.talk.contains("1 of 2 tasks created"), "{}", done.talk);
     let sent = done.asked.last().and_then(|asked| asked.strip_prefix("POST /tasks/batch "));
     let sent: Value = serde_json::from_str(sent.unwrap()).unwrap();

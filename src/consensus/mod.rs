@@ -16,6 +16,7 @@
 mod bootstrap;
 mod checkpoint;
 mod core;
+mod load;
 mod log;
 mod machine;
 mod network;
@@ -26,6 +27,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod types;
+mod watches;
 mod wire;
 
 use std::sync::Arc;

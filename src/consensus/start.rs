@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
@@ -15,29 +14,24 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::domain::ids::NodeId;
-use crate::domain::machine::command::Genesis;
-use crate::domain::machine::{Command, State};
+use crate::domain::machine::State;
 use crate::storage::{Identity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{
-    self, Dialer, Fabric, Frame, Hello, ListenError, Listener, Purpose, Refusal,
-};
+use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refusal};
 
 use super::bootstrap::{self, SaveIdentity, Standing};
 use super::checkpoint::Checkpoints;
 use super::core::Core;
 use super::log::RaftLog;
-use super::machine::{self, LoadError, Loaded, MachineStore};
-use super::network::{Factory, Peers, kind};
+use super::machine::{Loaded, MachineStore};
+use super::network::{Factory, Peers};
 use super::proposer;
 use super::replica::{Event, Replica};
-use super::server::{Desk, receive_snapshot};
+use super::server::Desk;
 use super::types::{Member, Raft};
 use super::{Consensus, QUEUE_MAX, RaftStatus, Role, Settings};
 
-/// An append or vote that waits longer for the disk ends the node.
-const FLUSH_STALL: Duration = Duration::from_secs(20);
-/// How often the disk is looked at, and a checkpoint considered.
+/// Between two looks at who leads.
 const WATCH: Duration = Duration::from_millis(500);
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
@@ -139,7 +133,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         let mint = || mint(&fabric);
         initialise = bootstrap::run(&settings, &standing, &peers, &progress, mint).await?;
     }
-    let loaded = load(&mut checkpoints, &log_disk, &peers, &progress).await?;
+    let loaded = super::load::load(&mut checkpoints, &log_disk, &peers, &progress).await?;
     let (state, meta) = match loaded {
         Some(Loaded { state, applied, membership }) => (state, Some((applied, membership))),
         None => (State::default(), None),
@@ -164,24 +158,31 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         let voters = members(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
+    let consensus = run(core, leader, desk, stop, log_disk, settings);
+    Ok(Started { consensus, events })
+}
+
+/// Starts what runs beside Raft.
+fn run(
+    core: Arc<Core>,
+    leader: watch::Sender<Option<u64>>,
+    desk: Arc<Desk>,
+    stop: Arc<watch::Sender<bool>>,
+    disk: Arc<dyn LogStore>,
+    settings: Settings,
+) -> Consensus {
     let (queue, proposals) = mpsc::channel(QUEUE_MAX);
     let (fatal, fatal_seen) = watch::channel(None);
-    let disk = Arc::clone(&log_disk);
-    let consensus = Consensus {
-        core: Arc::clone(&core),
-        desk,
-        queue,
-        fatal: fatal_seen,
-        stop: Arc::clone(&stop),
-        disk: log_disk,
-    };
+    let standing = Arc::clone(&desk.standing);
     tokio::spawn(proposer::run(Arc::clone(&core), proposals));
     tokio::spawn(proposer::watch_late(Arc::clone(&core)));
-    tokio::spawn(follow(Arc::clone(&core), leader, fatal.clone(), standing));
-    tokio::spawn(watch_disk(Arc::clone(&core), disk, fatal, settings.checkpoint_interval));
-    tokio::spawn(purge(Arc::clone(&core), settings.retained_log));
-    tokio::spawn(found(consensus.clone(), settings));
-    Ok(Started { consensus, events })
+    tokio::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
+    let every = settings.checkpoint_interval;
+    tokio::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
+    tokio::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
+    let consensus = Consensus { core, desk, queue, fatal: fatal_seen, stop, disk };
+    tokio::spawn(super::watches::found(consensus.clone(), settings));
+    consensus
 }
 
 fn mint(fabric: &Fabric) -> u128 {
@@ -270,168 +271,6 @@ fn config(settings: &Settings) -> Result<openraft::Config, String> {
         ..openraft::Config::default()
     };
     config.validate().map_err(|error| error.to_string())
-}
-
-/// Loads the checkpoint. A damaged one is given up: its state comes from the log if all of it is
-/// there, else from a peer.
-async fn load(
-    checkpoints: &mut Checkpoints,
-    log: &Arc<dyn LogStore>,
-    peers: &Peers,
-    progress: &watch::Sender<String>,
-) -> Result<Option<Loaded>, StartError> {
-    match machine::load(checkpoints) {
-        Ok(loaded) => {
-            // Without a checkpoint the log must be whole.
-            if loaded.is_some() || log.state().purged.is_none() {
-                return Ok(loaded);
-            }
-        }
-        Err(LoadError::Storage(error)) => return Err(error.into()),
-        Err(LoadError::Damaged(why)) => {
-            tracing::error!(why, "the checkpoint is damaged and is not used");
-            checkpoints.discard()?;
-        }
-    }
-    let Some(purged) = log.state().purged else { return Ok(None) };
-    loop {
-        for peer in peers.all() {
-            match fetch(&peer.dialer, purged.index).await {
-                Ok(loaded) => {
-                    machine::install_loaded(checkpoints, &loaded)?;
-                    tracing::info!(from = peer.id, "the state was fetched from a member");
-                    return Ok(Some(loaded));
-                }
-                Err(error) => tracing::debug!(from = peer.id, %error, "no snapshot"),
-            }
-        }
-        progress.send_replace(format!(
-            "the checkpoint is damaged, and no member with a state up to entry {} answers",
-            purged.index
-        ));
-        tokio::time::sleep(WATCH).await;
-    }
-}
-
-async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
-    let mut connection = dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
-    let ask = Frame { id: 1, kind: kind::SNAPSHOT_FETCH, body: Bytes::new() };
-    connection.sender.send(ask).await.map_err(io::Error::other)?;
-    let first = connection.receiver.next().await.map_err(io::Error::other)?;
-    let first = first.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let (meta, frozen) = receive_snapshot(&mut connection, first.body).await?;
-    let index = meta.last_log_id.map_or(0, |id| id.index());
-    if index < at_least {
-        return Err(io::Error::other(format!("its state ends at entry {index}")));
-    }
-    Ok(Loaded { state: *frozen.0, applied: meta.last_log_id, membership: meta.last_membership })
-}
-
-/// Watches Raft: who leads, whether it still runs.
-async fn follow(
-    core: Arc<Core>,
-    leader: watch::Sender<Option<u64>>,
-    fatal: watch::Sender<Option<String>>,
-    standing: Arc<Mutex<Standing>>,
-) {
-    let mut metrics = core.raft.metrics();
-    let mut term = 0;
-    loop {
-        let seen = metrics.borrow_watched().clone();
-        if let Err(error) = &seen.running_state {
-            fatal.send_replace(Some(format!("Raft stopped: {error}")));
-            return;
-        }
-        if seen.last_log_index.is_some() {
-            standing.lock().initialised = true;
-        }
-        leader.send_if_modified(|known| {
-            let news = *known != seen.current_leader;
-            *known = seen.current_leader;
-            news
-        });
-        if seen.current_term != term {
-            core.metrics.raft_elections.inc_by(seen.current_term.saturating_sub(term));
-            term = seen.current_term;
-        }
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        core.metrics.raft_is_leader.set(i64::from(seen.current_leader == Some(core.id)));
-        core.metrics.raft_term.set(number(seen.current_term));
-        core.metrics.raft_applied_index.set(number(seen.last_applied.map_or(0, |id| id.index())));
-        if metrics.changed().await.is_err() {
-            fatal.send_replace(Some("Raft stopped".to_owned()));
-            return;
-        }
-    }
-}
-
-/// Ends the node when its disk hangs; takes checkpoints by time.
-async fn watch_disk(
-    core: Arc<Core>,
-    disk: Arc<dyn LogStore>,
-    fatal: watch::Sender<Option<String>>,
-    every: Duration,
-) {
-    let mut taken = (Instant::now(), core.replica.applied());
-    let mut tick = tokio::time::interval(WATCH);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if let Some(age) = disk.oldest_unflushed().filter(|age| *age > FLUSH_STALL) {
-            let message = format!("the Raft log's disk has not answered for {} s", age.as_secs());
-            fatal.send_replace(Some(message));
-            return;
-        }
-        let applied = core.replica.applied();
-        if taken.0.elapsed() >= every && applied > taken.1 {
-            taken = (Instant::now(), applied);
-            if core.raft.trigger().snapshot().await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Removes what is behind a checkpoint. openraft does so itself once after each checkpoint, but not
-/// while an entry of that range is on its way to a member, which for one that is down may be any
-/// time: so it is asked again until it is done.
-async fn purge(core: Arc<Core>, retained: u64) {
-    let mut tick = tokio::time::interval(WATCH);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let seen = status(&core);
-        let upto = seen.checkpoint.saturating_sub(retained);
-        if upto > seen.purged && core.raft.trigger().purge_log(upto).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// As leader of a cluster without a name, names it.
-async fn found(consensus: Consensus, settings: Settings) {
-    let mut leader = consensus.leader();
-    loop {
-        if consensus.replica().read().cluster().id != 0 {
-            return;
-        }
-        if consensus.is_leader() {
-            let id =
-                consensus.desk.standing.lock().identity.as_ref().map_or(0, |own| own.cluster_id);
-            let genesis = Genesis {
-                id,
-                name: settings.cluster_name.clone(),
-                timezone: settings.timezone.clone(),
-                scheduler: settings.scheduler,
-            };
-            let mut bytes = Vec::new();
-            let command = Command::Genesis(genesis);
-            crate::domain::machine::envelope::pack(&mut bytes, &command, "", None);
-            // Refused or late: the next round looks at the state again.
-            let _outcome = consensus.submit(bytes.into(), 1, Duration::from_secs(2)).await;
-        }
-        let _changed = tokio::time::timeout(WATCH, leader.changed()).await;
-    }
 }
 
 pub(super) fn status(core: &Core) -> RaftStatus {

@@ -18,9 +18,11 @@
 mod execution_actor;
 mod liveness;
 mod node_actor;
+mod pulse;
 mod shared;
 mod task_actor;
 mod timer;
+mod wanting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,9 +113,9 @@ impl Engine {
         let shared = Arc::new(shared);
         let (node, _handle) = Actor::spawn(None, NodeActor, Arc::clone(&shared)).await?;
         tokio::spawn(timer::run(Arc::clone(&shared.clock), timers, node.clone()));
-        tokio::spawn(node_actor::pump(events, node.clone()));
-        tokio::spawn(node_actor::tick(node.clone()));
-        tokio::spawn(node_actor::register(Arc::clone(&shared), node.clone()));
+        tokio::spawn(pulse::pump(events, node.clone()));
+        tokio::spawn(pulse::tick(node.clone()));
+        tokio::spawn(pulse::register(Arc::clone(&shared), node.clone()));
         tokio::spawn(liveness::tell(Arc::clone(&shared), node.clone()));
         shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone(), others));
         Ok(Self { shared, node })

@@ -4,39 +4,31 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
-use tokio::sync::mpsc;
 
 use crate::consensus::Event;
-use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
-use crate::domain::machine::command::{Command, NodeUp, Start};
-use crate::domain::machine::record::{self, Execution, Liveness, Reason, Status, Trigger, Verdict};
-use crate::domain::machine::{Answer, Effect, Task, envelope};
+use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
+use crate::domain::machine::command::Start;
+use crate::domain::machine::record::{Execution, Liveness, Reason, Status, Trigger, Verdict};
+use crate::domain::machine::Effect;
 use crate::domain::schedule::Plan;
 use crate::domain::task::Action;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
 
 use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
-use super::liveness::{Ear, Tale, losses};
-use super::shared::{Purpose, Shared};
+use super::liveness::{Ear, Tale};
+use super::shared::Shared;
 use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
 use super::timer::{Alarm, Whom};
 
-/// How often the leader judges, and this node looks after itself.
-const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks at live executions.
 const LIVE_EVERY: u64 = 10;
 /// Ticks between two looks at all tasks.
 const ALL_EVERY: u64 = 300;
 /// Tasks considered before other messages get a turn.
 const SLICE: usize = 500;
-/// A registration not answered by then is proposed again.
-const REGISTER_LIMIT: Duration = Duration::from_secs(1);
-/// An execution of which a grant was asked is not asked for again before this.
-const ASK_AGAIN: Millis = Millis::from_secs(3);
 
 pub(super) struct NodeActor;
 
@@ -63,61 +55,17 @@ pub(super) enum NodeMsg {
 }
 
 pub(super) struct NodeState {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
     /// Sleeping tasks with an alarm set, and for when.
     asleep: HashMap<TaskKey, Timestamp>,
-    executions: HashMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
+    pub(super) executions: HashMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
     /// Executions that may want something of this node: pending ones, and grants to this session.
-    wanting: BTreeSet<(TaskKey, ExecutionId)>,
+    pub(super) wanting: BTreeSet<(TaskKey, ExecutionId)>,
     /// Tasks still to be considered.
     queue: VecDeque<TaskKey>,
     ear: Ear,
     ticks: u64,
-}
-
-/// Hands the events of the state on.
-pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: ActorRef<NodeMsg>) {
-    while let Some(event) = events.recv().await {
-        if node.send_message(NodeMsg::Event(event)).is_err() {
-            return;
-        }
-    }
-}
-
-/// Tells the node actor that time passes.
-pub(super) async fn tick(node: ActorRef<NodeMsg>) {
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        if node.send_message(NodeMsg::Tick).is_err() {
-            return;
-        }
-    }
-}
-
-/// Registers this process, once.
-pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
-    let up = Command::NodeUp(Box::new(NodeUp {
-        node: NodeId(shared.consensus.id()),
-        boot: shared.boot,
-        info: shared.settings.info.clone(),
-    }));
-    let mut bytes = Vec::new();
-    envelope::pack(&mut bytes, &up, "", None);
-    let bytes = bytes::Bytes::from(bytes);
-    loop {
-        let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
-        let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
-        if let Some(Ok(Answer::Session(session))) = answer {
-            let _stopping = node.send_message(NodeMsg::Registered(session));
-            return;
-        }
-        // An outcome that is unknown may have registered this process already; registering again
-        // ends that session before anything was granted in it.
-        tokio::time::sleep(TICK).await;
-    }
 }
 
 impl Actor for NodeActor {
@@ -328,26 +276,6 @@ impl NodeState {
         }
     }
 
-    /// An execution waits: its task's owner asks for it.
-    fn pending(&self, task: TaskKey, execution: ExecutionId) {
-        let Some(session) = self.shared.session() else { return };
-        let askable = {
-            let state = self.shared.consensus.replica().read();
-            let scheduler = state.cluster().scheduler;
-            state.task(task).is_some_and(|found| {
-                self.shared.owns_task(found)
-                    && found
-                        .history
-                        .execution(execution)
-                        .is_some_and(|execution| askable(found, execution, scheduler))
-            })
-        };
-        let asked = self.shared.was_proposed(Purpose::Start(execution), ASK_AGAIN);
-        if askable && !asked && self.shared.has_slot() {
-            self.shared.ask_start(Start { task, execution, session, again: None });
-        }
-    }
-
     async fn granted(
         &mut self,
         myself: &ActorRef<NodeMsg>,
@@ -449,83 +377,6 @@ impl NodeState {
             }
         }
     }
-
-    /// As leader, ends the attempts that nobody will report.
-    async fn lose(&self) {
-        if self.shared.consensus.is_leader() {
-            let frozen = self.shared.consensus.replica().frozen();
-            for commands in losses(&frozen, self.shared.clock.now()).chunks(200) {
-                self.shared.propose(commands).await;
-            }
-        }
-    }
-
-    /// Finds in the state what effects told before: executions that want something of this node.
-    fn find_wanting(&mut self) {
-        let session = self.shared.session();
-        let frozen = self.shared.consensus.replica().frozen();
-        for task in frozen.tasks().filter(|task| task.live.live > 0) {
-            for execution in task.history.live() {
-                let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
-                let mine = execution.status == Status::Running && granted == session;
-                if execution.trigger != Trigger::Claim
-                    && (mine || execution.status == Status::Pending)
-                {
-                    self.wanting.insert((task.key, execution.id));
-                }
-            }
-        }
-    }
-
-    /// Asks for pending executions of this node's tasks, and for grants that no actor carries out.
-    fn look_at_wanting(&mut self) {
-        let Some(session) = self.shared.session() else { return };
-        for (key, id) in self.wanting.clone() {
-            let found = {
-                let state = self.shared.consensus.replica().read();
-                state.task(key).and_then(|task| {
-                    let execution = task.history.execution(id)?;
-                    (!execution.status.ended()).then(|| (Arc::clone(task), Arc::clone(execution)))
-                })
-            };
-            let Some((task, execution)) =
-                found.filter(|(_, found)| found.trigger != Trigger::Claim)
-            else {
-                self.wanting.remove(&(key, id));
-                continue;
-            };
-            match &execution.attempt {
-                _ if execution.status == Status::Pending => self.pending(key, id),
-                Some(attempt) if attempt.session == session => {
-                    self.orphan(&task, &execution, attempt, session);
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
-
-    fn orphan(
-        &self,
-        task: &Task,
-        execution: &Execution,
-        attempt: &record::Attempt,
-        session: SessionId,
-    ) {
-        let carried =
-            self.executions.get(&execution.id).is_some_and(|(fence, _)| *fence == attempt.fence);
-        let asked = self.shared.was_proposed(Purpose::Start(execution.id), ASK_AGAIN);
-        let young = self.shared.clock.now().since(attempt.granted_at) < ASK_AGAIN;
-        if !carried && !asked && !young {
-            let (task, execution) = (task.key, execution.id);
-            let again = Some(attempt.fence);
-            self.shared.ask_start(Start { task, execution, session, again });
-        }
-    }
-}
-
-fn askable(task: &Task, execution: &Execution, scheduler: bool) -> bool {
-    let held = execution.tick.is_some() && (task.inactive().is_some() || !scheduler);
-    execution.status == Status::Pending && !held
 }
 
 fn is_granted(execution: &Execution, fence: Fence) -> bool {

@@ -91,8 +91,7 @@ pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Re
     };
     tell(&read, name, move |view, task| {
         let kept = task.history.executions.iter().rev().filter(|one| {
-            one.id < before
-                && status.is_none_or(|status| words::status(one.status) == status)
+            one.id < before && status.is_none_or(|status| words::status(one.status) == status)
         });
         let show = |one: &_| views::execution(&view.state, task, one);
         Ok(page.list(kept, |one| one.id.to_string(), |one| show(one)))
@@ -178,7 +177,8 @@ pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Re
                 json!({"node": node.info.name, "eligible": unfit.is_none(), "reason": unfit})
             })
             .collect();
-        let eligible = nodes.iter().filter(|node| node.get("eligible") == Some(&Value::Bool(true))).count();
+        let eligible =
+            nodes.iter().filter(|node| node.get("eligible") == Some(&Value::Bool(true))).count();
         let why = match (&owner, spec) {
             (_, None) => "a task marked deleted has no owner".to_owned(),
             (None, Some(_)) => "no node is eligible: its ticks wait".to_owned(),

@@ -74,9 +74,8 @@ impl Item {
 pub(super) fn answer(context: &Context, items: Vec<Item>) -> Result<Response, Problem> {
     let failed = items.iter().filter(|item| item.fault.is_some()).count();
     let succeeded = items.len() - failed;
-    let lost = |item: &Item| {
-        item.fault.clone().filter(|problem| problem.status().is_server_error())
-    };
+    let lost =
+        |item: &Item| item.fault.clone().filter(|problem| problem.status().is_server_error());
     let all_lost = !items.is_empty() && items.iter().all(|item| lost(item).is_some());
     if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
         return Err(problem);

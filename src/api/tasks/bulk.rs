@@ -162,8 +162,7 @@ fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Pr
         Operation::Cleanup => Command::Cleanup(Named { name, if_match }),
         Operation::Delete { stop, tombstone } => {
             if *tombstone {
-                check_name(&name)
-                    .map_err(|rule| Problem::field("/names", "invalid_name", rule))?;
+                check_name(&name).map_err(|rule| Problem::field("/names", "invalid_name", rule))?;
             }
             let (stop, tombstone) = (*stop, *tombstone);
             Command::MarkDeleted(MarkDeleted { name, stop, tombstone, if_match })

@@ -71,12 +71,7 @@ pub(in crate::api) async fn patch(Segment(name): Segment, write: Write) -> Reply
     Err(Problem::new("not_accepted", "the task changes too fast; nothing was changed"))
 }
 
-fn patched(
-    view: &View,
-    task: &Task,
-    changes: &Value,
-    write: &Write,
-) -> Result<TaskSpec, Problem> {
+fn patched(view: &View, task: &Task, changes: &Value, write: &Write) -> Result<TaskSpec, Problem> {
     let spec = task.spec().ok_or_else(|| Problem::from(Refusal::TaskDeleted))?;
     Ok(spec::patch(spec, changes, view.reading(&write.context.settings))?)
 }

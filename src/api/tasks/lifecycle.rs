@@ -98,7 +98,7 @@ pub(in crate::api) async fn reuse(Segment(name): Segment, write: Write) -> Reply
     after_write(&write.context, StatusCode::OK, &name, json!({}))
 }
 
-/// `POST /tasks/{name}/cleanup`: removes all that is known of the name; nothing there: nothing done.
+/// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
 pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;

@@ -77,9 +77,8 @@ impl Filter {
             let found = task.spec().and_then(|spec| spec.labels.get(key));
             found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
-        let owned = |node: NodeId| {
-            task.spec().is_some_and(|spec| view.members.owner(spec) == Some(node))
-        };
+        let owned =
+            |node: NodeId| task.spec().is_some_and(|spec| view.members.owner(spec) == Some(node));
         task.live.deleted.is_some() == self.deleted
             && self.status.is_none_or(|status| task_state(task) == status)
             && self.name.as_ref().is_none_or(|pattern| glob(pattern, &task.live.name))

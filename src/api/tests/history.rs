@@ -15,7 +15,8 @@ async fn every_settled_tick_is_told_once() {
     rig.make("beat", json!({"interval": "200ms"}), "ok").await;
     let fired = |got: &Got| got.body["totals"]["fired"].as_u64() >= Some(3);
     rig.until("/api/v1/tasks/beat", fired).await;
-    let paused = rig.post("/tasks/beat/pause?wait=true", json!({"reason": "look"})).await.expect(200);
+    let paused =
+        rig.post("/tasks/beat/pause?wait=true", json!({"reason": "look"})).await.expect(200);
     assert_eq!(paused.body["running"], json!([]));
     let resumed = rig.post("/tasks/beat/resume", Value::Null).await.expect(200);
     let fired = paused.body["totals"]["fired"].as_u64().unwrap();
@@ -58,7 +59,8 @@ async fn every_settled_tick_is_told_once() {
 
     let page = rig.get("/tasks/beat/ticks?limit=2").await.expect(200).body;
     let cursor = page["next_cursor"].as_str().unwrap();
-    let rest = rig.get(&format!("/tasks/beat/ticks?limit=1&cursor={cursor}")).await.expect(200).body;
+    let rest =
+        rig.get(&format!("/tasks/beat/ticks?limit=1&cursor={cursor}")).await.expect(200).body;
     let key = |item: &Value| at(if item["tick"].is_null() { &item["to"] } else { &item["tick"] });
     assert!(key(&rest["items"][0]) < key(&page["items"][1]));
     let from = first["tick"].as_str().unwrap();
@@ -73,14 +75,19 @@ async fn what_will_be_is_foreseen() {
     let rig = Rig::start().await;
     rig.make("yearly", yearly(), "ok").await;
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
-    assert_eq!((&why["tick"], &why["verdict"], &why["settled"]), (&json!(true), &json!("fired"), &json!(false)));
+    assert_eq!(
+        (&why["tick"], &why["verdict"], &why["settled"]),
+        (&json!(true), &json!("fired"), &json!(false))
+    );
     assert!(why["summary"].as_str().unwrap().contains("will fire on n1"), "{why}");
     rig.post("/tasks/yearly/pause", Value::Null).await.expect(200);
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
     assert_eq!((&why["verdict"], &why["reason"]), (&json!("skipped"), &json!("paused")));
     assert_eq!(rig.get("/tasks/yearly/next").await.expect(200).body["held"], "paused");
     let patch = json!({"selector_typo": 1});
-    rig.call(reqwest::Method::PATCH, "/tasks/yearly", patch, &[]).await.refused(422, "unknown_field");
+    rig.call(reqwest::Method::PATCH, "/tasks/yearly", patch, &[])
+        .await
+        .refused(422, "unknown_field");
     let patch = json!({"assignment": {"selector": {"node": "n9"}}});
     rig.call(reqwest::Method::PATCH, "/tasks/yearly", patch, &[]).await.expect(200);
     rig.post("/tasks/yearly/resume", Value::Null).await.expect(200);
@@ -105,8 +112,12 @@ async fn a_preview_stores_nothing_and_tells_what_clocks_do() {
     only["only_dst"] = json!(true);
     only["n"] = json!(2);
     let shown = rig.post("/schedules/preview", only).await.expect(200).body;
-    let ats: Vec<&str> =
-        shown["ticks"].as_array().unwrap().iter().map(|tick| tick["at"].as_str().unwrap()).collect();
+    let ats: Vec<&str> = shown["ticks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tick| tick["at"].as_str().unwrap())
+        .collect();
     assert_eq!(ats, ["2026-03-29T01:00:00.000Z", "2026-10-25T00:30:00.000Z"]);
     let shown = rig.post("/schedules/preview", json!({"schedule": {"immediate": true}})).await;
     assert_eq!(shown.expect(200).body["ticks"].as_array().unwrap().len(), 1);

@@ -15,7 +15,10 @@ async fn batches_make_what_can_be_made() {
     let rig = Rig::start().await;
     rig.make("t-00007", yearly(), "ok").await;
     let mut items: Vec<Value> = (0..1_000)
-        .map(|n| json!({"name": format!("t-{n:05}"), "schedule": yearly(), "labels": {"odd": (n % 2).to_string()}}))
+        .map(|n| {
+            let labels = json!({"odd": (n % 2).to_string()});
+            json!({"name": format!("t-{n:05}"), "schedule": yearly(), "labels": labels})
+        })
         .collect();
     items[3] = json!({"name": "bad name", "schedule": {"cron": "61 * * * *"}});
     let key = &[("idempotency-key", "batch-1")];
@@ -38,7 +41,8 @@ async fn batches_make_what_can_be_made() {
     let many: Vec<Value> = vec![json!({}); 10_001];
     rig.post("/tasks/batch", json!(many)).await.refused(422, "too_many_items");
 
-    let odd = rig.get("/tasks?label=odd=1&page=2&page_size=200&consistency=stale").await.expect(200);
+    let odd =
+        rig.get("/tasks?label=odd=1&page=2&page_size=200&consistency=stale").await.expect(200);
     // Half of a thousand, but for t-00003 and t-00007.
     assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(498), &json!(3)));
     assert_eq!(odd.body["items"], odd.body["data"]);
@@ -94,7 +98,9 @@ async fn lists_go_on_where_they_stopped() {
     let id = triggered.body["items"][0]["execution_id"].as_str().unwrap();
     let execution = rig.get(&format!("/executions/{id}")).await.expect(200);
     assert_eq!(execution.body["parameters"], json!({"a": 1}));
-    rig.post("/admin/cleanup-all", json!({"cluster": "other"})).await.refused(422, "wrong_cluster_name");
+    rig.post("/admin/cleanup-all", json!({"cluster": "other"}))
+        .await
+        .refused(422, "wrong_cluster_name");
     assert_eq!(names(&rig.get("/tasks").await.body).len(), 5);
     rig.post("/admin/cleanup-all", json!({"cluster": "punctual"})).await.expect(200);
     assert!(names(&rig.get("/tasks").await.body).is_empty());

@@ -60,7 +60,12 @@ impl Got {
     /// The answer is a problem with this status and code.
     #[track_caller]
     fn refused(self, status: u16, code: &str) -> Self {
-        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(
+            (self.status, self.body["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
@@ -69,11 +74,8 @@ impl Got {
 }
 
 fn config(folder: &TempDir) -> Config {
-    let flag = |key: &str, value: String| Flag {
-        name: format!("--{key}"),
-        key: key.to_owned(),
-        value,
-    };
+    let flag =
+        |key: &str, value: String| Flag { name: format!("--{key}"), key: key.to_owned(), value };
     let sources = Sources {
         flags: vec![
             flag("node.data_dir", folder.path().join("data").display().to_string()),
@@ -98,7 +100,10 @@ fn function(name: &'static str) -> Func {
                     let _gone = cancel.wait_for(|cancel| *cancel).await;
                     Ok("asked to end\n".to_owned())
                 }
-                _ => Ok(format!("hello from {}, {}\n", context.attempt.task, context.attempt.parameters)),
+                _ => Ok(format!(
+                    "hello from {}, {}\n",
+                    context.attempt.task, context.attempt.parameters
+                )),
             }
         })
     })

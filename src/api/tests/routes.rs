@@ -27,7 +27,15 @@ async fn routes_answer_in_one_form() {
     assert!(page.text.contains("punctual_raft_is_leader"), "{}", page.text);
     assert!(page.header("content-type").starts_with("application/openmetrics-text"));
 
-    for path in ["/", "/nowhere", "/api/v1", "/api/v1/", "/api/v1/nowhere", "/api/v1/tasks/", "/api/v1/tasks/a/b/c"] {
+    for path in [
+        "/",
+        "/nowhere",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/nowhere",
+        "/api/v1/tasks/",
+        "/api/v1/tasks/a/b/c",
+    ] {
         open(path).await.refused(404, "route_not_found");
     }
     for (method, path, allow) in [
@@ -47,8 +55,13 @@ async fn routes_answer_in_one_form() {
     let head = rig.send(Method::HEAD, "/api/v1/tasks", &[], None).await.expect(200);
     assert!(head.text.is_empty());
 
-    let named = rig.call(Method::GET, "/tasks/none", Value::Null, &[("x-request-id", "abc-1")]).await;
+    let named =
+        rig.call(Method::GET, "/tasks/none", Value::Null, &[("x-request-id", "abc-1")]).await;
     assert_eq!(named.refused(404, "task_not_found").body["request_id"], "abc-1");
+    let foreign = [("sec-fetch-site", "cross-site")];
+    let cleanup = rig.call(Method::POST, "/tasks/a/cleanup", Value::Null, &foreign).await;
+    cleanup.refused(403, "cross_site");
+    rig.call(Method::GET, "/tasks", Value::Null, &foreign).await.expect(200);
     let named = rig.call(Method::GET, "/tasks", Value::Null, &[("x-request-id", "a b")]).await;
     assert_eq!(named.header("x-request-id").len(), 16);
     rig.stop().await;
@@ -75,23 +88,41 @@ async fn nodes_and_cluster_are_told_and_changed() {
     rig.make("owned", super::yearly(), "ok").await;
     let cluster = rig.get("/cluster").await.expect(200).body;
     assert_eq!((&cluster["name"], &cluster["leader"]), (&json!("punctual"), &json!("n1")));
-    assert_eq!((&cluster["scheduler"], &cluster["members"][0]["role"]), (&json!("started"), &json!("leader")));
+    assert_eq!(
+        (&cluster["scheduler"], &cluster["members"][0]["role"]),
+        (&json!("started"), &json!("leader"))
+    );
     assert_eq!(cluster["digest"].as_str().unwrap().len(), 32);
     let node = rig.get("/nodes/1").await.expect(200).body;
     assert_eq!(rig.get("/nodes").await.expect(200).body["items"].as_array().unwrap().len(), 1);
-    assert_eq!((&node["id"], &node["name"], &node["role"]), (&json!("1"), &json!("n1"), &json!("leader")));
-    assert_eq!((&node["state"], &node["intent"], &node["tasks_owned"]), (&json!("working"), &json!("none"), &json!(1)));
+    assert_eq!(
+        (&node["id"], &node["name"], &node["role"]),
+        (&json!("1"), &json!("n1"), &json!("leader"))
+    );
+    assert_eq!(
+        (&node["state"], &node["intent"], &node["tasks_owned"]),
+        (&json!("working"), &json!("none"), &json!(1))
+    );
     assert!(node["last_seen"].is_string() && node["applied_index"].is_u64());
 
     let body = json!({"weight": 3, "slots": 5, "labels": {"zone": "a"}});
     let patched = rig.call(Method::PATCH, "/nodes/n1", body, &[]).await.expect(200).body;
-    assert_eq!((&patched["weight"], &patched["slots"], &patched["labels"]), (&json!(3), &json!(5), &json!({"zone": "a"})));
+    assert_eq!(
+        (&patched["weight"], &patched["slots"], &patched["labels"]),
+        (&json!(3), &json!(5), &json!({"zone": "a"}))
+    );
     let body = json!({"labels": {"zone": null}});
-    assert_eq!(rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"], json!({}));
+    assert_eq!(
+        rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"],
+        json!({})
+    );
     let drained = rig.post("/nodes/1/drain", Value::Null).await.expect(200).body;
     assert_eq!((&drained["intent"], &drained["tasks_owned"]), (&json!("draining"), &json!(0)));
     let orphan = rig.get("/tasks/owned/assignment").await.expect(200).body;
-    assert_eq!((&orphan["owner"], &orphan["nodes"][0]["reason"]), (&Value::Null, &json!("draining")));
+    assert_eq!(
+        (&orphan["owner"], &orphan["nodes"][0]["reason"]),
+        (&Value::Null, &json!("draining"))
+    );
     assert_eq!(rig.post("/nodes/n1/undrain", Value::Null).await.expect(200).body["tasks_owned"], 1);
     rig.get("/nodes/n9").await.refused(404, "node_not_found");
     rig.post("/cluster/transfer-leader", Value::Null).await.refused(409, "no_other_voter");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -45,7 +46,8 @@ async fn a_trigger_is_carried_out_and_told() {
     assert!(stream.text.contains("event: output") && stream.text.contains("hello from greet"));
     assert!(stream.text.contains("event: end") && stream.text.contains("\"status\":\"success\""));
 
-    let again = rig.post(&format!("/executions/{}/retry", id(&fired)), Value::Null).await.expect(201);
+    let again =
+        rig.post(&format!("/executions/{}/retry", id(&fired)), Value::Null).await.expect(201);
     assert_eq!((&again.body["retry_of"], &again.body["trigger"]), (&done["id"], &json!("retry")));
     assert_eq!(ended(&rig, &id(&again)).await.body["parameters"], json!({"a": 1, "b": 2}));
     let all = rig.get("/executions?task_id=greet&status=success&limit=1").await.expect(200);
@@ -71,7 +73,8 @@ async fn what_runs_can_be_stopped_and_what_failed_is_found() {
     let path = format!("/executions/{}", id(&slow));
     rig.until(&format!("/api/v1{path}"), |got| got.body["status"] == "running").await;
     rig.post(&format!("{path}/retry"), Value::Null).await.refused(409, "execution_live");
-    let deleted = rig.call(Method::DELETE, "/tasks/slow?wait=true", Value::Null, &[]).await.expect(200);
+    let deleted =
+        rig.call(Method::DELETE, "/tasks/slow?wait=true", Value::Null, &[]).await.expect(200);
     assert_eq!(deleted.body["running"][0]["id"], slow.body["id"]);
     let stopped = rig.post(&format!("{path}/stop"), Value::Null).await;
     assert!(matches!(stopped.status, 200 | 202), "{}", stopped.text);
@@ -85,7 +88,10 @@ async fn what_runs_can_be_stopped_and_what_failed_is_found() {
         found.body["items"].as_array().unwrap().iter().map(|one| &one["task"]).collect();
     assert_eq!(found, ["broken"]);
     let stats = rig.get("/executions/stats").await.expect(200).body;
-    assert_eq!((&stats["total"], &stats["failed"], &stats["cancelled"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["total"], &stats["failed"], &stats["cancelled"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
     rig.stop().await;
 }
 
@@ -105,10 +111,15 @@ async fn a_tick_has_one_claimer() {
     let ahead = json!({"tick": "2099-01-01T00:00:00Z"});
     rig.post("/tasks/manual/claim", ahead).await.refused(409, "ahead_of_time");
     let key = &[("idempotency-key", "mine")];
-    let won = rig.call(Method::POST, "/tasks/manual/claim", tick_now.clone(), key).await.expect(201);
+    let won =
+        rig.call(Method::POST, "/tasks/manual/claim", tick_now.clone(), key).await.expect(201);
     let (claimed, fence) = (won.body["execution_id"].clone(), won.body["fence"].clone());
-    assert_eq!((&won.body["execution"]["trigger"], &won.body["execution"]["tick"]), (&json!("claim"), &tick_now["tick"]));
-    let lost = rig.post("/tasks/manual/claim", tick_now.clone()).await.refused(409, "already_claimed");
+    assert_eq!(
+        (&won.body["execution"]["trigger"], &won.body["execution"]["tick"]),
+        (&json!("claim"), &tick_now["tick"])
+    );
+    let lost =
+        rig.post("/tasks/manual/claim", tick_now.clone()).await.refused(409, "already_claimed");
     assert_eq!((&lost.body["execution_id"], &lost.body["winner"]["id"]), (&claimed, &claimed));
     let other = &[("idempotency-key", "yours")];
     let theirs = rig.call(Method::POST, "/tasks/manual/claim", tick_now.clone(), other).await;
@@ -117,7 +128,8 @@ async fn a_tick_has_one_claimer() {
     assert_eq!((&again.body["execution_id"], &again.body["fence"]), (&claimed, &fence));
 
     let path = format!("/executions/{}/callback", claimed.as_str().unwrap());
-    let end = json!({"execution_id": claimed, "status": "success", "result": {"rows": 3}, "logs": "done"});
+    let end = json!({"execution_id": claimed, "status": "success", "result": {"rows": 3},
+        "logs": "done"});
     rig.post(&path, end.clone()).await.refused(409, "fence_required");
     rig.post(&format!("{path}?fence=1"), end.clone()).await.refused(409, "stale_fence");
     let good = format!("{path}?fence={fence}");
@@ -132,11 +144,31 @@ async fn a_tick_has_one_claimer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_claimers_one_wins() {
+    let rig = Rig::start().await;
+    rig.make("manual", json!({"manual": true}), "ok").await;
+    for _ in 0..5 {
+        let time = rig.get("/scheduler/status").await.expect(200).body["time"].clone();
+        let claims = (0..16).map(|_| rig.post("/tasks/manual/claim", json!({"tick": time})));
+        let answers = join_all(claims).await;
+        let won: Vec<&Got> = answers.iter().filter(|got| got.status == 201).collect();
+        assert_eq!(won.len(), 1);
+        for lost in answers.iter().filter(|got| got.status != 201) {
+            let told = (&lost.body["code"], &lost.body["execution_id"]);
+            assert_eq!(told, (&json!("already_claimed"), &won[0].body["execution_id"]));
+        }
+    }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_ends_with_its_node() {
     let rig = Rig::start().await;
-    rig.make("slow", yearly(), "slow").await;
-    let slow = rig.post("/tasks/slow/trigger", Value::Null).await.expect(201);
-    let url = format!("{}/api/v1/executions/{}/output?follow=true", rig.base, id(&slow));
+    rig.make("waits", yearly(), "ok").await;
+    // A node that gives its tasks away takes no execution either, so this one stays pending.
+    rig.post("/nodes/1/drain", Value::Null).await.expect(200);
+    let waiting = rig.post("/tasks/waits/trigger", Value::Null).await.expect(201);
+    let url = format!("{}/api/v1/executions/{}/output?follow=true", rig.base, id(&waiting));
     let stream = rig.client.get(url).send().await.unwrap();
     assert_eq!(stream.status(), 200);
     let reader = tokio::spawn(stream.text());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Rig, yearly};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_lives_and_goes() {
+async fn a_task_is_made_and_changed() {
     let rig = Rig::start().await;
     let made = rig.make("report", yearly(), "ok").await;
     assert_eq!(made.header("location"), "/api/v1/tasks/report");
@@ -43,17 +43,31 @@ async fn a_task_lives_and_goes() {
     assert_eq!(late.body["revision"], put.body["revision"]);
     let patch = json!({"labels": {"team": "a"}, "description": null});
     let patched = rig.call(Method::PATCH, "/tasks/report", patch.clone(), &[]).await.expect(200);
-    assert_eq!((&patched.body["labels"]["team"], &patched.body["description"]), (&json!("a"), &json!("")));
+    assert_eq!(
+        (&patched.body["labels"]["team"], &patched.body["description"]),
+        (&json!("a"), &json!(""))
+    );
     let again = rig.call(Method::PATCH, "/tasks/report", patch, &[]).await.expect(200);
     assert_eq!(again.body["revision"], patched.body["revision"], "nothing changed");
+    rig.stop().await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_goes_and_comes_back() {
+    let rig = Rig::start().await;
+    let made = rig.make("report", yearly(), "ok").await;
+    let revision = made.body["revision"].as_u64().unwrap();
     let paused = rig.post("/tasks/report/pause", json!({"reason": "move"})).await.expect(200);
-    assert_eq!((&paused.body["state"], &paused.body["paused"]["reason"]), (&json!("paused"), &json!("move")));
+    assert_eq!(
+        (&paused.body["state"], &paused.body["paused"]["reason"]),
+        (&json!("paused"), &json!("move"))
+    );
     assert_eq!(paused.body["next_tick"], Value::Null);
     let resumed = rig.post("/tasks/report/resume", Value::Null).await.expect(200);
     assert_eq!((&resumed.body["state"], &resumed.body["paused"]), (&json!("active"), &Value::Null));
 
-    let gone = rig.call(Method::DELETE, "/tasks/report?wait=true", Value::Null, &[]).await.expect(200);
+    let gone =
+        rig.call(Method::DELETE, "/tasks/report?wait=true", Value::Null, &[]).await.expect(200);
     assert_eq!((&gone.body["state"], &gone.body["running"]), (&json!("deleted"), &json!([])));
     assert_eq!(gone.body["owner"], Value::Null);
     rig.post("/tasks", json!({"name": "report", "schedule": yearly()}))
@@ -63,7 +77,10 @@ async fn a_task_lives_and_goes() {
     rig.post("/tasks/report/pause", Value::Null).await.refused(409, "task_deleted");
     assert_eq!(rig.get("/tasks/report").await.expect(200).body["state"], "deleted");
     let reused = rig.post("/tasks/report/reuse", Value::Null).await.expect(200);
-    assert_eq!((&reused.body["state"], &reused.body["labels"]["team"]), (&json!("active"), &json!("a")));
+    assert_eq!(
+        (&reused.body["state"], &reused.body["incarnation"]),
+        (&json!("active"), &json!(revision))
+    );
 
     let force = json!({"name": "report", "schedule": yearly(), "action": {"func": {"id": "ok"}}});
     let forced = rig.post("/tasks?force=true", force).await.expect(201);
@@ -87,7 +104,8 @@ async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
     let made = rig.make("报表.a+b@c", yearly(), "ok").await;
     let path = made.header("location").strip_prefix("/api/v1").unwrap().to_owned();
     assert_eq!(rig.get(&path).await.expect(200).body["name"], "报表.a+b@c");
-    let warned = rig.post("/tasks", json!({"name": "idle", "schedule": yearly()})).await.expect(201);
+    let warned =
+        rig.post("/tasks", json!({"name": "idle", "schedule": yearly()})).await.expect(201);
     assert_eq!(warned.body["warnings"], json!(["no_handler"]));
     rig.call(Method::DELETE, "/tasks/idle?cleanup=true", Value::Null, &[]).await.expect(200);
     rig.get("/tasks/idle").await.refused(404, "task_not_found");
@@ -104,13 +122,18 @@ async fn a_repeated_write_is_one_write() {
     assert_eq!(first.body["revision"], again.body["revision"]);
     let mut other = body;
     other["name"] = json!("twice");
-    rig.call(Method::POST, "/tasks", other.clone(), key).await.refused(422, "idempotency_key_reused");
+    rig.call(Method::POST, "/tasks", other.clone(), key)
+        .await
+        .refused(422, "idempotency_key_reused");
     rig.get("/tasks/twice").await.refused(404, "task_not_found");
     // A key belongs to its route.
     let trigger = || rig.call(Method::POST, "/tasks/once/trigger", Value::Null, key);
     let (one, two) = (trigger().await.expect(201), trigger().await.expect(201));
     assert_eq!(one.body["id"], two.body["id"]);
-    assert_eq!(one.header("location"), format!("/api/v1/executions/{}", one.body["id"].as_str().unwrap()));
+    assert_eq!(
+        one.header("location"),
+        format!("/api/v1/executions/{}", one.body["id"].as_str().unwrap())
+    );
     let etag = first.header("etag");
     let guarded = &[("idempotency-key", "k-2"), ("if-match", etag)];
     let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"priority": 1}), guarded);
@@ -118,7 +141,8 @@ async fn a_repeated_write_is_one_write() {
     assert_eq!(one.body["revision"], two.body["revision"]);
     let changed = rig.call(Method::PATCH, "/tasks/once", json!({"priority": 2}), guarded).await;
     changed.refused(422, "idempotency_key_reused");
-    let delete = || rig.call(Method::DELETE, "/tasks/once", Value::Null, &[("idempotency-key", "k-3")]);
+    let delete =
+        || rig.call(Method::DELETE, "/tasks/once", Value::Null, &[("idempotency-key", "k-3")]);
     delete().await.expect(200);
     assert_eq!(delete().await.expect(200).body["state"], "deleted");
     rig.stop().await;

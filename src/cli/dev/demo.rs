@@ -19,7 +19,7 @@ fn shell(name: &str, schedule: Value, command: &str, description: &str) -> Value
 /// Adds them, whatever stands under their names.
 pub(super) async fn add(client: &Client) -> Result<(), Failure> {
     let tasks = [
-        shell("hello", json!({"interval": "5s"}), "echo on time", "every five seconds"),
+        shell("five", json!({"interval": "5s"}), "echo on time", "every five seconds"),
         shell("tick", json!({"cron": "*/2 * * * * *"}), "echo $PUNCTUAL_TICK", "prints its tick"),
         shell("slow", json!({"interval": "7s"}), "sleep 3; echo done", "takes three seconds"),
         shell("flaky", json!({"interval": "11s"}), "echo no luck >&2; exit 3", "fails each time"),

@@ -180,7 +180,7 @@ async fn show(
     if arguments.demo {
         demo::add(client).await?;
         out.say(
-            "in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual why hello",
+            "in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual add hello --every 5s -- echo \"on time\"",
         );
     } else {
         out.say(&format!(

@@ -105,7 +105,13 @@ pub async fn run(command: ImportCommand, context: &mut Context) -> Outcome {
         return Ok(import.exit());
     }
     if !args.dry_run {
-        import.create(context).await?;
+        let created = import.create(context).await;
+        let partly = import.items.iter().any(|item| !item.result.is_empty());
+        // Of a long crontab a part may be there already, and that has to be known.
+        if created.is_err() && partly {
+            import.print(context, false)?;
+        }
+        created?;
     }
     import.print(context, args.dry_run)
 }
@@ -229,7 +235,8 @@ impl Import {
                     (false, Some(code)) => code.to_owned(),
                     (false, None) => "refused".to_owned(),
                 };
-                if let Some(detail) = text("detail").filter(|_| !created) {
+                let said = matches!(item.result.as_str(), "task_exists" | "task_deleted");
+                if let Some(detail) = text("detail").filter(|_| !created && !said) {
                     let place = format!("{}:{}", item.file, item.line);
                     context.out.say(&format!("{place}: {}: {detail}", item.name()));
                 }

@@ -47,6 +47,7 @@ impl State {
         for packed in commands {
             let packed = packed?;
             let cx = Context { index, stamp: head.stamp, by: packed.by };
+            self.step();
             let response = match packed.key {
                 None => self.command(&cx, &packed, &mut out.effects)?,
                 Some(key) => self.keyed(&cx, key, &packed, &mut out.effects)?,
@@ -94,8 +95,8 @@ impl State {
 
     fn forget_old_keys(&mut self, stamp: Timestamp) {
         while let Some((_, key)) = self.key_order.get_min() {
-            let old = self.keys.get(key).is_none_or(|kept| stamp.since(kept.at) > KEY_AGE);
-            if !old && self.keys.len() <= KEYS_MAX {
+            let fresh = |kept: &Arc<KeyRecord>| stamp.since(kept.at) <= KEY_AGE;
+            if self.keys.len() <= KEYS_MAX && self.keys.get(key).is_some_and(fresh) {
                 return;
             }
             let key = Arc::clone(key);
@@ -117,9 +118,7 @@ impl State {
         packed: &Packed<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Response, DecodeError> {
-        let command = Command::decode(packed.kind, packed.body)?;
-        self.step();
-        Ok(match command {
+        Ok(match Command::decode(packed.kind, packed.body)? {
             Command::Genesis(body) => self.genesis(body, effects),
             Command::Put(body) => self.put(cx, *body, effects),
             Command::MarkDeleted(body) => self.mark_deleted(cx, body, effects),

@@ -8,6 +8,7 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
+use super::persist::{CONFIG, append};
 use super::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 
 /// How a put treats what is there.
@@ -288,8 +289,6 @@ pub struct SetScheduler {
     pub on: bool,
 }
 
-const CONFIG: bincode::config::Configuration = bincode::config::standard();
-
 /// A command that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -339,11 +338,6 @@ kinds! {
     1 Genesis, 2 Put, 3 MarkDeleted, 4 Reuse, 5 Cleanup, 6 CleanupAll, 7 Pause, 8 Resume,
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
-}
-
-fn append<T: Serialize>(body: &T, out: &mut Vec<u8>) {
-    // Writing plain data into memory has no way to fail.
-    let _written = bincode::serde::encode_into_std_write(body, out, CONFIG);
 }
 
 fn read<T: DeserializeOwned>(kind: u16, body: &[u8]) -> Result<T, DecodeError> {

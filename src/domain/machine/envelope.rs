@@ -145,6 +145,11 @@ impl<'a> Iterator for Commands<'a> {
     type Item = Result<Packed<'a>, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        (!self.rest.is_empty()).then(|| self.command())
+        let next = (!self.rest.is_empty()).then(|| self.command())?;
+        if next.is_err() {
+            // Where one command cannot be read, nobody knows where the next begins.
+            self.rest = &[];
+        }
+        Some(next)
     }
 }

@@ -127,8 +127,11 @@ impl State {
     ) -> Response {
         let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
         let at = fenced(&hand, body)?;
+        let stopping = hand.task.history.executions.get(at).is_some_and(|found| found.stopping);
         if hand.task.live.deleted.is_some() {
             hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
+        } else if stopping {
+            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
         } else {
             hand.change(at, |execution| {
                 execution.status = Status::Pending;
@@ -220,6 +223,10 @@ fn check_start(
             }
         }
         None => {}
+    }
+    // What is to stop never begins.
+    if execution.stopping {
+        return Err(Refusal::Held);
     }
     // Triggers go on through pauses and a stopped scheduler; ticks wait.
     if execution.tick.is_some() && (hand.task.inactive().is_some() || !scheduler) {

@@ -10,12 +10,10 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::time::Timestamp;
 
 use super::apply::Context;
-use super::digest::Digest;
+use super::digest::{self, Digest};
 use super::effect::Effect;
 use super::history::History;
-use super::limits::{
-    DETAIL_BYTES, EXECUTIONS_MAX, KEEP_MIN, REVISIONS_MAX, TAIL_BYTES, TICKS_MAX,
-};
+use super::limits::{DETAIL_BYTES, REVISIONS_MAX, TAIL_BYTES};
 use super::persist::{key_definition, key_execution, key_live, key_span, key_tick};
 use super::record::{
     Attempt, Definition, Execution, FiredTick, Live, Pause, Reason, Report, Span, Status, Totals,
@@ -29,11 +27,11 @@ pub(super) struct Hand<'a> {
     pub index: u64,
     pub stamp: Timestamp,
     floor: Timestamp,
-    tasks: u64,
+    pub tasks: u64,
     counter: &'a mut u64,
-    digest: &'a mut Digest,
+    pub digest: &'a mut Digest,
     dirty: &'a mut Dirty,
-    executions: &'a mut OrdMap<ExecutionId, TaskKey>,
+    pub executions: &'a mut OrdMap<ExecutionId, TaskKey>,
     effects: &'a mut Vec<Effect>,
     touched: bool,
 }
@@ -83,9 +81,10 @@ impl State {
             last: None,
             totals: Totals::default(),
         };
-        self.digest.add(&key_live(key), &live);
-        let task =
-            Task { key, live, definitions: VecDeque::new(), history: History::default(), noted: 0 };
+        let counted = digest::hash(&key_live(key), &live);
+        self.digest.replace(0, counted);
+        let (definitions, history) = (VecDeque::new(), History::default());
+        let task = Task { key, live, definitions, history, counted, noted: 0 };
         self.names.insert(name, key);
         self.tasks.insert(key, Arc::new(task));
         key
@@ -95,7 +94,7 @@ impl State {
     pub(super) fn drop_task(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.remove(&key) else { return };
         self.names.remove(&task.live.name);
-        self.digest.sub(&key_live(key), &task.live);
+        self.digest.replace(task.counted, 0);
         for definition in &task.definitions {
             self.digest.sub(&key_definition(key, definition.revision), &**definition);
             self.dirty.definitions.push((key, definition.revision));
@@ -107,7 +106,7 @@ impl State {
             self.digest.sub(&key_span(key, span.to), span);
         }
         for execution in &task.history.executions {
-            self.digest.sub(&key_execution(key, execution.id), &**execution);
+            self.digest.replace(execution.counted, 0);
             self.executions.remove(&execution.id);
         }
         self.dirty.tasks.push(key);
@@ -117,7 +116,9 @@ impl State {
 impl Drop for Hand<'_> {
     fn drop(&mut self) {
         if self.touched {
-            self.digest.add(&key_live(self.task.key), &self.task.live);
+            let hash = digest::hash(&key_live(self.task.key), &self.task.live);
+            self.digest.replace(self.task.counted, hash);
+            self.task.counted = hash;
         }
     }
 }
@@ -127,7 +128,6 @@ impl Hand<'_> {
     pub fn live(&mut self) -> &mut Live {
         if !self.touched {
             self.touched = true;
-            self.digest.sub(&key_live(self.task.key), &self.task.live);
             if self.task.noted != self.dirty.epoch {
                 self.task.noted = self.dirty.epoch;
                 self.dirty.tasks.push(self.task.key);
@@ -214,9 +214,9 @@ impl Hand<'_> {
         let totals = &mut live.totals;
         match (count, verdict) {
             (None, _) => totals.uncounted_spans += 1,
-            (Some(count), Verdict::Skipped) => totals.skipped += count,
-            (Some(count), Verdict::Missed) => totals.missed += count,
-            (Some(count), Verdict::Coalesced) => totals.coalesced += count,
+            (Some(count), Verdict::Skipped) => add(&mut totals.skipped, count),
+            (Some(count), Verdict::Missed) => add(&mut totals.missed, count),
+            (Some(count), Verdict::Coalesced) => add(&mut totals.coalesced, count),
             (Some(_), Verdict::Fired) => {}
         }
         self.effects.push(Effect::Verdict(verdict, Some(reason), count.unwrap_or(0)));
@@ -228,7 +228,7 @@ impl Hand<'_> {
                 self.digest.sub(&key_span(key, last.to), &last);
                 self.task.history.spans.pop_back();
                 span.from = last.from;
-                span.count = last.count.zip(count).map(|(one, other)| one + other);
+                span.count = last.count.zip(count).map(|(one, other)| one.saturating_add(other));
             }
         }
         self.digest.add(&key_span(key, span.to), &span);
@@ -242,7 +242,7 @@ impl Hand<'_> {
         let (index, stamp, key) = (self.index, self.stamp, self.task.key);
         let live = self.live();
         live.live += 1;
-        let execution = Execution {
+        let mut execution = Execution {
             id,
             incarnation: live.incarnation,
             revision: new.revision,
@@ -256,10 +256,13 @@ impl Hand<'_> {
             attempt: new.attempt,
             earlier: Vec::new(),
             ended_at: None,
+            reason: None,
             parameters: new.parameters,
             index,
+            counted: 0,
         };
-        self.digest.add(&key_execution(key, id), &execution);
+        execution.counted = digest::hash(&key_execution(key, id), &execution);
+        self.digest.replace(0, execution.counted);
         self.task.history.executions.push_back(Arc::new(execution));
         self.executions.insert(id, key);
         self.trim_executions();
@@ -277,9 +280,11 @@ impl Hand<'_> {
         let key = self.task.key;
         self.live();
         if let Some(slot) = self.task.history.executions.get_mut(at) {
-            self.digest.sub(&key_execution(key, slot.id), &**slot);
-            change(Arc::make_mut(slot));
-            self.digest.add(&key_execution(key, slot.id), &**slot);
+            let execution = Arc::make_mut(slot);
+            change(execution);
+            let hash = digest::hash(&key_execution(key, execution.id), execution);
+            self.digest.replace(execution.counted, hash);
+            execution.counted = hash;
         }
     }
 
@@ -287,17 +292,21 @@ impl Hand<'_> {
     pub fn end(&mut self, at: usize, mut report: Report) {
         let key = self.task.key;
         let (status, ended_at) = (report.status, report.ended_at);
-        report.tail.truncate(TAIL_BYTES);
+        report.tail.drain(..report.tail.len().saturating_sub(TAIL_BYTES));
         cut(&mut report.detail, DETAIL_BYTES);
         let mut id = None;
         self.change(at, |execution| {
             id = Some(execution.id);
+            match &mut execution.attempt {
+                Some(attempt) if execution.status == Status::Running => {
+                    attempt.report = Some(report);
+                }
+                // It waited: no attempt of it was under way.
+                _ => execution.reason = Some(report.detail.into()),
+            }
             execution.status = status;
             execution.ended_at = Some(ended_at);
             execution.stopping = false;
-            if let Some(attempt) = &mut execution.attempt {
-                attempt.report = Some(report);
-            }
         });
         let Some(id) = id else { return };
         let live = self.live();
@@ -357,79 +366,13 @@ impl Hand<'_> {
         }
     }
 
-    /// How many records of one kind this task may keep.
-    fn keep(&self, wanted: u32, cluster: u64) -> usize {
-        let share = (cluster / self.tasks.max(1)).max(KEEP_MIN);
-        usize::try_from(u64::from(wanted).min(share)).unwrap_or(usize::MAX)
-    }
-
-    fn limits(&self) -> (u32, u32, Timestamp) {
-        let keep = self.task.spec().map_or_else(Default::default, |spec| spec.keep);
-        (keep.executions, keep.ticks, self.stamp.minus(keep.age))
-    }
-
-    fn trim_executions(&mut self) {
-        let (wanted, _, oldest) = self.limits();
-        let keep = self.keep(wanted, EXECUTIONS_MAX);
-        let key = self.task.key;
-        loop {
-            let executions = &self.task.history.executions;
-            let live = usize::try_from(self.task.live.live).unwrap_or(usize::MAX);
-            let ended = executions.len().saturating_sub(live);
-            let aged = executions.front().is_some_and(|execution| {
-                execution.ended_at.is_some_and(|ended_at| ended_at < oldest)
-            });
-            if ended <= keep && !aged {
-                return;
-            }
-            let first = executions.iter().position(|execution| execution.status.ended());
-            let Some(gone) = first.and_then(|at| self.task.history.executions.remove(at)) else {
-                return;
-            };
-            self.digest.sub(&key_execution(key, gone.id), &*gone);
-            self.executions.remove(&gone.id);
-        }
-    }
-
-    fn trim_ticks(&mut self) {
-        let (_, wanted, oldest) = self.limits();
-        let keep = self.keep(wanted, TICKS_MAX);
-        while let Some(first) = self.task.history.ticks.front().copied() {
-            if self.task.history.ticks.len() <= keep && first.tick >= oldest {
-                return;
-            }
-            self.task.history.ticks.pop_front();
-            self.digest.sub(&key_tick(self.task.key, first.tick), &first);
-            self.truncated(first.tick);
-        }
-    }
-
-    fn trim_spans(&mut self) {
-        let (_, wanted, oldest) = self.limits();
-        let keep = self.keep(wanted, TICKS_MAX);
-        while let Some(first) = self.task.history.spans.front().copied() {
-            let only = self.task.history.spans.len() == 1;
-            if only || (self.task.history.spans.len() <= keep && first.to >= oldest) {
-                return;
-            }
-            self.task.history.spans.pop_front();
-            self.digest.sub(&key_span(self.task.key, first.to), &first);
-            self.truncated(first.to);
-        }
-    }
-
-    fn truncated(&mut self, before: Timestamp) {
-        let live = self.live();
-        live.truncated_before = live.truncated_before.max(before);
-    }
-
-    /// Begins a new incarnation with its ticks after `cursor`.
-    pub fn reborn(&mut self, revision: Revision, cursor: Timestamp) {
+    /// Begins a new incarnation with its ticks after `cursor`, counted from `scheduled_at`.
+    pub fn reborn(&mut self, revision: Revision, scheduled_at: Timestamp, cursor: Timestamp) {
         let stamp = self.stamp;
         let live = self.live();
         live.incarnation = revision;
         live.created_at = stamp;
-        live.scheduled_at = stamp;
+        live.scheduled_at = scheduled_at;
         live.cursor = cursor;
         live.truncated_before = cursor;
         live.paused = None;
@@ -468,6 +411,11 @@ impl Report {
             tail: Vec::new(),
         }
     }
+}
+
+/// A proposer's count is not to be trusted with an overflow.
+const fn add(total: &mut u64, count: u64) {
+    *total = total.saturating_add(count);
 }
 
 /// Shortens text to at most `max` bytes at a character.

@@ -25,5 +25,7 @@ pub const KEYS_MAX: usize = 200_000;
 pub const KEY_AGE: Millis = Millis::from_secs(3_600);
 /// Spans in one settle.
 pub const SETTLE_SPANS_MAX: usize = 64;
+/// Memory that reading one command or record may claim: damaged lengths must not.
+pub const DECODE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Tasks.
 pub const TASKS_MAX: usize = 2_000_000;

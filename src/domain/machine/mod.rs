@@ -24,6 +24,7 @@ mod node_commands;
 mod persist;
 pub mod record;
 mod response;
+mod retention;
 mod settle;
 mod state;
 mod task_commands;

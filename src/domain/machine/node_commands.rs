@@ -34,6 +34,10 @@ impl State {
     ) -> Response {
         let session = SessionId(self.cluster.counter);
         let former = self.nodes.get(&body.node).cloned();
+        if let Some(known) = former.as_ref().filter(|known| known.boot == body.boot) {
+            // Proposed twice, since its answer was late: one process is one session.
+            return Ok(Answer::Session(known.session));
+        }
         let intent = match former.as_ref().map_or(Intent::None, |node| node.intent) {
             Intent::Leaving => Intent::None,
             stays => stays,
@@ -44,6 +48,7 @@ impl State {
                 id: body.node,
                 info: body.info,
                 session,
+                boot: body.boot,
                 liveness: Liveness::Starting,
                 intent,
                 down_since: None,
@@ -129,9 +134,12 @@ impl State {
         effects: &mut Vec<Effect>,
         change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
     ) -> Response {
-        let mut node = Node::clone(self.nodes.get(&id).ok_or(Refusal::NodeNotFound)?);
+        let former = self.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
+        let mut node = Node::clone(former);
         change(&mut node)?;
-        self.set_node(node, effects);
+        if node != **former {
+            self.set_node(node, effects);
+        }
         Ok(Answer::Done)
     }
 

@@ -6,18 +6,22 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::digest::Digest;
+use super::digest::{self, Digest};
 use super::history::History;
-use super::record::{Cluster, Execution, FiredTick, KeyRecord, Live, Node, Span};
+use super::limits::DECODE_BYTES_MAX;
+use super::record::{Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Span};
 use super::state::{Dirty, State, Task};
 
-pub(super) const CONFIG: bincode::config::Configuration = bincode::config::standard();
+/// How commands and records are written, with a limit to what reading them may claim.
+pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
+    bincode::config::standard().with_limit();
 
 /// Version of the records; a change of any of them is a new one.
 const VERSION: u16 = 1;
@@ -63,6 +67,12 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    fn left_over(key: &[u8]) -> Self {
+        Self::Value { key: key.to_vec(), error: "bytes left over".to_owned() }
+    }
+}
+
 pub(super) fn key_definition(task: TaskKey, revision: Revision) -> [u8; 17] {
     two(b'd', task.0, revision.0)
 }
@@ -88,7 +98,8 @@ pub(super) fn key_node(node: NodeId) -> [u8; 9] {
 }
 
 pub(super) fn key_idempotency(key: &str) -> Vec<u8> {
-    let mut out = vec![b'k'];
+    // The envelope's texts are no longer than a byte can say.
+    let mut out = vec![b'k', u8::try_from(key.len()).unwrap_or(u8::MAX)];
     out.extend_from_slice(key.as_bytes());
     out
 }
@@ -120,16 +131,30 @@ struct HistoryRef<'a> {
     executions: &'a VecDeque<Arc<Execution>>,
 }
 
-#[derive(Deserialize)]
-struct HistoryOwned {
-    ticks: VecDeque<FiredTick>,
-    spans: VecDeque<Span>,
-    executions: VecDeque<Arc<Execution>>,
-}
-
 fn history(task: &Task) -> Vec<u8> {
     let History { ticks, spans, executions } = &task.history;
     encode(&HistoryRef { ticks, spans, executions })
+}
+
+/// Reads a history, record by record: the whole may be larger than what one may claim.
+fn read_history(task: TaskKey, key: &[u8], value: &[u8]) -> Result<History, LoadError> {
+    let mut rest = value;
+    let ticks: VecDeque<FiredTick> = many(key, &mut rest)?;
+    let spans: VecDeque<Span> = many(key, &mut rest)?;
+    let executions: VecDeque<Execution> = many(key, &mut rest)?;
+    if !rest.is_empty() {
+        return Err(LoadError::left_over(key));
+    }
+    let counted = |mut execution: Execution| {
+        execution.counted = digest::hash(&key_execution(task, execution.id), &execution);
+        Arc::new(execution)
+    };
+    Ok(History { ticks, spans, executions: executions.into_iter().map(counted).collect() })
+}
+
+fn many<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<VecDeque<T>, LoadError> {
+    let count: u64 = first(key, rest)?;
+    (0..count).map(|_| first(key, rest)).collect()
 }
 
 impl State {
@@ -192,7 +217,7 @@ pub struct Loader {
 struct Parts {
     live: Option<Live>,
     history: History,
-    definitions: VecDeque<Arc<super::record::Definition>>,
+    definitions: VecDeque<Arc<Definition>>,
 }
 
 impl Loader {
@@ -203,24 +228,41 @@ impl Loader {
     pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
         let unknown = || LoadError::UnknownKey(key.to_vec());
         let (letter, rest) = key.split_first().ok_or_else(unknown)?;
-        let number = |at: usize| -> Result<u64, LoadError> {
-            let bytes = rest.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        let number = || -> Result<u64, LoadError> {
+            let bytes = rest.first_chunk::<8>();
             bytes.map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(unknown)
         };
+        // A key says nothing that its record does not say too, so that the digest covers it.
+        let is = |wanted: &[u8]| if key == wanted { Ok(()) } else { Err(unknown()) };
         match letter {
-            b'c' => self.cluster(key, value)?,
-            b'l' => self.part(number(0)?).live = Some(decode(key, value)?),
-            b'h' => {
-                let HistoryOwned { ticks, spans, executions } = decode(key, value)?;
-                self.part(number(0)?).history = History { ticks, spans, executions };
+            b'c' => {
+                is(b"c")?;
+                self.cluster(key, value)?;
             }
-            b'd' => self.part(number(0)?).definitions.push_back(Arc::new(decode(key, value)?)),
+            b'l' => {
+                let task = TaskKey(number()?);
+                is(&key_live(task))?;
+                self.part(task).live = Some(decode(key, value)?);
+            }
+            b'h' => {
+                let task = TaskKey(number()?);
+                is(&key_history(task))?;
+                self.part(task).history = read_history(task, key, value)?;
+            }
+            b'd' => {
+                let (task, definition) = (TaskKey(number()?), decode::<Definition>(key, value)?);
+                is(&key_definition(task, definition.revision))?;
+                self.part(task).definitions.push_back(Arc::new(definition));
+            }
             b'n' => {
                 let node: Node = decode(key, value)?;
+                is(&key_node(node.id))?;
                 self.state.nodes.insert(node.id, Arc::new(node));
             }
             b'k' => {
-                let text = std::str::from_utf8(rest).map_err(|_error| unknown())?;
+                let text = rest.get(1..).unwrap_or_default();
+                let text = std::str::from_utf8(text).map_err(|_error| unknown())?;
+                is(&key_idempotency(text))?;
                 let kept: KeyRecord = decode(key, value)?;
                 let text: Arc<str> = text.into();
                 self.state.key_order.insert(kept.number, Arc::clone(&text));
@@ -233,12 +275,7 @@ impl Loader {
 
     fn cluster(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
         // The version stands first, so that it can be read whatever follows.
-        let version = match bincode::serde::decode_from_slice::<u16, _>(value, CONFIG) {
-            Ok((version, _)) => version,
-            Err(error) => {
-                return Err(LoadError::Value { key: key.to_vec(), error: error.to_string() });
-            }
-        };
+        let version: u16 = first(key, &mut &*value)?;
         if version != VERSION {
             return Err(LoadError::Version(version));
         }
@@ -248,8 +285,8 @@ impl Loader {
         Ok(())
     }
 
-    fn part(&mut self, key: u64) -> &mut Parts {
-        self.tasks.entry(TaskKey(key)).or_default()
+    fn part(&mut self, key: TaskKey) -> &mut Parts {
+        self.tasks.entry(key).or_default()
     }
 
     /// The state, if the rows add up to the digest among them.
@@ -269,7 +306,9 @@ impl Loader {
             }
             let Parts { history, mut definitions, .. } = parts;
             definitions.make_contiguous().sort_by_key(|definition| definition.revision);
-            state.tasks.insert(key, Arc::new(Task { key, live, definitions, history, noted: 0 }));
+            let counted = digest::hash(&key_live(key), &live);
+            let task = Task { key, live, definitions, history, counted, noted: 0 };
+            state.tasks.insert(key, Arc::new(task));
         }
         state.digest = state.recompute();
         let found = state.digest();
@@ -310,10 +349,19 @@ impl State {
     }
 }
 
-fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
-    match bincode::serde::decode_from_slice(value, CONFIG) {
-        Ok((decoded, used)) if used == value.len() => Ok(decoded),
-        Ok(_) => Err(LoadError::Value { key: key.to_vec(), error: "bytes left over".to_owned() }),
+/// Reads what stands first in `rest`, and takes it away.
+fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
+    match bincode::serde::decode_from_slice(rest, CONFIG) {
+        Ok((decoded, used)) => {
+            *rest = rest.get(used..).unwrap_or_default();
+            Ok(decoded)
+        }
         Err(error) => Err(LoadError::Value { key: key.to_vec(), error: error.to_string() }),
     }
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
+    let mut rest = value;
+    let decoded = first(key, &mut rest)?;
+    if rest.is_empty() { Ok(decoded) } else { Err(LoadError::left_over(key)) }
 }

@@ -252,10 +252,15 @@ pub struct Execution {
     pub earlier: Vec<Attempt>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Why it ended while it waited: then no attempt tells.
+    pub reason: Option<Arc<str>>,
     /// Parameters merged over the task's; none: the task's.
     pub parameters: Option<Arc<str>>,
     /// Log index of the command that created it.
     pub index: u64,
+    /// Hash of this record as the digest has it.
+    #[serde(skip)]
+    pub(super) counted: u128,
 }
 
 /// One attempt at an execution.
@@ -354,6 +359,8 @@ pub struct Node {
     pub info: NodeInfo,
     /// Its registration.
     pub session: SessionId,
+    /// What the registered process drew for itself.
+    pub boot: u128,
     /// As the leader sees it.
     pub liveness: Liveness,
     /// What is meant to become of it.

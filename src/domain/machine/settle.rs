@@ -8,7 +8,7 @@ use super::command::{Claim, Settle};
 use super::effect::Effect;
 use super::hand::{Hand, NewExecution};
 use super::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
-use super::record::{Intent, Liveness, Node, Reason, Verdict};
+use super::record::{Intent, Liveness, Node, Reason, Trigger, Verdict};
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 use crate::domain::ids::{NodeId, SessionId};
@@ -136,9 +136,14 @@ fn fire(hand: &mut Hand<'_>, settle: &Settle, claim: Claim, node: NodeId) -> Ans
         parameters: None,
     });
     hand.fired(claim.tick, execution);
-    hand.effect(match fence {
-        Some(fence) => Effect::Granted { task, execution, fence, session: settle.session },
-        None => Effect::Pending(task, execution),
-    });
+    match fence {
+        // A caller has its grant by the answer; nobody here carries it out.
+        Some(_) if claim.trigger == Trigger::Claim => {}
+        Some(fence) => {
+            let session = settle.session;
+            hand.effect(Effect::Granted { task, execution, fence, session });
+        }
+        None => hand.effect(Effect::Pending(task, execution)),
+    }
     Answer::Execution { task, execution, fence }
 }

@@ -26,6 +26,8 @@ pub struct Task {
     pub definitions: VecDeque<Arc<Definition>>,
     /// The past.
     pub history: History,
+    /// Hash of the live record as the digest has it.
+    pub(super) counted: u128,
     /// The checkpoint epoch in which it was last noted as changed.
     pub(super) noted: u64,
 }

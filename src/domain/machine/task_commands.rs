@@ -13,13 +13,17 @@ use super::record::{Definition, Pause, Reason, Status, Tombstone};
 use super::response::{Answer, Refusal, Response};
 use super::state::{State, Task};
 
-/// Where a cursor begins under this schedule: 1 ms before the tick of `immediate` and of a `once`
-/// that has passed, else at the stamp.
-fn begin(spec: &TaskSpec, stamp: Timestamp) -> Timestamp {
+/// From when a schedule counts, and where the cursor begins under it: 1 ms before the tick of
+/// `immediate` and of a `once` that has passed, else at the stamp.
+fn begin(spec: &TaskSpec, stamp: Timestamp, settled: Timestamp) -> (Timestamp, Timestamp) {
     match spec.schedule.rule {
-        Rule::Immediate => stamp.minus(Millis(1)),
-        Rule::At(at) if at <= stamp => at.minus(Millis(1)),
-        _ => stamp,
+        Rule::Immediate => {
+            // What is settled may lie ahead of the stamp; the one tick has to come after it.
+            let tick = stamp.max(settled.plus(Millis(1)));
+            (tick, tick.minus(Millis(1)))
+        }
+        Rule::At(at) if at <= stamp => (stamp, at.minus(Millis(1))),
+        _ => (stamp, stamp),
     }
 }
 
@@ -74,9 +78,9 @@ impl State {
             return Err(Refusal::Full);
         }
         let key = self.new_task(cx, &spec.name, revision);
-        let cursor = begin(&spec, cx.stamp);
+        let (scheduled_at, cursor) = begin(&spec, cx.stamp, self.cluster.floor);
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        hand.reborn(revision, cursor);
+        hand.reborn(revision, scheduled_at, cursor);
         hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
         hand.revise(revision);
         Ok(Answer::Task { task: key, revision, created: true })
@@ -93,8 +97,9 @@ impl State {
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
         hand.end_all(Status::Cancelled, "replaced_task", |_| true);
         // No tick of the name is claimed twice, whichever incarnation it belongs to.
-        let cursor = begin(&spec, cx.stamp).max(hand.settled());
-        hand.reborn(revision, cursor);
+        let settled = hand.settled();
+        let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
+        hand.reborn(revision, scheduled_at, cursor.max(settled));
         hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
         hand.revise(revision);
         Ok(Answer::Task { task: key, revision, created: false })
@@ -114,14 +119,14 @@ impl State {
             None => (true, false),
         };
         if rescheduled || switched {
-            let to = if rescheduled { begin(&spec, cx.stamp) } else { cx.stamp };
+            let (scheduled_at, begun) = begin(&spec, cx.stamp, hand.settled());
             let becomes = (!spec.enabled).then_some(Reason::Disabled);
-            hand.close(to, becomes);
-        }
-        if rescheduled {
-            let live = hand.live();
-            live.scheduled_at = cx.stamp;
-            live.exhausted = false;
+            hand.close(if rescheduled { begun } else { cx.stamp }, becomes);
+            if rescheduled {
+                let live = hand.live();
+                live.scheduled_at = scheduled_at;
+                live.exhausted = false;
+            }
         }
         hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
         hand.revise(revision);
@@ -137,8 +142,11 @@ impl State {
         let revision = Revision(self.cluster.counter);
         let key = match self.find(&body.name) {
             Some(key) => key,
-            None if body.tombstone => self.new_task(cx, &body.name, revision),
-            None => return Err(Refusal::TaskNotFound),
+            None if !body.tombstone || body.if_match.is_some() => {
+                return Err(Refusal::TaskNotFound);
+            }
+            None if self.tasks.len() >= TASKS_MAX => return Err(Refusal::Full),
+            None => self.new_task(cx, &body.name, revision),
         };
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
         if hand.task.live.deleted.is_none() {
@@ -171,6 +179,7 @@ impl State {
         let revision = Revision(self.cluster.counter);
         let key = self.find(&body.name).ok_or(Refusal::TaskNotFound)?;
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
+        matches(hand.task, body.if_match)?;
         if hand.task.live.deleted.is_none() {
             let revision = hand.task.live.revision;
             return Ok(Answer::Task { task: key, revision, created: false });

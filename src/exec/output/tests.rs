@@ -1,3 +1,5 @@
+//! Tests of kept output.
+
 use super::*;
 
 const ID: ExecutionId = ExecutionId(7);

@@ -303,8 +303,10 @@ pub(super) fn execution() -> Execution {
         attempt: Some(attempt(2)),
         earlier: vec![attempt(1)],
         ended_at: Some(at(20)),
+        reason: Some("replaced".into()),
         parameters: Some("{\"a\":2}".into()),
         index: 77,
+        counted: 0,
     }
 }
 
@@ -329,6 +331,7 @@ pub(super) fn node() -> Node {
         id: NodeId::new(1, 1),
         info: info(),
         session: SessionId(3),
+        boot: 0xB007 << 64,
         liveness: Liveness::Down,
         intent: Intent::Draining,
         down_since: Some(at(30)),

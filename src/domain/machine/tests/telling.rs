@@ -203,6 +203,9 @@ impl Names<'_> {
                 out.push_str(&format!(" ({})", report.detail));
             }
         }
+        if let Some(reason) = &execution.reason {
+            out.push_str(&format!(" ({reason})"));
+        }
         if let Some(parameters) = &execution.parameters {
             out.push_str(&format!(", {parameters}"));
         }

@@ -1,0 +1,161 @@
+//! `show`: the loads of the process tests in full, with figures. Exit code 1: a promise did not
+//! hold.
+//!
+//! ```text
+//! cargo build --release -p cluster-tests
+//! target/release/show kills
+//! ```
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use cluster_tests::scenarios::{Broken, cut_off, durable, fresh, kills, quantile};
+use cluster_tests::{Cluster, Options, Outcome};
+
+/// Settings under which a node that is away for long needs a snapshot.
+const SHORT_LOG: &str = "[raft]\nretained_log = 1000\nsnapshot_every = 5000\n";
+/// A promise that did not hold is shown for so many cases.
+const SHOWN: usize = 20;
+
+/// Loads on clusters of real processes, with figures.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    load: Load,
+}
+
+#[derive(Debug, Subcommand)]
+enum Load {
+    /// Ticks while nodes are killed and started again
+    Kills {
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        #[arg(long, default_value_t = 200)]
+        tasks: usize,
+        #[arg(long, default_value_t = 12)]
+        kills: usize,
+    },
+    /// Writes while all nodes are killed together
+    Durable {
+        #[arg(long, default_value_t = 5_000)]
+        ops: usize,
+        #[arg(long, default_value_t = 5)]
+        kills: usize,
+    },
+    /// A node that is cut off and healed: first the leader, then one that needs a snapshot
+    CutOff {
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        #[arg(long, default_value_t = 20_000)]
+        commands: usize,
+    },
+    /// Fresh starts of three nodes at the same moment
+    Starts {
+        #[arg(long, default_value_t = 100)]
+        times: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let broken = match Arguments::parse().load {
+        Load::Kills { seconds, tasks, kills } => show_kills(seconds, tasks, kills).await,
+        Load::Durable { ops, kills } => show_durable(ops, kills).await,
+        Load::CutOff { seconds, commands } => show_cut_off(seconds, commands).await,
+        Load::Starts { times } => show_starts(times).await,
+    };
+    match broken {
+        Ok(broken) if broken.is_empty() => {
+            println!("every promise held");
+            ExitCode::SUCCESS
+        }
+        Ok(broken) => {
+            for what in broken.iter().take(SHOWN) {
+                println!("BROKEN: {what}");
+            }
+            println!("{} promises did not hold", broken.len());
+            ExitCode::FAILURE
+        }
+        Err(fault) => {
+            println!("the load could not be carried out: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends a cluster: only if all went well is nothing kept of it.
+async fn end(cluster: Cluster, broken: Broken) -> Outcome<Broken> {
+    if broken.is_empty() {
+        cluster.finish().await?;
+    }
+    Ok(broken)
+}
+
+async fn show_kills(seconds: u64, tasks: usize, kills: usize) -> Outcome<Broken> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let seen = kills::run(&mut cluster, kills::Load { tasks, seconds, kills }).await?;
+    println!("kills                         {} ({} of the leader)", seen.kills.0, seen.kills.1);
+    println!("starts                        {}", seen.starts);
+    for (verdict, count) in &seen.verdicts {
+        println!("ticks of the period, {verdict:<8} {count}");
+    }
+    let (calm, fired) = seen.calm;
+    println!("outside [kill, kill + 3 s]    {calm} ticks, {fired} fired");
+    println!("fired, killed before start    {}", seen.without_line);
+    println!("longest time without a start  {} ms", seen.longest_silence_ms);
+    println!("longest gap of one task       {} ms", seen.longest_gap_ms);
+    println!("longest from tick to start    {} ms", seen.latest_start_ms);
+    println!("all settled after the end     {} ms", seen.settled_after_ms);
+    end(cluster, seen.broken).await
+}
+
+async fn show_durable(ops: usize, kills: usize) -> Outcome<Broken> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let seen = durable::run(&mut cluster, durable::Load { writes: ops, kills }).await?;
+    println!("acknowledged writes           {}", seen.acknowledged);
+    println!("kills of all three together   {kills}");
+    println!("unanswered at the kills       {}", seen.unanswered);
+    println!("of those carried out          {}", seen.carried_out);
+    println!("digest of all three           {}", seen.digest);
+    end(cluster, seen.broken).await
+}
+
+async fn show_cut_off(seconds: u64, commands: usize) -> Outcome<Broken> {
+    println!("the leader is cut off");
+    let long_log = Options { proxied: true, ..Options::default() };
+    let mut broken = cut_off(long_log, cut_off::Load { seconds, commands: 0, leader: true }).await?;
+    println!("a follower is cut off, the log is short");
+    let short_log = Options { proxied: true, settings: SHORT_LOG.to_owned() };
+    let load = cut_off::Load { seconds, commands, leader: false };
+    broken.extend(cut_off(short_log, load).await?);
+    Ok(broken)
+}
+
+async fn cut_off(options: Options, load: cut_off::Load) -> Outcome<Broken> {
+    let mut cluster = Cluster::start(3, options).await?;
+    let mut seen = cut_off::run(&mut cluster, load).await?;
+    seen.be_prompt();
+    if !load.leader && seen.snapshots < 1.0 {
+        seen.broken.push("it caught up without a snapshot".to_owned());
+    }
+    println!("  cut off for                 {} ms", seen.cut_off_ms);
+    println!("  the others wrote after      {} ms", seen.writable_after_ms);
+    println!("  log entries meanwhile       {}", seen.entries);
+    println!("  caught up after healing     {} ms", seen.caught_up_ms);
+    println!("  snapshots taken over        {}", seen.snapshots);
+    end(cluster, seen.broken).await
+}
+
+async fn show_starts(times: usize) -> Outcome<Broken> {
+    let mut took = Vec::new();
+    for number in 1..=times {
+        match fresh::run(3).await {
+            Ok(time) => took.push(time),
+            Err(fault) => return Ok(vec![format!("start {number}: {fault}")]),
+        }
+    }
+    println!("fresh starts of three         {}", took.len());
+    println!("from start to ready, p50      {} ms", quantile(&took, 0.5));
+    println!("longest                       {} ms", quantile(&took, 1.0));
+    Ok(Broken::new())
+}

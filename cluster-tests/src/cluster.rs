@@ -1,0 +1,401 @@
+//! A cluster of real processes in a folder that is thrown away, and what can be done to it.
+//!
+//! Each node has a loopback address of its own, so no two clusters meet at a port, also not while
+//! a node is down and its port is free. Nodes are called by their number, from 1.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{Api, Ended, Links, Outcome, field, items, text, until};
+
+const HTTP_PORT: u16 = 8080;
+const PEER_PORT: u16 = 7070;
+/// The last part of the address that keeps a cluster's network.
+const KEEPER: u8 = 254;
+/// What is added to a node's number in the address of its proxy.
+const PROXIES: u8 = 100;
+/// Networks that are tried before it is given up.
+const TRIES: usize = 100;
+
+/// How a cluster is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More settings of every node, as TOML tables.
+    pub settings: String,
+    /// Whether peers reach each other through proxies, so that nodes can be cut off.
+    pub proxied: bool,
+}
+
+/// 256 loopback addresses that nobody else uses: 127.a.b.*.
+#[derive(Debug)]
+struct Addresses {
+    a: u8,
+    b: u8,
+    /// Held while the cluster is there.
+    _keeper: TcpListener,
+}
+
+impl Addresses {
+    fn take() -> Outcome<Self> {
+        for _ in 0..TRIES {
+            // 127.0.*.* is for everybody else.
+            let (a, b) = (rand::random_range(1..=254), rand::random());
+            let keeper = SocketAddr::from((Ipv4Addr::new(127, a, b, KEEPER), PEER_PORT));
+            if let Ok(keeper) = TcpListener::bind(keeper) {
+                return Ok(Self { a, b, _keeper: keeper });
+            }
+        }
+        Err("there is no free loopback network".into())
+    }
+
+    fn at(&self, last: u8) -> IpAddr {
+        Ipv4Addr::new(127, self.a, self.b, last).into()
+    }
+
+    fn http(&self, node: u8) -> SocketAddr {
+        (self.at(node), HTTP_PORT).into()
+    }
+
+    fn peer(&self, node: u8) -> SocketAddr {
+        (self.at(node), PEER_PORT).into()
+    }
+
+    fn proxy(&self, node: u8) -> SocketAddr {
+        (self.at(PROXIES + node), PEER_PORT).into()
+    }
+}
+
+/// A cluster. Dropped before [`Cluster::finish`] it prints the ends of its logs and keeps its
+/// folder: something went wrong.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Before the folder, so that nothing writes there when that goes.
+    nodes: Vec<Process>,
+    links: Option<Links>,
+    addresses: Addresses,
+    api: Api,
+    folder: TempDir,
+    finished: bool,
+}
+
+impl Cluster {
+    /// Starts so many nodes and waits until all are ready.
+    ///
+    /// # Errors
+    /// They do not start, or are not ready in time.
+    pub async fn start(nodes: u8, options: Options) -> Outcome<Self> {
+        let mut cluster = Self::prepare(nodes, options).await?;
+        cluster.start_all()?;
+        cluster.all_ready().await?;
+        Ok(cluster)
+    }
+
+    /// Writes the settings of so many nodes, and starts none.
+    ///
+    /// # Errors
+    /// Those of the disk and of the network.
+    pub async fn prepare(nodes: u8, options: Options) -> Outcome<Self> {
+        let addresses = Addresses::take()?;
+        let folder = tempfile::Builder::new().prefix("punctual-test-").tempdir()?;
+        let peer = |node| match options.proxied {
+            true => addresses.proxy(node),
+            false => addresses.peer(node),
+        };
+        let mut members = String::new();
+        for node in 1..=nodes {
+            let http = addresses.http(node);
+            write!(
+                members,
+                "[[cluster.member]]\nid = {node}\npeer = \"{}\"\nhttp = \"http://{http}\"\n\n",
+                peer(node)
+            )?;
+        }
+        let mut processes = Vec::new();
+        for node in 1..=nodes {
+            let settings = folder.path().join(format!("n{node}.toml"));
+            let data = folder.path().join(format!("n{node}"));
+            let (http, peer) = (addresses.http(node), addresses.peer(node));
+            let text = format!(
+                "[cluster]\nname = \"test\"\n\n{members}[node]\nid = {node}\ndata_dir = {data:?}\n\n\
+                 [http]\nlisten = \"{http}\"\n\n[peer]\nlisten = \"{peer}\"\n\n\
+                 [actions.shell]\nenabled = true\n\n{}",
+                options.settings
+            );
+            fs::write(&settings, text)?;
+            processes.push(Process::new(settings, folder.path().join(format!("n{node}.log"))));
+        }
+        let pairs = (1..=nodes).map(|node| (addresses.proxy(node), addresses.peer(node)));
+        let links = if options.proxied { Some(Links::start(pairs.collect()).await?) } else { None };
+        let api = Api::new(format!("http://{}", addresses.http(1)))?;
+        Ok(Self { nodes: processes, links, addresses, api, folder, finished: false })
+    }
+
+    fn process(&mut self, node: u8) -> &mut Process {
+        &mut self.nodes[usize::from(node) - 1]
+    }
+
+    /// The numbers of all nodes.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> + use<> {
+        1..=u8::try_from(self.nodes.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Where the cluster keeps what it writes.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A node's data folder.
+    #[must_use]
+    pub fn data(&self, node: u8) -> PathBuf {
+        self.folder().join(format!("n{node}"))
+    }
+
+    /// A node's settings file.
+    #[must_use]
+    pub fn settings(&mut self, node: u8) -> PathBuf {
+        self.process(node).settings().to_owned()
+    }
+
+    /// Writes a node's settings anew, for its next start.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn rewrite(&mut self, node: u8, change: impl FnOnce(String) -> String) -> Outcome<()> {
+        let path = self.settings(node);
+        Ok(fs::write(&path, change(fs::read_to_string(&path)?))?)
+    }
+
+    /// The API of a node.
+    #[must_use]
+    pub fn api(&self, node: u8) -> Api {
+        self.api.at(format!("http://{}", self.addresses.http(node)))
+    }
+
+    /// Where a node listens for HTTP, and where for its peers.
+    #[must_use]
+    pub fn listens(&self, node: u8) -> [SocketAddr; 2] {
+        [self.addresses.http(node), self.addresses.peer(node)]
+    }
+
+    // ---- doing things to nodes
+
+    /// Starts a node that does not run.
+    ///
+    /// # Errors
+    /// It runs, or cannot be started.
+    pub fn start_node(&mut self, node: u8) -> Outcome<()> {
+        self.process(node).start()
+    }
+
+    /// Starts all nodes.
+    ///
+    /// # Errors
+    /// One runs already, or cannot be started.
+    pub fn start_all(&mut self) -> Outcome<()> {
+        self.nodes.iter_mut().try_for_each(Process::start)
+    }
+
+    /// `kill -9`; the process is gone on return.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill9(&mut self, node: u8) -> Outcome<()> {
+        self.process(node).kill9()
+    }
+
+    /// `kill -9` of all nodes together.
+    ///
+    /// # Errors
+    /// One does not run.
+    pub fn kill9_all(&mut self) -> Outcome<()> {
+        // First the signal to all, then the farewells.
+        self.nodes.iter().try_for_each(|node| node.send(Signal::KILL))?;
+        self.nodes.iter_mut().try_for_each(Process::kill9)
+    }
+
+    /// Freezes a node.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&mut self, node: u8) -> Outcome<()> {
+        self.process(node).send(Signal::STOP)
+    }
+
+    /// Lets a frozen node go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&mut self, node: u8) -> Outcome<()> {
+        self.process(node).send(Signal::CONT)
+    }
+
+    /// Asks a node to end, and waits for it.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub async fn stop(&mut self, node: u8) -> Outcome<ExitStatus> {
+        self.process(node).send(Signal::TERM)?;
+        self.process(node).ended().await
+    }
+
+    /// Starts a node that is expected to refuse that, and tells how it ended.
+    ///
+    /// # Errors
+    /// It does not end by itself.
+    pub async fn refused(&mut self, node: u8) -> Outcome<Ended> {
+        let process = self.process(node);
+        process.start()?;
+        let status = process.ended().await?;
+        Ok(Ended { code: status.code(), stdout: String::new(), stderr: process.said() })
+    }
+
+    /// Cuts a node off from all others, both ways.
+    ///
+    /// # Errors
+    /// The cluster has no proxies.
+    pub fn cut_off(&self, node: u8) -> Outcome<()> {
+        self.links.as_ref().ok_or("no proxies")?.cut_off(self.addresses.at(node));
+        Ok(())
+    }
+
+    /// Nobody is cut off any more.
+    ///
+    /// # Errors
+    /// The cluster has no proxies.
+    pub fn heal(&self) -> Outcome<()> {
+        self.links.as_ref().ok_or("no proxies")?.heal();
+        Ok(())
+    }
+
+    // ---- waiting and asking
+
+    /// The process id of a node.
+    #[must_use]
+    pub fn pid(&mut self, node: u8) -> Option<u32> {
+        self.process(node).pid()
+    }
+
+    /// Waits until a node is ready.
+    ///
+    /// # Errors
+    /// It has ended, or is not ready in time.
+    pub async fn ready(&mut self, node: u8) -> Outcome<()> {
+        let api = self.api(node);
+        let process = self.process(node);
+        until(&format!("n{node} to be ready"), async || {
+            let answer = api.ready().await;
+            if answer.is_err() && !process.runs() { Err("it has ended".into()) } else { answer }
+        })
+        .await
+    }
+
+    /// Waits until all nodes are ready.
+    ///
+    /// # Errors
+    /// One has ended, or is not ready in time.
+    pub async fn all_ready(&mut self) -> Outcome<()> {
+        for node in self.numbers() {
+            self.ready(node).await?;
+        }
+        Ok(())
+    }
+
+    /// The node that leads: it says so, and no other says so of a later term.
+    ///
+    /// # Errors
+    /// None leads.
+    pub async fn leader(&self) -> Outcome<u8> {
+        until("a leader", async || {
+            let mut best = None;
+            for node in self.numbers() {
+                let api = self.api(node);
+                // A node that is down does not lead.
+                let Ok(leads) = api.metric("punctual_raft_is_leader").await else { continue };
+                let term = api.metric("punctual_raft_term").await.unwrap_or(0.0);
+                if leads > 0.0 && best.is_none_or(|(found, _)| term > found) {
+                    best = Some((term, node));
+                }
+            }
+            best.map(|(_, node)| node).ok_or_else(|| "no node leads".into())
+        })
+        .await
+    }
+
+    /// Waits until all nodes stand at one log index.
+    ///
+    /// # Errors
+    /// Their digests differ at one index, or they never come to stand.
+    pub async fn agreed(&self) -> Outcome<String> {
+        let states = until("all nodes to stand at one index", async || {
+            let mut states = Vec::new();
+            for node in self.numbers() {
+                let state = self.api(node).get("/api/v1/cluster?consistency=stale").await?;
+                states.push((field(&state, "applied_index").clone(), text(&state, "digest").to_owned()));
+            }
+            let same = states.iter().all(|(index, _)| *index == states[0].0);
+            if same { Ok(states) } else { Err(format!("{states:?}").into()) }
+        });
+        let states = states.await?;
+        if states.iter().any(|(_, digest)| digest.is_empty() || *digest != states[0].1) {
+            return Err(format!("the digests differ: {states:?}").into());
+        }
+        Ok(states[0].1.clone())
+    }
+
+    /// Makes tasks through one node.
+    ///
+    /// # Errors
+    /// One of them is refused.
+    pub async fn add(&self, node: u8, tasks: &[Value]) -> Outcome<()> {
+        let answer = self.api(node).post("/api/v1/tasks/batch", &json!({"items": tasks})).await?;
+        match items(&answer).iter().find(|item| field(item, "status") != 201) {
+            Some(refused) => Err(format!("a task was not made: {refused}").into()),
+            None => Ok(()),
+        }
+    }
+
+    // ---- the end
+
+    /// All went well: stops all nodes that run, and removes the folder.
+    ///
+    /// # Errors
+    /// A node ended badly.
+    pub async fn finish(mut self) -> Outcome<()> {
+        for process in self.nodes.iter().filter(|process| process.pid().is_some()) {
+            process.send(Signal::TERM)?;
+        }
+        for node in self.numbers() {
+            if self.process(node).pid().is_none() {
+                continue;
+            }
+            let status = self.process(node).ended().await?;
+            if !status.success() {
+                return Err(format!("n{node}: {status}").into());
+            }
+        }
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.folder.disable_cleanup(true);
+        eprintln!("---- not finished; the folder is kept: {}", self.folder().display());
+        for (process, number) in self.nodes.iter().zip(1..) {
+            eprintln!("---- the end of n{number}'s log\n{}", process.last_lines());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A node that is cut off from the others, and healed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::Broken;
+use crate::{Api, Cluster, Outcome, now_ms, text, until};
+
+/// A healed node stands where the others do within this.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
+/// Writers at the same time.
+const WRITERS: usize = 32;
+/// How many tasks they change.
+const TASKS: usize = 100;
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How long a node is cut off, at least.
+    pub seconds: u64,
+    /// Single commands meanwhile.
+    pub commands: usize,
+    /// Whether it is the leader that is cut off.
+    pub leader: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Until the others had a leader that took writes, in milliseconds.
+    pub writable_after_ms: i64,
+    /// How long the node was cut off, in milliseconds.
+    pub cut_off_ms: i64,
+    /// Log entries of that time.
+    pub entries: u64,
+    /// From the healing until the node had applied all of them, in milliseconds.
+    pub caught_up_ms: i64,
+    /// Snapshots that the node took over.
+    pub snapshots: f64,
+    /// The digest that all nodes have at the end.
+    pub digest: String,
+    /// Promises that did not hold.
+    pub broken: Broken,
+}
+
+impl Figures {
+    /// Adds the promise of a prompt end to those that are held against it; tests on a busy machine
+    /// leave that to the full form.
+    pub fn be_prompt(&mut self) {
+        let limit = i64::try_from(CATCH_UP_LIMIT.as_millis()).unwrap_or(i64::MAX);
+        if self.caught_up_ms > limit {
+            self.broken.push(format!("caught up only {} ms after healing", self.caught_up_ms));
+        }
+    }
+}
+
+/// Runs the load on a cluster with proxies that is ready.
+///
+/// # Errors
+/// The load could not be carried out.
+pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
+    let mut figures = Figures::default();
+    let tasks: Vec<Value> = (0..TASKS).map(task).collect();
+    cluster.add(1, &tasks).await?;
+    let leader = cluster.leader().await?;
+    let others: Vec<u8> = cluster.numbers().filter(|node| *node != leader).collect();
+    let node = if load.leader { leader } else { others[0] };
+    let rest: Vec<Api> =
+        cluster.numbers().filter(|other| *other != node).map(|other| cluster.api(other)).collect();
+    let away = cluster.api(node);
+    let snapshots = away.metric("punctual_snapshots_installed_total").await?;
+    let first = away.applied().await?;
+
+    let (begun, begun_ms) = (Instant::now(), now_ms());
+    cluster.cut_off(node)?;
+    until("the others to take writes", async || change(&rest[0], 0, "the others go on").await)
+        .await?;
+    figures.writable_after_ms = now_ms() - begun_ms;
+    write(&rest, load.commands).await?;
+    sleep((begun + Duration::from_secs(load.seconds)).saturating_duration_since(Instant::now()))
+        .await;
+    if away.applied().await? > first + 64 {
+        figures.broken.push("what the others did reached the node that was cut off".to_owned());
+    }
+    refuses_writes(&away, &mut figures.broken).await;
+    let target = rest[0].applied().await?;
+    figures.entries = target.saturating_sub(first);
+
+    let healed = now_ms();
+    figures.cut_off_ms = healed - begun_ms;
+    cluster.heal()?;
+    until("the node to catch up", async || match away.applied().await? {
+        applied if applied >= target => Ok(()),
+        applied => Err(format!("it is at entry {applied} of {target}").into()),
+    })
+    .await?;
+    figures.caught_up_ms = now_ms() - healed;
+    cluster.all_ready().await?;
+    figures.digest = cluster.agreed().await?;
+    figures.snapshots = away.metric("punctual_snapshots_installed_total").await? - snapshots;
+    Ok(figures)
+}
+
+fn task(number: usize) -> Value {
+    json!({"name": format!("paper-{number:03}"), "schedule": {"manual": true},
+        "action": {"shell": {"argv": ["true"]}}})
+}
+
+/// One command.
+async fn change(api: &Api, task: usize, what: &str) -> Outcome<()> {
+    let path = format!("/api/v1/tasks/paper-{:03}", task % TASKS);
+    let answer = api.send(Method::PATCH, &path, None, Some(&json!({"description": what}))).await?;
+    if answer.good() { Ok(()) } else { Err(format!("{answer:?}").into()) }
+}
+
+/// So many commands, each in a request of its own.
+async fn write(nodes: &[Api], commands: usize) -> Outcome<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (next, api) = (Arc::clone(&next), nodes[writer % nodes.len()].clone());
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= commands {
+                        return Outcome::Ok(());
+                    }
+                    // Writers on different tasks, so that no change meets another.
+                    let what = format!("change {number}");
+                    until("a write", async || change(&api, number, &what).await).await?;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await??;
+    }
+    Ok(())
+}
+
+/// A node without a majority must not say that it wrote.
+async fn refuses_writes(away: &Api, broken: &mut Broken) {
+    let body = task(TASKS);
+    match away.send(Method::POST, "/api/v1/tasks", None, Some(&body)).await {
+        Ok(answer) if answer.good() => {
+            broken.push(format!("a node without a majority wrote: {answer:?}"));
+        }
+        Ok(answer) if !answer.come_again() => {
+            let code = text(&answer.body, "code");
+            broken.push(format!("a node without a majority answers {} {code}", answer.status));
+        }
+        // It may say that it cannot, or wait for longer than we do.
+        Ok(_) | Err(_) => {}
+    }
+}

@@ -1,0 +1,18 @@
+//! Fresh starts: nodes that have never run, all started at the same moment.
+
+use crate::{Cluster, Options, Outcome, now_ms};
+
+/// Starts so many new nodes together; how long it took until all were ready, in milliseconds.
+///
+/// # Errors
+/// They are not ready in time, or no node leads then.
+pub async fn run(nodes: u8) -> Outcome<i64> {
+    let mut cluster = Cluster::prepare(nodes, Options::default()).await?;
+    let begun = now_ms();
+    cluster.start_all()?;
+    cluster.all_ready().await?;
+    let took = now_ms() - begun;
+    cluster.leader().await?;
+    cluster.finish().await?;
+    Ok(took)
+}

@@ -1,0 +1,347 @@
+//! Ticks while nodes are killed and started again: each is started once at most, and each has one
+//! verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Broken;
+use crate::starts::{self, Line, Story};
+use crate::{Api, Cluster, Outcome, items, now_ms, text, until, witness_program};
+
+/// Distance of two ticks in milliseconds.
+const STEP_MS: i64 = 1_000;
+/// A node that is killed stays away so long.
+const AWAY: Duration = Duration::from_millis(1_500);
+/// Every so many kills the leader is the one.
+const LEADER_EVERY: usize = 3;
+/// An attempt whose node is killed this close to it may have started or not, in milliseconds.
+const UNSURE_MS: i64 = 1_000;
+/// How exactly the sampler knows when an entry was applied, in milliseconds.
+const SAMPLED_MS: i64 = 150;
+/// After a kill ticks may be missed for so long, in milliseconds.
+const TAKEOVER_MS: i64 = 3_000;
+/// Of the other ticks at least this share fires, in per cent.
+const FIRED_PERCENT: i64 = 95;
+/// Between two looks at the nodes' applied index.
+const SAMPLE: Duration = Duration::from_millis(20);
+/// A node that does not answer a look within this is passed over.
+const SAMPLE_LIMIT: Duration = Duration::from_millis(300);
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Tasks that tick each second.
+    pub tasks: usize,
+    /// How long, at least.
+    pub seconds: u64,
+    /// Kills in that time; every third one hits the leader.
+    pub kills: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Kills, and those of the leader among them.
+    pub kills: (usize, usize),
+    /// Lines in the witness file.
+    pub starts: usize,
+    /// Ticks of the period by verdict and reason.
+    pub verdicts: BTreeMap<String, i64>,
+    /// Ticks outside of [kill, kill + 3 s], and those that fired.
+    pub calm: (i64, i64),
+    /// Fired ticks without a line, all of them of killed nodes if nothing is broken.
+    pub without_line: usize,
+    /// Longest time without any start, in milliseconds.
+    pub longest_silence_ms: i64,
+    /// Longest time between two starts of one task, in milliseconds.
+    pub longest_gap_ms: i64,
+    /// Longest time from a tick to its start, in milliseconds.
+    pub latest_start_ms: i64,
+    /// From the end of the period until every tick of it was settled, in milliseconds.
+    pub settled_after_ms: i64,
+    /// Promises that did not hold.
+    pub broken: Broken,
+}
+
+/// One kill.
+#[derive(Clone, Debug)]
+struct Kill {
+    node: String,
+    leader: bool,
+    /// When the signal was sent, and when the process was gone, in milliseconds.
+    from: i64,
+    to: i64,
+}
+
+impl Kill {
+    fn is_near(&self, at: i64, margin: i64) -> bool {
+        (self.from - margin..=self.to + margin).contains(&at)
+    }
+}
+
+/// Runs the load on a cluster that is ready.
+///
+/// # Errors
+/// The load could not be carried out.
+pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
+    let witness = cluster.folder().join("starts");
+    let names: Vec<String> = (0..load.tasks).map(|number| format!("beat-{number:03}")).collect();
+    let program = witness_program()?;
+    let bodies: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            json!({
+                "name": name,
+                "schedule": {"interval": "1s"},
+                "catch_up": {"policy": "all"},
+                "action": {"shell": {"argv": [program, witness]}},
+                "keep": {"ticks": 10_000, "executions": 10_000},
+            })
+        })
+        .collect();
+    let sampler = Sampler::start(cluster);
+    cluster.add(1, &bodies).await?;
+    let kills = kill_and_start(cluster, load).await?;
+    let end = now_ms();
+    settled(&cluster.api(1), load.tasks, end).await?;
+    let settled_after_ms = now_ms() - end;
+    quiet(&cluster.api(1), &names).await?;
+    cluster.agreed().await?;
+    let samples = sampler.stop();
+    let stories = stories(&cluster.api(1), &names).await?;
+    let seen = Seen { lines: starts::read(&witness)?, stories, kills, samples, end };
+    let mut figures = seen.figures();
+    figures.settled_after_ms = settled_after_ms;
+    if figures.verdicts.get("fired").is_none_or(|fired| *fired == 0) {
+        figures.broken.push("no tick fired at all".to_owned());
+    }
+    Ok(figures)
+}
+
+/// The load proper: kills in turn, and each time a start after a while.
+async fn kill_and_start(cluster: &mut Cluster, load: Load) -> Outcome<Vec<Kill>> {
+    let begun = Instant::now();
+    let whole = Duration::from_secs(load.seconds);
+    let apart = whole / u32::try_from(load.kills + 1)?;
+    let mut kills = Vec::new();
+    let mut last = 0;
+    for number in 1..=load.kills {
+        sleep_until(begun + apart * u32::try_from(number)?).await;
+        let leader = cluster.leader().await?;
+        // Of the others the one that was not the last.
+        let other = cluster.numbers().find(|node| *node != leader && *node != last);
+        let node = if number % LEADER_EVERY == 0 { leader } else { other.unwrap_or(leader) };
+        let from = now_ms();
+        cluster.kill9(node)?;
+        let (name, leader) = (format!("n{node}"), node == leader);
+        kills.push(Kill { node: name, leader, from, to: now_ms() });
+        sleep(AWAY).await;
+        cluster.start_node(node)?;
+        cluster.ready(node).await?;
+        last = node;
+    }
+    sleep_until(begun + whole).await;
+    Ok(kills)
+}
+
+/// Waits until every tick up to an instant has its verdict.
+async fn settled(api: &Api, tasks: usize, upto: i64) -> Outcome<()> {
+    let upto = punctual::domain::time::Timestamp(upto - STEP_MS).to_string();
+    until("every tick of the period to be settled", async || {
+        let found = api.all("/api/v1/tasks").await?;
+        // Instants of one form are ordered as texts.
+        let behind = found.iter().find(|task| text(task, "cursor") < upto.as_str());
+        match behind {
+            Some(task) => Err(format!("{} is at {}", text(task, "name"), text(task, "cursor")).into()),
+            None if found.len() != tasks => Err(format!("{} tasks", found.len()).into()),
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
+/// Pauses the tasks, and waits until nothing runs.
+async fn quiet(api: &Api, names: &[String]) -> Outcome<()> {
+    let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
+    api.post("/api/v1/tasks/bulk", &pause).await?;
+    until("all executions to end", async || {
+        for status in ["pending", "running"] {
+            let page = api.get(&format!("/api/v1/executions?status={status}&limit=1")).await?;
+            if let Some(one) = items(&page).first() {
+                return Err(format!("{one}").into());
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn stories(api: &Api, names: &[String]) -> Outcome<BTreeMap<String, Story>> {
+    let mut stories = BTreeMap::new();
+    for name in names {
+        stories.insert(name.clone(), Story::ask(api, name, STEP_MS).await?);
+    }
+    Ok(stories)
+}
+
+/// When which index was seen applied: (milliseconds, index).
+type Samples = Vec<(i64, u64)>;
+
+/// Watches the nodes' applied index.
+struct Sampler {
+    samples: Arc<Mutex<Samples>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sampler {
+    fn start(cluster: &Cluster) -> Self {
+        let samples = Arc::new(Mutex::new(Vec::new()));
+        let watch = |node| {
+            let (api, samples) = (cluster.api(node), Arc::clone(&samples));
+            tokio::spawn(async move {
+                loop {
+                    if let Ok(Ok(index)) = timeout(SAMPLE_LIMIT, api.applied()).await
+                        && let Ok(mut samples) = samples.lock()
+                    {
+                        samples.push((now_ms(), index));
+                    }
+                    sleep(SAMPLE).await;
+                }
+            })
+        };
+        let tasks = cluster.numbers().map(watch).collect();
+        Self { samples, tasks }
+    }
+
+    /// The samples of rising index, so that the first one to reach an index is found quickly.
+    fn stop(self) -> Samples {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let mut all = self.samples.lock().map_or_else(|_| Vec::new(), |samples| samples.clone());
+        all.sort_unstable();
+        let mut highest = 0;
+        all.retain(|(_, index)| {
+            let news = *index > highest;
+            highest = highest.max(*index);
+            news
+        });
+        all
+    }
+}
+
+/// All that is known when it is over.
+struct Seen {
+    lines: Vec<Line>,
+    stories: BTreeMap<String, Story>,
+    kills: Vec<Kill>,
+    samples: Samples,
+    /// End of the period in milliseconds.
+    end: i64,
+}
+
+impl Seen {
+    fn figures(&self) -> Figures {
+        let mut broken = starts::wrong_starts(&self.lines, &self.stories);
+        let (mut verdicts, mut calm) = (BTreeMap::new(), (0, 0));
+        for story in self.stories.values() {
+            broken.extend(story.uncovered());
+            story.count(self.end - STEP_MS, &mut verdicts);
+            let (all, fired) = self.calm(story);
+            calm = (calm.0 + all, calm.1 + fired);
+        }
+        if calm.1 * 100 < calm.0 * FIRED_PERCENT {
+            broken.push(format!("of {} ticks away from kills only {} fired", calm.0, calm.1));
+        }
+        let without_line = self.without_line(&mut broken);
+        let leaders = self.kills.iter().filter(|kill| kill.leader).count();
+        let (longest_silence_ms, longest_gap_ms) = self.gaps();
+        let late = |line: &Line| Some(to_ms(line.nanos) - line.tick?);
+        Figures {
+            kills: (self.kills.len(), leaders),
+            starts: self.lines.len(),
+            verdicts,
+            calm,
+            without_line,
+            longest_silence_ms,
+            longest_gap_ms,
+            latest_start_ms: self.lines.iter().filter_map(late).max().unwrap_or(0),
+            settled_after_ms: 0,
+            broken,
+        }
+    }
+
+    /// Ticks of the period away from kills, and those of them that fired.
+    fn calm(&self, story: &Story) -> (i64, i64) {
+        let calm = |tick: i64| {
+            let shaken =
+                |kill: &Kill| (kill.from..=kill.from + TAKEOVER_MS).contains(&tick);
+            tick <= self.end - STEP_MS && !self.kills.iter().any(shaken)
+        };
+        let count = |found: usize| i64::try_from(found).unwrap_or(i64::MAX);
+        let all = story.ticks().filter(|tick| calm(*tick)).count();
+        let fired = story.fired().filter(|(tick, _, _)| calm(*tick)).count();
+        (count(all), count(fired))
+    }
+
+    /// Counts fired ticks that nobody started; none may be there but for a kill of who should have.
+    fn without_line(&self, broken: &mut Broken) -> usize {
+        let started: BTreeSet<(&str, i64)> =
+            self.lines.iter().filter_map(|line| Some((line.task.as_str(), line.tick?))).collect();
+        let mut without = 0;
+        for story in self.stories.values() {
+            for (tick, id, index) in story.fired() {
+                if started.contains(&(&story.name, tick)) {
+                    continue;
+                }
+                without += 1;
+                let execution = story.executions.get(id);
+                // It starts when it is due and granted, whichever is later.
+                let at = self.applied_at(index).max(tick);
+                let killed = |kill: &Kill| {
+                    kill.is_near(at, UNSURE_MS + SAMPLED_MS)
+                        && execution.is_some_and(|execution| execution.node == kill.node)
+                };
+                if !self.kills.iter().any(killed) {
+                    broken.push(format!(
+                        "{} fired at {tick} (granted at {at}) and never started: {execution:?}; \
+                         kills: {:?}",
+                        story.name, self.kills
+                    ));
+                }
+            }
+        }
+        without
+    }
+
+    /// When an index was first seen applied.
+    fn applied_at(&self, index: u64) -> i64 {
+        let at = self.samples.partition_point(|(_, seen)| *seen < index);
+        self.samples.get(at).map_or(0, |(at, _)| *at)
+    }
+
+    /// Longest time without any start, and without one of the same task.
+    fn gaps(&self) -> (i64, i64) {
+        let mut times: Vec<(i64, &str)> =
+            self.lines.iter().map(|line| (to_ms(line.nanos), line.task.as_str())).collect();
+        times.sort_unstable();
+        let silence = times.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap_or(0);
+        let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut gap = 0;
+        for (at, task) in times {
+            let before = last.insert(task, at).unwrap_or(at);
+            gap = gap.max(at - before);
+        }
+        (silence, gap)
+    }
+}
+
+fn to_ms(nanos: i128) -> i64 {
+    i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
+}
+

@@ -1,0 +1,41 @@
+//! A real crontab, imported and seen firing. It comes first because it waits for the next minute.
+
+use std::path::Path;
+
+use cluster_tests::{Cluster, Options, Outcome, items, run, text, until};
+
+#[tokio::test]
+async fn an_imported_crontab_fires_at_the_next_minute() -> Outcome<()> {
+    let cluster = Cluster::start(3, Options::default()).await?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs/every-minute.cron");
+    let file = file.to_str().ok_or("an odd path")?;
+    let server = cluster.api(2).base().to_owned();
+    let import = ["--server", &server, "import", "crontab", file, "--anywhere", "--tz", "UTC"];
+    let imported = run(&import).await?;
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert!(imported.stderr.contains("2 of 2 tasks created"), "{imported:?}");
+    // A second import is refused, name by name, and leaves what is there.
+    assert_eq!(run(&import).await?.code, Some(5));
+
+    let api = cluster.api(3);
+    for (name, printed) in [
+        ("cron-every-minute-echo", "on time\n"),
+        ("cron-every-minute-cat", "first line\nsecond line"),
+    ] {
+        // The limit of `until` is a minute, and so is the wait for the next one: so twice.
+        let path = format!("/api/v1/tasks/{name}/executions");
+        let ended = async || {
+            let executions = api.get(&path).await?;
+            let ended = items(&executions).iter().find(|one| text(one, "status") == "success");
+            ended.cloned().ok_or_else(|| format!("{name}: {executions}").into())
+        };
+        let execution = match until("the next minute", ended).await {
+            Ok(execution) => execution,
+            Err(_not_yet) => until("the next minute to be over", ended).await?,
+        };
+        assert_eq!(text(&execution, "trigger"), "schedule", "{execution}");
+        assert!(text(&execution, "tick").ends_with(":00.000Z"), "{execution}");
+        assert_eq!(text(&execution, "output_tail").trim_end(), printed.trim_end(), "{execution}");
+    }
+    cluster.finish().await
+}

@@ -1,0 +1,186 @@
+//! The life of a cluster: it forms, keeps what it was given, and refuses what does not belong.
+
+use std::fs;
+use std::net::TcpListener;
+
+use cluster_tests::{Cluster, Options, Outcome, field, text, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn beat() -> Value {
+    json!({"name": "beat", "schedule": {"interval": "500ms"},
+        "action": {"shell": {"argv": ["echo", "hi"]}}})
+}
+
+fn paper() -> Value {
+    json!({"name": "paper", "schedule": {"cron": "0 3 * * MON"}, "labels": {"of": "archive"},
+        "payload": "x".repeat(10_000), "action": {"shell": {"argv": ["true"]}}})
+}
+
+/// Waits until a node tells of more fired ticks than so many.
+async fn fires(cluster: &Cluster, node: u8, before: u64) -> Outcome<u64> {
+    until("ticks to fire", async || {
+        let task = cluster.api(node).get("/api/v1/tasks/beat").await?;
+        let fired = field(field(&task, "totals"), "fired").as_u64().unwrap_or(0);
+        if fired > before { Ok(fired) } else { Err(format!("{fired} fired").into()) }
+    })
+    .await
+}
+
+/// What must outlive every restart of it.
+fn lasting(task: &Value) -> Value {
+    let mut task = task.clone();
+    let Some(fields) = task.as_object_mut() else { return task };
+    for changing in ["owner", "cursor", "next_tick", "last_execution", "totals"] {
+        fields.shift_remove(changing);
+    }
+    task
+}
+
+#[tokio::test]
+async fn three_nodes_keep_what_they_were_given() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let made = cluster.api(1).post("/api/v1/tasks", &beat()).await?;
+    cluster.api(2).post("/api/v1/tasks", &paper()).await?;
+    // Acknowledged by one node, at once to be read on every other.
+    for node in [2, 3] {
+        let read = cluster.api(node).get("/api/v1/tasks/beat").await?;
+        assert_eq!(lasting(&read), lasting(&made));
+    }
+    let fired = fires(&cluster, 3, 1).await?;
+    let old = cluster.api(3).get("/api/v1/tasks/beat/ticks?limit=1").await?;
+    let old = text(&field(&old, "items")[0], "execution_id").to_owned();
+
+    // One goes in order: the others carry its tasks on.
+    let status = cluster.stop(1).await?;
+    assert!(status.success(), "{status}");
+    let fired = fires(&cluster, 2, fired + 1).await?;
+    cluster.start_node(1)?;
+    cluster.ready(1).await?;
+
+    // All go, and come back.
+    let paper = cluster.api(1).get("/api/v1/tasks/paper").await?;
+    for node in cluster.numbers() {
+        let status = cluster.stop(node).await?;
+        assert!(status.success(), "n{node}: {status}");
+    }
+    cluster.start_all()?;
+    cluster.all_ready().await?;
+    for node in cluster.numbers() {
+        let api = cluster.api(node);
+        assert_eq!(lasting(&api.get("/api/v1/tasks/beat").await?), lasting(&made));
+        assert_eq!(api.get("/api/v1/tasks/paper").await?["revision"], paper["revision"]);
+        let execution = api.get(&format!("/api/v1/executions/{old}")).await?;
+        assert_eq!(text(&execution, "task"), "beat");
+    }
+    fires(&cluster, 1, fired + 1).await?;
+    cluster.api(1).post("/api/v1/tasks/beat/pause", &json!({})).await?;
+    cluster.agreed().await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_folder_has_one_user_and_one_cluster() -> Outcome<()> {
+    let mut cluster = Cluster::start(1, Options::default()).await?;
+    let pid = cluster.pid(1).ok_or("no process")?;
+
+    // A second process on the same folder, which leaves the first one alone.
+    let settings = cluster.settings(1);
+    let settings = settings.to_str().ok_or("an odd path")?;
+    let second = cluster_tests::run(&["serve", "--config", settings]).await?;
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.stderr.contains(&format!("process {pid} uses this data folder")), "{second:?}");
+    cluster.api(1).ready().await?;
+    assert!(cluster.stop(1).await?.success());
+
+    // A folder of another cluster, and of another node.
+    let refused = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
+    cluster.rewrite(1, refused("name = \"test\"", "name = \"other\""))?;
+    let ended = cluster.refused(1).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "it belongs to cluster test, this node is of cluster other";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+    cluster.rewrite(1, refused("name = \"other\"", "name = \"test\""))?;
+    cluster.rewrite(1, refused("id = 1", "id = 2"))?;
+    let ended = cluster.refused(1).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("it belongs to node 1, this node is of node 2"), "{ended:?}");
+    cluster.rewrite(1, refused("id = 2", "id = 1"))?;
+
+    // Addresses that somebody else has.
+    for address in cluster.listens(1) {
+        let held = TcpListener::bind(address)?;
+        let ended = cluster.refused(1).await?;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&address.to_string()), "{ended:?}");
+        drop(held);
+    }
+
+    // A damaged identity is not taken for none.
+    let identity = cluster.data(1).join("identity");
+    let whole = fs::read_to_string(&identity)?;
+    fs::write(&identity, whole.replacen("cluster_id ", "cluster_id f", 1))?;
+    let ended = cluster.refused(1).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("identity: it is damaged"), "{ended:?}");
+    fs::write(&identity, whole)?;
+
+    // Settings that cannot be right.
+    cluster.rewrite(1, refused("[peer]\nlisten", "[peer]\nlisen"))?;
+    let ended = cluster.refused(1).await?;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("did you mean `listen`?"), "{ended:?}");
+    assert!(ended.stderr.contains("n1.toml:"), "{ended:?}");
+    cluster.rewrite(1, refused("[peer]\nlisen", "[peer]\nlisten"))?;
+
+    // After all that it is as it was.
+    cluster.start_node(1)?;
+    cluster.ready(1).await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_wiped_node_stays_out_and_says_how_it_comes_back() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    cluster.api(1).post("/api/v1/tasks", &beat()).await?;
+    cluster.kill9(3)?;
+    fs::remove_dir_all(cluster.data(3))?;
+    cluster.start_node(3)?;
+    let away = cluster.api(3);
+    let sentence = "readmit this node with: punctual cluster members replace 3";
+    until("the wiped node to say how it is readmitted", async || {
+        let answer = away.send(Method::GET, "/readyz", None, None).await?;
+        let said = answer.status == 503 && text(&answer.body, "detail").contains(sentence);
+        if said { Ok(()) } else { Err(format!("{answer:?}").into()) }
+    })
+    .await?;
+    // The two others need it for nothing, and it takes no write.
+    let fired = fires(&cluster, 1, 0).await?;
+    fires(&cluster, 2, fired + 2).await?;
+    let answer = away.send(Method::POST, "/api/v1/tasks", None, Some(&paper())).await?;
+    assert_eq!((answer.status, text(&answer.body, "code")), (503, "no_leader"));
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_peer_of_another_cluster_is_refused_with_the_reason() -> Outcome<()> {
+    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+    cluster.rewrite(3, |text| text.replace("name = \"test\"", "name = \"other\""))?;
+    cluster.start_all()?;
+    // Nobody forms a cluster without a listed member, and each side says what it waits for.
+    for (node, reason) in [(1, "\"other\""), (2, "\"other\""), (3, "\"test\"")] {
+        until("the reason", async || {
+            let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
+            let detail = text(&answer.body, "detail");
+            let said = answer.status == 503 && detail.contains(reason);
+            if said { Ok(()) } else { Err(format!("n{node}: {answer:?}").into()) }
+        })
+        .await?;
+    }
+    // Once it is told right they form one.
+    cluster.stop(3).await?;
+    cluster.rewrite(3, |text| text.replace("name = \"other\"", "name = \"test\""))?;
+    cluster.start_node(3)?;
+    cluster.all_ready().await?;
+    cluster.finish().await
+}

@@ -1,0 +1,27 @@
+//! Nodes that are cut off and healed: the short form of `show cut-off`.
+
+use cluster_tests::scenarios::cut_off::{Load, run};
+use cluster_tests::{Cluster, Options, Outcome};
+
+#[tokio::test]
+async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> Outcome<()> {
+    let options = Options { proxied: true, ..Options::default() };
+    let mut cluster = Cluster::start(3, options).await?;
+    let seen = run(&mut cluster, Load { seconds: 5, commands: 100, leader: true }).await?;
+    println!("{seen:#?}");
+    assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+    assert_eq!(seen.snapshots, 0.0, "the log was long enough");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_for_longer_than_the_log_gets_a_snapshot() -> Outcome<()> {
+    let settings = "[raft]\nretained_log = 1000\nsnapshot_every = 500\n".to_owned();
+    let mut cluster = Cluster::start(3, Options { proxied: true, settings }).await?;
+    let seen = run(&mut cluster, Load { seconds: 5, commands: 3_500, leader: false }).await?;
+    println!("{seen:#?}");
+    assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+    assert!(seen.entries > 2_000, "too little was written");
+    assert!(seen.snapshots >= 1.0, "it caught up without a snapshot");
+    cluster.finish().await
+}

@@ -1,0 +1,102 @@
+//! The README's second terminal against a cluster of one.
+
+use cluster_tests::{Cluster, Ended, Options, Outcome, run, until};
+
+struct Terminal {
+    server: String,
+}
+
+impl Terminal {
+    async fn types(&self, line: &[&str]) -> Outcome<Ended> {
+        let server = ["--server", &self.server];
+        run(&[&server, line].concat()).await
+    }
+
+    /// Types a command that ends well.
+    async fn good(&self, line: &[&str]) -> Outcome<Ended> {
+        let ended = self.types(line).await?;
+        assert_eq!(ended.code, Some(0), "{line:?}: {ended:?}");
+        Ok(ended)
+    }
+}
+
+#[tokio::test]
+async fn the_second_terminal_of_the_readme() -> Outcome<()> {
+    let cluster = Cluster::start(1, Options::default()).await?;
+    let terminal = Terminal { server: cluster.api(1).base().to_owned() };
+
+    let add = ["add", "hello", "--every", "1s", "--", "echo", "on time"];
+    let said = terminal.good(&add).await?;
+    assert!(said.first_line().starts_with("hello: created, every 1s, next tick "), "{said:?}");
+    let again = terminal.types(&add).await?;
+    assert_eq!(again.code, Some(5), "{again:?}");
+    assert!(again.stderr.contains("task_exists"), "{again:?}");
+
+    let listed = terminal.good(&["ls"]).await?;
+    assert!(listed.first_line().starts_with("NAME"), "{listed:?}");
+    assert!(listed.stdout.lines().any(|line| line.starts_with("hello")), "{listed:?}");
+    let shown = terminal.good(&["show", "hello"]).await?;
+    assert!(shown.first_line().contains("hello"), "{shown:?}");
+    let next = terminal.good(&["next", "hello"]).await?;
+    assert!(next.first_line().starts_with("TICK"), "{next:?}");
+    until("a tick that fired", async || {
+        let ticks = terminal.good(&["ticks", "hello"]).await?;
+        let fired = ticks.stdout.contains("fired");
+        if fired { Ok(()) } else { Err(format!("{ticks:?}").into()) }
+    })
+    .await?;
+    until("its output", async || {
+        let logs = terminal.good(&["logs", "hello"]).await?;
+        let printed = logs.stdout.contains("success") && logs.stdout.contains("on time");
+        if printed { Ok(()) } else { Err(format!("{logs:?}").into()) }
+    })
+    .await?;
+    let ran = terminal.good(&["run", "hello"]).await?;
+    assert!(ran.first_line().starts_with("hello: execution "), "{ran:?}");
+    let ran = terminal.good(&["run", "hello", "--wait"]).await?;
+    assert!(ran.stdout.contains("on time"), "{ran:?}");
+
+    let paused = terminal.good(&["pause", "hello", "--reason", "just looking"]).await?;
+    assert_eq!(paused.first_line(), "hello: paused: just looking");
+    let resumed = terminal.good(&["resume", "hello"]).await?;
+    assert!(resumed.first_line().starts_with("hello: resumed, next tick "), "{resumed:?}");
+    let deleted = terminal.good(&["delete", "hello"]).await?;
+    assert_eq!(deleted.first_line(), "hello: deleted; no tick fires any more");
+    // The name stays marked.
+    let add = terminal.types(&add).await?;
+    assert_eq!(add.code, Some(5), "{add:?}");
+    assert!(add.stderr.contains("task_deleted"), "{add:?}");
+
+    let status = terminal.good(&["cluster", "status"]).await?;
+    assert!(status.first_line().starts_with("cluster") && status.stdout.contains("n1"), "{status:?}");
+    let nodes = terminal.good(&["node", "list"]).await?;
+    assert!(nodes.first_line().starts_with("NAME"), "{nodes:?}");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> Outcome<()> {
+    let cluster = Cluster::start(1, Options::default()).await?;
+    let terminal = Terminal { server: cluster.api(1).base().to_owned() };
+    for (line, code, said) in [
+        (&["add", "bad name", "--every", "5s", "--", "true"][..], 2, ""),
+        (&["add", "a", "--cron", "61 * * * *", "--", "true"], 2, "column 1"),
+        (&["add", "a", "--every", "5s", "--tz", "Mars/Olympus", "--", "true"], 2, ""),
+        (&["add", "a", "--cron", "0 0 30 2 *", "--", "true"], 2, ""),
+        (&["add", "a"], 2, ""),
+        (&["pause", "nobody"], 5, "task_not_found"),
+        (&["show", "nobody"], 5, "nobody"),
+        (&["frobnicate"], 2, ""),
+    ] {
+        let ended = terminal.types(line).await?;
+        assert_eq!(ended.code, Some(code), "{line:?}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{line:?}: {ended:?}");
+        assert!(ended.stdout.is_empty(), "{line:?}: {ended:?}");
+    }
+    let nothing = terminal.good(&["ls"]).await?;
+    assert_eq!((nothing.stdout.as_str(), nothing.stderr.trim()), ("", "nothing to show"));
+    cluster.finish().await?;
+    let nobody = terminal.types(&["ls"]).await?;
+    assert_eq!(nobody.code, Some(3), "{nobody:?}");
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! What drives the node actor: events of the state, time, and the registration of this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+use tokio::sync::mpsc;
+
+use crate::consensus::Event;
+use crate::domain::ids::NodeId;
+use crate::domain::machine::command::{Command, NodeUp};
+use crate::domain::machine::{Answer, envelope};
+
+use super::node_actor::NodeMsg;
+use super::shared::Shared;
+
+/// How often the leader judges, and this node looks after itself.
+const TICK: Duration = Duration::from_millis(100);
+/// A registration not answered by then is proposed again.
+const REGISTER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Hands the events of the state on.
+pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: ActorRef<NodeMsg>) {
+    while let Some(event) = events.recv().await {
+        if node.send_message(NodeMsg::Event(event)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the node actor that time passes.
+pub(super) async fn tick(node: ActorRef<NodeMsg>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if node.send_message(NodeMsg::Tick).is_err() {
+            return;
+        }
+    }
+}
+
+/// Registers this process, once.
+pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
+    let up = Command::NodeUp(Box::new(NodeUp {
+        node: NodeId(shared.consensus.id()),
+        boot: shared.boot,
+        info: shared.settings.info.clone(),
+    }));
+    let mut bytes = Vec::new();
+    envelope::pack(&mut bytes, &up, "", None);
+    let bytes = bytes::Bytes::from(bytes);
+    loop {
+        let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
+        let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
+        if let Some(Ok(Answer::Session(session))) = answer {
+            let _stopping = node.send_message(NodeMsg::Registered(session));
+            return;
+        }
+        // An outcome that is unknown may have registered this process already; registering again
+        // ends that session before anything was granted in it.
+        tokio::time::sleep(TICK).await;
+    }
+}
+
