@@ -339,7 +339,10 @@ impl Cluster {
             let mut states = Vec::new();
             for node in self.numbers() {
                 let state = self.api(node).get("/api/v1/cluster?consistency=stale").await?;
-                states.push((field(&state, "applied_index").clone(), text(&state, "digest").to_owned()));
+                states.push((
+                    field(&state, "applied_index").clone(),
+                    text(&state, "digest").to_owned(),
+                ));
             }
             let same = states.iter().all(|(index, _)| *index == states[0].0);
             if same { Ok(states) } else { Err(format!("{states:?}").into()) }

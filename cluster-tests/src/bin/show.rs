@@ -123,7 +123,8 @@ async fn show_durable(ops: usize, kills: usize) -> Outcome<Broken> {
 async fn show_cut_off(seconds: u64, commands: usize) -> Outcome<Broken> {
     println!("the leader is cut off");
     let long_log = Options { proxied: true, ..Options::default() };
-    let mut broken = cut_off(long_log, cut_off::Load { seconds, commands: 0, leader: true }).await?;
+    let mut broken =
+        cut_off(long_log, cut_off::Load { seconds, commands: 0, leader: true }).await?;
     println!("a follower is cut off, the log is short");
     let short_log = Options { proxied: true, settings: SHORT_LOG.to_owned() };
     let load = cut_off::Load { seconds, commands, leader: false };

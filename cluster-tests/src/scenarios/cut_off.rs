@@ -1,9 +1,9 @@
 //! A node that is cut off from the others, and healed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -120,26 +120,18 @@ async fn change(api: &Api, task: usize, what: &str) -> Outcome<()> {
 
 /// So many commands, each in a request of its own.
 async fn write(nodes: &[Api], commands: usize) -> Outcome<()> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let (next, api) = (Arc::clone(&next), nodes[writer % nodes.len()].clone());
-            tokio::spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= commands {
-                        return Outcome::Ok(());
-                    }
-                    // Writers on different tasks, so that no change meets another.
-                    let what = format!("change {number}");
-                    until("a write", async || change(&api, number, &what).await).await?;
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await??;
-    }
+    let next = Cell::new(0);
+    let writers = (0..WRITERS).map(async |writer| {
+        while next.get() < commands {
+            let number = next.replace(next.get() + 1);
+            // Writers on different tasks, so that no change meets another.
+            let what = format!("change {number}");
+            let api = &nodes[writer % nodes.len()];
+            until("a write", async || change(api, number, &what).await).await?;
+        }
+        Outcome::Ok(())
+    });
+    try_join_all(writers).await?;
     Ok(())
 }
 

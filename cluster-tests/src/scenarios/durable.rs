@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -233,7 +233,8 @@ async fn find(api: &Api, name: &str, known: &Known) -> Outcome<Known> {
 /// The load could not be carried out.
 pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
     let mut figures = Figures::default();
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|number| client(cluster, number, load)).collect();
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|number| client(cluster, number, load)).collect();
     for round in 0..=load.kills {
         let kill_at = load.writes * (round + 1) / (load.kills + 1);
         let last = round == load.kills;

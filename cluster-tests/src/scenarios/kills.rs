@@ -157,7 +157,9 @@ async fn settled(api: &Api, tasks: usize, upto: i64) -> Outcome<()> {
         // Instants of one form are ordered as texts.
         let behind = found.iter().find(|task| text(task, "cursor") < upto.as_str());
         match behind {
-            Some(task) => Err(format!("{} is at {}", text(task, "name"), text(task, "cursor")).into()),
+            Some(task) => {
+                Err(format!("{} is at {}", text(task, "name"), text(task, "cursor")).into())
+            }
             None if found.len() != tasks => Err(format!("{} tasks", found.len()).into()),
             None => Ok(()),
         }
@@ -279,8 +281,7 @@ impl Seen {
     /// Ticks of the period away from kills, and those of them that fired.
     fn calm(&self, story: &Story) -> (i64, i64) {
         let calm = |tick: i64| {
-            let shaken =
-                |kill: &Kill| (kill.from..=kill.from + TAKEOVER_MS).contains(&tick);
+            let shaken = |kill: &Kill| (kill.from..=kill.from + TAKEOVER_MS).contains(&tick);
             tick <= self.end - STEP_MS && !self.kills.iter().any(shaken)
         };
         let count = |found: usize| i64::try_from(found).unwrap_or(i64::MAX);
@@ -344,4 +345,3 @@ impl Seen {
 fn to_ms(nanos: i128) -> i64 {
     i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
 }
-

@@ -68,7 +68,10 @@ async fn the_second_terminal_of_the_readme() -> Outcome<()> {
     assert!(add.stderr.contains("task_deleted"), "{add:?}");
 
     let status = terminal.good(&["cluster", "status"]).await?;
-    assert!(status.first_line().starts_with("cluster") && status.stdout.contains("n1"), "{status:?}");
+    assert!(
+        status.first_line().starts_with("cluster") && status.stdout.contains("n1"),
+        "{status:?}"
+    );
     let nodes = terminal.good(&["node", "list"]).await?;
     assert!(nodes.first_line().starts_with("NAME"), "{nodes:?}");
     cluster.finish().await

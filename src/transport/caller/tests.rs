@@ -84,7 +84,7 @@ async fn a_call_that_times_out_takes_the_connection_with_it() {
 async fn a_late_answer_is_nobodys() {
     // Answers arrive in the other order, and one belongs to a call that was dropped.
     let network = Memory::new();
-    let handler = |connection: crate::transport::Connection| async move {
+    let handler = |connection: Connection| async move {
         let (sender, mut receiver) = connection.split();
         let mut asked = Vec::new();
         while asked.len() < 3 {
@@ -251,7 +251,7 @@ async fn what_can_never_be_sent_leaves_the_connection_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_no_bytes_is_dropped_and_the_call_was_not_sent() {
     let network = Memory::new();
-    let handler = |connection: crate::transport::Connection| async move {
+    let handler = |connection: Connection| async move {
         let _held = connection;
         std::future::pending::<()>().await;
     };
@@ -269,7 +269,7 @@ async fn a_peer_that_takes_no_bytes_is_dropped_and_the_call_was_not_sent() {
 async fn dropping_the_caller_ends_the_connection() {
     let network = Memory::new();
     let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |connection: crate::transport::Connection| {
+    let handler = move |connection: Connection| {
         let ended = ended.clone();
         async move {
             let mut connection = connection;
