@@ -50,7 +50,9 @@ impl Links {
 
     /// Nothing reaches this node any more, and nothing leaves it.
     pub(crate) fn cut_off(&self, node: IpAddr) {
-        self.cut.send_modify(|cut| drop(cut.insert(node)));
+        self.cut.send_modify(|cut| {
+            cut.insert(node);
+        });
     }
 
     /// All of it is forwarded again.

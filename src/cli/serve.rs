@@ -1,11 +1,13 @@
 //! `serve`: a production node. It runs until a signal or a fault, and only here does it end the
 //! process.
 
+use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use clap::Args;
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::node::{Builder, Node};
@@ -108,11 +110,12 @@ async fn stopped(arguments: &ServeArguments, log: &Log, with_parent: bool) {
         tracing::warn!("signals cannot be listened for");
         return std::future::pending().await;
     };
+    let mut parent_gone = pin!(parent_gone());
     loop {
         tokio::select! {
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,
-            () = parent_gone(), if with_parent => return,
+            () = &mut parent_gone, if with_parent => return,
             _ = hang_up.recv() => reload(arguments, log),
         }
     }
@@ -128,9 +131,13 @@ fn reload(arguments: &ServeArguments, log: &Log) {
     }
 }
 
-/// Standard input ends with the parent, however the parent ends.
+/// Standard input ends with the parent, however the parent ends. It is read on a thread that
+/// nobody waits for: the runtime's own would keep a process that is told to end from ending.
 async fn parent_gone() {
-    let mut input = tokio::io::stdin();
-    let mut byte = [0; 64];
-    while matches!(input.read(&mut byte).await, Ok(read) if read > 0) {}
+    let (tell, gone) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ended = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(tell);
+    });
+    let _gone = gone.await;
 }

@@ -73,4 +73,3 @@ async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
     }
     Ok(Loaded { state: *frozen.0, applied: meta.last_log_id, membership: meta.last_membership })
 }
-

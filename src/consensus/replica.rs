@@ -137,7 +137,7 @@ impl Replica {
     /// A frozen view, for as long as it takes.
     #[must_use]
     pub fn frozen(&self) -> State {
-        self.state.read().clone()
+        self.state.read().frozen()
     }
 
     /// Index of the last applied entry.

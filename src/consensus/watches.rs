@@ -127,4 +127,3 @@ pub(super) async fn found(consensus: Consensus, settings: Settings) {
         let _changed = tokio::time::timeout(WATCH, leader.changed()).await;
     }
 }
-

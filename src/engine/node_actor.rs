@@ -9,9 +9,9 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 
 use crate::consensus::Event;
 use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
+use crate::domain::machine::Effect;
 use crate::domain::machine::command::Start;
 use crate::domain::machine::record::{Execution, Liveness, Reason, Status, Trigger, Verdict};
-use crate::domain::machine::Effect;
 use crate::domain::schedule::Plan;
 use crate::domain::task::Action;
 use crate::domain::time::{Millis, Timestamp};

@@ -62,4 +62,3 @@ pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
         tokio::time::sleep(TICK).await;
     }
 }
-

@@ -114,4 +114,3 @@ fn askable(task: &Task, execution: &Execution, scheduler: bool) -> bool {
     let held = execution.tick.is_some() && (task.inactive().is_some() || !scheduler);
     execution.status == Status::Pending && !held
 }
-

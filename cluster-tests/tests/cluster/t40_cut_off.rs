@@ -3,7 +3,8 @@
 use cluster_tests::scenarios::cut_off::{Load, run};
 use cluster_tests::{Cluster, Options, Outcome};
 
-#[tokio::test]
+// The proxies have a thread beside the writers'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> Outcome<()> {
     let options = Options { proxied: true, ..Options::default() };
     let mut cluster = Cluster::start(3, options).await?;
@@ -14,7 +15,8 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> Outco
     cluster.finish().await
 }
 
-#[tokio::test]
+// The proxies have a thread beside the writers'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_away_for_longer_than_the_log_gets_a_snapshot() -> Outcome<()> {
     let settings = "[raft]\nretained_log = 1000\nsnapshot_every = 500\n".to_owned();
     let mut cluster = Cluster::start(3, Options { proxied: true, settings }).await?;

@@ -40,7 +40,12 @@ impl State {
     ///
     /// # Errors
     /// An entry that cannot be read: the node that meets it must stop.
-    pub fn apply(&mut self, index: u64, entry: &[u8], out: &mut Applied) -> Result<Head, DecodeError> {
+    pub fn apply(
+        &mut self,
+        index: u64,
+        entry: &[u8],
+        out: &mut Applied,
+    ) -> Result<Head, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
         self.cluster.stamp = head.stamp;
         self.cluster.applied = index;

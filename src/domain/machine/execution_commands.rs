@@ -167,8 +167,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
-        let execution =
-            task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
+        let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
         if !self.losable(cx, task, execution) {
             return Err(Refusal::NotDue);
         }

@@ -19,7 +19,7 @@ use super::record::{
     Attempt, Definition, Execution, FiredTick, Live, Pause, Reason, Report, Span, Status, Totals,
     Trigger, Verdict,
 };
-use super::state::{Dirty, State, Task};
+use super::state::{Dirty, Rules, State, Task};
 
 /// A task being changed.
 pub(super) struct Hand<'a> {
@@ -84,7 +84,8 @@ impl State {
         let counted = digest::hash(&key_live(key), &live);
         self.digest.replace(0, counted);
         let (definitions, history) = (VecDeque::new(), History::default());
-        let task = Task { key, live, definitions, history, counted, noted: 0 };
+        let rules = Rules::of(None);
+        let task = Task { key, live, definitions, history, counted, rules, noted: 0 };
         self.names.insert(name, key);
         self.tasks.insert(key, Arc::new(task));
         key
@@ -162,6 +163,7 @@ impl Hand<'_> {
         self.live().definition = Some(revision);
         self.digest.add(&key_definition(key, revision), &definition);
         self.dirty.definitions.push((key, revision));
+        self.task.rules = Rules::of(Some(&definition.spec));
         self.task.definitions.push_back(Arc::new(definition));
         self.drop_old_definitions();
     }
@@ -265,7 +267,6 @@ impl Hand<'_> {
         self.digest.replace(0, execution.counted);
         self.task.history.executions.push_back(Arc::new(execution));
         self.executions.insert(id, key);
-        self.trim_executions();
         id
     }
 
@@ -299,7 +300,7 @@ impl Hand<'_> {
             id = Some(execution.id);
             match &mut execution.attempt {
                 Some(attempt) if execution.status == Status::Running => {
-                    attempt.report = Some(report);
+                    attempt.report = Some(Box::new(report));
                 }
                 // It waited: no attempt of it was under way.
                 _ => execution.reason = Some(report.detail.into()),
@@ -355,10 +356,14 @@ impl Hand<'_> {
 
     /// Ends a pause whose time has come.
     pub fn end_pause(&mut self, now: Timestamp) {
-        let catch_up = self.task.spec().is_some_and(|spec| spec.catch_up_on_resume);
-        let over = self.task.live.paused.as_ref().and_then(|pause| pause.until).is_some_and(
-            |until| until <= self.task.live.cursor || (catch_up && until <= now),
-        );
+        let catch_up = self.task.rules.catch_up_on_resume;
+        let over = self
+            .task
+            .live
+            .paused
+            .as_ref()
+            .and_then(|pause| pause.until)
+            .is_some_and(|until| until <= self.task.live.cursor || (catch_up && until <= now));
         if over {
             self.live().paused = None;
             let key = self.task.key;

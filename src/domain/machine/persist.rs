@@ -17,7 +17,7 @@ use super::digest::{self, Digest};
 use super::history::History;
 use super::limits::DECODE_BYTES_MAX;
 use super::record::{Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Span};
-use super::state::{Dirty, State, Task};
+use super::state::{Dirty, Rules, State, Task};
 
 /// How commands and records are written, with a limit to what reading them may claim.
 pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
@@ -192,8 +192,7 @@ impl State {
             });
             [live, past].into_iter().chain(definitions)
         });
-        let nodes =
-            self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
+        let nodes = self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
         let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
         let (key, cluster) = self.cluster_row();
         let cluster = cluster.map(|cluster| (key, cluster)).into_iter();
@@ -307,7 +306,9 @@ impl Loader {
             let Parts { history, mut definitions, .. } = parts;
             definitions.make_contiguous().sort_by_key(|definition| definition.revision);
             let counted = digest::hash(&key_live(key), &live);
-            let task = Task { key, live, definitions, history, counted, noted: 0 };
+            let rules = Rules::of(None);
+            let mut task = Task { key, live, definitions, history, counted, rules, noted: 0 };
+            task.rules = Rules::of(task.spec());
             state.tasks.insert(key, Arc::new(task));
         }
         state.digest = state.recompute();

@@ -277,7 +277,7 @@ pub struct Attempt {
     /// Stamp of the grant.
     pub granted_at: Timestamp,
     /// How it ended.
-    pub report: Option<Report>,
+    pub report: Option<Box<Report>>,
 }
 
 /// What a node says of an attempt that ended.

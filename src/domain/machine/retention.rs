@@ -16,10 +16,11 @@ impl Hand<'_> {
 
     /// Executions, ticks, and the oldest instant.
     fn limits(&self) -> (u32, u32, Timestamp) {
-        let keep = self.task.spec().map_or_else(Default::default, |spec| spec.keep);
+        let keep = self.task.rules.keep;
         (keep.executions, keep.ticks, self.stamp.minus(keep.age))
     }
 
+    /// Live executions do not count, so this is for when one has ended.
     pub(super) fn trim_executions(&mut self) {
         let (wanted, _, oldest) = self.limits();
         let keep = self.keep(wanted, EXECUTIONS_MAX);
@@ -27,9 +28,12 @@ impl Hand<'_> {
         loop {
             let executions = &self.task.history.executions;
             let ended = executions.len().saturating_sub(live);
+            if ended == 0 {
+                return;
+            }
             // Live ones stay, however old; nearly always the first has ended.
             let first = executions.iter().position(|execution| execution.status.ended());
-            let Some(first) = first.filter(|_| ended > 0) else { return };
+            let Some(first) = first else { return };
             let ended_at = executions.get(first).and_then(|execution| execution.ended_at);
             if ended <= keep && ended_at.is_none_or(|ended_at| ended_at >= oldest) {
                 return;

@@ -106,7 +106,7 @@ fn check_claim(
         None => Ok(()),
         Some(Reason::Paused) => {
             let until = task.live.paused.as_ref().and_then(|pause| pause.until);
-            let late = task.spec().is_some_and(|spec| spec.catch_up_on_resume);
+            let late = task.rules.catch_up_on_resume;
             match until {
                 Some(until) if until <= claim.tick || (late && until <= settle.now) => Ok(()),
                 _ => Err(Refusal::Inactive),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
-use crate::domain::task::{Strategy, TaskSpec};
+use crate::domain::task::{Keep, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 use super::digest::Digest;
@@ -28,8 +28,29 @@ pub struct Task {
     pub history: History,
     /// Hash of the live record as the digest has it.
     pub(super) counted: u128,
+    /// What claims need of the definition in force.
+    pub(super) rules: Rules,
     /// The checkpoint epoch in which it was last noted as changed.
     pub(super) noted: u64,
+}
+
+/// What claims need of a definition, so that they need not reach for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub enabled: bool,
+    pub catch_up_on_resume: bool,
+    pub keep: Keep,
+}
+
+impl Rules {
+    /// Those of a definition; of none, those that stand in nobody's way.
+    pub(super) fn of(spec: Option<&TaskSpec>) -> Self {
+        Self {
+            enabled: spec.is_none_or(|spec| spec.enabled),
+            catch_up_on_resume: spec.is_some_and(|spec| spec.catch_up_on_resume),
+            keep: spec.map_or_else(Keep::default, |spec| spec.keep),
+        }
+    }
 }
 
 impl Task {
@@ -60,7 +81,7 @@ impl Task {
     pub fn inactive(&self) -> Option<Reason> {
         if self.live.deleted.is_some() {
             Some(Reason::Deleted)
-        } else if self.spec().is_some_and(|spec| !spec.enabled) {
+        } else if !self.rules.enabled {
             Some(Reason::Disabled)
         } else if self.live.paused.is_some() {
             Some(Reason::Paused)
@@ -218,6 +239,24 @@ impl State {
     #[must_use]
     pub fn settled(&self, task: &Task) -> Timestamp {
         task.live.cursor.max(self.cluster.floor)
+    }
+
+    /// A view that does not change any more; it costs a few pointers, whatever the size.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            names: self.names.clone(),
+            tasks: self.tasks.clone(),
+            nodes: self.nodes.clone(),
+            executions: self.executions.clone(),
+            keys: self.keys.clone(),
+            key_order: self.key_order.clone(),
+            digest: self.digest,
+            // What changed since the last checkpoint is nothing to those who read. In an epoch of
+            // its own, should it be gone on from, no task counts as noted that is not.
+            dirty: Dirty { epoch: self.dirty.epoch + 1, ..Dirty::default() },
+        }
     }
 
     /// Takes the list of what changed, and begins a new one.

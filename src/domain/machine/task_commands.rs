@@ -244,7 +244,7 @@ impl State {
         let revision = Revision(self.cluster.counter);
         let key = self.present(&body.name, body.if_match)?.key;
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        if !hand.task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
+        if !hand.task.rules.catch_up_on_resume {
             hand.close(cx.stamp, Some(Reason::Paused));
         }
         hand.set_pause(Some(Pause { reason: body.reason, until: body.until }));
@@ -266,7 +266,7 @@ impl State {
             return Ok(Answer::Task { task: key, revision, created: false });
         }
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        if !hand.task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
+        if !hand.task.rules.catch_up_on_resume {
             hand.close(cx.stamp, None);
         }
         hand.set_pause(None);

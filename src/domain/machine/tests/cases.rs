@@ -105,6 +105,22 @@ fn a_frozen_view_does_not_move() {
 }
 
 #[test]
+fn a_frozen_view_that_is_gone_on_from_notes_its_changes() {
+    let mut world = World::new();
+    let session = world.node(1, 1);
+    let task = world.add(every("a", 1_000));
+    for state in [world.state.frozen(), load(world.state.all_rows()).frozen()] {
+        let mut store: BTreeMap<_, _> = state.all_rows().collect();
+        let mut other = World { state, index: world.index, stamp: world.stamp };
+        other.wait(300);
+        other.fire(task, session, other.stamp);
+        let dirty = other.state.take_dirty();
+        write(&mut store, other.state.changed_rows(&dirty));
+        assert_eq!(store, other.state.all_rows().collect());
+    }
+}
+
+#[test]
 fn a_checkpoint_that_failed_is_made_up_for_by_the_next() {
     let mut world = World::new();
     let session = world.node(1, 1);
@@ -200,6 +216,7 @@ fn history_is_found_by_instant() {
     let history = &world.state.task(task).unwrap().history;
     assert_eq!(history.fired(begun.plus(Millis(1_000))).unwrap().execution, execution);
     assert_eq!(history.fired(begun), None);
-    let spans = [1_000, 1_001, 1_500, 1_501].map(|at| history.span(begun.plus(Millis(at))).is_some());
+    let spans =
+        [1_000, 1_001, 1_500, 1_501].map(|at| history.span(begun.plus(Millis(at))).is_some());
     assert_eq!(spans, [false, true, true, false]);
 }

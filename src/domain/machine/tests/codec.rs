@@ -43,7 +43,8 @@ fn rows() -> (State, Vec<(Vec<u8>, Vec<u8>)>) {
         let now = world.stamp;
         world.fire(task, session, now);
         world.wait(100);
-        world.accept(&super::put(super::PutMode::Update { if_match: None }, super::every("a", 501)));
+        world
+            .accept(&super::put(super::PutMode::Update { if_match: None }, super::every("a", 501)));
     }
     let rows = world.state.all_rows().collect();
     (world.state, rows)

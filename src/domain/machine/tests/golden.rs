@@ -103,7 +103,11 @@ fn every_record_keeps_its_bytes() {
     golden(&folder("golden/records.hex"), &out);
 }
 
-fn one<T: Serialize + DeserializeOwned + PartialEq + Debug>(out: &mut String, name: &str, value: &T) {
+fn one<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    out: &mut String,
+    name: &str,
+    value: &T,
+) {
     let mut bytes = Vec::new();
     persist::append(value, &mut bytes);
     let read = bincode::serde::decode_from_slice::<T, _>(&bytes, persist::CONFIG);
@@ -128,7 +132,11 @@ fn every_row_keeps_its_bytes() {
     let (task, at) = (TaskKey(0x0102_0304_0506_0708), Timestamp(-2));
     hex(&mut out, "key of a live record", &persist::key_live(task));
     hex(&mut out, "key of a definition", &persist::key_definition(task, Revision(40)));
-    hex(&mut out, "key of an execution in the digest", &persist::key_execution(task, ExecutionId(300)));
+    hex(
+        &mut out,
+        "key of an execution in the digest",
+        &persist::key_execution(task, ExecutionId(300)),
+    );
     hex(&mut out, "key of a tick in the digest", &persist::key_tick(task, at));
     hex(&mut out, "key of a span in the digest", &persist::key_span(task, at));
     hex(&mut out, "key of a node", &persist::key_node(NodeId::new(1, 1)));

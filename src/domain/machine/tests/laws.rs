@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::super::Task;
 use super::super::command::{Command, PutMode, Settle};
 use super::super::limits::KEY_AGE;
 use super::super::record::{Execution, FiredTick, Span};
-use super::super::Task;
 use super::plausible::{self, Dice};
 use super::*;
 use crate::domain::ids::Revision;
@@ -126,9 +126,10 @@ impl Witness {
     }
 
     fn learn(&mut self, command: &Command, response: &Response) {
-        let known = |names: &mut BTreeMap<String, Known>, name: &str, change: &dyn Fn(&mut Known)| {
-            change(names.entry(name.to_owned()).or_default());
-        };
+        let known =
+            |names: &mut BTreeMap<String, Known>, name: &str, change: &dyn Fn(&mut Known)| {
+                change(names.entry(name.to_owned()).or_default());
+            };
         let names = &mut self.known;
         match command {
             Command::Put(body) => {
@@ -162,7 +163,10 @@ impl Witness {
                     });
                     known.paused = known.paused.filter(|_| !over);
                 });
-                assert_eq!(task.live.paused.is_some(), self.known[&*task.live.name].paused.is_some());
+                assert_eq!(
+                    task.live.paused.is_some(),
+                    self.known[&*task.live.name].paused.is_some()
+                );
             }
             Command::Genesis(_) => self.scheduler = true,
             Command::Scheduler(body) => self.scheduler = body.on,
@@ -229,7 +233,8 @@ impl Witness {
         for task in state.tasks() {
             let live = task.history.live().count();
             assert_eq!(u32::try_from(live).unwrap(), task.live.live);
-            let ids: Vec<ExecutionId> = task.history.executions.iter().map(|kept| kept.id).collect();
+            let ids: Vec<ExecutionId> =
+                task.history.executions.iter().map(|kept| kept.id).collect();
             assert!(ids.is_sorted());
             for execution in &task.history.executions {
                 all.insert(execution.id, task.key);
@@ -270,7 +275,7 @@ fn covered(task: &Task, tasks: usize) {
 }
 
 fn steps() -> impl Strategy<Value = Vec<[u16; 24]>> {
-    prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..120)
+    prop::collection::vec(prop::array::uniform24(any::<u16>()), 1..160)
 }
 
 proptest! {

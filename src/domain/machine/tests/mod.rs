@@ -48,7 +48,12 @@ impl World {
     }
 
     /// Applies one command in an entry of its own.
-    fn apply_as(&mut self, command: &Command, by: &str, key: Option<&str>) -> (Response, Vec<Effect>) {
+    fn apply_as(
+        &mut self,
+        command: &Command,
+        by: &str,
+        key: Option<&str>,
+    ) -> (Response, Vec<Effect>) {
         let entry = self.entry(command, by, key);
         let mut applied = Applied::default();
         self.index += 1;

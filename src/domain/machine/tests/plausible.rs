@@ -62,16 +62,16 @@ pub(super) fn command(
     dice: &mut Dice,
 ) -> (Command, Option<&'static str>) {
     let key = dice.percent(8).then(|| ["k1", "k2", "k3"][usize::from(dice.below(3))]);
-    let command = match dice.below(100) {
-        0..34 => settle(state, now, dice),
-        34..54 => about_execution(state, now, dice),
-        54..66 => of_put(now, dice),
-        66..82 => lifecycle(state, now, dice),
-        82..98 => about_node(state, dice),
-        98 => Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() }),
-        _ => genesis(),
+    let command = match dice.below(200) {
+        0..68 => settle(state, now, dice),
+        68..118 => about_execution(state, now, dice),
+        118..136 => Some(of_put(now, dice)),
+        136..168 => Some(lifecycle(state, now, dice)),
+        168..198 => Some(about_node(state, dice)),
+        198 => Some(Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() })),
+        _ => Some(genesis()),
     };
-    (command, key)
+    (command.unwrap_or_else(|| of_put(now, dice)), key)
 }
 
 fn name(dice: &mut Dice) -> String {
@@ -83,7 +83,9 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     let name = name(dice);
     let rule = match dice.below(10) {
         0 => Rule::Immediate,
-        1 => Rule::At(DAY.plus(Millis::from_secs(43_000)).plus(Millis(dice.millis(1_000).0 * 1_000))),
+        1 => {
+            Rule::At(DAY.plus(Millis::from_secs(43_000)).plus(Millis(dice.millis(1_000).0 * 1_000)))
+        }
         2 => Rule::At(now.minus(dice.millis(2_000))),
         3 => Rule::Manual,
         n => Rule::Interval { every: Millis(u64::from(n) * 100), anchor: None },
@@ -94,7 +96,7 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     spec.keep.ticks = u32::from(dice.below(5));
     spec.keep.executions = u32::from(dice.below(4));
     spec.keep.age = Millis(dice.millis(100).0 * 1_000);
-    spec.lost_after = Millis(1_000);
+    spec.lost_after = Millis(300);
     spec
 }
 
@@ -117,7 +119,11 @@ fn of_put(now: Timestamp, dice: &mut Dice) -> Command {
 }
 
 fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
-    let name = name(dice);
+    let known: Vec<&std::sync::Arc<Task>> = state.tasks().collect();
+    let name = match dice.pick(&known) {
+        Some(task) if dice.percent(85) => task.live.name.to_string(),
+        _ => name(dice),
+    };
     let if_match = revision(state.named(&name).map(|task| &**task), dice);
     let named = Named { name: name.clone(), if_match };
     match dice.below(16) {
@@ -151,14 +157,12 @@ fn about_node(state: &State, dice: &mut Dice) -> Command {
         // Without nodes that work nothing else happens.
         _ if known.is_none() => node_up(node, boot),
         0 => node_up(node, boot),
-        1..4 => {
-            Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down })
-        }
-        4 => {
+        1..3 => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Down }),
+        3 => {
             let wishes = [Intent::Draining, Intent::Leaving, Intent::Removing, Intent::None];
             Command::NodeIntent(NodeIntent { node, intent: dice.pick(&wishes).expect("one") })
         }
-        5..8 => Command::NodeIntent(NodeIntent { node, intent: Intent::None }),
+        4..8 => Command::NodeIntent(NodeIntent { node, intent: Intent::None }),
         8 => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Starting }),
         _ => Command::NodeLiveness(NodeLiveness { node, session, liveness: Liveness::Working }),
     }
@@ -176,10 +180,13 @@ fn session(state: &State, dice: &mut Dice) -> SessionId {
     }
 }
 
-fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
-    let tasks: Vec<TaskKey> = state.tasks().map(|task| task.key).collect();
+fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
+    let active = |task: &&std::sync::Arc<Task>| task.inactive().is_none();
+    let some = dice.percent(70);
+    let tasks: Vec<TaskKey> =
+        state.tasks().filter(|task| !some || active(task)).map(|task| task.key).collect();
     let session = session(state, dice);
-    let Some(task) = dice.pick(&tasks).and_then(|key| state.task(key)) else { return trigger("a") };
+    let task = state.task(dice.pick(&tasks)?)?;
     let settled = state.settled(task);
     let after = if dice.percent(95) { settled } else { settled.minus(Millis(100)) };
     let seen = if dice.percent(95) { task.live.revision } else { Revision(1) };
@@ -199,7 +206,8 @@ fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
     });
     let exhausted = dice.percent(6);
     let task = task.key;
-    Command::Settle(Settle { task, revision: seen, session, now: said, after, spans, claim, exhausted })
+    let (revision, now) = (seen, said);
+    Some(Command::Settle(Settle { task, revision, session, now, after, spans, claim, exhausted }))
 }
 
 fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
@@ -212,7 +220,7 @@ fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
     SettleSpan { to, verdict, reason, count: dice.percent(70).then(|| u64::from(dice.below(9))) }
 }
 
-fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
+fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
     let live: Vec<(TaskKey, ExecutionId)> = state
         .tasks()
         .flat_map(|task| task.history.live().map(|execution| (task.key, execution.id)))
@@ -221,27 +229,30 @@ fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
         .tasks()
         .flat_map(|task| task.history.executions.iter().map(|kept| (task.key, kept.id)))
         .collect();
-    let all = if dice.percent(88) { live } else { any };
     let session = session(state, dice);
-    let Some((task, id)) = dice.pick(&all) else { return trigger("b") };
-    let Some((_, execution)) = state.execution(id) else { return trigger("c") };
+    if dice.percent(8) {
+        let (task, execution) = dice.pick(&any)?;
+        return Some(Command::Retry(OfExecution { task, execution }));
+    }
+    let some = if dice.percent(90) { live } else { any };
+    let (task, id) = dice.pick(&some)?;
+    let (_, execution) = state.execution(id)?;
     let fence = match &execution.attempt {
         Some(attempt) if dice.percent(90) => attempt.fence,
         _ => Fence(u64::from(dice.below(100))),
     };
     let of_fence = OfFence { task, execution: id, fence };
     let of_execution = OfExecution { task, execution: id };
-    match dice.below(20) {
+    Some(match dice.below(20) {
         0..6 if execution.status == Status::Pending => {
             Command::Start(Start { task, execution: id, session, again: None })
         }
         0..10 => finish(task, id, fence, report(end(dice), now)),
         10..13 => again(execution, task, fence, session),
         13..15 => Command::Return(of_fence),
-        15..17 => Command::Lose(of_fence),
-        17 => Command::Retry(of_execution),
+        15..18 => Command::Lose(of_fence),
         _ => Command::Stop(of_execution),
-    }
+    })
 }
 
 fn end(dice: &mut Dice) -> Status {

@@ -232,12 +232,7 @@ fn settle() -> Settle {
                 count: None,
             },
         ],
-        claim: Some(Claim {
-            tick: at(900),
-            due: at(950),
-            trigger: Trigger::CatchUp,
-            start: true,
-        }),
+        claim: Some(Claim { tick: at(900), due: at(950), trigger: Trigger::CatchUp, start: true }),
         exhausted: true,
     }
 }
@@ -284,7 +279,7 @@ fn attempt(number: u32) -> Attempt {
         node: NodeId::new(1, 1),
         session: SessionId(3),
         granted_at: at(9),
-        report: Some(ended()),
+        report: Some(Box::new(ended())),
     }
 }
 

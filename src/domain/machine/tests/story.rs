@@ -138,7 +138,11 @@ impl Story {
             let once = text.replace(&format!("times={times}"), "");
             let times: usize = times.parse().expect("a number");
             let told: Vec<String> = (0..times).flat_map(|_| self.line(&once)).collect();
-            return told.last().map(|last| format!("{times} times, at last {last}")).into_iter().collect();
+            return told
+                .last()
+                .map(|last| format!("{times} times, at last {last}"))
+                .into_iter()
+                .collect();
         }
         let head = [line.word(0), line.word(1)].join(" ");
         let told = match line.word(0) {
@@ -198,7 +202,8 @@ impl Story {
         if let Some(by) = text.strip_prefix('+') {
             return self.world.stamp.plus(Millis::parse(by).expect("a duration"));
         }
-        let whole = if text.contains('T') { text.to_owned() } else { format!("2026-03-02T{text}Z") };
+        let whole =
+            if text.contains('T') { text.to_owned() } else { format!("2026-03-02T{text}Z") };
         Timestamp::parse(&whole).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
@@ -375,7 +380,10 @@ impl Story {
     fn execution_command(&self, line: &Line) -> Command {
         let found = self.task(line.word(1));
         let task = found.key;
-        let id = line.words.iter().find(|word| word.starts_with('e') && word[1..].parse::<u64>().is_ok());
+        let id = line
+            .words
+            .iter()
+            .find(|word| word.starts_with('e') && word[1..].parse::<u64>().is_ok());
         let execution = match id {
             Some(id) => ExecutionId(Line::number(id)),
             None => found.history.executions.back().expect("an execution").id,

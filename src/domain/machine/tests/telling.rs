@@ -51,7 +51,9 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect])
         Ok(Answer::Task { task, revision, created }) => {
             format!("{}t{task} r{revision}", if *created { "new " } else { "" })
         }
-        Ok(Answer::Execution { execution, fence: Some(fence), .. }) => format!("e{execution} f{fence}"),
+        Ok(Answer::Execution { execution, fence: Some(fence), .. }) => {
+            format!("e{execution} f{fence}")
+        }
         Ok(Answer::Execution { execution, fence: None, .. }) => format!("e{execution}"),
         Ok(Answer::Running(ids)) if ids.is_empty() => "done, nothing runs".to_owned(),
         Ok(Answer::Running(ids)) => {
@@ -127,7 +129,8 @@ impl Names<'_> {
         };
         let mut first = format!("{state}, r{}, incarnation r{}", live.revision, live.incarnation);
         if let Some(pause) = &live.paused {
-            let until = pause.until.map_or(String::new(), |until| format!(" until {}", clock(until)));
+            let until =
+                pause.until.map_or(String::new(), |until| format!(" until {}", clock(until)));
             first.push_str(&format!(", paused{until} {:?}", pause.reason));
         }
         if let Some(mark) = &live.deleted {
@@ -164,7 +167,8 @@ impl Names<'_> {
         let from = task.live.truncated_before;
         let mut told: Vec<(Timestamp, String)> = Vec::new();
         for tick in task.history.ticks.iter().filter(|tick| tick.tick > from) {
-            let line = format!("{} … {} fired e{}", clock(tick.from), clock(tick.tick), tick.execution);
+            let line =
+                format!("{} … {} fired e{}", clock(tick.from), clock(tick.tick), tick.execution);
             told.push((tick.tick, line));
         }
         for span in task.history.spans.iter().filter(|span| span.to > from) {
@@ -199,7 +203,8 @@ impl Names<'_> {
         for attempt in execution.earlier.iter().chain(&execution.attempt) {
             let session = self.of(attempt.session);
             out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
-            if let Some(report) = attempt.report.as_ref().filter(|report| !report.detail.is_empty()) {
+            if let Some(report) = attempt.report.as_ref().filter(|report| !report.detail.is_empty())
+            {
                 out.push_str(&format!(" ({})", report.detail));
             }
         }
@@ -227,7 +232,10 @@ impl Names<'_> {
             };
             let since = node.down_since.map_or(String::new(), |at| format!(" since {}", clock(at)));
             let weight = node.info.weight;
-            format!("{} s{} {liveness}{since}{intent}, weight {weight}", node.info.name, node.session)
+            format!(
+                "{} s{} {liveness}{since}{intent}, weight {weight}",
+                node.info.name, node.session
+            )
         });
         told.collect()
     }
@@ -235,8 +243,12 @@ impl Names<'_> {
     pub fn cluster(&self, state: &State) -> Vec<String> {
         let cluster = state.cluster();
         let scheduler = if cluster.scheduler { "started" } else { "stopped" };
-        let floor = if cluster.floor == Timestamp(0) { "none".to_owned() } else { clock(cluster.floor) };
+        let floor =
+            if cluster.floor == Timestamp(0) { "none".to_owned() } else { clock(cluster.floor) };
         let tasks = state.task_count();
-        vec![format!("scheduler {scheduler}, floor {floor}, {tasks} tasks, counter {}", cluster.counter)]
+        vec![format!(
+            "scheduler {scheduler}, floor {floor}, {tasks} tasks, counter {}",
+            cluster.counter
+        )]
     }
 }
