@@ -8,8 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Outcome, node_program, until};
 
-/// Lines of a log that are shown when a test fails.
+/// Lines of a log that are shown when a test fails, and how much of each.
 const SHOWN_LINES: usize = 40;
+const SHOWN_CHARS: usize = 300;
 
 /// How a process ended.
 #[derive(Clone, Debug)]
@@ -144,7 +145,8 @@ impl Process {
     /// The end of its log, for whoever looks for what went wrong.
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.chars().take(SHOWN_CHARS).collect()).collect();
         let from = lines.len().saturating_sub(SHOWN_LINES);
         lines.get(from..).unwrap_or_default().join("\n")
     }

@@ -31,8 +31,11 @@ fn unpack(bytes: &[u8]) -> Result<Vec<Command>, DecodeError> {
         .collect()
 }
 
+/// Keys and values.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A state, and rows of every letter.
-fn rows() -> (State, Vec<(Vec<u8>, Vec<u8>)>) {
+fn rows() -> (State, Rows) {
     let mut world = World::new();
     let session = world.node(1, 1);
     let key = Some("key-1");

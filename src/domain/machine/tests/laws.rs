@@ -60,7 +60,7 @@ impl Witness {
         let (response, effects) = self.world.apply_as(command, "someone", key);
         let mut applied = Applied::default();
         self.twin.apply(self.world.index, &entry, &mut applied).expect("the same entry");
-        assert_eq!(applied.responses, [response.clone()]);
+        assert_eq!(applied.responses, std::slice::from_ref(&response));
         assert_eq!(applied.effects, effects);
 
         assert!(self.world.state.cluster().counter > counter, "the counter rises");

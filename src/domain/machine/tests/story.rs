@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::super::command::{
-    Claim, CleanupAll, Command, NodeIntent, NodeLiveness, NodePatch, OfExecution, OfFence,
-    PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start, TriggerTask,
+    Claim, CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch,
+    OfExecution, OfFence, PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start, TriggerTask,
 };
 use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
@@ -221,14 +221,14 @@ impl Story {
     fn command(&mut self, line: &Line) -> Command {
         let name = line.word(1).to_owned();
         let if_match = line.revision("if_match");
-        let of_name = || crate::domain::machine::command::Named { name: name.clone(), if_match };
+        let of_name = || Named { name: name.clone(), if_match };
         match line.word(0) {
             "genesis" => genesis(),
             "up" | "working" | "down" | "intent" | "patch" => self.node_command(line),
             "add" => put(PutMode::Add, self.spec(line)),
             "force-add" => put(PutMode::Force, self.spec(line)),
             "update" => put(PutMode::Update { if_match }, self.spec(line)),
-            "delete" => Command::MarkDeleted(super::super::command::MarkDeleted {
+            "delete" => Command::MarkDeleted(MarkDeleted {
                 name: name.clone(),
                 stop: line.has("stop"),
                 tombstone: line.has("tombstone"),
