@@ -29,6 +29,9 @@ pub(super) struct Children {
     nodes: Vec<Node>,
 }
 
+/// Ports tried before giving up.
+const PORT_TRIES: usize = 1_000;
+
 /// How the nodes are started.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flavour {
@@ -48,15 +51,20 @@ pub(super) fn ports_from(first: u16, count: u16) -> io::Result<Vec<(u16, u16)>> 
     ports.ok_or_else(|| io::Error::other("--port must lie between 1001 and 65000"))
 }
 
-/// Ports that nobody listens on now.
+/// Ports that nobody listens on now. They lie below those that the system gives to outgoing
+/// connections, so that a node that is down finds its own free when it comes back.
 pub(super) fn free_ports(count: u16) -> io::Result<Vec<(u16, u16)>> {
-    let bind = || std::net::TcpListener::bind("127.0.0.1:0");
-    let held: Vec<_> = (0..count * 2).map(|_| bind()).collect::<io::Result<_>>()?;
-    let port = |at: usize| -> io::Result<u16> {
-        let listener: Option<&std::net::TcpListener> = held.get(at);
-        Ok(listener.ok_or_else(|| io::Error::other("no port"))?.local_addr()?.port())
-    };
-    (0..usize::from(count)).map(|at| Ok((port(at * 2)?, port(at * 2 + 1)?))).collect()
+    let mut free = Vec::new();
+    for _ in 0..PORT_TRIES {
+        let port = rand::random_range(10_000..30_000);
+        if !free.contains(&port) && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            free.push(port);
+        }
+        if free.len() == usize::from(count) * 2 {
+            return Ok(free.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect());
+        }
+    }
+    Err(io::Error::other("no free ports between 10000 and 30000"))
 }
 
 impl Children {

@@ -49,10 +49,20 @@ impl TestDisk {
     }
 }
 
+/// Addresses that nobody listens on, below the ports of outgoing connections: a node that is
+/// stopped finds its own free when it comes back.
 fn free_addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
+    let mut addresses = Vec::new();
+    for _ in 0..1_000 {
+        let address = format!("127.0.0.1:{}", rand::random_range(10_000..30_000));
+        if !addresses.contains(&address) && TcpListener::bind(&address).is_ok() {
+            addresses.push(address);
+        }
+        if addresses.len() == count {
+            break;
+        }
+    }
+    addresses
 }
 
 fn settings(addresses: &[String], member: u16, retained: u64) -> Settings {

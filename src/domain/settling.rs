@@ -2,12 +2,15 @@
 //!
 //! A tick younger than `failover_timeout` is on time and fires. Older ones are late and go by the
 //! task's catch-up policy. Whatever lies between two settled instants is covered by spans.
+//!
+//! A tick's age counts from when it is due. Ticks are settled in their order, so one whose jitter is
+//! large holds up those after it: they are as old as it is, not older.
 
 use crate::domain::machine::Task;
 use crate::domain::machine::command::SettleSpan;
 use crate::domain::machine::record::{Reason, Trigger, Verdict};
 use crate::domain::schedule::Plan;
-use crate::domain::task::{CatchUp, CatchUpPolicy};
+use crate::domain::task::{CatchUpPolicy, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// Ticks of one task that are claimed in one go.
@@ -78,63 +81,78 @@ pub fn decide(view: &View<'_>) -> Decision {
         return Decision::Idle;
     }
     match task.inactive() {
-        None => {}
+        None => settle(view, spec),
         Some(Reason::Paused) => {
-            let until = task.live.paused.as_ref().and_then(|pause| pause.until);
-            return match until {
-                None => Decision::Idle,
-                Some(until) if view.now < until => Decision::Wake(until),
-                Some(_) if spec.catch_up_on_resume => settle(view, &spec.catch_up),
-                Some(until) if view.settled < until => {
-                    let count = view.plan.count_between(view.settled, until, COUNT_MAX);
-                    let span = SettleSpan {
-                        to: until,
-                        verdict: Verdict::Skipped,
-                        reason: Reason::Paused,
-                        count,
-                    };
-                    Decision::Settle(vec![Step {
-                        after: view.settled,
-                        spans: vec![span],
-                        claim: None,
-                        exhausted: false,
-                    }])
-                }
-                Some(_) => settle(view, &spec.catch_up),
-            };
+            paused(view, spec.catch_up_on_resume).unwrap_or_else(|| settle(view, spec))
         }
-        Some(_) => return Decision::Idle,
+        Some(_) => Decision::Idle,
     }
-    settle(view, &spec.catch_up)
 }
 
-fn settle(view: &View<'_>, catch_up: &CatchUp) -> Decision {
-    let Some(next) = view.plan.next_after(view.settled) else {
-        return Decision::Settle(vec![Step {
-            after: view.settled,
-            spans: Vec::new(),
-            claim: None,
-            exhausted: true,
-        }]);
+/// What a pause asks for; none: it is over, and its task is one like any other.
+fn paused(view: &View<'_>, catch_up: bool) -> Option<Decision> {
+    let Some(until) = view.task.live.paused.as_ref().and_then(|pause| pause.until) else {
+        return Some(Decision::Idle);
     };
-    let due = view.plan.due(next);
-    let claimable = view.now.plus(view.lead);
-    if due > claimable {
+    if view.now < until {
+        return Some(Decision::Wake(until));
+    }
+    // A tick at the very end lies outside.
+    let last = until.minus(Millis(1));
+    let to = if next(view.plan, last) == Some(until) { last } else { until };
+    if catch_up || view.settled >= to {
+        return None;
+    }
+    let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
+    let span = SettleSpan { to, verdict, reason, count: count(view.plan, view.settled, to) };
+    let (after, spans) = (view.settled, vec![span]);
+    Some(Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }]))
+}
+
+fn settle(view: &View<'_>, spec: &TaskSpec) -> Decision {
+    let after = view.settled;
+    let Some(first) = next(view.plan, after) else {
+        let step = Step { after, spans: Vec::new(), claim: None, exhausted: true };
+        return Decision::Settle(vec![step]);
+    };
+    let due = view.plan.due(first);
+    if due > view.now.plus(view.lead) {
         return Decision::Wake(due.minus(view.lead));
     }
+    let jitter = spec.schedule.jitter.unwrap_or_default();
     // Ticks up to here are late.
-    let late = view.now.minus(view.failover);
-    if due > late {
-        return Decision::Settle(on_time(view, view.settled, Vec::new()));
+    let late = passed(view.plan, jitter, view.now.minus(view.failover));
+    if first > late {
+        return Decision::Settle(on_time(view, after, Vec::new()));
     }
+    let catch_up = &spec.catch_up;
+    if catch_up.policy == CatchUpPolicy::None {
+        let spans = dropped(view, after, late, Reason::NoNode);
+        return Decision::Settle(on_time(view, after, spans));
+    }
+    // And up to here too late.
+    let begin = passed(view.plan, jitter, view.now.minus(catch_up.window)).min(late).max(after);
     Decision::Settle(match catch_up.policy {
-        CatchUpPolicy::Last => last(view, catch_up, late),
-        CatchUpPolicy::All => all(view, catch_up, late),
-        CatchUpPolicy::None => {
-            let spans = dropped(view, view.settled, late, Reason::NoNode);
-            on_time(view, view.settled, spans)
-        }
+        CatchUpPolicy::All => all(view, catch_up.max, begin, late),
+        CatchUpPolicy::Last | CatchUpPolicy::None => newest_only(view, begin, late),
     })
+}
+
+/// The last instant up to which all ticks had been due at `at`.
+fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
+    if jitter == Millis(0) {
+        return at;
+    }
+    // However far its jitter moved a tick, up to here it is so.
+    let mut passed = at.minus(jitter);
+    for _ in 0..COUNT_MAX {
+        match next(plan, passed) {
+            Some(tick) if plan.due(tick) <= at => passed = tick,
+            Some(tick) => return at.min(tick.minus(Millis(1))),
+            None => return at,
+        }
+    }
+    passed
 }
 
 /// Claims the ticks that are due after what is settled or covered by `spans`.
@@ -143,8 +161,7 @@ fn on_time(view: &View<'_>, settled: Timestamp, mut spans: Vec<SettleSpan>) -> V
     let mut after = settled;
     let mut at = spans.last().map_or(settled, |span| span.to);
     while steps.len() < STEPS_MAX {
-        let next = view.plan.next_after(at);
-        let claim = next
+        let claim = next(view.plan, at)
             .map(|tick| Firing { tick, due: view.plan.due(tick), trigger: Trigger::Schedule })
             .filter(|firing| firing.due <= view.now.plus(view.lead));
         let Some(claim) = claim else { break };
@@ -157,65 +174,56 @@ fn on_time(view: &View<'_>, settled: Timestamp, mut spans: Vec<SettleSpan>) -> V
     }
     // The last of a schedule says so itself.
     if let Some(step) = steps.last_mut() {
-        step.exhausted = view.plan.next_after(at).is_none();
+        step.exhausted = next(view.plan, at).is_none();
     }
     steps
 }
 
 /// One span `(from, to]` of missed ticks, if there is anything to cover.
 fn dropped(view: &View<'_>, from: Timestamp, to: Timestamp, reason: Reason) -> Vec<SettleSpan> {
-    let any = view.plan.next_after(from).is_some_and(|tick| tick <= to);
+    let any = next(view.plan, from).is_some_and(|tick| tick <= to);
     if !any {
         return Vec::new();
     }
-    let count = view.plan.count_between(from, to, COUNT_MAX);
+    let count = count(view.plan, from, to);
     vec![SettleSpan { to, verdict: Verdict::Missed, reason, count }]
 }
 
-/// The first on-time tick stands for all late ones; without it the newest late one does.
-fn last(view: &View<'_>, catch_up: &CatchUp, late: Timestamp) -> Vec<Step> {
-    let begin = view.settled.max(view.now.minus(catch_up.window)).min(late);
+/// Policy `last`: the first on-time tick stands for all late ones after `begin`; without it the
+/// newest late one does.
+fn newest_only(view: &View<'_>, begin: Timestamp, late: Timestamp) -> Vec<Step> {
     let mut spans = dropped(view, view.settled, begin, Reason::Window);
     let Some(newest) = newest(view.plan, begin, late) else {
         return on_time(view, view.settled, spans);
     };
     let from = spans.last().map_or(view.settled, |span| span.to);
-    let coalesced = |to: Timestamp| SettleSpan {
-        to,
-        verdict: Verdict::Coalesced,
-        reason: Reason::Later,
-        count: view.plan.count_between(from, to, COUNT_MAX),
+    let coalesced = |to: Timestamp| {
+        let (verdict, reason) = (Verdict::Coalesced, Reason::Later);
+        SettleSpan { to, verdict, reason, count: count(view.plan, from, to) }
     };
-    let stands = view
-        .plan
-        .next_after(newest)
-        .is_some_and(|tick| view.plan.due(tick) <= view.now.plus(view.lead));
+    let stands =
+        next(view.plan, newest).is_some_and(|tick| view.plan.due(tick) <= view.now.plus(view.lead));
     if stands {
         spans.push(coalesced(newest));
         return on_time(view, view.settled, spans);
     }
     let before = newest.minus(Millis(1));
-    if view.plan.next_after(from).is_some_and(|tick| tick <= before) {
+    if next(view.plan, from).is_some_and(|tick| tick <= before) {
         spans.push(coalesced(before));
     }
     vec![caught_up(view, view.settled, spans, newest)]
 }
 
-/// The newest `max` late ticks fire in order, then the on-time ones.
-fn all(view: &View<'_>, catch_up: &CatchUp, late: Timestamp) -> Vec<Step> {
-    let begin = view.settled.max(view.now.minus(catch_up.window)).min(late);
+/// Policy `all`: the newest `max` late ticks after `begin` fire in order, then the on-time ones.
+fn all(view: &View<'_>, max: u32, begin: Timestamp, late: Timestamp) -> Vec<Step> {
     let mut spans = dropped(view, view.settled, begin, Reason::Window);
     let from = spans.last().map_or(view.settled, |span| span.to);
-    let max = u64::from(catch_up.max);
-    let first = match view.plan.count_between(from, late, max.max(1)) {
-        Some(count) if count <= max => from,
-        _ => nth_newest(view.plan, from, late, catch_up.max),
-    };
+    let first = before_newest(view.plan, from, late, u64::from(max));
     spans.extend(dropped(view, from, first, Reason::Max));
     let mut steps = Vec::new();
     let (mut after, mut at) = (view.settled, first);
     while steps.len() < STEPS_MAX {
-        let Some(tick) = view.plan.next_after(at).filter(|tick| *tick <= late) else { break };
+        let Some(tick) = next(view.plan, at).filter(|tick| *tick <= late) else { break };
         steps.push(caught_up(view, after, std::mem::take(&mut spans), tick));
         (after, at) = (tick, tick);
     }
@@ -231,14 +239,14 @@ fn caught_up(view: &View<'_>, after: Timestamp, spans: Vec<SettleSpan>, tick: Ti
         after,
         spans,
         claim: Some(Firing { tick, due, trigger: Trigger::CatchUp }),
-        exhausted: view.plan.next_after(tick).is_none(),
+        exhausted: next(view.plan, tick).is_none(),
     }
 }
 
 /// The newest tick in `(from, to]`. The next tick after t never goes back as t goes on, so the
 /// newest one is found by halving, however many ticks lie between.
 fn newest(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
-    let within = |after: Timestamp| plan.next_after(after).filter(|tick| *tick <= to);
+    let within = |after: Timestamp| next(plan, after).filter(|tick| *tick <= to);
     let mut found = within(from)?;
     let (mut low, mut high) = (found, to);
     while low < high {
@@ -254,14 +262,54 @@ fn newest(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
     Some(found)
 }
 
-/// Just before the n-th newest tick in `(from, to]`.
-fn nth_newest(plan: &Plan, from: Timestamp, to: Timestamp, n: u32) -> Timestamp {
-    let mut at = to;
-    for _ in 0..n {
-        match newest(plan, from, at) {
-            Some(tick) => at = tick.minus(Millis(1)),
-            None => return from,
+/// The instant in `[from, to]` after which the newest `wanted` ticks lie, or all if there are not
+/// more: found in growing strides back from `to`, then by halving the last of them.
+fn before_newest(plan: &Plan, from: Timestamp, to: Timestamp, wanted: u64) -> Timestamp {
+    // `left` of them lie before `high`.
+    let (mut high, mut left) = (to, wanted);
+    let mut stride = Millis::from_secs(1);
+    let mut low = loop {
+        let middle = high.minus(stride).max(from);
+        match counted(plan, middle, high, left) {
+            None => break middle,
+            Some(found) => (high, left) = (middle, left.saturating_sub(found)),
+        }
+        if high == from {
+            return from;
+        }
+        stride = Millis(stride.0.saturating_mul(2));
+    };
+    while high.0 - low.0 > 1 {
+        let middle = Timestamp(low.0 + (high.0 - low.0) / 2);
+        match counted(plan, middle, high, left) {
+            None => low = middle,
+            Some(found) => (high, left) = (middle, left.saturating_sub(found)),
         }
     }
-    at.max(from)
+    high
 }
+
+fn next(plan: &Plan, after: Timestamp) -> Option<Timestamp> {
+    #[cfg(test)]
+    tests::note(1);
+    plan.next_after(after)
+}
+
+/// How many ticks lie in `(from, to]`, as far as it can be told cheaply.
+fn count(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<u64> {
+    let found = plan.count_between(from, to, COUNT_MAX);
+    #[cfg(test)]
+    tests::note(found.unwrap_or(COUNT_MAX).min(COUNT_MAX));
+    found
+}
+
+/// How many ticks lie in `(from, to]`; none: more than `max`.
+fn counted(plan: &Plan, from: Timestamp, to: Timestamp, max: u64) -> Option<u64> {
+    let found = plan.count_between(from, to, max).filter(|found| *found <= max);
+    #[cfg(test)]
+    tests::note(found.unwrap_or(max) + 1);
+    found
+}
+
+#[cfg(test)]
+mod tests;
