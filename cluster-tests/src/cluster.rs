@@ -278,6 +278,12 @@ impl Cluster {
 
     // ---- waiting and asking
 
+    /// The most lines that a node has logged, over all its starts.
+    #[must_use]
+    pub fn log_lines(&self) -> usize {
+        self.nodes.iter().map(Process::lines).max().unwrap_or(0)
+    }
+
     /// The process id of a node.
     #[must_use]
     pub fn pid(&mut self, node: u8) -> Option<u32> {

@@ -142,6 +142,12 @@ impl Process {
         String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
     }
 
+    /// How many lines it has written, over all its starts.
+    pub fn lines(&self) -> usize {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        bytes.iter().filter(|byte| **byte == b'\n').count()
+    }
+
     /// The end of its log, for whoever looks for what went wrong.
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

@@ -180,13 +180,15 @@ impl RaftNetworkV2<TypeConfig> for Link {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         _option: RPCOption,
     ) -> BoxFuture<'s, Rpc<BoxStream<'s, Rpc<StreamAppendResult<TypeConfig>>>>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            // Before the dial: it is in there that openraft waits after a failure, and only there.
+            let first = input.next().await;
             let slot = self.pipeline.get_mut();
             let kept = match slot.take() {
                 Some(kept) => kept,
@@ -195,7 +197,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
                     Kept { connection: connected.map_err(unreachable)?, last_id: 0 }
                 }
             };
-            let pipeline = Pipeline {
+            let mut pipeline = Pipeline {
                 own: self.own,
                 target: self.target,
                 slot,
@@ -204,6 +206,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
                 waiting: VecDeque::new(),
                 ended: false,
             };
+            pipeline.send(first).await?;
             let stream = futures_util::stream::unfold(Some(pipeline), |pipeline| async move {
                 pipeline?.step().await
             });

@@ -267,7 +267,8 @@ fn config(settings: &Settings) -> Result<openraft::Config, String> {
         purge_batch_size: (settings.retained_log / 4).clamp(1, 1_024),
         max_payload_entries: 1_000,
         replication_lag_threshold: 10_000,
-        backoff: "100ms".to_owned(),
+        // Always the same; of one value alone it would make a series that doubles.
+        backoff: "100ms 100ms 100ms".to_owned(),
         ..openraft::Config::default()
     };
     config.validate().map_err(|error| error.to_string())

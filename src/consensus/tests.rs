@@ -225,7 +225,7 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
         last = submit(&nodes[0], add(&format!("missed-{number}"))).await.0;
     }
     let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
-    for _ in 0..600 {
+    for _ in 0..3_000 {
         if leader.consensus.status().purged > 100 {
             break;
         }

@@ -106,6 +106,7 @@ async fn show_kills(seconds: u64, tasks: usize, kills: usize) -> Outcome<Broken>
     println!("longest gap of one task       {} ms", seen.longest_gap_ms);
     println!("longest from tick to start    {} ms", seen.latest_start_ms);
     println!("all settled after the end     {} ms", seen.settled_after_ms);
+    println!("most log lines of a node      {}", seen.log_lines);
     end(cluster, seen.broken).await
 }
 

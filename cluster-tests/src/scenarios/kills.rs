@@ -27,6 +27,8 @@ const SAMPLED_MS: i64 = 150;
 const TAKEOVER_MS: i64 = 3_000;
 /// Of the other ticks at least this share fires, in per cent.
 const FIRED_PERCENT: i64 = 95;
+/// A node that is away is no reason to log more than this, in lines per second.
+const LOG_LINES_PER_S: u64 = 200;
 /// Between two looks at the nodes' applied index.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// A node that does not answer a look within this is passed over.
@@ -64,6 +66,8 @@ pub struct Figures {
     pub latest_start_ms: i64,
     /// From the end of the period until every tick of it was settled, in milliseconds.
     pub settled_after_ms: i64,
+    /// The most lines that a node logged.
+    pub log_lines: usize,
     /// Promises that did not hold.
     pub broken: Broken,
 }
@@ -117,6 +121,10 @@ pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
     let seen = Seen { lines: starts::read(&witness)?, stories, kills, samples, end };
     let mut figures = seen.figures();
     figures.settled_after_ms = settled_after_ms;
+    figures.log_lines = cluster.log_lines();
+    if figures.log_lines as u64 > load.seconds * LOG_LINES_PER_S {
+        figures.broken.push(format!("a node logged {} lines", figures.log_lines));
+    }
     if figures.verdicts.get("fired").is_none_or(|fired| *fired == 0) {
         figures.broken.push("no tick fired at all".to_owned());
     }
@@ -274,6 +282,7 @@ impl Seen {
             longest_gap_ms,
             latest_start_ms: self.lines.iter().filter_map(late).max().unwrap_or(0),
             settled_after_ms: 0,
+            log_lines: 0,
             broken,
         }
     }

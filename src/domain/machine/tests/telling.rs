@@ -8,6 +8,9 @@ use crate::domain::ids::SessionId;
 use crate::domain::settling::Step;
 use crate::domain::time::Timestamp;
 
+/// Effects of one command that are told one by one.
+const EFFECTS_TOLD: usize = 6;
+
 /// Sessions by the name of their node.
 pub(super) struct Names<'a>(pub &'a BTreeMap<String, SessionId>);
 
@@ -64,7 +67,12 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect])
         Ok(Answer::NotFired) => "does not fire".to_owned(),
         Err(refusal) => refused(refusal),
     }];
-    parts.extend(effects.iter().filter_map(|found| effect(names, found)));
+    let told: Vec<String> = effects.iter().filter_map(|found| effect(names, found)).collect();
+    let more = told.len().saturating_sub(EFFECTS_TOLD);
+    parts.extend(told.into_iter().take(EFFECTS_TOLD));
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
     parts.join("; ")
 }
 
@@ -82,6 +90,7 @@ fn effect(names: &Names<'_>, effect: &Effect) -> Option<String> {
         Effect::Task(_) | Effect::Settled(_) | Effect::Node(_) | Effect::Scheduler => return None,
         Effect::Verdict(found, None, _) => verdict(*found),
         Effect::Verdict(found, Some(why), times) => {
+            let times = if *times == 0 { "?".to_owned() } else { times.to_string() };
             format!("{} {} ×{times}", verdict(*found), reason(*why))
         }
         Effect::Pending(_, execution) => format!("e{execution} waits"),
