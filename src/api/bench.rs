@@ -265,7 +265,7 @@ async fn propose(
 async fn state(Shared(context): Shared<Arc<Context>>) -> Body {
     let Some(running) = context.running.get() else { return failed("not ready") };
     let state = running.consensus.replica().frozen();
-    let fired: u64 = state.tasks().map(|task| task.live.totals.fired).sum();
+    let fired: u64 = state.tasks().map(|task| task.progress.totals.fired).sum();
     let status = running.consensus.status();
     Json(json!({
         "fired": fired,
@@ -304,7 +304,7 @@ async fn fired(Shared(context): Shared<Arc<Context>>, Query(query): Query<Prefix
     let state = running.consensus.replica().frozen();
     let tasks = state.by_name(&query.prefix);
     let tasks = tasks.take_while(|task| task.live.name.starts_with(&query.prefix));
-    Json(tasks.map(|task| json!(task.live.totals.fired)).collect())
+    Json(tasks.map(|task| json!(task.progress.totals.fired)).collect())
 }
 
 /// Milliseconds of these tasks' lives that neither a fired tick nor a span covers.
@@ -319,12 +319,12 @@ async fn uncovered(Shared(context): Shared<Arc<Context>>, Query(query): Query<Pr
         let spans = task.history.spans.iter().map(|span| (span.from, span.to));
         let mut covered: Vec<(Timestamp, Timestamp)> = ticks.chain(spans).collect();
         covered.sort_unstable();
-        let mut at = task.live.truncated_before;
+        let mut at = task.progress.truncated_before;
         for (from, to) in covered {
             gaps += from.since(at).0;
             at = at.max(to);
         }
-        gaps += task.live.cursor.since(at).0;
+        gaps += task.progress.cursor.since(at).0;
     }
     Json(json!({"ms": gaps}))
 }

@@ -54,7 +54,7 @@ fn compile(definition: &Definition, zone: &str, set_at: Timestamp) -> Option<Pla
 
 /// The next tick that will fire as things stand; none: there is none.
 pub(super) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
-    if !view.state.cluster().scheduler || task.live.exhausted {
+    if !view.state.cluster().scheduler || task.progress.exhausted {
         return None;
     }
     let mut after = view.state.settled(task).max(view.now);

@@ -111,7 +111,7 @@ pub(super) fn list(task: &Task, zone: &str, range: &Range) -> Value {
         });
     let mut body = range.page.list(pieces, |piece| piece.end().0.to_string(), Piece::show);
     if let Value::Object(body) = &mut body {
-        let before = task.live.truncated_before.to_string();
+        let before = task.progress.truncated_before.to_string();
         body.insert("truncated_before".to_owned(), before.into());
     }
     body

@@ -59,7 +59,7 @@ pub(super) fn task(view: &View, task: &Task) -> Value {
         "cursor": view.state.settled(task).to_string(),
         "next_tick": instant(plans::next_tick(view, task)),
         "last_execution": task.history.executions.back().map(|last| brief(last)),
-        "totals": totals(&live.totals),
+        "totals": totals(&task.progress.totals),
         "created_at": live.created_at.to_string(),
         "updated_at": live.updated_at.to_string(),
     });
@@ -130,7 +130,7 @@ fn brief(execution: &Execution) -> Value {
 
 /// All attempts, oldest first.
 pub(super) fn attempts(execution: &Execution) -> impl Iterator<Item = &Attempt> {
-    execution.earlier.iter().chain(&execution.attempt)
+    execution.attempts()
 }
 
 /// When the first attempt started, as far as it was reported.
@@ -173,7 +173,7 @@ pub(super) fn execution(state: &State, task: &Task, execution: &Execution) -> Va
         "tick": instant(execution.tick),
         "due": execution.due.to_string(),
         "trigger": words::trigger(execution.trigger),
-        "retry_of": execution.retry_of.map(|id| id.to_string()),
+        "retry_of": execution.retry_of().map(|id| id.to_string()),
         "status": words::status(execution.status),
         "stopping": execution.stopping,
         "node": newest.map(|attempt| node_name(state, attempt.node)),
@@ -215,7 +215,7 @@ fn attempt(state: &State, execution: &Execution, attempt: &Attempt) -> Value {
 
 fn parameters(task: &Task, execution: &Execution) -> Value {
     let own = || task.revision(execution.revision).map(|kept| kept.spec.parameters.as_str());
-    let text = execution.parameters.as_deref().or_else(own);
+    let text = execution.parameters().map(|own| &**own).or_else(own);
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
 }
 

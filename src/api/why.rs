@@ -44,7 +44,7 @@ pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
     let settled = view.state.settled(task);
     let next = || plan.as_ref().and_then(|plan| plan.next_after(settled.max(view.now)));
     let at = at.or_else(next).unwrap_or(view.now);
-    let finding = if at <= task.live.cursor {
+    let finding = if at <= task.progress.cursor {
         past(view, task, at)
     } else if at <= settled {
         passed_over(plan.as_ref(), at)
@@ -77,7 +77,7 @@ pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
         "scheduler_started": view.state.cluster().scheduler,
         "owner": owner.map(|owner| views::node_name(&view.state, owner)),
         "cursor": settled.to_string(),
-        "truncated_before": task.live.truncated_before.to_string(),
+        "truncated_before": task.progress.truncated_before.to_string(),
         "summary": finding.summary,
     })
 }
@@ -112,13 +112,13 @@ fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
         };
     }
     let Some(span) = task.history.span(at) else {
-        let live = &task.live;
-        let summary = if at <= live.truncated_before {
-            format!("{at} lies before {}, where what is known begins", live.truncated_before)
+        let before = task.progress.truncated_before;
+        let summary = if at <= before {
+            format!("{at} lies before {before}, where what is known begins")
         } else {
             format!("{at} lies between two fired ticks and is none")
         };
-        let known = (at > live.truncated_before).then_some(false);
+        let known = (at > before).then_some(false);
         return Finding { settled: known.is_some(), ..Finding::open(known, summary) };
     };
     let plan = span.revision.and_then(|it| plans::of_revision(task, it, view.zone()));

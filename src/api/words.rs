@@ -22,7 +22,7 @@ pub(super) fn task_state(task: &Task) -> &'static str {
     if !task.over() {
         return "active";
     }
-    match live.last {
+    match task.progress.last {
         Some(Status::Failed | Status::Timeout | Status::Lost) => "failed",
         Some(Status::Success | Status::Cancelled | Status::Pending | Status::Running) | None => {
             "completed"

@@ -1,5 +1,5 @@
-//! The numbers that name things. All but [`NodeId`] are values of the state machine's one counter,
-//! so no two of them are ever equal, whatever they name.
+//! The numbers that name things. All but [`TaskKey`] and [`NodeId`] are values of the state machine's
+//! one counter, so no two of them are ever equal, whatever they name.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -31,11 +31,22 @@ macro_rules! number {
     };
 }
 
-number! {
-    /// The record of one task name, from the command that created it until a cleanup removes it.
-    /// A forced add makes a new incarnation under the same key.
-    TaskKey
+/// The record of one task name, from the command that created it until a cleanup removes it.
+/// A forced add makes a new incarnation under the same key. It is made of a slot and half of
+/// that command's revision: [`TaskKey::new`].
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct TaskKey(pub u64);
+
+impl fmt::Display for TaskKey {
+    /// The revision's half, which tells it well enough from others.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0 >> 32).fmt(f)
+    }
 }
+
 number! {
     /// The command that last changed a task; its ETag.
     Revision
@@ -55,6 +66,21 @@ number! {
 number! {
     /// A cluster member as Raft knows it: configured id × 2^16 + join number. It never returns.
     NodeId
+}
+
+impl TaskKey {
+    /// The key of the task that `revision` creates in a slot. The lower half of the revision tells
+    /// it from those that had the slot before.
+    #[must_use]
+    pub const fn new(slot: u32, revision: Revision) -> Self {
+        Self((revision.0 << 32) | slot as u64)
+    }
+
+    /// Where the task stands in the table of tasks.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xFFFF_FFFF) as usize
+    }
 }
 
 impl NodeId {

@@ -77,7 +77,7 @@ pub enum Decision {
 pub fn decide(view: &View<'_>) -> Decision {
     let task = view.task;
     let Some(spec) = task.spec() else { return Decision::Idle };
-    if !view.scheduler || task.live.exhausted || view.plan.manual() {
+    if !view.scheduler || task.progress.exhausted || view.plan.manual() {
         return Decision::Idle;
     }
     match task.inactive() {

@@ -184,7 +184,7 @@ fn attempt(grant: &Grant, spec: &TaskSpec, execution: &Execution) -> Attempt {
         task: name.clone(),
         tick: execution.tick,
         idempotency_key,
-        parameters: execution.parameters.as_deref().unwrap_or(&spec.parameters).to_owned(),
+        parameters: execution.parameters().map_or(&*spec.parameters, |own| &**own).to_owned(),
         payload: spec.payload.clone(),
         timeout: spec.timeout,
         kill_grace: spec.kill_grace,

@@ -172,7 +172,7 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
         .filter_map(|node| Some((node.id, node.down_since?)))
         .collect();
     let mut lost = Vec::new();
-    for task in state.tasks().filter(|task| task.live.live > 0) {
+    for task in state.tasks().filter(|task| task.progress.live > 0) {
         for execution in task.history.live() {
             let Some(attempt) = &execution.attempt else { continue };
             if execution.status != Status::Running {

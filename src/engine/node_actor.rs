@@ -231,7 +231,7 @@ impl NodeState {
             (Arc::clone(&task), state.settled(&task), (cluster.scheduler, cluster.timezone.clone()))
         };
         let (scheduler, zone) = cluster;
-        if !shared.owns_task(&task) || !scheduler || task.live.exhausted {
+        if !shared.owns_task(&task) || !scheduler || task.progress.exhausted {
             return None;
         }
         match task.inactive() {

@@ -51,7 +51,7 @@ impl NodeState {
     pub(super) fn find_wanting(&mut self) {
         let session = self.shared.session();
         let frozen = self.shared.consensus.replica().frozen();
-        for task in frozen.tasks().filter(|task| task.live.live > 0) {
+        for task in frozen.tasks().filter(|task| task.progress.live > 0) {
             for execution in task.history.live() {
                 let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
                 let mine = execution.status == Status::Running && granted == session;

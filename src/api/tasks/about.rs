@@ -48,7 +48,7 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
     tell(&read, name, move |view, task| {
         let settled = view.state.settled(task);
         let mut at = from.map_or(settled.max(view.now), |from| from.minus(Millis(1)).max(settled));
-        let plan = plans::current(task, view.zone()).filter(|_| !task.live.exhausted);
+        let plan = plans::current(task, view.zone()).filter(|_| !task.progress.exhausted);
         let mut items = Vec::new();
         while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n) {
             let Some(tick) = plan.next_noted(at) else { break };
@@ -110,8 +110,8 @@ pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
         let mut body = ends.show();
         if let Value::Object(body) = &mut body {
             body.insert("task".to_owned(), task.live.name.as_ref().into());
-            body.insert("totals".to_owned(), views::totals(&task.live.totals));
-            body.insert("live".to_owned(), task.live.live.into());
+            body.insert("totals".to_owned(), views::totals(&task.progress.totals));
+            body.insert("live".to_owned(), task.progress.live.into());
         }
         Ok(body)
     })

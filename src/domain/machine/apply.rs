@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::domain::time::Timestamp;
 
 use super::command::{Command, DecodeError};
+use super::digest;
 use super::effect::Effect;
 use super::envelope::{self, Head, Packed};
 use super::limits::{KEY_AGE, KEYS_MAX};
@@ -89,7 +90,7 @@ impl State {
         let response = self.command(cx, packed, effects)?;
         let number = self.step();
         let kept = KeyRecord { number, at: cx.stamp, body, response: response.clone() };
-        self.digest.add(&key_idempotency(key), &kept);
+        self.digest.add(digest::hash(&key_idempotency(key), &kept));
         let key: Arc<str> = key.into();
         self.dirty.keys.insert(Arc::clone(&key));
         self.key_order.insert(number, Arc::clone(&key));
@@ -111,7 +112,7 @@ impl State {
 
     fn forget_key(&mut self, key: &Arc<str>) {
         if let Some(kept) = self.keys.remove(key) {
-            self.digest.sub(&key_idempotency(key), &*kept);
+            self.digest.sub(digest::hash(&key_idempotency(key), &*kept));
             self.key_order.remove(&kept.number);
             self.dirty.keys.insert(Arc::clone(key));
         }

@@ -57,7 +57,7 @@ impl State {
         } else {
             task.live.definition.ok_or(Refusal::TaskDeleted)?
         };
-        let parameters = old.parameters.clone();
+        let parameters = old.parameters().cloned();
         let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
         let execution = hand.execution(NewExecution {
             revision,
@@ -110,7 +110,9 @@ impl State {
         hand.change(at, |execution| {
             let former = execution.attempt.replace(attempt);
             // A grant asked for again replaces the one that was not used.
-            execution.earlier.extend(former.filter(|_| body.again.is_none()));
+            if let Some(former) = former.filter(|_| body.again.is_none()) {
+                execution.more().earlier.push(former);
+            }
             execution.status = Status::Running;
         });
         let (task, execution) = (body.task, body.execution);
@@ -135,7 +137,7 @@ impl State {
         } else {
             hand.change(at, |execution| {
                 execution.status = Status::Pending;
-                execution.attempt = execution.earlier.pop();
+                execution.attempt = execution.more.as_mut().and_then(|more| more.earlier.pop());
             });
             hand.effect(Effect::Pending(body.task, body.execution));
         }
@@ -197,7 +199,7 @@ fn check_trigger(task: &Task) -> Result<(), Refusal> {
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted);
     }
-    if task.live.live >= LIVE_MAX {
+    if task.progress.live >= LIVE_MAX {
         return Err(Refusal::MaxLive);
     }
     Ok(())

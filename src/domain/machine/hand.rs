@@ -4,8 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
@@ -13,13 +11,14 @@ use super::apply::Context;
 use super::digest::{self, Digest};
 use super::effect::Effect;
 use super::history::History;
+use super::index::Index;
 use super::limits::{DETAIL_BYTES, REVISIONS_MAX, TAIL_BYTES};
-use super::persist::{key_definition, key_execution, key_live, key_span, key_tick};
+use super::persist::{key_definition, key_execution, key_live, key_progress, key_span, key_tick};
 use super::record::{
-    Attempt, Definition, Execution, FiredTick, Live, Pause, Reason, Report, Span, Status, Totals,
-    Trigger, Verdict,
+    Attempt, Definition, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
+    Status, Trigger, Verdict,
 };
-use super::state::{Dirty, Rules, State, Task};
+use super::state::{Counted, Dirty, Rules, State, Task};
 
 /// A task being changed.
 pub(super) struct Hand<'a> {
@@ -31,9 +30,10 @@ pub(super) struct Hand<'a> {
     counter: &'a mut u64,
     pub digest: &'a mut Digest,
     dirty: &'a mut Dirty,
-    pub executions: &'a mut OrdMap<ExecutionId, TaskKey>,
+    pub executions: &'a mut Index,
     effects: &'a mut Vec<Effect>,
-    touched: bool,
+    /// Whether the live record was changed, and the progress.
+    touched: (bool, bool),
 }
 
 impl State {
@@ -46,7 +46,7 @@ impl State {
     ) -> Option<Hand<'a>> {
         let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
         Some(Hand {
-            task: Arc::make_mut(self.tasks.get_mut(&key)?),
+            task: self.tasks.get_mut(key)?,
             index: cx.index,
             stamp: cx.stamp,
             floor: self.cluster.floor,
@@ -56,13 +56,13 @@ impl State {
             dirty: &mut self.dirty,
             executions: &mut self.executions,
             effects,
-            touched: false,
+            touched: (false, false),
         })
     }
 
     /// Makes an empty record for a name; the caller fills it.
     pub(super) fn new_task(&mut self, cx: &Context<'_>, name: &str, revision: Revision) -> TaskKey {
-        let key = TaskKey(revision.0);
+        let key = self.tasks.vacancy(revision);
         let name: Arc<str> = name.into();
         let live = Live {
             name: Arc::clone(&name),
@@ -72,54 +72,65 @@ impl State {
             updated_at: cx.stamp,
             definition: None,
             scheduled_at: cx.stamp,
-            cursor: cx.stamp,
-            truncated_before: cx.stamp,
             paused: None,
             deleted: None,
-            exhausted: false,
-            live: 0,
-            last: None,
-            totals: Totals::default(),
         };
-        let counted = digest::hash(&key_live(key), &live);
-        self.digest.replace(0, counted);
+        let progress =
+            Progress { cursor: cx.stamp, truncated_before: cx.stamp, ..Progress::default() };
+        let counted = Counted::of(key, &live, &progress);
+        self.digest.add(counted.live);
+        self.digest.add(counted.progress);
         let (definitions, history) = (VecDeque::new(), History::default());
         let rules = Rules::of(None);
-        let task = Task { key, live, definitions, history, counted, rules, noted: 0 };
+        let task = Task { key, live, progress, definitions, history, counted, rules, noted: 0 };
         self.names.insert(name, key);
-        self.tasks.insert(key, Arc::new(task));
+        self.tasks.insert(task);
         key
     }
 
     /// Removes all that is known of a task.
     pub(super) fn drop_task(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.remove(&key) else { return };
+        let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);
-        self.digest.replace(task.counted, 0);
+        self.digest.sub(task.counted.live);
+        self.digest.sub(task.counted.progress);
         for definition in &task.definitions {
-            self.digest.sub(&key_definition(key, definition.revision), &**definition);
+            self.digest.sub(digest::hash(&key_definition(key, definition.revision), &**definition));
             self.dirty.definitions.push((key, definition.revision));
         }
         for tick in &task.history.ticks {
-            self.digest.sub(&key_tick(key, tick.tick), tick);
+            self.digest.sub(tick.hash(&key_tick(key, tick.tick)));
         }
         for span in &task.history.spans {
-            self.digest.sub(&key_span(key, span.to), span);
+            self.digest.sub(digest::hash(&key_span(key, span.to), span));
         }
         for execution in &task.history.executions {
-            self.digest.replace(execution.counted, 0);
-            self.executions.remove(&execution.id);
+            self.digest.sub(execution.hash(&key_execution(key, execution.id)));
+            self.executions.remove(execution.id);
         }
         self.dirty.tasks.push(key);
     }
 }
 
+impl Counted {
+    pub fn of(key: TaskKey, live: &Live, progress: &Progress) -> Self {
+        let live = digest::hash(&key_live(key), live);
+        Self { live, progress: progress.hash(&key_progress(key)) }
+    }
+}
+
 impl Drop for Hand<'_> {
     fn drop(&mut self) {
-        if self.touched {
-            let hash = digest::hash(&key_live(self.task.key), &self.task.live);
-            self.digest.replace(self.task.counted, hash);
-            self.task.counted = hash;
+        let key = self.task.key;
+        if self.touched.0 {
+            let hash = digest::hash(&key_live(key), &self.task.live);
+            self.digest.sub(std::mem::replace(&mut self.task.counted.live, hash));
+            self.digest.add(hash);
+        }
+        if self.touched.1 {
+            let hash = self.task.progress.hash(&key_progress(key));
+            self.digest.sub(std::mem::replace(&mut self.task.counted.progress, hash));
+            self.digest.add(hash);
         }
     }
 }
@@ -127,14 +138,24 @@ impl Drop for Hand<'_> {
 impl Hand<'_> {
     /// The live record, to be changed.
     pub fn live(&mut self) -> &mut Live {
-        if !self.touched {
-            self.touched = true;
-            if self.task.noted != self.dirty.epoch {
-                self.task.noted = self.dirty.epoch;
-                self.dirty.tasks.push(self.task.key);
-            }
-        }
+        self.touched.0 = true;
+        self.note();
         &mut self.task.live
+    }
+
+    /// The progress, to be changed.
+    pub fn progress(&mut self) -> &mut Progress {
+        self.touched.1 = true;
+        self.note();
+        &mut self.task.progress
+    }
+
+    /// Notes that the next checkpoint must write the task.
+    fn note(&mut self) {
+        if self.task.noted != self.dirty.epoch {
+            self.task.noted = self.dirty.epoch;
+            self.dirty.tasks.push(self.task.key);
+        }
     }
 
     pub fn step(&mut self) -> u64 {
@@ -161,7 +182,7 @@ impl Hand<'_> {
         let revision = definition.revision;
         let key = self.task.key;
         self.live().definition = Some(revision);
-        self.digest.add(&key_definition(key, revision), &definition);
+        self.digest.add(digest::hash(&key_definition(key, revision), &definition));
         self.dirty.definitions.push((key, revision));
         self.task.rules = Rules::of(Some(&definition.spec));
         self.task.definitions.push_back(Arc::new(definition));
@@ -177,19 +198,19 @@ impl Hand<'_> {
             });
             let Some(gone) = free.and_then(|at| self.task.definitions.remove(at)) else { return };
             let key = self.task.key;
-            self.digest.sub(&key_definition(key, gone.revision), &*gone);
+            self.digest.sub(digest::hash(&key_definition(key, gone.revision), &*gone));
             self.dirty.definitions.push((key, gone.revision));
         }
     }
 
     /// Up to here every tick is settled.
     pub fn settled(&self) -> Timestamp {
-        self.task.live.cursor.max(self.floor)
+        self.task.progress.cursor.max(self.floor)
     }
 
     /// Writes down what the floor passed over.
     pub fn close_floor(&mut self) {
-        if self.task.live.cursor < self.floor {
+        if self.task.progress.cursor < self.floor {
             self.span(self.floor, Verdict::Skipped, Reason::Stopped, None);
         }
     }
@@ -197,7 +218,7 @@ impl Hand<'_> {
     /// Closes what is unsettled up to `to`: an edit, a pause, a resume, a deletion.
     pub fn close(&mut self, to: Timestamp, becomes: Option<Reason>) {
         self.close_floor();
-        if self.task.live.cursor >= to {
+        if self.task.progress.cursor >= to {
             return;
         }
         match self.task.inactive().or(becomes) {
@@ -210,10 +231,10 @@ impl Hand<'_> {
     pub fn span(&mut self, to: Timestamp, verdict: Verdict, reason: Reason, count: Option<u64>) {
         let key = self.task.key;
         let (index, from, revision) =
-            (self.index, self.task.live.cursor, self.task.live.definition);
-        let live = self.live();
-        live.cursor = to;
-        let totals = &mut live.totals;
+            (self.index, self.task.progress.cursor, self.task.live.definition);
+        let progress = self.progress();
+        progress.cursor = to;
+        let totals = &mut progress.totals;
         match (count, verdict) {
             (None, _) => totals.uncounted_spans += 1,
             (Some(count), Verdict::Skipped) => add(&mut totals.skipped, count),
@@ -227,13 +248,13 @@ impl Hand<'_> {
             let kin = last.to == from
                 && (last.verdict, last.reason, last.revision) == (verdict, reason, revision);
             if kin {
-                self.digest.sub(&key_span(key, last.to), &last);
+                self.digest.sub(digest::hash(&key_span(key, last.to), &last));
                 self.task.history.spans.pop_back();
                 span.from = last.from;
                 span.count = last.count.zip(count).map(|(one, other)| one.saturating_add(other));
             }
         }
-        self.digest.add(&key_span(key, span.to), &span);
+        self.digest.add(digest::hash(&key_span(key, span.to), &span));
         self.task.history.spans.push_back(span);
         self.trim_spans();
     }
@@ -242,31 +263,30 @@ impl Hand<'_> {
     pub fn execution(&mut self, new: NewExecution) -> ExecutionId {
         let id = ExecutionId(self.step());
         let (index, stamp, key) = (self.index, self.stamp, self.task.key);
-        let live = self.live();
-        live.live += 1;
-        let mut execution = Execution {
+        self.progress().live += 1;
+        let few = new.retry_of.is_some() || new.parameters.is_some();
+        let more = few.then(|| {
+            let NewExecution { retry_of, parameters, .. } = new;
+            Box::new(More { retry_of, parameters, ..More::default() })
+        });
+        let execution = Execution {
             id,
-            incarnation: live.incarnation,
+            incarnation: self.task.live.incarnation,
             revision: new.revision,
             tick: new.tick,
             due: new.due,
             created_at: stamp,
             trigger: new.trigger,
-            retry_of: new.retry_of,
             status: if new.attempt.is_some() { Status::Running } else { Status::Pending },
             stopping: false,
             attempt: new.attempt,
-            earlier: Vec::new(),
             ended_at: None,
-            reason: None,
-            parameters: new.parameters,
             index,
-            counted: 0,
+            more,
         };
-        execution.counted = digest::hash(&key_execution(key, id), &execution);
-        self.digest.replace(0, execution.counted);
+        self.digest.add(execution.hash(&key_execution(key, id)));
         self.task.history.executions.push_back(Arc::new(execution));
-        self.executions.insert(id, key);
+        self.executions.push(id, key);
         id
     }
 
@@ -279,13 +299,13 @@ impl Hand<'_> {
     /// Changes an execution that stands at `at`.
     pub fn change(&mut self, at: usize, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
-        self.live();
+        self.note();
         if let Some(slot) = self.task.history.executions.get_mut(at) {
             let execution = Arc::make_mut(slot);
+            let key = key_execution(key, execution.id);
+            self.digest.sub(execution.hash(&key));
             change(execution);
-            let hash = digest::hash(&key_execution(key, execution.id), execution);
-            self.digest.replace(execution.counted, hash);
-            execution.counted = hash;
+            self.digest.add(execution.hash(&key));
         }
     }
 
@@ -303,22 +323,23 @@ impl Hand<'_> {
                     attempt.report = Some(Box::new(report));
                 }
                 // It waited: no attempt of it was under way.
-                _ => execution.reason = Some(report.detail.into()),
+                _ => execution.more().reason = Some(report.detail.into()),
             }
             execution.status = status;
             execution.ended_at = Some(ended_at);
             execution.stopping = false;
         });
         let Some(id) = id else { return };
-        let live = self.live();
-        live.live = live.live.saturating_sub(1);
-        live.last = Some(status);
+        let progress = self.progress();
+        progress.live = progress.live.saturating_sub(1);
+        progress.last = Some(status);
+        let totals = &mut progress.totals;
         match status {
-            Status::Success => live.totals.success += 1,
-            Status::Failed => live.totals.failed += 1,
-            Status::Timeout => live.totals.timeout += 1,
-            Status::Cancelled => live.totals.cancelled += 1,
-            Status::Lost => live.totals.lost += 1,
+            Status::Success => totals.success += 1,
+            Status::Failed => totals.failed += 1,
+            Status::Timeout => totals.timeout += 1,
+            Status::Cancelled => totals.cancelled += 1,
+            Status::Lost => totals.lost += 1,
             Status::Pending | Status::Running => {}
         }
         self.effect(Effect::Ended(key, id, status));
@@ -343,12 +364,12 @@ impl Hand<'_> {
 
     /// Notes a fired tick and moves the cursor onto it.
     pub fn fired(&mut self, tick: Timestamp, execution: ExecutionId) {
-        let (index, from, key) = (self.index, self.task.live.cursor, self.task.key);
-        let live = self.live();
-        live.cursor = tick;
-        live.totals.fired += 1;
+        let (index, from, key) = (self.index, self.task.progress.cursor, self.task.key);
+        let progress = self.progress();
+        progress.cursor = tick;
+        progress.totals.fired += 1;
         let fired = FiredTick { from, tick, execution, index };
-        self.digest.add(&key_tick(key, tick), &fired);
+        self.digest.add(fired.hash(&key_tick(key, tick)));
         self.task.history.ticks.push_back(fired);
         self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
@@ -357,13 +378,10 @@ impl Hand<'_> {
     /// Ends a pause whose time has come.
     pub fn end_pause(&mut self, now: Timestamp) {
         let catch_up = self.task.rules.catch_up_on_resume;
-        let over = self
-            .task
-            .live
-            .paused
-            .as_ref()
-            .and_then(|pause| pause.until)
-            .is_some_and(|until| until <= self.task.live.cursor || (catch_up && until <= now));
+        let over =
+            self.task.live.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| {
+                until <= self.task.progress.cursor || (catch_up && until <= now)
+            });
         if over {
             self.live().paused = None;
             let key = self.task.key;
@@ -378,13 +396,12 @@ impl Hand<'_> {
         live.incarnation = revision;
         live.created_at = stamp;
         live.scheduled_at = scheduled_at;
-        live.cursor = cursor;
-        live.truncated_before = cursor;
         live.paused = None;
         live.deleted = None;
-        live.exhausted = false;
-        live.last = None;
-        live.totals = Totals::default();
+        // The live executions of the incarnation before still end.
+        let live = self.task.progress.live;
+        *self.progress() =
+            Progress { cursor, truncated_before: cursor, live, ..Progress::default() };
     }
 
     pub fn set_pause(&mut self, pause: Option<Pause>) {

@@ -19,6 +19,7 @@ pub mod envelope;
 mod execution_commands;
 mod hand;
 mod history;
+mod index;
 pub mod limits;
 mod node_commands;
 mod persist;
@@ -27,6 +28,7 @@ mod response;
 mod retention;
 mod settle;
 mod state;
+mod table;
 mod task_commands;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use crate::domain::ids::{NodeId, SessionId, TaskKey};
 
 use super::apply::Context;
 use super::command::{Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler};
+use super::digest;
 use super::effect::Effect;
 use super::persist::key_node;
 use super::record::{Intent, Liveness, Node, Status, Trigger};
@@ -63,7 +64,7 @@ impl State {
 
     fn end_attempts_of(&mut self, cx: &Context<'_>, node: NodeId, effects: &mut Vec<Effect>) {
         let busy: Vec<TaskKey> =
-            self.tasks.values().filter(|task| task.live.live > 0).map(|task| task.key).collect();
+            self.tasks.iter().filter(|task| task.progress.live > 0).map(|task| task.key).collect();
         for key in busy {
             let Some(mut hand) = self.hand(cx, key, effects) else { continue };
             hand.end_all(Status::Lost, "node_restarted", |execution| {
@@ -146,9 +147,9 @@ impl State {
     fn set_node(&mut self, node: Node, effects: &mut Vec<Effect>) {
         let id = node.id;
         if let Some(former) = self.nodes.get(&id) {
-            self.digest.sub(&key_node(id), &**former);
+            self.digest.sub(digest::hash(&key_node(id), &**former));
         }
-        self.digest.add(&key_node(id), &node);
+        self.digest.add(digest::hash(&key_node(id), &node));
         self.nodes.insert(id, Arc::new(node));
         self.dirty.nodes.insert(id);
         effects.push(Effect::Node(id));

@@ -15,16 +15,18 @@ use crate::domain::time::Timestamp;
 
 use super::digest::{self, Digest};
 use super::history::History;
-use super::limits::DECODE_BYTES_MAX;
-use super::record::{Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Span};
-use super::state::{Dirty, Rules, State, Task};
+use super::limits::{DECODE_BYTES_MAX, TASKS_MAX};
+use super::record::{
+    Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Progress, Span,
+};
+use super::state::{Counted, Dirty, Rules, State, Task};
 
 /// How commands and records are written, with a limit to what reading them may claim.
 pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
     bincode::config::standard().with_limit();
 
 /// Version of the records; a change of any of them is a new one.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     // Writing plain data into memory has no way to fail.
@@ -79,6 +81,10 @@ pub(super) fn key_definition(task: TaskKey, revision: Revision) -> [u8; 17] {
 
 pub(super) fn key_live(task: TaskKey) -> [u8; 9] {
     one(b'l', task.0)
+}
+
+pub(super) fn key_progress(task: TaskKey) -> [u8; 9] {
+    one(b'p', task.0)
 }
 
 pub(super) fn key_execution(task: TaskKey, id: ExecutionId) -> [u8; 17] {
@@ -137,7 +143,7 @@ fn history(task: &Task) -> Vec<u8> {
 }
 
 /// Reads a history, record by record: the whole may be larger than what one may claim.
-fn read_history(task: TaskKey, key: &[u8], value: &[u8]) -> Result<History, LoadError> {
+fn read_history(key: &[u8], value: &[u8]) -> Result<History, LoadError> {
     let mut rest = value;
     let ticks: VecDeque<FiredTick> = many(key, &mut rest)?;
     let spans: VecDeque<Span> = many(key, &mut rest)?;
@@ -145,11 +151,7 @@ fn read_history(task: TaskKey, key: &[u8], value: &[u8]) -> Result<History, Load
     if !rest.is_empty() {
         return Err(LoadError::left_over(key));
     }
-    let counted = |mut execution: Execution| {
-        execution.counted = digest::hash(&key_execution(task, execution.id), &execution);
-        Arc::new(execution)
-    };
-    Ok(History { ticks, spans, executions: executions.into_iter().map(counted).collect() })
+    Ok(History { ticks, spans, executions: executions.into_iter().map(Arc::new).collect() })
 }
 
 fn many<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<VecDeque<T>, LoadError> {
@@ -163,12 +165,13 @@ impl State {
     pub fn changed_rows(&self, dirty: &Dirty) -> Vec<Row> {
         let mut rows = vec![self.cluster_row()];
         for key in &dirty.tasks {
-            let task = self.tasks.get(key);
+            let task = self.tasks.get(*key);
             rows.push((key_live(*key).to_vec(), task.map(|task| encode(&task.live))));
+            rows.push((key_progress(*key).to_vec(), task.map(|task| encode(&task.progress))));
             rows.push((key_history(*key).to_vec(), task.map(|task| history(task))));
         }
         for (key, revision) in &dirty.definitions {
-            let kept = self.tasks.get(key).and_then(|task| task.revision(*revision));
+            let kept = self.tasks.get(*key).and_then(|task| task.revision(*revision));
             let value = kept.map(|definition| encode(&**definition));
             rows.push((key_definition(*key, *revision).to_vec(), value));
         }
@@ -184,13 +187,14 @@ impl State {
 
     /// Every row, in no particular order.
     pub fn all_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
-        let tasks = self.tasks.values().flat_map(|task| {
+        let tasks = self.tasks.iter().flat_map(|task| {
             let live = (key_live(task.key).to_vec(), encode(&task.live));
+            let progress = (key_progress(task.key).to_vec(), encode(&task.progress));
             let past = (key_history(task.key).to_vec(), history(task));
             let definitions = task.definitions.iter().map(|definition| {
                 (key_definition(task.key, definition.revision).to_vec(), encode(&**definition))
             });
-            [live, past].into_iter().chain(definitions)
+            [live, progress, past].into_iter().chain(definitions)
         });
         let nodes = self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
         let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
@@ -215,6 +219,7 @@ pub struct Loader {
 #[derive(Debug, Default)]
 struct Parts {
     live: Option<Live>,
+    progress: Option<Progress>,
     history: History,
     definitions: VecDeque<Arc<Definition>>,
 }
@@ -243,10 +248,15 @@ impl Loader {
                 is(&key_live(task))?;
                 self.part(task).live = Some(decode(key, value)?);
             }
+            b'p' => {
+                let task = TaskKey(number()?);
+                is(&key_progress(task))?;
+                self.part(task).progress = Some(decode(key, value)?);
+            }
             b'h' => {
                 let task = TaskKey(number()?);
                 is(&key_history(task))?;
-                self.part(task).history = read_history(task, key, value)?;
+                self.part(task).history = read_history(key, value)?;
             }
             b'd' => {
                 let (task, definition) = (TaskKey(number()?), decode::<Definition>(key, value)?);
@@ -296,21 +306,28 @@ impl Loader {
         let expected = self.expected.ok_or(LoadError::NoCluster)?;
         let mut state = self.state;
         for (key, parts) in std::mem::take(&mut self.tasks) {
-            let Some(live) = parts.live else {
+            let (Some(live), Some(progress)) = (parts.live, parts.progress) else {
                 return Err(LoadError::UnknownKey(key_live(key).to_vec()));
             };
-            state.names.insert(Arc::clone(&live.name), key);
-            for execution in &parts.history.executions {
-                state.executions.insert(execution.id, key);
+            if key.slot() >= TASKS_MAX {
+                return Err(LoadError::UnknownKey(key_live(key).to_vec()));
             }
+            state.names.insert(Arc::clone(&live.name), key);
             let Parts { history, mut definitions, .. } = parts;
             definitions.make_contiguous().sort_by_key(|definition| definition.revision);
-            let counted = digest::hash(&key_live(key), &live);
+            let counted = Counted::of(key, &live, &progress);
             let rules = Rules::of(None);
-            let mut task = Task { key, live, definitions, history, counted, rules, noted: 0 };
+            let mut task =
+                Task { key, live, progress, definitions, history, counted, rules, noted: 0 };
             task.rules = Rules::of(task.spec());
-            state.tasks.insert(key, Arc::new(task));
+            state.tasks.insert(task);
         }
+        let executions = |task: &Arc<Task>| {
+            let key = task.key;
+            let ids: Vec<ExecutionId> = task.history.executions.iter().map(|it| it.id).collect();
+            ids.into_iter().map(move |id| (id, key))
+        };
+        state.executions = state.tasks.iter().flat_map(executions).collect();
         state.digest = state.recompute();
         let found = state.digest();
         if found != expected {
@@ -324,27 +341,29 @@ impl State {
     /// The digest of all records but the cluster's, from scratch.
     pub(super) fn recompute(&self) -> Digest {
         let mut digest = Digest::default();
-        for task in self.tasks.values() {
+        for task in self.tasks.iter() {
             let key = task.key;
-            digest.add(&key_live(key), &task.live);
+            digest.add(digest::hash(&key_live(key), &task.live));
+            digest.add(task.progress.hash(&key_progress(key)));
             for definition in &task.definitions {
-                digest.add(&key_definition(key, definition.revision), &**definition);
+                let row = key_definition(key, definition.revision);
+                digest.add(digest::hash(&row, &**definition));
             }
             for tick in &task.history.ticks {
-                digest.add(&key_tick(key, tick.tick), tick);
+                digest.add(tick.hash(&key_tick(key, tick.tick)));
             }
             for span in &task.history.spans {
-                digest.add(&key_span(key, span.to), span);
+                digest.add(digest::hash(&key_span(key, span.to), span));
             }
             for execution in &task.history.executions {
-                digest.add(&key_execution(key, execution.id), &**execution);
+                digest.add(execution.hash(&key_execution(key, execution.id)));
             }
         }
         for node in self.nodes.values() {
-            digest.add(&key_node(node.id), &**node);
+            digest.add(digest::hash(&key_node(node.id), &**node));
         }
         for (key, kept) in &self.keys {
-            digest.add(&key_idempotency(key), &**kept);
+            digest.add(digest::hash(&key_idempotency(key), &**kept));
         }
         digest
     }

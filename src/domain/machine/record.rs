@@ -10,6 +10,8 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
+use super::digest::Sheet;
+
 /// One revision of a task's definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
@@ -23,7 +25,7 @@ pub struct Definition {
     pub spec: TaskSpec,
 }
 
-/// The part of a task that claims rewrite.
+/// What is known of a task beside its definitions and its past, and what claims leave alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// The task's name.
@@ -40,22 +42,62 @@ pub struct Live {
     pub definition: Option<Revision>,
     /// Stamp of the command that set the present schedule: where intervals and delays begin.
     pub scheduled_at: Timestamp,
-    /// Up to here every tick has a verdict.
-    pub cursor: Timestamp,
-    /// What history is kept of begins here.
-    pub truncated_before: Timestamp,
     /// Set while paused.
     pub paused: Option<Pause>,
     /// Set while marked deleted.
     pub deleted: Option<Tombstone>,
-    /// No tick is left in the schedule.
-    pub exhausted: bool,
+}
+
+/// How far a task is: the part that claims and ends rewrite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Up to here every tick has a verdict.
+    pub cursor: Timestamp,
+    /// What history is kept of begins here.
+    pub truncated_before: Timestamp,
     /// Executions that have not ended.
     pub live: u32,
     /// How the last execution ended.
     pub last: Option<Status>,
+    /// No tick is left in the schedule.
+    pub exhausted: bool,
     /// Verdicts and ends since the incarnation began.
     pub totals: Totals,
+}
+
+impl Progress {
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        let Totals {
+            fired,
+            skipped,
+            missed,
+            coalesced,
+            uncounted_spans,
+            success,
+            failed,
+            timeout,
+            cancelled,
+            lost,
+        } = self.totals;
+        let last = self.last.map_or(0, |last| 1 + last as u64);
+        Sheet::new(key)
+            .numbers([
+                self.cursor.0.cast_unsigned(),
+                self.truncated_before.0.cast_unsigned(),
+                u64::from(self.live) << 16 | last << 8 | u64::from(self.exhausted),
+                fired,
+                skipped,
+                missed,
+                coalesced,
+                uncounted_spans,
+                success,
+                failed,
+                timeout,
+                cancelled,
+                lost,
+            ])
+            .hash()
+    }
 }
 
 /// Why and until when a task is paused.
@@ -181,6 +223,14 @@ pub struct FiredTick {
     pub index: u64,
 }
 
+impl FiredTick {
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        let Self { from, tick, execution, index } = *self;
+        let (from, tick) = (from.0.cast_unsigned(), tick.0.cast_unsigned());
+        Sheet::new(key).numbers([from, tick, execution.0, index]).hash()
+    }
+}
+
 /// Where an execution came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trigger {
@@ -240,27 +290,101 @@ pub struct Execution {
     pub created_at: Timestamp,
     /// Where it came from.
     pub trigger: Trigger,
-    /// The execution it repeats.
-    pub retry_of: Option<ExecutionId>,
     /// How far it is.
     pub status: Status,
     /// A stop was asked for.
     pub stopping: bool,
     /// The newest attempt.
     pub attempt: Option<Attempt>,
-    /// Attempts before that.
-    pub earlier: Vec<Attempt>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Log index of the command that created it.
+    pub index: u64,
+    /// What few executions have.
+    pub more: Option<Box<More>>,
+}
+
+/// What few executions have, so that it is kept apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct More {
+    /// The execution it repeats.
+    pub retry_of: Option<ExecutionId>,
+    /// Attempts before the newest.
+    pub earlier: Vec<Attempt>,
     /// Why it ended while it waited: then no attempt tells.
     pub reason: Option<Arc<str>>,
     /// Parameters merged over the task's; none: the task's.
     pub parameters: Option<Arc<str>>,
-    /// Log index of the command that created it.
-    pub index: u64,
-    /// Hash of this record as the digest has it.
-    #[serde(skip)]
-    pub(super) counted: u128,
+}
+
+impl Execution {
+    /// What few executions have, to be changed.
+    pub(super) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The execution it repeats.
+    #[must_use]
+    pub fn retry_of(&self) -> Option<ExecutionId> {
+        self.more.as_ref()?.retry_of
+    }
+
+    /// All attempts, oldest first.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.more.iter().flat_map(|more| &more.earlier).chain(&self.attempt)
+    }
+
+    /// Why it ended while it waited.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.more.as_ref()?.reason.as_deref()
+    }
+
+    /// Parameters merged over the task's; none: the task's.
+    #[must_use]
+    pub fn parameters(&self) -> Option<&Arc<str>> {
+        self.more.as_ref()?.parameters.as_ref()
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        let at = |at: Option<Timestamp>| at.map_or(0, |at| at.0.cast_unsigned());
+        let flags = [
+            self.trigger as u8,
+            self.status as u8,
+            u8::from(self.stopping),
+            u8::from(self.tick.is_some()),
+            u8::from(self.ended_at.is_some()),
+            u8::from(self.attempt.is_some()),
+            u8::from(self.attempt.as_ref().is_some_and(|attempt| attempt.report.is_some())),
+            u8::from(self.more.is_some()),
+        ];
+        let mut sheet = Sheet::new(key).numbers([
+            u64::from_le_bytes(flags),
+            self.incarnation.0,
+            self.revision.0,
+            at(self.tick),
+            self.due.0.cast_unsigned(),
+            self.created_at.0.cast_unsigned(),
+            at(self.ended_at),
+            self.index,
+        ]);
+        if let Some(attempt) = &self.attempt {
+            sheet = sheet.numbers([
+                u64::from(attempt.number),
+                attempt.fence.0,
+                attempt.node.0,
+                attempt.session.0,
+                attempt.granted_at.0.cast_unsigned(),
+            ]);
+            if attempt.report.is_some() {
+                sheet = sheet.value(&attempt.report);
+            }
+        }
+        if self.more.is_some() {
+            sheet = sheet.value(&self.more);
+        }
+        sheet.hash()
+    }
 }
 
 /// One attempt at an execution.

@@ -3,9 +3,10 @@
 
 use crate::domain::time::Timestamp;
 
+use super::digest;
 use super::hand::Hand;
 use super::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX};
-use super::persist::{key_span, key_tick};
+use super::persist::{key_execution, key_span, key_tick};
 
 impl Hand<'_> {
     /// How many records of one kind this task may keep.
@@ -24,7 +25,7 @@ impl Hand<'_> {
     pub(super) fn trim_executions(&mut self) {
         let (wanted, _, oldest) = self.limits();
         let keep = self.keep(wanted, EXECUTIONS_MAX);
-        let live = usize::try_from(self.task.live.live).unwrap_or(usize::MAX);
+        let live = usize::try_from(self.task.progress.live).unwrap_or(usize::MAX);
         loop {
             let executions = &self.task.history.executions;
             let ended = executions.len().saturating_sub(live);
@@ -39,8 +40,8 @@ impl Hand<'_> {
                 return;
             }
             let Some(gone) = self.task.history.executions.remove(first) else { return };
-            self.digest.replace(gone.counted, 0);
-            self.executions.remove(&gone.id);
+            self.digest.sub(gone.hash(&key_execution(self.task.key, gone.id)));
+            self.executions.remove(gone.id);
         }
     }
 
@@ -52,7 +53,7 @@ impl Hand<'_> {
                 return;
             }
             self.task.history.ticks.pop_front();
-            self.digest.sub(&key_tick(self.task.key, first.tick), &first);
+            self.digest.sub(first.hash(&key_tick(self.task.key, first.tick)));
             self.truncated(first.tick);
         }
     }
@@ -66,13 +67,13 @@ impl Hand<'_> {
                 return;
             }
             self.task.history.spans.pop_front();
-            self.digest.sub(&key_span(self.task.key, first.to), &first);
+            self.digest.sub(digest::hash(&key_span(self.task.key, first.to), &first));
             self.truncated(first.to);
         }
     }
 
     fn truncated(&mut self, before: Timestamp) {
-        let live = self.live();
-        live.truncated_before = live.truncated_before.max(before);
+        let progress = self.progress();
+        progress.truncated_before = progress.truncated_before.max(before);
     }
 }

@@ -42,7 +42,7 @@ impl State {
             Some(claim) => fire(&mut hand, settle, claim, node),
         };
         if settle.exhausted {
-            hand.live().exhausted = true;
+            hand.progress().exhausted = true;
         }
         hand.end_pause(settle.now);
         hand.effect(Effect::Settled(settle.task));
@@ -120,7 +120,7 @@ fn check_claim(
 fn fire(hand: &mut Hand<'_>, settle: &Settle, claim: Claim, node: NodeId) -> Answer {
     let task = hand.task.key;
     let Some(revision) = hand.task.live.definition else { return Answer::NotFired };
-    if hand.task.live.live >= LIVE_MAX {
+    if hand.task.progress.live >= LIVE_MAX {
         hand.span(claim.tick, Verdict::Skipped, Reason::MaxLive, Some(1));
         return Answer::NotFired;
     }

@@ -11,27 +11,38 @@ use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::task::{Keep, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-use super::digest::Digest;
+use super::digest::{self, Digest};
 use super::history::History;
-use super::record::{Cluster, Definition, Execution, KeyRecord, Live, Node, Reason};
+use super::index::Index;
+use super::record::{Cluster, Definition, Execution, KeyRecord, Live, Node, Progress, Reason};
+use super::table::Table;
 
 /// A task: its definitions, its live record, its past.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Names the record in the log.
     pub key: TaskKey,
-    /// What claims rewrite.
+    /// What claims leave alone.
     pub live: Live,
+    /// What they rewrite.
+    pub progress: Progress,
     /// Kept revisions, oldest first.
     pub definitions: VecDeque<Arc<Definition>>,
     /// The past.
     pub history: History,
-    /// Hash of the live record as the digest has it.
-    pub(super) counted: u128,
+    /// Hashes of these two as the digest has them.
+    pub(super) counted: Counted,
     /// What claims need of the definition in force.
     pub(super) rules: Rules,
     /// The checkpoint epoch in which it was last noted as changed.
     pub(super) noted: u64,
+}
+
+/// Hashes of a task's two records, as the digest has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub live: u128,
+    pub progress: u128,
 }
 
 /// What claims need of a definition, so that they need not reach for all of it.
@@ -93,7 +104,7 @@ impl Task {
     /// Whether no tick is left and nothing runs.
     #[must_use]
     pub fn over(&self) -> bool {
-        self.live.exhausted && self.live.live == 0 && self.live.deleted.is_none()
+        self.progress.exhausted && self.progress.live == 0 && self.live.deleted.is_none()
     }
 }
 
@@ -117,10 +128,10 @@ pub struct Dirty {
 pub struct State {
     pub(super) cluster: Cluster,
     pub(super) names: OrdMap<Arc<str>, TaskKey>,
-    pub(super) tasks: OrdMap<TaskKey, Arc<Task>>,
+    pub(super) tasks: Table,
     pub(super) nodes: OrdMap<NodeId, Arc<Node>>,
     /// Whose each kept execution is; derived.
-    pub(super) executions: OrdMap<ExecutionId, TaskKey>,
+    pub(super) executions: Index,
     pub(super) keys: OrdMap<Arc<str>, Arc<KeyRecord>>,
     /// Keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
@@ -143,9 +154,9 @@ impl Default for State {
                 applied: 0,
             },
             names: OrdMap::new(),
-            tasks: OrdMap::new(),
+            tasks: Table::default(),
             nodes: OrdMap::new(),
-            executions: OrdMap::new(),
+            executions: Index::default(),
             keys: OrdMap::new(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
@@ -165,25 +176,25 @@ impl State {
     #[must_use]
     pub fn digest(&self) -> u128 {
         let mut digest = self.digest;
-        digest.add(b"c", &self.cluster);
+        digest.add(digest::hash(b"c", &self.cluster));
         digest.0
     }
 
     /// A task by its key.
     #[must_use]
     pub fn task(&self, key: TaskKey) -> Option<&Arc<Task>> {
-        self.tasks.get(&key)
+        self.tasks.get(key)
     }
 
     /// A task by its name, marked deleted or not.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Task>> {
-        self.tasks.get(self.names.get(name)?)
+        self.tasks.get(*self.names.get(name)?)
     }
 
-    /// All tasks in the order of their creation.
+    /// All tasks, in the order of their slots.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks.values()
+        self.tasks.iter()
     }
 
     /// All tasks by name, from the first name greater than `after`.
@@ -191,7 +202,7 @@ impl State {
         self.names
             .range(Arc::<str>::from(after)..)
             .filter(move |(name, _)| &***name > after)
-            .filter_map(|(_, key)| self.tasks.get(key))
+            .filter_map(|(_, key)| self.tasks.get(*key))
     }
 
     /// How many tasks and tombstones there are.
@@ -203,7 +214,7 @@ impl State {
     /// An execution with its task.
     #[must_use]
     pub fn execution(&self, id: ExecutionId) -> Option<(&Arc<Task>, &Arc<Execution>)> {
-        let task = self.tasks.get(self.executions.get(&id)?)?;
+        let task = self.tasks.get(self.executions.get(id)?)?;
         Some((task, task.history.execution(id)?))
     }
 
@@ -212,9 +223,9 @@ impl State {
         &self,
         before: ExecutionId,
     ) -> impl Iterator<Item = (&Arc<Task>, &Arc<Execution>)> {
-        self.executions.range(..before).rev().filter_map(|(id, key)| {
+        self.executions.before(before).filter_map(|(id, key)| {
             let task = self.tasks.get(key)?;
-            Some((task, task.history.execution(*id)?))
+            Some((task, task.history.execution(id)?))
         })
     }
 
@@ -238,7 +249,7 @@ impl State {
     /// Up to here every tick of the task is settled.
     #[must_use]
     pub fn settled(&self, task: &Task) -> Timestamp {
-        task.live.cursor.max(self.cluster.floor)
+        task.progress.cursor.max(self.cluster.floor)
     }
 
     /// A view that does not change any more; it costs a few pointers, whatever the size.

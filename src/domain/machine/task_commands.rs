@@ -125,7 +125,7 @@ impl State {
             if rescheduled {
                 let live = hand.live();
                 live.scheduled_at = scheduled_at;
-                live.exhausted = false;
+                hand.progress().exhausted = false;
             }
         }
         hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
@@ -228,7 +228,7 @@ impl State {
         if body.cluster != self.cluster.name {
             return Err(Refusal::ClusterName);
         }
-        let keys: Vec<TaskKey> = self.tasks.keys().copied().collect();
+        let keys: Vec<TaskKey> = self.tasks.iter().map(|task| task.key).collect();
         for key in keys {
             self.remove(cx, key, effects);
         }

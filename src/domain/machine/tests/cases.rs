@@ -25,8 +25,7 @@ fn counts_that_would_overflow_stay_at_their_greatest() {
             world.accept(&Command::Settle(settle));
         }
     }
-    let live = &world.state.task(task).unwrap().live;
-    assert_eq!(live.totals.missed, u64::MAX);
+    assert_eq!(world.state.task(task).unwrap().progress.totals.missed, u64::MAX);
     assert_eq!(world.state.task(task).unwrap().history.spans[0].count, Some(u64::MAX));
 }
 

@@ -178,7 +178,7 @@ fn a_length_beyond_the_bytes_is_an_error() {
             later.extend_from_slice(&body);
             let _decoded = Command::decode(*kind, &later);
         }
-        for letter in *b"clhdnk" {
+        for letter in *b"clphdnk" {
             let key = [letter, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9];
             assert!(Loader::default().row(&key, &body).is_err());
             assert!(Loader::default().row(&key[..9], &body).is_err());
@@ -190,9 +190,9 @@ fn a_length_beyond_the_bytes_is_an_error() {
 fn records_of_another_version_are_named_as_such() {
     let (_, mut rows) = rows();
     let cluster = rows.iter_mut().find(|(key, _)| key == b"c").unwrap();
-    cluster.1[0] = 2;
+    cluster.1[0] = 3;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
-    assert_eq!(error.to_string(), "records of version 2, this software reads 1");
+    assert_eq!(error.to_string(), "records of version 3, this software reads 2");
     assert!(Loader::default().finish().is_err());
 }
 

@@ -86,6 +86,7 @@ fn every_record_keeps_its_bytes() {
     let mut out = String::new();
     one(&mut out, "Definition", &samples::definition());
     one(&mut out, "Live", &samples::live());
+    one(&mut out, "Progress", &samples::progress());
     one(&mut out, "Execution", &samples::execution());
     one(&mut out, "Span", &samples::span());
     one(&mut out, "FiredTick", &samples::fired());

@@ -156,7 +156,7 @@ impl Witness {
             Command::Resume(body) => known(names, &body.name, &|known| known.paused = None),
             Command::Settle(settle) => {
                 let task = self.world.state.task(settle.task).expect("a task");
-                let cursor = task.live.cursor;
+                let cursor = task.progress.cursor;
                 known(names, &task.live.name, &|known| {
                     let over = known.paused.flatten().is_some_and(|until| {
                         until <= cursor || (known.catch_up_on_resume && until <= settle.now)
@@ -196,9 +196,9 @@ impl Witness {
             if let Some((incarnation, cursor)) = self.cursors.get(&task.key)
                 && *incarnation == live.incarnation
             {
-                assert!(live.cursor >= *cursor, "the cursor went back");
+                assert!(task.progress.cursor >= *cursor, "the cursor went back");
             }
-            self.cursors.insert(task.key, (live.incarnation, live.cursor));
+            self.cursors.insert(task.key, (live.incarnation, task.progress.cursor));
         }
     }
 
@@ -232,7 +232,7 @@ impl Witness {
         let mut all = BTreeMap::new();
         for task in state.tasks() {
             let live = task.history.live().count();
-            assert_eq!(u32::try_from(live).unwrap(), task.live.live);
+            assert_eq!(u32::try_from(live).unwrap(), task.progress.live);
             let ids: Vec<ExecutionId> =
                 task.history.executions.iter().map(|kept| kept.id).collect();
             assert!(ids.is_sorted());
@@ -248,7 +248,7 @@ impl Witness {
             }
         }
         let index: BTreeMap<ExecutionId, TaskKey> =
-            state.executions.iter().map(|(id, task)| (*id, *task)).collect();
+            state.executions.before(ExecutionId(u64::MAX)).collect();
         assert_eq!(index, all);
     }
 }
@@ -256,7 +256,7 @@ impl Witness {
 /// Fired ticks and spans cover (beginning, cursor] without gap or overlap.
 fn covered(task: &Task, tasks: usize) {
     let live = &task.live;
-    let begin = live.truncated_before;
+    let begin = task.progress.truncated_before;
     let ticks = task.history.ticks.iter().map(|FiredTick { from, tick, .. }| (*from, *tick));
     let spans = task.history.spans.iter().map(|Span { from, to, .. }| (*from, *to));
     let mut parts: Vec<_> = ticks.chain(spans).filter(|(_, to)| *to > begin).collect();
@@ -266,7 +266,7 @@ fn covered(task: &Task, tasks: usize) {
         assert!(from == at && to > from, "{} {at}: {from} … {to}", live.name);
         at = to;
     }
-    assert_eq!(at, live.cursor, "{}: covered to the cursor", live.name);
+    assert_eq!(at, task.progress.cursor, "{}: covered to the cursor", live.name);
     let keep = task.spec().map(|spec| spec.keep).unwrap_or_default();
     let bound = |wanted: u32| usize::try_from(wanted).unwrap();
     assert!(tasks < 1_000, "so that the cluster's share binds nobody");

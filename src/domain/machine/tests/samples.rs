@@ -8,8 +8,9 @@ use super::super::command::{
     SettleSpan, Start, TriggerTask,
 };
 use super::super::record::{
-    Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, Node,
-    NodeInfo, Pause, Reason, Report, Span, Status, Tombstone, Totals, Trigger, Verdict,
+    Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, More,
+    Node, NodeInfo, Pause, Progress, Reason, Report, Span, Status, Tombstone, Totals, Trigger,
+    Verdict,
 };
 use super::super::{Answer, Refusal};
 use super::DAY;
@@ -250,13 +251,18 @@ pub(super) fn live() -> Live {
         updated_at: at(2),
         definition: Some(Revision(40)),
         scheduled_at: at(3),
-        cursor: at(4),
-        truncated_before: at(5),
         paused: Some(Pause { reason: "too loud".to_owned(), until: Some(at(90)) }),
         deleted: Some(Tombstone { at: at(6), by: "carol".to_owned() }),
-        exhausted: true,
+    }
+}
+
+pub(super) fn progress() -> Progress {
+    Progress {
+        cursor: at(4),
+        truncated_before: at(5),
         live: 2,
         last: Some(Status::Timeout),
+        exhausted: true,
         totals: Totals {
             fired: 1,
             skipped: 2,
@@ -292,16 +298,17 @@ pub(super) fn execution() -> Execution {
         due: at(9),
         created_at: at(7),
         trigger: Trigger::Retry,
-        retry_of: Some(ExecutionId(200)),
         status: Status::Failed,
         stopping: true,
         attempt: Some(attempt(2)),
-        earlier: vec![attempt(1)],
         ended_at: Some(at(20)),
-        reason: Some("replaced".into()),
-        parameters: Some("{\"a\":2}".into()),
         index: 77,
-        counted: 0,
+        more: Some(Box::new(More {
+            retry_of: Some(ExecutionId(200)),
+            earlier: vec![attempt(1)],
+            reason: Some("replaced".into()),
+            parameters: Some("{\"a\":2}".into()),
+        })),
     }
 }
 

@@ -133,7 +133,7 @@ impl Names<'_> {
         let state = match task.inactive() {
             Some(why) => reason(why),
             None if task.over() => "over".to_owned(),
-            None if live.exhausted => "without a tick left".to_owned(),
+            None if task.progress.exhausted => "without a tick left".to_owned(),
             None => "active".to_owned(),
         };
         let mut first = format!("{state}, r{}, incarnation r{}", live.revision, live.incarnation);
@@ -148,8 +148,9 @@ impl Names<'_> {
         if let Some(spec) = task.spec().filter(|spec| !spec.description.is_empty()) {
             first.push_str(&format!(", {:?}", spec.description));
         }
-        let settled = format!("settled to {}, {} live", clock(live.cursor), live.live);
-        let totals = live.totals;
+        let settled =
+            format!("settled to {}, {} live", clock(task.progress.cursor), task.progress.live);
+        let totals = task.progress.totals;
         let numbers = [
             ("fired", totals.fired),
             ("skipped", totals.skipped),
@@ -173,7 +174,7 @@ impl Names<'_> {
 
     /// Fired ticks and spans, by time.
     pub fn ticks(&self, task: &Task) -> Vec<String> {
-        let from = task.live.truncated_before;
+        let from = task.progress.truncated_before;
         let mut told: Vec<(Timestamp, String)> = Vec::new();
         for tick in task.history.ticks.iter().filter(|tick| tick.tick > from) {
             let line =
@@ -202,14 +203,14 @@ impl Names<'_> {
             Some(tick) => out.push_str(&format!(" tick {}", clock(tick))),
             None => out.push_str(&format!(" {:?}", execution.trigger).to_lowercase()),
         }
-        if let Some(old) = execution.retry_of {
+        if let Some(old) = execution.retry_of() {
             out.push_str(&format!(" of e{old}"));
         }
         out.push_str(&format!(" {}", status(execution.status)));
         if execution.stopping {
             out.push_str(" stopping");
         }
-        for attempt in execution.earlier.iter().chain(&execution.attempt) {
+        for attempt in execution.attempts() {
             let session = self.of(attempt.session);
             out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
             if let Some(report) = attempt.report.as_ref().filter(|report| !report.detail.is_empty())
@@ -217,10 +218,10 @@ impl Names<'_> {
                 out.push_str(&format!(" ({})", report.detail));
             }
         }
-        if let Some(reason) = &execution.reason {
+        if let Some(reason) = execution.reason() {
             out.push_str(&format!(" ({reason})"));
         }
-        if let Some(parameters) = &execution.parameters {
+        if let Some(parameters) = execution.parameters() {
             out.push_str(&format!(", {parameters}"));
         }
         out

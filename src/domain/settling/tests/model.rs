@@ -96,8 +96,8 @@ fn found(owner: &Owner, from: Timestamp) -> BTreeMap<Timestamp, Fate> {
         }
     }
     let settled: Vec<Timestamp> = fates.keys().copied().collect();
-    assert_eq!(settled, ticks(&plan, from, task.live.cursor), "none vanishes");
-    assert!(task.live.cursor <= owner.now.plus(owner.lead), "nothing in the future is settled");
+    assert_eq!(settled, ticks(&plan, from, task.progress.cursor), "none vanishes");
+    assert!(task.progress.cursor <= owner.now.plus(owner.lead), "nothing in the future is settled");
     fates
 }
 
@@ -107,12 +107,12 @@ fn rests(owner: &Owner, quiet: &Decision) {
     match plan.next_after(settled) {
         None => {
             assert_eq!(*quiet, Decision::Idle);
-            assert!(owner.task().live.exhausted);
+            assert!(owner.task().progress.exhausted);
         }
         Some(tick) => {
             let wake = plan.due(tick).minus(owner.lead);
             assert_eq!(*quiet, Decision::Wake(wake));
-            assert!(wake > owner.now && !owner.task().live.exhausted);
+            assert!(wake > owner.now && !owner.task().progress.exhausted);
         }
     }
 }
@@ -166,7 +166,7 @@ proptest! {
     fn every_tick_gets_the_verdict_of_its_policy(spec in specs(), gap in gap(), lead in 0_u64..100) {
         let mut owner = Owner::of(spec, NOON);
         owner.lead = Millis(lead);
-        let from = owner.task().live.cursor;
+        let from = owner.task().progress.cursor;
         owner.now = later(gap);
         let wanted = expected(&owner, from);
         let quiet = owner.until_quiet();
@@ -183,11 +183,11 @@ proptest! {
         lag in 0_u64..2_000,
     ) {
         let mut owner = Owner::of(spec, NOON);
-        let begin = owner.task().live.cursor;
+        let begin = owner.task().progress.cursor;
         let mut present = Vec::new();
         for (looks, absence) in absences {
             owner.until_quiet();
-            let arrived = owner.task().live.cursor;
+            let arrived = owner.task().progress.cursor;
             for _ in 0..looks {
                 let Decision::Wake(at) = owner.until_quiet() else { break };
                 prop_assert!(at > owner.now);
@@ -195,7 +195,7 @@ proptest! {
                 owner.now = at.plus(Millis(lag));
             }
             owner.until_quiet();
-            present.push((arrived, owner.task().live.cursor));
+            present.push((arrived, owner.task().progress.cursor));
             owner.now = owner.now.plus(Millis(absence));
         }
         let fates = found(&owner, begin);
@@ -217,7 +217,7 @@ proptest! {
         let mut spec = spec;
         spec.catch_up_on_resume = catch_up_on_resume;
         let mut owner = Owner::of(spec, NOON);
-        let (until, from) = (later(until), owner.task().live.cursor);
+        let (until, from) = (later(until), owner.task().progress.cursor);
         owner.pause(Some(until));
         owner.now = later(gap);
         if owner.now < until {

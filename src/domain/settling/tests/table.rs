@@ -134,7 +134,7 @@ fn the_last_tick_of_a_schedule_says_so() {
         let mut owner = Owner::of(spec, NOON);
         owner.now = later(now);
         assert_eq!(owner.until_quiet(), Decision::Idle);
-        assert!(owner.task().live.exhausted);
+        assert!(owner.task().progress.exhausted);
         assert_eq!(told(&owner), wanted);
     }
 }
