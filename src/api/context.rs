@@ -193,6 +193,7 @@ impl View {
             min_interval: settings.min_interval,
             functions_allowed: settings.functions_allowed,
             current: None,
+            settled: self.state.cluster().floor,
         }
     }
 

@@ -61,6 +61,9 @@ fn unready(context: &Context) -> Option<String> {
     if consensus.leader().borrow().is_none() {
         return Some("no leader is known".to_owned());
     }
+    if !consensus.is_led() {
+        return Some("it leads, but no majority acknowledges it".to_owned());
+    }
     let liveness = {
         let state = consensus.replica().read();
         let node = state.node(NodeId(consensus.id()));

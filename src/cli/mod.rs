@@ -106,8 +106,25 @@ pub enum Command {
     Version,
 }
 
+/// Reads the command line, carries it out and gives the exit code of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::Shim) {
+        // The shim has a runtime of its own, and no more of this program than it needs.
+        return match crate::exec::shim::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Carries out a command and says how it ended.
-pub async fn run(arguments: Arguments) -> ExitCode {
+async fn run(arguments: Arguments) -> ExitCode {
     let mut context = Context::new(&arguments.global);
     let outcome = dispatch(arguments.command, &mut context).await;
     conclude(outcome, &mut context).into()

@@ -118,6 +118,7 @@ impl PreviewArgs {
             min_interval: Millis(100),
             functions_allowed: false,
             current: None,
+            settled: Timestamp(0),
         };
         let body = json!({"name": self.name, "schedule": schedule});
         let task = spec::read(&body, context).map_err(|problems| {

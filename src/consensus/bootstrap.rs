@@ -52,10 +52,36 @@ impl Standing {
             cluster_id,
             node: NodeId::new(self.member, 1),
             created: self.now,
+            voted: false,
         };
         (self.save)(&identity)?;
         self.identity = Some(identity);
         Ok(())
+    }
+
+    /// Writes down that the log holds a vote, once.
+    pub fn note_vote(&mut self) -> Result<(), StorageError> {
+        match &self.identity {
+            Some(identity) if !identity.voted => {
+                let identity = Identity { voted: true, ..identity.clone() };
+                (self.save)(&identity)?;
+                self.identity = Some(identity);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a folder cannot be used whose parts do not belong together.
+    pub fn torn(&self, checkpoint: bool) -> Option<&'static str> {
+        match &self.identity {
+            Some(identity) if identity.voted && !self.initialised => Some(
+                "the Raft log is empty, but this member has voted: what it acknowledged is gone",
+            ),
+            None if self.initialised => Some("it has a Raft log, but its identity is gone"),
+            None if checkpoint => Some("it has a checkpoint, but its identity is gone"),
+            _ => None,
+        }
     }
 }
 

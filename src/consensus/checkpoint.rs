@@ -19,6 +19,11 @@ impl Checkpoints {
         Ok(Self { stores, current })
     }
 
+    /// Whether there is a current store.
+    pub(super) fn exist(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Shows all records of the current store.
     pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         self.current.as_ref().map_or(Ok(()), |store| store.scan(visit))

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::Stream;
 use openraft::entry::RaftEntry;
@@ -37,7 +37,11 @@ pub struct RaftLog {
 struct Shared {
     disk: Arc<dyn LogStore>,
     tail: RwLock<Tail>,
+    on_vote: OnceLock<OnVote>,
 }
+
+/// What is called whenever a vote is durable, before it is acted on.
+type OnVote = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 #[derive(Default)]
 struct Tail {
@@ -103,7 +107,13 @@ impl RaftLog {
             purged: state.purged.map(log_id),
             ..Tail::default()
         };
-        Ok(Self { shared: Arc::new(Shared { disk, tail: RwLock::new(tail) }) })
+        let shared = Shared { disk, tail: RwLock::new(tail), on_vote: OnceLock::new() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says what is called whenever a vote is durable; only the first call counts.
+    pub fn on_vote(&self, call: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
+        let _first_counts = self.shared.on_vote.set(Box::new(call));
     }
 
     /// Whether anything was ever written.
@@ -247,6 +257,9 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         });
         self.shared.disk.save_vote(wire::vote_bytes(vote), tell);
         durable.await.map_err(io::Error::other)??;
+        if let Some(on_vote) = self.shared.on_vote.get() {
+            on_vote()?;
+        }
         self.shared.tail.write().vote = Some(*vote);
         Ok(())
     }

@@ -167,6 +167,12 @@ impl Consensus {
         *self.core.leader.borrow() == Some(self.core.id)
     }
 
+    /// Whether a leader is known that, if it is this node, a majority has lately acknowledged.
+    #[must_use]
+    pub fn is_led(&self) -> bool {
+        start::is_led(&self.core)
+    }
+
     /// Says why this node can go on no longer, when it cannot.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{ServerState, SnapshotPolicy};
+use openraft::{Instant as _, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -33,6 +33,8 @@ use super::{Consensus, QUEUE_MAX, RaftStatus, Role, Settings};
 
 /// Between two looks at who leads.
 const WATCH: Duration = Duration::from_millis(500);
+/// A leader that no majority has acknowledged for this long leads nobody.
+const QUORUM_SILENCE: Duration = Duration::from_secs(2);
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,12 @@ pub enum StartError {
     /// The log failed.
     #[error("the Raft log: {0}")]
     Log(#[from] io::Error),
+    /// Parts of the data folder are missing.
+    #[error(
+        "the data folder is not whole: {0}; empty it, and readmit this node with: punctual cluster \
+         members replace {1}"
+    )]
+    Torn(&'static str, u16),
     /// openraft did not start.
     #[error("Raft: {0}")]
     Raft(String),
@@ -108,6 +116,14 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         save: save_identity,
         now: clock.now(),
     }));
+    if let Some(why) = standing.lock().torn(checkpoints.exist()) {
+        return Err(StartError::Torn(why, settings.member));
+    }
+    if !log.is_empty() {
+        standing.lock().note_vote()?;
+    }
+    let noting = Arc::clone(&standing);
+    log.on_vote(move || noting.lock().note_vote().map_err(io::Error::other));
     let desk = Arc::new(Desk {
         core: OnceLock::new(),
         service: OnceLock::new(),
@@ -293,6 +309,15 @@ pub(super) fn status(core: &Core) -> RaftStatus {
         checkpoint: index(seen.snapshot),
         purged: index(seen.purged),
         voters: seen.membership_config.voter_ids().collect(),
+    }
+}
+
+pub(super) fn is_led(core: &Core) -> bool {
+    let seen = core.raft.metrics().borrow_watched().clone();
+    match seen.current_leader {
+        None => false,
+        Some(leader) if leader != core.id => true,
+        Some(_) => seen.last_quorum_acked.is_some_and(|at| (*at).elapsed() < QUORUM_SILENCE),
     }
 }
 

@@ -190,9 +190,6 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
             if over {
                 let (task, execution, fence) = (task.key, execution.id, attempt.fence);
                 lost.push(Command::Lose(OfFence { task, execution, fence }));
-            } else if execution.trigger == Trigger::Claim {
-                // Claims are granted in order: the later ones are younger.
-                break;
             }
         }
     }

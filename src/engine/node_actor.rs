@@ -25,6 +25,8 @@ use super::timer::{Alarm, Whom};
 
 /// Ticks between two looks at live executions.
 const LIVE_EVERY: u64 = 10;
+/// Ticks between two looks for attempts that nobody will end.
+const LOSE_EVERY: u64 = 100;
 /// Ticks between two looks at all tasks.
 const ALL_EVERY: u64 = 300;
 /// Tasks considered before other messages get a turn.
@@ -345,14 +347,13 @@ impl NodeState {
                 (state.task_count(), state.nodes().any(|node| node.liveness == Liveness::Down))
             };
             self.shared.metrics.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
-            if someone_down {
+            if someone_down || self.ticks.is_multiple_of(LOSE_EVERY) {
                 self.lose().await;
             }
         }
         if self.ticks.is_multiple_of(ALL_EVERY) {
             self.consider_all(myself);
             self.find_wanting();
-            self.lose().await;
         }
     }
 

@@ -44,12 +44,17 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
 /// Removes what a crash left half written in `folder`.
 pub(super) fn remove_temporary(folder: &Path) -> Result<(), StorageError> {
     for name in names_in(folder)? {
-        if name.to_string_lossy().ends_with(TEMPORARY) {
+        if is_temporary(&name.to_string_lossy()) {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(StorageError::at("remove", &path))?;
         }
     }
     Ok(())
+}
+
+/// Whether a file of this name is one that a crash left half written.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY)
 }
 
 /// The names in `folder`, sorted.

@@ -12,8 +12,11 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::{StateFolders, StorageError, files};
+use super::{StateFolders, StorageError, files, identity, states};
 
+/// What a node makes in its folder, beside its checkpoints.
+const OURS: &[&str] =
+    &[LOCK, LOG, SNAPSHOTS, states::CURRENT, identity::IDENTITY, "output", "node.log"];
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
@@ -32,6 +35,7 @@ impl DataFolder {
     /// The file or folder; if another process uses the folder, its pid.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         files::create_folder(path)?;
+        refuse_foreign(path)?;
         let lock = lock(&path.join(LOCK))?;
         let snapshots = path.join(SNAPSHOTS);
         files::create_folder(&snapshots)?;
@@ -63,6 +67,24 @@ impl DataFolder {
     pub fn states(&self) -> StateFolders {
         StateFolders::new(&self.path)
     }
+}
+
+/// Refuses a folder that others have put something into: a node must not mix with it, and must not
+/// take a folder for empty that is not.
+fn refuse_foreign(path: &Path) -> Result<(), StorageError> {
+    for name in files::names_in(path)? {
+        let text = name.to_string_lossy();
+        let ours = OURS.contains(&&*text)
+            || states::is_folder_name(&text)
+            || files::is_temporary(&text)
+            // Where a file system of its own is mounted there.
+            || text == "lost+found";
+        if !ours {
+            let why = format!("it is no data folder of a node: {text} is in it");
+            return Err(StorageError::corrupt(path, why));
+        }
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, StorageError> {
@@ -120,6 +142,15 @@ mod tests {
         let data = DataFolder::open(folder.path()).unwrap();
         assert_eq!(files::names_in(data.path()).unwrap(), ["lock", "snapshots"]);
         assert!(files::names_in(&data.snapshots()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_of_others_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("thesis.txt"), b"mine").unwrap();
+        let error = DataFolder::open(folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("thesis.txt is in it"), "{error}");
+        assert_eq!(files::names_in(folder.path()).unwrap(), ["thesis.txt"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 /// The name of the file in the data folder.
 pub(super) const IDENTITY: &str = "identity";
 /// The version of the data folder's layout that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const TITLE: &str = "punctual data, format ";
 
@@ -30,6 +30,9 @@ pub struct Identity {
     pub node: NodeId,
     /// When this folder was first used.
     pub created: Timestamp,
+    /// Whether the Raft log of this folder has ever held a vote. If it is empty all the same, what
+    /// this member promised is lost, and it must not vote again.
+    pub voted: bool,
 }
 
 impl Identity {
@@ -84,11 +87,12 @@ impl Identity {
 
     fn encode(&self) -> String {
         let mut text = format!(
-            "{TITLE}{FORMAT}\ncluster_name {}\ncluster_id {:032x}\nnode {}\ncreated {}\n",
+            "{TITLE}{FORMAT}\ncluster_name {}\ncluster_id {:032x}\nnode {}\ncreated {}\nvoted {}\n",
             self.cluster_name,
             self.cluster_id,
             self.node,
-            self.created.millis()
+            self.created.millis(),
+            self.voted
         );
         let check = xxh3_128(text.as_bytes());
         // Writing to a String cannot fail.
@@ -118,6 +122,7 @@ impl Identity {
             cluster_id: u128::from_str_radix(value("cluster_id")?, 16).map_err(|_| damaged())?,
             node: value("node")?.parse().map_err(|_| damaged())?,
             created: Timestamp(value("created")?.parse().map_err(|_| damaged())?),
+            voted: value("voted")?.parse().map_err(|_| damaged())?,
         })
     }
 }
@@ -132,6 +137,7 @@ mod tests {
             cluster_id: 0x1234,
             node: NodeId::new(2, 5),
             created: Timestamp(1_790_000_000_000),
+            voted: true,
         }
     }
 
@@ -174,8 +180,8 @@ mod tests {
 
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
-        let error = Identity::decode("punctual data, format 2\n").unwrap_err();
-        assert_eq!(error, "it has format 2, this version reads format 1");
+        let error = Identity::decode("punctual data, format 3\n").unwrap_err();
+        assert_eq!(error, "it has format 3, this version reads format 2");
         let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
         assert_eq!(error, "it is not the identity of a punctual data folder");
     }

@@ -11,7 +11,7 @@ use super::files;
 use super::store::{Store, Stores};
 use super::{DiskStore, StorageError, write_atomic};
 
-const CURRENT: &str = "CURRENT";
+pub(super) const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "state.";
 /// A file of this name in a checkpoint's folder says that its content is wrong.
 const VOID: &str = "VOID";
@@ -64,6 +64,11 @@ impl StateFolders {
         }
         Ok(())
     }
+}
+
+/// Whether a folder of this name holds a checkpoint.
+pub(super) fn is_folder_name(name: &str) -> bool {
+    parse(name).is_some()
 }
 
 impl Stores for StateFolders {

@@ -16,7 +16,7 @@ use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command};
 use crate::domain::spec;
 
-use super::create::{definition, mode};
+use super::create::{definition, mode, settled};
 
 /// Items of one request.
 pub(super) const ITEMS_MAX: usize = 10_000;
@@ -122,7 +122,9 @@ impl Making<'_> {
         let mut shown = Map::new();
         shown.insert("index".to_owned(), index.into());
         shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
-        let spec = spec::read(&definition(body), self.view.reading(&self.context.settings));
+        let mut reading = self.view.reading(&self.context.settings);
+        reading.settled = settled(&self.view, body);
+        let spec = spec::read(&definition(body), reading);
         match spec {
             Err(problems) => {
                 let problem = Problem::from(problems).below(&format!("{}/{index}", self.prefix));

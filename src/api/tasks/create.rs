@@ -4,12 +4,14 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use serde_json::{Value, json};
 
+use crate::api::context::View;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
 use crate::api::views::ADDED;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::spec;
+use crate::domain::time::Timestamp;
 
 use super::after_write;
 
@@ -18,7 +20,9 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     let force = write.params.only(&["force"])?.flag("force")?;
     let body = write.body()?;
     let view = write.context.here()?;
-    let spec = spec::read(&definition(body), view.reading(&write.context.settings))?;
+    let mut reading = view.reading(&write.context.settings);
+    reading.settled = settled(&view, body);
+    let spec = spec::read(&definition(body), reading)?;
     let name = spec.name.clone();
     let put = Put { mode: mode(force), spec };
     write.submit(&Command::Put(Box::new(put))).await?;
@@ -27,6 +31,13 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)
+}
+
+/// Up to here no tick of a new task of that name fires: what its name had before is settled.
+pub(super) fn settled(view: &View, body: &Value) -> Timestamp {
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    let floor = view.state.cluster().floor;
+    view.state.named(name).map_or(floor, |task| view.state.settled(task))
 }
 
 /// How a new task treats what has its name.

@@ -136,6 +136,7 @@ fn check(body: &Value, now: Timestamp) -> Result<TaskSpec, String> {
         min_interval: Millis(100),
         functions_allowed: false,
         current: None,
+        settled: Timestamp(0),
     };
     spec::read(body, context).map_err(|problems| {
         let one = |problem: spec::Problem| {

@@ -121,7 +121,9 @@ impl State {
         if rescheduled || switched {
             let (scheduled_at, begun) = begin(&spec, cx.stamp, hand.settled());
             let becomes = (!spec.enabled).then_some(Reason::Disabled);
-            hand.close(if rescheduled { begun } else { cx.stamp }, becomes);
+            // A new schedule may begin with the moment itself; what came before is closed, also
+            // where its one tick lies in the past.
+            hand.close(begun.max(cx.stamp.minus(Millis(1))), becomes);
             if rescheduled {
                 let live = hand.live();
                 live.scheduled_at = scheduled_at;

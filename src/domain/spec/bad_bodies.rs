@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::tests::{CTX, NOW};
 use super::{ReadContext, read};
+use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::time::{Millis, Timestamp};
 
 /// A good body with `change` merged over it.
@@ -374,4 +375,20 @@ fn a_body_of_many_problems_reports_a_hundred() {
         let problems = read(&scheduled(schedule), shortest).unwrap_err();
         assert_eq!(problems[0].code, "out_of_range");
     }
+}
+
+#[test]
+fn a_past_instant_that_is_settled_is_refused() {
+    let body = scheduled(json!({"at": NOW.minus(Millis(60_000)).to_string()}));
+    assert!(read(&body, CTX).is_ok(), "catch_up covers it");
+    let settled = NOW.minus(Millis(30_000));
+    let stopped = ReadContext { settled, ..CTX };
+    let current = Schedule::of(Rule::Manual);
+    let edited = ReadContext { current: Some(&current), ..CTX };
+    for ctx in [stopped, edited] {
+        let problems = read(&body, ctx).unwrap_err();
+        assert_eq!((&*problems[0].pointer, problems[0].code), ("/schedule/at", "never_fires"));
+    }
+    let settled = NOW.minus(Millis(60_001));
+    assert!(read(&body, ReadContext { settled, ..CTX }).is_ok());
 }

@@ -65,6 +65,8 @@ pub struct ReadContext<'a> {
     /// For an update: the schedule that the task has. One that stays as it is may have no tick
     /// left, else a finished task could not even be described anew.
     pub current: Option<&'a Schedule>,
+    /// No tick up to here fires any more; an update settles all of them up to its own moment.
+    pub settled: Timestamp,
 }
 
 /// Reads a task's canonical body.

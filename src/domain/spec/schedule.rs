@@ -189,6 +189,11 @@ pub(super) fn check_fires(
                 let message = format!("lies {late} in the past, and catch_up does not cover that");
                 return body.refuse("/schedule/at", Fault::new("never_fires", message));
             }
+            let settled = if ctx.current.is_some() { ctx.now } else { ctx.settled };
+            if at <= settled {
+                let message = format!("lies in the past, which is settled up to {settled}");
+                return body.refuse("/schedule/at", Fault::new("never_fires", message));
+            }
             at.minus(before)
         }
         // Its tick is the moment of creation itself.

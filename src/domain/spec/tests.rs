@@ -29,6 +29,7 @@ pub(super) const CTX: ReadContext<'_> = ReadContext {
     min_interval: Millis(100),
     functions_allowed: false,
     current: None,
+    settled: Timestamp(0),
 };
 
 fn canonical() -> Value {
