@@ -1,5 +1,8 @@
 //! Three nodes over real sockets and twin disks.
 
+mod golden;
+mod suite;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,35 +242,4 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     for node in &nodes {
         node.consensus.stop().await;
     }
-}
-
-/// openraft's own suite for log and state machine.
-#[test]
-fn the_stores_pass_openrafts_suite() {
-    use super::checkpoint::Checkpoints;
-    use super::log::RaftLog;
-    use super::machine::MachineStore;
-    use super::types::TypeConfig;
-    use openraft::storage::RaftStateMachine;
-    use openraft::testing::log::{StoreBuilder, Suite};
-    use openraft::type_config::TypeConfigExt;
-
-    struct Stores;
-
-    impl StoreBuilder<TypeConfig, RaftLog, MachineStore, TestDisk> for Stores {
-        async fn build(
-            &self,
-        ) -> Result<(TestDisk, RaftLog, MachineStore), openraft::StorageError<TypeConfig>> {
-            let disk = TestDisk::new();
-            let log = RaftLog::open(Arc::new(disk.log.open())).unwrap();
-            let checkpoints = Checkpoints::open(Box::new(disk.stores.open())).unwrap();
-            let metrics = Metrics::new("test");
-            let (replica, _events) = Replica::new(7, crate::domain::machine::State::default());
-            let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
-            Ok((disk, log, machine))
-        }
-    }
-    fn is_state_machine<T: RaftStateMachine<TypeConfig>>() {}
-    is_state_machine::<MachineStore>();
-    TypeConfig::run(async { Suite::test_all(Stores).await.unwrap() });
 }
