@@ -16,8 +16,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
-use super::super::guarded;
 use super::super::log::{Done, LogPos, LogState};
+use super::super::{files, guarded};
 use super::record::{Blob, Records};
 
 /// Groups handed to raft-log and not yet durable.
@@ -262,7 +262,7 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
     // A group without a vote or an append is not worth a sync: nobody waits for it, and what it
     // changed goes to the disk before whatever comes after.
     if !flush.acks.is_empty() {
-        if let Err(error) = log.flush(true, Some(flush)) {
+        if let Err(error) = log.flush(files::durable(), Some(flush)) {
             shared.fail(&error);
         }
     } else {
