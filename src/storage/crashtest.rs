@@ -32,7 +32,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::conformance::{Records, WAIT, durably, pos, records};
 use super::store::{Change, Store, Stores};
-use super::{DataFolder, LogStore, StateFolders, WalLog};
+use super::{DataFolder, LogStore, StateFolders, WalLog, files};
 
 const MODE: &str = "PUNCTUAL_CRASH";
 const FOLDER: &str = "PUNCTUAL_CRASH_DIR";
@@ -43,8 +43,10 @@ const KILLS: u64 = 40;
 pub(super) const NO_SYNC: &str = "PUNCTUAL_CRASH_NO_SYNC";
 /// A kill comes after at most so many acknowledgements.
 const LINES_MAX: u64 = 100;
-/// Small, so that kills fall into changes of files, too.
+/// Small, so that kills fall into changes of files, too; raft-log syncs at each of them.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The same for a log that only grows: more of it lies between two changes.
+const GROWING_CHUNK_BYTES: usize = 8 << 20;
 /// Appends on their way at once.
 const IN_FLIGHT: u64 = 8;
 /// Entries kept behind the checkpoint.
@@ -153,6 +155,7 @@ fn child() {
 /// Writes for ever.
 fn write(parts: Parts, folder: &Path) {
     let _folder = (parts == Parts::Both).then(|| DataFolder::open(folder).unwrap());
+    files::create_folder(folder).unwrap();
     let said = Said::default();
     std::thread::scope(|scope| {
         if parts != Parts::Store {
@@ -182,7 +185,8 @@ fn entry(index: u64) -> Bytes {
 /// Appends several batches at a time, with votes, purges and cuts between them. Acknowledged: where
 /// the entries end, and the last vote.
 fn write_log(folder: &Path, parts: Parts, said: &Said) {
-    let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+    let chunk_bytes = if parts == Parts::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
+    let log = WalLog::open_with(&folder.join("log"), chunk_bytes).unwrap();
     let mut next = log.state().last.map_or(0, |last| last.index + 1);
     if log.read(next.saturating_sub(1), next, 0).unwrap().iter().any(|(_, data)| data == TO_BE_CUT)
     {
