@@ -1,5 +1,6 @@
 //! Three nodes over real sockets and twin disks.
 
+mod damage;
 mod golden;
 mod suite;
 
@@ -241,5 +242,55 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     nodes.push(back);
     for node in &nodes {
         node.consensus.stop().await;
+    }
+}
+
+/// Why a node ended.
+async fn end(node: &TestNode) -> String {
+    let mut fatal = node.consensus.fatal();
+    let why = tokio::time::timeout(LIMIT, fatal.wait_for(Option::is_some)).await;
+    why.unwrap().unwrap().clone().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_never_ends_is_fatal_and_its_place_named() {
+    let addresses = free_addresses(1);
+    let disk = TestDisk::new();
+    let node = begin(settings(&addresses, 1, 1_000), &disk).await;
+    submit(&node, add("before")).await.1.unwrap();
+    disk.log.set_manual(true);
+    disk.log.set_age(Some(Duration::from_secs(21)));
+    let never = node.consensus.submit(add("never"), 1, LIMIT);
+    let (why, _late) = tokio::join!(end(&node), never);
+    assert_eq!(why, "cannot write memory/log: the disk has not answered for 21 s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_is_fatal_and_its_reason_told() {
+    let addresses = free_addresses(1);
+    for of_the_log in [true, false] {
+        let disk = TestDisk::new();
+        let mut settings = settings(&addresses, 1, 1_000);
+        settings.snapshot_every = 20;
+        let node = begin(settings, &disk).await;
+        submit(&node, add("before")).await.1.unwrap();
+        let error = std::io::Error::new(std::io::ErrorKind::StorageFull, "no room is left");
+        if of_the_log {
+            disk.log.fail_next(error);
+        } else {
+            disk.stores.fail_next(error, false);
+        }
+        // Enough of them for a checkpoint.
+        let commands = async {
+            for number in 0..40 {
+                let name = format!("after-{number}");
+                let _unknown = node.consensus.submit(add(&name), 1, LIMIT).await;
+            }
+        };
+        let why = tokio::select! {
+            why = end(&node) => why,
+            () = commands => end(&node).await,
+        };
+        assert!(why.contains("no room is left"), "{why}");
     }
 }
