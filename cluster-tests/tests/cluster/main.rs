@@ -5,4 +5,5 @@ mod t10_lifecycle;
 mod t20_kill;
 mod t30_durable;
 mod t40_cut_off;
+mod t50_disk;
 mod t60_cli;
