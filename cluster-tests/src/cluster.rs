@@ -252,8 +252,16 @@ impl Cluster {
     /// # Errors
     /// It does not end by itself.
     pub async fn refused(&mut self, node: u8) -> Outcome<Ended> {
+        self.process(node).start()?;
+        self.ended(node).await
+    }
+
+    /// Waits for a node that ends by itself, and tells how.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn ended(&mut self, node: u8) -> Outcome<Ended> {
         let process = self.process(node);
-        process.start()?;
         let status = process.ended().await?;
         Ok(Ended { code: status.code(), stdout: String::new(), stderr: process.said() })
     }
@@ -277,6 +285,12 @@ impl Cluster {
     }
 
     // ---- waiting and asking
+
+    /// What a node has written to standard error since its newest start.
+    #[must_use]
+    pub fn said(&self, node: u8) -> String {
+        self.nodes[usize::from(node) - 1].said()
+    }
 
     /// The most lines that a node has logged, over all its starts.
     #[must_use]

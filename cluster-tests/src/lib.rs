@@ -14,6 +14,7 @@ mod links;
 mod process;
 mod programs;
 pub mod scenarios;
+mod small_disk;
 pub mod starts;
 mod wait;
 
@@ -22,6 +23,7 @@ pub use self::cluster::{Cluster, Options};
 pub use self::links::Links;
 pub use self::process::{Ended, run};
 pub use self::programs::{node_program, witness_program};
+pub use self::small_disk::SmallDisk;
 pub use self::wait::{LIMIT, now_ms, until};
 
 /// Why a test cannot go on: for people.

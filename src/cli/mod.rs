@@ -27,6 +27,7 @@ mod words;
 mod yaml;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -38,6 +39,8 @@ pub use self::output::{Format, Output};
 pub use self::table::Table;
 use crate::domain::schedule::zone;
 
+/// What still runs when the command is done has this long to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What is said where a command is missing.
@@ -118,7 +121,13 @@ pub fn main() -> ExitCode {
         };
     }
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(arguments));
+            // Not for longer: a thread may hang in a disk that answers no more, and a node that
+            // has said so must end all the same.
+            runtime.shutdown_timeout(LAST_WORDS);
+            code
+        }
         Err(_) => ExitCode::FAILURE,
     }
 }

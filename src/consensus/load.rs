@@ -19,8 +19,8 @@ use super::start::StartError;
 /// Before the members are asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Loads the checkpoint. A damaged one is given up: its state comes from the log if all of it is
-/// there, else from a peer.
+/// Loads the checkpoint. One that is damaged, or older than what was cut off the log, is given up:
+/// its state comes from the log if all of it is there, else from a peer.
 pub(super) async fn load(
     checkpoints: &mut Checkpoints,
     log: &Arc<dyn LogStore>,
@@ -29,9 +29,16 @@ pub(super) async fn load(
 ) -> Result<Option<Loaded>, StartError> {
     match machine::load(checkpoints) {
         Ok(loaded) => {
-            // Without a checkpoint the log must be whole.
-            if loaded.is_some() || log.state().purged.is_none() {
-                return Ok(loaded);
+            let Some(purged) = log.state().purged else { return Ok(loaded) };
+            let applied = |loaded: &Loaded| loaded.applied.as_ref().map(|id| id.index());
+            match loaded {
+                Some(loaded) if applied(&loaded) >= Some(purged.index) => return Ok(Some(loaded)),
+                // A disk may give back what it held before, whole and in itself sound.
+                Some(_) => {
+                    tracing::error!("the checkpoint ends before the log begins and is not used");
+                    checkpoints.discard()?;
+                }
+                None => {}
             }
         }
         Err(LoadError::Storage(error)) => return Err(error.into()),

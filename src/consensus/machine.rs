@@ -8,10 +8,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::machine::{Applied, Loader, State};
 use crate::storage::{Change, StorageError};
@@ -24,6 +26,8 @@ use super::wire;
 
 /// Key of the record that says up to which entry the others go.
 const META_KEY: &[u8] = b"r";
+/// Length of the hash behind that record.
+const SEAL_BYTES: usize = 16;
 /// Rows written at once into the fresh store of an installed snapshot.
 const INSTALL_ROWS: usize = 10_000;
 /// Entries applied before others get a turn on the runtime.
@@ -60,19 +64,22 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
     let mut damage = None;
     disk.scan(&mut |key, value| {
         if key == META_KEY {
-            meta = Some(bytes::Bytes::copy_from_slice(value));
+            meta = Some(Bytes::copy_from_slice(value));
         } else if damage.is_none() {
             damage = loader.row(key, value).err();
         }
         Ok(())
     })?;
     let Some(meta) = meta else { return Ok(None) };
+    let damaged = |why: &dyn std::fmt::Display| LoadError::Damaged(why.to_string());
     if let Some(damage) = damage {
-        return Err(LoadError::Damaged(damage.to_string()));
+        return Err(damaged(&damage));
     }
-    let state = loader.finish().map_err(|error| LoadError::Damaged(error.to_string()))?;
-    let (applied, membership) =
-        wire::read_meta(meta).map_err(|error| LoadError::Damaged(error.to_string()))?;
+    let state = loader.finish().map_err(|error| damaged(&error))?;
+    let (applied, membership) = unsealed(meta).map_err(|error| damaged(&error))?;
+    if applied.as_ref().map_or(0, |id| id.index()) != state.cluster().applied {
+        return Err(damaged(&"records of different checkpoints"));
+    }
     Ok(Some(Loaded { state, applied, membership }))
 }
 
@@ -245,8 +252,19 @@ fn install(disk: &mut Checkpoints, state: &State, meta: &SnapshotMeta) -> Result
 }
 
 fn meta_change(meta: &SnapshotMeta) -> Change {
-    let bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership);
-    Change::Put(META_KEY.to_vec(), bytes.to_vec())
+    let mut bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership).to_vec();
+    // The state's own digest says nothing of this record.
+    bytes.extend_from_slice(&xxh3_128(&bytes).to_le_bytes());
+    Change::Put(META_KEY.to_vec(), bytes)
+}
+
+/// What [`meta_change`] wrote, if it is still that.
+fn unsealed(mut bytes: Bytes) -> wire::Read<(Option<LogId>, StoredMembership)> {
+    let seal = bytes.split_off(bytes.len().saturating_sub(SEAL_BYTES));
+    if *seal != xxh3_128(&bytes).to_le_bytes() {
+        return Err(wire::Malformed("seal of the Raft record"));
+    }
+    wire::read_meta(bytes)
 }
 
 /// Writes one checkpoint.

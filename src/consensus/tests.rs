@@ -1,5 +1,9 @@
 //! Three nodes over real sockets and twin disks.
 
+mod damage;
+mod golden;
+mod suite;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,33 +245,52 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     }
 }
 
-/// openraft's own suite for log and state machine.
-#[test]
-fn the_stores_pass_openrafts_suite() {
-    use super::checkpoint::Checkpoints;
-    use super::log::RaftLog;
-    use super::machine::MachineStore;
-    use super::types::TypeConfig;
-    use openraft::storage::RaftStateMachine;
-    use openraft::testing::log::{StoreBuilder, Suite};
-    use openraft::type_config::TypeConfigExt;
+/// Why a node ended.
+async fn end(node: &TestNode) -> String {
+    let mut fatal = node.consensus.fatal();
+    let why = tokio::time::timeout(LIMIT, fatal.wait_for(Option::is_some)).await;
+    why.unwrap().unwrap().clone().unwrap()
+}
 
-    struct Stores;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_never_ends_is_fatal_and_its_place_named() {
+    let addresses = free_addresses(1);
+    let disk = TestDisk::new();
+    let node = begin(settings(&addresses, 1, 1_000), &disk).await;
+    submit(&node, add("before")).await.1.unwrap();
+    disk.log.set_manual(true);
+    disk.log.set_age(Some(Duration::from_secs(21)));
+    let never = node.consensus.submit(add("never"), 1, LIMIT);
+    let (why, _late) = tokio::join!(end(&node), never);
+    assert_eq!(why, "cannot write memory/log: the disk has not answered for 21 s");
+}
 
-    impl StoreBuilder<TypeConfig, RaftLog, MachineStore, TestDisk> for Stores {
-        async fn build(
-            &self,
-        ) -> Result<(TestDisk, RaftLog, MachineStore), openraft::StorageError<TypeConfig>> {
-            let disk = TestDisk::new();
-            let log = RaftLog::open(Arc::new(disk.log.open())).unwrap();
-            let checkpoints = Checkpoints::open(Box::new(disk.stores.open())).unwrap();
-            let metrics = Metrics::new("test");
-            let (replica, _events) = Replica::new(7, crate::domain::machine::State::default());
-            let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
-            Ok((disk, log, machine))
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_is_fatal_and_its_reason_told() {
+    let addresses = free_addresses(1);
+    for of_the_log in [true, false] {
+        let disk = TestDisk::new();
+        let mut settings = settings(&addresses, 1, 1_000);
+        settings.snapshot_every = 20;
+        let node = begin(settings, &disk).await;
+        submit(&node, add("before")).await.1.unwrap();
+        let error = std::io::Error::new(std::io::ErrorKind::StorageFull, "no room is left");
+        if of_the_log {
+            disk.log.fail_next(error);
+        } else {
+            disk.stores.fail_next(error, false);
         }
+        // Enough of them for a checkpoint.
+        let commands = async {
+            for number in 0..40 {
+                let name = format!("after-{number}");
+                let _unknown = node.consensus.submit(add(&name), 1, LIMIT).await;
+            }
+        };
+        let why = tokio::select! {
+            why = end(&node) => why,
+            () = commands => end(&node).await,
+        };
+        assert!(why.contains("no room is left"), "{why}");
     }
-    fn is_state_machine<T: RaftStateMachine<TypeConfig>>() {}
-    is_state_machine::<MachineStore>();
-    TypeConfig::run(async { Suite::test_all(Stores).await.unwrap() });
 }

@@ -72,7 +72,12 @@ pub(super) async fn watch_disk(
     loop {
         tick.tick().await;
         if let Some(age) = disk.oldest_unflushed().filter(|age| *age > FLUSH_STALL) {
-            let message = format!("the Raft log's disk has not answered for {} s", age.as_secs());
+            let place = disk.place();
+            let message = format!(
+                "cannot write {}: the disk has not answered for {} s",
+                place.display(),
+                age.as_secs()
+            );
             fatal.send_replace(Some(message));
             return;
         }

@@ -284,6 +284,7 @@ pub(super) fn read_vote_response(bytes: Bytes) -> Read<VoteResponse<TypeConfig>>
 }
 
 /// How a peer answers an append.
+#[derive(Debug)]
 pub(super) enum Appended {
     /// Up to this entry all is there.
     Matching(Option<LogId>),

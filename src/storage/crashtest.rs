@@ -2,41 +2,121 @@
 //!
 //! The test binary starts itself again with [`MODE`] set; that child writes for ever and prints one
 //! line `acked PROMISE` for each write that was acknowledged. The parent kills it after a number of
-//! lines and compares what the files hold with the last promise. The same child serves a power-cut
-//! test:
+//! lines and compares what the files hold with the last promise. The same child serves
+//! `cluster-tests/power-cuts.sh`:
 //!
 //! ```text
 //! PUNCTUAL_CRASH=log PUNCTUAL_CRASH_DIR=/mnt/x BINARY --exact storage::crashtest::child --nocapture
 //! PUNCTUAL_CRASH=check-log:PROMISE PUNCTUAL_CRASH_DIR=/mnt/x BINARY --exact storage::crashtest::child
 //! ```
 //!
-//! (`store` and `check-store:PROMISE` likewise.) What is written follows from its number alone, so
-//! the check needs nothing but the files and the last number acknowledged.
+//! `log` writes the Raft log, `store` checkpoints, and both files only grow: what a disk does to a
+//! file that grows is the harder case, and apart from each other the syncs of one cannot hide that
+//! the other lacks them. `folder` writes both as a node does, and the log is cut behind the
+//! checkpoint.
+//!
+//! What is written follows from its number alone, so the check needs nothing but the files and the
+//! last numbers acknowledged.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::conformance::{Records, WAIT, durably, pos, records};
 use super::store::{Change, Store, Stores};
-use super::{LogStore, StateFolders, WalLog};
+use super::{DataFolder, LogStore, StateFolders, WalLog, files};
 
 const MODE: &str = "PUNCTUAL_CRASH";
 const FOLDER: &str = "PUNCTUAL_CRASH_DIR";
-const KILLS: u64 = 20;
-/// Small, so that kills fall into changes of files, too.
+/// How many kills, if not [`KILLS`].
+const KILLS_SET: &str = "PUNCTUAL_CRASH_KILLS";
+const KILLS: u64 = 40;
+/// Set for a child: it syncs nothing.
+pub(super) const NO_SYNC: &str = "PUNCTUAL_CRASH_NO_SYNC";
+/// A kill comes after at most so many acknowledgements.
+const LINES_MAX: u64 = 100;
+/// Small, so that kills fall into changes of files, too; raft-log syncs at each of them.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The same for a log that only grows: more of it lies between two changes.
+const GROWING_CHUNK_BYTES: usize = 8 << 20;
 /// Appends on their way at once.
 const IN_FLIGHT: u64 = 8;
+/// Entries kept behind the checkpoint.
+const KEPT: u64 = 200;
 /// An entry that is cut off right after it was appended.
 const TO_BE_CUT: &[u8] = b"to be cut";
-/// Keys of the store test.
+/// Keys of a store that does not grow.
 const KEYS: u64 = 300;
+
+/// What a child writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    Log,
+    Store,
+    Both,
+}
+
+impl FromStr for Parts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "log" => Ok(Self::Log),
+            "store" => Ok(Self::Store),
+            "folder" => Ok(Self::Both),
+            _ => Err(format!("unknown mode {text}")),
+        }
+    }
+}
+
+/// What was acknowledged: all below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Promise {
+    /// Entries of the log below this index.
+    end: u64,
+    vote: u64,
+    /// Writes of the store up to this one.
+    step: u64,
+}
+
+impl Promise {
+    fn read(text: &str) -> Self {
+        let numbers: Vec<u64> = text.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [end, vote, step] = numbers[..] else { panic!("no promise: {text}") };
+        Self { end, vote, step }
+    }
+}
+
+/// The promise as it grows.
+#[derive(Default)]
+struct Said {
+    promise: Mutex<Promise>,
+    /// Entries that the checkpoint stands for.
+    covered: AtomicU64,
+}
+
+impl Said {
+    #[expect(clippy::exit, reason = "the body of a child process that has nothing to clean up")]
+    fn say(&self, change: impl FnOnce(&mut Promise)) {
+        // Locked until it is said, so that no line promises less than one before it.
+        let mut promise = self.promise.lock();
+        change(&mut promise);
+        let Promise { end, vote, step } = *promise;
+        let mut out = std::io::stdout();
+        // The reader is gone: so is the reason to go on.
+        if writeln!(out, "acked {end} {vote} {step}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(1);
+        }
+    }
+}
 
 /// A number that follows from two others.
 fn mixed(a: u64, b: u64) -> u64 {
@@ -58,26 +138,43 @@ fn content(of: u64, seed: u64) -> Vec<u8> {
     content
 }
 
-#[expect(clippy::exit, reason = "the body of a child process that has nothing to clean up")]
-fn print(line: &str) {
-    let mut out = std::io::stdout();
-    // The reader is gone: so is the reason to go on.
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(1);
-    }
-}
-
 /// Not a test by itself: the body of the child processes.
 #[test]
 fn child() {
     let (Ok(mode), Ok(folder)) = (std::env::var(MODE), std::env::var(FOLDER)) else { return };
     let folder = PathBuf::from(folder);
-    match mode.split_once(':') {
-        None if mode == "log" => write_log(&folder),
-        None if mode == "store" => write_store(&folder),
-        Some(("check-log", promise)) => check_log(&folder, promise),
-        Some(("check-store", promise)) => check_store(&folder, promise, &mut Model::default()),
-        _ => panic!("unknown mode {mode}"),
+    match mode.strip_prefix("check-").and_then(|rest| rest.split_once(':')) {
+        None => write(mode.parse().unwrap(), &folder),
+        Some((parts, promise)) => {
+            let mut model = Model::default();
+            check(parts.parse().unwrap(), &folder, Promise::read(promise), &mut model);
+        }
+    }
+}
+
+/// Writes for ever.
+fn write(parts: Parts, folder: &Path) {
+    let _folder = (parts == Parts::Both).then(|| DataFolder::open(folder).unwrap());
+    files::create_folder(folder).unwrap();
+    let said = Said::default();
+    std::thread::scope(|scope| {
+        if parts != Parts::Store {
+            scope.spawn(|| write_log(folder, parts, &said));
+        }
+        if parts != Parts::Log {
+            scope.spawn(|| write_store(folder, parts, &said));
+        }
+    });
+}
+
+/// Holds what is there against the promise.
+fn check(parts: Parts, folder: &Path, promise: Promise, model: &mut Model) {
+    let covered = match parts {
+        Parts::Log => 0,
+        Parts::Store | Parts::Both => check_store(folder, parts, promise, model),
+    };
+    if parts != Parts::Store {
+        check_log(folder, promise, covered);
     }
 }
 
@@ -85,10 +182,11 @@ fn entry(index: u64) -> Bytes {
     content(index, 1).into()
 }
 
-/// Appends for ever, several batches at a time, with votes, purges and cuts between them.
-/// Acknowledged: where the entries end, and the last vote.
-fn write_log(folder: &Path) {
-    let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+/// Appends several batches at a time, with votes, purges and cuts between them. Acknowledged: where
+/// the entries end, and the last vote.
+fn write_log(folder: &Path, parts: Parts, said: &Said) {
+    let chunk_bytes = if parts == Parts::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
+    let log = WalLog::open_with(&folder.join("log"), chunk_bytes).unwrap();
     let mut next = log.state().last.map_or(0, |last| last.index + 1);
     if log.read(next.saturating_sub(1), next, 0).unwrap().iter().any(|(_, data)| data == TO_BE_CUT)
     {
@@ -112,9 +210,10 @@ fn write_log(folder: &Path) {
             let vote = Bytes::copy_from_slice(&voted.to_be_bytes());
             durably(|done| log.save_vote(vote, done)).unwrap();
         }
-        if mixed(next, 4).is_multiple_of(64) && next > 2_000 {
-            log.save_committed(pos(1, next - 1_000));
-            log.purge_to(pos(1, next - 2_000));
+        let covered = said.covered.load(Ordering::Relaxed);
+        if parts == Parts::Both && mixed(next, 4).is_multiple_of(8) && covered > KEPT {
+            log.save_committed(pos(1, covered - 1));
+            log.purge_to(pos(1, covered - KEPT));
         }
         if mixed(next, 5).is_multiple_of(32) {
             log.append(vec![(pos(1, end), Bytes::from_static(TO_BE_CUT))], Box::new(drop));
@@ -123,7 +222,8 @@ fn write_log(folder: &Path) {
         next = end;
         while in_flight >= IN_FLIGHT {
             in_flight -= 1;
-            print(&format!("acked {} {voted}", answers.recv().unwrap()));
+            let end = answers.recv().unwrap();
+            said.say(|promise| (promise.end, promise.vote) = (end, voted));
         }
     }
 }
@@ -133,23 +233,23 @@ fn voted(log: &WalLog) -> u64 {
     vote.map_or(0, |vote| u64::from_be_bytes(vote[..].try_into().unwrap()))
 }
 
-/// All acknowledged entries are there, and no other content than was written; so is the vote.
-fn check_log(folder: &Path, promise: &str) {
-    let (acked, vote) = promise.split_once(' ').unwrap_or(("0", "0"));
-    let (acked, vote): (u64, u64) = (acked.parse().unwrap(), vote.parse().unwrap());
+/// All acknowledged entries are there or covered by the checkpoint, and no other content than was
+/// written; so is the vote.
+fn check_log(folder: &Path, promise: Promise, covered: u64) {
     let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
     let state = log.state();
     let end = state.last.map_or(0, |last| last.index + 1);
-    assert!(end >= acked, "{acked} were acknowledged, {end} are there");
-    assert!(voted(&log) >= vote, "vote {vote} was acknowledged, {} is there", voted(&log));
+    assert!(end >= promise.end, "{} were acknowledged, {end} are there", promise.end);
+    let vote = voted(&log);
+    assert!(vote >= promise.vote, "vote {} was acknowledged, {vote} is there", promise.vote);
     let mut expected = state.purged.map_or(0, |purged| purged.index + 1);
-    assert!(expected == 0 || expected < acked, "purged more than was acknowledged");
+    assert!(expected <= covered, "purged up to {expected}, but the checkpoint covers {covered}");
     while expected < end {
         let read = log.read(expected, end, 1 << 20).unwrap();
         assert!(!read.is_empty(), "entry {expected} is missing");
         for (found, data) in read {
             assert_eq!(found, pos(1, expected));
-            let to_be_cut = expected + 1 == end && expected >= acked && data == TO_BE_CUT;
+            let to_be_cut = expected + 1 == end && expected >= promise.end && data == TO_BE_CUT;
             assert!(to_be_cut || data == entry(expected), "entry {expected} has changed");
             expected += 1;
         }
@@ -157,20 +257,24 @@ fn check_log(folder: &Path, promise: &str) {
 }
 
 /// The changes of one step; a pure function of its number.
-fn changes(step: u64) -> Vec<Change> {
+fn changes(step: u64, parts: Parts) -> Vec<Change> {
     let mut changes = vec![Change::Put(b"step".to_vec(), step.to_be_bytes().to_vec())];
     for at in 0..mixed(step, 6) % 60 {
         let word = mixed(step, 7 + at);
-        let key = format!("key {}", word % KEYS).into_bytes();
-        changes.push(match (word >> 32) % 5 {
-            0 => Change::Delete(key),
-            _ => Change::Put(key, content(step, 100 + at)),
+        let (number, removed) = match parts {
+            Parts::Both => (word % KEYS, (word >> 32).is_multiple_of(5)),
+            Parts::Log | Parts::Store => (step * 60 + at, false),
+        };
+        let key = format!("key {number}").into_bytes();
+        changes.push(match removed {
+            true => Change::Delete(key),
+            false => Change::Put(key, content(step, 100 + at)),
         });
     }
     changes
 }
 
-fn open_store(folder: &Path) -> Box<dyn Store> {
+fn open_store(folder: &Path, parts: Parts) -> Box<dyn Store> {
     let mut stores = StateFolders::new(folder);
     let started = Instant::now();
     loop {
@@ -178,28 +282,38 @@ fn open_store(folder: &Path) -> Box<dyn Store> {
             Ok(Some(store)) => return store,
             Ok(None) => break,
             // sled of the process before frees its lock with a delay.
-            Err(error) => assert!(started.elapsed() < WAIT, "{error}"),
+            Err(error) => assert!(started.elapsed() < WAIT && !lost(&error), "{error}"),
         }
         std::thread::yield_now();
     }
     let mut store = stores.create_next().unwrap();
-    store.write(changes(0)).unwrap();
+    store.write(changes(0, parts)).unwrap();
     stores.switch().unwrap();
     store
 }
 
-fn step_of(records: &Records) -> u64 {
-    let step = records.get(&b"step"[..]).expect("the mark is there");
-    u64::from_be_bytes(step[..].try_into().unwrap())
+/// Whether it makes no sense to try again.
+fn lost(error: &super::StorageError) -> bool {
+    !error.to_string().contains("lock")
 }
 
-fn write_store(folder: &Path) {
-    let mut store = open_store(folder);
-    let mut step = step_of(&records(&*store).unwrap());
+fn number_under(records: &Records, key: &str) -> Option<u64> {
+    records.get(key.as_bytes()).map(|bytes| u64::from_be_bytes(bytes[..].try_into().unwrap()))
+}
+
+fn write_store(folder: &Path, parts: Parts, said: &Said) {
+    let mut store = open_store(folder, parts);
+    let mut step = number_under(&records(&*store).unwrap(), "step").expect("the mark is there");
     loop {
         step += 1;
-        store.write(changes(step)).unwrap();
-        print(&format!("acked {step}"));
+        let mut changes = changes(step, parts);
+        let end = said.promise.lock().end;
+        if end > 0 {
+            changes.push(Change::Put(b"covered".to_vec(), end.to_be_bytes().to_vec()));
+        }
+        store.write(changes).unwrap();
+        said.covered.store(end, Ordering::Relaxed);
+        said.say(|promise| promise.step = step);
     }
 }
 
@@ -211,8 +325,8 @@ struct Model {
 }
 
 impl Model {
-    fn advance(&mut self, steps: u64) {
-        for change in (self.steps..steps).flat_map(changes) {
+    fn advance(&mut self, steps: u64, parts: Parts) {
+        for change in (self.steps..steps).flat_map(|step| changes(step, parts)) {
             match change {
                 Change::Put(key, value) => drop(self.records.insert(key, value)),
                 Change::Delete(key) => drop(self.records.remove(&key)),
@@ -222,24 +336,27 @@ impl Model {
     }
 }
 
-/// The store holds exactly the first so many steps, and all that were acknowledged.
-fn check_store(folder: &Path, promise: &str, model: &mut Model) {
-    let acked: u64 = promise.parse().unwrap_or(0);
-    if acked == 0 && !folder.join("CURRENT").exists() {
-        return;
+/// The store holds exactly the first so many steps, and all that were acknowledged. Gives how many
+/// entries it stands for.
+fn check_store(folder: &Path, parts: Parts, promise: Promise, model: &mut Model) -> u64 {
+    if promise.step == 0 && !folder.join("CURRENT").exists() {
+        return 0;
     }
-    let found = records(&*open_store(folder)).unwrap();
-    let step = step_of(&found);
-    assert!(step >= acked, "{acked} were acknowledged, {step} are there");
-    model.advance(step + 1);
+    let mut found = records(&*open_store(folder, parts)).unwrap();
+    let step = number_under(&found, "step").expect("the mark is there");
+    assert!(step >= promise.step, "{} were acknowledged, {step} are there", promise.step);
+    let covered = number_under(&found, "covered").unwrap_or(0);
+    found.remove(&b"covered"[..]);
+    model.advance(step + 1, parts);
     assert!(found == model.records, "not the records of step {step}");
+    covered
 }
 
 /// Starts the child, kills it after `lines` acknowledgements, and gives the last one.
-fn kill_after(mode: &str, folder: &Path, lines: u64) -> String {
+fn kill_after(folder: &Path, lines: u64) -> Promise {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "storage::crashtest::child", "--nocapture"])
-        .env(MODE, mode)
+        .env(MODE, "folder")
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .spawn()
@@ -258,26 +375,26 @@ fn kill_after(mode: &str, folder: &Path, lines: u64) -> String {
     }
     let status = child.wait().unwrap();
     assert!(seen >= lines, "the child ended by itself: {status}");
-    last
+    Promise::read(&last)
 }
 
-fn kill_again_and_again(mode: &str, lines_max: u64, mut check: impl FnMut(&Path, &str)) {
+#[test]
+fn a_killed_process_loses_nothing_acknowledged() {
+    let kills = std::env::var(KILLS_SET).map_or(KILLS, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    for kill in 0..KILLS {
-        // A few lines, so that starts are hit too, or many.
-        let lines = mixed(kill, 8) % lines_max + 1;
-        let promise = kill_after(mode, folder.path(), lines);
-        check(folder.path(), &promise);
-    }
-}
-
-#[test]
-fn a_killed_process_loses_no_acknowledged_log_entry() {
-    kill_again_and_again("log", 200, check_log);
-}
-
-#[test]
-fn a_killed_process_leaves_whole_checkpoints() {
     let mut model = Model::default();
-    kill_again_and_again("store", 40, |folder, promise| check_store(folder, promise, &mut model));
+    let started = Instant::now();
+    let mut last = Promise::default();
+    for kill in 0..kills {
+        // A few lines, so that starts are hit too, or many.
+        let promise = kill_after(folder.path(), mixed(kill, 8) % LINES_MAX + 1);
+        // A child that was killed early may not have come to all of it.
+        last = Promise {
+            end: last.end.max(promise.end),
+            vote: last.vote.max(promise.vote),
+            step: last.step.max(promise.step),
+        };
+        check(Parts::Both, folder.path(), last, &mut model);
+    }
+    println!("{kills} kills in {:.1?}: {last:?}", started.elapsed());
 }

@@ -13,9 +13,31 @@ use super::StorageError;
 /// Ends the names of files that are still being written; such files are left-overs after a crash.
 pub(super) const TEMPORARY: &str = ".tmp";
 
+/// Whether writes are made durable. They always are; only the power-cut test has a writer that
+/// does without, to show that it would notice.
+#[cfg(not(test))]
+pub(super) const fn durable() -> bool {
+    true
+}
+
+#[cfg(test)]
+pub(super) fn durable() -> bool {
+    std::env::var_os(super::crashtest::NO_SYNC).is_none()
+}
+
+/// `fsync`: the content, and all that is known of the file but its name.
+pub(super) fn sync_all(file: &File) -> io::Result<()> {
+    if durable() { file.sync_all() } else { Ok(()) }
+}
+
+/// `fdatasync`: the content and what is needed to read it.
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    if durable() { file.sync_data() } else { Ok(()) }
+}
+
 /// Makes the names in `folder` durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(StorageError::at("sync", folder))
+    File::open(folder).and_then(|file| sync_all(&file)).map_err(StorageError::at("sync", folder))
 }
 
 /// Creates `folder` with its parents; its name is durable on return.
@@ -106,7 +128,7 @@ impl AtomicFile {
     /// # Errors
     /// The file that could not be synced or renamed.
     pub fn commit(mut self) -> Result<(), StorageError> {
-        self.file.sync_all().map_err(StorageError::at("sync", &self.temporary))?;
+        sync_all(&self.file).map_err(StorageError::at("sync", &self.temporary))?;
         fs::rename(&self.temporary, &self.path).map_err(StorageError::at("rename", &self.path))?;
         self.committed = true;
         sync_folder(parent_of(&self.path))

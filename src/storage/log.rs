@@ -6,6 +6,7 @@
 //! others become so with the next of these.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,6 +77,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// # Errors
     /// The log is closed, or an entry cannot be read back.
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>>;
+
+    /// Where it lies, for people.
+    fn place(&self) -> PathBuf;
 
     /// How many times the disk was told to sync since the log was opened.
     fn fsyncs(&self) -> u64;

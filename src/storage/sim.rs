@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -272,6 +273,10 @@ impl LogStore for SimLog {
             found.push((*pos, data.clone()));
         }
         Ok(found)
+    }
+
+    fn place(&self) -> PathBuf {
+        PathBuf::from("memory/log")
     }
 
     fn fsyncs(&self) -> u64 {

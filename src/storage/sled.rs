@@ -193,7 +193,7 @@ impl DiskStore {
         if blobs > 0 {
             return Err(io::Error::other(format!("sled made {blobs} files that it never syncs")));
         }
-        self.data.sync_data()
+        files::sync_data(&self.data)
     }
 }
 
@@ -234,7 +234,7 @@ impl Store for DiskStore {
 fn sync_files(folder: &Path) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);
-        let synced = File::open(&path).and_then(|file| file.sync_all().map(|()| file));
+        let synced = File::open(&path).and_then(|file| files::sync_all(&file).map(|()| file));
         synced.map_err(StorageError::at("sync", &path))
     };
     sync("conf")?;

@@ -16,7 +16,7 @@ mod tests;
 mod writer;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -71,7 +71,7 @@ impl WalLog {
             .map_err(|error| recovery::name_damaged(folder, error))?;
         recovery::check_first(folder, &log)?;
 
-        let shared = Arc::new(Shared::new(log));
+        let shared = Arc::new(Shared::new(folder, log));
         let (queue, arrivals) = mpsc::channel();
         let thread = writer::start(arrivals, Arc::clone(&shared))
             .map_err(StorageError::at("start the writer of", folder))?;
@@ -174,6 +174,10 @@ impl LogStore for WalLog {
             }
         }
         Ok(found)
+    }
+
+    fn place(&self) -> PathBuf {
+        self.shared.folder.clone()
     }
 
     fn fsyncs(&self) -> u64 {

@@ -6,4 +6,5 @@ mod t20_kill;
 mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;
+mod t50_disk;
 mod t60_cli;

@@ -165,5 +165,5 @@ fn entry_head(rest: &[u8]) -> Option<Head> {
 fn cut(path: &Path, len: usize) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     file.set_len(len as u64)?;
-    file.sync_all()
+    files::sync_all(&file)
 }

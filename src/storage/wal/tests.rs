@@ -8,14 +8,14 @@ use super::super::conformance::{WAIT, all, append, durably, entry, pos};
 use super::*;
 
 /// The chunk files with their contents, in order.
-fn files_of(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let names = files::names_in(folder).unwrap();
     let chunk = |name: &std::ffi::OsString| name.to_str().unwrap().ends_with(".wal");
     let paths = names.iter().filter(|name| chunk(name)).map(|name| folder.join(name));
     paths.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
 }
 
-fn restore(folder: &Path, files: &[(std::path::PathBuf, Vec<u8>)]) {
+fn restore(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
     for (path, _) in files_of(folder) {
         fs::remove_file(path).unwrap();
     }
@@ -105,7 +105,7 @@ fn a_missing_file_is_noticed() {
 }
 
 /// Ten entries in one file; the last five are taken for unsynced by the tests below.
-fn tail_sample(folder: &Path, data: &[u8]) -> (std::path::PathBuf, Vec<u8>, usize) {
+fn tail_sample(folder: &Path, data: &[u8]) -> (PathBuf, Vec<u8>, usize) {
     let log = WalLog::open(folder).unwrap();
     let entries =
         |range: std::ops::Range<u64>| range.map(|index| (pos(1, index), data.to_vec().into()));
@@ -198,6 +198,8 @@ fn after_a_failure_every_caller_is_told() {
     assert_eq!(results[498], (499, false));
     let error = durably(|done| log.save_vote(Bytes::new(), done)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "the first error stays: {error}");
+    let named = format!("cannot write {}: ", folder.path().join("log").display());
+    assert!(error.to_string().starts_with(&named), "{error}");
     assert_eq!((log.queued_bytes(), log.oldest_unflushed()), (0, None));
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -16,8 +17,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
-use super::super::guarded;
 use super::super::log::{Done, LogPos, LogState};
+use super::super::{files, guarded};
 use super::record::{Blob, Records};
 
 /// Groups handed to raft-log and not yet durable.
@@ -43,6 +44,8 @@ pub(super) struct Sent {
 
 /// What callers, the writer and raft-log's thread share.
 pub(super) struct Shared {
+    /// Where the log lies.
+    pub folder: PathBuf,
     /// `None` once the log is closed.
     pub log: RwLock<Option<RaftLog<Records>>>,
     /// How many times entries were cut off the end.
@@ -65,10 +68,11 @@ struct Progress {
 }
 
 impl Shared {
-    pub(super) fn new(log: RaftLog<Records>) -> Self {
+    pub(super) fn new(folder: &Path, log: RaftLog<Records>) -> Self {
         let state = state_of(&log);
         let progress = Progress { taken: 0, ended: false, flushing: 0, state, failed: None };
         Self {
+            folder: folder.to_owned(),
             log: RwLock::new(Some(log)),
             cuts: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
@@ -106,13 +110,18 @@ impl Shared {
     pub(super) fn error(&self) -> io::Error {
         match &self.progress.lock().failed {
             Some((kind, text)) => io::Error::new(*kind, text.clone()),
-            None => io::Error::new(io::ErrorKind::BrokenPipe, "the log is closed"),
+            None => {
+                let text = format!("{}: the log is closed", self.folder.display());
+                io::Error::new(io::ErrorKind::BrokenPipe, text)
+            }
         }
     }
 
     fn fail(&self, error: &io::Error) {
         let mut progress = self.progress.lock();
-        progress.failed.get_or_insert_with(|| (error.kind(), error.to_string()));
+        progress.failed.get_or_insert_with(|| {
+            (error.kind(), format!("cannot write {}: {error}", self.folder.display()))
+        });
     }
 
     fn has_failed(&self) -> bool {
@@ -262,7 +271,7 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
     // A group without a vote or an append is not worth a sync: nobody waits for it, and what it
     // changed goes to the disk before whatever comes after.
     if !flush.acks.is_empty() {
-        if let Err(error) = log.flush(true, Some(flush)) {
+        if let Err(error) = log.flush(files::durable(), Some(flush)) {
             shared.fail(&error);
         }
     } else {

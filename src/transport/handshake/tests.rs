@@ -300,6 +300,15 @@ fn the_bytes_of_a_hello_never_change() {
     assert_eq!(Opening::decode(body(&bytes)).unwrap(), opening);
 }
 
+/// Also those of another version of the protocol must be able to read it.
+#[test]
+fn the_bytes_of_a_refusal_never_change() {
+    let refusal = Refusal::new(RefusalCode::PROTOCOL, "no");
+    let bytes = message(REFUSAL, &refusal.encode()).unwrap();
+    assert_eq!(bytes, b"PNCT\0\x01\x04\0\x04\0\x02no");
+    assert_eq!(Refusal::decode(body(&bytes)), refusal);
+}
+
 #[test]
 fn the_bytes_of_a_proof_never_change() {
     let secret = Secret::new(b"secret").unwrap();

@@ -1,0 +1,97 @@
+//! A small disk for one node: an ext4 in an image file, which can be filled and frozen.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use crate::Outcome;
+
+/// A disk that is mounted until it is dropped.
+///
+/// It should be dropped before the cluster that uses it: a node on a frozen disk does not end
+/// before that thaws, not even by `kill -9`.
+#[derive(Debug)]
+pub struct SmallDisk {
+    place: PathBuf,
+    frozen: bool,
+}
+
+impl SmallDisk {
+    /// Makes an empty disk of so many MiB in the file `image` and mounts it at `place`.
+    ///
+    /// # Errors
+    /// Why this machine or user cannot: a test that needs one is then skipped.
+    pub fn mount(image: &Path, place: &Path, mib: u64) -> Outcome<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("only root may mount".into());
+        }
+        File::create(image)?.set_len(mib << 20)?;
+        fs::create_dir_all(place)?;
+        // Nothing is kept back for root, who runs the node, too.
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(image))?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(place))?;
+        Ok(Self { place: place.to_owned(), frozen: false })
+    }
+
+    /// Fills it up but for so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be filled.
+    pub fn fill(&self, left: u64) -> Outcome<()> {
+        let seen = statvfs(&self.place)?;
+        let free = seen.f_bavail.saturating_mul(seen.f_frsize);
+        let ballast = File::create(self.ballast())?;
+        Ok(fallocate(&ballast, FallocateFlags::empty(), 0, free.saturating_sub(left))?)
+    }
+
+    /// Makes room again.
+    ///
+    /// # Errors
+    /// It was not filled.
+    pub fn free(&self) -> Outcome<()> {
+        Ok(fs::remove_file(self.ballast())?)
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.place.join("ballast")
+    }
+
+    /// From now on nothing that writes to it comes back.
+    ///
+    /// # Errors
+    /// Those of `fsfreeze`.
+    pub fn freeze(&mut self) -> Outcome<()> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(&self.place))?;
+        self.frozen = true;
+        Ok(())
+    }
+
+    /// What waits to be written is written.
+    ///
+    /// # Errors
+    /// It is not frozen.
+    pub fn thaw(&mut self) -> Outcome<()> {
+        self.frozen = false;
+        run(Command::new("fsfreeze").arg("--unfreeze").arg(&self.place))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if self.frozen {
+            let _thawed = self.thaw();
+        }
+        // Lazily: a node may still have it open. The loop device goes with the last of them.
+        let _gone = run(Command::new("umount").arg("--lazy").arg(&self.place));
+    }
+}
+
+fn run(command: &mut Command) -> Outcome<()> {
+    let ended = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    match ended.status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&ended.stderr)).into()),
+    }
+}

@@ -1,0 +1,113 @@
+//! A node whose disk is full, or answers no more, ends and says which file it is about; the others
+//! go on.
+
+use cluster_tests::{Api, Cluster, Fault, Options, Outcome, SmallDisk, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The node with a disk of its own.
+const NODE: u8 = 3;
+/// The size of that.
+const DISK_MIB: u64 = 64;
+/// Room that is left on a full disk: some entries still fit.
+const LEFT_BYTES: u64 = 512 << 10;
+/// Bytes of a task.
+const PAYLOAD_BYTES: usize = 40_000;
+
+/// A cluster whose last node has a small disk; none: this machine cannot, which is said.
+async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
+    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+    let image = cluster.folder().join("disk.image");
+    let disk = match SmallDisk::mount(&image, &cluster.data(NODE), DISK_MIB) {
+        Ok(disk) => disk,
+        Err(why) => {
+            println!("skipped: {why}");
+            cluster.finish().await?;
+            return Ok(None);
+        }
+    };
+    cluster.start_all()?;
+    cluster.all_ready().await?;
+    Ok(Some((cluster, disk)))
+}
+
+fn task(number: usize) -> Value {
+    json!({"name": format!("heavy-{number}"), "schedule": {"manual": true},
+        "payload": "x".repeat(PAYLOAD_BYTES), "action": {"shell": {"argv": ["true"]}}})
+}
+
+/// Makes one task, whoever leads: it is asked for until it is there.
+async fn add(api: &Api, number: usize) -> Outcome<()> {
+    until("a write", async || {
+        let answer = api.send(Method::POST, "/api/v1/tasks", None, Some(&task(number))).await?;
+        let there = answer.good() || answer.status == 409;
+        if there { Ok(()) } else { Err(format!("{answer:?}").into()) }
+    })
+    .await
+}
+
+/// Makes tasks for ever.
+async fn load(api: &Api, from: usize) -> Fault {
+    for number in from.. {
+        if let Err(fault) = add(api, number).await {
+            return fault;
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcome<()> {
+    let Some((mut cluster, disk)) = with_small_disk().await? else { return Ok(()) };
+    let (one, two) = (cluster.api(1), cluster.api(2));
+    disk.fill(LEFT_BYTES)?;
+    let ended = tokio::select! {
+        ended = cluster.ended(NODE) => ended?,
+        fault = load(&one, 0) => return Err(fault),
+    };
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let place = cluster.data(NODE).display().to_string();
+    let said = ended.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    assert!(said.contains(&place) && said.contains("No space left"), "{said:?} in {ended:?}");
+
+    // The others have a majority.
+    for number in 10_000..10_010 {
+        add(&two, number).await?;
+    }
+    disk.free()?;
+    cluster.start_node(NODE)?;
+    cluster.ready(NODE).await?;
+    cluster.agreed().await?;
+    assert!(cluster.stop(NODE).await?.success());
+    drop(disk);
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_disk_that_answers_no_more_ends_the_node() -> Outcome<()> {
+    let Some((mut cluster, mut disk)) = with_small_disk().await? else { return Ok(()) };
+    let (one, two) = (cluster.api(1), cluster.api(2));
+    add(&one, 0).await?;
+    disk.freeze()?;
+    let named = format!("error: cannot write {}: ", cluster.data(NODE).join("log").display());
+    let says = until("the node to say that its disk hangs", async || {
+        let said = cluster.said(NODE);
+        if said.contains(&named) { Ok(()) } else { Err("it does not say so".into()) }
+    });
+    // It may have been the leader: the others go on all the same.
+    tokio::select! {
+        says = says => says?,
+        fault = load(&two, 1) => return Err(fault),
+    }
+    // It has ended as far as it can: the system keeps a process whose thread hangs in a disk, and
+    // its parent hears of the end when that thread comes back.
+    disk.thaw()?;
+    let ended = cluster.ended(NODE).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    cluster.start_node(NODE)?;
+    cluster.ready(NODE).await?;
+    cluster.agreed().await?;
+    assert!(cluster.stop(NODE).await?.success());
+    drop(disk);
+    cluster.finish().await
+}

@@ -1,0 +1,55 @@
+//! openraft's own suite for log and state machine: over the files, and over their twins.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::type_config::TypeConfigExt;
+
+use super::super::checkpoint::Checkpoints;
+use super::super::log::RaftLog;
+use super::super::machine::MachineStore;
+use super::super::replica::Replica;
+use super::super::types::TypeConfig;
+use crate::domain::machine::State;
+use crate::storage::memory::MemoryDisk;
+use crate::storage::sim::SimDisk;
+use crate::storage::{LogStore, StateFolders, Stores, WalLog};
+use crate::telemetry::metrics::Metrics;
+
+type OpenDisk = fn(&Path) -> (Arc<dyn LogStore>, Box<dyn Stores>);
+
+/// Makes a new log and state machine for each case; the folder goes when the case is over.
+struct Build(OpenDisk);
+
+type Built = (tempfile::TempDir, RaftLog, MachineStore);
+
+impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Build {
+    async fn build(&self) -> Result<Built, openraft::StorageError<TypeConfig>> {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, stores) = self.0(folder.path());
+        let log = RaftLog::open(log).unwrap();
+        let checkpoints = Checkpoints::open(stores).unwrap();
+        let (replica, _events) = Replica::new(7, State::default());
+        let metrics = Metrics::new("test");
+        let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
+        Ok((folder, log, machine))
+    }
+}
+
+fn passes(open: OpenDisk) {
+    TypeConfig::run(async { Suite::test_all(Build(open)).await.unwrap() });
+}
+
+#[test]
+fn the_files_pass_openrafts_suite() {
+    passes(|folder| {
+        let log = WalLog::open(&folder.join("log")).unwrap();
+        (Arc::new(log), Box::new(StateFolders::new(folder)))
+    });
+}
+
+#[test]
+fn the_twins_pass_openrafts_suite() {
+    passes(|_folder| (Arc::new(SimDisk::new().open()), Box::new(MemoryDisk::new().open())));
+}
