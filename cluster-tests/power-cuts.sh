@@ -39,8 +39,9 @@ if [ -z "${POWER_CUTS_INSIDE:-}" ]; then
     [ -e /dev/loop-control ] || skip "there are no loop devices"
     # With mounts of its own: whatever ends this script, they end with it, and the loop devices too.
     unshare --mount --propagation private true 2>/dev/null || skip "mounts cannot be kept apart"
-    binary=$(cargo test -p punctual --lib --no-run --locked --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    # The whole workspace, as the other tests are built: a part of it would be built anew.
+    binary=$(cargo test --workspace --lib --no-run --locked --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/punctual-[^"]*\)".*/\1/p' | tail -n 1)
     [ -x "$binary" ] || { echo "power cuts: the test binary was not built"; exit 1; }
     POWER_CUTS_INSIDE=$binary exec unshare --mount --propagation private "$BASH" "$0" "$@"
 fi
