@@ -1,6 +1,6 @@
 //! What can happen next in a world, and what it makes of it.
 
-use super::bounds::{Bounds, LEAD, NODES, TICKS, TTL};
+use super::bounds::{Bounds, LEAD, TICKS, TTL};
 use super::entry::{DEEDS, Deed, Entry, number};
 use super::guards::{Guard, Guards};
 use super::machine::{Activity, Machine};
@@ -28,50 +28,49 @@ pub(super) enum Step {
     Forget { node: u8, tick: u8 },
 }
 
-/// The steps that are possible.
+/// The steps that are possible, and change something.
 pub(super) fn possible(world: &World, bounds: Bounds, guards: Guards, steps: &mut Vec<Step>) {
+    let (seen, head) = world.views(guards);
     if world.now < bounds.time {
         steps.push(Step::Pass);
     }
-    for node in 0..NODES {
-        of_node(world, node, bounds, guards, steps);
+    for (node, seen) in seen.iter().enumerate() {
+        of_node(world, node, seen, guards, steps);
+        proposals(world, node, seen, (bounds, guards), steps);
     }
-    steps.extend(world.soup.as_slice().iter().map(|entry| Step::Commit { entry: *entry }));
     let crashed = world.processes.first().map_or(0, |process| process.boot);
-    let ups = world.count(|entry| matches!(entry, Entry::Up { .. }));
-    if crashed > 0 && ups < usize::from(bounds.ups) {
-        // The registration of the former process may come late, and that of this one twice.
-        steps.extend((0..=crashed).map(|boot| Step::Commit { entry: Entry::Up { node: 0, boot } }));
-    }
     if crashed < bounds.crashes {
         steps.push(Step::Crash { node: 0 });
     }
+    let next = number(world.log.as_slice().len());
+    let accepted = |entry: Entry| Machine::clone(&head).apply(entry, next, guards).is_some();
+    let under_way = world.soup.as_slice().iter().copied().filter(|entry| accepted(*entry));
+    steps.extend(under_way.map(|entry| Step::Commit { entry }));
+    let ups = world.count(|entry| matches!(entry, Entry::Up { .. }));
+    if crashed > 0 && ups < usize::from(bounds.ups) {
+        // The registration of the former process may come late, and that of this one twice.
+        let ups = (0..=crashed).map(|boot| Entry::Up { node: 0, boot });
+        let ups = ups.filter(|entry| accepted(*entry));
+        steps.extend(ups.map(|entry| Step::Commit { entry }));
+    }
     if world.count(|entry| matches!(entry, Entry::Done { .. })) < usize::from(bounds.deeds) {
-        steps.extend(DEEDS.map(|deed| Step::Do { deed }));
+        let stamp = world.now;
+        let deeds = DEEDS.into_iter().filter(|deed| accepted(Entry::Done { deed: *deed, stamp }));
+        steps.extend(deeds.map(|deed| Step::Do { deed }));
     }
 }
 
-fn of_node(world: &World, node: usize, bounds: Bounds, guards: Guards, steps: &mut Vec<Step>) {
+fn of_node(world: &World, node: usize, seen: &Machine, guards: Guards, steps: &mut Vec<Step>) {
     let Some(process) = world.processes.get(node) else { return };
     let name = node as u8;
-    let seen = world.seen(node, guards);
     if usize::from(process.applied) < world.log.as_slice().len() {
         steps.push(Step::Apply { node: name });
     }
     for (index, tick, session) in world.grants() {
         let grant = Grant { index, tick, session };
-        if may_start(world, node, &seen, grant, guards) {
+        if may_start(world, node, seen, grant, guards) {
             steps.push(Step::Start { node: name, fence: grant.fence(), tick, session });
         }
-    }
-    if let Some((session, _)) = world.registration(node) {
-        let mut propose = |entry| {
-            if has_room(world, entry, bounds) {
-                steps.push(Step::Propose { node: name, entry });
-            }
-        };
-        settles(world, &seen, session, &mut propose);
-        asks(world, process, &seen, session, guards, &mut propose);
     }
     if !guards.has(Guard::FirstKept) {
         for (tick, (claim, ask)) in (1..).zip(process.claims.iter().zip(&process.asks)) {
@@ -82,17 +81,37 @@ fn of_node(world: &World, node: usize, bounds: Bounds, guards: Guards, steps: &m
     }
 }
 
-/// Whether a proposal is under way already, or may join those that are.
+fn proposals(
+    world: &World,
+    node: usize,
+    seen: &Machine,
+    (bounds, guards): (Bounds, Guards),
+    steps: &mut Vec<Step>,
+) {
+    let Some(process) = world.processes.get(node) else { return };
+    let Some((session, _)) = world.registration(node) else { return };
+    // What is proposed a second time is under way and noted already.
+    let idle = guards.has(Guard::FirstNotLast) && guards.has(Guard::FirstKept);
+    let mut propose = |entry| {
+        let again = world.soup.as_slice().contains(&entry);
+        if if again { !idle } else { has_room(world, entry, bounds) } {
+            steps.push(Step::Propose { node: node as u8, entry });
+        }
+    };
+    settles(world, seen, session, &mut propose);
+    asks(world, process, seen, session, guards, &mut propose);
+}
+
+/// Whether a proposal may join those that are under way.
 fn has_room(world: &World, entry: Entry, bounds: Bounds) -> bool {
     let soup = world.soup.as_slice();
     let settle = |entry: &Entry| matches!(entry, Entry::Settle { .. });
     let settles = soup.iter().filter(|entry| settle(entry)).count();
-    let room = if settle(&entry) {
+    if settle(&entry) {
         settles < usize::from(bounds.settles)
     } else {
         soup.len() - settles < usize::from(bounds.asks)
-    };
-    room || soup.contains(&entry)
+    }
 }
 
 /// What a node may decide on what it sees; which of these it wants is its own affair.
@@ -132,7 +151,7 @@ fn asks(
     }
 }
 
-/// The world after a step; none: it changes nothing.
+/// The world after a step; none: it is not possible.
 pub(super) fn next(world: &World, step: Step, guards: Guards, watched: u16) -> Option<World> {
     let mut next = world.clone();
     match step {
@@ -169,7 +188,7 @@ pub(super) fn next(world: &World, step: Step, guards: Guards, watched: u16) -> O
             *process.asks.get_mut(usize::from(tick) - 1)? = None;
         }
     }
-    (next != *world).then_some(next)
+    Some(next)
 }
 
 fn commit(world: &mut World, entry: Entry, guards: Guards, watched: u16) -> Option<()> {

@@ -72,7 +72,7 @@ impl Hash for World {
 
 impl World {
     /// The state after the first so many entries.
-    pub(super) fn view(&self, applied: usize, guards: Guards) -> Machine {
+    fn view(&self, applied: usize, guards: Guards) -> Machine {
         let mut machine = Machine::new();
         for (index, entry) in self.log.as_slice().iter().take(applied).enumerate() {
             machine.apply(*entry, number(index), guards);
@@ -89,6 +89,21 @@ impl World {
     pub(super) fn seen(&self, node: usize, guards: Guards) -> Machine {
         let applied = self.processes.get(node).map_or(0, |process| process.applied);
         self.view(usize::from(applied), guards)
+    }
+
+    /// What each node sees, and the state after all entries: in one pass.
+    pub(super) fn views(&self, guards: Guards) -> ([Machine; NODES], Machine) {
+        let mut machine = Machine::new();
+        let mut seen = [machine; NODES];
+        for (index, entry) in self.log.as_slice().iter().enumerate() {
+            machine.apply(*entry, number(index), guards);
+            for (process, view) in self.processes.iter().zip(&mut seen) {
+                if index < usize::from(process.applied) {
+                    *view = machine;
+                }
+            }
+        }
+        (seen, machine)
     }
 
     /// The session of a node's process, and how many entries stand before its registration. It
