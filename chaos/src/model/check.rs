@@ -1,0 +1,154 @@
+//! The model as stateright sees it, and one look through all of its states.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model, Path, Property};
+
+use super::bounds::Bounds;
+use super::guards::Guards;
+use super::property::Promise;
+use super::sighting::Sighting;
+use super::step::{self, Step};
+use super::world::World;
+
+/// The model: what may happen, and which guards stand.
+pub(super) struct Agreement {
+    pub bounds: Bounds,
+    pub guards: Guards,
+    /// The promises that are watched.
+    watched: u16,
+    /// What was found: promises, then sightings. stateright keeps the last path to a finding, so
+    /// each is shown to it once: the first is the shortest.
+    found: AtomicU32,
+}
+
+impl Agreement {
+    fn first(&self, place: usize) -> bool {
+        let bit = 1 << place;
+        self.found.load(Ordering::Relaxed) & bit == 0
+            && self.found.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+}
+
+impl Model for Agreement {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::default()]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        if world.broken == 0 {
+            step::possible(world, self.bounds, self.guards, steps);
+        }
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        step::next(world, step, self.guards, self.watched)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let holds = [
+            holds::<0>,
+            holds::<1>,
+            holds::<2>,
+            holds::<3>,
+            holds::<4>,
+            holds::<5>,
+            holds::<6>,
+            holds::<7>,
+            holds::<8>,
+            holds::<9>,
+            holds::<10>,
+            holds::<11>,
+        ];
+        let happens = [
+            happens::<0>,
+            happens::<1>,
+            happens::<2>,
+            happens::<3>,
+            happens::<4>,
+            happens::<5>,
+            happens::<6>,
+            happens::<7>,
+            happens::<8>,
+            happens::<9>,
+            happens::<10>,
+            happens::<11>,
+        ];
+        let always = Promise::ALL.into_iter().zip(holds);
+        let sometimes = Sighting::ALL.into_iter().zip(happens);
+        always
+            .map(|(promise, holds)| Property::always(promise.name(), holds))
+            .chain(sometimes.map(|(seen, happens)| Property::sometimes(seen.name(), happens)))
+            .collect()
+    }
+}
+
+fn holds<const AT: usize>(model: &Agreement, world: &World) -> bool {
+    world.broken & Promise::ALL[AT].bit() == 0 || !model.first(AT)
+}
+
+fn happens<const AT: usize>(model: &Agreement, world: &World) -> bool {
+    let place = Promise::ALL.len() + AT;
+    let known = model.found.load(Ordering::Relaxed) & (1 << place) != 0;
+    !known && Sighting::ALL[AT].seen(world, model.guards) && model.first(place)
+}
+
+/// The way to a state.
+pub(super) type Way = Vec<(World, Option<Step>)>;
+
+/// What a look through the states showed.
+pub(super) struct Outcome {
+    pub states: usize,
+    pub unique: usize,
+    pub depth: usize,
+    pub seconds: f64,
+    /// The broken promises, each with the way to it; the shortest first.
+    pub broken: Vec<(Promise, Way)>,
+    /// The states of interest that were seen, with the length of the way to each.
+    pub seen: Vec<(Sighting, usize)>,
+}
+
+/// How to look.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub bounds: Bounds,
+    pub guards: Guards,
+    /// Only these promises; breaking others is no end.
+    pub watched: &'a [Promise],
+    /// With more than one the ways found need not be the shortest.
+    pub threads: usize,
+    /// Whether to stop at the first broken promise.
+    pub stop: bool,
+}
+
+/// Looks at all states within the bounds.
+pub(super) fn look(look: Look<'_>) -> Outcome {
+    let begun = Instant::now();
+    let watched = look.watched.iter().fold(0, |all, promise| all | promise.bit());
+    let Look { bounds, guards, .. } = look;
+    let model = Agreement { bounds, guards, watched, found: AtomicU32::new(0) };
+    let end = if look.stop { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
+    let checker = model.checker().threads(look.threads).finish_when(end).spawn_bfs().join();
+    let mut found = checker.discoveries();
+    let mut broken: Vec<(Promise, Way)> = Promise::ALL
+        .into_iter()
+        .filter_map(|promise| Some((promise, found.remove(promise.name()).map(Path::into_vec)?)))
+        .collect();
+    broken.sort_by_key(|(_, way)| way.len());
+    let seen = Sighting::ALL
+        .into_iter()
+        .filter_map(|seen| Some((seen, found.remove(seen.name())?.into_vec().len() - 1)))
+        .collect();
+    Outcome {
+        states: checker.state_count(),
+        unique: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        seconds: begun.elapsed().as_secs_f64(),
+        broken,
+        seen,
+    }
+}

@@ -1,0 +1,151 @@
+//! What stands in the log, and what is on its way there.
+//!
+//! Numbers are values of the one counter: the two nodes registered with 1 and 2, the task was
+//! created with 3, and the entry at `index` (from 0) has the number `4 + index`. Refused commands
+//! change nothing and are left out. A session is the number of its `NodeUp`, a fence that of the
+//! entry that granted it.
+
+use super::bounds::NODES;
+
+/// The revision of the task as it is created.
+pub(super) const CREATED: u8 = NODES as u8 + 1;
+/// The number of the log's first entry.
+pub(super) const FIRST: u8 = CREATED + 1;
+
+/// What people do to the task. Delete and pause are meant with wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Deed {
+    /// Sets the deleted mark.
+    Delete,
+    /// Holds the task's ticks.
+    Pause,
+    /// Takes mark or pause away (reuse, resume).
+    Resume,
+    /// A new incarnation, whose schedule lacks the last tick (force-add).
+    Replace,
+}
+
+/// Every deed.
+pub(super) const DEEDS: [Deed; 4] = [Deed::Delete, Deed::Pause, Deed::Resume, Deed::Replace];
+
+/// A command of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entry {
+    /// Decides the ticks after `after` up to `to`; with a claim `to` fires, all others pass.
+    Settle { session: u8, revision: u8, after: u8, to: u8, claim: bool },
+    /// Asks for a new fence for an attempt that was granted under `fence` and not started.
+    Again { session: u8, tick: u8, fence: u8 },
+    /// Registers a process of a node.
+    Up { node: u8, boot: u8 },
+    /// A command of people, with the entry's stamp.
+    Done { deed: Deed, stamp: u8 },
+}
+
+impl Entry {
+    /// What stands where nothing is.
+    const NONE: Self = Self::Up { node: 0, boot: 0 };
+
+    /// The tick that this entry grants an attempt of, and the session it grants it to.
+    pub(super) const fn grant(self) -> Option<(u8, u8)> {
+        match self {
+            Self::Settle { session, to, claim: true, .. } => Some((to, session)),
+            Self::Again { session, tick, .. } => Some((tick, session)),
+            _ => None,
+        }
+    }
+
+    /// All of it in one number.
+    fn code(self) -> u16 {
+        let word = |at: u32, value: u8| u16::from(value) << at;
+        match self {
+            Self::Settle { session, revision, after, to, claim } => {
+                let ticks = word(8, after) | word(10, to) | word(12, claim as u8);
+                ticks | word(0, session) | word(4, revision)
+            }
+            Self::Again { session, tick, fence } => {
+                word(14, 1) | word(0, session) | word(4, fence) | word(8, tick)
+            }
+            Self::Up { node, boot } => word(14, 2) | word(0, node) | word(4, boot),
+            Self::Done { deed, stamp } => word(14, 3) | word(0, deed as u8) | word(4, stamp),
+        }
+    }
+}
+
+/// The number of the entry at an index.
+pub(super) fn number(index: usize) -> u8 {
+    u8::try_from(index).unwrap_or(u8::MAX).saturating_add(FIRST)
+}
+
+/// A short list of entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entries<const N: usize> {
+    len: u8,
+    items: [Entry; N],
+}
+
+impl<const N: usize> Default for Entries<N> {
+    fn default() -> Self {
+        Self { len: 0, items: [Entry::NONE; N] }
+    }
+}
+
+impl<const N: usize> Entries<N> {
+    /// The entries.
+    pub(super) fn as_slice(&self) -> &[Entry] {
+        self.items.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Adds one at the end; false: there is no room.
+    pub(super) fn push(&mut self, entry: Entry) -> bool {
+        let Some(slot) = self.items.get_mut(usize::from(self.len)) else { return false };
+        *slot = entry;
+        self.len += 1;
+        true
+    }
+
+    /// Adds one, and forgets in which order they came; false: there is no room.
+    pub(super) fn insert(&mut self, entry: Entry) -> bool {
+        let added = self.push(entry);
+        if let Some(used) = self.items.get_mut(..usize::from(self.len)) {
+            used.sort_unstable();
+        }
+        added
+    }
+
+    /// Writes them down for hashing.
+    pub(super) fn write(&self, bytes: &mut Bytes) {
+        bytes.push(self.len);
+        for entry in self.as_slice() {
+            let code = entry.code();
+            bytes.push(code.to_le_bytes()[0]);
+            bytes.push(code.to_le_bytes()[1]);
+        }
+    }
+}
+
+/// A buffer that holds any world.
+pub(super) struct Bytes {
+    len: usize,
+    items: [u8; 64],
+}
+
+impl Bytes {
+    /// Nothing.
+    pub(super) const fn new() -> Self {
+        Self { len: 0, items: [0; 64] }
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.items.get_mut(self.len) {
+            *slot = byte;
+        }
+        self.len += 1;
+    }
+
+    /// All of them; a world that outgrew the buffer is a fault of its size.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        debug_assert!(self.len <= self.items.len(), "a world has more bytes than room");
+        self.items.get(..self.len).unwrap_or(&self.items)
+    }
+}

@@ -1,0 +1,95 @@
+//! What `chaos model` prints.
+
+use std::fmt::Write;
+
+use super::bounds::{Bounds, NODES, TICKS};
+use super::check::Outcome;
+use super::guards::{Guard, Guards};
+use super::property::Promise;
+use super::removal::{Finding, Row};
+use super::sighting::Sighting;
+use super::story::tell;
+
+/// The look through the whole model, and whether it shows what it should.
+pub(super) fn whole(bounds: Bounds, outcome: &Outcome) -> (String, bool) {
+    let mut text = String::new();
+    let Bounds { time, settles, asks, deeds, crashes, ups } = bounds;
+    let _ = writeln!(
+        text,
+        "{NODES} nodes, {TICKS} ticks, time 0..{time} in units of dispatch_ttl; at most {settles} \
+         settles and {asks} asks\nunder way, {deeds} deeds of people, {crashes} crash, {ups} NodeUps \
+         after it\n\nstates {}, unique {}, depth {}, seconds {:.1}\n",
+        outcome.states, outcome.unique, outcome.depth, outcome.seconds
+    );
+    for promise in Promise::ALL {
+        let broken = outcome.broken.iter().any(|(found, _)| *found == promise);
+        let result = if broken { "BROKEN" } else { "holds" };
+        let _ = writeln!(text, "{result:<7} {}: {}", promise.name(), promise.definition());
+    }
+    text.push('\n');
+    for sighting in Sighting::ALL {
+        let found = outcome.seen.iter().find(|(seen, _)| *seen == sighting);
+        let result = match found {
+            Some((_, steps)) => format!("seen after {steps} steps"),
+            None => "NEVER SEEN".to_owned(),
+        };
+        let _ = writeln!(text, "{result:<20} {}", sighting.name());
+    }
+    if let Some((promise, way)) = outcome.broken.first() {
+        let _ = writeln!(text, "\n{}", tell(way, *promise, Guards::ALL).join("\n"));
+    }
+    let valid = outcome.broken.is_empty() && outcome.seen.len() == Sighting::ALL.len();
+    (text, valid)
+}
+
+/// The table of removed guards, and whether each is caught or explained.
+pub(super) fn removals(rows: &[Row]) -> (String, bool) {
+    let mut text = format!("{:<57} {:>8}  result\n", "guard removed", "seconds");
+    let mut valid = true;
+    for Row { guard, finding, seconds } in rows {
+        let result = match finding {
+            Finding::Caught { promise, way } => {
+                format!("caught: {} ({} steps)", promise.name(), way.len() - 1)
+            }
+            Finding::Redundant { unique, covers, promise, way, alone } => {
+                let names: Vec<String> =
+                    covers.iter().map(|cover| format!("\"{}\"", cover.words())).collect();
+                let either = match alone {
+                    Some(states) => format!("; either is enough for that: {states} states"),
+                    None => String::new(),
+                };
+                format!(
+                    "redundant: {unique} states hold, covered by {}\n{:>67}  without both: {} \
+                     ({} steps){either}",
+                    names.join(" and "),
+                    "",
+                    promise.name(),
+                    way.len() - 1
+                )
+            }
+            Finding::Unexplained { unique } => {
+                valid = false;
+                format!("NOT CAUGHT in {unique} states")
+            }
+        };
+        let _ = writeln!(text, "{:<57} {seconds:>8.1}  {result}", guard.words());
+    }
+    (text, valid)
+}
+
+/// The stories of removed guards.
+pub(super) fn stories(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for Row { guard, finding, .. } in rows {
+        let (covers, promise, way): (&[Guard], _, _) = match finding {
+            Finding::Caught { promise, way } => (&[], *promise, way),
+            Finding::Redundant { covers, promise, way, .. } => (covers, *promise, way),
+            Finding::Unexplained { .. } => continue,
+        };
+        let removed: Vec<Guard> = [*guard].into_iter().chain(covers.iter().copied()).collect();
+        let names: Vec<&str> = removed.iter().map(|guard| guard.words()).collect();
+        let lines = tell(way, promise, Guards::without(&removed));
+        let _ = writeln!(text, "\nwithout {}\n  {}", names.join(" + "), lines.join("\n  "));
+    }
+    text
+}

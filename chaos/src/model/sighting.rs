@@ -1,0 +1,162 @@
+//! What must be seen somewhere, or the model proves nothing: each is a state of interest.
+
+use super::bounds::TICKS;
+use super::entry::{Deed, Entry, number};
+use super::guards::Guards;
+use super::machine::Machine;
+use super::starts::{Grant, acknowledged, counted_from, may_start};
+use super::world::World;
+
+/// A state of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    Start,
+    AllStarted,
+    Contest,
+    Again,
+    RefusedAgain,
+    PendingGrant,
+    NarrowStart,
+    LateSettle,
+    Replay,
+    Usurped,
+    Resumed,
+    Reborn,
+}
+
+impl Sighting {
+    /// All of them.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Start,
+        Self::AllStarted,
+        Self::Contest,
+        Self::Again,
+        Self::RefusedAgain,
+        Self::PendingGrant,
+        Self::NarrowStart,
+        Self::LateSettle,
+        Self::Replay,
+        Self::Usurped,
+        Self::Resumed,
+        Self::Reborn,
+    ];
+
+    /// What is seen.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "a tick is started",
+            Self::AllStarted => "every tick is started",
+            Self::Contest => "both nodes propose one tick, the log takes one",
+            Self::Again => "a start under a fence that was asked for again",
+            Self::RefusedAgain => "a node asks again for what is deleted or paused",
+            Self::PendingGrant => "an acknowledged wait with a granted, unstarted attempt",
+            Self::NarrowStart => "a start after the delete or pause, before its acknowledgement",
+            Self::LateSettle => "a settle of an ended session is under way at the cursor",
+            Self::Replay => "a restarted process replays a grant to its former self",
+            Self::Usurped => "a late NodeUp of the former process ends the live one's session",
+            Self::Resumed => "a start after a resume or reuse",
+            Self::Reborn => "a start in a new incarnation",
+        }
+    }
+
+    /// Whether it is seen here.
+    pub(super) fn seen(self, world: &World, guards: Guards) -> bool {
+        let started = |which: &dyn Fn(usize) -> bool| {
+            let mut fences = world.processes.iter().map(|process| process.started);
+            fences.any(|all| (0..16).any(|index| all & (1 << index) != 0 && which(index)))
+        };
+        let head = || world.head(guards);
+        let log = world.log.as_slice();
+        let after = |deed: Deed| {
+            let done = |entry: &Entry| matches!(entry, Entry::Done { deed: d, .. } if *d == deed);
+            log.iter().position(done)
+        };
+        match self {
+            Self::Start => world.starts.contains(&1),
+            Self::AllStarted => world.starts == [1; TICKS],
+            Self::Contest => contest(world),
+            Self::Again => started(&|index| matches!(log.get(index), Some(Entry::Again { .. }))),
+            Self::RefusedAgain => {
+                let asks = |entry: &Entry| matches!(entry, Entry::Again { .. });
+                head().inactive() && world.soup.as_slice().iter().any(asks)
+            }
+            Self::PendingGrant => {
+                let head = head();
+                acknowledged(world, &head, guards) && unstarted(world, &head)
+            }
+            Self::NarrowStart => narrow(world, &head(), guards),
+            Self::LateSettle => {
+                let head = head();
+                world.soup.as_slice().iter().any(|entry| late(entry, &head))
+            }
+            Self::Replay => replays(world),
+            Self::Usurped => {
+                let head = head();
+                let ended = |own| !head.sessions.iter().any(|(session, _)| *session == own);
+                world.registration(0).is_some_and(|(own, up)| up > 0 && ended(own))
+            }
+            Self::Resumed => {
+                let since = after(Deed::Resume);
+                since.is_some_and(|since| started(&|index| index > since))
+            }
+            Self::Reborn => {
+                let since = after(Deed::Replace);
+                since.is_some_and(|since| started(&|index| index > since))
+            }
+        }
+    }
+}
+
+fn contest(world: &World) -> bool {
+    let soup = world.soup.as_slice();
+    let claims = soup.iter().filter_map(|entry| match entry {
+        Entry::Settle { session, to, claim: true, .. } => Some((*session, *to)),
+        _ => None,
+    });
+    claims.clone().any(|(one, tick)| {
+        let taken = world.grants().any(|(_, fired, session)| fired == tick && session == one);
+        taken && claims.clone().any(|(other, wanted)| wanted == tick && other != one)
+    })
+}
+
+fn unstarted(world: &World, head: &Machine) -> bool {
+    (1..).zip(&head.attempts).any(|(tick, attempt)| {
+        attempt.is_some_and(|attempt| {
+            let remembers = |process| counted_from(world, process, attempt.fence, tick).is_some();
+            let carried = world.processes.iter().any(|p| p.has_started(attempt.fence));
+            attempt.running && !carried && world.processes.iter().any(remembers)
+        })
+    })
+}
+
+/// Whether a node is about to start what the head of the log no longer lets start.
+fn narrow(world: &World, head: &Machine, guards: Guards) -> bool {
+    head.inactive()
+        && (0..world.processes.len()).any(|node| {
+            let seen = world.seen(node, guards);
+            world.grants().any(|(index, tick, session)| {
+                may_start(world, node, &seen, Grant { index, tick, session }, guards)
+            })
+        })
+}
+
+fn late(entry: &Entry, head: &Machine) -> bool {
+    match entry {
+        Entry::Settle { session, revision, after, .. } => {
+            let live = head.sessions.iter().any(|(live, _)| live == session);
+            !live && *after == head.cursor && *revision == head.revision
+        }
+        _ => false,
+    }
+}
+
+fn replays(world: &World) -> bool {
+    let Some(process) = world.processes.first().filter(|process| process.boot > 0) else {
+        return false;
+    };
+    let last = usize::from(process.applied).checked_sub(1);
+    let entry = last.and_then(|last| world.log.as_slice().get(last));
+    let former = |up: usize| last.is_some_and(|last| number(last) < number(up));
+    let before = world.registration(0).is_none_or(|(_, up)| former(up));
+    before && entry.and_then(|entry| entry.grant()).is_some_and(|(_, session)| session == 1)
+}

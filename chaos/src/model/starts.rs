@@ -1,0 +1,90 @@
+//! From a grant to a start: what a node asks itself before it starts something, and what a start
+//! is held against by one who sees everything.
+
+use super::bounds::{TTL, WAIT};
+use super::entry::{Entry, number};
+use super::guards::{Guard, Guards};
+use super::machine::{Machine, bit};
+use super::property::Promise;
+use super::world::{Process, World};
+
+/// A grant before a node.
+#[derive(Clone, Copy)]
+pub(super) struct Grant {
+    /// Where its entry stands in the log.
+    pub index: usize,
+    pub tick: u8,
+    pub session: u8,
+}
+
+impl Grant {
+    pub(super) fn fence(self) -> u8 {
+        number(self.index)
+    }
+}
+
+/// From when a grant counts; none: the process remembers no proposal for it.
+pub(super) fn counted_from(world: &World, process: &Process, fence: u8, tick: u8) -> Option<u8> {
+    let at = usize::from(tick).wrapping_sub(1);
+    let index = usize::from(fence).checked_sub(usize::from(number(0)))?;
+    match world.log.as_slice().get(index)? {
+        Entry::Again { fence, .. } => {
+            let (asked, from) = process.asks.get(at).copied().flatten()?;
+            (asked == *fence).then_some(from)
+        }
+        _ => process.claims.get(at).copied().flatten(),
+    }
+}
+
+/// Whether a node that sees `seen` starts a grant.
+pub(super) fn may_start(
+    world: &World,
+    node: usize,
+    seen: &Machine,
+    grant: Grant,
+    guards: Guards,
+) -> bool {
+    let Some(process) = world.processes.get(node) else { return false };
+    let removed = |guard| !guards.has(guard);
+    let registration = world.registration(node);
+    let (fence, tick) = (grant.fence(), grant.tick);
+    let from = counted_from(world, process, fence, tick);
+    let in_time = match from {
+        Some(from) => world.now <= from + TTL || removed(Guard::Ttl),
+        None => removed(Guard::Remember),
+    };
+    in_time
+        && world.now >= tick
+        && (grant.index < usize::from(process.applied) || removed(Guard::Applied))
+        && (registration.is_some_and(|(own, _)| own == grant.session) || removed(Guard::OwnSession))
+        && (registration.is_some_and(|(_, up)| up <= grant.index) || removed(Guard::Replay))
+        && (!process.has_started(fence) || removed(Guard::Once))
+        && (seen.current(tick, fence) || removed(Guard::GateFence))
+        && (!seen.inactive() || removed(Guard::GateActivity))
+}
+
+/// The promises that a start breaks.
+pub(super) fn judge(
+    world: &World,
+    node: usize,
+    seen: &Machine,
+    grant: Grant,
+    guards: Guards,
+) -> u16 {
+    let applied = world.processes.get(node).map_or(0, |process| usize::from(process.applied));
+    let registration = world.registration(node);
+    let own = registration.is_some_and(|(own, _)| own == grant.session);
+    let after_up = registration.is_some_and(|(_, up)| up <= grant.index);
+    let before = world.starts.get(usize::from(grant.tick).wrapping_sub(1)).copied().unwrap_or(0);
+    bit(grant.index >= applied || !own, Promise::Granted)
+        | bit(!seen.current(grant.tick, grant.fence()), Promise::Fence)
+        | bit(acknowledged(world, &world.head(guards), guards), Promise::Acknowledged)
+        | bit(!after_up, Promise::Replay)
+        | bit(before > 0, Promise::OneStart)
+}
+
+/// Whether a delete or a pause with wait has been acknowledged, and not been undone.
+pub(super) fn acknowledged(world: &World, head: &Machine, guards: Guards) -> bool {
+    let wait = if guards.has(Guard::Wait) { WAIT } else { 0 };
+    head.inactive() && world.now >= head.since + wait
+}

@@ -1,0 +1,231 @@
+//! What can happen next in a world, and what it makes of it.
+
+use super::bounds::{Bounds, LEAD, TICKS, TTL};
+use super::entry::{DEEDS, Deed, Entry, number};
+use super::guards::{Guard, Guards};
+use super::machine::{Activity, Machine};
+use super::starts::{Grant, counted_from, judge, may_start};
+use super::world::{Process, World};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Time goes on.
+    Pass,
+    /// A node proposes.
+    Propose { node: u8, entry: Entry },
+    /// A proposal, or a registration, reaches the log and is accepted.
+    Commit { entry: Entry },
+    /// A command of people is accepted.
+    Do { deed: Deed },
+    /// A node applies its next entry.
+    Apply { node: u8 },
+    /// A node starts what an entry granted.
+    Start { node: u8, fence: u8, tick: u8, session: u8 },
+    /// A node's process dies and the next one begins.
+    Crash { node: u8 },
+    /// A node forgets when it first proposed something for a tick.
+    Forget { node: u8, tick: u8 },
+}
+
+/// The steps that are possible, and change something.
+pub(super) fn possible(world: &World, bounds: Bounds, guards: Guards, steps: &mut Vec<Step>) {
+    let (seen, head) = world.views(guards);
+    if world.now < bounds.time {
+        steps.push(Step::Pass);
+    }
+    for (node, seen) in seen.iter().enumerate() {
+        of_node(world, node, seen, guards, steps);
+        proposals(world, node, seen, (bounds, guards), steps);
+    }
+    let crashed = world.processes.first().map_or(0, |process| process.boot);
+    if crashed < bounds.crashes {
+        steps.push(Step::Crash { node: 0 });
+    }
+    let next = number(world.log.as_slice().len());
+    let accepted = |entry: Entry| Machine::clone(&head).apply(entry, next, guards).is_some();
+    let under_way = world.soup.as_slice().iter().copied().filter(|entry| accepted(*entry));
+    steps.extend(under_way.map(|entry| Step::Commit { entry }));
+    let ups = world.count(|entry| matches!(entry, Entry::Up { .. }));
+    if crashed > 0 && ups < usize::from(bounds.ups) {
+        // The registration of the former process may come late, and that of this one twice.
+        let ups = (0..=crashed).map(|boot| Entry::Up { node: 0, boot });
+        let ups = ups.filter(|entry| accepted(*entry));
+        steps.extend(ups.map(|entry| Step::Commit { entry }));
+    }
+    if world.count(|entry| matches!(entry, Entry::Done { .. })) < usize::from(bounds.deeds) {
+        let stamp = world.now;
+        let deeds = DEEDS.into_iter().filter(|deed| accepted(Entry::Done { deed: *deed, stamp }));
+        steps.extend(deeds.map(|deed| Step::Do { deed }));
+    }
+}
+
+fn of_node(world: &World, node: usize, seen: &Machine, guards: Guards, steps: &mut Vec<Step>) {
+    let Some(process) = world.processes.get(node) else { return };
+    let name = node as u8;
+    if usize::from(process.applied) < world.log.as_slice().len() {
+        steps.push(Step::Apply { node: name });
+    }
+    for (index, tick, session) in world.grants() {
+        let grant = Grant { index, tick, session };
+        if may_start(world, node, seen, grant, guards) {
+            steps.push(Step::Start { node: name, fence: grant.fence(), tick, session });
+        }
+    }
+    if !guards.has(Guard::FirstKept) {
+        for (tick, (claim, ask)) in (1..).zip(process.claims.iter().zip(&process.asks)) {
+            if claim.is_some() || ask.is_some() {
+                steps.push(Step::Forget { node: name, tick });
+            }
+        }
+    }
+}
+
+fn proposals(
+    world: &World,
+    node: usize,
+    seen: &Machine,
+    (bounds, guards): (Bounds, Guards),
+    steps: &mut Vec<Step>,
+) {
+    let Some(process) = world.processes.get(node) else { return };
+    let Some((session, _)) = world.registration(node) else { return };
+    // What is proposed a second time is under way and noted already.
+    let idle = guards.has(Guard::FirstNotLast) && guards.has(Guard::FirstKept);
+    let mut propose = |entry| {
+        let again = world.soup.as_slice().contains(&entry);
+        if if again { !idle } else { has_room(world, entry, bounds) } {
+            steps.push(Step::Propose { node: node as u8, entry });
+        }
+    };
+    settles(world, seen, session, &mut propose);
+    asks(world, process, seen, session, guards, &mut propose);
+}
+
+/// Whether a proposal may join those that are under way.
+fn has_room(world: &World, entry: Entry, bounds: Bounds) -> bool {
+    let soup = world.soup.as_slice();
+    let settle = |entry: &Entry| matches!(entry, Entry::Settle { .. });
+    let settles = soup.iter().filter(|entry| settle(entry)).count();
+    if settle(&entry) {
+        settles < usize::from(bounds.settles)
+    } else {
+        soup.len() - settles < usize::from(bounds.asks)
+    }
+}
+
+/// What a node may decide on what it sees; which of these it wants is its own affair.
+fn settles(world: &World, seen: &Machine, session: u8, propose: &mut impl FnMut(Entry)) {
+    if seen.activity != Activity::Active {
+        return;
+    }
+    let (revision, after) = (seen.revision, seen.cursor);
+    for to in after + 1..=TICKS as u8 {
+        if to <= seen.last && world.now + LEAD >= to {
+            propose(Entry::Settle { session, revision, after, to, claim: true });
+        }
+    }
+    if after < TICKS as u8 && world.now > after {
+        propose(Entry::Settle { session, revision, after, to: after + 1, claim: false });
+    }
+}
+
+/// The attempts for which a node needs a new fence.
+fn asks(
+    world: &World,
+    process: &Process,
+    seen: &Machine,
+    session: u8,
+    guards: Guards,
+    propose: &mut impl FnMut(Entry),
+) {
+    for (tick, attempt) in (1..).zip(&seen.attempts) {
+        let Some(attempt) = attempt.filter(|attempt| attempt.running) else { continue };
+        let fence = attempt.fence;
+        let mine = attempt.session == session || !guards.has(Guard::AskOwn);
+        let from = counted_from(world, process, fence, tick);
+        let over = from.is_none_or(|from| world.now > from + TTL) || !guards.has(Guard::AskLate);
+        if mine && over && !process.has_started(fence) {
+            propose(Entry::Again { session, tick, fence });
+        }
+    }
+}
+
+/// The world after a step; none: it is not possible.
+pub(super) fn next(world: &World, step: Step, guards: Guards, watched: u16) -> Option<World> {
+    let mut next = world.clone();
+    match step {
+        Step::Pass => next.now += 1,
+        Step::Propose { node, entry } => {
+            let process = next.processes.get_mut(usize::from(node))?;
+            note(process, entry, world.now, !guards.has(Guard::FirstNotLast));
+            if !world.soup.as_slice().contains(&entry) && !next.soup.insert(entry) {
+                return None;
+            }
+        }
+        Step::Commit { entry } => commit(&mut next, entry, guards, watched)?,
+        Step::Do { deed } => {
+            commit(&mut next, Entry::Done { deed, stamp: world.now }, guards, watched)?;
+        }
+        Step::Apply { node } => apply(&mut next, usize::from(node), guards)?,
+        Step::Start { node, fence, tick, session } => {
+            let node = usize::from(node);
+            let index = usize::from(fence - number(0));
+            let seen = world.seen(node, guards);
+            let grant = Grant { index, tick, session };
+            next.broken |= judge(world, node, &seen, grant, guards) & watched;
+            next.processes.get_mut(node)?.started |= 1 << index;
+            let count = next.starts.get_mut(usize::from(tick) - 1)?;
+            *count = 2.min(*count + 1);
+        }
+        Step::Crash { node } => {
+            let process = next.processes.get_mut(usize::from(node))?;
+            *process = Process { boot: process.boot + 1, ..Process::default() };
+        }
+        Step::Forget { node, tick } => {
+            let process = next.processes.get_mut(usize::from(node))?;
+            *process.claims.get_mut(usize::from(tick) - 1)? = None;
+            *process.asks.get_mut(usize::from(tick) - 1)? = None;
+        }
+    }
+    Some(next)
+}
+
+fn commit(world: &mut World, entry: Entry, guards: Guards, watched: u16) -> Option<()> {
+    let number = number(world.log.as_slice().len());
+    let broken = world.head(guards).apply(entry, number, guards)?;
+    world.broken |= broken & watched;
+    world.log.push(entry).then_some(())
+}
+
+fn apply(world: &mut World, node: usize, guards: Guards) -> Option<()> {
+    let now = world.now;
+    let session = world.registration(node).map(|(own, _)| own);
+    let process = world.processes.get_mut(node)?;
+    let entry = world.log.as_slice().get(usize::from(process.applied))?;
+    process.applied += 1;
+    let granted = entry.grant().map(|(_, session)| session);
+    if !guards.has(Guard::FirstNotApply) && granted.is_some() && granted == session {
+        note(process, *entry, now, true);
+    }
+    Some(())
+}
+
+/// Notes from when a grant counts: from its first proposal, unless `anew`.
+fn note(process: &mut Process, entry: Entry, now: u8, anew: bool) {
+    let slot = |tick: u8| usize::from(tick).wrapping_sub(1);
+    match entry {
+        Entry::Settle { to, claim: true, .. } => {
+            if let Some(claim) = process.claims.get_mut(slot(to)) {
+                *claim = Some(claim.filter(|_| !anew).unwrap_or(now));
+            }
+        }
+        Entry::Again { tick, fence, .. } => {
+            if let Some(ask) = process.asks.get_mut(slot(tick)) {
+                let known = ask.filter(|(asked, _)| *asked == fence && !anew);
+                *ask = Some(known.unwrap_or((fence, now)));
+            }
+        }
+        _ => {}
+    }
+}

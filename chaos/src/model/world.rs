@@ -1,0 +1,132 @@
+//! One moment of everything: the log, what is on its way there, the processes, and time.
+//!
+//! Proposals under way are a set that only grows. So each of them may come late, twice, or never,
+//! in any order, also after the process that sent it has died. A node's replica is the log up to
+//! where the node has applied it; a restarted process begins at the first entry.
+
+use std::hash::{Hash, Hasher};
+
+use super::bounds::{LOG_MAX, NODES, SOUP_MAX, TICKS};
+use super::entry::{Bytes, Entries, Entry, FIRST, number};
+use super::guards::Guards;
+use super::machine::Machine;
+
+/// What one process has in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Process {
+    /// Which process of its node it is.
+    pub boot: u8,
+    /// How many entries it has applied.
+    pub applied: u8,
+    /// From when the claim of each tick counts.
+    pub claims: [Option<u8>; TICKS],
+    /// For each tick: the fence in whose place a new one was asked for, and from when that counts.
+    pub asks: [Option<(u8, u8)>; TICKS],
+    /// The fences that it has started, by index of the entries.
+    pub started: u16,
+}
+
+impl Process {
+    /// Whether it has started a grant.
+    pub(super) const fn has_started(&self, fence: u8) -> bool {
+        self.started & (1 << (fence - FIRST)) != 0
+    }
+}
+
+/// A state of the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct World {
+    pub now: u8,
+    pub log: Entries<LOG_MAX>,
+    pub soup: Entries<SOUP_MAX>,
+    pub processes: [Process; NODES],
+    /// How often each tick was started.
+    pub starts: [u8; TICKS],
+    /// The promises that are broken.
+    pub broken: u16,
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut bytes = Bytes::new();
+        bytes.push(self.now);
+        self.log.write(&mut bytes);
+        self.soup.write(&mut bytes);
+        for process in &self.processes {
+            bytes.push(process.boot << 4 | process.applied);
+            for (claim, ask) in process.claims.iter().zip(&process.asks) {
+                bytes.push(claim.map_or(0, |at| at + 1));
+                bytes.push(ask.map_or(0, |(fence, at)| fence << 4 | at));
+            }
+            bytes.push(process.started.to_le_bytes()[0]);
+            bytes.push(process.started.to_le_bytes()[1]);
+        }
+        for count in self.starts {
+            bytes.push(count);
+        }
+        bytes.push(self.broken.to_le_bytes()[0]);
+        bytes.push(self.broken.to_le_bytes()[1]);
+        state.write(bytes.as_slice());
+    }
+}
+
+impl World {
+    /// The state after the first so many entries.
+    fn view(&self, applied: usize, guards: Guards) -> Machine {
+        let mut machine = Machine::new();
+        for (index, entry) in self.log.as_slice().iter().take(applied).enumerate() {
+            machine.apply(*entry, number(index), guards);
+        }
+        machine
+    }
+
+    /// The state after all entries.
+    pub(super) fn head(&self, guards: Guards) -> Machine {
+        self.view(LOG_MAX, guards)
+    }
+
+    /// What a node sees.
+    pub(super) fn seen(&self, node: usize, guards: Guards) -> Machine {
+        let applied = self.processes.get(node).map_or(0, |process| process.applied);
+        self.view(usize::from(applied), guards)
+    }
+
+    /// What each node sees, and the state after all entries: in one pass.
+    pub(super) fn views(&self, guards: Guards) -> ([Machine; NODES], Machine) {
+        let mut machine = Machine::new();
+        let mut seen = [machine; NODES];
+        for (index, entry) in self.log.as_slice().iter().enumerate() {
+            machine.apply(*entry, number(index), guards);
+            for (process, view) in self.processes.iter().zip(&mut seen) {
+                if index < usize::from(process.applied) {
+                    *view = machine;
+                }
+            }
+        }
+        (seen, machine)
+    }
+
+    /// The session of a node's process, and how many entries stand before its registration. It
+    /// learns of it by the answer to its `NodeUp`, so as soon as that is committed.
+    pub(super) fn registration(&self, node: usize) -> Option<(u8, usize)> {
+        let boot = self.processes.get(node)?.boot;
+        let node = node as u8;
+        if boot == 0 {
+            return Some((node + 1, 0));
+        }
+        let up = Entry::Up { node, boot };
+        let at = self.log.as_slice().iter().position(|entry| *entry == up)?;
+        Some((number(at), at))
+    }
+
+    /// The entries that grant attempts: index, tick, session.
+    pub(super) fn grants(&self) -> impl Iterator<Item = (usize, u8, u8)> + '_ {
+        let entries = self.log.as_slice().iter().enumerate();
+        entries.filter_map(|(at, entry)| entry.grant().map(|(tick, session)| (at, tick, session)))
+    }
+
+    /// How many entries of some kind the log holds.
+    pub(super) fn count(&self, which: impl Fn(&Entry) -> bool) -> usize {
+        self.log.as_slice().iter().filter(|entry| which(entry)).count()
+    }
+}
