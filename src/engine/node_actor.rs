@@ -339,6 +339,7 @@ impl NodeState {
             self.shared.propose(&commands).await;
         }
         self.kill_unacknowledged();
+        self.keep_session(myself);
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.shared.forget_old_proposals();
             self.look_at_wanting();
@@ -354,6 +355,21 @@ impl NodeState {
         if self.ticks.is_multiple_of(ALL_EVERY) {
             self.consider_all(myself);
             self.find_wanting();
+        }
+    }
+
+    /// A registration of the process before this one that came late takes the session away, and
+    /// with it every attempt: this process registers again.
+    fn keep_session(&self, myself: &ActorRef<NodeMsg>) {
+        let shared = &self.shared;
+        let Some(session) = shared.session() else { return };
+        let id = crate::domain::ids::NodeId(shared.consensus.id());
+        let current = shared.consensus.replica().read().node(id).map(|node| node.session);
+        if current != Some(session) {
+            tracing::warn!(%session, "this node's session was ended by another; registering again");
+            shared.end_session();
+            self.stop_all(Stop::Kill);
+            tokio::spawn(super::pulse::register(Arc::clone(shared), myself.clone()));
         }
     }
 

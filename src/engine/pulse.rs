@@ -40,7 +40,7 @@ pub(super) async fn tick(node: ActorRef<NodeMsg>) {
     }
 }
 
-/// Registers this process, once.
+/// Registers this process: once, unless its session is taken away.
 pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
     let up = Command::NodeUp(Box::new(NodeUp {
         node: NodeId(shared.consensus.id()),

@@ -121,6 +121,11 @@ impl Shared {
         self.session.store(session.0, Ordering::Release);
     }
 
+    /// This process has no session any more.
+    pub fn end_session(&self) {
+        self.session.store(0, Ordering::Release);
+    }
+
     /// Looks again who may own tasks.
     pub fn refresh_members(&self) {
         let members = Members::of(&self.consensus.replica().read());
@@ -176,13 +181,22 @@ impl Shared {
         self.first_proposed.lock().get(&purpose).is_some_and(|at| now.since(*at) < within)
     }
 
-    pub fn forget_proposal(&self, purpose: Purpose) {
-        self.first_proposed.lock().remove(&purpose);
-    }
-
+    /// Forgets what nothing can come of any more. A proposal that may still be applied stays
+    /// noted, however late that is: a start counts from the first one.
     pub fn forget_old_proposals(&self) {
         let now = self.clock.boot();
-        self.first_proposed.lock().retain(|_, at| now.since(*at) < REMEMBER);
+        let state = self.consensus.replica().read();
+        self.first_proposed.lock().retain(|purpose, at| {
+            let open = || match purpose {
+                Purpose::Claim(key, tick) => {
+                    state.task(*key).is_some_and(|task| state.settled(task) < *tick)
+                }
+                Purpose::Start(id) => {
+                    state.execution(*id).is_some_and(|(_, found)| !found.status.ended())
+                }
+            };
+            now.since(*at) < REMEMBER || open()
+        });
     }
 
     /// Proposes commands in one entry, and leaves the outcome to the state.
@@ -214,7 +228,6 @@ impl Shared {
                 Err(_) => None,
             };
             let Some(refusal) = refusal else { return };
-            shared.forget_proposal(Purpose::Start(start.execution));
             let held = matches!(refusal, Refusal::Held | Refusal::TaskDeleted | Refusal::Session);
             if let (true, Some(fence)) = (held, start.again) {
                 let (task, execution) = (start.task, start.execution);
