@@ -267,8 +267,8 @@ async fn a_flush_that_never_ends_is_fatal_and_its_place_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_fails_is_fatal_and_its_reason_told() {
-    let addresses = free_addresses(1);
     for of_the_log in [true, false] {
+        let addresses = free_addresses(1);
         let disk = TestDisk::new();
         let mut settings = settings(&addresses, 1, 1_000);
         settings.snapshot_every = 20;

@@ -38,7 +38,7 @@ const MODE: &str = "PUNCTUAL_CRASH";
 const FOLDER: &str = "PUNCTUAL_CRASH_DIR";
 /// How many kills, if not [`KILLS`].
 const KILLS_SET: &str = "PUNCTUAL_CRASH_KILLS";
-const KILLS: u64 = 40;
+const KILLS: u64 = 20;
 /// Set for a child: it syncs nothing.
 pub(super) const NO_SYNC: &str = "PUNCTUAL_CRASH_NO_SYNC";
 /// A kill comes after at most so many acknowledgements.
@@ -104,7 +104,6 @@ struct Said {
 }
 
 impl Said {
-    #[expect(clippy::exit, reason = "the body of a child process that has nothing to clean up")]
     fn say(&self, change: impl FnOnce(&mut Promise)) {
         // Locked until it is said, so that no line promises less than one before it.
         let mut promise = self.promise.lock();
