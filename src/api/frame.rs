@@ -63,7 +63,7 @@ fn bare(response: &mut Response) -> Option<Problem> {
     Some(match status {
         StatusCode::METHOD_NOT_ALLOWED => {
             let methods = response.headers_mut().remove(ALLOW);
-            Problem::new("method_not_allowed", "the route has other methods").allow(methods)
+            Problem::method_not_allowed(methods)
         }
         StatusCode::NOT_FOUND => Problem::new("route_not_found", "there is no such route"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", "the body is too large"),

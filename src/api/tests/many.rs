@@ -55,6 +55,25 @@ async fn batches_make_what_can_be_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_may_be_called_like_the_operations_on_many() {
+    let rig = Rig::start().await;
+    for name in ["batch", "bulk"] {
+        let path = format!("/tasks/{name}");
+        let body = rig.make(name, yearly(), "ok").await.body;
+        assert_eq!(rig.get(&path).await.expect(200).body["name"], name);
+        rig.call(Method::PUT, &path, body, &[]).await.expect(200);
+        rig.call(Method::PATCH, &path, json!({"labels": {"a": "b"}}), &[]).await.expect(200);
+        rig.post(&format!("{path}/trigger"), Value::Null).await.expect(201);
+    }
+    let paused = json!({"op": "pause", "names": ["batch", "bulk"]});
+    assert_eq!(rig.post("/tasks/bulk", paused).await.expect(200).body["succeeded"], 2);
+    for name in ["batch", "bulk"] {
+        rig.call(Method::DELETE, &format!("/tasks/{name}"), Value::Null, &[]).await.expect(200);
+    }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_go_on_where_they_stopped() {
     let rig = Rig::start().await;
     for n in 0..7 {

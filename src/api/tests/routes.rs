@@ -41,6 +41,9 @@ async fn routes_answer_in_one_form() {
     for (method, path, allow) in [
         (Method::PUT, "/api/v1/tasks", "GET,HEAD,POST"),
         (Method::POST, "/api/v1/tasks/a", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::POST, "/api/v1/tasks/batches", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::OPTIONS, "/api/v1/tasks/a", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::OPTIONS, "/api/v1/tasks/bulk", "GET,HEAD,PUT,PATCH,DELETE,POST"),
         (Method::GET, "/api/v1/tasks/a/trigger", "POST"),
         (Method::DELETE, "/livez", "GET,HEAD"),
     ] {
