@@ -126,7 +126,21 @@ async fn a_repeated_write_is_one_write() {
         .await
         .refused(422, "idempotency_key_reused");
     rig.get("/tasks/twice").await.refused(404, "task_not_found");
-    // A key belongs to its route.
+    // A key belongs to its route, whatever that does.
+    for (method, path, body) in [
+        (Method::POST, "/tasks/once/trigger", Value::Null),
+        (Method::POST, "/tasks?force=true", other.clone()),
+        (Method::PUT, "/tasks/once", again.body),
+        (Method::DELETE, "/tasks/once", Value::Null),
+        (Method::POST, "/tasks/batch", json!([other])),
+        (Method::POST, "/tasks/bulk", json!({"op": "trigger", "names": ["once"]})),
+        (Method::POST, "/scheduler/stop", Value::Null),
+    ] {
+        let got = rig.call(method, path, body, key).await;
+        got.refused(422, "idempotency_key_reused");
+    }
+    assert_eq!(rig.get("/executions?page=1").await.expect(200).body["total"], 0);
+    let key = &[("idempotency-key", "k-4")];
     let trigger = || rig.call(Method::POST, "/tasks/once/trigger", Value::Null, key);
     let (one, two) = (trigger().await.expect(201), trigger().await.expect(201));
     assert_eq!(one.body["id"], two.body["id"]);
