@@ -11,6 +11,7 @@ pub(crate) mod bench;
 mod cluster;
 mod context;
 mod describe;
+mod eligibility;
 mod error;
 mod executions;
 mod extract;

@@ -163,7 +163,7 @@ fn wrong_values_are_refused_each_with_its_line() {
         (3, "[cluster] timezone: \"Europe/Berln\" is not a known timezone; did you mean"),
         (4, "[cluster] secret: must have at least 16 bytes, has 5"),
         (6, "[node] id: must be a whole number from 1 to 65535, got 0"),
-        (7, "[node] weight: must be a whole number from 0 to 10000, got -1"),
+        (7, "[node] weight: must be a whole number from 0 to 1000000, got -1"),
         (8, "[node] slots: must be a whole number from 0 to 4294967295, got \"many\""),
         (9, "[node] data_dir: must not be empty"),
         (10, "[node] labels: host is set by the node itself"),

@@ -119,6 +119,9 @@ async fn nodes_and_cluster_are_told_and_changed() {
         rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"],
         json!({})
     );
+    let none = rig.call(Method::PATCH, "/nodes/1", json!({"weight": 0}), &[]).await;
+    let none = none.refused(422, "all_weights_0").body;
+    assert!(none["detail"].as_str().unwrap().contains("every node would have weight 0"), "{none}");
     let drained = rig.post("/nodes/1/drain", Value::Null).await.expect(200).body;
     assert_eq!((&drained["intent"], &drained["tasks_owned"]), (&json!("draining"), &json!(0)));
     let orphan = rig.get("/tasks/owned/assignment").await.expect(200).body;
@@ -126,6 +129,11 @@ async fn nodes_and_cluster_are_told_and_changed() {
         (&orphan["owner"], &orphan["nodes"][0]["reason"]),
         (&Value::Null, &json!("draining"))
     );
+    let why = rig.get("/tasks/owned/why").await.expect(200).body["summary"].clone();
+    for text in [&why, &orphan["why"]] {
+        let told = text.as_str().unwrap().contains("no node can own the task (draining: n1)");
+        assert!(told, "{text}");
+    }
     assert_eq!(rig.post("/nodes/n1/undrain", Value::Null).await.expect(200).body["tasks_owned"], 1);
     rig.get("/nodes/n9").await.refused(404, "node_not_found");
     rig.post("/cluster/transfer-leader", Value::Null).await.refused(409, "no_other_voter");
