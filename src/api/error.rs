@@ -40,7 +40,7 @@ fn status(code: &str) -> StatusCode {
     match code {
         "invalid_json" | "duplicate_key" | "too_deep" | "invalid_header" | "invalid_path"
         | "bad_request" => StatusCode::BAD_REQUEST,
-        "cross_site" => StatusCode::FORBIDDEN,
+        "cross_site" | "foreign_host" => StatusCode::FORBIDDEN,
         "route_not_found"
         | "task_not_found"
         | "execution_not_found"

@@ -65,6 +65,10 @@ async fn routes_answer_in_one_form() {
     let cleanup = rig.call(Method::POST, "/tasks/a/cleanup", Value::Null, &foreign).await;
     cleanup.refused(403, "cross_site");
     rig.call(Method::GET, "/tasks", Value::Null, &foreign).await.expect(200);
+    let rebound = [("host", "example.com:8080")];
+    let read = rig.send(Method::GET, "/api/v1/tasks", &rebound, None).await;
+    assert!(read.refused(403, "foreign_host").body["detail"].to_string().contains("example.com"));
+    rig.send(Method::GET, "/livez", &[("host", "localhost")], None).await.expect(200);
     let named = rig.call(Method::GET, "/tasks", Value::Null, &[("x-request-id", "a b")]).await;
     assert_eq!(named.header("x-request-id").len(), 16);
     rig.stop().await;
@@ -165,6 +169,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             min_interval: Millis(100),
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
+            loopback: true,
             bench: false,
         },
     })
