@@ -210,7 +210,11 @@ fn what_is_reachable_must_be_protected() {
     let lines = refused(open);
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(lines[0].contains("[http] listen: 0.0.0.0:8080 is not loopback"), "{lines:#?}");
+    assert!(lines[0].contains("; set http.insecure = true if"), "{lines:#?}");
     assert!(lines[1].contains("set cluster.secret, or peer.insecure = true"), "{lines:#?}");
+    // As the commented file has it.
+    let no_token = "[http]\nlisten = \"0.0.0.0:8080\"\ntoken_file = \"\"\n";
+    assert_eq!(refused(no_token).len(), 1);
 
     let accepted = "[http]\nlisten = \"0.0.0.0:8080\"\ninsecure = true\n\
                     [peer]\nlisten = \"10.0.0.1:7070\"\ninsecure = true\n";
