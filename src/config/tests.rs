@@ -195,7 +195,9 @@ fn no_toml_is_refused_with_every_line_and_nothing_else() {
     assert!(lines.iter().any(|line| line.starts_with("punctual.toml:4: ")), "{lines:#?}");
     let twice = refused("[http]\nenabled = true\nenabled = false\n");
     assert_eq!(twice.len(), 1, "{twice:#?}");
-    assert!(twice[0].starts_with("punctual.toml:3: "), "{twice:#?}");
+    assert_eq!(twice[0], "punctual.toml:3: the key `enabled` stands twice in its table");
+    let tables = refused("[http]\nenabled = true\n[peer]\n[http]\n");
+    assert_eq!(tables, ["punctual.toml:4: the key `http` stands twice in its table"]);
     let no_files = |_path: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
     let file = Some(PathBuf::from("none.toml"));
     let sources =
