@@ -38,7 +38,8 @@ async fn a_task_is_made_and_changed() {
     assert_eq!(put.body["incarnation"], revision);
     let stale = format!("\"{revision}\"");
     let seen = [("if-match", stale.as_str())];
-    let late = rig.call(Method::PATCH, "/tasks/report", json!({"priority": 9}), &seen).await;
+    let late =
+        rig.call(Method::PATCH, "/tasks/report", json!({"description": "late"}), &seen).await;
     let late = late.refused(412, "revision_mismatch");
     assert_eq!(late.body["revision"], put.body["revision"]);
     let patch = json!({"labels": {"team": "a"}, "description": null});
@@ -150,10 +151,10 @@ async fn a_repeated_write_is_one_write() {
     );
     let etag = first.header("etag");
     let guarded = &[("idempotency-key", "k-2"), ("if-match", etag)];
-    let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"priority": 1}), guarded);
+    let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"timeout": "1s"}), guarded);
     let (one, two) = (patch().await.expect(200), patch().await.expect(200));
     assert_eq!(one.body["revision"], two.body["revision"]);
-    let changed = rig.call(Method::PATCH, "/tasks/once", json!({"priority": 2}), guarded).await;
+    let changed = rig.call(Method::PATCH, "/tasks/once", json!({"timeout": "2s"}), guarded).await;
     changed.refused(422, "idempotency_key_reused");
     let delete =
         || rig.call(Method::DELETE, "/tasks/once", Value::Null, &[("idempotency-key", "k-3")]);
