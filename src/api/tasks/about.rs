@@ -16,7 +16,7 @@ use crate::api::ticks::{self, Range};
 use crate::api::{plans, preview, views, why, words};
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::Task;
-use crate::domain::machine::record::{Intent, Liveness, Node};
+use crate::domain::machine::record::Execution;
 use crate::domain::spec;
 use crate::domain::time::Millis;
 
@@ -103,7 +103,9 @@ pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
     read.params.only(&[])?;
     tell(&read, name, move |_view, task| {
         let mut ends = Ends::default();
-        for one in &task.history.executions {
+        // Like the totals beside them: former incarnations are not counted.
+        let own = |one: &&Arc<Execution>| one.incarnation == task.live.incarnation;
+        for one in task.history.executions.iter().filter(own) {
             ends.count(one);
         }
         let mut body = ends.show();
