@@ -23,7 +23,7 @@ mod nodes;
 mod output;
 mod params;
 mod plans;
-mod preview;
+pub(crate) mod preview;
 mod proposals;
 mod stats;
 mod tasks;

@@ -378,7 +378,11 @@ async fn preview_needs_no_cluster() {
     let words = ran(&["preview", "daily 02:00,14:00", "-n", "2", "-o", "json"], &[]).await;
     let value: Value = serde_json::from_str(&words.data).unwrap();
     assert_eq!(value["ticks"][0]["at"], json!("2026-12-01T14:00:00.000Z"));
-    assert_eq!(value["schedule"]["daily"], json!(["02:00", "14:00"]));
+    // The same fields as `POST /schedules/preview`.
+    let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["ticks", "words", "expression", "warnings"]);
+    assert_eq!(value["words"], "every day at 02:00 and 14:00, UTC time");
+    assert_eq!(value["expression"]["daily"], json!(["02:00", "14:00"]));
     let wrong = ran(&["preview", "0 25 * * *"], &[]).await;
     assert_eq!(wrong.exit, Exit::Usage);
     assert!(wrong.talk.starts_with("error: cron: column 3: "), "{}", wrong.talk);
