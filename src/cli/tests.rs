@@ -274,6 +274,22 @@ async fn run_waits_and_tells_how_it_ended() {
 }
 
 #[tokio::test]
+async fn run_of_a_task_that_keeps_no_executions_is_told_to_have_ended() {
+    let gone = json!({"code": "execution_not_found", "detail": "no longer kept"});
+    let answers = [
+        ("POST /tasks/hello/trigger", 201, json!({"id": "42"})),
+        ("GET /executions/42", 404, gone),
+    ];
+    let waited = ran(&["run", "hello", "--wait"], &answers).await;
+    assert_eq!(
+        (waited.exit, waited.data.as_str()),
+        (Exit::Ok, "hello: execution 42 has ended; no record is kept\n"),
+        "{}",
+        waited.talk
+    );
+}
+
+#[tokio::test]
 async fn changes_say_what_follows_from_them() {
     let mut paused = hello();
     paused["state"] = json!("paused");
