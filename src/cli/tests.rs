@@ -235,8 +235,13 @@ async fn lists_are_tables_for_people_and_answers_for_programs() {
 #[tokio::test]
 async fn show_finds_tasks_executions_and_nodes() {
     let task = ran(&["show", "hello"], &[("GET /tasks/hello", 200, hello())]).await;
+    let mut disabled = hello();
+    disabled["enabled"] = json!(false);
+    let told = ran(&["show", "hello"], &[("GET /tasks/hello", 200, disabled)]).await;
+    assert!(told.data.contains("state      active (disabled)\n"), "{}", told.data);
     for part in [
         "name       hello\n",
+        "state      active\n",
         "next       12:00:05 (in 3 s)\n",
         "action     echo 'on time'\n",
         "last       success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)\n",
@@ -370,8 +375,12 @@ async fn ticks_before_and_after_are_tables() {
         ]}),
     )];
     let ticks = ran(&["ticks", "hello"], &answers).await;
-    assert!(ticks.data.contains("12:00:00                         fired"), "{}", ticks.data);
-    assert!(ticks.data.contains("2026-11-30 12:00:00 – 11:00:00   skipped   paused   3"));
+    assert_eq!(
+        ticks.data,
+        "TICK                                    VERDICT   REASON   COUNT   EXECUTION\n\
+         12:00:00                                fired                      42\n\
+         after 2026-11-30 12:00:00 to 11:00:00   skipped   paused   3\n"
+    );
 }
 
 #[tokio::test]
