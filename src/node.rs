@@ -170,6 +170,7 @@ impl Node {
                 min_interval: config.schedule.min_interval,
                 dispatch_ttl: config.limits.dispatch_ttl,
                 functions_allowed: builder.functions_allowed,
+                loopback: config.http.listen.ip().is_loopback(),
                 bench: builder.bench,
             },
         });

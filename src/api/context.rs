@@ -72,6 +72,8 @@ pub struct ApiSettings {
     pub dispatch_ttl: Millis,
     /// Whether this node carries out functions of an embedding program.
     pub functions_allowed: bool,
+    /// Whether only this machine reaches the API.
+    pub loopback: bool,
     /// Whether the routes that measure are open.
     pub bench: bool,
 }

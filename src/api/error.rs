@@ -40,7 +40,7 @@ fn status(code: &str) -> StatusCode {
     match code {
         "invalid_json" | "duplicate_key" | "too_deep" | "invalid_header" | "invalid_path"
         | "bad_request" => StatusCode::BAD_REQUEST,
-        "cross_site" => StatusCode::FORBIDDEN,
+        "cross_site" | "foreign_host" => StatusCode::FORBIDDEN,
         "route_not_found"
         | "task_not_found"
         | "execution_not_found"
@@ -139,10 +139,11 @@ impl Problem {
         self
     }
 
-    /// Says which methods a route has.
-    pub(super) fn allow(mut self, methods: Option<HeaderValue>) -> Self {
-        self.0.allow = methods;
-        self
+    /// The route has these methods, not the one that was used.
+    pub(super) fn method_not_allowed(methods: Option<HeaderValue>) -> Self {
+        let mut problem = Self::new("method_not_allowed", "the route has other methods");
+        problem.0.allow = methods;
+        problem
     }
 
     /// Its status.

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::StreamExt;
 use serde_json::Value;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::ids::Revision;
+use crate::domain::machine::command::TakeKey;
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
 
@@ -69,8 +71,12 @@ pub(super) struct Write {
     pub params: Params,
     /// The revision that the caller saw.
     pub if_match: Option<Revision>,
-    /// The caller's idempotency key behind the route's name.
+    /// The caller's idempotency key. It stands for one command, so two routes that ask for
+    /// different things cannot share it; a request of several commands calls
+    /// [`Write::take_key`] first.
     pub key: Option<String>,
+    /// A hash of the route with its query, and the body as it came.
+    request: u128,
     /// The body; none: it is empty.
     pub body: Option<Value>,
 }
@@ -99,16 +105,29 @@ impl Write {
         self.context.submit(command, self.key.as_deref()).await
     }
 
+    /// Notes in the log what the caller's key stands for, for a request of several commands; they
+    /// follow under keys made of it.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused`; those of [`Write::submit`].
+    pub async fn take_key(&self) -> Result<(), Problem> {
+        if self.key.is_some() {
+            self.submit(&Command::TakeKey(TakeKey { request: self.request })).await?;
+        }
+        Ok(())
+    }
+
     async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, Problem> {
         context.running()?;
         let params = Params::parse(request.uri().query());
         let if_match = if_match(request.headers())?;
-        let key = key(&request)?;
+        let key = idempotency_key(request.headers())?.map(str::to_owned);
         let (parts, body) = request.into_parts();
         let bytes = read_body(&parts.headers, body, max).await?;
+        let request = hash(&parts, &bytes);
+        let context = Arc::clone(context);
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            let body = None;
-            return Ok(Self { context: Arc::clone(context), params, if_match, key, body });
+            return Ok(Self { context, params, if_match, key, request, body: None });
         }
         check_type(&parts.headers)?;
         let parse = move || {
@@ -123,8 +142,7 @@ impl Write {
         } else {
             parse()?
         };
-        let body = Some(value);
-        Ok(Self { context: Arc::clone(context), params, if_match, key, body })
+        Ok(Self { context, params, if_match, key, request, body: Some(value) })
     }
 }
 
@@ -147,12 +165,11 @@ impl FromRequest<Arc<Context>> for Bulky {
     }
 }
 
-/// The caller's key, so that one key stands for one request of one route.
-fn key(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(key) = idempotency_key(request.headers())? else { return Ok(None) };
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let route = route.strip_prefix("/api/v1").unwrap_or(route);
-    Ok(Some(format!("{} {route} {key}", request.method())))
+fn hash(parts: &Parts, body: &[u8]) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(format!("{} {}\n", parts.method, parts.uri).as_bytes());
+    hash.update(body);
+    hash.digest128()
 }
 
 /// The part of a path that names something, decoded.

@@ -1,9 +1,10 @@
 //! What surrounds every route: the request's id, the index of the answer, and problems in one form.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -23,7 +24,8 @@ pub(super) async fn frame(
     next: Next,
 ) -> Response {
     let id = request_id(request.headers());
-    if let Some(problem) = cross_site(&request) {
+    let foreign = if context.settings.loopback { foreign_host(&request) } else { None };
+    if let Some(problem) = foreign.or_else(|| cross_site(&request)) {
         return complete(&context, problem.render(&id), &id);
     }
     let mut response = next.run(request).await;
@@ -50,6 +52,33 @@ fn cross_site(request: &Request) -> Option<Problem> {
     (!own && !request.method().is_safe()).then(|| Problem::new("cross_site", why))
 }
 
+/// A request for another machine's name to a node on loopback: a page of that name had it point
+/// here (DNS rebinding), so that its browser takes the node for the page's own site.
+fn foreign_host(request: &Request) -> Option<Problem> {
+    let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let named = named.chain(request.uri().host().map(str::as_bytes));
+    let foreign = named.map(String::from_utf8_lossy).find(|host| !is_loopback(host))?;
+    let why = format!(
+        "`{foreign}` is no name of this machine's loopback, the only one where this node listens; \
+         use localhost or 127.0.0.1"
+    );
+    Some(Problem::new("foreign_host", why))
+}
+
+/// Whether a `Host` names loopback, with or without a port.
+fn is_loopback(host: &str) -> bool {
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => host,
+    };
+    let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    let v6 = bare.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || bare.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        || v6.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()))
+}
+
 /// What the library itself answers without a body, as a problem.
 fn bare(response: &mut Response) -> Option<Problem> {
     let status = response.status();
@@ -63,7 +92,7 @@ fn bare(response: &mut Response) -> Option<Problem> {
     Some(match status {
         StatusCode::METHOD_NOT_ALLOWED => {
             let methods = response.headers_mut().remove(ALLOW);
-            Problem::new("method_not_allowed", "the route has other methods").allow(methods)
+            Problem::method_not_allowed(methods)
         }
         StatusCode::NOT_FOUND => Problem::new("route_not_found", "there is no such route"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", "the body is too large"),
@@ -104,4 +133,40 @@ fn request_id(headers: &HeaderMap) -> String {
 /// Answers what no route matches.
 pub(super) async fn not_found(uri: Uri) -> Problem {
     Problem::new("route_not_found", format!("there is no route {}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn loopback_has_few_names() {
+        for own in [
+            "localhost",
+            "LocalHost:8080",
+            "localhost.:80",
+            "a.b.localhost:1",
+            "127.0.0.1",
+            "127.9.9.9:8080",
+            "[::1]",
+            "[::1]:8080",
+        ] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for foreign in [
+            "",
+            ":8080",
+            "example.com",
+            "localhost.example.com:8080",
+            "127.0.0.1.example.com",
+            "notlocalhost",
+            "10.0.0.1:8080",
+            "0.0.0.0",
+            "[::]:8080",
+            "[fe80::1]",
+            "localhost:80@example.com",
+        ] {
+            assert!(!is_loopback(foreign), "{foreign}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub(crate) mod bench;
 mod cluster;
 mod context;
 mod describe;
+mod eligibility;
 mod error;
 mod executions;
 mod extract;
@@ -22,7 +23,7 @@ mod nodes;
 mod output;
 mod params;
 mod plans;
-mod preview;
+pub(crate) mod preview;
 mod proposals;
 mod stats;
 mod tasks;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ use tokio::sync::watch;
 pub use self::context::{ApiSettings, Context, Running};
 pub use self::output::{OUTPUT_KIND, serve_output};
 
-use self::tasks::{about, batch, bulk, claim, create, edit, lifecycle, list};
+use self::tasks::{about, claim, create, edit, lifecycle, list};
 
 /// All routes.
 pub fn router(context: Arc<Context>) -> Router {
@@ -67,10 +68,8 @@ pub fn router(context: Arc<Context>) -> Router {
 fn canonical() -> Router<Arc<Context>> {
     Router::new()
         .route("/tasks", get(list::list).post(create::create))
-        .route("/tasks/batch", post(batch::batch))
-        .route("/tasks/bulk", post(bulk::bulk))
         .route("/tasks/{name}", get(tasks::get).put(edit::put).patch(edit::patch))
-        .route("/tasks/{name}", delete(lifecycle::delete))
+        .route("/tasks/{name}", post(tasks::many).delete(lifecycle::delete).fallback(tasks::other))
         .route("/tasks/{name}/trigger", post(lifecycle::trigger))
         .route("/tasks/{name}/pause", post(lifecycle::pause))
         .route("/tasks/{name}/resume", post(lifecycle::resume))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
 use crate::domain::machine::record::{Intent, Node};
@@ -20,8 +21,6 @@ use super::lists::{PAGING, Page};
 use super::params::bad;
 use super::views::{self, Sight};
 
-/// Largest weight: shares up to here keep their proportions.
-const WEIGHT_MAX: u64 = 1_000_000;
 /// Most executions at once.
 const SLOTS_MAX: u64 = 1_000_000;
 /// Labels of one node.
@@ -95,7 +94,13 @@ async fn show(context: &Context, view: View, id: &str) -> Reply {
 pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     let view = write.view().await?;
-    let patch = read_patch(write.body()?, find(&view, &id)?)?;
+    let node = find(&view, &id)?;
+    let patch = read_patch(write.body()?, node)?;
+    let weighs = |other: &Arc<Node>| other.id != node.id && other.info.weight > 0;
+    if patch.weight == Some(0) && !view.state.nodes().any(weighs) {
+        let rule = "must not be 0: every node would have weight 0, and no task an owner";
+        return Err(Problem::field("/weight", "all_weights_0", rule));
+    }
     write.submit(&Command::NodePatch(patch)).await?;
     show(&write.context, write.context.here()?, &id).await
 }
@@ -106,7 +111,7 @@ fn read_patch(body: &Value, node: &Node) -> Result<NodePatch, Problem> {
         let number = fields.number(key, 0..=max);
         number.and_then(|number| u32::try_from(number).ok())
     };
-    let (weight, slots) = (number("weight", WEIGHT_MAX), number("slots", SLOTS_MAX));
+    let (weight, slots) = (number("weight", u64::from(WEIGHT_MAX)), number("slots", SLOTS_MAX));
     let changes = fields.object("labels");
     let labels = changes.map(|changes| labels(&fields, &node.info.labels, changes));
     fields.done()?;

@@ -44,12 +44,7 @@ pub(super) async fn preview(write: Write) -> Reply {
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
     aside(move || {
         let (ticks, complete) = ticks(&plan, after, n, only_dst);
-        let mut body = json!({
-            "ticks": ticks,
-            "words": describe(&schedule, view.zone()),
-            "expression": expression(&schedule),
-            "warnings": warnings(&schedule),
-        });
+        let mut body = body(ticks, &schedule, view.zone());
         if let (false, Value::Object(body)) = (complete, &mut body) {
             let why = format!("looked at {LOOKED_AT_MAX} ticks only");
             body.insert("incomplete".to_owned(), why.into());
@@ -57,6 +52,16 @@ pub(super) async fn preview(write: Write) -> Reply {
         view.ok(body)
     })
     .await
+}
+
+/// The answer, here and on the command line.
+pub(crate) fn body(ticks: Vec<Value>, schedule: &Schedule, default_zone: &str) -> Value {
+    json!({
+        "ticks": ticks,
+        "words": describe(schedule, default_zone),
+        "expression": expression(schedule),
+        "warnings": warnings(schedule),
+    })
 }
 
 /// The schedule as a task would carry it, and whether it was given as one text.
@@ -125,7 +130,7 @@ fn ticks(plan: &Plan, after: Timestamp, n: u64, only_dst: bool) -> (Vec<Value>, 
 }
 
 /// A tick with the daylight-saving rule that touches it.
-pub(super) fn tick(tick: &NotedTick) -> Value {
+pub(crate) fn tick(tick: &NotedTick) -> Value {
     json!({
         "at": tick.at.to_string(),
         "local": tick.local,

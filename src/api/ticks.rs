@@ -100,15 +100,18 @@ pub(super) fn list(task: &Task, zone: &str, range: &Range) -> Value {
     let mut counter = Counter { task, zone, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
     let fired = task.history.ticks.iter().rev().map(Piece::Fired);
     let spans = task.history.spans.iter().rev().map(|span| Piece::Span(span, span.count));
-    let pieces =
-        merge(fired, spans).filter(|piece| range.holds(piece)).filter_map(|piece| match piece {
+    // What is known begins there; before it are remains of a former incarnation.
+    let own = |piece: &Piece<'_>| piece.end() > task.progress.truncated_before;
+    let pieces = merge(fired, spans).take_while(own).filter(|piece| range.holds(piece)).filter_map(
+        |piece| match piece {
             Piece::Span(span, None) => {
                 let count = counter.count(span);
                 (range.empty || count != Some(0)).then_some(Piece::Span(span, count))
             }
             Piece::Span(_, Some(0)) if !range.empty => None,
             piece => Some(piece),
-        });
+        },
+    );
     let mut body = range.page.list(pieces, |piece| piece.end().0.to_string(), Piece::show);
     if let Value::Object(body) = &mut body {
         let before = task.progress.truncated_before.to_string();
@@ -226,6 +229,28 @@ mod tests {
         assert_eq!(rest["items"].as_array().unwrap()[..], items[1..]);
         let at = BEGIN.plus(Millis::from_secs(22));
         assert_eq!(told(&state, &format!("from={at}&to={at}"))["items"], json!([items[1]]));
+    }
+
+    #[test]
+    fn a_former_incarnation_is_not_told() {
+        let pause =
+            PauseTask { name: "t".to_owned(), reason: String::new(), until: None, if_match: None };
+        let resume = Named { name: "t".to_owned(), if_match: None };
+        let mut commands = vec![
+            (0, Command::Put(every(1))),
+            (10, Command::Pause(pause.clone())),
+            (20, Command::Resume(resume.clone())),
+            (30, Command::Put(Box::new(Put { mode: PutMode::Force, ..*every(1) }))),
+        ];
+        let state = after(commands.clone());
+        assert!(!state.named("t").unwrap().history.spans.is_empty(), "it is kept");
+        let body = told(&state, "empty=true");
+        assert_eq!(body["items"], json!([]));
+        assert_eq!(body["truncated_before"], BEGIN.plus(Millis::from_secs(30)).to_string());
+        commands.extend([(31, Command::Pause(pause)), (40, Command::Resume(resume))]);
+        let body = told(&after(commands), "");
+        assert_eq!(body["items"].as_array().unwrap().len(), 1, "{body}");
+        assert_eq!(body["items"][0]["count"], 10);
     }
 
     #[test]

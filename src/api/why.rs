@@ -11,7 +11,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::context::View;
 use super::views::{self, instant};
-use super::{plans, words};
+use super::{eligibility, plans, words};
 
 /// What is known of one instant of a task.
 struct Finding {
@@ -177,7 +177,8 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
     }
     let owner = task.spec().and_then(|spec| view.members.owner(spec));
     let Some(owner) = owner.map(|owner| views::node_name(&view.state, owner)) else {
-        let summary = format!("{at} waits: no working node matches the task's selector");
+        let nobody = task.spec().map(|spec| eligibility::nobody(&view.state, spec));
+        let summary = format!("{at} waits: {}", nobody.unwrap_or_default());
         return Finding::open(Some(true), summary);
     };
     let due = plan.due(at);

@@ -7,7 +7,8 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::local::{Day, LocalClock};
 use super::table::Table;
-use crate::domain::schedule::{NotedTick, Plan};
+use crate::api::preview;
+use crate::domain::schedule::{NotedTick, Plan, Schedule};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -66,7 +67,7 @@ pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
         Some(text) => clock.read(text, Day::Today).map_err(Failure::usage)?,
         None => clock.now(),
     };
-    let (plan, schedule, zone) = args.plan(clock, from)?;
+    let (plan, schedule) = args.plan(clock, from)?;
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let end = from.plus(LOOK_AHEAD);
     let first = plan.next_noted(from);
@@ -77,12 +78,12 @@ pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
     } else {
         ticks.take(most).collect()
     };
-    print(args, &ticks, &schedule, &zone, context)
+    print(args, &ticks, &schedule, context)
 }
 
 impl PreviewArgs {
-    /// The ticks, the schedule in canonical form, and its zone.
-    fn plan(&self, clock: &LocalClock, from: Timestamp) -> Result<(Plan, Value, String), Failure> {
+    /// The schedule and its ticks.
+    fn plan(&self, clock: &LocalClock, from: Timestamp) -> Result<(Plan, Schedule), Failure> {
         let mut schedule = Map::new();
         let (key, rule) = match self.expression.trim().split_once(char::is_whitespace) {
             Some(("every", every)) => ("interval", json!(every.trim())),
@@ -131,34 +132,25 @@ impl PreviewArgs {
         })?;
         let plan = Plan::compile(&task.schedule, &self.name, clock.zone(), from)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        let zone = task.schedule.timezone.clone().unwrap_or_else(|| clock.zone().to_owned());
-        let canonical = spec::write(&task).get("schedule").cloned().unwrap_or_default();
-        Ok((plan, canonical, zone))
+        Ok((plan, task.schedule))
     }
 }
 
 fn print(
     args: &PreviewArgs,
     ticks: &[NotedTick],
-    schedule: &Value,
-    zone: &str,
+    schedule: &Schedule,
     context: &mut Context,
 ) -> Outcome {
-    let note = |tick: &NotedTick| tick.note.as_ref().map(ToString::to_string);
-    let values: Vec<Value> = ticks
-        .iter()
-        .map(|tick| json!({"at": tick.at.to_string(), "local": tick.local, "note": note(tick)}))
-        .collect();
-    let expression = schedule.get("cron").cloned();
-    let whole = json!({
-        "ticks": values, "expression": expression, "schedule": schedule, "timezone": zone,
-    });
+    let values: Vec<Value> = ticks.iter().map(preview::tick).collect();
+    let whole = preview::body(values.clone(), schedule, context.out.clock().zone());
     context.out.many(&whole, &values, |clock| {
+        let zone = schedule.timezone.as_deref().unwrap_or(clock.zone());
         let there = LocalClock::new(zone, clock.now());
         let local = if there.zone() == clock.zone() { "LOCAL" } else { "THERE" };
         let mut table = Table::new(&[local, "UTC", "IN", "NOTE"]);
         for tick in ticks {
-            let note = note(tick).unwrap_or_default();
+            let note = tick.note.as_ref().map(ToString::to_string).unwrap_or_default();
             let distance = clock.distance(tick.at);
             table.row([tick.local.replacen('T', " ", 1), tick.at.to_string(), distance, note]);
         }

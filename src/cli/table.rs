@@ -2,6 +2,8 @@
 
 /// Spaces between two columns.
 const GAP: usize = 3;
+/// Columns of a terminal that a cell takes at most, unless it is its row's last.
+const CELL_MAX: usize = 60;
 
 /// Rows under a heading.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +19,17 @@ impl Table {
         Self { heading: heading.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row. Its cells are shown on one line each.
+    /// Adds a row. Its cells are shown on one line each, long ones cut so that the others stay in
+    /// sight.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let one_line = |cell: String| {
             cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
         };
-        self.rows.push(cells.into_iter().map(one_line).collect());
+        let mut row: Vec<String> = cells.into_iter().map(one_line).collect();
+        if let Some((_last, before)) = row.split_last_mut() {
+            before.iter_mut().for_each(cut);
+        }
+        self.rows.push(row);
     }
 
     /// Whether it has no rows.
@@ -71,6 +78,18 @@ pub fn fields(pairs: &[(&str, String)]) -> String {
     out
 }
 
+/// Shortens a text to [`CELL_MAX`] columns.
+fn cut(text: &mut String) {
+    if columns(text) <= CELL_MAX {
+        return;
+    }
+    let mut ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let fits = |end: &usize| text.get(..*end).is_some_and(|head| columns(head) < CELL_MAX);
+    let end = ends.by_ref().take_while(fits).last().unwrap_or(0);
+    text.truncate(end);
+    text.push('…');
+}
+
 /// How many columns of a terminal a text takes, as far as that can be told simply: characters of
 /// East Asian scripts and pictures take two, combining marks none.
 fn columns(text: &str) -> usize {
@@ -101,6 +120,19 @@ mod tests {
         assert_eq!(table.render(true), "NAME   STATE    NEXT\na      active   12:00\n报表   x y\n");
         assert_eq!(table.render(false), "a      active   12:00\n报表   x y\n");
         assert_eq!(Table::new(&["A"]).render(false), "");
+    }
+
+    #[test]
+    fn long_cells_are_cut_but_for_the_last() {
+        let mut table = Table::new(&["NAME", "STATE", "OWNER"]);
+        table.row(["x".repeat(200), "报".repeat(100), "y".repeat(100)]);
+        table.row(["z".repeat(60), String::new(), String::new()]);
+        let shown = [
+            format!("{}…   {}…   {}\n", "x".repeat(59), "报".repeat(29), "y".repeat(100)),
+            format!("{}\n", "z".repeat(60)),
+        ];
+        let table = table.render(false);
+        assert_eq!(table.lines().map(|line| format!("{line}\n")).collect::<Vec<_>>(), shown);
     }
 
     #[test]

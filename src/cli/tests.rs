@@ -235,8 +235,13 @@ async fn lists_are_tables_for_people_and_answers_for_programs() {
 #[tokio::test]
 async fn show_finds_tasks_executions_and_nodes() {
     let task = ran(&["show", "hello"], &[("GET /tasks/hello", 200, hello())]).await;
+    let mut disabled = hello();
+    disabled["enabled"] = json!(false);
+    let told = ran(&["show", "hello"], &[("GET /tasks/hello", 200, disabled)]).await;
+    assert!(told.data.contains("state      active (disabled)\n"), "{}", told.data);
     for part in [
         "name       hello\n",
+        "state      active\n",
         "next       12:00:05 (in 3 s)\n",
         "action     echo 'on time'\n",
         "last       success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)\n",
@@ -271,6 +276,22 @@ async fn run_waits_and_tells_how_it_ended() {
         assert_eq!(waited.exit, exit);
         assert_eq!(waited.data, format!("hello: execution 42 {status} on n2, 3 ms, exit 0\nhi\n"));
     }
+}
+
+#[tokio::test]
+async fn run_of_a_task_that_keeps_no_executions_is_told_to_have_ended() {
+    let gone = json!({"code": "execution_not_found", "detail": "no longer kept"});
+    let answers = [
+        ("POST /tasks/hello/trigger", 201, json!({"id": "42"})),
+        ("GET /executions/42", 404, gone),
+    ];
+    let waited = ran(&["run", "hello", "--wait"], &answers).await;
+    assert_eq!(
+        (waited.exit, waited.data.as_str()),
+        (Exit::Ok, "hello: execution 42 has ended; no record is kept\n"),
+        "{}",
+        waited.talk
+    );
 }
 
 #[tokio::test]
@@ -354,8 +375,12 @@ async fn ticks_before_and_after_are_tables() {
         ]}),
     )];
     let ticks = ran(&["ticks", "hello"], &answers).await;
-    assert!(ticks.data.contains("12:00:00                         fired"), "{}", ticks.data);
-    assert!(ticks.data.contains("2026-11-30 12:00:00 – 11:00:00   skipped   paused   3"));
+    assert_eq!(
+        ticks.data,
+        "TICK                                    VERDICT   REASON   COUNT   EXECUTION\n\
+         12:00:00                                fired                      42\n\
+         after 2026-11-30 12:00:00 to 11:00:00   skipped   paused   3\n"
+    );
 }
 
 #[tokio::test]
@@ -378,7 +403,11 @@ async fn preview_needs_no_cluster() {
     let words = ran(&["preview", "daily 02:00,14:00", "-n", "2", "-o", "json"], &[]).await;
     let value: Value = serde_json::from_str(&words.data).unwrap();
     assert_eq!(value["ticks"][0]["at"], json!("2026-12-01T14:00:00.000Z"));
-    assert_eq!(value["schedule"]["daily"], json!(["02:00", "14:00"]));
+    // The same fields as `POST /schedules/preview`.
+    let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["ticks", "words", "expression", "warnings"]);
+    assert_eq!(value["words"], "every day at 02:00 and 14:00, UTC time");
+    assert_eq!(value["expression"]["daily"], json!(["02:00", "14:00"]));
     let wrong = ran(&["preview", "0 25 * * *"], &[]).await;
     assert_eq!(wrong.exit, Exit::Usage);
     assert!(wrong.talk.starts_with("error: cron: column 3: "), "{}", wrong.talk);

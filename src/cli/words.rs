@@ -52,10 +52,13 @@ pub fn labels(value: &Value, key: &str) -> String {
     pairs.map(one).collect::<Vec<_>>().join(",")
 }
 
-/// The task's state, with what a pause says of itself.
+/// The task's state, with what a pause says of itself, and whether it is disabled.
 #[must_use]
 pub fn state(task: &Value, clock: &LocalClock) -> String {
     let mut out = word(task, "state");
+    if out == "active" && task.get("enabled") == Some(&Value::Bool(false)) {
+        out.push_str(" (disabled)");
+    }
     if let Some(pause) = given(task, "paused").filter(|_| out == "paused") {
         if let Some(until) = instant(pause, "until") {
             out.push_str(&format!(" until {}", clock.short(until)));

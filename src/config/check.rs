@@ -50,14 +50,10 @@ impl Check<'_> {
     /// What is reachable from other machines must be protected, or the operator says it need not.
     fn exposure(&mut self) {
         let (http, peer) = (&self.config.http, &self.config.peer);
-        if http.enabled
-            && !http.listen.ip().is_loopback()
-            && !http.insecure
-            && !self.given("http.token_file")
-        {
+        if http.enabled && !http.listen.ip().is_loopback() && !http.insecure {
             let message = format!(
-                "{} is not loopback: anyone who reaches it could do anything; set http.token_file, \
-                 or http.insecure = true",
+                "{} is not loopback: anyone who reaches it could do anything; set http.insecure = \
+                 true if only friends do",
                 http.listen
             );
             self.refuse("http.listen", message);

@@ -32,7 +32,11 @@ pub(super) fn read(text: &str, holds_keys: &dyn Fn(&str) -> bool) -> Document {
     let mut out = Document::default();
     for error in errors {
         let line = error.span().map_or(1, |span| lines.of(&span));
-        out.errors.push((line, error.message().to_owned()));
+        let message = match (error.message(), error.span().and_then(|span| text.get(span))) {
+            ("duplicate key", Some(key)) => format!("the key `{key}` stands twice in its table"),
+            (message, _) => message.to_owned(),
+        };
+        out.errors.push((line, message));
     }
     walk(table.get_ref(), "", &lines, holds_keys, &mut out);
     out

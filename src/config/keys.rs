@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
     key("http", "enabled", "true",
         "Whether the API and the page are served."),
     key("http", "listen", r#""127.0.0.1:8080""#,
-        "IP address and port. Not loopback: needs token_file, or insecure = true."),
+        "IP address and port. Not loopback: needs insecure = true."),
     key("http", "insecure", "false",
         "True: whoever reaches http.listen may do anything."),
     later("http", "token_file", r#""""#,

@@ -15,14 +15,13 @@ use super::{
     Actions, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Node, Peer, Raft,
     Rotate, Schedule, Scheduler, Sources, address,
 };
+use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
 use crate::domain::time::Millis;
 
 /// Longest duration of a setting.
 const DURATION_MAX: Millis = Millis::from_secs(86_400);
-/// Largest weight of a node.
-const WEIGHT_MAX: i64 = 10_000;
 
 /// Reads every setting; where one has a problem, the result carries some value.
 pub(super) fn read(
@@ -79,7 +78,7 @@ impl Reader<'_> {
                 "" => Err("must not be empty".to_owned()),
                 path => Ok(PathBuf::from(path)),
             }),
-            weight: self.whole("node.weight", 0..=WEIGHT_MAX),
+            weight: self.whole("node.weight", 0..=i64::from(WEIGHT_MAX)),
             slots: self.whole("node.slots", 0..=i64::from(u32::MAX)),
             labels: self.labels(),
         }

@@ -163,7 +163,7 @@ fn wrong_values_are_refused_each_with_its_line() {
         (3, "[cluster] timezone: \"Europe/Berln\" is not a known timezone; did you mean"),
         (4, "[cluster] secret: must have at least 16 bytes, has 5"),
         (6, "[node] id: must be a whole number from 1 to 65535, got 0"),
-        (7, "[node] weight: must be a whole number from 0 to 10000, got -1"),
+        (7, "[node] weight: must be a whole number from 0 to 1000000, got -1"),
         (8, "[node] slots: must be a whole number from 0 to 4294967295, got \"many\""),
         (9, "[node] data_dir: must not be empty"),
         (10, "[node] labels: host is set by the node itself"),
@@ -195,7 +195,9 @@ fn no_toml_is_refused_with_every_line_and_nothing_else() {
     assert!(lines.iter().any(|line| line.starts_with("punctual.toml:4: ")), "{lines:#?}");
     let twice = refused("[http]\nenabled = true\nenabled = false\n");
     assert_eq!(twice.len(), 1, "{twice:#?}");
-    assert!(twice[0].starts_with("punctual.toml:3: "), "{twice:#?}");
+    assert_eq!(twice[0], "punctual.toml:3: the key `enabled` stands twice in its table");
+    let tables = refused("[http]\nenabled = true\n[peer]\n[http]\n");
+    assert_eq!(tables, ["punctual.toml:4: the key `http` stands twice in its table"]);
     let no_files = |_path: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
     let file = Some(PathBuf::from("none.toml"));
     let sources =
@@ -210,7 +212,11 @@ fn what_is_reachable_must_be_protected() {
     let lines = refused(open);
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(lines[0].contains("[http] listen: 0.0.0.0:8080 is not loopback"), "{lines:#?}");
+    assert!(lines[0].contains("; set http.insecure = true if"), "{lines:#?}");
     assert!(lines[1].contains("set cluster.secret, or peer.insecure = true"), "{lines:#?}");
+    // As the commented file has it.
+    let no_token = "[http]\nlisten = \"0.0.0.0:8080\"\ntoken_file = \"\"\n";
+    assert_eq!(refused(no_token).len(), 1);
 
     let accepted = "[http]\nlisten = \"0.0.0.0:8080\"\ninsecure = true\n\
                     [peer]\nlisten = \"10.0.0.1:7070\"\ninsecure = true\n";

@@ -15,6 +15,9 @@ use crate::domain::machine::State;
 use crate::domain::machine::record::{Intent, Liveness, Node};
 use crate::domain::task::TaskSpec;
 
+/// Largest weight of a node: shares up to here keep their proportions.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
 /// Fraction bits of the logarithm.
 const FRACTION: u32 = 24;
 
@@ -78,7 +81,7 @@ pub fn matches(node: &Node, selector: &BTreeMap<String, String>) -> bool {
 /// −log2(u) ÷ weight in fixed point, for u uniform in (0, 1] by hash.
 fn draw(name: &[u8], node: NodeId, weight: u32) -> u64 {
     let hash = xxh3_64_with_seed(name, node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    // Scaled so that weights up to a million keep their proportions.
+    // Scaled for weights up to the largest.
     (u64::from(minus_log2(hash | 1)) << 16) / u64::from(weight.max(1))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{View, aside};
+use crate::api::eligibility::{self, unfit};
 use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply, Segment};
 use crate::api::fields::escape;
@@ -13,12 +14,10 @@ use crate::api::params::bad;
 use crate::api::stats::Ends;
 use crate::api::ticks::{self, Range};
 use crate::api::{plans, preview, views, why, words};
-use crate::domain::assign::matches;
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::Task;
-use crate::domain::machine::record::{Intent, Liveness, Node};
+use crate::domain::machine::record::Execution;
 use crate::domain::spec;
-use crate::domain::task::TaskSpec;
 use crate::domain::time::Millis;
 
 /// Next ticks that are told, unless asked otherwise.
@@ -104,7 +103,9 @@ pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
     read.params.only(&[])?;
     tell(&read, name, move |_view, task| {
         let mut ends = Ends::default();
-        for one in &task.history.executions {
+        // Like the totals beside them: former incarnations are not counted.
+        let own = |one: &&Arc<Execution>| one.incarnation == task.live.incarnation;
+        for one in task.history.executions.iter().filter(own) {
             ends.count(one);
         }
         let mut body = ends.show();
@@ -181,7 +182,9 @@ pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Re
             nodes.iter().filter(|node| node.get("eligible") == Some(&Value::Bool(true))).count();
         let why = match (&owner, spec) {
             (_, None) => "a task marked deleted has no owner".to_owned(),
-            (None, Some(_)) => "no node is eligible: its ticks wait".to_owned(),
+            (None, Some(spec)) => {
+                format!("{}; its ticks wait", eligibility::nobody(&view.state, spec))
+            }
             (Some(owner), Some(_)) => format!(
                 "{owner} drew the lowest number of the {eligible} eligible nodes: a hash of task \
                  and node, divided by the node's weight"
@@ -197,19 +200,4 @@ pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Re
         }))
     })
     .await
-}
-
-/// Why a node cannot own a task; none: it can.
-fn unfit(node: &Node, spec: &TaskSpec) -> Option<&'static str> {
-    if node.liveness != Liveness::Working {
-        Some(words::liveness(node.liveness))
-    } else if node.intent != Intent::None {
-        Some(words::intent(node.intent))
-    } else if node.info.weight == 0 {
-        Some("weight_0")
-    } else if !matches(node, &spec.assignment.selector) {
-        Some("selector")
-    } else {
-        None
-    }
 }

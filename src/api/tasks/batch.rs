@@ -37,6 +37,7 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
         let message = format!("must have 1 to {ITEMS_MAX} items, has {}", items.len());
         return Err(Problem::field(prefix, "too_many_items", message));
     }
+    write.take_key().await?;
     let view = write.context.here()?;
     let making = Making {
         context: &write.context,

@@ -43,6 +43,7 @@ enum Whom {
 pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
     write.params.only(&[])?;
     let (operation, whom) = read(&write)?;
+    write.take_key().await?;
     let view = write.view().await?;
     let names = match whom {
         Whom::Names(names) => names,

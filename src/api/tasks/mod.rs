@@ -9,13 +9,17 @@ pub(super) mod edit;
 pub(super) mod lifecycle;
 pub(super) mod list;
 
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::HeaderValue;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Problem;
-use super::extract::{Read, Reply, Segment};
+use super::extract::{Bulky, Read, Reply, Segment};
 use super::views;
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
@@ -24,6 +28,29 @@ pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
     let view = read.view().await?;
     let task = view.task(&name)?;
     Ok(views::task_reply(&view, StatusCode::OK, task, json!({})))
+}
+
+/// `POST /tasks/batch` and `POST /tasks/bulk`. They stand where names do, but names have no `POST`,
+/// so tasks may be called like that too.
+pub(super) async fn many(
+    State(context): State<Arc<Context>>,
+    Segment(name): Segment,
+    request: Request,
+) -> Reply {
+    match name.as_str() {
+        "batch" => batch::batch(Bulky::from_request(request, &context).await?).await,
+        "bulk" => bulk::bulk(Bulky::from_request(request, &context).await?).await,
+        _ => Err(other(Segment(name)).await),
+    }
+}
+
+/// Answers a method that a task's route does not have.
+pub(super) async fn other(Segment(name): Segment) -> Problem {
+    let allowed = match name.as_str() {
+        "batch" | "bulk" => "GET,HEAD,PUT,PATCH,DELETE,POST",
+        _ => "GET,HEAD,PUT,PATCH,DELETE",
+    };
+    Problem::method_not_allowed(Some(HeaderValue::from_static(allowed)))
 }
 
 /// Answers with a task as it is after a command about it, and what else there is to say.

@@ -25,6 +25,11 @@ fn with(field: &str, value: Value, answer: &'static str) -> Row {
     row("POST /tasks", task_with(field, value), answer)
 }
 
+/// A task whose action has headers that are wrong.
+fn header(headers: Value, answer: &'static str) -> Row {
+    with("action", json!({"http": {"url": "http://a/", "headers": headers}}), answer)
+}
+
 /// A task with a schedule that is wrong.
 fn at(schedule: Value, answer: &'static str) -> Row {
     row("POST /tasks", json!({"name": "new", "schedule": schedule}), answer)
@@ -51,6 +56,8 @@ fn fields() -> Vec<Row> {
         with("execution_mode", json!("skip"), "422 not_supported /execution_mode"),
         with("retry", json!({"max_retry": 3}), "422 not_supported /retry/max_retry"),
         with("action", json!({"shell": {"argv": []}}), "422 empty /action/shell/argv"),
+        header(json!({"a\nb": "x"}), "422 invalid_http_header /action/http/headers/a\nb"),
+        header(json!({"a": "1", "A": "2"}), "422 duplicate_item /action/http/headers/a"),
     ]
 }
 

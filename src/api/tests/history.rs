@@ -94,7 +94,27 @@ async fn what_will_be_is_foreseen() {
     let who = rig.get("/tasks/yearly/assignment").await.expect(200).body;
     assert_eq!((&who["owner"], &who["nodes"][0]["reason"]), (&Value::Null, &json!("selector")));
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
-    assert!(why["summary"].as_str().unwrap().contains("no working node"), "{why}");
+    let told = "no node can own the task (without the labels of its selector: n1)";
+    assert!(why["summary"].as_str().unwrap().ends_with(told), "{why}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_are_those_of_the_incarnation() {
+    let rig = Rig::start().await;
+    let stats = async |total: u64| {
+        let right = move |got: &Got| got.body["success"] == total && got.body["total"] == total;
+        rig.until("/api/v1/tasks/again/stats", right).await.body
+    };
+    rig.make("again", yearly(), "ok").await;
+    rig.post("/tasks/again/trigger", Value::Null).await.expect(201);
+    stats(1).await;
+    let body = json!({"name": "again", "schedule": yearly(), "action": {"func": {"id": "ok"}}});
+    rig.post("/tasks?force=true", body).await.expect(201);
+    let none = stats(0).await;
+    assert_eq!((&none["totals"]["success"], &none["success_rate"]), (&json!(0), &Value::Null));
+    rig.post("/tasks/again/trigger", Value::Null).await.expect(201);
+    stats(1).await;
     rig.stop().await;
 }
 

@@ -35,6 +35,13 @@ async fn batches_make_what_can_be_made() {
     assert_eq!(results[8]["warnings"], json!(["no_handler"]));
     let again = rig.call(Method::POST, "/tasks/batch", body, key).await.expect(200);
     assert_eq!(again.body["items"][8], results[8], "the same answer");
+    let other = json!({"items": [{"name": "other", "schedule": yearly()}]});
+    rig.call(Method::POST, "/tasks/batch", other, key).await.refused(422, "idempotency_key_reused");
+    let bulk = json!({"op": "delete", "names": ["t-00001"]});
+    rig.call(Method::POST, "/tasks/bulk", bulk, key).await.refused(422, "idempotency_key_reused");
+    let one = json!({"name": "other", "schedule": yearly()});
+    rig.call(Method::POST, "/tasks", one, key).await.refused(422, "idempotency_key_reused");
+    rig.get("/tasks/other").await.refused(404, "task_not_found");
     let bare = json!([{"name": "alone", "schedule": yearly()}]);
     assert_eq!(rig.post("/tasks/batch", bare).await.expect(200).body["succeeded"], 1);
     rig.post("/tasks/batch", json!([])).await.refused(422, "too_many_items");
@@ -47,10 +54,34 @@ async fn batches_make_what_can_be_made() {
     assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(498), &json!(3)));
     assert_eq!(odd.body["items"], odd.body["data"]);
     let paused = json!({"op": "pause", "selector": {"odd": "1"}, "reason": "all"});
-    let paused = rig.post("/tasks/bulk", paused).await.expect(200);
-    assert_eq!(paused.body["succeeded"], 498);
+    let key = &[("idempotency-key", "bulk-1")];
+    let first = rig.call(Method::POST, "/tasks/bulk", paused.clone(), key).await.expect(200);
+    assert_eq!(first.body["succeeded"], 498);
+    let again = rig.call(Method::POST, "/tasks/bulk", paused, key).await.expect(200);
+    assert_eq!(again.body, first.body);
+    let resume = json!({"op": "resume", "selector": {"odd": "1"}});
+    rig.call(Method::POST, "/tasks/bulk", resume, key).await.refused(422, "idempotency_key_reused");
     let state = rig.get("/tasks?status=paused&page_size=1").await.expect(200);
     assert_eq!(state.body["total"], 498);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_may_be_called_like_the_operations_on_many() {
+    let rig = Rig::start().await;
+    for name in ["batch", "bulk"] {
+        let path = format!("/tasks/{name}");
+        let body = rig.make(name, yearly(), "ok").await.body;
+        assert_eq!(rig.get(&path).await.expect(200).body["name"], name);
+        rig.call(Method::PUT, &path, body, &[]).await.expect(200);
+        rig.call(Method::PATCH, &path, json!({"labels": {"a": "b"}}), &[]).await.expect(200);
+        rig.post(&format!("{path}/trigger"), Value::Null).await.expect(201);
+    }
+    let paused = json!({"op": "pause", "names": ["batch", "bulk"]});
+    assert_eq!(rig.post("/tasks/bulk", paused).await.expect(200).body["succeeded"], 2);
+    for name in ["batch", "bulk"] {
+        rig.call(Method::DELETE, &format!("/tasks/{name}"), Value::Null, &[]).await.expect(200);
+    }
     rig.stop().await;
 }
 

@@ -41,6 +41,9 @@ async fn routes_answer_in_one_form() {
     for (method, path, allow) in [
         (Method::PUT, "/api/v1/tasks", "GET,HEAD,POST"),
         (Method::POST, "/api/v1/tasks/a", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::POST, "/api/v1/tasks/batches", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::OPTIONS, "/api/v1/tasks/a", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::OPTIONS, "/api/v1/tasks/bulk", "GET,HEAD,PUT,PATCH,DELETE,POST"),
         (Method::GET, "/api/v1/tasks/a/trigger", "POST"),
         (Method::DELETE, "/livez", "GET,HEAD"),
     ] {
@@ -62,6 +65,10 @@ async fn routes_answer_in_one_form() {
     let cleanup = rig.call(Method::POST, "/tasks/a/cleanup", Value::Null, &foreign).await;
     cleanup.refused(403, "cross_site");
     rig.call(Method::GET, "/tasks", Value::Null, &foreign).await.expect(200);
+    let rebound = [("host", "example.com:8080")];
+    let read = rig.send(Method::GET, "/api/v1/tasks", &rebound, None).await;
+    assert!(read.refused(403, "foreign_host").body["detail"].to_string().contains("example.com"));
+    rig.send(Method::GET, "/livez", &[("host", "localhost")], None).await.expect(200);
     let named = rig.call(Method::GET, "/tasks", Value::Null, &[("x-request-id", "a b")]).await;
     assert_eq!(named.header("x-request-id").len(), 16);
     rig.stop().await;
@@ -116,6 +123,9 @@ async fn nodes_and_cluster_are_told_and_changed() {
         rig.call(Method::PATCH, "/nodes/1", body, &[]).await.expect(200).body["labels"],
         json!({})
     );
+    let none = rig.call(Method::PATCH, "/nodes/1", json!({"weight": 0}), &[]).await;
+    let none = none.refused(422, "all_weights_0").body;
+    assert!(none["detail"].as_str().unwrap().contains("every node would have weight 0"), "{none}");
     let drained = rig.post("/nodes/1/drain", Value::Null).await.expect(200).body;
     assert_eq!((&drained["intent"], &drained["tasks_owned"]), (&json!("draining"), &json!(0)));
     let orphan = rig.get("/tasks/owned/assignment").await.expect(200).body;
@@ -123,6 +133,11 @@ async fn nodes_and_cluster_are_told_and_changed() {
         (&orphan["owner"], &orphan["nodes"][0]["reason"]),
         (&Value::Null, &json!("draining"))
     );
+    let why = rig.get("/tasks/owned/why").await.expect(200).body["summary"].clone();
+    for text in [&why, &orphan["why"]] {
+        let told = text.as_str().unwrap().contains("no node can own the task (draining: n1)");
+        assert!(told, "{text}");
+    }
     assert_eq!(rig.post("/nodes/n1/undrain", Value::Null).await.expect(200).body["tasks_owned"], 1);
     rig.get("/nodes/n9").await.refused(404, "node_not_found");
     rig.post("/cluster/transfer-leader", Value::Null).await.refused(409, "no_other_voter");
@@ -154,6 +169,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             min_interval: Millis(100),
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
+            loopback: true,
             bench: false,
         },
     })

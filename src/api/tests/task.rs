@@ -38,7 +38,8 @@ async fn a_task_is_made_and_changed() {
     assert_eq!(put.body["incarnation"], revision);
     let stale = format!("\"{revision}\"");
     let seen = [("if-match", stale.as_str())];
-    let late = rig.call(Method::PATCH, "/tasks/report", json!({"priority": 9}), &seen).await;
+    let late =
+        rig.call(Method::PATCH, "/tasks/report", json!({"description": "late"}), &seen).await;
     let late = late.refused(412, "revision_mismatch");
     assert_eq!(late.body["revision"], put.body["revision"]);
     let patch = json!({"labels": {"team": "a"}, "description": null});
@@ -126,7 +127,21 @@ async fn a_repeated_write_is_one_write() {
         .await
         .refused(422, "idempotency_key_reused");
     rig.get("/tasks/twice").await.refused(404, "task_not_found");
-    // A key belongs to its route.
+    // A key belongs to its route, whatever that does.
+    for (method, path, body) in [
+        (Method::POST, "/tasks/once/trigger", Value::Null),
+        (Method::POST, "/tasks?force=true", other.clone()),
+        (Method::PUT, "/tasks/once", again.body),
+        (Method::DELETE, "/tasks/once", Value::Null),
+        (Method::POST, "/tasks/batch", json!([other])),
+        (Method::POST, "/tasks/bulk", json!({"op": "trigger", "names": ["once"]})),
+        (Method::POST, "/scheduler/stop", Value::Null),
+    ] {
+        let got = rig.call(method, path, body, key).await;
+        got.refused(422, "idempotency_key_reused");
+    }
+    assert_eq!(rig.get("/executions?page=1").await.expect(200).body["total"], 0);
+    let key = &[("idempotency-key", "k-4")];
     let trigger = || rig.call(Method::POST, "/tasks/once/trigger", Value::Null, key);
     let (one, two) = (trigger().await.expect(201), trigger().await.expect(201));
     assert_eq!(one.body["id"], two.body["id"]);
@@ -136,10 +151,10 @@ async fn a_repeated_write_is_one_write() {
     );
     let etag = first.header("etag");
     let guarded = &[("idempotency-key", "k-2"), ("if-match", etag)];
-    let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"priority": 1}), guarded);
+    let patch = || rig.call(Method::PATCH, "/tasks/once", json!({"timeout": "1s"}), guarded);
     let (one, two) = (patch().await.expect(200), patch().await.expect(200));
     assert_eq!(one.body["revision"], two.body["revision"]);
-    let changed = rig.call(Method::PATCH, "/tasks/once", json!({"priority": 2}), guarded).await;
+    let changed = rig.call(Method::PATCH, "/tasks/once", json!({"timeout": "2s"}), guarded).await;
     changed.refused(422, "idempotency_key_reused");
     let delete =
         || rig.call(Method::DELETE, "/tasks/once", Value::Null, &[("idempotency-key", "k-3")]);

@@ -1,8 +1,10 @@
-//! The control socket: how a second terminal reaches the first one's nodes. One line is asked, one
+//! The control sockets: how a second terminal reaches the first one's nodes. One line is asked, one
 //! answered.
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,41 +17,85 @@ use super::super::children::Children;
 
 /// A question is asked and answered within this.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The socket's name in a data folder.
+const NAME: &str = "control.sock";
 
-/// One socket per user and first port.
-fn path(port: u16) -> PathBuf {
-    let user = rustix::process::getuid().as_raw();
-    std::env::temp_dir().join(format!("punctual-dev-{user}-{port}.sock"))
+/// Where a socket lies.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// With the others of this user, named by the first port.
+    Port(u16),
+    /// In this data folder.
+    Folder(PathBuf),
 }
 
-/// Takes the socket away.
-pub(super) fn forget(port: u16) {
-    let _gone = std::fs::remove_file(path(port));
-}
-
-/// Serves the socket; returns only when it cannot.
-pub(super) async fn serve(port: u16, children: Arc<Mutex<Children>>) -> io::Error {
-    let path = path(port);
-    // A socket that nobody listens on is left over from a dev cluster that was killed.
-    if UnixStream::connect(&path).await.is_err() {
-        forget(port);
-    }
-    let listener = match UnixListener::bind(&path) {
-        Ok(listener) => listener,
-        Err(error) => {
-            let why = format!("a dev cluster with --port {port} runs already ({error})");
-            return io::Error::other(why);
+impl Place {
+    /// The socket's path, which is good as long as the file beside it is open.
+    fn open(&self) -> io::Result<(PathBuf, Option<File>)> {
+        match self {
+            Self::Port(port) => {
+                let user = rustix::process::getuid().as_raw();
+                let name = format!("punctual-dev-{user}-{port}.sock");
+                Ok((std::env::temp_dir().join(name), None))
+            }
+            Self::Folder(folder) => {
+                let folder = File::open(folder)?;
+                // The path of a socket may have 107 bytes only, that of a folder many more.
+                let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+                Ok((path.join(NAME), Some(folder)))
+            }
         }
-    };
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => return error,
-        };
-        let children = Arc::clone(&children);
-        tokio::spawn(async move {
-            let _gone = timeout(LIMIT, answer(stream, &children)).await;
-        });
+    }
+}
+
+/// A socket that goes away with this.
+pub(super) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    _folder: Option<File>,
+}
+
+impl Control {
+    /// Makes the socket.
+    ///
+    /// # Errors
+    /// A dev cluster that has it already, a place that cannot be written.
+    pub async fn bind(place: &Place) -> io::Result<Self> {
+        let (path, folder) = place.open()?;
+        if UnixStream::connect(&path).await.is_ok() {
+            return Err(io::Error::other(match place {
+                Place::Port(port) => format!("a dev cluster with --port {port} runs already"),
+                Place::Folder(folder) => {
+                    format!("a dev cluster with --data {} runs already", folder.display())
+                }
+            }));
+        }
+        // What nobody listens on is left over from a dev cluster that was killed.
+        let _gone = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("the control socket cannot be made: {error}"))
+        })?;
+        Ok(Self { listener, path, _folder: folder })
+    }
+
+    /// Serves the socket; returns only when it cannot.
+    pub async fn serve(&self, children: &Arc<Mutex<Children>>) -> io::Error {
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => return error,
+            };
+            let children = Arc::clone(children);
+            tokio::spawn(async move {
+                let _gone = timeout(LIMIT, answer(stream, &children)).await;
+            });
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.path);
     }
 }
 
@@ -64,10 +110,11 @@ async fn answer(stream: UnixStream, children: &Mutex<Children>) -> io::Result<()
     write.write_all(answer.as_bytes()).await
 }
 
-/// Asks the dev cluster that has this first port.
-pub(super) async fn ask(port: u16, line: &str) -> io::Result<String> {
+/// Asks the dev cluster that has this socket.
+pub(super) async fn ask(place: &Place, line: &str) -> io::Result<String> {
     let asking = async {
-        let stream = UnixStream::connect(path(port)).await?;
+        let (path, _folder) = place.open()?;
+        let stream = UnixStream::connect(path).await?;
         let (read, mut write) = stream.into_split();
         write.write_all(format!("{line}\n").as_bytes()).await?;
         let mut answer = String::new();
@@ -75,4 +122,32 @@ pub(super) async fn ask(port: u16, line: &str) -> io::Result<String> {
         Ok(answer.trim_end().to_owned())
     };
     timeout(LIMIT, asking).await.map_err(io::Error::from)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::children::Flavour;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_found_by_its_folder_and_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("x".repeat(150));
+        std::fs::create_dir(&deep).unwrap();
+        let place = Place::Folder(deep.clone());
+        assert!(ask(&place, "kill n1").await.is_err(), "nobody listens");
+        std::fs::write(deep.join(NAME), "left over").unwrap();
+        let control = Control::bind(&place).await.unwrap();
+        let again = Control::bind(&place).await.err().unwrap().to_string();
+        assert!(again.ends_with("runs already"), "{again}");
+        let children = Children::new(&deep, &[(10_000, 9_000)], &Flavour::default()).unwrap();
+        let children = Arc::new(Mutex::new(children));
+        tokio::select! {
+            ended = control.serve(&children) => panic!("{ended}"),
+            said = ask(&place, "kill n7") => assert_eq!(said.unwrap(), "there is no node n7"),
+        }
+        drop(control);
+        assert!(!deep.join(NAME).exists());
+        assert!(Control::bind(&Place::Folder(deep.join("none"))).await.is_err());
+    }
 }

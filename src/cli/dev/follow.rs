@@ -44,7 +44,7 @@ pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
             let ended = !matches!(text(execution, "status"), "pending" | "running");
             if ended && printed.insert(id.to_owned()) {
                 order.push_back(id.to_owned());
-                out.say(&line(execution));
+                out.one(execution, |_clock| line(execution))?;
             }
         }
         while order.len() > REMEMBER {

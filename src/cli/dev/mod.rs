@@ -17,11 +17,14 @@ use url::Url;
 
 use crate::client::{Client, Patience};
 
+use self::control::{Control, Place};
 use super::children::{Children, Flavour, ports_from};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 
+/// Where commands look for a node if they are not told.
+const PORT: u16 = 8080;
 /// All nodes are ready within this, or something is wrong.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -34,11 +37,12 @@ pub struct DevArguments {
     /// How many nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=7))]
     pub nodes: u16,
-    /// Keep the data in this folder; by default it is thrown away at the end.
-    #[arg(long, value_name = "DIR")]
+    /// Keep the data in this folder, by default it is thrown away at the end; from another
+    /// terminal, find the cluster by it.
+    #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
     /// HTTP port of the first node; the others follow, peers are 1,000 below.
-    #[arg(long, default_value_t = 8080, global = true)]
+    #[arg(long, default_value_t = PORT, global = true)]
     pub port: u16,
     /// Add a few tasks to look at.
     #[arg(long)]
@@ -89,9 +93,13 @@ async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> 
         DevAction::Pause { node } => format!("pause {node}"),
         DevAction::Resume { node } => format!("resume {node}"),
     };
-    let answer = control::ask(arguments.port, &line).await.map_err(|error| Failure {
+    let (place, named) = match &arguments.data {
+        Some(folder) => (Place::Folder(folder.clone()), format!("in {}", folder.display())),
+        None => (Place::Port(arguments.port), format!("for port {}", arguments.port)),
+    };
+    let answer = control::ask(&place, &line).await.map_err(|error| Failure {
         exit: Exit::No,
-        message: format!("no dev cluster answers for port {}: {error}", arguments.port),
+        message: format!("no dev cluster answers {named}: {error}"),
     })?;
     match answer.strip_prefix("ok ") {
         Some(what) => {
@@ -117,7 +125,9 @@ impl Data {
                 (std::env::temp_dir().join(format!("punctual-dev-{number:016x}")), true)
             }
         };
-        std::fs::create_dir_all(&path)?;
+        std::fs::create_dir_all(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot make {}: {error}", path.display()))
+        })?;
         Ok(Self { path, thrown_away })
     }
 }
@@ -136,18 +146,21 @@ fn failure(error: impl std::fmt::Display) -> Failure {
 }
 
 async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
+    let ports = ports_from(arguments.port, arguments.nodes);
+    let ports = ports.map_err(|error| Failure::usage(error.to_string()))?;
     let data = Data::new(arguments.data.as_deref()).map_err(failure)?;
-    let ports = ports_from(arguments.port, arguments.nodes).map_err(failure)?;
+    let by_port = Control::bind(&Place::Port(arguments.port)).await.map_err(failure)?;
+    let in_folder = Control::bind(&Place::Folder(data.path.clone())).await.map_err(failure)?;
     let mut children = Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
     children.start_all().map_err(failure)?;
     let urls = children.urls();
     let servers = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
     let client = Client::new(servers, Patience::default())?;
     let children = Arc::new(Mutex::new(children));
-    let control = control::serve(arguments.port, Arc::clone(&children));
     tokio::select! {
         () = interrupted() => {}
-        ended = control => return Err(failure(ended)),
+        ended = by_port.serve(&children) => return Err(failure(ended)),
+        ended = in_folder.serve(&children) => return Err(failure(ended)),
         ended = show(arguments, &data, &urls, &client, &children, out) => {
             children.lock().await.stop_all().await;
             return ended;
@@ -155,7 +168,6 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
     }
     out.say("stopping");
     children.lock().await.stop_all().await;
-    control::forget(arguments.port);
     Ok(Exit::Ok)
 }
 
@@ -174,20 +186,31 @@ async fn show(
         let lead = if leader == number + 1 { "  leader" } else { "" };
         out.say(&format!("  n{}  {url}{lead}", number + 1));
     }
-    let server =
-        if arguments.port == 8080 { String::new() } else { format!("--server {} ", urls[0]) };
     out.say("a cluster for trying out: loopback only, no tokens, shell actions on");
     if arguments.demo {
         demo::add(client).await?;
-        out.say(
-            "in another terminal:  punctual ls   ·   punctual dev kill n2   ·   punctual add hello --every 5s -- echo \"on time\"",
-        );
-    } else {
-        out.say(&format!(
-            "in another terminal:  punctual {server}add hello --every 5s -- echo \"on time\""
-        ));
+    }
+    out.say("in another terminal:");
+    for command in commands(arguments) {
+        out.say(&format!("  {command}"));
     }
     follow::follow(client, out).await
+}
+
+/// What to type next, as it works in another terminal.
+fn commands(arguments: &DevArguments) -> Vec<String> {
+    let port = arguments.port;
+    let default = port == PORT;
+    let server = if default { String::new() } else { format!(" --server http://127.0.0.1:{port}") };
+    let mut commands = vec![
+        format!("punctual{server} add hello --every 5s -- echo \"on time\""),
+        format!("punctual{server} ls"),
+    ];
+    if arguments.nodes > 1 {
+        let port = if default { String::new() } else { format!(" --port {port}") };
+        commands.push(format!("punctual dev{port} kill n2"));
+    }
+    commands
 }
 
 /// Waits until every node is ready; the number of the leader.
@@ -229,5 +252,52 @@ async fn interrupted() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hang_up.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Arguments, Command};
+
+    fn parse(line: &str) -> DevArguments {
+        let arguments = Arguments::try_parse_from(line.replace('"', "").split(' ')).unwrap();
+        let Command::Dev(arguments) = arguments.command else { panic!("{line}") };
+        arguments
+    }
+
+    #[test]
+    fn the_commands_that_are_shown_work_as_typed() {
+        let shown = commands(&parse("punctual dev --nodes 3 --demo"));
+        assert_eq!(shown[1..], ["punctual ls", "punctual dev kill n2"]);
+        assert_eq!(commands(&parse("punctual dev")).len(), 2, "there is no n2");
+        let shown = commands(&parse("punctual dev --nodes 3 --port 9180"));
+        for line in &shown[..2] {
+            let arguments = Arguments::try_parse_from(line.replace('"', "").split(' ')).unwrap();
+            assert_eq!(arguments.global.server[0].as_str(), "http://127.0.0.1:9180/");
+        }
+        assert_eq!(parse(&shown[2]).port, 9_180);
+    }
+
+    #[test]
+    fn the_folder_may_stand_before_and_after_what_is_done() {
+        for line in ["punctual dev --data x kill n2", "punctual dev kill n2 --data x"] {
+            assert_eq!(parse(line).data, Some(PathBuf::from("x")), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named() {
+        let mut out = Output::standard(
+            crate::cli::Format::Table,
+            true,
+            crate::cli::LocalClock::new("UTC", crate::domain::time::Timestamp(0)),
+        );
+        let wrong = cluster(&parse("punctual dev --port 500"), &mut out).await.unwrap_err();
+        assert_eq!(wrong.exit, Exit::Usage, "{wrong:?}");
+        let wrong = cluster(&parse("punctual dev --data /proc/x"), &mut out).await.unwrap_err();
+        assert!(wrong.message.starts_with("cannot make /proc/x: "), "{wrong:?}");
     }
 }

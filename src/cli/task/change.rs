@@ -14,7 +14,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::fetch::{instant, text, word};
 use crate::cli::local::Day;
 use crate::cli::{execution, words};
-use crate::client::{Reply, path};
+use crate::client::{ClientError, Reply, path};
 
 /// Between two looks at an execution that has not ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -98,7 +98,16 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
     let mut execution = reply.body;
     while !words::ended(&execution) {
         sleep(LOOK_EVERY).await;
-        execution = context.client()?.get(&path(["executions", &id]), &[]).await?.body;
+        execution = match context.client()?.get(&path(["executions", &id]), &[]).await {
+            Ok(reply) => reply.body,
+            // What is live is always kept.
+            Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
+                let line = format!("{}: execution {id} has ended; no record is kept", args.name);
+                context.out.one(&json!({"id": id, "task": args.name}), |_clock| line)?;
+                return Ok(Exit::Ok);
+            }
+            Err(error) => return Err(error.into()),
+        };
     }
     context.out.one(&execution, |clock| execution::line(&execution, clock))?;
     if context.out.for_people() {

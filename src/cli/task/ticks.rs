@@ -104,13 +104,13 @@ pub async fn ticks(args: &TicksArgs, context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// A tick, or a stretch of them.
+/// A tick, or a stretch of them; what it begins after is no part of it.
 fn stretch(tick: &Value, clock: &LocalClock) -> String {
     if let Some(at) = instant(tick, "tick") {
         return clock.short(at);
     }
     match (instant(tick, "from"), instant(tick, "to")) {
-        (Some(from), Some(to)) => format!("{} – {}", clock.short(from), clock.short(to)),
+        (Some(from), Some(to)) => format!("after {} to {}", clock.short(from), clock.short(to)),
         _ => String::new(),
     }
 }

@@ -13,7 +13,7 @@ use super::envelope::{self, Head, Packed};
 use super::limits::{KEY_AGE, KEYS_MAX};
 use super::persist::key_idempotency;
 use super::record::KeyRecord;
-use super::response::{Refusal, Response};
+use super::response::{Answer, Refusal, Response};
 use super::state::State;
 
 /// Where and when a command is applied.
@@ -146,6 +146,7 @@ impl State {
             Command::NodeIntent(body) => self.node_intent(body, effects),
             Command::NodePatch(body) => self.node_patch(body, effects),
             Command::Scheduler(body) => self.set_scheduler(cx, body, effects),
+            Command::TakeKey(_) => Ok(Answer::Done),
         })
     }
 

@@ -117,6 +117,8 @@ pub enum Command {
     NodePatch(NodePatch),
     /// Starts or stops claiming ticks.
     Scheduler(SetScheduler),
+    /// Takes an idempotency key for a request of several commands.
+    TakeKey(TakeKey),
 }
 
 /// Names the cluster.
@@ -289,6 +291,14 @@ pub struct SetScheduler {
     pub on: bool,
 }
 
+/// Changes nothing. Its key then stands for that request; the commands of the request follow under
+/// keys of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeKey {
+    /// A hash of the request's route and body.
+    pub request: u128,
+}
+
 /// A command that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -338,6 +348,7 @@ kinds! {
     1 Genesis, 2 Put, 3 MarkDeleted, 4 Reuse, 5 Cleanup, 6 CleanupAll, 7 Pause, 8 Resume,
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
+    22 TakeKey,
 }
 
 fn read<T: DeserializeOwned>(kind: u16, body: &[u8]) -> Result<T, DecodeError> {

@@ -98,7 +98,7 @@ fn method(value: &Value) -> Result<String, Fault> {
 }
 
 fn header(name: &str, value: &Value) -> Result<String, Fault> {
-    let invalid = |rule: String| Err(Fault::new("invalid_header", rule));
+    let invalid = |rule: String| Err(Fault::new("invalid_http_header", rule));
     if !is_token(name) {
         return invalid("is no header name".to_owned());
     }
@@ -118,7 +118,7 @@ fn refuse_twins(object: &mut Object<'_, '_>, headers: &BTreeMap<String, String>)
     let mut seen = BTreeSet::new();
     for name in headers.keys() {
         if !seen.insert(name.to_ascii_lowercase()) {
-            let fault = Fault::new("duplicate_key", "stands twice; header names ignore case");
+            let fault = Fault::new("duplicate_item", "stands twice; header names ignore case");
             object.refuse(&format!("/headers/{}", escape(name)), fault);
         }
     }
@@ -191,7 +191,7 @@ fn executor(object: &mut Object<'_, '_>) -> ExecutorAction {
     let names = object.list("names", name).unwrap_or_default();
     let unique: BTreeSet<_> = names.iter().collect();
     if unique.len() < names.len() {
-        object.refuse("/names", Fault::new("duplicate_key", "must not name one twice"));
+        object.refuse("/names", Fault::new("duplicate_item", "must not name one twice"));
     }
     ExecutorAction {
         balance: object.field("balance", "round_robin", |value| choice(value, BALANCES)).to_owned(),

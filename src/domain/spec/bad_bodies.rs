@@ -206,11 +206,19 @@ fn actions() {
         (url("http://example.com:99999/"), "/action/http/url", "invalid_url"),
         (http(json!({"method": "GE T"})), "/action/http/method", "invalid_method"),
         (http(json!({"method": ""})), "/action/http/method", "invalid_method"),
-        (header("x y", "1"), "/action/http/headers/x y", "invalid_header"),
-        (header("x-a", "a\r\nb: c"), "/action/http/headers/x-a", "invalid_header"),
-        (header("Idempotency-Key", "1"), "/action/http/headers/Idempotency-Key", "invalid_header"),
-        (header("punctual-fence", "1"), "/action/http/headers/punctual-fence", "invalid_header"),
-        (http(json!({"headers": upper})), "/action/http/headers/x-a", "duplicate_key"),
+        (header("x y", "1"), "/action/http/headers/x y", "invalid_http_header"),
+        (header("x-a", "a\r\nb: c"), "/action/http/headers/x-a", "invalid_http_header"),
+        (
+            header("Idempotency-Key", "1"),
+            "/action/http/headers/Idempotency-Key",
+            "invalid_http_header",
+        ),
+        (
+            header("punctual-fence", "1"),
+            "/action/http/headers/punctual-fence",
+            "invalid_http_header",
+        ),
+        (http(json!({"headers": upper})), "/action/http/headers/x-a", "duplicate_item"),
         (http(json!({"body": {"a": 1}})), "/action/http/body", "wrong_type"),
         (http(json!({"expect_status": "200"})), "/action/http/expect_status", "wrong_type"),
         (http(json!({"expect_status": []})), "/action/http/expect_status", "empty"),
@@ -309,6 +317,8 @@ fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
     let group = json!({"concurrency": {"group": "db", "limit": 2}});
     expect(vec![
         (with(json!({"execution_mode": "skip"})), "/execution_mode", "not_supported"),
+        (with(json!({"queue_max": 10})), "/queue_max", "not_supported"),
+        (with(json!({"priority": 9})), "/priority", "not_supported"),
         (with(group), "/concurrency", "not_supported"),
         (with(json!({"retry": {"max_retry": 1}})), "/retry/max_retry", "not_supported"),
         (with(json!({"delivery": "at_least_once"})), "/delivery", "not_supported"),

@@ -16,6 +16,8 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<P
             "/execution_mode",
             "can only be parallel in this version",
         ),
+        (spec.queue_max != 100, "/queue_max", "can only be 100 in this version"),
+        (spec.priority != 5, "/priority", "can only be 5 in this version"),
         (spec.concurrency.is_some(), "/concurrency", "groups are not supported in this version"),
         (spec.retry.max_retry > 0, "/retry/max_retry", "can only be 0 in this version"),
         (

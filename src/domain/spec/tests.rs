@@ -144,16 +144,16 @@ fn a_patch_merges_and_keeps_the_name() {
     assert_eq!(patch(&spec, &json!({}), CTX).unwrap(), spec);
 
     let change = json!({
-        "parameters": {"a": null, "b": {"d": 3}}, "priority": 9, "catch_up": {"window": "2h"},
+        "parameters": {"a": null, "b": {"d": 3}}, "timeout": "9s", "catch_up": {"window": "2h"},
         "action": {"http": {"headers": {"x-b": "2"}}},
     });
     let patched = patch(&spec, &change, CTX).unwrap();
     assert_eq!(patched.parameters, r#"{"b":{"c":2,"d":3}}"#);
-    assert_eq!((patched.priority, patched.catch_up.max), (9, 100));
+    assert_eq!((patched.timeout, patched.catch_up.max), (Millis(9_000), 100));
     assert_eq!(patched.catch_up.window, Millis::from_secs(7_200));
     let Some(Action::Http(http)) = &patched.action else { panic!("{patched:?}") };
     assert_eq!(http.headers.len(), 2);
-    assert_eq!(patch(&patched, &json!({"priority": null}), CTX).unwrap().priority, 5);
+    assert_eq!(patch(&patched, &json!({"timeout": null}), CTX).unwrap().timeout, Millis(0));
 
     let shell = json!({"action": {"http": null, "shell": {"argv": ["true"]}}});
     assert!(matches!(patch(&spec, &shell, CTX).unwrap().action, Some(Action::Shell(_))));

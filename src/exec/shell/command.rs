@@ -53,7 +53,9 @@ pub(super) async fn prepare(
     env.extend(attempt.environment().map(|(name, value)| (name.to_owned(), value)));
     let folder = match (&action.cwd, &user) {
         (Some(folder), _) => folder.clone(),
-        (None, Some(user)) => user.home.clone(),
+        (None, Some(user)) if Path::new(&user.home).is_dir() => user.home.clone(),
+        // Users of services often have none; cron runs their jobs here.
+        (None, Some(_)) => "/".to_owned(),
         (None, None) => data_dir.to_str().ok_or("the data folder's name is no text")?.to_owned(),
     };
     check(&argv, &env)?;

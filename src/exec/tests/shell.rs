@@ -381,8 +381,9 @@ async fn a_user_is_taken_on_where_that_is_possible() {
     let text = String::from_utf8(outcome.tail).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), ["0", "0", "/root root", "/root"]);
     action.user = Some("nobody".to_owned());
-    action.cwd = Some("/".to_owned());
+    // Who has no home that exists.
     let outcome = bench.run(&Action::Shell(action), &attempt()).await;
     let text = String::from_utf8(outcome.tail).unwrap();
-    assert!(text.starts_with("65534\n65534\n"), "{text}");
+    assert!(text.starts_with("65534\n65534\n"), "{} {text}", outcome.detail);
+    assert!(text.ends_with(" nobody\n/\n"), "{text}");
 }

@@ -172,8 +172,9 @@ fn a_length_beyond_the_bytes_is_an_error() {
     for len in [1_u64 << 63, 1 << 40, u64::from(u32::MAX)] {
         let mut body = vec![253];
         body.extend_from_slice(&len.to_le_bytes());
-        for (kind, _) in Command::KINDS {
-            assert!(Command::decode(*kind, &body).is_err());
+        for (kind, name) in Command::KINDS {
+            // Of nothing but a number that is a good body.
+            assert_eq!(Command::decode(*kind, &body).is_ok(), *name == "TakeKey");
             let mut later = vec![0; 9];
             later.extend_from_slice(&body);
             let _decoded = Command::decode(*kind, &later);

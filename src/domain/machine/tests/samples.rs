@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
     NodePatch, NodeUp, OfExecution, OfFence, PauseTask, Put, PutMode, SetScheduler, Settle,
-    SettleSpan, Start, TriggerTask,
+    SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::record::{
     Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, More,
@@ -209,6 +209,7 @@ pub(super) fn commands() -> Vec<Command> {
             labels: Some(map("zone", &"eu-2".to_owned())),
         }),
         Command::Scheduler(SetScheduler { on: true }),
+        Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
     ]
 }
 
