@@ -8,6 +8,7 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
+use super::envelope::Packed;
 use super::persist::{CONFIG, append};
 use super::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 
@@ -349,6 +350,21 @@ kinds! {
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
     22 TakeKey,
+}
+
+impl Command {
+    const SETTLE: u16 = 12;
+    const LOSE: u16 = 16;
+
+    /// The task of a command about ticks or attempts, without reading the rest of it: all of these
+    /// begin with it.
+    pub(super) fn task(packed: &Packed<'_>) -> Option<TaskKey> {
+        if !(Self::SETTLE..=Self::LOSE).contains(&packed.kind) {
+            return None;
+        }
+        let (key, _) = bincode::serde::decode_from_slice(packed.body, CONFIG).ok()?;
+        Some(key)
+    }
 }
 
 fn read<T: DeserializeOwned>(kind: u16, body: &[u8]) -> Result<T, DecodeError> {

@@ -16,6 +16,7 @@ pub mod command;
 mod digest;
 mod effect;
 pub mod envelope;
+mod execution;
 mod execution_commands;
 mod hand;
 mod history;

@@ -101,6 +101,14 @@ impl Task {
         }
     }
 
+    /// A number made of what a claim reads first: see `State::warm`.
+    pub(super) fn warmth(&self) -> u64 {
+        let tick = self.history.ticks.back().map_or(0, |fired| fired.index);
+        let execution =
+            self.history.executions.back().map_or(0, |newest| Arc::as_ptr(newest) as u64);
+        self.live.revision.0 ^ self.progress.live as u64 ^ tick ^ execution ^ self.noted
+    }
+
     /// Whether no tick is left and nothing runs.
     #[must_use]
     pub fn over(&self) -> bool {

@@ -1,0 +1,202 @@
+//! One claimed tick or one trigger being carried out: its record, its attempts, their reports.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::time::Timestamp;
+
+use super::digest::Sheet;
+
+/// Where an execution came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// An on-time tick.
+    Schedule,
+    /// A late tick.
+    CatchUp,
+    /// A request.
+    Manual,
+    /// A retry by hand.
+    Retry,
+    /// A caller's claim.
+    Claim,
+}
+
+/// How far an execution is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Status {
+    /// Not granted.
+    Pending,
+    /// Granted.
+    Running,
+    /// Ended well.
+    Success,
+    /// Ended in a known failure.
+    Failed,
+    /// Ended at its timeout.
+    Timeout,
+    /// Ended by request.
+    Cancelled,
+    /// Ended with unknown outcome.
+    Lost,
+}
+
+impl Status {
+    /// Whether it never changes again.
+    #[must_use]
+    pub const fn ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+/// One claimed tick, or one trigger, being carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Its number.
+    pub id: ExecutionId,
+    /// Of which incarnation of the task.
+    pub incarnation: Revision,
+    /// The definition it keeps for all attempts.
+    pub revision: Revision,
+    /// Its tick; none for triggers.
+    pub tick: Option<Timestamp>,
+    /// When its attempt may start.
+    pub due: Timestamp,
+    /// Stamp of the command that created it.
+    pub created_at: Timestamp,
+    /// Where it came from.
+    pub trigger: Trigger,
+    /// How far it is.
+    pub status: Status,
+    /// A stop was asked for.
+    pub stopping: bool,
+    /// The newest attempt.
+    pub attempt: Option<Attempt>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Log index of the command that created it.
+    pub index: u64,
+    /// What few executions have.
+    pub more: Option<Box<More>>,
+}
+
+/// What few executions have, so that it is kept apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct More {
+    /// The execution it repeats.
+    pub retry_of: Option<ExecutionId>,
+    /// Attempts before the newest.
+    pub earlier: Vec<Attempt>,
+    /// Why it ended while it waited: then no attempt tells.
+    pub reason: Option<Arc<str>>,
+    /// Parameters merged over the task's; none: the task's.
+    pub parameters: Option<Arc<str>>,
+}
+
+impl Execution {
+    /// What few executions have, to be changed.
+    pub(super) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The execution it repeats.
+    #[must_use]
+    pub fn retry_of(&self) -> Option<ExecutionId> {
+        self.more.as_ref()?.retry_of
+    }
+
+    /// All attempts, oldest first.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.more.iter().flat_map(|more| &more.earlier).chain(&self.attempt)
+    }
+
+    /// Why it ended while it waited.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.more.as_ref()?.reason.as_deref()
+    }
+
+    /// Parameters merged over the task's; none: the task's.
+    #[must_use]
+    pub fn parameters(&self) -> Option<&Arc<str>> {
+        self.more.as_ref()?.parameters.as_ref()
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        let at = |at: Option<Timestamp>| at.map_or(0, |at| at.0.cast_unsigned());
+        let flags = [
+            self.trigger as u8,
+            self.status as u8,
+            u8::from(self.stopping),
+            u8::from(self.tick.is_some()),
+            u8::from(self.ended_at.is_some()),
+            u8::from(self.attempt.is_some()),
+            u8::from(self.attempt.as_ref().is_some_and(|attempt| attempt.report.is_some())),
+            u8::from(self.more.is_some()),
+        ];
+        let mut sheet = Sheet::new(key).numbers([
+            u64::from_le_bytes(flags),
+            self.incarnation.0,
+            self.revision.0,
+            at(self.tick),
+            self.due.0.cast_unsigned(),
+            self.created_at.0.cast_unsigned(),
+            at(self.ended_at),
+            self.index,
+        ]);
+        if let Some(attempt) = &self.attempt {
+            sheet = sheet.numbers([
+                u64::from(attempt.number),
+                attempt.fence.0,
+                attempt.node.0,
+                attempt.session.0,
+                attempt.granted_at.0.cast_unsigned(),
+            ]);
+            if attempt.report.is_some() {
+                sheet = sheet.value(&attempt.report);
+            }
+        }
+        if self.more.is_some() {
+            sheet = sheet.value(&self.more);
+        }
+        sheet.hash()
+    }
+}
+
+/// One attempt at an execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// Its fencing token.
+    pub fence: Fence,
+    /// Where it runs.
+    pub node: NodeId,
+    /// In which session of that node.
+    pub session: SessionId,
+    /// Stamp of the grant.
+    pub granted_at: Timestamp,
+    /// How it ended.
+    pub report: Option<Box<Report>>,
+}
+
+/// What a node says of an attempt that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// An ended status.
+    pub status: Status,
+    /// When it started; none: it did not.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Of the process.
+    pub exit_code: Option<i32>,
+    /// Of the answer.
+    pub http_status: Option<u16>,
+    /// A sentence for people, or a reason word of the contract.
+    pub detail: String,
+    /// The end of its output, at most [`limits::TAIL_BYTES`](super::limits::TAIL_BYTES).
+    pub tail: Vec<u8>,
+}
