@@ -14,6 +14,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 
 use crate::domain::machine::{Applied, Loader, State};
+use crate::life;
 use crate::storage::{Change, StorageError};
 use crate::telemetry::metrics::Metrics;
 
@@ -111,10 +112,10 @@ impl MachineStore {
     ) -> Result<(), io::Error> {
         let index = entry.log_id.index();
         match entry.payload {
-            EntryPayload::Blank => self.replica.with_state(|state| state.skip(index)),
+            EntryPayload::Blank => self.replica.skip(index),
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership);
-                self.replica.with_state(|state| state.skip(index));
+                self.replica.skip(index);
             }
             EntryPayload::Normal(payload) => {
                 let bytes = payload.0.get(1..).unwrap_or_default();
@@ -193,10 +194,9 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         let disk = Arc::clone(&self.disk);
         let state = snapshot.0;
         let written = meta.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            install(&mut disk.lock(), &state, &written).map(|()| state)
-        });
-        let state = task.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let task =
+            life::blocking(move || install(&mut disk.lock(), &state, &written).map(|()| state));
+        let state = task.await?.map_err(io::Error::other)?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.has_snapshot = true;
@@ -269,7 +269,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let frozen = self.frozen.clone();
         let dirty = self.dirty.take().unwrap_or_default();
         let meta = self.meta.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let task = life::blocking(move || {
             let rows = frozen.changed_rows(&dirty);
             let mut changes = vec![meta_change(&meta)];
             changes.extend(rows.into_iter().map(|(key, value)| match value {
@@ -278,7 +278,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             }));
             disk.lock().write(changes).map_err(|error| Box::new((error, dirty)))
         });
-        if let Err(failed) = task.await.map_err(io::Error::other)? {
+        if let Err(failed) = task.await? {
             let (error, dirty) = *failed;
             self.replica.with_state(|state| state.merge_dirty(dirty));
             return Err(io::Error::other(error));

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
+use crate::life;
 use crate::storage::{Identity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refusal};
@@ -121,7 +122,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let serving = Arc::clone(&desk);
     let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(identify()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
-    tokio::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
+    life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
 
     let lowest = settings.members.iter().all(|member| settings.member <= member.id);
     let new = {
@@ -174,14 +175,14 @@ fn run(
     let (queue, proposals) = mpsc::channel(QUEUE_MAX);
     let (fatal, fatal_seen) = watch::channel(None);
     let standing = Arc::clone(&desk.standing);
-    tokio::spawn(proposer::run(Arc::clone(&core), proposals));
-    tokio::spawn(proposer::watch_late(Arc::clone(&core)));
-    tokio::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
+    life::spawn(proposer::run(Arc::clone(&core), proposals));
+    life::spawn(proposer::watch_late(Arc::clone(&core)));
+    life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
     let every = settings.checkpoint_interval;
-    tokio::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
-    tokio::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
+    life::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
+    life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let consensus = Consensus { core, desk, queue, fatal: fatal_seen, stop, disk };
-    tokio::spawn(super::watches::found(consensus.clone(), settings));
+    life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
 }
 
@@ -338,7 +339,7 @@ pub(super) async fn stop(consensus: &Consensus) {
     }
     consensus.stop.send_replace(true);
     let disk = Arc::clone(&consensus.disk);
-    let closed = tokio::task::spawn_blocking(move || disk.close()).await;
+    let closed = life::blocking(move || disk.close()).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the Raft log was not closed cleanly");
     }
