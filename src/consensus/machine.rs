@@ -41,8 +41,15 @@ pub struct MachineStore {
     applied: Option<LogId>,
     membership: StoredMembership,
     has_snapshot: bool,
+    starting: Starting,
     metrics: Metrics,
 }
+
+/// The checkpoint on disk and its state, as long as Raft starts; none once it runs.
+///
+/// Raft replays what it knows to be committed first, and asks for the snapshot then: a view of what
+/// was replayed would let it purge entries that no checkpoint covers.
+pub(super) type Starting = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
 
 /// What a checkpoint holds.
 pub(super) struct Loaded {
@@ -96,9 +103,18 @@ impl MachineStore {
         metrics: Metrics,
     ) -> Self {
         let has_snapshot = loaded.is_some();
+        let starting = loaded.clone().map(|(last_log_id, last_membership)| {
+            (SnapshotMeta { last_log_id, last_membership }, replica.frozen())
+        });
+        let starting = Arc::new(Mutex::new(starting));
         let (applied, membership) = loaded.unwrap_or_default();
         let disk = Arc::new(Mutex::new(disk));
-        Self { replica, disk, applied, membership, has_snapshot, metrics }
+        Self { replica, disk, applied, membership, has_snapshot, starting, metrics }
+    }
+
+    /// To be emptied once Raft runs.
+    pub(super) fn starting(&self) -> Starting {
+        Arc::clone(&self.starting)
     }
 
     fn meta(&self) -> SnapshotMeta {
@@ -211,8 +227,9 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         if !self.has_snapshot {
             return Ok(None);
         }
-        let snapshot = Frozen(Box::new(self.replica.frozen()));
-        Ok(Some(Snapshot { meta: self.meta(), snapshot }))
+        let starting = self.starting.lock().clone();
+        let (meta, state) = starting.unwrap_or_else(|| (self.meta(), self.replica.frozen()));
+        Ok(Some(Snapshot { meta, snapshot: Frozen(Box::new(state)) }))
     }
 }
 

@@ -146,11 +146,13 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
+    let starting = machine.starting();
     let config = config(&settings).map_err(StartError::Raft)?;
     let factory = Factory { own: id.0, peers: Arc::clone(&peers) };
     let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
+    starting.lock().take();
     let (leader, leader_seen) = watch::channel(None);
     let core =
         Arc::new(Core { id: id.0, raft, replica, peers, clock, leader: leader_seen, metrics });
