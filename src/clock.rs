@@ -1,7 +1,8 @@
 //! Time, as the parts above see it. Nothing else reads a clock of the machine.
 //!
-//! Cluster time is a node's boot-time clock (monotonic, suspended time counted) plus an offset.
-//! [`SystemClock`] takes the offset once, at the start of the process, from the wall clock.
+//! A [`Machine`] has two clocks: a wall clock, which people and programs set, and a boot-time clock,
+//! which only goes on (suspended time counted). Cluster time is a node's boot-time clock plus an
+//! offset; [`SystemClock`] takes the offset once, at the start of the process, from the wall clock.
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ impl BootInstant {
     /// Reads the clock.
     #[must_use]
     pub fn now() -> Self {
-        Self(read(ClockId::Boottime).unsigned_abs() / 1_000_000)
+        Self(Hardware.boot().unsigned_abs() / 1_000_000)
     }
 
     /// This instant moved forward.
@@ -55,17 +56,50 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The machine's own clocks: boot time plus the offset that the wall clock had at the start.
+/// The clocks of a machine, in nanoseconds; a simulated one has its own.
+pub trait Machine: Send + Sync + 'static {
+    /// The wall clock, since 1970: it may be wrong, and may step.
+    fn wall(&self) -> i64;
+
+    /// The boot-time clock: it never goes back.
+    fn boot(&self) -> i64;
+}
+
+/// The machine this program runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardware;
+
+impl Machine for Hardware {
+    fn wall(&self) -> i64 {
+        read(ClockId::Realtime)
+    }
+
+    fn boot(&self) -> i64 {
+        read(ClockId::Boottime)
+    }
+}
+
+/// A machine's own clocks: boot time plus the offset that the wall clock had at the start.
 #[derive(Debug)]
-pub struct SystemClock {
+pub struct SystemClock<M = Hardware> {
+    machine: M,
     offset: i64,
 }
 
 impl SystemClock {
-    /// Reads both clocks once.
+    /// Reads both clocks of this machine once.
     #[must_use]
     pub fn new() -> Self {
-        Self { offset: read(ClockId::Realtime).saturating_sub(read(ClockId::Boottime)) }
+        Self::over(Hardware)
+    }
+}
+
+impl<M: Machine> SystemClock<M> {
+    /// Reads both clocks of a machine once.
+    #[must_use]
+    pub fn over(machine: M) -> Self {
+        let offset = machine.wall().saturating_sub(machine.boot());
+        Self { machine, offset }
     }
 }
 
@@ -75,12 +109,12 @@ impl Default for SystemClock {
     }
 }
 
-impl Clock for SystemClock {
+impl<M: Machine> Clock for SystemClock<M> {
     fn nanos(&self) -> i64 {
-        read(ClockId::Boottime).saturating_add(self.offset)
+        self.machine.boot().saturating_add(self.offset)
     }
 
     fn boot(&self) -> BootInstant {
-        BootInstant::now()
+        BootInstant(self.machine.boot().unsigned_abs() / 1_000_000)
     }
 }

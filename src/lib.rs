@@ -10,6 +10,7 @@ pub mod consensus;
 pub mod domain;
 pub mod engine;
 pub mod exec;
+pub mod life;
 pub mod node;
 pub mod storage;
 pub mod telemetry;

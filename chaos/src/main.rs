@@ -1,19 +1,17 @@
 //! What puts `punctual` to the test, one command each.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program that prints what it found"
-)]
 
+mod check;
 mod model;
+mod sim;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Puts punctual to the test.
 #[derive(Parser)]
-#[command(name = "chaos", about = "Puts punctual to the test")]
+#[command(name = "chaos", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,12 +19,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks at every state of a model of the agreement on ticks
+    /// Looks at every state of a model of the agreement on ticks.
     Model(model::Arguments),
+    /// Runs a whole cluster in virtual time, drawn from one seed, and judges it.
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Model(arguments) => model::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::spec::ReadContext;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Engine;
 use crate::exec::Exec;
+use crate::life;
 use crate::telemetry::metrics::Metrics;
 
 use super::error::Problem;
@@ -229,6 +230,6 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = life::blocking(work).await;
     done.map_err(|_panicked| Problem::internal("a computation failed"))
 }

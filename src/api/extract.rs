@@ -16,6 +16,7 @@ use crate::domain::ids::Revision;
 use crate::domain::machine::command::TakeKey;
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
+use crate::life;
 
 use super::context::{Context, View};
 use super::error::Problem;
@@ -137,7 +138,7 @@ impl Write {
         };
         // A large body takes long to read, and others wait meanwhile.
         let value = if max > BODY_BYTES_MAX {
-            let parsed = tokio::task::spawn_blocking(parse).await;
+            let parsed = life::blocking(parse).await;
             parsed.map_err(|_panicked| Problem::internal("the body could not be read"))??
         } else {
             parse()?

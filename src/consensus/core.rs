@@ -75,8 +75,9 @@ impl Taken {
 impl Core {
     /// Brings an entry of this process into the log, whoever leads, until the deadline.
     pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> Taken {
+        let mut leader_seen = self.leader.clone();
         loop {
-            let leader = *self.leader.borrow();
+            let leader = *leader_seen.borrow_and_update();
             let taken = match leader {
                 None => Taken::Refused,
                 Some(leader) if leader == self.id => {
@@ -87,9 +88,8 @@ impl Core {
             if taken != Taken::Refused || Instant::now() + RETRY_PAUSE >= deadline {
                 return taken;
             }
-            let mut leader = self.leader.clone();
             // Either the leader changes or the pause is over; both mean: try again.
-            let _changed = tokio::time::timeout(RETRY_PAUSE, leader.changed()).await;
+            let _changed = tokio::time::timeout(RETRY_PAUSE, leader_seen.changed()).await;
         }
     }
 
@@ -142,20 +142,21 @@ impl Core {
     /// confirmed it in time.
     pub async fn read_barrier(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
+        let mut leader_seen = self.leader.clone();
         loop {
-            if let Some(index) = self.ask_index().await {
+            let leader = *leader_seen.borrow_and_update();
+            if let Some(index) = self.ask_index(leader).await {
                 return self.replica.reach(index, deadline.duration_since(Instant::now())).await;
             }
             if Instant::now() + RETRY_PAUSE >= deadline {
                 return false;
             }
-            let mut leader = self.leader.clone();
-            let _changed = tokio::time::timeout(RETRY_PAUSE, leader.changed()).await;
+            let _changed = tokio::time::timeout(RETRY_PAUSE, leader_seen.changed()).await;
         }
     }
 
-    async fn ask_index(&self) -> Option<u64> {
-        let leader = (*self.leader.borrow())?;
+    async fn ask_index(&self, leader: Option<u64>) -> Option<u64> {
+        let leader = leader?;
         if leader == self.id {
             return self.lead_index().await;
         }

@@ -16,6 +16,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
+use crate::life;
 use crate::storage::{LogPos, LogStore};
 
 use super::types::{Entry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
@@ -138,8 +139,8 @@ impl RaftLog {
             (first.min(end), end)
         };
         let disk = Arc::clone(&self.shared.disk);
-        let read = tokio::task::spawn_blocking(move || disk.read(from, cold_to, max));
-        let rows = read.await.map_err(io::Error::other)??;
+        let read = life::blocking(move || disk.read(from, cold_to, max));
+        let rows = read.await??;
         let mut entries = Vec::with_capacity(rows.len());
         for (at, bytes) in rows {
             entries.push(wire::read_entry(at, bytes).map_err(malformed)?);

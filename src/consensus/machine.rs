@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::machine::{Applied, Loader, State};
+use crate::life;
 use crate::storage::{Change, StorageError};
 use crate::telemetry::metrics::Metrics;
 
@@ -44,8 +45,15 @@ pub struct MachineStore {
     applied: Option<LogId>,
     membership: StoredMembership,
     has_snapshot: bool,
+    starting: Starting,
     metrics: Metrics,
 }
+
+/// The checkpoint on disk and its state, as long as Raft starts; none once it runs.
+///
+/// Raft replays what it knows to be committed first, and asks for the snapshot then: a view of what
+/// was replayed would let it purge entries that no checkpoint covers.
+pub(super) type Starting = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
 
 /// What a checkpoint holds.
 pub(super) struct Loaded {
@@ -102,9 +110,18 @@ impl MachineStore {
         metrics: Metrics,
     ) -> Self {
         let has_snapshot = loaded.is_some();
+        let starting = loaded.clone().map(|(last_log_id, last_membership)| {
+            (SnapshotMeta { last_log_id, last_membership }, replica.frozen())
+        });
+        let starting = Arc::new(Mutex::new(starting));
         let (applied, membership) = loaded.unwrap_or_default();
         let disk = Arc::new(Mutex::new(disk));
-        Self { replica, disk, applied, membership, has_snapshot, metrics }
+        Self { replica, disk, applied, membership, has_snapshot, starting, metrics }
+    }
+
+    /// To be emptied once Raft runs.
+    pub(super) fn starting(&self) -> Starting {
+        Arc::clone(&self.starting)
     }
 
     fn meta(&self) -> SnapshotMeta {
@@ -118,10 +135,10 @@ impl MachineStore {
     ) -> Result<(), io::Error> {
         let index = entry.log_id.index();
         match entry.payload {
-            EntryPayload::Blank => self.replica.with_state(|state| state.skip(index)),
+            EntryPayload::Blank => self.replica.skip(index),
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership);
-                self.replica.with_state(|state| state.skip(index));
+                self.replica.skip(index);
             }
             EntryPayload::Normal(payload) => {
                 let bytes = payload.0.get(1..).unwrap_or_default();
@@ -200,10 +217,9 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         let disk = Arc::clone(&self.disk);
         let state = snapshot.0;
         let written = meta.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            install(&mut disk.lock(), &state, &written).map(|()| state)
-        });
-        let state = task.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let task =
+            life::blocking(move || install(&mut disk.lock(), &state, &written).map(|()| state));
+        let state = task.await?.map_err(io::Error::other)?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.has_snapshot = true;
@@ -218,8 +234,9 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         if !self.has_snapshot {
             return Ok(None);
         }
-        let snapshot = Frozen(Box::new(self.replica.frozen()));
-        Ok(Some(Snapshot { meta: self.meta(), snapshot }))
+        let starting = self.starting.lock().clone();
+        let (meta, state) = starting.unwrap_or_else(|| (self.meta(), self.replica.frozen()));
+        Ok(Some(Snapshot { meta, snapshot: Frozen(Box::new(state)) }))
     }
 }
 
@@ -287,7 +304,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let frozen = self.frozen.clone();
         let dirty = self.dirty.take().unwrap_or_default();
         let meta = self.meta.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let task = life::blocking(move || {
             let rows = frozen.changed_rows(&dirty);
             let mut changes = vec![meta_change(&meta)];
             changes.extend(rows.into_iter().map(|(key, value)| match value {
@@ -296,7 +313,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             }));
             disk.lock().write(changes).map_err(|error| Box::new((error, dirty)))
         });
-        if let Err(failed) = task.await.map_err(io::Error::other)? {
+        if let Err(failed) = task.await? {
             let (error, dirty) = *failed;
             self.replica.with_state(|state| state.merge_dirty(dirty));
             return Err(io::Error::other(error));

@@ -22,6 +22,8 @@ mod machine;
 mod network;
 mod proposer;
 mod replica;
+#[cfg(feature = "simulation")]
+mod runtime;
 mod server;
 mod start;
 #[cfg(test)]

@@ -20,11 +20,10 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{AnyError, OptionalSend};
 use openraft::{base::BoxFuture, base::BoxStream};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::domain::machine::State;
-
+use crate::life;
 use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
 
 use super::machine::Frozen;
@@ -371,18 +370,17 @@ pub(super) async fn stream_snapshot(
     let meta = &snapshot.meta;
     begin.extend_from_slice(&wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership));
     send(to, kind::SNAPSHOT_BEGIN, begin.freeze()).await?;
-    let (chunks, mut ready) = mpsc::channel(ROWS_QUEUE);
     let state = snapshot.snapshot.0.clone();
-    let encoding = tokio::task::spawn_blocking(move || encode_rows(&state, &chunks));
+    let (mut ready, encoding) = life::produce(ROWS_QUEUE, move |give| encode_rows(&state, give));
     while let Some(rows) = ready.recv().await {
         send(to, kind::SNAPSHOT_ROWS, rows).await?;
     }
-    encoding.await.map_err(io::Error::other)?;
+    encoding.await?;
     send(to, kind::SNAPSHOT_END, Bytes::new()).await
 }
 
 /// Turns a state into chunks of rows, until it is done or nobody takes them.
-fn encode_rows(state: &State, chunks: &mpsc::Sender<Bytes>) {
+fn encode_rows(state: &State, give: &mut dyn FnMut(Bytes) -> bool) {
     let mut rows = BytesMut::with_capacity(ROWS_BYTES * 2);
     for (key, value) in state.all_rows() {
         for part in [key, value] {
@@ -390,11 +388,11 @@ fn encode_rows(state: &State, chunks: &mpsc::Sender<Bytes>) {
             rows.put_u32_le(u32::try_from(part.len()).unwrap_or(u32::MAX));
             rows.put_slice(&part);
         }
-        if rows.len() >= ROWS_BYTES && chunks.blocking_send(rows.split().freeze()).is_err() {
+        if rows.len() >= ROWS_BYTES && !give(rows.split().freeze()) {
             return;
         }
     }
-    let _taken = chunks.blocking_send(rows.freeze());
+    let _taken = give(rows.freeze());
 }
 
 async fn send(to: &Sender, kind: u16, body: Bytes) -> io::Result<()> {

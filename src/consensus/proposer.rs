@@ -8,6 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use crate::life;
+
 use super::core::{Core, Taken};
 use super::replica::{Flight, ProposeError, Reply};
 
@@ -67,7 +69,7 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
                 Taken::Unknown => core.metrics.proposals.inc("unknown"),
             }
         };
-        tokio::spawn(carry);
+        life::spawn(carry);
     }
 }
 

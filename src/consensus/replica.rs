@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
+use crate::life::Life;
 
 /// What became of a proposal.
 pub type Outcome = Result<Answered, ProposeError>;
@@ -112,6 +113,7 @@ pub struct Replica {
     applied: watch::Sender<u64>,
     flights: Mutex<BTreeMap<u64, Flight>>,
     events: mpsc::UnboundedSender<Event>,
+    life: Life,
 }
 
 impl Replica {
@@ -120,7 +122,9 @@ impl Replica {
         let (events, stream) = mpsc::unbounded_channel();
         let applied = watch::Sender::new(state.cluster().applied);
         let flights = Mutex::new(BTreeMap::new());
-        (Self { origin, state: RwLock::new(state), applied, flights, events }, stream)
+        let life = Life::current();
+        life.replaced(&state);
+        (Self { origin, state: RwLock::new(state), applied, flights, events, life }, stream)
     }
 
     /// This process, as entries name it.
@@ -153,6 +157,13 @@ impl Replica {
         matches!(tokio::time::timeout(limit, wait).await, Ok(Ok(_)))
     }
 
+    /// Passes over an entry that carries no commands.
+    pub(super) fn skip(&self, index: u64) {
+        let mut state = self.state.write();
+        state.skip(index);
+        self.life.skipped(&state, index);
+    }
+
     pub(super) fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write())
     }
@@ -164,7 +175,12 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
-        let head = self.state.write().apply(index, entry, out)?;
+        let head = {
+            let mut state = self.state.write();
+            let head = state.apply(index, entry, out)?;
+            self.life.applied(&state, index, entry, &out.responses);
+            head
+        };
         if head.origin == self.origin {
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
@@ -187,6 +203,7 @@ impl Replica {
     /// Puts another state in place.
     pub(super) fn replace(&self, state: State) {
         let index = state.cluster().applied;
+        self.life.replaced(&state);
         *self.state.write() = state;
         self.applied.send_replace(index);
         let _nobody = self.events.send(Event::Replaced(index));

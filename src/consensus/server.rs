@@ -11,6 +11,7 @@ use openraft::storage::Snapshot;
 use parking_lot::Mutex;
 
 use crate::domain::machine::Loader;
+use crate::life;
 use crate::transport::{Connection, Frame, Purpose, answer_calls};
 
 use super::bootstrap::{self, Standing};
@@ -227,8 +228,8 @@ pub(super) async fn receive_snapshot(
         }
         tokio::task::yield_now().await;
     }
-    let finish = tokio::task::spawn_blocking(move || loader.finish());
-    let state = finish.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    let finish = life::blocking(move || loader.finish());
+    let state = finish.await?.map_err(io::Error::other)?;
     Ok((SnapshotMeta { last_log_id, last_membership }, Frozen(Box::new(state))))
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
+use crate::life;
 use crate::storage::{Identity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refusal};
@@ -116,14 +117,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         save: save_identity,
         now: clock.now(),
     }));
-    if let Some(why) = standing.lock().torn(checkpoints.exist()) {
-        return Err(StartError::Torn(why, settings.member));
-    }
-    if !log.is_empty() {
-        standing.lock().note_vote()?;
-    }
-    let noting = Arc::clone(&standing);
-    log.on_vote(move || noting.lock().note_vote().map_err(io::Error::other));
+    check_whole(&standing, &log, &checkpoints)?;
     let desk = Arc::new(Desk {
         core: OnceLock::new(),
         service: OnceLock::new(),
@@ -137,7 +131,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let serving = Arc::clone(&desk);
     let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(identify()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
-    tokio::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
+    life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
 
     let lowest = settings.members.iter().all(|member| settings.member <= member.id);
     let new = {
@@ -161,11 +155,13 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
+    let starting = machine.starting();
     let config = config(&settings).map_err(StartError::Raft)?;
     let factory = Factory { own: id.0, peers: Arc::clone(&peers) };
     let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
+    starting.lock().take();
     let (leader, leader_seen) = watch::channel(None);
     let core =
         Arc::new(Core { id: id.0, raft, replica, peers, clock, leader: leader_seen, metrics });
@@ -176,6 +172,26 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     }
     let consensus = run(core, leader, desk, stop, log_disk, settings);
     Ok(Started { consensus, events })
+}
+
+/// Refuses a folder whose parts do not belong together, and has it noted that the log holds a vote.
+fn check_whole(
+    standing: &Arc<Mutex<Standing>>,
+    log: &RaftLog,
+    checkpoints: &Checkpoints,
+) -> Result<(), StartError> {
+    {
+        let mut standing = standing.lock();
+        if let Some(why) = standing.torn(checkpoints.exist()) {
+            return Err(StartError::Torn(why, standing.member));
+        }
+        if !log.is_empty() {
+            standing.note_vote()?;
+        }
+    }
+    let noting = Arc::clone(standing);
+    log.on_vote(move || noting.lock().note_vote().map_err(io::Error::other));
+    Ok(())
 }
 
 /// Starts what runs beside Raft.
@@ -190,14 +206,14 @@ fn run(
     let (queue, proposals) = mpsc::channel(QUEUE_MAX);
     let (fatal, fatal_seen) = watch::channel(None);
     let standing = Arc::clone(&desk.standing);
-    tokio::spawn(proposer::run(Arc::clone(&core), proposals));
-    tokio::spawn(proposer::watch_late(Arc::clone(&core)));
-    tokio::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
+    life::spawn(proposer::run(Arc::clone(&core), proposals));
+    life::spawn(proposer::watch_late(Arc::clone(&core)));
+    life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
     let every = settings.checkpoint_interval;
-    tokio::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
-    tokio::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
+    life::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
+    life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let consensus = Consensus { core, desk, queue, fatal: fatal_seen, stop, disk };
-    tokio::spawn(super::watches::found(consensus.clone(), settings));
+    life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
 }
 
@@ -363,7 +379,7 @@ pub(super) async fn stop(consensus: &Consensus) {
     }
     consensus.stop.send_replace(true);
     let disk = Arc::clone(&consensus.disk);
-    let closed = tokio::task::spawn_blocking(move || disk.close()).await;
+    let closed = life::blocking(move || disk.close()).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the Raft log was not closed cleanly");
     }

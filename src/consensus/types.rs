@@ -48,6 +48,11 @@ pub struct Member {
     pub http: String,
 }
 
+#[cfg(not(feature = "simulation"))]
+type Runtime = openraft::impls::TokioRuntime;
+#[cfg(feature = "simulation")]
+type Runtime = super::runtime::LifeRuntime;
+
 openraft::declare_raft_types!(
     /// This project's Raft.
     pub TypeConfig:
@@ -55,6 +60,7 @@ openraft::declare_raft_types!(
         R = (),
         NodeId = u64,
         Node = Member,
+        AsyncRuntime = Runtime,
 );
 
 pub(super) type LeaderIdOf = LeaderId<u64, u64>;

@@ -16,6 +16,7 @@ use crate::domain::machine::{Task, envelope};
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::{Attempt, Control, Outcome, Status, Stop};
+use crate::life;
 
 use super::node_actor::NodeMsg;
 use super::shared::{PROPOSAL_LIMIT, Shared, Started};
@@ -68,7 +69,8 @@ impl Actor for ExecutionActor {
         let ExecutionArguments { grant, shared, node } = arguments;
         let (stop, stopped) = watch::channel(Stop::No);
         let execution = grant.execution;
-        tokio::spawn(async move {
+        let life = shared.life.clone();
+        life.spawn(async move {
             carry_out(&shared, grant, stopped).await;
             let _stopping = myself.send_message(ExecutionMsg::Done);
         });
@@ -124,7 +126,7 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
     let control = Control { gate, stop, started };
     let (watched, seen) = (Arc::clone(shared), Arc::clone(&started_at));
     let about = (grant.task, execution.tick, execution.due);
-    tokio::spawn(async move {
+    life::spawn(async move {
         if begun.await.is_ok() {
             *seen.lock() = Some(observe(&watched, about));
         }

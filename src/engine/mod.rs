@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorRef};
+use ractor::ActorRef;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -39,6 +39,7 @@ use crate::domain::machine::envelope;
 use crate::domain::machine::record::{Intent, NodeInfo};
 use crate::domain::time::Millis;
 use crate::exec::Exec;
+use crate::life;
 use crate::telemetry::metrics::Metrics;
 
 use node_actor::{NodeActor, NodeMsg};
@@ -111,12 +112,12 @@ impl Engine {
             parts.boot,
         );
         let shared = Arc::new(shared);
-        let (node, _handle) = Actor::spawn(None, NodeActor, Arc::clone(&shared)).await?;
-        tokio::spawn(timer::run(Arc::clone(&shared.clock), timers, node.clone()));
-        tokio::spawn(pulse::pump(events, node.clone()));
-        tokio::spawn(pulse::tick(node.clone()));
-        tokio::spawn(pulse::register(Arc::clone(&shared), node.clone()));
-        tokio::spawn(liveness::tell(Arc::clone(&shared), node.clone()));
+        let node = shared.actor(NodeActor, Arc::clone(&shared)).await?;
+        life::spawn(timer::run(Arc::clone(&shared.clock), timers, node.clone()));
+        life::spawn(pulse::pump(events, node.clone()));
+        life::spawn(pulse::tick(node.clone()));
+        life::spawn(pulse::register(Arc::clone(&shared), node.clone()));
+        life::spawn(liveness::tell(Arc::clone(&shared), node.clone()));
         shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone(), others));
         Ok(Self { shared, node })
     }

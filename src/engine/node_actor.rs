@@ -1,7 +1,7 @@
 //! The root actor: this process's registration, what it heard of others, which tasks are resident,
 //! which attempts run.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -61,7 +61,8 @@ pub(super) struct NodeState {
     tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
     /// Sleeping tasks with an alarm set, and for when.
     asleep: HashMap<TaskKey, Timestamp>,
-    pub(super) executions: HashMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
+    /// A B-tree, so that all of them are stopped in one order, also in a simulation.
+    pub(super) executions: BTreeMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
     /// Executions that may want something of this node: pending ones, and grants to this session.
     pub(super) wanting: BTreeSet<(TaskKey, ExecutionId)>,
     /// Tasks still to be considered.
@@ -84,7 +85,7 @@ impl Actor for NodeActor {
             shared,
             tasks: HashMap::new(),
             asleep: HashMap::new(),
-            executions: HashMap::new(),
+            executions: BTreeMap::new(),
             wanting: BTreeSet::new(),
             queue: VecDeque::new(),
             ear: Ear::default(),
@@ -98,35 +99,40 @@ impl Actor for NodeActor {
         message: NodeMsg,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            NodeMsg::Event(Event::Applied(_, effects)) => state.applied(&myself, effects).await,
-            NodeMsg::Event(Event::Replaced(_)) => {
-                state.consider_all(&myself);
-                state.find_wanting();
-            }
-            NodeMsg::Registered(session) => {
-                state.shared.set_session(session);
-                state.consider_all(&myself);
-                state.find_wanting();
-            }
-            NodeMsg::Tick => state.tick(&myself).await,
-            NodeMsg::Heard(tale) => state.ear.hear(tale, state.shared.clock.boot()),
-            NodeMsg::Awake(keys) => {
-                for key in keys {
-                    state.asleep.remove(&key);
-                    state.consider(&myself, key).await;
-                }
-            }
-            NodeMsg::Asleep(key, actor, until) => state.asleep(&myself, key, actor, until).await,
-            NodeMsg::Ended(execution) => state.ended(execution),
-            NodeMsg::Consider => state.consider_slice(&myself).await,
-            NodeMsg::StopAll => state.stop_all(Stop::Ask),
-        }
+        let life = state.shared.life.clone();
+        life.wrap(state.take(&myself, message)).await;
         Ok(())
     }
 }
 
 impl NodeState {
+    async fn take(&mut self, myself: &ActorRef<NodeMsg>, message: NodeMsg) {
+        match message {
+            NodeMsg::Event(Event::Applied(_, effects)) => self.applied(myself, effects).await,
+            NodeMsg::Event(Event::Replaced(_)) => {
+                self.consider_all(myself);
+                self.find_wanting();
+            }
+            NodeMsg::Registered(session) => {
+                self.shared.set_session(session);
+                self.consider_all(myself);
+                self.find_wanting();
+            }
+            NodeMsg::Tick => self.tick(myself).await,
+            NodeMsg::Heard(tale) => self.ear.hear(tale, self.shared.clock.boot()),
+            NodeMsg::Awake(keys) => {
+                for key in keys {
+                    self.asleep.remove(&key);
+                    self.consider(myself, key).await;
+                }
+            }
+            NodeMsg::Asleep(key, actor, until) => self.asleep(myself, key, actor, until).await,
+            NodeMsg::Ended(execution) => self.ended(execution),
+            NodeMsg::Consider => self.consider_slice(myself).await,
+            NodeMsg::StopAll => self.stop_all(Stop::Ask),
+        }
+    }
+
     async fn applied(&mut self, myself: &ActorRef<NodeMsg>, effects: Vec<Effect>) {
         let mut verdicts: HashMap<&'static str, u64> = HashMap::new();
         let mut members = false;
@@ -236,15 +242,16 @@ impl NodeState {
         if !shared.owns_task(&task) || !scheduler || task.progress.exhausted {
             return None;
         }
+        let spec = task.spec()?;
+        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
+        if plan.manual() {
+            // It has nothing to settle, not even the end of a pause.
+            return None;
+        }
         match task.inactive() {
             None => {}
             Some(Reason::Paused) => return task.live.paused.as_ref().and_then(|pause| pause.until),
             Some(_) => return None,
-        }
-        let spec = task.spec()?;
-        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
-        if plan.manual() {
-            return None;
         }
         let near = shared.settings.activation_horizon.0.saturating_add(shared.lead().0);
         // A schedule without a tick left needs its actor once more, to say so.
@@ -255,8 +262,8 @@ impl NodeState {
         self.asleep.remove(&key);
         let shared = Arc::clone(&self.shared);
         let arguments = TaskArguments { key, shared, node: myself.clone() };
-        match Actor::spawn(None, TaskActor, arguments).await {
-            Ok((actor, _handle)) => drop(self.tasks.insert(key, actor)),
+        match self.shared.actor(TaskActor, arguments).await {
+            Ok(actor) => drop(self.tasks.insert(key, actor)),
             Err(error) => tracing::error!(%error, "a task's actor could not be started"),
         }
     }
@@ -302,8 +309,8 @@ impl NodeState {
         let grant = Grant { task, execution, fence, start_by };
         let shared = Arc::clone(&self.shared);
         let arguments = ExecutionArguments { grant, shared, node: myself.clone() };
-        match Actor::spawn(None, ExecutionActor, arguments).await {
-            Ok((actor, _handle)) => {
+        match self.shared.actor(ExecutionActor, arguments).await {
+            Ok(actor) => {
                 self.executions.insert(execution, (fence, actor));
                 self.shared.set_running(self.executions.len());
             }

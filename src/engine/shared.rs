@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use ractor::{Actor, ActorRef, SpawnErr};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::domain::machine::{Refusal, Task, envelope};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Exec;
+use crate::life::Life;
 use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
@@ -76,6 +78,7 @@ pub(super) struct Shared {
     first_proposed: Mutex<HashMap<Purpose, BootInstant>>,
     lead_us: AtomicU64,
     running: watch::Sender<usize>,
+    pub life: Life,
 }
 
 impl Shared {
@@ -106,8 +109,20 @@ impl Shared {
             first_proposed: Mutex::new(HashMap::new()),
             lead_us: AtomicU64::new(20_000),
             running: watch::Sender::new(0),
+            life: Life::current(),
         };
         (shared, alarms)
+    }
+
+    /// Starts an actor of this process.
+    pub async fn actor<A: Actor>(
+        &self,
+        actor: A,
+        arguments: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, SpawnErr> {
+        let (actor, task) = Actor::spawn(None, actor, arguments).await?;
+        self.life.own(&task);
+        Ok(actor)
     }
 
     pub fn session(&self) -> Option<SessionId> {
@@ -219,7 +234,7 @@ impl Shared {
     pub fn ask_start(self: &Arc<Self>, start: Start) {
         self.note_proposal(Purpose::Start(start.execution));
         let shared = Arc::clone(self);
-        tokio::spawn(async move {
+        self.life.spawn(async move {
             let mut bytes = Vec::new();
             envelope::pack(&mut bytes, &Command::Start(start), "", None);
             let outcome = shared.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;

@@ -62,7 +62,8 @@ impl Actor for TaskActor {
         _message: TaskMsg,
         state: &mut TaskState,
     ) -> Result<(), ActorProcessingErr> {
-        state.look(&myself).await;
+        let life = state.arguments.shared.life.clone();
+        life.wrap(state.look(&myself)).await;
         Ok(())
     }
 }

@@ -43,11 +43,20 @@ pub struct Control {
 
 /// The last look before a start: the moment of it, or why there is none.
 pub(super) fn may_start(gate: &Gate, start_by: BootInstant) -> Result<BootInstant, &'static str> {
+    may_start_by(gate, start_by, BootInstant::now)
+}
+
+/// [`may_start`] by another clock than the machine's.
+pub(super) fn may_start_by(
+    gate: &Gate,
+    start_by: BootInstant,
+    clock: impl FnOnce() -> BootInstant,
+) -> Result<BootInstant, &'static str> {
     if !gate() {
         return Err("the fence is no longer current");
     }
     // The clock last: it goes on while the gate is read.
-    let now = BootInstant::now();
+    let now = clock();
     if now > start_by { Err(LATE) } else { Ok(now) }
 }
 

@@ -13,9 +13,10 @@ use tokio::time::{sleep_until, timeout};
 
 use super::attempt::Attempt;
 use super::boot::BootInstant;
-use super::control::{Control, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::control::{Control, STOPPED_EARLY, Stop, after, firmer, may_start_by};
 use super::outcome::{Outcome, Status};
 use super::output::Live;
+use crate::life;
 
 /// What a function is called with.
 #[derive(Clone, Debug)]
@@ -36,10 +37,13 @@ const DEFAULT: &str = "*";
 /// How long a dropped function may take to let go before its end counts as unknown.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
+/// Reads the clock that starts are measured by.
+type Boot = Box<dyn Fn() -> BootInstant + Send + Sync>;
+
 /// The registered functions of one node.
-#[derive(Default)]
 pub(super) struct Functions {
     by_name: RwLock<BTreeMap<String, Func>>,
+    boot: Boot,
 }
 
 /// A call's task, which ends with its owner.
@@ -52,6 +56,10 @@ impl Drop for Call {
 }
 
 impl Functions {
+    pub(super) fn new(boot: impl Fn() -> BootInstant + Send + Sync + 'static) -> Self {
+        Self { by_name: RwLock::default(), boot: Box::new(boot) }
+    }
+
     pub(super) fn register(&self, name: String, func: Func) {
         self.by_name.write().insert(name, func);
     }
@@ -81,12 +89,12 @@ impl Functions {
         }
         let (cancel, cancelled) = watch::channel(false);
         let context = FuncContext { attempt: attempt.clone(), cancel: cancelled };
-        let started = match may_start(&control.gate, attempt.start_by) {
+        let started = match may_start_by(&control.gate, attempt.start_by, || (self.boot)()) {
             Ok(now) => now,
             Err(why) => return Outcome::not_started(why),
         };
         // A task of its own, so that a panic stays with the function.
-        let mut call = Call(tokio::spawn(async move { func(context).await }));
+        let mut call = Call(life::spawn(async move { func(context).await }));
         let _ = control.started.send(started);
         let mut stop = control.stop;
         let outcome = tokio::select! {
@@ -96,7 +104,7 @@ impl Functions {
                 give_up(&mut call, status, asked, &mut stop, attempt).await
             }
         };
-        outcome.timed(started, BootInstant::now())
+        outcome.timed(started, (self.boot)())
     }
 }
 

@@ -92,9 +92,21 @@ impl Exec {
         Ok(Self {
             shell: options.shell.map(|shim| Shell::new(shim, options.data_dir)),
             http: Http::new(&options.http_allow, options.own, options.loopback_only),
-            functions: Functions::default(),
+            functions: Functions::new(BootInstant::now),
             outputs,
         })
+    }
+
+    /// Carries out functions only, by the clock of a simulated machine, and keeps no output.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn simulated(clock: std::sync::Arc<dyn crate::clock::Clock>) -> Self {
+        Self {
+            shell: None,
+            http: Http::new(&[], Vec::new(), false),
+            functions: Functions::new(move || clock.boot()),
+            outputs: Outputs::nowhere(),
+        }
     }
 
     /// Takes one attempt to its end; dropping the future kills what it started.

@@ -19,6 +19,7 @@ use super::Random;
 use super::frame::{Frame, Receiver, SendError, Sender};
 use super::hello::{Purpose, RefusalCode};
 use super::link::{Connection, DialError, Dialer};
+use crate::life;
 
 /// The wait after a first failed dial; it doubles up to [`BACKOFF_MAX`], and each wait is drawn
 /// from the upper half of that.
@@ -198,7 +199,7 @@ impl Shared {
         }
         let (ended, dial) = watch::channel(());
         state.phase = Phase::Dialling(dial.clone());
-        tokio::spawn(self.clone().dial(ended));
+        life::spawn(self.clone().dial(ended));
         Look::Dialling(dial)
     }
 
@@ -264,7 +265,7 @@ impl Link {
         let (sender, receiver) = connection.split();
         let waiting = Arc::new(Waiting::default());
         let reading = read(receiver, waiting.clone(), Arc::downgrade(shared));
-        let reader = tokio::spawn(reading).abort_handle();
+        let reader = life::spawn(reading).abort_handle();
         let last_id = AtomicU64::new(0);
         Arc::new(Self { sender, waiting, last_id, since: Instant::now(), reader })
     }

@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep, timeout};
 
 use super::network::BoxedStream;
+use crate::life;
 
 /// The longest body, in bytes.
 pub const BODY_MAX: usize = 64 << 20;
@@ -102,7 +103,7 @@ pub(super) fn open(stream: BoxedStream) -> (Sender, Receiver) {
     let room = Arc::new(Semaphore::new(QUEUE_BYTES as usize));
     let writer = Writer { stream: write, queued, room: room.clone(), buffer: BytesMut::new() };
     let closing = Closing(room.clone());
-    let task = tokio::spawn(async move {
+    let task = life::spawn(async move {
         let _closing = closing;
         if let Err(error) = writer.write().await {
             tracing::debug!(%error, "writing to a peer ended");

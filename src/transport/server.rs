@@ -18,6 +18,7 @@ use super::handshake;
 use super::hello::{Hello, Identity, Refusal, RefusalCode};
 use super::link::Connection;
 use super::network::{BoxedListener, BoxedStream};
+use crate::life::Life;
 
 /// Connections after their handshake; more are refused as [`RefusalCode::BUSY`].
 pub const CONNECTIONS_MAX: usize = 256;
@@ -104,13 +105,14 @@ pub async fn serve<A, H, F>(
     });
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let mut tasks = JoinSet::new();
+    let life = Life::current();
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(ended) = tasks.join_next() => report(ended),
             (stranger, from, place) = next_stranger(&mut listener.listener, &handshakes) => {
-                tasks.spawn(desk.clone().receive(stranger, from, place));
+                tasks.spawn(life.wrap(desk.clone().receive(stranger, from, place)));
             }
         }
     }

@@ -124,7 +124,7 @@ impl Making<'_> {
         shown.insert("index".to_owned(), index.into());
         shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
         let mut reading = self.view.reading(&self.context.settings);
-        reading.settled = settled(&self.view, body);
+        reading.settled = settled(self.view, body);
         let spec = spec::read(&definition(body), reading);
         match spec {
             Err(problems) => {

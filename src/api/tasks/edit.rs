@@ -23,7 +23,12 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     let mut body = definition(write.body()?);
     let view = write.view().await?;
-    let task = present(&view, &name)?;
+    // What was done before under the same key is answered from the log, whatever became of the
+    // task since.
+    let task = match write.key {
+        None => Some(present(&view, &name)?),
+        Some(_) => view.state.named(&name).map(|task| &**task),
+    };
     if let Value::Object(fields) = &mut body {
         let named = fields.entry("name").or_insert_with(|| json!(name));
         if named.as_str().is_some_and(|named| named != name) {
@@ -31,7 +36,7 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
             return Err(Problem::field("/name", "name_changed", message));
         }
     }
-    let current = task.spec().map(|spec| &spec.schedule);
+    let current = task.and_then(Task::spec).map(|spec| &spec.schedule);
     let reading = view.reading(&write.context.settings);
     let spec = spec::read(&body, ReadContext { current, ..reading })?;
     let put = Put { mode: PutMode::Update { if_match: write.if_match }, spec };

@@ -1,0 +1,124 @@
+//! Same answer everywhere: replicas at the same index have applied the same entry, given the same
+//! answers, and have equal digests, also after a restart and after a snapshot. And each process
+//! applies the entries one by one, without a gap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use punctual::domain::machine::{Command, Response, State, envelope};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::history::{Event, History};
+
+/// Watches all replicas while they apply.
+pub struct Agreement {
+    history: Arc<History>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    known: BTreeMap<u64, Known>,
+    /// Up to where each process is.
+    at: BTreeMap<u64, u64>,
+    compared: u64,
+}
+
+/// The names that an entry marks deleted, with their revisions after it.
+fn marks(state: &State, entry: &[u8]) -> Vec<(String, u64)> {
+    let Ok((_, commands)) = envelope::open(entry) else { return Vec::new() };
+    let named = commands.filter_map(|packed| {
+        let packed = packed.ok()?;
+        match Command::decode(packed.kind, packed.body) {
+            Ok(Command::MarkDeleted(mark)) => Some(mark.name),
+            _ => None,
+        }
+    });
+    let revision = |name: String| Some((state.named(&name)?.live.revision.0, name));
+    named.filter_map(revision).map(|(revision, name)| (name, revision)).collect()
+}
+
+/// An entry as the first replica saw it.
+struct Known {
+    entry: u64,
+    answers: Arc<[Response]>,
+    digest: u128,
+}
+
+impl Agreement {
+    /// Nothing seen yet.
+    pub fn new(history: Arc<History>) -> Self {
+        Self { history, inner: Mutex::default() }
+    }
+
+    /// How often replicas were compared.
+    pub fn compared(&self) -> u64 {
+        self.inner.lock().compared
+    }
+
+    /// What a process has applied.
+    pub fn at(&self, process: u64) -> u64 {
+        self.inner.lock().at.get(&process).copied().unwrap_or(0)
+    }
+
+    /// A process applied an entry; none: one without commands.
+    pub fn applied(
+        &self,
+        (node, process): (usize, u64),
+        state: &State,
+        index: u64,
+        entry: Option<&[u8]>,
+        answers: &[Response],
+    ) {
+        let hash = entry.map_or(0, xxh3_64);
+        let mut inner = self.inner.lock();
+        let former = inner.at.insert(process, index);
+        if former.is_some_and(|former| former + 1 != index) {
+            self.history.violated(format!(
+                "agreement: node {} applied entry {index} after {former:?}",
+                node + 1
+            ));
+        }
+        if let Some(known) = inner.known.get(&index) {
+            let same = (known.entry, known.digest) == (hash, state.digest());
+            if !same || *known.answers != *answers {
+                let what = if known.entry == hash { "with another result" } else { "another" };
+                self.history.violated(format!(
+                    "agreement: node {} applied entry {index} {what} than the others",
+                    node + 1
+                ));
+            }
+            inner.compared += 1;
+            return;
+        }
+        let answers: Arc<[Response]> = answers.into();
+        let known = Known { entry: hash, answers: Arc::clone(&answers), digest: state.digest() };
+        inner.known.insert(index, known);
+        drop(inner);
+        let marks = entry.map(|entry| marks(state, entry)).unwrap_or_default();
+        let entry = entry.map(Bytes::copy_from_slice);
+        self.history.note(Some(node), Event::Committed { index, entry, answers, marks });
+    }
+
+    /// A process goes on from a state.
+    pub fn replaced(&self, (node, process): (usize, u64), state: &State) {
+        let index = state.cluster().applied;
+        let mut inner = self.inner.lock();
+        if index > 0 {
+            inner.at.insert(process, index);
+        }
+        if let Some(known) = inner.known.get(&index) {
+            if known.digest != state.digest() {
+                self.history.violated(format!(
+                    "agreement: node {} goes on from another state at entry {index}",
+                    node + 1
+                ));
+            }
+            inner.compared += 1;
+        }
+        drop(inner);
+        self.history.note(Some(node), Event::Loaded { process, index });
+    }
+}

@@ -1,0 +1,73 @@
+//! Deleted stays deleted, paused stays paused: once a delete or pause is acknowledged, no start of
+//! the task follows until a command that revives it. With `wait=true` that holds from the answer,
+//! else from `dispatch_ttl` after it. Starts of triggers go on through a pause.
+
+use std::collections::BTreeMap;
+
+use super::history::{Asked, Event, Returned};
+use super::judge::{Findings, Run};
+
+const HALTS: &str = "no start after delete or pause";
+/// `dispatch_ttl` of the runs, in microseconds.
+const TTL_US: u64 = 1_000_000;
+
+/// An acknowledged halt.
+struct Halt {
+    /// From here on nothing starts, in microseconds.
+    from: u64,
+    /// Its place in the log.
+    index: u64,
+    /// Only starts of ticks.
+    ticks: bool,
+}
+
+/// See the module.
+pub fn judge(run: &Run, findings: &mut Findings) {
+    let mut asked = BTreeMap::new();
+    let mut halts: BTreeMap<&str, Vec<Halt>> = BTreeMap::new();
+    for record in &run.records {
+        match &record.event {
+            Event::Call { call, asked: what, task, key: Some(key), .. } => {
+                asked.insert(*call, (*what, task.as_str(), key.as_str()));
+            }
+            Event::Return { call, returned: Returned::Answer { status: 200, .. } } => {
+                let Some((what, task, key)) = asked.get(call) else { continue };
+                let (wait, ticks) = match what {
+                    Asked::Delete { wait } => (*wait, false),
+                    Asked::Pause { wait } => (*wait, true),
+                    _ => continue,
+                };
+                let Some(index) = index_of(run, key) else { continue };
+                let from = record.at + if wait { 0 } else { TTL_US };
+                halts.entry(task).or_default().push(Halt { from, index, ticks });
+            }
+            _ => {}
+        }
+    }
+    for record in &run.records {
+        let Event::Start(start) = &record.event else { continue };
+        for halt in halts.get(start.task.as_str()).into_iter().flatten() {
+            if record.at <= halt.from || (halt.ticks && start.tick.is_none()) {
+                continue;
+            }
+            findings.judge(HALTS, 1);
+            let changes = run.model.changes.get(&start.task);
+            let revived = changes.into_iter().flatten().any(|change| {
+                // Also one within the same entry, or of the pause itself that ends by itself.
+                change.index >= halt.index && change.revives && run.at(change.index) <= record.at
+            });
+            if !revived {
+                let what = format!(
+                    "{} started (fence {}) after the halt of entry {} was acknowledged",
+                    start.task, start.fence, halt.index
+                );
+                findings.complain(record.at, HALTS, Some(&start.task), what);
+            }
+        }
+    }
+}
+
+/// The log index of a client's command.
+fn index_of(run: &Run, key: &str) -> Option<u64> {
+    super::durability::keyed(run, key).map(|keyed| keyed.index)
+}

@@ -1,0 +1,140 @@
+//! All properties held against one run, and what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use punctual::domain::machine::State;
+
+use super::history::{Event, Record};
+use super::model::Model;
+use super::{cover, durability, halts, liveness, owners, registers, starts, votes};
+
+/// One run, to be judged.
+pub struct Run {
+    /// What happened.
+    pub records: Vec<Record>,
+    /// What the log led to.
+    pub model: Model,
+    /// When each entry was first applied anywhere, in microseconds.
+    pub applied_at: BTreeMap<u64, u64>,
+    /// The states of the nodes at the end.
+    pub states: Vec<(usize, State)>,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// True time at the beginning, in milliseconds since 1970.
+    pub epoch_ms: i64,
+    /// When all trouble had ended, in microseconds.
+    pub healed: Option<u64>,
+    /// When the run ended, in microseconds.
+    pub ended: u64,
+    /// Whether clocks were wrong beyond what the product bears today.
+    pub wild_clocks: bool,
+}
+
+/// Something that was promised and not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in microseconds.
+    pub at: u64,
+    /// Which property.
+    pub property: &'static str,
+    /// What.
+    pub what: String,
+    /// The task concerned.
+    pub task: Option<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, us) = (self.at / 1_000, self.at % 1_000);
+        write!(f, "{}.{:03}.{us:03} {}: {}", ms / 1_000, ms % 1_000, self.property, self.what)
+    }
+}
+
+/// What a judge found.
+#[derive(Default)]
+pub struct Findings {
+    /// How often each property was evaluated.
+    pub judged: BTreeMap<&'static str, u64>,
+    /// What was not kept.
+    pub violations: Vec<Violation>,
+}
+
+impl Findings {
+    /// Counts evaluations.
+    pub fn judge(&mut self, property: &'static str, times: u64) {
+        *self.judged.entry(property).or_insert(0) += times;
+    }
+
+    /// Notes something that was not kept.
+    pub fn complain(
+        &mut self,
+        at: u64,
+        property: &'static str,
+        task: Option<&str>,
+        what: impl Into<String>,
+    ) {
+        let (what, task) = (what.into(), task.map(str::to_owned));
+        self.violations.push(Violation { at, property, what, task });
+    }
+}
+
+impl Run {
+    /// A run from what happened in it.
+    pub fn new(records: Vec<Record>, states: Vec<(usize, State)>, nodes: usize) -> Self {
+        let mut model = Model::default();
+        let mut applied_at = BTreeMap::new();
+        let mut healed = None;
+        for record in &records {
+            match &record.event {
+                Event::Committed { index, entry, answers, marks } => {
+                    applied_at.insert(*index, record.at);
+                    if let Some(entry) = entry {
+                        model.entry(*index, entry, answers, marks);
+                    }
+                }
+                Event::Healed => healed = Some(record.at),
+                _ => {}
+            }
+        }
+        let ended = records.last().map_or(0, |last| last.at);
+        let (epoch_ms, wild_clocks) = (0, false);
+        Self { records, model, applied_at, states, nodes, epoch_ms, healed, ended, wild_clocks }
+    }
+
+    /// When an entry was first applied, in microseconds.
+    pub fn at(&self, index: u64) -> u64 {
+        self.applied_at.get(&index).copied().unwrap_or(self.ended)
+    }
+
+    /// True time of an instant of the log, in microseconds since the beginning; 0 if before.
+    pub fn true_time(&self, ms: i64) -> u64 {
+        u64::try_from(ms.saturating_sub(self.epoch_ms)).unwrap_or(0).saturating_mul(1_000)
+    }
+}
+
+/// Holds all properties against a run; the earliest violation first.
+pub fn judge(run: &Run) -> Findings {
+    let mut findings = Findings::default();
+    for (property, times) in &run.model.judged {
+        findings.judge(property, *times);
+    }
+    for (index, property, what) in &run.model.wrong {
+        let what = format!("entry {index}: {what}");
+        findings.complain(run.at(*index), property, None, what);
+    }
+    for property in [
+        starts::judge,
+        halts::judge,
+        registers::judge,
+        durability::judge,
+        votes::judge,
+        cover::judge,
+        owners::judge,
+        liveness::judge,
+    ] {
+        property(run, &mut findings);
+    }
+    findings.violations.sort_by_key(|violation| violation.at);
+    findings
+}

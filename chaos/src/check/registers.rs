@@ -1,0 +1,172 @@
+//! A task's revision is a linearizable register: writes are the changes of the log, reads what
+//! clients got. The zone test (Gibbons and Korach, 1997): for each value, from the first return to
+//! the last call that has to do with it, is a zone; if that runs forward, no other forward zone may
+//! overlap it; if backward, it may not lie within a forward one.
+//!
+//! Only names are judged that are never cleaned up, since a name that is gone has no value of its
+//! own each time.
+
+use std::collections::BTreeMap;
+
+use super::history::{Asked, Event, Returned};
+use super::judge::{Findings, Run};
+
+const REGISTERS: &str = "tasks are linearizable registers";
+/// A value that nobody wrote: the name is free.
+const FREE: u64 = 0;
+
+/// What has to do with one value.
+#[derive(Default)]
+struct Zone {
+    /// When its write was called; none: nobody wrote it.
+    written: Option<u64>,
+    first_return: Option<u64>,
+    last_call: u64,
+    reads: u32,
+}
+
+struct Call<'a> {
+    at: u64,
+    asked: Asked,
+    task: &'a str,
+    key: Option<&'a str>,
+}
+
+/// See the module.
+pub fn judge(run: &Run, findings: &mut Findings) {
+    let mut calls = BTreeMap::new();
+    let mut returns = BTreeMap::new();
+    for record in &run.records {
+        match &record.event {
+            Event::Call { call, asked, task, key } => {
+                let (task, key) = (task.as_str(), key.as_deref());
+                calls.insert(*call, Call { at: record.at, asked: *asked, task, key });
+            }
+            Event::Return { call, returned } => {
+                returns.insert(*call, (record.at, returned));
+            }
+            _ => {}
+        }
+    }
+    let written = written(run);
+    let mut names: BTreeMap<&str, BTreeMap<u64, Zone>> = BTreeMap::new();
+    for (number, call) in calls.iter().filter(|(_, call)| call.task.starts_with("name-")) {
+        let zones = names.entry(call.task).or_default();
+        let returned = returns.get(number);
+        if call.asked == Asked::Read {
+            read(zones, call, returned);
+        } else if let Some(value) = call.key.and_then(|key| written.get(key)) {
+            let zone = zones.entry(*value).or_default();
+            zone.written = Some(call.at);
+            zone.last_call = zone.last_call.max(call.at);
+            // A call without a known answer may have taken effect at any time since.
+            if let Some((at, Returned::Answer { .. })) = returned {
+                zone.first_return = Some(zone.first_return.map_or(*at, |first| first.min(*at)));
+            }
+        }
+    }
+    for (name, mut zones) in names {
+        let free = zones.entry(FREE).or_default();
+        (free.written, free.first_return) = (Some(0), Some(0));
+        findings.judge(REGISTERS, zones.len() as u64);
+        if let Some((at, what)) = fault(&zones) {
+            findings.complain(at, REGISTERS, Some(name), format!("{name}: {what}"));
+        }
+    }
+}
+
+/// The revision that each client's accepted write made, by its key.
+fn written(run: &Run) -> BTreeMap<&str, u64> {
+    let mut found = BTreeMap::new();
+    for (known, revision) in &run.model.revisions {
+        if let Some(key) = known.rsplit(' ').next() {
+            found.insert(key, *revision);
+        }
+    }
+    found
+}
+
+fn read(zones: &mut BTreeMap<u64, Zone>, call: &Call<'_>, returned: Option<&(u64, &Returned)>) {
+    let Some((at, Returned::Answer { status, revision, .. })) = returned else { return };
+    let value = match (status, revision) {
+        (200, Some(revision)) => *revision,
+        (404, _) => FREE,
+        _ => return,
+    };
+    let zone = zones.entry(value).or_default();
+    zone.reads += 1;
+    zone.last_call = zone.last_call.max(call.at);
+    zone.first_return = Some(zone.first_return.map_or(*at, |first| first.min(*at)));
+}
+
+/// What makes these zones no history of one register.
+fn fault(zones: &BTreeMap<u64, Zone>) -> Option<(u64, String)> {
+    let (mut forward, mut backward) = (Vec::new(), Vec::new());
+    for (value, zone) in zones {
+        let Some(first) = zone.first_return else { continue };
+        let Some(written) = zone.written else {
+            return Some((first, format!("revision {value} was read, and nobody wrote it")));
+        };
+        if first < written {
+            return Some((first, format!("revision {value} was read before it was written")));
+        }
+        if first < zone.last_call {
+            forward.push((first, zone.last_call, *value));
+        } else {
+            backward.push((zone.last_call, first, *value));
+        }
+    }
+    forward.sort_unstable();
+    for pair in forward.windows(2) {
+        if let [(_, end, one), (begin, _, other)] = pair
+            && begin < end
+        {
+            return Some((*end, format!("revisions {one} and {other} were current by turns")));
+        }
+    }
+    for (begin, end, value) in backward {
+        let at = forward.partition_point(|(first, ..)| *first < begin);
+        let before = at.checked_sub(1).and_then(|at| forward.get(at));
+        if let Some((_, last, other)) = before
+            && end < *last
+        {
+            let what = format!("revision {value} came and went while {other} was current");
+            return Some((end, what));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(written: u64, first_return: u64, last_call: u64) -> Zone {
+        Zone { written: Some(written), first_return: Some(first_return), last_call, reads: 1 }
+    }
+
+    #[test]
+    fn values_one_after_the_other_are_a_register() {
+        let zones = BTreeMap::from([(1, zone(0, 5, 9)), (2, zone(8, 12, 20))]);
+        assert_eq!(fault(&zones), None);
+    }
+
+    #[test]
+    fn values_by_turns_are_none() {
+        let zones = BTreeMap::from([(1, zone(0, 5, 15)), (2, zone(8, 12, 20))]);
+        assert!(fault(&zones).is_some());
+    }
+
+    #[test]
+    fn a_value_within_the_time_of_another_is_none() {
+        let zones = BTreeMap::from([(1, zone(0, 5, 30)), (2, zone(10, 14, 10))]);
+        assert!(fault(&zones).is_some());
+    }
+
+    #[test]
+    fn nothing_is_read_that_nobody_wrote_or_before() {
+        let phantom = Zone { written: None, ..zone(0, 5, 9) };
+        assert!(fault(&BTreeMap::from([(1, phantom)])).is_some());
+        assert!(fault(&BTreeMap::from([(1, zone(7, 5, 7))])).is_some());
+    }
+}

@@ -1,0 +1,165 @@
+//! Every settle and every label is right: apply only compares numbers, so what a proposer chose is
+//! judged here, by the page of the contract.
+//!
+//! - It begins where the last one ended, for the revision in force, of a task that is active (or
+//!   whose pause is over by then).
+//! - What it claims is the first tick after what it covers: no tick is passed over in silence.
+//! - A tick younger than `failover_timeout` fires. Older ones go by the catch-up policy: `last`
+//!   fires the newest unless an on-time one stands for it, `all` the newest `max`, `none` none; those
+//!   beyond the window are `missed`, `window`; and counts are right where they are given.
+
+use punctual::domain::machine::command::{Claim, Settle, SettleSpan};
+use punctual::domain::machine::record::{Reason, Trigger, Verdict};
+use punctual::domain::task::{CatchUpPolicy, TaskSpec};
+
+use super::model::Task;
+use super::oracle;
+
+/// `failover_timeout` of the runs, in milliseconds.
+pub const FAILOVER_MS: i64 = 5_000;
+/// What may lie ahead of the stamp.
+const AHEAD_MS: i64 = 200;
+
+/// What was there when it was accepted.
+pub struct Seen<'a> {
+    pub task: &'a Task,
+    pub settled: i64,
+    pub scheduler: bool,
+    pub stamp: i64,
+}
+
+/// What is wrong with an accepted settle.
+pub fn judge(seen: &Seen<'_>, settle: &Settle, not_fired: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let task = seen.task;
+    let Some(spec) = &task.spec else { return vec!["it has no definition".to_owned()] };
+    if task.deleted {
+        wrong.push("it is marked deleted".to_owned());
+    }
+    if settle.revision.0 != task.revision {
+        wrong.push(format!("revision {} is not {}", settle.revision, task.revision));
+    }
+    if settle.after.0 != seen.settled {
+        wrong.push(format!("it begins at {}, not at {}", settle.after.0, seen.settled));
+    }
+    if settle.now.0 > seen.stamp + AHEAD_MS {
+        wrong.push("its time is ahead of the stamp".to_owned());
+    }
+    let mut at = settle.after.0;
+    for span in &settle.spans {
+        if span.to.0 <= at || span.to.0 > seen.stamp + AHEAD_MS {
+            wrong.push(format!("a span ends at {}, after {at}", span.to.0));
+        }
+        wrong.extend(judge_span(seen, spec, settle, span, at));
+        at = span.to.0;
+    }
+    if let Some(claim) = &settle.claim {
+        if !not_fired {
+            wrong.extend(judge_claim(seen, spec, settle, claim, at));
+        }
+        at = claim.tick.0;
+    }
+    let more = oracle::ticks(&spec.schedule, task.set_at, at, at + 3_600_000);
+    if settle.exhausted && more.is_some_and(|more| !more.is_empty()) {
+        wrong.push("a tick is left, though it says there is none".to_owned());
+    }
+    wrong
+}
+
+fn jitter(spec: &TaskSpec) -> i64 {
+    spec.schedule.jitter.map_or(0, |jitter| i64::try_from(jitter.0).unwrap_or(0))
+}
+
+fn judge_span(
+    seen: &Seen<'_>,
+    spec: &TaskSpec,
+    settle: &Settle,
+    span: &SettleSpan,
+    from: i64,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (to, now) = (span.to.0, settle.now.0);
+    let Some(ticks) = oracle::ticks(&spec.schedule, seen.task.set_at, from, to) else {
+        return wrong;
+    };
+    let label = format!("{:?} {:?} ({from}, {to}]", span.verdict, span.reason);
+    if span.count.is_some_and(|count| count != ticks.len() as u64) {
+        wrong.push(format!("{label} counts {:?} of {} ticks", span.count, ticks.len()));
+    }
+    let late = ticks.last().is_none_or(|last| *last <= now - FAILOVER_MS);
+    let window = i64::try_from(spec.catch_up.window.0).unwrap_or(i64::MAX);
+    let too_late = ticks.last().is_none_or(|last| *last <= now - window);
+    let in_window = ticks.first().is_none_or(|first| *first > now - window - jitter(spec));
+    let policy = spec.catch_up.policy;
+    let right = match (span.verdict, span.reason) {
+        (Verdict::Skipped, Reason::Paused) => {
+            let until = seen.task.paused.flatten();
+            return match until {
+                Some(until) if to <= until && until <= now && !spec.catch_up_on_resume => wrong,
+                _ => vec![format!("{label}: the pause is {until:?}")],
+            };
+        }
+        (Verdict::Missed, Reason::Window) => policy != CatchUpPolicy::None && too_late,
+        (Verdict::Missed, Reason::Max) => policy == CatchUpPolicy::All && in_window,
+        (Verdict::Missed, Reason::NoNode) => policy == CatchUpPolicy::None,
+        (Verdict::Coalesced, Reason::Later) => {
+            policy == CatchUpPolicy::Last && in_window && settle.claim.is_some()
+        }
+        _ => false,
+    };
+    if !right || !late {
+        wrong.push(format!("{label} at {now}, policy {policy:?}, late {late}"));
+    }
+    wrong
+}
+
+fn judge_claim(
+    seen: &Seen<'_>,
+    spec: &TaskSpec,
+    settle: &Settle,
+    claim: &Claim,
+    from: i64,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (tick, due, now) = (claim.tick.0, claim.due.0, settle.now.0);
+    let active = match seen.task.paused {
+        None => true,
+        Some(Some(until)) => until <= tick || (spec.catch_up_on_resume && until <= now),
+        Some(None) => false,
+    };
+    if !active || !spec.enabled || !seen.scheduler {
+        wrong.push(format!("{tick} was claimed while nothing may fire"));
+    }
+    let set_at = seen.task.set_at;
+    let Some(ticks) = oracle::ticks(&spec.schedule, set_at, from, tick) else { return wrong };
+    if ticks != [tick] {
+        wrong.push(format!("{tick} was claimed after {from}, the ticks between are {ticks:?}"));
+    }
+    if due < tick || due > tick + jitter(spec) || due > seen.stamp + AHEAD_MS {
+        wrong.push(format!("{tick} is due at {due}, stamp {}", seen.stamp));
+    }
+    if jitter(spec) > 0 {
+        // The shift of each tick is the product's own choice, and so is the line between on time
+        // and late.
+        return wrong;
+    }
+    let late = tick <= now - FAILOVER_MS;
+    let expected = if late { Trigger::CatchUp } else { Trigger::Schedule };
+    if claim.trigger != expected {
+        wrong.push(format!("{tick} at {now} is {:?}", claim.trigger));
+    }
+    if late {
+        let newer = oracle::ticks(&spec.schedule, set_at, tick, now - FAILOVER_MS);
+        let newer = newer.map_or(0, |newer| newer.len());
+        let window = i64::try_from(spec.catch_up.window.0).unwrap_or(i64::MAX);
+        let right = match spec.catch_up.policy {
+            CatchUpPolicy::None => false,
+            CatchUpPolicy::Last => newer == 0,
+            CatchUpPolicy::All => newer < usize::try_from(spec.catch_up.max).unwrap_or(0),
+        };
+        if !right || tick <= now - window {
+            wrong.push(format!("{tick} was caught up at {now}, {newer} late ones are newer"));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,64 @@
+//! Starts: no fence starts twice, no attempt of an execution starts twice, and no execution has more
+//! attempts than its policy allows (here: one). A start follows its grant, on a process that has
+//! applied it, of the session that it was granted to, and lies no more than 50 ms before its due
+//! time, by true time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::Event;
+use super::judge::{Findings, Run};
+
+const DOUBLE: &str = "no double start";
+const GRANTED: &str = "grant before act";
+const EARLY: &str = "no early start";
+/// A start may lie so much before its due time, in microseconds.
+const EARLY_MAX_US: u64 = 50_000;
+
+/// See the module.
+pub fn judge(run: &Run, findings: &mut Findings) {
+    let mut fences = BTreeSet::new();
+    let mut executions = BTreeSet::new();
+    // Which process was granted what tells which session it is.
+    let mut sessions: BTreeMap<u64, u64> = BTreeMap::new();
+    for record in &run.records {
+        let Event::Start(start) = &record.event else { continue };
+        let task = Some(start.task.as_str());
+        findings.judge(DOUBLE, 1);
+        if !fences.insert(start.fence) {
+            let what = format!("fence {} of {} started twice", start.fence, start.task);
+            findings.complain(record.at, DOUBLE, task, what);
+        } else if !executions.insert((start.execution, start.attempt)) {
+            let what = format!(
+                "attempt {} of execution {} of {} started twice",
+                start.attempt, start.execution, start.task
+            );
+            findings.complain(record.at, DOUBLE, task, what);
+        }
+        findings.judge(GRANTED, 1);
+        let Some(grant) = run.model.grants.get(&start.fence) else {
+            let what = format!("fence {} of {} was never granted", start.fence, start.task);
+            findings.complain(record.at, GRANTED, task, what);
+            continue;
+        };
+        let session = *sessions.entry(start.process).or_insert(grant.session);
+        if grant.index > start.applied || run.at(grant.index) > record.at {
+            let what = format!(
+                "fence {} of {} started with entry {} applied, its grant is {}",
+                start.fence, start.task, start.applied, grant.index
+            );
+            findings.complain(record.at, GRANTED, task, what);
+        }
+        let same = (grant.execution, grant.tick) == (start.execution, start.tick)
+            && (grant.task == start.task || grant.task.is_empty());
+        if session != grant.session || !same {
+            let what = format!("fence {} of {} was another's", start.fence, start.task);
+            findings.complain(record.at, GRANTED, task, what);
+        }
+        findings.judge(EARLY, 1);
+        if !run.wild_clocks && record.at + EARLY_MAX_US < run.true_time(grant.due) {
+            let early = run.true_time(grant.due) - record.at;
+            let what = format!("{} started {} ms early", start.task, early / 1_000);
+            findings.complain(record.at, EARLY, task, what);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Clients: they create, change, hold, delete and read tasks over the API of whichever node, lose
+//! answers, and repeat what they do not know the outcome of under the same idempotency key.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, Response};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
+
+use super::random::Random;
+use super::world::World;
+use crate::check::history::{Asked, Event, Fault, Returned};
+
+/// A client waits so long for an answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// It repeats a call so often.
+const TRIES: u32 = 4;
+/// So many of a thousand answers are lost.
+const LOST: u64 = 15;
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// One client.
+struct Client {
+    world: Arc<World>,
+    random: Random,
+    node: usize,
+}
+
+/// Makes the tasks that no client touches later.
+pub async fn set_up(world: &Arc<World>) {
+    let random = Random::of(world.common.plan.seed, "set up");
+    let mut client = Client { world: Arc::clone(world), random, node: 0 };
+    for task in 0..world.common.plan.steady {
+        client.node = task % world.common.plan.nodes;
+        client.call(Asked::Add, &format!("steady-{task}")).await;
+    }
+}
+
+/// Lets clients work until the switch is true.
+pub fn begin(world: &Arc<World>) -> watch::Sender<bool> {
+    let (stop, stopping) = watch::channel(false);
+    for number in 0..world.common.plan.clients {
+        let random = Random::of(world.common.plan.seed, &format!("client {number}"));
+        let client = Client { world: Arc::clone(world), random, node: number };
+        tokio::spawn(client.work(stopping.clone()));
+    }
+    stop
+}
+
+impl Client {
+    async fn work(mut self, stop: watch::Receiver<bool>) {
+        let mean = u64::try_from(self.world.common.plan.pace.as_micros()).unwrap_or(500_000);
+        while !*stop.borrow() {
+            sleep(Duration::from_micros(self.random.range(mean / 10, mean * 19 / 10))).await;
+            if self.random.chance(100) {
+                self.node = self.random.index(self.world.common.plan.nodes);
+            }
+            let number = self.random.below(self.world.common.plan.names as u64);
+            let asked = self.wish(number);
+            // One name in four is also cleaned up; registers are judged by the others.
+            let name = if number.is_multiple_of(4) { "loose" } else { "name" };
+            self.call(asked, &format!("{name}-{number}")).await;
+        }
+    }
+
+    fn wish(&mut self, number: u64) -> Asked {
+        let wait = self.random.chance(400);
+        match self.random.below(100) {
+            0..25 => Asked::Read,
+            25..40 => Asked::Add,
+            40..52 => Asked::Update,
+            52..60 => Asked::Pause { wait },
+            60..69 => Asked::Resume,
+            69..77 => Asked::Delete { wait },
+            77..82 => Asked::Reuse,
+            82..89 => Asked::Force,
+            89..91 if number.is_multiple_of(4) => Asked::Cleanup,
+            _ => Asked::Trigger,
+        }
+    }
+
+    /// One call from its first sending to its answer, or to giving up.
+    async fn call(&mut self, asked: Asked, task: &str) {
+        let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+        let body = self.body(asked, task, call);
+        let key = (asked != Asked::Read).then(|| format!("call-{call}"));
+        let event = Event::Call { call, asked, task: task.to_owned(), key: key.clone() };
+        self.world.history().note(None, event);
+        let mut returned = Returned::Unknown;
+        let mut sent = false;
+        for _ in 0..TRIES {
+            match self.send(asked, task, key.as_deref(), body.as_ref()).await {
+                Sent::Answered(answer) => {
+                    returned = answer;
+                    break;
+                }
+                Sent::Nowhere => {}
+                Sent::Unknown => sent = true,
+            }
+            // Another node may know more.
+            self.node = self.random.index(self.world.common.plan.nodes);
+            sleep(Duration::from_millis(self.random.range(20, 400))).await;
+        }
+        if returned == Returned::Unknown && !sent {
+            returned = Returned::Never;
+        }
+        self.world.history().note(None, Event::Return { call, returned });
+    }
+
+    /// Sends once.
+    async fn send(
+        &mut self,
+        asked: Asked,
+        task: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Sent {
+        let Some(alive) = self.world.alive(self.node) else { return Sent::Nowhere };
+        let (method, path) = route(asked, task);
+        let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let text = body.map(ToString::to_string).unwrap_or_default();
+        let request = request.header("content-type", "application/json").body(Body::from(text));
+        let Ok(request) = request else { return Sent::Nowhere };
+        sleep(Duration::from_micros(self.random.range(50, 2_000))).await;
+        let answering = alive.process.spawn(alive.router.clone().oneshot(request));
+        let answer = timeout(PATIENCE, answering).await;
+        sleep(Duration::from_micros(self.random.range(50, 2_000))).await;
+        if !self.world.common.plan.calm && self.random.chance(LOST) {
+            self.world.history().fault(Fault::AnswerLost);
+            return Sent::Unknown;
+        }
+        let Ok(Ok(Ok(response))) = answer else { return Sent::Unknown };
+        read(response).await
+    }
+
+    /// What a call sends along.
+    fn body(&mut self, asked: Asked, task: &str, call: u64) -> Option<Value> {
+        match asked {
+            Asked::Add | Asked::Force | Asked::Update => Some(self.definition(task, call)),
+            Asked::Pause { .. } if self.random.chance(300) => {
+                let now = super::clocks::EPOCH_MS
+                    + i64::try_from(self.world.history().now() / 1_000).unwrap_or(0);
+                let until = now + i64::try_from(self.random.range(1_000, 9_000)).unwrap_or(0);
+                let until = punctual::domain::time::Timestamp(until).to_string();
+                Some(json!({"reason": "for a while", "until": until}))
+            }
+            _ => None,
+        }
+    }
+
+    fn definition(&mut self, task: &str, call: u64) -> Value {
+        let steady = task.starts_with("steady");
+        let policy = ["last", "all", "none"][self.random.index(3)];
+        let lost_after = ["2s", "4s", "10s"][self.random.index(3)];
+        json!({
+            "name": task,
+            "schedule": self.schedule(steady),
+            "action": {"func": {"id": "work"}},
+            "payload": format!("{call}"),
+            "timeout": format!("{}ms", self.random.range(500, 4_000)),
+            "kill_grace": "200ms",
+            "lost_after": lost_after,
+            "catch_up": {
+                "policy": policy,
+                "window": format!("{}s", self.random.range(6, 120)),
+                "max": self.random.range(1, 8),
+            },
+            "catch_up_on_resume": self.random.chance(300),
+            "enabled": steady || self.random.chance(950),
+        })
+    }
+
+    fn schedule(&mut self, steady: bool) -> Value {
+        let every = self.random.log_time(Duration::from_millis(250), Duration::from_secs(8));
+        let interval = json!({"interval": format!("{}ms", every.as_millis())});
+        let drawn = self.random.below(100);
+        if steady && drawn >= 70 {
+            return interval;
+        }
+        match drawn {
+            0..60 => interval,
+            60..65 => json!({"interval": format!("{}ms", every.as_millis()), "jitter": "150ms"}),
+            65..75 => json!({"cron": "*/3 * * * * *"}),
+            75..80 => json!({"cron": "5-50/7 * * * * *", "timezone": "Europe/Berlin"}),
+            80..86 => json!({"delay": format!("{}ms", self.random.range(200, 9_000))}),
+            86..90 => json!({"immediate": true}),
+            90..94 => json!({"interval": "1s", "anchor": "2026-03-29T00:00:00.250Z"}),
+            94..97 => json!({"daily": ["00:31", "00:32", "00:33"]}),
+            _ => json!({"manual": true}),
+        }
+    }
+}
+
+/// What became of one sending.
+enum Sent {
+    /// There was an answer that says what happened.
+    Answered(Returned),
+    /// It was not sent, or certainly not taken.
+    Nowhere,
+    /// Nobody can tell.
+    Unknown,
+}
+
+fn route(asked: Asked, task: &str) -> (Method, String) {
+    let one = format!("/tasks/{task}");
+    match asked {
+        Asked::Add => (Method::POST, "/tasks".to_owned()),
+        Asked::Force => (Method::POST, "/tasks?force=true".to_owned()),
+        Asked::Update => (Method::PUT, one),
+        Asked::Delete { wait } => (Method::DELETE, format!("{one}?wait={wait}")),
+        Asked::Reuse => (Method::POST, format!("{one}/reuse")),
+        Asked::Cleanup => (Method::POST, format!("{one}/cleanup")),
+        Asked::Pause { wait } => (Method::POST, format!("{one}/pause?wait={wait}")),
+        Asked::Resume => (Method::POST, format!("{one}/resume")),
+        Asked::Trigger => (Method::POST, format!("{one}/trigger")),
+        Asked::Read => (Method::GET, one),
+    }
+}
+
+async fn read(response: Response<Body>) -> Sent {
+    let status = response.status().as_u16();
+    let revision = number(response.headers(), "etag");
+    let index = number(response.headers(), "punctual-index");
+    let body = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let code = body["code"].as_str().unwrap_or_default().to_owned();
+    match code.as_str() {
+        "outcome_unknown" | "internal" => Sent::Unknown,
+        "no_leader" | "not_accepted" | "index_not_reached" => Sent::Nowhere,
+        _ => Sent::Answered(Returned::Answer { status, code, revision, index }),
+    }
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim_matches('"').parse().ok()
+}

@@ -1,0 +1,66 @@
+//! The clocks of simulated machines: a wall clock that is off, drifts and is set, and a boot-time
+//! clock that began at its own moment. True time is the runtime's.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use punctual::clock::Machine;
+use tokio::time::Instant;
+
+/// True time at the beginning of every simulation: 2026-03-29T00:30:00Z, half an hour before most
+/// of Europe changes its clocks.
+pub const EPOCH_MS: i64 = 1_774_744_200_000;
+
+/// The clocks of one machine; clones are the same.
+#[derive(Clone)]
+pub struct Clocks(Arc<Mutex<Inner>>);
+
+struct Inner {
+    begun: Instant,
+    /// What the wall clock is ahead of true time, in nanoseconds, at `set`.
+    ahead: i64,
+    set: Instant,
+    /// What it gains, in parts of a million.
+    drift: i64,
+    /// What the boot-time clock showed at the beginning, in nanoseconds.
+    boot: i64,
+}
+
+fn nanos(from: Instant, to: Instant) -> i64 {
+    i64::try_from(to.saturating_duration_since(from).as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Clocks {
+    /// Right clocks.
+    pub fn new(begun: Instant, boot_ms: u64) -> Self {
+        let boot = i64::try_from(boot_ms).unwrap_or(0) * 1_000_000;
+        Self(Arc::new(Mutex::new(Inner { begun, ahead: 0, set: begun, drift: 0, boot })))
+    }
+
+    /// What the wall clock is ahead of true time, in nanoseconds.
+    pub fn ahead(&self) -> i64 {
+        let inner = self.0.lock();
+        inner.ahead + nanos(inner.set, Instant::now()) / 1_000_000 * inner.drift
+    }
+
+    /// Sets the wall clock so far ahead of true time, with a drift from now on.
+    pub fn set(&self, ahead_ms: i64, drift_ppm: i64) {
+        let mut inner = self.0.lock();
+        inner.ahead = ahead_ms * 1_000_000;
+        inner.set = Instant::now();
+        inner.drift = drift_ppm;
+    }
+}
+
+impl Machine for Clocks {
+    fn wall(&self) -> i64 {
+        let ahead = self.ahead();
+        let inner = self.0.lock();
+        EPOCH_MS * 1_000_000 + nanos(inner.begun, Instant::now()) + ahead
+    }
+
+    fn boot(&self) -> i64 {
+        let inner = self.0.lock();
+        inner.boot + nanos(inner.begun, Instant::now())
+    }
+}

@@ -1,0 +1,210 @@
+//! The disk of a simulated machine: twins of the log and of the checkpoints, and the identity.
+//!
+//! What the log wrote is durable when the disk has synced, a drawn time later. A power cut keeps a
+//! drawn part of what was not synced, torn within an append if it falls so; the end of the process
+//! alone keeps all of it, since the machine's memory still has it. A checkpoint is written whole or
+//! not at all.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use punctual::consensus;
+use punctual::storage::memory::MemoryDisk;
+use punctual::storage::sim::{SimDisk, SimLog};
+use punctual::storage::{Done, Identity, LogPos, LogState, LogStore};
+
+use super::random::Random;
+use crate::check::history::{Event, History};
+
+/// A disk; clones are the same.
+#[derive(Clone)]
+pub struct Disk {
+    node: usize,
+    log: SimDisk,
+    stores: MemoryDisk,
+    identity: Arc<Mutex<Option<Identity>>>,
+    work: Arc<Work>,
+    history: Arc<History>,
+    watched: bool,
+}
+
+/// How a disk works.
+struct Work {
+    random: Mutex<Random>,
+    syncing: AtomicBool,
+    /// Added to each sync, in microseconds.
+    slow_us: AtomicU64,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(node: usize, random: Random, history: Arc<History>) -> Self {
+        let work = Arc::new(Work {
+            random: Mutex::new(random),
+            syncing: AtomicBool::new(false),
+            slow_us: AtomicU64::new(0),
+        });
+        let log = SimDisk::new();
+        log.set_manual(true);
+        let (disk, worker) = (log.clone(), Arc::clone(&work));
+        log.on_unsynced(move || worker.begin(&disk));
+        let (stores, identity) = (MemoryDisk::new(), Arc::default());
+        Self { node, log, stores, identity, work, history, watched: true }
+    }
+
+    /// A disk on which no vote may ever be cast.
+    pub fn unwatched(mut self) -> Self {
+        self.watched = false;
+        self
+    }
+
+    /// A process opens the disk.
+    pub fn open(&self) -> consensus::Disk {
+        let saved = Arc::clone(&self.identity);
+        let (node, watched) = (self.node, self.watched);
+        let log = Watched { node, watched, log: self.log.open(), history: self.history.clone() };
+        consensus::Disk {
+            log: Arc::new(log),
+            stores: Box::new(self.stores.open()),
+            identity: self.identity.lock().clone(),
+            save_identity: Box::new(move |identity| {
+                *saved.lock() = Some(identity.clone());
+                Ok(())
+            }),
+        }
+    }
+
+    /// The process that had the disk open is gone; what it wrote is there.
+    pub fn abandon(&self) {
+        self.log.crash(|unsynced| unsynced);
+        self.stores.crash();
+    }
+
+    /// The power is cut: gives how many single writes were not synced, and how many of these stay.
+    pub fn power_cut(&self) -> (usize, usize) {
+        let mut fate = (0, 0);
+        self.log.crash(|unsynced| {
+            let kept = self.work.random.lock().range(0, unsynced as u64);
+            fate = (unsynced, usize::try_from(kept).unwrap_or(0));
+            fate.1
+        });
+        self.stores.crash();
+        fate
+    }
+
+    /// Whether there is no room left.
+    pub fn full(&self, full: bool) {
+        self.log.full(full);
+        self.stores.full(full);
+    }
+
+    /// The next write fails.
+    pub fn fail_next(&self, checkpoint: bool) {
+        let error = || io::Error::other("input/output error");
+        if checkpoint {
+            let landed = self.work.random.lock().chance(500);
+            self.stores.fail_next(error(), landed);
+        } else {
+            self.log.fail_next(error());
+        }
+    }
+
+    /// From now on each sync takes so much longer.
+    pub fn slow(&self, by: Duration) {
+        let us = u64::try_from(by.as_micros()).unwrap_or(0);
+        self.work.slow_us.store(us, Ordering::Relaxed);
+    }
+}
+
+impl Work {
+    /// Syncs a little later; what is written until then goes with it.
+    fn begin(self: &Arc<Self>, disk: &SimDisk) {
+        if self.syncing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let micros = self.random.lock().range(150, 900) + self.slow_us.load(Ordering::Relaxed);
+        let (work, disk) = (Arc::clone(self), disk.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_micros(micros)).await;
+            work.syncing.store(false, Ordering::Relaxed);
+            disk.sync();
+        });
+    }
+}
+
+/// A log whose votes are noted.
+struct Watched {
+    node: usize,
+    /// False: it is the disk of a node that was wiped.
+    watched: bool,
+    log: SimLog,
+    history: Arc<History>,
+}
+
+impl LogStore for Watched {
+    fn place(&self) -> PathBuf {
+        self.log.place()
+    }
+
+    fn state(&self) -> LogState {
+        self.log.state()
+    }
+
+    fn save_vote(&self, vote: Bytes, done: Done) {
+        if !self.watched {
+            self.history.violated(format!(
+                "votes: node {} votes with an empty folder while others know the cluster",
+                self.node + 1
+            ));
+        }
+        let (node, history, seen) = (self.node, Arc::clone(&self.history), vote.clone());
+        let noted: Done = Box::new(move |result| {
+            if result.is_ok() {
+                history.note(Some(node), Event::Voted { vote: seen });
+            }
+            done(result);
+        });
+        self.log.save_vote(vote, noted);
+    }
+
+    fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done) {
+        self.log.append(entries, done);
+    }
+
+    fn truncate_from(&self, index: u64) {
+        self.log.truncate_from(index);
+    }
+
+    fn purge_to(&self, pos: LogPos) {
+        self.log.purge_to(pos);
+    }
+
+    fn save_committed(&self, pos: LogPos) {
+        self.log.save_committed(pos);
+    }
+
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
+        self.log.read(from, to, max_bytes)
+    }
+
+    fn fsyncs(&self) -> u64 {
+        self.log.fsyncs()
+    }
+
+    fn oldest_unflushed(&self) -> Option<Duration> {
+        self.log.oldest_unflushed()
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.log.queued_bytes()
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+}

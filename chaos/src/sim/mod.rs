@@ -1,0 +1,61 @@
+//! Whole clusters in virtual time: the real domain, consensus and engine of some nodes, in one
+//! paused runtime, over a simulated network, disks, clocks and actions, all of it drawn from one
+//! seed. The same seed gives the same run, down to the hash of everything that happened.
+
+mod actions;
+mod clients;
+mod clocks;
+mod disk;
+mod nemesis;
+mod net;
+mod node;
+mod plan;
+mod random;
+mod run;
+mod story;
+mod sweep;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+/// What `sim` is asked for.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The seed of one run.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Runs of many seeds, each in a process of its own: `A..B`, B left out.
+    #[arg(long, value_name = "A..B", conflicts_with = "seed")]
+    seeds: Option<String>,
+    /// Processes at once.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Goes on after a seed that failed.
+    #[arg(long)]
+    keep_going: bool,
+    /// Nodes; otherwise the seed decides.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]))]
+    nodes: Option<String>,
+    /// Minutes of virtual time with trouble.
+    #[arg(long, default_value_t = 2)]
+    minutes: u64,
+    /// Prints the whole story.
+    #[arg(long)]
+    trace: bool,
+    /// Lets clocks be wrong when nodes start, too.
+    #[arg(long)]
+    wild_clocks: bool,
+    /// Prints what the nodes log, by the rules of `RUST_LOG`.
+    #[arg(long)]
+    log: bool,
+}
+
+/// Runs one seed, or many.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match &arguments.seeds {
+        Some(seeds) => sweep::run(arguments, seeds),
+        None => run::one(arguments),
+    }
+}

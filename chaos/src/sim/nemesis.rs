@@ -1,0 +1,219 @@
+//! Trouble: pieces of it begin at random and overlap; each ends by itself, or when all of it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::random::Random;
+use super::world::{End, World};
+use crate::check::history::{Event, Fault};
+
+/// The shortest and the longest piece of trouble.
+const LENGTH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(20));
+
+/// What can be done; each as often as it stands here.
+const KINDS: [Fault; 24] = [
+    Fault::Cut,
+    Fault::Cut,
+    Fault::Cut,
+    Fault::CutOneWay,
+    Fault::CutOneWay,
+    Fault::Reset,
+    Fault::Reset,
+    Fault::SlowLink,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::Kill,
+    Fault::PowerCut,
+    Fault::PowerCut,
+    Fault::PowerCut,
+    Fault::PowerCutAll,
+    Fault::Pause,
+    Fault::Pause,
+    Fault::Wipe,
+    Fault::DiskFull,
+    Fault::DiskFail,
+    Fault::SlowDisk,
+    Fault::ClockJump,
+    Fault::ClockDrift,
+];
+
+/// Makes trouble until it is stopped.
+pub async fn run(world: Arc<World>) {
+    if world.common.plan.calm {
+        return;
+    }
+    let mut random = Random::of(world.common.plan.seed, "nemesis");
+    let mean = u64::try_from(world.common.plan.trouble.as_micros()).unwrap_or(1_000_000);
+    let mut number = 0;
+    loop {
+        sleep(Duration::from_micros(random.range(mean / 4, mean * 7 / 4))).await;
+        number += 1;
+        let Some(kind) = random.pick(&KINDS).copied() else { return };
+        let own = Random::of(world.common.plan.seed, &format!("trouble {number}"));
+        tokio::spawn(piece(Arc::clone(&world), kind, own));
+    }
+}
+
+/// One piece of trouble.
+async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
+    let index = random.index(world.common.plan.nodes);
+    let length = random.log_time(LENGTH.0, LENGTH.1);
+    let node = Some(index);
+    match kind {
+        Fault::Cut | Fault::CutOneWay => cut(&world, kind, index, length, random).await,
+        Fault::Reset => {
+            let broken = world.common.net.reset(index, random.range(100, 1_000));
+            world.history().trouble(node, kind, format!("{broken} streams"));
+        }
+        Fault::SlowLink => {
+            let by = random.log_time(Duration::from_millis(2), Duration::from_millis(800));
+            world.history().trouble(node, kind, format!("{by:?} for {length:?}"));
+            world.common.net.slow(index, by);
+            sleep(length).await;
+            world.common.net.slow(index, Duration::ZERO);
+        }
+        Fault::Kill => down(&world, index, End::Process, kind, length).await,
+        Fault::PowerCut => down(&world, index, End::Power, kind, length).await,
+        Fault::PowerCutAll => {
+            world.history().trouble(None, kind, format!("for {length:?}"));
+            for index in 0..world.common.plan.nodes {
+                world.end(index, End::Power, "power");
+            }
+            for index in 0..world.common.plan.nodes {
+                let wait = length / 4 + Duration::from_millis(random.range(0, 2_000));
+                sleep(wait.min(Duration::from_secs(3))).await;
+                world.start(index);
+            }
+        }
+        Fault::Pause => {
+            let Some(alive) = world.alive(index) else { return };
+            world.history().trouble(node, kind, format!("for {length:?}"));
+            alive.process.pause();
+            sleep(length).await;
+            alive.process.resume();
+        }
+        Fault::Wipe => wipe(&world, index, length).await,
+        _ => machine(&world, kind, index, length, random).await,
+    }
+}
+
+/// Trouble with a disk or a clock.
+async fn machine(
+    world: &Arc<World>,
+    kind: Fault,
+    index: usize,
+    length: Duration,
+    mut random: Random,
+) {
+    let (disk, clocks) = {
+        let machines = world.machines.lock();
+        let Some(machine) = machines.get(index) else { return };
+        (machine.disk.clone(), machine.clocks.clone())
+    };
+    let tell = |what: String| world.history().trouble(Some(index), kind, what);
+    match kind {
+        Fault::DiskFull => {
+            tell(format!("for {length:?}"));
+            disk.full(true);
+            sleep(length).await;
+            disk.full(false);
+        }
+        Fault::DiskFail => {
+            let checkpoint = random.chance(300);
+            tell(if checkpoint { "the next checkpoint" } else { "the next append" }.to_owned());
+            disk.fail_next(checkpoint);
+        }
+        Fault::SlowDisk => {
+            let by = random.log_time(Duration::from_millis(2), Duration::from_secs(2));
+            tell(format!("{by:?} for {length:?}"));
+            disk.slow(by);
+            sleep(length).await;
+            disk.slow(Duration::ZERO);
+        }
+        Fault::ClockJump => {
+            let by = random.log_time(Duration::from_millis(100), Duration::from_secs(86_400));
+            let by = i64::try_from(by.as_millis()).unwrap_or(0);
+            let by = if random.chance(500) { by } else { -by };
+            tell(format!("{by} ms for {length:?}"));
+            clocks.set(by, 0);
+            sleep(length).await;
+            clocks.set(0, 0);
+        }
+        Fault::ClockDrift => {
+            let ppm = i64::try_from(random.range(0, 1_000)).unwrap_or(0) - 500;
+            tell(format!("{ppm} ppm for {length:?}"));
+            clocks.set(clocks.ahead() / 1_000_000, ppm);
+            sleep(length).await;
+            clocks.set(0, 0);
+        }
+        _ => {}
+    }
+}
+
+/// Cuts a machine off, or some links at random.
+async fn cut(world: &World, kind: Fault, index: usize, length: Duration, mut random: Random) {
+    let nodes = world.common.plan.nodes;
+    let whole = random.chance(600);
+    let inward = random.chance(500);
+    let mut cuts = Vec::new();
+    for (from, to) in (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to))) {
+        let touches = from == index || to == index;
+        let chosen = if whole { touches } else { random.chance(350) };
+        let direction = kind == Fault::Cut || (to == index) == inward;
+        if from != to && chosen && direction {
+            cuts.push((from, to));
+        }
+    }
+    let shown: Vec<String> = cuts.iter().map(|(a, b)| format!("{}>{}", a + 1, b + 1)).collect();
+    world.history().trouble(None, kind, format!("{} for {length:?}", shown.join(" ")));
+    world.common.net.cut(&cuts);
+    sleep(length).await;
+    world.common.net.mend(&cuts);
+}
+
+/// Ends a process and starts it again later.
+async fn down(world: &Arc<World>, index: usize, how: End, kind: Fault, length: Duration) {
+    if world.end(index, how, "killed") {
+        world.history().trouble(Some(index), kind, format!("for {length:?}"));
+        sleep(length).await;
+        world.start(index);
+    }
+}
+
+/// A machine comes back without its disk, as when a folder is not mounted, and later with it.
+async fn wipe(world: &Arc<World>, index: usize, length: Duration) {
+    if world.end(index, End::Process, "killed, to lose its folder") {
+        world.history().trouble(Some(index), Fault::Wipe, format!("for {length:?}"));
+        world.hide_disk(index);
+        world.start(index);
+        sleep(length).await;
+        world.show_disk(index);
+    }
+}
+
+/// Ends all trouble.
+pub async fn heal(world: &Arc<World>) {
+    // Whatever is under way mends itself within the longest piece; what it did is mended now.
+    let nodes = world.common.plan.nodes;
+    world.common.net.heal();
+    for index in 0..nodes {
+        world.common.net.slow(index, Duration::ZERO);
+        let (disk, clocks) = {
+            let machines = world.machines.lock();
+            let Some(machine) = machines.get(index) else { continue };
+            (machine.disk.clone(), machine.clocks.clone())
+        };
+        disk.full(false);
+        disk.slow(Duration::ZERO);
+        clocks.set(0, 0);
+        if let Some(alive) = world.alive(index) {
+            alive.process.resume();
+        }
+        world.show_disk(index);
+        world.start(index);
+    }
+    world.history().note(None, Event::Healed);
+}

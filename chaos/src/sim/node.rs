@@ -1,0 +1,234 @@
+//! One simulated machine: its clocks, its disk, its port, and the node process that runs on it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use punctual::api::{self, ApiSettings, Context, Running};
+use punctual::clock::{Clock, SystemClock};
+use punctual::consensus::{self, MemberAddress, Parts, Settings, Started};
+use punctual::domain::machine::record::NodeInfo;
+use punctual::domain::machine::{Response, State};
+use punctual::domain::time::Millis;
+use punctual::engine::{Engine, EngineParts, EngineSettings};
+use punctual::exec::Exec;
+use punctual::life::simulation::{Process, Witness};
+use punctual::telemetry::metrics::Metrics;
+use punctual::transport::Fabric;
+use tokio::sync::{mpsc, watch};
+
+use super::actions::Stage;
+use super::clocks::Clocks;
+use super::disk::Disk;
+use super::net::{Net, address};
+use super::plan::Plan;
+use crate::check::agreement::Agreement;
+use crate::check::history::{Event, History};
+
+/// What the contract promises of starts.
+pub const DISPATCH_TTL: Millis = Millis(1_000);
+/// Younger ticks are on time.
+pub const FAILOVER: Millis = Millis(5_000);
+
+/// A process ended by itself: which, and why.
+pub type Ends = mpsc::UnboundedSender<(usize, u64, String)>;
+
+/// What all machines share.
+pub struct Common {
+    pub plan: Plan,
+    pub history: Arc<History>,
+    pub agreement: Arc<Agreement>,
+    pub net: Net,
+    pub ends: Ends,
+}
+
+/// A machine.
+pub struct Machine {
+    pub index: usize,
+    pub clocks: Clocks,
+    pub disk: Disk,
+    /// Its own disk, while another is in its place.
+    pub hidden: Option<Disk>,
+    pub alive: Option<Alive>,
+}
+
+/// A running process.
+#[derive(Clone)]
+pub struct Alive {
+    pub number: u64,
+    pub process: Process,
+    pub router: Router,
+    pub context: Arc<Context>,
+}
+
+/// Hands what a process applies to the judges.
+struct Eye {
+    at: (usize, u64),
+    agreement: Arc<Agreement>,
+}
+
+impl Witness for Eye {
+    fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
+        self.agreement.applied(self.at, state, index, Some(entry), answers);
+    }
+
+    fn skipped(&self, state: &State, index: u64) {
+        self.agreement.applied(self.at, state, index, None, &[]);
+    }
+
+    fn replaced(&self, state: &State) {
+        self.agreement.replaced(self.at, state);
+    }
+}
+
+fn consensus_settings(plan: &Plan, index: usize) -> Settings {
+    let member = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
+    let members = (0..plan.nodes).map(|index| MemberAddress {
+        id: member(index),
+        peer: address(index),
+        http: format!("http://10.0.0.{}:7001", index + 1),
+    });
+    Settings {
+        cluster_name: "sim".to_owned(),
+        member: member(index),
+        members: members.collect(),
+        listen: address(index),
+        heartbeat: Duration::from_millis(100),
+        election_min: Duration::from_millis(300),
+        election_max: Duration::from_millis(600),
+        retained_log: plan.retained,
+        snapshot_every: plan.checkpoint,
+        checkpoint_interval: Duration::from_secs(30),
+        timezone: "UTC".to_owned(),
+        scheduler: true,
+        bootstrap_without: Vec::new(),
+        level: 1,
+        software: "sim".to_owned(),
+    }
+}
+
+fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
+    EngineSettings {
+        failover_timeout: FAILOVER,
+        down_after: Millis(1_000),
+        dispatch_ttl: DISPATCH_TTL,
+        activation_horizon: Millis(10_000),
+        info: NodeInfo {
+            name: format!("n{}", index + 1),
+            hostname: format!("machine-{}", index + 1),
+            pid: 1,
+            http: format!("http://10.0.0.{}:7001", index + 1),
+            peer: address(index),
+            version: "sim".to_owned(),
+            level: 1,
+            weight: 1,
+            labels: Default::default(),
+            slots: 0,
+            functions: exec.functions(),
+        },
+    }
+}
+
+impl Machine {
+    /// Starts a node process; `number` is its own among all of the run.
+    pub fn start(&mut self, common: &Common, number: u64) {
+        let (index, history) = (self.index, &common.history);
+        let eye = Eye { at: (index, number), agreement: Arc::clone(&common.agreement) };
+        let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
+        let process = Process::new(seed, Arc::new(eye));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::over(self.clocks.clone()));
+        let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
+        let stage = Stage {
+            seed: common.plan.seed,
+            history: Arc::clone(history),
+            agreement: Arc::clone(&common.agreement),
+        };
+        exec.register("*", stage.function(index, number));
+        let metrics = Metrics::new("sim");
+        let (progress, saying) = watch::channel("starting".to_owned());
+        let context = Arc::new(Context {
+            running: OnceLock::new(),
+            exec: Arc::clone(&exec),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            progress: saying,
+            settings: ApiSettings {
+                node_name: format!("n{}", index + 1),
+                version: "sim",
+                min_interval: Millis(100),
+                dispatch_ttl: DISPATCH_TTL,
+                functions_allowed: true,
+                bench: false,
+                loopback: false,
+            },
+        });
+        let draws = process.clone();
+        let random = move |bytes: &mut [u8]| {
+            for chunk in bytes.chunks_mut(8) {
+                chunk.copy_from_slice(&draws.draw().to_le_bytes()[..chunk.len()]);
+            }
+        };
+        let fabric =
+            Fabric { network: common.net.port(index), random: Arc::new(random), secret: None };
+        let parts = Parts {
+            settings: consensus_settings(&common.plan, index),
+            disk: self.disk.open(),
+            fabric,
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            progress,
+        };
+        history.note(Some(index), Event::Boot { process: number });
+        let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
+        let engine = engine_settings(index, &exec);
+        let rest = Rest { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
+        let ends = common.ends.clone();
+        process.spawn(async move {
+            let why = rest.run(parts).await;
+            // The world ends first only when the run is over.
+            let _over = ends.send((index, number, why));
+        });
+        let router = api::router(Arc::clone(&context));
+        self.alive = Some(Alive { number, process, router, context });
+    }
+}
+
+/// What a process does once it has its parts.
+struct Rest {
+    context: Arc<Context>,
+    exec: Arc<Exec>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    engine: EngineSettings,
+    boot: u128,
+}
+
+impl Rest {
+    /// Runs until the node cannot go on; says why.
+    async fn run(self, parts: Parts) -> String {
+        let Started { consensus, events } = match consensus::start(parts).await {
+            Ok(started) => started,
+            Err(error) => return format!("it did not start: {error}"),
+        };
+        let mut ended = consensus.fatal();
+        let engine = Engine::start(EngineParts {
+            settings: self.engine,
+            consensus: consensus.clone(),
+            events,
+            clock: self.clock,
+            exec: self.exec,
+            metrics: self.metrics,
+            observer: None,
+            service: Arc::new(|_from, _kind, _body| Box::pin(async { None })),
+            boot: self.boot,
+        })
+        .await;
+        let engine = match engine {
+            Ok(engine) => engine,
+            Err(error) => return format!("the engine did not start: {error}"),
+        };
+        let _first = self.context.running.set(Running { consensus, engine });
+        let why = ended.wait_for(Option::is_some).await;
+        why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "consensus ended".to_owned())
+    }
+}

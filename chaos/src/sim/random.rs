@@ -1,0 +1,59 @@
+//! Chance in the world, all of it from the seed. Each part draws from a stream of its own, so that
+//! one part's draws do not move another's.
+
+use std::time::Duration;
+
+/// A stream of draws (SplitMix64: Steele, Lea and Flood, 2014).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The stream of a part of the world.
+    pub fn of(seed: u64, part: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64_with_seed(part.as_bytes(), seed))
+    }
+
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`; 0 if there is none.
+    pub fn below(&mut self, end: u64) -> u64 {
+        if end == 0 { 0 } else { self.next() % end }
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high.saturating_sub(low) + 1)
+    }
+
+    /// True in so many of a thousand cases.
+    pub fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1_000) < per_mille
+    }
+
+    /// A span of time whose logarithm is spread evenly.
+    pub fn log_time(&mut self, low: Duration, high: Duration) -> Duration {
+        let low = u64::try_from(low.as_micros()).unwrap_or(u64::MAX).max(1);
+        let high = u64::try_from(high.as_micros()).unwrap_or(u64::MAX).max(low);
+        // In steps of halves: exact, and the same on every machine.
+        let doublings = u64::from((high / low).max(1).ilog2());
+        let base = low << self.range(0, doublings);
+        Duration::from_micros((base + self.below(base)).min(high))
+    }
+
+    /// One of them.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        of.get(usize::try_from(self.below(of.len() as u64)).unwrap_or(0))
+    }
+
+    /// An index below a length.
+    pub fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+}

@@ -1,0 +1,160 @@
+//! One run from its seed to its verdict.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, RngSeed};
+use tokio::time::sleep;
+
+use super::plan::Plan;
+use super::world::World;
+use super::{Arguments, clients, clocks, nemesis, story};
+use crate::check::judge::{Findings, Run, Violation, judge};
+
+/// From the first start until clients begin.
+const WARM_UP: Duration = Duration::from_secs(5);
+/// After all trouble has ended clients go on so long.
+const RECOVER: Duration = Duration::from_secs(12);
+/// And then so long nothing is asked any more.
+const SETTLE: Duration = Duration::from_secs(15);
+/// A run with fewer claims per minute says too little.
+const CLAIMS_MIN: u64 = 40;
+
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What a run came to.
+struct Outcome {
+    run: Run,
+    findings: Findings,
+    world: Arc<World>,
+}
+
+/// Runs the seed of the arguments, prints, and judges.
+pub fn one(arguments: &Arguments) -> ExitCode {
+    if arguments.log {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .without_time()
+            .init();
+    }
+    std::panic::set_hook(Box::new(|panic| PANICS.lock().push(panic.to_string())));
+    let nodes = arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok());
+    let plan = Plan::of(arguments.seed, nodes, arguments.minutes, arguments.wild_clocks);
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .rng_seed(RngSeed::from_bytes(&arguments.seed.to_le_bytes()))
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let (world, ended) = runtime.block_on(live(plan));
+    let outcome = weigh(world, ended);
+    let code = print(arguments, &outcome);
+    // The world is not taken down: nothing of it is worth the time.
+    std::mem::forget((runtime, outcome));
+    code
+}
+
+/// Lets a cluster live as planned; says when it ended, which only the runtime knows.
+async fn live(plan: Plan) -> (Arc<World>, u64) {
+    let world = World::new(plan);
+    for index in 0..world.common.plan.nodes {
+        world.start(index);
+        sleep(Duration::from_millis(137)).await;
+    }
+    sleep(WARM_UP).await;
+    clients::set_up(&world).await;
+    let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));
+    let clients = clients::begin(&world);
+    sleep(world.common.plan.length).await;
+    trouble.abort();
+    nemesis::heal(&world).await;
+    sleep(RECOVER).await;
+    clients.send_replace(true);
+    sleep(SETTLE).await;
+    let ended = world.history().now();
+    (world, ended)
+}
+
+/// Judges what happened.
+fn weigh(world: Arc<World>, ended: u64) -> Outcome {
+    let history = world.history();
+    let mut run = Run::new(history.records(), world.states(), world.common.plan.nodes);
+    run.epoch_ms = clocks::EPOCH_MS;
+    run.wild_clocks = world.common.plan.wild_clocks;
+    run.ended = ended;
+    let mut findings = judge(&run);
+    findings.judge("same answer everywhere", world.common.agreement.compared());
+    let watched = history.violations().into_iter().map(|(at, what)| Violation {
+        at,
+        property: "same answer everywhere",
+        what,
+        task: None,
+    });
+    findings.violations.extend(watched);
+    findings.judge("no panic", 1);
+    for panic in PANICS.lock().iter() {
+        findings.complain(run.ended, "no panic", None, panic.replace('\n', " "));
+    }
+    findings.violations.sort_by_key(|violation| violation.at);
+    Outcome { run, findings, world }
+}
+
+fn print(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
+    let Outcome { run, findings, world } = outcome;
+    if arguments.trace {
+        for record in &run.records {
+            println!("{}", story::line(record));
+        }
+    }
+    for (property, times) in &findings.judged {
+        println!("property {times} {property}");
+    }
+    let faults = world.history().faults();
+    for (fault, times) in &faults {
+        println!("trouble {times} {fault:?}");
+    }
+    let virtual_s = run.ended / 1_000_000;
+    println!("seconds {virtual_s} entries {} nodes {}", run.applied_at.len(), run.nodes);
+    if let Some(first) = findings.violations.first() {
+        for violation in findings.violations.iter().take(10) {
+            println!("violation {violation}");
+        }
+        println!("of {}; the story before the first:", findings.violations.len());
+        for line in story::around(run, first) {
+            println!("  {line}");
+        }
+        println!("again: {}", again(arguments));
+    }
+    let claims = run.model.claims;
+    let enough = claims >= CLAIMS_MIN * arguments.minutes;
+    let (verdict, code) = match (findings.violations.is_empty(), enough) {
+        (false, _) => ("invalid", 1),
+        (true, false) => ("rejected", 2),
+        (true, true) => ("valid", 0),
+    };
+    let faults: u64 = faults.values().sum();
+    let hash = world.history().hash();
+    println!("hash {hash:016x} claims {claims} faults {faults} verdict {verdict}");
+    ExitCode::from(code)
+}
+
+/// The command that runs this seed again.
+pub fn again(arguments: &Arguments) -> String {
+    let nodes = arguments.nodes.as_ref().map(|nodes| format!(" --nodes {nodes}"));
+    let wild = if arguments.wild_clocks { " --wild-clocks" } else { "" };
+    format!(
+        "cargo run --release -p chaos -- sim --seed {} --minutes {}{}{wild} --trace",
+        arguments.seed,
+        arguments.minutes,
+        nodes.unwrap_or_default()
+    )
+}

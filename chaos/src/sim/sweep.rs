@@ -1,0 +1,146 @@
+//! Many seeds, each in a process of its own: nothing of one run is left for the next.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use super::Arguments;
+use crate::check::history::Fault;
+
+/// What all seeds came to.
+#[derive(Default)]
+struct Totals {
+    judged: BTreeMap<String, u64>,
+    faults: BTreeMap<String, u64>,
+    seconds: u64,
+    claims: u64,
+    seeds: u64,
+    failed: Vec<u64>,
+    rejected: Vec<u64>,
+}
+
+fn range(text: &str) -> Option<(u64, u64)> {
+    let (from, to) = text.split_once("..")?;
+    Some((from.parse().ok()?, to.parse().ok()?))
+}
+
+fn child(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["sim", "--seed", &seed.to_string()]);
+    command.args(["--minutes", &arguments.minutes.to_string()]);
+    if let Some(nodes) = &arguments.nodes {
+        command.args(["--nodes", nodes]);
+    }
+    if arguments.wild_clocks {
+        command.arg("--wild-clocks");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+}
+
+impl Totals {
+    /// Takes a seed's output in; true if it was valid or too small to tell.
+    fn add(&mut self, seed: u64, text: &str) -> bool {
+        self.seeds += 1;
+        for line in text.lines() {
+            let mut words = line.splitn(3, ' ');
+            let (kind, number) = (words.next(), words.next());
+            let number: Option<u64> = number.and_then(|number| number.parse().ok());
+            let name = words.next().unwrap_or_default().to_owned();
+            match (kind, number) {
+                (Some("property"), Some(times)) => *self.judged.entry(name).or_insert(0) += times,
+                (Some("trouble"), Some(times)) => *self.faults.entry(name).or_insert(0) += times,
+                (Some("seconds"), Some(seconds)) => self.seconds += seconds,
+                _ => {}
+            }
+        }
+        let last = text.lines().last().unwrap_or_default();
+        let mut words = last.split(' ');
+        while let Some(word) = words.next() {
+            if word == "claims" {
+                self.claims += words.next().and_then(|claims| claims.parse().ok()).unwrap_or(0);
+            }
+        }
+        println!("seed {seed}: {last}");
+        if last.ends_with("verdict valid") {
+            return true;
+        }
+        if last.ends_with("verdict rejected") {
+            self.rejected.push(seed);
+            return true;
+        }
+        for line in text.lines().filter(|line| !line.starts_with("property")) {
+            println!("  {line}");
+        }
+        self.failed.push(seed);
+        false
+    }
+
+    /// Prints the whole; true if it proves something.
+    fn print(&self, begun: Instant) -> bool {
+        for (property, times) in &self.judged {
+            println!("property {times} {property}");
+        }
+        for (fault, times) in &self.faults {
+            println!("trouble {times} {fault}");
+        }
+        let never: Vec<String> = Fault::ALL
+            .iter()
+            .map(|fault| format!("{fault:?}"))
+            .filter(|fault| !self.faults.contains_key(fault))
+            .collect();
+        let unjudged: Vec<&String> =
+            self.judged.iter().filter(|(_, times)| **times == 0).map(|(name, _)| name).collect();
+        if !never.is_empty() || !unjudged.is_empty() {
+            println!("never happened: {never:?}; never judged: {unjudged:?}");
+        }
+        let wall = begun.elapsed().as_secs().max(1);
+        println!(
+            "seeds {} hours {}.{:02} claims {} wall {wall} s, {} times real time; failed {:?} \
+             rejected {:?}",
+            self.seeds,
+            self.seconds / 3_600,
+            self.seconds % 3_600 / 36,
+            self.claims,
+            self.seconds / wall,
+            self.failed,
+            self.rejected
+        );
+        never.is_empty() && unjudged.is_empty()
+    }
+}
+
+/// Runs the seeds `A..B`.
+pub fn run(arguments: &Arguments, seeds: &str) -> ExitCode {
+    let Some((mut next, end)) = range(seeds) else {
+        eprintln!("--seeds wants A..B");
+        return ExitCode::from(2);
+    };
+    let begun = Instant::now();
+    let mut totals = Totals::default();
+    let mut running: std::collections::VecDeque<(u64, Child)> = std::collections::VecDeque::new();
+    loop {
+        let stop = !totals.failed.is_empty() && !arguments.keep_going;
+        while !stop && next < end && running.len() < arguments.jobs.max(1) {
+            match child(arguments, next) {
+                Ok(child) => running.push_back((next, child)),
+                Err(error) => {
+                    eprintln!("seed {next} did not start: {error}");
+                    return ExitCode::from(2);
+                }
+            }
+            next += 1;
+        }
+        // In the order of seeds, so that two sweeps print the same.
+        let Some((seed, child)) = running.pop_front() else { break };
+        match child.wait_with_output() {
+            Ok(output) => drop(totals.add(seed, &String::from_utf8_lossy(&output.stdout))),
+            Err(error) => eprintln!("seed {seed}: {error}"),
+        }
+    }
+    let covered = totals.print(begun);
+    match (totals.failed.is_empty(), covered) {
+        (false, _) => ExitCode::from(1),
+        (true, false) => ExitCode::from(2),
+        (true, true) => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,167 @@
+//! The world: all machines, and what can be done to them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use punctual::domain::machine::State;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::clocks::Clocks;
+use super::disk::Disk;
+use super::net::Net;
+use super::node::{Alive, Common, Machine};
+use super::plan::Plan;
+use super::random::Random;
+use crate::check::agreement::Agreement;
+use crate::check::history::{Event, Fault, History};
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself or by a signal: the machine goes on.
+    Process,
+    /// With its machine.
+    Power,
+}
+
+/// See the module.
+pub struct World {
+    pub common: Common,
+    pub machines: Mutex<Vec<Machine>>,
+    processes: AtomicU64,
+    random: Mutex<Random>,
+}
+
+impl World {
+    /// All machines, none of them running.
+    pub fn new(plan: Plan) -> Arc<Self> {
+        let history = History::new();
+        let agreement = Arc::new(Agreement::new(Arc::clone(&history)));
+        let seed = plan.seed;
+        let net = Net::new(Random::of(seed, "net"), plan.shape, Arc::clone(&history));
+        let (ends, ended) = mpsc::unbounded_channel();
+        let begun = Instant::now();
+        let mut random = Random::of(seed, "machines");
+        let machines = (0..plan.nodes).map(|index| Machine {
+            index,
+            clocks: Clocks::new(begun, random.range(1_000, 9_000_000)),
+            disk: Disk::new(index, Random::of(seed, &format!("disk {index}")), history.clone()),
+            hidden: None,
+            alive: None,
+        });
+        let machines = machines.collect();
+        let common = Common { plan, history, agreement, net, ends };
+        let world = Arc::new(Self {
+            common,
+            machines: Mutex::new(machines),
+            processes: AtomicU64::new(0),
+            random: Mutex::new(random),
+        });
+        tokio::spawn(supervise(Arc::clone(&world), ended));
+        world
+    }
+
+    /// The history.
+    pub fn history(&self) -> &History {
+        &self.common.history
+    }
+
+    /// Starts a machine's process, if none runs there.
+    pub fn start(&self, index: usize) {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut machines = self.machines.lock();
+        let Some(machine) = machines.get_mut(index).filter(|machine| machine.alive.is_none())
+        else {
+            return;
+        };
+        if !self.common.plan.wild_clocks {
+            // A machine asks for the time before it starts its services.
+            let ahead = i64::try_from(self.random.lock().below(31)).unwrap_or(0) - 15;
+            machine.clocks.set(ahead, 0);
+        }
+        self.common.net.lighten(index);
+        machine.start(&self.common, number);
+    }
+
+    /// Ends a machine's process where it is; true if one ran.
+    pub fn end(&self, index: usize, how: End, why: &str) -> bool {
+        let mut machines = self.machines.lock();
+        let Some(machine) = machines.get_mut(index) else { return false };
+        let Some(alive) = machine.alive.take() else { return false };
+        let process = alive.number;
+        self.history().note(Some(index), Event::End { process, why: why.to_owned() });
+        match how {
+            End::Process => machine.disk.abandon(),
+            End::Power => {
+                self.common.net.darken(index);
+                let (unsynced, kept) = machine.disk.power_cut();
+                if kept < unsynced {
+                    let what = format!("{kept} of {unsynced} unsynced writes stayed");
+                    self.history().trouble(Some(index), Fault::LostWrites, what);
+                }
+            }
+        }
+        alive.process.kill();
+        self.common.net.close_listeners(index);
+        true
+    }
+
+    /// Puts an empty disk in the place of a machine's own.
+    pub fn hide_disk(&self, index: usize) {
+        let mut machines = self.machines.lock();
+        let Some(machine) = machines.get_mut(index) else { return };
+        if machine.hidden.is_none() {
+            let random = Random::of(self.common.plan.seed, &format!("empty disk {index}"));
+            let empty = Disk::new(index, random, Arc::clone(&self.common.history)).unwatched();
+            machine.hidden = Some(std::mem::replace(&mut machine.disk, empty));
+        }
+    }
+
+    /// Puts a machine's own disk back, if it was hidden; its process begins anew.
+    pub fn show_disk(&self, index: usize) {
+        if self.machines.lock().get(index).is_none_or(|machine| machine.hidden.is_none()) {
+            return;
+        }
+        self.end(index, End::Process, "killed, to get its folder back");
+        if let Some(machine) = self.machines.lock().get_mut(index)
+            && let Some(own) = machine.hidden.take()
+        {
+            machine.disk = own;
+        }
+        self.start(index);
+    }
+
+    /// A machine's process, if one runs.
+    pub fn alive(&self, index: usize) -> Option<Alive> {
+        self.machines.lock().get(index)?.alive.clone()
+    }
+
+    /// The states of all nodes that run.
+    pub fn states(&self) -> Vec<(usize, State)> {
+        let machines = self.machines.lock();
+        let running = machines.iter().filter_map(|machine| {
+            let running = machine.alive.as_ref()?.context.running.get()?;
+            Some((machine.index, running.consensus.replica().frozen()))
+        });
+        running.collect()
+    }
+}
+
+/// Starts processes again that ended by themselves.
+async fn supervise(world: Arc<World>, mut ended: mpsc::UnboundedReceiver<(usize, u64, String)>) {
+    while let Some((index, number, why)) = ended.recv().await {
+        if world.alive(index).is_none_or(|alive| alive.number != number) {
+            continue;
+        }
+        world.end(index, End::Process, &why);
+        let pause = Duration::from_millis(world.random.lock().range(300, 3_000));
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            sleep(pause).await;
+            world.start(index);
+        });
+    }
+}

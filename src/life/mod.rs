@@ -1,0 +1,57 @@
+//! The life of one node process: what it spawns, and the work it does on threads of its own.
+//!
+//! In the real world this is tokio's `spawn` and `spawn_blocking`, and nothing more. With the cargo
+//! feature `simulation` a cluster can live on one thread in virtual time: then everything that a
+//! node spawns belongs to its `simulation::Process`, which can be paused and killed as a whole,
+//! and work that would block runs where it stands. A task that belongs to no process behaves as in
+//! the real world, so the feature alone changes nothing.
+//!
+//! Architecture invariant: consensus, engine, transport and functions spawn through here only.
+
+#[cfg(not(feature = "simulation"))]
+mod real;
+#[cfg(feature = "simulation")]
+mod simulated;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+
+use std::future::Future;
+use std::io;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+#[cfg(not(feature = "simulation"))]
+use self::real as here;
+#[cfg(feature = "simulation")]
+use self::simulated as here;
+
+pub use self::here::Life;
+
+/// Spawns a task that lives as long as the process of the one that spawns it.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Life::current().spawn(future)
+}
+
+/// Does work that blocks, beside the tasks.
+///
+/// # Errors
+/// The work panicked.
+pub fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = io::Result<T>> + Send {
+    Life::current().blocking(work)
+}
+
+/// Makes items beside the tasks; at most `room` wait to be taken. The work is given a function
+/// that hands an item over, and says whether anybody still takes them.
+pub fn produce<T: Send + 'static>(
+    room: usize,
+    work: impl FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+) -> (mpsc::Receiver<T>, impl Future<Output = io::Result<()>> + Send) {
+    Life::current().produce(room, work)
+}

@@ -1,0 +1,73 @@
+//! Life in the real world: tokio's own.
+
+use std::future::Future;
+use std::io;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::domain::machine::{Response, State};
+
+/// The process; there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Life;
+
+impl Life {
+    /// The process of the task that asks.
+    #[must_use]
+    pub const fn current() -> Self {
+        Self
+    }
+
+    /// Spawns a task that lives as long as this process.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(future)
+    }
+
+    /// A future that lives as long as this process.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub fn wrap<F: Future>(&self, future: F) -> F {
+        future
+    }
+
+    /// Takes a task that was spawned elsewhere as one of this process.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub const fn own<T>(&self, _task: &JoinHandle<T>) {}
+
+    /// Tells that an entry was applied; `state` is the state after it.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _answers: &[Response]) {
+    }
+
+    /// Tells that an entry without commands was passed over.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub const fn skipped(&self, _state: &State, _index: u64) {}
+
+    /// Tells that the whole state was put in place.
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub const fn replaced(&self, _state: &State) {}
+
+    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
+    pub(super) fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send {
+        let task = tokio::task::spawn_blocking(work);
+        async move { task.await.map_err(io::Error::other) }
+    }
+
+    pub(super) fn produce<T: Send + 'static>(
+        self,
+        room: usize,
+        work: impl FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+    ) -> (mpsc::Receiver<T>, impl Future<Output = io::Result<()>> + Send) {
+        let (items, ready) = mpsc::channel(room);
+        let done = self.blocking(move || work(&mut |item| items.blocking_send(item).is_ok()));
+        (ready, done)
+    }
+}

@@ -1,0 +1,113 @@
+//! Life where there may be a simulation: the process of the task that asks, if it belongs to one.
+
+use std::future::Future;
+use std::io;
+
+use futures_util::future::Either;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::simulation::{Gate, Process};
+use crate::domain::machine::{Response, State};
+
+/// The process that a task belongs to; none: it lives in the real world.
+#[derive(Clone, Debug)]
+pub struct Life(Option<Process>);
+
+impl Life {
+    /// The process of the task that asks.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(Process::current())
+    }
+
+    /// Spawns a task that lives as long as this process.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match &self.0 {
+            Some(process) => process.spawn(future),
+            None => tokio::spawn(future),
+        }
+    }
+
+    /// A future that lives as long as this process.
+    pub fn wrap<F: Future>(&self, future: F) -> Gate<F> {
+        Gate::new(self.0.clone(), future)
+    }
+
+    /// Takes a task that was spawned elsewhere as one of this process.
+    pub fn own<T>(&self, task: &JoinHandle<T>) {
+        if let Some(process) = &self.0 {
+            process.own(task.abort_handle());
+        }
+    }
+
+    /// Tells that an entry was applied; `state` is the state after it.
+    pub fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
+        if let Some(process) = &self.0 {
+            process.witness().applied(state, index, entry, answers);
+        }
+    }
+
+    /// Tells that an entry without commands was passed over.
+    pub fn skipped(&self, state: &State, index: u64) {
+        if let Some(process) = &self.0 {
+            process.witness().skipped(state, index);
+        }
+    }
+
+    /// Tells that the whole state was put in place.
+    pub fn replaced(&self, state: &State) {
+        if let Some(process) = &self.0 {
+            process.witness().replaced(state);
+        }
+    }
+
+    pub(super) fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send {
+        let begun = match self.0 {
+            Some(process) => Err((process, work)),
+            None => Ok(tokio::task::spawn_blocking(work)),
+        };
+        async move {
+            match begun {
+                Ok(task) => task.await.map_err(io::Error::other),
+                Err((process, work)) => {
+                    // Others go on while a thread works.
+                    tokio::time::sleep(process.work_time()).await;
+                    Ok(work())
+                }
+            }
+        }
+    }
+
+    pub(super) fn produce<T: Send + 'static>(
+        self,
+        room: usize,
+        work: impl FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+    ) -> (mpsc::Receiver<T>, impl Future<Output = io::Result<()>> + Send) {
+        if self.0.is_none() {
+            let (items, ready) = mpsc::channel(room);
+            let give = move |item| items.blocking_send(item).is_ok();
+            let done = self.blocking(move || work(&mut { give }));
+            return (ready, Either::Left(done));
+        }
+        // Nobody can take an item while the work is under way, so there is room for all.
+        let mut made = Vec::new();
+        work(&mut |item| {
+            made.push(item);
+            true
+        });
+        let (items, ready) = mpsc::channel(made.len().max(1));
+        for item in made {
+            // There is room, and the receiver is here.
+            let _taken = items.try_send(item);
+        }
+        (ready, Either::Right(std::future::ready(Ok(()))))
+    }
+}

@@ -1,0 +1,217 @@
+//! A node process in a simulation: all its tasks as one thing that can be paused and killed, the
+//! randomness it draws from, and a witness of what it applies.
+//!
+//! A killed process runs no further line of its code: its tasks are aborted where they wait. A
+//! paused one keeps its tasks where they are while the world goes on, and finds all its timers run
+//! out when it is resumed. A task just spawned gets its first turn even then, so that "checked, then
+//! called" stays one step.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::domain::machine::{Response, State};
+
+/// Tasks that ended are forgotten when so many were spawned since.
+const PRUNE_EVERY: usize = 256;
+/// Work beside the tasks takes at most so long, in microseconds.
+const WORK_MAX_US: u64 = 3_000;
+
+/// Is told what a simulated process does.
+pub trait Witness: Send + Sync {
+    /// An entry was applied; `state` is the state after it.
+    fn applied(&self, state: &State, index: u64, entry: &[u8], responses: &[Response]);
+
+    /// A blank or membership entry was passed over.
+    fn skipped(&self, state: &State, index: u64);
+
+    /// The whole state was put in place: at the start, or by a snapshot.
+    fn replaced(&self, state: &State);
+}
+
+/// One node process; clones are the same process.
+#[derive(Clone)]
+pub struct Process(Arc<Inner>);
+
+struct Inner {
+    witness: Arc<dyn Witness>,
+    dead: AtomicBool,
+    paused: AtomicBool,
+    parked: Mutex<Vec<Waker>>,
+    tasks: Mutex<Tasks>,
+    random: Mutex<u64>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    running: Vec<AbortHandle>,
+    since_pruned: usize,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Process>> = const { RefCell::new(None) };
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").finish_non_exhaustive()
+    }
+}
+
+impl Process {
+    /// A process that draws from this seed.
+    #[must_use]
+    pub fn new(seed: u64, witness: Arc<dyn Witness>) -> Self {
+        Self(Arc::new(Inner {
+            witness,
+            dead: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            parked: Mutex::new(Vec::new()),
+            tasks: Mutex::new(Tasks::default()),
+            random: Mutex::new(seed),
+        }))
+    }
+
+    /// The process whose task runs now.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Who is told what it does.
+    #[must_use]
+    pub fn witness(&self) -> &dyn Witness {
+        &*self.0.witness
+    }
+
+    /// Spawns a task of this process.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let handle = tokio::spawn(Gate::new(Some(self.clone()), future));
+        self.own(handle.abort_handle());
+        handle
+    }
+
+    pub(super) fn own(&self, task: AbortHandle) {
+        if self.is_dead() {
+            return task.abort();
+        }
+        let mut tasks = self.0.tasks.lock();
+        tasks.running.push(task);
+        tasks.since_pruned += 1;
+        if tasks.since_pruned >= PRUNE_EVERY {
+            tasks.since_pruned = 0;
+            tasks.running.retain(|task| !task.is_finished());
+        }
+    }
+
+    /// Ends all tasks of this process where they are.
+    pub fn kill(&self) {
+        self.0.dead.store(true, Ordering::Relaxed);
+        let tasks = std::mem::take(&mut *self.0.tasks.lock());
+        for task in tasks.running {
+            task.abort();
+        }
+        self.0.parked.lock().clear();
+    }
+
+    /// Whether it was killed.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.0.dead.load(Ordering::Relaxed)
+    }
+
+    /// Holds all tasks of this process where they are.
+    pub fn pause(&self) {
+        self.0.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) {
+        self.0.paused.store(false, Ordering::Relaxed);
+        let parked = std::mem::take(&mut *self.0.parked.lock());
+        for waker in parked {
+            waker.wake();
+        }
+    }
+
+    /// A random number (SplitMix64: Steele, Lea and Flood, 2014).
+    #[must_use]
+    pub fn draw(&self) -> u64 {
+        let mut state = self.0.random.lock();
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// How long a piece of work on a thread of its own takes.
+    pub(super) fn work_time(&self) -> Duration {
+        Duration::from_micros(self.draw() % WORK_MAX_US)
+    }
+
+    /// Whether a task must wait; it is woken when it need not any more.
+    fn holds(&self, waker: &Waker) -> bool {
+        if self.is_dead() {
+            return true;
+        }
+        let paused = self.0.paused.load(Ordering::Relaxed);
+        if paused {
+            let mut parked = self.0.parked.lock();
+            if !parked.iter().any(|known| known.will_wake(waker)) {
+                parked.push(waker.clone());
+            }
+        }
+        paused
+    }
+}
+
+/// A future of a process: it goes on while the process does, and what it spawns belongs to it.
+pub struct Gate<F> {
+    process: Option<Process>,
+    begun: bool,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Gate<F> {
+    pub(super) fn new(process: Option<Process>, future: F) -> Self {
+        Self { process, begun: false, future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for Gate<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let Some(process) = &this.process else { return this.future.as_mut().poll(cx) };
+        if (this.begun || process.is_dead()) && process.holds(cx.waker()) {
+            return Poll::Pending;
+        }
+        this.begun = true;
+        let former = CURRENT.replace(Some(process.clone()));
+        let _back = Back(former);
+        this.future.as_mut().poll(cx)
+    }
+}
+
+/// Puts the former process back, also after a panic.
+struct Back(Option<Process>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
