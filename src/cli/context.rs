@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Where a node's API is; several are tried in order
+    /// Where a node's API is; several are tried in order [default: http://127.0.0.1:8080]
     #[arg(
         long,
         global = true,
@@ -23,7 +23,6 @@ pub struct Global {
         hide_env_values = true,
         value_name = "URL[,URL]",
         value_delimiter = ',',
-        default_value = "http://127.0.0.1:8080",
         value_parser = read_server
     )]
     pub server: Vec<Url>,
@@ -45,9 +44,13 @@ pub struct Global {
 pub struct Context {
     /// Where to print.
     pub out: Output,
-    servers: Vec<Url>,
+    /// The servers that were named; none: the default one.
+    pub servers: Vec<Url>,
     client: OnceCell<Client>,
 }
+
+/// Where a node is looked for that nobody named.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
 impl Context {
     /// What these options say.
@@ -76,7 +79,11 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = Client::new(self.servers.clone(), Patience::default())?;
+        let servers = match self.servers.is_empty() {
+            true => Url::parse(DEFAULT_SERVER).into_iter().collect(),
+            false => self.servers.clone(),
+        };
+        let client = Client::new(servers, Patience::default())?;
         Ok(self.client.get_or_init(|| client))
     }
 }

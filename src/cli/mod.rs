@@ -156,7 +156,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
     match command {
         Command::Dev(arguments) => dev::run(arguments, context).await,
         Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Bench(arguments) => bench::run(arguments, &mut context.out).await,
+        Command::Bench(arguments) => bench::run(arguments, context).await,
         Command::Shim => Err(Failure::usage("the shim is started by a node only")),
         Command::Daily(command) | Command::Task(command) => task::run(command, context).await,
         Command::Execution(command) => execution::run(command, context).await,

@@ -9,8 +9,11 @@ use super::super::table::Table;
 use super::ClaimsArguments;
 use super::cluster::{Cluster, failure, number};
 
-pub(super) async fn run(arguments: &ClaimsArguments, out: &mut Output) -> Outcome {
-    let cluster = Cluster::start().await?;
+pub(super) async fn run(
+    cluster: Cluster,
+    arguments: &ClaimsArguments,
+    out: &mut Output,
+) -> Outcome {
     out.say(&format!("three nodes are ready; making {} tasks", arguments.tasks));
     cluster.post(0, "/bench/setup", &json!({"tasks": arguments.tasks})).await?;
     let mut rows = Vec::new();
@@ -75,7 +78,7 @@ async fn load(
         return Err(failure(format!("{granted} claims granted, {found} found: {results:?}")));
     }
     let entries = number(&after[0], "applied") - number(&before[0], "applied");
-    let fsyncs = (sum(&after, "fsyncs") - sum(&before, "fsyncs")) / 3.0;
+    let fsyncs = (sum(&after, "fsyncs") - sum(&before, "fsyncs")) / after.len().max(1) as f64;
     let seconds = results.iter().map(|result| number(result, "seconds")).fold(0.0, f64::max);
     let (p50, p99) = latencies(&results);
     Ok(json!({

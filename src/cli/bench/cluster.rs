@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use url::Url;
 
 use super::super::children::{Children, Flavour, free_ports};
 use super::super::exit::{Exit, Failure};
@@ -20,9 +21,9 @@ pub(super) fn failure(error: impl std::fmt::Display) -> Failure {
     Failure { exit: Exit::No, message: error.to_string() }
 }
 
-/// Three processes in a temporary folder.
+/// Three processes in a temporary folder, or nodes that were there before.
 pub(super) struct Cluster {
-    pub children: Children,
+    children: Option<Children>,
     pub urls: Vec<String>,
     pub folder: PathBuf,
     http: reqwest::Client,
@@ -36,18 +37,25 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// Starts it and waits until every node is ready.
-    pub async fn start() -> Result<Self, Failure> {
+    /// The nodes at these addresses, or three of its own; waits until every node is ready.
+    pub async fn open(servers: &[Url]) -> Result<Self, Failure> {
         let number: u64 = rand::random();
         let folder = std::env::temp_dir().join(format!("punctual-bench-{number:016x}"));
         std::fs::create_dir_all(&folder).map_err(failure)?;
+        let http = crate::client::plain(ANSWER_LIMIT).map_err(failure)?;
+        if !servers.is_empty() {
+            let urls = servers.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());
+            let mut cluster = Self { children: None, urls: urls.collect(), folder, http };
+            cluster.ready().await?;
+            cluster.measurable().await?;
+            return Ok(cluster);
+        }
         let flavour = Flavour { arguments: vec!["--bench"], settings: "" };
         let ports = free_ports(3).map_err(failure)?;
         let mut children = Children::new(&folder, &ports, &flavour).map_err(failure)?;
         children.start_all().map_err(failure)?;
-        let http = crate::client::plain(ANSWER_LIMIT).map_err(failure)?;
         let urls = children.urls();
-        let mut cluster = Self { children, urls, folder, http };
+        let mut cluster = Self { children: Some(children), urls, folder, http };
         cluster.ready().await?;
         Ok(cluster)
     }
@@ -57,13 +65,30 @@ impl Cluster {
         let deadline = Instant::now() + READY_LIMIT;
         for url in self.urls.clone() {
             while !self.is_ready(&url).await {
-                if let Some(ended) = self.children.ended() {
+                if let Some(ended) = self.children.as_mut().and_then(Children::ended) {
                     return Err(failure(ended));
                 }
                 if Instant::now() > deadline {
                     return Err(failure(format!("{url} is not ready in time")));
                 }
                 tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes, to be killed and started.
+    pub fn children(&mut self) -> Result<&mut Children, Failure> {
+        self.children.as_mut().ok_or_else(|| failure("these nodes are not this command's own"))
+    }
+
+    /// Refuses nodes without the routes for measuring.
+    async fn measurable(&self) -> Result<(), Failure> {
+        for url in &self.urls {
+            let asked = self.http.get(format!("{url}/bench/state")).send().await;
+            if !asked.map_err(failure)?.status().is_success() {
+                let why = format!("{url} cannot be measured: start its node with `serve --bench`");
+                return Err(failure(why));
             }
         }
         Ok(())

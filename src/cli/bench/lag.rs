@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// One start: task, tick in milliseconds, microseconds after due.
 type Start = (u64, i64, i64);
 
-pub(super) async fn run(arguments: &LagArguments, out: &mut Output) -> Outcome {
+pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Output) -> Outcome {
     let together = match arguments.due {
         Some(due) => due == LagDue::Together,
         None => arguments.action == LagAction::Shell,
@@ -30,7 +30,6 @@ pub(super) async fn run(arguments: &LagArguments, out: &mut Output) -> Outcome {
         LagAction::Shell => Some(witness()?),
         LagAction::Noop => None,
     };
-    let cluster = Cluster::start().await?;
     let file = cluster.folder.join("starts");
     let tasks =
         (0..arguments.tasks).map(|number| task(number, arguments, together, &witness, &file));

@@ -1,4 +1,5 @@
-//! `bench`: measures on clusters of its own, in a temporary folder, on this machine.
+//! `bench`: measures, on a cluster of its own in a temporary folder, or on the one that `--server`
+//! names: its nodes must have been started with `serve --bench`, which adds the routes for it.
 
 mod claims;
 mod cluster;
@@ -11,7 +12,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::node::Builder;
 
-use super::exit::Outcome;
+use self::cluster::Cluster;
+use super::context::Context;
+use super::exit::{Failure, Outcome};
 use super::output::Output;
 
 /// The function of lag measurements: it does nothing.
@@ -103,11 +106,19 @@ pub struct ScaleArguments {
 ///
 /// # Errors
 /// A cluster that does not come up or does not answer.
-pub async fn run(arguments: BenchArguments, out: &mut Output) -> Outcome {
+pub async fn run(arguments: BenchArguments, context: &mut Context) -> Outcome {
+    let scale = matches!(arguments.what, Bench::Scale(_));
+    if scale && !context.servers.is_empty() {
+        return Err(Failure::usage(
+            "bench scale kills nodes: it measures only a cluster of its own",
+        ));
+    }
+    let cluster = Cluster::open(&context.servers).await?;
+    let out: &mut Output = &mut context.out;
     match arguments.what {
-        Bench::Claims(arguments) => claims::run(&arguments, out).await,
-        Bench::Lag(arguments) => lag::run(&arguments, out).await,
-        Bench::Scale(arguments) => scale::run(&arguments, out).await,
+        Bench::Claims(arguments) => claims::run(cluster, &arguments, out).await,
+        Bench::Lag(arguments) => lag::run(cluster, &arguments, out).await,
+        Bench::Scale(arguments) => scale::run(cluster, &arguments, out).await,
     }
 }
 

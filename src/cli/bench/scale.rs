@@ -21,8 +21,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 
-pub(super) async fn run(arguments: &ScaleArguments, out: &mut Output) -> Outcome {
-    let mut cluster = Cluster::start().await?;
+pub(super) async fn run(
+    mut cluster: Cluster,
+    arguments: &ScaleArguments,
+    out: &mut Output,
+) -> Outcome {
     let began = Instant::now();
     let dormant = (0..arguments.tasks).map(|at| {
         let time = format!("{:02}:{:02}", at % 24, at / 24 % 60);
@@ -116,10 +119,10 @@ async fn fired(cluster: &Cluster) -> Option<Vec<u64>> {
 async fn kill_leader(cluster: &mut Cluster) -> Result<f64, Failure> {
     let leader = cluster.leader().await?;
     let name = format!("n{}", leader + 1);
-    cluster.children.act(&format!("kill {name}")).await.map_err(failure)?;
+    cluster.children()?.act(&format!("kill {name}")).await.map_err(failure)?;
     let killed = Instant::now();
     let took = next_ticks(cluster, killed).await?;
-    cluster.children.act(&format!("start {name}")).await.map_err(failure)?;
+    cluster.children()?.act(&format!("start {name}")).await.map_err(failure)?;
     cluster.ready().await?;
     tokio::time::sleep(CALM).await;
     Ok(took)
@@ -144,10 +147,10 @@ async fn next_ticks(cluster: &Cluster, since: Instant) -> Result<f64, Failure> {
 async fn restart(cluster: &mut Cluster) -> Result<f64, Failure> {
     let before: u64 = fired(cluster).await.unwrap_or_default().iter().sum();
     for node in 1..=cluster.urls.len() {
-        cluster.children.act(&format!("kill n{node}")).await.map_err(failure)?;
+        cluster.children()?.act(&format!("kill n{node}")).await.map_err(failure)?;
     }
     let started = Instant::now();
-    cluster.children.start_all().map_err(failure)?;
+    cluster.children()?.start_all().map_err(failure)?;
     while started.elapsed() < LIMIT {
         if fired(cluster).await.is_some_and(|now| now.iter().sum::<u64>() > before + BUSY as u64) {
             let took = started.elapsed().as_secs_f64() * 1_000.0;
