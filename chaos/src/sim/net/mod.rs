@@ -210,11 +210,6 @@ impl Net {
         broken
     }
 
-    /// Changes how links are.
-    pub fn shape(&self, shape: Shape) {
-        self.0.lock().shape = shape;
-    }
-
     /// Adds to the time of all that leaves a machine.
     pub fn slow(&self, machine: usize, by: Duration) {
         let us = u64::try_from(by.as_micros()).unwrap_or(0);
@@ -380,10 +375,9 @@ impl Stream {
         if end.broken.is_none_or(|(earlier, _)| at < earlier) {
             end.broken = Some((at, kind));
         }
-        for waker in [self.ways[1 - side].reader.take(), self.ways[side].writer.take()] {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        let waiting = [self.ways[1 - side].reader.take(), self.ways[side].writer.take()];
+        for waker in waiting.into_iter().flatten() {
+            waker.wake();
         }
     }
 }
