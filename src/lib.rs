@@ -1,6 +1,9 @@
 //! cron for a cluster, in one binary.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod bugs;
+
 pub mod api;
 pub mod cli;
 pub mod client;

@@ -16,7 +16,8 @@ use self::source::{File, is_word, item_end, line, words};
 
 /// The layers: a module names only modules of lower numbers. `lib.rs` stands outside, it mounts
 /// them all.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
+    ("bugs", 0),
     ("domain", 0),
     ("clock", 1),
     ("config", 1),

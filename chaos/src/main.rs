@@ -23,11 +23,16 @@ enum Command {
     Model(model::Arguments),
     /// Runs a whole cluster in virtual time, drawn from one seed, and judges it.
     Sim(sim::Arguments),
+    /// Looks for each bug put in on purpose, and tells the seed that found it.
+    #[cfg(feature = "seeded-bugs")]
+    Bugs(sim::bugs::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Model(arguments) => model::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        #[cfg(feature = "seeded-bugs")]
+        Command::Bugs(arguments) => sim::bugs::run(&arguments),
     }
 }

@@ -186,6 +186,7 @@ fn dropped(view: &View<'_>, from: Timestamp, to: Timestamp, reason: Reason) -> V
         return Vec::new();
     }
     let count = count(view.plan, from, to);
+    let reason = if bug!("label-excluded") { Reason::Excluded } else { reason };
     vec![SettleSpan { to, verdict: Verdict::Missed, reason, count }]
 }
 

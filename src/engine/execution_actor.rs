@@ -118,7 +118,9 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
         let outcome = failed("no_handler: the task has no action");
         return finish(shared, &grant, outcome, None).await;
     };
-    wait_until(shared, execution.due).await;
+    if !bug!("due-ignored") {
+        wait_until(shared, execution.due).await;
+    }
     let attempt = attempt(&grant, spec, &execution);
     let started_at = Arc::new(Mutex::new(None));
     let (started, begun) = oneshot::channel();
@@ -154,6 +156,9 @@ fn gate(shared: &Arc<Shared>, grant: &Grant, tick: bool) -> crate::exec::Gate {
     let shared = Arc::clone(shared);
     let grant = Grant { ..*grant };
     Arc::new(move || {
+        if bug!("gate-ignored") {
+            return true;
+        }
         current(&shared, &grant).is_some_and(|(task, execution)| {
             let deleted = task.live.deleted.is_some();
             let held = tick && task.inactive().is_some();

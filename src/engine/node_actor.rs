@@ -305,6 +305,8 @@ impl NodeState {
             self.shared.ask_start(Start { task, execution, session, again: Some(fence) });
             return;
         };
+        let now = self.shared.clock.boot();
+        let proposed = if bug!("ttl-from-apply") { now } else { proposed };
         let start_by = proposed.plus(self.shared.settings.dispatch_ttl);
         let grant = Grant { task, execution, fence, start_by };
         let shared = Arc::clone(&self.shared);

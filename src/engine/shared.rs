@@ -175,7 +175,11 @@ impl Shared {
     /// Notes the first proposal for something, and nothing if there was one before.
     pub fn note_proposal(&self, purpose: Purpose) {
         let now = self.clock.boot();
-        self.first_proposed.lock().entry(purpose).or_insert(now);
+        let mut noted = self.first_proposed.lock();
+        if bug!("ttl-from-last-proposal") {
+            noted.insert(purpose, now);
+        }
+        noted.entry(purpose).or_insert(now);
     }
 
     /// When a grant was first proposed here; none: this process does not remember.

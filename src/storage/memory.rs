@@ -69,6 +69,11 @@ impl MemoryDisk {
         self.0.lock().fail_next = Some((error, landed));
     }
 
+    /// Takes back a failure that has not happened.
+    pub fn forgive(&self) {
+        self.0.lock().fail_next = None;
+    }
+
     /// While true, writes fail for want of space.
     pub fn full(&self, full: bool) {
         self.0.lock().full = full;

@@ -135,6 +135,11 @@ impl SimDisk {
         self.0.lock().fail_next = Some(error);
     }
 
+    /// Takes back a failure that has not happened.
+    pub fn forgive(&self) {
+        self.0.lock().fail_next = None;
+    }
+
     /// While true, votes and appends fail for want of space.
     pub fn full(&self, full: bool) {
         self.0.lock().full = full;

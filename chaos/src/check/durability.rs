@@ -37,8 +37,9 @@ pub fn judge(run: &Run, findings: &mut Findings) {
                     Returned::Answer { status: 200..300, .. } => {
                         known.is_none_or(|keyed| keyed.answer.is_err())
                     }
-                    Returned::Answer { status: 400..500, .. } => {
-                        known.is_some_and(|keyed| keyed.answer.is_ok())
+                    // An earlier sending of the same call may be accepted later.
+                    Returned::Answer { status: 400..500, index: Some(at), .. } => {
+                        known.is_some_and(|keyed| keyed.answer.is_ok() && keyed.index <= *at)
                     }
                     Returned::Never => known.is_some(),
                     Returned::Answer { .. } | Returned::Unknown => continue,

@@ -23,8 +23,6 @@ pub struct Run {
     pub nodes: usize,
     /// True time at the beginning, in milliseconds since 1970.
     pub epoch_ms: i64,
-    /// When all trouble had ended, in microseconds.
-    pub healed: Option<u64>,
     /// When the run ended, in microseconds.
     pub ended: u64,
     /// Whether clocks were wrong beyond what the product bears today.
@@ -84,22 +82,16 @@ impl Run {
     pub fn new(records: Vec<Record>, states: Vec<(usize, State)>, nodes: usize) -> Self {
         let mut model = Model::default();
         let mut applied_at = BTreeMap::new();
-        let mut healed = None;
         for record in &records {
-            match &record.event {
-                Event::Committed { index, entry, answers, marks } => {
-                    applied_at.insert(*index, record.at);
-                    if let Some(entry) = entry {
-                        model.entry(*index, entry, answers, marks);
-                    }
-                }
-                Event::Healed => healed = Some(record.at),
-                _ => {}
+            let Event::Committed { index, entry, answers, marks } = &record.event else { continue };
+            applied_at.insert(*index, record.at);
+            if let Some(entry) = entry {
+                model.entry(*index, entry, answers, marks);
             }
         }
         let ended = records.last().map_or(0, |last| last.at);
         let (epoch_ms, wild_clocks) = (0, false);
-        Self { records, model, applied_at, states, nodes, epoch_ms, healed, ended, wild_clocks }
+        Self { records, model, applied_at, states, nodes, epoch_ms, ended, wild_clocks }
     }
 
     /// When an entry was first applied, in microseconds.

@@ -48,8 +48,6 @@ pub struct Grant {
     pub session: u64,
     /// The task's name.
     pub task: String,
-    /// Its incarnation.
-    pub incarnation: u64,
     /// The execution.
     pub execution: u64,
     /// Its tick.
@@ -62,7 +60,6 @@ pub struct Grant {
 #[derive(Clone, Debug)]
 struct Execution {
     task: u64,
-    incarnation: u64,
     tick: Option<i64>,
     due: i64,
     /// The current grant and its session; none: it waits.
@@ -88,21 +85,6 @@ pub struct Change {
     pub revives: bool,
 }
 
-/// A settled tick or stretch.
-#[derive(Clone, Debug)]
-pub struct Settled {
-    /// Log index.
-    pub index: u64,
-    /// The task's name.
-    pub task: String,
-    /// Up to here.
-    pub to: i64,
-    /// The proposer's session.
-    pub session: u64,
-    /// Whether its end is a tick that fired.
-    pub fired: bool,
-}
-
 /// What the log led to, and what is wrong with it.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -122,7 +104,6 @@ pub struct Model {
     pub revisions: BTreeMap<String, u64>,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
-    pub settled: Vec<Settled>,
     claimed: BTreeSet<(u64, u64, i64)>,
     pub claims: u64,
     /// How often each judgement was made.
@@ -433,14 +414,6 @@ impl Model {
             }
             self.execution(key, answer, Some(to), claim.due.0, Some(settle.session.0));
         }
-        let settled = Settled {
-            index: self.index,
-            task: task.name,
-            to,
-            session: settle.session.0,
-            fired: settle.claim.is_some(),
-        };
-        self.settled.push(settled);
         let catch_up = self.catches_up(key);
         if let Some(task) = self.tasks.get_mut(&key) {
             self.judged.entry("cursors").and_modify(|count| *count += 1).or_insert(1);
@@ -478,9 +451,8 @@ impl Model {
         session: Option<u64>,
     ) {
         let Answer::Execution { execution, fence, .. } = answer else { return };
-        let incarnation = self.tasks.get(&key).map_or(0, |task| task.incarnation);
         let (task, granted) = (key, None);
-        let new = Execution { task, incarnation, tick, due, granted, ended: false };
+        let new = Execution { task, tick, due, granted, ended: false };
         self.executions.insert(execution.0, new);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.live.insert(execution.0);
@@ -502,7 +474,6 @@ impl Model {
             index: self.index,
             session,
             task: task.unwrap_or_default(),
-            incarnation: execution.incarnation,
             execution: id,
             tick: execution.tick,
             due: execution.due,
@@ -575,10 +546,5 @@ impl Model {
         self.sessions.insert(session, node);
         self.working.remove(&node);
         self.leaving.remove(&node);
-    }
-
-    /// Executions that have not ended.
-    pub fn unfinished(&self) -> usize {
-        self.executions.values().filter(|execution| !execution.ended).count()
     }
 }

@@ -3,6 +3,8 @@
 //! seed. The same seed gives the same run, down to the hash of everything that happened.
 
 mod actions;
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod clients;
 mod clocks;
 mod disk;
@@ -47,6 +49,10 @@ pub struct Arguments {
     /// Lets clocks be wrong when nodes start, too.
     #[arg(long)]
     wild_clocks: bool,
+    /// Puts a bug in.
+    #[cfg(feature = "seeded-bugs")]
+    #[arg(long)]
+    bug: Option<String>,
     /// Prints what the nodes log, by the rules of `RUST_LOG`.
     #[arg(long)]
     log: bool,
@@ -54,6 +60,13 @@ pub struct Arguments {
 
 /// Runs one seed, or many.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(bug) = &arguments.bug
+        && !punctual::bugs::turn_on(bug)
+    {
+        eprintln!("there is no bug {bug}");
+        return ExitCode::from(2);
+    }
     match &arguments.seeds {
         Some(seeds) => sweep::run(arguments, seeds),
         None => run::one(arguments),

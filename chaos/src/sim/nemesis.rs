@@ -206,8 +206,7 @@ pub async fn heal(world: &Arc<World>) {
             let Some(machine) = machines.get(index) else { continue };
             (machine.disk.clone(), machine.clocks.clone())
         };
-        disk.full(false);
-        disk.slow(Duration::ZERO);
+        disk.heal();
         clocks.set(0, 0);
         if let Some(alive) = world.alive(index) {
             alive.process.resume();

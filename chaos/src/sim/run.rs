@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +23,10 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// A run with fewer claims per minute says too little.
 const CLAIMS_MIN: u64 = 40;
 
+/// Virtual time that stands still for so long of real time will never go on.
+const SPIN: Duration = Duration::from_secs(20);
+
+static PULSE: AtomicU64 = AtomicU64::new(0);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// What a run came to.
@@ -48,6 +53,7 @@ pub fn one(arguments: &Arguments) -> ExitCode {
         .start_paused(true)
         .rng_seed(RngSeed::from_bytes(&arguments.seed.to_le_bytes()))
         .build();
+    watch(arguments.clone());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -63,8 +69,32 @@ pub fn one(arguments: &Arguments) -> ExitCode {
     code
 }
 
+/// Watches from outside whether virtual time goes on: a task that is always ready holds it.
+fn watch(arguments: Arguments) {
+    std::thread::spawn(move || {
+        let mut seen = 0;
+        loop {
+            std::thread::sleep(SPIN);
+            let now = PULSE.load(Ordering::Relaxed);
+            if now == seen {
+                println!("violation 0 no spin: virtual time stands still near {} s", now / 10);
+                println!("again: {}", again(&arguments));
+                println!("hash {:016x} claims 0 faults 0 verdict invalid", 0);
+                std::process::exit(1);
+            }
+            seen = now;
+        }
+    });
+}
+
 /// Lets a cluster live as planned; says when it ended, which only the runtime knows.
 async fn live(plan: Plan) -> (Arc<World>, u64) {
+    tokio::spawn(async {
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            PULSE.fetch_add(1, Ordering::Relaxed);
+        }
+    });
     let world = World::new(plan);
     for index in 0..world.common.plan.nodes {
         world.start(index);
@@ -101,6 +131,7 @@ fn weigh(world: Arc<World>, ended: u64) -> Outcome {
     });
     findings.violations.extend(watched);
     findings.judge("no panic", 1);
+    findings.judge("no spin", PULSE.load(Ordering::Relaxed));
     for panic in PANICS.lock().iter() {
         findings.complain(run.ended, "no panic", None, panic.replace('\n', " "));
     }

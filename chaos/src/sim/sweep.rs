@@ -34,6 +34,10 @@ fn child(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
     if arguments.wild_clocks {
         command.arg("--wild-clocks");
     }
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(bug) = &arguments.bug {
+        command.args(["--bug", bug]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
 }
 

@@ -129,6 +129,9 @@ fn gone(context: &Context, name: &str, cancelled: Value) -> Reply {
 
 /// Waits until no grant that was proposed before can lead to a start any more.
 async fn no_more_starts(context: &Context) {
+    if bug!("delete-does-not-wait") {
+        return;
+    }
     let ttl = context.settings.dispatch_ttl.0;
     tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
 }

@@ -91,7 +91,7 @@ impl State {
         let body = xxh3_128(&hashed);
         if let Some(known) = self.keys.get(key) {
             let fresh = cx.stamp.since(known.at) <= KEY_AGE;
-            if fresh {
+            if fresh && !bug!("keys-forgotten") {
                 let same = known.body == body;
                 return Ok(if same { known.response.clone() } else { Err(Refusal::KeyReused) });
             }

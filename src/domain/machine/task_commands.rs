@@ -58,8 +58,14 @@ impl State {
                 self.present(&put.spec.name, if_match)?;
                 self.update(cx, key, put.spec, revision, effects)
             }
-            (Some(task), PutMode::Add) if task.live.deleted.is_some() => Err(Refusal::TaskDeleted),
-            (Some(task), PutMode::Add) if !task.over() => Err(Refusal::TaskExists),
+            (Some(task), PutMode::Add)
+                if task.live.deleted.is_some() && !bug!("tombstone-ignored") =>
+            {
+                Err(Refusal::TaskDeleted)
+            }
+            (Some(task), PutMode::Add) if !task.over() && task.live.deleted.is_none() => {
+                Err(Refusal::TaskExists)
+            }
             (Some(task), PutMode::Add | PutMode::Force) => {
                 let key = task.key;
                 self.replace(cx, key, put.spec, revision, effects)

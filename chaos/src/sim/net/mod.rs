@@ -210,11 +210,6 @@ impl Net {
         broken
     }
 
-    /// Changes how links are.
-    pub fn shape(&self, shape: Shape) {
-        self.0.lock().shape = shape;
-    }
-
     /// Adds to the time of all that leaves a machine.
     pub fn slow(&self, machine: usize, by: Duration) {
         let us = u64::try_from(by.as_micros()).unwrap_or(0);

@@ -1,0 +1,62 @@
+//! Tests of the judges: each bug put in on purpose has to be found.
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use clap::Args;
+
+/// What `bugs` is asked for.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Seeds that are tried for each bug.
+    #[arg(long, default_value_t = 40)]
+    tries: u64,
+    /// Minutes of virtual time with trouble, for each.
+    #[arg(long, default_value_t = 2)]
+    minutes: u64,
+    /// Only this bug.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Looks for each bug.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let mut missed = Vec::new();
+    for (bug, what) in punctual::bugs::ALL {
+        if arguments.only.as_deref().is_some_and(|only| only != bug) {
+            continue;
+        }
+        let begun = Instant::now();
+        match find(arguments, bug) {
+            Some((seed, property)) => {
+                let seconds = begun.elapsed().as_secs_f64();
+                println!("{bug}: seed {seed}, {seconds:.1} s, by `{property}`");
+            }
+            None => {
+                println!("{bug}: not found in {} seeds ({what})", arguments.tries);
+                missed.push(bug);
+            }
+        }
+    }
+    println!("missed {missed:?}");
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// The first seed that finds a bug, and what it found broken.
+fn find(arguments: &Arguments, bug: &str) -> Option<(u64, String)> {
+    for seed in 0..arguments.tries {
+        let mut command = Command::new(std::env::current_exe().ok()?);
+        command.args(["sim", "--seed", &seed.to_string(), "--bug", bug]);
+        command.args(["--minutes", &arguments.minutes.to_string()]);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let first = text.lines().find_map(|line| line.strip_prefix("violation "));
+        if let Some(first) = first {
+            // `12.345.678 property: what`
+            let property = first.split_once(' ').map_or(first, |(_, rest)| rest);
+            let property = property.split(':').next().unwrap_or(property);
+            return Some((seed, property.to_owned()));
+        }
+    }
+    None
+}

@@ -1,0 +1,54 @@
+//! Bugs put in on purpose, to see that the judges find them. Without the cargo feature
+//! `seeded-bugs` there are none: the question whether one is on is then `false`, known when the
+//! program is made.
+
+/// Whether a bug is on.
+#[cfg(feature = "seeded-bugs")]
+macro_rules! bug {
+    ($name:literal) => {
+        $crate::bugs::on($name)
+    };
+}
+
+/// Whether a bug is on: there are none.
+#[cfg(not(feature = "seeded-bugs"))]
+macro_rules! bug {
+    ($name:literal) => {
+        false
+    };
+}
+
+/// All bugs, each with what it does.
+#[cfg(feature = "seeded-bugs")]
+pub const ALL: [(&str, &str); 15] = [
+    ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
+    ("settle-any-revision", "a settle is accepted for whatever revision"),
+    ("settle-any-activity", "a claim is accepted while the task is held"),
+    ("session-ignored", "an ended or silent session may propose"),
+    ("old-fence-accepted", "a report is accepted whatever its fence"),
+    ("keys-forgotten", "a repeated idempotency key takes effect again"),
+    ("tombstone-ignored", "an add replaces a task that is marked deleted"),
+    ("ttl-from-apply", "the time to start counts from the grant's apply"),
+    ("ttl-from-last-proposal", "the time to start counts from the last proposal"),
+    ("gate-ignored", "the applied state is not looked at before a start"),
+    ("due-ignored", "an attempt starts when it is granted"),
+    ("label-excluded", "ticks that were late are said to be excluded"),
+    ("vote-not-persisted", "a vote is answered and not written"),
+    ("acknowledged-before-fsync", "an append is acknowledged when it is queued"),
+    ("delete-does-not-wait", "a delete with wait answers at once"),
+];
+
+#[cfg(feature = "seeded-bugs")]
+static ON: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+/// Turns a bug on, once in a process; false: there is none of that name, or another is on.
+#[cfg(feature = "seeded-bugs")]
+pub fn turn_on(name: &str) -> bool {
+    ALL.iter().any(|(known, _)| *known == name) && ON.set(name.to_owned()).is_ok()
+}
+
+/// Whether a bug is on.
+#[cfg(feature = "seeded-bugs")]
+pub fn on(name: &str) -> bool {
+    ON.get().is_some_and(|on| on == name)
+}
