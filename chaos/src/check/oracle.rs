@@ -85,6 +85,7 @@ fn cron(expression: &str, zone: Option<&str>, from: i64, to: i64) -> Option<Vec<
     if !plain || !(minute.starts_with('*') || hour.starts_with('*')) {
         return None;
     }
+    offset(zone, from)?;
     let (second, minute, hour) = (field(second, 59)?, field(minute, 59)?, field(hour, 23)?);
     seconds(from, to, zone, |local| {
         let day = local.rem_euclid(DAY_S);
