@@ -38,7 +38,7 @@ const LAYERS: [(&str, u8); 15] = [
 const BINARIES: [&str; 2] = ["main", "bin"];
 
 /// Crates with a home: paths below `src/` by their beginning, separated by spaces.
-const HOMES: [(&str, &str); 13] = [
+const HOMES: [(&str, &str); 14] = [
     ("axum", "api/"),
     // The log's commands and the checkpoint's records, the shim's socket, the handshake.
     ("bincode", "domain/machine/ exec/shim/ transport/"),
@@ -47,6 +47,8 @@ const HOMES: [(&str, &str); 13] = [
     ("imbl", "domain/machine/"),
     // Two computations on calendars: the ticks of schedules, and times as people write them.
     ("jiff", "domain/schedule/ domain/time.rs cli/"),
+    // The binary's choice; whoever embeds the library has one of their own.
+    ("mimalloc", "main.rs"),
     ("openraft", "consensus/"),
     ("prometheus_client", "telemetry/metrics.rs"),
     ("ractor", "engine/"),

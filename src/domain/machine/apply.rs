@@ -14,7 +14,7 @@ use super::limits::{KEY_AGE, KEYS_MAX};
 use super::persist::key_idempotency;
 use super::record::KeyRecord;
 use super::response::{Answer, Refusal, Response};
-use super::state::State;
+use super::state::{State, Task};
 
 /// Where and when a command is applied.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +65,15 @@ impl State {
     }
 
     /// Touches the tasks that an entry is about before any of them is changed. They lie all over the
-    /// memory, and here no load waits for another: the processor fetches several at a time, which
+    /// memory, and here no load waits for another: the processor fetches many at a time, which
     /// applying one after the other does not let it do.
     fn warm(&self, commands: Commands<'_>) {
-        let tasks = commands.filter_map(|packed| Command::task(&packed.ok()?));
-        let touched = tasks.filter_map(|key| Some(self.tasks.get(key)?.warmth())).sum::<u64>();
-        std::hint::black_box(touched);
+        let tasks: Vec<&Task> = commands
+            .filter_map(|packed| Command::task(&packed.ok()?))
+            .filter_map(|key| self.tasks.peek(key))
+            .collect();
+        std::hint::black_box(tasks.iter().fold(0, |all, task| all ^ task.warmth()));
+        std::hint::black_box(tasks.iter().fold(0, |all, task| all ^ task.history.warmth()));
     }
 
     /// Notes an entry that carries no commands; its stamp is that of the one before.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::digest::Sheet;
+use super::digest;
 
 /// Where an execution came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,19 +124,31 @@ impl Execution {
         self.more.as_ref()?.parameters.as_ref()
     }
 
-    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+    pub(super) fn hash(&self, task: TaskKey) -> u128 {
         let at = |at: Option<Timestamp>| at.map_or(0, |at| at.0.cast_unsigned());
+        let attempt = self.attempt.as_ref();
         let flags = [
             self.trigger as u8,
             self.status as u8,
             u8::from(self.stopping),
             u8::from(self.tick.is_some()),
             u8::from(self.ended_at.is_some()),
-            u8::from(self.attempt.is_some()),
-            u8::from(self.attempt.as_ref().is_some_and(|attempt| attempt.report.is_some())),
-            u8::from(self.more.is_some()),
+            u8::from(attempt.is_some()),
+            0,
+            0,
         ];
-        let mut sheet = Sheet::new(key).numbers([
+        let of_attempt = attempt.map_or([0; 5], |attempt| {
+            let Attempt { number, fence, node, session, granted_at, .. } = attempt;
+            let granted_at = granted_at.0.cast_unsigned();
+            [u64::from(*number), fence.0, node.0, session.0, granted_at]
+        });
+        let report = attempt.and_then(|attempt| attempt.report.as_ref());
+        let [report_high, report_low] = report.map_or([0; 2], digest::of);
+        let [more_high, more_low] = self.more.as_ref().map_or([0; 2], digest::of);
+        let [number, fence, node, session, granted_at] = of_attempt;
+        let numbers = [
+            task.0,
+            self.id.0,
             u64::from_le_bytes(flags),
             self.incarnation.0,
             self.revision.0,
@@ -145,23 +157,17 @@ impl Execution {
             self.created_at.0.cast_unsigned(),
             at(self.ended_at),
             self.index,
-        ]);
-        if let Some(attempt) = &self.attempt {
-            sheet = sheet.numbers([
-                u64::from(attempt.number),
-                attempt.fence.0,
-                attempt.node.0,
-                attempt.session.0,
-                attempt.granted_at.0.cast_unsigned(),
-            ]);
-            if attempt.report.is_some() {
-                sheet = sheet.value(&attempt.report);
-            }
-        }
-        if self.more.is_some() {
-            sheet = sheet.value(&self.more);
-        }
-        sheet.hash()
+            number,
+            fence,
+            node,
+            session,
+            granted_at,
+            report_high,
+            report_low,
+            more_high,
+            more_low,
+        ];
+        digest::numbers(b'e', numbers)
     }
 }
 

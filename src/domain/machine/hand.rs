@@ -13,7 +13,7 @@ use super::effect::Effect;
 use super::history::History;
 use super::index::Index;
 use super::limits::{DETAIL_BYTES, REVISIONS_MAX, TAIL_BYTES};
-use super::persist::{key_definition, key_execution, key_live, key_progress, key_span, key_tick};
+use super::persist::{key_definition, key_live, key_span};
 use super::record::{
     Attempt, Definition, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
     Status, Trigger, Verdict,
@@ -99,13 +99,13 @@ impl State {
             self.dirty.definitions.push((key, definition.revision));
         }
         for tick in &task.history.ticks {
-            self.digest.sub(tick.hash(&key_tick(key, tick.tick)));
+            self.digest.sub(tick.hash(key));
         }
         for span in &task.history.spans {
             self.digest.sub(digest::hash(&key_span(key, span.to), span));
         }
         for execution in &task.history.executions {
-            self.digest.sub(execution.hash(&key_execution(key, execution.id)));
+            self.digest.sub(execution.hash(key));
             self.executions.remove(execution.id);
         }
         self.dirty.tasks.push(key);
@@ -115,7 +115,7 @@ impl State {
 impl Counted {
     pub fn of(key: TaskKey, live: &Live, progress: &Progress) -> Self {
         let live = digest::hash(&key_live(key), live);
-        Self { live, progress: progress.hash(&key_progress(key)) }
+        Self { live, progress: progress.hash(key) }
     }
 }
 
@@ -128,7 +128,7 @@ impl Drop for Hand<'_> {
             self.digest.add(hash);
         }
         if self.touched.1 {
-            let hash = self.task.progress.hash(&key_progress(key));
+            let hash = self.task.progress.hash(key);
             self.digest.sub(std::mem::replace(&mut self.task.counted.progress, hash));
             self.digest.add(hash);
         }
@@ -284,7 +284,7 @@ impl Hand<'_> {
             index,
             more,
         };
-        self.digest.add(execution.hash(&key_execution(key, id)));
+        self.digest.add(execution.hash(key));
         self.task.history.executions.push_back(Arc::new(execution));
         self.executions.push(id, key);
         id
@@ -302,10 +302,9 @@ impl Hand<'_> {
         self.note();
         if let Some(slot) = self.task.history.executions.get_mut(at) {
             let execution = Arc::make_mut(slot);
-            let key = key_execution(key, execution.id);
-            self.digest.sub(execution.hash(&key));
+            self.digest.sub(execution.hash(key));
             change(execution);
-            self.digest.add(execution.hash(&key));
+            self.digest.add(execution.hash(key));
         }
     }
 
@@ -369,7 +368,7 @@ impl Hand<'_> {
         progress.cursor = tick;
         progress.totals.fired += 1;
         let fired = FiredTick { from, tick, execution, index };
-        self.digest.add(fired.hash(&key_tick(key, tick)));
+        self.digest.add(fired.hash(key));
         self.task.history.ticks.push_back(fired);
         self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
@@ -422,7 +421,7 @@ pub(super) struct NewExecution {
 
 impl Report {
     /// The end of an attempt of which no node told.
-    pub(super) fn unreported(status: Status, at: Timestamp, detail: &str) -> Self {
+    pub(in crate::domain) fn unreported(status: Status, at: Timestamp, detail: &str) -> Self {
         Self {
             status,
             started_at: None,

@@ -37,6 +37,12 @@ impl History {
         self.executions.get(self.position(id)?)
     }
 
+    /// A number made of what a claim reads of it: see `State::warm`.
+    pub(super) fn warmth(&self) -> u64 {
+        let tick = self.ticks.back().map_or(0, |fired| fired.index);
+        tick ^ self.executions.back().map_or(0, |newest| Arc::as_ptr(newest) as u64)
+    }
+
     /// Those that have not ended, oldest first.
     pub fn live(&self) -> impl Iterator<Item = &Arc<Execution>> {
         self.executions.iter().filter(|execution| !execution.status.ended())

@@ -26,7 +26,7 @@ pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_
     bincode::config::standard().with_limit();
 
 /// Version of the records; a change of any of them is a new one.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     // Writing plain data into memory has no way to fail.
@@ -85,14 +85,6 @@ pub(super) fn key_live(task: TaskKey) -> [u8; 9] {
 
 pub(super) fn key_progress(task: TaskKey) -> [u8; 9] {
     one(b'p', task.0)
-}
-
-pub(super) fn key_execution(task: TaskKey, id: ExecutionId) -> [u8; 17] {
-    two(b'e', task.0, id.0)
-}
-
-pub(super) fn key_tick(task: TaskKey, tick: Timestamp) -> [u8; 17] {
-    two(b't', task.0, tick.0.cast_unsigned())
 }
 
 pub(super) fn key_span(task: TaskKey, to: Timestamp) -> [u8; 17] {
@@ -344,19 +336,19 @@ impl State {
         for task in self.tasks.iter() {
             let key = task.key;
             digest.add(digest::hash(&key_live(key), &task.live));
-            digest.add(task.progress.hash(&key_progress(key)));
+            digest.add(task.progress.hash(key));
             for definition in &task.definitions {
                 let row = key_definition(key, definition.revision);
                 digest.add(digest::hash(&row, &**definition));
             }
             for tick in &task.history.ticks {
-                digest.add(tick.hash(&key_tick(key, tick.tick)));
+                digest.add(tick.hash(key));
             }
             for span in &task.history.spans {
                 digest.add(digest::hash(&key_span(key, span.to), span));
             }
             for execution in &task.history.executions {
-                digest.add(execution.hash(&key_execution(key, execution.id)));
+                digest.add(execution.hash(key));
             }
         }
         for node in self.nodes.values() {

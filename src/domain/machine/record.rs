@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId};
+use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-use super::digest::Sheet;
+use super::digest;
 pub use super::execution::{Attempt, Execution, More, Report, Status, Trigger};
 
 /// One revision of a task's definition.
@@ -67,7 +67,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+    pub(super) fn hash(&self, task: TaskKey) -> u128 {
         let Totals {
             fired,
             skipped,
@@ -81,23 +81,23 @@ impl Progress {
             lost,
         } = self.totals;
         let last = self.last.map_or(0, |last| 1 + last as u64);
-        Sheet::new(key)
-            .numbers([
-                self.cursor.0.cast_unsigned(),
-                self.truncated_before.0.cast_unsigned(),
-                u64::from(self.live) << 16 | last << 8 | u64::from(self.exhausted),
-                fired,
-                skipped,
-                missed,
-                coalesced,
-                uncounted_spans,
-                success,
-                failed,
-                timeout,
-                cancelled,
-                lost,
-            ])
-            .hash()
+        let numbers = [
+            task.0,
+            self.cursor.0.cast_unsigned(),
+            self.truncated_before.0.cast_unsigned(),
+            u64::from(self.live) << 16 | last << 8 | u64::from(self.exhausted),
+            fired,
+            skipped,
+            missed,
+            coalesced,
+            uncounted_spans,
+            success,
+            failed,
+            timeout,
+            cancelled,
+            lost,
+        ];
+        digest::numbers(b'p', numbers)
     }
 }
 
@@ -225,10 +225,10 @@ pub struct FiredTick {
 }
 
 impl FiredTick {
-    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+    pub(super) fn hash(&self, task: TaskKey) -> u128 {
         let Self { from, tick, execution, index } = *self;
         let (from, tick) = (from.0.cast_unsigned(), tick.0.cast_unsigned());
-        Sheet::new(key).numbers([from, tick, execution.0, index]).hash()
+        digest::numbers(b't', [task.0, tick, from, execution.0, index])
     }
 }
 

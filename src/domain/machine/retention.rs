@@ -6,7 +6,7 @@ use crate::domain::time::Timestamp;
 use super::digest;
 use super::hand::Hand;
 use super::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX};
-use super::persist::{key_execution, key_span, key_tick};
+use super::persist::key_span;
 
 impl Hand<'_> {
     /// How many records of one kind this task may keep.
@@ -40,7 +40,7 @@ impl Hand<'_> {
                 return;
             }
             let Some(gone) = self.task.history.executions.remove(first) else { return };
-            self.digest.sub(gone.hash(&key_execution(self.task.key, gone.id)));
+            self.digest.sub(gone.hash(self.task.key));
             self.executions.remove(gone.id);
         }
     }
@@ -53,7 +53,7 @@ impl Hand<'_> {
                 return;
             }
             self.task.history.ticks.pop_front();
-            self.digest.sub(first.hash(&key_tick(self.task.key, first.tick)));
+            self.digest.sub(first.hash(self.task.key));
             self.truncated(first.tick);
         }
     }

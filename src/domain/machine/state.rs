@@ -101,12 +101,14 @@ impl Task {
         }
     }
 
-    /// A number made of what a claim reads first: see `State::warm`.
+    /// A number made of what a claim reads of the task itself: see `State::warm`.
     pub(super) fn warmth(&self) -> u64 {
-        let tick = self.history.ticks.back().map_or(0, |fired| fired.index);
-        let execution =
-            self.history.executions.back().map_or(0, |newest| Arc::as_ptr(newest) as u64);
-        self.live.revision.0 ^ self.progress.live as u64 ^ tick ^ execution ^ self.noted
+        self.key.0
+            ^ self.live.revision.0
+            ^ self.progress.totals.lost
+            ^ self.history.ticks.len() as u64
+            ^ self.counted.progress as u64
+            ^ self.noted
     }
 
     /// Whether no tick is left and nothing runs.
@@ -235,6 +237,12 @@ impl State {
             let task = self.tasks.get(key)?;
             Some((task, task.history.execution(id)?))
         })
+    }
+
+    /// Whether a command with this idempotency key was answered, as far as is still known.
+    #[must_use]
+    pub fn knows_key(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
     }
 
     /// All members.

@@ -191,9 +191,9 @@ fn a_length_beyond_the_bytes_is_an_error() {
 fn records_of_another_version_are_named_as_such() {
     let (_, mut rows) = rows();
     let cluster = rows.iter_mut().find(|(key, _)| key == b"c").unwrap();
-    cluster.1[0] = 3;
+    cluster.1[0] = 9;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
-    assert_eq!(error.to_string(), "records of version 3, this software reads 2");
+    assert_eq!(error.to_string(), "records of version 9, this software reads 3");
     assert!(Loader::default().finish().is_err());
 }
 

@@ -14,7 +14,7 @@ use super::super::envelope::{self, Commands, Head};
 use super::super::persist;
 use super::samples;
 use super::{DAY, World, folder, golden};
-use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
+use crate::domain::ids::{NodeId, Revision, TaskKey};
 use crate::domain::time::{Millis, Timestamp};
 
 /// A name, and bytes in rows of 32.
@@ -133,12 +133,6 @@ fn every_row_keeps_its_bytes() {
     let (task, at) = (TaskKey(0x0102_0304_0506_0708), Timestamp(-2));
     hex(&mut out, "key of a live record", &persist::key_live(task));
     hex(&mut out, "key of a definition", &persist::key_definition(task, Revision(40)));
-    hex(
-        &mut out,
-        "key of an execution in the digest",
-        &persist::key_execution(task, ExecutionId(300)),
-    );
-    hex(&mut out, "key of a tick in the digest", &persist::key_tick(task, at));
     hex(&mut out, "key of a span in the digest", &persist::key_span(task, at));
     hex(&mut out, "key of a node", &persist::key_node(NodeId::new(1, 1)));
     hex(&mut out, "key of an idempotency key", &persist::key_idempotency("key-1"));
