@@ -77,16 +77,21 @@ pub enum Decision {
 pub fn decide(view: &View<'_>) -> Decision {
     let task = view.task;
     let Some(spec) = task.spec() else { return Decision::Idle };
-    if !view.scheduler || task.progress.exhausted || view.plan.manual() {
+    if !view.scheduler {
         return Decision::Idle;
     }
+    // What has no tick left has none to catch up with, but its pause ends like any other.
+    let over = task.progress.exhausted || view.plan.manual();
     match task.inactive() {
-        None => settle(view, spec),
+        None => {}
         Some(Reason::Paused) => {
-            paused(view, spec.catch_up_on_resume).unwrap_or_else(|| settle(view, spec))
+            if let Some(decision) = paused(view, spec.catch_up_on_resume && !over) {
+                return decision;
+            }
         }
-        Some(_) => Decision::Idle,
+        Some(_) => return Decision::Idle,
     }
+    if over { Decision::Idle } else { settle(view, spec) }
 }
 
 /// What a pause asks for; none: it is over, and its task is one like any other.

@@ -101,8 +101,11 @@ struct Heard {
 }
 
 impl Ear {
-    /// Notes a tale.
+    /// Notes a tale, unless it comes late from a former process.
     pub fn hear(&mut self, tale: Tale, now: BootInstant) {
+        if self.heard.get(&tale.node).is_some_and(|heard| heard.session > tale.session) {
+            return;
+        }
         let heard = Heard { session: tale.session, at: now, applied: tale.applied };
         self.heard.insert(tale.node, heard);
     }
@@ -120,10 +123,9 @@ impl Ear {
             self.leads = true;
             self.heard.clear();
             self.applied.clear();
-            for node in state.nodes() {
-                let heard = Heard { session: node.session, at: now, applied: u64::MAX };
-                self.heard.insert(node.id.0, heard);
-            }
+        }
+        for node in state.nodes() {
+            self.meet(node, now);
         }
         self.applied.push_back((now, state.cluster().applied));
         let down_after = shared.settings.down_after;
@@ -133,25 +135,34 @@ impl Ear {
         let old = self.applied.front().filter(|(at, _)| now.since(*at) >= down_after);
         // Whoever has not applied what was applied here so long ago is behind.
         let least = old.map_or(0, |(_, applied)| *applied);
-        let commands = state.nodes().filter_map(|node| self.judge_node(shared, node, now, least));
+        let commands =
+            state.nodes().filter_map(|node| self.judge_node(node, now, least, down_after));
         let commands: Vec<Command> = commands.collect();
         let ages = self.heard.iter().map(|(id, heard)| (*id, now.since(heard.at).0));
         *shared.heard.lock() = ages.collect();
         commands
     }
 
+    /// A session that is new here has not been silent yet, whatever the one before it was.
+    fn meet(&mut self, node: &Node, now: BootInstant) {
+        let session = node.session;
+        if self.heard.get(&node.id.0).is_none_or(|heard| heard.session != session) {
+            self.heard.insert(node.id.0, Heard { session, at: now, applied: u64::MAX });
+        }
+    }
+
     fn judge_node(
         &self,
-        shared: &Shared,
         node: &Node,
         now: BootInstant,
         least: u64,
+        down_after: Millis,
     ) -> Option<Command> {
         let heard = self.heard.get(&node.id.0)?;
         let age = now.since(heard.at);
         let up_to_date = heard.applied >= least;
         let told = heard.session == node.session && age < FRESH && heard.applied != u64::MAX;
-        let silent = age >= shared.settings.down_after;
+        let silent = age >= down_after;
         let liveness = match node.liveness {
             Liveness::Working if silent || !up_to_date => Liveness::Down,
             Liveness::Starting | Liveness::Down if told && up_to_date => Liveness::Working,
@@ -194,4 +205,71 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
         }
     }
     lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOWN_AFTER: Millis = Millis(1_500);
+
+    fn node(session: u64, liveness: Liveness) -> Node {
+        let info = crate::domain::machine::record::NodeInfo {
+            name: "n1".to_owned(),
+            hostname: String::new(),
+            pid: 1,
+            http: String::new(),
+            peer: String::new(),
+            version: String::new(),
+            level: 1,
+            weight: 1,
+            labels: BTreeMap::new(),
+            slots: 0,
+            functions: Vec::new(),
+        };
+        let session = SessionId(session);
+        let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
+        let (created_at, started_at) = (Timestamp(0), Timestamp(0));
+        Node {
+            id,
+            info,
+            session,
+            boot: 1,
+            liveness,
+            intent,
+            down_since: None,
+            created_at,
+            started_at,
+        }
+    }
+
+    fn judged(ear: &mut Ear, node: &Node, now: u64) -> Option<Liveness> {
+        ear.meet(node, BootInstant(now));
+        match ear.judge_node(node, BootInstant(now), 0, DOWN_AFTER)? {
+            Command::NodeLiveness(judged) => Some(judged.liveness),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_new_session_is_not_judged_by_the_silence_of_the_one_before() {
+        let mut ear = Ear::default();
+        let tale = |session| Tale { node: 1, session: SessionId(session), applied: 5 };
+        let old = node(7, Liveness::Working);
+        assert_eq!(judged(&mut ear, &old, 0), None);
+        ear.hear(tale(7), BootInstant(100));
+        assert_eq!(judged(&mut ear, &old, 1_599), None);
+        assert_eq!(judged(&mut ear, &old, 1_600), Some(Liveness::Down));
+        // Ten seconds later the process is there again and has registered, but not told yet.
+        let new = node(8, Liveness::Starting);
+        assert_eq!(judged(&mut ear, &new, 10_000), None);
+        // What comes late from the process before changes nothing.
+        ear.hear(tale(7), BootInstant(10_100));
+        assert_eq!(judged(&mut ear, &new, 10_200), None);
+        ear.hear(tale(8), BootInstant(10_300));
+        assert_eq!(judged(&mut ear, &new, 10_400), Some(Liveness::Working));
+        let silent = node(9, Liveness::Starting);
+        assert_eq!(judged(&mut ear, &silent, 20_000), None);
+        assert_eq!(judged(&mut ear, &silent, 21_500), Some(Liveness::Down));
+    }
 }

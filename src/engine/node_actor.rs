@@ -239,19 +239,21 @@ impl NodeState {
             (Arc::clone(&task), state.settled(&task), (cluster.scheduler, cluster.timezone.clone()))
         };
         let (scheduler, zone) = cluster;
-        if !shared.owns_task(&task) || !scheduler || task.progress.exhausted {
-            return None;
-        }
-        let spec = task.spec()?;
-        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
-        if plan.manual() {
-            // It has nothing to settle, not even the end of a pause.
+        if !shared.owns_task(&task) || !scheduler {
             return None;
         }
         match task.inactive() {
             None => {}
             Some(Reason::Paused) => return task.live.paused.as_ref().and_then(|pause| pause.until),
             Some(_) => return None,
+        }
+        if task.progress.exhausted {
+            return None;
+        }
+        let spec = task.spec()?;
+        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
+        if plan.manual() {
+            return None;
         }
         let near = shared.settings.activation_horizon.0.saturating_add(shared.lead().0);
         // A schedule without a tick left needs its actor once more, to say so.

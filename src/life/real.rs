@@ -9,7 +9,9 @@ use tokio::task::JoinHandle;
 use crate::domain::machine::{Response, State};
 
 /// The process; there is one.
-#[derive(Clone, Copy, Debug)]
+///
+/// Not `Copy`, since a simulated one is not.
+#[derive(Clone, Debug)]
 pub struct Life;
 
 impl Life {
@@ -20,7 +22,6 @@ impl Life {
     }
 
     /// Spawns a task that lives as long as this process.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -30,29 +31,23 @@ impl Life {
     }
 
     /// A future that lives as long as this process.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub fn wrap<F: Future>(&self, future: F) -> F {
         future
     }
 
     /// Takes a task that was spawned elsewhere as one of this process.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub const fn own<T>(&self, _task: &JoinHandle<T>) {}
 
     /// Tells that an entry was applied; `state` is the state after it.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _answers: &[Response]) {
     }
 
     /// Tells that an entry without commands was passed over.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub const fn skipped(&self, _state: &State, _index: u64) {}
 
     /// Tells that the whole state was put in place.
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub const fn replaced(&self, _state: &State) {}
 
-    #[expect(clippy::unused_self, reason = "in a simulation there are many")]
     pub(super) fn blocking<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

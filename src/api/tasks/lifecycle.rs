@@ -60,7 +60,15 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
 pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply {
     let wait = write.params.only(&["wait"])?.flag("wait")?;
     let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
-    let (reason, until) = pause_fields(&fields, write.context.clock.now())?;
+    // A pause that is repeated may be over by now; it is answered as it was the first time.
+    let repeated = match &write.key {
+        Some(key) if write.body.as_ref().is_some_and(|body| body.get("until").is_some()) => {
+            write.view().await?.state.knows_key(key)
+        }
+        Some(_) | None => false,
+    };
+    let now = if repeated { Timestamp(i64::MIN) } else { write.context.clock.now() };
+    let (reason, until) = pause_fields(&fields, now)?;
     let pause = PauseTask { name: name.clone(), reason, until, if_match: write.if_match };
     write.submit(&Command::Pause(pause)).await?;
     if !wait {

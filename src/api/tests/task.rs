@@ -1,10 +1,13 @@
 //! One task: made, read, changed, marked deleted, taken back, removed.
 
+use std::time::UNIX_EPOCH;
+
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Rig, yearly};
+use crate::domain::time::Timestamp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_is_made_and_changed() {
@@ -187,5 +190,25 @@ async fn patches_of_different_fields_all_last() {
     assert_eq!((&items[0]["current"], &items[8]["changes"]), (&json!(true), &Value::Null));
     let pointer = items[0]["changes"][0]["pointer"].as_str().unwrap();
     assert!(pointer.starts_with("/labels/l"), "{pointer}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_repeated_after_its_end_is_answered_as_it_was_the_first_time() {
+    let rig = Rig::start().await;
+    rig.make("quick", yearly(), "ok").await;
+    let now = UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let until = Timestamp(i64::try_from(now).unwrap() + 700);
+    let body = json!({"until": until.to_string()});
+    let key = [("idempotency-key", "pause-1")];
+    let pause = || rig.call(Method::POST, "/tasks/quick/pause", body.clone(), &key);
+    let first = pause().await.expect(200);
+    rig.until("/api/v1/tasks/quick", |got| got.body["state"] == "active").await;
+    let second = pause().await.expect(200);
+    assert_eq!(second.header("etag"), first.header("etag"));
+    let path = "/tasks/quick/pause";
+    rig.post(path, body.clone()).await.refused(422, "invalid_value");
+    let other = [("idempotency-key", "pause-2")];
+    rig.call(Method::POST, path, body.clone(), &other).await.refused(422, "invalid_value");
     rig.stop().await;
 }

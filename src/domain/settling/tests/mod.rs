@@ -8,10 +8,10 @@ use std::cell::Cell;
 use super::*;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
-    Claim, Command, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutMode, Settle,
+    Claim, Command, Finish, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutMode, Settle,
 };
 use crate::domain::machine::envelope::{self, Head};
-use crate::domain::machine::record::{Liveness, NodeInfo};
+use crate::domain::machine::record::{Liveness, NodeInfo, Report, Status};
 use crate::domain::machine::{Answer, Applied, Response, State};
 use crate::domain::schedule::{Rule, Schedule};
 
@@ -139,7 +139,7 @@ impl Owner {
                 trigger: firing.trigger,
                 start: true,
             });
-            self.accept(Command::Settle(Settle {
+            let answer = self.accept(Command::Settle(Settle {
                 task: self.key,
                 revision,
                 session: self.session,
@@ -149,6 +149,11 @@ impl Owner {
                 claim,
                 exhausted: step.exhausted,
             }));
+            // Else a task that fires often would come to its maximum of live executions.
+            if let Answer::Execution { task, execution, fence: Some(fence) } = answer {
+                let report = Report::unreported(Status::Success, self.now, "");
+                self.accept(Command::Finish(Box::new(Finish { task, execution, fence, report })));
+            }
         }
     }
 

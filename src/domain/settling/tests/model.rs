@@ -206,6 +206,20 @@ proptest! {
         }
     }
 
+    /// The same where a look finds many ticks, so that hundreds fire in all.
+    #[test]
+    fn a_task_that_fires_often_fires_all_of_its_ticks(every_ms in 100_u64..130, lag in 1_500_u64..2_000) {
+        let mut owner = Owner::of(every(every_ms), NOON);
+        let begin = owner.task().progress.cursor;
+        for _ in 0..90 {
+            let Decision::Wake(at) = owner.until_quiet() else { break };
+            owner.now = at.plus(Millis(lag));
+        }
+        let fates = found(&owner, begin);
+        prop_assert!(fates.len() > 1_000);
+        prop_assert!(fates.values().all(|fate| *fate == FIRED));
+    }
+
     /// Ticks of a pause are skipped, or late where the task wants them so; the others are not.
     #[test]
     fn a_pause_with_an_end_covers_its_ticks_and_no_others(

@@ -157,6 +157,26 @@ fn a_pause_ends_just_before_a_tick_at_its_end() {
 }
 
 #[test]
+fn the_pause_of_a_task_without_ticks_ends_as_well() {
+    for (rule, fired) in [(Rule::Manual, &[][..]), (Rule::Immediate, &["0 fired"])] {
+        for catch_up_on_resume in [false, true] {
+            let mut spec = spec(rule.clone());
+            spec.catch_up_on_resume = catch_up_on_resume;
+            let mut owner = Owner::of(spec, NOON);
+            assert_eq!(owner.until_quiet(), Decision::Idle);
+            owner.pause(Some(later(2_500)));
+            assert_eq!(owner.decide(), Decision::Wake(later(2_500)));
+            owner.now = later(3_000);
+            assert_eq!(owner.until_quiet(), Decision::Idle);
+            assert!(owner.task().live.paused.is_none());
+            let mut wanted = fired.to_vec();
+            wanted.push("2500 skipped paused ×0");
+            assert_eq!(told(&owner), wanted);
+        }
+    }
+}
+
+#[test]
 fn a_large_jitter_makes_no_tick_late_or_early() {
     // A minute of jitter on ticks a second apart: each waits for its own due time and for those
     // before it; none is coalesced, and none is claimed ahead of its due time.
