@@ -15,7 +15,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::node_actor::NodeMsg;
 use super::shared::{Purpose, Shared};
-use super::timer::{Alarm, Whom};
+use super::timer::{Alarm, Armed, Whom};
 
 /// A settle that has not been applied is proposed again after this.
 const REPROPOSE: Duration = Duration::from_millis(400);
@@ -40,6 +40,7 @@ pub(super) struct TaskState {
     plan: Option<(Revision, Plan)>,
     /// What was proposed: after which instant, and when.
     proposed: Option<(Timestamp, Instant)>,
+    armed: Armed,
 }
 
 impl Actor for TaskActor {
@@ -53,7 +54,7 @@ impl Actor for TaskActor {
         arguments: TaskArguments,
     ) -> Result<TaskState, ActorProcessingErr> {
         myself.send_message(TaskMsg::Look)?;
-        Ok(TaskState { arguments, plan: None, proposed: None })
+        Ok(TaskState { arguments, plan: None, proposed: None, armed: Armed::default() })
     }
 
     async fn handle(
@@ -117,7 +118,7 @@ impl TaskState {
             Decision::Wake(at) if at > now.plus(shared.settings.activation_horizon) => {
                 self.sleep(myself, Some(at.minus(shared.settings.activation_horizon)));
             }
-            Decision::Wake(at) => self.alarm(myself, at),
+            Decision::Wake(at) => self.alarm(myself, at, now),
             Decision::Settle(steps) => self.settle(myself, &seen, steps, now).await,
         }
     }
@@ -160,7 +161,7 @@ impl TaskState {
             self.proposed.filter(|(after, at)| *after == seen.settled && at.elapsed() < REPROPOSE);
         let again = now.plus(Millis(REPROPOSE.as_millis().try_into().unwrap_or(u64::MAX)));
         if pending.is_some() {
-            return self.alarm(myself, again);
+            return self.alarm(myself, again, now);
         }
         let Some(session) = shared.session() else { return self.sleep(myself, None) };
         let start = shared.has_slot();
@@ -185,10 +186,13 @@ impl TaskState {
         }
         self.proposed = Some((seen.settled, Instant::now()));
         shared.propose(&commands).await;
-        self.alarm(myself, again);
+        self.alarm(myself, again, now);
     }
 
-    fn alarm(&self, myself: &ActorRef<TaskMsg>, at: Timestamp) {
+    fn alarm(&mut self, myself: &ActorRef<TaskMsg>, at: Timestamp, now: Timestamp) {
+        if !self.armed.arm(at, now) {
+            return;
+        }
         let alarm = Alarm { at, whom: Whom::Task(myself.clone()) };
         let _stopping = self.arguments.shared.timers.send(alarm);
     }

@@ -49,6 +49,22 @@ impl Ord for Alarm {
     }
 }
 
+/// The alarm that somebody has set. Whoever sets one at every look, and looks at every alarm, has
+/// more of them with every tick.
+#[derive(Debug, Default)]
+pub(super) struct Armed(Option<Timestamp>);
+
+impl Armed {
+    /// Whether an alarm must be set to be woken at `at`: not while one is to come before.
+    pub fn arm(&mut self, at: Timestamp, now: Timestamp) -> bool {
+        if self.0.is_some_and(|set| now < set && set <= at) {
+            return false;
+        }
+        self.0 = Some(at);
+        true
+    }
+}
+
 /// Alarms taken in before the heap is looked at again.
 const INTAKE: usize = 4_096;
 /// Without an alarm the queue looks up this often.
@@ -95,5 +111,45 @@ fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<N
     }
     if !sleepers.is_empty() {
         let _stopping = node.send_message(NodeMsg::Awake(sleepers));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task that ticks every second, as its actor looks at it: woken ahead of the tick it
+    /// proposes, and sets an alarm in case that is lost; told that it is settled it sets the next.
+    #[test]
+    fn alarms_do_not_become_more_with_time() {
+        let mut armed = Armed::default();
+        let mut alarms: Vec<i64> = vec![980];
+        for now in 0..600_000 {
+            let rung = alarms.iter().filter(|at| **at <= now).count();
+            alarms.retain(|at| *at > now);
+            assert!(rung <= 2, "{rung} at {now}");
+            let (second, settled) = (now / 1_000 * 1_000, now % 1_000 == 985);
+            let at = match now - second {
+                980..985 => now + 400,
+                985.. => second + 1_980,
+                _ => second + 980,
+            };
+            for _ in 0..rung + usize::from(settled) {
+                if armed.arm(Timestamp(at), Timestamp(now)) {
+                    alarms.push(at);
+                }
+            }
+        }
+        assert!((1..=2).contains(&alarms.len()), "{alarms:?}");
+    }
+
+    #[test]
+    fn an_earlier_alarm_is_always_set() {
+        let mut armed = Armed::default();
+        assert!(armed.arm(Timestamp(100), Timestamp(0)));
+        assert!(!armed.arm(Timestamp(100), Timestamp(50)));
+        assert!(!armed.arm(Timestamp(200), Timestamp(99)));
+        assert!(armed.arm(Timestamp(70), Timestamp(60)));
+        assert!(armed.arm(Timestamp(200), Timestamp(70)));
     }
 }
