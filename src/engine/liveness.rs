@@ -63,7 +63,11 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
             shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await.is_ok()
         };
         if acknowledged {
-            shared.acknowledged.store(shared.clock.boot().0, Ordering::Relaxed);
+            let at = shared.clock.boot();
+            shared.acknowledged.store(at.0, Ordering::Relaxed);
+            if leader != own {
+                *shared.other_leader.lock() = Some((leader, at));
+            }
         }
     }
 }
@@ -117,15 +121,18 @@ impl Ear {
             return Vec::new();
         }
         let state = shared.consensus.replica().read();
-        if !self.leads {
-            // All timers start afresh, but this node's view of the former leader: it has been
-            // silent at least since it last acknowledged this node.
+        let begins = !self.leads;
+        if begins {
+            // All timers start afresh, but the former leader's.
             self.leads = true;
             self.heard.clear();
             self.applied.clear();
         }
         for node in state.nodes() {
             self.meet(node, now);
+        }
+        if begins && let Some((former, at)) = *shared.other_leader.lock() {
+            self.inherit(former, at);
         }
         self.applied.push_back((now, state.cluster().applied));
         let down_after = shared.settings.down_after;
@@ -148,6 +155,13 @@ impl Ear {
         let session = node.session;
         if self.heard.get(&node.id.0).is_none_or(|heard| heard.session != session) {
             self.heard.insert(node.id.0, Heard { session, at: now, applied: u64::MAX });
+        }
+    }
+
+    /// The former leader has been silent since it last acknowledged this node.
+    fn inherit(&mut self, former: u64, at: BootInstant) {
+        if let Some(heard) = self.heard.get_mut(&former) {
+            heard.at = heard.at.min(at);
         }
     }
 
@@ -271,5 +285,18 @@ mod tests {
         let silent = node(9, Liveness::Starting);
         assert_eq!(judged(&mut ear, &silent, 20_000), None);
         assert_eq!(judged(&mut ear, &silent, 21_500), Some(Liveness::Down));
+    }
+
+    #[test]
+    fn the_former_leader_is_silent_since_it_last_acknowledged() {
+        let mut ear = Ear::default();
+        let former = node(7, Liveness::Working);
+        ear.meet(&former, BootInstant(5_000));
+        ear.inherit(1, BootInstant(4_200));
+        assert_eq!(judged(&mut ear, &former, 5_699), None);
+        assert_eq!(judged(&mut ear, &former, 5_700), Some(Liveness::Down));
+        // It lives, and tells the new leader of itself.
+        ear.hear(Tale { node: 1, session: SessionId(7), applied: 5 }, BootInstant(5_600));
+        assert_eq!(judged(&mut ear, &former, 5_700), None);
     }
 }

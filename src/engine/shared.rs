@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub heard: Mutex<BTreeMap<u64, u64>>,
     /// When the leader last acknowledged this node.
     pub acknowledged: AtomicU64,
+    /// The last other node that did so as leader, and when.
+    pub other_leader: Mutex<Option<(u64, BootInstant)>>,
     session: AtomicU64,
     members: RwLock<Arc<Members>>,
     first_proposed: Mutex<HashMap<Purpose, BootInstant>>,
@@ -104,6 +106,7 @@ impl Shared {
             timers,
             heard: Mutex::new(BTreeMap::new()),
             acknowledged,
+            other_leader: Mutex::new(None),
             session: AtomicU64::new(0),
             members: RwLock::new(Arc::new(Members::default())),
             first_proposed: Mutex::new(HashMap::new()),

@@ -342,7 +342,9 @@ async fn when_the_shim_dies_its_groups_die_and_a_new_one_starts() {
     let bench = Bench::new();
     let file = bench.path("pids");
     let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
-    let running = bench.start(sh(&script), attempt());
+    let mut running = bench.start(sh(&script), attempt());
+    // Of a group that was not reported yet the node knows nothing: see the shim's page.
+    running.started().await;
     let pids = pids(&file, 2).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
     kill_process(shim, Signal::KILL).unwrap();
