@@ -14,7 +14,7 @@ use super::limits::{KEY_AGE, KEYS_MAX};
 use super::persist::key_idempotency;
 use super::record::KeyRecord;
 use super::response::{Answer, Refusal, Response};
-use super::state::{State, Task};
+use super::state::State;
 
 /// Where and when a command is applied.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +68,10 @@ impl State {
     /// memory, and here no load waits for another: the processor fetches many at a time, which
     /// applying one after the other does not let it do.
     fn warm(&self, commands: Commands<'_>) {
-        let tasks: Vec<&Task> = commands
+        let tasks = commands
             .filter_map(|packed| Command::task(&packed.ok()?))
-            .filter_map(|key| self.tasks.peek(key))
-            .collect();
-        std::hint::black_box(tasks.iter().fold(0, |all, task| all ^ task.warmth()));
-        std::hint::black_box(tasks.iter().fold(0, |all, task| all ^ task.history.warmth()));
+            .filter_map(|key| self.tasks.peek(key));
+        std::hint::black_box(tasks.fold(0, |all, task| all ^ task.warmth()));
     }
 
     /// Notes an entry that carries no commands; its stamp is that of the one before.

@@ -101,12 +101,12 @@ impl Task {
         }
     }
 
-    /// A number made of what a claim reads of the task itself: see `State::warm`.
+    /// A number made of what a claim reads first: see `State::warm`.
     pub(super) fn warmth(&self) -> u64 {
         self.key.0
             ^ self.live.revision.0
             ^ self.progress.totals.lost
-            ^ self.history.ticks.len() as u64
+            ^ self.history.warmth()
             ^ self.counted.progress as u64
             ^ self.noted
     }

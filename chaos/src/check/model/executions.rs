@@ -1,0 +1,110 @@
+//! Executions, their grants and the sessions that hold them.
+
+use punctual::domain::machine::Answer;
+use punctual::domain::machine::command::Start;
+
+use super::{Execution, Grant, Model};
+
+impl Model {
+    /// A session must be live, and its node allowed to propose.
+    pub(super) fn session(&mut self, property: &'static str, session: u64, what: &str) {
+        self.judge(property);
+        let node = self.sessions.get(&session).copied();
+        let may = |node: u64| self.working.contains(&node) && !self.leaving.contains(&node);
+        if !node.is_some_and(may) {
+            self.complain(property, format!("{what} of session {session} was accepted"));
+        }
+    }
+
+    /// A new execution, as the answer tells it.
+    pub(super) fn execution(
+        &mut self,
+        key: u64,
+        answer: &Answer,
+        tick: Option<i64>,
+        due: i64,
+        session: Option<u64>,
+    ) {
+        let Answer::Execution { execution, fence, .. } = answer else { return };
+        let (task, granted) = (key, None);
+        let new = Execution { task, tick, due, granted, ended: false };
+        self.executions.insert(execution.0, new);
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.live.insert(execution.0);
+        }
+        if let (Some(fence), Some(session)) = (fence, session) {
+            self.grant(execution.0, fence.0, session);
+        }
+    }
+
+    pub(super) fn grant(&mut self, id: u64, fence: u64, session: u64) {
+        self.judge("fences");
+        if self.grants.last_key_value().is_some_and(|(last, _)| *last >= fence) {
+            self.complain("fences", format!("fence {fence} is not higher than the last one"));
+        }
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        execution.granted = Some((fence, session));
+        let task = self.tasks.get(&execution.task).map(|task| task.name.clone());
+        let grant = Grant {
+            index: self.index,
+            session,
+            task: task.unwrap_or_default(),
+            execution: id,
+            tick: execution.tick,
+            due: execution.due,
+        };
+        self.grants.insert(fence, grant);
+    }
+
+    pub(super) fn start(&mut self, start: Start, answer: &Answer) {
+        self.session("sessions", start.session.0, "a start");
+        let Answer::Execution { execution, fence: Some(fence), .. } = answer else { return };
+        let id = execution.0;
+        self.alive("no grant after delete or pause", start.task.0, "a grant");
+        let Some(known) = self.executions.get(&id).cloned() else { return };
+        let again = start.again.map(|fence| (fence.0, start.session.0));
+        if known.ended || known.granted != again {
+            let what = format!("execution {id} was granted, which was not to be had");
+            self.complain("fences", what);
+        }
+        let task = self.tasks.get(&start.task.0);
+        let held = task.is_some_and(|task| {
+            task.paused.is_some() || !task.spec.as_ref().is_none_or(|spec| spec.enabled)
+        });
+        if known.tick.is_some() && (held || !self.scheduler) {
+            let what = format!("execution {id} was granted while its task was held");
+            self.complain("no grant after delete or pause", what);
+        }
+        self.grant(id, fence.0, start.session.0);
+    }
+
+    /// A report of a grant, which must be the current one.
+    pub(super) fn fenced(&mut self, property: &'static str, id: u64, fence: u64, ends: bool) {
+        self.judge(property);
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        if execution.ended || execution.granted.map(|(current, _)| current) != Some(fence) {
+            let what = format!("a report with fence {fence} of execution {id} was accepted");
+            return self.complain(property, what);
+        }
+        execution.granted = None;
+        if ends {
+            self.end_where_id(id);
+        }
+    }
+
+    pub(super) fn end_where_id(&mut self, id: u64) {
+        let Some(execution) = self.executions.get_mut(&id) else { return };
+        execution.ended = true;
+        if let Some(task) = self.tasks.get_mut(&execution.task) {
+            task.live.remove(&id);
+        }
+    }
+
+    pub(super) fn end_where(&mut self, which: impl Fn(&Execution) -> bool) {
+        let live = self.executions.iter().filter(|(_, found)| !found.ended && which(found));
+        let ids: Vec<u64> = live.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.end_where_id(id);
+        }
+    }
+}
