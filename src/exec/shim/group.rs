@@ -77,7 +77,7 @@ pub(super) async fn attend(
     let status = status.flatten();
     let code = status.and_then(WaitStatus::exit_status);
     let signal = status.and_then(WaitStatus::terminating_signal);
-    shim.link.send(&FromShim::Ended { id, at: BootInstant::now(), code, signal });
+    shim.link.post(&FromShim::Ended { id, at: BootInstant::now(), code, signal });
     drop(shim);
     // Background processes may go on printing; without a reader they would die of it.
     while output.is_some() {

@@ -38,7 +38,15 @@ impl Link {
         }
     }
 
-    /// Reports; what the socket does not take now goes out later.
+    /// Reports, in a moment: with all else that is reported by then.
+    pub(super) fn post(&self, report: &FromShim) {
+        if let Ok(frame) = encode(report) {
+            self.backlog.borrow_mut().extend_from_slice(&frame);
+            self.more.notify_one();
+        }
+    }
+
+    /// Reports at once; what the socket does not take now goes out later.
     pub(super) fn send(&self, report: &FromShim) {
         let Ok(frame) = encode(report) else { return };
         let mut backlog = self.backlog.borrow_mut();
@@ -59,7 +67,7 @@ impl Link {
             }
             less.await;
         }
-        self.send(&FromShim::Output { id, bytes: bytes.to_vec() });
+        self.post(&FromShim::Output { id, bytes: bytes.to_vec() });
     }
 
     /// Writes what waits, as the socket takes it, until the socket breaks.
