@@ -38,8 +38,8 @@ pub(super) async fn list(read: Read) -> Reply {
     let filter = Filter::of(params, &view)?;
     aside(move || {
         let state = &view.state;
-        let key = |(_, one): &(&Arc<Task>, &Arc<Execution>)| one.id.to_string();
-        let show = |(task, one): &(&Arc<Task>, &Arc<Execution>)| views::execution(state, task, one);
+        let key = |(_, one): &(&Arc<Task>, &Execution)| one.id.to_string();
+        let show = |(task, one): &(&Arc<Task>, &Execution)| views::execution(state, task, one);
         let body = match &filter.task {
             // A task keeps far fewer than the cluster.
             Some(name) => {
@@ -97,7 +97,7 @@ impl Filter {
 pub(super) fn find<'a>(
     view: &'a View,
     id: &str,
-) -> Result<(&'a Arc<Task>, &'a Arc<Execution>), Problem> {
+) -> Result<(&'a Arc<Task>, &'a Execution), Problem> {
     let id = id.parse::<ExecutionId>().ok();
     let found = id.and_then(|id| view.state.execution(id));
     found.ok_or_else(|| Refusal::ExecutionNotFound.into())

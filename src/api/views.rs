@@ -58,7 +58,7 @@ pub(super) fn task(view: &View, task: &Task) -> Value {
         "owner": owner.map(|owner| node_name(&view.state, owner)),
         "cursor": view.state.settled(task).to_string(),
         "next_tick": instant(plans::next_tick(view, task)),
-        "last_execution": task.history.executions.back().map(|last| brief(last)),
+        "last_execution": task.history.executions.back().map(brief),
         "totals": totals(&task.progress.totals),
         "created_at": live.created_at.to_string(),
         "updated_at": live.updated_at.to_string(),
@@ -221,8 +221,10 @@ fn parameters(task: &Task, execution: &Execution) -> Value {
 
 /// The executions of a task that run.
 pub(super) fn running(state: &State, task: &Task) -> Value {
-    let live = task.history.live().filter(|one| one.status == Status::Running);
-    live.map(|one| execution(state, task, one)).collect()
+    let running = task.live_executions().filter(|one| one.status == Status::Running);
+    let mut running: Vec<Value> = running.map(|one| execution(state, task, one)).collect();
+    running.reverse();
+    running.into()
 }
 
 /// These executions, as far as they are kept.

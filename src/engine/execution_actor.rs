@@ -101,13 +101,13 @@ impl Actor for ExecutionActor {
 }
 
 /// The running execution whose newest grant is this one.
-fn current(shared: &Shared, grant: &Grant) -> Option<(Arc<Task>, Arc<Execution>)> {
+fn current(shared: &Shared, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
     let state = shared.consensus.replica().read();
     let task = state.task(grant.task)?;
     let execution = task.history.execution(grant.execution)?;
     let attempt = execution.attempt.as_ref()?;
     let held = execution.status == record::Status::Running && attempt.fence == grant.fence;
-    held.then(|| (Arc::clone(task), Arc::clone(execution)))
+    held.then(|| (Arc::clone(task), execution.clone()))
 }
 
 async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Stop>) {

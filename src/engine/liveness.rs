@@ -198,7 +198,7 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
         .collect();
     let mut lost = Vec::new();
     for task in state.tasks().filter(|task| task.progress.live > 0) {
-        for execution in task.history.live() {
+        for execution in task.live_executions() {
             let Some(attempt) = &execution.attempt else { continue };
             if execution.status != Status::Running {
                 continue;

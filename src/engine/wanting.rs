@@ -52,7 +52,7 @@ impl NodeState {
         let session = self.shared.session();
         let frozen = self.shared.consensus.replica().frozen();
         for task in frozen.tasks().filter(|task| task.progress.live > 0) {
-            for execution in task.history.live() {
+            for execution in task.live_executions() {
                 let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
                 let mine = execution.status == Status::Running && granted == session;
                 if execution.trigger != Trigger::Claim
@@ -72,7 +72,7 @@ impl NodeState {
                 let state = self.shared.consensus.replica().read();
                 state.task(key).and_then(|task| {
                     let execution = task.history.execution(id)?;
-                    (!execution.status.ended()).then(|| (Arc::clone(task), Arc::clone(execution)))
+                    (!execution.status.ended()).then(|| (Arc::clone(task), execution.clone()))
                 })
             };
             let Some((task, execution)) =

@@ -63,7 +63,7 @@ fn settled(run: &Run, findings: &mut Findings, state: &State, now: i64) {
 
 fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
     for task in state.tasks() {
-        for execution in task.history.live() {
+        for execution in task.live_executions() {
             findings.judge(ENDED, 1);
             let begun = match &execution.attempt {
                 Some(attempt) if execution.status == Status::Running => attempt.granted_at.0,

@@ -104,7 +104,7 @@ pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
     tell(&read, name, move |_view, task| {
         let mut ends = Ends::default();
         // Like the totals beside them: former incarnations are not counted.
-        let own = |one: &&Arc<Execution>| one.incarnation == task.live.incarnation;
+        let own = |one: &&Execution| one.incarnation == task.live.incarnation;
         for one in task.history.executions.iter().filter(own) {
             ends.count(one);
         }

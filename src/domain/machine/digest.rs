@@ -35,7 +35,16 @@ pub fn numbers<const N: usize>(letter: u8, numbers: [u64; N]) -> u128 {
 pub fn of(value: &impl Serialize) -> [u64; 2] {
     let mut stored = Vec::new();
     super::persist::append(value, &mut stored);
-    let hash = xxh3_128(&stored);
+    bytes(&stored)
+}
+
+/// Two numbers that stand for bytes.
+pub fn bytes(bytes: &[u8]) -> [u64; 2] {
+    halves(xxh3_128(bytes))
+}
+
+/// A hash as two numbers.
+pub const fn halves(hash: u128) -> [u64; 2] {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     let halves = [(hash >> 64) as u64, hash as u64];
     halves

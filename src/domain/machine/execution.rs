@@ -143,7 +143,7 @@ impl Execution {
             [u64::from(*number), fence.0, node.0, session.0, granted_at]
         });
         let report = attempt.and_then(|attempt| attempt.report.as_ref());
-        let [report_high, report_low] = report.map_or([0; 2], digest::of);
+        let [report_high, report_low] = report.map_or([0; 2], |report| report.hash());
         let [more_high, more_low] = self.more.as_ref().map_or([0; 2], digest::of);
         let [number, fence, node, session, granted_at] = of_attempt;
         let numbers = [
@@ -186,6 +186,39 @@ pub struct Attempt {
     pub granted_at: Timestamp,
     /// How it ended.
     pub report: Option<Box<Report>>,
+}
+
+impl Report {
+    /// Two numbers that stand for it. Every execution ends with one, so nothing is encoded for it.
+    fn hash(&self) -> [u64; 2] {
+        let Self { status, started_at, ended_at, exit_code, http_status, detail, tail } = self;
+        let flags = [
+            *status as u8,
+            u8::from(started_at.is_some()),
+            u8::from(exit_code.is_some()),
+            u8::from(http_status.is_some()),
+            0,
+            0,
+            0,
+            0,
+        ];
+        let [detail_high, detail_low] = digest::bytes(detail.as_bytes());
+        let [tail_high, tail_low] = digest::bytes(tail);
+        digest::halves(digest::numbers(
+            b'r',
+            [
+                u64::from_le_bytes(flags),
+                started_at.map_or(0, |at| at.0.cast_unsigned()),
+                ended_at.0.cast_unsigned(),
+                u64::from(exit_code.map_or(0, i32::cast_unsigned)),
+                u64::from(http_status.unwrap_or(0)),
+                detail_high,
+                detail_low,
+                tail_high,
+                tail_low,
+            ],
+        ))
+    }
 }
 
 /// What a node says of an attempt that ended.

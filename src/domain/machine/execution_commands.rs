@@ -4,6 +4,7 @@ use crate::domain::ids::ExecutionId;
 use crate::domain::time::Millis;
 
 use super::apply::Context;
+use super::blocks::Place;
 use super::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
 use super::effect::Effect;
 use super::hand::{Hand, NewExecution};
@@ -237,7 +238,7 @@ fn check_start(
 }
 
 /// A live execution and where it stands.
-fn find<'a>(hand: &'a Hand<'_>, id: ExecutionId) -> Result<(usize, &'a Execution), Refusal> {
+fn find<'a>(hand: &'a Hand<'_>, id: ExecutionId) -> Result<(Place, &'a Execution), Refusal> {
     let at = hand.task.history.position(id).ok_or(Refusal::ExecutionNotFound)?;
     let execution = hand.task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
     if execution.status.ended() {
@@ -247,7 +248,7 @@ fn find<'a>(hand: &'a Hand<'_>, id: ExecutionId) -> Result<(usize, &'a Execution
 }
 
 /// Where a running execution stands whose newest grant is this one.
-fn fenced(hand: &Hand<'_>, body: OfFence) -> Result<usize, Refusal> {
+fn fenced(hand: &Hand<'_>, body: OfFence) -> Result<Place, Refusal> {
     let (at, execution) = find(hand, body.execution)?;
     let current = execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == body.fence);
     let current = current || bug!("old-fence-accepted");

@@ -8,6 +8,7 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::time::Timestamp;
 
 use super::apply::Context;
+use super::blocks::Place;
 use super::digest::{self, Digest};
 use super::effect::Effect;
 use super::history::History;
@@ -29,7 +30,7 @@ pub(super) struct Hand<'a> {
     pub tasks: u64,
     counter: &'a mut u64,
     pub digest: &'a mut Digest,
-    dirty: &'a mut Dirty,
+    pub dirty: &'a mut Dirty,
     pub executions: &'a mut Index,
     effects: &'a mut Vec<Effect>,
     /// Whether the live record was changed, and the progress.
@@ -82,7 +83,10 @@ impl State {
         self.digest.add(counted.progress);
         let (definitions, history) = (VecDeque::new(), History::default());
         let rules = Rules::of(None);
-        let task = Task { key, live, progress, definitions, history, counted, rules, noted: 0 };
+        let noted = self.dirty.epoch;
+        let task = Task { key, live, progress, definitions, history, counted, rules, noted };
+        self.dirty.tasks.push(key);
+        self.dirty.lives.push(key);
         self.names.insert(name, key);
         self.tasks.insert(task);
         key
@@ -90,6 +94,10 @@ impl State {
 
     /// Removes all that is known of a task.
     pub(super) fn drop_task(&mut self, key: TaskKey) {
+        // What it was, and what of it checkpoints have written.
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.history.note_all(key, &mut self.dirty);
+        }
         let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);
         self.digest.sub(task.counted.live);
@@ -109,6 +117,7 @@ impl State {
             self.executions.remove(execution.id);
         }
         self.dirty.tasks.push(key);
+        self.dirty.lives.push(key);
     }
 }
 
@@ -138,24 +147,21 @@ impl Drop for Hand<'_> {
 impl Hand<'_> {
     /// The live record, to be changed.
     pub fn live(&mut self) -> &mut Live {
-        self.touched.0 = true;
-        self.note();
+        if !self.touched.0 {
+            self.touched.0 = true;
+            self.dirty.lives.push(self.task.key);
+        }
         &mut self.task.live
     }
 
     /// The progress, to be changed.
     pub fn progress(&mut self) -> &mut Progress {
         self.touched.1 = true;
-        self.note();
-        &mut self.task.progress
-    }
-
-    /// Notes that the next checkpoint must write the task.
-    fn note(&mut self) {
         if self.task.noted != self.dirty.epoch {
             self.task.noted = self.dirty.epoch;
             self.dirty.tasks.push(self.task.key);
         }
+        &mut self.task.progress
     }
 
     pub fn step(&mut self) -> u64 {
@@ -191,10 +197,12 @@ impl Hand<'_> {
 
     fn drop_old_definitions(&mut self) {
         while self.task.definitions.len() > REVISIONS_MAX {
-            let history = &self.task.history;
             let free = self.task.definitions.iter().position(|kept| {
                 Some(kept.revision) != self.task.live.definition
-                    && !history.live().any(|execution| execution.revision == kept.revision)
+                    && !self
+                        .task
+                        .live_executions()
+                        .any(|execution| execution.revision == kept.revision)
             });
             let Some(gone) = free.and_then(|at| self.task.definitions.remove(at)) else { return };
             let key = self.task.key;
@@ -244,18 +252,19 @@ impl Hand<'_> {
         }
         self.effects.push(Effect::Verdict(verdict, Some(reason), count.unwrap_or(0)));
         let mut span = Span { from, to, verdict, reason, count, revision, index };
-        if let Some(last) = self.task.history.spans.back().copied() {
+        let spans = &mut self.task.history.spans;
+        if let Some(last) = spans.back().copied() {
             let kin = last.to == from
                 && (last.verdict, last.reason, last.revision) == (verdict, reason, revision);
             if kin {
                 self.digest.sub(digest::hash(&key_span(key, last.to), &last));
-                self.task.history.spans.pop_back();
+                spans.pop_back(key, self.dirty);
                 span.from = last.from;
                 span.count = last.count.zip(count).map(|(one, other)| one.saturating_add(other));
             }
         }
         self.digest.add(digest::hash(&key_span(key, span.to), &span));
-        self.task.history.spans.push_back(span);
+        spans.push(span, key, self.dirty);
         self.trim_spans();
     }
 
@@ -285,7 +294,7 @@ impl Hand<'_> {
             more,
         };
         self.digest.add(execution.hash(key));
-        self.task.history.executions.push_back(Arc::new(execution));
+        self.task.history.executions.push(execution, key, self.dirty);
         self.executions.push(id, key);
         id
     }
@@ -297,11 +306,9 @@ impl Hand<'_> {
     }
 
     /// Changes an execution that stands at `at`.
-    pub fn change(&mut self, at: usize, change: impl FnOnce(&mut Execution)) {
+    pub fn change(&mut self, at: Place, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
-        self.note();
-        if let Some(slot) = self.task.history.executions.get_mut(at) {
-            let execution = Arc::make_mut(slot);
+        if let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) {
             self.digest.sub(execution.hash(key));
             change(execution);
             self.digest.add(execution.hash(key));
@@ -309,7 +316,7 @@ impl Hand<'_> {
     }
 
     /// Ends the execution that stands at `at`.
-    pub fn end(&mut self, at: usize, mut report: Report) {
+    pub fn end(&mut self, at: Place, mut report: Report) {
         let key = self.task.key;
         let (status, ended_at) = (report.status, report.ended_at);
         report.tail.drain(..report.tail.len().saturating_sub(TAIL_BYTES));
@@ -347,14 +354,9 @@ impl Hand<'_> {
 
     /// Ends executions in these states without a report from a node.
     pub fn end_all(&mut self, status: Status, detail: &str, which: impl Fn(&Execution) -> bool) {
-        let ids: Vec<ExecutionId> = self
-            .task
-            .history
-            .live()
-            .filter(|execution| which(execution))
-            .map(|execution| execution.id)
-            .collect();
-        for id in ids {
+        let which = self.task.live_executions().filter(|execution| which(execution));
+        let ids: Vec<ExecutionId> = which.map(|execution| execution.id).collect();
+        for id in ids.into_iter().rev() {
             if let Some(at) = self.task.history.position(id) {
                 self.end(at, Report::unreported(status, self.stamp, detail));
             }
@@ -369,7 +371,7 @@ impl Hand<'_> {
         progress.totals.fired += 1;
         let fired = FiredTick { from, tick, execution, index };
         self.digest.add(fired.hash(key));
-        self.task.history.ticks.push_back(fired);
+        self.task.history.ticks.push(fired, key, self.dirty);
         self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
     }

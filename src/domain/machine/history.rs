@@ -1,64 +1,86 @@
 //! What is kept of a task's past: fired ticks, spans and executions, each in rising order, and the
 //! rule by which old ones go.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use crate::domain::ids::ExecutionId;
+use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
+use super::blocks::{Blocks, Place, Record};
 use super::record::{Execution, FiredTick, Span};
+use super::state::Dirty;
+
+impl Record for FiredTick {
+    type Key = Timestamp;
+    const LETTER: u8 = b't';
+
+    fn key(&self) -> Timestamp {
+        self.tick
+    }
+}
+
+impl Record for Span {
+    type Key = Timestamp;
+    const LETTER: u8 = b's';
+
+    fn key(&self) -> Timestamp {
+        self.to
+    }
+}
+
+impl Record for Execution {
+    type Key = ExecutionId;
+    const LETTER: u8 = b'e';
+
+    fn key(&self) -> ExecutionId {
+        self.id
+    }
+}
 
 /// A task's past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// By tick.
-    pub ticks: VecDeque<FiredTick>,
+    pub ticks: Blocks<FiredTick>,
     /// By time.
-    pub spans: VecDeque<Span>,
+    pub spans: Blocks<Span>,
     /// By id; live ones among them.
-    pub executions: VecDeque<Arc<Execution>>,
+    pub executions: Blocks<Execution>,
 }
 
 impl History {
     /// Where an execution stands.
     #[must_use]
-    pub fn position(&self, id: ExecutionId) -> Option<usize> {
-        // The one asked for is most often the newest.
-        if self.executions.back().is_some_and(|newest| newest.id == id) {
-            return Some(self.executions.len() - 1);
-        }
-        self.executions.binary_search_by_key(&id, |execution| execution.id).ok()
+    pub fn position(&self, id: ExecutionId) -> Option<Place> {
+        self.executions.find(id)
     }
 
     /// An execution.
     #[must_use]
-    pub fn execution(&self, id: ExecutionId) -> Option<&Arc<Execution>> {
+    pub fn execution(&self, id: ExecutionId) -> Option<&Execution> {
         self.executions.get(self.position(id)?)
     }
 
     /// A number made of what a claim reads of it: see `State::warm`.
     pub(super) fn warmth(&self) -> u64 {
         let tick = self.ticks.back().map_or(0, |fired| fired.index);
-        tick ^ self.executions.back().map_or(0, |newest| Arc::as_ptr(newest) as u64)
-    }
-
-    /// Those that have not ended, oldest first.
-    pub fn live(&self) -> impl Iterator<Item = &Arc<Execution>> {
-        self.executions.iter().filter(|execution| !execution.status.ended())
+        tick ^ self.executions.back().map_or(0, |newest| newest.id.0)
     }
 
     /// The fired tick at this instant.
     #[must_use]
     pub fn fired(&self, tick: Timestamp) -> Option<&FiredTick> {
-        let at = self.ticks.binary_search_by_key(&tick, |fired| fired.tick).ok()?;
-        self.ticks.get(at)
+        self.ticks.get(self.ticks.find(tick)?)
     }
 
     /// The span that covers this instant.
     #[must_use]
     pub fn span(&self, at: Timestamp) -> Option<&Span> {
-        let after = self.spans.partition_point(|span| span.to < at);
-        self.spans.get(after).filter(|span| span.from < at)
+        self.spans.at_or_after(at).filter(|span| span.from < at)
+    }
+
+    /// Notes that all of it goes.
+    pub(super) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
+        self.ticks.note_all(task, dirty);
+        self.spans.note_all(task, dirty);
+        self.executions.note_all(task, dirty);
     }
 }

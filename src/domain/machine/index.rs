@@ -1,57 +1,104 @@
-//! Whose each kept execution is. Ids only rise, so a persistent list in their order serves: adding
-//! costs next to nothing, finding is a binary search, and what is gone is swept out by and by.
+//! Whose each kept execution is. Ids only rise, and the oldest go first: so they are kept in their
+//! order, in blocks that a frozen view shares.
 
-use imbl::Vector;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::domain::ids::{ExecutionId, TaskKey};
 
-/// Entries that may be gone before the list is swept, beside half of it.
-const GONE_MIN: usize = 4_096;
+/// Entries of a block; few in tests, so that they meet many blocks. A frozen view costs a pointer
+/// for each block.
+const BLOCK: usize = if cfg!(test) { 8 } else { 1_024 };
+
+type Entries = VecDeque<(ExecutionId, TaskKey)>;
 
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    entries: Vector<(ExecutionId, Option<TaskKey>)>,
-    gone: usize,
+    blocks: VecDeque<Block>,
+}
+
+/// Some entries; never none.
+#[derive(Clone, Debug)]
+struct Block {
+    /// No id in it is lower, nor is one in a block before it as high.
+    first: ExecutionId,
+    entries: Arc<Entries>,
 }
 
 impl Index {
     /// Adds the newest.
     pub fn push(&mut self, id: ExecutionId, task: TaskKey) {
-        self.entries.push_back((id, Some(task)));
+        match self.blocks.back_mut() {
+            Some(last) if last.entries.len() < BLOCK => {
+                Arc::make_mut(&mut last.entries).push_back((id, task));
+            }
+            _ => {
+                let entries = Arc::new(VecDeque::from([(id, task)]));
+                self.blocks.push_back(Block { first: id, entries });
+            }
+        }
     }
 
     pub fn get(&self, id: ExecutionId) -> Option<TaskKey> {
-        let at = self.entries.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        self.entries.get(at)?.1
+        let entries = &self.blocks.get(self.block(id)?)?.entries;
+        entries.get(position(entries, id).ok()?).map(|(_, task)| *task)
     }
 
     pub fn remove(&mut self, id: ExecutionId) {
-        let Ok(at) = self.entries.binary_search_by_key(&id, |(id, _)| *id) else { return };
-        if self.entries.set(at, (id, None)).1.is_some() {
-            self.gone += 1;
+        let Some(at) = self.block(id) else { return };
+        let Some(block) = self.blocks.get_mut(at) else { return };
+        let Ok(place) = position(&block.entries, id) else { return };
+        if block.entries.len() == 1 {
+            self.blocks.remove(at);
+            return;
         }
-        if self.gone > GONE_MIN + self.entries.len() / 2 {
-            self.entries =
-                self.entries.iter().filter(|(_, task)| task.is_some()).copied().collect();
-            self.gone = 0;
+        Arc::make_mut(&mut block.entries).remove(place);
+        self.join(at);
+    }
+
+    /// Puts a block's entries behind those of the block before it, if both are small by now.
+    fn join(&mut self, at: usize) {
+        let Some(before) = at.checked_sub(1) else { return };
+        let len = |at: usize| self.blocks.get(at).map_or(BLOCK, |block| block.entries.len());
+        if len(before) + len(at) > BLOCK / 2 {
+            return;
+        }
+        if let Some(gone) = self.blocks.remove(at)
+            && let Some(block) = self.blocks.get_mut(before)
+        {
+            Arc::make_mut(&mut block.entries).extend(gone.entries.iter());
         }
     }
 
     /// Newest first, below `before`.
     pub fn before(&self, before: ExecutionId) -> impl Iterator<Item = (ExecutionId, TaskKey)> + '_ {
-        let end = match self.entries.binary_search_by_key(&before, |(id, _)| *id) {
-            Ok(end) | Err(end) => end,
-        };
-        let all = (0..end).rev().filter_map(|at| self.entries.get(at));
-        all.filter_map(|(id, task)| Some((*id, (*task)?)))
+        let end = self.blocks.partition_point(|block| block.first < before);
+        let blocks = self.blocks.range(..end).rev();
+        blocks.flat_map(|block| block.entries.iter().rev().copied()).skip_while(
+            // Only of the first of these blocks may some be too new.
+            move |(id, _)| *id >= before,
+        )
     }
+
+    /// The block that an id belongs to.
+    fn block(&self, id: ExecutionId) -> Option<usize> {
+        self.blocks.partition_point(|block| block.first <= id).checked_sub(1)
+    }
+}
+
+fn position(entries: &Entries, id: ExecutionId) -> Result<usize, usize> {
+    entries.binary_search_by_key(&id, |(id, _)| *id)
 }
 
 impl FromIterator<(ExecutionId, TaskKey)> for Index {
     fn from_iter<I: IntoIterator<Item = (ExecutionId, TaskKey)>>(all: I) -> Self {
-        let mut sorted: Vec<_> = all.into_iter().map(|(id, task)| (id, Some(task))).collect();
+        let mut sorted: Vec<_> = all.into_iter().collect();
         sorted.sort_unstable_by_key(|(id, _)| *id);
-        Self { entries: sorted.into_iter().collect(), gone: 0 }
+        let mut index = Self::default();
+        for (id, task) in sorted {
+            index.push(id, task);
+        }
+        index
     }
 }

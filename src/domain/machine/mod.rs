@@ -12,6 +12,7 @@
 //! counter and, where it came with an idempotency key, the stored answer.
 
 mod apply;
+mod blocks;
 pub mod command;
 mod digest;
 mod effect;
@@ -35,6 +36,7 @@ mod task_commands;
 mod tests;
 
 pub use apply::Applied;
+pub use blocks::Blocks;
 pub use command::{Command, DecodeError};
 pub use effect::Effect;
 pub use history::History;

@@ -1,7 +1,8 @@
 //! The state as keys and values: what checkpoints and snapshots hold, and the way back.
 //!
 //! Keys are a letter and big-endian numbers. A task's ticks, spans and executions are hashed one by
-//! one but stored as one value: a checkpoint then writes a busy task's past once, not a row a tick.
+//! one but stored in blocks: a checkpoint then writes a few rows for a busy task, neither all of its
+//! past nor a row a tick.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
 use crate::domain::time::Timestamp;
 
+use super::blocks::{Blocks, Record};
 use super::digest::{self, Digest};
 use super::history::History;
 use super::limits::{DECODE_BYTES_MAX, TASKS_MAX};
@@ -26,7 +28,7 @@ pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_
     bincode::config::standard().with_limit();
 
 /// Version of the records; a change of any of them is a new one.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     // Writing plain data into memory has no way to fail.
@@ -102,8 +104,8 @@ pub(super) fn key_idempotency(key: &str) -> Vec<u8> {
     out
 }
 
-fn key_history(task: TaskKey) -> [u8; 9] {
-    one(b'h', task.0)
+fn key_block(letter: u8, task: TaskKey, number: u64) -> [u8; 17] {
+    two(letter, task.0, number)
 }
 
 fn one(letter: u8, number: u64) -> [u8; 9] {
@@ -122,45 +124,68 @@ fn two(letter: u8, first: u64, second: u64) -> [u8; 17] {
 /// A record to write, or to remove where the value is none.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
 
-#[derive(Serialize)]
-struct HistoryRef<'a> {
-    ticks: &'a VecDeque<FiredTick>,
-    spans: &'a VecDeque<Span>,
-    executions: &'a VecDeque<Arc<Execution>>,
+/// A block of a history as its row: its number first, since its key says it too.
+fn block_row<T: Record>(task: TaskKey, number: u64, records: &VecDeque<T>) -> (Vec<u8>, Vec<u8>) {
+    (key_block(T::LETTER, task, number).to_vec(), encode(&(number, records)))
 }
 
-fn history(task: &Task) -> Vec<u8> {
-    let History { ticks, spans, executions } = &task.history;
-    encode(&HistoryRef { ticks, spans, executions })
+pub(super) fn block_rows<T: Record>(
+    task: TaskKey,
+    blocks: &Blocks<T>,
+) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    blocks.blocks().map(move |(number, records)| block_row(task, number, records))
 }
 
-/// Reads a history, record by record: the whole may be larger than what one may claim.
-fn read_history(key: &[u8], value: &[u8]) -> Result<History, LoadError> {
+/// The row of a block that was noted; without a value: it is gone.
+pub(super) fn noted_row<T: Record>(blocks: &Blocks<T>, noted: &(TaskKey, u8, u64)) -> Row {
+    let (task, letter, number) = *noted;
+    let value = blocks.block(number).map(|records| block_row(task, number, records).1);
+    (key_block(letter, task, number).to_vec(), value)
+}
+
+/// Reads a block, record by record: the whole may be larger than what one may claim. The blocks of
+/// a task rise.
+pub(super) fn read_block<T: Record>(
+    task: TaskKey,
+    key: &[u8],
+    value: &[u8],
+    blocks: &mut Blocks<T>,
+) -> Result<(), LoadError> {
     let mut rest = value;
-    let ticks: VecDeque<FiredTick> = many(key, &mut rest)?;
-    let spans: VecDeque<Span> = many(key, &mut rest)?;
-    let executions: VecDeque<Execution> = many(key, &mut rest)?;
+    let number: u64 = first(key, &mut rest)?;
+    let count: u64 = first(key, &mut rest)?;
+    let records = (0..count).map(|_| first(key, &mut rest)).collect::<Result<_, _>>()?;
     if !rest.is_empty() {
         return Err(LoadError::left_over(key));
     }
-    Ok(History { ticks, spans, executions: executions.into_iter().map(Arc::new).collect() })
-}
-
-fn many<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<VecDeque<T>, LoadError> {
-    let count: u64 = first(key, rest)?;
-    (0..count).map(|_| first(key, rest)).collect()
+    if key != key_block(T::LETTER, task, number) || !blocks.load(number, records) {
+        return Err(LoadError::UnknownKey(key.to_vec()));
+    }
+    Ok(())
 }
 
 impl State {
-    /// The rows that changed, as this frozen view has them.
+    /// The rows that changed, as this frozen view has them, in the order of their keys: so a tree on
+    /// disk takes them page by page.
     #[must_use]
     pub fn changed_rows(&self, dirty: &Dirty) -> Vec<Row> {
         let mut rows = vec![self.cluster_row()];
         for key in &dirty.tasks {
             let task = self.tasks.get(*key);
-            rows.push((key_live(*key).to_vec(), task.map(|task| encode(&task.live))));
             rows.push((key_progress(*key).to_vec(), task.map(|task| encode(&task.progress))));
-            rows.push((key_history(*key).to_vec(), task.map(|task| history(task))));
+        }
+        for key in &dirty.lives {
+            let task = self.tasks.get(*key);
+            rows.push((key_live(*key).to_vec(), task.map(|task| encode(&task.live))));
+        }
+        for noted in &dirty.blocks {
+            let (key, letter, number) = *noted;
+            rows.push(match (self.tasks.get(key).map(|task| &task.history), letter) {
+                (None, _) => (key_block(letter, key, number).to_vec(), None),
+                (Some(history), FiredTick::LETTER) => noted_row(&history.ticks, noted),
+                (Some(history), Span::LETTER) => noted_row(&history.spans, noted),
+                (Some(history), _) => noted_row(&history.executions, noted),
+            });
         }
         for (key, revision) in &dirty.definitions {
             let kept = self.tasks.get(*key).and_then(|task| task.revision(*revision));
@@ -174,6 +199,8 @@ impl State {
         for key in &dirty.keys {
             rows.push((key_idempotency(key), self.keys.get(key).map(|kept| encode(&**kept))));
         }
+        rows.sort_unstable();
+        rows.dedup();
         rows
     }
 
@@ -182,11 +209,14 @@ impl State {
         let tasks = self.tasks.iter().flat_map(|task| {
             let live = (key_live(task.key).to_vec(), encode(&task.live));
             let progress = (key_progress(task.key).to_vec(), encode(&task.progress));
-            let past = (key_history(task.key).to_vec(), history(task));
+            let History { ticks, spans, executions } = &task.history;
+            let past = block_rows(task.key, ticks)
+                .chain(block_rows(task.key, spans))
+                .chain(block_rows(task.key, executions));
             let definitions = task.definitions.iter().map(|definition| {
                 (key_definition(task.key, definition.revision).to_vec(), encode(&**definition))
             });
-            [live, progress, past].into_iter().chain(definitions)
+            [live, progress].into_iter().chain(past).chain(definitions)
         });
         let nodes = self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
         let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
@@ -217,7 +247,7 @@ struct Parts {
 }
 
 impl Loader {
-    /// Takes one row, in any order except that definitions of a task rise.
+    /// Takes one row, in any order except that the blocks of a task rise.
     ///
     /// # Errors
     /// A row that cannot be read.
@@ -230,7 +260,7 @@ impl Loader {
         };
         // A key says nothing that its record does not say too, so that the digest covers it.
         let is = |wanted: &[u8]| if key == wanted { Ok(()) } else { Err(unknown()) };
-        match letter {
+        match *letter {
             b'c' => {
                 is(b"c")?;
                 self.cluster(key, value)?;
@@ -245,10 +275,17 @@ impl Loader {
                 is(&key_progress(task))?;
                 self.part(task).progress = Some(decode(key, value)?);
             }
-            b'h' => {
+            FiredTick::LETTER => {
                 let task = TaskKey(number()?);
-                is(&key_history(task))?;
-                self.part(task).history = read_history(key, value)?;
+                read_block(task, key, value, &mut self.part(task).history.ticks)?;
+            }
+            Span::LETTER => {
+                let task = TaskKey(number()?);
+                read_block(task, key, value, &mut self.part(task).history.spans)?;
+            }
+            Execution::LETTER => {
+                let task = TaskKey(number()?);
+                read_block(task, key, value, &mut self.part(task).history.executions)?;
             }
             b'd' => {
                 let (task, definition) = (TaskKey(number()?), decode::<Definition>(key, value)?);

@@ -27,20 +27,21 @@ impl Hand<'_> {
         let keep = self.keep(wanted, EXECUTIONS_MAX);
         let live = usize::try_from(self.task.progress.live).unwrap_or(usize::MAX);
         loop {
-            let executions = &self.task.history.executions;
+            let key = self.task.key;
+            let executions = &mut self.task.history.executions;
             let ended = executions.len().saturating_sub(live);
             if ended == 0 {
                 return;
             }
             // Live ones stay, however old; nearly always the first has ended.
-            let first = executions.iter().position(|execution| execution.status.ended());
+            let first = executions.place_of(|execution| execution.status.ended());
             let Some(first) = first else { return };
             let ended_at = executions.get(first).and_then(|execution| execution.ended_at);
             if ended <= keep && ended_at.is_none_or(|ended_at| ended_at >= oldest) {
                 return;
             }
-            let Some(gone) = self.task.history.executions.remove(first) else { return };
-            self.digest.sub(gone.hash(self.task.key));
+            let Some(gone) = executions.remove(first, key, self.dirty) else { return };
+            self.digest.sub(gone.hash(key));
             self.executions.remove(gone.id);
         }
     }
@@ -48,12 +49,13 @@ impl Hand<'_> {
     pub(super) fn trim_ticks(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
+        let key = self.task.key;
         while let Some(first) = self.task.history.ticks.front().copied() {
             if self.task.history.ticks.len() <= keep && first.tick >= oldest {
                 return;
             }
-            self.task.history.ticks.pop_front();
-            self.digest.sub(first.hash(self.task.key));
+            self.task.history.ticks.pop_front(key, self.dirty);
+            self.digest.sub(first.hash(key));
             self.truncated(first.tick);
         }
     }
@@ -61,13 +63,14 @@ impl Hand<'_> {
     pub(super) fn trim_spans(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
+        let key = self.task.key;
         while let Some(first) = self.task.history.spans.front().copied() {
             let only = self.task.history.spans.len() == 1;
             if only || (self.task.history.spans.len() <= keep && first.to >= oldest) {
                 return;
             }
-            self.task.history.spans.pop_front();
-            self.digest.sub(digest::hash(&key_span(self.task.key, first.to), &first));
+            self.task.history.spans.pop_front(key, self.dirty);
+            self.digest.sub(digest::hash(&key_span(key, first.to), &first));
             self.truncated(first.to);
         }
     }

@@ -111,6 +111,13 @@ impl Task {
             ^ self.noted
     }
 
+    /// Its executions that have not ended, newest first.
+    pub fn live_executions(&self) -> impl Iterator<Item = &Execution> {
+        let live = usize::try_from(self.progress.live).unwrap_or(usize::MAX);
+        let all = self.history.executions.iter().rev();
+        all.filter(|execution| !execution.status.ended()).take(live)
+    }
+
     /// Whether no tick is left and nothing runs.
     #[must_use]
     pub fn over(&self) -> bool {
@@ -123,8 +130,12 @@ impl Task {
 pub struct Dirty {
     /// Counts checkpoints.
     pub(super) epoch: u64,
-    /// Tasks whose live record or history changed, or which are gone.
+    /// Tasks whose progress changed, or which are gone.
     pub(super) tasks: Vec<TaskKey>,
+    /// Tasks whose live record changed, or which are gone.
+    pub(super) lives: Vec<TaskKey>,
+    /// Blocks of their history, by letter and number, that changed or are gone.
+    pub(super) blocks: Vec<(TaskKey, u8, u64)>,
     /// Definitions that came or went.
     pub(super) definitions: Vec<(TaskKey, Revision)>,
     /// Nodes.
@@ -223,7 +234,7 @@ impl State {
 
     /// An execution with its task.
     #[must_use]
-    pub fn execution(&self, id: ExecutionId) -> Option<(&Arc<Task>, &Arc<Execution>)> {
+    pub fn execution(&self, id: ExecutionId) -> Option<(&Arc<Task>, &Execution)> {
         let task = self.tasks.get(self.executions.get(id)?)?;
         Some((task, task.history.execution(id)?))
     }
@@ -232,7 +243,7 @@ impl State {
     pub fn executions_before(
         &self,
         before: ExecutionId,
-    ) -> impl Iterator<Item = (&Arc<Task>, &Arc<Execution>)> {
+    ) -> impl Iterator<Item = (&Arc<Task>, &Execution)> {
         self.executions.before(before).filter_map(|(id, key)| {
             let task = self.tasks.get(key)?;
             Some((task, task.history.execution(id)?))
@@ -295,6 +306,8 @@ impl State {
     /// Puts a list back whose checkpoint failed.
     pub fn merge_dirty(&mut self, lost: Dirty) {
         self.dirty.tasks.extend(lost.tasks);
+        self.dirty.lives.extend(lost.lives);
+        self.dirty.blocks.extend(lost.blocks);
         self.dirty.definitions.extend(lost.definitions);
         self.dirty.nodes.extend(lost.nodes);
         self.dirty.keys.extend(lost.keys);

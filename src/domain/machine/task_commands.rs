@@ -166,7 +166,9 @@ impl State {
                 execution.status == Status::Pending
             });
         }
-        let running: Vec<ExecutionId> = hand.task.history.live().map(|live| live.id).collect();
+        let mut running: Vec<ExecutionId> =
+            hand.task.live_executions().map(|live| live.id).collect();
+        running.reverse();
         if body.stop {
             for id in &running {
                 if let Some(at) = hand.task.history.position(*id) {
@@ -279,14 +281,10 @@ impl State {
         }
         hand.set_pause(None);
         hand.revise(revision);
-        let held: Vec<ExecutionId> = hand
-            .task
-            .history
-            .live()
-            .filter(|execution| execution.status == Status::Pending)
-            .map(|execution| execution.id)
-            .collect();
-        for id in held {
+        let held = hand.task.live_executions();
+        let held = held.filter(|execution| execution.status == Status::Pending);
+        let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
+        for id in held.into_iter().rev() {
             hand.effect(Effect::Pending(key, id));
         }
         Ok(Answer::Task { task: key, revision, created: false })

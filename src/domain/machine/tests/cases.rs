@@ -26,7 +26,10 @@ fn counts_that_would_overflow_stay_at_their_greatest() {
         }
     }
     assert_eq!(world.state.task(task).unwrap().progress.totals.missed, u64::MAX);
-    assert_eq!(world.state.task(task).unwrap().history.spans[0].count, Some(u64::MAX));
+    assert_eq!(
+        world.state.task(task).unwrap().history.spans.front().unwrap().count,
+        Some(u64::MAX)
+    );
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What holds after every command, whatever the commands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -32,7 +31,7 @@ struct Witness {
     scheduler: bool,
     greatest: u64,
     claimed: BTreeSet<(TaskKey, Revision, Timestamp)>,
-    ended: BTreeMap<ExecutionId, Arc<Execution>>,
+    ended: BTreeMap<ExecutionId, Execution>,
     cursors: BTreeMap<TaskKey, (Revision, Timestamp)>,
 }
 
@@ -231,7 +230,7 @@ impl Witness {
         let state = &self.world.state;
         let mut all = BTreeMap::new();
         for task in state.tasks() {
-            let live = task.history.live().count();
+            let live = task.live_executions().count();
             assert_eq!(u32::try_from(live).unwrap(), task.progress.live);
             let ids: Vec<ExecutionId> =
                 task.history.executions.iter().map(|kept| kept.id).collect();

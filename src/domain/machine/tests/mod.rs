@@ -3,6 +3,7 @@
 mod cases;
 mod codec;
 mod golden;
+mod kept;
 mod laws;
 mod plausible;
 mod samples;

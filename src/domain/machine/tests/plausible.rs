@@ -223,7 +223,7 @@ fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {
 fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
     let live: Vec<(TaskKey, ExecutionId)> = state
         .tasks()
-        .flat_map(|task| task.history.live().map(|execution| (task.key, execution.id)))
+        .flat_map(|task| task.live_executions().map(|execution| (task.key, execution.id)))
         .collect();
     let any: Vec<(TaskKey, ExecutionId)> = state
         .tasks()

@@ -1,0 +1,280 @@
+//! Records of a task's past, in blocks.
+//!
+//! A task may have thousands of them, and each of its claims adds one. In blocks none of them moves
+//! when more come, a clone shares all but the newest few, and a checkpoint writes the blocks that
+//! changed and no others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::ids::TaskKey;
+
+use super::state::Dirty;
+
+/// Records of a block; few in tests, so that they meet many blocks.
+const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
+
+/// What is kept in blocks.
+pub trait Record: Clone + Serialize + DeserializeOwned {
+    /// By this it is found, and by this it stands in order.
+    type Key: Copy + Ord;
+    /// The letter of its rows.
+    const LETTER: u8;
+
+    /// Where it stands.
+    fn key(&self) -> Self::Key;
+}
+
+/// Records in rising order.
+#[derive(Clone, Debug)]
+pub struct Blocks<T> {
+    /// Blocks that are added to no more; none is empty.
+    sealed: VecDeque<Block<Arc<VecDeque<T>>>>,
+    /// The newest.
+    open: Block<VecDeque<T>>,
+    len: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Block<R> {
+    /// Rises from block to block; names its row.
+    number: u64,
+    /// The checkpoint epoch in which it was last noted as changed.
+    noted: u64,
+    records: R,
+}
+
+impl<R> Block<R> {
+    /// Notes that the next checkpoint must write it, or that it is gone.
+    fn note(&mut self, letter: u8, task: TaskKey, dirty: &mut Dirty) {
+        if self.noted != dirty.epoch {
+            self.noted = dirty.epoch;
+            dirty.blocks.push((task, letter, self.number));
+        }
+    }
+}
+
+/// Where a record is, until the next change.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Of the sealed ones; one past them: the open one.
+    block: usize,
+    at: usize,
+}
+
+impl<T> Default for Blocks<T> {
+    fn default() -> Self {
+        let open = Block { number: 0, noted: 0, records: VecDeque::new() };
+        Self { sealed: VecDeque::new(), open, len: 0 }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Blocks<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T: Eq> Eq for Blocks<T> {}
+
+impl<T> Blocks<T> {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        let sealed = self.sealed.iter().flat_map(|block| block.records.iter());
+        sealed.chain(&self.open.records)
+    }
+
+    /// The oldest.
+    #[must_use]
+    pub fn front(&self) -> Option<&T> {
+        let first = self.sealed.front().map_or(&self.open.records, |block| &block.records);
+        first.front()
+    }
+
+    /// The newest.
+    #[must_use]
+    pub fn back(&self) -> Option<&T> {
+        self.open.records.back().or_else(|| self.sealed.back()?.records.back())
+    }
+
+    /// The one at a place.
+    #[must_use]
+    pub fn get(&self, place: Place) -> Option<&T> {
+        self.records(place.block).get(place.at)
+    }
+
+    /// The first of which this holds.
+    pub fn place_of(&self, which: impl Fn(&T) -> bool) -> Option<Place> {
+        (0..=self.sealed.len()).find_map(|block| {
+            let at = self.records(block).iter().position(&which)?;
+            Some(Place { block, at })
+        })
+    }
+
+    fn records(&self, block: usize) -> &VecDeque<T> {
+        self.sealed.get(block).map_or(&self.open.records, |block| &block.records)
+    }
+}
+
+impl<T: Record> Blocks<T> {
+    /// Where the record with this key is, or else the first after it.
+    fn search(&self, key: T::Key) -> Result<Place, Place> {
+        // What is asked for is most often among the newest.
+        let block = match self.open.records.front() {
+            Some(first) if first.key() <= key => self.sealed.len(),
+            _ => self
+                .sealed
+                .partition_point(|block| block.records.back().is_some_and(|last| last.key() < key)),
+        };
+        let found = self.records(block).binary_search_by_key(&key, T::key);
+        found.map(|at| Place { block, at }).map_err(|at| Place { block, at })
+    }
+
+    /// Where the record with this key is.
+    #[must_use]
+    pub fn find(&self, key: T::Key) -> Option<Place> {
+        self.search(key).ok()
+    }
+
+    /// The record with this key, or else the first after it.
+    #[must_use]
+    pub fn at_or_after(&self, key: T::Key) -> Option<&T> {
+        let (Ok(place) | Err(place)) = self.search(key);
+        self.get(place)
+    }
+
+    /// Adds the newest.
+    pub(super) fn push(&mut self, record: T, task: TaskKey, dirty: &mut Dirty) {
+        if self.open.records.len() >= BLOCK {
+            self.seal(self.open.number + 1);
+        }
+        self.open.note(T::LETTER, task, dirty);
+        self.open.records.push_back(record);
+        self.len += 1;
+    }
+
+    /// Begins a new block.
+    fn seal(&mut self, next: u64) {
+        let open = Block { number: next, noted: 0, records: VecDeque::new() };
+        let Block { number, noted, records } = std::mem::replace(&mut self.open, open);
+        self.sealed.push_back(Block { number, noted, records: Arc::new(records) });
+    }
+
+    /// The one at a place, to be changed.
+    pub(super) fn get_mut(
+        &mut self,
+        place: Place,
+        task: TaskKey,
+        dirty: &mut Dirty,
+    ) -> Option<&mut T> {
+        if let Some(block) = self.sealed.get_mut(place.block) {
+            block.note(T::LETTER, task, dirty);
+            return Arc::make_mut(&mut block.records).get_mut(place.at);
+        }
+        self.open.note(T::LETTER, task, dirty);
+        self.open.records.get_mut(place.at)
+    }
+
+    /// Takes out the one at a place.
+    pub(super) fn remove(&mut self, place: Place, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+        let gone = match self.sealed.get_mut(place.block) {
+            Some(block) => {
+                block.note(T::LETTER, task, dirty);
+                let records = Arc::make_mut(&mut block.records);
+                let gone = records.remove(place.at);
+                if records.is_empty() {
+                    self.sealed.remove(place.block);
+                }
+                gone
+            }
+            None => {
+                self.open.note(T::LETTER, task, dirty);
+                self.open.records.remove(place.at)
+            }
+        };
+        self.len -= usize::from(gone.is_some());
+        gone
+    }
+
+    /// Takes out the oldest.
+    pub(super) fn pop_front(&mut self, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+        self.remove(Place { block: 0, at: 0 }, task, dirty)
+    }
+
+    /// Takes out the newest.
+    pub(super) fn pop_back(&mut self, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+        let block = self.sealed.len() - usize::from(self.open.records.is_empty());
+        let at = self.records(block).len().checked_sub(1)?;
+        self.remove(Place { block, at }, task, dirty)
+    }
+
+    /// Notes that all of it goes.
+    pub(super) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
+        for block in &mut self.sealed {
+            block.note(T::LETTER, task, dirty);
+        }
+        self.open.note(T::LETTER, task, dirty);
+    }
+
+    /// Blocks with their numbers, oldest first.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &VecDeque<T>)> {
+        let open = (self.open.number, &self.open.records);
+        let sealed = self.sealed.iter().map(|block| (block.number, &*block.records));
+        sealed.chain([open]).filter(|(_, records)| !records.is_empty())
+    }
+
+    /// The block of this number, if there is one and it is not empty.
+    pub(super) fn block(&self, number: u64) -> Option<&VecDeque<T>> {
+        let records = if number == self.open.number {
+            &self.open.records
+        } else {
+            let at = self.sealed.binary_search_by_key(&number, |block| block.number).ok()?;
+            &*self.sealed.get(at)?.records
+        };
+        (!records.is_empty()).then_some(records)
+    }
+
+    /// Adds a whole block behind all others; false: it does not belong there.
+    pub(super) fn load(&mut self, number: u64, records: VecDeque<T>) -> bool {
+        let behind = self.is_empty() || number > self.open.number;
+        let rising = records.iter().is_sorted_by(|one, next| one.key() < next.key());
+        let later = match (self.back(), records.front()) {
+            (Some(last), Some(first)) => last.key() < first.key(),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        if !(behind && rising && later) {
+            return false;
+        }
+        if !self.is_empty() {
+            self.seal(number);
+        }
+        self.len += records.len();
+        self.open = Block { number, noted: 0, records };
+        true
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Blocks<T> {
+    type Item = &'a T;
+    type IntoIter = Box<dyn DoubleEndedIterator<Item = &'a T> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
