@@ -34,8 +34,8 @@ const LAYERS: [(&str, u8); 15] = [
     ("cli", 7),
 ];
 
-/// Binaries name what they want.
-const BINARIES: [&str; 2] = ["main", "bin"];
+/// Programs of their own; they name what they want.
+const BINARIES: [&str; 3] = ["main", "witness", "build"];
 
 /// Crates with a home: paths below `src/` by their beginning, separated by spaces.
 const HOMES: [(&str, &str); 14] = [

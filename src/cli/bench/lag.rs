@@ -1,8 +1,9 @@
 //! `bench lag`: how late one-second tasks start, and whether each tick starts once.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Ou
         None => arguments.action == LagAction::Shell,
     };
     let witness = match arguments.action {
-        LagAction::Shell => Some(witness()?),
+        LagAction::Shell => Some(witness(&cluster.folder)?),
         LagAction::Noop => None,
     };
     let file = cluster.folder.join("starts");
@@ -51,14 +52,15 @@ pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Ou
     Ok(Exit::Ok)
 }
 
-/// The small program that writes its own clock; it is built beside this one.
-fn witness() -> Result<PathBuf, Failure> {
-    let here = std::env::current_exe().map_err(failure)?;
-    let path = here.with_file_name("punctual-witness");
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(failure(format!("{} is not there; build it with: cargo build --release", path.display())))
+/// The small program that writes its own clock; see `build.rs`.
+static WITNESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/punctual-witness"));
+
+/// Puts the small program into a folder.
+fn witness(folder: &Path) -> Result<PathBuf, Failure> {
+    let path = folder.join("punctual-witness");
+    fs::write(&path, WITNESS).map_err(failure)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failure)?;
+    Ok(path)
 }
 
 fn task(
@@ -66,7 +68,7 @@ fn task(
     arguments: &LagArguments,
     together: bool,
     witness: &Option<PathBuf>,
-    file: &std::path::Path,
+    file: &Path,
 ) -> Value {
     // Whole seconds since 1970, or evenly spread over one.
     let phase = if together { 0 } else { at * 1_000 / arguments.tasks.max(1) };
@@ -104,7 +106,7 @@ async fn cluster_now(cluster: &Cluster) -> Result<i64, Failure> {
 }
 
 /// Lines `task tick nanoseconds` as the small program wrote them.
-fn read_witness(file: &std::path::Path) -> Result<Vec<Start>, Failure> {
+fn read_witness(file: &Path) -> Result<Vec<Start>, Failure> {
     let text = fs::read_to_string(file).map_err(failure)?;
     let mut tasks: HashMap<&str, u64> = HashMap::new();
     let mut starts = Vec::new();

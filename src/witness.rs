@@ -1,4 +1,4 @@
-//! `punctual-witness FILE`: appends one line, `task tick nanoseconds fence node`, to a file and
+//! `punctual-witness FILE`: appends one line, `task tick nanoseconds fence execution`, to a file and
 //! ends. It is the action of measurements and chaos tests: small, so that what is measured is the
 //! start of a process, and independent of what started it.
 
