@@ -86,7 +86,7 @@ impl Filter {
         let failed = matches!(execution.status, Status::Failed | Status::Timeout | Status::Lost);
         self.status.is_none_or(|status| words::status(execution.status) == status)
             && self.node.is_none_or(ran_on)
-            && (!self.failed || failed)
+            && (!self.failed || (failed && !execution.dismissed()))
     }
 }
 
@@ -160,6 +160,23 @@ pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
     let which = OfExecution { task: task.key, execution: execution.id };
     let answer = write.submit(&Command::Retry(which)).await?;
     execution_reply(&write.context, &answer)
+}
+
+/// `DELETE /executions/{id}`: nobody need look at this failure any more. The record stays as long
+/// as its task's history does.
+pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    let view = write.view().await?;
+    let (task, execution) = find(&view, &id)?;
+    if !execution.status.ended() {
+        return Err(Problem::new("execution_live", "the execution has not ended; stop it first"));
+    }
+    let which = OfExecution { task: task.key, execution: execution.id };
+    write.submit(&Command::Dismiss(which)).await?;
+    let view = write.context.here()?;
+    let (task, execution) = find(&view, &id)?;
+    Ok(view.ok(views::execution(&view.state, task, execution)))
 }
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.

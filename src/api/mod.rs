@@ -87,7 +87,7 @@ fn canonical() -> Router<Arc<Context>> {
         .route("/schedules/preview", post(preview::preview))
         .route("/executions", get(executions::list))
         .route("/executions/stats", get(executions::stats))
-        .route("/executions/{id}", get(executions::get).delete(not_supported))
+        .route("/executions/{id}", get(executions::get).delete(executions::dismiss))
         .route("/executions/{id}/output", get(output::output))
         .route("/executions/{id}/callback", post(executions::callback))
         .route("/executions/{id}/stop", post(executions::stop))

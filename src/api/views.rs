@@ -174,6 +174,7 @@ pub(super) fn execution(state: &State, task: &Task, execution: &Execution) -> Va
         "due": execution.due.to_string(),
         "trigger": words::trigger(execution.trigger),
         "retry_of": execution.retry_of().map(|id| id.to_string()),
+        "dismissed": execution.dismissed(),
         "status": words::status(execution.status),
         "stopping": execution.stopping,
         "node": newest.map(|attempt| node_name(state, attempt.node)),

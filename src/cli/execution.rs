@@ -33,6 +33,8 @@ pub enum ExecutionCommand {
     Stop(IdArgs),
     /// Make a new execution of what an ended one did
     Retry(IdArgs),
+    /// Take a failed execution off the list of those that need a look
+    Dismiss(IdArgs),
     /// Print what an execution printed
     Output(OutputArgs),
 }
@@ -57,7 +59,7 @@ pub struct ListArgs {
     /// Only those on this node
     #[arg(long)]
     node: Option<String>,
-    /// Only those that failed, with no retry left
+    /// Only those that failed, with no retry left, and were not dismissed
     #[arg(long)]
     failed: bool,
     /// How many
@@ -95,6 +97,12 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
         }
         ExecutionCommand::Stop(args) => post(&args.id, "stop", "is being stopped", context).await,
         ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
+        ExecutionCommand::Dismiss(args) => {
+            let path = path(["executions", &args.id]);
+            let reply = context.client()?.send(Method::DELETE, &path, &[], None, &[]).await?;
+            context.out.one(&reply.body, |_clock| format!("execution {}: dismissed", args.id))?;
+            Ok(Exit::Ok)
+        }
         ExecutionCommand::Output(args) => output(&args.id, args.follow, context).await,
     }
 }
@@ -191,10 +199,12 @@ pub fn describe(execution: &Value, clock: &LocalClock) -> String {
         })
         .collect();
     let parameters = given(execution, "parameters").map(Value::to_string);
+    let dismissed = if execution.get("dismissed") == Some(&Value::Bool(true)) { "yes" } else { "" };
     fields(&[
         ("execution", word(execution, "id")),
         ("task", word(execution, "task")),
         ("status", word(execution, "status")),
+        ("dismissed", dismissed.to_owned()),
         ("trigger", word(execution, "trigger")),
         ("retry of", word(execution, "retry_of")),
         ("tick", moment("tick")),

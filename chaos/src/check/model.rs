@@ -214,6 +214,7 @@ impl Model {
             Command::CleanupAll(_)
             | Command::Retry(_)
             | Command::Stop(_)
+            | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::TakeKey(_) => {}
         }

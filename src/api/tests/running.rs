@@ -73,6 +73,7 @@ async fn what_runs_can_be_stopped_and_what_failed_is_found() {
     let path = format!("/executions/{}", id(&slow));
     rig.until(&format!("/api/v1{path}"), |got| got.body["status"] == "running").await;
     rig.post(&format!("{path}/retry"), Value::Null).await.refused(409, "execution_live");
+    rig.call(Method::DELETE, &path, Value::Null, &[]).await.refused(409, "execution_live");
     let deleted =
         rig.call(Method::DELETE, "/tasks/slow?wait=true", Value::Null, &[]).await.expect(200);
     assert_eq!(deleted.body["running"][0]["id"], slow.body["id"]);
@@ -87,6 +88,23 @@ async fn what_runs_can_be_stopped_and_what_failed_is_found() {
     let found: Vec<&Value> =
         found.body["items"].as_array().unwrap().iter().map(|one| &one["task"]).collect();
     assert_eq!(found, ["broken"]);
+    let path = format!("/executions/{}", id(&failed));
+    for _again in 0..2 {
+        let dismissed = rig.call(Method::DELETE, &path, Value::Null, &[]).await.expect(200);
+        assert_eq!(
+            (&dismissed.body["status"], &dismissed.body["dismissed"]),
+            (&json!("failed"), &json!(true))
+        );
+    }
+    let found = rig.get("/executions?failed=true").await.expect(200);
+    assert_eq!(found.body["items"], json!([]), "someone has seen to it");
+    assert_eq!(
+        rig.get("/executions?status=failed").await.body["items"][0]["dismissed"],
+        json!(true)
+    );
+    rig.call(Method::DELETE, "/executions/1", Value::Null, &[])
+        .await
+        .refused(404, "execution_not_found");
     let stats = rig.get("/executions/stats").await.expect(200).body;
     assert_eq!(
         (&stats["total"], &stats["failed"], &stats["cancelled"]),

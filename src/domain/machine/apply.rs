@@ -147,6 +147,7 @@ impl State {
             Command::TriggerTask(body) => self.trigger(cx, body, effects),
             Command::Retry(body) => self.retry(cx, body, effects),
             Command::Stop(body) => self.stop(cx, body, effects),
+            Command::Dismiss(body) => self.dismiss(cx, body, effects),
             Command::Settle(body) => self.settle(cx, &body, effects),
             Command::Start(body) => self.start(cx, body, effects),
             Command::Return(body) => self.give_back(cx, body, effects),

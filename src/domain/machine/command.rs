@@ -98,6 +98,8 @@ pub enum Command {
     Retry(OfExecution),
     /// Ends an execution.
     Stop(OfExecution),
+    /// Takes a failed execution off the list of what needs a look.
+    Dismiss(OfExecution),
     /// Decides ticks.
     Settle(Settle),
     /// Grants an attempt.
@@ -349,7 +351,7 @@ kinds! {
     1 Genesis, 2 Put, 3 MarkDeleted, 4 Reuse, 5 Cleanup, 6 CleanupAll, 7 Pause, 8 Resume,
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
-    22 TakeKey,
+    22 TakeKey, 23 Dismiss,
 }
 
 impl Command {

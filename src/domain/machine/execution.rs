@@ -93,6 +93,8 @@ pub struct More {
     pub reason: Option<Arc<str>>,
     /// Parameters merged over the task's; none: the task's.
     pub parameters: Option<Arc<str>>,
+    /// Someone has seen to its failure.
+    pub dismissed: bool,
 }
 
 impl Execution {
@@ -116,6 +118,12 @@ impl Execution {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.more.as_ref()?.reason.as_deref()
+    }
+
+    /// Whether someone has seen to its failure.
+    #[must_use]
+    pub fn dismissed(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.dismissed)
     }
 
     /// Parameters merged over the task's; none: the task's.

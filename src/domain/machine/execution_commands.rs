@@ -90,6 +90,25 @@ impl State {
         Ok(Answer::Done)
     }
 
+    pub(super) fn dismiss(
+        &mut self,
+        cx: &Context<'_>,
+        body: OfExecution,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
+        let history = &hand.task.history;
+        let at = history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
+        let execution = history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
+        if !execution.status.ended() {
+            return Err(Refusal::NotPending);
+        }
+        if !execution.dismissed() {
+            hand.change(at, |execution| execution.more().dismissed = true);
+        }
+        Ok(Answer::Done)
+    }
+
     pub(super) fn start(
         &mut self,
         cx: &Context<'_>,

@@ -240,6 +240,10 @@ impl Witness {
                 assert!(task.revision(execution.revision).is_some() || execution.status.ended());
                 if execution.status.ended() {
                     let first = self.ended.entry(execution.id).or_insert_with(|| execution.clone());
+                    // But that someone saw to it.
+                    if execution.dismissed() {
+                        first.more.get_or_insert_default().dismissed = true;
+                    }
                     assert_eq!(first, execution, "what has ended does not change");
                 } else {
                     assert!(!self.ended.contains_key(&execution.id));

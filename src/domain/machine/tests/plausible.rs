@@ -230,9 +230,11 @@ fn about_execution(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Com
         .flat_map(|task| task.history.executions.iter().map(|kept| (task.key, kept.id)))
         .collect();
     let session = session(state, dice);
-    if dice.percent(8) {
+    if dice.percent(10) {
         let (task, execution) = dice.pick(&any)?;
-        return Some(Command::Retry(OfExecution { task, execution }));
+        let which = OfExecution { task, execution };
+        let dismiss = dice.percent(20);
+        return Some(if dismiss { Command::Dismiss(which) } else { Command::Retry(which) });
     }
     let some = if dice.percent(90) { live } else { any };
     let (task, id) = dice.pick(&some)?;

@@ -210,6 +210,7 @@ pub(super) fn commands() -> Vec<Command> {
         }),
         Command::Scheduler(SetScheduler { on: true }),
         Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
+        Command::Dismiss(OfExecution { task, execution }),
     ]
 }
 
@@ -309,6 +310,7 @@ pub(super) fn execution() -> Execution {
             earlier: vec![attempt(1)],
             reason: Some("replaced".into()),
             parameters: Some("{\"a\":2}".into()),
+            dismissed: true,
         })),
     }
 }

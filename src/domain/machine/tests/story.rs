@@ -411,6 +411,7 @@ impl Story {
             "lose" => Command::Lose(OfFence { task, execution, fence }),
             "stop" => Command::Stop(OfExecution { task, execution }),
             "retry" => Command::Retry(OfExecution { task, execution }),
+            "dismiss" => Command::Dismiss(OfExecution { task, execution }),
             other => panic!("no command {other}"),
         }
     }

@@ -210,6 +210,9 @@ impl Names<'_> {
         if execution.stopping {
             out.push_str(" stopping");
         }
+        if execution.dismissed() {
+            out.push_str(" dismissed");
+        }
         for attempt in execution.attempts() {
             let session = self.of(attempt.session);
             out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
