@@ -103,6 +103,15 @@ pub(super) fn find<'a>(
     found.ok_or_else(|| Refusal::ExecutionNotFound.into())
 }
 
+/// An execution that has ended.
+fn ended(view: &View, id: &str) -> Result<OfExecution, Problem> {
+    let (task, execution) = find(view, id)?;
+    if execution.status.ended() {
+        return Ok(OfExecution { task: task.key, execution: execution.id });
+    }
+    Err(Problem::new("execution_live", "the execution has not ended; stop it first"))
+}
+
 /// `GET /executions/{id}`.
 pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
     read.params.only(&[])?;
@@ -152,12 +161,7 @@ pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
 pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let view = write.view().await?;
-    let (task, execution) = find(&view, &id)?;
-    if !execution.status.ended() {
-        return Err(Problem::new("execution_live", "the execution has not ended; stop it first"));
-    }
-    let which = OfExecution { task: task.key, execution: execution.id };
+    let which = ended(&write.view().await?, &id)?;
     let answer = write.submit(&Command::Retry(which)).await?;
     execution_reply(&write.context, &answer)
 }
@@ -167,12 +171,7 @@ pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
 pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let view = write.view().await?;
-    let (task, execution) = find(&view, &id)?;
-    if !execution.status.ended() {
-        return Err(Problem::new("execution_live", "the execution has not ended; stop it first"));
-    }
-    let which = OfExecution { task: task.key, execution: execution.id };
+    let which = ended(&write.view().await?, &id)?;
     write.submit(&Command::Dismiss(which)).await?;
     let view = write.context.here()?;
     let (task, execution) = find(&view, &id)?;

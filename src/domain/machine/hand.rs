@@ -94,7 +94,7 @@ impl State {
 
     /// Removes all that is known of a task.
     pub(super) fn drop_task(&mut self, key: TaskKey) {
-        // What it was, and what of it checkpoints have written.
+        // The next checkpoint takes away the rows of its past.
         if let Some(task) = self.tasks.get_mut(key) {
             task.history.note_all(key, &mut self.dirty);
         }
