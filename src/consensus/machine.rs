@@ -223,8 +223,9 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.has_snapshot = true;
-        self.replica.replace(*state);
+        // Before anyone can see the state.
         self.metrics.snapshots_installed.inc();
+        self.replica.replace(*state);
         Ok(())
     }
 
