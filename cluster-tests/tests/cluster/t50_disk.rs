@@ -11,8 +11,10 @@ const NODE: u8 = 3;
 const DISK_MIB: u64 = 64;
 /// Room that is left on a full disk: some entries still fit.
 const LEFT_BYTES: u64 = 512 << 10;
-/// Bytes of a task.
-const PAYLOAD_BYTES: usize = 40_000;
+/// Bytes of a task that fills a disk.
+const HEAVY: usize = 40_000;
+/// Bytes of one that does not, however many of them are made while a disk hangs.
+const LIGHT: usize = 40;
 
 /// A cluster whose last node has a small disk; none: this machine cannot, which is said.
 async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
@@ -31,15 +33,16 @@ async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
     Ok(Some((cluster, disk)))
 }
 
-fn task(number: usize) -> Value {
-    json!({"name": format!("heavy-{number}"), "schedule": {"manual": true},
-        "payload": "x".repeat(PAYLOAD_BYTES), "action": {"shell": {"argv": ["true"]}}})
+fn task(number: usize, bytes: usize) -> Value {
+    json!({"name": format!("task-{number}"), "schedule": {"manual": true},
+        "payload": "x".repeat(bytes), "action": {"shell": {"argv": ["true"]}}})
 }
 
 /// Makes one task, whoever leads: it is asked for until it is there.
-async fn add(api: &Api, number: usize) -> Outcome<()> {
+async fn add(api: &Api, number: usize, bytes: usize) -> Outcome<()> {
     until("a write", async || {
-        let answer = api.send(Method::POST, "/api/v1/tasks", None, Some(&task(number))).await?;
+        let answer =
+            api.send(Method::POST, "/api/v1/tasks", None, Some(&task(number, bytes))).await?;
         let there = answer.good() || answer.status == 409;
         if there { Ok(()) } else { Err(format!("{answer:?}").into()) }
     })
@@ -47,9 +50,9 @@ async fn add(api: &Api, number: usize) -> Outcome<()> {
 }
 
 /// Makes tasks for ever.
-async fn load(api: &Api, from: usize) -> Fault {
+async fn load(api: &Api, from: usize, bytes: usize) -> Fault {
     for number in from.. {
-        if let Err(fault) = add(api, number).await {
+        if let Err(fault) = add(api, number, bytes).await {
             return fault;
         }
     }
@@ -63,7 +66,7 @@ async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcom
     disk.fill(LEFT_BYTES)?;
     let ended = tokio::select! {
         ended = cluster.ended(NODE) => ended?,
-        fault = load(&one, 0) => return Err(fault),
+        fault = load(&one, 0, HEAVY) => return Err(fault),
     };
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let place = cluster.data(NODE).display().to_string();
@@ -72,7 +75,7 @@ async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcom
 
     // The others have a majority.
     for number in 10_000..10_010 {
-        add(&two, number).await?;
+        add(&two, number, HEAVY).await?;
     }
     disk.free()?;
     cluster.start_node(NODE)?;
@@ -87,7 +90,7 @@ async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcom
 async fn a_disk_that_answers_no_more_ends_the_node() -> Outcome<()> {
     let Some((mut cluster, mut disk)) = with_small_disk().await? else { return Ok(()) };
     let (one, two) = (cluster.api(1), cluster.api(2));
-    add(&one, 0).await?;
+    add(&one, 0, LIGHT).await?;
     disk.freeze()?;
     let named = format!("error: cannot write {}: ", cluster.data(NODE).join("log").display());
     let says = until("the node to say that its disk hangs", async || {
@@ -97,7 +100,7 @@ async fn a_disk_that_answers_no_more_ends_the_node() -> Outcome<()> {
     // It may have been the leader: the others go on all the same.
     tokio::select! {
         says = says => says?,
-        fault = load(&two, 1) => return Err(fault),
+        fault = load(&two, 1, LIGHT) => return Err(fault),
     }
     // It has ended as far as it can: the system keeps a process whose thread hangs in a disk, and
     // its parent hears of the end when that thread comes back.
