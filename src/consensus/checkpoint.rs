@@ -7,6 +7,8 @@ use crate::storage::{Change, StorageError, Store, Stores};
 pub struct Checkpoints {
     stores: Box<dyn Stores>,
     current: Option<Box<dyn Store>>,
+    /// What this process would write is wrong.
+    condemned: bool,
 }
 
 impl Checkpoints {
@@ -16,7 +18,7 @@ impl Checkpoints {
     /// A store that cannot be opened.
     pub fn open(mut stores: Box<dyn Stores>) -> Result<Self, StorageError> {
         let current = stores.open_current()?;
-        Ok(Self { stores, current })
+        Ok(Self { stores, current, condemned: false })
     }
 
     /// Whether there is a current store.
@@ -31,7 +33,7 @@ impl Checkpoints {
 
     /// Changes the current store, or makes the first one.
     pub(super) fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
-        if let Some(store) = &mut self.current {
+        if let Some(store) = self.current.as_mut().filter(|_| !self.condemned) {
             return store.write(changes);
         }
         let mut fresh = self.fresh()?;
@@ -41,6 +43,10 @@ impl Checkpoints {
 
     /// An empty store beside the current one.
     pub(super) fn fresh(&mut self) -> Result<Box<dyn Store>, StorageError> {
+        if self.condemned {
+            let why = std::io::Error::other("this process does not hold the cluster's state");
+            return Err(StorageError::new("write", "the checkpoint", why));
+        }
         self.stores.create_next()
     }
 
@@ -56,5 +62,11 @@ impl Checkpoints {
     pub(super) fn discard(&mut self) -> Result<(), StorageError> {
         self.current = None;
         self.stores.void_current()
+    }
+
+    /// Gives the current store up and lets no other take its place, as long as this process runs.
+    pub(super) fn condemn(&mut self) -> Result<(), StorageError> {
+        self.condemned = true;
+        self.discard()
     }
 }

@@ -119,6 +119,11 @@ impl MachineStore {
         Self { replica, disk, applied, membership, has_snapshot, starting, metrics }
     }
 
+    /// The checkpoints that this machine writes.
+    pub(super) fn checkpoints(&self) -> Arc<Mutex<Checkpoints>> {
+        Arc::clone(&self.disk)
+    }
+
     /// To be emptied once Raft runs.
     pub(super) fn starting(&self) -> Starting {
         Arc::clone(&self.starting)

@@ -13,6 +13,7 @@
 //! Architecture invariant: openraft's types go neither on the wire nor on the disk.
 //! Architecture invariant: nobody acts on an answer to a proposal; what was applied counts.
 
+mod agreement;
 mod bootstrap;
 mod checkpoint;
 mod core;
@@ -36,16 +37,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::domain::machine::{Command, envelope};
+use crate::life;
 use crate::transport::CallError;
 
+pub use self::agreement::Poll;
 pub use self::bootstrap::SaveIdentity;
 pub use self::core::Service;
 pub use self::proposer::Proposal;
-pub use self::replica::{Answered, Collector, Event, Outcome, ProposeError, Replica, Reply};
+pub use self::replica::{Answered, Collector, Event, Mark, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
 
 /// Kinds of peer requests from here on belong to the layer above.
@@ -139,7 +143,8 @@ pub struct Consensus {
     core: Arc<core::Core>,
     desk: Arc<server::Desk>,
     queue: mpsc::Sender<Proposal>,
-    fatal: watch::Receiver<Option<String>>,
+    fatal: watch::Sender<Option<String>>,
+    checkpoints: Arc<Mutex<checkpoint::Checkpoints>>,
     stop: Arc<watch::Sender<bool>>,
     disk: Arc<dyn crate::storage::LogStore>,
 }
@@ -178,7 +183,28 @@ impl Consensus {
     /// Says why this node can go on no longer, when it cannot.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {
-        self.fatal.clone()
+        self.fatal.subscribe()
+    }
+
+    /// Ends this node unless its state was what the majority holds at that index. Its checkpoint
+    /// is void then: the next start takes the state from the log or from a member.
+    pub fn compare(&self, majority: Mark) {
+        if !self.core.replica.differs(majority) {
+            return;
+        }
+        let (checkpoints, fatal) = (Arc::clone(&self.checkpoints), self.fatal.clone());
+        life::spawn(async move {
+            let voided = life::blocking(move || checkpoints.lock().condemn()).await;
+            let voided = voided.map_err(|error| error.to_string());
+            let then = match voided.and_then(|voided| voided.map_err(|error| error.to_string())) {
+                Ok(()) => "its checkpoint is void, and the next start takes the state anew".into(),
+                Err(error) => format!("its checkpoint must not be used again, but: {error}"),
+            };
+            fatal.send_replace(Some(format!(
+                "at log index {} this node's state is not what a majority holds; {then}",
+                majority.index
+            )));
+        });
     }
 
     /// Hands commands to the proposer.

@@ -3,7 +3,7 @@
 //! Only apply writes here. Readers take the lock for a moment, or a frozen view for longer: whoever
 //! holds the lock holds up apply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -23,6 +23,20 @@ pub struct Answered {
     pub index: u64,
     /// One a command.
     pub responses: Vec<Response>,
+}
+
+/// Between two marks, in log indices.
+const MARK_EVERY: u64 = 1_024;
+/// Marks that are remembered.
+const MARKS: usize = 64;
+
+/// The digest of a state at an index where all replicas take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// A multiple of 1,024.
+    pub index: u64,
+    /// Of the state once that was applied.
+    pub digest: u128,
 }
 
 /// Why there is no answer.
@@ -111,6 +125,7 @@ pub struct Replica {
     origin: u64,
     state: RwLock<State>,
     applied: watch::Sender<u64>,
+    marks: Mutex<VecDeque<Mark>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
     events: mpsc::UnboundedSender<Event>,
     life: Life,
@@ -124,7 +139,8 @@ impl Replica {
         let flights = Mutex::new(BTreeMap::new());
         let life = Life::current();
         life.replaced(&state);
-        (Self { origin, state: RwLock::new(state), applied, flights, events, life }, stream)
+        let (state, marks) = (RwLock::new(state), Mutex::default());
+        (Self { origin, state, applied, marks, flights, events, life }, stream)
     }
 
     /// This process, as entries name it.
@@ -161,6 +177,7 @@ impl Replica {
     pub(super) fn skip(&self, index: u64) {
         let mut state = self.state.write();
         state.skip(index);
+        self.mark(&state, index);
         self.life.skipped(&state, index);
     }
 
@@ -178,6 +195,7 @@ impl Replica {
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
+            self.mark(&state, index);
             self.life.applied(&state, index, entry, &out.responses);
             head
         };
@@ -189,6 +207,29 @@ impl Replica {
         }
         out.responses.clear();
         Ok(())
+    }
+
+    fn mark(&self, state: &State, index: u64) {
+        if index.is_multiple_of(MARK_EVERY) {
+            let mut marks = self.marks.lock();
+            marks.push_back(Mark { index, digest: state.digest() });
+            if marks.len() > MARKS {
+                marks.pop_front();
+            }
+        }
+    }
+
+    /// The last mark since the state was put in place.
+    #[must_use]
+    pub fn last_mark(&self) -> Option<Mark> {
+        self.marks.lock().back().copied()
+    }
+
+    /// Whether this state was another at that index; one that is not remembered was not.
+    #[must_use]
+    pub fn differs(&self, from: Mark) -> bool {
+        let marks = self.marks.lock();
+        marks.iter().any(|mark| mark.index == from.index && mark.digest != from.digest)
     }
 
     /// Tells of what was applied.
@@ -205,6 +246,7 @@ impl Replica {
         let index = state.cluster().applied;
         self.life.replaced(&state);
         *self.state.write() = state;
+        self.marks.lock().clear();
         self.applied.send_replace(index);
         let _nobody = self.events.send(Event::Replaced(index));
     }

@@ -155,7 +155,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
-    let starting = machine.starting();
+    let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
     let config = config(&settings).map_err(StartError::Raft)?;
     let factory = Factory { own: id.0, peers: Arc::clone(&peers) };
     let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
@@ -170,7 +170,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         let voters = members(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
-    let consensus = run(core, leader, desk, stop, log_disk, settings);
+    let consensus = run(core, leader, desk, stop, (log_disk, checkpoints), settings);
     Ok(Started { consensus, events })
 }
 
@@ -200,19 +200,24 @@ fn run(
     leader: watch::Sender<Option<u64>>,
     desk: Arc<Desk>,
     stop: Arc<watch::Sender<bool>>,
-    disk: Arc<dyn LogStore>,
+    (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
     settings: Settings,
 ) -> Consensus {
     let (queue, proposals) = mpsc::channel(QUEUE_MAX);
-    let (fatal, fatal_seen) = watch::channel(None);
+    let fatal = watch::Sender::new(None);
     let standing = Arc::clone(&desk.standing);
     life::spawn(proposer::run(Arc::clone(&core), proposals));
     life::spawn(proposer::watch_late(Arc::clone(&core)));
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
     let every = settings.checkpoint_interval;
-    life::spawn(super::watches::watch_disk(Arc::clone(&core), Arc::clone(&disk), fatal, every));
+    life::spawn(super::watches::watch_disk(
+        Arc::clone(&core),
+        Arc::clone(&disk),
+        fatal.clone(),
+        every,
+    ));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
-    let consensus = Consensus { core, desk, queue, fatal: fatal_seen, stop, disk };
+    let consensus = Consensus { core, desk, queue, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
 }
@@ -378,6 +383,8 @@ pub(super) async fn stop(consensus: &Consensus) {
         tracing::warn!(%error, "Raft did not stop cleanly");
     }
     consensus.stop.send_replace(true);
+    // Until nobody listens any more: whoever starts next in this process needs the address.
+    consensus.stop.closed().await;
     let disk = Arc::clone(&consensus.disk);
     let closed = life::blocking(move || disk.close()).await;
     if let Err(error) = closed {

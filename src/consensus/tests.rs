@@ -1,5 +1,6 @@
 //! Three nodes over real sockets and twin disks.
 
+mod agreement;
 mod damage;
 mod golden;
 mod suite;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::SystemClock;
 use crate::domain::machine::command::{Put, PutMode};
-use crate::domain::machine::{Answer, Command, Response, envelope};
+use crate::domain::machine::{Answer, Command, Response, State, envelope};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Millis;
@@ -31,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 struct TestDisk {
     log: SimDisk,
     stores: MemoryDisk,
-    identity: Arc<parking_lot::Mutex<Option<crate::storage::Identity>>>,
+    identity: Arc<Mutex<Option<crate::storage::Identity>>>,
 }
 
 impl TestDisk {

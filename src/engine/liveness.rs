@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
 
 use crate::clock::BootInstant;
-use crate::consensus::{SERVICE_KIND, Service};
+use crate::consensus::{Mark, SERVICE_KIND, Service};
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
 use crate::domain::machine::command::{Command, NodeLiveness, OfFence};
@@ -20,8 +20,13 @@ use crate::domain::time::{Millis, Timestamp};
 use super::node_actor::NodeMsg;
 use super::shared::Shared;
 
-/// A node tells of itself.
+/// A node tells of itself: its session, what it has applied, its last mark. The answer is the last
+/// mark of a majority.
 const TELL: u16 = SERVICE_KIND;
+/// Length of a mark on the wire.
+const MARK_BYTES: usize = 8 + 16;
+/// Length of what is told.
+const TELL_BYTES: usize = 8 + 8 + MARK_BYTES;
 /// How often.
 const EVERY: Duration = Duration::from_millis(200);
 /// A leader that has not answered by then is asked again.
@@ -51,16 +56,25 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
         let (Some(session), Some(leader)) = (shared.session(), leader) else { continue };
         let applied = shared.consensus.replica().applied();
         let own = shared.consensus.id();
+        let mark = shared.consensus.replica().last_mark();
         let acknowledged = if leader == own {
             let tale = Tale { node: own, session, applied };
             let told = node.send_message(NodeMsg::Heard(tale)).is_ok();
+            collect(&shared, own, mark).inspect(|majority| shared.consensus.compare(*majority));
             // A leader is acknowledged by its followers.
             told && shared.consensus.read_barrier(LIMIT).await
         } else {
-            let mut body = BytesMut::with_capacity(16);
+            let mut body = BytesMut::with_capacity(TELL_BYTES);
             body.put_u64_le(session.0);
             body.put_u64_le(applied);
-            shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await.is_ok()
+            put_mark(&mut body, mark);
+            match shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await {
+                Ok(mut answer) => {
+                    get_mark(&mut answer).inspect(|majority| shared.consensus.compare(*majority));
+                    true
+                }
+                Err(_silent) => false,
+            }
         };
         if acknowledged {
             let at = shared.clock.boot();
@@ -78,14 +92,35 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
         if kind != TELL {
             return others(from, kind, body);
         }
-        let heard = body.len() == 16 && shared.consensus.is_leader();
-        if heard {
+        let heard = body.len() == TELL_BYTES && shared.consensus.is_leader();
+        let answer = heard.then(|| {
             let session = SessionId(body.get_u64_le());
             let tale = Tale { node: from, session, applied: body.get_u64_le() };
             let _stopping = node.send_message(NodeMsg::Heard(tale));
-        }
-        Box::pin(async move { heard.then(|| Bytes::from_static(&[1])) })
+            let mut answer = BytesMut::with_capacity(MARK_BYTES);
+            put_mark(&mut answer, collect(&shared, from, get_mark(&mut body)));
+            answer.freeze()
+        });
+        Box::pin(async move { answer })
     })
+}
+
+/// Notes the digest that a node told, and gives the majority's.
+fn collect(shared: &Shared, node: u64, mark: Option<Mark>) -> Option<Mark> {
+    let voters = shared.consensus.status().voters;
+    shared.poll.lock().tell(node, mark?, &voters)
+}
+
+/// A mark, or zeros.
+fn put_mark(out: &mut BytesMut, mark: Option<Mark>) {
+    let mark = mark.unwrap_or(Mark { index: 0, digest: 0 });
+    out.put_u64_le(mark.index);
+    out.put_u128_le(mark.digest);
+}
+
+fn get_mark(from: &mut Bytes) -> Option<Mark> {
+    let mark = Mark { index: from.try_get_u64_le().ok()?, digest: from.try_get_u128_le().ok()? };
+    Some(mark).filter(|mark| mark.index > 0)
 }
 
 /// What a leader has heard.

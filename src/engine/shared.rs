@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock::{BootInstant, Clock};
-use crate::consensus::{Consensus, Proposal, Reply};
+use crate::consensus::{Consensus, Poll, Proposal, Reply};
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence, Start};
@@ -75,6 +75,8 @@ pub(super) struct Shared {
     pub acknowledged: AtomicU64,
     /// The last other node that did so as leader, and when.
     pub other_leader: Mutex<Option<(u64, BootInstant)>>,
+    /// The digests that the nodes told this one, leading.
+    pub poll: Mutex<Poll>,
     session: AtomicU64,
     members: RwLock<Arc<Members>>,
     first_proposed: Mutex<HashMap<Purpose, BootInstant>>,
@@ -107,6 +109,7 @@ impl Shared {
             heard: Mutex::new(BTreeMap::new()),
             acknowledged,
             other_leader: Mutex::new(None),
+            poll: Mutex::default(),
             session: AtomicU64::new(0),
             members: RwLock::new(Arc::new(Members::default())),
             first_proposed: Mutex::new(HashMap::new()),

@@ -201,6 +201,12 @@ impl State {
         digest.0
     }
 
+    /// Makes this state another than its commands made it.
+    #[cfg(test)]
+    pub fn bend(&mut self) {
+        self.cluster.floor = Timestamp(self.cluster.floor.0 + 1);
+    }
+
     /// A task by its key.
     #[must_use]
     pub fn task(&self, key: TaskKey) -> Option<&Arc<Task>> {

@@ -1,0 +1,67 @@
+//! Whether the replicas agree. Every node tells the leader the digest of its state where all
+//! replicas take it; what a majority tells, the leader tells back, and whoever holds something
+//! else knows that it is wrong.
+
+use std::collections::BTreeMap;
+
+use super::replica::Mark;
+
+/// Indices whose digests a leader collects; nodes that lag further behind are compared later.
+const INDICES: usize = 16;
+
+/// What a leader was told.
+#[derive(Debug, Default)]
+pub struct Poll(BTreeMap<u64, BTreeMap<u64, u128>>);
+
+impl Poll {
+    /// Takes what a node told, and gives the last mark on which a majority of the voters agrees.
+    pub fn tell(&mut self, node: u64, mark: Mark, voters: &[u64]) -> Option<Mark> {
+        self.0.entry(mark.index).or_default().insert(node, mark.digest);
+        while self.0.len() > INDICES {
+            self.0.pop_first();
+        }
+        self.0.iter().rev().find_map(|(index, told)| {
+            let digest = majority(told, voters)?;
+            Some(Mark { index: *index, digest })
+        })
+    }
+}
+
+fn majority(told: &BTreeMap<u64, u128>, voters: &[u64]) -> Option<u128> {
+    let count = |digest| voters.iter().filter(|node| told.get(node) == Some(digest)).count();
+    told.values().find(|digest| count(digest) > voters.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn mark(index: u64, digest: u128) -> Mark {
+        Mark { index, digest }
+    }
+
+    #[test]
+    fn a_majority_of_the_voters_decides_and_nobody_else() {
+        let voters = [1, 2, 3];
+        let mut poll = Poll::default();
+        assert_eq!(poll.tell(1, mark(1_024, 7), &voters), None);
+        assert_eq!(poll.tell(9, mark(1_024, 7), &voters), None, "9 has no vote");
+        assert_eq!(poll.tell(2, mark(1_024, 8), &voters), None, "one against one");
+        assert_eq!(poll.tell(3, mark(1_024, 8), &voters), Some(mark(1_024, 8)));
+        // What is told twice counts once, and a later index has its own majority.
+        assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
+        assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
+        assert_eq!(poll.tell(1, mark(2_048, 5), &voters), Some(mark(2_048, 5)));
+    }
+
+    #[test]
+    fn old_indices_are_forgotten() {
+        let mut poll = Poll::default();
+        for index in 1..100 {
+            poll.tell(1, mark(index * 1_024, 1), &[1, 2]);
+        }
+        assert_eq!(poll.0.len(), INDICES);
+        assert_eq!(poll.tell(2, mark(1_024, 1), &[1, 2]), None);
+        assert_eq!(poll.tell(2, mark(99 * 1_024, 1), &[1, 2]), Some(mark(99 * 1_024, 1)));
+    }
+}
