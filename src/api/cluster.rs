@@ -5,19 +5,22 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::consensus::ReplaceError;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
 
 use super::context::View;
 use super::error::Problem;
-use super::extract::{Read, Reply, Write};
+use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::views::{digest, node_name};
 use super::{nodes, words};
 
 /// A leader waits this long for another to take over.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
+/// A member that comes back without data gets all of it within this.
+const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
@@ -73,6 +76,30 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
     }
     let now = *consensus.leader().borrow();
     Ok(view.ok(json!({"leader": leader(&view, now)})))
+}
+
+/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data.
+pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    Fields::of(write.body.as_ref(), &[])?.done()?;
+    let consensus = &write.context.running()?.consensus;
+    let member = id.parse().map_err(|_error| {
+        Problem::new("member_not_found", "a member is named by its configured id, a number")
+    })?;
+    let view = write.context.here()?;
+    let new = consensus.replace(member, REPLACE_LIMIT).await.map_err(|error| {
+        let code = match error {
+            ReplaceError::NotLeader => "not_leader",
+            ReplaceError::NotListed(_) => "member_not_found",
+            ReplaceError::Unreachable(..) => "node_unreachable",
+            ReplaceError::NotEmpty(_) => "member_not_empty",
+            ReplaceError::Unfinished(..) => "outcome_unknown",
+        };
+        let leader = leader(&view, *consensus.leader().borrow());
+        Problem::new(code, error.to_string()).with("leader", leader)
+    })?;
+    let view = write.context.here()?;
+    Ok(view.ok(json!({"member": member, "node": new.to_string(), "join": new.0 & 0xFFFF})))
 }
 
 /// `GET /scheduler/status`.

@@ -98,6 +98,7 @@ fn canonical() -> Router<Arc<Context>> {
         .route("/nodes/{id}/undrain", post(nodes::undrain))
         .route("/cluster", get(cluster::get))
         .route("/cluster/transfer-leader", post(cluster::transfer_leader))
+        .route("/cluster/members/{id}/replace", post(cluster::replace))
         .route("/scheduler/status", get(cluster::scheduler))
         .route("/scheduler/start", post(cluster::start))
         .route("/scheduler/stop", post(cluster::stop))
@@ -107,7 +108,7 @@ fn canonical() -> Router<Arc<Context>> {
 
 /// Routes that the contract names and a later version builds.
 fn later() -> Router<Arc<Context>> {
-    const ROUTES: [&str; 17] = [
+    const ROUTES: [&str; 16] = [
         "/calendars",
         "/calendars/{name}",
         "/executors",
@@ -118,7 +119,6 @@ fn later() -> Router<Arc<Context>> {
         "/functions",
         "/cluster/members",
         "/cluster/members/{id}",
-        "/cluster/members/{id}/replace",
         "/cluster/what-if",
         "/scheduler/jobs",
         "/scheduler/strategy",

@@ -46,17 +46,28 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    fn adopt(&mut self, cluster_id: u128) -> Result<(), StorageError> {
+    fn adopt(&mut self, cluster_id: u128, node: NodeId) -> Result<(), StorageError> {
         let identity = Identity {
             cluster_name: self.cluster_name.clone(),
             cluster_id,
-            node: NodeId::new(self.member, 1),
+            node,
             created: self.now,
             voted: false,
         };
         (self.save)(&identity)?;
         self.identity = Some(identity);
         Ok(())
+    }
+
+    /// How Raft knows this member; the join number is 0 while it does not.
+    pub fn node(&self) -> NodeId {
+        self.identity.as_ref().map_or(NodeId::new(self.member, 0), |own| own.node)
+    }
+
+    /// Whether this member must take part in making the cluster, or be told who it is.
+    pub fn is_new(&self, lowest: bool) -> bool {
+        let first = self.node() <= NodeId::new(self.member, 1);
+        self.identity.is_none() || (lowest && first && !self.initialised)
     }
 
     /// Writes down that the log holds a vote, once.
@@ -125,9 +136,15 @@ pub(super) fn adopt(standing: &Mutex<Standing>, body: Bytes) -> Result<Bytes, Ma
     let mut reader = Reader(body);
     let (high, low) = (reader.u64()?, reader.u64()?);
     let cluster_id = (u128::from(high) << 64) | u128::from(low);
+    let node = NodeId(reader.u64()?);
+    reader.end()?;
     let mut standing = standing.lock();
-    let same = standing.identity.as_ref().is_some_and(|own| own.cluster_id == cluster_id);
-    let taken = same || (!standing.initialised && standing.adopt(cluster_id).is_ok());
+    if node.configured() != u64::from(standing.member) {
+        return Err(Malformed("an identity of another member"));
+    }
+    let own = standing.identity.as_ref();
+    let same = own.is_some_and(|own| own.cluster_id == cluster_id && own.node == node);
+    let taken = same || (!standing.initialised && standing.adopt(cluster_id, node).is_ok());
     Ok(Bytes::from_static(if taken { &[1] } else { &[0] }))
 }
 
@@ -162,8 +179,7 @@ pub(super) async fn run(
         tracing::warn!(member = id, "initialising without this member, as the operator asked");
     }
     loop {
-        let adopted = standing.lock().identity.is_some();
-        if adopted && !lowest {
+        if !standing.lock().is_new(lowest) {
             return Ok(false);
         }
         let list = standing.lock().list;
@@ -172,7 +188,7 @@ pub(super) async fn run(
                 let known = standing.lock().identity.as_ref().map(|own| own.cluster_id);
                 let id = known.unwrap_or_else(&mint);
                 if known.is_none() {
-                    standing.lock().adopt(id)?;
+                    standing.lock().adopt(id, NodeId::new(settings.member, 1))?;
                 }
                 if give(&asked, id).await {
                     return Ok(true);
@@ -234,12 +250,20 @@ async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
     Round::Wait(format!("waiting for {}", silent.join(", ")))
 }
 
-async fn give(asked: &[&Arc<Peer>], id: u128) -> bool {
+/// Asks a member without data to be this node of this cluster.
+pub(super) fn adopt_bytes(cluster_id: u128, node: NodeId) -> Bytes {
     let mut body = BytesMut::new();
     // Both halves fit by construction.
-    body.put_u64_le(u64::try_from(id >> 64).unwrap_or(0));
-    body.put_u64_le(u64::try_from(id & u128::from(u64::MAX)).unwrap_or(0));
-    let body = body.freeze();
-    let calls = asked.iter().map(|peer| peer.forward.call(kind::ADOPT, body.clone(), ASK_LIMIT));
+    body.put_u64_le(u64::try_from(cluster_id >> 64).unwrap_or(0));
+    body.put_u64_le(u64::try_from(cluster_id & u128::from(u64::MAX)).unwrap_or(0));
+    body.put_u64_le(node.0);
+    body.freeze()
+}
+
+async fn give(asked: &[&Arc<Peer>], id: u128) -> bool {
+    let calls = asked.iter().map(|peer| {
+        let body = adopt_bytes(id, NodeId::new(peer.id, 1));
+        peer.forward.call(kind::ADOPT, body, ASK_LIMIT)
+    });
     join_all(calls).await.into_iter().all(|answer| answer.is_ok_and(|answer| *answer == [1]))
 }

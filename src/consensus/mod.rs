@@ -20,6 +20,7 @@ mod core;
 mod load;
 mod log;
 mod machine;
+mod members;
 mod network;
 mod proposer;
 mod replica;
@@ -41,6 +42,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::domain::ids::NodeId;
 use crate::domain::machine::{Command, envelope};
 use crate::life;
 use crate::transport::CallError;
@@ -48,6 +50,7 @@ use crate::transport::CallError;
 pub use self::agreement::Poll;
 pub use self::bootstrap::SaveIdentity;
 pub use self::core::Service;
+pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
 pub use self::replica::{Answered, Collector, Event, Mark, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
@@ -135,6 +138,8 @@ pub struct RaftStatus {
     pub purged: u64,
     /// Raft node ids of the voters.
     pub voters: Vec<u64>,
+    /// Of all members, those without a vote included.
+    pub members: Vec<u64>,
 }
 
 /// The handle to consensus; clones share it.
@@ -278,6 +283,15 @@ impl Consensus {
     /// Gives leadership to another voter, if this node has it; true once it is gone.
     pub async fn leave_leadership(&self, limit: Duration) -> bool {
         start::leave_leadership(&self.core, limit).await
+    }
+
+    /// As leader, readmits a member that lost its data, under a new Raft id.
+    ///
+    /// # Errors
+    /// Why it was not readmitted; repeating it is safe.
+    pub async fn replace(&self, member: u16, limit: Duration) -> Result<NodeId, ReplaceError> {
+        let cluster_id = self.replica().read().cluster().id;
+        members::replace(&self.core, cluster_id, member, limit).await
     }
 
     /// Stops: no more proposals, no more peers, a last checkpoint, the log closed.

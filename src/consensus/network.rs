@@ -71,23 +71,37 @@ pub(super) struct Peer {
     pub forward: Caller,
 }
 
-/// The ways to all peers, by configured id.
+/// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
+/// own.
 pub(super) struct Peers {
-    make: Box<dyn Fn(u16, String) -> Dialer + Send + Sync>,
-    known: Mutex<BTreeMap<u16, Arc<Peer>>>,
+    make: Make,
+    known: Mutex<Known>,
 }
 
+type Known = BTreeMap<(u16, Option<u64>), Arc<Peer>>;
+
+/// Gives a dialer to a configured id, and to that Raft node if there is one, at an address.
+type Make = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
+
 impl Peers {
-    /// `make` gives a dialer to a configured id at an address.
-    pub fn new(make: impl Fn(u16, String) -> Dialer + Send + Sync + 'static) -> Self {
+    pub fn new(make: impl Fn(u16, Option<u64>, String) -> Dialer + Send + Sync + 'static) -> Self {
         Self { make: Box::new(make), known: Mutex::new(BTreeMap::new()) }
     }
 
     /// The peer at this address, which counts only when it is not known yet.
     pub fn at(&self, id: u16, addr: &str) -> Arc<Peer> {
+        self.find(id, None, addr)
+    }
+
+    /// The same, if it is this Raft node.
+    fn of_raft(&self, node: u64, addr: &str) -> Arc<Peer> {
+        self.find(config_id(node), Some(node), addr)
+    }
+
+    fn find(&self, id: u16, node: Option<u64>, addr: &str) -> Arc<Peer> {
         let mut known = self.known.lock();
-        let peer = known.entry(id).or_insert_with(|| {
-            let dialer = (self.make)(id, addr.to_owned());
+        let peer = known.entry((id, node)).or_insert_with(|| {
+            let dialer = (self.make)(id, node, addr.to_owned());
             let control = Caller::new(dialer.clone(), Purpose::Control);
             let forward = Caller::new(dialer.clone(), Purpose::Forward);
             Arc::new(Peer { id, dialer, control, forward })
@@ -95,13 +109,15 @@ impl Peers {
         Arc::clone(peer)
     }
 
-    /// The peer that is this Raft node, if it is known.
+    /// The peer with the configured id of this Raft node, if it is known.
     pub fn node(&self, node: u64) -> Option<Arc<Peer>> {
-        self.known.lock().get(&config_id(node)).cloned()
+        self.known.lock().get(&(config_id(node), None)).cloned()
     }
 
+    /// One for each configured id.
     pub fn all(&self) -> Vec<Arc<Peer>> {
-        self.known.lock().values().cloned().collect()
+        let known = self.known.lock();
+        known.iter().filter(|((_, node), _)| node.is_none()).map(|(_, peer)| peer.clone()).collect()
     }
 }
 
@@ -119,7 +135,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Link {
-        let peer = self.peers.at(config_id(target), &node.peer);
+        let peer = self.peers.of_raft(target, &node.peer);
         Link { own: self.own, target, peer, pipeline: Mutex::new(None) }
     }
 }

@@ -125,31 +125,28 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         unknown: Mutex::new(BTreeSet::new()),
     });
     let identify = identify(&settings, &standing);
-    let peers = Arc::new(peers(&settings, &fabric, Arc::clone(&identify)));
+    let asked = peers(&settings, &fabric, Arc::clone(&identify));
     let stop = Arc::new(watch::Sender::new(false));
     let listener = Listener::bind(fabric.clone(), &settings.listen).await?;
     let serving = Arc::clone(&desk);
-    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(identify()) };
+    let known = Arc::clone(&identify);
+    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(known()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
     life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
 
     let lowest = settings.members.iter().all(|member| settings.member <= member.id);
-    let new = {
-        let standing = standing.lock();
-        standing.identity.is_none() || (lowest && !standing.initialised)
-    };
-    let mut initialise = false;
-    if new {
-        let mint = || mint(&fabric);
-        initialise = bootstrap::run(&settings, &standing, &peers, &progress, mint).await?;
-    }
+    let mint = || mint(&fabric);
+    let initialise = standing.lock().is_new(lowest)
+        && bootstrap::run(&settings, &standing, &asked, &progress, mint).await?;
+    // Connections made so far were those of a node without an id.
+    drop(asked);
+    let peers = Arc::new(peers(&settings, &fabric, identify));
     let loaded = super::load::load(&mut checkpoints, &log_disk, &peers, &progress).await?;
     let (state, meta) = match loaded {
         Some(Loaded { state, applied, membership }) => (state, Some((applied, membership))),
         None => (State::default(), None),
     };
-    let own = standing.lock().identity.as_ref().map(|own| own.node);
-    let id = own.unwrap_or_else(|| NodeId::new(settings.member, 1));
+    let id = standing.lock().node();
     let mut origin = [0; 8];
     (fabric.random)(&mut origin);
     let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
@@ -244,7 +241,7 @@ fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::
             cluster_name: standing.cluster_name.clone(),
             // An id that nothing was written under does not keep peers apart.
             cluster_id: own.filter(|_| standing.initialised).map(|own| own.cluster_id),
-            node: own.map_or(NodeId::new(standing.member, 1), |own| own.node),
+            node: standing.node(),
             config_id: standing.member,
             software: software.clone(),
             empty: !standing.initialised,
@@ -260,12 +257,13 @@ fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identi
     let local_ip = local_ip.filter(|ip| !ip.is_unspecified());
     let fabric = fabric.clone();
     let configured = addresses.clone();
-    let peers = Peers::new(move |id, addr| Dialer {
+    let peers = Peers::new(move |id, node, addr| Dialer {
         fabric: fabric.clone(),
         local_ip,
         // The configuration knows better than the log where a member is now.
         addr: configured.get(&id).cloned().unwrap_or(addr),
         to_config_id: id,
+        node: node.map(NodeId),
         connect_timeout: transport::link::CONNECT_TIMEOUT,
         identify: Arc::clone(&identify),
     });
@@ -330,6 +328,7 @@ pub(super) fn status(core: &Core) -> RaftStatus {
         checkpoint: index(seen.snapshot),
         purged: index(seen.purged),
         voters: seen.membership_config.voter_ids().collect(),
+        members: seen.membership_config.nodes().map(|(id, _)| *id).collect(),
     }
 }
 

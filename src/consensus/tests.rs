@@ -3,6 +3,7 @@
 mod agreement;
 mod damage;
 mod golden;
+mod members;
 mod suite;
 
 use std::net::TcpListener;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::SystemClock;
+use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response, State, envelope};
 use crate::domain::schedule::{Rule, Schedule};

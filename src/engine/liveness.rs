@@ -13,7 +13,7 @@ use crate::clock::BootInstant;
 use crate::consensus::{Mark, SERVICE_KIND, Service};
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
-use crate::domain::machine::command::{Command, NodeLiveness, OfFence};
+use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
 use crate::domain::machine::record::{Liveness, Node, Status, Trigger};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -179,7 +179,9 @@ impl Ear {
         let least = old.map_or(0, |(_, applied)| *applied);
         let commands =
             state.nodes().filter_map(|node| self.judge_node(node, now, least, down_after));
-        let commands: Vec<Command> = commands.collect();
+        let mut commands: Vec<Command> = commands.collect();
+        let members = shared.consensus.status().members;
+        commands.extend(gone(&state, &members));
         let ages = self.heard.iter().map(|(id, heard)| (*id, now.since(heard.at).0));
         *shared.heard.lock() = ages.collect();
         commands
@@ -221,6 +223,13 @@ impl Ear {
         let command = NodeLiveness { node: node.id, session: node.session, liveness };
         Some(Command::NodeLiveness(command))
     }
+}
+
+/// Nodes that are no members any more, once nothing runs there.
+fn gone(state: &State, members: &[u64]) -> Vec<Command> {
+    let nodes = state.nodes().filter(|node| !members.contains(&node.id.0));
+    let ended = nodes.filter(|node| node.liveness == Liveness::Down && !state.runs_on(node.id));
+    ended.map(|node| Command::NodeRemove(OfNode { node: node.id })).collect()
 }
 
 /// Attempts of nodes that are down for good, and callers' claims over time: nobody will report

@@ -12,6 +12,7 @@ use super::frame::{self, Receiver, Sender};
 use super::handshake::{self, Fault};
 use super::hello::{Hello, Identity, Purpose, Refusal, RefusalCode};
 use super::network::BoxedStream;
+use crate::domain::ids::NodeId;
 
 /// The usual [`Dialer::connect_timeout`]: below every election timeout.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
@@ -71,6 +72,8 @@ pub struct Dialer {
     pub addr: String,
     /// The configured id of the peer.
     pub to_config_id: u16,
+    /// The id by which Raft must know the peer; none: whoever has the configured id now.
+    pub node: Option<NodeId>,
     /// The limit for a stream, name resolution included; the handshake has its own.
     pub connect_timeout: Duration,
     /// Who this node is.
@@ -94,6 +97,14 @@ impl Dialer {
         let theirs = handshake::dial(&mut stream, hello, &self.fabric)
             .await
             .map_err(|fault| self.failed(fault))?;
+        let is = theirs.identity.node;
+        if let Some(node) = self.node.filter(|node| *node != is) {
+            return Err(DialError::Untrusted {
+                addr: self.addr.clone(),
+                code: RefusalCode::ADDRESSEE,
+                reason: format!("Raft knows it as {is}, not as {node}"),
+            });
+        }
         Ok(Connection::new(theirs, stream))
     }
 

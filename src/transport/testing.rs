@@ -68,6 +68,7 @@ pub fn dialer(network: Arc<dyn Network>, addr: &str) -> Dialer {
         local_ip: None,
         addr: addr.to_owned(),
         to_config_id: 2,
+        node: None,
         connect_timeout: CONNECT_TIMEOUT,
         identify: Arc::new(|| identity(1)),
     }

@@ -216,6 +216,7 @@ impl Model {
             | Command::Stop(_)
             | Command::Dismiss(_)
             | Command::NodePatch(_)
+            | Command::NodeRemove(_)
             | Command::TakeKey(_) => {}
         }
     }

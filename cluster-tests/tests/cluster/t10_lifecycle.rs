@@ -140,7 +140,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_wiped_node_stays_out_and_says_how_it_comes_back() -> Outcome<()> {
+async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> Outcome<()> {
     let mut cluster = Cluster::start(3, Options::default()).await?;
     cluster.api(1).post("/api/v1/tasks", &beat()).await?;
     cluster.kill9(3)?;
@@ -159,6 +159,25 @@ async fn a_wiped_node_stays_out_and_says_how_it_comes_back() -> Outcome<()> {
     fires(&cluster, 2, fired + 2).await?;
     let answer = away.send(Method::POST, "/api/v1/tasks", None, Some(&paper())).await?;
     assert_eq!((answer.status, text(&answer.body, "code")), (503, "no_leader"));
+
+    let server = cluster.api(1).base().to_owned();
+    let readmit = ["cluster", "members", "replace", "3", "--server", &server];
+    let ended = cluster_tests::run(&readmit).await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("member 3 is readmitted"), "{ended:?}");
+    cluster.ready(3).await?;
+    // The node that lost its data is forgotten, and the one that came back works.
+    until("one working node for each member", async || {
+        let nodes = cluster.api(3).get("/api/v1/nodes").await?;
+        let items = field(&nodes, "items").as_array().cloned().unwrap_or_default();
+        let working = items.iter().filter(|node| text(node, "state") == "working").count();
+        if (working, items.len()) == (3, 3) { Ok(()) } else { Err(format!("{items:?}").into()) }
+    })
+    .await?;
+    cluster.agreed().await?;
+    let again = cluster_tests::run(&readmit).await?;
+    assert_eq!(again.code, Some(5), "{again:?}");
+    assert!(again.stderr.contains("only an empty one is readmitted"), "{again:?}");
     cluster.finish().await
 }
 

@@ -161,7 +161,7 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
     for (purged, used) in [(TASKS[1], true), (TASKS[1] + 1, false)] {
         let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
         log.purge_to(at(purged));
-        let peers = Peers::new(|_, _| unreachable!("there are none"));
+        let peers = Peers::new(|_, _, _| unreachable!("there are none"));
         let (progress, mut says) = watch::channel(String::new());
         let mut checkpoints = opened(folder.path()).unwrap();
         let load = load::load(&mut checkpoints, &log, &peers, &progress);

@@ -157,6 +157,7 @@ impl State {
             Command::NodeLiveness(body) => self.node_liveness(cx, body, effects),
             Command::NodeIntent(body) => self.node_intent(body, effects),
             Command::NodePatch(body) => self.node_patch(body, effects),
+            Command::NodeRemove(body) => self.node_remove(body, effects),
             Command::Scheduler(body) => self.set_scheduler(cx, body, effects),
             Command::TakeKey(_) => Ok(Answer::Done),
         })

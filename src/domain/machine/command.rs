@@ -118,6 +118,8 @@ pub enum Command {
     NodeIntent(NodeIntent),
     /// Changes a node's weight, slots or labels.
     NodePatch(NodePatch),
+    /// Forgets a node that is no member any more.
+    NodeRemove(OfNode),
     /// Starts or stops claiming ticks.
     Scheduler(SetScheduler),
     /// Takes an idempotency key for a request of several commands.
@@ -287,6 +289,13 @@ pub struct NodePatch {
     pub labels: Option<std::collections::BTreeMap<String, String>>,
 }
 
+/// A node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfNode {
+    /// This former member.
+    pub node: NodeId,
+}
+
 /// Starts or stops claiming ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetScheduler {
@@ -351,7 +360,7 @@ kinds! {
     1 Genesis, 2 Put, 3 MarkDeleted, 4 Reuse, 5 Cleanup, 6 CleanupAll, 7 Pause, 8 Resume,
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
-    22 TakeKey, 23 Dismiss,
+    22 TakeKey, 23 Dismiss, 24 NodeRemove,
 }
 
 impl Command {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 
 use super::apply::Context;
-use super::command::{Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, SetScheduler};
+use super::command::{Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler};
 use super::digest;
 use super::effect::Effect;
 use super::persist::key_node;
-use super::record::{Intent, Liveness, Node, Status, Trigger};
+use super::record::{Execution, Intent, Liveness, Node, Status, Trigger};
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 
@@ -67,11 +67,7 @@ impl State {
             self.tasks.iter().filter(|task| task.progress.live > 0).map(|task| task.key).collect();
         for key in busy {
             let Some(mut hand) = self.hand(cx, key, effects) else { continue };
-            hand.end_all(Status::Lost, "node_restarted", |execution| {
-                execution.status == Status::Running
-                    && execution.trigger != Trigger::Claim
-                    && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
-            });
+            hand.end_all(Status::Lost, "node_restarted", |execution| runs(execution, node));
         }
     }
 
@@ -114,6 +110,28 @@ impl State {
         })
     }
 
+    /// Forgets a node that is down and runs nothing: every attempt names a node that is known.
+    pub(super) fn node_remove(&mut self, body: OfNode, effects: &mut Vec<Effect>) -> Response {
+        let former = self.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
+        if former.liveness != Liveness::Down || self.runs_on(body.node) {
+            return Err(Refusal::Order);
+        }
+        self.digest.sub(digest::hash(&key_node(body.node), &**former));
+        self.nodes.remove(&body.node);
+        self.dirty.nodes.insert(body.node);
+        effects.push(Effect::Node(body.node));
+        Ok(Answer::Done)
+    }
+
+    /// Whether an attempt that was granted to this node has not ended.
+    #[must_use]
+    pub fn runs_on(&self, node: NodeId) -> bool {
+        self.tasks
+            .iter()
+            .filter(|task| task.progress.live > 0)
+            .any(|task| task.live_executions().any(|execution| runs(execution, node)))
+    }
+
     pub(super) fn set_scheduler(
         &mut self,
         cx: &Context<'_>,
@@ -154,4 +172,11 @@ impl State {
         self.dirty.nodes.insert(id);
         effects.push(Effect::Node(id));
     }
+}
+
+/// Whether it runs in a process of that node; a claim is run by its caller.
+fn runs(execution: &Execution, node: NodeId) -> bool {
+    execution.status == Status::Running
+        && execution.trigger != Trigger::Claim
+        && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
-    NodePatch, NodeUp, OfExecution, OfFence, PauseTask, Put, PutMode, SetScheduler, Settle,
+    NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutMode, SetScheduler, Settle,
     SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::record::{
@@ -211,6 +211,7 @@ pub(super) fn commands() -> Vec<Command> {
         Command::Scheduler(SetScheduler { on: true }),
         Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
         Command::Dismiss(OfExecution { task, execution }),
+        Command::NodeRemove(OfNode { node: NodeId::new(3, 1) }),
     ]
 }
 

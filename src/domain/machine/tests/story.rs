@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use super::super::command::{
     Claim, CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch,
-    OfExecution, OfFence, PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start, TriggerTask,
+    OfExecution, OfFence, OfNode, PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start,
+    TriggerTask,
 };
 use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
@@ -224,7 +225,7 @@ impl Story {
         let of_name = || Named { name: name.clone(), if_match };
         match line.word(0) {
             "genesis" => genesis(),
-            "up" | "working" | "down" | "intent" | "patch" => self.node_command(line),
+            "up" | "working" | "down" | "intent" | "patch" | "remove" => self.node_command(line),
             "add" => put(PutMode::Add, self.spec(line)),
             "force-add" => put(PutMode::Force, self.spec(line)),
             "update" => put(PutMode::Update { if_match }, self.spec(line)),
@@ -276,6 +277,7 @@ impl Story {
                     _ => Intent::None,
                 },
             }),
+            "remove" => Command::NodeRemove(OfNode { node }),
             "patch" => Command::NodePatch(NodePatch {
                 node,
                 weight: line.option("weight").map(|text| text.parse().expect("a weight")),
