@@ -206,7 +206,7 @@ fn run(
     life::spawn(proposer::run(Arc::clone(&core), proposals));
     life::spawn(proposer::watch_late(Arc::clone(&core)));
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
-    let every = settings.checkpoint_interval;
+    let every = (super::watches::first_checkpoint(&settings), settings.checkpoint_interval);
     life::spawn(super::watches::watch_disk(
         Arc::clone(&core),
         Arc::clone(&disk),

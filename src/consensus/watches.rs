@@ -59,14 +59,24 @@ pub(super) async fn follow(
     }
 }
 
+/// When a member's first checkpoint is due: members that start together take theirs in turn, so that
+/// those on one machine or one disk do not write all at once.
+pub(super) fn first_checkpoint(settings: &Settings) -> Duration {
+    let before = settings.members.iter().filter(|member| member.id < settings.member).count();
+    let share = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let every = settings.checkpoint_interval;
+    every + every / share(settings.members.len().max(1)) * share(before)
+}
+
 /// Ends the node when its disk hangs; takes checkpoints by time.
 pub(super) async fn watch_disk(
     core: Arc<Core>,
     disk: Arc<dyn LogStore>,
     fatal: watch::Sender<Option<String>>,
-    every: Duration,
+    (first, every): (Duration, Duration),
 ) {
-    let mut taken = (Instant::now(), core.replica.applied());
+    let mut due = Instant::now() + first;
+    let mut covered = core.replica.applied();
     let mut tick = tokio::time::interval(WATCH);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -82,8 +92,8 @@ pub(super) async fn watch_disk(
             return;
         }
         let applied = core.replica.applied();
-        if taken.0.elapsed() >= every && applied > taken.1 {
-            taken = (Instant::now(), applied);
+        if Instant::now() >= due && applied > covered {
+            (due, covered) = (Instant::now() + every, applied);
             if core.raft.trigger().snapshot().await.is_err() {
                 return;
             }
