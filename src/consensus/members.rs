@@ -12,6 +12,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::domain::ids::NodeId;
+use crate::transport::Purpose;
 
 use super::bootstrap;
 use super::core::Core;
@@ -64,8 +65,8 @@ pub(super) async fn replace(
         return Err(ReplaceError::NotListed(member));
     };
     let voters: BTreeSet<u64> = known.voter_ids().collect();
-    // A learner is what an earlier try left, if its data is still there.
-    let began = !voters.contains(&last) && adopt(core, cluster_id, member, last, &address).await?;
+    // A learner is what an earlier try left. If it lost its data again it is not that any more.
+    let began = !voters.contains(&last) && is(core, member, last, &address).await?;
     let new = if began { last } else { last + 1 };
     if !began && !adopt(core, cluster_id, member, new, &address).await? {
         return Err(ReplaceError::NotEmpty(member));
@@ -77,6 +78,15 @@ pub(super) async fn replace(
         Ok(Err(why)) => Err(unfinished(why)),
         Err(_late) => Err(unfinished(format!("not within {} s", limit.as_secs()))),
     }
+}
+
+/// Whether the member has that id.
+async fn is(core: &Core, member: u16, id: u64, address: &Member) -> Result<bool, ReplaceError> {
+    let peer = core.peers.at(member, &address.peer);
+    let connected = peer.dialer.connect(Purpose::Forward).await;
+    let connected =
+        connected.map_err(|error| ReplaceError::Unreachable(member, error.to_string()))?;
+    Ok(connected.hello.identity.node == NodeId(id))
 }
 
 /// Whether the member takes the id, or has it.

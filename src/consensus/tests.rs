@@ -129,6 +129,14 @@ async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> V
     tokio::time::timeout(LIMIT, futures_util::future::join_all(nodes)).await.unwrap()
 }
 
+/// A cluster of three, with the disks that outlive its nodes.
+async fn three(retained: u64) -> (Vec<String>, [TestDisk; 3], Vec<TestNode>) {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let nodes = begin_all(&addresses, &disks, retained).await;
+    (addresses, disks, nodes)
+}
+
 fn add(name: &str) -> Bytes {
     let schedule = Schedule::of(Rule::Interval { every: Millis(1_000), anchor: None });
     let put = Put { mode: PutMode::Add, spec: TaskSpec::new(name, schedule, None) };
@@ -171,9 +179,7 @@ async fn same_everywhere(nodes: &[&TestNode], index: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_empty_nodes_become_one_cluster_and_agree() {
-    let addresses = free_addresses(3);
-    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
-    let nodes = begin_all(&addresses, &disks, 1_000).await;
+    let (_, _, nodes) = three(1_000).await;
     let mut last = 0;
     for (number, node) in nodes.iter().enumerate() {
         let (index, response) = submit(node, add(&format!("task-{number}"))).await;
@@ -192,9 +198,7 @@ async fn three_empty_nodes_become_one_cluster_and_agree() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_survives_the_loss_of_its_leader_and_a_restart_of_all() {
-    let addresses = free_addresses(3);
-    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
-    let mut nodes = begin_all(&addresses, &disks, 1_000).await;
+    let (addresses, disks, mut nodes) = three(1_000).await;
     submit(&nodes[0], add("before")).await.1.unwrap();
     let leader = nodes.iter().position(|node| node.consensus.is_leader()).unwrap();
     let gone = nodes.remove(leader);
@@ -220,9 +224,7 @@ async fn a_cluster_survives_the_loss_of_its_leader_and_a_restart_of_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
-    let addresses = free_addresses(3);
-    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
-    let mut nodes = begin_all(&addresses, &disks, 50).await;
+    let (addresses, disks, mut nodes) = three(50).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
     let away = nodes.pop().unwrap();
     away.consensus.stop().await;

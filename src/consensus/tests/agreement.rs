@@ -7,9 +7,7 @@ const ENTRIES: usize = 1_100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_a_majority_contradicts_ends_and_takes_its_state_anew() {
-    let addresses = free_addresses(3);
-    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
-    let mut nodes = begin_all(&addresses, &disks, 50).await;
+    let (addresses, disks, mut nodes) = three(50).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
     let wrong = nodes.pop().unwrap();
     wrong.consensus.replica().with_state(State::bend);
