@@ -1,18 +1,22 @@
 //! What one claim costs in apply: `cargo bench --bench apply -- [TASKS] [CLAIMS]`.
 //!
-//! One state, no log and no network: entries of 64 claims, each of another task, as `bench claims`
-//! sends them. It prints nanoseconds a claim and the bytes of memory that one leaves behind.
+//! One state, no log and no network: entries of 64 claims, each of another task and with the end of
+//! that task's execution before, as `bench claims --finish` sends them. It prints nanoseconds a
+//! claim and the bytes of memory that one leaves behind; then what a checkpoint costs those after
+//! it: the first claim of each task that meets a state which is shared with a frozen view, the
+//! second, and letting the view go.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use punctual::domain::ids::{NodeId, SessionId, TaskKey};
+use punctual::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use punctual::domain::machine::command::{
-    Claim, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle,
+    Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle,
 };
 use punctual::domain::machine::envelope::{self, Head};
-use punctual::domain::machine::record::{Liveness, NodeInfo, Trigger};
-use punctual::domain::machine::{Answer, Applied, Command, Response, State};
+use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
+use punctual::domain::machine::{Answer, Applied, Command, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
 use punctual::domain::task::TaskSpec;
 use punctual::domain::time::{Millis, Timestamp};
@@ -50,44 +54,97 @@ fn main() {
     let session = prepare(&mut world);
     let mut targets = make_tasks(&mut world, tasks);
     world.stamp = START.plus(Millis::from_secs(3_600));
+    let mut load = Load { world, session, at: 0 };
 
-    // Spread over the tasks as the slots of the load are.
-    let order: Vec<usize> = (0..tasks).map(|at| (at * 7_919) % tasks).collect();
-    let (mut spent, mut done, memory) = (0_u128, 0, resident());
-    while done < claims {
-        let mut packed = Vec::new();
-        for at in 0..ENTRY {
-            let target = &mut targets[order[(done + at) % tasks]];
-            let tick = target.2.plus(Millis(1));
-            let settle = Settle {
-                task: target.0,
-                revision: target.1,
-                session,
-                now: world.stamp,
-                after: target.2,
-                spans: Vec::new(),
-                claim: Some(Claim { tick, due: tick, trigger: Trigger::Claim, start: true }),
-                exhausted: false,
-            };
-            target.2 = tick;
-            envelope::pack(&mut packed, &Command::Settle(settle), "", None);
-        }
-        done += ENTRY;
-        world.index += 1;
-        let head = Head { stamp: world.stamp, origin: 1, seq: world.index };
-        let entry = envelope::entry(head, &packed);
-        let mut applied = Applied::default();
-        let began = Instant::now();
-        let outcome = world.state.apply(world.index, &entry, &mut applied);
-        spent += began.elapsed().as_nanos();
-        assert!(outcome.is_ok() && applied.responses.iter().all(Result::is_ok), "{applied:?}");
-    }
-    let grown = resident().saturating_sub(memory);
+    let memory = resident();
+    let each = load.claims(&mut targets, claims);
+    let grown = resident().saturating_sub(memory) / claims as u64;
+    println!("{tasks} tasks, {claims} claims: {each} ns a claim, {grown} bytes a claim");
+
+    let dirty = load.world.state.take_dirty();
+    let frozen = load.world.state.clone();
+    let (first, second) = (load.claims(&mut targets, tasks), load.claims(&mut targets, tasks));
+    let copied = resident();
+    let began = Instant::now();
+    drop((frozen, dirty));
+    let gone = began.elapsed().as_millis();
+    let copied = copied.saturating_sub(resident()) >> 20;
     println!(
-        "{tasks} tasks, {done} claims: {} ns a claim, {} bytes a claim",
-        spent / done as u128,
-        grown / done as u64
+        "after a freeze: {first} ns for a task's first claim, {second} for its second; \
+         the view went in {gone} ms with {copied} MiB"
     );
+}
+
+/// What is claimed, in which order.
+struct Load {
+    world: World,
+    session: SessionId,
+    at: usize,
+}
+
+impl Load {
+    /// Nanoseconds a claim, its task's execution before ended with it.
+    fn claims(&mut self, targets: &mut [Target], claims: usize) -> u128 {
+        let (mut spent, mut done) = (0_u128, 0);
+        while done < claims {
+            let mut packed = Vec::new();
+            let mut claimed = Vec::with_capacity(ENTRY);
+            for _ in 0..ENTRY {
+                // Spread over the tasks as the slots of the load are.
+                let at = (self.at * 7_919) % targets.len();
+                self.at += 1;
+                claimed.push(at);
+                self.pack(&mut packed, &mut targets[at]);
+            }
+            done += ENTRY;
+            self.world.index += 1;
+            let head = Head { stamp: self.world.stamp, origin: 1, seq: self.world.index };
+            let entry = envelope::entry(head, &packed);
+            let mut applied = Applied::default();
+            let began = Instant::now();
+            let outcome = self.world.state.apply(self.world.index, &entry, &mut applied);
+            spent += began.elapsed().as_nanos();
+            assert!(outcome.is_ok() && applied.responses.iter().all(Result::is_ok), "{applied:?}");
+            let granted = applied.responses.iter().filter_map(|response| match response {
+                Ok(Answer::Execution { execution, fence, .. }) => fence.map(|of| (*execution, of)),
+                _ => None,
+            });
+            for (at, held) in claimed.into_iter().zip(granted) {
+                targets[at].held = Some(held);
+            }
+        }
+        spent / done as u128
+    }
+
+    fn pack(&self, packed: &mut Vec<u8>, target: &mut Target) {
+        let now = self.world.stamp;
+        if let Some((execution, fence)) = target.held.take() {
+            let report = Report {
+                status: Status::Success,
+                started_at: Some(now),
+                ended_at: now,
+                exit_code: None,
+                http_status: None,
+                detail: String::new(),
+                tail: Vec::new(),
+            };
+            let finish = Finish { task: target.task, execution, fence, report };
+            envelope::pack(packed, &Command::Finish(Box::new(finish)), "", None);
+        }
+        let tick = target.settled.plus(Millis(1));
+        let settle = Settle {
+            task: target.task,
+            revision: target.revision,
+            session: self.session,
+            now,
+            after: target.settled,
+            spans: Vec::new(),
+            claim: Some(Claim { tick, due: tick, trigger: Trigger::Claim, start: true }),
+            exhausted: false,
+        };
+        target.settled = tick;
+        envelope::pack(packed, &Command::Settle(settle), "", None);
+    }
 }
 
 fn prepare(world: &mut World) -> SessionId {
@@ -115,7 +172,12 @@ fn prepare(world: &mut World) -> SessionId {
     session
 }
 
-type Target = (TaskKey, punctual::domain::ids::Revision, Timestamp);
+struct Target {
+    task: TaskKey,
+    revision: Revision,
+    settled: Timestamp,
+    held: Option<(ExecutionId, Fence)>,
+}
 
 fn make_tasks(world: &mut World, tasks: usize) -> Vec<Target> {
     for from in (0..tasks).step_by(ENTRY) {
@@ -130,7 +192,13 @@ fn make_tasks(world: &mut World, tasks: usize) -> Vec<Target> {
         assert!(answers.iter().all(|answer| !matches!(answer, Err(_) | Ok(Answer::NotFired))));
     }
     let state = &world.state;
-    state.tasks().map(|task| (task.key, task.live.revision, state.settled(task))).collect()
+    let target = |task: &Arc<Task>| Target {
+        task: task.key,
+        revision: task.live.revision,
+        settled: state.settled(task),
+        held: None,
+    };
+    state.tasks().map(target).collect()
 }
 
 /// Bytes of memory in use.

@@ -78,5 +78,9 @@ async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
     if index < at_least {
         return Err(io::Error::other(format!("its state ends at entry {index}")));
     }
-    Ok(Loaded { state: *frozen.0, applied: meta.last_log_id, membership: meta.last_membership })
+    Ok(Loaded {
+        state: frozen.into_state(),
+        applied: meta.last_log_id,
+        membership: meta.last_membership,
+    })
 }

@@ -31,12 +31,34 @@ const META_KEY: &[u8] = b"r";
 const SEAL_BYTES: usize = 16;
 /// Rows written at once into the fresh store of an installed snapshot.
 const INSTALL_ROWS: usize = 10_000;
-/// Entries applied before others get a turn on the runtime.
-const APPLY_TURN: usize = 64;
+/// Bytes of entries applied before others get a turn on the runtime: a few milliseconds of work, so
+/// that a node behind with applying still answers heartbeats in time.
+const APPLY_TURN: usize = 64 << 10;
 
 /// A frozen state on its way to a peer, or from one.
 #[derive(Clone, Debug)]
-pub struct Frozen(pub(super) Box<State>);
+pub struct Frozen(Box<State>);
+
+impl Frozen {
+    pub(super) fn new(state: State) -> Self {
+        Self(Box::new(state))
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        &self.0
+    }
+
+    pub(super) fn into_state(mut self) -> State {
+        std::mem::take(&mut *self.0)
+    }
+}
+
+impl Drop for Frozen {
+    /// What the present state does not share any more may be most of the memory.
+    fn drop(&mut self) {
+        life::let_go(std::mem::take(&mut *self.0));
+    }
+}
 
 /// The state machine as openraft drives it.
 pub struct MachineStore {
@@ -165,6 +187,14 @@ impl MachineStore {
     }
 }
 
+/// How much there is to apply, in bytes.
+fn weight(entry: &super::types::Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(payload) => payload.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
 fn fault(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
@@ -184,12 +214,13 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         let mut out = Applied::default();
         let mut turn = 0;
         while let Some((entry, responder)) = entries.try_next().await? {
+            turn += weight(&entry);
             self.apply_one(entry, &mut out)?;
             if let Some(responder) = responder {
                 responder.send(());
             }
-            turn += 1;
-            if turn % APPLY_TURN == 0 {
+            if turn >= APPLY_TURN {
+                turn = 0;
                 self.publish(&mut out);
                 tokio::task::yield_now().await;
             }
@@ -220,7 +251,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Frozen) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
-        let state = snapshot.0;
+        let state = snapshot.into_state();
         let written = meta.clone();
         let task =
             life::blocking(move || install(&mut disk.lock(), &state, &written).map(|()| state));
@@ -230,7 +261,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         self.has_snapshot = true;
         // Before anyone can see the state.
         self.metrics.snapshots_installed.inc();
-        self.replica.replace(*state);
+        self.replica.replace(state);
         Ok(())
     }
 
@@ -242,7 +273,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         }
         let starting = self.starting.lock().clone();
         let (meta, state) = starting.unwrap_or_else(|| (self.meta(), self.replica.frozen()));
-        Ok(Some(Snapshot { meta, snapshot: Frozen(Box::new(state)) }))
+        Ok(Some(Snapshot { meta, snapshot: Frozen::new(state) }))
     }
 }
 
@@ -307,25 +338,31 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         &mut self,
     ) -> io::Result<openraft::type_config::alias::SnapshotOf<TypeConfig, Frozen>> {
         let disk = Arc::clone(&self.disk);
-        let frozen = self.frozen.clone();
+        // No copy stays here: letting a state go takes longer than this thread may be busy.
+        let frozen = std::mem::take(&mut self.frozen);
         let dirty = self.dirty.take().unwrap_or_default();
         let meta = self.meta.clone();
-        let task = life::blocking(move || {
+        let task = life::background(move || {
             let rows = frozen.changed_rows(&dirty);
             let mut changes = vec![meta_change(&meta)];
             changes.extend(rows.into_iter().map(|(key, value)| match value {
                 Some(value) => Change::Put(key, value),
                 None => Change::Delete(key),
             }));
-            disk.lock().write(changes).map_err(|error| Box::new((error, dirty)))
+            match disk.lock().write(changes) {
+                Ok(()) => Ok(Frozen::new(frozen)),
+                Err(error) => Err(Box::new((error, dirty))),
+            }
         });
-        if let Err(failed) = task.await? {
-            let (error, dirty) = *failed;
-            self.replica.with_state(|state| state.merge_dirty(dirty));
-            return Err(io::Error::other(error));
-        }
+        let snapshot = match task.await? {
+            Ok(snapshot) => snapshot,
+            Err(failed) => {
+                let (error, dirty) = *failed;
+                self.replica.with_state(|state| state.merge_dirty(dirty));
+                return Err(io::Error::other(error));
+            }
+        };
         self.metrics.checkpoints.inc();
-        let snapshot = Frozen(Box::new(std::mem::take(&mut self.frozen)));
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

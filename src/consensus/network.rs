@@ -386,7 +386,7 @@ pub(super) async fn stream_snapshot(
     let meta = &snapshot.meta;
     begin.extend_from_slice(&wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership));
     send(to, kind::SNAPSHOT_BEGIN, begin.freeze()).await?;
-    let state = snapshot.snapshot.0.clone();
+    let state = snapshot.snapshot.state().clone();
     let (mut ready, encoding) = life::produce(ROWS_QUEUE, move |give| encode_rows(&state, give));
     while let Some(rows) = ready.recv().await {
         send(to, kind::SNAPSHOT_ROWS, rows).await?;

@@ -230,7 +230,7 @@ pub(super) async fn receive_snapshot(
     }
     let finish = life::blocking(move || loader.finish());
     let state = finish.await?.map_err(io::Error::other)?;
-    Ok((SnapshotMeta { last_log_id, last_membership }, Frozen(Box::new(state))))
+    Ok((SnapshotMeta { last_log_id, last_membership }, Frozen::new(state)))
 }
 
 fn row(reader: &mut Reader) -> Result<Bytes, Malformed> {

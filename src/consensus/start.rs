@@ -30,6 +30,7 @@ use super::proposer;
 use super::replica::{Event, Replica};
 use super::server::Desk;
 use super::types::{Member, Raft};
+use super::watches::Turns;
 use super::{Consensus, QUEUE_MAX, RaftStatus, Role, Settings};
 
 /// Between two looks at who leads.
@@ -206,13 +207,8 @@ fn run(
     life::spawn(proposer::run(Arc::clone(&core), proposals));
     life::spawn(proposer::watch_late(Arc::clone(&core)));
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
-    let every = (super::watches::first_checkpoint(&settings), settings.checkpoint_interval);
-    life::spawn(super::watches::watch_disk(
-        Arc::clone(&core),
-        Arc::clone(&disk),
-        fatal.clone(),
-        every,
-    ));
+    life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone()));
+    life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let consensus = Consensus { core, desk, queue, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::found(consensus.clone(), settings));
@@ -297,7 +293,8 @@ fn config(settings: &Settings) -> Result<openraft::Config, String> {
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(election_timeout_max.saturating_mul(4)),
         install_snapshot_timeout: 120_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.snapshot_every),
+        // See `watches::checkpoint`.
+        snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: settings.retained_log,
         purge_batch_size: (settings.retained_log / 4).clamp(1, 1_024),
         max_payload_entries: 1_000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::domain::machine::Command;
 use crate::domain::machine::command::Genesis;
@@ -59,26 +59,9 @@ pub(super) async fn follow(
     }
 }
 
-/// When a member's first checkpoint is due: members that start together take theirs in turn, so that
-/// those on one machine or one disk do not write all at once.
-pub(super) fn first_checkpoint(settings: &Settings) -> Duration {
-    let before = settings.members.iter().filter(|member| member.id < settings.member).count();
-    let share = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let every = settings.checkpoint_interval;
-    every + every / share(settings.members.len().max(1)) * share(before)
-}
-
-/// Ends the node when its disk hangs; takes checkpoints by time.
-pub(super) async fn watch_disk(
-    core: Arc<Core>,
-    disk: Arc<dyn LogStore>,
-    fatal: watch::Sender<Option<String>>,
-    (first, every): (Duration, Duration),
-) {
-    let mut due = Instant::now() + first;
-    let mut covered = core.replica.applied();
-    let mut tick = tokio::time::interval(WATCH);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Ends the node when its disk hangs.
+pub(super) async fn watch_disk(disk: Arc<dyn LogStore>, fatal: watch::Sender<Option<String>>) {
+    let mut tick = ticking();
     loop {
         tick.tick().await;
         if let Some(age) = disk.oldest_unflushed().filter(|age| *age > FLUSH_STALL) {
@@ -91,9 +74,54 @@ pub(super) async fn watch_disk(
             fatal.send_replace(Some(message));
             return;
         }
+    }
+}
+
+/// When a member's checkpoints are due: after so many entries, and at least so often. Members take
+/// theirs in turn, so that those on one machine or one disk do not write all at once, and never the
+/// leader together with a follower.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turns {
+    every: Duration,
+    entries: u64,
+    /// Members before this one, of so many.
+    place: (u32, u32),
+}
+
+impl Turns {
+    pub fn of(settings: &Settings) -> Self {
+        let before = settings.members.iter().filter(|member| member.id < settings.member).count();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            every: settings.checkpoint_interval,
+            entries: settings.snapshot_every.max(1),
+            place: (number(before), number(settings.members.len().max(1))),
+        }
+    }
+
+    /// After the start.
+    fn first(&self) -> Duration {
+        self.every + self.every / self.place.1 * self.place.0
+    }
+
+    /// Counts the checkpoints that the entries up to here make due.
+    fn round(&self, index: u64) -> u64 {
+        let share = self.entries / u64::from(self.place.1) * u64::from(self.place.0);
+        index.saturating_add(share) / self.entries
+    }
+}
+
+/// Takes checkpoints.
+pub(super) async fn checkpoint(core: Arc<Core>, turns: Turns) {
+    let mut due = Instant::now() + turns.first();
+    let mut covered = super::start::status(&core).checkpoint;
+    let mut tick = ticking();
+    loop {
+        tick.tick().await;
         let applied = core.replica.applied();
-        if Instant::now() >= due && applied > covered {
-            (due, covered) = (Instant::now() + every, applied);
+        let full = turns.round(applied) > turns.round(covered);
+        if full || (Instant::now() >= due && applied > covered) {
+            (due, covered) = (Instant::now() + turns.every, applied);
             if core.raft.trigger().snapshot().await.is_err() {
                 return;
             }
@@ -101,12 +129,17 @@ pub(super) async fn watch_disk(
     }
 }
 
+fn ticking() -> Interval {
+    let mut tick = tokio::time::interval(WATCH);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
 /// Removes what is behind a checkpoint. openraft does so itself once after each checkpoint, but not
 /// while an entry of that range is on its way to a member, which for one that is down may be any
 /// time: so it is asked again until it is done.
 pub(super) async fn purge(core: Arc<Core>, retained: u64) {
-    let mut tick = tokio::time::interval(WATCH);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = ticking();
     loop {
         tick.tick().await;
         let seen = super::start::status(&core);
@@ -140,5 +173,24 @@ pub(super) async fn found(consensus: Consensus, settings: Settings) {
             let _outcome = consensus.submit(bytes.into(), 1, Duration::from_secs(2)).await;
         }
         let _changed = tokio::time::timeout(WATCH, leader.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_take_their_checkpoints_in_turn() {
+        let turns =
+            |before| Turns { every: Duration::from_secs(30), entries: 90, place: (before, 3) };
+        let due = |turns: Turns| -> Vec<u64> {
+            (1..=180).filter(|&index| turns.round(index) > turns.round(index - 1)).collect()
+        };
+        assert_eq!(due(turns(0)), [90, 180]);
+        assert_eq!(due(turns(1)), [60, 150]);
+        assert_eq!(due(turns(2)), [30, 120]);
+        let first = |before| turns(before).first().as_secs();
+        assert_eq!([first(0), first(1), first(2)], [30, 40, 50]);
     }
 }

@@ -18,6 +18,7 @@ pub mod simulation;
 use std::future::Future;
 use std::io;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,10 @@ where
     Life::current().spawn(future)
 }
 
+/// By how much work in the background makes way: it gets about a third of the share of others.
+#[cfg(target_os = "linux")]
+const BACKGROUND_NICE: i32 = 5;
+
 /// Does work that blocks, beside the tasks.
 ///
 /// # Errors
@@ -45,6 +50,39 @@ pub fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = io::Result<T>> + Send {
     Life::current().blocking(work)
+}
+
+/// Does long work that nobody waits for urgently, beside the tasks and behind them in line for a
+/// processor.
+///
+/// # Errors
+/// The work panicked.
+pub fn background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = io::Result<T>> + Send {
+    Life::current().background(work)
+}
+
+/// On a thread of its own, since one that made way once cannot take it back.
+fn making_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let begin = || {
+        // Of this thread alone, on Linux; elsewhere it would be all of the process.
+        #[cfg(target_os = "linux")]
+        let _refused = rustix::process::nice(BACKGROUND_NICE);
+        work()
+    };
+    match std::thread::scope(|scope| scope.spawn(begin).join()) {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Drops what takes long to drop, beside the tasks.
+pub fn let_go<T: Send + 'static>(value: T) {
+    if Handle::try_current().is_ok() {
+        // Begun already; nobody waits for it.
+        drop(blocking(move || drop(value)));
+    }
 }
 
 /// Makes items beside the tasks; at most `room` wait to be taken. The work is given a function

@@ -56,6 +56,13 @@ impl Life {
         async move { task.await.map_err(io::Error::other) }
     }
 
+    pub(super) fn background<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send {
+        self.blocking(move || super::making_way(work))
+    }
+
     pub(super) fn produce<T: Send + 'static>(
         self,
         room: usize,

@@ -86,6 +86,14 @@ impl Life {
         }
     }
 
+    pub(super) fn background<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send {
+        let simulated = self.0.is_some();
+        self.blocking(move || if simulated { work() } else { super::making_way(work) })
+    }
+
     pub(super) fn produce<T: Send + 'static>(
         self,
         room: usize,

@@ -107,8 +107,13 @@ pub struct AtomicFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
+    unsynced: usize,
     committed: bool,
 }
+
+/// Bytes of a file that are synced at a time. Another file's sync may have to wait for all that the
+/// disk was given before it, so that is never much.
+const SYNC_BYTES: usize = 2 << 20;
 
 impl AtomicFile {
     /// Begins the file that will be named `path`; its folder must exist.
@@ -120,7 +125,7 @@ impl AtomicFile {
         name.push(TEMPORARY);
         let temporary = PathBuf::from(name);
         let file = File::create(&temporary).map_err(StorageError::at("create", &temporary))?;
-        Ok(Self { file, temporary, path: path.to_owned(), committed: false })
+        Ok(Self { file, temporary, path: path.to_owned(), unsynced: 0, committed: false })
     }
 
     /// Makes the content durable, then gives it its name, replacing what had it before.
@@ -137,7 +142,13 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        if self.unsynced >= SYNC_BYTES {
+            sync_data(&self.file)?;
+            self.unsynced = 0;
+        }
+        let written = self.file.write(bytes)?;
+        self.unsynced += written;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
