@@ -1,13 +1,17 @@
 //! Time, as the parts above see it. Nothing else reads a clock of the machine.
 //!
 //! A [`Machine`] has two clocks: a wall clock, which people and programs set, and a boot-time clock,
-//! which only goes on (suspended time counted). Cluster time is a node's boot-time clock plus an
-//! offset; [`SystemClock`] takes the offset once, at the start of the process, from the wall clock.
+//! which only goes on (suspended time counted). [`ClusterClock`] makes cluster time of them and of
+//! the wall clocks of the other members.
+
+mod agreement;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::{Millis, Timestamp};
+
+pub use self::agreement::ClusterClock;
 
 /// An instant of this machine's boot-time clock, in milliseconds; equal in all its processes.
 #[derive(
@@ -50,6 +54,11 @@ pub trait Clock: Send + Sync + 'static {
     /// The boot-time clock.
     fn boot(&self) -> BootInstant;
 
+    /// Whether a majority's clocks agree, or did lately: else nothing may be stamped or settled.
+    fn sure(&self) -> bool {
+        true
+    }
+
     /// Cluster time.
     fn now(&self) -> Timestamp {
         Timestamp(self.nanos().div_euclid(1_000_000))
@@ -79,42 +88,8 @@ impl Machine for Hardware {
     }
 }
 
-/// A machine's own clocks: boot time plus the offset that the wall clock had at the start.
-#[derive(Debug)]
-pub struct SystemClock<M = Hardware> {
-    machine: M,
-    offset: i64,
-}
-
-impl SystemClock {
-    /// Reads both clocks of this machine once.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::over(Hardware)
-    }
-}
-
-impl<M: Machine> SystemClock<M> {
-    /// Reads both clocks of a machine once.
-    #[must_use]
-    pub fn over(machine: M) -> Self {
-        let offset = machine.wall().saturating_sub(machine.boot());
-        Self { machine, offset }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<M: Machine> Clock for SystemClock<M> {
-    fn nanos(&self) -> i64 {
-        self.machine.boot().saturating_add(self.offset)
-    }
-
-    fn boot(&self) -> BootInstant {
-        BootInstant(self.machine.boot().unsigned_abs() / 1_000_000)
-    }
+/// What this machine's wall clock shows: for programs that are no node.
+#[must_use]
+pub fn own_time() -> Timestamp {
+    Timestamp(Hardware.wall().div_euclid(1_000_000))
 }

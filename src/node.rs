@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::api::{self, ApiSettings, Context, Running};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, ClusterClock, Hardware};
 use crate::config::Config;
 use crate::consensus::{
     self, Consensus, Disk, MemberAddress, Parts, Service, Settings, StartError, Started,
@@ -151,7 +151,9 @@ impl Node {
     async fn build(builder: Builder) -> Result<Self, Fatal> {
         let config = builder.config.clone();
         let metrics = Metrics::new(VERSION);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let members = config.cluster.members.len();
+        let skew = Duration::from_millis(config.limits.max_clock_skew.0);
+        let clock = Arc::new(ClusterClock::new(Hardware, members, skew));
         let folder = DataFolder::open(&config.node.data_dir)?;
         let exec = Arc::new(exec(&builder, &folder)?);
         for (name, func) in &builder.functions {
@@ -161,7 +163,7 @@ impl Node {
         let context = Arc::new(Context {
             running: OnceLock::new(),
             exec: Arc::clone(&exec),
-            clock: Arc::clone(&clock),
+            clock: Arc::<ClusterClock>::clone(&clock),
             metrics: metrics.clone(),
             progress: saying,
             settings: ApiSettings {
@@ -279,7 +281,7 @@ fn random() -> Random {
 fn parts(
     builder: &Builder,
     folder: &DataFolder,
-    clock: &Arc<dyn Clock>,
+    clock: &Arc<ClusterClock>,
     metrics: &Metrics,
     progress: watch::Sender<String>,
 ) -> Result<Parts, Fatal> {

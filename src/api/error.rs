@@ -242,7 +242,7 @@ impl From<Refusal> for Problem {
 impl From<ProposeError> for Problem {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotAccepted | ProposeError::Stopping => Self::new(
+            ProposeError::NotAccepted | ProposeError::NoTime | ProposeError::Stopping => Self::new(
                 "not_accepted",
                 format!("{error}: nothing was changed, repeating is safe"),
             ),

@@ -64,6 +64,9 @@ fn unready(context: &Context) -> Option<String> {
     if !consensus.is_led() {
         return Some("it leads, but no majority acknowledges it".to_owned());
     }
+    if !context.clock.sure() {
+        return Some("the clocks of a majority do not agree".to_owned());
+    }
     let liveness = {
         let state = consensus.replica().read();
         let node = state.node(NodeId(consensus.id()));

@@ -49,7 +49,9 @@ pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, Probl
     let counted = view.clone();
     let owned = aside(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
-    Ok(Sight { leader, voters, term, heard, owned })
+    let configured = view.state.nodes().map(|node| node.id.configured());
+    let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
+    Ok(Sight { leader, voters, term, heard, skews, owned })
 }
 
 fn owned(view: &View) -> BTreeMap<NodeId, u64> {

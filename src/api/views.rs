@@ -244,6 +244,8 @@ pub(super) struct Sight {
     pub term: u64,
     /// Milliseconds since each node was heard of; empty where this node does not lead.
     pub heard: BTreeMap<u64, u64>,
+    /// Milliseconds that the wall clocks of nodes are ahead of cluster time, by configured id.
+    pub skews: BTreeMap<u64, i64>,
     /// How many tasks each node owns.
     pub owned: BTreeMap<NodeId, u64>,
 }
@@ -271,7 +273,7 @@ pub(super) fn node(view: &View, sight: &Sight, node: &Node) -> Value {
         "term": own.then_some(sight.term),
         "applied_index": own.then(|| view.state.cluster().applied),
         "digest": own.then(|| digest(&view.state)),
-        "clock_skew_ms": null,
+        "clock_skew_ms": sight.skews.get(&node.id.configured()),
         "created_at": node.created_at.to_string(),
         "started_at": node.started_at.to_string(),
         "last_seen": instant(if own { Some(view.now) } else { heard }),

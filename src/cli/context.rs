@@ -9,7 +9,7 @@ use super::exit::Failure;
 use super::local::{LocalClock, zone_to_show};
 use super::output::{Format, Output};
 use crate::client::{Client, Patience};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::own_time;
 
 /// Options that every command has.
 #[derive(Clone, Debug, Args)]
@@ -60,7 +60,7 @@ impl Context {
             true => "UTC".to_owned(),
             false => zone_to_show(global.local_zone.as_deref()),
         };
-        let clock = LocalClock::new(&zone, SystemClock::new().now());
+        let clock = LocalClock::new(&zone, own_time());
         let out = Output::standard(global.output, !global.no_headers, clock);
         Self::with(out, global.server.clone())
     }

@@ -63,13 +63,15 @@ async fn list(context: &mut Context) -> Outcome {
 /// The nodes for people.
 #[must_use]
 pub fn table(nodes: &[Value], clock: &LocalClock) -> Table {
-    let mut table =
-        Table::new(&["NAME", "ROLE", "STATE", "TASKS", "HTTP", "PEER", "VERSION", "STARTED"]);
+    let mut table = Table::new(&[
+        "NAME", "ROLE", "STATE", "CLOCK", "TASKS", "HTTP", "PEER", "VERSION", "STARTED",
+    ]);
     for node in nodes {
         table.row([
             word(node, "name"),
             word(node, "role"),
             state(node),
+            skew(node),
             word(node, "tasks_owned"),
             word(node, "http"),
             word(node, "peer"),
@@ -86,6 +88,15 @@ fn state(node: &Value) -> String {
     if intent.is_empty() || intent == "none" { state } else { format!("{state}, {intent}") }
 }
 
+/// How far its wall clock is ahead of cluster time: `+3 ms`, `-86400 s`; nothing if unknown.
+fn skew(node: &Value) -> String {
+    match node["clock_skew_ms"].as_i64() {
+        None => String::new(),
+        Some(skew) if skew.abs() < 10_000 => format!("{skew:+} ms"),
+        Some(skew) => format!("{:+} s", skew / 1_000),
+    }
+}
+
 /// A node for people.
 #[must_use]
 pub fn describe(node: &Value, clock: &LocalClock) -> String {
@@ -94,6 +105,7 @@ pub fn describe(node: &Value, clock: &LocalClock) -> String {
         ("id", word(node, "id")),
         ("state", state(node)),
         ("role", word(node, "role")),
+        ("clock", skew(node)),
         ("tasks", word(node, "tasks_owned")),
         ("http", word(node, "http")),
         ("peer", word(node, "peer")),

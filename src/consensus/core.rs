@@ -11,7 +11,7 @@ use openraft::impls::ProgressResponder;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClusterClock};
 use crate::domain::machine::envelope::{self, Head};
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
@@ -38,7 +38,7 @@ pub(super) struct Core {
     pub raft: Raft,
     pub replica: Arc<Replica>,
     pub peers: Arc<Peers>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClusterClock>,
     pub leader: watch::Receiver<Option<u64>>,
     pub metrics: Metrics,
 }
@@ -95,6 +95,9 @@ impl Core {
 
     /// Takes an entry as leader: stamps it and puts it into the log.
     async fn take(&self, origin: u64, seq: u64, commands: &[u8]) -> Taken {
+        if !self.clock.sure() {
+            return Taken::Refused;
+        }
         let stamp: Timestamp = self.clock.now();
         let mut bytes = Vec::with_capacity(commands.len() + 32);
         bytes.push(wire::NORMAL);

@@ -16,6 +16,7 @@
 mod agreement;
 mod bootstrap;
 mod checkpoint;
+mod clocks;
 mod core;
 mod load;
 mod log;
@@ -159,6 +160,16 @@ impl Consensus {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.core.id
+    }
+
+    /// How many milliseconds the wall clock of a member, given by its configured id, is ahead of
+    /// cluster time, if that is known.
+    #[must_use]
+    pub fn skew_of(&self, member: u64) -> Option<i64> {
+        let (clock, member) = (&self.core.clock, u16::try_from(member).ok()?);
+        let own = member == network::config_id(self.core.id);
+        let nanos = if own { Some(clock.skew()) } else { clock.skew_of(member) };
+        nanos.map(|nanos| nanos / 1_000_000)
     }
 
     /// The applied state.

@@ -44,6 +44,7 @@ pub(super) mod kind {
     pub const READ_INDEX: u16 = 21;
     pub const STATUS: u16 = 22;
     pub const ADOPT: u16 = 23;
+    pub const CLOCK: u16 = 24;
     /// Kinds from here on belong to the layer above.
     pub const SERVICE: u16 = 100;
 }

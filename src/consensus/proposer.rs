@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::life;
 
 use super::core::{Core, Taken};
@@ -63,7 +64,9 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
                 Taken::Applied => core.metrics.proposals.inc("committed"),
                 Taken::Refused => {
                     core.metrics.proposals.inc("not_accepted");
-                    core.replica.fail(seq, ProposeError::NotAccepted);
+                    let sure = core.clock.sure();
+                    let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
+                    core.replica.fail(seq, why);
                 }
                 // The entry may still come: the flight ends at its deadline.
                 Taken::Unknown => core.metrics.proposals.inc("unknown"),

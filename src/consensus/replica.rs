@@ -45,6 +45,9 @@ pub enum ProposeError {
     /// Proved not applied: no leader took it in time. Repeating it is safe.
     #[error("no leader accepted it in time")]
     NotAccepted,
+    /// Proved not applied as well: there is no time to stamp it with.
+    #[error("the clocks of a majority do not agree")]
+    NoTime,
     /// A leader may have taken it; it may yet be applied.
     #[error("it was handed over and not answered in time")]
     Unknown,

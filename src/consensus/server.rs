@@ -10,6 +10,7 @@ use openraft::raft::{AppendEntriesResponse, StreamAppendError, TransferLeaderReq
 use openraft::storage::Snapshot;
 use parking_lot::Mutex;
 
+use crate::clock::ClusterClock;
 use crate::domain::machine::Loader;
 use crate::life;
 use crate::transport::{Connection, Frame, Purpose, answer_calls};
@@ -29,6 +30,8 @@ pub(super) struct Desk {
     pub service: OnceLock<Service>,
     /// What this node is, until Raft runs.
     pub standing: Arc<Mutex<Standing>>,
+    /// Cluster time, and the wall clock that others ask for.
+    pub clock: Arc<ClusterClock>,
     /// Kinds seen that nobody here knows; told once each.
     pub unknown: Mutex<BTreeSet<u16>>,
 }
@@ -61,6 +64,7 @@ impl Desk {
         let kind = frame.kind;
         let answered = match (kind, self.core.get()) {
             (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
+            (kind::CLOCK, _) => Ok(Some(super::clocks::shown(&self.clock))),
             (kind::ADOPT, _) => bootstrap::adopt(&self.standing, frame.body).map(Some),
             (_, None) => Ok(None),
             (kind::SERVICE.., Some(_)) => match self.service.get() {

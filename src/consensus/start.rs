@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClusterClock};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
 use crate::life;
@@ -61,7 +61,7 @@ pub struct Parts {
     /// Its network.
     pub fabric: Fabric,
     /// Its time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClusterClock>,
     /// Where it counts.
     pub metrics: Metrics,
     /// Where it says what it waits for.
@@ -123,6 +123,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         core: OnceLock::new(),
         service: OnceLock::new(),
         standing: Arc::clone(&standing),
+        clock: Arc::clone(&clock),
         unknown: Mutex::new(BTreeSet::new()),
     });
     let identify = identify(&settings, &standing);
@@ -206,6 +207,7 @@ fn run(
     let standing = Arc::clone(&desk.standing);
     life::spawn(proposer::run(Arc::clone(&core), proposals));
     life::spawn(proposer::watch_late(Arc::clone(&core)));
+    super::clocks::watch(&core);
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));

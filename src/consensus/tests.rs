@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::SystemClock;
+use crate::clock::{ClusterClock, Hardware};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response, State, envelope};
@@ -113,7 +113,7 @@ async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
             random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes)),
             secret: None,
         },
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::ZERO)),
         metrics: metrics.clone(),
         progress: watch::channel(String::new()).0,
     };

@@ -20,6 +20,9 @@ use super::timer::{Alarm, Armed, Whom};
 /// A settle that has not been applied is proposed again after this.
 const REPROPOSE: Duration = Duration::from_millis(400);
 
+/// Without cluster time a task is looked at again after this.
+const UNSURE: Millis = Millis(1_000);
+
 pub(super) struct TaskActor;
 
 /// What a task actor is told.
@@ -98,6 +101,9 @@ impl TaskState {
         let shared = Arc::clone(&self.arguments.shared);
         let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None) };
         let now = shared.clock.now();
+        if !shared.clock.sure() {
+            return self.alarm(myself, now.plus(UNSURE), now);
+        }
         let decision = decide(&View {
             task: &seen.task,
             plan: &plan,

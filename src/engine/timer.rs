@@ -67,8 +67,8 @@ impl Armed {
 
 /// Alarms taken in before the heap is looked at again.
 const INTAKE: usize = 4_096;
-/// Without an alarm the queue looks up this often.
-const NAP: Duration = Duration::from_secs(60);
+/// The queue looks up this often: cluster time may have been set meanwhile.
+const NAP: Duration = Duration::from_secs(1);
 
 /// Serves alarms until nobody can set any.
 pub(super) async fn run(

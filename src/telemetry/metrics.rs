@@ -106,6 +106,8 @@ pub struct Metrics {
     pub log_fsyncs: Counter,
     /// This node's wall clock against cluster time; positive: ahead.
     pub clock_skew_seconds: Gauge<f64, AtomicU64>,
+    /// Whether the clocks of a majority agree.
+    pub clock_agreed: Gauge,
 }
 
 impl Metrics {
@@ -141,6 +143,7 @@ impl Metrics {
                 "clock_skew_seconds",
                 "Wall clock against cluster time; positive is ahead",
             ),
+            clock_agreed: add(all, "clock_agreed", "1 while the clocks of a majority agree"),
             registry: Arc::new(registry),
         }
     }
@@ -212,6 +215,7 @@ mod tests {
             "punctual_tasks 0",
             "punctual_log_fsyncs_total 0",
             "punctual_clock_skew_seconds -0.25",
+            "punctual_clock_agreed 0",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");

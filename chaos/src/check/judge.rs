@@ -49,8 +49,31 @@ impl fmt::Display for Violation {
     }
 }
 
+/// All properties; one of which a sweep says nothing was not judged.
+pub const PROPERTIES: [&str; 20] = [
+    "acknowledged writes are durable",
+    "due ticks are settled",
+    "fences",
+    "grant before act",
+    "no double start",
+    "no early start",
+    "no execution runs for ever",
+    "no panic",
+    "no spin",
+    "no start after delete or pause",
+    "one claim per tick",
+    "one effect per idempotency key",
+    "one owner, none missing",
+    "one verdict per tick",
+    "recovery after healing",
+    "same answer everywhere",
+    "settles and their labels",
+    "tasks are linearizable registers",
+    "terms and votes never go back",
+    "tombstones stay",
+];
+
 /// What a judge found.
-#[derive(Default)]
 pub struct Findings {
     /// How often each property was evaluated.
     pub judged: BTreeMap<&'static str, u64>,
@@ -58,9 +81,17 @@ pub struct Findings {
     pub violations: Vec<Violation>,
 }
 
+impl Default for Findings {
+    fn default() -> Self {
+        let judged = PROPERTIES.iter().map(|property| (*property, 0)).collect();
+        Self { judged, violations: Vec::new() }
+    }
+}
+
 impl Findings {
     /// Counts evaluations.
     pub fn judge(&mut self, property: &'static str, times: u64) {
+        debug_assert!(PROPERTIES.contains(&property), "{property}");
         *self.judged.entry(property).or_insert(0) += times;
     }
 

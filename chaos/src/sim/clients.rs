@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response};
+use punctual::domain::schedule::Plan;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const TRIES: u32 = 4;
 /// So many of a thousand answers are lost.
 const LOST: u64 = 15;
+
+/// So many of a thousand changes are made just before the task's next tick, when its owner has
+/// proposed the claim already.
+const AIMED: u64 = 500;
+/// How long before.
+const AIM: Duration = Duration::from_millis(60);
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
@@ -89,6 +96,9 @@ impl Client {
     async fn call(&mut self, asked: Asked, task: &str) {
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         let body = self.body(asked, task, call);
+        if asked != Asked::Read && self.random.chance(AIMED) {
+            self.aim(task).await;
+        }
         let key = (asked != Asked::Read).then(|| format!("call-{call}"));
         let event = Event::Call { call, asked, task: task.to_owned(), key: key.clone() };
         self.world.history().note(None, event);
@@ -111,6 +121,27 @@ impl Client {
             returned = Returned::Never;
         }
         self.world.history().note(None, Event::Return { call, returned });
+    }
+
+    /// Waits until the task's next tick is near, if it has one soon.
+    async fn aim(&mut self, task: &str) {
+        let next = self.world.alive(self.node).and_then(|alive| {
+            let running = alive.context.running.get()?;
+            let state = running.consensus.replica().read();
+            let task = state.named(task)?;
+            let spec = task.spec()?;
+            let set_at = task.live.scheduled_at;
+            let plan = Plan::compile(&spec.schedule, &spec.name, "UTC", set_at).ok()?;
+            plan.next_after(state.settled(task))
+        });
+        let Some(next) = next else { return };
+        let before = self.random.range(0, u64::try_from(AIM.as_micros()).unwrap_or(0));
+        let due = u64::try_from(next.0.saturating_sub(super::clocks::EPOCH_MS)).unwrap_or(0);
+        let at = due.saturating_mul(1_000).saturating_sub(before);
+        let wait = Duration::from_micros(at.saturating_sub(self.world.history().now()));
+        if wait < Duration::from_secs(5) {
+            sleep(wait).await;
+        }
     }
 
     /// Sends once.

@@ -24,6 +24,8 @@ struct Inner {
     drift: i64,
     /// What the boot-time clock showed at the beginning, in nanoseconds.
     boot: i64,
+    /// What a right wall clock of this machine is ahead, in milliseconds.
+    base: i64,
 }
 
 fn nanos(from: Instant, to: Instant) -> i64 {
@@ -31,10 +33,17 @@ fn nanos(from: Instant, to: Instant) -> i64 {
 }
 
 impl Clocks {
-    /// Right clocks.
-    pub fn new(begun: Instant, boot_ms: u64) -> Self {
+    /// Right clocks, that is `base` milliseconds ahead.
+    pub fn new(begun: Instant, boot_ms: u64, base: i64) -> Self {
         let boot = i64::try_from(boot_ms).unwrap_or(0) * 1_000_000;
-        Self(Arc::new(Mutex::new(Inner { begun, ahead: 0, set: begun, drift: 0, boot })))
+        let ahead = base * 1_000_000;
+        Self(Arc::new(Mutex::new(Inner { begun, ahead, set: begun, drift: 0, boot, base })))
+    }
+
+    /// Sets the wall clock right.
+    pub fn heal(&self) {
+        let base = self.0.lock().base;
+        self.set(base, 0);
     }
 
     /// What the wall clock is ahead of true time, in nanoseconds.

@@ -11,6 +11,7 @@ mod disk;
 mod nemesis;
 mod net;
 mod node;
+mod operator;
 mod plan;
 mod random;
 mod run;
@@ -18,6 +19,7 @@ mod story;
 mod sweep;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -37,6 +39,9 @@ pub struct Arguments {
     /// Goes on after a seed that failed.
     #[arg(long)]
     keep_going: bool,
+    /// Appends a line about all seeds to this file.
+    #[arg(long, value_name = "FILE", requires = "seeds")]
+    ledger: Option<PathBuf>,
     /// Nodes; otherwise the seed decides.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(["3", "5"]))]
     nodes: Option<String>,
@@ -46,7 +51,7 @@ pub struct Arguments {
     /// Prints the whole story.
     #[arg(long)]
     trace: bool,
-    /// Lets clocks be wrong when nodes start, too.
+    /// Lets several clocks be wrong at once; nothing is promised of early starts then.
     #[arg(long)]
     wild_clocks: bool,
     /// Puts a bug in.

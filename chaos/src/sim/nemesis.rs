@@ -57,6 +57,9 @@ pub async fn run(world: Arc<World>) {
     }
 }
 
+/// What a node knows of another's clock counts for so long.
+const REMEMBERED: Duration = Duration::from_secs(11);
+
 /// One piece of trouble.
 async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
     let index = random.index(world.common.plan.nodes);
@@ -133,24 +136,31 @@ async fn machine(
             sleep(length).await;
             disk.slow(Duration::ZERO);
         }
-        Fault::ClockJump => {
-            let by = random.log_time(Duration::from_millis(100), Duration::from_secs(86_400));
-            let by = i64::try_from(by.as_millis()).unwrap_or(0);
-            let by = if random.chance(500) { by } else { -by };
-            tell(format!("{by} ms for {length:?}"));
-            clocks.set(by, 0);
+        Fault::ClockJump | Fault::ClockDrift => {
+            // Of one clock at a time, with what others know of it.
+            let turn = world.wrong_clock.try_lock();
+            if turn.is_err() && !world.common.plan.wild_clocks {
+                return;
+            }
+            let (by, ppm) = wrong(kind, &mut random);
+            tell(format!("{by} ms and {ppm} ppm for {length:?}"));
+            clocks.set(clocks.ahead() / 1_000_000 + by, ppm);
             sleep(length).await;
-            clocks.set(0, 0);
-        }
-        Fault::ClockDrift => {
-            let ppm = i64::try_from(random.range(0, 1_000)).unwrap_or(0) - 500;
-            tell(format!("{ppm} ppm for {length:?}"));
-            clocks.set(clocks.ahead() / 1_000_000, ppm);
-            sleep(length).await;
-            clocks.set(0, 0);
+            clocks.heal();
+            sleep(REMEMBERED).await;
         }
         _ => {}
     }
+}
+
+/// Milliseconds that a clock jumps by, and what it gains from then on.
+fn wrong(kind: Fault, random: &mut Random) -> (i64, i64) {
+    if kind == Fault::ClockDrift {
+        return (0, i64::try_from(random.range(0, 1_000)).unwrap_or(0) - 500);
+    }
+    let by = random.log_time(Duration::from_millis(100), Duration::from_secs(86_400));
+    let by = i64::try_from(by.as_millis()).unwrap_or(0);
+    (if random.chance(500) { by } else { -by }, 0)
 }
 
 /// Cuts a machine off, or some links at random.
@@ -207,7 +217,7 @@ pub async fn heal(world: &Arc<World>) {
             (machine.disk.clone(), machine.clocks.clone())
         };
         disk.heal();
-        clocks.set(0, 0);
+        clocks.heal();
         if let Some(alive) = world.alive(index) {
             alive.process.resume();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use punctual::api::{self, ApiSettings, Context, Running};
-use punctual::clock::{Clock, SystemClock};
+use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{self, MemberAddress, Parts, Settings, Started};
 use punctual::domain::machine::record::NodeInfo;
 use punctual::domain::machine::{Response, State};
@@ -25,6 +25,8 @@ use super::plan::Plan;
 use crate::check::agreement::Agreement;
 use crate::check::history::{Event, History};
 
+/// The clocks of a majority agree within this.
+const MAX_CLOCK_SKEW: Duration = Duration::from_millis(500);
 /// What the contract promises of starts.
 pub const DISPATCH_TTL: Millis = Millis(1_000);
 /// Younger ticks are on time.
@@ -136,7 +138,9 @@ impl Machine {
         let eye = Eye { at: (index, number), agreement: Arc::clone(&common.agreement) };
         let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
         let process = Process::new(seed, Arc::new(eye));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::over(self.clocks.clone()));
+        let nodes = common.plan.nodes;
+        let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
+        let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
         let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
         let stage = Stage {
             seed: common.plan.seed,
@@ -174,7 +178,7 @@ impl Machine {
             settings: consensus_settings(&common.plan, index),
             disk: self.disk.open(),
             fabric,
-            clock: Arc::clone(&clock),
+            clock: cluster,
             metrics: metrics.clone(),
             progress,
         };

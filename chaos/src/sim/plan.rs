@@ -32,7 +32,7 @@ pub struct Plan {
     pub retained: u64,
     /// A checkpoint after so many entries.
     pub checkpoint: u64,
-    /// Whether clocks are as wrong as they can be, also when a node starts.
+    /// Whether several clocks may be wrong at once.
     pub wild_clocks: bool,
 }
 

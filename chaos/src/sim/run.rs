@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, RngSeed};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::plan::Plan;
 use super::world::World;
-use super::{Arguments, clients, clocks, nemesis, story};
+use super::{Arguments, clients, clocks, nemesis, operator, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// From the first start until clients begin.
@@ -104,9 +105,13 @@ async fn live(plan: Plan) -> (Arc<World>, u64) {
     clients::set_up(&world).await;
     let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));
     let clients = clients::begin(&world);
+    let (quiet, until_quiet) = watch::channel(false);
+    let operator = operator::begin(&world, until_quiet);
     sleep(world.common.plan.length).await;
     trouble.abort();
     nemesis::heal(&world).await;
+    quiet.send_replace(true);
+    let _ended = operator.await;
     sleep(RECOVER).await;
     clients.send_replace(true);
     sleep(SETTLE).await;

@@ -1,6 +1,7 @@
 //! Many seeds, each in a process of its own: nothing of one run is left for the next.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -113,6 +114,45 @@ impl Totals {
     }
 }
 
+/// What the ledger begins with.
+const LEDGER: &str = "\
+# Ledger
+
+Long sweeps of the simulator, one line each, appended by `chaos sim --seeds A..B --ledger FILE`.
+
+| version | seeds | minutes each | simulated hours | claims | faults by class | seconds | verdict |
+|---|---|---|---|---|---|---|---|
+";
+
+impl Totals {
+    /// Appends what the sweep came to.
+    fn note(&self, arguments: &Arguments, seeds: &str, begun: Instant) -> std::io::Result<()> {
+        let Some(path) = &arguments.ledger else { return Ok(()) };
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        if file.metadata()?.len() == 0 {
+            file.write_all(LEDGER.as_bytes())?;
+        }
+        let faults: Vec<String> =
+            self.faults.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
+        let verdict = match (self.failed.is_empty(), self.rejected.len()) {
+            (true, 0) => "valid".to_owned(),
+            (true, rejected) => format!("valid, {rejected} rejected"),
+            (false, _) => format!("failed {:?}", self.failed),
+        };
+        writeln!(
+            file,
+            "| {} | {seeds} | {} | {}.{:02} | {} | {} | {} | {verdict} |",
+            punctual::node::VERSION,
+            arguments.minutes,
+            self.seconds / 3_600,
+            self.seconds % 3_600 / 36,
+            self.claims,
+            faults.join(", "),
+            begun.elapsed().as_secs(),
+        )
+    }
+}
+
 /// Runs the seeds `A..B`.
 pub fn run(arguments: &Arguments, seeds: &str) -> ExitCode {
     let Some((mut next, end)) = range(seeds) else {
@@ -142,6 +182,10 @@ pub fn run(arguments: &Arguments, seeds: &str) -> ExitCode {
         }
     }
     let covered = totals.print(begun);
+    if let Err(error) = totals.note(arguments, seeds, begun) {
+        eprintln!("the ledger cannot be written: {error}");
+        return ExitCode::from(2);
+    }
     match (totals.failed.is_empty(), covered) {
         (false, _) => ExitCode::from(1),
         (true, false) => ExitCode::from(2),

@@ -32,7 +32,14 @@ pub struct World {
     pub common: Common,
     pub machines: Mutex<Vec<Machine>>,
     processes: AtomicU64,
+    /// Held by the trouble of the one clock that is wrong.
+    pub wrong_clock: tokio::sync::Mutex<()>,
     random: Mutex<Random>,
+}
+
+/// What the wall clock of a well-kept machine is ahead, in milliseconds.
+fn base(random: &mut Random) -> i64 {
+    i64::try_from(random.below(31)).unwrap_or(0) - 15
 }
 
 impl World {
@@ -47,7 +54,7 @@ impl World {
         let mut random = Random::of(seed, "machines");
         let machines = (0..plan.nodes).map(|index| Machine {
             index,
-            clocks: Clocks::new(begun, random.range(1_000, 9_000_000)),
+            clocks: Clocks::new(begun, random.range(1_000, 9_000_000), base(&mut random)),
             disk: Disk::new(index, Random::of(seed, &format!("disk {index}")), history.clone()),
             hidden: None,
             alive: None,
@@ -57,8 +64,9 @@ impl World {
         let world = Arc::new(Self {
             common,
             machines: Mutex::new(machines),
-            processes: AtomicU64::new(0),
+            wrong_clock: tokio::sync::Mutex::new(()),
             random: Mutex::new(random),
+            processes: AtomicU64::new(0),
         });
         tokio::spawn(supervise(Arc::clone(&world), ended));
         world
@@ -77,11 +85,6 @@ impl World {
         else {
             return;
         };
-        if !self.common.plan.wild_clocks {
-            // A machine asks for the time before it starts its services.
-            let ahead = i64::try_from(self.random.lock().below(31)).unwrap_or(0) - 15;
-            machine.clocks.set(ahead, 0);
-        }
         self.common.net.lighten(index);
         machine.start(&self.common, number);
     }

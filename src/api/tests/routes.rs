@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Rig;
 use crate::api::{self, ApiSettings, Context};
-use crate::clock::SystemClock;
+use crate::clock::{ClusterClock, Hardware};
 use crate::domain::time::Millis;
 use crate::exec::{Exec, ExecOptions};
 use crate::telemetry::metrics::Metrics;
@@ -159,7 +159,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     Arc::new(Context {
         running: OnceLock::new(),
         exec: Arc::new(exec.unwrap()),
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::ZERO)),
         metrics: Metrics::new("0"),
         progress: saying,
         settings: ApiSettings {

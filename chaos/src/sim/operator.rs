@@ -1,0 +1,59 @@
+//! Somebody who stops the scheduler now and then, and starts it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
+
+use super::random::Random;
+use super::world::World;
+
+/// Waits so long for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Asks so often at most: in the end all nodes are up.
+const TRIES: usize = 60;
+
+/// Works until the switch is true, and leaves the scheduler started.
+pub fn begin(world: &Arc<World>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    let random = Random::of(world.common.plan.seed, "operator");
+    tokio::spawn(work(Arc::clone(world), random, stop))
+}
+
+async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<bool>) {
+    loop {
+        let rest = random.log_time(Duration::from_secs(3), Duration::from_secs(30));
+        if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
+            return;
+        }
+        let first = random.index(world.common.plan.nodes);
+        if ask(&world, "/api/v1/scheduler/stop", first, 1).await {
+            sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
+        }
+        // What was not answered may have been done.
+        ask(&world, "/api/v1/scheduler/start", first, TRIES).await;
+    }
+}
+
+/// Asks one node after another; true once one has done it.
+async fn ask(world: &World, path: &str, first: usize, tries: usize) -> bool {
+    for number in 0..tries {
+        let index = (first + number) % world.common.plan.nodes;
+        if let Some(alive) = world.alive(index) {
+            let request = Request::post(path).body(Body::empty());
+            let Ok(request) = request else { return false };
+            let answering = alive.process.spawn(alive.router.clone().oneshot(request));
+            if let Ok(Ok(Ok(response))) = timeout(PATIENCE, answering).await
+                && response.status().is_success()
+            {
+                return true;
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    false
+}

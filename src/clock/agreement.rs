@@ -1,0 +1,369 @@
+//! Cluster time: a node's boot-time clock plus an offset, which follows the wall clocks of a
+//! majority and no single one.
+//!
+//! Of each peer's wall clock a node keeps the interval in which its offset from the own boot-time
+//! clock lies: an answer bounds it by the round trip, age widens it. When the intervals of a majority
+//! lie within `max_skew`, cluster time is the median one; of an even number, the earlier: so one
+//! wrong clock among them, whichever it is, never puts cluster time ahead of all right ones, and no
+//! tick fires early. For the same reason a loosely bounded clock counts as little ahead of its lower
+//! bound. Without a majority the offset is held, and after [`HOLDOVER`] nobody may rely on it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{BootInstant, Clock, Machine};
+
+/// How long an offset is good without agreement, in nanoseconds.
+pub const HOLDOVER: i64 = 600 * SECOND;
+/// What is known of a peer's clock counts for so long.
+const FRESH: i64 = 10 * SECOND;
+/// Two clocks drift apart by at most this, in parts of a million: each is slewed by up to 500.
+const DRIFT_PPM: i64 = 1_000;
+/// A clock counts as at most this far ahead of its lower bound.
+const CARE: i64 = 10_000_000;
+/// The offset stays where it is while the median is not farther away than this and its uncertainty.
+const STILL: i64 = 2_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// Never yet.
+const NEVER: i64 = i64::MIN;
+
+/// The offset of a wall clock lies within; nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    low: i64,
+    high: i64,
+    /// Boot time of this machine.
+    at: i64,
+}
+
+impl Bounds {
+    /// As they are later.
+    fn aged(self, now: i64) -> Self {
+        let drift = now.saturating_sub(self.at) / 1_000_000 * DRIFT_PPM;
+        Self { low: self.low.saturating_sub(drift), high: self.high.saturating_add(drift), at: now }
+    }
+
+    /// What both say, or, if they contradict each other, the newer: then the clock was set.
+    fn and(self, newer: Self) -> Self {
+        let old = self.aged(newer.at);
+        let (low, high) = (old.low.max(newer.low), old.high.min(newer.high));
+        if low <= high { Self { low, high, at: newer.at } } else { newer }
+    }
+
+    /// How far it may be from [`Self::estimate`] in the middle of its bounds.
+    fn uncertainty(self) -> i64 {
+        (self.high.saturating_sub(self.low) / 2).min(CARE)
+    }
+
+    /// What it counts as.
+    fn estimate(self) -> i64 {
+        self.low.saturating_add(self.uncertainty())
+    }
+}
+
+/// Cluster time of one node.
+pub struct ClusterClock {
+    machine: Box<dyn Machine>,
+    members: usize,
+    max_skew: i64,
+    peers: Mutex<BTreeMap<u16, Bounds>>,
+    offset: AtomicI64,
+    agreed_at: AtomicI64,
+    moves: AtomicU64,
+}
+
+impl ClusterClock {
+    /// Of a cluster of so many members, whose clocks must agree within `max_skew`. Until they do it
+    /// is the machine's own, and nobody may rely on it.
+    #[must_use]
+    pub fn new(machine: impl Machine, members: usize, max_skew: std::time::Duration) -> Self {
+        let offset = machine.wall().saturating_sub(machine.boot());
+        let clock = Self {
+            machine: Box::new(machine),
+            members,
+            max_skew: i64::try_from(max_skew.as_nanos()).unwrap_or(i64::MAX),
+            peers: Mutex::default(),
+            offset: AtomicI64::new(offset),
+            agreed_at: AtomicI64::new(NEVER),
+            moves: AtomicU64::new(0),
+        };
+        clock.agree();
+        clock
+    }
+
+    /// The machine's own wall clock, for peers that ask, in nanoseconds since 1970.
+    #[must_use]
+    pub fn wall(&self) -> i64 {
+        self.machine.wall()
+    }
+
+    /// The boot-time clock in nanoseconds: when a peer is asked.
+    #[must_use]
+    pub fn asking(&self) -> i64 {
+        self.machine.boot()
+    }
+
+    /// Takes what a peer, asked then, has just answered.
+    pub fn answered(&self, peer: u16, asked: i64, wall: i64) {
+        let at = self.machine.boot();
+        let seen = Bounds { low: wall.saturating_sub(at), high: wall.saturating_sub(asked), at };
+        {
+            let mut peers = self.peers.lock();
+            let known = peers.get(&peer).map_or(seen, |known| known.and(seen));
+            peers.insert(peer, known);
+        }
+        self.agree();
+    }
+
+    /// Looks for a majority, and moves the offset if it must.
+    pub fn agree(&self) {
+        let now = self.machine.boot();
+        let own = self.machine.wall().saturating_sub(now);
+        let mut all = vec![Bounds { low: own, high: own, at: now }];
+        {
+            let peers = self.peers.lock();
+            let fresh = peers.values().filter(|known| now.saturating_sub(known.at) <= FRESH);
+            all.extend(fresh.map(|known| known.aged(now)));
+        }
+        let Some(median) = median(all, self.members, self.max_skew) else { return };
+        self.agreed_at.store(now, Ordering::Relaxed);
+        let held = self.offset.load(Ordering::Relaxed);
+        let target = median.estimate();
+        if held.abs_diff(target) > (median.uncertainty() + STILL).unsigned_abs() {
+            self.offset.store(target, Ordering::Relaxed);
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How far this machine's wall clock is ahead of cluster time, in nanoseconds.
+    #[must_use]
+    pub fn skew(&self) -> i64 {
+        self.machine.wall().saturating_sub(self.nanos())
+    }
+
+    /// How far a peer's is, if it answered lately.
+    #[must_use]
+    pub fn skew_of(&self, peer: u16) -> Option<i64> {
+        let now = self.machine.boot();
+        let known = *self.peers.lock().get(&peer)?;
+        let fresh = now.saturating_sub(known.at) <= FRESH;
+        fresh.then(|| {
+            known.low.midpoint(known.high).saturating_sub(self.offset.load(Ordering::Relaxed))
+        })
+    }
+
+    /// How often the offset was moved.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for ClusterClock {
+    fn nanos(&self) -> i64 {
+        self.machine.boot().saturating_add(self.offset.load(Ordering::Relaxed))
+    }
+
+    fn boot(&self) -> BootInstant {
+        BootInstant(self.machine.boot().unsigned_abs() / 1_000_000)
+    }
+
+    fn sure(&self) -> bool {
+        let agreed = self.agreed_at.load(Ordering::Relaxed);
+        agreed != NEVER && self.machine.boot().saturating_sub(agreed) <= HOLDOVER
+    }
+}
+
+/// Of the largest set of clocks within `max_skew`, if it is a majority, the median: of an even number
+/// the earlier of the two. Of equally large sets the closest counts.
+fn median(mut clocks: Vec<Bounds>, members: usize, max_skew: i64) -> Option<Bounds> {
+    clocks.sort_unstable_by_key(|clock| clock.low);
+    let within = |first: &Bounds| {
+        let (from, to) = (first.low, first.low.saturating_add(max_skew));
+        let mut set: Vec<Bounds> =
+            clocks.iter().filter(|one| one.low >= from && one.high <= to).copied().collect();
+        set.sort_unstable_by_key(|one| one.estimate());
+        set
+    };
+    let spread = |set: &[Bounds]| {
+        let high = set.iter().map(|one| one.high).max().unwrap_or(0);
+        high.saturating_sub(set.iter().map(|one| one.low).min().unwrap_or(0))
+    };
+    let largest = clocks.iter().map(within).min_by_key(|set| (Reverse(set.len()), spread(set)))?;
+    let majority = largest.len() > members / 2;
+    largest.get(largest.len().checked_sub(1)? / 2).filter(|_| majority).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicI64;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MILLI: i64 = 1_000_000;
+    const SKEW: i64 = 500 * MILLI;
+
+    /// Clocks that a test sets; boot time is true time.
+    #[derive(Clone, Default)]
+    struct Hands {
+        now: Arc<AtomicI64>,
+        ahead: Arc<AtomicI64>,
+    }
+
+    impl Machine for Hands {
+        fn wall(&self) -> i64 {
+            self.boot() + self.ahead.load(Ordering::Relaxed)
+        }
+
+        fn boot(&self) -> i64 {
+            self.now.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Hands {
+        fn pass(&self, nanos: i64) {
+            self.now.fetch_add(nanos, Ordering::Relaxed);
+        }
+
+        /// A peer that is so far ahead answers within 2 ms.
+        fn hear(&self, clock: &ClusterClock, peer: u16, ahead: i64) {
+            let asked = clock.asking();
+            self.pass(MILLI);
+            let wall = self.boot() + ahead;
+            self.pass(MILLI);
+            clock.answered(peer, asked, wall);
+        }
+    }
+
+    fn three(ahead: i64) -> (Hands, ClusterClock) {
+        let hands = Hands::default();
+        hands.ahead.store(ahead, Ordering::Relaxed);
+        let clock = ClusterClock::new(hands.clone(), 3, Duration::from_millis(500));
+        (hands, clock)
+    }
+
+    /// Cluster time against true time, in milliseconds.
+    fn error(hands: &Hands, clock: &ClusterClock) -> i64 {
+        (clock.nanos() - hands.boot()) / MILLI
+    }
+
+    #[test]
+    fn nobody_relies_on_one_clock_of_three() {
+        let (hands, clock) = three(0);
+        assert!(!clock.sure());
+        hands.hear(&clock, 2, 3_600 * SECOND);
+        assert!(!clock.sure());
+        hands.hear(&clock, 3, 0);
+        assert!(clock.sure());
+        assert_eq!(error(&hands, &clock), 0);
+    }
+
+    #[test]
+    fn a_single_node_uses_its_own() {
+        let hands = Hands::default();
+        let clock = ClusterClock::new(hands.clone(), 1, Duration::from_millis(500));
+        assert!(clock.sure());
+        hands.ahead.store(SECOND, Ordering::Relaxed);
+        clock.agree();
+        assert_eq!(error(&hands, &clock), 1_000);
+    }
+
+    #[test]
+    fn a_wrong_clock_works_on() {
+        let (hands, clock) = three(-3_600 * SECOND);
+        hands.hear(&clock, 2, 0);
+        hands.hear(&clock, 3, 0);
+        assert!(clock.sure());
+        assert_eq!(error(&hands, &clock), 0);
+        assert_eq!(clock.skew() / SECOND, -3_600);
+        assert_eq!(clock.skew_of(3).map(|skew| skew / MILLI), Some(0));
+        assert_eq!(clock.moves(), 1);
+    }
+
+    #[test]
+    fn a_step_of_one_clock_moves_nothing() {
+        let (hands, clock) = three(0);
+        for ahead in [0, 400 * MILLI, -400 * MILLI, 3_600 * SECOND] {
+            hands.hear(&clock, 2, ahead);
+            hands.hear(&clock, 3, 0);
+            hands.pass(SECOND);
+        }
+        for ahead in [400 * MILLI, -3_600 * SECOND] {
+            hands.ahead.store(ahead, Ordering::Relaxed);
+            hands.hear(&clock, 2, 0);
+            hands.hear(&clock, 3, 0);
+        }
+        assert_eq!(error(&hands, &clock), 0);
+        assert_eq!(clock.moves(), 0);
+    }
+
+    #[test]
+    fn the_offset_is_held_for_ten_minutes() {
+        let (hands, clock) = three(0);
+        hands.hear(&clock, 2, 0);
+        hands.hear(&clock, 3, 0);
+        hands.pass(HOLDOVER);
+        clock.agree();
+        assert!(clock.sure());
+        hands.pass(2 * SECOND);
+        clock.agree();
+        assert!(!clock.sure());
+        assert_eq!(clock.skew_of(2), None);
+        hands.hear(&clock, 3, 2 * SECOND);
+        assert!(!clock.sure());
+        hands.hear(&clock, 3, 10 * MILLI);
+        assert!(clock.sure());
+    }
+
+    #[test]
+    fn round_trips_sharpen_each_other() {
+        let (hands, clock) = three(0);
+        // An answer that took long on the way back alone.
+        let asked = clock.asking();
+        let wall = hands.boot();
+        hands.pass(300 * MILLI);
+        clock.answered(2, asked, wall);
+        assert_eq!(clock.skew_of(2).map(|skew| skew / MILLI), Some(-150 + 290));
+        assert_eq!(error(&hands, &clock), -290);
+        hands.hear(&clock, 2, 0);
+        assert_eq!(clock.skew_of(2).map(|skew| skew / MILLI), Some(0));
+        assert_eq!(error(&hands, &clock), 0);
+    }
+
+    proptest! {
+        /// One clock is wrong in any way, the others are right within 20 ms, any majority answers.
+        #[test]
+        fn one_wrong_clock_never_puts_time_ahead(
+            five in any::<bool>(),
+            right in prop::collection::vec(-20_i64..20, 5),
+            wrong in -2_000_i64..2_000,
+            which in 0_usize..5,
+            answers in prop::collection::vec(any::<bool>(), 5),
+        ) {
+            let members = if five { 5 } else { 3 };
+            let which = which % members;
+            let mut clocks: Vec<(usize, i64)> = right.iter().copied().enumerate().collect();
+            clocks.truncate(members);
+            clocks[which].1 = wrong;
+            clocks.retain(|(at, _)| answers[*at]);
+            let bounds = clocks.iter().map(|(_, ahead)| {
+                Bounds { low: (ahead - 1) * MILLI, high: (ahead + 1) * MILLI, at: 0 }
+            });
+            if let Some(found) = median(bounds.collect(), members, SKEW) {
+                prop_assert!(found.estimate() <= 20 * MILLI, "{clocks:?}");
+                let whole = clocks.len() == members;
+                prop_assert!(!whole || found.estimate() >= -20 * MILLI, "{clocks:?}");
+            } else {
+                let right = clocks.iter().filter(|(at, _)| *at != which).count();
+                prop_assert!(right <= members / 2, "{clocks:?}");
+            }
+        }
+    }
+}
