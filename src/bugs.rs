@@ -2,6 +2,9 @@
 //! `seeded-bugs` there are none: the question whether one is on is then `false`, known when the
 //! program is made.
 
+/// Whether this program can have a bug put in.
+pub const COMPILED_IN: bool = cfg!(feature = "seeded-bugs");
+
 /// Whether a bug is on.
 #[cfg(feature = "seeded-bugs")]
 macro_rules! bug {

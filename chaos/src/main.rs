@@ -36,3 +36,16 @@ fn main() -> ExitCode {
         Command::Bugs(arguments) => sim::bugs::run(&arguments),
     }
 }
+
+#[cfg(all(test, not(feature = "seeded-bugs")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bug_can_be_put_in() {
+        let asked = |words: &[&str]| Arguments::try_parse_from(words).is_ok();
+        assert!(asked(&["chaos", "sim", "--seed", "1"]));
+        assert!(!asked(&["chaos", "sim", "--seed", "1", "--bug", "settle-any-cursor"]));
+        assert!(!asked(&["chaos", "bugs"]));
+    }
+}

@@ -37,6 +37,7 @@ pub use self::exit::{Exit, Failure, Outcome};
 pub use self::local::LocalClock;
 pub use self::output::{Format, Output};
 pub use self::table::Table;
+use crate::bugs::COMPILED_IN;
 use crate::domain::schedule::zone;
 
 /// What still runs when the command is done has this long to end.
@@ -172,7 +173,12 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
 
 fn version(context: &mut Context) -> Outcome {
     let zones = zone::data_version();
-    let value = json!({"version": VERSION, "timezone_data": zones});
-    context.out.one(&value, |_clock| format!("punctual {VERSION} (time zones {zones})"))?;
+    let mut value = json!({"version": VERSION, "timezone_data": zones});
+    let mut bugs = "";
+    if COMPILED_IN {
+        value["seeded_bugs"] = true.into();
+        bugs = ", with seeded bugs: not for use";
+    }
+    context.out.one(&value, |_clock| format!("punctual {VERSION} (time zones {zones}){bugs}"))?;
     Ok(Exit::Ok)
 }

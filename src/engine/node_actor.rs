@@ -11,8 +11,9 @@ use crate::consensus::Event;
 use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
 use crate::domain::machine::Effect;
 use crate::domain::machine::command::Start;
-use crate::domain::machine::record::{Execution, Liveness, Reason, Status, Trigger, Verdict};
+use crate::domain::machine::record::{Execution, Liveness, Status, Trigger, Verdict};
 use crate::domain::schedule::Plan;
+use crate::domain::settling::{Decision, View, decide};
 use crate::domain::task::Action;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
@@ -229,35 +230,37 @@ impl NodeState {
         }
     }
 
-    /// When an owned task needs its actor; none: not before it changes.
+    /// When an owned task needs its actor; none: not before it changes. What the actor will decide
+    /// is asked here as well, so that the two never disagree.
     fn next_look(&self, key: TaskKey) -> Option<Timestamp> {
         let shared = &self.shared;
-        let (task, settled, cluster) = {
+        let (task, settled, scheduler, zone) = {
             let state = shared.consensus.replica().read();
             let task = Arc::clone(state.task(key)?);
             let cluster = state.cluster();
-            (Arc::clone(&task), state.settled(&task), (cluster.scheduler, cluster.timezone.clone()))
+            let settled = state.settled(&task);
+            (task, settled, cluster.scheduler, cluster.timezone.clone())
         };
-        let (scheduler, zone) = cluster;
-        if !shared.owns_task(&task) || !scheduler {
-            return None;
-        }
-        match task.inactive() {
-            None => {}
-            Some(Reason::Paused) => return task.live.paused.as_ref().and_then(|pause| pause.until),
-            Some(_) => return None,
-        }
-        if task.progress.exhausted {
+        if !shared.owns_task(&task) {
             return None;
         }
         let spec = task.spec()?;
         let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
-        if plan.manual() {
-            return None;
+        let now = shared.clock.now();
+        let decision = decide(&View {
+            task: &task,
+            plan: &plan,
+            settled,
+            scheduler,
+            now,
+            lead: shared.lead(),
+            failover: shared.settings.failover_timeout,
+        });
+        match decision {
+            Decision::Idle => None,
+            Decision::Wake(at) => Some(at.minus(shared.settings.activation_horizon)),
+            Decision::Settle(_) => Some(now),
         }
-        let near = shared.settings.activation_horizon.0.saturating_add(shared.lead().0);
-        // A schedule without a tick left needs its actor once more, to say so.
-        Some(plan.next_after(settled).map_or(settled, |next| plan.due(next).minus(Millis(near))))
     }
 
     async fn activate(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {

@@ -59,11 +59,13 @@ pub enum Fault {
     ActionLate,
     /// A client's answer was lost.
     AnswerLost,
+    /// A proposal came once more.
+    Echo,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -86,6 +88,7 @@ impl Fault {
         Self::ActionHangs,
         Self::ActionLate,
         Self::AnswerLost,
+        Self::Echo,
     ];
 }
 
@@ -335,6 +338,17 @@ impl History {
     }
 
     /// All of it so far.
+    /// The bytes of the entry that was committed so many before the newest.
+    pub fn committed(&self, back: usize) -> Option<Bytes> {
+        let inner = self.inner.lock();
+        let mut entries = inner.records.iter().rev().filter_map(|record| match &record.event {
+            Event::Committed { entry, .. } => entry.clone(),
+            _ => None,
+        });
+        entries.nth(back)
+    }
+
+    /// What happened.
     pub fn records(&self) -> Vec<Record> {
         self.inner.lock().records.clone()
     }

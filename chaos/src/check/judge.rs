@@ -50,14 +50,16 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 20] = [
+pub const PROPERTIES: [&str; 23] = [
     "acknowledged writes are durable",
+    "cursors",
     "due ticks are settled",
     "fences",
     "grant before act",
     "no double start",
     "no early start",
     "no execution runs for ever",
+    "no grant after delete or pause",
     "no panic",
     "no spin",
     "no start after delete or pause",
@@ -67,6 +69,7 @@ pub const PROPERTIES: [&str; 20] = [
     "one verdict per tick",
     "recovery after healing",
     "same answer everywhere",
+    "sessions",
     "settles and their labels",
     "tasks are linearizable registers",
     "terms and votes never go back",

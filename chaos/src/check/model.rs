@@ -183,7 +183,11 @@ impl Model {
             }
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, answer),
-            Command::Return(of) => self.fenced("fences", of.execution.0, of.fence.0, false),
+            Command::Return(of) => {
+                // Of what is marked deleted nothing starts again.
+                let ends = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
+                self.fenced("fences", of.execution.0, of.fence.0, ends);
+            }
             Command::Finish(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
             Command::Lose(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
             Command::NodeUp(up) => {

@@ -94,8 +94,10 @@ fn judge_span(
     let right = match (span.verdict, span.reason) {
         (Verdict::Skipped, Reason::Paused) => {
             let until = seen.task.paused.flatten();
+            // A pause without a tick ends this way whatever the policy: there is none to catch up.
+            let skips = !spec.catch_up_on_resume || ticks.is_empty();
             return match until {
-                Some(until) if to <= until && until <= now && !spec.catch_up_on_resume => wrong,
+                Some(until) if to <= until && until <= now && skips => wrong,
                 _ => vec![format!("{label}: the pause is {until:?}")],
             };
         }

@@ -194,7 +194,7 @@ impl Client {
         let lost_after = ["2s", "4s", "10s"][self.random.index(3)];
         json!({
             "name": task,
-            "schedule": self.schedule(steady),
+            "schedule": self.schedule(task, steady),
             "action": {"func": {"id": "work"}},
             "payload": format!("{call}"),
             "timeout": format!("{}ms", self.random.range(500, 4_000)),
@@ -210,7 +210,12 @@ impl Client {
         })
     }
 
-    fn schedule(&mut self, steady: bool) -> Value {
+    fn schedule(&mut self, task: &str, steady: bool) -> Value {
+        // Every other definition of a name has the same one, so that an edit may leave it alone.
+        if !steady && self.random.chance(500) {
+            let own = task.bytes().map(u64::from).sum::<u64>() % 16;
+            return json!({"interval": format!("{}ms", 400 + own * 90)});
+        }
         let every = self.random.log_time(Duration::from_millis(250), Duration::from_secs(8));
         let interval = json!({"interval": format!("{}ms", every.as_millis())});
         let drawn = self.random.below(100);

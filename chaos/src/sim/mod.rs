@@ -8,6 +8,7 @@ pub mod bugs;
 mod clients;
 mod clocks;
 mod disk;
+mod echo;
 mod nemesis;
 mod net;
 mod node;

@@ -13,7 +13,7 @@ use crate::check::history::{Event, Fault};
 const LENGTH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(20));
 
 /// What can be done; each as often as it stands here.
-const KINDS: [Fault; 24] = [
+const KINDS: [Fault; 26] = [
     Fault::Cut,
     Fault::Cut,
     Fault::Cut,
@@ -38,6 +38,8 @@ const KINDS: [Fault; 24] = [
     Fault::SlowDisk,
     Fault::ClockJump,
     Fault::ClockDrift,
+    Fault::Echo,
+    Fault::Echo,
 ];
 
 /// Makes trouble until it is stopped.
@@ -82,9 +84,16 @@ async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
         Fault::PowerCut => down(&world, index, End::Power, kind, length).await,
         Fault::PowerCutAll => {
             world.history().trouble(None, kind, format!("for {length:?}"));
+            if random.chance(500) {
+                // Much is on its way to the disks then.
+                let by = random.log_time(SLOW.0, SLOW.1);
+                slow_disks(&world, by);
+                sleep(by * 2).await;
+            }
             for index in 0..world.common.plan.nodes {
                 world.end(index, End::Power, "power");
             }
+            slow_disks(&world, Duration::ZERO);
             for index in 0..world.common.plan.nodes {
                 let wait = length / 4 + Duration::from_millis(random.range(0, 2_000));
                 sleep(wait.min(Duration::from_secs(3))).await;
@@ -98,8 +107,19 @@ async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
             sleep(length).await;
             alive.process.resume();
         }
+        Fault::Echo => super::echo::again(&world, index, &mut random),
         Fault::Wipe => wipe(&world, index, length).await,
         _ => machine(&world, kind, index, length, random).await,
+    }
+}
+
+/// What disks take before the power goes.
+const SLOW: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Lets all disks take so long to sync.
+fn slow_disks(world: &World, by: Duration) {
+    for machine in world.machines.lock().iter() {
+        machine.disk.slow(by);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The README's second terminal against a cluster of one.
 
-use cluster_tests::{Cluster, Ended, Options, Outcome, run, until};
+use cluster_tests::{Cluster, Ended, Options, Outcome, node_program, run, until};
 
 struct Terminal {
     server: String,
@@ -101,5 +101,21 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> Outcome<()
     cluster.finish().await?;
     let nobody = terminal.types(&["ls"]).await?;
     assert_eq!(nobody.code, Some(3), "{nobody:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_bug_can_be_put_into_the_program() -> Outcome<()> {
+    let program = std::fs::read(node_program()?)?;
+    let holds = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+    // That it is looked for rightly, a name that is there shows.
+    assert!(holds("task_not_found"));
+    for bug in ["settle-any-cursor", "vote-not-persisted", "acknowledged-before-fsync"] {
+        assert!(!holds(bug), "{bug}");
+    }
+    let version = run(&["version", "-o", "json"]).await?;
+    assert!(!version.stdout.contains("seeded_bugs"), "{version:?}");
+    let refused = run(&["--bug", "settle-any-cursor", "version"]).await?;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
     Ok(())
 }

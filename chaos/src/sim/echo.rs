@@ -1,0 +1,76 @@
+//! Proposals that come once more, long after they were answered: as from a process that was held, or
+//! a frame that waited in a machine's queue. Among them reports under a grant that is not the newest.
+
+use std::time::Duration;
+
+use punctual::domain::ids::Fence;
+use punctual::domain::machine::command::Finish;
+use punctual::domain::machine::record::{Report, Status};
+use punctual::domain::machine::{Command, State, envelope};
+use punctual::domain::time::Timestamp;
+
+use super::random::Random;
+use super::world::World;
+use crate::check::history::Fault;
+
+/// Of the newest entries.
+const NEWEST: u64 = 400;
+/// Proposals of one piece of trouble.
+const PROPOSALS: usize = 20;
+/// After so long nobody takes it any more.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Proposes some again.
+pub fn again(world: &World, index: usize, random: &mut Random) {
+    let Some(alive) = world.alive(index) else { return };
+    let Some(running) = alive.context.running.get() else { return };
+    let old = stale(&running.consensus.replica().read(), random);
+    if old.is_some_and(|old| running.consensus.hint(&old, LIMIT)) {
+        world.history().fault(Fault::Echo);
+    }
+    for _ in 0..PROPOSALS {
+        let back = usize::try_from(random.below(NEWEST)).unwrap_or(0);
+        let Some(entry) = world.history().committed(back) else { continue };
+        let Ok((_, commands)) = envelope::open(&entry) else { continue };
+        let commands =
+            commands.flatten().filter_map(|packed| Command::decode(packed.kind, packed.body).ok());
+        for command in commands.filter(comes_late) {
+            if running.consensus.hint(&command, LIMIT) {
+                world.history().fault(Fault::Echo);
+            }
+        }
+    }
+}
+
+/// The end of a running execution, as a holder of an older grant would report it.
+fn stale(state: &State, random: &mut Random) -> Option<Command> {
+    let running = state.tasks().flat_map(|task| {
+        let live = task.live_executions().filter(|one| one.status == Status::Running);
+        live.filter_map(|one| Some((task.key, one.id, one.attempt.as_ref()?.fence)))
+    });
+    let running: Vec<_> = running.collect();
+    let (task, execution, newest) = *random.pick(&running)?;
+    let report = Report {
+        status: Status::Success,
+        started_at: None,
+        ended_at: Timestamp(0),
+        exit_code: None,
+        http_status: None,
+        detail: "of an older grant".to_owned(),
+        tail: Vec::new(),
+    };
+    let fence = Fence(newest.0.saturating_sub(1));
+    Some(Command::Finish(Box::new(Finish { task, execution, fence, report })))
+}
+
+/// What nodes propose of themselves, and which is refused by its own numbers when it is too late.
+const fn comes_late(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Settle(_)
+            | Command::Start(_)
+            | Command::Return(_)
+            | Command::Finish(_)
+            | Command::Lose(_)
+    )
+}
