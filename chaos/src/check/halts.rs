@@ -1,6 +1,7 @@
 //! Deleted stays deleted, paused stays paused: once a delete or pause is acknowledged, no start of
 //! the task follows until a command that revives it. With `wait=true` that holds from the answer,
-//! else from `dispatch_ttl` after it. Starts of triggers go on through a pause.
+//! else from `dispatch_ttl` after it; and at once on a node that has applied it, since the applied
+//! state is looked at before each start. Starts of triggers go on through a pause.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +48,8 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     for record in &run.records {
         let Event::Start(start) = &record.event else { continue };
         for halt in halts.get(start.task.as_str()).into_iter().flatten() {
-            if record.at <= halt.from || (halt.ticks && start.tick.is_none()) {
+            let known = start.applied >= halt.index;
+            if (record.at <= halt.from && !known) || (halt.ticks && start.tick.is_none()) {
                 continue;
             }
             findings.judge(HALTS, 1);
@@ -58,8 +60,8 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             });
             if !revived {
                 let what = format!(
-                    "{} started (fence {}) after the halt of entry {} was acknowledged",
-                    start.task, start.fence, halt.index
+                    "{} started (fence {}) after the halt of entry {}, with {} applied",
+                    start.task, start.fence, halt.index, start.applied
                 );
                 findings.complain(record.at, HALTS, Some(&start.task), what);
             }

@@ -17,6 +17,8 @@ use super::world::World;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Asks so often at most: in the end all nodes are up.
 const TRIES: usize = 60;
+/// A stop that was not answered is not applied any more after this.
+const LATE: Duration = Duration::from_secs(12);
 
 /// Works until the switch is true, and leaves the scheduler started.
 pub fn begin(world: &Arc<World>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
@@ -27,10 +29,12 @@ pub fn begin(world: &Arc<World>, stop: watch::Receiver<bool>) -> JoinHandle<()> 
 async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<bool>) {
     loop {
         let rest = random.log_time(Duration::from_secs(3), Duration::from_secs(30));
+        let first = random.index(world.common.plan.nodes);
         if timeout(rest, stop.wait_for(|stop| *stop)).await.is_ok() {
+            sleep(LATE).await;
+            ask(&world, "/api/v1/scheduler/start", first, TRIES).await;
             return;
         }
-        let first = random.index(world.common.plan.nodes);
         if ask(&world, "/api/v1/scheduler/stop", first, 1).await {
             sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
         }

@@ -155,10 +155,11 @@ impl Net {
         inner.release();
     }
 
-    /// Mends all cuts.
+    /// Mends all cuts; from here on no segment is lost.
     pub fn heal(&self) {
         let mut inner = self.0.lock();
         inner.cut.clear();
+        (inner.shape.loss, inner.shape.twice) = (0, 0);
         inner.release();
     }
 
