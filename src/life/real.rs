@@ -6,7 +6,9 @@ use std::io;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Response, State};
+use crate::domain::time::Timestamp;
 
 /// The process; there is one.
 ///
@@ -44,6 +46,9 @@ impl Life {
 
     /// Tells that an entry without commands was passed over.
     pub const fn skipped(&self, _state: &State, _index: u64) {}
+
+    /// Tells that the claim of a tick is about to be proposed.
+    pub const fn claiming(&self, _task: TaskKey, _tick: Timestamp) {}
 
     /// Tells that the whole state was put in place.
     pub const fn replaced(&self, _state: &State) {}

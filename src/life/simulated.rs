@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::simulation::{Gate, Process};
+use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Response, State};
+use crate::domain::time::Timestamp;
 
 /// The process that a task belongs to; none: it lives in the real world.
 #[derive(Clone, Debug)]
@@ -63,6 +65,13 @@ impl Life {
     pub fn replaced(&self, state: &State) {
         if let Some(process) = &self.0 {
             process.witness().replaced(state);
+        }
+    }
+
+    /// Tells that the claim of a tick is about to be proposed.
+    pub fn claiming(&self, task: TaskKey, tick: Timestamp) {
+        if let Some(process) = &self.0 {
+            process.witness().claiming(task, tick);
         }
     }
 

@@ -18,7 +18,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Response, State};
+use crate::domain::time::Timestamp;
 
 /// Tasks that ended are forgotten when so many were spawned since.
 const PRUNE_EVERY: usize = 256;
@@ -35,6 +37,9 @@ pub trait Witness: Send + Sync {
 
     /// The whole state was put in place: at the start, or by a snapshot.
     fn replaced(&self, state: &State);
+
+    /// The claim of a tick is about to be proposed, with its start.
+    fn claiming(&self, task: TaskKey, tick: Timestamp);
 }
 
 /// One node process; clones are the same process.

@@ -171,6 +171,15 @@ pub enum Event {
         /// Up to here.
         index: u64,
     },
+    /// The claim of a tick is about to be proposed.
+    Claiming {
+        /// By this process.
+        process: u64,
+        /// Of this task.
+        task: u64,
+        /// The tick.
+        tick: i64,
+    },
     /// An entry was applied for the first time anywhere.
     Committed {
         /// Its index.

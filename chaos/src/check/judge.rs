@@ -50,7 +50,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 23] = [
+pub const PROPERTIES: [&str; 24] = [
     "acknowledged writes are durable",
     "cursors",
     "due ticks are settled",
@@ -63,6 +63,7 @@ pub const PROPERTIES: [&str; 23] = [
     "no panic",
     "no spin",
     "no start after delete or pause",
+    "no start long after its proposal",
     "one claim per tick",
     "one effect per idempotency key",
     "one owner, none missing",

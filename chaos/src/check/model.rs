@@ -50,6 +50,10 @@ pub struct Grant {
     pub session: u64,
     /// The task's name.
     pub task: String,
+    /// Its key.
+    pub key: u64,
+    /// By the claim of its tick, and not later.
+    pub claimed: bool,
     /// The execution.
     pub execution: u64,
     /// Its tick.

@@ -1,7 +1,7 @@
 //! Starts: no fence starts twice, no attempt of an execution starts twice, and no execution has more
 //! attempts than its policy allows (here: one). A start follows its grant, on a process that has
-//! applied it, of the session that it was granted to, and lies no more than 50 ms before its due
-//! time, by true time.
+//! applied it, of the session that it was granted to, lies no more than 50 ms before its due time, by
+//! true time, and within `dispatch_ttl` of the moment when its process first proposed the claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,12 @@ use super::judge::{Findings, Run};
 
 const DOUBLE: &str = "no double start";
 const GRANTED: &str = "grant before act";
+const PROMPT: &str = "no start long after its proposal";
 const EARLY: &str = "no early start";
 /// A start may lie so much before its due time, in microseconds.
 const EARLY_MAX_US: u64 = 50_000;
+/// `dispatch_ttl` of the runs, with what rounding takes, in microseconds.
+const TTL_US: u64 = 1_002_000;
 
 /// See the module.
 pub fn judge(run: &Run, findings: &mut Findings) {
@@ -20,7 +23,11 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut executions = BTreeSet::new();
     // Which process was granted what tells which session it is.
     let mut sessions: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut proposed: BTreeMap<(u64, u64, i64), u64> = BTreeMap::new();
     for record in &run.records {
+        if let Event::Claiming { process, task, tick } = record.event {
+            proposed.entry((process, task, tick)).or_insert(record.at);
+        }
         let Event::Start(start) = &record.event else { continue };
         let task = Some(start.task.as_str());
         findings.judge(DOUBLE, 1);
@@ -53,6 +60,15 @@ pub fn judge(run: &Run, findings: &mut Findings) {
         if session != grant.session || !same {
             let what = format!("fence {} of {} was another's", start.fence, start.task);
             findings.complain(record.at, GRANTED, task, what);
+        }
+        if let (true, Some(tick)) = (grant.claimed, grant.tick) {
+            findings.judge(PROMPT, 1);
+            let first = proposed.get(&(start.process, grant.key, tick));
+            if first.is_none_or(|first| record.at > first + TTL_US) {
+                let after = first.map(|first| (record.at - first) / 1_000);
+                let what = format!("{} started {after:?} ms after its proposal", start.task);
+                findings.complain(record.at, PROMPT, task, what);
+            }
         }
         findings.judge(EARLY, 1);
         if !run.wild_clocks && record.at + EARLY_MAX_US < run.true_time(grant.due) {

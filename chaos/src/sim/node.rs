@@ -7,9 +7,10 @@ use axum::Router;
 use punctual::api::{self, ApiSettings, Context, Running};
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{self, MemberAddress, Parts, Settings, Started};
+use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
 use punctual::domain::machine::{Response, State};
-use punctual::domain::time::Millis;
+use punctual::domain::time::{Millis, Timestamp};
 use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
 use punctual::life::simulation::{Process, Witness};
@@ -67,6 +68,7 @@ pub struct Alive {
 struct Eye {
     at: (usize, u64),
     agreement: Arc<Agreement>,
+    history: Arc<History>,
 }
 
 impl Witness for Eye {
@@ -80,6 +82,12 @@ impl Witness for Eye {
 
     fn replaced(&self, state: &State) {
         self.agreement.replaced(self.at, state);
+    }
+
+    fn claiming(&self, task: TaskKey, tick: Timestamp) {
+        let (node, process) = self.at;
+        let event = Event::Claiming { process, task: task.0, tick: tick.0 };
+        self.history.note(Some(node), event);
     }
 }
 
@@ -135,7 +143,11 @@ impl Machine {
     /// Starts a node process; `number` is its own among all of the run.
     pub fn start(&mut self, common: &Common, number: u64) {
         let (index, history) = (self.index, &common.history);
-        let eye = Eye { at: (index, number), agreement: Arc::clone(&common.agreement) };
+        let eye = Eye {
+            at: (index, number),
+            agreement: Arc::clone(&common.agreement),
+            history: Arc::clone(history),
+        };
         let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
         let process = Process::new(seed, Arc::new(eye));
         let nodes = common.plan.nodes;

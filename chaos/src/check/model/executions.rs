@@ -33,11 +33,11 @@ impl Model {
             task.live.insert(execution.0);
         }
         if let (Some(fence), Some(session)) = (fence, session) {
-            self.grant(execution.0, fence.0, session);
+            self.grant(execution.0, fence.0, session, true);
         }
     }
 
-    pub(super) fn grant(&mut self, id: u64, fence: u64, session: u64) {
+    pub(super) fn grant(&mut self, id: u64, fence: u64, session: u64, claimed: bool) {
         self.judge("fences");
         if self.grants.last_key_value().is_some_and(|(last, _)| *last >= fence) {
             self.complain("fences", format!("fence {fence} is not higher than the last one"));
@@ -49,6 +49,8 @@ impl Model {
             index: self.index,
             session,
             task: task.unwrap_or_default(),
+            key: execution.task,
+            claimed,
             execution: id,
             tick: execution.tick,
             due: execution.due,
@@ -75,7 +77,7 @@ impl Model {
             let what = format!("execution {id} was granted while its task was held");
             self.complain("no grant after delete or pause", what);
         }
-        self.grant(id, fence.0, start.session.0);
+        self.grant(id, fence.0, start.session.0, false);
     }
 
     /// A report of a grant, which must be the current one.
