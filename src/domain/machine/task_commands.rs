@@ -129,7 +129,8 @@ impl State {
             let becomes = (!spec.enabled).then_some(Reason::Disabled);
             // A new schedule may begin with the moment itself; what came before is closed, also
             // where its one tick lies in the past.
-            hand.close(begun.max(cx.stamp.minus(Millis(1))), becomes);
+            let upto = if rescheduled { begun.max(cx.stamp.minus(Millis(1))) } else { cx.stamp };
+            hand.close(upto, becomes);
             if rescheduled {
                 let live = hand.live();
                 live.scheduled_at = scheduled_at;
