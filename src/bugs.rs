@@ -23,7 +23,7 @@ macro_rules! bug {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 15] = [
+pub const ALL: [(&str, &str); 21] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -38,8 +38,23 @@ pub const ALL: [(&str, &str); 15] = [
     ("label-excluded", "ticks that were late are said to be excluded"),
     ("vote-not-persisted", "a vote is answered and not written"),
     ("acknowledged-before-fsync", "an append is acknowledged when it is queued"),
+    ("snapshot-without-tombstones", "a checkpoint leaves out what is marked deleted"),
+    ("snapshot-without-cursors", "a checkpoint leaves out how far tasks are settled"),
+    ("snapshot-without-counter", "a checkpoint leaves out the counter"),
+    ("snapshot-without-floor", "a checkpoint leaves out the floor"),
+    ("wall-clock-in-apply", "apply takes the time from the machine it runs on"),
+    ("own-wall-clock", "cluster time is the node's own wall clock"),
     ("delete-does-not-wait", "a delete with wait answers at once"),
 ];
+
+/// What the machine's clock shows, in milliseconds since 1970. Simulated machines share one, so the
+/// last digits are those of a finer clock: no two readings are the same.
+#[cfg(feature = "seeded-bugs")]
+pub fn wall_clock() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = since.map_or(0, |since| since.as_nanos());
+    i64::try_from(nanos / 1_000_000_000 * 1_000 + nanos % 1_000).unwrap_or(0)
+}
 
 #[cfg(feature = "seeded-bugs")]
 static ON: std::sync::OnceLock<String> = std::sync::OnceLock::new();

@@ -128,6 +128,11 @@ impl ClusterClock {
             let fresh = peers.values().filter(|known| now.saturating_sub(known.at) <= FRESH);
             all.extend(fresh.map(|known| known.aged(now)));
         }
+        if bug!("own-wall-clock") {
+            self.offset.store(own, Ordering::Relaxed);
+            self.agreed_at.store(now, Ordering::Relaxed);
+            return;
+        }
         let Some(median) = median(all, self.members, self.max_skew) else { return };
         self.agreed_at.store(now, Ordering::Relaxed);
         let held = self.offset.load(Ordering::Relaxed);
