@@ -21,6 +21,22 @@ macro_rules! bug {
     };
 }
 
+/// What the machine's clock shows.
+#[cfg(feature = "seeded-bugs")]
+macro_rules! reading {
+    () => {
+        $crate::bugs::wall_clock()
+    };
+}
+
+/// What the machine's clock shows: nobody asks.
+#[cfg(not(feature = "seeded-bugs"))]
+macro_rules! reading {
+    () => {
+        0
+    };
+}
+
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
 pub const ALL: [(&str, &str); 21] = [

@@ -49,9 +49,8 @@ impl State {
     ) -> Result<Head, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
         self.cluster.stamp = head.stamp;
-        #[cfg(feature = "seeded-bugs")]
         if bug!("wall-clock-in-apply") {
-            self.cluster.stamp = Timestamp(crate::bugs::wall_clock());
+            self.cluster.stamp = Timestamp(reading!());
         }
         self.cluster.applied = index;
         self.warm(commands);
