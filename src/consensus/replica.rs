@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
-use crate::life::Life;
+use crate::life::{self, Life};
 
 /// What became of a proposal.
 pub type Outcome = Result<Answered, ProposeError>;
@@ -248,7 +248,8 @@ impl Replica {
     pub(super) fn replace(&self, state: State) {
         let index = state.cluster().applied;
         self.life.replaced(&state);
-        *self.state.write() = state;
+        let former = std::mem::replace(&mut *self.state.write(), state);
+        life::let_go(former);
         self.marks.lock().clear();
         self.applied.send_replace(index);
         let _nobody = self.events.send(Event::Replaced(index));

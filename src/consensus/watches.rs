@@ -78,8 +78,8 @@ pub(super) async fn watch_disk(disk: Arc<dyn LogStore>, fatal: watch::Sender<Opt
 }
 
 /// When a member's checkpoints are due: after so many entries, and at least so often. Members take
-/// theirs in turn, so that those on one machine or one disk do not write all at once, and never the
-/// leader together with a follower.
+/// theirs in turn, so that those on one machine or one disk do not write all at once, unless one
+/// takes longer than its share of the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turns {
     every: Duration,
