@@ -72,75 +72,122 @@ pub enum Decision {
     Idle,
 }
 
+/// When there is something to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Not before something changes.
+    Idle,
+    /// Not before this instant.
+    Wake(Timestamp),
+    /// Now.
+    Due,
+}
+
+/// What [`decide`] begins with, and no more: it computes two ticks at most.
+#[must_use]
+pub fn outlook(view: &View<'_>) -> Outlook {
+    match stage(view) {
+        Stage::Idle => Outlook::Idle,
+        Stage::Wake(at) => Outlook::Wake(at),
+        Stage::PauseEnds { .. } | Stage::Ticks { .. } => Outlook::Due,
+    }
+}
+
 /// Decides.
 #[must_use]
 pub fn decide(view: &View<'_>) -> Decision {
+    match stage(view) {
+        Stage::Idle => Decision::Idle,
+        Stage::Wake(at) => Decision::Wake(at),
+        Stage::PauseEnds { to } => {
+            let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
+            let count = count(view.plan, view.settled, to);
+            let spans = vec![SettleSpan { to, verdict, reason, count }];
+            let after = view.settled;
+            Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }])
+        }
+        Stage::Ticks { spec, first } => Decision::Settle(settle(view, spec, first)),
+    }
+}
+
+/// Where a task stands.
+enum Stage<'a> {
+    Idle,
+    Wake(Timestamp),
+    /// Its pause is over, and what lay in it is settled up to here.
+    PauseEnds {
+        to: Timestamp,
+    },
+    /// From this tick on; none: no tick is left.
+    Ticks {
+        spec: &'a TaskSpec,
+        first: Option<Timestamp>,
+    },
+}
+
+fn stage<'a>(view: &View<'a>) -> Stage<'a> {
     let task = view.task;
-    let Some(spec) = task.spec() else { return Decision::Idle };
+    let Some(spec) = task.spec() else { return Stage::Idle };
     if !view.scheduler {
-        return Decision::Idle;
+        return Stage::Idle;
     }
     // What has no tick left has none to catch up with, but its pause ends like any other.
     let over = task.progress.exhausted || view.plan.manual();
     match task.inactive() {
         None => {}
         Some(Reason::Paused) => {
-            if let Some(decision) = paused(view, spec.catch_up_on_resume && !over) {
-                return decision;
+            if let Some(stage) = paused(view, spec.catch_up_on_resume && !over) {
+                return stage;
             }
         }
-        Some(_) => return Decision::Idle,
+        Some(_) => return Stage::Idle,
     }
-    if over { Decision::Idle } else { settle(view, spec) }
+    if over {
+        return Stage::Idle;
+    }
+    let first = next(view.plan, view.settled);
+    match first.map(|first| view.plan.due(first)) {
+        Some(due) if due > view.now.plus(view.lead) => Stage::Wake(due.minus(view.lead)),
+        _ => Stage::Ticks { spec, first },
+    }
 }
 
 /// What a pause asks for; none: it is over, and its task is one like any other.
-fn paused(view: &View<'_>, catch_up: bool) -> Option<Decision> {
+fn paused<'a>(view: &View<'a>, catch_up: bool) -> Option<Stage<'a>> {
     let Some(until) = view.task.live.paused.as_ref().and_then(|pause| pause.until) else {
-        return Some(Decision::Idle);
+        return Some(Stage::Idle);
     };
     if view.now < until {
-        return Some(Decision::Wake(until));
+        return Some(Stage::Wake(until));
     }
     // A tick at the very end lies outside.
     let last = until.minus(Millis(1));
     let to = if next(view.plan, last) == Some(until) { last } else { until };
-    if catch_up || view.settled >= to {
-        return None;
-    }
-    let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
-    let span = SettleSpan { to, verdict, reason, count: count(view.plan, view.settled, to) };
-    let (after, spans) = (view.settled, vec![span]);
-    Some(Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }]))
+    (!catch_up && view.settled < to).then_some(Stage::PauseEnds { to })
 }
 
-fn settle(view: &View<'_>, spec: &TaskSpec) -> Decision {
+fn settle(view: &View<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> Vec<Step> {
     let after = view.settled;
-    let Some(first) = next(view.plan, after) else {
-        let step = Step { after, spans: Vec::new(), claim: None, exhausted: true };
-        return Decision::Settle(vec![step]);
+    let Some(first) = first else {
+        return vec![Step { after, spans: Vec::new(), claim: None, exhausted: true }];
     };
-    let due = view.plan.due(first);
-    if due > view.now.plus(view.lead) {
-        return Decision::Wake(due.minus(view.lead));
-    }
     let jitter = spec.schedule.jitter.unwrap_or_default();
     // Ticks up to here are late.
     let late = passed(view.plan, jitter, view.now.minus(view.failover));
     if first > late {
-        return Decision::Settle(on_time(view, after, Vec::new()));
+        return on_time(view, after, Vec::new());
     }
     let catch_up = &spec.catch_up;
     if catch_up.policy == CatchUpPolicy::None {
         let spans = dropped(view, after, late, Reason::NoNode);
-        return Decision::Settle(on_time(view, after, spans));
+        return on_time(view, after, spans);
     }
     // And up to here too late.
     let begin = passed(view.plan, jitter, view.now.minus(catch_up.window)).min(late).max(after);
-    Decision::Settle(match catch_up.policy {
+    match catch_up.policy {
         CatchUpPolicy::All => all(view, catch_up.max, begin, late),
         CatchUpPolicy::Last | CatchUpPolicy::None => newest_only(view, begin, late),
-    })
+    }
 }
 
 /// The last instant up to which all ticks had been due at `at`.

@@ -13,7 +13,7 @@ use crate::domain::machine::Effect;
 use crate::domain::machine::command::Start;
 use crate::domain::machine::record::{Execution, Liveness, Status, Trigger, Verdict};
 use crate::domain::schedule::Plan;
-use crate::domain::settling::{Decision, View, decide};
+use crate::domain::settling::{Outlook, View, outlook};
 use crate::domain::task::Action;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
@@ -230,8 +230,8 @@ impl NodeState {
         }
     }
 
-    /// When an owned task needs its actor; none: not before it changes. What the actor will decide
-    /// is asked here as well, so that the two never disagree.
+    /// When an owned task needs its actor; none: not before it changes. It asks what the
+    /// actor's decision begins with, so that the two never disagree.
     fn next_look(&self, key: TaskKey) -> Option<Timestamp> {
         let shared = &self.shared;
         let (task, settled, scheduler, zone) = {
@@ -247,7 +247,7 @@ impl NodeState {
         let spec = task.spec()?;
         let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at).ok()?;
         let now = shared.clock.now();
-        let decision = decide(&View {
+        let seen = outlook(&View {
             task: &task,
             plan: &plan,
             settled,
@@ -256,10 +256,10 @@ impl NodeState {
             lead: shared.lead(),
             failover: shared.settings.failover_timeout,
         });
-        match decision {
-            Decision::Idle => None,
-            Decision::Wake(at) => Some(at.minus(shared.settings.activation_horizon)),
-            Decision::Settle(_) => Some(now),
+        match seen {
+            Outlook::Idle => None,
+            Outlook::Wake(at) => Some(at.minus(shared.settings.activation_horizon)),
+            Outlook::Due => Some(now),
         }
     }
 

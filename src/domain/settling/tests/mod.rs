@@ -117,7 +117,7 @@ impl Owner {
     }
 
     fn decide(&self) -> Decision {
-        decide(&View {
+        let view = View {
             task: self.task(),
             plan: &self.plan(),
             settled: self.state.settled(self.task()),
@@ -125,7 +125,15 @@ impl Owner {
             now: self.now,
             lead: self.lead,
             failover: FAILOVER,
-        })
+        };
+        let decision = decide(&view);
+        let outlook = match &decision {
+            Decision::Idle => Outlook::Idle,
+            Decision::Wake(at) => Outlook::Wake(*at),
+            Decision::Settle(_) => Outlook::Due,
+        };
+        assert_eq!(super::outlook(&view), outlook);
+        decision
     }
 
     /// Proposes what was decided; all of it must be accepted.
