@@ -120,16 +120,19 @@ impl ClusterClock {
 
     /// Looks for a majority, and moves the offset if it must.
     pub fn agree(&self) {
+        // A process that is held between two readings must not think its own clock ahead.
+        let before = self.machine.boot();
+        let wall = self.machine.wall();
         let now = self.machine.boot();
-        let own = self.machine.wall().saturating_sub(now);
-        let mut all = vec![Bounds { low: own, high: own, at: now }];
+        let (low, high) = (wall.saturating_sub(now), wall.saturating_sub(before));
+        let mut all = vec![Bounds { low, high, at: now }];
         {
             let peers = self.peers.lock();
             let fresh = peers.values().filter(|known| now.saturating_sub(known.at) <= FRESH);
             all.extend(fresh.map(|known| known.aged(now)));
         }
         if bug!("own-wall-clock") {
-            self.offset.store(own, Ordering::Relaxed);
+            self.offset.store(low, Ordering::Relaxed);
             self.agreed_at.store(now, Ordering::Relaxed);
             return;
         }
@@ -158,6 +161,13 @@ impl ClusterClock {
         fresh.then(|| {
             known.low.midpoint(known.high).saturating_sub(self.offset.load(Ordering::Relaxed))
         })
+    }
+
+    /// Whether a majority's clocks agree now; they may have done so lately where they do not.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        let agreed = self.agreed_at.load(Ordering::Relaxed);
+        agreed != NEVER && self.machine.boot().saturating_sub(agreed) <= FRESH
     }
 
     /// How often the offset was moved.
@@ -314,9 +324,10 @@ mod tests {
         let (hands, clock) = three(0);
         hands.hear(&clock, 2, 0);
         hands.hear(&clock, 3, 0);
+        assert!(clock.agrees());
         hands.pass(HOLDOVER);
         clock.agree();
-        assert!(clock.sure());
+        assert!(clock.sure() && !clock.agrees());
         hands.pass(2 * SECOND);
         clock.agree();
         assert!(!clock.sure());
@@ -340,6 +351,32 @@ mod tests {
         hands.hear(&clock, 2, 0);
         assert_eq!(clock.skew_of(2).map(|skew| skew / MILLI), Some(0));
         assert_eq!(error(&hands, &clock), 0);
+    }
+
+    /// A machine whose process is held for a while whenever the wall clock was read.
+    struct Held(Hands);
+
+    impl Machine for Held {
+        fn wall(&self) -> i64 {
+            self.0.pass(300 * MILLI);
+            let wall = self.0.wall();
+            self.0.pass(300 * MILLI);
+            wall
+        }
+
+        fn boot(&self) -> i64 {
+            self.0.boot()
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_held_does_not_run_ahead() {
+        let hands = Hands::default();
+        let clock = ClusterClock::new(Held(hands.clone()), 1, Duration::from_secs(2));
+        for _ in 0..3 {
+            clock.agree();
+            assert!(error(&hands, &clock) <= 10, "{}", error(&hands, &clock));
+        }
     }
 
     proptest! {

@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_millis(100);
 /// An answer that takes longer bounds a clock too loosely to be of use.
 const LIMIT: Duration = Duration::from_millis(500);
 
+/// So many looks without cluster time are told of; those of a start are fewer.
+const GRACE: u32 = 5;
+
 /// Asks every other member, and looks at the own clock.
 pub(super) fn watch(core: &Arc<Core>) {
     for peer in core.peers.all() {
@@ -47,24 +50,25 @@ pub(super) fn shown(clock: &ClusterClock) -> Bytes {
 }
 
 async fn look(clock: Arc<ClusterClock>, metrics: Metrics) {
-    let (mut sure, mut moves) = (true, clock.moves());
+    let (mut unsure, mut moves) = (0_u32, clock.moves());
     loop {
         clock.agree();
-        if clock.sure() != sure {
-            sure = !sure;
-            match sure {
-                true => tracing::info!("the clocks of a majority agree"),
-                false => tracing::warn!(
+        if !clock.sure() {
+            unsure = unsure.saturating_add(1);
+            if unsure == GRACE {
+                tracing::warn!(
                     "the clocks of a majority do not agree: nothing is stamped or settled"
-                ),
+                );
             }
+        } else if std::mem::take(&mut unsure) >= GRACE {
+            tracing::info!("the clocks of a majority agree");
         }
         if clock.moves() != moves {
             moves = clock.moves();
             tracing::info!(ahead_ms = clock.skew() / 1_000_000, "cluster time was set");
         }
         metrics.clock_skew_seconds.set(seconds(clock.skew()));
-        metrics.clock_agreed.set(i64::from(sure));
+        metrics.clock_agreed.set(i64::from(clock.agrees()));
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -105,6 +105,7 @@ struct TestNode {
 
 async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
     let metrics = Metrics::new("test");
+    let (members, skew) = (settings.members.len(), Duration::from_millis(500));
     let parts = Parts {
         settings,
         disk: disk.open(),
@@ -113,7 +114,7 @@ async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
             random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes)),
             secret: None,
         },
-        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::ZERO)),
+        clock: Arc::new(ClusterClock::new(Hardware, members, skew)),
         metrics: metrics.clone(),
         progress: watch::channel(String::new()).0,
     };

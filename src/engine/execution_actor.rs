@@ -167,11 +167,17 @@ fn gate(shared: &Arc<Shared>, grant: &Grant, tick: bool) -> crate::exec::Gate {
     })
 }
 
+/// An attempt that waits looks at the time this often.
+const NAP: Duration = Duration::from_secs(1);
+
 async fn wait_until(shared: &Shared, due: Timestamp) {
     loop {
         let wait = due.0.saturating_mul(1_000_000).saturating_sub(shared.clock.nanos());
         match u64::try_from(wait) {
-            Ok(wait) if wait > 0 => tokio::time::sleep(Duration::from_nanos(wait)).await,
+            Ok(wait) if wait > 0 => {
+                // Cluster time may be set meanwhile.
+                tokio::time::sleep(Duration::from_nanos(wait).min(NAP)).await;
+            }
             Ok(_) | Err(_) => return,
         }
     }

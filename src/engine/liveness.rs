@@ -20,13 +20,13 @@ use crate::domain::time::{Millis, Timestamp};
 use super::node_actor::NodeMsg;
 use super::shared::Shared;
 
-/// A node tells of itself: its session, what it has applied, its last mark. The answer is the last
-/// mark of a majority.
+/// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
+/// mark. The answer is the last mark of a majority.
 const TELL: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 16;
 /// Length of what is told.
-const TELL_BYTES: usize = 8 + 8 + MARK_BYTES;
+const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
 /// How often.
 const EVERY: Duration = Duration::from_millis(200);
 /// A leader that has not answered by then is asked again.
@@ -67,6 +67,7 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
             let mut body = BytesMut::with_capacity(TELL_BYTES);
             body.put_u64_le(session.0);
             body.put_u64_le(applied);
+            body.put_u8(shared.clock.sure().into());
             put_mark(&mut body, mark);
             match shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await {
                 Ok(mut answer) => {
@@ -96,11 +97,16 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
         let answer = heard.then(|| {
             let session = SessionId(body.get_u64_le());
             let tale = Tale { node: from, session, applied: body.get_u64_le() };
+            // A node without cluster time settles nothing: others take its tasks, if they have it.
+            if body.get_u8() == 0 && shared.clock.sure() {
+                return None;
+            }
             let _stopping = node.send_message(NodeMsg::Heard(tale));
             let mut answer = BytesMut::with_capacity(MARK_BYTES);
             put_mark(&mut answer, collect(&shared, from, get_mark(&mut body)));
-            answer.freeze()
+            Some(answer.freeze())
         });
+        let answer = answer.flatten();
         Box::pin(async move { answer })
     })
 }

@@ -13,8 +13,6 @@ use crate::domain::schedule::Plan;
 use crate::domain::settling::{Decision, Step, View, decide};
 use crate::domain::time::{Millis, Timestamp};
 
-use crate::life::Life;
-
 use super::node_actor::NodeMsg;
 use super::shared::{Purpose, Shared};
 use super::timer::{Alarm, Armed, Whom};
@@ -178,7 +176,7 @@ impl TaskState {
             let claim = step.claim.map(|firing| {
                 if start {
                     shared.note_proposal(Purpose::Claim(self.arguments.key, firing.tick));
-                    Life::current().claiming(self.arguments.key, firing.tick);
+                    shared.life.claiming(self.arguments.key, firing.tick);
                 }
                 Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start }
             });

@@ -159,7 +159,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     Arc::new(Context {
         running: OnceLock::new(),
         exec: Arc::new(exec.unwrap()),
-        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::ZERO)),
+        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::from_millis(500))),
         metrics: Metrics::new("0"),
         progress: saying,
         settings: ApiSettings {
