@@ -119,15 +119,8 @@ impl Load {
     fn pack(&self, packed: &mut Vec<u8>, target: &mut Target) {
         let now = self.world.stamp;
         if let Some((execution, fence)) = target.held.take() {
-            let report = Report {
-                status: Status::Success,
-                started_at: Some(now),
-                ended_at: now,
-                exit_code: None,
-                http_status: None,
-                detail: String::new(),
-                tail: Vec::new(),
-            };
+            let report =
+                Report { started_at: Some(now), ..Report::unreported(Status::Success, now, "") };
             let finish = Finish { task: target.task, execution, fence, report };
             envelope::pack(packed, &Command::Finish(Box::new(finish)), "", None);
         }

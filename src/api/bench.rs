@@ -242,15 +242,8 @@ async fn propose(
     let mut commands = Vec::with_capacity(96);
     let mut count = 1;
     if let (true, Some((execution, fence))) = (finish, target.held) {
-        let report = Report {
-            status: Status::Success,
-            started_at: Some(now),
-            ended_at: now,
-            exit_code: None,
-            http_status: None,
-            detail: String::new(),
-            tail: Vec::new(),
-        };
+        let report =
+            Report { started_at: Some(now), ..Report::unreported(Status::Success, now, "") };
         let finish = Finish { task: target.key, execution, fence, report };
         envelope::pack(&mut commands, &Command::Finish(Box::new(finish)), "", None);
         count = 2;

@@ -61,11 +61,13 @@ pub enum Fault {
     AnswerLost,
     /// A proposal came once more.
     Echo,
+    /// The scheduler was stopped.
+    Stopped,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -89,6 +91,7 @@ impl Fault {
         Self::ActionLate,
         Self::AnswerLost,
         Self::Echo,
+        Self::Stopped,
     ];
 }
 
@@ -346,7 +349,6 @@ impl History {
         self.inner.lock().faults.clone()
     }
 
-    /// All of it so far.
     /// The bytes of the entry that was committed so many before the newest.
     pub fn committed(&self, back: usize) -> Option<Bytes> {
         let inner = self.inner.lock();
@@ -357,7 +359,7 @@ impl History {
         entries.nth(back)
     }
 
-    /// What happened.
+    /// All of it so far.
     pub fn records(&self) -> Vec<Record> {
         self.inner.lock().records.clone()
     }

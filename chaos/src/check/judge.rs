@@ -95,7 +95,7 @@ impl Default for Findings {
 impl Findings {
     /// Counts evaluations.
     pub fn judge(&mut self, property: &'static str, times: u64) {
-        debug_assert!(PROPERTIES.contains(&property), "{property}");
+        assert!(PROPERTIES.contains(&property), "{property}");
         *self.judged.entry(property).or_insert(0) += times;
     }
 

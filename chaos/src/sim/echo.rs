@@ -50,15 +50,7 @@ fn stale(state: &State, random: &mut Random) -> Option<Command> {
     });
     let running: Vec<_> = running.collect();
     let (task, execution, newest) = *random.pick(&running)?;
-    let report = Report {
-        status: Status::Success,
-        started_at: None,
-        ended_at: Timestamp(0),
-        exit_code: None,
-        http_status: None,
-        detail: "of an older grant".to_owned(),
-        tail: Vec::new(),
-    };
+    let report = Report::unreported(Status::Success, Timestamp(0), "of an older grant");
     let fence = Fence(newest.0.saturating_sub(1));
     Some(Command::Finish(Box::new(Finish { task, execution, fence, report })))
 }

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 
 use super::random::Random;
 use super::world::World;
+use crate::check::history::Fault;
 
 /// Waits so long for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,6 +37,7 @@ async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<b
             return;
         }
         if ask(&world, "/api/v1/scheduler/stop", first, 1).await {
+            world.history().fault(Fault::Stopped);
             sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
         }
         // What was not answered may have been done.

@@ -423,7 +423,8 @@ pub(super) struct NewExecution {
 
 impl Report {
     /// The end of an attempt of which no node told.
-    pub(in crate::domain) fn unreported(status: Status, at: Timestamp, detail: &str) -> Self {
+    #[must_use]
+    pub fn unreported(status: Status, at: Timestamp, detail: &str) -> Self {
         Self {
             status,
             started_at: None,
