@@ -39,7 +39,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 21] = [
+pub const ALL: [(&str, &str); 25] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -61,6 +61,10 @@ pub const ALL: [(&str, &str); 21] = [
     ("wall-clock-in-apply", "apply takes the time from the machine it runs on"),
     ("own-wall-clock", "cluster time is the node's own wall clock"),
     ("delete-does-not-wait", "a delete with wait answers at once"),
+    ("act-on-answer", "what a proposal's answer grants is started, not what is applied"),
+    ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),
+    ("replay-starts-work", "grants that a new process applies are started whosever they are"),
+    ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
 ];
 
 /// What the machine's clock shows, in milliseconds since 1970. Simulated machines share one, so the

@@ -20,7 +20,7 @@ use crate::exec::Stop;
 
 use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
 use super::liveness::{Ear, Tale};
-use super::shared::Shared;
+use super::shared::{Purpose, Shared};
 use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
 use super::timer::{Alarm, Whom};
 
@@ -109,7 +109,12 @@ impl Actor for NodeActor {
 impl NodeState {
     async fn take(&mut self, myself: &ActorRef<NodeMsg>, message: NodeMsg) {
         match message {
-            NodeMsg::Event(Event::Applied(_, effects)) => self.applied(myself, effects).await,
+            NodeMsg::Event(Event::Applied(index, mut effects)) => {
+                if bug!("act-on-answer") && index > 0 {
+                    effects.retain(|effect| !self.claimed(effect));
+                }
+                self.applied(myself, effects).await;
+            }
             NodeMsg::Event(Event::Replaced(_)) => {
                 self.consider_all(myself);
                 self.find_wanting();
@@ -149,7 +154,8 @@ impl NodeState {
                     self.pending(task, execution);
                 }
                 Effect::Granted { task, execution, fence, session } => {
-                    if Some(session) == self.shared.session() {
+                    let replayed = bug!("replay-starts-work") && self.shared.session().is_none();
+                    if Some(session) == self.shared.session() || replayed {
                         self.wanting.insert((task, execution));
                         self.granted(myself, task, execution, fence).await;
                     }
@@ -171,6 +177,12 @@ impl NodeState {
             self.shared.refresh_members();
             self.consider_all(myself);
         }
+    }
+
+    /// Whether an effect is the grant of a claim: one that nobody asked for by itself.
+    fn claimed(&self, effect: &Effect) -> bool {
+        let Effect::Granted { execution, .. } = effect else { return false };
+        !self.shared.was_proposed(Purpose::Start(*execution), Millis::from_secs(60))
     }
 
     fn look(&self, key: TaskKey) {
@@ -297,7 +309,7 @@ impl NodeState {
         execution: ExecutionId,
         fence: Fence,
     ) {
-        let Some(session) = self.shared.session() else { return };
+        let session = self.shared.session();
         let found = {
             let state = self.shared.consensus.replica().read();
             state.task(task).and_then(|task| task.history.execution(execution).cloned())
@@ -306,11 +318,14 @@ impl NodeState {
         if found.trigger == Trigger::Claim {
             return;
         }
-        let Some(proposed) = self.shared.first_proposal(task, found.tick, execution) else {
+        let now = self.shared.clock.boot();
+        let replayed = bug!("replay-starts-work") && session.is_none();
+        let proposed = self.shared.first_proposal(task, found.tick, execution);
+        let Some(proposed) = proposed.or(replayed.then_some(now)) else {
+            let Some(session) = session else { return };
             self.shared.ask_start(Start { task, execution, session, again: Some(fence) });
             return;
         };
-        let now = self.shared.clock.boot();
         let proposed = if bug!("ttl-from-apply") { now } else { proposed };
         let start_by = proposed.plus(self.shared.settings.dispatch_ttl);
         let grant = Grant { task, execution, fence, start_by };

@@ -159,6 +159,13 @@ impl Shared {
         owner.is_some_and(|owner| owner.0 == self.consensus.id())
     }
 
+    /// The same by the applied state alone, for those who check this node.
+    pub fn owns_by_state(&self, task: &Task) -> bool {
+        let members = Members::of(&self.consensus.replica().read());
+        let owner = task.spec().and_then(|spec| members.owner(spec));
+        owner.is_some_and(|owner| owner.0 == self.consensus.id())
+    }
+
     /// Whether this node owns the task that it has before it.
     pub fn owns_task(&self, task: &Task) -> bool {
         task.live.deleted.is_none() && task.spec().is_some_and(|spec| self.owns(spec))

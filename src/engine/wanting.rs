@@ -98,6 +98,9 @@ impl NodeState {
         attempt: &record::Attempt,
         session: SessionId,
     ) {
+        if bug!("act-on-answer") {
+            return;
+        }
         let carried =
             self.executions.get(&execution.id).is_some_and(|(fence, _)| *fence == attempt.fence);
         let asked = self.shared.was_proposed(Purpose::Start(execution.id), ASK_AGAIN);

@@ -48,7 +48,7 @@ impl Life {
     pub const fn skipped(&self, _state: &State, _index: u64) {}
 
     /// Tells that the claim of a tick is about to be proposed.
-    pub const fn claiming(&self, _task: TaskKey, _tick: Timestamp) {}
+    pub fn claiming(&self, _task: TaskKey, _tick: Timestamp, _owned: impl FnOnce() -> bool) {}
 
     /// Tells that the whole state was put in place.
     pub const fn replaced(&self, _state: &State) {}

@@ -68,10 +68,11 @@ impl Life {
         }
     }
 
-    /// Tells that the claim of a tick is about to be proposed.
-    pub fn claiming(&self, task: TaskKey, tick: Timestamp) {
+    /// Tells that the claim of a tick is about to be proposed; by the applied state the task is
+    /// owned, or not.
+    pub fn claiming(&self, task: TaskKey, tick: Timestamp, owned: impl FnOnce() -> bool) {
         if let Some(process) = &self.0 {
-            process.witness().claiming(task, tick);
+            process.witness().claiming(task, tick, owned());
         }
     }
 

@@ -38,8 +38,9 @@ pub trait Witness: Send + Sync {
     /// The whole state was put in place: at the start, or by a snapshot.
     fn replaced(&self, state: &State);
 
-    /// The claim of a tick is about to be proposed, with its start.
-    fn claiming(&self, task: TaskKey, tick: Timestamp);
+    /// The claim of a tick is about to be proposed, with its start; whether the process owns the
+    /// task by the state that it has applied.
+    fn claiming(&self, task: TaskKey, tick: Timestamp, owned: bool);
 }
 
 /// One node process; clones are the same process.

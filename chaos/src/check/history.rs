@@ -182,6 +182,8 @@ pub enum Event {
         task: u64,
         /// The tick.
         tick: i64,
+        /// Whether the task is the process's by the state that it has applied.
+        owned: bool,
     },
     /// An entry was applied for the first time anywhere.
     Committed {

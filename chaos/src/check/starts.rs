@@ -25,7 +25,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut sessions: BTreeMap<u64, u64> = BTreeMap::new();
     let mut proposed: BTreeMap<(u64, u64, i64), u64> = BTreeMap::new();
     for record in &run.records {
-        if let Event::Claiming { process, task, tick } = record.event {
+        if let Event::Claiming { process, task, tick, .. } = record.event {
             proposed.entry((process, task, tick)).or_insert(record.at);
         }
         let Event::Start(start) = &record.event else { continue };

@@ -84,9 +84,9 @@ impl Witness for Eye {
         self.agreement.replaced(self.at, state);
     }
 
-    fn claiming(&self, task: TaskKey, tick: Timestamp) {
+    fn claiming(&self, task: TaskKey, tick: Timestamp, owned: bool) {
         let (node, process) = self.at;
-        let event = Event::Claiming { process, task: task.0, tick: tick.0 };
+        let event = Event::Claiming { process, task: task.0, tick: tick.0, owned };
         self.history.note(Some(node), event);
     }
 }
