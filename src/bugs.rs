@@ -5,18 +5,18 @@
 /// Whether this program can have a bug put in.
 pub const COMPILED_IN: bool = cfg!(feature = "seeded-bugs");
 
-/// Whether a bug is on.
+/// Whether a bug is on, or one of several.
 #[cfg(feature = "seeded-bugs")]
 macro_rules! bug {
-    ($name:literal) => {
-        $crate::bugs::on($name)
+    ($($name:literal)|+) => {
+        [$($name),+].into_iter().any($crate::bugs::on)
     };
 }
 
 /// Whether a bug is on: there are none.
 #[cfg(not(feature = "seeded-bugs"))]
 macro_rules! bug {
-    ($name:literal) => {
+    ($($name:literal)|+) => {
         false
     };
 }

@@ -197,6 +197,7 @@ impl View {
             functions_allowed: settings.functions_allowed,
             current: None,
             settled: self.state.cluster().floor,
+            calendars: Some(&self.state),
         }
     }
 

@@ -1,11 +1,10 @@
 //! A schedule in words.
 
-use serde_json::{Value, json};
-
 use crate::domain::schedule::{LocalTime, Rule, Schedule, weekday_name};
+use crate::domain::time::Millis;
 
 /// Times of day that are told one by one.
-const TIMES_MAX: usize = 6;
+pub(super) const TIMES_MAX: usize = 6;
 
 /// What a schedule says, as a sentence without a full stop.
 pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
@@ -43,14 +42,25 @@ pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
     if let Some(until) = schedule.not_after {
         out.push_str(&format!(", not after {until}"));
     }
+    if let Some(max) = schedule.max_ticks {
+        out.push_str(&format!(", {max} times at most"));
+    }
+    if !schedule.exclude.is_empty() {
+        out.push_str(&format!(", without calendar {}", and(&schedule.exclude)));
+    }
     out
 }
 
 /// What is often not meant, though it is allowed.
-pub(super) fn warnings(schedule: &Schedule) -> Value {
-    let Rule::Cron(text) = &schedule.rule else { return json!([]) };
-    let [_, _, _, day, month, weekday, _] = fields(text);
+pub(super) fn warnings(schedule: &Schedule) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
+    if let Rule::Interval { every, .. } = schedule.rule
+        && every < Millis(1_000)
+    {
+        out.push(format!("it ticks more often than once a second: every {every}"));
+    }
+    let Rule::Cron(text) = &schedule.rule else { return out };
+    let [_, _, _, day, month, weekday, _] = fields(text);
     let wild = |field: &str| field.starts_with('*') || field.starts_with('?');
     if !wild(day) && !wild(weekday) {
         out.push(format!(
@@ -62,11 +72,11 @@ pub(super) fn warnings(schedule: &Schedule) -> Value {
     if rare && wild(month) {
         out.push(format!("months without a day {day} are left out; L is the last day"));
     }
-    json!(out)
+    out
 }
 
 /// The seven fields of a cron text, second first, with what is understood where one is left out.
-fn fields(text: &str) -> [&str; 7] {
+pub(super) fn fields(text: &str) -> [&str; 7] {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     match words[..] {
         [minute, hour, day, month, weekday] => ["0", minute, hour, day, month, weekday, "*"],
@@ -114,8 +124,25 @@ fn days(day: &str) -> String {
         "LW" => "on the last workday of the month".to_owned(),
         _ => match step("day", day) {
             Some(text) => text,
+            None if day.contains(['L', 'W']) => {
+                let items: Vec<String> = day.split(',').map(day_item).collect();
+                format!("on {}", and(&items))
+            }
             None => format!("on day {} of the month", list(day, str::to_owned)),
         },
+    }
+}
+
+/// An item of a day field in which some depend on the month.
+fn day_item(item: &str) -> String {
+    if let Some(before) = item.strip_prefix("L-") {
+        return format!("{before} days before the last day of the month");
+    }
+    match (item, item.strip_suffix('W')) {
+        ("L", _) => "the last day of the month".to_owned(),
+        ("LW", _) => "the last workday of the month".to_owned(),
+        (_, Some(day)) => format!("the workday nearest to day {day} of the month"),
+        _ => format!("day {} of the month", list(item, str::to_owned)),
     }
 }
 
@@ -263,6 +290,11 @@ mod tests {
             ("0 0 * * FRI#2", "at 00:00, on Friday number 2 of the month"),
             ("0 0 */2 * MON", "at 00:00, every 2 days and on Monday"),
             ("H H * * *", "minute H of hour H"),
+            ("0 9 15W * *", "at 09:00, on the workday nearest to day 15 of the month"),
+            (
+                "0 9 L-3,1 * *",
+                "at 09:00, on 3 days before the last day of the month and day 1 of the month",
+            ),
             ("* * * * *", "every minute"),
             ("* * * * * *", "every second"),
         ] {
@@ -276,7 +308,7 @@ mod tests {
     fn what_is_often_not_meant_is_said() {
         let of = |text: &str| {
             let (rule, _zone) = parse_cron(text).unwrap();
-            warnings(&Schedule::of(rule)).as_array().map_or(0, Vec::len)
+            warnings(&Schedule::of(rule)).len()
         };
         assert_eq!(of("0 0 13 * FRI"), 1);
         assert_eq!(of("0 0 31 * *"), 1);

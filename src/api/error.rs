@@ -46,14 +46,15 @@ fn status(code: &str) -> StatusCode {
         | "execution_not_found"
         | "node_not_found"
         | "attempt_not_found"
-        | "member_not_found" => StatusCode::NOT_FOUND,
+        | "member_not_found"
+        | "calendar_not_found" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "body_timeout" => StatusCode::REQUEST_TIMEOUT,
         "task_exists" | "task_deleted" | "execution_ended" | "execution_live" | "not_pending"
         | "stale_fence" | "fence_required" | "held" | "max_live" | "settled"
         | "already_claimed" | "order" | "ahead_of_time" | "inactive" | "not_due"
         | "initialised" | "limit_reached" | "not_leader" | "no_other_voter" | "node_leaving"
-        | "member_not_empty" => StatusCode::CONFLICT,
+        | "member_not_empty" | "calendar_in_use" => StatusCode::CONFLICT,
         "revision_mismatch" => StatusCode::PRECONDITION_FAILED,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -92,6 +93,8 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::Initialised => "the cluster has a name and an id already",
         Refusal::ClusterName => "the body must carry this cluster's name",
         Refusal::Full => "a limit of the cluster is reached",
+        Refusal::CalendarNotFound => "there is no calendar of this name",
+        Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
     }
 }
 

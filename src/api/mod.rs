@@ -8,9 +8,11 @@
 //! Architecture invariant: nobody holds the replica's lock across an await or a scan.
 
 pub(crate) mod bench;
+mod calendars;
 mod cluster;
 mod context;
 mod describe;
+mod describe_zh;
 mod eligibility;
 mod error;
 mod executions;
@@ -85,6 +87,8 @@ fn canonical() -> Router<Arc<Context>> {
         .route("/tasks/{name}/assignment", get(about::assignment))
         .route("/tasks/{name}/why", get(about::why))
         .route("/schedules/preview", post(preview::preview))
+        .route("/calendars", get(calendars::list))
+        .route("/calendars/{name}", get(calendars::get).put(calendars::put).delete(calendars::delete))
         .route("/executions", get(executions::list))
         .route("/executions/stats", get(executions::stats))
         .route("/executions/{id}", get(executions::get).delete(executions::dismiss))
@@ -108,9 +112,7 @@ fn canonical() -> Router<Arc<Context>> {
 
 /// Routes that the contract names and a later version builds.
 fn later() -> Router<Arc<Context>> {
-    const ROUTES: [&str; 16] = [
-        "/calendars",
-        "/calendars/{name}",
+    const ROUTES: [&str; 14] = [
         "/executors",
         "/executors/register",
         "/executors/{id}",

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 
 use crate::domain::ids::Revision;
-use crate::domain::machine::Task;
 use crate::domain::machine::record::{Definition, Reason};
+use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{Plan, Rule};
 use crate::domain::time::Timestamp;
 
 use super::context::View;
 
 /// The ticks of a task's definition in force; none for a bare tombstone.
-pub(super) fn current(task: &Task, zone: &str) -> Option<Plan> {
-    compile(task.definition()?, zone, task.live.scheduled_at)
+pub(super) fn current(state: &State, task: &Task) -> Option<Plan> {
+    state.plan(task.spec()?, task.live.scheduled_at).ok()
 }
 
 /// The ticks of a kept revision; none if it is gone, or where its intervals began is not known.
-pub(super) fn of_revision(task: &Task, revision: Revision, zone: &str) -> Option<Plan> {
+pub(super) fn of_revision(state: &State, task: &Task, revision: Revision) -> Option<Plan> {
     let definition = task.revision(revision)?;
     let depends = matches!(
         definition.spec.schedule.rule,
         Rule::Interval { anchor: None, .. } | Rule::Delay(_) | Rule::Immediate
     );
     let set_at = if depends { set_at(task, revision)? } else { definition.at };
-    compile(definition, zone, set_at)
+    state.plan(&definition.spec, set_at).ok()
 }
 
 /// The stamp of the command that set the schedule which a revision has.
@@ -47,11 +47,6 @@ fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
     known.then_some(first.at)
 }
 
-fn compile(definition: &Definition, zone: &str, set_at: Timestamp) -> Option<Plan> {
-    let spec = &definition.spec;
-    Plan::compile(&spec.schedule, &spec.name, zone, set_at).ok()
-}
-
 /// The next tick that will fire as things stand; none: there is none.
 pub(super) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
     if !view.state.cluster().scheduler || task.progress.exhausted {
@@ -65,5 +60,5 @@ pub(super) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
         }
         Some(_) => return None,
     }
-    current(task, view.zone())?.next_after(after)
+    current(&view.state, task)?.next_open(after)
 }

@@ -8,6 +8,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::context::{View, aside};
 use super::describe::{describe, warnings};
+use super::describe_zh::describe_zh;
 use super::error::Problem;
 use super::extract::{Reply, Write};
 use super::fields::Fields;
@@ -38,7 +39,8 @@ pub(super) async fn preview(write: Write) -> Reply {
     let view = write.context.here()?;
     let now = from.map_or(view.now, |from| from.minus(Millis(1)));
     let schedule = read(&asked, name, &view, now, &write)?;
-    let plan = Plan::compile(&schedule, name, view.zone(), now);
+    let calendars = view.state.excluded_by(&schedule);
+    let plan = Plan::excluding(&schedule, name, view.zone(), now, calendars);
     let plan = plan.map_err(|error| Problem::field("/schedule", error.code, error.message))?;
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
@@ -59,6 +61,7 @@ pub(crate) fn body(ticks: Vec<Value>, schedule: &Schedule, default_zone: &str) -
     json!({
         "ticks": ticks,
         "words": describe(schedule, default_zone),
+        "words_zh": describe_zh(schedule, default_zone),
         "expression": expression(schedule),
         "warnings": warnings(schedule),
     })
@@ -123,15 +126,16 @@ fn ticks(plan: &Plan, after: Timestamp, n: u64, only_dst: bool) -> (Vec<Value>, 
         let Some(next) = plan.next_noted(at) else { return (found, true) };
         at = next.at;
         if !only_dst || next.note.is_some() {
-            found.push(tick(&next));
+            found.push(tick(plan, &next));
         }
     }
     (found, false)
 }
 
-/// A tick with the daylight-saving rule that touches it.
-pub(crate) fn tick(tick: &NotedTick) -> Value {
+/// A tick with the daylight-saving rule that touches it and the calendar that leaves it out.
+pub(crate) fn tick(plan: &Plan, tick: &NotedTick) -> Value {
     json!({
+        "excluded": plan.excluded(tick.at).map(|calendar| calendar.name.as_str()),
         "at": tick.at.to_string(),
         "local": tick.local,
         "note": tick.note.as_ref().map(ToString::to_string),

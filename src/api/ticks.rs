@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::domain::ids::Revision;
-use crate::domain::machine::Task;
 use crate::domain::machine::record::{FiredTick, Span};
+use crate::domain::machine::{State, Task};
 use crate::domain::schedule::Plan;
 use crate::domain::time::{Timestamp, YEAR_0, YEAR_9999};
 
@@ -96,8 +96,8 @@ impl Piece<'_> {
 }
 
 /// The answer for one task.
-pub(super) fn list(task: &Task, zone: &str, range: &Range) -> Value {
-    let mut counter = Counter { task, zone, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
+pub(super) fn list(state: &State, task: &Task, range: &Range) -> Value {
+    let mut counter = Counter { task, state, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
     let fired = task.history.ticks.iter().rev().map(Piece::Fired);
     let spans = task.history.spans.iter().rev().map(|span| Piece::Span(span, span.count));
     // What is known begins there; before it are remains of a former incarnation.
@@ -136,7 +136,7 @@ fn merge<'a>(
 /// Counts the ticks of spans that nobody counted.
 struct Counter<'a> {
     task: &'a Task,
-    zone: &'a str,
+    state: &'a State,
     plans: BTreeMap<Revision, Option<Plan>>,
     steps: u64,
 }
@@ -144,11 +144,11 @@ struct Counter<'a> {
 impl Counter<'_> {
     fn count(&mut self, span: &Span) -> Option<u64> {
         let revision = span.revision?;
-        let (task, zone) = (self.task, self.zone);
+        let (task, state) = (self.task, self.state);
         let plan = self
             .plans
             .entry(revision)
-            .or_insert_with(|| super::plans::of_revision(task, revision, zone));
+            .or_insert_with(|| super::plans::of_revision(state, task, revision));
         let count = plan.as_ref()?.count_between(span.from, span.to, self.steps);
         // More than there were steps is what arithmetic gave: it took none.
         let taken = count.unwrap_or(self.steps);
@@ -193,7 +193,7 @@ mod tests {
 
     fn told(state: &State, query: &str) -> Value {
         let range = Range::of(&Params::parse(Some(query))).unwrap();
-        list(state.named("t").unwrap(), "UTC", &range)
+        list(state, state.named("t").unwrap(), &range)
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Finding {
 
 /// The answer about an instant; none: about the next tick.
 pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
-    let plan = plans::current(task, view.zone());
+    let plan = plans::current(&view.state, task);
     let settled = view.state.settled(task);
     let next = || plan.as_ref().and_then(|plan| plan.next_after(settled.max(view.now)));
     let at = at.or_else(next).unwrap_or(view.now);
@@ -121,7 +121,7 @@ fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
         let known = (at > before).then_some(false);
         return Finding { settled: known.is_some(), ..Finding::open(known, summary) };
     };
-    let plan = span.revision.and_then(|it| plans::of_revision(task, it, view.zone()));
+    let plan = span.revision.and_then(|it| plans::of_revision(&view.state, task, it));
     let tick = plan.as_ref().map(|plan| is_tick(plan, at));
     if let (Some(false), Some(plan)) = (tick, &plan) {
         return Finding { settled: true, ..Finding::open(tick, no_tick(plan, at)) };
@@ -174,6 +174,11 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
     }
     if let Some(finding) = held(view, task, at) {
         return finding;
+    }
+    if let Some(calendar) = plan.excluded(at) {
+        let name = &calendar.name;
+        let summary = format!("{at} will be skipped: calendar {name} leaves it out");
+        return Finding::foreseen(Verdict::Skipped, Some(Reason::Excluded), summary);
     }
     let owner = task.spec().and_then(|spec| view.members.owner(spec));
     let Some(owner) = owner.map(|owner| views::node_name(&view.state, owner)) else {

@@ -95,7 +95,7 @@ pub(super) const fn because(reason: Reason) -> &'static str {
         Reason::Disabled => "the task was disabled",
         Reason::Cancelled => "the task was cancelled",
         Reason::Deleted => "the task was marked deleted",
-        Reason::Excluded => "a calendar leaves it out",
+        Reason::Excluded => "a calendar of the task left it out",
         Reason::Stopped => "the scheduler was stopped",
         Reason::Window => "it was older than the catch-up window",
         Reason::Max => "it was beyond the catch-up maximum",

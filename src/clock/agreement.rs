@@ -131,7 +131,7 @@ impl ClusterClock {
             let fresh = peers.values().filter(|known| now.saturating_sub(known.at) <= FRESH);
             all.extend(fresh.map(|known| known.aged(now)));
         }
-        if bug!("own-wall-clock") || bug!("clock-for-cursor") {
+        if bug!("own-wall-clock" | "clock-for-cursor") {
             self.offset.store(low, Ordering::Relaxed);
             self.agreed_at.store(now, Ordering::Relaxed);
             return;

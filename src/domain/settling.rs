@@ -6,6 +6,13 @@
 //! A tick's age counts from when it is due. Ticks are settled in their order, so one whose jitter is
 //! large holds up those after it: they are as old as it is, not older.
 
+mod cover;
+mod look;
+#[cfg(test)]
+mod tests;
+
+use self::cover::{Cover, Full};
+use self::look::{COUNT_MAX, STRETCHES_MAX, before_newest, count, newest_open, next};
 use crate::domain::machine::Task;
 use crate::domain::machine::command::SettleSpan;
 use crate::domain::machine::record::{Reason, Trigger, Verdict};
@@ -15,8 +22,8 @@ use crate::domain::time::{Millis, Timestamp};
 
 /// Ticks of one task that are claimed in one go.
 pub const STEPS_MAX: usize = 16;
-/// Ticks are counted one by one up to here.
-const COUNT_MAX: u64 = 1_000;
+/// Ticks that are looked at for them: those that a calendar leaves out are no claims.
+const LOOKS_MAX: usize = 200;
 
 /// What an owner sees.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +152,9 @@ fn stage<'a>(view: &View<'a>) -> Stage<'a> {
     if over {
         return Stage::Idle;
     }
+    if left(task, spec) == 0 {
+        return Stage::Ticks { spec, first: None };
+    }
     let first = next(view.plan, view.settled);
     match first.map(|first| view.plan.due(first)) {
         Some(due) if due > view.now.plus(view.lead) => Stage::Wake(due.minus(view.lead)),
@@ -167,27 +177,36 @@ fn paused<'a>(view: &View<'a>, catch_up: bool) -> Option<Stage<'a>> {
 }
 
 fn settle(view: &View<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> Vec<Step> {
-    let after = view.settled;
     let Some(first) = first else {
+        let after = view.settled;
         return vec![Step { after, spans: Vec::new(), claim: None, exhausted: true }];
     };
     let jitter = spec.schedule.jitter.unwrap_or_default();
     // Ticks up to here are late.
     let late = passed(view.plan, jitter, view.now.minus(view.failover));
+    let cover = Cover::of(view);
     if first > late {
-        return on_time(view, after, Vec::new());
+        return on_time(view, cover);
     }
+    let left = left(view.task, spec);
     let catch_up = &spec.catch_up;
-    if catch_up.policy == CatchUpPolicy::None {
-        let spans = dropped(view, after, late, Reason::NoNode);
-        return on_time(view, after, spans);
-    }
     // And up to here too late.
-    let begin = passed(view.plan, jitter, view.now.minus(catch_up.window)).min(late).max(after);
-    match catch_up.policy {
-        CatchUpPolicy::All => all(view, catch_up.max, begin, late),
-        CatchUpPolicy::Last | CatchUpPolicy::None => newest_only(view, begin, late),
-    }
+    let begin = passed(view.plan, jitter, view.now.minus(catch_up.window)).min(late);
+    let begin = begin.max(view.settled);
+    let decided = match catch_up.policy {
+        CatchUpPolicy::None => none(view, cover, late),
+        CatchUpPolicy::All => {
+            let max = u64::from(catch_up.max).min(left);
+            all(view, cover, max, begin, late)
+        }
+        CatchUpPolicy::Last => newest_only(view, cover, begin, late),
+    };
+    decided.unwrap_or_else(Cover::settled_alone)
+}
+
+/// How many ticks may still fire under `max_ticks`.
+fn left(task: &Task, spec: &TaskSpec) -> u64 {
+    spec.schedule.max_ticks.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired))
 }
 
 /// The last instant up to which all ticks had been due at `at`.
@@ -207,22 +226,35 @@ fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
     passed
 }
 
-/// Claims the ticks that are due after what is settled or covered by `spans`.
-fn on_time(view: &View<'_>, settled: Timestamp, mut spans: Vec<SettleSpan>) -> Vec<Step> {
+/// Claims the ticks that are due after what is covered.
+fn on_time(view: &View<'_>, mut cover: Cover<'_>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut after = settled;
-    let mut at = spans.last().map_or(settled, |span| span.to);
-    while steps.len() < STEPS_MAX {
-        let claim = next(view.plan, at)
+    let left = view.task.spec().map_or(u64::MAX, |spec| left(view.task, spec));
+    for _ in 0..LOOKS_MAX {
+        if steps.len() >= STEPS_MAX || steps.len() as u64 >= left {
+            break;
+        }
+        let claim = next(view.plan, cover.at)
             .map(|tick| Firing { tick, due: view.plan.due(tick), trigger: Trigger::Schedule })
             .filter(|firing| firing.due <= view.now.plus(view.lead));
         let Some(claim) = claim else { break };
-        let spans = std::mem::take(&mut spans);
-        steps.push(Step { after, spans, claim: Some(claim), exhausted: false });
-        (after, at) = (claim.tick, claim.tick);
+        if view.plan.excluded(claim.tick).is_some() {
+            match cover.up_to(claim.tick, Verdict::Skipped, Reason::Excluded) {
+                Ok(more) => cover = more,
+                Err(full) => {
+                    steps.extend(full.settled_alone());
+                    return steps;
+                }
+            }
+            continue;
+        }
+        let (step, rest) = cover.settle(Some(claim), false);
+        steps.push(step);
+        cover = rest;
     }
-    if !spans.is_empty() {
-        steps.push(Step { after, spans, claim: None, exhausted: false });
+    let at = cover.at;
+    if !cover.spans.is_empty() {
+        steps.extend(cover.settled_alone());
     }
     // The last of a schedule says so itself.
     if let Some(step) = steps.last_mut() {
@@ -231,138 +263,83 @@ fn on_time(view: &View<'_>, settled: Timestamp, mut spans: Vec<SettleSpan>) -> V
     steps
 }
 
-/// One span `(from, to]` of missed ticks, if there is anything to cover.
-fn dropped(view: &View<'_>, from: Timestamp, to: Timestamp, reason: Reason) -> Vec<SettleSpan> {
-    let any = next(view.plan, from).is_some_and(|tick| tick <= to);
-    if !any {
-        return Vec::new();
-    }
-    let count = count(view.plan, from, to);
-    let reason = if bug!("label-excluded") { Reason::Excluded } else { reason };
-    vec![SettleSpan { to, verdict: Verdict::Missed, reason, count }]
+/// Policy `none`: late ticks do not fire.
+fn none<'a>(view: &View<'_>, cover: Cover<'a>, late: Timestamp) -> Full<'a, Vec<Step>> {
+    let cover = cover.up_to(late, Verdict::Missed, Reason::NoNode)?;
+    Ok(on_time(view, cover))
 }
 
 /// Policy `last`: the first on-time tick stands for all late ones after `begin`; without it the
 /// newest late one does.
-fn newest_only(view: &View<'_>, begin: Timestamp, late: Timestamp) -> Vec<Step> {
-    let mut spans = dropped(view, view.settled, begin, Reason::Window);
-    let Some(newest) = newest(view.plan, begin, late) else {
-        return on_time(view, view.settled, spans);
+fn newest_only<'a>(
+    view: &View<'_>,
+    cover: Cover<'a>,
+    begin: Timestamp,
+    late: Timestamp,
+) -> Full<'a, Vec<Step>> {
+    let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
+    let Some(newest) = newest_open(view.plan, begin.max(cover.at), late) else {
+        return Ok(on_time(view, cover.up_to(late, Verdict::Missed, Reason::Window)?));
     };
-    let from = spans.last().map_or(view.settled, |span| span.to);
-    let coalesced = |to: Timestamp| {
-        let (verdict, reason) = (Verdict::Coalesced, Reason::Later);
-        SettleSpan { to, verdict, reason, count: count(view.plan, from, to) }
-    };
-    let stands =
-        next(view.plan, newest).is_some_and(|tick| view.plan.due(tick) <= view.now.plus(view.lead));
-    if stands {
-        spans.push(coalesced(newest));
-        return on_time(view, view.settled, spans);
+    if stands(view, newest) {
+        return Ok(on_time(view, cover.up_to(newest, Verdict::Coalesced, Reason::Later)?));
     }
     let before = newest.minus(Millis(1));
-    if next(view.plan, from).is_some_and(|tick| tick <= before) {
-        spans.push(coalesced(before));
+    let cover = cover.up_to(before, Verdict::Coalesced, Reason::Later)?;
+    Ok(vec![caught_up(view, cover, newest).0])
+}
+
+/// Whether a tick after the newest late one is about to fire on time.
+fn stands(view: &View<'_>, newest: Timestamp) -> bool {
+    let moved = view.task.spec().is_some_and(|spec| spec.schedule.jitter.is_some());
+    let mut at = newest;
+    for _ in 0..STRETCHES_MAX {
+        let due =
+            next(view.plan, at).filter(|tick| view.plan.due(*tick) <= view.now.plus(view.lead));
+        let Some(tick) = due else { return false };
+        if view.plan.excluded(tick).is_none() {
+            return true;
+        }
+        // Where jitter moves them, each tick that is left out may hold up those after it.
+        at = if moved { tick } else { view.plan.stretch(tick).last };
     }
-    vec![caught_up(view, view.settled, spans, newest)]
+    false
 }
 
 /// Policy `all`: the newest `max` late ticks after `begin` fire in order, then the on-time ones.
-fn all(view: &View<'_>, max: u32, begin: Timestamp, late: Timestamp) -> Vec<Step> {
-    let mut spans = dropped(view, view.settled, begin, Reason::Window);
-    let from = spans.last().map_or(view.settled, |span| span.to);
-    let first = before_newest(view.plan, from, late, u64::from(max));
-    spans.extend(dropped(view, from, first, Reason::Max));
+fn all<'a>(
+    view: &View<'_>,
+    cover: Cover<'a>,
+    max: u64,
+    begin: Timestamp,
+    late: Timestamp,
+) -> Full<'a, Vec<Step>> {
+    let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
+    let first = before_newest(view.plan, cover.at, late, max);
+    let mut cover = cover.up_to(first, Verdict::Missed, Reason::Max)?;
+    let mut at = first.max(cover.at);
     let mut steps = Vec::new();
-    let (mut after, mut at) = (view.settled, first);
     while steps.len() < STEPS_MAX {
         let Some(tick) = next(view.plan, at).filter(|tick| *tick <= late) else { break };
-        steps.push(caught_up(view, after, std::mem::take(&mut spans), tick));
-        (after, at) = (tick, tick);
+        let stretch = view.plan.stretch(tick);
+        if stretch.calendar.is_some() {
+            at = stretch.last.min(late);
+            cover = match cover.up_to(at, Verdict::Skipped, Reason::Excluded) {
+                Ok(more) => more,
+                Err(full) if steps.is_empty() => return Err(full),
+                Err(_) => return Ok(steps),
+            };
+            continue;
+        }
+        let (step, rest) = caught_up(view, cover, tick);
+        steps.push(step);
+        (cover, at) = (rest, tick);
     }
-    if steps.is_empty() {
-        return on_time(view, view.settled, spans);
-    }
-    steps
+    Ok(if steps.is_empty() { on_time(view, cover) } else { steps })
 }
 
-fn caught_up(view: &View<'_>, after: Timestamp, spans: Vec<SettleSpan>, tick: Timestamp) -> Step {
+fn caught_up<'a>(view: &View<'_>, cover: Cover<'a>, tick: Timestamp) -> (Step, Cover<'a>) {
     let due = view.plan.due(tick);
-    Step {
-        after,
-        spans,
-        claim: Some(Firing { tick, due, trigger: Trigger::CatchUp }),
-        exhausted: next(view.plan, tick).is_none(),
-    }
+    let firing = Firing { tick, due, trigger: Trigger::CatchUp };
+    cover.settle(Some(firing), next(view.plan, tick).is_none())
 }
-
-/// The newest tick in `(from, to]`. The next tick after t never goes back as t goes on, so the
-/// newest one is found by halving, however many ticks lie between.
-fn newest(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
-    let within = |after: Timestamp| next(plan, after).filter(|tick| *tick <= to);
-    let mut found = within(from)?;
-    let (mut low, mut high) = (found, to);
-    while low < high {
-        let middle = Timestamp(low.0 + (high.0 - low.0) / 2);
-        match within(middle) {
-            Some(tick) => {
-                found = tick;
-                low = tick;
-            }
-            None => high = middle,
-        }
-    }
-    Some(found)
-}
-
-/// The instant in `[from, to]` after which the newest `wanted` ticks lie, or all if there are not
-/// more: found in growing strides back from `to`, then by halving the last of them.
-fn before_newest(plan: &Plan, from: Timestamp, to: Timestamp, wanted: u64) -> Timestamp {
-    // `left` of them lie before `high`.
-    let (mut high, mut left) = (to, wanted);
-    let mut stride = Millis::from_secs(1);
-    let mut low = loop {
-        let middle = high.minus(stride).max(from);
-        match counted(plan, middle, high, left) {
-            None => break middle,
-            Some(found) => (high, left) = (middle, left.saturating_sub(found)),
-        }
-        if high == from {
-            return from;
-        }
-        stride = Millis(stride.0.saturating_mul(2));
-    };
-    while high.0 - low.0 > 1 {
-        let middle = Timestamp(low.0 + (high.0 - low.0) / 2);
-        match counted(plan, middle, high, left) {
-            None => low = middle,
-            Some(found) => (high, left) = (middle, left.saturating_sub(found)),
-        }
-    }
-    high
-}
-
-fn next(plan: &Plan, after: Timestamp) -> Option<Timestamp> {
-    #[cfg(test)]
-    tests::note(1);
-    plan.next_after(after)
-}
-
-/// How many ticks lie in `(from, to]`, as far as it can be told cheaply.
-fn count(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<u64> {
-    let found = plan.count_between(from, to, COUNT_MAX);
-    #[cfg(test)]
-    tests::note(found.unwrap_or(COUNT_MAX).min(COUNT_MAX));
-    found
-}
-
-/// How many ticks lie in `(from, to]`; none: more than `max`.
-fn counted(plan: &Plan, from: Timestamp, to: Timestamp, max: u64) -> Option<u64> {
-    let found = plan.count_between(from, to, max).filter(|found| *found <= max);
-    #[cfg(test)]
-    tests::note(found.unwrap_or(max) + 1);
-    found
-}
-
-#[cfg(test)]
-mod tests;

@@ -11,6 +11,7 @@ use crate::domain::ids::{Revision, SessionId, TaskKey};
 use crate::domain::machine::command::{Claim, Command, Settle};
 use crate::domain::machine::{Answer, Effect, Task, envelope};
 use crate::domain::schedule::Plan;
+use crate::domain::schedule::calendar::Calendar;
 use crate::domain::settling::{Decision, Step, View, decide};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -41,7 +42,7 @@ pub(super) struct TaskArguments {
 
 pub(super) struct TaskState {
     arguments: TaskArguments,
-    plan: Option<(Revision, Plan)>,
+    plan: Option<(Revision, Vec<Arc<Calendar>>, Plan)>,
     /// What was proposed: after which instant, and when.
     proposed: Option<(Timestamp, Instant)>,
     armed: Armed,
@@ -79,6 +80,7 @@ struct Seen {
     settled: Timestamp,
     scheduler: bool,
     zone: String,
+    calendars: Vec<Arc<Calendar>>,
 }
 
 impl TaskState {
@@ -92,7 +94,14 @@ impl TaskState {
         } else {
             settled
         };
-        Some(Seen { settled, task, scheduler: cluster.scheduler, zone: cluster.timezone.clone() })
+        let calendars = task.spec().map(|spec| state.excluded_by(&spec.schedule));
+        Some(Seen {
+            settled,
+            calendars: calendars.unwrap_or_default(),
+            task,
+            scheduler: cluster.scheduler,
+            zone: cluster.timezone.clone(),
+        })
     }
 
     async fn look(&mut self, myself: &ActorRef<TaskMsg>) {
@@ -132,19 +141,22 @@ impl TaskState {
         }
     }
 
-    /// The task's ticks, computed anew when its definition changed.
+    /// The task's ticks, computed anew when its definition or a calendar changed.
     fn plan(&mut self, seen: &Seen) -> Option<Plan> {
         let definition = seen.task.definition()?;
-        if let Some((revision, plan)) = &self.plan
+        if let Some((revision, calendars, plan)) = &self.plan
             && *revision == definition.revision
+            && *calendars == seen.calendars
         {
             return Some(plan.clone());
         }
         let spec = &definition.spec;
         let set_at = seen.task.live.scheduled_at;
-        match Plan::compile(&spec.schedule, &spec.name, &seen.zone, set_at) {
+        let calendars = seen.calendars.clone();
+        match Plan::excluding(&spec.schedule, &spec.name, &seen.zone, set_at, calendars) {
             Ok(plan) => {
-                self.plan = Some((definition.revision, plan.clone()));
+                let calendars = seen.calendars.clone();
+                self.plan = Some((definition.revision, calendars, plan.clone()));
                 Some(plan)
             }
             Err(error) => {

@@ -225,6 +225,8 @@ impl Model {
             | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
+            | Command::PutCalendar(_)
+            | Command::DeleteCalendar(_)
             | Command::TakeKey(_) => {}
         }
     }

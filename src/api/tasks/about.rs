@@ -47,12 +47,12 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
     tell(&read, name, move |view, task| {
         let settled = view.state.settled(task);
         let mut at = from.map_or(settled.max(view.now), |from| from.minus(Millis(1)).max(settled));
-        let plan = plans::current(task, view.zone()).filter(|_| !task.progress.exhausted);
+        let plan = plans::current(&view.state, task).filter(|_| !task.progress.exhausted);
         let mut items = Vec::new();
         while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n) {
             let Some(tick) = plan.next_noted(at) else { break };
             at = tick.at;
-            let mut item = preview::tick(&tick);
+            let mut item = preview::tick(plan, &tick);
             if let Value::Object(item) = &mut item {
                 item.insert("due".to_owned(), plan.due(tick.at).to_string().into());
             }
@@ -69,7 +69,7 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
 pub(in crate::api) async fn ticks(Segment(name): Segment, read: Read) -> Reply {
     let params = read.params.only(&["from", "to", "limit", "cursor", "empty"])?;
     let range = Range::of(params)?;
-    tell(&read, name, move |view, task| Ok(ticks::list(task, view.zone(), &range))).await
+    tell(&read, name, move |view, task| Ok(ticks::list(&view.state, task, &range))).await
 }
 
 /// `GET /tasks/{name}/why`: what became of a tick, or will.

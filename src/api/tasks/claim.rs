@@ -64,7 +64,7 @@ fn settle<'a>(
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());
     }
-    let plan = plans::current(task, view.zone());
+    let plan = plans::current(&view.state, task);
     let plan = plan.filter(|plan| plan.manual()).ok_or_else(|| {
         Problem::new("not_manual", "only ticks of a task with a manual schedule can be claimed")
     })?;

@@ -1,6 +1,7 @@
 //! The routes against a real node of its own, over HTTP.
 
 mod bad_input;
+mod calendars;
 mod history;
 mod many;
 mod routes;

@@ -50,7 +50,7 @@ async fn routes_answer_in_one_form() {
         let got = rig.send(method, path, &[], None).await.refused(405, "method_not_allowed");
         assert_eq!(got.header("allow"), allow);
     }
-    for path in ["/calendars", "/executors", "/tokens", "/audit", "/events", "/cluster/what-if"] {
+    for path in ["/executors", "/tokens", "/audit", "/events", "/cluster/what-if"] {
         rig.get(path).await.refused(422, "not_supported");
     }
     rig.post("/tasks/a/cancel", Value::Null).await.refused(422, "not_supported");

@@ -163,6 +163,8 @@ impl State {
             Command::NodeRemove(body) => self.node_remove(body, effects),
             Command::Scheduler(body) => self.set_scheduler(cx, body, effects),
             Command::TakeKey(_) => Ok(Answer::Done),
+            Command::PutCalendar(body) => self.put_calendar(cx, *body),
+            Command::DeleteCalendar(body) => self.delete_calendar(&body),
         })
     }
 

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
@@ -124,6 +125,10 @@ pub enum Command {
     Scheduler(SetScheduler),
     /// Takes an idempotency key for a request of several commands.
     TakeKey(TakeKey),
+    /// Makes or changes a calendar.
+    PutCalendar(Box<PutCalendar>),
+    /// Removes a calendar that no task leaves out.
+    DeleteCalendar(Named),
 }
 
 /// Names the cluster.
@@ -161,10 +166,10 @@ pub struct MarkDeleted {
     pub if_match: Option<Revision>,
 }
 
-/// A command about one name.
+/// A command about one name: a task's, or a calendar's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// The task's name.
+    /// The name.
     pub name: String,
     /// The revision that the caller saw.
     pub if_match: Option<Revision>,
@@ -311,6 +316,17 @@ pub struct TakeKey {
     pub request: u128,
 }
 
+/// Makes or changes a calendar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutCalendar {
+    /// To this.
+    pub calendar: Calendar,
+    /// The revision that the caller saw.
+    pub if_match: Option<Revision>,
+    /// A hash of what a node's settings say, where they are who asks.
+    pub source: Option<u128>,
+}
+
 /// A command that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -361,6 +377,7 @@ kinds! {
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
     22 TakeKey, 23 Dismiss, 24 NodeRemove,
+    25 PutCalendar, 26 DeleteCalendar,
 }
 
 impl Command {

@@ -27,5 +27,7 @@ pub const KEY_AGE: Millis = Millis::from_secs(3_600);
 pub const SETTLE_SPANS_MAX: usize = 64;
 /// Memory that reading one command or record may claim: damaged lengths must not.
 pub const DECODE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Calendars.
+pub const CALENDARS_MAX: usize = 10_000;
 /// Tasks.
 pub const TASKS_MAX: usize = 2_000_000;

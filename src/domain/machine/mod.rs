@@ -13,6 +13,7 @@
 
 mod apply;
 mod blocks;
+mod calendars;
 pub mod command;
 mod digest;
 mod effect;

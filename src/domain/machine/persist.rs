@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
+use crate::domain::schedule::calendar::Kept;
 use crate::domain::time::Timestamp;
 
 use super::blocks::{Blocks, Record};
@@ -101,6 +102,13 @@ pub(super) fn key_idempotency(key: &str) -> Vec<u8> {
     // The envelope's texts are no longer than a byte can say.
     let mut out = vec![b'k', u8::try_from(key.len()).unwrap_or(u8::MAX)];
     out.extend_from_slice(key.as_bytes());
+    out
+}
+
+pub(super) fn key_calendar(name: &str) -> Vec<u8> {
+    // Names are no longer than a byte can say.
+    let mut out = vec![b'a', u8::try_from(name.len()).unwrap_or(u8::MAX)];
+    out.extend_from_slice(name.as_bytes());
     out
 }
 
@@ -199,6 +207,9 @@ impl State {
         for key in &dirty.keys {
             rows.push((key_idempotency(key), self.keys.get(key).map(|kept| encode(&**kept))));
         }
+        for name in &dirty.calendars {
+            rows.push((key_calendar(name), self.calendars.get(name).map(|kept| encode(&**kept))));
+        }
         rows.sort_unstable();
         rows.dedup();
         rows
@@ -222,7 +233,9 @@ impl State {
         let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
         let (key, cluster) = self.cluster_row();
         let cluster = cluster.map(|cluster| (key, cluster)).into_iter();
-        cluster.chain(tasks).chain(nodes).chain(keys)
+        let calendars =
+            self.calendars.iter().map(|(name, kept)| (key_calendar(name), encode(&**kept)));
+        cluster.chain(tasks).chain(nodes).chain(keys).chain(calendars)
     }
 
     fn cluster_row(&self) -> Row {
@@ -325,6 +338,12 @@ impl Loader {
                 self.state.key_order.insert(kept.number, Arc::clone(&text));
                 self.state.keys.insert(text, Arc::new(kept));
             }
+            b'a' => {
+                let kept: Kept = decode(key, value)?;
+                let name: Arc<str> = kept.calendar.name.as_str().into();
+                is(&key_calendar(&name))?;
+                self.state.calendars.insert(name, Arc::new(kept));
+            }
             _ => return Err(unknown()),
         }
         Ok(())
@@ -412,6 +431,9 @@ impl State {
         }
         for (key, kept) in &self.keys {
             digest.add(digest::hash(&key_idempotency(key), &**kept));
+        }
+        for (name, kept) in &self.calendars {
+            digest.add(digest::hash(&key_calendar(name), &**kept));
         }
         digest
     }

@@ -37,6 +37,13 @@ pub enum Answer {
     Session(SessionId),
     /// The verdict of a claim that made no execution.
     NotFired,
+    /// A calendar was made or changed.
+    Calendar {
+        /// Its revision now.
+        revision: Revision,
+        /// Whether the name was free before.
+        created: bool,
+    },
 }
 
 /// Why a command changed nothing.
@@ -90,6 +97,10 @@ pub enum Refusal {
     ClusterName,
     /// A limit of the state is reached.
     Full,
+    /// No such calendar.
+    CalendarNotFound,
+    /// Tasks leave it out.
+    CalendarInUse,
 }
 
 impl Refusal {
@@ -118,6 +129,8 @@ impl Refusal {
             Self::Initialised => "initialised",
             Self::ClusterName => "wrong_cluster_name",
             Self::Full => "limit_reached",
+            Self::CalendarNotFound => "calendar_not_found",
+            Self::CalendarInUse => "calendar_in_use",
         }
     }
 }

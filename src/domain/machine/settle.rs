@@ -61,7 +61,7 @@ fn check(hand: &Hand<'_>, settle: &Settle, scheduler: bool) -> Result<(), Refusa
     if task.live.revision != settle.revision && !bug!("settle-any-revision") {
         return Err(Refusal::RevisionMismatch { current: task.live.revision });
     }
-    let anywhere = bug!("settle-any-cursor") || bug!("clock-for-cursor");
+    let anywhere = bug!("settle-any-cursor" | "clock-for-cursor");
     if settle.after != hand.settled() && !anywhere {
         return Err(Refusal::Cursor { at: hand.settled() });
     }

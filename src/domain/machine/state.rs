@@ -8,6 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::calendar::Kept;
 use crate::domain::task::{Keep, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
@@ -142,6 +143,8 @@ pub struct Dirty {
     pub(super) nodes: BTreeSet<NodeId>,
     /// Idempotency keys that came or went.
     pub(super) keys: BTreeSet<Arc<str>>,
+    /// Calendars that came, changed or went.
+    pub(super) calendars: BTreeSet<Arc<str>>,
 }
 
 /// All that the log has led to.
@@ -151,6 +154,7 @@ pub struct State {
     pub(super) names: OrdMap<Arc<str>, TaskKey>,
     pub(super) tasks: Table,
     pub(super) nodes: OrdMap<NodeId, Arc<Node>>,
+    pub(super) calendars: OrdMap<Arc<str>, Arc<Kept>>,
     /// Whose each kept execution is; derived.
     pub(super) executions: Index,
     pub(super) keys: OrdMap<Arc<str>, Arc<KeyRecord>>,
@@ -177,6 +181,7 @@ impl Default for State {
             names: OrdMap::new(),
             tasks: Table::default(),
             nodes: OrdMap::new(),
+            calendars: OrdMap::new(),
             executions: Index::default(),
             keys: OrdMap::new(),
             key_order: OrdMap::new(),
@@ -293,6 +298,7 @@ impl State {
             names: self.names.clone(),
             tasks: self.tasks.clone(),
             nodes: self.nodes.clone(),
+            calendars: self.calendars.clone(),
             executions: self.executions.clone(),
             keys: self.keys.clone(),
             key_order: self.key_order.clone(),
@@ -317,5 +323,6 @@ impl State {
         self.dirty.definitions.extend(lost.definitions);
         self.dirty.nodes.extend(lost.nodes);
         self.dirty.keys.extend(lost.keys);
+        self.dirty.calendars.extend(lost.calendars);
     }
 }

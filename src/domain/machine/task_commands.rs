@@ -49,6 +49,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
+        self.check_calendars(&put.spec)?;
         let found = self.named(&put.spec.name);
         match (found, put.mode) {
             (None, PutMode::Update { .. }) => Err(Refusal::TaskNotFound),

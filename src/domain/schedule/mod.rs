@@ -1,5 +1,6 @@
 //! When a task's ticks are: the rule, its zone, and what happens where local time jumps.
 
+pub mod calendar;
 mod cron;
 mod days;
 mod error;

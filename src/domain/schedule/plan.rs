@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::calendar::{Calendar, Exclusion, Stretch};
 use super::cron::read_canonical;
 use super::days::Days;
 use super::local::LocalTicks;
@@ -17,6 +18,9 @@ use crate::domain::time::{Millis, Timestamp, YEAR_0, YEAR_9999};
 pub const MIN_INTERVAL: Millis = Millis(100);
 /// The longest interval and delay: 100 years.
 pub const MAX_INTERVAL: Millis = Millis(36_525 * 86_400_000);
+
+/// Stretches that calendars leave out, beyond which nobody looks for a tick.
+const STRETCHES_MAX: usize = 4_000;
 
 /// Ticks farther away than this do not exist.
 const HORIZON: Millis = MAX_INTERVAL;
@@ -34,6 +38,8 @@ struct Inner {
     jitter: Millis,
     /// Hash of the task's name, so that tasks with one schedule spread.
     task: u64,
+    /// The times that are left out.
+    exclusion: Exclusion,
 }
 
 /// Where ticks come from.
@@ -50,8 +56,8 @@ enum Ticks {
 }
 
 impl Plan {
-    /// Makes a schedule ready. `set_at` is the stamp of the command that set it: anchor of
-    /// intervals, base of delays, the tick of `immediate`.
+    /// Makes a schedule ready, no calendar of it known. `set_at` is the stamp of the command that
+    /// set it: anchor of intervals, base of delays, the tick of `immediate`.
     ///
     /// # Errors
     /// What is wrong with the schedule, by field. A schedule that merely never ticks is no error
@@ -62,7 +68,23 @@ impl Plan {
         default_zone: &str,
         set_at: Timestamp,
     ) -> Result<Self, ScheduleError> {
-        let zone = zone::find(schedule.timezone.as_deref().unwrap_or(default_zone))?;
+        Self::excluding(schedule, task_name, default_zone, set_at, None)
+    }
+
+    /// Makes a schedule ready that leaves out what these calendars have.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn excluding(
+        schedule: &Schedule,
+        task_name: &str,
+        default_zone: &str,
+        set_at: Timestamp,
+        calendars: impl IntoIterator<Item = Arc<Calendar>>,
+    ) -> Result<Self, ScheduleError> {
+        let zone_name = schedule.timezone.as_deref().unwrap_or(default_zone);
+        let zone = zone::find(zone_name)?;
+        let exclusion = Exclusion::of(calendars, zone_name)?;
         let bounds = bounds(schedule)?;
         if schedule.max_ticks == Some(0) {
             return Err(ScheduleError::new("max_ticks", "invalid_max_ticks", "must be at least 1"));
@@ -70,7 +92,7 @@ impl Plan {
         let ticks = ticks(schedule, task_name, &zone, set_at)?;
         let jitter = schedule.jitter.unwrap_or_default();
         let task = xxh3_64(task_name.as_bytes());
-        Ok(Self(Arc::new(Inner { ticks, zone, bounds, jitter, task })))
+        Ok(Self(Arc::new(Inner { ticks, zone, bounds, jitter, task, exclusion })))
     }
 
     /// The first tick strictly after an instant; none if there is none within 100 years of it or
@@ -132,6 +154,37 @@ impl Plan {
             at = tick;
         }
         Some(count)
+    }
+
+    /// The calendar that leaves a tick out. [`Plan::next_after`] does not look at calendars: what
+    /// they leave out are ticks, with a verdict like any other.
+    #[must_use]
+    pub fn excluded(&self, tick: Timestamp) -> Option<&Calendar> {
+        self.0.exclusion.at(tick)
+    }
+
+    /// The stretch from an instant on that a calendar leaves out, or none does.
+    #[must_use]
+    pub fn stretch(&self, from: Timestamp) -> Stretch<'_> {
+        if self.0.exclusion.is_empty() {
+            return Stretch { calendar: None, last: YEAR_9999 };
+        }
+        self.0.exclusion.stretch(from)
+    }
+
+    /// The first tick after an instant that no calendar leaves out; none, too, if it lies behind so
+    /// many stretches that are left out.
+    #[must_use]
+    pub fn next_open(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut at = after;
+        for _ in 0..STRETCHES_MAX {
+            let tick = self.next_after(at)?;
+            if self.excluded(tick).is_none() {
+                return Some(tick);
+            }
+            at = self.stretch(tick).last;
+        }
+        None
     }
 
     /// When a tick is due: at most the jitter later, always the same for one task and tick.

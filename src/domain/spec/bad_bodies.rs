@@ -331,8 +331,6 @@ fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
         ),
         (with(json!({"after_run": "cleanup"})), "/after_run", "not_supported"),
         (with(json!({"one_shot": true})), "/one_shot", "not_supported"),
-        (with(json!({"schedule": {"exclude": ["x"]}})), "/schedule/exclude", "not_supported"),
-        (with(json!({"schedule": {"max_ticks": 3}})), "/schedule/max_ticks", "not_supported"),
     ]);
     let func = with(json!({"action": {"func": {"id": "f"}}}));
     assert!(read(&func, ReadContext { functions_allowed: true, ..CTX }).is_ok());

@@ -16,6 +16,7 @@
 
 mod action;
 mod body;
+mod calendar;
 mod json;
 mod reader;
 mod rules;
@@ -32,10 +33,12 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+pub use self::calendar::{read_calendar, write_calendar};
 pub use self::json::parse_json;
 pub use self::rules::{check_label, check_name};
 pub use self::suggest::closest;
 pub use self::write::write;
+use crate::domain::machine::State;
 use crate::domain::schedule::Schedule;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
@@ -67,6 +70,8 @@ pub struct ReadContext<'a> {
     pub current: Option<&'a Schedule>,
     /// No tick up to here fires any more; an update settles all of them up to its own moment.
     pub settled: Timestamp,
+    /// The state whose calendars a schedule may leave out; none: they are not known here.
+    pub calendars: Option<&'a State>,
 }
 
 /// Reads a task's canonical body.

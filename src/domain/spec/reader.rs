@@ -150,6 +150,18 @@ impl<'v> Object<'v, '_> {
         (out.len() == items.len()).then_some(out)
     }
 
+    /// Reads an item of the list under `key` with `read`, as an object.
+    pub(super) fn item<T>(
+        &mut self,
+        key: &str,
+        index: usize,
+        value: &'v Value,
+        read: impl FnOnce(&mut Object<'v, '_>) -> T,
+    ) -> T {
+        let pointer = format!("{}/{key}/{index}", self.pointer);
+        Object::read(Some(value), pointer, self.problems, read)
+    }
+
     /// [`Object::list`] of at least one item.
     pub(super) fn filled_list<T>(
         &mut self,

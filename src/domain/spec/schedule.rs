@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ReadContext;
-use super::reader::{Fault, Object, choice, duration, flag, instant, local_time, text, whole};
+use super::reader::{
+    Fault, Object, choice, duration, echo, flag, instant, local_time, text, whole,
+};
 use super::rules::{DURATION_MAX, check_name};
 use super::words::{FOLDS, GAPS, word};
+use super::{ReadContext, closest};
 use crate::domain::schedule::{
     Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, weekday_name,
     zone,
@@ -32,7 +34,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
     let not_before = object.optional("not_before", instant);
     let not_after = object.optional("not_after", instant);
     let max_ticks = object.optional("max_ticks", |value| whole::<u64>(value, 1..=i64::MAX));
-    let exclude = object.list("exclude", named_calendar).unwrap_or_default();
+    let exclude = object.list("exclude", |value| named_calendar(value, ctx)).unwrap_or_default();
     let (rule, prefix) = rule?;
     let timezone = one_zone(object, named, prefix);
     let schedule = Schedule {
@@ -64,9 +66,17 @@ fn one_zone(
     field.or(prefix)
 }
 
-fn named_calendar(value: &Value) -> Result<String, Fault> {
+fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, Fault> {
     let name = text(value)?;
     check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+    if let Some(state) = ctx.calendars
+        && state.calendar(name).is_none()
+    {
+        let near = closest(name, state.calendars().map(|kept| kept.calendar.name.as_str()));
+        let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let message = format!("there is no calendar {}{hint}", echo(name));
+        return Err(Fault::new("unknown_calendar", message));
+    }
     Ok(name.to_owned())
 }
 

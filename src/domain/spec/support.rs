@@ -38,16 +38,6 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<P
         ),
         (spec.after_run != AfterRun::Keep, "/after_run", "can only be keep in this version"),
         (spec.one_shot, "/one_shot", "can only be false in this version"),
-        (
-            !spec.schedule.exclude.is_empty(),
-            "/schedule/exclude",
-            "calendars are not supported in this version",
-        ),
-        (
-            spec.schedule.max_ticks.is_some(),
-            "/schedule/max_ticks",
-            "is not supported in this version",
-        ),
     ];
     for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
         let Fault { code, message } = Fault::new("not_supported", message);

@@ -30,6 +30,7 @@ pub(super) const CTX: ReadContext<'_> = ReadContext {
     functions_allowed: false,
     current: None,
     settled: Timestamp(0),
+    calendars: None,
 };
 
 fn canonical() -> Value {

@@ -49,6 +49,12 @@ fn rows() -> (State, Rows) {
         world
             .accept(&super::put(super::PutMode::Update { if_match: None }, super::every("a", 501)));
     }
+    let calendar = samples::calendar();
+    world.accept(&Command::PutCalendar(Box::new(super::super::command::PutCalendar {
+        calendar,
+        if_match: None,
+        source: None,
+    })));
     let rows = world.state.all_rows().collect();
     (world.state, rows)
 }

@@ -136,6 +136,7 @@ fn every_row_keeps_its_bytes() {
     hex(&mut out, "key of a span in the digest", &persist::key_span(task, at));
     hex(&mut out, "key of a node", &persist::key_node(NodeId::new(1, 1)));
     hex(&mut out, "key of an idempotency key", &persist::key_idempotency("key-1"));
+    hex(&mut out, "key of a calendar", &persist::key_calendar("holidays"));
     let world = small();
     for (key, value) in world.state.all_rows() {
         let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -169,5 +170,11 @@ fn small() -> World {
         if_match: None,
     }));
     world.accept(&super::trigger("hello"));
+    let calendar = samples::calendar();
+    world.accept(&Command::PutCalendar(Box::new(super::super::command::PutCalendar {
+        calendar,
+        if_match: None,
+        source: None,
+    })));
     world
 }

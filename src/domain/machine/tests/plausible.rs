@@ -2,7 +2,7 @@
 
 use super::super::command::{
     Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
-    PutMode, SetScheduler, Settle, SettleSpan, Start,
+    PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
@@ -92,6 +92,9 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     };
     let mut spec = spec(&name, rule);
     spec.enabled = dice.percent(85);
+    if dice.percent(15) {
+        spec.schedule.exclude = vec![["x", "y"][usize::from(dice.below(2))].to_owned()];
+    }
     spec.catch_up_on_resume = dice.percent(30);
     spec.keep.ticks = u32::from(dice.below(5));
     spec.keep.executions = u32::from(dice.below(4));
@@ -126,7 +129,7 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
     };
     let if_match = revision(state.named(&name).map(|task| &**task), dice);
     let named = Named { name: name.clone(), if_match };
-    match dice.below(16) {
+    match dice.below(18) {
         0..3 => {
             let until = dice.percent(50).then(|| now.plus(dice.millis(2_000)).minus(Millis(200)));
             Command::Pause(PauseTask { name, reason: "why".to_owned(), until, if_match })
@@ -140,6 +143,16 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
         }),
         8..10 => Command::Reuse(named),
         10 => Command::Cleanup(named),
+        12 => {
+            let mut calendar = super::samples::calendar();
+            calendar.name = ["x", "y"][usize::from(dice.below(2))].to_owned();
+            calendar.rules[0].dates[0].to = i32::from(dice.below(3));
+            Command::PutCalendar(Box::new(PutCalendar { calendar, if_match: None, source: None }))
+        }
+        13 => {
+            let name = ["x", "y"][usize::from(dice.below(2))].to_owned();
+            Command::DeleteCalendar(Named { name, if_match: None })
+        }
         11 => Command::Scheduler(SetScheduler { on: dice.percent(75) }),
         _ => trigger(&name),
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
-    NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutMode, SetScheduler, Settle,
-    SettleSpan, Start, TakeKey, TriggerTask,
+    NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
+    SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::record::{
     Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, More,
@@ -15,6 +15,7 @@ use super::super::record::{
 use super::super::{Answer, Refusal};
 use super::DAY;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::calendar::{self, Calendar, Dates, Times, Yearly};
 use crate::domain::schedule::{Dst, Fold, Gap, LocalTime, Rule, Schedule};
 use crate::domain::task::{
     Action, AfterRun, Assignment, Backoff, CatchUp, CatchUpPolicy, Concurrency, Delivery,
@@ -212,7 +213,28 @@ pub(super) fn commands() -> Vec<Command> {
         Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
         Command::Dismiss(OfExecution { task, execution }),
         Command::NodeRemove(OfNode { node: NodeId::new(3, 1) }),
+        Command::PutCalendar(Box::new(PutCalendar {
+            calendar: calendar(),
+            if_match: Some(Revision(9)),
+            source: Some(0x50 << 120),
+        })),
+        Command::DeleteCalendar(Named { name: "holidays".to_owned(), if_match: None }),
     ]
+}
+
+/// A calendar in which every field says something.
+pub(super) fn calendar() -> Calendar {
+    Calendar {
+        name: "holidays".to_owned(),
+        description: "when nobody works".to_owned(),
+        timezone: Some("Europe/Berlin".to_owned()),
+        rules: vec![calendar::Rule {
+            dates: vec![Dates { from: -1, to: 20_000 }],
+            yearly: vec![Yearly { from: (12, 24), to: (1, 2) }],
+            weekdays: vec![0, 6],
+            times: vec![Times { from: LocalTime(79_200), to: LocalTime(21_600) }],
+        }],
+    }
 }
 
 fn settle() -> Settle {

@@ -9,15 +9,16 @@ use std::fmt::Write as _;
 
 use super::super::command::{
     Claim, CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch,
-    OfExecution, OfFence, OfNode, PauseTask, PutMode, SetScheduler, Settle, SettleSpan, Start,
-    TriggerTask,
+    OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
+    SettleSpan, Start, TriggerTask,
 };
 use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
 use super::telling::{Names, answer, clock, step};
 use super::*;
 use crate::domain::ids::Revision;
-use crate::domain::schedule::{Plan, parse_cron};
+use crate::domain::schedule::calendar::{self, Calendar, Dates};
+use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, Step, View, decide};
 use crate::domain::task::CatchUpPolicy;
 
@@ -251,6 +252,15 @@ impl Story {
             }),
             "scheduler" => Command::Scheduler(SetScheduler { on: name == "start" }),
             "settle" => Command::Settle(self.settle(line)),
+            "calendar" => {
+                let dates = line.words.iter().skip(2);
+                let dates = dates.map(|text| Dates::parse(text).expect("dates")).collect();
+                let rules = vec![calendar::Rule { dates, ..calendar::Rule::default() }];
+                let (description, timezone) = (String::new(), None);
+                let calendar = Calendar { name, description, timezone, rules };
+                Command::PutCalendar(Box::new(PutCalendar { calendar, if_match, source: None }))
+            }
+            "delete-calendar" => Command::DeleteCalendar(of_name()),
             _ => self.execution_command(line),
         }
     }
@@ -326,6 +336,8 @@ impl Story {
                 "lost_after" => spec.lost_after = Millis::parse(value).expect("a duration"),
                 "jitter" => spec.schedule.jitter = Some(Millis::parse(value).expect("a duration")),
                 "description" => spec.description.clone_from(value),
+                "max_ticks" => spec.schedule.max_ticks = Some(value.parse().expect("a number")),
+                "exclude" => spec.schedule.exclude = vec![value.clone()],
                 "anchor" | "if_match" | "key" | "by" => {}
                 other => panic!("no field {other}"),
             }
@@ -422,8 +434,7 @@ impl Story {
     fn decide(&mut self, line: &Line) -> Vec<String> {
         let task = self.task(line.word(1));
         let spec = task.spec().expect("a definition");
-        let zone = self.world.state.cluster().timezone.clone();
-        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, task.live.scheduled_at);
+        let plan = self.world.state.plan(spec, task.live.scheduled_at);
         let decision = decide(&View {
             task,
             plan: &plan.expect("a schedule"),

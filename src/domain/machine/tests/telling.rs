@@ -65,6 +65,9 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect])
         }
         Ok(Answer::Session(session)) => format!("s{session}"),
         Ok(Answer::NotFired) => "does not fire".to_owned(),
+        Ok(Answer::Calendar { revision, created }) => {
+            format!("{}calendar r{revision}", if *created { "new " } else { "" })
+        }
         Err(refusal) => refused(refusal),
     }];
     let told: Vec<String> = effects.iter().filter_map(|found| effect(names, found)).collect();

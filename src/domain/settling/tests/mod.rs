@@ -8,12 +8,14 @@ use std::cell::Cell;
 use super::*;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
-    Claim, Command, Finish, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutMode, Settle,
+    Claim, Command, Finish, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutCalendar, PutMode,
+    Settle,
 };
 use crate::domain::machine::envelope::{self, Head};
 use crate::domain::machine::record::{Liveness, NodeInfo, Report, Status};
 use crate::domain::machine::{Answer, Applied, Response, State};
-use crate::domain::schedule::{Rule, Schedule};
+use crate::domain::schedule::calendar::{self, Calendar, Times};
+use crate::domain::schedule::{LocalTime, Rule, Schedule};
 
 thread_local! {
     static STEPS: Cell<u64> = const { Cell::new(0) };
@@ -81,6 +83,25 @@ impl Owner {
         }
         let (session, liveness) = (owner.session, Liveness::Working);
         owner.accept(Command::NodeLiveness(NodeLiveness { node: id, session, liveness }));
+        // An hour of which parts of each minute are left out.
+        let times = (0..60).flat_map(|minute| {
+            let at = 43_200 + minute * 60;
+            let second = |second: u32| LocalTime(at + second);
+            [(0, 7), (10, 13), (30, 55)]
+                .map(|(from, to)| Times { from: second(from), to: second(to) })
+        });
+        let rule = calendar::Rule { times: times.collect(), ..calendar::Rule::default() };
+        let calendar = Calendar {
+            name: "x".to_owned(),
+            description: String::new(),
+            timezone: None,
+            rules: vec![rule],
+        };
+        owner.accept(Command::PutCalendar(Box::new(PutCalendar {
+            calendar,
+            if_match: None,
+            source: None,
+        })));
         match owner.accept(Command::Put(Box::new(Put { mode: PutMode::Add, spec }))) {
             Answer::Task { task, .. } => owner.key = task,
             other => panic!("{other:?}"),
@@ -113,7 +134,7 @@ impl Owner {
 
     fn plan(&self) -> Plan {
         let spec = self.task().spec().unwrap();
-        Plan::compile(&spec.schedule, &spec.name, "UTC", self.task().live.scheduled_at).unwrap()
+        self.state.plan(spec, self.task().live.scheduled_at).unwrap()
     }
 
     fn decide(&self) -> Decision {

@@ -1,0 +1,117 @@
+//! Calendars: named times that schedules leave out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use crate::domain::machine::command::{Named, PutCalendar};
+use crate::domain::machine::{Answer, Command, Refusal};
+use crate::domain::schedule::calendar::Kept;
+use crate::domain::spec::{read_calendar, write_calendar};
+
+use super::context::{View, aside, etag};
+use super::error::Problem;
+use super::extract::{Read, Reply, Segment, Write};
+use super::lists::{PAGING, Page};
+
+/// Tasks of a calendar that are told by name.
+const USERS_TOLD: usize = 100;
+/// What an answer adds to a calendar's body: one that was got can be put.
+const ADDED: [&str; 6] = ["id", "revision", "created_at", "updated_at", "origin", "tasks"];
+
+/// `GET /calendars`.
+pub(super) async fn list(read: Read) -> Reply {
+    let page = Page::of(read.params.only(&PAGING)?)?;
+    let view = read.view().await?;
+    aside(move || {
+        let mut users: BTreeMap<&str, u64> = BTreeMap::new();
+        for task in view.state.tasks() {
+            for name in task.spec().into_iter().flat_map(|spec| &spec.schedule.exclude) {
+                *users.entry(name).or_default() += 1;
+            }
+        }
+        let after = page.after().unwrap_or_default();
+        let behind = view.state.calendars().filter(|kept| *kept.calendar.name > *after);
+        let show = |kept: &&Arc<Kept>| {
+            let tasks = users.get(kept.calendar.name.as_str()).copied().unwrap_or(0);
+            body(kept, tasks.into())
+        };
+        view.ok(page.list(behind, |kept| kept.calendar.name.clone(), show))
+    })
+    .await
+}
+
+/// `GET /calendars/{name}`.
+pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
+    read.params.only(&[])?;
+    let view = read.view().await?;
+    aside(move || show(&view, StatusCode::OK, &name)).await?
+}
+
+/// `PUT /calendars/{name}`: makes it or changes it.
+pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    let mut body = write.body()?.clone();
+    if let Value::Object(fields) = &mut body
+        && fields.contains_key("revision")
+    {
+        for added in ADDED {
+            fields.shift_remove(added);
+        }
+    }
+    let calendar = read_calendar(&name, &body)?;
+    let put = PutCalendar { calendar, if_match: write.if_match, source: None };
+    let answer = write.submit(&Command::PutCalendar(Box::new(put))).await?;
+    let created = matches!(answer, Answer::Calendar { created: true, .. });
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let view = write.context.here()?;
+    aside(move || show(&view, status, &name)).await?
+}
+
+/// `DELETE /calendars/{name}`: removes one that no task leaves out.
+pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
+    write.params.only(&[])?;
+    let named = Named { name: name.clone(), if_match: write.if_match };
+    let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;
+    let view = write.context.here()?;
+    match outcome {
+        Ok(_) => Ok(view.ok(json!({"name": name, "deleted": true}))),
+        Err(Refusal::CalendarInUse) => {
+            let users = aside(move || users(&view, &name)).await?;
+            Err(Problem::from(Refusal::CalendarInUse).with("tasks", users))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// The names of the tasks that leave a calendar out, so many of them.
+fn users(view: &View, name: &str) -> Value {
+    let users = view.state.users_of(name).take(USERS_TOLD);
+    users.map(|task| Value::from(&*task.live.name)).collect()
+}
+
+fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, Problem> {
+    let kept = view.state.calendar(name).ok_or_else(|| Problem::from(Refusal::CalendarNotFound))?;
+    let mut response = view.reply(status, body(kept, users(view, name)));
+    etag(response.headers_mut(), kept.revision);
+    Ok(response)
+}
+
+fn body(kept: &Kept, tasks: Value) -> Value {
+    let mut body = write_calendar(&kept.calendar);
+    if let Value::Object(body) = &mut body {
+        let origin = if kept.source.is_some() { "static" } else { "api" };
+        body.extend(Map::from_iter([
+            ("id".to_owned(), kept.calendar.name.clone().into()),
+            ("revision".to_owned(), kept.revision.0.into()),
+            ("created_at".to_owned(), kept.created_at.to_string().into()),
+            ("updated_at".to_owned(), kept.updated_at.to_string().into()),
+            ("origin".to_owned(), origin.into()),
+            ("tasks".to_owned(), tasks),
+        ]));
+    }
+    body
+}

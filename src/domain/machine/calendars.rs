@@ -1,0 +1,120 @@
+//! Calendars in the state: made, changed, removed, and looked up for those who compute ticks.
+
+use std::sync::Arc;
+
+use super::apply::Context;
+use super::command::{Named, PutCalendar};
+use super::digest;
+use super::limits::CALENDARS_MAX;
+use super::persist::key_calendar;
+use super::response::{Answer, Refusal, Response};
+use super::state::{State, Task};
+use crate::domain::ids::Revision;
+use crate::domain::schedule::calendar::{Calendar, Kept};
+use crate::domain::schedule::{Plan, Schedule, ScheduleError};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::Timestamp;
+
+impl State {
+    /// A calendar.
+    #[must_use]
+    pub fn calendar(&self, name: &str) -> Option<&Arc<Kept>> {
+        self.calendars.get(name)
+    }
+
+    /// All calendars, by name.
+    pub fn calendars(&self) -> impl Iterator<Item = &Arc<Kept>> {
+        self.calendars.values()
+    }
+
+    /// The calendars that a schedule leaves out.
+    #[must_use]
+    pub fn excluded_by(&self, schedule: &Schedule) -> Vec<Arc<Calendar>> {
+        let kept = schedule.exclude.iter().filter_map(|name| self.calendar(name));
+        kept.map(|kept| Arc::clone(&kept.calendar)).collect()
+    }
+
+    /// The ticks of a definition that was set at that time, its calendars as they are now.
+    ///
+    /// # Errors
+    /// A schedule or a calendar that cannot be computed.
+    pub fn plan(&self, spec: &TaskSpec, set_at: Timestamp) -> Result<Plan, ScheduleError> {
+        let calendars = self.excluded_by(&spec.schedule);
+        Plan::excluding(&spec.schedule, &spec.name, &self.cluster.timezone, set_at, calendars)
+    }
+
+    /// The tasks, marked deleted or not, that leave a calendar out.
+    pub fn users_of<'a>(&'a self, calendar: &'a str) -> impl Iterator<Item = &'a Arc<Task>> {
+        let uses = move |spec: &TaskSpec| spec.schedule.exclude.iter().any(|name| name == calendar);
+        self.tasks().filter(move |task| task.spec().is_some_and(uses))
+    }
+
+    /// Refuses a definition that leaves out what there is not.
+    pub(super) fn check_calendars(&self, spec: &TaskSpec) -> Result<(), Refusal> {
+        let known = |name: &String| self.calendars.contains_key(&**name);
+        let all = spec.schedule.exclude.iter().all(known);
+        if all { Ok(()) } else { Err(Refusal::CalendarNotFound) }
+    }
+
+    pub(super) fn put_calendar(&mut self, cx: &Context<'_>, put: PutCalendar) -> Response {
+        let revision = Revision(self.cluster.counter);
+        let former = self.calendars.get(&*put.calendar.name).cloned();
+        seen(former.as_deref(), put.if_match)?;
+        let created_at = match &former {
+            Some(former) if *former.calendar == put.calendar || settings_yield(former, &put) => {
+                return Ok(Answer::Calendar { revision: former.revision, created: false });
+            }
+            Some(former) => former.created_at,
+            None if put.if_match.is_some() => return Err(Refusal::CalendarNotFound),
+            None if self.calendars.len() >= CALENDARS_MAX => return Err(Refusal::Full),
+            None => cx.stamp,
+        };
+        let name: Arc<str> = put.calendar.name.as_str().into();
+        let calendar = Arc::new(put.calendar);
+        let (updated_at, source) = (cx.stamp, put.source);
+        let kept = Kept { calendar, revision, created_at, updated_at, source };
+        self.count_calendar(&name, former.as_deref(), Some(&kept));
+        self.calendars.insert(Arc::clone(&name), Arc::new(kept));
+        Ok(Answer::Calendar { revision, created: former.is_none() })
+    }
+
+    pub(super) fn delete_calendar(&mut self, body: &Named) -> Response {
+        let former = self.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
+        seen(Some(&former), body.if_match)?;
+        if self.users_of(&body.name).next().is_some() {
+            return Err(Refusal::CalendarInUse);
+        }
+        let name: Arc<str> = body.name.as_str().into();
+        self.count_calendar(&name, Some(&former), None);
+        self.calendars.remove(&name);
+        Ok(Answer::Done)
+    }
+
+    /// Notes a change in the digest and for the next checkpoint.
+    fn count_calendar(&mut self, name: &Arc<str>, former: Option<&Kept>, next: Option<&Kept>) {
+        let key = key_calendar(name);
+        if let Some(former) = former {
+            self.digest.sub(digest::hash(&key, former));
+        }
+        if let Some(next) = next {
+            self.digest.add(digest::hash(&key, next));
+        }
+        self.dirty.calendars.insert(Arc::clone(name));
+    }
+}
+
+/// Whether settings leave a calendar alone: it is not from settings, or they say what they said
+/// before, and somebody knows better since.
+fn settings_yield(former: &Kept, put: &PutCalendar) -> bool {
+    put.source.is_some() && (former.source.is_none() || former.source == put.source)
+}
+
+/// Whether a calendar is as the caller saw it.
+fn seen(former: Option<&Kept>, if_match: Option<Revision>) -> Result<(), Refusal> {
+    match (former, if_match) {
+        (Some(former), Some(seen)) if former.revision != seen => {
+            Err(Refusal::RevisionMismatch { current: former.revision })
+        }
+        _ => Ok(()),
+    }
+}

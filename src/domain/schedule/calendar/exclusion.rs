@@ -1,0 +1,157 @@
+//! Calendars bound to zones: whether an instant is left out, and how long it stays like that.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::text::number;
+use super::{Calendar, Rule, Times};
+use crate::domain::schedule::{ScheduleError, zone};
+use crate::domain::time::Timestamp;
+
+/// Seconds of a day on a clock that does not jump.
+const DAY: i64 = 86_400;
+/// A stretch that goes on for so many days is told up to there.
+const DAYS_MAX: u32 = 400;
+
+/// The calendars that a schedule leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Exclusion(Vec<Bound>);
+
+#[derive(Clone, Debug)]
+struct Bound {
+    calendar: Arc<Calendar>,
+    zone: TimeZone,
+    /// Times of day at which one of its rules may begin or end to hold, ascending.
+    edges: Vec<i64>,
+}
+
+/// A stretch of time that is left out throughout, or nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<'a> {
+    /// The calendar that leaves its begin out; none: nothing is left out.
+    pub calendar: Option<&'a Calendar>,
+    /// Its last millisecond, as far as was looked.
+    pub last: Timestamp,
+}
+
+impl Exclusion {
+    /// Binds calendars to a schedule's zone.
+    ///
+    /// # Errors
+    /// A zone that is not known.
+    pub fn of(
+        calendars: impl IntoIterator<Item = Arc<Calendar>>,
+        zone_name: &str,
+    ) -> Result<Self, ScheduleError> {
+        let bound = |calendar: Arc<Calendar>| {
+            let zone = zone::find(calendar.timezone.as_deref().unwrap_or(zone_name))?;
+            let mut edges: Vec<i64> = calendar
+                .rules
+                .iter()
+                .flat_map(|rule| &rule.times)
+                .flat_map(|times| [i64::from(times.from.0), i64::from(times.to.0)])
+                .chain([DAY])
+                .filter(|edge| *edge > 0)
+                .collect();
+            edges.sort_unstable();
+            edges.dedup();
+            Ok(Bound { calendar, zone, edges })
+        };
+        calendars.into_iter().map(bound).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether it leaves nothing out.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The calendar that leaves an instant out.
+    #[must_use]
+    pub fn at(&self, at: Timestamp) -> Option<&Calendar> {
+        let second = at.0.div_euclid(1_000);
+        let found = self.0.iter().find(|bound| bound.covers(second));
+        found.map(|bound| &*bound.calendar)
+    }
+
+    /// The stretch that begins with an instant.
+    #[must_use]
+    pub fn stretch(&self, from: Timestamp) -> Stretch<'_> {
+        let calendar = self.at(from);
+        let mut second = from.0.div_euclid(1_000);
+        let far = second.saturating_add(i64::from(DAYS_MAX) * DAY);
+        loop {
+            let change = self.0.iter().map(|bound| bound.may_change_after(second)).min();
+            let Some(change) = change.filter(|change| *change <= far) else {
+                return Stretch { calendar, last: Timestamp(far.saturating_mul(1_000) - 1) };
+            };
+            let at = Timestamp(change.saturating_mul(1_000));
+            if self.at(at).is_some() != calendar.is_some() {
+                return Stretch { calendar, last: Timestamp(at.0 - 1) };
+            }
+            second = change;
+        }
+    }
+}
+
+impl Bound {
+    fn covers(&self, second: i64) -> bool {
+        let local = second + zone::segment(&self.zone, second).offset;
+        let today = zone::civil(local).date();
+        let time = local.rem_euclid(DAY);
+        let yesterday = today.yesterday().ok();
+        self.calendar.rules.iter().any(|rule| rule.covers(today, yesterday, time))
+    }
+
+    /// The first second after one at which a rule may begin or end to hold.
+    fn may_change_after(&self, second: i64) -> i64 {
+        let segment = zone::segment(&self.zone, second);
+        let time = (second + segment.offset).rem_euclid(DAY);
+        // The last edge is the end of the day.
+        let edge = self.edges.iter().find(|edge| **edge > time).copied().unwrap_or(DAY);
+        let change = second.saturating_add(edge - time);
+        segment.end.map_or(change, |jump| change.min(jump.at))
+    }
+}
+
+impl Rule {
+    /// Whether it covers a local time.
+    fn covers(&self, today: Date, yesterday: Option<Date>, time: i64) -> bool {
+        if self.times.is_empty() {
+            return self.has(today);
+        }
+        let begins = |times: &Times| (i64::from(times.from.0), i64::from(times.to.0));
+        let over = |times: &Times| times.to <= times.from;
+        let in_today = self.times.iter().any(|times| {
+            let (from, to) = begins(times);
+            from <= time && (over(times) || time < to)
+        });
+        let from_yesterday = self.times.iter().any(|times| over(times) && time < begins(times).1);
+        (in_today && self.has(today))
+            || (from_yesterday && yesterday.is_some_and(|yesterday| self.has(yesterday)))
+    }
+
+    /// Whether all its conditions on days hold.
+    fn has(&self, day: Date) -> bool {
+        let of_year = (day.month().unsigned_abs(), day.day().unsigned_abs());
+        let weekday = day.weekday().to_sunday_zero_offset().unsigned_abs();
+        let one_of = |given: bool, found: bool| !given || found;
+        one_of(!self.weekdays.is_empty(), self.weekdays.contains(&weekday))
+            && one_of(
+                !self.yearly.is_empty(),
+                self.yearly.iter().any(|days| {
+                    if days.from <= days.to {
+                        (days.from..=days.to).contains(&of_year)
+                    } else {
+                        of_year >= days.from || of_year <= days.to
+                    }
+                }),
+            )
+            && (self.dates.is_empty() || {
+                let number = number(day);
+                self.dates.iter().any(|dates| (dates.from..=dates.to).contains(&number))
+            })
+    }
+}
