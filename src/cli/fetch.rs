@@ -100,3 +100,10 @@ pub fn millis(value: &Value, key: &str) -> Option<Millis> {
 pub fn given<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     value.get(key).filter(|value| !value.is_null())
 }
+
+/// The texts of a list, one behind the other.
+#[must_use]
+pub fn list(value: &Value, pointer: &str) -> String {
+    let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -5,6 +5,7 @@
 //! that prints through [`output`] and gives an [`Exit`].
 
 mod bench;
+mod calendar;
 mod children;
 mod cluster;
 mod context;
@@ -12,6 +13,7 @@ mod dev;
 mod execution;
 mod exit;
 mod fetch;
+mod files;
 mod import;
 mod local;
 mod node;
@@ -19,6 +21,7 @@ mod output;
 mod preview;
 mod serve;
 mod settings;
+mod simulate;
 mod table;
 mod task;
 #[cfg(test)]
@@ -98,8 +101,13 @@ pub enum Command {
     /// Let ticks fire in the whole cluster, or not
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
+    /// Commands about calendars, whose times tasks leave out
+    #[command(subcommand)]
+    Calendar(calendar::CalendarCommand),
     /// Show when an expression ticks; needs no cluster
     Preview(preview::PreviewArgs),
+    /// Show what the tasks of files would do in a stretch of time; needs no cluster
+    Simulate(simulate::SimulateArgs),
     /// Make tasks of what another scheduler has
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -164,7 +172,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
         Command::Node(command) => node::run(command, context).await,
         Command::Cluster(command) => cluster::run(command, context).await,
         Command::Scheduler(command) => cluster::scheduler_command(command, context).await,
+        Command::Calendar(command) => calendar::run(command, context).await,
         Command::Preview(args) => preview::run(&args, context),
+        Command::Simulate(args) => simulate::run(&args, context),
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => settings::run(command, context),
         Command::Version => version(context),

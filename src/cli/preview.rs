@@ -78,7 +78,7 @@ pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
     } else {
         ticks.take(most).collect()
     };
-    print(args, &ticks, &schedule, context)
+    print(args, &ticks, &plan, &schedule, context)
 }
 
 impl PreviewArgs {
@@ -120,6 +120,7 @@ impl PreviewArgs {
             functions_allowed: false,
             current: None,
             settled: Timestamp(0),
+            calendars: None,
         };
         let body = json!({"name": self.name, "schedule": schedule});
         let task = spec::read(&body, context).map_err(|problems| {
@@ -139,10 +140,11 @@ impl PreviewArgs {
 fn print(
     args: &PreviewArgs,
     ticks: &[NotedTick],
+    plan: &Plan,
     schedule: &Schedule,
     context: &mut Context,
 ) -> Outcome {
-    let values: Vec<Value> = ticks.iter().map(preview::tick).collect();
+    let values: Vec<Value> = ticks.iter().map(|tick| preview::tick(plan, tick)).collect();
     let whole = preview::body(values.clone(), schedule, context.out.clock().zone());
     context.out.many(&whole, &values, |clock| {
         let zone = schedule.timezone.as_deref().unwrap_or(clock.zone());

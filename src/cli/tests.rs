@@ -405,7 +405,7 @@ async fn preview_needs_no_cluster() {
     assert_eq!(value["ticks"][0]["at"], json!("2026-12-01T14:00:00.000Z"));
     // The same fields as `POST /schedules/preview`.
     let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["ticks", "words", "expression", "warnings"]);
+    assert_eq!(fields, ["ticks", "words", "words_zh", "expression", "warnings"]);
     assert_eq!(value["words"], "every day at 02:00 and 14:00, UTC time");
     assert_eq!(value["expression"]["daily"], json!(["02:00", "14:00"]));
     let wrong = ran(&["preview", "0 25 * * *"], &[]).await;

@@ -137,6 +137,7 @@ fn check(body: &Value, now: Timestamp) -> Result<TaskSpec, String> {
         functions_allowed: false,
         current: None,
         settled: Timestamp(0),
+        calendars: None,
     };
     spec::read(body, context).map_err(|problems| {
         let one = |problem: spec::Problem| {

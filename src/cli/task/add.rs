@@ -35,6 +35,15 @@ pub struct AddArgs {
     /// Stop an attempt that takes longer, such as 90s or 1h
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
+    /// Leave out the times of a calendar
+    #[arg(long, value_name = "CALENDAR")]
+    exclude: Vec<String>,
+    /// Fire so often, and then no more
+    #[arg(long, value_name = "COUNT")]
+    max_ticks: Option<u64>,
+    /// Become due up to this much later than the tick
+    #[arg(long, value_name = "DURATION")]
+    jitter: Option<String>,
     /// Which late ticks fire
     #[arg(long, value_enum, value_name = "WHICH")]
     catch_up: Option<CatchUp>,
@@ -118,6 +127,15 @@ impl AddArgs {
         schedule.insert(key.to_owned(), rule);
         if let Some(tz) = &self.tz {
             schedule.insert("timezone".to_owned(), json!(tz));
+        }
+        if !self.exclude.is_empty() {
+            schedule.insert("exclude".to_owned(), json!(self.exclude));
+        }
+        if let Some(max_ticks) = self.max_ticks {
+            schedule.insert("max_ticks".to_owned(), json!(max_ticks));
+        }
+        if let Some(jitter) = &self.jitter {
+            schedule.insert("jitter".to_owned(), json!(jitter));
         }
         body.insert("schedule".to_owned(), Value::Object(schedule));
         if let Some(url) = &self.http {

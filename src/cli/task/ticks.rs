@@ -57,7 +57,7 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
         let mut table = Table::new(&["TICK", "IN", "UTC", "NOTE"]);
         for tick in ticks {
             let Some(at) = instant(tick, "at") else { continue };
-            table.row([clock.short(at), clock.distance(at), at.to_string(), word(tick, "note")]);
+            table.row([clock.short(at), clock.distance(at), at.to_string(), note(tick)]);
         }
         table
     })?;
@@ -65,6 +65,15 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
         context.out.say(&format!("none of them will fire as things stand: {held}"));
     }
     Ok(Exit::Ok)
+}
+
+/// What is to be known of a tick to come.
+fn note(tick: &Value) -> String {
+    let excluded = text(tick, "excluded").map(|name| format!("calendar {name} leaves it out"));
+    let notes = [excluded.unwrap_or_default(), word(tick, "note")];
+    let notes: Vec<&str> =
+        notes.iter().map(String::as_str).filter(|note| !note.is_empty()).collect();
+    notes.join("; ")
 }
 
 async fn next_of_all(count: u32, context: &mut Context) -> Outcome {
@@ -127,6 +136,16 @@ pub async fn why(args: &WhyArgs, context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// `last, within 1h`
+fn catch_up(answer: &Value) -> String {
+    let policy = answer.pointer("/catch_up/policy").and_then(Value::as_str).unwrap_or_default();
+    let window = answer.pointer("/catch_up/window").and_then(Value::as_str).unwrap_or_default();
+    match policy {
+        "" | "none" => policy.to_owned(),
+        _ => format!("{policy}, within {window}"),
+    }
+}
+
 /// The answer for people: its sentence, and what it rests on.
 fn explain(answer: &Value, clock: &LocalClock) -> String {
     let summary = word(answer, "summary");
@@ -135,7 +154,10 @@ fn explain(answer: &Value, clock: &LocalClock) -> String {
         ("at", instant(answer, "at").map(|at| clock.with_distance(at)).unwrap_or_default()),
         ("verdict", word(answer, "verdict")),
         ("reason", word(answer, "reason")),
+        ("index", word(answer, "index")),
         ("schedule", words::schedule(answer)),
+        ("exclude", fetch::list(answer, "/schedule/exclude")),
+        ("catch up", catch_up(answer)),
         ("state", words::state(answer, clock)),
         ("owner", word(answer, "owner")),
         ("help", logs.unwrap_or_default()),

@@ -1,0 +1,168 @@
+//! `calendar`: named times that schedules leave out.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Failure, Outcome};
+use super::fetch::{self, word};
+use super::files;
+use super::table::{Table, fields};
+use super::words;
+use crate::client::path;
+
+/// What can be done with calendars.
+#[derive(Debug, Subcommand)]
+pub enum CalendarCommand {
+    /// List the calendars
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a calendar and the tasks that leave it out
+    Show(NameArgs),
+    /// Make a calendar, or change all of it
+    Set(SetArgs),
+    /// Remove a calendar that no task leaves out
+    Delete(NameArgs),
+}
+
+/// A calendar and nothing else.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// The calendar
+    name: String,
+}
+
+/// Options of `calendar set`: one rule, whose conditions must all hold, or a file.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The calendar
+    name: String,
+    /// Days, such as 2026-12-25 or 2026-12-24/2027-01-02
+    #[arg(long, value_name = "DATES", value_delimiter = ',')]
+    dates: Vec<String>,
+    /// Days of every year, such as 12-25 or 12-24/01-02
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    yearly: Vec<String>,
+    /// Days of the week, such as sat,sun
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    weekdays: Vec<String>,
+    /// Times of day, such as 09:00/17:30 or 22:00/06:00
+    #[arg(long, value_name = "TIMES", value_delimiter = ',')]
+    times: Vec<String>,
+    /// The zone of these times [default: that of the schedule]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// All of it from a file: YAML, TOML or JSON
+    #[arg(short, long, value_name = "FILE",
+          conflicts_with_all = ["dates", "yearly", "weekdays", "times", "tz", "description"])]
+    file: Option<PathBuf>,
+}
+
+/// Carries out a command.
+pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
+    match command {
+        CalendarCommand::List => list(context).await,
+        CalendarCommand::Show(args) => {
+            let reply = context.client()?.get(&path(["calendars", &args.name]), &[]).await?;
+            context.out.one(&reply.body, |_clock| describe(&reply.body))?;
+            Ok(Exit::Ok)
+        }
+        CalendarCommand::Set(args) => set(&args, context).await,
+        CalendarCommand::Delete(args) => {
+            let path = path(["calendars", &args.name]);
+            let reply = context.client()?.send(Method::DELETE, &path, &[], None, &[]).await?;
+            context.out.one(&reply.body, |_clock| format!("{}: removed", args.name))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn list(context: &mut Context) -> Outcome {
+    let (whole, calendars) = fetch::all(context.client()?, &path(["calendars"]), &[]).await?;
+    context.out.many(&whole, &calendars, |clock| {
+        let mut table = Table::new(&["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
+        for calendar in &calendars {
+            table.row([
+                word(calendar, "name"),
+                rules(calendar).join("; "),
+                word(calendar, "timezone"),
+                word(calendar, "tasks"),
+                words::moment(calendar, "updated_at", clock),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn set(args: &SetArgs, context: &mut Context) -> Outcome {
+    let body = match &args.file {
+        Some(file) => files::read(file).map_err(Failure::usage)?,
+        None => args.body().map_err(Failure::usage)?,
+    };
+    let path = path(["calendars", &args.name]);
+    let reply = context.client()?.send(Method::PUT, &path, &[], Some(&body), &[]).await?;
+    let did = if reply.status == 201 { "created" } else { "set" };
+    context.out.one(&reply.body, |_clock| {
+        format!("{}: {did}, {}", args.name, rules(&reply.body).join("; "))
+    })?;
+    Ok(Exit::Ok)
+}
+
+impl SetArgs {
+    fn body(&self) -> Result<Value, String> {
+        let lists = [
+            ("dates", &self.dates),
+            ("yearly", &self.yearly),
+            ("weekdays", &self.weekdays),
+            ("times", &self.times),
+        ];
+        let given = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        let rule: Map<String, Value> =
+            given.map(|(key, list)| (key.to_owned(), json!(list))).collect();
+        if rule.is_empty() {
+            return Err("needs --dates, --yearly, --weekdays, --times or --file".to_owned());
+        }
+        Ok(json!({
+            "rules": [rule],
+            "timezone": self.tz,
+            "description": self.description.as_deref().unwrap_or_default(),
+        }))
+    }
+}
+
+/// Each rule in a few words: `sat, sun, 22:00/06:00`.
+fn rules(calendar: &Value) -> Vec<String> {
+    let rules = calendar.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let one = |rule: &Value| {
+        let lists = ["dates", "yearly", "weekdays", "times"]
+            .map(|key| rule.get(key).map(words::list).unwrap_or_default());
+        let given: Vec<&str> =
+            lists.iter().map(String::as_str).filter(|list| !list.is_empty()).collect();
+        given.join(" at ")
+    };
+    rules.map(one).collect()
+}
+
+fn describe(calendar: &Value) -> String {
+    let mut lines = vec![
+        ("calendar", word(calendar, "name")),
+        ("for", word(calendar, "description")),
+        (
+            "zone",
+            match word(calendar, "timezone") {
+                none if none.is_empty() => "that of the schedule".to_owned(),
+                zone => zone,
+            },
+        ),
+    ];
+    lines.extend(rules(calendar).into_iter().map(|rule| ("leaves out", rule)));
+    lines.push(("tasks", fetch::list(calendar, "/tasks")));
+    fields(&lines)
+}

@@ -1,0 +1,181 @@
+//! The walk over all ticks of a stretch of time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use crate::domain::schedule::Plan;
+use crate::domain::time::{Millis, Timestamp};
+
+/// More ticks are not walked over.
+const TICKS_MAX: u64 = 20_000_000;
+/// Busy minutes that are told.
+const BUSIEST: usize = 5;
+const MINUTE: i64 = 60_000;
+
+/// A task to walk over.
+pub(super) struct Planned {
+    pub name: String,
+    pub plan: Plan,
+    /// From when its ticks count.
+    pub begin: Timestamp,
+    pub max_ticks: u64,
+}
+
+/// What one task did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    pub name: String,
+    pub ticks: u64,
+    pub excluded: u64,
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    /// How long an execution takes.
+    pub expected: Millis,
+    /// Ticks at which one of its executions still ran.
+    pub overlaps: u64,
+    /// Most of its executions at one time.
+    pub at_once: u64,
+}
+
+/// What all did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub reports: Vec<Report>,
+    pub ticks: u64,
+    pub excluded: u64,
+    /// Minutes with the most ticks, by when they are due.
+    pub busiest: Vec<(Timestamp, u64)>,
+    /// Most executions at one time.
+    pub at_once: u64,
+}
+
+/// Walks over the ticks after `from` up to and with `to`.
+pub(super) fn run(
+    tasks: &[Planned],
+    from: Timestamp,
+    to: Timestamp,
+    expected: &dyn Fn(&str) -> Millis,
+) -> Result<Outcome, String> {
+    let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
+    // Executions of all tasks as what they add at an instant; ends come before begins.
+    let mut changes: BTreeMap<(Timestamp, bool), u64> = BTreeMap::new();
+    let mut out =
+        Outcome { reports: Vec::new(), ticks: 0, excluded: 0, busiest: Vec::new(), at_once: 0 };
+    for task in tasks {
+        let takes = expected(&task.name);
+        let left = TICKS_MAX.saturating_sub(out.ticks + out.excluded);
+        let report = one(task, (from, to), takes, left, &mut |due| {
+            *minutes.entry(due.0.div_euclid(MINUTE)).or_default() += 1;
+            if takes > Millis(0) {
+                *changes.entry((due, true)).or_default() += 1;
+                *changes.entry((due.plus(takes), false)).or_default() += 1;
+            }
+        })?;
+        out.ticks += report.ticks;
+        out.excluded += report.excluded;
+        out.reports.push(report);
+    }
+    let mut running = 0_u64;
+    for ((_, begins), count) in changes {
+        running = if begins { running + count } else { running.saturating_sub(count) };
+        out.at_once = out.at_once.max(running);
+    }
+    let mut busiest: Vec<(i64, u64)> = minutes.into_iter().collect();
+    busiest.sort_by_key(|(minute, count)| (Reverse(*count), *minute));
+    let of_minute = |(minute, count): (i64, u64)| (Timestamp(minute * MINUTE), count);
+    out.busiest = busiest.into_iter().take(BUSIEST).map(of_minute).collect();
+    Ok(out)
+}
+
+fn one(
+    task: &Planned,
+    (from, to): (Timestamp, Timestamp),
+    expected: Millis,
+    left: u64,
+    due: &mut dyn FnMut(Timestamp),
+) -> Result<Report, String> {
+    let mut report = Report {
+        name: task.name.clone(),
+        ticks: 0,
+        excluded: 0,
+        first: None,
+        last: None,
+        expected,
+        overlaps: 0,
+        at_once: 0,
+    };
+    // When those that run end; the soonest first.
+    let mut running: BinaryHeap<Reverse<Timestamp>> = BinaryHeap::new();
+    let mut at = from.max(task.begin);
+    while let Some(tick) = task.plan.next_after(at).filter(|tick| *tick <= to) {
+        if report.ticks >= task.max_ticks {
+            break;
+        }
+        if report.ticks + report.excluded >= left {
+            let name = &task.name;
+            return Err(format!("more than {TICKS_MAX} ticks, at {tick} of {name}: choose less"));
+        }
+        at = tick;
+        if task.plan.excluded(tick).is_some() {
+            report.excluded += 1;
+            continue;
+        }
+        report.ticks += 1;
+        report.first = report.first.or(Some(tick));
+        report.last = Some(tick);
+        let begins = task.plan.due(tick);
+        due(begins);
+        if expected > Millis(0) {
+            while running.peek().is_some_and(|Reverse(end)| *end <= begins) {
+                running.pop();
+            }
+            report.overlaps += u64::from(!running.is_empty());
+            running.push(Reverse(begins.plus(expected)));
+            report.at_once = report.at_once.max(running.len() as u64);
+        }
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::schedule::{Rule, Schedule, parse_cron};
+
+    const NOON: Timestamp = Timestamp(1_772_452_800_000);
+
+    fn planned(name: &str, rule: Rule, max_ticks: u64) -> Planned {
+        let plan = Plan::compile(&Schedule::of(rule), name, "UTC", NOON).unwrap();
+        Planned { name: name.to_owned(), plan, begin: NOON, max_ticks }
+    }
+
+    #[test]
+    fn ticks_overlaps_and_peaks_are_counted() {
+        let every = |millis| Rule::Interval { every: Millis(millis), anchor: None };
+        let tasks = [
+            planned("ten", every(10_000), u64::MAX),
+            planned("hourly", parse_cron("@hourly").unwrap().0, u64::MAX),
+            planned("twice", every(60_000), 2),
+        ];
+        let expected = |name: &str| Millis(if name == "ten" { 25_000 } else { 0 });
+        let to = NOON.plus(Millis::from_secs(3_600));
+        let ran = run(&tasks, NOON, to, &expected).unwrap();
+        let counts: Vec<u64> = ran.reports.iter().map(|report| report.ticks).collect();
+        assert_eq!(counts, [360, 1, 2]);
+        assert_eq!((ran.reports[0].overlaps, ran.reports[0].at_once), (359, 3));
+        assert_eq!((ran.at_once, ran.ticks), (3, 363));
+        // 12:01 has one of `twice` besides six of `ten`.
+        assert_eq!(ran.busiest[0], (NOON.plus(Millis(60_000)), 7));
+        assert_eq!(ran.reports[1].first, Some(to));
+        assert_eq!(ran.reports[2].last, Some(NOON.plus(Millis(120_000))));
+    }
+
+    #[test]
+    fn too_many_ticks_are_refused() {
+        let every = Rule::Interval { every: Millis(100), anchor: None };
+        let tasks = [planned("fast", every, u64::MAX)];
+        let to = NOON.plus(Millis::from_secs(86_400 * 40));
+        let refused = run(&tasks, NOON, to, &|_| Millis(0)).unwrap_err();
+        assert!(refused.contains("of fast"), "{refused}");
+    }
+}
