@@ -1,7 +1,10 @@
 //! What a schedule would do: its ticks, in words, with what is worth knowing. Nothing is stored.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use crate::domain::machine::Task;
 use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule};
 use crate::domain::spec::{self, check_name};
 use crate::domain::time::{Millis, Timestamp};
@@ -12,6 +15,7 @@ use super::describe_zh::describe_zh;
 use super::error::Problem;
 use super::extract::{Reply, Write};
 use super::fields::Fields;
+use super::plans;
 
 /// Ticks that are shown, unless asked otherwise.
 const N: u64 = 10;
@@ -19,6 +23,11 @@ const N: u64 = 10;
 const N_MAX: u64 = 1_000;
 /// Ticks that are looked at for those that a clock change touches.
 const LOOKED_AT_MAX: u64 = 200_000;
+/// So many tasks that tick on the same hour are many.
+const CROWD: usize = 10;
+/// Tasks that are looked at for that.
+const CROWD_LOOKS: usize = 20_000;
+const HOUR_MS: i64 = 3_600_000;
 /// The task name that `H` is taken from if none is given.
 const NAME: &str = "preview";
 const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from", "n", "only_dst"];
@@ -47,9 +56,12 @@ pub(super) async fn preview(write: Write) -> Reply {
     aside(move || {
         let (ticks, complete) = ticks(&plan, after, n, only_dst);
         let mut body = body(ticks, &schedule, view.zone());
-        if let (false, Value::Object(body)) = (complete, &mut body) {
-            let why = format!("looked at {LOOKED_AT_MAX} ticks only");
-            body.insert("incomplete".to_owned(), why.into());
+        if !complete {
+            body["incomplete"] = format!("looked at {LOOKED_AT_MAX} ticks only").into();
+        }
+        let crowd = plan.next_after(after).and_then(|first| crowd(&view, first));
+        if let (Some(warning), Some(all)) = (crowd, body["warnings"].as_array_mut()) {
+            all.push(warning.into());
         }
         view.ok(body)
     })
@@ -130,6 +142,25 @@ fn ticks(plan: &Plan, after: Timestamp, n: u64, only_dst: bool) -> (Vec<Value>, 
         }
     }
     (found, false)
+}
+
+/// What is said of a tick on the hour at which many tasks of the cluster tick.
+fn crowd(view: &View, first: Timestamp) -> Option<String> {
+    if first.0.rem_euclid(HOUR_MS) != 0 {
+        return None;
+    }
+    let looked_at = view.state.tasks().filter(|task| task.inactive().is_none()).take(CROWD_LOOKS);
+    let ticks_then = |task: &&Arc<Task>| {
+        let plan = plans::current(&view.state, task);
+        plan.is_some_and(|plan| plan.next_after(first.minus(Millis(1))) == Some(first))
+    };
+    let others = looked_at.filter(ticks_then).count();
+    (others >= CROWD).then(|| {
+        format!(
+            "{others} tasks of the cluster tick at {first} as well: another minute than the full \
+             hour, jitter, or H spreads them"
+        )
+    })
 }
 
 /// A tick with the daylight-saving rule that touches it and the calendar that leaves it out.

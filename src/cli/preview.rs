@@ -158,6 +158,12 @@ fn print(
         }
         table
     })?;
+    for key in ["words", "words_zh"] {
+        context.out.say(whole[key].as_str().unwrap_or_default());
+    }
+    for warning in whole["warnings"].as_array().into_iter().flatten() {
+        context.out.say(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if args.only_dst && ticks.len() < most {
         context.out.say("within five years, or two million ticks, clock changes touch no other");

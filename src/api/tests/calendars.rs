@@ -109,3 +109,21 @@ async fn a_task_fires_as_often_as_it_may() {
     assert_eq!(told.body["next_tick"], Value::Null);
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_warns_of_a_crowd_on_the_hour() {
+    let rig = Rig::start().await;
+    let preview = async |expression: &str| {
+        let body = json!({"expression": expression, "n": 1});
+        let told = rig.post("/schedules/preview", body).await.expect(200).body;
+        told["warnings"].as_array().unwrap().len()
+    };
+    assert_eq!(preview("0 3 1 1 *").await, 0);
+    for number in 0..12 {
+        rig.make(&format!("t{number}"), json!({"cron": "0 3 * * *"}), "ok").await;
+    }
+    assert_eq!(preview("0 3 1 1 *").await, 1);
+    assert_eq!(preview("0 4 1 1 *").await, 0);
+    assert_eq!(preview("1 3 1 1 *").await, 0);
+    rig.stop().await;
+}

@@ -6,6 +6,7 @@ mod history;
 mod many;
 mod routes;
 mod running;
+mod shown;
 mod task;
 
 use std::collections::BTreeMap;

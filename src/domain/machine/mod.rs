@@ -36,6 +36,8 @@ mod task_commands;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::tests::golden;
 pub use apply::Applied;
 pub use blocks::Blocks;
 pub use command::{Command, DecodeError};

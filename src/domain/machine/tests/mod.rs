@@ -220,7 +220,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Compares with a golden file, or writes it where `BLESS` is set.
-fn golden(path: &std::path::Path, found: &str) {
+pub(crate) fn golden(path: &std::path::Path, found: &str) {
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, found).expect("a writable tree");
         return;

@@ -4,6 +4,8 @@
 //! stands between two commas, [`stretch`] turns it into arithmetic. Meaning on a calendar is
 //! given by the parent's `pattern`.
 
+#[cfg(test)]
+mod bad_texts;
 mod item;
 mod kind;
 mod stretch;

@@ -48,11 +48,23 @@ fn random_schedules_agree_with_the_brute_force_matcher() {
     let all: Vec<Dst> = policies().collect();
     let all: Vec<&Dst> = all.iter().collect();
     let mut compared = 0;
-    let count = triples(500);
-    for _ in 0..count {
+    let count = triples(2_000);
+    let changes: Vec<(&str, i64)> = ZONES
+        .into_iter()
+        .flat_map(|zone| sample::changes(zone).into_iter().map(move |change| (zone, change)))
+        .collect();
+    assert!(changes.len() > 100 && changes.len() as u64 <= count, "{}", changes.len());
+    for index in 0..count {
         let text = sample::expression(&mut random);
-        let zone = random.pick(&ZONES);
-        let start = sample::start(&mut random, zone);
+        // First every clock change of 2024 to 2030 once.
+        let change = usize::try_from(index).ok().and_then(|index| changes.get(index));
+        let (zone, start) = match change {
+            Some((zone, change)) => (*zone, *change + random.within(-129_600, 0)),
+            None => {
+                let zone = random.pick(&ZONES);
+                (zone, sample::start(&mut random, zone))
+            }
+        };
         let dst = *random.pick(&all);
         compared += compare(&text, zone, start, dst, 800);
     }

@@ -7,6 +7,7 @@ mod dst;
 mod laws;
 mod limits;
 mod sample;
+mod second_opinion;
 
 use super::*;
 

@@ -112,17 +112,21 @@ fn weekdays(random: &mut Random) -> String {
     }
 }
 
-/// A start in seconds: mostly within a day and a half of a clock change of the years 2024 to 2030.
-pub(super) fn start(random: &mut Random, zone: &str) -> i64 {
+/// The clock changes of a zone in the years 2024 to 2030, in seconds.
+pub(super) fn changes(zone: &str) -> Vec<i64> {
     let zone = TimeZoneDatabase::bundled().get(zone).unwrap();
     let from = "2024-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap();
     let until = "2031-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap();
-    let changes: Vec<i64> = zone
-        .following(from)
+    zone.following(from)
         .map(|change| change.timestamp())
         .take_while(|at| *at < until)
         .map(|at| at.as_second())
-        .collect();
+        .collect()
+}
+
+/// A start in seconds: mostly within a day and a half of a clock change of the years 2024 to 2030.
+pub(super) fn start(random: &mut Random, zone: &str) -> i64 {
+    let changes = changes(zone);
     if changes.is_empty() || random.one_in(4) {
         return random.within(315_532_800, 4_102_444_800);
     }

@@ -1,0 +1,73 @@
+//! Our ticks against those of `croner`, where its rules and ours agree. What it reads otherwise is
+//! left out of the samples:
+//!
+//! * `5/15`, and ranges that wrap, such as `FRI-MON`: it refuses both;
+//! * a day field that begins with `*` but has a step (`*/2`) beside a weekday: either may match there,
+//!   both must here, as Vixie cron has it;
+//! * weekdays beside `L`, `W` and `#` in the day field, for the same reason; `L-3`, which it does not
+//!   know; long names; `?`; years beyond 5000;
+//! * clock changes: where second, minute and hour are one number each, it fires at the first instant
+//!   after a gap and in the first pass of a fold, which are our defaults; lists, ranges and steps it
+//!   takes for schedules of elapsed time, ours are that by `*` only.
+
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZoneDatabase;
+
+use super::sample::{self, Random};
+use super::*;
+
+/// An expression of the common part of both languages; with one time a day, or several.
+fn common(random: &mut Random, once: bool) -> String {
+    let list = |random: &mut Random, min: i64, max: i64| {
+        let (one, other) = (random.within(min, max), random.within(min, max));
+        match random.within(0, 4) {
+            0 => format!("{}-{}", one.min(other), one.max(other)),
+            1 => format!("{one},{other}"),
+            2 => format!("{}-{}/{}", one.min(other), one.max(other), random.within(1, 5)),
+            _ => one.to_string(),
+        }
+    };
+    let or_any = |random: &mut Random, min: i64, max: i64| {
+        if random.one_in(2) { "*".to_owned() } else { list(random, min, max) }
+    };
+    let time = |random: &mut Random, max: i64| {
+        if once { random.within(0, max).to_string() } else { list(random, 0, max) }
+    };
+    let (minute, hour) = (time(random, 59), time(random, 23));
+    let month = or_any(random, 1, 12);
+    let (day, weekday) = match random.within(0, 5) {
+        0 => (random.pick(&["L", "15W", "1W", "LW"]).to_owned(), "*".to_owned()),
+        1 => ("*".to_owned(), random.pick(&["FRIL", "FRI#2", "MON#1", "0#3"]).to_owned()),
+        2 => (list(random, 1, 28), random.pick(&["MON", "FRI", "1-5", "0,6"]).to_owned()),
+        _ => (or_any(random, 1, 31), or_any(random, 0, 6)),
+    };
+    let second = if random.one_in(2) { String::new() } else { time(random, 59) + " " };
+    format!("{second}{minute} {hour} {day} {month} {weekday}")
+}
+
+#[test]
+fn croner_has_the_same_ticks_where_its_rules_are_ours() {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    let mut random = Random(11);
+    let zones = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kathmandu", "Asia/Tokyo"];
+    let mut compared = 0;
+    for _ in 0..2_000 {
+        let zone = random.pick(&zones);
+        let text = common(&mut random, zone.contains("New_York") || zone.contains("Berlin"));
+        let theirs = parser.parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let start = sample::start(&mut random, zone).clamp(1_700_000_000, 2_500_000_000);
+        let ours = plan(&cron_in(&text, zone));
+        let place = TimeZoneDatabase::bundled().get(zone).unwrap();
+        let mut at = jiff::Timestamp::from_second(start).unwrap().to_zoned(place);
+        for index in 0..10 {
+            // It gives up where nothing comes in its own time.
+            let Ok(next) = theirs.find_next_occurrence(&at, false) else { break };
+            let found = ours.next_after(Timestamp(at.timestamp().as_millisecond()));
+            let wanted = Some(Timestamp(next.timestamp().as_millisecond()));
+            assert_eq!(found, wanted, "{text:?} in {zone} from {start}, tick {index}");
+            compared += 1;
+            at = next;
+        }
+    }
+    assert!(compared > 15_000, "only {compared} ticks compared");
+}
