@@ -50,8 +50,10 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 24] = [
+pub const PROPERTIES: [&str; 26] = [
     "acknowledged writes are durable",
+    "calendars leave out their ticks",
+    "clocks change as the schedule says",
     "cursors",
     "due ticks are settled",
     "fences",

@@ -9,12 +9,13 @@ mod executions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::{Put, PutMode, Settle};
-use punctual::domain::machine::record::{Intent, Liveness};
+use punctual::domain::machine::record::{Intent, Liveness, Reason};
 use punctual::domain::machine::{Answer, Command, Response, envelope};
 use punctual::domain::schedule::Rule;
+use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
 
-use super::settles;
+use super::{oracle, settles};
 
 /// A task as the model has it.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Task {
     pub set_at: i64,
     /// No tick is left.
     pub exhausted: bool,
+    /// Ticks that fired.
+    pub fired: u64,
     /// Executions that have not ended.
     pub live: BTreeSet<u64>,
 }
@@ -96,6 +99,7 @@ pub struct Change {
 pub struct Model {
     pub tasks: BTreeMap<u64, Task>,
     pub names: BTreeMap<String, u64>,
+    calendars: BTreeMap<String, Calendar>,
     executions: BTreeMap<u64, Execution>,
     /// Live sessions, with their node.
     pub sessions: BTreeMap<u64, u64>,
@@ -213,6 +217,10 @@ impl Model {
                     self.leaving.insert(of.node.0);
                 }
             }
+            Command::PutCalendar(put) => {
+                self.calendars.insert(put.calendar.name.clone(), put.calendar);
+            }
+            Command::DeleteCalendar(named) => drop(self.calendars.remove(&named.name)),
             Command::Scheduler(set) => {
                 if set.on && !self.scheduler {
                     self.floor = self.floor.max(self.stamp);
@@ -225,8 +233,6 @@ impl Model {
             | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
-            | Command::PutCalendar(_)
-            | Command::DeleteCalendar(_)
             | Command::TakeKey(_) => {}
         }
     }
@@ -320,6 +326,7 @@ impl Model {
             spec: Some(put.spec),
             set_at,
             exhausted: false,
+            fired: 0,
             live: BTreeSet::new(),
         };
         self.tasks.insert(key, task);
@@ -412,12 +419,23 @@ impl Model {
             settled: self.settled(&task),
             scheduler: self.scheduler,
             stamp: self.stamp,
+            calendars: &self.calendars,
         };
+        let wrong = settles::judge(&seen, settle, *answer == Answer::NotFired);
         self.judge("settles and their labels");
-        for what in settles::judge(&seen, settle, *answer == Answer::NotFired) {
+        for what in wrong {
             self.complain("settles and their labels", format!("{}: {what}", task.name));
         }
         let mut to = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
+        if settle.spans.iter().any(|span| span.reason == Reason::Excluded) {
+            self.judge("calendars leave out their ticks");
+        }
+        if task.spec.as_ref().is_some_and(|spec| {
+            let to = settle.claim.map_or(to, |claim| claim.tick.0);
+            oracle::crosses(&spec.schedule, settle.after.0, to)
+        }) {
+            self.judge("clocks change as the schedule says");
+        }
         if let Some(claim) = &settle.claim {
             to = claim.tick.0;
             self.claims += 1;
@@ -436,6 +454,7 @@ impl Model {
                 self.wrong.push((self.index, "cursors", what));
             }
             task.cursor = to;
+            task.fired += u64::from(settle.claim.is_some() && *answer != Answer::NotFired);
             task.exhausted |= settle.exhausted;
             let until = task.paused.flatten();
             let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);

@@ -1,10 +1,12 @@
 //! When a schedule's ticks are, the slow way: every second is looked at. It shares nothing with the
 //! product's own computation but the words of the definition.
 
-use punctual::domain::schedule::{Rule, Schedule};
+use punctual::domain::schedule::calendar::Calendar;
+use punctual::domain::schedule::{Fold, Gap, Rule, Schedule};
 
 const SECOND_MS: i64 = 1_000;
 const DAY_S: i64 = 86_400;
+const HOUR_S: i64 = 3_600;
 
 /// The ticks in `(from, to]`, in milliseconds since 1970; none: a kind of schedule that this oracle
 /// does not know.
@@ -26,12 +28,12 @@ pub fn ticks(schedule: &Schedule, set_at: i64, from: i64, to: i64) -> Option<Vec
         Rule::Delay(delay) => once(set_at + i64::try_from(delay.0).ok()?),
         Rule::Immediate => once(set_at),
         Rule::Manual => Some(Vec::new()),
-        Rule::Cron(expression) => cron(expression, schedule.timezone.as_deref(), from, to),
+        Rule::Cron(expression) => cron(expression, schedule, from, to),
         Rule::Daily(times) => {
             let times: Vec<String> = times.iter().map(ToString::to_string).collect();
             let of_day: Option<Vec<i64>> = times.iter().map(|time| second_of_day(time)).collect();
-            let (of_day, zone) = (of_day?, schedule.timezone.as_deref());
-            seconds(from, to, zone, |local| of_day.contains(&local.rem_euclid(DAY_S)))
+            let of_day = of_day?;
+            fixed(schedule, from, to, |local| of_day.contains(&local.rem_euclid(DAY_S)))
         }
         Rule::Weekly { .. } | Rule::Monthly { .. } => None,
     }
@@ -60,11 +62,54 @@ fn seconds(from: i64, to: i64, zone: Option<&str>, fits: impl Fn(i64) -> bool) -
     Some(found)
 }
 
+/// The ticks in `(from, to]` at fixed local times: what a clock change leaves out or repeats goes by
+/// the schedule's policies.
+fn fixed(schedule: &Schedule, from: i64, to: i64, fits: impl Fn(i64) -> bool) -> Option<Vec<i64>> {
+    let zone = schedule.timezone.as_deref();
+    let changes = zone == Some("Europe/Berlin");
+    let mut found = Vec::new();
+    let mut at = from.div_euclid(SECOND_MS) + 1;
+    while at * SECOND_MS <= to {
+        let local = at + offset(zone, at)?;
+        let gap_ends = changes && at == SPRING && schedule.dst.gap == Gap::Shift;
+        let stands = gap_ends && (local - HOUR_S..local).any(&fits);
+        let repeated = changes && (AUTUMN + HOUR_S..AUTUMN + 2 * HOUR_S).contains(&local);
+        let pass = match schedule.dst.fold {
+            Fold::First => at < AUTUMN,
+            Fold::Second => at >= AUTUMN,
+            Fold::Both => true,
+        };
+        if stands || (fits(local) && (!repeated || pass)) {
+            found.push(at * SECOND_MS);
+        }
+        at += 1;
+    }
+    Some(found)
+}
+
+/// Whether `(from, to]` has a change of the schedule's clocks in it.
+pub fn crosses(schedule: &Schedule, from: i64, to: i64) -> bool {
+    let zone = schedule.timezone.as_deref() == Some("Europe/Berlin");
+    zone && [SPRING, AUTUMN].iter().any(|change| from < change * 1_000 && change * 1_000 <= to)
+}
+
+/// Whether a calendar leaves a tick out; none: one of a kind that this oracle does not know.
+pub fn excluded(calendar: &Calendar, tick: i64) -> Option<bool> {
+    let known = calendar.timezone.as_deref() == Some("UTC")
+        && calendar.rules.iter().all(|rule| {
+            rule.dates.is_empty() && rule.yearly.is_empty() && rule.weekdays.is_empty()
+        });
+    let second = tick.div_euclid(SECOND_MS).rem_euclid(DAY_S);
+    let times = || calendar.rules.iter().flat_map(|rule| &rule.times);
+    known.then(|| times().any(|one| (i64::from(one.from.0)..i64::from(one.to.0)).contains(&second)))
+}
+
+/// The last Sundays of March and October 2026, 01:00 UTC.
+const SPRING: i64 = 1_774_746_000;
+const AUTUMN: i64 = 1_792_890_000;
+
 /// What local time is ahead, in seconds, where this oracle knows it: the 2026 of two zones.
 fn offset(zone: Option<&str>, at: i64) -> Option<i64> {
-    // The last Sundays of March and October 2026, 01:00 UTC.
-    const SPRING: i64 = 1_774_746_000;
-    const AUTUMN: i64 = 1_792_890_000;
     match zone {
         None | Some("UTC") => Some(0),
         Some("Europe/Berlin") if (SPRING..AUTUMN).contains(&at) => Some(7_200),
@@ -73,8 +118,9 @@ fn offset(zone: Option<&str>, at: i64) -> Option<i64> {
     }
 }
 
-/// Cron expressions whose day fields are all `*`, and whose minute or hour begins with one.
-fn cron(expression: &str, zone: Option<&str>, from: i64, to: i64) -> Option<Vec<i64>> {
+/// Cron expressions whose day fields are all `*`.
+fn cron(expression: &str, schedule: &Schedule, from: i64, to: i64) -> Option<Vec<i64>> {
+    let zone = schedule.timezone.as_deref();
     let fields: Vec<&str> = expression.split_whitespace().collect();
     let (second, minute, hour, rest) = match fields.as_slice() {
         [minute, hour, rest @ ..] if rest.len() == 3 => ("0", *minute, *hour, rest),
@@ -82,17 +128,19 @@ fn cron(expression: &str, zone: Option<&str>, from: i64, to: i64) -> Option<Vec<
         _ => return None,
     };
     let plain = rest.iter().all(|field| *field == "*");
-    if !plain || !(minute.starts_with('*') || hour.starts_with('*')) {
+    if !plain {
         return None;
     }
     offset(zone, from)?;
+    let elapsed = minute.starts_with('*') || hour.starts_with('*');
     let (second, minute, hour) = (field(second, 59)?, field(minute, 59)?, field(hour, 23)?);
-    seconds(from, to, zone, |local| {
+    let fits = |local: i64| {
         let day = local.rem_euclid(DAY_S);
         hour.contains(&(day / 3_600))
             && minute.contains(&(day / 60 % 60))
             && second.contains(&(day % 60))
-    })
+    };
+    if elapsed { seconds(from, to, zone, fits) } else { fixed(schedule, from, to, fits) }
 }
 
 /// The values of a field of lists, ranges and steps.
@@ -157,8 +205,27 @@ mod tests {
     }
 
     #[test]
+    fn fixed_times_go_by_the_policies() {
+        let half_past = |gap, fold| {
+            let mut schedule = cron("0 30 2 * * *", Some("Europe/Berlin"));
+            schedule.dst = punctual::domain::schedule::Dst { gap, fold };
+            schedule
+        };
+        let around = |schedule: &Schedule, change: i64| {
+            let (from, to) = ((change - 7_200) * 1_000, (change + 7_200) * 1_000);
+            let found = ticks(schedule, 0, from, to).unwrap();
+            found.iter().map(|tick| tick / 1_000 - change).collect::<Vec<_>>()
+        };
+        assert_eq!(around(&half_past(Gap::Shift, Fold::First), SPRING), [0]);
+        assert!(around(&half_past(Gap::Skip, Fold::First), SPRING).is_empty());
+        assert_eq!(around(&half_past(Gap::Shift, Fold::First), AUTUMN), [-1_800]);
+        assert_eq!(around(&half_past(Gap::Shift, Fold::Second), AUTUMN), [1_800]);
+        assert_eq!(around(&half_past(Gap::Shift, Fold::Both), AUTUMN), [-1_800, 1_800]);
+    }
+
+    #[test]
     fn what_it_does_not_know_it_says() {
-        assert_eq!(ticks(&cron("0 0 3 * * *", None), 0, 0, 1), None);
+        assert_eq!(ticks(&cron("0 0 3 1 * *", None), 0, 0, 1), None);
         assert_eq!(ticks(&cron("* * * * * *", Some("Asia/Tokyo")), 0, 0, 1), None);
     }
 }

@@ -4,12 +4,17 @@
 //! - It begins where the last one ended, for the revision in force, of a task that is active (or
 //!   whose pause is over by then).
 //! - What it claims is the first tick after what it covers: no tick is passed over in silence.
+//! - A tick that a calendar leaves out is `skipped`, `excluded`, whatever its age, and no other is; no
+//!   more fire than `max_ticks`.
 //! - A tick younger than `failover_timeout` fires. Older ones go by the catch-up policy: `last`
 //!   fires the newest unless an on-time one stands for it, `all` the newest `max`, `none` none; those
 //!   beyond the window are `missed`, `window`; and counts are right where they are given.
 
+use std::collections::BTreeMap;
+
 use punctual::domain::machine::command::{Claim, Settle, SettleSpan};
 use punctual::domain::machine::record::{Reason, Trigger, Verdict};
+use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::{CatchUpPolicy, TaskSpec};
 
 use super::model::Task;
@@ -26,6 +31,15 @@ pub struct Seen<'a> {
     pub settled: i64,
     pub scheduler: bool,
     pub stamp: i64,
+    pub calendars: &'a BTreeMap<String, Calendar>,
+}
+
+impl Seen<'_> {
+    /// Whether a calendar of the task leaves a tick out.
+    fn excluded(&self, spec: &TaskSpec, tick: i64) -> bool {
+        let known = spec.schedule.exclude.iter().filter_map(|name| self.calendars.get(name));
+        known.filter_map(|calendar| oracle::excluded(calendar, tick)).any(|excluded| excluded)
+    }
 }
 
 /// What is wrong with an accepted settle.
@@ -59,8 +73,13 @@ pub fn judge(seen: &Seen<'_>, settle: &Settle, not_fired: bool) -> Vec<String> {
         }
         at = claim.tick.0;
     }
+    let left = spec.schedule.max_ticks.map(|max| max.saturating_sub(task.fired));
+    if settle.claim.is_some() && !not_fired && left == Some(0) {
+        wrong.push(format!("it fires once more, {} having fired", task.fired));
+    }
+    let over = settle.claim.is_none() && left == Some(0);
     let more = oracle::ticks(&spec.schedule, task.set_at, at, at + 3_600_000);
-    if settle.exhausted && more.is_some_and(|more| !more.is_empty()) {
+    if settle.exhausted && !over && more.is_some_and(|more| !more.is_empty()) {
         wrong.push("a tick is left, though it says there is none".to_owned());
     }
     wrong
@@ -86,6 +105,13 @@ fn judge_span(
     if span.count.is_some_and(|count| count != ticks.len() as u64) {
         wrong.push(format!("{label} counts {:?} of {} ticks", span.count, ticks.len()));
     }
+    let excluded = ticks.iter().filter(|tick| seen.excluded(spec, **tick)).count();
+    if (span.verdict, span.reason) == (Verdict::Skipped, Reason::Excluded) {
+        if excluded != ticks.len() || excluded == 0 {
+            wrong.push(format!("{label}: {excluded} of {} are left out", ticks.len()));
+        }
+        return wrong;
+    }
     let late = ticks.last().is_none_or(|last| *last <= now - FAILOVER_MS);
     let window = i64::try_from(spec.catch_up.window.0).unwrap_or(i64::MAX);
     let too_late = ticks.last().is_none_or(|last| *last <= now - window);
@@ -109,6 +135,9 @@ fn judge_span(
         }
         _ => false,
     };
+    if excluded > 0 {
+        wrong.push(format!("{label}: {excluded} of {} are left out", ticks.len()));
+    }
     if !right || !late {
         wrong.push(format!("{label} at {now}, policy {policy:?}, late {late}"));
     }
@@ -137,6 +166,9 @@ fn judge_claim(
     if ticks != [tick] {
         wrong.push(format!("{tick} was claimed after {from}, the ticks between are {ticks:?}"));
     }
+    if seen.excluded(spec, tick) {
+        wrong.push(format!("{tick} was claimed, which a calendar leaves out"));
+    }
     if due < tick || due > tick + jitter(spec) || due > seen.stamp + AHEAD_MS {
         wrong.push(format!("{tick} is due at {due}, stamp {}", seen.stamp));
     }
@@ -152,7 +184,8 @@ fn judge_claim(
     }
     if late {
         let newer = oracle::ticks(&spec.schedule, set_at, tick, now - FAILOVER_MS);
-        let newer = newer.map_or(0, |newer| newer.len());
+        let open = |newer: Vec<i64>| newer.iter().filter(|at| !seen.excluded(spec, **at)).count();
+        let newer = newer.map_or(0, open);
         let window = i64::try_from(spec.catch_up.window.0).unwrap_or(i64::MAX);
         let right = match spec.catch_up.policy {
             CatchUpPolicy::None => false,

@@ -27,6 +27,9 @@ const LOST: u64 = 15;
 /// So many of a thousand changes are made just before the task's next tick, when its owner has
 /// proposed the claim already.
 const AIMED: u64 = 500;
+/// So many minutes of a run have a part that a calendar leaves out.
+const CALENDAR_MINUTES: i64 = 8;
+
 /// How long before.
 const AIM: Duration = Duration::from_millis(60);
 
@@ -43,10 +46,21 @@ struct Client {
 pub async fn set_up(world: &Arc<World>) {
     let random = Random::of(world.common.plan.seed, "set up");
     let mut client = Client { world: Arc::clone(world), random, node: 0 };
+    client.calendar().await;
     for task in 0..world.common.plan.steady {
         client.node = task % world.common.plan.nodes;
         client.call(Asked::Add, &format!("steady-{task}")).await;
     }
+}
+
+/// The calendar that some tasks leave out: a part of each minute of the run, in UTC.
+fn calendar(epoch_ms: i64) -> Value {
+    let minute = epoch_ms.div_euclid(60_000);
+    let times = (minute..minute + CALENDAR_MINUTES).map(|minute| {
+        let (hour, minute) = (minute.div_euclid(60).rem_euclid(24), minute.rem_euclid(60));
+        format!("{hour:02}:{minute:02}:20/{hour:02}:{minute:02}:32")
+    });
+    json!({"timezone": "UTC", "rules": [{"times": times.collect::<Vec<_>>()}]})
 }
 
 /// Lets clients work until the switch is true.
@@ -123,6 +137,25 @@ impl Client {
         self.world.history().note(None, Event::Return { call, returned });
     }
 
+    /// Makes the calendar, whatever it takes.
+    async fn calendar(&mut self) {
+        let body = calendar(self.world.common.plan.epoch_ms).to_string();
+        for node in (0..self.world.common.plan.nodes).cycle().take(100) {
+            let Some(alive) = self.world.alive(node) else { continue };
+            let request = Request::put("/api/v1/calendars/pauses")
+                .header("content-type", "application/json")
+                .body(Body::from(body.clone()));
+            let Ok(request) = request else { return };
+            let answering = alive.process.spawn(alive.router.clone().oneshot(request));
+            if let Ok(Ok(Ok(response))) = timeout(PATIENCE, answering).await
+                && response.status().is_success()
+            {
+                return;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until the task's next tick is near, if it has one soon.
     async fn aim(&mut self, task: &str) {
         let next = self.world.alive(self.node).and_then(|alive| {
@@ -136,7 +169,8 @@ impl Client {
         });
         let Some(next) = next else { return };
         let before = self.random.range(0, u64::try_from(AIM.as_micros()).unwrap_or(0));
-        let due = u64::try_from(next.0.saturating_sub(super::clocks::EPOCH_MS)).unwrap_or(0);
+        let due =
+            u64::try_from(next.0.saturating_sub(self.world.common.plan.epoch_ms)).unwrap_or(0);
         let at = due.saturating_mul(1_000).saturating_sub(before);
         let wait = Duration::from_micros(at.saturating_sub(self.world.history().now()));
         if wait < Duration::from_secs(5) {
@@ -178,7 +212,7 @@ impl Client {
         match asked {
             Asked::Add | Asked::Force | Asked::Update => Some(self.definition(task, call)),
             Asked::Pause { .. } if self.random.chance(300) => {
-                let now = super::clocks::EPOCH_MS
+                let now = self.world.common.plan.epoch_ms
                     + i64::try_from(self.world.history().now() / 1_000).unwrap_or(0);
                 let until = now + i64::try_from(self.random.range(1_000, 9_000)).unwrap_or(0);
                 let until = punctual::domain::time::Timestamp(until).to_string();
@@ -216,21 +250,36 @@ impl Client {
             let own = task.bytes().map(u64::from).sum::<u64>() % 16;
             return json!({"interval": format!("{}ms", 400 + own * 90)});
         }
+        let mut schedule = self.rule(steady);
+        if self.random.chance(150) {
+            schedule["exclude"] = json!(["pauses"]);
+        }
+        if !steady && self.random.chance(60) {
+            schedule["max_ticks"] = self.random.range(1, 12).into();
+        }
+        schedule
+    }
+
+    fn rule(&mut self, steady: bool) -> Value {
         let every = self.random.log_time(Duration::from_millis(250), Duration::from_secs(8));
         let interval = json!({"interval": format!("{}ms", every.as_millis())});
         let drawn = self.random.below(100);
-        if steady && drawn >= 70 {
-            return interval;
-        }
+        let gap = ["shift", "skip"][self.random.index(2)];
+        let fold = ["first", "second", "both"][self.random.index(3)];
+        let berlin = |key: &str, value: Value| json!({key: value, "timezone": "Europe/Berlin", "dst": {"gap": gap, "fold": fold}});
         match drawn {
-            0..60 => interval,
+            0..52 => interval,
+            // At fixed local times, which clock changes leave out or repeat.
+            52..56 => berlin("cron", json!("*/4 0-59 0-23 * * *")),
+            56..60 => berlin("daily", json!(["02:00", "02:01", "02:30:10", "03:00", "03:01:30"])),
+            _ if steady => interval,
             60..65 => json!({"interval": format!("{}ms", every.as_millis()), "jitter": "150ms"}),
             65..75 => json!({"cron": "*/3 * * * * *"}),
             75..80 => json!({"cron": "5-50/7 * * * * *", "timezone": "Europe/Berlin"}),
             80..86 => json!({"delay": format!("{}ms", self.random.range(200, 9_000))}),
             86..90 => json!({"immediate": true}),
             90..94 => json!({"interval": "1s", "anchor": "2026-03-29T00:00:00.250Z"}),
-            94..97 => json!({"daily": ["00:31", "00:32", "00:33"]}),
+            94..97 => json!({"daily": ["00:31", "00:59:30", "01:00:30"]}),
             _ => json!({"manual": true}),
         }
     }

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use punctual::clock::Machine;
 use tokio::time::Instant;
 
-/// True time at the beginning of every simulation: 2026-03-29T00:30:00Z, half an hour before most
-/// of Europe changes its clocks.
-pub const EPOCH_MS: i64 = 1_774_744_200_000;
+/// True times at which simulations begin: a minute before most of Europe changes its clocks, in
+/// spring and in autumn, and half an hour before it.
+pub const EPOCHS_MS: [i64; 3] = [1_774_745_940_000, 1_792_889_940_000, 1_774_744_200_000];
 
 /// The clocks of one machine; clones are the same.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Clocks(Arc<Mutex<Inner>>);
 
 struct Inner {
     begun: Instant,
+    /// True time then, in milliseconds since 1970.
+    epoch_ms: i64,
     /// What the wall clock is ahead of true time, in nanoseconds, at `set`.
     ahead: i64,
     set: Instant,
@@ -34,10 +36,18 @@ fn nanos(from: Instant, to: Instant) -> i64 {
 
 impl Clocks {
     /// Right clocks, that is `base` milliseconds ahead.
-    pub fn new(begun: Instant, boot_ms: u64, base: i64) -> Self {
+    pub fn new(begun: Instant, epoch_ms: i64, boot_ms: u64, base: i64) -> Self {
         let boot = i64::try_from(boot_ms).unwrap_or(0) * 1_000_000;
         let ahead = base * 1_000_000;
-        Self(Arc::new(Mutex::new(Inner { begun, ahead, set: begun, drift: 0, boot, base })))
+        Self(Arc::new(Mutex::new(Inner {
+            begun,
+            epoch_ms,
+            ahead,
+            set: begun,
+            drift: 0,
+            boot,
+            base,
+        })))
     }
 
     /// Sets the wall clock right.
@@ -65,7 +75,7 @@ impl Machine for Clocks {
     fn wall(&self) -> i64 {
         let ahead = self.ahead();
         let inner = self.0.lock();
-        EPOCH_MS * 1_000_000 + nanos(inner.begun, Instant::now()) + ahead
+        inner.epoch_ms * 1_000_000 + nanos(inner.begun, Instant::now()) + ahead
     }
 
     fn boot(&self) -> i64 {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clocks::EPOCHS_MS;
 use super::net::Shape;
 use super::random::Random;
 
@@ -34,6 +35,8 @@ pub struct Plan {
     pub checkpoint: u64,
     /// Whether several clocks may be wrong at once.
     pub wild_clocks: bool,
+    /// True time at the beginning, in milliseconds since 1970.
+    pub epoch_ms: i64,
 }
 
 impl Plan {
@@ -64,6 +67,7 @@ impl Plan {
             retained,
             checkpoint: random.range(100, 1_500),
             wild_clocks,
+            epoch_ms: EPOCHS_MS[random.index(EPOCHS_MS.len())],
         }
     }
 }

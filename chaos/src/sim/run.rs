@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::plan::Plan;
 use super::world::World;
-use super::{Arguments, clients, clocks, nemesis, operator, story};
+use super::{Arguments, clients, nemesis, operator, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// From the first start until clients begin.
@@ -123,7 +123,7 @@ async fn live(plan: Plan) -> (Arc<World>, u64) {
 fn weigh(world: Arc<World>, ended: u64) -> Outcome {
     let history = world.history();
     let mut run = Run::new(history.records(), world.states(), world.common.plan.nodes);
-    run.epoch_ms = clocks::EPOCH_MS;
+    run.epoch_ms = world.common.plan.epoch_ms;
     run.wild_clocks = world.common.plan.wild_clocks;
     run.ended = ended;
     let mut findings = judge(&run);

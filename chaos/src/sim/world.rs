@@ -47,14 +47,14 @@ impl World {
     pub fn new(plan: Plan) -> Arc<Self> {
         let history = History::new();
         let agreement = Arc::new(Agreement::new(Arc::clone(&history)));
-        let seed = plan.seed;
+        let (seed, epoch_ms) = (plan.seed, plan.epoch_ms);
         let net = Net::new(Random::of(seed, "net"), plan.shape, Arc::clone(&history));
         let (ends, ended) = mpsc::unbounded_channel();
         let begun = Instant::now();
         let mut random = Random::of(seed, "machines");
         let machines = (0..plan.nodes).map(|index| Machine {
             index,
-            clocks: Clocks::new(begun, random.range(1_000, 9_000_000), base(&mut random)),
+            clocks: Clocks::new(begun, epoch_ms, random.range(1_000, 9_000_000), base(&mut random)),
             disk: Disk::new(index, Random::of(seed, &format!("disk {index}")), history.clone()),
             hidden: None,
             alive: None,
