@@ -12,12 +12,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::api::{self, ApiSettings, Context, Running};
 use crate::clock::{Clock, ClusterClock, Hardware};
-use crate::config::Config;
+use crate::config::{Config, Definitions};
 use crate::consensus::{
     self, Consensus, Disk, MemberAddress, Parts, Service, Settings, StartError, Started,
 };
 use crate::domain::machine::record::NodeInfo;
-use crate::engine::{Engine, EngineParts, EngineSettings, Observer};
+use crate::domain::schedule::calendar::Calendar;
+use crate::engine::{self, Engine, EngineParts, EngineSettings, Observer};
 use crate::exec::{Exec, ExecOptions, Func, OUTPUT_QUOTA_BYTES, ShimProgram};
 use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
@@ -159,6 +160,7 @@ impl Node {
         for (name, func) in &builder.functions {
             exec.register(name.clone(), Arc::clone(func));
         }
+        let calendars = declared(&config)?;
         let (progress, saying) = watch::channel("starting".to_owned());
         let context = Arc::new(Context {
             running: OnceLock::new(),
@@ -185,7 +187,7 @@ impl Node {
         }
         let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;
-        let rest = Rest { builder, context: Arc::clone(&context), exec, clock, metrics };
+        let rest = Rest { builder, context: Arc::clone(&context), exec, clock, metrics, calendars };
         tokio::spawn(rest.run(thread, fatal));
         Ok(Self { context, http, ended, stop, raft: Some(raft), leave_limit: LEAVE_LIMIT })
     }
@@ -233,6 +235,17 @@ impl Node {
             let _joined = tokio::task::spawn_blocking(move || raft.join()).await;
         }
     }
+}
+
+/// The calendars of the settings' files.
+fn declared(config: &Config) -> Result<Vec<Calendar>, Fatal> {
+    let path = config.calendars.path.iter().cloned().collect::<Vec<_>>();
+    let part = |why: String| Fatal::Part(format!("calendars.path: {why}"));
+    let defined = Definitions::load(&path).map_err(part)?;
+    if let Some((place, _)) = defined.tasks.first() {
+        return Err(part(format!("{place} is no calendar: it has no rules")));
+    }
+    Ok(defined.calendars.values().map(|calendar| Calendar::clone(calendar)).collect())
 }
 
 async fn listen(
@@ -381,6 +394,7 @@ struct Rest {
     exec: Arc<Exec>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    calendars: Vec<Calendar>,
 }
 
 impl Rest {
@@ -417,6 +431,7 @@ impl Rest {
             Ok(engine) => engine,
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
+        engine::declare(consensus.clone(), self.calendars);
         let _first = self.context.running.set(Running { consensus, engine });
         tokio::select! {
             why = ended.wait_for(Option::is_some) => {

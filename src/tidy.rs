@@ -55,7 +55,7 @@ const HOMES: [(&str, &str); 15] = [
     ("raft_log", "storage/wal"),
     // Where a seed must be able to come in, none of it: transport and consensus are handed theirs.
     ("rand", "api/ client/ node.rs cli/ consensus/runtime.rs"),
-    ("serde_saphyr", "cli/files.rs"),
+    ("serde_saphyr", "config/files.rs"),
     ("sled", "storage/sled.rs"),
     ("toml", "config/ cli/"),
 ];

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::fetch::{self, word};
-use super::files;
 use super::table::{Table, fields};
 use super::words;
 use crate::client::path;
+use crate::config::files;
 
 /// What can be done with calendars.
 #[derive(Debug, Subcommand)]

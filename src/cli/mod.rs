@@ -13,7 +13,6 @@ mod dev;
 mod execution;
 mod exit;
 mod fetch;
-mod files;
 mod import;
 mod local;
 mod node;

@@ -115,6 +115,9 @@ pub(super) const KEYS: &[Key] = &[
         "False: the cluster starts stopped, on its first start only."),
     key("schedule", "min_interval", r#""100ms""#,
         "The shortest interval that a task may have; at least 100ms."),
+    key("calendars", "path", r#""""#,
+        "A file or folder of calendars, in YAML, TOML or JSON, proposed when the node starts; those \
+         that were made or changed otherwise stay. Empty: none."),
     later("executors", "callback_base", r#""""#,
         "The URL under which executors reach this node."),
     later("executors", "health_check.enabled", "true",

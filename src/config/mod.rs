@@ -13,8 +13,10 @@
 
 mod address;
 mod check;
+mod definitions;
 mod document;
 mod error;
+pub mod files;
 mod keys;
 mod level;
 mod reader;
@@ -30,6 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use self::definitions::{Definitions, told};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::level::LogLevel;
 pub use self::secret::Secret;
@@ -96,6 +99,8 @@ pub struct Config {
     pub scheduler: Scheduler,
     /// `[schedule]`
     pub schedule: Schedule,
+    /// `[calendars]`
+    pub calendars: Calendars,
     /// `[actions]`
     pub actions: Actions,
     /// `[limits]`
@@ -239,6 +244,13 @@ pub struct Scheduler {
 pub struct Schedule {
     /// The shortest interval.
     pub min_interval: Millis,
+}
+
+/// What the node declares to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calendars {
+    /// A file or folder of calendars.
+    pub path: Option<PathBuf>,
 }
 
 /// What executions may do on this node.

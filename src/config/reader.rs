@@ -12,8 +12,8 @@ use super::keys::{KEYS, LABELS, MEMBERS};
 use super::secret::Secret;
 use super::source::{Origin, Setting, Settings};
 use super::{
-    Actions, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Node, Peer, Raft,
-    Rotate, Schedule, Scheduler, Sources, address,
+    Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Node,
+    Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
@@ -42,7 +42,26 @@ pub(super) fn read(
         http_allow: reader.hosts("actions.http.allow"),
     };
     let schedule = Schedule { min_interval };
-    Config { cluster, node, http, peer, raft, log, scheduler, schedule, actions, limits, settings }
+    let calendars = Calendars {
+        path: reader.checked("calendars.path", None, |path| match path.as_str() {
+            "" => Ok(None),
+            path => Ok(Some(PathBuf::from(path))),
+        }),
+    };
+    Config {
+        cluster,
+        node,
+        http,
+        peer,
+        raft,
+        log,
+        scheduler,
+        schedule,
+        calendars,
+        actions,
+        limits,
+        settings,
+    }
 }
 
 struct Reader<'a> {

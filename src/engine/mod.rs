@@ -15,6 +15,7 @@
 //! [`domain::settling`](crate::domain::settling), who owns a task by
 //! [`domain::assign`](crate::domain::assign).
 
+mod declared;
 mod execution_actor;
 mod liveness;
 mod node_actor;
@@ -45,6 +46,7 @@ use crate::telemetry::metrics::Metrics;
 use node_actor::{NodeActor, NodeMsg};
 use shared::Shared;
 
+pub use declared::declare;
 pub use shared::{Observer, Started};
 
 /// What the engine needs to know.

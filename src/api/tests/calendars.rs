@@ -127,3 +127,17 @@ async fn a_preview_warns_of_a_crowd_on_the_hour() {
     assert_eq!(preview("1 3 1 1 *").await, 0);
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_declare_calendars_and_leave_changed_ones_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("calendars.yaml");
+    let text = "calendars:\n  - name: nights\n    rules: [{times: ['22:00/06:00']}]\n";
+    std::fs::write(&file, text).unwrap();
+    let rig = Rig::with(&[("calendars.path", file.display().to_string())]).await;
+    let declared = rig.until("/api/v1/calendars/nights", |got| got.status == 200).await;
+    assert_eq!(declared.body["origin"], "static");
+    let changed = rig.call(Method::PUT, "/calendars/nights", always(), &[]).await.expect(200);
+    assert_eq!(changed.body["origin"], "api");
+    rig.stop().await;
+}

@@ -75,15 +75,17 @@ impl Got {
     }
 }
 
-fn config(folder: &TempDir) -> Config {
+fn config(folder: &TempDir, more: &[(&str, String)]) -> Config {
     let flag =
         |key: &str, value: String| Flag { name: format!("--{key}"), key: key.to_owned(), value };
+    let mut flags = vec![
+        flag("node.data_dir", folder.path().join("data").display().to_string()),
+        flag("http.listen", "127.0.0.1:0".to_owned()),
+        flag("peer.listen", "127.0.0.1:0".to_owned()),
+    ];
+    flags.extend(more.iter().map(|(key, value)| flag(key, value.clone())));
     let sources = Sources {
-        flags: vec![
-            flag("node.data_dir", folder.path().join("data").display().to_string()),
-            flag("http.listen", "127.0.0.1:0".to_owned()),
-            flag("peer.listen", "127.0.0.1:0".to_owned()),
-        ],
+        flags,
         environment: BTreeMap::new(),
         file: None::<PathBuf>,
         read_file: &crate::config::read_file,
@@ -113,8 +115,13 @@ fn function(name: &'static str) -> Func {
 
 impl Rig {
     async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With more settings.
+    async fn with(settings: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut builder = Node::builder(config(&folder));
+        let mut builder = Node::builder(config(&folder, settings));
         for name in ["ok", "fail", "slow"] {
             builder = builder.function(name, function(name));
         }

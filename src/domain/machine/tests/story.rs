@@ -258,7 +258,11 @@ impl Story {
                 let rules = vec![calendar::Rule { dates, ..calendar::Rule::default() }];
                 let (description, timezone) = (String::new(), None);
                 let calendar = Calendar { name, description, timezone, rules };
-                Command::PutCalendar(Box::new(PutCalendar { calendar, if_match, source: None }))
+                Command::PutCalendar(Box::new(PutCalendar {
+                    calendar,
+                    if_match,
+                    source: line.option("source").map(|text| text.parse().expect("a number")),
+                }))
             }
             "delete-calendar" => Command::DeleteCalendar(of_name()),
             _ => self.execution_command(line),
