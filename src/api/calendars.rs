@@ -19,6 +19,8 @@ use super::lists::{PAGING, Page};
 
 /// Tasks of a calendar that are told by name.
 const USERS_TOLD: usize = 100;
+/// And so many in the sentence.
+const USERS_NAMED: usize = 5;
 /// What an answer adds to a calendar's body: one that was got can be put.
 const ADDED: [&str; 6] = ["id", "revision", "created_at", "updated_at", "origin", "tasks"];
 
@@ -81,7 +83,12 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
         Ok(_) => Ok(view.ok(json!({"name": name, "deleted": true}))),
         Err(Refusal::CalendarInUse) => {
             let users = aside(move || users(&view, &name)).await?;
-            Err(Problem::from(Refusal::CalendarInUse).with("tasks", users))
+            let names = users.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let first: Vec<&str> = names.take(USERS_NAMED).collect();
+            let first = first.join(", ");
+            let why =
+                format!("tasks leave the calendar out, and must do without it first: {first}");
+            Err(Problem::new("calendar_in_use", why).with("tasks", users))
         }
         Err(refusal) => Err(refusal.into()),
     }

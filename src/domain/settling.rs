@@ -108,7 +108,9 @@ pub fn decide(view: &View<'_>) -> Decision {
         Stage::Wake(at) => Decision::Wake(at),
         Stage::PauseEnds { to } => {
             let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
-            let count = count(view.plan, view.settled, to);
+            // Of a schedule that is used up no tick is left, whatever its rule says.
+            let over = view.task.progress.exhausted;
+            let count = if over { Some(0) } else { count(view.plan, view.settled, to) };
             let spans = vec![SettleSpan { to, verdict, reason, count }];
             let after = view.settled;
             Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }])

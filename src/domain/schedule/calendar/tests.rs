@@ -36,7 +36,7 @@ fn entries_are_written_as_they_are_read() {
     for text in ["12-25", "12-24/01-02", "02-29"] {
         assert_eq!(Yearly::parse(text).unwrap().to_string(), text);
     }
-    for text in ["09:00/17:30", "22:00/06:00", "22:00:30/24:00"] {
+    for text in ["09:00/17:30", "22:00/06:00", "22:00:30/24:00", "00:00/24:00"] {
         assert_eq!(Times::parse(text).unwrap().to_string(), text);
     }
     assert_eq!(Dates::parse("2026-12-25/2026-12-25").unwrap().to_string(), "2026-12-25");
@@ -79,6 +79,16 @@ fn conditions_of_a_rule_hold_together_and_rules_add_up() {
         ("2026-06-14T22:00:00Z", false),
     ] {
         assert_eq!(all.at(at(text)).is_some(), left_out, "{text}");
+    }
+}
+
+#[test]
+fn all_day_is_all_day() {
+    let always =
+        exclusion("Asia/Kathmandu", vec![Rule { times: times(&["00:00/24:00"]), ..rule() }]);
+    for hour in 0..48 {
+        let at = at("2026-03-01T00:00:00Z").plus(crate::domain::time::Millis(hour * 3_600_000));
+        assert!(always.at(at).is_some(), "{at}");
     }
 }
 

@@ -92,9 +92,13 @@ impl Times {
         const RULE: &str = "must be a time range such as 09:00/17:30 or 22:00/06:00";
         let (from, to) = text.split_once('/').ok_or(RULE)?;
         let time = |text: &str| LocalTime::parse(text).map_err(|_rule| RULE.to_owned());
-        let (from, to) = (time(from)?, if to == "24:00" { LocalTime(0) } else { time(to)? });
+        let from = time(from)?;
+        if to == "24:00" {
+            return Ok(Self { from, to: LocalTime(0) });
+        }
+        let to = time(to)?;
         if from == to {
-            return Err("must not end when it begins; a whole day needs no times".to_owned());
+            return Err("must not end when it begins; all day is 00:00/24:00".to_owned());
         }
         Ok(Self { from, to })
     }
