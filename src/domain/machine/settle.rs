@@ -65,6 +65,11 @@ fn check(hand: &Hand<'_>, settle: &Settle, scheduler: bool) -> Result<(), Refusa
     if settle.after != hand.settled() && !anywhere {
         return Err(Refusal::Cursor { at: hand.settled() });
     }
+    // What was decided for a former cursor may fit this one, and not know that the ticks are used up.
+    let ends_pause = settle.spans.iter().all(|span| span.reason == Reason::Paused);
+    if task.progress.exhausted && (settle.claim.is_some() || !ends_pause) {
+        return Err(Refusal::Inactive);
+    }
     if settle.spans.len() > SETTLE_SPANS_MAX {
         return Err(Refusal::Full);
     }
@@ -109,6 +114,9 @@ fn check_claim(
         return Err(Refusal::Inactive);
     }
     let task = &*hand.task;
+    if task.rules.max_ticks.is_some_and(|max| task.progress.totals.fired >= max) {
+        return Err(Refusal::Inactive);
+    }
     match task.inactive() {
         None => Ok(()),
         Some(Reason::Paused) => {

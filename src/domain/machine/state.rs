@@ -51,6 +51,7 @@ pub(super) struct Counted {
 pub(super) struct Rules {
     pub enabled: bool,
     pub catch_up_on_resume: bool,
+    pub max_ticks: Option<u64>,
     pub keep: Keep,
 }
 
@@ -60,6 +61,7 @@ impl Rules {
         Self {
             enabled: spec.is_none_or(|spec| spec.enabled),
             catch_up_on_resume: spec.is_some_and(|spec| spec.catch_up_on_resume),
+            max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
             keep: spec.map_or_else(Keep::default, |spec| spec.keep),
         }
     }
