@@ -55,7 +55,9 @@ fn main() {
             continue;
         };
         let (next, steps) = plan.next_after_counted(from);
-        let took = median(|| drop(std::hint::black_box(plan.next_after(from))));
+        let took = median(|| {
+            let _next = std::hint::black_box(plan.next_after(from));
+        });
         let next = next.map_or("never".to_owned(), |next| next.to_string());
         println!("{steps:>6}  {:>7.1} µs  {text:<22} {next}", took.as_secs_f64() * 1e6);
     }

@@ -22,6 +22,9 @@ pub struct NextArgs {
     #[arg(short, default_value_t = 10, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
+    /// Ticks of the task from here on [default: now]
+    #[arg(long, value_name = "TIME", requires = "name")]
+    from: Option<String>,
 }
 
 /// Options of `ticks`.
@@ -34,6 +37,12 @@ pub struct TicksArgs {
     #[arg(short, default_value_t = 20, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
+    /// None before
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// None after
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
 }
 
 /// Options of `why`.
@@ -50,7 +59,8 @@ pub struct WhyArgs {
 /// Shows the ticks to come.
 pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
     let Some(name) = &args.name else { return next_of_all(args.n, context).await };
-    let query = [("n", args.n.to_string())];
+    let mut query = vec![("n", args.n.to_string())];
+    query.extend(moment("from", args.from.as_deref(), context)?);
     let reply = context.client()?.get(&path(["tasks", name, "next"]), &query).await?;
     let ticks = fetch::items(&reply.body);
     context.out.many(&reply.body, ticks, |clock| {
@@ -65,6 +75,17 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
         context.out.say(&format!("none of them will fire as things stand: {held}"));
     }
     Ok(Exit::Ok)
+}
+
+/// A moment as a parameter of a request.
+fn moment(
+    key: &'static str,
+    text: Option<&str>,
+    context: &Context,
+) -> Result<Option<(&'static str, String)>, Failure> {
+    let read = |text| context.out.clock().read(text, Day::Today).map_err(Failure::usage);
+    let at = text.map(read).transpose()?;
+    Ok(at.map(|at| (key, at.to_string())))
 }
 
 /// What is to be known of a tick to come.
@@ -96,7 +117,10 @@ async fn next_of_all(count: u32, context: &mut Context) -> Outcome {
 pub async fn ticks(args: &TicksArgs, context: &mut Context) -> Outcome {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let path = path(["tasks", &args.name, "ticks"]);
-    let (whole, ticks) = fetch::up_to(context.client()?, &path, &[], most).await?;
+    let mut query = Vec::new();
+    query.extend(moment("from", args.from.as_deref(), context)?);
+    query.extend(moment("to", args.to.as_deref(), context)?);
+    let (whole, ticks) = fetch::up_to(context.client()?, &path, &query, most).await?;
     context.out.many(&whole, &ticks, |clock| {
         let mut table = Table::new(&["TICK", "VERDICT", "REASON", "COUNT", "EXECUTION"]);
         for tick in &ticks {
@@ -126,11 +150,7 @@ fn stretch(tick: &Value, clock: &LocalClock) -> String {
 
 /// Says why a task fired or did not.
 pub async fn why(args: &WhyArgs, context: &mut Context) -> Outcome {
-    let mut query = Vec::new();
-    if let Some(at) = &args.at {
-        let at = context.out.clock().read(at, Day::Today).map_err(Failure::usage)?;
-        query.push(("at", at.to_string()));
-    }
+    let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
     let reply = context.client()?.get(&path(["tasks", &args.name, "why"]), &query).await?;
     context.out.one(&reply.body, |clock| explain(&reply.body, clock))?;
     Ok(Exit::Ok)
