@@ -22,6 +22,12 @@ use super::timer::{Alarm, Armed, Whom};
 /// A settle that has not been applied is proposed again after this.
 const REPROPOSE: Duration = Duration::from_millis(400);
 
+/// What was proposed longer ago came to nothing for some other reason.
+const VAIN: Duration = Duration::from_secs(5);
+
+/// Members' times may lie so far apart (`max_clock_skew`).
+const HELD_BACK: Millis = Millis(500);
+
 /// Without cluster time a task is looked at again after this.
 const UNSURE: Millis = Millis(1_000);
 
@@ -116,6 +122,8 @@ impl TaskState {
         if !shared.clock.sure() {
             return self.alarm(myself, now.plus(UNSURE), now);
         }
+        let back = self.held_back(&seen);
+        let now = now.minus(back);
         let decision = decide(&View {
             task: &seen.task,
             plan: &plan,
@@ -133,12 +141,22 @@ impl TaskState {
         }
         match decision {
             Decision::Idle => self.sleep(myself, None),
-            Decision::Wake(at) if at > now.plus(shared.settings.activation_horizon) => {
+            Decision::Wake(at) if at > now.plus(shared.settings.activation_horizon).plus(back) => {
                 self.sleep(myself, Some(at.minus(shared.settings.activation_horizon)));
             }
-            Decision::Wake(at) => self.alarm(myself, at, now),
+            Decision::Wake(at) => self.alarm(myself, at.plus(back), now.plus(back)),
             Decision::Settle(steps) => self.settle(myself, &seen, steps, now).await,
         }
+    }
+
+    /// By how much earlier than now is decided. A leader whose time is behind this node's refuses
+    /// what lies ahead of its stamp; so what came to nothing lately is decided anew for a moment
+    /// that has passed on every clock that may be agreed on.
+    fn held_back(&self, seen: &Seen) -> Millis {
+        let vain = self.proposed.is_some_and(|(after, at)| {
+            after == seen.settled && (REPROPOSE..VAIN).contains(&at.elapsed())
+        });
+        if vain { HELD_BACK } else { Millis(0) }
     }
 
     /// The task's ticks, computed anew when its definition or a calendar changed.

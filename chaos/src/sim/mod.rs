@@ -16,6 +16,8 @@ mod operator;
 mod plan;
 mod random;
 mod run;
+#[cfg(test)]
+mod scenarios;
 mod story;
 mod sweep;
 mod world;
