@@ -128,6 +128,7 @@ impl Load {
         let settle = Settle {
             task: target.task,
             revision: target.revision,
+            calendars: Revision(0),
             session: self.session,
             now,
             after: target.settled,

@@ -232,6 +232,7 @@ async fn propose(
     let settle = Settle {
         task: target.key,
         revision: target.revision,
+        calendars: Revision(0),
         session,
         now,
         after: target.settled,

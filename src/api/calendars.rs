@@ -22,7 +22,8 @@ const USERS_TOLD: usize = 100;
 /// And so many in the sentence.
 const USERS_NAMED: usize = 5;
 /// What an answer adds to a calendar's body: one that was got can be put.
-const ADDED: [&str; 6] = ["id", "revision", "created_at", "updated_at", "origin", "tasks"];
+const ADDED: [&str; 7] =
+    ["id", "revision", "created_at", "updated_at", "origin", "task_count", "tasks"];
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
@@ -39,7 +40,7 @@ pub(super) async fn list(read: Read) -> Reply {
         let behind = view.state.calendars().filter(|kept| *kept.calendar.name > *after);
         let show = |kept: &&Arc<Kept>| {
             let tasks = users.get(kept.calendar.name.as_str()).copied().unwrap_or(0);
-            body(kept, tasks.into())
+            body(kept, tasks, None)
         };
         view.ok(page.list(behind, |kept| kept.calendar.name.clone(), show))
     })
@@ -86,8 +87,7 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
             let names = users.as_array().into_iter().flatten().filter_map(Value::as_str);
             let first: Vec<&str> = names.take(USERS_NAMED).collect();
             let first = first.join(", ");
-            let why =
-                format!("tasks leave the calendar out, and must do without it first: {first}");
+            let why = format!("tasks leave the calendar out, marked deleted or not: {first}");
             Err(Problem::new("calendar_in_use", why).with("tasks", users))
         }
         Err(refusal) => Err(refusal.into()),
@@ -102,12 +102,15 @@ fn users(view: &View, name: &str) -> Value {
 
 fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, Problem> {
     let kept = view.state.calendar(name).ok_or_else(|| Problem::from(Refusal::CalendarNotFound))?;
-    let mut response = view.reply(status, body(kept, users(view, name)));
+    let mut response = view.reply(
+        status,
+        body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))),
+    );
     etag(response.headers_mut(), kept.revision);
     Ok(response)
 }
 
-fn body(kept: &Kept, tasks: Value) -> Value {
+fn body(kept: &Kept, count: u64, tasks: Option<Value>) -> Value {
     let mut body = write_calendar(&kept.calendar);
     if let Value::Object(body) = &mut body {
         let origin = if kept.source.is_some() { "static" } else { "api" };
@@ -117,8 +120,9 @@ fn body(kept: &Kept, tasks: Value) -> Value {
             ("created_at".to_owned(), kept.created_at.to_string().into()),
             ("updated_at".to_owned(), kept.updated_at.to_string().into()),
             ("origin".to_owned(), origin.into()),
-            ("tasks".to_owned(), tasks),
+            ("task_count".to_owned(), count.into()),
         ]));
+        body.extend(tasks.map(|tasks| ("tasks".to_owned(), tasks)));
     }
     body
 }

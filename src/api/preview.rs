@@ -54,7 +54,8 @@ pub(super) async fn preview(write: Write) -> Reply {
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
     aside(move || {
-        let (ticks, complete) = ticks(&plan, after, n, only_dst);
+        let max = schedule.max_ticks.unwrap_or(u64::MAX);
+        let (ticks, complete) = ticks(&plan, after, (n, max), only_dst);
         let mut body = body(ticks, &schedule, view.zone());
         if !complete {
             body["incomplete"] = format!("looked at {LOOKED_AT_MAX} ticks only").into();
@@ -127,16 +128,23 @@ fn read(
     Ok(read.schedule)
 }
 
-/// The ticks after an instant, and whether all that were asked for were looked for.
-fn ticks(plan: &Plan, after: Timestamp, n: u64, only_dst: bool) -> (Vec<Value>, bool) {
+/// The ticks after an instant, so many and so many that fire, and whether all that were asked for were
+/// looked for.
+fn ticks(
+    plan: &Plan,
+    after: Timestamp,
+    (n, mut left): (u64, u64),
+    only_dst: bool,
+) -> (Vec<Value>, bool) {
     let mut found = Vec::new();
     let mut at = after;
     for _ in 0..LOOKED_AT_MAX {
-        if found.len() as u64 >= n {
+        if found.len() as u64 >= n || left == 0 {
             return (found, true);
         }
         let Some(next) = plan.next_noted(at) else { return (found, true) };
         at = next.at;
+        left -= u64::from(plan.excluded(at).is_none());
         if !only_dst || next.note.is_some() {
             found.push(tick(plan, &next));
         }

@@ -172,6 +172,12 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
     if !is_tick(plan, at) {
         return Finding::open(Some(false), no_tick(plan, at));
     }
+    let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
+    let fired = task.progress.totals.fired;
+    if let Some(max) = max.filter(|max| fired >= *max) {
+        let summary = format!("{at} is no tick any more: {fired} have fired, max_ticks is {max}");
+        return Finding::open(Some(false), summary);
+    }
     if let Some(finding) = held(view, task, at) {
         return finding;
     }

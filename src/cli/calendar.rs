@@ -92,7 +92,7 @@ async fn list(context: &mut Context) -> Outcome {
                 word(calendar, "name"),
                 rules(calendar).join("; "),
                 word(calendar, "timezone"),
-                word(calendar, "tasks"),
+                word(calendar, "task_count"),
                 words::moment(calendar, "updated_at", clock),
             ]);
         }

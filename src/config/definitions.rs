@@ -110,7 +110,9 @@ fn list(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Strin
     let mut inside: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
     inside.sort();
     for path in inside {
-        if path.is_dir() || files::is_one(&path) {
+        // Names with a dot in front are those of editors, and of volumes that are changed at once.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && (path.is_dir() || files::is_one(&path)) {
             list(&path, depth - 1, found)?;
         }
     }

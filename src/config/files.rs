@@ -18,12 +18,15 @@ pub fn read(path: &Path) -> Result<Value, String> {
     let shown = path.display();
     let mut text = String::new();
     let reading = if path.as_os_str() == "-" {
-        std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text)
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
     } else {
         std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text))
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     };
     reading.map_err(|error| format!("{shown}: {error}"))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("{shown}: larger than {} MiB", FILE_BYTES_MAX >> 20));
+    }
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
     parse(&text, &end.to_ascii_lowercase()).map_err(|error| format!("{shown}: {error}"))
 }

@@ -109,8 +109,8 @@ pub fn decide(view: &View<'_>) -> Decision {
         Stage::PauseEnds { to } => {
             let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
             // Of a schedule that is used up no tick is left, whatever its rule says.
-            let over = view.task.progress.exhausted;
-            let count = if over { Some(0) } else { count(view.plan, view.settled, to) };
+            let count =
+                if used_up(view.task) { Some(0) } else { count(view.plan, view.settled, to) };
             let spans = vec![SettleSpan { to, verdict, reason, count }];
             let after = view.settled;
             Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }])
@@ -172,9 +172,10 @@ fn paused<'a>(view: &View<'a>, catch_up: bool) -> Option<Stage<'a>> {
     if view.now < until {
         return Some(Stage::Wake(until));
     }
-    // A tick at the very end lies outside.
+    // A tick at the very end lies outside; where no tick is left, there is none.
     let last = until.minus(Millis(1));
-    let to = if next(view.plan, last) == Some(until) { last } else { until };
+    let outside = !used_up(view.task) && next(view.plan, last) == Some(until);
+    let to = if outside { last } else { until };
     (!catch_up && view.settled < to).then_some(Stage::PauseEnds { to })
 }
 
@@ -203,7 +204,12 @@ fn settle(view: &View<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> Vec<Ste
         }
         CatchUpPolicy::Last => newest_only(view, cover, begin, late),
     };
-    decided.unwrap_or_else(Cover::settled_alone)
+    decided.unwrap_or_else(|first| first)
+}
+
+/// Whether no tick is left, whatever the rule says.
+fn used_up(task: &Task) -> bool {
+    task.progress.exhausted || task.spec().is_some_and(|spec| left(task, spec) == 0)
 }
 
 /// How many ticks may still fire under `max_ticks`.
@@ -230,34 +236,26 @@ fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
 
 /// Claims the ticks that are due after what is covered.
 fn on_time(view: &View<'_>, mut cover: Cover<'_>) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
     let left = view.task.spec().map_or(u64::MAX, |spec| left(view.task, spec));
     for _ in 0..LOOKS_MAX {
-        if steps.len() >= STEPS_MAX || steps.len() as u64 >= left {
+        if !cover.has_room(left) {
             break;
         }
         let claim = next(view.plan, cover.at)
             .map(|tick| Firing { tick, due: view.plan.due(tick), trigger: Trigger::Schedule })
             .filter(|firing| firing.due <= view.now.plus(view.lead));
         let Some(claim) = claim else { break };
-        if view.plan.excluded(claim.tick).is_some() {
-            match cover.up_to(claim.tick, Verdict::Skipped, Reason::Excluded) {
-                Ok(more) => cover = more,
-                Err(full) => {
-                    steps.extend(full.settled_alone());
-                    return steps;
-                }
-            }
+        if view.plan.excluded(claim.tick).is_none() {
+            cover = cover.step(Some(claim), false);
             continue;
         }
-        let (step, rest) = cover.settle(Some(claim), false);
-        steps.push(step);
-        cover = rest;
+        cover = match cover.up_to(claim.tick, Verdict::Skipped, Reason::Excluded) {
+            Ok(more) => more,
+            Err(steps) => return steps,
+        };
     }
     let at = cover.at;
-    if !cover.spans.is_empty() {
-        steps.extend(cover.settled_alone());
-    }
+    let mut steps = cover.all();
     // The last of a schedule says so itself.
     if let Some(step) = steps.last_mut() {
         step.exhausted = next(view.plan, at).is_none();
@@ -266,82 +264,79 @@ fn on_time(view: &View<'_>, mut cover: Cover<'_>) -> Vec<Step> {
 }
 
 /// Policy `none`: late ticks do not fire.
-fn none<'a>(view: &View<'_>, cover: Cover<'a>, late: Timestamp) -> Full<'a, Vec<Step>> {
+fn none(view: &View<'_>, cover: Cover<'_>, late: Timestamp) -> Full<Vec<Step>> {
     let cover = cover.up_to(late, Verdict::Missed, Reason::NoNode)?;
     Ok(on_time(view, cover))
 }
 
 /// Policy `last`: the first on-time tick stands for all late ones after `begin`; without it the
 /// newest late one does.
-fn newest_only<'a>(
+fn newest_only(
     view: &View<'_>,
-    cover: Cover<'a>,
+    cover: Cover<'_>,
     begin: Timestamp,
     late: Timestamp,
-) -> Full<'a, Vec<Step>> {
+) -> Full<Vec<Step>> {
     let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
     let Some(newest) = newest_open(view.plan, begin.max(cover.at), late) else {
         return Ok(on_time(view, cover.up_to(late, Verdict::Missed, Reason::Window)?));
     };
     if stands(view, newest) {
-        return Ok(on_time(view, cover.up_to(newest, Verdict::Coalesced, Reason::Later)?));
+        let cover = cover.up_to(newest, Verdict::Coalesced, Reason::Later)?;
+        // Behind the newest, calendars leave out all that is late.
+        let cover = cover.up_to(late, Verdict::Coalesced, Reason::Later)?;
+        return Ok(on_time(view, cover));
     }
     let before = newest.minus(Millis(1));
     let cover = cover.up_to(before, Verdict::Coalesced, Reason::Later)?;
-    Ok(vec![caught_up(view, cover, newest).0])
+    Ok(caught_up(view, cover, newest).steps)
 }
 
 /// Whether a tick after the newest late one is about to fire on time.
 fn stands(view: &View<'_>, newest: Timestamp) -> bool {
     let moved = view.task.spec().is_some_and(|spec| spec.schedule.jitter.is_some());
+    let soon = view.now.plus(view.lead);
     let mut at = newest;
     for _ in 0..STRETCHES_MAX {
-        let due =
-            next(view.plan, at).filter(|tick| view.plan.due(*tick) <= view.now.plus(view.lead));
+        let due = next(view.plan, at).filter(|tick| view.plan.due(*tick) <= soon);
         let Some(tick) = due else { return false };
         if view.plan.excluded(tick).is_none() {
             return true;
         }
         // Where jitter moves them, each tick that is left out may hold up those after it.
-        at = if moved { tick } else { view.plan.stretch(tick).last };
+        at = if moved { tick } else { view.plan.stretch(tick, soon).last };
     }
     false
 }
 
 /// Policy `all`: the newest `max` late ticks after `begin` fire in order, then the on-time ones.
-fn all<'a>(
+fn all(
     view: &View<'_>,
-    cover: Cover<'a>,
+    cover: Cover<'_>,
     max: u64,
     begin: Timestamp,
     late: Timestamp,
-) -> Full<'a, Vec<Step>> {
+) -> Full<Vec<Step>> {
     let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
     let first = before_newest(view.plan, cover.at, late, max);
     let mut cover = cover.up_to(first, Verdict::Missed, Reason::Max)?;
-    let mut at = first.max(cover.at);
-    let mut steps = Vec::new();
-    while steps.len() < STEPS_MAX {
-        let Some(tick) = next(view.plan, at).filter(|tick| *tick <= late) else { break };
-        let stretch = view.plan.stretch(tick);
-        if stretch.calendar.is_some() {
-            at = stretch.last.min(late);
-            cover = match cover.up_to(at, Verdict::Skipped, Reason::Excluded) {
-                Ok(more) => more,
-                Err(full) if steps.is_empty() => return Err(full),
-                Err(_) => return Ok(steps),
-            };
-            continue;
-        }
-        let (step, rest) = caught_up(view, cover, tick);
-        steps.push(step);
-        (cover, at) = (rest, tick);
+    let before = cover.steps.len();
+    cover.at = cover.at.max(first);
+    while cover.has_room(max) {
+        let Some(tick) = next(view.plan, cover.at).filter(|tick| *tick <= late) else { break };
+        cover = match view.plan.excluded(tick) {
+            Some(_) => {
+                let last = view.plan.stretch(tick, late).last.min(late);
+                cover.up_to(last, Verdict::Skipped, Reason::Excluded)?
+            }
+            None => caught_up(view, cover, tick),
+        };
     }
-    Ok(if steps.is_empty() { on_time(view, cover) } else { steps })
+    Ok(if cover.steps.len() == before { on_time(view, cover) } else { cover.steps })
 }
 
-fn caught_up<'a>(view: &View<'_>, cover: Cover<'a>, tick: Timestamp) -> (Step, Cover<'a>) {
+fn caught_up<'a>(view: &View<'_>, cover: Cover<'a>, tick: Timestamp) -> Cover<'a> {
     let due = view.plan.due(tick);
     let firing = Firing { tick, due, trigger: Trigger::CatchUp };
-    cover.settle(Some(firing), next(view.plan, tick).is_none())
+    cover.step(Some(firing), next(view.plan, tick).is_none())
 }

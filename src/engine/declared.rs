@@ -5,7 +5,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::shared::PROPOSAL_LIMIT;
-use crate::consensus::Consensus;
+use crate::consensus::{Consensus, ProposeError};
 use crate::domain::machine::command::PutCalendar;
 use crate::domain::machine::{Answer, Command, envelope};
 use crate::domain::schedule::calendar::Calendar;
@@ -25,22 +25,29 @@ pub fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
             let mut commands = Vec::new();
             envelope::pack(&mut commands, &Command::PutCalendar(Box::new(put)), "settings", None);
             let commands = bytes::Bytes::from(commands);
+            let mut told = false;
             loop {
-                let outcome = consensus.submit(commands.clone(), 1, PROPOSAL_LIMIT).await;
-                let answer =
-                    outcome.ok().and_then(|answered| answered.responses.into_iter().next());
+                let answer = match consensus.submit(commands.clone(), 1, PROPOSAL_LIMIT).await {
+                    Ok(answered) => answered.responses.into_iter().next(),
+                    Err(ProposeError::Stopping) => return,
+                    Err(error) => {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(calendar = name, %error, "not declared yet");
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                };
                 match answer {
                     Some(Ok(Answer::Calendar { revision, .. })) => {
                         tracing::info!(calendar = name, %revision, "calendar declared by settings");
-                        break;
                     }
-                    Some(Ok(_)) => break,
                     Some(Err(refusal)) => {
                         tracing::error!(calendar = name, refusal = refusal.code(), "not declared");
-                        break;
                     }
-                    None => tokio::time::sleep(PAUSE).await,
+                    Some(Ok(_)) | None => {}
                 }
+                break;
             }
         }
     });

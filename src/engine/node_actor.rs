@@ -246,20 +246,20 @@ impl NodeState {
     /// actor's decision begins with, so that the two never disagree.
     fn next_look(&self, key: TaskKey) -> Option<Timestamp> {
         let shared = &self.shared;
-        let (task, settled, scheduler, zone, calendars) = {
+        let (task, settled, scheduler, zone) = {
             let state = shared.consensus.replica().read();
             let task = Arc::clone(state.task(key)?);
             let cluster = state.cluster();
             let settled = state.settled(&task);
-            let calendars = state.excluded_by(&task.spec()?.schedule);
-            (task, settled, cluster.scheduler, cluster.timezone.clone(), calendars)
+            (task, settled, cluster.scheduler, cluster.timezone.clone())
         };
         if !shared.owns_task(&task) {
             return None;
         }
         let spec = task.spec()?;
         let set_at = task.live.scheduled_at;
-        let plan = Plan::excluding(&spec.schedule, &spec.name, &zone, set_at, calendars).ok()?;
+        // An outlook does not depend on calendars.
+        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, set_at).ok()?;
         let now = shared.clock.now();
         let seen = outlook(&View {
             task: &task,

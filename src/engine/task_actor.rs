@@ -87,6 +87,7 @@ struct Seen {
     scheduler: bool,
     zone: String,
     calendars: Vec<Arc<Calendar>>,
+    calendars_at: Revision,
 }
 
 impl TaskState {
@@ -104,6 +105,7 @@ impl TaskState {
         Some(Seen {
             settled,
             calendars: calendars.unwrap_or_default(),
+            calendars_at: state.calendars_of(&task),
             task,
             scheduler: cluster.scheduler,
             zone: cluster.timezone.clone(),
@@ -217,6 +219,7 @@ impl TaskState {
             commands.push(Command::Settle(Settle {
                 task: self.arguments.key,
                 revision: seen.task.live.revision,
+                calendars: seen.calendars_at,
                 session,
                 now,
                 after: step.after,

@@ -53,12 +53,14 @@ pub async fn set_up(world: &Arc<World>) {
     }
 }
 
-/// The calendar that some tasks leave out: a part of each minute of the run, in UTC.
-fn calendar(epoch_ms: i64) -> Value {
+/// The calendar that some tasks leave out: a part of each minute of the run from some second on, in
+/// UTC.
+fn calendar(epoch_ms: i64, from: u64) -> Value {
     let minute = epoch_ms.div_euclid(60_000);
     let times = (minute..minute + CALENDAR_MINUTES).map(|minute| {
         let (hour, minute) = (minute.div_euclid(60).rem_euclid(24), minute.rem_euclid(60));
-        format!("{hour:02}:{minute:02}:20/{hour:02}:{minute:02}:32")
+        let to = from + 12;
+        format!("{hour:02}:{minute:02}:{from:02}/{hour:02}:{minute:02}:{to:02}")
     });
     json!({"timezone": "UTC", "rules": [{"times": times.collect::<Vec<_>>()}]})
 }
@@ -81,6 +83,9 @@ impl Client {
             sleep(Duration::from_micros(self.random.range(mean / 10, mean * 19 / 10))).await;
             if self.random.chance(100) {
                 self.node = self.random.index(self.world.common.plan.nodes);
+            }
+            if self.random.chance(8) {
+                self.calendar().await;
             }
             let number = self.random.below(self.world.common.plan.names as u64);
             let asked = self.wish(number);
@@ -137,9 +142,10 @@ impl Client {
         self.world.history().note(None, Event::Return { call, returned });
     }
 
-    /// Makes the calendar, whatever it takes.
+    /// Makes the calendar or changes it, whatever it takes.
     async fn calendar(&mut self) {
-        let body = calendar(self.world.common.plan.epoch_ms).to_string();
+        let from = self.random.range(0, 40);
+        let body = calendar(self.world.common.plan.epoch_ms, from).to_string();
         for node in (0..self.world.common.plan.nodes).cycle().take(100) {
             let Some(alive) = self.world.alive(node) else { continue };
             let request = Request::put("/api/v1/calendars/pauses")
@@ -251,6 +257,9 @@ impl Client {
             return json!({"interval": format!("{}ms", 400 + own * 90)});
         }
         let mut schedule = self.rule(steady);
+        if schedule.get("manual").is_some() {
+            return schedule;
+        }
         if self.random.chance(150) {
             schedule["exclude"] = json!(["pauses"]);
         }

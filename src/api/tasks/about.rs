@@ -48,10 +48,13 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
         let settled = view.state.settled(task);
         let mut at = from.map_or(settled.max(view.now), |from| from.minus(Millis(1)).max(settled));
         let plan = plans::current(&view.state, task).filter(|_| !task.progress.exhausted);
+        let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
+        let mut left = max.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired));
         let mut items = Vec::new();
-        while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n) {
+        while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n && left > 0) {
             let Some(tick) = plan.next_noted(at) else { break };
             at = tick.at;
+            left -= u64::from(plan.excluded(at).is_none());
             let mut item = preview::tick(plan, &tick);
             if let Value::Object(item) = &mut item {
                 item.insert("due".to_owned(), plan.due(tick.at).to_string().into());

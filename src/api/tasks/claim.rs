@@ -11,7 +11,7 @@ use crate::api::fields::Fields;
 use crate::api::lists::location;
 use crate::api::plans;
 use crate::api::views;
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::record::{FiredTick, Trigger};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
@@ -90,6 +90,7 @@ fn command(
     Settle {
         task: task.key,
         revision: task.live.revision,
+        calendars: Revision(0),
         session,
         // Not the time of this moment, so that a repeated request makes the same command.
         now: due,

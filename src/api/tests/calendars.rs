@@ -41,7 +41,7 @@ async fn calendars_are_made_changed_and_removed() {
     rig.post("/tasks", task("holidays")).await.expect(201);
     let listed = rig.get("/calendars").await.expect(200).body;
     assert_eq!(
-        (&listed["items"][0]["name"], &listed["items"][0]["tasks"]),
+        (&listed["items"][0]["name"], &listed["items"][0]["task_count"]),
         (&json!("holidays"), &json!(1))
     );
     let used = rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await;
@@ -107,6 +107,14 @@ async fn a_task_fires_as_often_as_it_may() {
     let told = rig.until("/api/v1/tasks/thrice", over).await;
     assert_eq!(told.body["totals"]["fired"], 3);
     assert_eq!(told.body["next_tick"], Value::Null);
+    assert_eq!(rig.get("/tasks/thrice/next").await.expect(200).body["items"], json!([]));
+    let later = format!("/tasks/thrice/why?at={}", told.body["created_at"].as_str().unwrap());
+    let later = later.replacen("?at=2", "?at=3", 1);
+    let why = rig.get(&later).await.expect(200).body;
+    assert_eq!((&why["verdict"], &why["settled"]), (&Value::Null, &json!(false)), "{why}");
+    let preview = json!({"schedule": {"interval": "1h", "max_ticks": 3}});
+    let preview = rig.post("/schedules/preview", preview).await.expect(200).body;
+    assert_eq!(preview["ticks"].as_array().unwrap().len(), 3);
     rig.stop().await;
 }
 

@@ -138,6 +138,7 @@ impl Owner {
                     self.apply(&Command::Settle(Settle {
                         task: key,
                         revision: task.live.revision,
+                        calendars: self.state.calendars_of(&task),
                         session: self.session,
                         now,
                         after: step.after,

@@ -53,8 +53,12 @@ fn plan(
     let excluded: Vec<_> = schedule.exclude.iter().map(known).collect::<Result<_, _>>()?;
     let plan = Plan::excluding(schedule, name, zone, from, excluded);
     let plan = plan.map_err(|error| error.to_string())?;
-    // The one tick of `immediate` is the moment itself.
-    let begin = if schedule.rule == Rule::Immediate { from.minus(Millis(1)) } else { from };
+    // The one tick of `immediate` is the moment itself; one that has passed is caught up.
+    let begin = match schedule.rule {
+        Rule::Immediate => from.minus(Millis(1)),
+        Rule::At(at) => from.min(at.minus(Millis(1))),
+        _ => from,
+    };
     let max_ticks = schedule.max_ticks.unwrap_or(u64::MAX);
     Ok(Planned { name: name.clone(), plan, begin, max_ticks })
 }
@@ -76,6 +80,7 @@ mod tests {
         write("b/c.toml", "name = 'nights'\nrules = [{ times = ['22:00/06:00'] }]\n");
         write("d.yaml", "calendars: [{name: days, rules: []}]\n");
         write("notes.txt", "not a task");
+        write("..data/a.yaml", "name: a\nschedule: {cron: '0 * * * *'}\n");
         let from = Timestamp::parse("2026-03-02T00:00:00Z").unwrap();
         let all = load(&[folder.path().to_owned()], "UTC", from).unwrap();
         let names: Vec<&str> = all.iter().map(|task| task.name.as_str()).collect();

@@ -43,10 +43,19 @@ impl State {
         Plan::excluding(&spec.schedule, &spec.name, &self.cluster.timezone, set_at, calendars)
     }
 
+    /// The newest revision of the calendars that a task leaves out; 0: it leaves out none.
+    #[must_use]
+    pub fn calendars_of(&self, task: &Task) -> Revision {
+        let names = task.spec().filter(|_| task.rules.excludes).map(|spec| &spec.schedule.exclude);
+        let kept = names.into_iter().flatten().filter_map(|name| self.calendar(name));
+        kept.map(|kept| kept.revision).max().unwrap_or(Revision(0))
+    }
+
     /// The tasks, marked deleted or not, that leave a calendar out.
     pub fn users_of<'a>(&'a self, calendar: &'a str) -> impl Iterator<Item = &'a Arc<Task>> {
         let uses = move |spec: &TaskSpec| spec.schedule.exclude.iter().any(|name| name == calendar);
-        self.tasks().filter(move |task| task.spec().is_some_and(uses))
+        let some = self.tasks().filter(|task| task.rules.excludes);
+        some.filter(move |task| task.spec().is_some_and(uses))
     }
 
     /// Refuses a definition that leaves out what there is not.
@@ -88,6 +97,13 @@ impl State {
         self.count_calendar(&name, Some(&former), None);
         self.calendars.remove(&name);
         Ok(Answer::Done)
+    }
+
+    /// Removes all calendars; no task is left to leave one out.
+    pub(super) fn remove_calendars(&mut self) {
+        for (name, former) in std::mem::take(&mut self.calendars) {
+            self.count_calendar(&name, Some(&former), None);
+        }
     }
 
     /// Notes a change in the digest and for the next checkpoint.

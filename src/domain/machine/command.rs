@@ -60,6 +60,9 @@ pub struct Settle {
     pub task: TaskKey,
     /// As the proposer saw it.
     pub revision: Revision,
+    /// The newest revision of the calendars that the task leaves out, as the proposer saw them; 0: it
+    /// leaves out none.
+    pub calendars: Revision,
     /// The proposer.
     pub session: SessionId,
     /// Its cluster time.

@@ -219,7 +219,7 @@ impl Hand<'_> {
     /// Writes down what the floor passed over.
     pub fn close_floor(&mut self) {
         if self.task.progress.cursor < self.floor {
-            self.span(self.floor, Verdict::Skipped, Reason::Stopped, None);
+            self.span(self.floor, Verdict::Skipped, Reason::Stopped, self.uncounted());
         }
     }
 
@@ -230,9 +230,14 @@ impl Hand<'_> {
             return;
         }
         match self.task.inactive().or(becomes) {
-            Some(reason) => self.span(to, Verdict::Skipped, reason, None),
-            None => self.span(to, Verdict::Missed, Reason::Edited, None),
+            Some(reason) => self.span(to, Verdict::Skipped, reason, self.uncounted()),
+            None => self.span(to, Verdict::Missed, Reason::Edited, self.uncounted()),
         }
+    }
+
+    /// How many ticks a stretch has that nobody counts: where none is left, none.
+    fn uncounted(&self) -> Option<u64> {
+        self.task.progress.exhausted.then_some(0)
     }
 
     /// Gives `(cursor, to]` a verdict.

@@ -34,6 +34,10 @@ impl State {
     ) -> Response {
         let node = self.proposer(settle.session)?.id;
         let scheduler = self.cluster.scheduler;
+        let calendars = self.tasks.get(settle.task).map(|task| self.calendars_of(task));
+        if let Some(current) = calendars.filter(|current| *current != settle.calendars) {
+            return Err(Refusal::RevisionMismatch { current });
+        }
         let mut hand = self.hand(cx, settle.task, effects).ok_or(Refusal::TaskNotFound)?;
         check(&hand, settle, scheduler)?;
         hand.close_floor();

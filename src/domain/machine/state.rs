@@ -52,6 +52,7 @@ pub(super) struct Rules {
     pub enabled: bool,
     pub catch_up_on_resume: bool,
     pub max_ticks: Option<u64>,
+    pub excludes: bool,
     pub keep: Keep,
 }
 
@@ -61,6 +62,7 @@ impl Rules {
         Self {
             enabled: spec.is_none_or(|spec| spec.enabled),
             catch_up_on_resume: spec.is_some_and(|spec| spec.catch_up_on_resume),
+            excludes: spec.is_some_and(|spec| !spec.schedule.exclude.is_empty()),
             max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
             keep: spec.map_or_else(Keep::default, |spec| spec.keep),
         }

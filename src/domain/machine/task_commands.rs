@@ -244,6 +244,7 @@ impl State {
         for key in keys {
             self.remove(cx, key, effects);
         }
+        self.remove_calendars();
         Ok(Answer::Done)
     }
 

@@ -20,7 +20,7 @@ pub const MIN_INTERVAL: Millis = Millis(100);
 pub const MAX_INTERVAL: Millis = Millis(36_525 * 86_400_000);
 
 /// Stretches that calendars leave out, beyond which nobody looks for a tick.
-const STRETCHES_MAX: usize = 4_000;
+const STRETCHES_MAX: usize = 100;
 
 /// Ticks farther away than this do not exist.
 const HORIZON: Millis = MAX_INTERVAL;
@@ -163,13 +163,14 @@ impl Plan {
         self.0.exclusion.at(tick)
     }
 
-    /// The stretch from an instant on that a calendar leaves out, or none does.
+    /// The stretch from an instant on that a calendar leaves out, or none does, looked at up to
+    /// another instant.
     #[must_use]
-    pub fn stretch(&self, from: Timestamp) -> Stretch<'_> {
+    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> Stretch<'_> {
         if self.0.exclusion.is_empty() {
-            return Stretch { calendar: None, last: YEAR_9999 };
+            return Stretch { calendar: None, last: from.max(until) };
         }
-        self.0.exclusion.stretch(from)
+        self.0.exclusion.stretch(from, until)
     }
 
     /// The first tick after an instant that no calendar leaves out; none, too, if it lies behind so
@@ -182,7 +183,7 @@ impl Plan {
             if self.excluded(tick).is_none() {
                 return Some(tick);
             }
-            at = self.stretch(tick).last;
+            at = self.stretch(tick, after.plus(HORIZON)).last;
         }
         None
     }

@@ -1,7 +1,8 @@
-//! What does not fire, as spans that calendars cut.
+//! What is settled in one go: spans of what does not fire, cut where calendars begin and end, and the
+//! claims between them.
 
 use super::look::{count, next};
-use super::{Firing, Step, View};
+use super::{Firing, STEPS_MAX, Step, View};
 use crate::domain::machine::command::SettleSpan;
 use crate::domain::machine::record::{Reason, Verdict};
 use crate::domain::schedule::Plan;
@@ -9,63 +10,82 @@ use crate::domain::time::Timestamp;
 
 /// Spans of one settle.
 const SPANS_MAX: usize = 32;
+/// Stretches that are covered in one go.
+const STRETCHES_MAX: usize = 1_000;
 
-/// What does not fire, from what is settled on.
+/// Settles that follow each other, from what is settled on.
 pub(super) struct Cover<'a> {
     plan: &'a Plan,
     settled: Timestamp,
     pub(super) spans: Vec<SettleSpan>,
+    /// Those that are complete.
+    pub(super) steps: Vec<Step>,
     /// All ticks up to here are settled or covered.
     pub(super) at: Timestamp,
+    stretches: usize,
 }
 
-/// Spans that a settle has room for are used up: what they cover is settled first.
-pub(super) type Full<'a, T> = Result<T, Cover<'a>>;
+/// Too much for one go: these settles come first, and then is looked again.
+pub(super) type Full<T> = Result<T, Vec<Step>>;
 
 impl<'a> Cover<'a> {
     pub(super) fn of(view: &View<'a>) -> Self {
-        Self { plan: view.plan, settled: view.settled, spans: Vec::new(), at: view.settled }
+        let (spans, steps) = (Vec::new(), Vec::new());
+        let (plan, settled) = (view.plan, view.settled);
+        Self { plan, settled, spans, steps, at: settled, stretches: 0 }
     }
 
     /// Gives the ticks up to an instant a verdict, where no calendar has left them out before.
-    pub(super) fn up_to(
-        mut self,
-        to: Timestamp,
-        verdict: Verdict,
-        reason: Reason,
-    ) -> Full<'a, Self> {
+    pub(super) fn up_to(mut self, to: Timestamp, verdict: Verdict, reason: Reason) -> Full<Self> {
         while let Some(tick) = next(self.plan, self.at).filter(|tick| *tick <= to) {
-            let stretch = self.plan.stretch(tick);
+            self.stretches += 1;
+            if self.stretches > STRETCHES_MAX {
+                return Err(self.all());
+            }
+            let stretch = self.plan.stretch(tick, to);
             let (verdict, reason) = match stretch.calendar {
                 Some(_) => (Verdict::Skipped, Reason::Excluded),
                 None if bug!("label-excluded") => (verdict, Reason::Excluded),
                 None => (verdict, reason),
             };
-            let to = stretch.last.min(to);
-            let count = count(self.plan, self.at, to);
-            let full = self.spans.len() >= SPANS_MAX;
+            let end = stretch.last.min(to);
+            let count = count(self.plan, self.at, end);
             let alike = |last: &&mut SettleSpan| (last.verdict, last.reason) == (verdict, reason);
             if let Some(last) = self.spans.last_mut().filter(alike) {
-                last.to = to;
+                last.to = end;
                 last.count = last.count.zip(count).map(|(one, more)| one + more);
-            } else if full {
-                return Err(self);
             } else {
-                self.spans.push(SettleSpan { to, verdict, reason, count });
+                if self.spans.len() >= SPANS_MAX {
+                    self = self.step(None, false);
+                    if self.steps.len() >= STEPS_MAX {
+                        return Err(self.steps);
+                    }
+                }
+                self.spans.push(SettleSpan { to: end, verdict, reason, count });
             }
-            self.at = to;
+            self.at = end;
         }
         Ok(self)
     }
 
-    /// The settle of what is covered, with a claim or without one; the cover of what comes after.
-    pub(super) fn settle(self, claim: Option<Firing>, exhausted: bool) -> (Step, Self) {
-        let step = Step { after: self.settled, spans: self.spans, claim, exhausted };
-        let settled = claim.map_or(self.at, |claim| claim.tick);
-        (step, Self { plan: self.plan, settled, spans: Vec::new(), at: settled })
+    /// Completes a settle: of what is covered, with a claim or without one.
+    pub(super) fn step(mut self, claim: Option<Firing>, exhausted: bool) -> Self {
+        let spans = std::mem::take(&mut self.spans);
+        self.steps.push(Step { after: self.settled, spans, claim, exhausted });
+        self.at = claim.map_or(self.at, |claim| claim.tick);
+        self.settled = self.at;
+        self
     }
 
-    pub(super) fn settled_alone(self) -> Vec<Step> {
-        vec![self.settle(None, false).0]
+    /// Whether there is room for another claim.
+    pub(super) fn has_room(&self, left: u64) -> bool {
+        let claims = self.steps.iter().filter(|step| step.claim.is_some()).count();
+        self.steps.len() < STEPS_MAX && (claims as u64) < left
+    }
+
+    /// All settles, the last one of what is covered and not yet settled.
+    pub(super) fn all(self) -> Vec<Step> {
+        let open = !self.spans.is_empty();
+        if open { self.step(None, false).steps } else { self.steps }
     }
 }

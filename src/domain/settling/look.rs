@@ -6,39 +6,55 @@ use crate::domain::time::{Millis, Timestamp};
 /// Ticks are counted one by one up to here.
 pub(super) const COUNT_MAX: u64 = 1_000;
 /// Stretches that calendars leave out or do not, in one look.
-pub(super) const STRETCHES_MAX: usize = 4_000;
+pub(super) const STRETCHES_MAX: usize = 2_000;
+/// Widths in which the newest tick is looked for: the first, how they grow, how many.
+const FIRST_WIDTH: Millis = Millis::from_secs(1);
+const GROWTH: u64 = 8;
+const WIDTHS_MAX: usize = 200;
 
-/// The newest tick in `(from, to]` that no calendar leaves out: looked for near the end first.
+/// The newest tick in `(from, to]` that no calendar leaves out: looked for near the end first, in
+/// widths that grow; behind so many stretches that are left out nobody looks.
 pub(super) fn newest_open(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
-    let mut width = Millis::from_secs(86_400);
-    loop {
-        let begin = from.max(to.minus(width));
-        let open = open_stretches(plan, begin, to);
-        if let Some((begin, end)) = open.last() {
-            return newest(plan, begin, end);
+    let (mut end, mut width) = (to, FIRST_WIDTH);
+    for _ in 0..WIDTHS_MAX {
+        let begin = from.max(end.minus(width));
+        let mut newest_stretch = None;
+        let whole = open_stretches(plan, begin, end, |from, to| {
+            newest_stretch = Some((from, to));
+            true
+        });
+        match newest_stretch {
+            Some((from, to)) if whole => return newest(plan, from, to),
+            _ if !whole && width > FIRST_WIDTH => {
+                // The later part was looked through with a width before.
+                end = begin.max(end.minus(Millis(width.0 / GROWTH)));
+                width = FIRST_WIDTH;
+            }
+            _ if !whole || begin == from => return None,
+            _ => width = Millis(width.0.saturating_mul(GROWTH)),
         }
-        if begin == from {
-            return None;
-        }
-        width = Millis(width.0.saturating_mul(8));
     }
+    None
 }
 
-/// The stretches `(begin, end]` between `from` and `to` that have ticks and that no calendar leaves
-/// out; so many of them at most.
+/// Tells of the stretches `(begin, end]` between `from` and `to` that have ticks and that no calendar
+/// leaves out, until it is told to stop; false: there are too many of them, or it was.
 fn open_stretches(
     plan: &Plan,
     from: Timestamp,
     to: Timestamp,
-) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    mut tell: impl FnMut(Timestamp, Timestamp) -> bool,
+) -> bool {
     let mut at = from;
-    let stretches = (0..STRETCHES_MAX).map_while(move |_| {
-        let tick = next(plan, at).filter(|tick| *tick <= to)?;
-        let stretch = plan.stretch(tick);
+    for _ in 0..STRETCHES_MAX {
+        let Some(tick) = next(plan, at).filter(|tick| *tick <= to) else { return true };
+        let stretch = plan.stretch(tick, to);
         at = stretch.last.min(to);
-        Some((stretch.calendar.is_none(), (tick.minus(Millis(1)), at)))
-    });
-    stretches.filter_map(|(open, bounds)| open.then_some(bounds))
+        if stretch.calendar.is_none() && !tell(tick.minus(Millis(1)), at) {
+            return false;
+        }
+    }
+    false
 }
 
 /// The newest tick in `(from, to]`. The next tick after t never goes back as t goes on, so the
@@ -101,12 +117,16 @@ pub(super) fn count(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<u64> 
     found
 }
 
-/// How many ticks that no calendar leaves out lie in `(from, to]`; none: more than `max`.
+/// How many ticks that no calendar leaves out lie in `(from, to]`; none: more than `max`, or behind
+/// too many stretches.
 pub(super) fn counted(plan: &Plan, from: Timestamp, to: Timestamp, max: u64) -> Option<u64> {
-    open_stretches(plan, from, to).try_fold(0_u64, |sum, (from, to)| {
+    let mut sum = 0;
+    let whole = open_stretches(plan, from, to, |from, to| {
         let found = plan.count_between(from, to, max).filter(|found| sum + *found <= max);
         #[cfg(test)]
         super::tests::note(found.unwrap_or(max) + 1);
-        found.map(|found| sum + found)
-    })
+        sum += found.unwrap_or(0);
+        found.is_some()
+    });
+    whole.then_some(sum)
 }

@@ -312,6 +312,25 @@ fn data_and_policies() {
 }
 
 #[test]
+fn calendars_are_named_once_and_manual_tasks_have_no_last_tick() {
+    let many: Vec<String> = (0..11).map(|number| format!("c{number}")).collect();
+    expect(vec![
+        (with(json!({"schedule": {"exclude": many}})), "/schedule/exclude", "too_large"),
+        (
+            with(json!({"schedule": {"exclude": ["a", "b", "a"]}})),
+            "/schedule/exclude/2",
+            "duplicate",
+        ),
+        (with(json!({"schedule": {"exclude": [".a"]}})), "/schedule/exclude/0", "invalid_name"),
+        (
+            json!({"name": "t", "schedule": {"manual": true, "max_ticks": 3}}),
+            "/schedule/max_ticks",
+            "conflict",
+        ),
+    ]);
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
     let executor = json!({"action": {"executor": {}}});
     let group = json!({"concurrency": {"group": "db", "limit": 2}});

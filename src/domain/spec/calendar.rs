@@ -36,6 +36,11 @@ pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<Problem>
             zone::canonical(text(value)?).map_err(|error| Fault::new(error.code, error.message))
         });
         let rules = rules(body);
+        let entries = |rule: &Rule| rule.dates.len() + rule.yearly.len() + rule.times.len();
+        if rules.iter().map(entries).sum::<usize>() > ENTRIES_MAX {
+            let message = format!("must have at most {ENTRIES_MAX} dates, days and times in all");
+            body.refuse("/rules", Fault::new("too_large", message));
+        }
         Calendar { name: name.to_owned(), description, timezone, rules }
     });
     if problems.is_empty() { Ok(calendar) } else { Err(problems) }
@@ -84,12 +89,7 @@ fn entries<T>(
         parse(text)
             .map_err(|rule| Fault::new("invalid_value", format!("{rule}, got {}", echo(text))))
     });
-    let read = read.unwrap_or_default();
-    if read.len() > ENTRIES_MAX {
-        let message = format!("must have at most {ENTRIES_MAX} entries");
-        rule.refuse(&format!("/{key}"), Fault::new("too_large", message));
-    }
-    read
+    read.unwrap_or_default()
 }
 
 /// The canonical body of a calendar.
@@ -139,6 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_by_field_and_rule() {
+        let many = vec!["09:00/17:00"; ENTRIES_MAX + 1];
         for (body, pointer, code) in [
             (json!([]), "", "wrong_type"),
             (json!({}), "/rules", "missing_field"),
@@ -147,6 +148,8 @@ mod tests {
             (json!({"rules": [], "rule": []}), "/rule", "unknown_field"),
             (json!({"rules": [], "timezone": "Europe/Berln"}), "/timezone", "unknown_timezone"),
             (json!({"rules": [{}]}), "/rules/0", "empty"),
+            (json!({"rules": [{"times": many}]}), "/rules", "too_large"),
+            (json!({"rules": vec![json!({}); RULES_MAX + 1]}), "/rules", "too_large"),
             (json!({"rules": [3]}), "/rules/0", "wrong_type"),
             (json!({"rules": [{"dates": [], "hour": []}]}), "/rules/0", "empty"),
             (

@@ -8,6 +8,7 @@ use super::reader::{
 use super::rules::{DURATION_MAX, check_name};
 use super::words::{FOLDS, GAPS, word};
 use super::{ReadContext, closest};
+use crate::domain::schedule::calendar::EXCLUDED_MAX;
 use crate::domain::schedule::{
     Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, weekday_name,
     zone,
@@ -34,8 +35,15 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
     let not_before = object.optional("not_before", instant);
     let not_after = object.optional("not_after", instant);
     let max_ticks = object.optional("max_ticks", |value| whole::<u64>(value, 1..=i64::MAX));
-    let exclude = object.list("exclude", |value| named_calendar(value, ctx)).unwrap_or_default();
+    let exclude = excluded(object, ctx);
     let (rule, prefix) = rule?;
+    if rule == Rule::Manual {
+        let given = [("/max_ticks", max_ticks.is_some()), ("/exclude", !exclude.is_empty())];
+        for (place, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = "does not go with manual, which has no ticks of its own";
+            object.refuse(place, Fault::new("conflict", message));
+        }
+    }
     let timezone = one_zone(object, named, prefix);
     let schedule = Schedule {
         rule,
@@ -64,6 +72,24 @@ fn one_zone(
         object.refuse("/timezone", Fault::new("conflict", message));
     }
     field.or(prefix)
+}
+
+/// The calendars that are left out: few, and each once.
+fn excluded(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Vec<String> {
+    let too_many = |value: &Value| value.as_array().is_some_and(|all| all.len() > EXCLUDED_MAX);
+    if object.present("exclude").is_some_and(too_many) {
+        let message = format!("must have at most {EXCLUDED_MAX} entries");
+        object.refuse("/exclude", Fault::new("too_large", message));
+        return Vec::new();
+    }
+    let names = object.list("exclude", |value| named_calendar(value, ctx)).unwrap_or_default();
+    for (index, name) in names.iter().enumerate() {
+        if names.iter().take(index).any(|other| other == name) {
+            let message = format!("{name} stands twice");
+            object.refuse(&format!("/exclude/{index}"), Fault::new("duplicate", message));
+        }
+    }
+    names
 }
 
 fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, Fault> {

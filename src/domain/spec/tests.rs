@@ -264,13 +264,18 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     let dst = (meaning(GAPS), meaning(FOLDS)).prop_map(|(gap, fold)| Dst { gap, fold });
     let jitter = option::of((1_u64..1 << 40).prop_map(Millis));
     let ticks = (option::of(1_u64..1 << 60), vec(name(), 0..2));
-    (rule, zone, dst, jitter, ticks).prop_map(|(rule, zone, dst, jitter, ticks)| Schedule {
-        timezone: zone.map(str::to_owned),
-        dst,
-        jitter,
-        max_ticks: ticks.0,
-        exclude: ticks.1,
-        ..Schedule::of(rule)
+    (rule, zone, dst, jitter, ticks).prop_map(|(rule, zone, dst, jitter, ticks)| {
+        // A manual schedule has no ticks of its own that these could be about.
+        let (max_ticks, exclude) =
+            if rule == Rule::Manual { (None, Vec::new()) } else { (ticks.0, ticks.1) };
+        Schedule {
+            timezone: zone.map(str::to_owned),
+            dst,
+            jitter,
+            max_ticks,
+            exclude,
+            ..Schedule::of(rule)
+        }
     })
 }
 

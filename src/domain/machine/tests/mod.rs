@@ -102,6 +102,7 @@ impl World {
         Settle {
             task,
             revision: found.live.revision,
+            calendars: self.state.calendars_of(found),
             session,
             now: self.stamp,
             after: self.state.settled(found),

@@ -218,9 +218,20 @@ fn settle(state: &State, now: Timestamp, dice: &mut Dice) -> Option<Command> {
         Claim { tick, due, trigger, start: dice.percent(70) }
     });
     let exhausted = dice.percent(6);
+    let calendars = if dice.percent(95) { state.calendars_of(task) } else { Revision(1) };
     let task = task.key;
     let (revision, now) = (seen, said);
-    Some(Command::Settle(Settle { task, revision, session, now, after, spans, claim, exhausted }))
+    Some(Command::Settle(Settle {
+        task,
+        revision,
+        calendars,
+        session,
+        now,
+        after,
+        spans,
+        claim,
+        exhausted,
+    }))
 }
 
 fn span(to: Timestamp, dice: &mut Dice) -> SettleSpan {

@@ -241,6 +241,7 @@ fn settle() -> Settle {
     Settle {
         task: TaskKey(5),
         revision: Revision(40),
+        calendars: Revision(38),
         session: SessionId(3),
         now: at(1_000),
         after: at(500),

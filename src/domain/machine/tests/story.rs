@@ -362,6 +362,9 @@ impl Story {
         Settle {
             task: task.key,
             revision: line.revision("revision").unwrap_or(task.live.revision),
+            calendars: line
+                .revision("calendars")
+                .unwrap_or_else(|| self.world.state.calendars_of(task)),
             session: self.session(line),
             now: line.option("now").map_or(self.world.stamp, |text| self.time(text)),
             after: match line.option("after") {
@@ -480,6 +483,11 @@ impl Story {
         Settle {
             task,
             revision,
+            calendars: self
+                .world
+                .state
+                .task(task)
+                .map_or(Revision(0), |task| self.world.state.calendars_of(task)),
             session,
             now: self.world.stamp,
             after: step.after,

@@ -12,8 +12,8 @@ use crate::domain::time::Timestamp;
 
 /// Seconds of a day on a clock that does not jump.
 const DAY: i64 = 86_400;
-/// A stretch that goes on for so many days is told up to there.
-const DAYS_MAX: u32 = 400;
+/// A stretch in which calendars may change so often is told up to there.
+const CHANGES_MAX: usize = 1_000;
 
 /// The calendars that a schedule leaves out.
 #[derive(Clone, Debug, Default)]
@@ -76,23 +76,23 @@ impl Exclusion {
         found.map(|bound| &*bound.calendar)
     }
 
-    /// The stretch that begins with an instant.
+    /// The stretch that begins with an instant, looked at up to another.
     #[must_use]
-    pub fn stretch(&self, from: Timestamp) -> Stretch<'_> {
+    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> Stretch<'_> {
         let calendar = self.at(from);
         let mut second = from.0.div_euclid(1_000);
-        let far = second.saturating_add(i64::from(DAYS_MAX) * DAY);
-        loop {
+        for _ in 0..CHANGES_MAX {
             let change = self.0.iter().map(|bound| bound.may_change_after(second)).min();
-            let Some(change) = change.filter(|change| *change <= far) else {
-                return Stretch { calendar, last: Timestamp(far.saturating_mul(1_000) - 1) };
-            };
-            let at = Timestamp(change.saturating_mul(1_000));
+            let at = change.map_or(until, |change| Timestamp(change.saturating_mul(1_000)));
+            if at > until {
+                return Stretch { calendar, last: from.max(until) };
+            }
             if self.at(at).is_some() != calendar.is_some() {
                 return Stretch { calendar, last: Timestamp(at.0 - 1) };
             }
-            second = change;
+            second = at.0.div_euclid(1_000);
         }
+        Stretch { calendar, last: Timestamp(second.saturating_mul(1_000)).max(from) }
     }
 }
 
@@ -110,7 +110,8 @@ impl Bound {
         let segment = zone::segment(&self.zone, second);
         let time = (second + segment.offset).rem_euclid(DAY);
         // The last edge is the end of the day.
-        let edge = self.edges.iter().find(|edge| **edge > time).copied().unwrap_or(DAY);
+        let next = self.edges.partition_point(|edge| *edge <= time);
+        let edge = self.edges.get(next).copied().unwrap_or(DAY);
         let change = second.saturating_add(edge - time);
         segment.end.map_or(change, |jump| change.min(jump.at))
     }

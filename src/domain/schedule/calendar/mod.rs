@@ -21,9 +21,11 @@ use crate::domain::time::Timestamp;
 pub use self::exclusion::{Exclusion, Stretch};
 
 /// Rules of one calendar.
-pub const RULES_MAX: usize = 1_000;
-/// Entries of one list of a rule.
-pub const ENTRIES_MAX: usize = 5_000;
+pub const RULES_MAX: usize = 200;
+/// Dates, days of the year and times of all its rules.
+pub const ENTRIES_MAX: usize = 2_000;
+/// Calendars that one schedule leaves out.
+pub const EXCLUDED_MAX: usize = 10;
 
 /// A named set of local times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,9 @@
 use super::*;
 use crate::domain::schedule::zone;
 
+/// Long after all that is asked for.
+const FAR: Timestamp = crate::domain::time::YEAR_9999;
+
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
@@ -120,14 +123,14 @@ fn a_stretch_ends_where_a_walk_by_the_second_sees_it_change() {
         ("UTC", "2026-06-12T00:00:00Z"),
     ] {
         let exclusion = exclusion(zone, rules.clone());
-        let mut stretch = exclusion.stretch(at(from));
+        let mut stretch = exclusion.stretch(at(from), FAR);
         let begin = at(from).0 / 1_000;
         for second in begin..begin + 3 * 86_400 {
             let now = Timestamp(second * 1_000);
             if now > stretch.last {
                 assert_eq!(now.0, stretch.last.0 + 1, "{zone} {now}");
                 let former = stretch.calendar.is_some();
-                stretch = exclusion.stretch(now);
+                stretch = exclusion.stretch(now, FAR);
                 assert_ne!(stretch.calendar.is_some(), former, "{zone} {now}");
             }
             assert_eq!(exclusion.at(now).is_some(), stretch.calendar.is_some(), "{zone} {now}");
@@ -140,10 +143,12 @@ fn a_long_stretch_is_told_in_parts() {
     let ages = Rule { dates: dates(&["2020-01-01/2200-01-01"]), ..rule() };
     let exclusion = exclusion("Europe/Berlin", vec![ages]);
     let from = at("2026-01-01T00:00:00Z");
-    let stretch = exclusion.stretch(from);
+    let stretch = exclusion.stretch(from, FAR);
     assert!(stretch.calendar.is_some());
     assert!(stretch.last > from.plus(crate::domain::time::Millis::from_secs(399 * 86_400)));
-    assert!(Exclusion::default().stretch(from).calendar.is_none());
+    let soon = from.plus(crate::domain::time::Millis(86_400_000 * 3 + 5));
+    assert_eq!(exclusion.stretch(from, soon).last, soon);
+    assert!(Exclusion::default().stretch(from, FAR).calendar.is_none());
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn a_day_that_a_zone_leaves_out_is_no_day() {
     // Apia had no 30 December 2011.
     let day = Rule { dates: dates(&["2011-12-30"]), ..rule() };
     let exclusion = exclusion("Pacific/Apia", vec![day]);
-    let stretch = exclusion.stretch(at("2011-12-28T00:00:00Z"));
+    let stretch = exclusion.stretch(at("2011-12-28T00:00:00Z"), FAR);
     assert!(stretch.calendar.is_none() && stretch.last > at("2012-06-01T00:00:00Z"));
     assert_eq!(zone::canonical("pacific/apia").unwrap(), "Pacific/Apia");
 }

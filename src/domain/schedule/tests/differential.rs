@@ -4,7 +4,8 @@ use super::brute::{Brute, Policy};
 use super::sample::{self, Random, ZONES};
 use super::*;
 
-/// More triples for a long check: `PUNCTUAL_SCHEDULE_TRIPLES=100000`.
+/// More triples for a long check:
+/// `PUNCTUAL_SCHEDULE_TRIPLES=100000 cargo test --workspace --lib -- random_schedules_agree`.
 fn triples(default: u64) -> u64 {
     let wanted = std::env::var("PUNCTUAL_SCHEDULE_TRIPLES").ok();
     wanted.and_then(|count| count.parse().ok()).unwrap_or(default)
@@ -44,31 +45,41 @@ fn policies() -> impl Iterator<Item = Dst> {
 
 #[test]
 fn random_schedules_agree_with_the_brute_force_matcher() {
-    let mut random = Random(5);
-    let all: Vec<Dst> = policies().collect();
-    let all: Vec<&Dst> = all.iter().collect();
-    let mut compared = 0;
     let count = triples(2_000);
     let changes: Vec<(&str, i64)> = ZONES
         .into_iter()
         .flat_map(|zone| sample::changes(zone).into_iter().map(move |change| (zone, change)))
         .collect();
     assert!(changes.len() > 100 && changes.len() as u64 <= count, "{}", changes.len());
-    for index in 0..count {
-        let text = sample::expression(&mut random);
-        // First every clock change of 2024 to 2030 once.
-        let change = usize::try_from(index).ok().and_then(|index| changes.get(index));
-        let (zone, start) = match change {
-            Some((zone, change)) => (*zone, *change + random.within(-129_600, 0)),
-            None => {
-                let zone = random.pick(&ZONES);
-                (zone, sample::start(&mut random, zone))
-            }
-        };
-        let dst = *random.pick(&all);
-        compared += compare(&text, zone, start, dst, 800);
-    }
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let some = |worker: u64| {
+        let mine = (worker..count).step_by(usize::try_from(workers).unwrap());
+        mine.map(|index| random_triple(index, &changes)).sum::<usize>()
+    };
+    let compared: usize = std::thread::scope(|scope| {
+        let some = &some;
+        let running: Vec<_> =
+            (0..workers).map(|worker| scope.spawn(move || some(worker))).collect();
+        running.into_iter().map(|worker| worker.join().expect("it agrees")).sum()
+    });
     assert!(compared as u64 > count * 10, "only {compared} ticks compared");
+}
+
+/// Compares the ticks of the random schedule of a number; first come all clock changes, once each.
+fn random_triple(index: u64, changes: &[(&str, i64)]) -> usize {
+    let mut random = Random(index);
+    let text = sample::expression(&mut random);
+    let change = usize::try_from(index).ok().and_then(|index| changes.get(index));
+    let (zone, start) = match change {
+        Some((zone, change)) => (*zone, *change + random.within(-129_600, 0)),
+        None => {
+            let zone = random.pick(&ZONES);
+            (zone, sample::start(&mut random, zone))
+        }
+    };
+    let all: Vec<Dst> = policies().collect();
+    let dst = all[usize::try_from(random.within(0, 5)).unwrap()];
+    compare(&text, zone, start, dst, 800)
 }
 
 #[test]

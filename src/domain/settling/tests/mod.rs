@@ -161,6 +161,7 @@ impl Owner {
     fn settle(&mut self, steps: Vec<Step>) {
         assert!(!steps.is_empty() && steps.len() <= STEPS_MAX + 1);
         let revision = self.task().live.revision;
+        let calendars = self.state.calendars_of(self.task());
         for step in steps {
             let claim = step.claim.map(|firing| Claim {
                 tick: firing.tick,
@@ -171,6 +172,7 @@ impl Owner {
             let answer = self.accept(Command::Settle(Settle {
                 task: self.key,
                 revision,
+                calendars,
                 session: self.session,
                 now: self.now,
                 after: step.after,
