@@ -46,7 +46,10 @@ impl State {
     /// The newest revision of the calendars that a task leaves out; 0: it leaves out none.
     #[must_use]
     pub fn calendars_of(&self, task: &Task) -> Revision {
-        let names = task.spec().filter(|_| task.rules.excludes).map(|spec| &spec.schedule.exclude);
+        if !task.rules.excludes {
+            return Revision(0);
+        }
+        let names = task.spec().map(|spec| &spec.schedule.exclude);
         let kept = names.into_iter().flatten().filter_map(|name| self.calendar(name));
         kept.map(|kept| kept.revision).max().unwrap_or(Revision(0))
     }
