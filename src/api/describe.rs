@@ -25,12 +25,7 @@ pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
         Rule::Immediate => "once, at the moment of creation".to_owned(),
         Rule::Manual => "only by trigger or by a caller's claim".to_owned(),
     };
-    let local = matches!(
-        schedule.rule,
-        Rule::Cron(_) | Rule::Daily(_) | Rule::Weekly { .. } | Rule::Monthly { .. }
-    );
-    if local {
-        let zone = schedule.timezone.as_deref().unwrap_or(default_zone);
+    if let Some(zone) = schedule.local_zone(default_zone) {
         out.push_str(&format!(", {zone} time"));
     }
     if let Some(jitter) = schedule.jitter {

@@ -26,12 +26,7 @@ pub(super) fn describe_zh(schedule: &Schedule, default_zone: &str) -> String {
         Rule::Immediate => "仅一次：创建时立即".to_owned(),
         Rule::Manual => "仅由手动触发或调用方认领".to_owned(),
     };
-    let local = matches!(
-        schedule.rule,
-        Rule::Cron(_) | Rule::Daily(_) | Rule::Weekly { .. } | Rule::Monthly { .. }
-    );
-    if local {
-        let zone = schedule.timezone.as_deref().unwrap_or(default_zone);
+    if let Some(zone) = schedule.local_zone(default_zone) {
         out.push_str(&format!("（{zone} 时间）"));
     }
     if let Some(jitter) = schedule.jitter {

@@ -275,7 +275,9 @@ impl Client {
         let drawn = self.random.below(100);
         let gap = ["shift", "skip"][self.random.index(2)];
         let fold = ["first", "second", "both"][self.random.index(3)];
-        let berlin = |key: &str, value: Value| json!({key: value, "timezone": "Europe/Berlin", "dst": {"gap": gap, "fold": fold}});
+        let dst = json!({"gap": gap, "fold": fold});
+        let berlin =
+            |key: &str, value: Value| json!({key: value, "timezone": "Europe/Berlin", "dst": dst});
         match drawn {
             0..52 => interval,
             // At fixed local times, which clock changes leave out or repeat.

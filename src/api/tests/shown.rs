@@ -13,8 +13,8 @@ use crate::domain::machine::command::{
     Claim, Command, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutCalendar, PutMode, Settle,
 };
 use crate::domain::machine::envelope::{self, Head};
-use crate::domain::machine::record::{Liveness, NodeInfo};
-use crate::domain::machine::{Answer, Applied, State, golden};
+use crate::domain::machine::record::Liveness;
+use crate::domain::machine::{Answer, Applied, State, golden, node_info};
 use crate::domain::schedule::{Dst, Fold, Gap, Plan, Schedule, parse_cron};
 use crate::domain::settling::{self, Decision, decide};
 use crate::domain::spec::read_calendar;
@@ -73,20 +73,7 @@ impl Owner {
     fn start(now: Timestamp) -> Self {
         let (state, session) = (State::default(), SessionId(0));
         let mut owner = Self { state, session, now, index: 0 };
-        let text = || "n1".to_owned();
-        let info = NodeInfo {
-            name: text(),
-            hostname: text(),
-            pid: 1,
-            http: text(),
-            peer: text(),
-            version: text(),
-            level: 1,
-            weight: 1,
-            labels: Default::default(),
-            slots: 0,
-            functions: Vec::new(),
-        };
+        let info = node_info(1);
         let (name, timezone) = ("shown".to_owned(), "UTC".to_owned());
         owner.apply(&Command::Genesis(Genesis { id: 1, name, timezone, scheduler: true }));
         let node = NodeId::new(1, 1);

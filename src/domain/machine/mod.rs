@@ -37,7 +37,7 @@ mod task_commands;
 mod tests;
 
 #[cfg(test)]
-pub(crate) use self::tests::golden;
+pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
 pub use blocks::Blocks;
 pub use command::{Command, DecodeError};

@@ -61,6 +61,16 @@ impl Schedule {
             exclude: Vec::new(),
         }
     }
+
+    /// The zone whose local times the rule names; none: it names none.
+    #[must_use]
+    pub fn local_zone<'a>(&'a self, default_zone: &'a str) -> Option<&'a str> {
+        let local = matches!(
+            self.rule,
+            Rule::Cron(_) | Rule::Daily(_) | Rule::Weekly { .. } | Rule::Monthly { .. }
+        );
+        local.then(|| self.timezone.as_deref().unwrap_or(default_zone))
+    }
 }
 
 /// The kinds of schedule.

@@ -10,7 +10,7 @@ pub(super) const STRETCHES_MAX: usize = 2_000;
 /// Widths in which the newest tick is looked for: the first, how they grow, how many.
 const FIRST_WIDTH: Millis = Millis::from_secs(1);
 const GROWTH: u64 = 8;
-const WIDTHS_MAX: usize = 200;
+const WIDTHS_MAX: usize = 40;
 
 /// The newest tick in `(from, to]` that no calendar leaves out: looked for near the end first, in
 /// widths that grow; behind so many stretches that are left out nobody looks.

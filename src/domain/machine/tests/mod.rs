@@ -157,9 +157,9 @@ fn genesis() -> Command {
     })
 }
 
-fn node_up(node: NodeId, boot: u128) -> Command {
-    let number = node.configured();
-    let info = NodeInfo {
+/// What a node of that number tells of itself.
+pub(crate) fn node_info(number: u64) -> NodeInfo {
+    NodeInfo {
         name: format!("n{number}"),
         hostname: format!("host-{number}"),
         pid: 4_000 + u32::try_from(number).unwrap(),
@@ -171,7 +171,11 @@ fn node_up(node: NodeId, boot: u128) -> Command {
         labels: BTreeMap::new(),
         slots: 0,
         functions: Vec::new(),
-    };
+    }
+}
+
+fn node_up(node: NodeId, boot: u128) -> Command {
+    let info = node_info(node.configured());
     Command::NodeUp(Box::new(NodeUp { node, boot, info }))
 }
 

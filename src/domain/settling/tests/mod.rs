@@ -12,8 +12,8 @@ use crate::domain::machine::command::{
     Settle,
 };
 use crate::domain::machine::envelope::{self, Head};
-use crate::domain::machine::record::{Liveness, NodeInfo, Report, Status};
-use crate::domain::machine::{Answer, Applied, Response, State};
+use crate::domain::machine::record::{Liveness, Report, Status};
+use crate::domain::machine::{Answer, Applied, Response, State, node_info};
 use crate::domain::schedule::calendar::{self, Calendar, Times};
 use crate::domain::schedule::{LocalTime, Rule, Schedule};
 
@@ -60,21 +60,8 @@ impl Owner {
             lead: LEAD,
         };
         let id = NodeId::new(1, 1);
-        let text = || "x".to_owned();
-        let (name, timezone) = (text(), "UTC".to_owned());
-        let info = NodeInfo {
-            name: text(),
-            hostname: text(),
-            pid: 1,
-            http: text(),
-            peer: text(),
-            version: text(),
-            level: 1,
-            weight: 1,
-            labels: std::collections::BTreeMap::new(),
-            slots: 0,
-            functions: Vec::new(),
-        };
+        let (name, timezone) = ("x".to_owned(), "UTC".to_owned());
+        let info = node_info(1);
         owner.accept(Command::Genesis(Genesis { id: 1, name, timezone, scheduler: true }));
         let up = NodeUp { node: id, boot: 1, info };
         match owner.accept(Command::NodeUp(Box::new(up))) {

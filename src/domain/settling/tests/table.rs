@@ -221,3 +221,27 @@ fn ten_years_take_a_bounded_number_of_steps() {
         }
     }
 }
+
+/// The calendar leaves out parts of each minute of an hour a day: more stretches in ten years than any
+/// decision may look at.
+#[test]
+fn ten_years_with_a_calendar_take_a_bounded_number_of_steps() {
+    let years = Millis::from_secs(10 * 366 * 86_400);
+    for policy in [CatchUpPolicy::Last, CatchUpPolicy::All, CatchUpPolicy::None] {
+        for window in [Millis::from_secs(3_600), years] {
+            for mut spec in [cron("* * * * * *"), every(1_000), cron("0 30 12 * * *")] {
+                spec.catch_up.policy = policy;
+                spec.catch_up.window = window;
+                spec.schedule.exclude = vec!["x".to_owned()];
+                let mut owner = Owner::of(spec, NOON);
+                owner.now = NOON.plus(years);
+                for _ in 0..20 {
+                    let (decision, steps) = steps_of(|| owner.decide());
+                    let Decision::Settle(decided) = decision else { break };
+                    assert!(steps <= 100_000, "{policy:?}, window {window}: {steps} steps");
+                    owner.settle(decided);
+                }
+            }
+        }
+    }
+}
