@@ -95,6 +95,10 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::Full => "a limit of the cluster is reached",
         Refusal::CalendarNotFound => "there is no calendar of this name",
         Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
+        Refusal::AllWeightsZero => {
+            "must not be 0: every node would have weight 0, and no task an owner; give another node \
+             a weight first"
+        }
     }
 }
 
@@ -237,6 +241,7 @@ impl From<Refusal> for Problem {
             Refusal::RevisionMismatch { current } => problem.with("revision", current.0),
             Refusal::Cursor { at } => problem.with("cursor", at.to_string()),
             Refusal::ClusterName => Self::field("/cluster", refused.code(), refusal(&refused)),
+            Refusal::AllWeightsZero => Self::field("/weight", refused.code(), refusal(&refused)),
             _ => problem,
         }
     }

@@ -98,11 +98,6 @@ pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
     let view = write.view().await?;
     let node = find(&view, &id)?;
     let patch = read_patch(write.body()?, node)?;
-    let weighs = |other: &Arc<Node>| other.id != node.id && other.info.weight > 0;
-    if patch.weight == Some(0) && !view.state.nodes().any(weighs) {
-        let rule = "must not be 0: every node would have weight 0, and no task an owner";
-        return Err(Problem::field("/weight", "all_weights_0", rule));
-    }
     write.submit(&Command::NodePatch(patch)).await?;
     show(&write.context, write.context.here()?, &id).await
 }

@@ -99,7 +99,17 @@ impl State {
         })
     }
 
+    /// Changes what assignment looks at. The last weight cannot go this way: no task would have an
+    /// owner. A node that registers with weight 0, or is removed, is not refused for it: that is a
+    /// setting of the node, or a fact, and the other nodes' weights can still be changed.
     pub(super) fn node_patch(&mut self, body: NodePatch, effects: &mut Vec<Effect>) -> Response {
+        let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
+        if body.weight == Some(0)
+            && self.nodes.contains_key(&body.node)
+            && !self.nodes.values().any(weighs)
+        {
+            return Err(Refusal::AllWeightsZero);
+        }
         self.change_node(body.node, effects, |node| {
             node.info.weight = body.weight.unwrap_or(node.info.weight);
             node.info.slots = body.slots.unwrap_or(node.info.slots);

@@ -101,6 +101,8 @@ pub enum Refusal {
     CalendarNotFound,
     /// Tasks leave it out.
     CalendarInUse,
+    /// No node would have a weight.
+    AllWeightsZero,
 }
 
 impl Refusal {
@@ -131,6 +133,7 @@ impl Refusal {
             Self::Full => "limit_reached",
             Self::CalendarNotFound => "calendar_not_found",
             Self::CalendarInUse => "calendar_in_use",
+            Self::AllWeightsZero => "all_weights_0",
         }
     }
 }

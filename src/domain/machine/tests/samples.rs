@@ -384,6 +384,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::Running(vec![execution]),
         Answer::Session(SessionId(3)),
         Answer::NotFired,
+        Answer::Calendar { revision: Revision(40), created: true },
     ];
     let refusals = [
         Refusal::TaskExists,
@@ -407,6 +408,9 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::Initialised,
         Refusal::ClusterName,
         Refusal::Full,
+        Refusal::CalendarNotFound,
+        Refusal::CalendarInUse,
+        Refusal::AllWeightsZero,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }
