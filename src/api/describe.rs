@@ -46,30 +46,6 @@ pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
     out
 }
 
-/// What is often not meant, though it is allowed.
-pub(super) fn warnings(schedule: &Schedule) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    if let Rule::Interval { every, .. } = schedule.rule
-        && every < Millis(1_000)
-    {
-        out.push(format!("it ticks more often than once a second: every {every}"));
-    }
-    let Rule::Cron(text) = &schedule.rule else { return out };
-    let [_, _, _, day, month, weekday, _] = fields(text);
-    let wild = |field: &str| field.starts_with('*') || field.starts_with('?');
-    if !wild(day) && !wild(weekday) {
-        out.push(format!(
-            "both day fields are given: it fires on days of the month {day} and also on every \
-             weekday {weekday}"
-        ));
-    }
-    let rare = day.split(',').all(|one| matches!(one, "29" | "30" | "31"));
-    if rare && wild(month) {
-        out.push(format!("months without a day {day} are left out; L is the last day"));
-    }
-    out
-}
-
 /// The seven fields of a cron text, second first, with what is understood where one is left out.
 pub(super) fn fields(text: &str) -> [&str; 7] {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -85,8 +61,30 @@ pub(super) fn fields(text: &str) -> [&str; 7] {
     }
 }
 
+/// Fields as they are told: where a step leaves only the first value of the field, that value.
+pub(super) fn told(fields: [&str; 7]) -> [&str; 7] {
+    /// First value of each field, and how far its last one is from it.
+    const FIELDS: [(&str, u32); 7] =
+        [("0", 59), ("0", 59), ("0", 23), ("1", 30), ("1", 11), ("0", 6), ("1970", 8_029)];
+    let mut told = fields;
+    for (field, (first, width)) in told.iter_mut().zip(FIELDS) {
+        let step = field.strip_prefix("*/").and_then(|step| step.parse::<u32>().ok());
+        if step.is_some_and(|step| step > width) {
+            *field = first;
+        }
+    }
+    told
+}
+
+/// Whether either of two day fields that are given may match; else both must.
+pub(super) fn either_day(fields: [&str; 7]) -> bool {
+    let [_, _, _, day, _, weekday, _] = fields;
+    !day.starts_with('*') && !weekday.starts_with('*')
+}
+
 fn cron(text: &str) -> String {
-    let [second, minute, hour, day, month, weekday, year] = fields(text);
+    let written = fields(text);
+    let [second, minute, hour, day, month, weekday, year] = told(written);
     let mut parts = vec![time(second, minute, hour)];
     let wild = |field: &str| matches!(field, "*" | "?");
     match (wild(day), wild(weekday)) {
@@ -98,8 +96,7 @@ fn cron(text: &str) -> String {
         (false, true) => parts.push(days(day)),
         (true, false) => parts.push(format!("on {}", list(weekday, long_weekday))),
         (false, false) => {
-            let either = !day.starts_with('*') && !weekday.starts_with('*');
-            let joint = if either { "or" } else { "and" };
+            let joint = if either_day(written) { "or" } else { "and" };
             let weekday = list(weekday, long_weekday);
             parts.push(format!("{} {joint} on {weekday}", days(day)));
         }
@@ -292,22 +289,16 @@ mod tests {
             ),
             ("* * * * *", "every minute"),
             ("* * * * * *", "every second"),
+            ("*/59 * * * *", "every 59 minutes"),
+            ("*/60 * * * *", "minute 0"),
+            ("30 */24 * * *", "at 00:30, every day"),
+            ("0 0 */32 * MON", "at 00:00, on day 1 of the month and on Monday"),
+            ("0 0 1 */13 *", "at 00:00, on day 1 of the month, in January"),
+            ("0 0 * * */8", "at 00:00, on Sunday"),
         ] {
             let (rule, _zone) = parse_cron(text).unwrap();
             let words = format!("{words}, UTC time");
             assert_eq!(describe(&Schedule::of(rule), "UTC"), words, "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_often_not_meant_is_said() {
-        let of = |text: &str| {
-            let (rule, _zone) = parse_cron(text).unwrap();
-            warnings(&Schedule::of(rule)).len()
-        };
-        assert_eq!(of("0 0 13 * FRI"), 1);
-        assert_eq!(of("0 0 31 * *"), 1);
-        assert_eq!(of("0 0 */2 * MON"), 0);
-        assert_eq!(of("0 2 * * *"), 0);
     }
 }

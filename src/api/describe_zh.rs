@@ -1,6 +1,6 @@
 //! A schedule in words, in Chinese: from the large to the small, as dates are told.
 
-use super::describe::{TIMES_MAX, fields};
+use super::describe::{TIMES_MAX, either_day, fields, told};
 use crate::domain::schedule::{LocalTime, Rule, Schedule, parse_weekday, weekday_name};
 use crate::domain::time::Millis;
 
@@ -65,7 +65,8 @@ fn duration(length: Millis) -> String {
 }
 
 fn cron(text: &str) -> String {
-    let [second, minute, hour, day, month, weekdays, year] = fields(text);
+    let written = fields(text);
+    let [second, minute, hour, day, month, weekdays, year] = told(written);
     let wild = |field: &str| matches!(field, "*" | "?");
     let mut out = String::new();
     if !wild(year) {
@@ -85,8 +86,7 @@ fn cron(text: &str) -> String {
         (false, true) => out.push_str(&on_days()),
         (true, false) => out.push_str(&format!("每{}", on_weekdays())),
         (false, false) => {
-            let either = !day.starts_with('*') && !weekdays.starts_with('*');
-            let joint = if either { "或" } else { "且为" };
+            let joint = if either_day(written) { "或" } else { "且为" };
             out.push_str(&format!("{}{joint}{}", on_days(), on_weekdays()));
         }
     }

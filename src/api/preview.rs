@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::domain::machine::Task;
-use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule};
+use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
 use crate::domain::spec::{self, check_name};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::{View, aside};
-use super::describe::{describe, warnings};
+use super::describe::describe;
 use super::describe_zh::describe_zh;
 use super::error::Problem;
 use super::extract::{Reply, Write};
@@ -62,7 +62,7 @@ pub(super) async fn preview(write: Write) -> Reply {
         }
         let crowd = plan.next_after(after).and_then(|first| crowd(&view, first));
         if let (Some(warning), Some(all)) = (crowd, body["warnings"].as_array_mut()) {
-            all.push(warning.into());
+            all.push(self::warning(&warning));
         }
         view.ok(body)
     })
@@ -76,8 +76,13 @@ pub(crate) fn body(ticks: Vec<Value>, schedule: &Schedule, default_zone: &str) -
         "words": describe(schedule, default_zone),
         "words_zh": describe_zh(schedule, default_zone),
         "expression": expression(schedule),
-        "warnings": warnings(schedule),
+        "warnings": warnings(schedule).iter().map(warning).collect::<Vec<_>>(),
     })
+}
+
+/// A warning as answers carry it.
+pub(super) fn warning(warning: &Warning) -> Value {
+    json!({"code": warning.code, "detail": warning.detail})
 }
 
 /// The schedule as a task would carry it, and whether it was given as one text.
@@ -153,7 +158,7 @@ fn ticks(
 }
 
 /// What is said of a tick on the hour at which many tasks of the cluster tick.
-fn crowd(view: &View, first: Timestamp) -> Option<String> {
+fn crowd(view: &View, first: Timestamp) -> Option<Warning> {
     if first.0.rem_euclid(HOUR_MS) != 0 {
         return None;
     }
@@ -163,11 +168,12 @@ fn crowd(view: &View, first: Timestamp) -> Option<String> {
         plan.is_some_and(|plan| plan.next_after(first.minus(Millis(1))) == Some(first))
     };
     let others = looked_at.filter(ticks_then).count();
-    (others >= CROWD).then(|| {
-        format!(
+    (others >= CROWD).then(|| Warning {
+        code: "crowded",
+        detail: format!(
             "{others} tasks of the cluster tick at {first} as well: another minute than the full \
              hour, jitter, or H spreads them"
-        )
+        ),
     })
 }
 

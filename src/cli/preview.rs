@@ -162,7 +162,7 @@ fn print(
         context.out.say(whole[key].as_str().unwrap_or_default());
     }
     for warning in whole["warnings"].as_array().into_iter().flatten() {
-        context.out.say(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+        context.out.say(&format!("warning: {}", warning["detail"].as_str().unwrap_or_default()));
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if args.only_dst && ticks.len() < most {

@@ -39,7 +39,7 @@ fn preview(out: &mut String, what: &str, schedule: &Schedule, from: &str, n: usi
         writeln!(out, "  {}", told[key].as_str().unwrap()).unwrap();
     }
     for warning in told["warnings"].as_array().unwrap() {
-        writeln!(out, "  warning: {}", warning.as_str().unwrap()).unwrap();
+        writeln!(out, "  warning: {}", warning["detail"].as_str().unwrap()).unwrap();
     }
     let first = plan.next_noted(at(from));
     for found in std::iter::successors(first, |found| plan.next_noted(found.at)).take(n) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::crontab::{Job, PATH, SHELL};
 use super::machine::Owner;
-use crate::domain::schedule::{Plan, Rule};
+use crate::domain::schedule::{Plan, Rule, Warning, warnings};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
@@ -42,6 +42,8 @@ pub struct Prepared {
     pub user: Option<String>,
     /// The next three ticks.
     pub next: Vec<Timestamp>,
+    /// What the schedule says that is often not meant.
+    pub warnings: Vec<Warning>,
 }
 
 /// Makes a task of this name from a job.
@@ -74,7 +76,8 @@ pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, Str
     }
     let spec = check(&body, setting.from)?;
     let next = next(&spec, setting.from);
-    Ok(Prepared { body, schedule, zone, user, next })
+    let warnings = warnings(&spec.schedule);
+    Ok(Prepared { body, schedule, zone, user, next, warnings })
 }
 
 fn put(object: &mut Value, key: &str, value: Value) {

@@ -23,7 +23,7 @@ use super::fetch;
 use super::local::{Day, LocalClock, machine_zone};
 use super::table::Table;
 use crate::client::path;
-use crate::domain::schedule::zone;
+use crate::domain::schedule::{Warning, zone};
 
 /// A larger file is no crontab.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -259,6 +259,11 @@ impl Import {
         if !self.not_carried.is_empty() {
             context.out.say("not carried over:");
         }
+        for item in &self.items {
+            for Warning { detail, .. } in &item.prepared.warnings {
+                context.out.say(&format!("warning: {}:{}: {detail}", item.file, item.line));
+            }
+        }
         for line in
             self.not_carried.iter().map(|line| format!("  {line}")).chain(self.summary(dry_run))
         {
@@ -341,6 +346,9 @@ impl Item {
             "user": prepared.user,
             "command": self.command,
             "next": next,
+            "warnings": prepared.warnings.iter().map(|one| {
+                json!({"code": one.code, "detail": one.detail})
+            }).collect::<Vec<_>>(),
             "result": if self.result.is_empty() { None } else { Some(&self.result) },
             "task": prepared.body,
         })

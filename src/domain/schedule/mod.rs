@@ -13,6 +13,7 @@ mod pattern;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod warning;
 pub mod zone;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use self::error::ScheduleError;
 pub use self::names::{parse_weekday, weekday_name};
 pub use self::note::{ClockChange, Note, NotedTick, Pass};
 pub use self::plan::{MAX_INTERVAL, MIN_INTERVAL, Plan};
+pub use self::warning::{Warning, warnings};
 
 /// What a definition says about its ticks. [`Plan`] computes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,9 @@ pub(super) const MAX_OFFSET: i64 = 26 * 3_600;
 /// More changes of rule without a change of offset do not follow each other.
 const MAX_IDLE_CHANGES: usize = 64;
 
+/// A name of the database that says that the zone was not set; its time is that of UTC by accident.
+const NOT_SET: &str = "Factory";
+
 /// Version of the bundled zone data, such as `2026a`.
 #[must_use]
 pub fn data_version() -> &'static str {
@@ -32,6 +35,7 @@ pub fn canonical(name: &str) -> Result<String, ScheduleError> {
 pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
     if let Ok(zone) = TimeZoneDatabase::bundled().get(name)
         && !zone.is_unknown()
+        && !NOT_SET.eq_ignore_ascii_case(name)
     {
         return Ok(zone);
     }
@@ -169,6 +173,10 @@ mod tests {
             ("", "names look like"),
             ("+08:00", "names look like"),
             ("Etc/Unknown", "names look like"),
+            ("Factory", "names look like"),
+            ("factory", "names look like"),
+            ("localtime", "names look like"),
+            ("posixrules", "names look like"),
         ] {
             let error = find(wrong).unwrap_err();
             assert_eq!((error.field, error.code), ("timezone", "unknown_timezone"), "{wrong}");
@@ -176,11 +184,24 @@ mod tests {
         }
     }
 
+    /// Every other name of the bundle is a zone: a new one that is none shows here.
+    #[test]
+    fn all_names_but_one_are_zones() {
+        let refused: Vec<String> = TimeZoneDatabase::bundled()
+            .available()
+            .filter(|name| canonical(name.as_str()).is_err())
+            .map(|name| name.to_string())
+            .collect();
+        assert_eq!(refused, [NOT_SET]);
+        let odd = |name: &str| name.contains("nknown") || name.contains("ocaltime");
+        assert!(!TimeZoneDatabase::bundled().available().any(|name| odd(name.as_str())));
+    }
+
     /// What the search of `local` relies on, for every zone and every jump up to year 2100.
     #[test]
     fn segments_join_and_are_longer_than_their_jumps() {
         let database = TimeZoneDatabase::bundled();
-        for name in database.available() {
+        for name in database.available().filter(|name| name.as_str() != NOT_SET) {
             let zone = find(name.as_str()).unwrap();
             let mut before = segment(&zone, -4_000_000_000);
             while let Some(jump) = before.end.filter(|jump| jump.at < 4_102_444_800) {

@@ -179,7 +179,8 @@ impl Reader<'_> {
         Err(ScheduleError::cron(start, message))
     }
 
-    /// `/n`, if it stands here.
+    /// `/n`, if it stands here. A step beyond the field leaves the first value, as in Debian's cron
+    /// 3.0pl1 and robfig/cron 3.0.1; [`warnings`](crate::domain::schedule::warnings) tells of it.
     fn step(&mut self) -> Result<Option<u16>, ScheduleError> {
         if !self.eat('/') {
             return Ok(None);
@@ -188,13 +189,12 @@ impl Reader<'_> {
         let Some(digits) = self.digits() else {
             return Err(ScheduleError::cron(start, "a number must follow /"));
         };
-        let max = self.kind.max_step();
-        match digits.parse::<u16>().ok().filter(|step| (1..=max).contains(step)) {
+        match digits.parse::<u16>().ok().filter(|step| *step > 0) {
             Some(step) => Ok(Some(step)),
             None => {
                 let name = self.kind.name();
                 let got = shortened(&digits);
-                let message = format!("{name} step must be 1 to {max}, got {got}");
+                let message = format!("{name} step must be 1 to {}, got {got}", u16::MAX);
                 Err(ScheduleError::cron(start, message))
             }
         }

@@ -23,7 +23,7 @@ pub(in crate::domain::schedule) enum Kind {
 
 impl Kind {
     /// As refusals call it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::domain::schedule) const fn name(self) -> &'static str {
         match self {
             Self::Second => "second",
             Self::Minute => "minute",
@@ -61,13 +61,8 @@ impl Kind {
         if matches!(self, Self::Weekday) { 7 } else { self.max() }
     }
 
-    /// The widest step that still means something.
-    pub(super) const fn max_step(self) -> u16 {
-        if matches!(self, Self::Year) { self.max() - self.min() } else { self.max_written() }
-    }
-
     /// Where `H` without a range lies; every month has the days 1 to 28.
-    pub(super) const fn hash_range(self) -> (u16, u16) {
+    pub(in crate::domain::schedule) const fn hash_range(self) -> (u16, u16) {
         if matches!(self, Self::Day) { (1, 28) } else { (self.min(), self.max()) }
     }
 

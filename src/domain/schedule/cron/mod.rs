@@ -72,6 +72,11 @@ impl Expression {
         self.fields.iter().find(|field| field.kind == kind)
     }
 
+    /// Its fields, in order.
+    pub(super) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     /// Whether the schedule follows elapsed time instead of fixed local times: its minute or hour
     /// field begins with `*` or is `H/n`.
     pub(super) fn follows_elapsed_time(&self) -> bool {

@@ -1,0 +1,136 @@
+//! What a schedule says that is allowed and often not meant.
+
+use super::cron::{Expression, Item, Kind, read_canonical};
+use super::{Rule, Schedule};
+use crate::domain::time::Millis;
+
+/// One such thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Its stable name, such as `step_beyond_field`.
+    pub code: &'static str,
+    /// What it means, as a sentence for people.
+    pub detail: String,
+}
+
+impl Warning {
+    fn new(code: &'static str, detail: String) -> Self {
+        Self { code, detail }
+    }
+}
+
+/// What is worth knowing before a schedule is used. A schedule that has warnings is valid.
+#[must_use]
+pub fn warnings(schedule: &Schedule) -> Vec<Warning> {
+    match &schedule.rule {
+        Rule::Interval { every, .. } if *every < Millis(1_000) => {
+            let detail = format!("it ticks more often than once a second: every {every}");
+            vec![Warning::new("sub_second", detail)]
+        }
+        Rule::Cron(text) => match read_canonical(text) {
+            Ok(expression) => cron(&expression),
+            Err(_invalid) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn cron(expression: &Expression) -> Vec<Warning> {
+    let mut out = Vec::new();
+    for field in expression.fields() {
+        for item in &field.items {
+            let Some(first) = only_first(field.kind, item) else { continue };
+            let name = field.kind.name();
+            let detail = format!(
+                "{item} in the {name} field is {first} and nothing else: the step goes beyond the \
+                 field; a distance that does not fit into a field is an interval, such as \
+                 @every 90m"
+            );
+            out.push(Warning::new("step_beyond_field", detail));
+        }
+    }
+    let (Some(day), Some(weekday)) = (expression.field(Kind::Day), expression.field(Kind::Weekday))
+    else {
+        return out;
+    };
+    if !day.is_wildcard() && !weekday.is_wildcard() {
+        let detail = format!(
+            "both day fields are given: it fires on days of the month {day} and also on every \
+             weekday {weekday}"
+        );
+        out.push(Warning::new("both_day_fields", detail));
+    }
+    let late = |item: &Item| matches!(item, Item::Range { from, to: None, step: None } if from.number >= 29);
+    let every_month = expression.field(Kind::Month).is_some_and(|month| month.is_wildcard());
+    if day.items.iter().all(late) && every_month {
+        let detail = format!("months without a day {day} are left out; L is the last day");
+        out.push(Warning::new("short_months", detail));
+    }
+    out
+}
+
+/// The one value that an item with a step has, if the step leaves it no second one, as text.
+fn only_first(kind: Kind, item: &Item) -> Option<String> {
+    let (first, last, step) = match item {
+        Item::Any(Some(step)) => (kind.min().to_string(), (kind.min(), kind.max()), *step),
+        Item::Range { from, to, step: Some(step) } => {
+            let end = to.map_or(kind.max(), |to| to.number);
+            // A range that wraps is as wide as what is left of the field on both sides.
+            let wide = if end < from.number { end + kind.max() + 1 - kind.min() } else { end };
+            (from.to_string(), (from.number, wide), *step)
+        }
+        Item::Hash { range, step: Some(step) } => {
+            let (from, to) = range.map_or(kind.hash_range(), |(a, b)| (a.number, b.number));
+            ("one value by the task's name".to_owned(), (from, to), *step)
+        }
+        _ => return None,
+    };
+    (step > last.1 - last.0).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::schedule::parse_cron;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        let (rule, _zone) = parse_cron(text).unwrap();
+        warnings(&Schedule::of(rule)).iter().map(|warning| warning.code).collect()
+    }
+
+    #[test]
+    fn what_is_often_not_meant_is_said() {
+        for (text, wanted) in [
+            ("0 0 13 * FRI", &["both_day_fields"][..]),
+            ("0 0 31 * *", &["short_months"]),
+            ("0 0 29,30 * *", &["short_months"]),
+            ("0 0 31 1 *", &[]),
+            ("0 0 */2 * MON", &[]),
+            ("@every 500ms", &["sub_second"]),
+            ("@every 1s", &[]),
+            ("*/60 * * * *", &["step_beyond_field"]),
+            ("*/59 * * * *", &[]),
+            ("0 */24 * * *", &["step_beyond_field"]),
+            ("0 */23 * * *", &[]),
+            ("0 0 */32 * *", &["step_beyond_field"]),
+            ("0 0 */31 * *", &["step_beyond_field"]),
+            ("0 0 1 */13 *", &["step_beyond_field"]),
+            ("0 0 * * */8", &["step_beyond_field"]),
+            ("0 0 * * */6", &[]),
+            ("*/60 */24 * * *", &["step_beyond_field", "step_beyond_field"]),
+            ("50/15 * * * *", &["step_beyond_field"]),
+            ("10-20/11 * * * *", &["step_beyond_field"]),
+            ("50-10/20 * * * *", &[]),
+            ("50-10/21 * * * *", &["step_beyond_field"]),
+            ("H/60 * * * *", &["step_beyond_field"]),
+            ("H/59 * * * *", &[]),
+            ("H(0-29)/30 * * * *", &["step_beyond_field"]),
+            ("0 0 0 1 1 ? */8030", &["step_beyond_field"]),
+        ] {
+            assert_eq!(codes(text), wanted, "{text}");
+        }
+        let (rule, _zone) = parse_cron("*/90 * * * *").unwrap();
+        let told = warnings(&Schedule::of(rule)).remove(0).detail;
+        assert!(told.starts_with("*/90 in the minute field is 0 and nothing else"), "{told}");
+    }
+}
