@@ -156,6 +156,8 @@ fn prepare(world: &mut World) -> SessionId {
         labels: std::collections::BTreeMap::new(),
         slots: 0,
         functions: Vec::new(),
+        shell: true,
+        users: None,
     };
     let node = NodeId::new(1, 1);
     world.apply(&[Command::Genesis(genesis)]);

@@ -474,6 +474,8 @@ impl Rest {
                 labels: config.node.labels.clone(),
                 slots: config.node.slots,
                 functions: self.exec.functions(),
+                shell: self.exec.starts_processes(),
+                users: Exec::users(),
             },
         }
     }

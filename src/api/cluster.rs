@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::consensus::ReplaceError;
 use crate::domain::ids::NodeId;
-use crate::domain::machine::Command;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
+use crate::domain::machine::{Answer, Command};
 
 use super::context::View;
 use super::error::Problem;
@@ -164,7 +164,13 @@ pub(super) async fn cleanup_all(write: Write) -> Reply {
     let fields = Fields::of(Some(write.body()?), &["cluster"])?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
     fields.done()?;
-    write.submit(&Command::CleanupAll(CleanupAll { cluster })).await?;
+    let mut part = CleanupAll { cluster, from: 0, upto: None };
+    // A repeated request hears the answer to the first part again, and goes on from there.
+    let mut answer = write.submit(&Command::CleanupAll(part.clone())).await?;
+    while let Answer::Swept { upto, next: Some(from) } = answer {
+        part = CleanupAll { from, upto: Some(upto), ..part };
+        answer = write.context.submit(&Command::CleanupAll(part.clone()), None).await??;
+    }
     let view = write.context.here()?;
     Ok(view.ok(json!({"tasks": view.state.task_count()})))
 }

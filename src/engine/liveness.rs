@@ -290,6 +290,8 @@ mod tests {
             labels: BTreeMap::new(),
             slots: 0,
             functions: Vec::new(),
+            shell: false,
+            users: None,
         };
         let session = SessionId(session);
         let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);

@@ -71,6 +71,9 @@ pub struct ExecOptions {
     pub data_dir: PathBuf,
 }
 
+/// Users that a node tells of itself.
+const USERS_MAX: usize = 1_000;
+
 /// The default of [`ExecOptions::output_quota`]: 1 GiB.
 pub const OUTPUT_QUOTA_BYTES: u64 = 1 << 30;
 
@@ -129,6 +132,20 @@ impl Exec {
     /// Makes a function known under a name; `*` serves every name that has none.
     pub fn register(&self, name: impl Into<String>, func: Func) {
         self.functions.register(name.into(), func);
+    }
+
+    /// Whether this node starts processes.
+    #[must_use]
+    pub const fn starts_processes(&self) -> bool {
+        self.shell.is_some()
+    }
+
+    /// As whom this node can start processes beside itself, in order; none: more users than are
+    /// worth telling. A user who comes later is known at the next start.
+    #[must_use]
+    pub fn users() -> Option<Vec<String>> {
+        let users = shell::passwd::names();
+        (users.len() <= USERS_MAX).then_some(users)
     }
 
     /// The registered names, in order.

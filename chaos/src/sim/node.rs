@@ -135,6 +135,8 @@ fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
             labels: Default::default(),
             slots: 0,
             functions: exec.functions(),
+            shell: false,
+            users: None,
         },
     }
 }

@@ -199,8 +199,6 @@ fn complete(name: &str, answer: Option<Result<Response, Problem>>) -> Item {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             Item::good(json!({"name": name, "status": status, "running": ids}))
         }
-        Ok(Answer::Done | Answer::Session(_) | Answer::NotFired | Answer::Calendar { .. }) => {
-            Item::good(json!({"name": name, "status": status}))
-        }
+        Ok(_) => Item::good(json!({"name": name, "status": status})),
     }
 }

@@ -54,6 +54,7 @@ impl State {
         }
         self.cluster.applied = index;
         self.warm(commands);
+        self.forget_old_mark(&Context { index, stamp: head.stamp, by: "" }, &mut out.effects);
         for packed in commands {
             let packed = packed?;
             let cx = Context { index, stamp: head.stamp, by: packed.by };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::apply::Context;
 use super::command::{Named, PutCalendar};
 use super::digest;
@@ -93,7 +95,7 @@ impl State {
     pub(super) fn delete_calendar(&mut self, body: &Named) -> Response {
         let former = self.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
         seen(Some(&former), body.if_match)?;
-        if self.users_of(&body.name).next().is_some() {
+        if self.excluding.contains_key(&*body.name) {
             return Err(Refusal::CalendarInUse);
         }
         let name: Arc<str> = body.name.as_str().into();
@@ -102,10 +104,16 @@ impl State {
         Ok(Answer::Done)
     }
 
-    /// Removes all calendars; no task is left to leave one out.
-    pub(super) fn remove_calendars(&mut self) {
-        for (name, former) in std::mem::take(&mut self.calendars) {
+    /// Removes the calendars that stood at a revision and that no task leaves out.
+    pub(super) fn remove_calendars(&mut self, upto: Revision) {
+        let gone = self
+            .calendars
+            .iter()
+            .filter(|(name, kept)| kept.revision <= upto && !self.excluding.contains_key(*name));
+        let gone: Vec<_> = gone.map(|(name, kept)| (Arc::clone(name), Arc::clone(kept))).collect();
+        for (name, former) in gone {
             self.count_calendar(&name, Some(&former), None);
+            self.calendars.remove(&name);
         }
     }
 
@@ -119,6 +127,20 @@ impl State {
             self.digest.add(digest::hash(&key, next));
         }
         self.dirty.calendars.insert(Arc::clone(name));
+    }
+}
+
+/// Counts a definition that comes into force, or goes, among those that leave its calendars out.
+pub(super) fn count(excluding: &mut OrdMap<Arc<str>, u32>, spec: Option<&TaskSpec>, comes: bool) {
+    for name in spec.into_iter().flat_map(|spec| &spec.schedule.exclude) {
+        let users = excluding.get(&**name).copied().unwrap_or(0);
+        let users = if comes { users.saturating_add(1) } else { users.saturating_sub(1) };
+        let name: Arc<str> = name.as_str().into();
+        if users == 0 {
+            excluding.remove(&name);
+        } else {
+            excluding.insert(name, users);
+        }
     }
 }
 

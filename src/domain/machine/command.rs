@@ -90,7 +90,7 @@ pub enum Command {
     Reuse(Named),
     /// Removes all that is known of a name.
     Cleanup(Named),
-    /// Removes all tasks.
+    /// Removes some of all tasks.
     CleanupAll(CleanupAll),
     /// Holds a task's ticks.
     Pause(PauseTask),
@@ -178,11 +178,16 @@ pub struct Named {
     pub if_match: Option<Revision>,
 }
 
-/// Removes all tasks.
+/// Removes all tasks, some slots of the table at a time, and with the last of them the calendars: so
+/// no command takes long. The answer says how to go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupAll {
     /// Must be this cluster's name.
     pub cluster: String,
+    /// The slot to go on from.
+    pub from: u32,
+    /// What came later stays; none: what came before this command goes.
+    pub upto: Option<Revision>,
 }
 
 /// Holds a task's ticks.

@@ -49,6 +49,12 @@ impl Status {
     pub const fn ended(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }
+
+    /// Whether it is an end that nobody asked for and that is no success.
+    #[must_use]
+    pub const fn failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Timeout | Self::Lost)
+    }
 }
 
 /// One claimed tick, or one trigger, being carried out.

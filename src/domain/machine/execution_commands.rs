@@ -190,28 +190,34 @@ impl State {
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
-        if !self.losable(cx, task, execution) {
-            return Err(Refusal::NotDue);
-        }
+        let lost = self.lost_by(cx, task, execution).ok_or(Refusal::NotDue)?;
         let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
         let at = fenced(&hand, body)?;
-        hand.end(at, Report::unreported(Status::Lost, cx.stamp, "lost"));
+        hand.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
         Ok(Answer::Done)
     }
 
-    fn losable(&self, cx: &Context<'_>, task: &Task, execution: &Execution) -> bool {
-        let Some(attempt) = &execution.attempt else { return false };
+    /// Why nobody will report an attempt; none: somebody may.
+    fn lost_by(
+        &self,
+        cx: &Context<'_>,
+        task: &Task,
+        execution: &Execution,
+    ) -> Option<&'static str> {
+        let attempt = execution.attempt.as_ref()?;
         let spec = task.revision(execution.revision).map(|definition| &definition.spec);
         if execution.trigger == Trigger::Claim {
             let timeout = spec.map_or(Millis(0), |spec| spec.timeout);
             let timeout = if timeout.0 == 0 { CLAIM_TIMEOUT } else { timeout };
-            return attempt.granted_at.plus(timeout) <= cx.stamp;
+            return (attempt.granted_at.plus(timeout) <= cx.stamp).then_some("claim_timeout");
         }
-        let Some(node) = self.node(attempt.node) else { return true };
+        let Some(node) = self.node(attempt.node) else { return Some("node_removed") };
+        if node.session != attempt.session {
+            return Some("node_restarted");
+        }
         let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
-        node.session != attempt.session
-            || (node.liveness == Liveness::Down
-                && node.down_since.is_some_and(|since| since.plus(lost_after) <= cx.stamp))
+        let since = node.down_since.filter(|_| node.liveness == Liveness::Down)?;
+        (since.plus(lost_after) <= cx.stamp).then_some("node_down")
     }
 }
 

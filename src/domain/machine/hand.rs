@@ -4,22 +4,27 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
 use super::apply::Context;
 use super::blocks::Place;
+use super::calendars;
 use super::digest::{self, Digest};
 use super::effect::Effect;
 use super::history::History;
 use super::index::Index;
-use super::limits::{DETAIL_BYTES, REVISIONS_MAX, TAIL_BYTES};
+use super::limits::{DETAIL_BYTES, TAIL_BYTES};
 use super::persist::{key_definition, key_live, key_span};
 use super::record::{
-    Attempt, Definition, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
+    Attempt, Ended, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
     Status, Trigger, Verdict,
 };
 use super::state::{Counted, Dirty, Rules, State, Task};
+use super::table::Mark;
+use super::tombstones::Marks;
 
 /// A task being changed.
 pub(super) struct Hand<'a> {
@@ -32,6 +37,9 @@ pub(super) struct Hand<'a> {
     pub digest: &'a mut Digest,
     pub dirty: &'a mut Dirty,
     pub executions: &'a mut Index,
+    marks: &'a mut Marks,
+    pub excluding: &'a mut OrdMap<Arc<str>, u32>,
+    busy: Mark<'a>,
     effects: &'a mut Vec<Effect>,
     /// Whether the live record was changed, and the progress.
     touched: (bool, bool),
@@ -46,8 +54,9 @@ impl State {
         effects: &'a mut Vec<Effect>,
     ) -> Option<Hand<'a>> {
         let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
+        let (task, busy) = self.tasks.get_mut(key)?;
         Some(Hand {
-            task: self.tasks.get_mut(key)?,
+            task,
             index: cx.index,
             stamp: cx.stamp,
             floor: self.cluster.floor,
@@ -56,6 +65,9 @@ impl State {
             digest: &mut self.digest,
             dirty: &mut self.dirty,
             executions: &mut self.executions,
+            marks: &mut self.marks,
+            excluding: &mut self.excluding,
+            busy,
             effects,
             touched: (false, false),
         })
@@ -95,11 +107,13 @@ impl State {
     /// Removes all that is known of a task.
     pub(super) fn drop_task(&mut self, key: TaskKey) {
         // The next checkpoint takes away the rows of its past.
-        if let Some(task) = self.tasks.get_mut(key) {
+        if let Some((task, _)) = self.tasks.get_mut(key) {
             task.history.note_all(key, &mut self.dirty);
         }
         let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);
+        self.marks.note(&task, true);
+        calendars::count(&mut self.excluding, task.spec(), false);
         self.digest.sub(task.counted.live);
         self.digest.sub(task.counted.progress);
         for definition in &task.definitions {
@@ -135,11 +149,13 @@ impl Drop for Hand<'_> {
             let hash = digest::hash(&key_live(key), &self.task.live);
             self.digest.sub(std::mem::replace(&mut self.task.counted.live, hash));
             self.digest.add(hash);
+            self.marks.note(self.task, false);
         }
         if self.touched.1 {
             let hash = self.task.progress.hash(key);
             self.digest.sub(std::mem::replace(&mut self.task.counted.progress, hash));
             self.digest.add(hash);
+            self.busy.set(self.task.progress.live > 0);
         }
     }
 }
@@ -149,6 +165,8 @@ impl Hand<'_> {
     pub fn live(&mut self) -> &mut Live {
         if !self.touched.0 {
             self.touched.0 = true;
+            // As it was until now; what it becomes is noted at the end.
+            self.marks.note(self.task, true);
             self.dirty.lives.push(self.task.key);
         }
         &mut self.task.live
@@ -181,34 +199,6 @@ impl Hand<'_> {
         live.updated_at = stamp;
         let key = self.task.key;
         self.effect(Effect::Task(key));
-    }
-
-    /// Puts a new definition in force.
-    pub fn define(&mut self, definition: Definition) {
-        let revision = definition.revision;
-        let key = self.task.key;
-        self.live().definition = Some(revision);
-        self.digest.add(digest::hash(&key_definition(key, revision), &definition));
-        self.dirty.definitions.push((key, revision));
-        self.task.rules = Rules::of(Some(&definition.spec));
-        self.task.definitions.push_back(Arc::new(definition));
-        self.drop_old_definitions();
-    }
-
-    fn drop_old_definitions(&mut self) {
-        while self.task.definitions.len() > REVISIONS_MAX {
-            let free = self.task.definitions.iter().position(|kept| {
-                Some(kept.revision) != self.task.live.definition
-                    && !self
-                        .task
-                        .live_executions()
-                        .any(|execution| execution.revision == kept.revision)
-            });
-            let Some(gone) = free.and_then(|at| self.task.definitions.remove(at)) else { return };
-            let key = self.task.key;
-            self.digest.sub(digest::hash(&key_definition(key, gone.revision), &*gone));
-            self.dirty.definitions.push((key, gone.revision));
-        }
     }
 
     /// Up to here every tick is settled.
@@ -326,9 +316,11 @@ impl Hand<'_> {
         let (status, ended_at) = (report.status, report.ended_at);
         report.tail.drain(..report.tail.len().saturating_sub(TAIL_BYTES));
         cut(&mut report.detail, DETAIL_BYTES);
-        let mut id = None;
+        let mut ended = None;
         self.change(at, |execution| {
-            id = Some(execution.id);
+            let granted = execution.status == Status::Running;
+            let node = execution.attempt.as_ref().filter(|_| granted).map(|attempt| attempt.node);
+            ended = Some((execution.id, execution.tick, Ended::of(&report, node)));
             match &mut execution.attempt {
                 Some(attempt) if execution.status == Status::Running => {
                     attempt.report = Some(Box::new(report));
@@ -340,7 +332,9 @@ impl Hand<'_> {
             execution.ended_at = Some(ended_at);
             execution.stopping = false;
         });
-        let Some(id) = id else { return };
+        let Some((id, tick, ended)) = ended else { return };
+        self.task.history.failures += usize::from(status.failure());
+        self.note_end(id, tick, ended);
         let progress = self.progress();
         progress.live = progress.live.saturating_sub(1);
         progress.last = Some(status);
@@ -355,6 +349,19 @@ impl Hand<'_> {
         }
         self.effect(Effect::Ended(key, id, status));
         self.trim_executions();
+    }
+
+    /// Writes how an execution ended beside the tick that it was for.
+    fn note_end(&mut self, id: ExecutionId, tick: Option<Timestamp>, ended: Ended) {
+        let key = self.task.key;
+        let ticks = &mut self.task.history.ticks;
+        let Some(place) = tick.and_then(|tick| ticks.find(tick)) else { return };
+        let Some(fired) = ticks.get_mut(place, key, self.dirty) else { return };
+        if fired.execution == id {
+            self.digest.sub(fired.hash(key));
+            fired.ended = Some(ended);
+            self.digest.add(fired.hash(key));
+        }
     }
 
     /// Ends executions in these states without a report from a node.
@@ -374,7 +381,7 @@ impl Hand<'_> {
         let progress = self.progress();
         progress.cursor = tick;
         progress.totals.fired += 1;
-        let fired = FiredTick { from, tick, execution, index };
+        let fired = FiredTick { from, tick, execution, index, ended: None };
         self.digest.add(fired.hash(key));
         self.task.history.ticks.push(fired, key, self.dirty);
         self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
@@ -448,7 +455,7 @@ const fn add(total: &mut u64, count: u64) {
 }
 
 /// Shortens text to at most `max` bytes at a character.
-fn cut(text: &mut String, max: usize) {
+pub(super) fn cut(text: &mut String, max: usize) {
     if text.len() > max {
         let mut end = max;
         while !text.is_char_boundary(end) {

@@ -44,6 +44,8 @@ pub struct History {
     pub spans: Blocks<Span>,
     /// By id; live ones among them.
     pub executions: Blocks<Execution>,
+    /// How many of the executions are failures; derived.
+    pub(super) failures: usize,
 }
 
 impl History {
@@ -57,6 +59,12 @@ impl History {
     #[must_use]
     pub fn execution(&self, id: ExecutionId) -> Option<&Execution> {
         self.executions.get(self.position(id)?)
+    }
+
+    /// Counts the failures anew.
+    pub(super) fn count(&mut self) {
+        let failures = self.executions.iter().filter(|execution| execution.status.failure());
+        self.failures = failures.count();
     }
 
     /// A number made of what a claim reads of it: see `State::warm`.

@@ -11,6 +11,17 @@ pub const AHEAD_MAX: Millis = Millis(200);
 pub const TAIL_BYTES: usize = 1_024;
 /// Detail text kept per attempt.
 pub const DETAIL_BYTES: usize = 1_024;
+/// What a fired tick keeps of the detail of its execution.
+pub const REASON_BYTES: usize = 120;
+/// Records of one kind that one command takes out of a task's past at most: a bound that was lowered
+/// is reached step by step.
+pub const TRIM_MAX: usize = 64;
+/// Slots of the table that one command of a cleanup of all tasks looks at.
+pub const SWEEP_SLOTS: usize = 128;
+/// Names that carry the deleted mark.
+pub const TOMBSTONES_MAX: usize = 1_000_000;
+/// A mark that is older keeps only its name, its numbers and its cursor.
+pub const TOMBSTONE_AGE: Millis = Millis::from_secs(30 * 86_400);
 /// Definitions kept per task.
 pub const REVISIONS_MAX: usize = 20;
 /// Ended executions kept in the cluster.
@@ -29,5 +40,5 @@ pub const SETTLE_SPANS_MAX: usize = 64;
 pub const DECODE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Calendars.
 pub const CALENDARS_MAX: usize = 10_000;
-/// Tasks.
+/// Tasks, those marked deleted included.
 pub const TASKS_MAX: usize = 2_000_000;

@@ -15,6 +15,7 @@ mod apply;
 mod blocks;
 mod calendars;
 pub mod command;
+mod definitions;
 mod digest;
 mod effect;
 pub mod envelope;
@@ -35,6 +36,7 @@ mod table;
 mod task_commands;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 
 #[cfg(test)]
 pub(crate) use self::tests::{golden, node_info};

@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::persist::key_node;
 use super::record::{Execution, Intent, Liveness, Node, Status, Trigger};
 use super::response::{Answer, Refusal, Response};
-use super::state::State;
+use super::state::{State, Task};
 
 impl State {
     pub(super) fn genesis(&mut self, body: Genesis, effects: &mut Vec<Effect>) -> Response {
@@ -63,8 +63,9 @@ impl State {
     }
 
     fn end_attempts_of(&mut self, cx: &Context<'_>, node: NodeId, effects: &mut Vec<Effect>) {
-        let busy: Vec<TaskKey> =
-            self.tasks.iter().filter(|task| task.progress.live > 0).map(|task| task.key).collect();
+        let runs_here =
+            |task: &&Arc<Task>| task.live_executions().any(|execution| runs(execution, node));
+        let busy: Vec<TaskKey> = self.tasks.busy().filter(runs_here).map(|task| task.key).collect();
         for key in busy {
             let Some(mut hand) = self.hand(cx, key, effects) else { continue };
             hand.end_all(Status::Lost, "node_restarted", |execution| runs(execution, node));
@@ -136,10 +137,7 @@ impl State {
     /// Whether an attempt that was granted to this node has not ended.
     #[must_use]
     pub fn runs_on(&self, node: NodeId) -> bool {
-        self.tasks
-            .iter()
-            .filter(|task| task.progress.live > 0)
-            .any(|task| task.live_executions().any(|execution| runs(execution, node)))
+        self.tasks.busy().any(|task| task.live_executions().any(|execution| runs(execution, node)))
     }
 
     pub(super) fn set_scheduler(

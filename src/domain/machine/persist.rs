@@ -16,6 +16,7 @@ use crate::domain::schedule::calendar::Kept;
 use crate::domain::time::Timestamp;
 
 use super::blocks::{Blocks, Record};
+use super::calendars;
 use super::digest::{self, Digest};
 use super::history::History;
 use super::limits::{DECODE_BYTES_MAX, TASKS_MAX};
@@ -29,7 +30,7 @@ pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_
     bincode::config::standard().with_limit();
 
 /// Version of the records; a change of any of them is a new one.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     // Writing plain data into memory has no way to fail.
@@ -220,7 +221,7 @@ impl State {
         let tasks = self.tasks.iter().filter(|task| !left_out(task)).flat_map(|task| {
             let live = (key_live(task.key).to_vec(), encode(&task.live));
             let progress = (key_progress(task.key).to_vec(), progress_value(task));
-            let History { ticks, spans, executions } = &task.history;
+            let History { ticks, spans, executions, .. } = &task.history;
             let past = block_rows(task.key, ticks)
                 .chain(block_rows(task.key, spans))
                 .chain(block_rows(task.key, executions));
@@ -380,13 +381,16 @@ impl Loader {
                 return Err(LoadError::UnknownKey(key_live(key).to_vec()));
             }
             state.names.insert(Arc::clone(&live.name), key);
-            let Parts { history, mut definitions, .. } = parts;
+            let Parts { mut history, mut definitions, .. } = parts;
+            history.count();
             definitions.make_contiguous().sort_by_key(|definition| definition.revision);
             let counted = Counted::of(key, &live, &progress);
             let rules = Rules::of(None);
             let mut task =
                 Task { key, live, progress, definitions, history, counted, rules, noted: 0 };
             task.rules = Rules::of(task.spec());
+            state.marks.note(&task, false);
+            calendars::count(&mut state.excluding, task.spec(), true);
             state.tasks.insert(task);
         }
         let executions = |task: &Arc<Task>| {

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 
 use super::digest;
 pub use super::execution::{Attempt, Execution, More, Report, Status, Trigger};
+use super::limits::REASON_BYTES;
 
 /// One revision of a task's definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,7 +213,7 @@ pub struct Span {
 }
 
 /// A tick that fired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FiredTick {
     /// What was settled before it, exclusive.
     pub from: Timestamp,
@@ -222,18 +223,82 @@ pub struct FiredTick {
     pub execution: ExecutionId,
     /// Log index of the claim.
     pub index: u64,
+    /// How its execution ended, which outlives the execution; none: it has not.
+    pub ended: Option<Ended>,
+}
+
+/// How the execution of a tick ended, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// An ended status.
+    pub status: Status,
+    /// Of the process or the answer.
+    pub code: Code,
+    /// Raft id of the node that the last attempt was granted to, which fits; 0: there was none.
+    pub node: u32,
+    /// Why it was no success, at most [`limits::REASON_BYTES`](super::limits::REASON_BYTES).
+    pub reason: Option<Box<str>>,
+}
+
+/// The number that an attempt ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Code {
+    /// It had none.
+    None,
+    /// Exit code of a process.
+    Exit(i32),
+    /// Status of an HTTP answer.
+    Http(u16),
+}
+
+impl Ended {
+    /// What a report says in short; of what ended while it waited there is no attempt.
+    pub(super) fn of(report: &Report, node: Option<NodeId>) -> Self {
+        let code = match (report.exit_code, report.http_status) {
+            (Some(code), _) => Code::Exit(code),
+            (None, Some(status)) => Code::Http(status),
+            (None, None) => Code::None,
+        };
+        let told = report.status != Status::Success && !report.detail.is_empty();
+        let reason = told.then(|| {
+            let mut reason = report.detail.clone();
+            super::hand::cut(&mut reason, REASON_BYTES);
+            reason.into()
+        });
+        let node = node.map_or(0, |node| u32::try_from(node.0).unwrap_or(0));
+        Self { status: report.status, code, node, reason }
+    }
+
+    /// The node that the last attempt was granted to.
+    #[must_use]
+    pub fn node(&self) -> Option<NodeId> {
+        (self.node != 0).then_some(NodeId(self.node.into()))
+    }
+
+    fn numbers(&self) -> [u64; 4] {
+        let Self { status, code, node, reason } = self;
+        let (kind, code) = match code {
+            Code::None => (1, 0),
+            Code::Exit(code) => (2, code.cast_unsigned()),
+            Code::Http(status) => (3, u32::from(*status)),
+        };
+        let [high, low] = reason.as_ref().map_or([0; 2], |text| digest::bytes(text.as_bytes()));
+        let first = u64::from(code) << 32 | u64::from(*status as u8) << 8 | kind;
+        [first, u64::from(*node), high, low]
+    }
 }
 
 impl FiredTick {
     pub(super) fn hash(&self, task: TaskKey) -> u128 {
-        let Self { from, tick, execution, index } = *self;
+        let Self { from, tick, execution, index, ended } = self;
         let (from, tick) = (from.0.cast_unsigned(), tick.0.cast_unsigned());
-        digest::numbers(b't', [task.0, tick, from, execution.0, index])
+        let [code, node, high, low] = ended.as_ref().map_or([0; 4], Ended::numbers);
+        digest::numbers(b't', [task.0, tick, from, execution.0, *index, code, node, high, low])
     }
 }
 
 /// Whether a node can be given work, as the leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Liveness {
     /// Registered, not yet heard of.
     Starting,
@@ -244,7 +309,7 @@ pub enum Liveness {
 }
 
 /// What is meant to become of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Intent {
     /// It stays.
     None,
@@ -281,6 +346,10 @@ pub struct NodeInfo {
     pub slots: u32,
     /// Registered functions.
     pub functions: Vec<String>,
+    /// Whether it starts processes.
+    pub shell: bool,
+    /// As whom it can start processes beside itself, in order; none: as whom it likes.
+    pub users: Option<Vec<String>>,
 }
 
 /// A cluster member.

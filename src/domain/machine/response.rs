@@ -44,6 +44,13 @@ pub enum Answer {
         /// Whether the name was free before.
         created: bool,
     },
+    /// A part of a cleanup of all tasks is done.
+    Swept {
+        /// What came later stays.
+        upto: Revision,
+        /// The slot to go on from; none: it is all done.
+        next: Option<u32>,
+    },
 }
 
 /// Why a command changed nothing.

@@ -1,12 +1,15 @@
 //! What is kept of a task's past: so many records of each kind, and none beyond an age. What goes
-//! has been counted in the totals when it came.
+//! has been counted in the totals when it came, and how an execution ended stays with its tick.
 
 use crate::domain::time::Timestamp;
 
+use super::blocks::Place;
 use super::digest;
 use super::hand::Hand;
-use super::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX};
+use super::history::History;
+use super::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX, TRIM_MAX};
 use super::persist::key_span;
+use super::record::Execution;
 
 impl Hand<'_> {
     /// How many records of one kind this task may keep.
@@ -21,57 +24,95 @@ impl Hand<'_> {
         (keep.executions, keep.ticks, self.stamp.minus(keep.age))
     }
 
-    /// Live executions do not count, so this is for when one has ended.
+    /// Live executions do not count, so this is for when one has ended. Failures outlive the rest:
+    /// as long as they are at most half of what is kept, the oldest other one goes before them.
     pub(super) fn trim_executions(&mut self) {
         let (wanted, _, oldest) = self.limits();
         let keep = self.keep(wanted, EXECUTIONS_MAX);
-        let live = usize::try_from(self.task.progress.live).unwrap_or(usize::MAX);
-        loop {
-            let key = self.task.key;
-            let executions = &mut self.task.history.executions;
+        for _ in 0..TRIM_MAX {
+            let live = usize::try_from(self.task.progress.live).unwrap_or(usize::MAX);
+            let History { executions, failures, .. } = &self.task.history;
             let ended = executions.len().saturating_sub(live);
             if ended == 0 {
                 return;
             }
             // Live ones stay, however old; nearly always the first has ended.
             let first = executions.place_of(|execution| execution.status.ended());
-            let Some(first) = first else { return };
-            let ended_at = executions.get(first).and_then(|execution| execution.ended_at);
-            if ended <= keep && ended_at.is_none_or(|ended_at| ended_at >= oldest) {
+            let old = first.and_then(|first| executions.get(first)?.ended_at);
+            let gone = if old.is_some_and(|ended_at| ended_at < oldest) {
+                first
+            } else if ended <= keep {
                 return;
-            }
-            let Some(gone) = executions.remove(first, key, self.dirty) else { return };
-            self.digest.sub(gone.hash(key));
-            self.executions.remove(gone.id);
+            } else if *failures > keep / 2 {
+                first
+            } else {
+                let other = |one: &Execution| one.status.ended() && !one.status.failure();
+                executions.place_of(other).or(first)
+            };
+            let Some(gone) = gone else { return };
+            self.drop_execution(gone);
         }
+    }
+
+    fn drop_execution(&mut self, at: Place) {
+        let key = self.task.key;
+        let history = &mut self.task.history;
+        let Some(gone) = history.executions.remove(at, key, self.dirty) else { return };
+        history.failures = history.failures.saturating_sub(usize::from(gone.status.failure()));
+        self.digest.sub(gone.hash(key));
+        self.executions.remove(gone.id);
     }
 
     pub(super) fn trim_ticks(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
-        let key = self.task.key;
-        while let Some(first) = self.task.history.ticks.front().copied() {
-            if self.task.history.ticks.len() <= keep && first.tick >= oldest {
+        for _ in 0..TRIM_MAX {
+            let ticks = &self.task.history.ticks;
+            if ticks.len() <= keep && ticks.front().is_none_or(|first| first.tick >= oldest) {
                 return;
             }
-            self.task.history.ticks.pop_front(key, self.dirty);
-            self.digest.sub(first.hash(key));
-            self.truncated(first.tick);
+            self.drop_tick();
         }
+    }
+
+    fn drop_tick(&mut self) {
+        let key = self.task.key;
+        let Some(first) = self.task.history.ticks.pop_front(key, self.dirty) else { return };
+        self.digest.sub(first.hash(key));
+        self.truncated(first.tick);
     }
 
     pub(super) fn trim_spans(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
-        let key = self.task.key;
-        while let Some(first) = self.task.history.spans.front().copied() {
-            let only = self.task.history.spans.len() == 1;
-            if only || (self.task.history.spans.len() <= keep && first.to >= oldest) {
+        for _ in 0..TRIM_MAX {
+            let spans = &self.task.history.spans;
+            let young = spans.front().is_none_or(|first| first.to >= oldest);
+            if spans.len() == 1 || (spans.len() <= keep && young) {
                 return;
             }
-            self.task.history.spans.pop_front(key, self.dirty);
-            self.digest.sub(digest::hash(&key_span(key, first.to), &first));
-            self.truncated(first.to);
+            self.drop_span();
+        }
+    }
+
+    fn drop_span(&mut self) {
+        let key = self.task.key;
+        let Some(first) = self.task.history.spans.pop_front(key, self.dirty) else { return };
+        self.digest.sub(digest::hash(&key_span(key, first.to), &first));
+        self.truncated(first.to);
+    }
+
+    /// Takes out all of the past that has ended.
+    pub(super) fn drop_past(&mut self) {
+        while !self.task.history.ticks.is_empty() {
+            self.drop_tick();
+        }
+        while !self.task.history.spans.is_empty() {
+            self.drop_span();
+        }
+        let ended = |execution: &Execution| execution.status.ended();
+        while let Some(at) = self.task.history.executions.place_of(ended) {
+            self.drop_execution(at);
         }
     }
 

@@ -17,6 +17,7 @@ use super::history::History;
 use super::index::Index;
 use super::record::{Cluster, Definition, Execution, KeyRecord, Live, Node, Progress, Reason};
 use super::table::Table;
+use super::tombstones::Marks;
 
 /// A task: its definitions, its live record, its past.
 #[derive(Clone, Debug)]
@@ -161,6 +162,10 @@ pub struct State {
     pub(super) calendars: OrdMap<Arc<str>, Arc<Kept>>,
     /// Whose each kept execution is; derived.
     pub(super) executions: Index,
+    /// Names that carry the deleted mark; derived.
+    pub(super) marks: Marks,
+    /// How many tasks leave each calendar out, marked deleted or not; derived.
+    pub(super) excluding: OrdMap<Arc<str>, u32>,
     pub(super) keys: OrdMap<Arc<str>, Arc<KeyRecord>>,
     /// Keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
@@ -187,6 +192,8 @@ impl Default for State {
             nodes: OrdMap::new(),
             calendars: OrdMap::new(),
             executions: Index::default(),
+            marks: Marks::default(),
+            excluding: OrdMap::new(),
             keys: OrdMap::new(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
@@ -239,6 +246,12 @@ impl State {
             .range(Arc::<str>::from(after)..)
             .filter(move |(name, _)| &***name > after)
             .filter_map(|(_, key)| self.tasks.get(*key))
+    }
+
+    /// How many names carry the deleted mark.
+    #[must_use]
+    pub const fn tombstone_count(&self) -> usize {
+        self.marks.len()
     }
 
     /// How many tasks and tombstones there are.
@@ -304,6 +317,8 @@ impl State {
             nodes: self.nodes.clone(),
             calendars: self.calendars.clone(),
             executions: self.executions.clone(),
+            marks: self.marks.clone(),
+            excluding: self.excluding.clone(),
             keys: self.keys.clone(),
             key_order: self.key_order.clone(),
             digest: self.digest,

@@ -1,5 +1,9 @@
-//! The tasks, in pages of slots. A key says its slot, so that a claim finds its task with two
-//! look-ups; a clone shares the pages, and costs a pointer for each.
+//! The tasks, in pages of slots. A key says its slot, so that a claim finds its task with three
+//! look-ups.
+//!
+//! Pages hang below chapters, and a clone shares the chapters: a million tasks are some hundred
+//! pointers, so that a frozen view costs about the same whatever the number of tasks. What is changed
+//! after a clone is copied on the way to it: a chapter, a page, the task.
 
 use std::sync::Arc;
 
@@ -9,19 +13,67 @@ use crate::domain::ids::{Revision, TaskKey};
 
 use super::state::Task;
 
-/// Slots of a page.
+/// Slots of a page; the bits of its mark.
 const PAGE: usize = 64;
+/// Pages of a chapter; the bits of its mark. Few in tests, so that they meet many chapters.
+const CHAPTER: usize = if cfg!(test) { 2 } else { 128 };
 
-type Page = [Option<Arc<Task>>; PAGE];
+/// Some tasks, and of which of them an execution has not ended.
+#[derive(Clone, Debug)]
+struct Page {
+    tasks: [Option<Arc<Task>>; PAGE],
+    /// Bit s stands for slot s; derived.
+    busy: u64,
+}
+
+/// Some pages, and which of them have busy tasks.
+#[derive(Clone, Debug)]
+struct Chapter {
+    pages: [Option<Arc<Page>>; CHAPTER],
+    /// Bit p stands for page p; derived.
+    busy: u128,
+}
 
 /// Tasks by key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pages: Vec<Arc<Page>>,
+    chapters: Vec<Arc<Chapter>>,
     /// Slots below the end.
     end: usize,
     /// Slots below the end that hold no task; derived.
     free: OrdSet<u32>,
+}
+
+/// A place in the table.
+#[derive(Clone, Copy)]
+struct At {
+    chapter: usize,
+    page: usize,
+    slot: usize,
+}
+
+impl At {
+    const fn of(slot: usize) -> Self {
+        let page = slot / PAGE;
+        Self { chapter: page / CHAPTER, page: page % CHAPTER, slot: slot % PAGE }
+    }
+}
+
+/// Where it is marked whether a task is busy.
+pub(super) struct Mark<'a> {
+    page: &'a mut u64,
+    chapter: &'a mut u128,
+    at: At,
+}
+
+impl Mark<'_> {
+    /// Marks the task as busy, or not.
+    pub fn set(&mut self, busy: bool) {
+        let bit = 1 << self.at.slot;
+        *self.page = if busy { *self.page | bit } else { *self.page & !bit };
+        let bit = 1 << self.at.page;
+        *self.chapter = if *self.page == 0 { *self.chapter & !bit } else { *self.chapter | bit };
+    }
 }
 
 impl Table {
@@ -29,25 +81,53 @@ impl Table {
         self.end - self.free.len()
     }
 
+    /// Slots that hold a task, or held one: the highest is below.
+    pub const fn end(&self) -> usize {
+        self.end
+    }
+
     pub fn get(&self, key: TaskKey) -> Option<&Arc<Task>> {
-        let page = self.pages.get(key.slot() / PAGE)?;
-        page[key.slot() % PAGE].as_ref().filter(|task| task.key == key)
+        self.at(key.slot()).filter(|task| task.key == key)
     }
 
     /// Whatever task is in the slot, without looking into it.
     pub fn peek(&self, key: TaskKey) -> Option<&Task> {
-        self.pages.get(key.slot() / PAGE)?[key.slot() % PAGE].as_deref()
+        self.at(key.slot()).map(|task| &**task)
     }
 
-    pub fn get_mut(&mut self, key: TaskKey) -> Option<&mut Task> {
-        let page = self.pages.get_mut(key.slot() / PAGE)?;
-        let task = Arc::make_mut(page)[key.slot() % PAGE].as_mut()?;
-        if task.key == key { Some(Arc::make_mut(task)) } else { None }
+    /// The task in a slot.
+    pub fn at(&self, slot: usize) -> Option<&Arc<Task>> {
+        let at = At::of(slot);
+        let page = self.chapters.get(at.chapter)?.pages.get(at.page)?.as_ref()?;
+        page.tasks.get(at.slot)?.as_ref()
+    }
+
+    /// A task to be changed, and where it is marked as busy.
+    pub fn get_mut(&mut self, key: TaskKey) -> Option<(&mut Task, Mark<'_>)> {
+        let at = At::of(key.slot());
+        let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
+        let Page { tasks, busy: page } = Arc::make_mut(pages.get_mut(at.page)?.as_mut()?);
+        let task = tasks.get_mut(at.slot)?.as_mut().filter(|task| task.key == key)?;
+        Some((Arc::make_mut(task), Mark { page, chapter, at }))
+    }
+
+    fn pages(&self) -> impl Iterator<Item = &Arc<Page>> {
+        self.chapters.iter().flat_map(|chapter| chapter.pages.iter().flatten())
     }
 
     /// By slot.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.pages.iter().flat_map(|page| page.iter()).flatten()
+        self.pages().flat_map(|page| page.tasks.iter().flatten())
+    }
+
+    /// Those of which an execution has not ended, by slot. The others are not looked at.
+    pub fn busy(&self) -> impl Iterator<Item = &Arc<Task>> {
+        let pages = self.chapters.iter().flat_map(|chapter| {
+            bits(chapter.busy).filter_map(|page| chapter.pages.get(page)?.as_ref())
+        });
+        pages.flat_map(|page| {
+            bits(u128::from(page.busy)).filter_map(|slot| page.tasks.get(slot)?.as_ref())
+        })
     }
 
     /// The key of a task that is to come: the lowest free slot, told from its former tenants by the
@@ -63,23 +143,51 @@ impl Table {
             self.free.insert(number(self.end));
             self.end += 1;
         }
-        while self.pages.len() * PAGE < self.end {
-            self.pages.push(Arc::new([const { None }; PAGE]));
-        }
         self.free.remove(&number(slot));
-        *self.place(slot) = Some(Arc::new(task));
+        self.put(slot, Some(Arc::new(task)));
     }
 
     pub fn remove(&mut self, key: TaskKey) -> Option<Arc<Task>> {
         self.get(key)?;
         self.free.insert(number(key.slot()));
-        self.place(key.slot()).take()
+        self.put(key.slot(), None)
     }
 
-    /// A slot below the end.
-    fn place(&mut self, slot: usize) -> &mut Option<Arc<Task>> {
-        &mut Arc::make_mut(&mut self.pages[slot / PAGE])[slot % PAGE]
+    fn put(&mut self, slot: usize, task: Option<Arc<Task>>) -> Option<Arc<Task>> {
+        let at = At::of(slot);
+        while self.chapters.len() <= at.chapter {
+            let pages = [const { None }; CHAPTER];
+            self.chapters.push(Arc::new(Chapter { pages, busy: 0 }));
+        }
+        let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
+        let page = pages
+            .get_mut(at.page)?
+            .get_or_insert_with(|| Arc::new(Page { tasks: [const { None }; PAGE], busy: 0 }));
+        let Page { tasks, busy: page } = Arc::make_mut(page);
+        let busy = task.as_ref().is_some_and(|task| task.progress.live > 0);
+        let former = std::mem::replace(tasks.get_mut(at.slot)?, task);
+        Mark { page, chapter, at }.set(busy);
+        former
     }
+
+    /// How many of its pages another table shares, and of its tasks.
+    #[cfg(test)]
+    pub fn shared(&self, other: &Self) -> (usize, usize) {
+        let chapters = self.chapters.iter().zip(&other.chapters);
+        let tasks = self
+            .iter()
+            .filter(|task| other.get(task.key).is_some_and(|same| Arc::ptr_eq(task, same)));
+        (chapters.filter(|(one, same)| Arc::ptr_eq(one, same)).count(), tasks.count())
+    }
+}
+
+/// The numbers of the bits that are set, rising.
+fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros();
+        mask &= mask.checked_sub(1)?;
+        Some(bit as usize)
+    })
 }
 
 fn number(slot: usize) -> u32 {

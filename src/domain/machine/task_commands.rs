@@ -8,7 +8,7 @@ use crate::domain::time::{Millis, Timestamp};
 use super::apply::Context;
 use super::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
 use super::effect::Effect;
-use super::limits::TASKS_MAX;
+use super::limits::{SWEEP_SLOTS, TASKS_MAX};
 use super::record::{Definition, Pause, Reason, Status, Tombstone};
 use super::response::{Answer, Refusal, Response};
 use super::state::{State, Task};
@@ -156,8 +156,15 @@ impl State {
                 return Err(Refusal::TaskNotFound);
             }
             None if self.tasks.len() >= TASKS_MAX => return Err(Refusal::Full),
-            None => self.new_task(cx, &body.name, revision),
+            None => {
+                self.room_for_mark()?;
+                self.new_task(cx, &body.name, revision)
+            }
         };
+        let marked = self.task(key).is_some_and(|task| task.live.deleted.is_some());
+        if !marked {
+            self.room_for_mark()?;
+        }
         let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
         if hand.task.live.deleted.is_none() {
             matches(hand.task, body.if_match)?;
@@ -240,12 +247,22 @@ impl State {
         if body.cluster != self.cluster.name {
             return Err(Refusal::ClusterName);
         }
-        let keys: Vec<TaskKey> = self.tasks.iter().map(|task| task.key).collect();
+        let upto = body.upto.unwrap_or(Revision(self.cluster.counter));
+        let from = usize::try_from(body.from).unwrap_or(usize::MAX);
+        let slots = from..self.tasks.end().min(from.saturating_add(SWEEP_SLOTS));
+        let end = slots.end;
+        let found = slots.filter_map(|slot| self.tasks.at(slot));
+        let old = found.filter(|task| task.live.incarnation <= upto);
+        let keys: Vec<TaskKey> = old.map(|task| task.key).collect();
         for key in keys {
             self.remove(cx, key, effects);
         }
-        self.remove_calendars();
-        Ok(Answer::Done)
+        let more = end < self.tasks.end() && end > from;
+        if !more {
+            self.remove_calendars(upto);
+        }
+        let next = u32::try_from(end).ok().filter(|_| more);
+        Ok(Answer::Swept { upto, next })
     }
 
     pub(super) fn pause(

@@ -2,7 +2,7 @@
 
 mod command;
 mod link;
-mod passwd;
+pub(super) mod passwd;
 
 use std::path::PathBuf;
 use std::sync::Arc;

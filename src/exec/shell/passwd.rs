@@ -27,6 +27,24 @@ pub(super) fn find(name: &str) -> Result<User, String> {
     search(&list, name).ok_or_else(|| format!("user `{name}` is not in {LIST}"))
 }
 
+/// As whom this process can start others beside itself: everybody on the list, if it is root.
+pub(in crate::exec) fn names() -> Vec<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Vec::new();
+    }
+    named(&fs::read_to_string(LIST).unwrap_or_default())
+}
+
+/// Everybody who can be found in a list, by name.
+fn named(list: &str) -> Vec<String> {
+    let names = list.lines().filter_map(|line| line.split(':').next());
+    let mut known: Vec<String> =
+        names.filter(|name| search(list, name).is_some()).map(str::to_owned).collect();
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
 fn search(list: &str, name: &str) -> Option<User> {
     list.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -53,6 +71,7 @@ mod tests {
         assert_eq!((www.uid, www.gid), (33, 34));
         assert_eq!((www.home.as_str(), www.shell.as_str()), ("/var/www", "/bin/sh"));
         assert_eq!(search(list, "bare").unwrap().home, "/");
+        assert_eq!(named(list), ["bare", "root", "ww", "www"]);
         for none in ["", "bad", "w", "nobody", "root:x"] {
             assert_eq!(search(list, none), None, "{none}");
         }

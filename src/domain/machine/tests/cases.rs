@@ -222,3 +222,41 @@ fn history_is_found_by_instant() {
         [1_000, 1_001, 1_500, 1_501].map(|at| history.span(begun.plus(Millis(at))).is_some());
     assert_eq!(spans, [false, true, true, false]);
 }
+
+#[test]
+fn a_frozen_view_shares_what_does_not_change() {
+    let mut world = World::new();
+    let session = world.node(1, 1);
+    let tasks: Vec<TaskKey> =
+        (0..600).map(|number| world.add(every(&format!("t{number}"), 1_000))).collect();
+    let view = world.state.frozen();
+    let (before, shared) = (view.digest(), world.state.tasks.shared(&view.tasks));
+    // 600 slots are ten pages, of which tests put two into a chapter.
+    assert_eq!(shared, (5, 600));
+    let tick = world.stamp.plus(Millis(1));
+    world.fire(tasks[300], session, tick);
+    assert_eq!(world.state.tasks.shared(&view.tasks), (4, 599));
+    assert_eq!(view.task(tasks[300]).unwrap().progress.live, 0);
+    assert!(view.tasks.busy().next().is_none());
+    let busy: Vec<TaskKey> = world.state.tasks.busy().map(|task| task.key).collect();
+    assert_eq!((busy, view.digest()), (vec![tasks[300]], before));
+}
+
+#[test]
+fn there_is_a_most_of_deleted_marks() {
+    let mut world = World::new();
+    world.add(every("a", 1_000));
+    world.state.marks.fill();
+    for tombstone in [false, true] {
+        for name in ["a", "none"] {
+            let mark = MarkDeleted { tombstone, ..deletion(name) };
+            let wanted = match (name, tombstone) {
+                ("none", false) => Refusal::TaskNotFound,
+                _ => Refusal::Full,
+            };
+            let rows = world.rows();
+            assert_eq!(world.apply(&Command::MarkDeleted(mark)), Err(wanted), "{name}");
+            assert_eq!(world.rows(), rows, "a refused command changes nothing");
+        }
+    }
+}

@@ -200,7 +200,7 @@ fn records_of_another_version_are_named_as_such() {
     let cluster = rows.iter_mut().find(|(key, _)| key == b"c").unwrap();
     cluster.1[0] = 9;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
-    assert_eq!(error.to_string(), "records of version 9, this software reads 4");
+    assert_eq!(error.to_string(), "records of version 9, this software reads 5");
     assert!(Loader::default().finish().is_err());
 }
 

@@ -5,6 +5,7 @@ mod codec;
 mod golden;
 mod kept;
 mod laws;
+mod line;
 mod plausible;
 mod samples;
 mod story;
@@ -157,6 +158,13 @@ fn genesis() -> Command {
     })
 }
 
+/// What is derived from the records is what they say: a state that was loaded has it afresh.
+fn derived(state: &State) -> impl PartialEq + std::fmt::Debug + use<> {
+    let busy: Vec<TaskKey> = state.tasks.busy().map(|task| task.key).collect();
+    let failures: Vec<usize> = state.tasks().map(|task| task.history.failures).collect();
+    (busy, failures, state.marks.clone(), state.excluding.clone())
+}
+
 /// What a node of that number tells of itself.
 pub(crate) fn node_info(number: u64) -> NodeInfo {
     NodeInfo {
@@ -170,7 +178,9 @@ pub(crate) fn node_info(number: u64) -> NodeInfo {
         weight: 1,
         labels: BTreeMap::new(),
         slots: 0,
-        functions: Vec::new(),
+        functions: vec!["*".to_owned()],
+        shell: true,
+        users: None,
     }
 }
 

@@ -68,7 +68,11 @@ pub(super) fn command(
         118..136 => Some(of_put(now, dice)),
         136..168 => Some(lifecycle(state, now, dice)),
         168..198 => Some(about_node(state, dice)),
-        198 => Some(Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() })),
+        198 => Some(Command::CleanupAll(CleanupAll {
+            cluster: "punctual".to_owned(),
+            from: 0,
+            upto: None,
+        })),
         _ => Some(genesis()),
     };
     (command.unwrap_or_else(|| of_put(now, dice)), key)

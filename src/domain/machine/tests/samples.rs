@@ -8,9 +8,9 @@ use super::super::command::{
     SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::record::{
-    Attempt, Cluster, Definition, Execution, FiredTick, Intent, KeyRecord, Live, Liveness, More,
-    Node, NodeInfo, Pause, Progress, Reason, Report, Span, Status, Tombstone, Totals, Trigger,
-    Verdict,
+    Attempt, Cluster, Code, Definition, Ended, Execution, FiredTick, Intent, KeyRecord, Live,
+    Liveness, More, Node, NodeInfo, Pause, Progress, Reason, Report, Span, Status, Tombstone,
+    Totals, Trigger, Verdict,
 };
 use super::super::{Answer, Refusal};
 use super::DAY;
@@ -140,6 +140,8 @@ fn info() -> NodeInfo {
         labels: map("zone", &"eu-1".to_owned()),
         slots: 8,
         functions: vec!["example-func-1".to_owned()],
+        shell: true,
+        users: Some(vec!["backup".to_owned(), "root".to_owned()]),
     }
 }
 
@@ -181,7 +183,11 @@ pub(super) fn commands() -> Vec<Command> {
         }),
         Command::Reuse(of_name()),
         Command::Cleanup(of_name()),
-        Command::CleanupAll(CleanupAll { cluster: "punctual".to_owned() }),
+        Command::CleanupAll(CleanupAll {
+            cluster: "punctual".to_owned(),
+            from: 128,
+            upto: Some(Revision(40)),
+        }),
         Command::Pause(PauseTask {
             name: name(),
             reason: "too loud".to_owned(),
@@ -352,7 +358,10 @@ pub(super) fn span() -> Span {
 }
 
 pub(super) fn fired() -> FiredTick {
-    FiredTick { from: at(600), tick: at(900), execution: ExecutionId(300), index: 77 }
+    let node = u32::try_from(NodeId::new(1, 1).0).unwrap();
+    let reason = Some("exit code 5".into());
+    let ended = Some(Ended { status: Status::Failed, code: Code::Exit(5), node, reason });
+    FiredTick { from: at(600), tick: at(900), execution: ExecutionId(300), index: 77, ended }
 }
 
 pub(super) fn node() -> Node {
@@ -385,6 +394,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::Session(SessionId(3)),
         Answer::NotFired,
         Answer::Calendar { revision: Revision(40), created: true },
+        Answer::Swept { upto: Revision(40), next: Some(128) },
     ];
     let refusals = [
         Refusal::TaskExists,

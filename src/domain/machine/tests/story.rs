@@ -14,6 +14,7 @@ use super::super::command::{
 };
 use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
+use super::line::Line;
 use super::telling::{Names, answer, clock, step};
 use super::*;
 use crate::domain::ids::Revision;
@@ -82,57 +83,6 @@ impl Default for Story {
     }
 }
 
-/// A command line: bare words and `key=value` options.
-struct Line {
-    words: Vec<String>,
-    options: BTreeMap<String, String>,
-}
-
-impl Line {
-    fn read(text: &str) -> Self {
-        let (mut words, mut options) = (Vec::new(), BTreeMap::new());
-        let mut rest = text;
-        while let Some(start) = rest.find(|c: char| !c.is_whitespace()) {
-            rest = &rest[start..];
-            let mut quoted = false;
-            let end = rest.find(|c: char| {
-                quoted ^= c == '"';
-                c.is_whitespace() && !quoted
-            });
-            let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
-            rest = after;
-            match word.split_once('=').filter(|(key, _)| !key.contains('"')) {
-                Some((key, value)) => {
-                    options.insert(key.to_owned(), value.replace('"', ""));
-                }
-                None => words.push(word.replace('"', "")),
-            }
-        }
-        Self { words, options }
-    }
-
-    fn word(&self, at: usize) -> &str {
-        self.words.get(at).map_or("", String::as_str)
-    }
-
-    fn option(&self, key: &str) -> Option<&str> {
-        self.options.get(key).map(String::as_str)
-    }
-
-    fn has(&self, word: &str) -> bool {
-        self.words.iter().any(|found| found == word)
-    }
-
-    /// A number such as `e9`, `f8`, `r5`.
-    fn number(text: &str) -> u64 {
-        text.trim_start_matches(char::is_alphabetic).parse().unwrap_or_else(|_| panic!("{text}?"))
-    }
-
-    fn revision(&self, key: &str) -> Option<Revision> {
-        self.option(key).map(|text| Revision(Self::number(text)))
-    }
-}
-
 impl Story {
     fn line(&mut self, text: &str) -> Vec<String> {
         let line = Line::read(text);
@@ -158,6 +108,16 @@ impl Story {
             "nodes" => self.names().nodes(&self.world.state),
             "cluster" => self.names().cluster(&self.world.state),
             "checkpoint" => vec![self.checkpoint()],
+            "count" => {
+                let past = &self.task(line.word(1)).history;
+                vec![format!("{} executions kept", past.executions.len())]
+            }
+            "stop-all" => self.stop_all(line.word(1)),
+            "add-many" => {
+                let many = 0..Line::number(line.word(2));
+                let add = |at| self.world.add(every(&format!("{}{at}", line.word(1)), 1_000));
+                vec![format!("{} tasks", many.map(add).count())]
+            }
             "decide" => self.decide(&line),
             _ => {
                 let command = self.command(&line);
@@ -180,8 +140,21 @@ impl Story {
             self.sessions.insert(up.info.name.clone(), *session);
         }
         let state = &self.world.state;
-        assert_eq!(state.digest(), load(state.all_rows()).digest(), "{command:?}");
+        let loaded = load(state.all_rows());
+        assert_eq!(state.digest(), loaded.digest(), "{command:?}");
+        assert_eq!(derived(state), derived(&loaded), "{command:?}");
         answer(&self.names(), &response, &effects)
+    }
+
+    /// Stops all executions of a task.
+    fn stop_all(&mut self, name: &str) -> Vec<String> {
+        let (task, ids): (_, Vec<ExecutionId>) = {
+            let task = self.task(name);
+            (task.key, task.live_executions().map(|live| live.id).collect())
+        };
+        let stop = |execution| Command::Stop(OfExecution { task, execution });
+        let told = ids.iter().map(|id| self.propose(&stop(*id), "", None));
+        vec![format!("{} stopped", told.count())]
     }
 
     /// Writes everything out and goes on from what was read back.
@@ -238,7 +211,11 @@ impl Story {
             }),
             "reuse" => Command::Reuse(of_name()),
             "cleanup" => Command::Cleanup(of_name()),
-            "cleanup-all" => Command::CleanupAll(CleanupAll { cluster: name }),
+            "cleanup-all" => Command::CleanupAll(CleanupAll {
+                cluster: name,
+                from: line.option("from").map_or(0, |text| text.parse().expect("a slot")),
+                upto: line.revision("upto"),
+            }),
             "pause" => Command::Pause(PauseTask {
                 name: name.clone(),
                 reason: line.option("reason").unwrap_or("").to_owned(),

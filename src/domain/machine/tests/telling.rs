@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::record::{Code, Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Effect, Refusal, Response, State, Task};
 use crate::domain::ids::SessionId;
 use crate::domain::settling::Step;
@@ -67,6 +67,10 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect])
         Ok(Answer::NotFired) => "does not fire".to_owned(),
         Ok(Answer::Calendar { revision, created }) => {
             format!("{}calendar r{revision}", if *created { "new " } else { "" })
+        }
+        Ok(Answer::Swept { upto, next }) => {
+            let next = next.map_or("done".to_owned(), |slot| format!("on from slot {slot}"));
+            format!("{next}, up to r{upto}")
         }
         Err(refusal) => refused(refusal),
     }];
@@ -180,8 +184,22 @@ impl Names<'_> {
         let from = task.progress.truncated_before;
         let mut told: Vec<(Timestamp, String)> = Vec::new();
         for tick in task.history.ticks.iter().filter(|tick| tick.tick > from) {
-            let line =
+            let mut line =
                 format!("{} … {} fired e{}", clock(tick.from), clock(tick.tick), tick.execution);
+            if let Some(ended) = &tick.ended {
+                line.push_str(&format!(", {}", status(ended.status)));
+                match ended.code {
+                    Code::None => {}
+                    Code::Exit(code) => line.push_str(&format!(" exit {code}")),
+                    Code::Http(status) => line.push_str(&format!(" status {status}")),
+                }
+                if let Some(node) = ended.node() {
+                    line.push_str(&format!(" on n{}", node.configured()));
+                }
+                if let Some(reason) = &ended.reason {
+                    line.push_str(&format!(" ({reason})"));
+                }
+            }
             told.push((tick.tick, line));
         }
         for span in task.history.spans.iter().filter(|span| span.to > from) {
