@@ -1,7 +1,6 @@
 //! A schedule in words.
 
 use crate::domain::schedule::{LocalTime, Rule, Schedule, weekday_name};
-use crate::domain::time::Millis;
 
 /// Times of day that are told one by one.
 pub(super) const TIMES_MAX: usize = 6;

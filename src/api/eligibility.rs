@@ -1,42 +1,109 @@
-//! Which nodes may own a task, and why others may not.
+//! Which nodes may own a task, why others may not, and what follows from it for who makes a task.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::domain::assign::matches;
+use crate::domain::assign::{Unfit, unable, unfit, unsuited};
 use crate::domain::machine::State;
-use crate::domain::machine::record::{Intent, Liveness, Node};
-use crate::domain::task::TaskSpec;
+use crate::domain::machine::record::Node;
+use crate::domain::schedule::{Rule, Warning};
+use crate::domain::spec;
+use crate::domain::task::{Action, TaskSpec};
 
 use super::words;
 
-/// Why a node cannot own a task; none: it can.
-pub(super) fn unfit(node: &Node, spec: &TaskSpec) -> Option<&'static str> {
-    if node.liveness != Liveness::Working {
-        Some(words::liveness(node.liveness))
-    } else if node.intent != Intent::None {
-        Some(words::intent(node.intent))
-    } else if node.info.weight == 0 {
-        Some("weight_0")
-    } else if !matches(node, &spec.assignment.selector) {
-        Some("selector")
-    } else {
-        None
+/// What a node lacks, as the stable word of answers.
+pub(super) const fn code(reason: Unfit) -> &'static str {
+    match reason {
+        Unfit::Liveness(liveness) => words::liveness(liveness),
+        Unfit::Intent(intent) => words::intent(intent),
+        Unfit::Weight => "weight_0",
+        Unfit::Selector => "selector",
+        Unfit::Shell => "shell_off",
+        Unfit::User => "unknown_user",
+        Unfit::Function => "no_function",
     }
+}
+
+/// The same for people.
+pub(super) fn told(reason: Unfit, spec: &TaskSpec) -> String {
+    match reason {
+        Unfit::Weight => "weight 0".to_owned(),
+        Unfit::Selector => "without the labels of its selector".to_owned(),
+        Unfit::Shell => "shell actions are off (actions.shell.enabled)".to_owned(),
+        Unfit::User => {
+            let user = match &spec.action {
+                Some(Action::Shell(action)) => action.user.as_deref().unwrap_or_default(),
+                _ => "",
+            };
+            format!("could not become user {user} when it started")
+        }
+        Unfit::Function => match &spec.action {
+            Some(Action::Func { id }) => format!("without function {id}"),
+            _ => format!("without a function {}", spec.name),
+        },
+        Unfit::Liveness(_) | Unfit::Intent(_) => code(reason).to_owned(),
+    }
+}
+
+/// Nodes by what they lack: `draining: n1; weight 0: n2, n3`.
+fn lacks(state: &State, spec: &TaskSpec, lack: impl Fn(&Node) -> Option<Unfit>) -> String {
+    let mut reasons: BTreeMap<Unfit, Vec<&str>> = BTreeMap::new();
+    for node in state.nodes() {
+        if let Some(reason) = lack(node) {
+            reasons.entry(reason).or_default().push(&node.info.name);
+        }
+    }
+    let reasons = reasons.iter();
+    let reasons: Vec<String> = reasons
+        .map(|(reason, names)| format!("{}: {}", told(*reason, spec), names.join(", ")))
+        .collect();
+    reasons.join("; ")
 }
 
 /// Why a task has no owner: `no node can own the task (draining: n1; weight 0: n2, n3)`.
 pub(super) fn nobody(state: &State, spec: &TaskSpec) -> String {
-    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for node in state.nodes() {
-        let reason = match unfit(node, spec) {
-            Some("selector") => "without the labels of its selector",
-            Some("weight_0") => "weight 0",
-            Some(other) => other,
-            None => continue,
-        };
-        reasons.entry(reason).or_default().push(&node.info.name);
+    format!("no node can own the task ({})", lacks(state, spec, |node| unfit(node, spec)))
+}
+
+/// What is worth knowing of a definition as the nodes are: that none could carry it out, or own it,
+/// even if all of them worked.
+pub(super) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
+    if spec.action.is_none() && spec.schedule.rule == Rule::Manual {
+        let detail = "it has no action: only callers who claim its ticks carry them out; what \
+                      is triggered fails";
+        return Some(Warning { code: "no_handler", detail: detail.to_owned() });
     }
-    let reasons: Vec<String> =
-        reasons.iter().map(|(reason, names)| format!("{reason}: {}", names.join(", "))).collect();
-    format!("no node can own the task ({})", reasons.join("; "))
+    let mut nodes = state.nodes().peekable();
+    let none = nodes.peek().is_some() && nodes.all(|node| unsuited(node, spec).is_some());
+    if !none {
+        return None;
+    }
+    let detail = format!(
+        "no node can carry it out ({}); its ticks wait until one can",
+        lacks(state, spec, |node| unsuited(node, spec))
+    );
+    let code = if spec.action.is_none() { "no_handler" } else { "no_eligible_node" };
+    Some(Warning { code, detail })
+}
+
+/// Refuses a definition that nothing could ever carry out: it has no action, and no node has a
+/// function for it. One that takes the place of such a definition is not refused.
+pub(super) fn check(
+    state: &State,
+    spec: &TaskSpec,
+    former: Option<&TaskSpec>,
+) -> Result<(), spec::Problem> {
+    let needs = |spec: &TaskSpec| spec.action.is_none() && spec.schedule.rule != Rule::Manual;
+    let able = |node: &Arc<Node>| unable(node, spec).is_none();
+    if !needs(spec) || former.is_some_and(needs) || state.nodes().any(able) {
+        return Ok(());
+    }
+    let message = format!(
+        "is missing, and nothing would carry the task out: give it an action (http or shell), \
+         register a function `{}` on a node, or make its schedule manual, for callers who claim \
+         its ticks",
+        spec.name
+    );
+    Err(spec::Problem { pointer: "/action".to_owned(), code: "no_handler", message })
 }

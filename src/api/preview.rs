@@ -15,7 +15,7 @@ use super::describe_zh::describe_zh;
 use super::error::Problem;
 use super::extract::{Reply, Write};
 use super::fields::Fields;
-use super::plans;
+use super::{plans, views};
 
 /// Ticks that are shown, unless asked otherwise.
 const N: u64 = 10;
@@ -62,7 +62,7 @@ pub(super) async fn preview(write: Write) -> Reply {
         }
         let crowd = plan.next_after(after).and_then(|first| crowd(&view, first));
         if let (Some(warning), Some(all)) = (crowd, body["warnings"].as_array_mut()) {
-            all.push(self::warning(&warning));
+            all.push(views::warning(&warning));
         }
         view.ok(body)
     })
@@ -76,13 +76,8 @@ pub(crate) fn body(ticks: Vec<Value>, schedule: &Schedule, default_zone: &str) -
         "words": describe(schedule, default_zone),
         "words_zh": describe_zh(schedule, default_zone),
         "expression": expression(schedule),
-        "warnings": warnings(schedule).iter().map(warning).collect::<Vec<_>>(),
+        "warnings": warnings(schedule).iter().map(views::warning).collect::<Vec<_>>(),
     })
-}
-
-/// A warning as answers carry it.
-pub(super) fn warning(warning: &Warning) -> Value {
-    json!({"code": warning.code, "detail": warning.detail})
 }
 
 /// The schedule as a task would carry it, and whether it was given as one text.

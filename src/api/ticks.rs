@@ -14,7 +14,7 @@ use crate::domain::time::{Timestamp, YEAR_0, YEAR_9999};
 use super::error::Problem;
 use super::lists::Page;
 use super::params::{Params, bad};
-use super::words;
+use super::{views, words};
 
 /// Ticks that are found one by one to count those of spans, in one answer.
 const COUNT_STEPS_MAX: u64 = 500_000;
@@ -74,14 +74,9 @@ impl Piece<'_> {
         }
     }
 
-    fn show(&self) -> Value {
+    fn show(&self, state: &State) -> Value {
         match self {
-            Self::Fired(fired) => json!({
-                "tick": fired.tick.to_string(),
-                "verdict": "fired",
-                "execution_id": fired.execution.to_string(),
-                "index": fired.index,
-            }),
+            Self::Fired(fired) => views::fired(state, fired),
             Self::Span(span, count) => json!({
                 "from": span.from.to_string(),
                 "to": span.to.to_string(),
@@ -112,7 +107,8 @@ pub(super) fn list(state: &State, task: &Task, range: &Range) -> Value {
             piece => Some(piece),
         },
     );
-    let mut body = range.page.list(pieces, |piece| piece.end().0.to_string(), Piece::show);
+    let mut body =
+        range.page.list(pieces, |piece| piece.end().0.to_string(), |piece| piece.show(state));
     if let Value::Object(body) = &mut body {
         let before = task.progress.truncated_before.to_string();
         body.insert("truncated_before".to_owned(), before.into());

@@ -7,14 +7,17 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::domain::ids::{ExecutionId, NodeId};
-use crate::domain::machine::record::{Attempt, Execution, Node, Pause, Status, Totals};
+use crate::domain::machine::record::{
+    Attempt, Code, Ended, Execution, FiredTick, Node, Pause, Status, Totals,
+};
 use crate::domain::machine::{State, Task};
+use crate::domain::schedule::{self, Warning};
 use crate::domain::spec;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::{View, etag};
-use super::{plans, words};
+use super::{eligibility, plans, words};
 
 /// What the answer shows of a task beyond its canonical body.
 pub(super) const ADDED: [&str; 14] = [
@@ -66,11 +69,23 @@ pub(super) fn task(view: &View, task: &Task) -> Value {
     if let Value::Object(added) = added {
         body.extend(added);
     }
-    if let Some(spec) = task.spec().filter(|spec| no_handler(&view.state, spec)) {
-        tracing::debug!(task = spec.name, "no node carries out what has no action");
-        body.insert("warnings".to_owned(), json!(["no_handler"]));
+    let told = task.spec().filter(|_| live.deleted.is_none());
+    let told = told.map(|spec| warnings(&view.state, spec)).filter(|told| !told.is_empty());
+    if let Some(told) = told {
+        body.insert("warnings".to_owned(), told.into());
     }
     Value::Object(body)
+}
+
+/// What is worth knowing of a definition that is valid.
+pub(super) fn warnings(state: &State, spec: &TaskSpec) -> Vec<Value> {
+    let told = schedule::warnings(&spec.schedule);
+    told.iter().chain(&eligibility::warning(state, spec)).map(warning).collect()
+}
+
+/// A warning as answers carry it.
+pub(super) fn warning(warning: &Warning) -> Value {
+    json!({"code": warning.code, "detail": warning.detail})
 }
 
 /// Answers with a task and its revision.
@@ -82,12 +97,6 @@ pub(super) fn task_reply(view: &View, status: StatusCode, found: &Task, extra: V
     let mut response = view.reply(status, body);
     etag(response.headers_mut(), found.live.revision);
     response
-}
-
-/// Whether nobody would carry out what the task's ticks ask for.
-pub(super) fn no_handler(state: &State, spec: &TaskSpec) -> bool {
-    let handles = |name: &String| *name == spec.name || name == "*";
-    spec.action.is_none() && !state.nodes().any(|node| node.info.functions.iter().any(handles))
 }
 
 fn pause(pause: &Pause) -> Value {
@@ -116,6 +125,33 @@ pub(super) fn node_name(state: &State, id: NodeId) -> String {
         Some(node) => node.info.name.clone(),
         None => format!("n{}", id.configured()),
     }
+}
+
+/// A tick that fired: its execution, and how that ended, which is told as long as the tick is kept.
+pub(super) fn fired(state: &State, fired: &FiredTick) -> Value {
+    json!({
+        "tick": fired.tick.to_string(),
+        "verdict": "fired",
+        "execution_id": fired.execution.to_string(),
+        "execution_kept": state.execution(fired.execution).is_some(),
+        "ended": fired.ended.as_ref().map(|ended| ended_in_short(state, ended)),
+        "index": fired.index,
+    })
+}
+
+fn ended_in_short(state: &State, ended: &Ended) -> Value {
+    let (exit_code, http_status) = match ended.code {
+        Code::None => (None, None),
+        Code::Exit(code) => (Some(code), None),
+        Code::Http(status) => (None, Some(status)),
+    };
+    json!({
+        "status": words::status(ended.status),
+        "exit_code": exit_code,
+        "http_status": http_status,
+        "node": ended.node().map(|node| node_name(state, node)),
+        "reason": ended.reason,
+    })
 }
 
 fn brief(execution: &Execution) -> Value {
@@ -270,6 +306,7 @@ pub(super) fn node(view: &View, sight: &Sight, node: &Node) -> Value {
         "labels": info.labels,
         "slots": info.slots,
         "functions": info.functions,
+        "shell": info.shell,
         "term": own.then_some(sight.term),
         "applied_index": own.then(|| view.state.cluster().applied),
         "digest": own.then(|| digest(&view.state)),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::machine::Task;
-use crate::domain::machine::record::{Reason, Verdict};
+use crate::domain::machine::record::{Code, FiredTick, Reason, Status, Verdict};
 use crate::domain::schedule::Plan;
 use crate::domain::task::CatchUpPolicy;
 use crate::domain::time::{Millis, Timestamp};
@@ -21,16 +21,44 @@ struct Finding {
     reason: Option<Reason>,
     /// Whether the verdict is in the log, or only foreseen.
     settled: bool,
-    execution: Option<String>,
+    /// What became of it, where it fired.
+    fired: Value,
     index: Option<u64>,
+    /// Of what is no tick: the ticks before and after it.
+    nearest: (Option<Timestamp>, Option<Timestamp>),
     summary: String,
 }
 
 impl Finding {
     fn open(tick: Option<bool>, summary: impl Into<String>) -> Self {
         let summary = summary.into();
-        let (verdict, reason, execution, index) = (None, None, None, None);
-        Self { tick, verdict, reason, settled: false, execution, index, summary }
+        let (verdict, reason, fired, index) = (None, None, Value::Null, None);
+        let nearest = (None, None);
+        Self { tick, verdict, reason, settled: false, fired, index, nearest, summary }
+    }
+
+    /// What is no tick of a plan.
+    fn no_tick(plan: &Plan, at: Timestamp) -> Self {
+        Self::between(at, "tick of this schedule", plan.last_before(at), plan.next_after(at))
+    }
+
+    /// What is no `tick`, with the ones around it.
+    fn between(
+        at: Timestamp,
+        tick: &str,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> Self {
+        let around = match (before, after) {
+            (Some(before), Some(after)) => {
+                format!("the one before it is {before}, the next one {after}")
+            }
+            (Some(before), None) => format!("the one before it is {before}, and none comes after"),
+            (None, Some(after)) => format!("none comes before it, and the next one is {after}"),
+            (None, None) => "there is none".to_owned(),
+        };
+        let nearest = (before, after);
+        Self { nearest, ..Self::open(Some(false), format!("{at} is no {tick}; {around}")) }
     }
 
     fn foreseen(verdict: Verdict, reason: Option<Reason>, summary: impl Into<String>) -> Self {
@@ -60,10 +88,15 @@ pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
         "task": &*task.live.name,
         "at": at.to_string(),
         "tick": finding.tick,
-        "verdict": finding.verdict.map(words::verdict),
+        "verdict": finding.verdict.filter(|_| finding.settled).map(words::verdict),
+        "expected": finding.verdict.filter(|_| !finding.settled).map(words::verdict),
         "reason": finding.reason.map(words::reason),
         "settled": finding.settled,
-        "execution_id": finding.execution,
+        "previous_tick": instant(finding.nearest.0),
+        "next_tick": instant(finding.nearest.1),
+        "execution_id": finding.fired.get("execution_id"),
+        "execution_kept": finding.fired.get("execution_kept"),
+        "ended": finding.fired.get("ended"),
         "index": finding.index,
         "due": plan.as_ref().map(|plan| plan.due(at).to_string()),
         "state": words::task_state(task),
@@ -87,44 +120,61 @@ fn is_tick(plan: &Plan, at: Timestamp) -> bool {
     plan.next_after(at.minus(Millis(1))) == Some(at)
 }
 
-fn no_tick(plan: &Plan, at: Timestamp) -> String {
-    match plan.next_after(at) {
-        Some(next) => format!("{at} is no tick of this schedule; the next one after it is {next}"),
-        None => format!("{at} is no tick of this schedule, and none comes after it"),
+/// What became of a tick that fired, as a sentence.
+fn told(view: &View, fired: &FiredTick) -> String {
+    let (at, id) = (fired.tick, fired.execution);
+    let execution = view.state.execution(id).map(|(_, execution)| execution);
+    let Some(ended) = &fired.ended else {
+        let status = execution.map_or("no longer kept", |one| words::status(one.status));
+        return format!("{at} fired: execution {id}, {status}");
+    };
+    let mut out = format!("{at} fired: execution {id}, {}", words::status(ended.status));
+    match ended.code {
+        Code::Exit(code) if ended.status != Status::Success => {
+            out.push_str(&format!(", exit {code}"))
+        }
+        Code::Http(status) => out.push_str(&format!(", status {status}")),
+        Code::Exit(_) | Code::None => {}
     }
+    if let Some(node) = ended.node() {
+        out.push_str(&format!(" on {}", views::node_name(&view.state, node)));
+    }
+    if let Some(reason) = &ended.reason {
+        out.push_str(&format!(": {reason}"));
+    }
+    if execution.is_none() {
+        out.push_str(" (its details and output are no longer kept)");
+    }
+    out
 }
 
 /// An instant up to the cursor: its verdict stands in the state, if history is kept so far back.
 fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
     if let Some(fired) = task.history.fired(at) {
-        let execution = view.state.execution(fired.execution);
-        let status = execution.map_or("no longer kept", |(_, one)| words::status(one.status));
-        let id = fired.execution.to_string();
         return Finding {
             settled: true,
-            execution: Some(id.clone()),
+            fired: views::fired(&view.state, fired),
             index: Some(fired.index),
-            ..Finding::foreseen(
-                Verdict::Fired,
-                None,
-                format!("{at} fired: execution {id}, {status}"),
-            )
+            ..Finding::foreseen(Verdict::Fired, None, told(view, fired))
         };
     }
     let Some(span) = task.history.span(at) else {
-        let before = task.progress.truncated_before;
-        let summary = if at <= before {
-            format!("{at} lies before {before}, where what is known begins")
-        } else {
-            format!("{at} lies between two fired ticks and is none")
-        };
-        let known = (at > before).then_some(false);
-        return Finding { settled: known.is_some(), ..Finding::open(known, summary) };
+        let begin = task.progress.truncated_before;
+        if at <= begin {
+            let summary = format!("{at} lies before {begin}, where what is known begins");
+            return Finding::open(None, summary);
+        }
+        // It lies in the stretch that ends with a fired tick and has no other.
+        let ticks = &task.history.ticks;
+        let before = ticks.iter().rev().map(|fired| fired.tick).find(|tick| *tick < at);
+        let before = before.filter(|tick| *tick > begin);
+        let after = ticks.at_or_after(at).map(|fired| fired.tick);
+        return Finding { settled: true, ..Finding::between(at, "tick that fired", before, after) };
     };
     let plan = span.revision.and_then(|it| plans::of_revision(&view.state, task, it));
     let tick = plan.as_ref().map(|plan| is_tick(plan, at));
     if let (Some(false), Some(plan)) = (tick, &plan) {
-        return Finding { settled: true, ..Finding::open(tick, no_tick(plan, at)) };
+        return Finding { settled: true, ..Finding::no_tick(plan, at) };
     }
     let (verdict, because) = (words::verdict(span.verdict), words::because(span.reason));
     let summary = match tick {
@@ -133,21 +183,17 @@ fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
     };
     Finding {
         tick,
-        verdict: Some(span.verdict),
         reason: Some(span.reason),
         settled: true,
-        execution: None,
         index: Some(span.index),
-        summary,
+        ..Finding::foreseen(span.verdict, Some(span.reason), summary)
     }
 }
 
 /// An instant that the start of the scheduler passed over.
 fn passed_over(plan: Option<&Plan>, at: Timestamp) -> Finding {
     match plan {
-        Some(plan) if !is_tick(plan, at) => {
-            Finding { settled: true, ..Finding::open(Some(false), no_tick(plan, at)) }
-        }
+        Some(plan) if !is_tick(plan, at) => Finding { settled: true, ..Finding::no_tick(plan, at) },
         _ => Finding {
             settled: true,
             ..Finding::foreseen(
@@ -170,7 +216,7 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
         return Finding::open(None, summary);
     }
     if !is_tick(plan, at) {
-        return Finding::open(Some(false), no_tick(plan, at));
+        return Finding::no_tick(plan, at);
     }
     let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
     let fired = task.progress.totals.fired;

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::local::{Day, LocalClock};
 use super::table::Table;
+use super::words;
 use crate::api::preview;
 use crate::domain::schedule::{NotedTick, Plan, Schedule};
 use crate::domain::spec::{self, ReadContext};
@@ -161,8 +162,8 @@ fn print(
     for key in ["words", "words_zh"] {
         context.out.say(whole[key].as_str().unwrap_or_default());
     }
-    for warning in whole["warnings"].as_array().into_iter().flatten() {
-        context.out.say(&format!("warning: {}", warning["detail"].as_str().unwrap_or_default()));
+    for warning in words::warnings(&whole) {
+        context.out.say(&format!("warning: {warning}"));
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if args.only_dst && ticks.len() < most {

@@ -369,7 +369,9 @@ async fn ticks_before_and_after_are_tables() {
         "GET /tasks/hello/ticks?limit=20",
         200,
         json!({"items": [
-            {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42"},
+            {"tick": "2026-12-01T12:00:05.000Z", "verdict": "fired", "execution_id": "43"},
+            {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42",
+                "ended": {"status": "failed", "exit_code": 5, "node": "n2", "reason": "no disk"}},
             {"from": "2026-11-30T12:00:00.000Z", "to": "2026-12-01T11:00:00.000Z",
                 "verdict": "skipped", "reason": "paused", "count": 3},
         ]}),
@@ -377,9 +379,10 @@ async fn ticks_before_and_after_are_tables() {
     let ticks = ran(&["ticks", "hello"], &answers).await;
     assert_eq!(
         ticks.data,
-        "TICK                                    VERDICT   REASON   COUNT   EXECUTION\n\
-         12:00:00                                fired                      42\n\
-         after 2026-11-30 12:00:00 to 11:00:00   skipped   paused   3\n"
+        "TICK                                    VERDICT   ENDED            NODE   REASON    COUNT   EXECUTION\n\
+         12:00:05                                fired                                               43\n\
+         12:00:00                                fired     failed, exit 5   n2     no disk           42\n\
+         after 2026-11-30 12:00:00 to 11:00:00   skipped                           paused    3\n"
     );
 }
 

@@ -70,6 +70,24 @@ pub fn state(task: &Value, clock: &LocalClock) -> String {
     out
 }
 
+/// What is worth knowing of a task or a schedule.
+#[must_use]
+pub fn warnings(value: &Value) -> Vec<String> {
+    let told = value.get("warnings").and_then(Value::as_array).into_iter().flatten();
+    told.map(|warning| word(warning, "detail")).collect()
+}
+
+/// How the execution of a tick ended: `failed, exit 5`; nothing while it has not.
+#[must_use]
+pub fn ending(ended: &Value) -> String {
+    let number = |key: &str, what: &str| {
+        let number = given(ended, key).map(|number| format!(", {what} {number}"));
+        number.unwrap_or_default()
+    };
+    let (exit, status) = (number("exit_code", "exit"), number("http_status", "status"));
+    format!("{}{exit}{status}", word(ended, "status"))
+}
+
 /// `12:00:05 (in 3 s)`, or nothing.
 #[must_use]
 pub fn moment(value: &Value, key: &str, clock: &LocalClock) -> String {

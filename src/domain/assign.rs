@@ -13,7 +13,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
 use crate::domain::machine::record::{Intent, Liveness, Node};
-use crate::domain::task::TaskSpec;
+use crate::domain::schedule::Rule;
+use crate::domain::task::{Action, TaskSpec};
 
 /// Largest weight of a node: shares up to here keep their proportions.
 pub const WEIGHT_MAX: u32 = 1_000_000;
@@ -21,35 +22,99 @@ pub const WEIGHT_MAX: u32 = 1_000_000;
 /// Fraction bits of the logarithm.
 const FRACTION: u32 = 24;
 
+/// The function that serves every task without an action of its own.
+pub const DEFAULT_FUNCTION: &str = "*";
+
 /// The nodes that may own tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     eligible: Vec<Arc<Node>>,
 }
 
+/// Why a node cannot own a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unfit {
+    /// It does not work.
+    Liveness(Liveness),
+    /// It is on its way out.
+    Intent(Intent),
+    /// It has weight 0.
+    Weight,
+    /// It lacks labels of the task's selector.
+    Selector,
+    /// It starts no processes.
+    Shell,
+    /// It cannot start processes as the action's user.
+    User,
+    /// It does not have the function.
+    Function,
+}
+
+/// Why a node can own no task at all at present; none: it can.
+fn away(node: &Node) -> Option<Unfit> {
+    if node.liveness != Liveness::Working {
+        Some(Unfit::Liveness(node.liveness))
+    } else if node.intent != Intent::None {
+        Some(Unfit::Intent(node.intent))
+    } else if node.info.weight == 0 {
+        Some(Unfit::Weight)
+    } else {
+        None
+    }
+}
+
+/// Why a node that works can own no task like this; none: it can.
+#[must_use]
+pub fn unsuited(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+    if matches(node, &spec.assignment.selector) {
+        unable(node, spec)
+    } else {
+        Some(Unfit::Selector)
+    }
+}
+
+/// Why a node cannot own a task; none: it can.
+#[must_use]
+pub fn unfit(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+    away(node).or_else(|| unsuited(node, spec))
+}
+
+/// What a node lacks to carry a task out, as it told when it registered. A `manual` task without an
+/// action is for callers who claim its ticks: it needs nothing.
+#[must_use]
+pub fn unable(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+    let info = &node.info;
+    let knows = |name: &String| info.functions.iter().any(|known| known == name);
+    let handles = |name| knows(name) || info.functions.iter().any(|any| any == DEFAULT_FUNCTION);
+    let can = |can: bool, lack: Unfit| (!can).then_some(lack);
+    match &spec.action {
+        Some(Action::Http(_) | Action::Executor(_)) => None,
+        Some(Action::Shell(_)) if !info.shell => Some(Unfit::Shell),
+        Some(Action::Shell(action)) => {
+            let user = action.user.as_ref().zip(info.users.as_ref());
+            can(user.is_none_or(|(user, users)| users.contains(user)), Unfit::User)
+        }
+        Some(Action::Func { id }) => can(handles(id), Unfit::Function),
+        None if spec.schedule.rule == Rule::Manual => None,
+        None => can(handles(&spec.name), Unfit::Function),
+    }
+}
+
 impl Members {
     /// The eligible nodes of a state: working, with no intent, with a weight.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let eligible = state
-            .nodes()
-            .filter(|node| {
-                node.liveness == Liveness::Working
-                    && node.intent == Intent::None
-                    && node.info.weight > 0
-            })
-            .cloned()
-            .collect();
+        let eligible = state.nodes().filter(|node| away(node).is_none()).cloned().collect();
         Self { eligible }
     }
 
-    /// The owner of a task; none: no eligible node matches its selector.
+    /// The owner of a task; none: no eligible node matches its selector and can carry it out.
     #[must_use]
     pub fn owner(&self, spec: &TaskSpec) -> Option<NodeId> {
         let name = spec.name.as_bytes();
         self.eligible
             .iter()
-            .filter(|node| matches(node, &spec.assignment.selector))
+            .filter(|node| unsuited(node, spec).is_none())
             .map(|node| (draw(name, node.id, node.info.weight), node.id))
             .min()
             .map(|(_, id)| id)
@@ -69,8 +134,7 @@ impl Members {
 }
 
 /// Whether a node has all these labels; `node` and `host` are every node's own.
-#[must_use]
-pub fn matches(node: &Node, selector: &BTreeMap<String, String>) -> bool {
+fn matches(node: &Node, selector: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| match key.as_str() {
         "node" => *value == node.info.name,
         "host" => *value == node.info.hostname,
@@ -104,6 +168,81 @@ fn minus_log2(x: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::machine::node_info;
+    use crate::domain::schedule::Schedule;
+    use crate::domain::task::ShellAction;
+    use crate::domain::time::Millis;
+
+    fn node(number: u16) -> Node {
+        let id = NodeId::new(number, 1);
+        let mut info = node_info(number.into());
+        info.functions.clear();
+        Node {
+            id,
+            info,
+            session: crate::domain::ids::SessionId(number.into()),
+            boot: 1,
+            liveness: Liveness::Working,
+            intent: Intent::None,
+            down_since: None,
+            created_at: crate::domain::time::Timestamp(0),
+            started_at: crate::domain::time::Timestamp(0),
+        }
+    }
+
+    fn task(action: Option<Action>) -> TaskSpec {
+        let rule = Rule::Interval { every: Millis::from_secs(1), anchor: None };
+        TaskSpec::new("report", Schedule::of(rule), action)
+    }
+
+    fn shell(user: Option<&str>) -> TaskSpec {
+        let (argv, env) = (vec!["true".to_owned()], BTreeMap::new());
+        let user = user.map(str::to_owned);
+        let action = ShellAction { argv, env, cwd: None, stdin: String::new(), user };
+        task(Some(Action::Shell(action)))
+    }
+
+    #[test]
+    fn who_cannot_carry_a_task_out_is_no_candidate() {
+        let func = |id: &str| task(Some(Action::Func { id: id.to_owned() }));
+        let mut one = node(1);
+        assert_eq!(unfit(&one, &shell(None)), None);
+        assert_eq!(unfit(&one, &shell(Some("www"))), None, "it likes any user");
+        one.info.users = Some(vec!["backup".to_owned()]);
+        assert_eq!(unfit(&one, &shell(None)), None);
+        assert_eq!(unfit(&one, &shell(Some("backup"))), None);
+        assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::User));
+        one.info.shell = false;
+        assert_eq!(unfit(&one, &shell(None)), Some(Unfit::Shell));
+        assert_eq!(unfit(&one, &shell(Some("www"))), Some(Unfit::Shell));
+        assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
+        assert_eq!(unfit(&one, &task(None)), Some(Unfit::Function));
+        one.info.functions = vec!["report".to_owned()];
+        assert_eq!(unfit(&one, &func("sum")), Some(Unfit::Function));
+        assert_eq!(unfit(&one, &task(None)), None, "the function of its name");
+        one.info.functions = vec![DEFAULT_FUNCTION.to_owned()];
+        assert_eq!(unfit(&one, &func("sum")), None);
+        assert_eq!(unfit(&one, &task(None)), None);
+        let manual = TaskSpec::new("claimed", Schedule::of(Rule::Manual), None);
+        assert_eq!(unfit(&node(2), &manual), None, "its callers carry it out");
+        one.liveness = Liveness::Down;
+        assert_eq!(unfit(&one, &task(None)), Some(Unfit::Liveness(Liveness::Down)));
+    }
+
+    #[test]
+    fn tasks_go_to_those_who_can() {
+        let (mut one, mut two) = (node(1), node(2));
+        one.info.shell = false;
+        two.info.functions = vec!["report".to_owned()];
+        let members = Members { eligible: vec![Arc::new(one), Arc::new(two)] };
+        for name in 0..100 {
+            for mut spec in [shell(None), task(Some(Action::Func { id: "report".to_owned() }))] {
+                spec.name = format!("t{name}");
+                assert_eq!(members.owner(&spec), Some(NodeId::new(2, 1)), "{name}");
+            }
+        }
+        assert_eq!(members.owner(&task(Some(Action::Func { id: "sum".to_owned() }))), None);
+    }
 
     fn counts(nodes: &[(u64, u32)], tasks: u32) -> BTreeMap<u64, u32> {
         let mut counts = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{View, aside};
-use crate::api::eligibility::{self, unfit};
+use crate::api::eligibility;
 use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply, Segment};
 use crate::api::fields::escape;
@@ -14,6 +14,7 @@ use crate::api::params::bad;
 use crate::api::stats::Ends;
 use crate::api::ticks::{self, Range};
 use crate::api::{plans, preview, views, why, words};
+use crate::domain::assign::unfit;
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::Task;
 use crate::domain::machine::record::Execution;
@@ -177,8 +178,13 @@ pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Re
             .state
             .nodes()
             .map(|node| {
-                let unfit = spec.and_then(|spec| unfit(node, spec));
-                json!({"node": node.info.name, "eligible": unfit.is_none(), "reason": unfit})
+                let unfit = spec.and_then(|spec| Some((unfit(node, spec)?, spec)));
+                json!({
+                    "node": node.info.name,
+                    "eligible": unfit.is_none(),
+                    "reason": unfit.map(|(unfit, _)| eligibility::code(unfit)),
+                    "detail": unfit.map(|(unfit, spec)| eligibility::told(unfit, spec)),
+                })
             })
             .collect();
         let eligible =

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{Context, View};
+use crate::api::eligibility;
 use crate::api::error::Problem;
 use crate::api::extract::{Bulky, Reply};
 use crate::api::fields::Fields;
@@ -125,15 +126,22 @@ impl Making<'_> {
         shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
         let mut reading = self.view.reading(&self.context.settings);
         reading.settled = settled(self.view, body);
-        let spec = spec::read(&definition(body), reading);
-        match spec {
+        let read =
+            spec::read(&definition(body), reading).and_then(|spec| {
+                match eligibility::check(&self.view.state, &spec, None) {
+                    Ok(()) => Ok(spec),
+                    Err(problem) => Err(vec![problem]),
+                }
+            });
+        match read {
             Err(problems) => {
                 let problem = Problem::from(problems).below(&format!("{}/{index}", self.prefix));
                 Err(Item::bad(shown, problem))
             }
             Ok(spec) => {
-                if views::no_handler(&self.view.state, &spec) {
-                    shown.insert("warnings".to_owned(), json!(["no_handler"]));
+                let told = views::warnings(&self.view.state, &spec);
+                if !told.is_empty() {
+                    shown.insert("warnings".to_owned(), told.into());
                 }
                 let key = self.key.map(|key| format!("{key} {index}"));
                 let put = Put { mode: self.mode, spec };

@@ -5,6 +5,7 @@ use axum::http::header::LOCATION;
 use serde_json::{Value, json};
 
 use crate::api::context::View;
+use crate::api::eligibility;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
 use crate::api::views::ADDED;
@@ -23,6 +24,7 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     let mut reading = view.reading(&write.context.settings);
     reading.settled = settled(&view, body);
     let spec = spec::read(&definition(body), reading)?;
+    eligibility::check(&view.state, &spec, None)?;
     let name = spec.name.clone();
     let put = Put { mode: mode(force), spec };
     write.submit(&Command::Put(Box::new(put))).await?;

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::context::View;
+use crate::api::eligibility;
 use crate::api::error::Problem;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::views;
@@ -36,9 +37,11 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
             return Err(Problem::field("/name", "name_changed", message));
         }
     }
-    let current = task.and_then(Task::spec).map(|spec| &spec.schedule);
+    let former = task.and_then(Task::spec);
+    let current = former.map(|spec| &spec.schedule);
     let reading = view.reading(&write.context.settings);
     let spec = spec::read(&body, ReadContext { current, ..reading })?;
+    eligibility::check(&view.state, &spec, former)?;
     let put = Put { mode: PutMode::Update { if_match: write.if_match }, spec };
     write.submit(&Command::Put(Box::new(put))).await?;
     after_write(&write.context, StatusCode::OK, &name, json!({}))
@@ -77,8 +80,10 @@ pub(in crate::api) async fn patch(Segment(name): Segment, write: Write) -> Reply
 }
 
 fn patched(view: &View, task: &Task, changes: &Value, write: &Write) -> Result<TaskSpec, Problem> {
-    let spec = task.spec().ok_or_else(|| Problem::from(Refusal::TaskDeleted))?;
-    Ok(spec::patch(spec, changes, view.reading(&write.context.settings))?)
+    let former = task.spec().ok_or_else(|| Problem::from(Refusal::TaskDeleted))?;
+    let spec = spec::patch(former, changes, view.reading(&write.context.settings))?;
+    eligibility::check(&view.state, &spec, Some(former))?;
+    Ok(spec)
 }
 
 /// A task that is there and not marked deleted.

@@ -3,14 +3,14 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, yearly};
+use super::{Rig, ok, yearly};
 
 type Row = (&'static str, Value, &'static str);
 /// Headers, body, status, code.
 type Raw<'a> = (&'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
 
 fn task_with(field: &str, value: Value) -> Value {
-    let mut body = json!({"name": "new", "schedule": yearly()});
+    let mut body = json!({"name": "new", "schedule": yearly(), "action": ok()});
     body[field] = value;
     body
 }
@@ -38,7 +38,11 @@ fn at(schedule: Value, answer: &'static str) -> Row {
 fn fields() -> Vec<Row> {
     let big = "x".repeat(70_000);
     vec![
-        row("POST /tasks", json!({"schedule": yearly()}), "422 missing_field /name"),
+        row(
+            "POST /tasks",
+            json!({"schedule": yearly(), "action": ok()}),
+            "422 missing_field /name",
+        ),
         row("POST /tasks", json!({"name": "new"}), "422 missing_field /schedule"),
         row("POST /tasks", json!([]), "422 wrong_type"),
         with("nmae", json!("x"), "422 unknown_field /nmae"),
@@ -175,7 +179,8 @@ async fn bad_requests_are_refused_with_the_field_and_change_nothing() {
 async fn requests_that_cannot_be_read_are_refused() {
     let rig = Rig::start().await;
     let json = ("content-type", "application/json");
-    let good = json!({"name": "new", "schedule": yearly()}).to_string().into_bytes();
+    let good =
+        json!({"name": "new", "schedule": yearly(), "action": ok()}).to_string().into_bytes();
     let huge = format!("{{\"name\": \"{}\"}}", "x".repeat(2 << 20)).into_bytes();
     let deep = "[".repeat(100_000).into_bytes();
     let raw: [Raw<'_>; 16] = [

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Got, Rig, yearly};
+use super::{Got, Rig, ok, yearly};
 
 /// All of time.
 fn always() -> Value {
@@ -34,7 +34,7 @@ async fn calendars_are_made_changed_and_removed() {
     assert_eq!(wrong.body["errors"][0]["pointer"], "/rules/0/times/0");
 
     let schedule = |exclude: &str| json!({"cron": "0 0 1 1 *", "exclude": [exclude]});
-    let task = |exclude: &str| json!({"name": "t", "schedule": schedule(exclude)});
+    let task = |exclude: &str| json!({"name": "t", "schedule": schedule(exclude), "action": ok()});
     let unknown = rig.post("/tasks", task("holiday")).await.refused(422, "unknown_calendar");
     assert_eq!(unknown.body["errors"][0]["pointer"], "/schedule/exclude/0");
     assert!(unknown.text.contains("did you mean `holidays`?"), "{}", unknown.text);
@@ -50,7 +50,7 @@ async fn calendars_are_made_changed_and_removed() {
     rig.call(Method::DELETE, "/tasks/t", Value::Null, &[]).await.expect(200);
     let used = rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await;
     used.refused(409, "calendar_in_use");
-    rig.call(Method::PUT, "/tasks/t", json!({"schedule": yearly()}), &[]).await;
+    rig.call(Method::PUT, "/tasks/t", json!({"schedule": yearly(), "action": ok()}), &[]).await;
     rig.post("/tasks/t/cleanup", Value::Null).await.expect(200);
     rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await.expect(200);
     rig.get("/calendars/holidays").await.refused(404, "calendar_not_found");

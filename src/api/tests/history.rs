@@ -42,6 +42,10 @@ async fn every_settled_tick_is_told_once() {
     let known = why(first["tick"].as_str().unwrap()).await.expect(200).body;
     assert_eq!((&known["verdict"], &known["settled"]), (&json!("fired"), &json!(true)));
     assert_eq!(known["execution_id"], first["execution_id"]);
+    assert_eq!((&known["ended"], &known["execution_kept"]), (&first["ended"], &json!(true)));
+    let near = at(&first["tick"]).plus(crate::domain::time::Millis(1));
+    let near = why(&near.to_string()).await.expect(200).body;
+    assert_eq!((&near["tick"], &near["previous_tick"]), (&json!(false), &first["tick"]), "{near}");
     let skipped = why(&at(&span["from"]).plus(crate::domain::time::Millis(1)).to_string()).await;
     let skipped = skipped.expect(200).body;
     assert_eq!((&skipped["tick"], &skipped["verdict"]), (&json!(false), &Value::Null), "{skipped}");
@@ -51,7 +55,9 @@ async fn every_settled_tick_is_told_once() {
     assert_eq!((next["items"].as_array().unwrap().len(), &next["held"]), (3, &json!("stopped")));
     let next = next["items"][0]["at"].as_str().unwrap();
     let foreseen = why(next).await.expect(200).body;
-    assert_eq!((&foreseen["verdict"], &foreseen["reason"]), (&json!("skipped"), &json!("stopped")));
+    assert_eq!(foreseen["verdict"], Value::Null, "no verdict before it is settled");
+    let expected = (&foreseen["expected"], &foreseen["reason"]);
+    assert_eq!(expected, (&json!("skipped"), &json!("stopped")));
     assert_eq!(foreseen["owner"], "n1");
     rig.post("/scheduler/start", Value::Null).await.expect(200);
     let started = rig.get("/scheduler/status").await.expect(200).body;
@@ -76,13 +82,13 @@ async fn what_will_be_is_foreseen() {
     rig.make("yearly", yearly(), "ok").await;
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
     assert_eq!(
-        (&why["tick"], &why["verdict"], &why["settled"]),
-        (&json!(true), &json!("fired"), &json!(false))
+        (&why["tick"], &why["verdict"], &why["expected"], &why["settled"]),
+        (&json!(true), &Value::Null, &json!("fired"), &json!(false))
     );
     assert!(why["summary"].as_str().unwrap().contains("will fire on n1"), "{why}");
     rig.post("/tasks/yearly/pause", Value::Null).await.expect(200);
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
-    assert_eq!((&why["verdict"], &why["reason"]), (&json!("skipped"), &json!("paused")));
+    assert_eq!((&why["expected"], &why["reason"]), (&json!("skipped"), &json!("paused")));
     assert_eq!(rig.get("/tasks/yearly/next").await.expect(200).body["held"], "paused");
     let patch = json!({"selector_typo": 1});
     rig.call(reqwest::Method::PATCH, "/tasks/yearly", patch, &[])

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, yearly};
+use super::{Rig, ok, yearly};
 
 fn names(body: &Value) -> Vec<String> {
     let items = body["items"].as_array().unwrap();
@@ -17,14 +17,17 @@ async fn batches_make_what_can_be_made() {
     let mut items: Vec<Value> = (0..1_000)
         .map(|n| {
             let labels = json!({"odd": (n % 2).to_string()});
-            json!({"name": format!("t-{n:05}"), "schedule": yearly(), "labels": labels})
+            json!({"name": format!("t-{n:05}"), "schedule": yearly(), "labels": labels, "action": ok()})
         })
         .collect();
     items[3] = json!({"name": "bad name", "schedule": {"cron": "61 * * * *"}});
+    items[9] = json!({"name": "t-00009", "schedule": yearly()});
+    items[10]["action"] = json!({"func": {"id": "nowhere"}});
+    items[11]["schedule"] = json!({"cron": "*/60 * * * *"});
     let key = &[("idempotency-key", "batch-1")];
     let body = json!({"items": items});
     let made = rig.call(Method::POST, "/tasks/batch", body.clone(), key).await.expect(200);
-    assert_eq!((&made.body["succeeded"], &made.body["failed"]), (&json!(998), &json!(2)));
+    assert_eq!((&made.body["succeeded"], &made.body["failed"]), (&json!(997), &json!(3)));
     let results = made.body["items"].as_array().unwrap();
     assert_eq!(results.len(), 1_000);
     assert_eq!((&results[3]["status"], &results[3]["code"]), (&json!(422), &json!("invalid_name")));
@@ -32,17 +35,22 @@ async fn batches_make_what_can_be_made() {
     assert_eq!(results[3]["errors"][1]["pointer"], "/items/3/schedule/cron");
     assert_eq!((&results[7]["status"], &results[7]["code"]), (&json!(409), &json!("task_exists")));
     assert_eq!((&results[8]["status"], &results[8]["name"]), (&json!(201), &json!("t-00008")));
-    assert_eq!(results[8]["warnings"], json!(["no_handler"]));
+    let told = &results[9];
+    assert_eq!((&told["status"], &told["code"]), (&json!(422), &json!("no_handler")));
+    assert_eq!(told["errors"][0]["pointer"], "/items/9/action");
+    let warned = |at: usize| results[at]["warnings"][0]["code"].clone();
+    assert_eq!((warned(8), warned(10)), (Value::Null, json!("no_eligible_node")));
+    assert_eq!(warned(11), "step_beyond_field");
     let again = rig.call(Method::POST, "/tasks/batch", body, key).await.expect(200);
     assert_eq!(again.body["items"][8], results[8], "the same answer");
-    let other = json!({"items": [{"name": "other", "schedule": yearly()}]});
+    let other = json!({"items": [{"name": "other", "schedule": yearly(), "action": ok()}]});
     rig.call(Method::POST, "/tasks/batch", other, key).await.refused(422, "idempotency_key_reused");
     let bulk = json!({"op": "delete", "names": ["t-00001"]});
     rig.call(Method::POST, "/tasks/bulk", bulk, key).await.refused(422, "idempotency_key_reused");
-    let one = json!({"name": "other", "schedule": yearly()});
+    let one = json!({"name": "other", "schedule": yearly(), "action": ok()});
     rig.call(Method::POST, "/tasks", one, key).await.refused(422, "idempotency_key_reused");
     rig.get("/tasks/other").await.refused(404, "task_not_found");
-    let bare = json!([{"name": "alone", "schedule": yearly()}]);
+    let bare = json!([{"name": "alone", "schedule": yearly(), "action": ok()}]);
     assert_eq!(rig.post("/tasks/batch", bare).await.expect(200).body["succeeded"], 1);
     rig.post("/tasks/batch", json!([])).await.refused(422, "too_many_items");
     let many: Vec<Value> = vec![json!({}); 10_001];
@@ -50,19 +58,19 @@ async fn batches_make_what_can_be_made() {
 
     let odd =
         rig.get("/tasks?label=odd=1&page=2&page_size=200&consistency=stale").await.expect(200);
-    // Half of a thousand, but for t-00003 and t-00007.
-    assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(498), &json!(3)));
+    // Half of a thousand, but for t-00003, t-00007 and t-00009.
+    assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(497), &json!(3)));
     assert_eq!(odd.body["items"], odd.body["data"]);
     let paused = json!({"op": "pause", "selector": {"odd": "1"}, "reason": "all"});
     let key = &[("idempotency-key", "bulk-1")];
     let first = rig.call(Method::POST, "/tasks/bulk", paused.clone(), key).await.expect(200);
-    assert_eq!(first.body["succeeded"], 498);
+    assert_eq!(first.body["succeeded"], 497);
     let again = rig.call(Method::POST, "/tasks/bulk", paused, key).await.expect(200);
     assert_eq!(again.body, first.body);
     let resume = json!({"op": "resume", "selector": {"odd": "1"}});
     rig.call(Method::POST, "/tasks/bulk", resume, key).await.refused(422, "idempotency_key_reused");
     let state = rig.get("/tasks?status=paused&page_size=1").await.expect(200);
-    assert_eq!(state.body["total"], 498);
+    assert_eq!(state.body["total"], 497);
     rig.stop().await;
 }
 

@@ -143,7 +143,8 @@ impl Owner {
         let view =
             View { state: self.state.clone(), members, now: self.now, own: NodeId::new(1, 1) };
         let told = why(&view, self.state.named(name).unwrap(), Some(at(when)));
-        let facts = ["verdict", "reason", "settled", "index", "owner", "state", "cursor"];
+        let facts =
+            ["verdict", "expected", "reason", "settled", "index", "owner", "state", "cursor"];
         let facts = facts.map(|key| format!("{key} {}", told[key]));
         writeln!(out, "why {name} --at {when}\n  {}", told["summary"].as_str().unwrap()).unwrap();
         writeln!(out, "  {}\n", facts.join(", ")).unwrap();

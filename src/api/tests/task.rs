@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, yearly};
+use super::{Rig, ok, yearly};
 use crate::domain::time::Timestamp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +27,7 @@ async fn a_task_is_made_and_changed() {
     assert!(made.body["next_tick"].as_str().unwrap().ends_with("-01-01T00:00:00.000Z"));
     let got = rig.get("/tasks/report").await.expect(200);
     assert_eq!(got.body["revision"], revision);
-    rig.post("/tasks", json!({"name": "report", "schedule": yearly()}))
+    rig.post("/tasks", json!({"name": "report", "schedule": yearly(), "action": ok()}))
         .await
         .refused(409, "task_exists");
 
@@ -74,7 +74,7 @@ async fn a_task_goes_and_comes_back() {
         rig.call(Method::DELETE, "/tasks/report?wait=true", Value::Null, &[]).await.expect(200);
     assert_eq!((&gone.body["state"], &gone.body["running"]), (&json!("deleted"), &json!([])));
     assert_eq!(gone.body["owner"], Value::Null);
-    rig.post("/tasks", json!({"name": "report", "schedule": yearly()}))
+    rig.post("/tasks", json!({"name": "report", "schedule": yearly(), "action": ok()}))
         .await
         .refused(409, "task_deleted");
     rig.post("/tasks/report/trigger", Value::Null).await.refused(409, "task_deleted");
@@ -108,11 +108,43 @@ async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
     let made = rig.make("报表.a+b@c", yearly(), "ok").await;
     let path = made.header("location").strip_prefix("/api/v1").unwrap().to_owned();
     assert_eq!(rig.get(&path).await.expect(200).body["name"], "报表.a+b@c");
-    let warned =
-        rig.post("/tasks", json!({"name": "idle", "schedule": yearly()})).await.expect(201);
-    assert_eq!(warned.body["warnings"], json!(["no_handler"]));
-    rig.call(Method::DELETE, "/tasks/idle?cleanup=true", Value::Null, &[]).await.expect(200);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
+    let rig = Rig::start().await;
+    let idle = |schedule: Value| json!({"name": "idle", "schedule": schedule});
+    let refused = rig.post("/tasks", idle(yearly())).await.refused(422, "no_handler").body;
+    assert_eq!(refused["errors"][0]["pointer"], "/action");
+    assert!(refused["detail"].as_str().unwrap().contains("a function `idle`"), "{refused}");
     rig.get("/tasks/idle").await.refused(404, "task_not_found");
+    // The function of its name is enough; a caller's claim needs none.
+    rig.post("/tasks", json!({"name": "ok", "schedule": yearly()})).await.expect(201);
+    let manual = rig.post("/tasks", idle(json!({"manual": true}))).await.expect(201).body;
+    assert_eq!(manual["warnings"][0]["code"], "no_handler");
+    assert_eq!(manual["owner"], "n1");
+    rig.call(Method::PUT, "/tasks/idle", idle(yearly()), &[]).await.refused(422, "no_handler");
+    let patch = json!({"schedule": {"manual": null, "cron": "0 0 1 1 *"}});
+    rig.call(Method::PATCH, "/tasks/idle", patch, &[]).await.refused(422, "no_handler");
+
+    let func = json!({"func": {"id": "nowhere"}});
+    let body = json!({"name": "later", "schedule": yearly(), "action": func});
+    let told = rig.post("/tasks", body).await.expect(201).body;
+    assert_eq!(
+        (&told["owner"], &told["warnings"][0]["code"]),
+        (&Value::Null, &json!("no_eligible_node"))
+    );
+    let lack = "without function nowhere: n1";
+    assert!(told["warnings"][0]["detail"].as_str().unwrap().contains(lack), "{told}");
+    let shown = rig.get("/tasks/later").await.expect(200).body;
+    assert_eq!(shown["warnings"], told["warnings"]);
+    let why = rig.get("/tasks/later/why").await.expect(200).body;
+    assert!(why["summary"].as_str().unwrap().contains(lack), "{why}");
+    let assigned = rig.get("/tasks/later/assignment").await.expect(200).body;
+    let node = &assigned["nodes"][0];
+    assert_eq!((&node["eligible"], &node["reason"]), (&json!(false), &json!("no_function")));
+    assert_eq!(node["detail"], "without function nowhere");
     rig.stop().await;
 }
 

@@ -90,15 +90,8 @@ pub async fn run(args: AddArgs, context: &mut Context) -> Outcome {
     let reply =
         context.client()?.send(Method::POST, &path(["tasks"]), query, Some(&body), &[]).await?;
     context.out.one(&reply.body, |clock| created(&reply.body, clock))?;
-    for warning in reply.body.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-        let text = match warning.as_str() {
-            Some("no_handler") => {
-                "no node can carry it out: it has no action (-- COMMAND or --http)"
-            }
-            Some(other) => other,
-            None => continue,
-        };
-        context.out.say(&format!("warning: {text}"));
+    for warning in words::warnings(&reply.body) {
+        context.out.say(&format!("warning: {warning}"));
     }
     Ok(Exit::Ok)
 }

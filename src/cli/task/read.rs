@@ -154,6 +154,7 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", selector.unwrap_or_default()),
         ("owner", word(task, "owner")),
+        ("warning", words::warnings(task).join("; ")),
         ("last", last.unwrap_or_default()),
         ("totals", totals.join(", ")),
         ("settled", moment("cursor")),

@@ -122,12 +122,17 @@ pub async fn ticks(args: &TicksArgs, context: &mut Context) -> Outcome {
     query.extend(moment("to", args.to.as_deref(), context)?);
     let (whole, ticks) = fetch::up_to(context.client()?, &path, &query, most).await?;
     context.out.many(&whole, &ticks, |clock| {
-        let mut table = Table::new(&["TICK", "VERDICT", "REASON", "COUNT", "EXECUTION"]);
+        let columns = ["TICK", "VERDICT", "ENDED", "NODE", "REASON", "COUNT", "EXECUTION"];
+        let mut table = Table::new(&columns);
         for tick in &ticks {
+            let ended = tick.get("ended").unwrap_or(&Value::Null);
+            let reason = if ended.is_null() { word(tick, "reason") } else { word(ended, "reason") };
             table.row([
                 stretch(tick, clock),
                 word(tick, "verdict"),
-                word(tick, "reason"),
+                words::ending(ended),
+                word(ended, "node"),
+                reason,
                 word(tick, "count"),
                 word(tick, "execution_id"),
             ]);
@@ -169,10 +174,13 @@ fn catch_up(answer: &Value) -> String {
 /// The answer for people: its sentence, and what it rests on.
 fn explain(answer: &Value, clock: &LocalClock) -> String {
     let summary = word(answer, "summary");
-    let logs = text(answer, "execution_id").map(|id| format!("punctual logs {id}"));
+    let kept = answer.get("execution_kept").and_then(Value::as_bool).unwrap_or(false);
+    let logs = text(answer, "execution_id").filter(|_| kept);
+    let logs = logs.map(|id| format!("punctual logs {id}"));
     let facts = fields(&[
         ("at", instant(answer, "at").map(|at| clock.with_distance(at)).unwrap_or_default()),
         ("verdict", word(answer, "verdict")),
+        ("expected", word(answer, "expected")),
         ("reason", word(answer, "reason")),
         ("index", word(answer, "index")),
         ("schedule", words::schedule(answer)),

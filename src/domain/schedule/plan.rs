@@ -102,6 +102,28 @@ impl Plan {
         self.next_after_counted(after).0
     }
 
+    /// The last tick before an instant, if there is one within 100 years. It is found by going back
+    /// in steps that double, and then halving the last one.
+    #[must_use]
+    pub fn last_before(&self, before: Timestamp) -> Option<Timestamp> {
+        let earlier = |back: u64| {
+            let from = before.minus(Millis(back));
+            self.next_after(from).filter(|tick| *tick < before)
+        };
+        let (mut near, mut far) = (1, 2);
+        while earlier(far).is_none() {
+            if far > HORIZON.0 {
+                return None;
+            }
+            (near, far) = (far, far * 2);
+        }
+        while far - near > 1 {
+            let middle = near + (far - near) / 2;
+            if earlier(middle).is_none() { near = middle } else { far = middle }
+        }
+        earlier(far)
+    }
+
     /// [`Plan::next_after`], and how many months, days and changes of a clock it looked at.
     #[must_use]
     pub fn next_after_counted(&self, after: Timestamp) -> (Option<Timestamp>, u32) {
