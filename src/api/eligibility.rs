@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::assign::{Unfit, unable, unfit, unsuited};
+use crate::domain::assign::{Unfit, unable, unfit};
 use crate::domain::machine::State;
 use crate::domain::machine::record::Node;
 use crate::domain::schedule::{Rule, Warning};
@@ -46,11 +46,11 @@ pub(super) fn told(reason: Unfit, spec: &TaskSpec) -> String {
     }
 }
 
-/// Nodes by what they lack: `draining: n1; weight 0: n2, n3`.
-fn lacks(state: &State, spec: &TaskSpec, lack: impl Fn(&Node) -> Option<Unfit>) -> String {
+/// Why a task has no owner: `no node can own the task (draining: n1; weight 0: n2, n3)`.
+pub(super) fn nobody(state: &State, spec: &TaskSpec) -> String {
     let mut reasons: BTreeMap<Unfit, Vec<&str>> = BTreeMap::new();
     for node in state.nodes() {
-        if let Some(reason) = lack(node) {
+        if let Some(reason) = unfit(node, spec) {
             reasons.entry(reason).or_default().push(&node.info.name);
         }
     }
@@ -58,31 +58,20 @@ fn lacks(state: &State, spec: &TaskSpec, lack: impl Fn(&Node) -> Option<Unfit>) 
     let reasons: Vec<String> = reasons
         .map(|(reason, names)| format!("{}: {}", told(*reason, spec), names.join(", ")))
         .collect();
-    reasons.join("; ")
+    format!("no node can own the task ({})", reasons.join("; "))
 }
 
-/// Why a task has no owner: `no node can own the task (draining: n1; weight 0: n2, n3)`.
-pub(super) fn nobody(state: &State, spec: &TaskSpec) -> String {
-    format!("no node can own the task ({})", lacks(state, spec, |node| unfit(node, spec)))
-}
-
-/// What is worth knowing of a definition as the nodes are: that none could carry it out, or own it,
-/// even if all of them worked.
+/// What is worth knowing of a definition as the nodes are: that none can own it now.
 pub(super) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     if spec.action.is_none() && spec.schedule.rule == Rule::Manual {
         let detail = "it has no action: only callers who claim its ticks carry them out; what \
                       is triggered fails";
         return Some(Warning { code: "no_handler", detail: detail.to_owned() });
     }
-    let mut nodes = state.nodes().peekable();
-    let none = nodes.peek().is_some() && nodes.all(|node| unsuited(node, spec).is_some());
-    if !none {
+    if state.nodes().any(|node| unfit(node, spec).is_none()) {
         return None;
     }
-    let detail = format!(
-        "no node can carry it out ({}); its ticks wait until one can",
-        lacks(state, spec, |node| unsuited(node, spec))
-    );
+    let detail = format!("{}; its ticks wait until one can", nobody(state, spec));
     let code = if spec.action.is_none() { "no_handler" } else { "no_eligible_node" };
     Some(Warning { code, detail })
 }

@@ -92,7 +92,10 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::NotDue => "it is too early for this",
         Refusal::Initialised => "the cluster has a name and an id already",
         Refusal::ClusterName => "the body must carry this cluster's name",
-        Refusal::Full => "a limit of the cluster is reached",
+        Refusal::Full => {
+            "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
+             10,000 calendars); cleanup removes what is no longer needed"
+        }
         Refusal::CalendarNotFound => "there is no calendar of this name",
         Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
         Refusal::AllWeightsZero => {

@@ -64,8 +64,7 @@ fn away(node: &Node) -> Option<Unfit> {
 }
 
 /// Why a node that works can own no task like this; none: it can.
-#[must_use]
-pub fn unsuited(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+fn unsuited(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
     if matches(node, &spec.assignment.selector) {
         unable(node, spec)
     } else {

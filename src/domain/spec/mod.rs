@@ -63,7 +63,7 @@ pub struct ReadContext<'a> {
     pub now: Timestamp,
     /// The shortest interval that the cluster accepts.
     pub min_interval: Millis,
-    /// Whether the node that reads can carry out functions of an embedding program.
+    /// Whether some node can carry out functions of an embedding program.
     pub functions_allowed: bool,
     /// For an update: the schedule that the task has. One that stays as it is may have no tick
     /// left, else a finished task could not even be described anew.

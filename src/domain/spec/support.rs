@@ -30,7 +30,7 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<P
             "/action/executor",
             "executors are not supported in this version",
         ),
-        (func, "/action/func", "this node carries out no functions"),
+        (func, "/action/func", "needs a program that embeds a node and registers functions"),
         (
             strategy != Strategy::Consistent,
             "/assignment/strategy",

@@ -243,6 +243,12 @@ fn a_frozen_view_shares_what_does_not_change() {
 }
 
 #[test]
+fn a_fired_tick_is_one_line_of_the_cache() {
+    // There are up to ten millions of them in memory.
+    assert_eq!(size_of::<super::super::record::FiredTick>(), 64);
+}
+
+#[test]
 fn there_is_a_most_of_deleted_marks() {
     let mut world = World::new();
     world.add(every("a", 1_000));

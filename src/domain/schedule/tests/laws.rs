@@ -37,6 +37,10 @@ proptest! {
             let between = from.plus(Millis((tick.since(from).0 - 1) * part / 1_000));
             prop_assert_eq!(plan.next_after(between), Some(tick));
             prop_assert_eq!(plan.next_after(tick.minus(Millis(1))), Some(tick));
+            prop_assert_eq!(plan.last_before(tick.plus(Millis(1))), Some(tick));
+            if from > start {
+                prop_assert_eq!(plan.last_before(tick), Some(from));
+            }
             prop_assert_eq!(plan.count_between(from, tick, 1), Some(1));
             let noted = plan.next_noted(from).unwrap();
             prop_assert_eq!(noted.at, tick);

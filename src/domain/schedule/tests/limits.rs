@@ -3,6 +3,22 @@
 use super::sample::ZONES;
 use super::*;
 
+#[test]
+fn the_tick_before_an_instant_is_found() {
+    let of = |rule| plan(&Schedule::of(rule));
+    let minutely = of(Rule::Interval { every: Millis::from_secs(60), anchor: None });
+    let (first, second) = (at("2020-01-01T00:01:00Z"), at("2020-01-01T00:02:00Z"));
+    assert_eq!(minutely.last_before(first), None);
+    assert_eq!(minutely.last_before(first.plus(Millis(1))), Some(first));
+    assert_eq!(minutely.last_before(second), Some(first));
+    let once = of(Rule::At(at("2026-05-05T05:05:05.005Z")));
+    assert_eq!(once.last_before(at("2080-01-01T00:00:00Z")), Some(at("2026-05-05T05:05:05.005Z")));
+    assert_eq!(once.last_before(at("2026-05-05T05:05:05.005Z")), None);
+    assert_eq!(of(Rule::Manual).last_before(at("2026-01-01T00:00:00Z")), None);
+    let leap = plan(&cron_in("0 0 29 2 *", "UTC"));
+    assert_eq!(leap.last_before(at("2026-01-01T00:00:00Z")), Some(at("2024-02-29T00:00:00Z")));
+}
+
 fn compile(schedule: &Schedule) -> Result<Plan, ScheduleError> {
     Plan::compile(schedule, "task", "UTC", at("2026-01-01T00:00:00Z"))
 }
