@@ -175,6 +175,7 @@ impl Node {
                 dispatch_ttl: config.limits.dispatch_ttl,
                 functions_allowed: builder.functions_allowed,
                 loopback: config.http.listen.ip().is_loopback(),
+                task_series: config.metrics.tasks,
                 bench: builder.bench,
             },
         });

@@ -50,7 +50,7 @@ const HOMES: [(&str, &str); 15] = [
     // The binary's choice; whoever embeds the library has one of their own.
     ("mimalloc", "main.rs"),
     ("openraft", "consensus/"),
-    ("prometheus_client", "telemetry/metrics.rs"),
+    ("prometheus_client", "telemetry/"),
     ("ractor", "engine/"),
     ("raft_log", "storage/wal"),
     // Where a seed must be able to come in, none of it: transport and consensus are handed theirs.

@@ -153,13 +153,36 @@ impl Api {
         Ok(self.send(Method::GET, "/livez", None, None).await?.index)
     }
 
+    /// The page of `/metrics`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metrics_page(&self) -> Outcome<String> {
+        let page = self.get("/metrics").await?;
+        Ok(page.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The sum of all series whose name and labels begin like this.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn metrics(&self, begin: &str) -> Outcome<f64> {
+        let page = self.metrics_page().await?;
+        let found: Vec<&str> = page.lines().filter(|line| line.starts_with(begin)).collect();
+        let values = found.iter().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        match found.is_empty() {
+            true => Err(format!("{}: no metric {begin}", self.base).into()),
+            false => Ok(values.sum()),
+        }
+    }
+
     /// The value of one metric.
     ///
     /// # Errors
     /// There is no such metric.
     pub async fn metric(&self, name: &str) -> Outcome<f64> {
-        let page = self.get("/metrics").await?;
-        let lines = page.as_str().unwrap_or_default().lines();
+        let page = self.metrics_page().await?;
+        let lines = page.lines();
         let found = lines.filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name);
         let (_, value) = found.ok_or_else(|| format!("{}: no metric {name}", self.base))?;
         Ok(value.parse()?)

@@ -24,6 +24,7 @@ use crate::life;
 use crate::telemetry::metrics::Metrics;
 
 use super::error::Problem;
+use super::told;
 
 /// The header that carries the log index an answer reflects.
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
@@ -75,6 +76,8 @@ pub struct ApiSettings {
     pub functions_allowed: bool,
     /// Whether only this machine reaches the API.
     pub loopback: bool,
+    /// Tasks that have metrics of their own.
+    pub task_series: usize,
     /// Whether the routes that measure are open.
     pub bench: bool,
 }
@@ -139,11 +142,12 @@ impl Context {
         let mut commands = Vec::new();
         envelope::pack(&mut commands, command, PRINCIPAL, key);
         let answered = self.propose(commands.into(), 1).await?;
-        answered
-            .responses
-            .into_iter()
-            .next()
-            .ok_or_else(|| Problem::internal("a command was not answered"))
+        let response = answered.responses.into_iter().next();
+        let response = response.ok_or_else(|| Problem::internal("a command was not answered"))?;
+        if response.is_ok() {
+            told::tell(told::line(command));
+        }
+        Ok(response)
     }
 
     /// Proposes packed commands and waits for their answers.

@@ -10,6 +10,7 @@ use crate::domain::machine::command::{Finish, OfExecution};
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
 use crate::domain::machine::record::{Execution, Report, Status, Trigger};
 use crate::domain::machine::{Command, Refusal, Task};
+use crate::telemetry::metrics::Metrics;
 
 use super::context::{View, aside};
 use super::error::Problem;
@@ -199,7 +200,9 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
     };
     let view = write.view().await?;
     let (task, execution) = find(&view, &id)?;
-    if let Some(finish) = finish(&view, task, execution, fence, (status, result, logs))? {
+    let metrics = &write.context.metrics;
+    let told = (status, result, logs);
+    if let Some(finish) = finish(&view, (task, execution), fence, told, metrics)? {
         write.submit(&Command::Finish(Box::new(finish))).await?;
     }
     Ok(write.context.here()?.ok(json!({"message": "callback processed"})))
@@ -208,10 +211,10 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
 /// The report of a claim's end; none: the same was told before.
 fn finish(
     view: &View,
-    task: &Task,
-    execution: &Execution,
+    (task, execution): (&Task, &Execution),
     fence: Option<u64>,
     (status, detail, logs): (Status, String, &str),
+    metrics: &Metrics,
 ) -> Result<Option<Finish>, Problem> {
     if execution.trigger != Trigger::Claim {
         return Err(Problem::not_supported("callbacks of executions that no caller claimed"));
@@ -220,7 +223,10 @@ fn finish(
         return Err(Problem::new("fence_required", "the fence of the claim must be given"));
     };
     let attempt = execution.attempt.as_ref().filter(|attempt| attempt.fence == fence);
-    let attempt = attempt.ok_or_else(|| Problem::from(Refusal::StaleFence))?;
+    let Some(attempt) = attempt else {
+        metrics.reports_refused.inc();
+        return Err(Refusal::StaleFence.into());
+    };
     if execution.status.ended() {
         // Told again by one who did not hear the answer.
         let same = execution.status == status;

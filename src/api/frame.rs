@@ -8,6 +8,8 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, Heade
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::context::{Context, INDEX_HEADER};
 use super::error::Problem;
@@ -23,10 +25,28 @@ pub(super) async fn frame(
     request: Request,
     next: Next,
 ) -> Response {
+    let begun = Instant::now();
+    context.metrics.http_requests_in_flight.inc();
     let id = request_id(request.headers());
+    let span = tracing::info_span!("request", id);
+    let response = answer(&context, request, next, &id).instrument(span).await;
+    let metrics = &context.metrics;
+    metrics.http_requests_in_flight.dec();
+    metrics.http_requests.inc(match response.status().as_u16() {
+        ..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500.. => "5xx",
+    });
+    metrics.http_request_seconds.observe(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// Has a request answered, and completes the answer.
+async fn answer(context: &Context, request: Request, next: Next, id: &str) -> Response {
     let foreign = if context.settings.loopback { foreign_host(&request) } else { None };
     if let Some(problem) = foreign.or_else(|| cross_site(&request)) {
-        return complete(&context, problem.render(&id), &id);
+        return complete(context, problem.render(id), id);
     }
     let mut response = next.run(request).await;
     let problem = match response.extensions_mut().remove::<Problem>() {
@@ -35,12 +55,12 @@ pub(super) async fn frame(
     };
     if let Some(problem) = problem {
         let headers = std::mem::take(response.headers_mut());
-        response = problem.render(&id);
+        response = problem.render(id);
         if let Some(index) = headers.get(INDEX_HEADER) {
             response.headers_mut().insert(INDEX_HEADER, index.clone());
         }
     }
-    complete(&context, response, &id)
+    complete(context, response, id)
 }
 
 /// A write that a page of another site lets a browser send: without tokens anybody's page could

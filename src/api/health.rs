@@ -1,17 +1,15 @@
-//! Whether the process lives, whether the node works, and its numbers.
+//! Whether the process lives, whether the node works.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::Liveness;
-use crate::telemetry::metrics;
 
 use super::context::Context;
 use super::error::Problem;
@@ -45,11 +43,6 @@ pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
         "mode": "cluster",
     }))
     .into_response()
-}
-
-/// `GET /metrics`: for Prometheus.
-pub(super) async fn page(State(context): State<Arc<Context>>) -> Response {
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.encode()).into_response()
 }
 
 /// Why the node does not take its part; none: it does.

@@ -21,6 +21,7 @@ mod fields;
 mod frame;
 mod health;
 mod lists;
+mod metrics;
 mod nodes;
 mod output;
 mod params;
@@ -32,6 +33,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod told;
 mod views;
 mod why;
 mod words;
@@ -58,7 +60,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
-        .route("/metrics", get(health::page))
+        .route("/metrics", get(metrics::page))
         .nest("/api/v1", canonical())
         .route("/openapi.json", any(not_supported))
         .fallback(frame::not_found)

@@ -7,6 +7,7 @@ use crate::domain::machine::{Command, Response};
 
 use super::context::{Context, pack};
 use super::error::Problem;
+use super::told;
 
 /// Commands of one proposal.
 pub(super) const COMMANDS_MAX: usize = 200;
@@ -17,17 +18,22 @@ pub(super) const IN_FLIGHT: usize = 8;
 
 /// Packed commands.
 #[derive(Default)]
-pub(super) struct Proposals(Vec<(Vec<u8>, usize)>);
+pub(super) struct Proposals {
+    packed: Vec<(Vec<u8>, usize)>,
+    /// What each of them changes, for the log.
+    lines: Vec<Option<String>>,
+}
 
 impl Proposals {
     /// Adds a command.
     pub fn add(&mut self, command: &Command, key: Option<&str>) {
         let full =
             |(bytes, count): &(Vec<u8>, usize)| bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX;
-        if self.0.last().is_none_or(full) {
-            self.0.push((Vec::new(), 0));
+        self.lines.push(told::line(command));
+        if self.packed.last().is_none_or(full) {
+            self.packed.push((Vec::new(), 0));
         }
-        if let Some((bytes, count)) = self.0.last_mut() {
+        if let Some((bytes, count)) = self.packed.last_mut() {
             pack(bytes, command, key);
             *count += 1;
         }
@@ -35,13 +41,18 @@ impl Proposals {
 
     /// Proposes all of them; one answer a command, in the order in which they were added.
     pub async fn submit(self, context: &Context) -> Vec<Result<Response, Problem>> {
-        let proposals = self.0.into_iter().map(|(bytes, count)| async move {
+        let proposals = self.packed.into_iter().map(|(bytes, count)| async move {
             match context.propose(bytes.into(), count).await {
                 Ok(answered) => answered.responses.into_iter().map(Ok).collect(),
                 Err(problem) => vec![Err(problem); count],
             }
         });
         let answers: Vec<Vec<_>> = stream::iter(proposals).buffered(IN_FLIGHT).collect().await;
-        answers.into_iter().flatten().collect()
+        let answers: Vec<_> = answers.into_iter().flatten().collect();
+        let done = answers.iter().map(|answer| matches!(answer, Ok(Ok(_))));
+        told::tell(
+            self.lines.into_iter().zip(done).filter_map(|(line, done)| line.filter(|_| done)),
+        );
+        answers
     }
 }

@@ -32,15 +32,7 @@ pub(super) fn task_state(task: &Task) -> &'static str {
 
 /// The status of an execution.
 pub(super) const fn status(status: Status) -> &'static str {
-    match status {
-        Status::Pending => "pending",
-        Status::Running => "running",
-        Status::Success => "success",
-        Status::Failed => "failed",
-        Status::Timeout => "timeout",
-        Status::Cancelled => "cancelled",
-        Status::Lost => "lost",
-    }
+    status.word()
 }
 
 /// Where an execution came from.
@@ -56,12 +48,7 @@ pub(super) const fn trigger(trigger: Trigger) -> &'static str {
 
 /// What became of a tick.
 pub(super) const fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Fired => "fired",
-        Verdict::Skipped => "skipped",
-        Verdict::Missed => "missed",
-        Verdict::Coalesced => "coalesced",
-    }
+    verdict.word()
 }
 
 /// Why a tick did not fire.

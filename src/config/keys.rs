@@ -111,6 +111,9 @@ pub(super) const KEYS: &[Key] = &[
         "When a new file begins: 1m, 1h, 1d, 7d, or 0s for never."),
     key("log", "rotate.keep", "14",
         "Files kept; 0 = all."),
+    key("metrics", "tasks", "1000",
+        "Tasks that have series of their own on /metrics, the first ones by name; 0 = none. \
+         punctual_tasks_without_series says how many are left out."),
     key("scheduler", "enabled", "true",
         "False: the cluster starts stopped, on its first start only."),
     key("schedule", "min_interval", r#""100ms""#,

@@ -23,7 +23,8 @@ const PARTS: [&str; 16] = [
     "transport",
     "ui",
 ];
-/// Libraries that can have one too. They say no more than warnings unless asked.
+/// Libraries that can have one too. They say no more than warnings unless asked, and openraft
+/// nothing.
 const LIBRARIES: [&str; 9] =
     ["axum", "hyper", "openraft", "ractor", "raft_log", "reqwest", "rustls", "sled", "tokio"];
 
@@ -71,7 +72,9 @@ impl LogLevel {
         let rank = |level: &str| LEVELS.iter().position(|known| *known == level);
         // Libraries at `info` drown what the node has to say.
         let libraries = if rank(self.base) < rank("warn") { "warn" } else { self.base };
-        let mut out = format!("{libraries},punctual={}", self.base);
+        // openraft tells of each request that a peer did not answer, and of its own end as of an
+        // error. What matters of that the node says itself.
+        let mut out = format!("{libraries},openraft=off,punctual={}", self.base);
         for (part, level) in &self.parts {
             let crate_name = if LIBRARIES.contains(part) { "" } else { "punctual::" };
             out.push_str(&format!(",{crate_name}{part}={level}"));
@@ -97,14 +100,14 @@ mod tests {
     #[test]
     fn levels_become_filters() {
         for (text, want) in [
-            ("info", "warn,punctual=info"),
-            ("error", "error,punctual=error"),
-            ("debug,consensus=trace", "warn,punctual=debug,punctual::consensus=trace"),
+            ("info", "warn,openraft=off,punctual=info"),
+            ("error", "error,openraft=off,punctual=error"),
+            ("debug,consensus=trace", "warn,openraft=off,punctual=debug,punctual::consensus=trace"),
             (
                 "consensus=debug, openraft=info",
-                "warn,punctual=info,punctual::consensus=debug,openraft=info",
+                "warn,openraft=off,punctual=info,punctual::consensus=debug,openraft=info",
             ),
-            ("off", "off,punctual=off"),
+            ("off", "off,openraft=off,punctual=off"),
         ] {
             assert_eq!(LogLevel::parse(text).unwrap().directives(), want, "{text}");
         }

@@ -95,6 +95,8 @@ pub struct Config {
     pub raft: Raft,
     /// `[log]`
     pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[scheduler]`
     pub scheduler: Scheduler,
     /// `[schedule]`
@@ -230,6 +232,13 @@ pub enum Rotate {
     Day,
     /// Each week.
     Week,
+}
+
+/// The page for Prometheus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Tasks that have series of their own.
+    pub tasks: usize,
 }
 
 /// Whether ticks fire.

@@ -12,8 +12,8 @@ use super::keys::{KEYS, LABELS, MEMBERS};
 use super::secret::Secret;
 use super::source::{Origin, Setting, Settings};
 use super::{
-    Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Node,
-    Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
+    Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Metrics,
+    Node, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
@@ -42,6 +42,7 @@ pub(super) fn read(
         http_allow: reader.hosts("actions.http.allow"),
     };
     let schedule = Schedule { min_interval };
+    let metrics = Metrics { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
     let calendars = Calendars {
         path: reader.checked("calendars.path", None, |path| match path.as_str() {
             "" => Ok(None),
@@ -55,6 +56,7 @@ pub(super) fn read(
         peer,
         raft,
         log,
+        metrics,
         scheduler,
         schedule,
         calendars,

@@ -14,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::ids::NodeId;
@@ -26,6 +27,8 @@ use super::{MemberAddress, Settings};
 
 /// A member asked for its standing answers within this.
 const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// What wants an operator is told again after this.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Between two rounds of asking.
 const ROUND: Duration = Duration::from_millis(50);
 
@@ -178,6 +181,7 @@ pub(super) async fn run(
     for id in &settings.bootstrap_without {
         tracing::warn!(member = id, "initialising without this member, as the operator asked");
     }
+    let mut warned = None;
     loop {
         if !standing.lock().is_new(lowest) {
             return Ok(false);
@@ -196,14 +200,18 @@ pub(super) async fn run(
                 say(progress, "waiting for every member to write the cluster's id down".to_owned());
             }
             Round::AllNew => say(progress, "waiting for the lowest member to begin".to_owned()),
-            Round::Running(member) => say(
-                progress,
-                format!(
+            Round::Running(member) => {
+                let what = format!(
                     "this node's data folder is empty, but member {member} belongs to a running \
                      cluster; readmit this node with: punctual cluster members replace {}",
                     settings.member
-                ),
-            ),
+                );
+                if warned.is_none_or(|at: Instant| at.elapsed() >= WARN_EVERY) {
+                    warned = Some(Instant::now());
+                    tracing::warn!("{what}");
+                }
+                progress.send_replace(what);
+            }
             Round::Wait(why) => say(progress, why),
         }
         tokio::time::sleep(ROUND).await;

@@ -13,6 +13,7 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::machine::{Applied, Loader, State};
@@ -342,6 +343,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let frozen = std::mem::take(&mut self.frozen);
         let dirty = self.dirty.take().unwrap_or_default();
         let meta = self.meta.clone();
+        let begun = Instant::now();
         let task = life::background(move || {
             let rows = frozen.changed_rows(&dirty);
             let mut changes = vec![meta_change(&meta)];
@@ -362,7 +364,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
                 return Err(io::Error::other(error));
             }
         };
-        self.metrics.checkpoints.inc();
+        self.metrics.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

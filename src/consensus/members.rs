@@ -74,7 +74,10 @@ pub(super) async fn replace(
     let unfinished = |why: String| ReplaceError::Unfinished(member, why);
     let steps = change(core, new, &address, voters, of_member.iter().map(|(id, _)| *id).collect());
     match tokio::time::timeout(limit, steps).await {
-        Ok(Ok(())) => Ok(NodeId(new)),
+        Ok(Ok(())) => {
+            tracing::info!("n{member} is readmitted with an empty data folder; it has copied all");
+            Ok(NodeId(new))
+        }
         Ok(Err(why)) => Err(unfinished(why)),
         Err(_late) => Err(unfinished(format!("not within {} s", limit.as_secs()))),
     }

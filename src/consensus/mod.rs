@@ -29,6 +29,7 @@ mod replica;
 mod runtime;
 mod server;
 mod start;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod types;

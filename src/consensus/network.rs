@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::domain::machine::State;
 use crate::life;
+use crate::telemetry::metrics::Metrics;
 use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
 
 use super::machine::Frozen;
@@ -130,6 +131,7 @@ pub(super) fn config_id(node: u64) -> u16 {
 pub(super) struct Factory {
     pub own: u64,
     pub peers: Arc<Peers>,
+    pub metrics: Metrics,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Factory {
@@ -137,7 +139,8 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Link {
         let peer = self.peers.of_raft(target, &node.peer);
-        Link { own: self.own, target, peer, pipeline: Mutex::new(None) }
+        let metrics = self.metrics.clone();
+        Link { own: self.own, target, peer, metrics, pipeline: Mutex::new(None) }
     }
 }
 
@@ -146,6 +149,7 @@ pub(super) struct Link {
     own: u64,
     target: u64,
     peer: Arc<Peer>,
+    metrics: Metrics,
     /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
     pipeline: Mutex<Option<Kept>>,
 }
@@ -259,9 +263,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = send_snapshot(&self.peer.dialer, vote, snapshot) => sent.map_err(|error| {
-                StreamingError::Network(NetworkError::new(&error))
-            }),
+            sent = send_snapshot(&self.peer.dialer, vote, snapshot) => {
+                if sent.is_ok() {
+                    self.metrics.snapshots_sent.inc();
+                }
+                sent.map_err(|error| StreamingError::Network(NetworkError::new(&error)))
+            }
         }
     }
 

@@ -57,19 +57,15 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
         }
         let Some(deadline) = deadline else { continue };
         seq += 1;
-        core.replica.depart(seq, Flight { parts, deadline, _place: place });
+        let since = Instant::now();
+        core.replica.depart(seq, Flight { parts, since, deadline, _place: place });
         let (core, commands) = (Arc::clone(&core), commands.freeze());
         let carry = async move {
-            match core.carry(seq, commands, deadline).await {
-                Taken::Applied => core.metrics.proposals.inc("committed"),
-                Taken::Refused => {
-                    core.metrics.proposals.inc("not_accepted");
-                    let sure = core.clock.sure();
-                    let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
-                    core.replica.fail(seq, why);
-                }
-                // The entry may still come: the flight ends at its deadline.
-                Taken::Unknown => core.metrics.proposals.inc("unknown"),
+            // Where the entry may still come, the flight ends at its deadline.
+            if core.carry(seq, commands, deadline).await == Taken::Refused {
+                let sure = core.clock.sure();
+                let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
+                core.replica.fail(seq, why);
             }
         };
         life::spawn(carry);

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
 use crate::life::{self, Life};
+use crate::telemetry::metrics::Metrics;
+
+use super::tally;
 
 /// What became of a proposal.
 pub type Outcome = Result<Answered, ProposeError>;
@@ -108,10 +111,18 @@ impl Batch {
 pub(super) struct Flight {
     /// How many commands each proposal in it has, and who waits.
     pub parts: Vec<(usize, Reply)>,
+    /// When it was proposed.
+    pub since: Instant,
     /// After this the outcome is unknown.
     pub deadline: Instant,
     /// A place among the entries in flight, given back when the flight ends.
     pub _place: OwnedSemaphorePermit,
+}
+
+impl Flight {
+    fn commands(&self) -> u64 {
+        self.parts.iter().map(|(count, _)| *count as u64).sum()
+    }
 }
 
 /// What happened to the state.
@@ -131,19 +142,24 @@ pub struct Replica {
     marks: Mutex<VecDeque<Mark>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
     events: mpsc::UnboundedSender<Event>,
+    metrics: Metrics,
     life: Life,
 }
 
 impl Replica {
     /// A replica, and the stream of what happens to it.
-    pub(super) fn new(origin: u64, state: State) -> (Self, mpsc::UnboundedReceiver<Event>) {
+    pub(super) fn new(
+        origin: u64,
+        state: State,
+        metrics: Metrics,
+    ) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
         let applied = watch::Sender::new(state.cluster().applied);
         let flights = Mutex::new(BTreeMap::new());
         let life = Life::current();
         life.replaced(&state);
         let (state, marks) = (RwLock::new(state), Mutex::default());
-        (Self { origin, state, applied, marks, flights, events, life }, stream)
+        (Self { origin, state, applied, marks, flights, events, metrics, life }, stream)
     }
 
     /// This process, as entries name it.
@@ -195,6 +211,7 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
+        let told = out.effects.len();
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
@@ -203,8 +220,11 @@ impl Replica {
             head
         };
         if head.origin == self.origin {
+            let effects = out.effects.get(told..).unwrap_or_default();
+            tally::count(&self.metrics, entry, &out.responses, effects);
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
+                self.metrics.commit_seconds.observe(flight.since.elapsed().as_secs_f64());
                 answer(flight, index, &mut out.responses);
             }
         }
@@ -263,6 +283,7 @@ impl Replica {
     pub(super) fn fail(&self, seq: u64, error: ProposeError) {
         let flight = self.flights.lock().remove(&seq);
         if let Some(flight) = flight {
+            self.metrics.proposals.add("not_accepted", flight.commands());
             refuse(flight, error);
         }
     }
@@ -278,6 +299,7 @@ impl Replica {
         let late: Vec<Flight> = late.iter().filter_map(|seq| flights.remove(seq)).collect();
         drop(flights);
         for flight in late {
+            self.metrics.proposals.add("unknown", flight.commands());
             refuse(flight, ProposeError::Unknown);
         }
     }

@@ -151,12 +151,12 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let id = standing.lock().node();
     let mut origin = [0; 8];
     (fabric.random)(&mut origin);
-    let (replica, events) = Replica::new(u64::from_le_bytes(origin), state);
+    let (replica, events) = Replica::new(u64::from_le_bytes(origin), state, metrics.clone());
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
     let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
     let config = config(&settings).map_err(StartError::Raft)?;
-    let factory = Factory { own: id.0, peers: Arc::clone(&peers) };
+    let factory = Factory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
     let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
@@ -209,7 +209,7 @@ fn run(
     life::spawn(proposer::watch_late(Arc::clone(&core)));
     super::clocks::watch(&core);
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
-    life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone()));
+    life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let consensus = Consensus { core, desk, queue, fatal, checkpoints, stop, disk };

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::RaftMetrics;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::clock::Clock;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::Genesis;
 use crate::storage::LogStore;
+use crate::telemetry::metrics::Metrics;
 
 use super::bootstrap::Standing;
 use super::core::Core;
+use super::network::config_id;
+use super::types::TypeConfig;
 use super::{Consensus, Settings};
 
 /// An append or vote that waits longer for the disk ends the node.
@@ -29,7 +34,7 @@ pub(super) async fn follow(
     standing: Arc<Mutex<Standing>>,
 ) {
     let mut metrics = core.raft.metrics();
-    let mut term = 0;
+    let mut stood = own_vote(&metrics.borrow_watched(), core.id);
     loop {
         let seen = metrics.borrow_watched().clone();
         if let Err(error) = &seen.running_state {
@@ -41,16 +46,23 @@ pub(super) async fn follow(
         }
         leader.send_if_modified(|known| {
             let news = *known != seen.current_leader;
+            if news {
+                tell_leader(&core, seen.current_leader, seen.current_term);
+            }
             *known = seen.current_leader;
             news
         });
-        if seen.current_term != term {
-            core.metrics.raft_elections.inc_by(seen.current_term.saturating_sub(term));
-            term = seen.current_term;
+        let own = own_vote(&seen, core.id);
+        if own > stood {
+            stood = own;
+            core.metrics.raft_elections.inc();
         }
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         core.metrics.raft_is_leader.set(i64::from(seen.current_leader == Some(core.id)));
         core.metrics.raft_term.set(number(seen.current_term));
+        let purged = seen.purged.map_or(0, |id| id.index());
+        let entries = seen.last_log_index.unwrap_or(0).saturating_sub(purged);
+        core.metrics.raft_log_entries.set(number(entries));
         core.metrics.raft_applied_index.set(number(seen.last_applied.map_or(0, |id| id.index())));
         if metrics.changed().await.is_err() {
             fatal.send_replace(Some("Raft stopped".to_owned()));
@@ -59,11 +71,36 @@ pub(super) async fn follow(
     }
 }
 
-/// Ends the node when its disk hangs.
-pub(super) async fn watch_disk(disk: Arc<dyn LogStore>, fatal: watch::Sender<Option<String>>) {
+/// The term of the last vote that this node gave itself; 0: none.
+fn own_vote(seen: &RaftMetrics<TypeConfig>, own: u64) -> u64 {
+    let voted = &seen.vote.leader_id;
+    if voted.node_id == own { voted.term } else { 0 }
+}
+
+/// Tells that another node leads, or none.
+fn tell_leader(core: &Core, leader: Option<u64>, term: u64) {
+    let Some(leader) = leader else {
+        tracing::info!(term, "no leader is known; an election is under way");
+        return;
+    };
+    core.metrics.raft_leader_changes.inc();
+    core.metrics.raft_leader_since.set(core.clock.now().0 as f64 / 1e3);
+    tracing::info!(term, "n{} leads the cluster", config_id(leader));
+}
+
+/// Ends the node when its disk hangs; counts what is synced.
+pub(super) async fn watch_disk(
+    disk: Arc<dyn LogStore>,
+    fatal: watch::Sender<Option<String>>,
+    metrics: Metrics,
+) {
     let mut tick = ticking();
+    let mut synced = 0;
     loop {
         tick.tick().await;
+        let now = disk.fsyncs();
+        metrics.log_fsyncs.inc_by(now.saturating_sub(synced));
+        synced = now;
         if let Some(age) = disk.oldest_unflushed().filter(|age| *age > FLUSH_STALL) {
             let place = disk.place();
             let message = format!(

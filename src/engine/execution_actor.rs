@@ -133,7 +133,7 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
             *seen.lock() = Some(observe(&watched, about));
         }
     });
-    let outcome = shared.exec.run(&action, &attempt, control).await;
+    let outcome = run(shared, &action, &attempt, control).await;
     if outcome.status == Status::NotStarted {
         return again(shared, &grant);
     }
@@ -144,6 +144,25 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
         Some(shared.clock.now().minus(since))
     });
     finish(shared, &grant, outcome, started).await;
+}
+
+/// Carries an action out, and measures that.
+async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Control) -> Outcome {
+    let kind = match action {
+        Action::Http(_) => "http",
+        Action::Shell(_) => "shell",
+        Action::Executor(_) => "executor",
+        Action::Func { .. } => "func",
+    };
+    let running = shared.metrics.executions_running.of(kind);
+    running.inc();
+    let outcome = shared.exec.run(action, attempt, control).await;
+    running.dec();
+    if outcome.status != Status::NotStarted {
+        let took = Duration::from_millis(outcome.duration_ms);
+        shared.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
+    }
+    outcome
 }
 
 /// A task without an action goes to the function of its name.
@@ -213,7 +232,9 @@ fn observe(
     let at_nanos = shared.clock.nanos();
     let late = at_nanos.saturating_sub(due.0.saturating_mul(1_000_000));
     let late = Duration::from_nanos(u64::try_from(late).unwrap_or(0));
-    shared.metrics.tick_lateness_seconds.observe(late.as_secs_f64());
+    if tick.is_some() {
+        shared.metrics.tick_lateness_seconds.observe(late.as_secs_f64());
+    }
     if let Some(observer) = &shared.observer {
         observer(Started { task, tick, due, at_nanos });
     }
@@ -238,6 +259,21 @@ fn failed(detail: &str) -> Outcome {
         started: None,
         duration_ms: 0,
     }
+}
+
+/// Whether the cluster gave an attempt up before it ended here, or granted it again.
+fn overtaken(shared: &Shared, grant: &Grant) -> bool {
+    let state = shared.consensus.replica().read();
+    let task = state.task(grant.task);
+    let execution = task.and_then(|task| task.history.execution(grant.execution));
+    execution.is_some_and(|execution| match execution.status {
+        // Somebody had it stopped, and it did stop.
+        record::Status::Cancelled => false,
+        record::Status::Running => {
+            execution.attempt.as_ref().is_some_and(|attempt| attempt.fence != grant.fence)
+        }
+        _ => true,
+    })
 }
 
 /// Reports the end until the state shows one.
@@ -272,6 +308,9 @@ async fn finish(
     let mut bytes = Vec::new();
     envelope::pack(&mut bytes, &command, "", None);
     let bytes = bytes::Bytes::from(bytes);
+    if overtaken(shared, grant) {
+        shared.metrics.reports_refused.inc();
+    }
     while current(shared, grant).is_some() {
         let outcome = shared.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await;
         if outcome.is_ok() {

@@ -271,43 +271,36 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
     lost
 }
 
+/// A node, for tests.
+#[cfg(test)]
+pub(super) fn sample_node(session: u64, liveness: Liveness) -> Node {
+    let info = crate::domain::machine::record::NodeInfo {
+        name: "n1".to_owned(),
+        hostname: String::new(),
+        pid: 1,
+        http: String::new(),
+        peer: String::new(),
+        version: String::new(),
+        level: 1,
+        weight: 1,
+        labels: BTreeMap::new(),
+        slots: 0,
+        functions: Vec::new(),
+        shell: false,
+        users: None,
+    };
+    let session = SessionId(session);
+    let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
+    let (created_at, started_at) = (Timestamp(0), Timestamp(0));
+    Node { id, info, session, boot: 1, liveness, intent, down_since: None, created_at, started_at }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::sample_node as node;
     use super::*;
 
     const DOWN_AFTER: Millis = Millis(1_500);
-
-    fn node(session: u64, liveness: Liveness) -> Node {
-        let info = crate::domain::machine::record::NodeInfo {
-            name: "n1".to_owned(),
-            hostname: String::new(),
-            pid: 1,
-            http: String::new(),
-            peer: String::new(),
-            version: String::new(),
-            level: 1,
-            weight: 1,
-            labels: BTreeMap::new(),
-            slots: 0,
-            functions: Vec::new(),
-            shell: false,
-            users: None,
-        };
-        let session = SessionId(session);
-        let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
-        let (created_at, started_at) = (Timestamp(0), Timestamp(0));
-        Node {
-            id,
-            info,
-            session,
-            boot: 1,
-            liveness,
-            intent,
-            down_since: None,
-            created_at,
-            started_at,
-        }
-    }
 
     fn judged(ear: &mut Ear, node: &Node, now: u64) -> Option<Liveness> {
         ear.meet(node, BootInstant(now));

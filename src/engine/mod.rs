@@ -18,6 +18,7 @@
 mod declared;
 mod execution_actor;
 mod liveness;
+mod news;
 mod node_actor;
 mod pulse;
 mod shared;

@@ -11,7 +11,7 @@ use crate::consensus::Event;
 use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
 use crate::domain::machine::Effect;
 use crate::domain::machine::command::Start;
-use crate::domain::machine::record::{Execution, Liveness, Status, Trigger, Verdict};
+use crate::domain::machine::record::{Execution, Liveness, Status, Trigger};
 use crate::domain::schedule::Plan;
 use crate::domain::settling::{Outlook, View, outlook};
 use crate::domain::task::Action;
@@ -20,6 +20,7 @@ use crate::exec::Stop;
 
 use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
 use super::liveness::{Ear, Tale};
+use super::news::News;
 use super::shared::{Purpose, Shared};
 use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
 use super::timer::{Alarm, Whom};
@@ -69,6 +70,7 @@ pub(super) struct NodeState {
     /// Tasks still to be considered.
     queue: VecDeque<TaskKey>,
     ear: Ear,
+    news: News,
     ticks: u64,
 }
 
@@ -90,6 +92,7 @@ impl Actor for NodeActor {
             wanting: BTreeSet::new(),
             queue: VecDeque::new(),
             ear: Ear::default(),
+            news: News::default(),
             ticks: 0,
         })
     }
@@ -121,6 +124,7 @@ impl NodeState {
             }
             NodeMsg::Registered(session) => {
                 self.shared.set_session(session);
+                self.news.begin(&self.shared);
                 self.consider_all(myself);
                 self.find_wanting();
             }
@@ -140,15 +144,14 @@ impl NodeState {
     }
 
     async fn applied(&mut self, myself: &ActorRef<NodeMsg>, effects: Vec<Effect>) {
-        let mut verdicts: HashMap<&'static str, u64> = HashMap::new();
+        self.news.tell(&self.shared, &effects);
         let mut members = false;
         for effect in effects {
             match effect {
                 Effect::Settled(key) => self.look(key),
                 Effect::Task(key) => self.task_changed(myself, key).await,
-                Effect::Verdict(verdict, _, count) => {
-                    *verdicts.entry(verdict_word(verdict)).or_insert(0) += count;
-                }
+                // Whoever proposed it counts it.
+                Effect::Verdict(..) => {}
                 Effect::Pending(task, execution) => {
                     self.wanting.insert((task, execution));
                     self.pending(task, execution);
@@ -161,17 +164,13 @@ impl NodeState {
                     }
                 }
                 Effect::Stop(_, execution) => self.stop(execution, Stop::Ask),
-                Effect::Ended(task, execution, status) => {
-                    self.shared.metrics.executions.inc(status_word(status));
+                Effect::Ended(task, execution, _) => {
                     self.wanting.remove(&(task, execution));
                     // Whatever runs here of it runs for nobody.
                     self.stop(execution, Stop::Ask);
                 }
                 Effect::Node(_) | Effect::Scheduler => members = true,
             }
-        }
-        for (verdict, count) in verdicts {
-            self.shared.metrics.ticks.add(verdict, count);
         }
         if members {
             self.shared.refresh_members();
@@ -213,11 +212,14 @@ impl NodeState {
 
     async fn consider_slice(&mut self, myself: &ActorRef<NodeMsg>) {
         for _ in 0..SLICE {
-            let Some(key) = self.queue.pop_front() else { return };
+            let Some(key) = self.queue.pop_front() else { return self.news.considered() };
             if self.tasks.contains_key(&key) {
                 self.look(key);
             } else {
+                let known = self.asleep.contains_key(&key);
                 self.consider(myself, key).await;
+                let has = self.asleep.contains_key(&key) || self.tasks.contains_key(&key);
+                self.news.took(has && !known);
             }
         }
         let _stopping = myself.send_message(NodeMsg::Consider);
@@ -374,11 +376,11 @@ impl NodeState {
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.shared.forget_old_proposals();
             self.look_at_wanting();
-            let (tasks, someone_down) = {
+            self.news.tick(&self.shared);
+            let someone_down = {
                 let state = self.shared.consensus.replica().read();
-                (state.task_count(), state.nodes().any(|node| node.liveness == Liveness::Down))
+                state.nodes().any(|node| node.liveness == Liveness::Down)
             };
-            self.shared.metrics.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
             if someone_down || self.ticks.is_multiple_of(LOSE_EVERY) {
                 self.lose().await;
             }
@@ -430,27 +432,4 @@ impl NodeState {
 fn is_granted(execution: &Execution, fence: Fence) -> bool {
     execution.status == Status::Running
         && execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence)
-}
-
-/// A verdict as metrics name it.
-const fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Fired => "fired",
-        Verdict::Skipped => "skipped",
-        Verdict::Missed => "missed",
-        Verdict::Coalesced => "coalesced",
-    }
-}
-
-/// A status as every interface names it.
-const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Pending => "pending",
-        Status::Running => "running",
-        Status::Success => "success",
-        Status::Failed => "failed",
-        Status::Timeout => "timeout",
-        Status::Cancelled => "cancelled",
-        Status::Lost => "lost",
-    }
 }

@@ -274,7 +274,6 @@ impl Shared {
     }
 
     pub fn set_running(&self, count: usize) {
-        self.metrics.executions_running.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.running.send_replace(count);
     }
 

@@ -118,6 +118,13 @@ impl Log {
     }
 }
 
+/// A text of somebody else as a part of one line: what would end the line or change a terminal
+/// becomes a space.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn filter(directives: &str) -> Result<EnvFilter, LogError> {
     Ok(EnvFilter::builder().parse(directives)?)
 }
@@ -128,6 +135,8 @@ fn open(file: &File) -> Result<RollingFileAppender, LogError> {
     let name = name.ok_or_else(|| error("must be the path of a file"))?;
     let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
+    // The appender looks for old files before it makes the folder, and complains.
+    std::fs::create_dir_all(folder).map_err(|cause| error(&cause.to_string()))?;
     let rotation = match file.every {
         Every::Never => Rotation::NEVER,
         Every::Minute => Rotation::MINUTELY,
@@ -309,6 +318,11 @@ mod tests {
             log.reload("off").unwrap();
             assert_eq!(say(), 0);
         });
+    }
+
+    #[test]
+    fn texts_of_others_stay_on_their_line() {
+        assert_eq!(one_line("a\nERROR b\x1b[2Jc\u{85}d"), "a ERROR b [2Jc d");
     }
 
     #[test]

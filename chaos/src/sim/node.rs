@@ -176,6 +176,7 @@ impl Machine {
                 min_interval: Millis(100),
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
+                task_series: 10,
                 bench: false,
                 loopback: false,
             },

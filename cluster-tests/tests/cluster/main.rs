@@ -8,3 +8,6 @@ mod t40_cut_off;
 mod t45_torn;
 mod t50_disk;
 mod t60_cli;
+mod t70_metrics;
+mod t71_log;
+mod t72_alerts;

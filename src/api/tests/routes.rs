@@ -25,7 +25,11 @@ async fn routes_answer_in_one_form() {
     assert_eq!((&health["status"], &health["instance_id"]), (&json!("healthy"), &json!("n1")));
     let page = open("/metrics").await.expect(200);
     assert!(page.text.contains("punctual_raft_is_leader"), "{}", page.text);
+    assert_eq!(page.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
+    let page = rig.send(Method::GET, "/metrics", &accept, None).await.expect(200);
     assert!(page.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(page.text.ends_with("# EOF\n"), "{}", page.text);
 
     for path in [
         "/",
@@ -169,6 +173,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
             loopback: true,
+            task_series: 10,
             bench: false,
         },
     })

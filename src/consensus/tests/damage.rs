@@ -69,7 +69,7 @@ fn held(folder: &Path) -> Result<Option<Held>, LoadError> {
 
 /// Two checkpoints one upon the other, as a node writes them; what each of them held.
 async fn write(folder: &Path) -> Vec<Held> {
-    let (replica, _events) = Replica::new(7, State::default());
+    let (replica, _events) = Replica::new(7, State::default(), Metrics::new("test"));
     let replica = Arc::new(replica);
     let checkpoints = opened(folder).unwrap();
     let mut store =

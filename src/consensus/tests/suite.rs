@@ -30,7 +30,7 @@ impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Buil
         let (log, stores) = self.0(folder.path());
         let log = RaftLog::open(log).unwrap();
         let checkpoints = Checkpoints::open(stores).unwrap();
-        let (replica, _events) = Replica::new(7, State::default());
+        let (replica, _events) = Replica::new(7, State::default(), Metrics::new("test"));
         let metrics = Metrics::new("test");
         let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
         Ok((folder, log, machine))

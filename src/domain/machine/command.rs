@@ -389,7 +389,10 @@ kinds! {
 }
 
 impl Command {
-    const SETTLE: u16 = 12;
+    /// The number of [`Command::Settle`].
+    pub const SETTLE: u16 = 12;
+    /// The number of [`Command::Finish`].
+    pub const FINISH: u16 = 15;
     const LOSE: u16 = 16;
 
     /// The task of a command about ticks or attempts, without reading the rest of it: all of these

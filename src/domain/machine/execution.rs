@@ -55,6 +55,20 @@ impl Status {
     pub const fn failure(self) -> bool {
         matches!(self, Self::Failed | Self::Timeout | Self::Lost)
     }
+
+    /// How every interface names it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 /// One claimed tick, or one trigger, being carried out.

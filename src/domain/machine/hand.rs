@@ -338,6 +338,9 @@ impl Hand<'_> {
         let progress = self.progress();
         progress.live = progress.live.saturating_sub(1);
         progress.last = Some(status);
+        if status == Status::Success {
+            progress.last_success = progress.last_success.max(Some(ended_at));
+        }
         let totals = &mut progress.totals;
         match status {
             Status::Success => totals.success += 1,

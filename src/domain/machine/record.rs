@@ -61,6 +61,8 @@ pub struct Progress {
     pub live: u32,
     /// How the last execution ended.
     pub last: Option<Status>,
+    /// When an execution last ended in success, however much history was dropped since.
+    pub last_success: Option<Timestamp>,
     /// No tick is left in the schedule.
     pub exhausted: bool,
     /// Verdicts and ends since the incarnation began.
@@ -82,11 +84,13 @@ impl Progress {
             lost,
         } = self.totals;
         let last = self.last.map_or(0, |last| 1 + last as u64);
+        let flags = u64::from(self.last_success.is_some()) << 1 | u64::from(self.exhausted);
         let numbers = [
             task.0,
             self.cursor.0.cast_unsigned(),
             self.truncated_before.0.cast_unsigned(),
-            u64::from(self.live) << 16 | last << 8 | u64::from(self.exhausted),
+            u64::from(self.live) << 16 | last << 8 | flags,
+            self.last_success.map_or(0, |at| at.0.cast_unsigned()),
             fired,
             skipped,
             missed,
@@ -156,6 +160,19 @@ pub enum Verdict {
     Missed,
     /// A later tick fired for it.
     Coalesced,
+}
+
+impl Verdict {
+    /// How every interface names it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+            Self::Coalesced => "coalesced",
+        }
+    }
 }
 
 /// Why a tick did not fire.

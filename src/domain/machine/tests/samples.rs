@@ -294,6 +294,7 @@ pub(super) fn progress() -> Progress {
         truncated_before: at(5),
         live: 2,
         last: Some(Status::Timeout),
+        last_success: Some(at(3)),
         exhausted: true,
         totals: Totals {
             fired: 1,

@@ -1,0 +1,175 @@
+//! The log tells what happens to the cluster, once and in the names of `node list`, and no more
+//! than that.
+
+use cluster_tests::{Cluster, Options, Outcome, text, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Lines that a node may have said of all that happens here.
+const LINES_MAX: usize = 60;
+
+/// The messages that a node has logged since its newest start, with their level before them.
+fn told(cluster: &Cluster, node: u8) -> Vec<String> {
+    let said = cluster.said(node);
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.map(|line| format!("{} {}", text(&line, "level"), text(&line, "message"))).collect()
+}
+
+fn count(cluster: &Cluster, node: u8, line: &str) -> usize {
+    told(cluster, node).iter().filter(|told| told.contains(line)).count()
+}
+
+async fn says(cluster: &Cluster, node: u8, line: &str) -> Outcome<()> {
+    until(&format!("n{node} to say: {line}"), async || match count(cluster, node, line) {
+        0 => Err(format!("{:?}", told(cluster, node)).into()),
+        _ => Ok(()),
+    })
+    .await
+}
+
+fn task(name: &str, schedule: Value, argv: &[&str]) -> Value {
+    json!({"name": name, "schedule": schedule, "lost_after": "2s",
+        "action": {"shell": {"argv": argv}}})
+}
+
+#[tokio::test]
+async fn the_others_tell_that_a_node_is_gone_and_little_else() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    for node in cluster.numbers() {
+        let calm = told(&cluster, node).into_iter().filter(|line| !line.starts_with("INFO "));
+        assert_eq!(
+            calm.collect::<Vec<_>>(),
+            Vec::<String>::new(),
+            "a healthy first start, n{node}"
+        );
+    }
+    fails_each_second(&cluster).await?;
+    let gone = cluster.leader().await?;
+    let rest: Vec<u8> = cluster.numbers().filter(|node| *node != gone).collect();
+    runs_there(&cluster, gone, rest[0]).await?;
+    cluster.kill9(gone)?;
+    for node in &rest {
+        says(&cluster, *node, &format!("WARN n{gone} is down")).await?;
+        says(&cluster, *node, "leads the cluster").await?;
+    }
+    let leader = cluster.leader().await?;
+    says(&cluster, leader, &format!("on n{gone} is lost")).await?;
+    until("tasks to be taken over", async || {
+        let told: usize = rest.iter().map(|node| count(&cluster, *node, "took over")).sum();
+        if told > 0 { Ok(()) } else { Err("none".into()) }
+    })
+    .await?;
+    // Fired ticks stand for the time that the node is away.
+    let fired = cluster.api(leader).metrics("punctual_executions_total").await?;
+    until("the cluster to go on without it", async || {
+        let mut now = 0.0;
+        for node in &rest {
+            now += cluster.api(*node).metrics("punctual_executions_total").await?;
+        }
+        if now >= fired + 5.0 { Ok(()) } else { Err(format!("{now}").into()) }
+    })
+    .await?;
+    cluster.start_node(gone)?;
+    cluster.ready(gone).await?;
+    for node in &rest {
+        says(&cluster, *node, &format!("n{gone} has started")).await?;
+        says(&cluster, *node, &format!("n{gone} is up")).await?;
+        let down = count(&cluster, *node, &format!("n{gone} is down"));
+        assert_eq!(down, 1, "{:?}", told(&cluster, *node));
+    }
+    let failures: usize = cluster.numbers().map(|node| count(&cluster, node, "failed")).sum();
+    assert!(failures <= 4, "one task that fails each second was told of {failures} times");
+
+    tells_changes(&cluster, rest[0], rest[1]).await?;
+    stops_calmly(cluster).await
+}
+
+/// Makes a task that fails each second, and thirty that run for long.
+async fn fails_each_second(cluster: &Cluster) -> Outcome<()> {
+    let mut tasks = vec![task("bad", json!({"interval": "1s"}), &["false"])];
+    for number in 0..30 {
+        let name = format!("long-{number:02}");
+        tasks.push(task(&name, json!({"interval": "1h"}), &["sleep", "600"]));
+    }
+    cluster.add(1, &tasks).await?;
+    says(cluster, 1, "task bad was added").await?;
+    says(cluster, 1, "more of the same request").await?;
+    until("the failures of a task to be told", async || {
+        let told: usize = cluster.numbers().map(|node| count(cluster, node, "failed")).sum();
+        if told > 0 { Ok(()) } else { Err("they are not".into()) }
+    })
+    .await
+}
+
+/// Has the long tasks run, some of them on a node.
+async fn runs_there(cluster: &Cluster, there: u8, by: u8) -> Outcome<()> {
+    for number in 0..30 {
+        let path = format!("/api/v1/tasks/long-{number:02}/trigger");
+        cluster.api(by).post(&path, &json!({})).await?;
+    }
+    until("an execution to run on the node", async || {
+        match cluster.api(there).metrics("punctual_executions_running").await? {
+            running if running > 2.0 => Ok(()),
+            running => Err(format!("{running}").into()),
+        }
+    })
+    .await
+}
+
+/// The node that takes a request tells what it changed, and no other does.
+async fn tells_changes(cluster: &Cluster, node: u8, other: u8) -> Outcome<()> {
+    let api = cluster.api(node);
+    api.post("/api/v1/tasks/bad/pause", &json!({"reason": "too\nloud"})).await?;
+    api.post("/api/v1/tasks/bad/resume", &json!({})).await?;
+    api.send(Method::DELETE, "/api/v1/tasks/bad", None, None).await?;
+    for line in ["bad was paused: too loud", "bad was resumed", "bad was deleted"] {
+        says(cluster, node, line).await?;
+        assert_eq!(count(cluster, other, line), 0, "the node that took the request says it");
+    }
+    Ok(())
+}
+
+/// Stops all nodes, and looks at all that they have said.
+async fn stops_calmly(mut cluster: Cluster) -> Outcome<()> {
+    for node in cluster.numbers() {
+        assert!(cluster.stop(node).await?.success());
+        let told = told(&cluster, node);
+        assert!(told.len() <= LINES_MAX, "n{node}: {} lines: {told:#?}", told.len());
+        let errors: Vec<_> = told.iter().filter(|line| line.starts_with("ERROR")).collect();
+        assert!(errors.is_empty(), "n{node}: {errors:?}");
+    }
+    cluster.finish().await
+}
+
+/// A node whose data folder was emptied says so as a warning, and its readmission is told.
+#[tokio::test]
+async fn an_empty_data_folder_is_a_warning() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let leader = cluster.leader().await?;
+    let gone = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
+    cluster.kill9(gone)?;
+    std::fs::remove_dir_all(cluster.data(gone))?;
+    cluster.start_node(gone)?;
+    says(&cluster, gone, "WARN this node's data folder is empty").await?;
+    let path = format!("/api/v1/cluster/members/{gone}/replace");
+    cluster.api(leader).post(&path, &json!({})).await?;
+    says(&cluster, leader, &format!("n{gone} is readmitted")).await?;
+    cluster.ready(gone).await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_says_so_once() -> Outcome<()> {
+    let options = Options { proxied: true, ..Options::default() };
+    let cluster = Cluster::start(3, options).await?;
+    let leader = cluster.leader().await?;
+    let away = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
+    cluster.cut_off(away)?;
+    says(&cluster, away, "WARN no leader has answered for").await?;
+    let api = cluster.api(away);
+    assert_eq!(api.metric("punctual_raft_has_leader").await?, 0.0);
+    cluster.heal()?;
+    says(&cluster, away, "a leader answers again").await?;
+    assert_eq!(count(&cluster, away, "no leader has answered"), 1);
+    stops_calmly(cluster).await
+}

@@ -1,0 +1,41 @@
+//! Counting what an entry of this process did, so that it is counted once in the cluster: the
+//! process that proposed an entry is the only one that counts it, and it applies it once.
+
+use std::collections::BTreeMap;
+
+use crate::domain::machine::{Command, Effect, Refusal, Response, envelope};
+use crate::telemetry::metrics::Metrics;
+
+/// Counts what became of the commands of an applied entry.
+pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], effects: &[Effect]) {
+    let kinds = envelope::open(entry).into_iter().flat_map(|(_, commands)| commands.flatten());
+    let mut committed = 0;
+    for (packed, response) in kinds.zip(responses) {
+        let Err(refusal) = response else {
+            committed += 1;
+            continue;
+        };
+        metrics.proposals.inc("refused");
+        match packed.kind {
+            Command::SETTLE => metrics.settle_refused.inc(refusal.code()),
+            Command::FINISH if *refusal == Refusal::StaleFence => {
+                metrics.reports_refused.inc();
+            }
+            _ => {}
+        }
+    }
+    metrics.proposals.add("committed", committed);
+    let mut ticks: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for effect in effects {
+        match effect {
+            Effect::Verdict(verdict, _, count) => {
+                *ticks.entry(verdict.word()).or_default() += count
+            }
+            Effect::Ended(_, _, status) => metrics.executions.inc(status.word()),
+            _ => {}
+        }
+    }
+    for (verdict, count) in ticks {
+        metrics.ticks.add(verdict, count);
+    }
+}

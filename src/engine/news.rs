@@ -1,0 +1,239 @@
+//! Says in the log what happens to the cluster, each thing where an operator looks for it: every
+//! node tells of nodes that come and go and of the scheduler, the node that ran an execution tells
+//! how that failed, the leader tells of executions that are lost, and each node tells of the tasks
+//! that it takes over and of a leader that does not answer.
+//!
+//! Nothing that was applied before this process registered is told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use crate::clock::BootInstant;
+use crate::domain::ids::{ExecutionId, NodeId, TaskKey};
+use crate::domain::machine::record::{Execution, Intent, Liveness, Node, Status};
+use crate::domain::machine::{Effect, State};
+use crate::domain::time::Millis;
+use crate::telemetry::bursts::Bursts;
+use crate::telemetry::log::one_line;
+
+use super::shared::Shared;
+
+/// A leader that has not answered for this long is told of, and that again after the other.
+const SILENCE: Millis = Millis::from_secs(2);
+const SILENCE_AGAIN: Millis = Millis::from_secs(60);
+
+/// What was told, as far as it matters for what is to be told next.
+#[derive(Default)]
+pub(super) struct News {
+    nodes: BTreeMap<NodeId, Node>,
+    scheduler: bool,
+    ended: Bursts<(TaskKey, Status)>,
+    /// Tasks found in the look at all tasks that goes on, which this node did not have before.
+    taken: usize,
+    /// When it was last told that no leader answers.
+    silent: Option<BootInstant>,
+}
+
+impl News {
+    /// Begins with the state as it is.
+    pub fn begin(&mut self, shared: &Shared) {
+        let state = shared.consensus.replica().read();
+        self.nodes = state.nodes().map(|node| (node.id, Node::clone(node))).collect();
+        self.scheduler = state.cluster().scheduler;
+    }
+
+    /// Tells what effects mean for people.
+    pub fn tell(&mut self, shared: &Shared, effects: &[Effect]) {
+        if shared.session().is_none() {
+            return;
+        }
+        for effect in effects {
+            match *effect {
+                Effect::Node(id) => self.node(&shared.consensus.replica().read(), id),
+                Effect::Scheduler => self.scheduler(&shared.consensus.replica().read()),
+                Effect::Ended(task, execution, status) => {
+                    self.ended(shared, task, execution, status);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn node(&mut self, state: &State, id: NodeId) {
+        let now = state.node(id);
+        let before = match now {
+            Some(now) => self.nodes.insert(id, Node::clone(now)),
+            None => self.nodes.remove(&id),
+        };
+        for (grave, line) in changes(before.as_ref(), now.map(|now| &**now)) {
+            if grave { tracing::warn!("{line}") } else { tracing::info!("{line}") }
+        }
+    }
+
+    fn scheduler(&mut self, state: &State) {
+        let on = state.cluster().scheduler;
+        if std::mem::replace(&mut self.scheduler, on) != on {
+            let what = if on { "ticks fire again" } else { "no tick fires until it is started" };
+            tracing::info!("the scheduler is {}: {what}", if on { "started" } else { "stopped" });
+        }
+    }
+
+    fn ended(&mut self, shared: &Shared, key: TaskKey, id: ExecutionId, status: Status) {
+        let state = shared.consensus.replica().read();
+        let Some(task) = state.task(key) else { return };
+        let Some(execution) = task.history.execution(id) else { return };
+        let own = NodeId(shared.consensus.id());
+        let here = match status {
+            Status::Failed | Status::Timeout => {
+                execution.attempt.as_ref().is_some_and(|attempt| attempt.node == own)
+            }
+            Status::Lost => shared.consensus.is_leader(),
+            Status::Pending | Status::Running | Status::Success | Status::Cancelled => false,
+        };
+        if here && self.ended.admit((key, status), shared.clock.boot().0) {
+            let task = &*task.live.name;
+            tracing::warn!(task, execution = id.0, "{}", how(&state, execution, status));
+        }
+    }
+
+    /// Notes whether a task that was looked at is new for this node.
+    pub fn took(&mut self, new: bool) {
+        self.taken += usize::from(new);
+    }
+
+    /// All tasks were looked at.
+    pub fn considered(&mut self) {
+        let tasks = std::mem::take(&mut self.taken);
+        if tasks > 0 {
+            tracing::info!(tasks, "took over {tasks} tasks");
+        }
+    }
+
+    /// Tells what was counted, and whether a leader answers.
+    pub fn tick(&mut self, shared: &Shared) {
+        let now = shared.clock.boot();
+        let counted = self.ended.due(now.0);
+        for ((key, status), more) in counted.kinds {
+            let state = shared.consensus.replica().read();
+            let Some(task) = state.task(key) else { continue };
+            let (task, status) = (&*task.live.name, status.word());
+            tracing::warn!(task, "{more} more executions ended as {status} in the last minute");
+        }
+        if counted.others > 0 {
+            let others = counted.others;
+            tracing::warn!("{others} executions of other tasks failed, timed out or were lost");
+        }
+        self.silence(shared, now);
+    }
+
+    fn silence(&mut self, shared: &Shared, now: BootInstant) {
+        let since = BootInstant(shared.acknowledged.load(Ordering::Relaxed));
+        let silence = now.since(since);
+        let led = shared.consensus.leader().borrow().is_some() && silence < SILENCE;
+        shared.metrics.raft_has_leader.set(i64::from(led));
+        if silence < SILENCE {
+            if self.silent.take().is_some() {
+                tracing::info!("a leader answers again");
+            }
+        } else if self.silent.is_none_or(|said| now.since(said) >= SILENCE_AGAIN) {
+            self.silent = Some(now);
+            let seconds = silence.0 / 1_000;
+            tracing::warn!(
+                "no leader has answered for {seconds} s: this node is cut off, or no majority of \
+                 the members works; it decides no tick until then"
+            );
+        }
+    }
+}
+
+/// How an execution ended badly.
+fn how(state: &State, execution: &Execution, status: Status) -> String {
+    let attempt = execution.attempt.as_ref();
+    let report = attempt.and_then(|attempt| attempt.report.as_ref());
+    let detail = report.map_or("", |report| &report.detail);
+    let why = match report.and_then(|report| report.exit_code) {
+        Some(code) if detail.is_empty() => format!("exit code {code}"),
+        _ => one_line(detail),
+    };
+    let at = attempt.and_then(|attempt| state.node(attempt.node));
+    let on = at.map_or(String::new(), |node| format!(" on {}", node.info.name));
+    match status {
+        Status::Timeout => format!("the execution{on} timed out: {why}"),
+        Status::Lost => format!("the execution{on} is lost: {why}"),
+        _ => format!("the execution{on} failed: {why}"),
+    }
+}
+
+/// What became of a node, and whether somebody should look at it.
+fn changes(before: Option<&Node>, now: Option<&Node>) -> Vec<(bool, String)> {
+    let Some(now) = now else {
+        let gone = before.map(|node| (false, format!("{} is no member any more", node.info.name)));
+        return gone.into_iter().collect();
+    };
+    let name = &now.info.name;
+    let restarted = before.is_none_or(|before| before.session != now.session);
+    let mut lines = Vec::new();
+    if restarted {
+        lines.push((false, format!("{name} has started")));
+    } else if before.is_some_and(|before| before.intent != now.intent) {
+        let what = match now.intent {
+            Intent::None => "takes tasks again",
+            Intent::Draining => "is drained: its tasks go to other nodes",
+            Intent::Leaving => "is stopping: its tasks go to other nodes",
+            Intent::Removing => "is being removed: its tasks go to other nodes",
+        };
+        lines.push((false, format!("{name} {what}")));
+    }
+    if before.is_none_or(|before| before.liveness != now.liveness) {
+        match now.liveness {
+            Liveness::Starting => {}
+            Liveness::Working => lines.push((false, format!("{name} is up"))),
+            Liveness::Down if now.intent == Intent::Leaving => {
+                lines.push((false, format!("{name} has stopped")));
+            }
+            Liveness::Down => {
+                lines.push((true, format!("{name} is down: its tasks go to other nodes")));
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::liveness::sample_node;
+    use super::*;
+
+    #[test]
+    fn a_node_is_told_of_when_it_changes() {
+        let node = |session, liveness, intent| {
+            let mut node = sample_node(session, liveness);
+            node.intent = intent;
+            node
+        };
+        let working = node(7, Liveness::Working, Intent::None);
+        let down = node(7, Liveness::Down, Intent::None);
+        let leaving = node(7, Liveness::Working, Intent::Leaving);
+        let left = node(7, Liveness::Down, Intent::Leaving);
+        let again = node(8, Liveness::Starting, Intent::None);
+        let told = |before: Option<&Node>, now: Option<&Node>| {
+            let lines = changes(before, now).into_iter();
+            lines.map(|(grave, line)| format!("{}{line}", if grave { "!" } else { "" })).collect()
+        };
+        let cases: [(Option<&Node>, Option<&Node>, &[&str]); 9] = [
+            (None, Some(&again), &["n1 has started"]),
+            (Some(&again), Some(&again), &[]),
+            (Some(&working), Some(&down), &["!n1 is down: its tasks go to other nodes"]),
+            (Some(&down), Some(&working), &["n1 is up"]),
+            (Some(&down), Some(&again), &["n1 has started"]),
+            (Some(&working), Some(&leaving), &["n1 is stopping: its tasks go to other nodes"]),
+            (Some(&leaving), Some(&left), &["n1 has stopped"]),
+            (Some(&left), Some(&again), &["n1 has started"]),
+            (Some(&down), None, &["n1 is no member any more"]),
+        ];
+        for (before, now, lines) in cases {
+            let found: Vec<String> = told(before, now);
+            assert_eq!(found, lines, "{before:?} {now:?}");
+        }
+    }
+}

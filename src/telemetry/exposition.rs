@@ -1,0 +1,150 @@
+//! The two text formats of a page of metrics.
+//!
+//! The library writes OpenMetrics; Prometheus before 2.5, and much that is not Prometheus, reads
+//! the older text format 0.0.4, which is what is sent to whoever does not ask for OpenMetrics.
+
+use std::fmt::Write as _;
+
+/// A text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Prometheus text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Form {
+    /// Its media type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// The format for a request with this `Accept`: OpenMetrics if it is named, and not with less
+    /// weight than plain text.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Self {
+        let weight = |kind: &str| {
+            accept.split(',').filter_map(|item| weight(item, kind)).fold(0.0, f32::max)
+        };
+        let open = weight("application/openmetrics-text");
+        if open > 0.0 && open >= weight("text/plain") { Self::OpenMetrics } else { Self::Text }
+    }
+}
+
+/// The weight that an item of an `Accept` gives to a media type; none: it is about another one, or
+/// about a version that is not written here.
+fn weight(item: &str, kind: &str) -> Option<f32> {
+    let mut parts = item.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(kind) {
+        return None;
+    }
+    let mut weight = 1.0;
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match (name.trim().to_ascii_lowercase().as_str(), value.trim()) {
+            ("q", value) => weight = value.parse().unwrap_or(0.0),
+            ("version", "0.0.4" | "1.0.0" | "0.0.1") => {}
+            ("version", _) => return None,
+            _ => {}
+        }
+    }
+    Some(weight)
+}
+
+/// Brings a page as the library writes it into a format.
+pub(super) fn finish(page: String, form: Form) -> String {
+    match form {
+        Form::OpenMetrics => page,
+        Form::Text => plain(&page),
+    }
+}
+
+/// OpenMetrics as text 0.0.4: a counter's `_total` and an info's `_info` belong to the names of the
+/// metrics there, infos are gauges, infinity is written otherwise, and the page just ends.
+fn plain(page: &str) -> String {
+    let mut out = String::with_capacity(page.len() + page.len() / 8);
+    let mut help = "";
+    for line in page.lines() {
+        if let Some(about) = line.strip_prefix("# HELP ") {
+            help = about.split_once(' ').map_or("", |(_, help)| help);
+        } else if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|about| about.split_once(' '))
+        {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                "unknown" => ("", "untyped"),
+                other => ("", other),
+            };
+            let help = escaped(help);
+            let _to_string =
+                write!(out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').unwrap_or((line, ""));
+            let value = match value {
+                "inf" => "+Inf",
+                "-inf" => "-Inf",
+                value => value,
+            };
+            let _to_string = writeln!(out, "{series} {value}");
+        }
+    }
+    out
+}
+
+/// A help text on one line.
+fn escaped(help: &str) -> String {
+    help.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_written_in_the_older_format() {
+        let page = "# HELP p_build Version.\n# TYPE p_build info\np_build_info{version=\"1\"} 1\n\
+                    # HELP p_ticks Ticks of C:\\x.\n# TYPE p_ticks counter\n\
+                    p_ticks_total{verdict=\"a \\\"b\\\" inf\"} 3\n\
+                    # HELP p_late_seconds Late.\n# TYPE p_late_seconds histogram\n\
+                    # UNIT p_late_seconds seconds\n\
+                    p_late_seconds_sum 1.5\np_late_seconds_bucket{le=\"+Inf\"} 1\n\
+                    # HELP p_x X.\n# TYPE p_x gauge\np_x inf\np_x{a=\"b\"} -inf\n# EOF\n";
+        assert_eq!(
+            plain(page),
+            "# HELP p_build_info Version.\n# TYPE p_build_info gauge\n\
+             p_build_info{version=\"1\"} 1\n\
+             # HELP p_ticks_total Ticks of C:\\\\x.\n# TYPE p_ticks_total counter\n\
+             p_ticks_total{verdict=\"a \\\"b\\\" inf\"} 3\n\
+             # HELP p_late_seconds Late.\n# TYPE p_late_seconds histogram\n\
+             p_late_seconds_sum 1.5\np_late_seconds_bucket{le=\"+Inf\"} 1\n\
+             # HELP p_x X.\n# TYPE p_x gauge\np_x +Inf\np_x{a=\"b\"} -Inf\n"
+        );
+    }
+
+    #[test]
+    fn the_format_follows_accept() {
+        for (accept, form) in [
+            ("", Form::Text),
+            ("*/*", Form::Text),
+            ("text/html, */*;q=0.1", Form::Text),
+            ("application/openmetrics-text", Form::OpenMetrics),
+            ("Application/OpenMetrics-Text; version=1.0.0; q=0.5", Form::OpenMetrics),
+            ("application/openmetrics-text; version=2.0.0", Form::Text),
+            ("application/openmetrics-text; q=0", Form::Text),
+            ("application/openmetrics-text;q=0.4,text/plain;version=0.0.4;q=0.5", Form::Text),
+            // Prometheus 2.42.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
+                 version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Form::OpenMetrics,
+            ),
+        ] {
+            assert_eq!(Form::accepted(accept), form, "{accept}");
+        }
+    }
+}
