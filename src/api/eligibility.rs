@@ -30,7 +30,7 @@ pub(super) fn told(reason: Unfit, spec: &TaskSpec) -> String {
     match reason {
         Unfit::Weight => "weight 0".to_owned(),
         Unfit::Selector => "without the labels of its selector".to_owned(),
-        Unfit::Shell => "shell actions are off (actions.shell.enabled)".to_owned(),
+        Unfit::Shell => "shell actions are off, actions.shell.enabled".to_owned(),
         Unfit::User => {
             let user = match &spec.action {
                 Some(Action::Shell(action)) => action.user.as_deref().unwrap_or_default(),

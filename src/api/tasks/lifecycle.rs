@@ -12,7 +12,7 @@ use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
 use crate::api::lists::location;
 use crate::api::params::bad;
-use crate::api::views;
+use crate::api::{eligibility, views};
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Task};
 use crate::domain::spec::check_name;
@@ -171,11 +171,16 @@ pub(in crate::api) fn execution_reply(context: &Context, answer: &Answer) -> Rep
         return Err(Problem::internal("a command made no execution"));
     };
     let view = context.here()?;
-    let body = match view.state.execution(*id) {
+    let found = view.state.execution(*id);
+    let mut body = match found {
         Some((task, execution)) => views::execution(&view.state, task, execution),
         // Its task was removed since.
         None => json!({"id": id.to_string()}),
     };
+    let spec = found.and_then(|(task, _)| task.spec());
+    if let Some(told) = spec.and_then(|spec| eligibility::warning(&view.state, spec)) {
+        body["warnings"] = json!([views::warning(&told)]);
+    }
     let mut response = view.reply(StatusCode::CREATED, body);
     if let Some(location) = location("executions", &id.to_string()) {
         response.headers_mut().insert(LOCATION, location);

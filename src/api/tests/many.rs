@@ -71,6 +71,13 @@ async fn batches_make_what_can_be_made() {
     rig.call(Method::POST, "/tasks/bulk", resume, key).await.refused(422, "idempotency_key_reused");
     let state = rig.get("/tasks?status=paused&page_size=1").await.expect(200);
     assert_eq!(state.body["total"], 497);
+
+    // All go, in several commands; a repeated request removes nothing that came later.
+    let key = &[("idempotency-key", "all-1")];
+    let all = || rig.call(Method::POST, "/admin/cleanup-all", json!({"cluster": "punctual"}), key);
+    assert_eq!(all().await.expect(200).body["tasks"], 0);
+    rig.make("later", yearly(), "ok").await;
+    assert_eq!(all().await.expect(200).body["tasks"], 1);
     rig.stop().await;
 }
 

@@ -139,6 +139,8 @@ async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
     assert!(told["warnings"][0]["detail"].as_str().unwrap().contains(lack), "{told}");
     let shown = rig.get("/tasks/later").await.expect(200).body;
     assert_eq!(shown["warnings"], told["warnings"]);
+    let waits = rig.post("/tasks/later/trigger", Value::Null).await.expect(201).body;
+    assert_eq!((&waits["status"], &waits["warnings"]), (&json!("pending"), &told["warnings"]));
     let why = rig.get("/tasks/later/why").await.expect(200).body;
     assert!(why["summary"].as_str().unwrap().contains(lack), "{why}");
     let assigned = rig.get("/tasks/later/assignment").await.expect(200).body;

@@ -90,6 +90,9 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
     let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
     let reply = post(context, &args.name, "trigger", false, body.as_ref()).await?;
     let id = word(&reply.body, "id");
+    for warning in words::warnings(&reply.body) {
+        context.out.say(&format!("warning: {warning}"));
+    }
     if !args.wait {
         let line = format!("{}: execution {id} triggered", args.name);
         context.out.one(&reply.body, |_clock| line)?;
