@@ -26,7 +26,8 @@ const SILENCE_AGAIN: Millis = Millis::from_secs(60);
 #[derive(Default)]
 pub(super) struct News {
     nodes: BTreeMap<NodeId, Node>,
-    scheduler: bool,
+    /// Whether the scheduler is started; none: the cluster has not been made yet.
+    scheduler: Option<bool>,
     ended: Bursts<(TaskKey, Status)>,
     /// Tasks found in the look at all tasks that goes on, which this node did not have before.
     taken: usize,
@@ -39,7 +40,8 @@ impl News {
     pub fn begin(&mut self, shared: &Shared) {
         let state = shared.consensus.replica().read();
         self.nodes = state.nodes().map(|node| (node.id, Node::clone(node))).collect();
-        self.scheduler = state.cluster().scheduler;
+        let cluster = state.cluster();
+        self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
     }
 
     /// Tells what effects mean for people.
@@ -72,7 +74,7 @@ impl News {
 
     fn scheduler(&mut self, state: &State) {
         let on = state.cluster().scheduler;
-        if std::mem::replace(&mut self.scheduler, on) != on {
+        if self.scheduler.replace(on).is_some_and(|before| before != on) {
             let what = if on { "ticks fire again" } else { "no tick fires until it is started" };
             tracing::info!("the scheduler is {}: {what}", if on { "started" } else { "stopped" });
         }
@@ -103,9 +105,10 @@ impl News {
 
     /// All tasks were looked at.
     pub fn considered(&mut self) {
-        let tasks = std::mem::take(&mut self.taken);
-        if tasks > 0 {
-            tracing::info!(tasks, "took over {tasks} tasks");
+        match std::mem::take(&mut self.taken) {
+            0 => {}
+            1 => tracing::info!("took over 1 task"),
+            tasks => tracing::info!("took over {tasks} tasks"),
         }
     }
 

@@ -19,6 +19,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use super::flood::Flood;
+
 /// What the binary wants of the log.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -165,23 +167,27 @@ where
     let (filter, handle) = reload::Layer::new(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(color);
     let node = options.node.clone();
+    let flood = Flood::default();
+    let seen = flood.clone();
     let layer = match form {
         Form::Text => {
-            let format = TextLine { node, format: Format::default().compact() };
+            let format = TextLine { node, flood, format: Format::default().compact() };
             layer.fmt_fields(DefaultFields::new()).event_format(format).boxed()
         }
         Form::Json => {
-            let format = JsonLine { node, format: Format::default().json().flatten_event(true) };
+            let format = Format::default().json().flatten_event(true);
+            let format = JsonLine { node, flood, format };
             layer.fmt_fields(JsonFields::new()).event_format(format).boxed()
         }
     };
     // The filter is next to the registry, so that its handle needs to know no other layer.
-    (tracing_subscriber::registry().with(filter).with(layer), handle)
+    (tracing_subscriber::registry().with(filter).with(seen).with(layer), handle)
 }
 
 /// `n1 2026-… INFO punctual::consensus: …`
 struct TextLine {
     node: String,
+    flood: Flood,
     format: Format<Compact>,
 }
 
@@ -197,6 +203,10 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         write!(writer, "{} ", self.node)?;
+        match self.flood.left_out(event.metadata()) {
+            0 => {}
+            more => write!(writer, "[{more} of these lines were left out] ")?,
+        }
         self.format.format_event(context, writer, event)
     }
 }
@@ -204,6 +214,7 @@ where
 /// `{"node":"n1","timestamp":"2026-…", …}`
 struct JsonLine {
     node: String,
+    flood: Flood,
     format: Format<Json>,
 }
 
@@ -223,7 +234,10 @@ where
         let node = serde_json::Value::from(self.node.as_str());
         // An event's object is never empty, so a comma may follow.
         let rest = line.strip_prefix('{').unwrap_or(&line);
-        write!(writer, "{{\"node\":{node},{rest}")
+        match self.flood.left_out(event.metadata()) {
+            0 => write!(writer, "{{\"node\":{node},{rest}"),
+            more => write!(writer, "{{\"node\":{node},\"left_out\":{more},{rest}"),
+        }
     }
 }
 
@@ -288,6 +302,25 @@ mod tests {
                 assert_eq!(line["level"], "INFO");
             }
         }
+    }
+
+    #[test]
+    fn a_fault_that_comes_back_does_not_fill_the_log() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let options = options("info");
+        let filter = filter(&options.directives).unwrap();
+        let (subscriber, _handle) =
+            subscriber(&options, Form::Json, false, filter, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..500 {
+                tracing::warn!(target: "punctual::engine", number, "again");
+                tracing::info!(target: "punctual::api", number, "a change");
+            }
+        });
+        let lines = lines.take();
+        let count = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
+        assert_eq!((count("again"), count("a change")), (30, 500));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod bursts;
 pub mod exposition;
+mod flood;
 pub mod log;
 pub mod metrics;
 mod process;

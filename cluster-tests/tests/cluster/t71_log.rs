@@ -158,6 +158,28 @@ async fn an_empty_data_folder_is_a_warning() -> Outcome<()> {
     cluster.finish().await
 }
 
+/// A log file in a folder that is not there yet: the folder is made, and standard error stays empty.
+#[tokio::test]
+async fn a_log_file_is_begun_without_a_word_elsewhere() -> Outcome<()> {
+    let mut cluster = Cluster::prepare(1, Options::default()).await?;
+    let logs = cluster.folder().join("logs");
+    let file = logs.join("n1.log");
+    cluster.rewrite(1, |text| format!("{text}\n[log]\nfile = {file:?}\n"))?;
+    cluster.start_all()?;
+    until("the log file to be written", async || {
+        let mut names = std::fs::read_dir(&logs)?;
+        let name = names.next().ok_or("there is none")??;
+        match std::fs::read_to_string(name.path())? {
+            text if text.contains("serving") => Ok(()),
+            text => Err(text.into()),
+        }
+    })
+    .await?;
+    assert!(cluster.stop(1).await?.success());
+    assert_eq!(cluster.said(1), "");
+    cluster.finish().await
+}
+
 #[tokio::test]
 async fn a_node_that_is_cut_off_says_so_once() -> Outcome<()> {
     let options = Options { proxied: true, ..Options::default() };

@@ -1,0 +1,82 @@
+//! Bounds what one place in the code may log as warnings and errors: some lines a minute; the rest
+//! is counted, and the next line of that place says how many were left out.
+//!
+//! A fault that comes back with each request or each retry would otherwise fill the disk, and hide
+//! what else is said.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+/// The time over which lines are counted.
+const EVERY: Duration = Duration::from_secs(60);
+/// Lines of one place in that time.
+const LINES_MAX: u32 = 30;
+
+/// Lets lines through, or counts them.
+#[derive(Clone, Default)]
+pub(super) struct Flood {
+    places: Arc<Mutex<HashMap<Identifier, Place>>>,
+}
+
+struct Place {
+    since: Instant,
+    told: u32,
+    left_out: u64,
+}
+
+impl Flood {
+    /// Whether another line of a place may be told.
+    fn admit(&self, place: Identifier, now: Instant) -> bool {
+        let mut places = self.places.lock();
+        let place = places.entry(place).or_insert(Place { since: now, told: 0, left_out: 0 });
+        if now.duration_since(place.since) >= EVERY {
+            place.since = now;
+            place.told = 0;
+        }
+        let room = place.told < LINES_MAX;
+        if room {
+            place.told += 1;
+        } else {
+            place.left_out += 1;
+        }
+        room
+    }
+
+    /// How many lines of a place were left out since this was last asked.
+    pub(super) fn left_out(&self, of: &Metadata<'_>) -> u64 {
+        let mut places = self.places.lock();
+        places.get_mut(&of.callsite()).map_or(0, |place| std::mem::take(&mut place.left_out))
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Flood {
+    fn event_enabled(&self, event: &Event<'_>, _context: Context<'_, S>) -> bool {
+        let of = event.metadata();
+        *of.level() > Level::WARN || self.admit(of.callsite(), Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_tells_some_lines_a_minute_and_then_how_many_it_left_out() {
+        let flood = Flood::default();
+        let event = tracing::callsite!(name: "x", kind: tracing::metadata::Kind::EVENT, fields: );
+        let metadata = tracing::callsite::Callsite::metadata(event);
+        let begun = Instant::now();
+        let told = (0..100).filter(|_| flood.admit(metadata.callsite(), begun)).count();
+        assert_eq!(told, 30);
+        assert!(flood.admit(metadata.callsite(), begun + EVERY));
+        assert_eq!(flood.left_out(metadata), 70);
+        assert_eq!(flood.left_out(metadata), 0);
+    }
+}
