@@ -218,6 +218,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_stood_where_its_vote_is_its_own() {
+        let mut seen = RaftMetrics::<TypeConfig>::new_initial(7);
+        assert_eq!(own_vote(&seen, 7), 0);
+        for (term, node, stood) in [(3, 7, 3), (4, 9, 0), (5, 7, 5)] {
+            seen.vote.leader_id.term = term;
+            seen.vote.leader_id.node_id = node;
+            assert_eq!(own_vote(&seen, 7), stood, "term {term}, node {node}");
+        }
+    }
+
+    #[test]
     fn members_take_their_checkpoints_in_turn() {
         let turns =
             |before| Turns { every: Duration::from_secs(30), entries: 90, place: (before, 3) };
