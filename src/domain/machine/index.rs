@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use imbl::Vector;
+
 use crate::domain::ids::{ExecutionId, TaskKey};
 
-/// Entries of a block; few in tests, so that they meet many blocks. A frozen view costs a pointer
-/// for each block.
+/// Entries of a block; few in tests, so that they meet many blocks.
 const BLOCK: usize = if cfg!(test) { 8 } else { 1_024 };
 
 type Entries = VecDeque<(ExecutionId, TaskKey)>;
@@ -15,7 +16,8 @@ type Entries = VecDeque<(ExecutionId, TaskKey)>;
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    blocks: VecDeque<Block>,
+    /// Persistent, so that a frozen view costs the same however many there are.
+    blocks: Vector<Block>,
 }
 
 /// Some entries; never none.
@@ -64,17 +66,16 @@ impl Index {
         if len(before) + len(at) > BLOCK / 2 {
             return;
         }
-        if let Some(gone) = self.blocks.remove(at)
-            && let Some(block) = self.blocks.get_mut(before)
-        {
+        let gone = self.blocks.remove(at);
+        if let Some(block) = self.blocks.get_mut(before) {
             Arc::make_mut(&mut block.entries).extend(gone.entries.iter());
         }
     }
 
     /// Newest first, below `before`.
     pub fn before(&self, before: ExecutionId) -> impl Iterator<Item = (ExecutionId, TaskKey)> + '_ {
-        let end = self.blocks.partition_point(|block| block.first < before);
-        let blocks = self.blocks.range(..end).rev();
+        let end = self.partition_point(|block| block.first < before);
+        let blocks = self.blocks.focus().narrow(..end).into_iter().rev();
         blocks.flat_map(|block| block.entries.iter().rev().copied()).skip_while(
             // Only of the first of these blocks may some be too new.
             move |(id, _)| *id >= before,
@@ -83,7 +84,25 @@ impl Index {
 
     /// The block that an id belongs to.
     fn block(&self, id: ExecutionId) -> Option<usize> {
-        self.blocks.partition_point(|block| block.first <= id).checked_sub(1)
+        self.partition_point(|block| block.first <= id).checked_sub(1)
+    }
+
+    /// How many blocks stand before the first of which this does not hold.
+    fn partition_point(&self, holds: impl Fn(&Block) -> bool) -> usize {
+        // What is asked for is most often the newest.
+        if self.blocks.back().is_none_or(&holds) {
+            return self.blocks.len();
+        }
+        let (mut from, mut to) = (0, self.blocks.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if self.blocks.get(middle).is_some_and(&holds) {
+                from = middle + 1
+            } else {
+                to = middle
+            }
+        }
+        from
     }
 }
 
