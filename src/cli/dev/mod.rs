@@ -5,7 +5,9 @@ mod control;
 mod demo;
 mod follow;
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +127,9 @@ impl Data {
                 (std::env::temp_dir().join(format!("punctual-dev-{number:016x}")), true)
             }
         };
-        std::fs::create_dir_all(&path).map_err(|error| {
+        // Settings, output and logs of the nodes are for whoever started them.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot make {}: {error}", path.display()))
         })?;
         Ok(Self { path, thrown_away })

@@ -4,9 +4,9 @@
 //! oldest. Nothing is synced: output is a convenience, and outcomes do not depend on it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -50,7 +50,8 @@ impl Keeper {
         quota: u64,
         running: Arc<Running>,
     ) -> io::Result<Sender<Job>> {
-        fs::create_dir_all(&folder)?;
+        // What attempts print may be secret.
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let (jobs, todo) = channel();
         let keeper =
             Self { folder, quota, running, kept: BTreeMap::new(), used: 0, failing: false };
@@ -122,7 +123,8 @@ impl Keeper {
     fn try_write(&self, key: Key, piece: &Piece) -> io::Result<u64> {
         let path = self.path(key);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(piece.at == 0).open(path)?;
+        options.write(true).create(true).truncate(piece.at == 0).mode(0o600);
+        let file = options.open(path)?;
         file.write_all_at(&piece.bytes, piece.at)?;
         Ok(file.metadata()?.len())
     }
