@@ -200,6 +200,10 @@ impl LogStore for Watched {
         self.log.read(from, to, max_bytes)
     }
 
+    fn synced(&self) -> Option<LogPos> {
+        self.log.synced()
+    }
+
     fn fsyncs(&self) -> u64 {
         self.log.fsyncs()
     }
