@@ -39,7 +39,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 25] = [
+pub const ALL: [(&str, &str); 26] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -58,6 +58,7 @@ pub const ALL: [(&str, &str); 25] = [
     ("snapshot-without-cursors", "a checkpoint leaves out how far tasks are settled"),
     ("snapshot-without-counter", "a checkpoint leaves out the counter"),
     ("snapshot-without-floor", "a checkpoint leaves out the floor"),
+    ("checkpoint-into-other-store", "a checkpoint is written into the store of a later snapshot"),
     ("wall-clock-in-apply", "apply takes the time from the machine it runs on"),
     ("own-wall-clock", "cluster time is the node's own wall clock"),
     ("delete-does-not-wait", "a delete with wait answers at once"),

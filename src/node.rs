@@ -155,7 +155,7 @@ impl Node {
         let members = config.cluster.members.len();
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
         let clock = Arc::new(ClusterClock::new(Hardware, members, skew));
-        let folder = DataFolder::open(&config.node.data_dir)?;
+        let folder = DataFolder::open(&config.node.data_dir, config.log.file.as_deref())?;
         let exec = Arc::new(exec(&builder, &folder)?);
         for (name, func) in &builder.functions {
             exec.register(name.clone(), Arc::clone(func));
@@ -281,7 +281,7 @@ fn exec(builder: &Builder, folder: &DataFolder) -> Result<Exec, Fatal> {
         http_allow: config.actions.http_allow.clone(),
         own,
         loopback_only: config.loopback_only(),
-        output_dir: folder.path().join("output"),
+        output_dir: folder.output(),
         output_quota: OUTPUT_QUOTA_BYTES,
         data_dir: std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/")),
     };
@@ -300,7 +300,9 @@ fn parts(
     progress: watch::Sender<String>,
 ) -> Result<Parts, Fatal> {
     let config = &builder.config;
-    let identity = Identity::read(folder.path())?;
+    let settings = settings(builder);
+    let disk_fault = |error| StartError::of_disk(error, &settings);
+    let identity = Identity::read(folder.path()).map_err(disk_fault)?;
     if let Some(identity) = &identity {
         identity.expect(folder.path(), &config.cluster.name, u64::from(config.node.id))?;
     }
@@ -308,10 +310,10 @@ fn parts(
         Secret::new(secret.expose().as_bytes())
             .map_err(|error| Fatal::Part(format!("cluster.secret: {error}")))
     });
-    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log())?);
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log()).map_err(disk_fault)?);
     let path = folder.path().to_owned();
     Ok(Parts {
-        settings: settings(builder),
+        settings,
         disk: Disk {
             log,
             stores: Box::new(folder.states()),

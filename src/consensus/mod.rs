@@ -52,6 +52,7 @@ use crate::transport::CallError;
 pub use self::agreement::Poll;
 pub use self::bootstrap::SaveIdentity;
 pub use self::core::Service;
+pub use self::load::Advice;
 pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
 pub use self::replica::{Answered, Collector, Event, Mark, Outcome, ProposeError, Replica, Reply};

@@ -23,6 +23,7 @@ use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refus
 use super::bootstrap::{self, SaveIdentity, Standing};
 use super::checkpoint::Checkpoints;
 use super::core::Core;
+use super::load::Advice;
 use super::log::RaftLog;
 use super::machine::{Loaded, MachineStore};
 use super::network::{Factory, Peers};
@@ -39,6 +40,8 @@ const WATCH: Duration = Duration::from_millis(500);
 const QUORUM_SILENCE: Duration = Duration::from_secs(2);
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
+/// And asks for it so often.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What of the disk consensus uses.
 pub struct Disk {
@@ -88,15 +91,26 @@ pub enum StartError {
     /// The log failed.
     #[error("the Raft log: {0}")]
     Log(#[from] io::Error),
-    /// Parts of the data folder are missing.
-    #[error(
-        "the data folder is not whole: {0}; empty it, and readmit this node with: punctual cluster \
-         members replace {1}"
-    )]
-    Torn(&'static str, u16),
+    /// Something that was written is damaged or gone.
+    #[error("{0}; {1}")]
+    Damaged(String, Advice),
+    /// The checkpoint was written by other software.
+    #[error("the checkpoint has {0}; start the version that wrote it, nothing was changed")]
+    Version(String),
     /// openraft did not start.
     #[error("Raft: {0}")]
     Raft(String),
+}
+
+impl StartError {
+    /// The fault of a disk, with what to do about it if that is known.
+    #[must_use]
+    pub fn of_disk(error: StorageError, settings: &Settings) -> Self {
+        if error.is_damage() {
+            return Self::Damaged(error.to_string(), Advice::of(settings));
+        }
+        error.into()
+    }
 }
 
 /// Starts: listens, finds or makes the cluster, loads the state, runs Raft. It waits as long as
@@ -108,7 +122,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let Parts { settings, disk, fabric, clock, metrics, progress } = parts;
     let Disk { log: log_disk, stores, identity, save_identity } = disk;
     let log = RaftLog::open(Arc::clone(&log_disk))?;
-    let mut checkpoints = Checkpoints::open(stores)?;
+    let mut checkpoints = Checkpoints::open(stores, Arc::clone(&log_disk))?;
     let standing = Arc::new(Mutex::new(Standing {
         cluster_name: settings.cluster_name.clone(),
         member: settings.member,
@@ -118,7 +132,8 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         save: save_identity,
         now: clock.now(),
     }));
-    check_whole(&standing, &log, &checkpoints)?;
+    let advice = Advice::of(&settings);
+    check_whole(&standing, &log, &checkpoints, advice)?;
     let desk = Arc::new(Desk {
         core: OnceLock::new(),
         service: OnceLock::new(),
@@ -143,16 +158,15 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     // Connections made so far were those of a node without an id.
     drop(asked);
     let peers = Arc::new(peers(&settings, &fabric, identify));
-    let loaded = super::load::load(&mut checkpoints, &log_disk, &peers, &progress).await?;
+    let loaded = super::load::load(&mut checkpoints, &peers, advice, &progress).await?;
     let (state, meta) = match loaded {
-        Some(Loaded { state, applied, membership }) => (state, Some((applied, membership))),
+        Some(Loaded { state, applied, membership, .. }) => (state, Some((applied, membership))),
         None => (State::default(), None),
     };
     let id = standing.lock().node();
     let mut origin = [0; 8];
     (fabric.random)(&mut origin);
-    let (replica, events) = Replica::new(u64::from_le_bytes(origin), state, metrics.clone());
-    let replica = Arc::new(replica);
+    let replica = Arc::new(Replica::new(u64::from_le_bytes(origin), state, metrics.clone()));
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
     let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
     let config = config(&settings).map_err(StartError::Raft)?;
@@ -169,6 +183,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         let voters = members(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
+    let events = core.replica.attach();
     let consensus = run(core, leader, desk, stop, (log_disk, checkpoints), settings);
     Ok(Started { consensus, events })
 }
@@ -178,11 +193,13 @@ fn check_whole(
     standing: &Arc<Mutex<Standing>>,
     log: &RaftLog,
     checkpoints: &Checkpoints,
+    advice: Advice,
 ) -> Result<(), StartError> {
     {
         let mut standing = standing.lock();
         if let Some(why) = standing.torn(checkpoints.exist()) {
-            return Err(StartError::Torn(why, standing.member));
+            let why = format!("the data folder is not whole: {why}");
+            return Err(StartError::Damaged(why, advice));
         }
         if !log.is_empty() {
             standing.note_vote()?;
@@ -367,16 +384,7 @@ pub(super) async fn leave_leadership(core: &Core, limit: Duration) -> bool {
 
 pub(super) async fn stop(consensus: &Consensus) {
     let core = &consensus.core;
-    let applied = core.replica.applied();
-    if core.raft.trigger().snapshot().await.is_ok() {
-        let wait = core.raft.wait(Some(LAST_CHECKPOINT));
-        let covered = wait.metrics(
-            |seen| seen.snapshot.is_some_and(|id| id.index() >= applied),
-            "a last checkpoint",
-        );
-        // Without it the next start replays more of the log; nothing is lost.
-        let _in_time = covered.await;
-    }
+    last_checkpoint(core).await;
     if let Err(error) = core.raft.shutdown().await {
         tracing::warn!(%error, "Raft did not stop cleanly");
     }
@@ -387,5 +395,23 @@ pub(super) async fn stop(consensus: &Consensus) {
     let closed = life::blocking(move || disk.close()).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the Raft log was not closed cleanly");
+    }
+}
+
+/// Takes a last checkpoint, or lets it be after a while: without it the next start replays more of
+/// the log, and nothing is lost. While one is under way openraft hears of no other, so it is asked
+/// again.
+async fn last_checkpoint(core: &Core) {
+    let applied = core.replica.applied();
+    let deadline = Instant::now() + LAST_CHECKPOINT;
+    while Instant::now() < deadline && core.raft.trigger().snapshot().await.is_ok() {
+        let wait = core.raft.wait(Some(ASK_AGAIN));
+        let covered = wait.metrics(
+            |seen| seen.snapshot.is_some_and(|id| id.index() >= applied),
+            "a last checkpoint",
+        );
+        if covered.await.is_ok() {
+            return;
+        }
     }
 }

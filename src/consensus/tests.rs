@@ -3,6 +3,7 @@
 mod agreement;
 mod damage;
 mod golden;
+mod loss;
 mod members;
 mod suite;
 
@@ -104,6 +105,10 @@ struct TestNode {
 }
 
 async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
+    try_begin(settings, disk).await.unwrap()
+}
+
+async fn try_begin(settings: Settings, disk: &TestDisk) -> Result<TestNode, StartError> {
     let metrics = Metrics::new("test");
     let (members, skew) = (settings.members.len(), Duration::from_millis(500));
     let parts = Parts {
@@ -118,8 +123,8 @@ async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
         metrics: metrics.clone(),
         progress: watch::channel(String::new()).0,
     };
-    let Started { consensus, events } = start(parts).await.unwrap();
-    TestNode { consensus, metrics, _events: events }
+    let Started { consensus, events } = start(parts).await?;
+    Ok(TestNode { consensus, metrics, _events: events })
 }
 
 async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> Vec<TestNode> {
