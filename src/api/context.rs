@@ -30,8 +30,10 @@ use super::told;
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
-/// A read waits this long for a leader to confirm it.
-const READ_LIMIT: Duration = Duration::from_secs(2);
+/// A read waits this long for a leader to confirm it; an election is over by then.
+const READ_LIMIT: Duration = Duration::from_millis(1_800);
+/// And this long on a node that no leader has served for longer than elections take.
+const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
 /// And this long for an index that it names.
 const INDEX_LIMIT: Duration = Duration::from_secs(5);
 /// A write is answered within this.
@@ -106,8 +108,9 @@ impl Context {
     /// `no_leader`, `index_not_reached`.
     pub(super) async fn view(&self, fresh: Freshness) -> Result<View, Problem> {
         let consensus = &self.running()?.consensus;
-        if !fresh.stale && !consensus.read_barrier(READ_LIMIT).await {
-            return Err(Problem::no_leader("no leader confirmed the read in time"));
+        let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
+        if !fresh.stale && !consensus.read_barrier(limit).await {
+            return Err(self.unled("no leader confirmed the read in time"));
         }
         if let Some(index) = fresh.min_index
             && !consensus.replica().reach(index, INDEX_LIMIT).await
@@ -156,7 +159,20 @@ impl Context {
     /// `not_accepted`, `outcome_unknown`.
     pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, Problem> {
         let consensus = &self.running()?.consensus;
-        Ok(consensus.submit(commands, count, WRITE_LIMIT).await?)
+        let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
+        outcome.map_err(|error| match consensus.unled() {
+            Some(unled) => Problem::from(error).because(Problem::unled(&unled)),
+            None => error.into(),
+        })
+    }
+
+    /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
+    pub(super) fn unled(&self, what: &str) -> Problem {
+        let problem = Problem::no_leader(what);
+        match self.running.get().and_then(|running| running.consensus.unled()) {
+            Some(unled) => problem.because(Problem::unled(&unled)),
+            None => problem,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::consensus::ProposeError;
+use crate::consensus::{ProposeError, Unled};
 use crate::domain::machine::Refusal;
 use crate::domain::spec;
 
@@ -53,7 +53,7 @@ fn status(code: &str) -> StatusCode {
         "task_exists" | "task_deleted" | "execution_ended" | "execution_live" | "not_pending"
         | "stale_fence" | "fence_required" | "held" | "max_live" | "settled"
         | "already_claimed" | "order" | "ahead_of_time" | "inactive" | "not_due"
-        | "initialised" | "limit_reached" | "not_leader" | "no_other_voter" | "node_leaving"
+        | "initialised" | "limit_reached" | "no_other_voter" | "node_leaving"
         | "member_not_empty" | "calendar_in_use" => StatusCode::CONFLICT,
         "revision_mismatch" => StatusCode::PRECONDITION_FAILED,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -137,6 +137,20 @@ impl Problem {
         Self::new("no_leader", why)
     }
 
+    /// No leader serves this node: why, which members do not answer it (`unreachable`, by their
+    /// peer addresses), and where else to ask (`ask`, base URLs of the others' APIs).
+    pub(super) fn unled(unled: &Unled) -> Self {
+        let problem = Self::no_leader(unled.to_string());
+        problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
+    }
+
+    /// Gives the reason for which something was not done, and what goes with it.
+    pub(super) fn because(mut self, reason: Self) -> Self {
+        self.0.detail = format!("{}: {}", self.0.detail, reason.0.detail);
+        self.0.extra.extend(reason.0.extra);
+        self
+    }
+
     /// What should not happen.
     pub(super) fn internal(what: &str) -> Self {
         tracing::error!(what, "a request failed inside");
@@ -154,6 +168,11 @@ impl Problem {
         let mut problem = Self::new("method_not_allowed", "the route has other methods");
         problem.0.allow = methods;
         problem
+    }
+
+    /// Its sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Its status.

@@ -115,8 +115,8 @@ pub(super) struct Flight {
     pub since: Instant,
     /// After this the outcome is unknown.
     pub deadline: Instant,
-    /// A place among the entries in flight, given back when the flight ends.
-    pub _place: OwnedSemaphorePermit,
+    /// Nothing, but for a bug put in on purpose: the place among the entries being carried.
+    pub _held: Option<OwnedSemaphorePermit>,
 }
 
 impl Flight {
@@ -273,6 +273,12 @@ impl Replica {
         self.marks.lock().clear();
         self.applied.send_replace(index);
         let _nobody = self.events.send(Event::Replaced(index));
+    }
+
+    /// Entries of this process whose outcome is not known.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.flights.lock().len()
     }
 
     pub(super) fn depart(&self, seq: u64, flight: Flight) {

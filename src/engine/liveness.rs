@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
 
 use crate::clock::BootInstant;
-use crate::consensus::{Mark, SERVICE_KIND, Service};
+use crate::consensus::{Mark, NOT_LEADER, SERVICE_KIND, Service};
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
 use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
@@ -21,7 +21,7 @@ use super::node_actor::NodeMsg;
 use super::shared::Shared;
 
 /// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
-/// mark. The answer is the last mark of a majority.
+/// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that did not hear.
 const TELL: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 16;
@@ -69,13 +69,19 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
             body.put_u64_le(applied);
             body.put_u8(shared.clock.sure().into());
             put_mark(&mut body, mark);
-            match shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await {
-                Ok(mut answer) => {
-                    get_mark(&mut answer).inspect(|majority| shared.consensus.compare(*majority));
-                    true
+            let answer = tokio::select! {
+                answer = shared.consensus.ask(leader, TELL, body.freeze(), LIMIT) => answer.ok(),
+                // The next leader hears at once, however long this one stays silent.
+                _ = leader_seen.changed() => {
+                    tick.reset_immediately();
+                    None
                 }
-                Err(_silent) => false,
-            }
+            };
+            // Of a node that does not lead the answer is shorter.
+            answer.filter(|answer| answer.len() == MARK_BYTES).is_some_and(|mut answer| {
+                get_mark(&mut answer).inspect(|majority| shared.consensus.compare(*majority));
+                true
+            })
         };
         if acknowledged {
             let at = shared.clock.boot();
@@ -106,8 +112,8 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
             put_mark(&mut answer, collect(&shared, from, get_mark(&mut body)));
             Some(answer.freeze())
         });
-        let answer = answer.flatten();
-        Box::pin(async move { answer })
+        let answer = answer.flatten().unwrap_or(NOT_LEADER);
+        Box::pin(async move { Some(answer) })
     })
 }
 

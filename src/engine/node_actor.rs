@@ -25,6 +25,8 @@ use super::shared::{Purpose, Shared};
 use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
 use super::timer::{Alarm, Whom};
 
+/// Ticks between two looks at executions that want something of this node.
+const WANTING_EVERY: u64 = 5;
 /// Ticks between two looks at live executions.
 const LIVE_EVERY: u64 = 10;
 /// Ticks between two looks for attempts that nobody will end.
@@ -369,13 +371,15 @@ impl NodeState {
         let now = self.shared.clock.boot();
         let commands = self.ear.judge(&self.shared, now);
         if !commands.is_empty() {
-            self.shared.propose(&commands).await;
+            self.shared.propose_liveness(&commands).await;
         }
         self.kill_unacknowledged();
         self.keep_session(myself);
+        if self.ticks.is_multiple_of(WANTING_EVERY) {
+            self.look_at_wanting();
+        }
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.shared.forget_old_proposals();
-            self.look_at_wanting();
             self.news.tick(&self.shared);
             let someone_down = {
                 let state = self.shared.consensus.replica().read();

@@ -233,18 +233,12 @@ impl Shared {
 
     /// Proposes commands in one entry, and leaves the outcome to the state.
     pub async fn propose(&self, commands: &[Command]) {
-        let mut bytes = Vec::new();
-        for command in commands {
-            envelope::pack(&mut bytes, command, "", None);
-        }
-        let deadline = Instant::now() + PROPOSAL_LIMIT;
-        let proposal = Proposal {
-            commands: Bytes::from(bytes),
-            count: commands.len(),
-            reply: Reply::Nobody,
-            deadline,
-        };
-        self.consensus.propose(proposal).await;
+        self.consensus.propose(proposal(commands)).await;
+    }
+
+    /// The same for commands about who is alive, which other work does not delay.
+    pub async fn propose_liveness(&self, commands: &[Command]) {
+        self.consensus.propose_liveness(proposal(commands)).await;
     }
 
     /// Asks for a grant; where it can no longer be had, gives the former one back.
@@ -293,4 +287,13 @@ impl Shared {
         };
         slots == 0 || self.running() < usize::try_from(slots).unwrap_or(usize::MAX)
     }
+}
+
+fn proposal(commands: &[Command]) -> Proposal {
+    let mut bytes = Vec::new();
+    for command in commands {
+        envelope::pack(&mut bytes, command, "", None);
+    }
+    let deadline = Instant::now() + PROPOSAL_LIMIT;
+    Proposal { commands: Bytes::from(bytes), count: commands.len(), reply: Reply::Nobody, deadline }
 }

@@ -13,8 +13,10 @@ use super::liveness::losses;
 use super::node_actor::NodeState;
 use super::shared::Purpose;
 
-/// An execution of which a grant was asked is not asked for again before this.
-const ASK_AGAIN: Millis = Millis::from_secs(3);
+/// An execution of which a grant was asked is not asked for again before this. Asking twice is
+/// harmless, since a grant is refused to whoever names an older one; waiting is not: a node that was
+/// frozen sits on grants that it must give back or take anew.
+const ASK_AGAIN: Millis = Millis(500);
 
 impl NodeState {
     /// An execution waits: its task's owner asks for it.
