@@ -3,6 +3,7 @@
 mod t05_crontab;
 mod t10_lifecycle;
 mod t20_kill;
+mod t25_silence;
 mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;
