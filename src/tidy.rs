@@ -277,6 +277,42 @@ fn the_domain_rule_complains() {
     }
 }
 
+// ---- tasks of a node
+
+/// What a simulated process runs must belong to it, so these spawn through `life/`.
+const SPAWN_THROUGH_LIFE: [&str; 4] = ["consensus/", "engine/", "transport/", "exec/func.rs"];
+
+fn spawns(file: &File) -> Vec<String> {
+    if !SPAWN_THROUGH_LIFE.iter().any(|place| file.path.starts_with(place)) {
+        return Vec::new();
+    }
+    let ways = ["tokio::spawn", "task::spawn", "task::spawn_blocking", "task::spawn_local"];
+    let found = ways.into_iter().flat_map(|way| words(&file.own, way).map(move |at| (way, at)));
+    found
+        .map(|(way, at)| complain(file, at, format!("spawn through `life`, not `{way}`")))
+        .collect()
+}
+
+#[test]
+fn parts_of_a_simulated_process_spawn_through_life() {
+    hold(spawns);
+}
+
+#[test]
+fn the_spawn_rule_complains() {
+    for (path, text, found) in [
+        ("engine/mod.rs", "fn f() { tokio::spawn(g()); }", 1),
+        ("engine/mod.rs", "use tokio::task;\nfn f() { task::spawn(g()); }", 1),
+        ("exec/func.rs", "fn f() { tokio::task::spawn_blocking(g); }", 1),
+        ("transport/server.rs", "fn f() { life::spawn(g()); shared.spawn(g()); }", 0),
+        ("transport/server.rs", "#[cfg(test)]\nmod t { fn f() { tokio::spawn(g()); } }", 0),
+        ("exec/shell/link.rs", "fn f() { tokio::spawn(g()); }", 0),
+        ("node.rs", "fn f() { tokio::spawn(g()); }", 0),
+    ] {
+        assert_eq!(complaints(spawns, path, text), found, "{path}: {text}");
+    }
+}
+
 // ---- form; holds for tests too where it says nothing else
 
 fn introduced(file: &File) -> Vec<String> {
