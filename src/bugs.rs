@@ -39,7 +39,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 25] = [
+pub const ALL: [(&str, &str); 29] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -65,6 +65,10 @@ pub const ALL: [(&str, &str); 25] = [
     ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),
     ("replay-starts-work", "grants that a new process applies are started whosever they are"),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
+    ("slots-not-reserved", "only what runs counts against the slots, not what was asked for"),
+    ("ended-by-execution", "an attempt that ends takes the one that follows it out of the table"),
+    ("stop-in-gap-lost", "a stop that came with a snapshot reaches no running attempt"),
+    ("change-slept-over", "a change that comes while an actor falls asleep is not looked at"),
 ];
 
 /// What the machine's clock shows, in milliseconds since 1970. Simulated machines share one, so the

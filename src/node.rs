@@ -228,7 +228,7 @@ impl Node {
             tracing::info!("leaving: tasks go to other nodes");
             engine.leave(self.leave_limit).await;
             let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
-            engine.stop();
+            engine.stop().await;
         }
         self.context.exec.flush().await;
         self.stop.send_replace(true);
@@ -433,14 +433,18 @@ impl Rest {
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
         engine::declare(consensus.clone(), self.calendars);
-        let _first = self.context.running.set(Running { consensus, engine });
-        tokio::select! {
+        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        let why = tokio::select! {
+            biased;
+            _ = thread.stop.wait_for(|stop| *stop) => None,
             why = ended.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone());
                 Some(Fatal::Ended(why.unwrap_or_else(|| "consensus ended".to_owned())))
             }
-            _ = thread.stop.wait_for(|stop| *stop) => None,
-        }
+            why = engine.failure() => Some(Fatal::Ended(why)),
+        };
+        engine.stop().await;
+        why
     }
 
     /// What peers ask of this node beside the engine: output of attempts.
@@ -463,6 +467,7 @@ impl Rest {
             down_after: config.limits.down_after,
             dispatch_ttl: config.limits.dispatch_ttl,
             activation_horizon: config.limits.activation_horizon,
+            attempts_max: usize::MAX,
             info: NodeInfo {
                 name: config.node.name(),
                 hostname,

@@ -27,8 +27,9 @@ const TELL: u16 = SERVICE_KIND;
 const MARK_BYTES: usize = 8 + 16;
 /// Length of what is told.
 const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
-/// How often.
-const EVERY: Duration = Duration::from_millis(200);
+/// A node actor that came round longer ago than this is dead or far behind, and its node does not
+/// tell of itself.
+pub(super) const BEHIND: Millis = Millis(1_000);
 /// A leader that has not answered by then is asked again.
 const LIMIT: Duration = Duration::from_millis(500);
 /// A node is heard of when it told within this.
@@ -42,15 +43,18 @@ pub(super) struct Tale {
     pub applied: u64,
 }
 
-/// Tells the leader, as long as the node runs.
+/// Tells the leader, whenever the node actor comes round or the leader changes.
 pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut round = shared.round.subscribe();
     let mut leader_seen = shared.consensus.leader();
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            changed = round.changed() => if changed.is_err() { return },
             changed = leader_seen.changed() => if changed.is_err() { return },
+        }
+        let at = *round.borrow_and_update();
+        if shared.clock.boot().since(at) >= BEHIND {
+            continue;
         }
         let leader = *leader_seen.borrow_and_update();
         let (Some(session), Some(leader)) = (shared.session(), leader) else { continue };
@@ -101,7 +105,9 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
             if body.get_u8() == 0 && shared.clock.sure() {
                 return None;
             }
-            let _stopping = node.send_message(NodeMsg::Heard(tale));
+            if node.send_message(NodeMsg::Heard(tale)).is_err() {
+                return None;
+            }
             let mut answer = BytesMut::with_capacity(MARK_BYTES);
             put_mark(&mut answer, collect(&shared, from, get_mark(&mut body)));
             Some(answer.freeze())

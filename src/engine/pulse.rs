@@ -6,6 +6,7 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::mpsc;
 
+use crate::clock::Clock;
 use crate::consensus::Event;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Command, NodeUp};
@@ -16,6 +17,10 @@ use super::shared::Shared;
 
 /// How often the leader judges, and this node looks after itself.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the node actor is looked after.
+const LOOK: Duration = Duration::from_secs(1);
+/// It hangs if it did not come round between so many looks.
+const LOOKS_MAX: u32 = 20;
 /// A registration not answered by then is proposed again.
 const REGISTER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -29,15 +34,30 @@ pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: Actor
 }
 
 /// Tells the node actor that time passes.
-pub(super) async fn tick(node: ActorRef<NodeMsg>) {
+pub(super) async fn tick(clock: Arc<dyn Clock>, node: ActorRef<NodeMsg>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if node.send_message(NodeMsg::Tick).is_err() {
+        if node.send_message(NodeMsg::Tick(clock.boot())).is_err() {
             return;
         }
     }
+}
+
+/// Ends the engine if the node actor hangs. Looks are counted and not time: a process that was
+/// held still has not looked either.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = shared.round.subscribe();
+    let mut without = 0;
+    while without < LOOKS_MAX {
+        look.tick().await;
+        without = if rounds.has_changed().unwrap_or(false) { 0 } else { without + 1 };
+        rounds.mark_unchanged();
+    }
+    shared.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
 }
 
 /// Registers this process: once, unless its session is taken away.
@@ -54,7 +74,8 @@ pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
         let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
         let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
         if let Some(Ok(Answer::Session(session))) = answer {
-            let _stopping = node.send_message(NodeMsg::Registered(session));
+            // A node actor that is gone ends this process.
+            let _gone = node.send_message(NodeMsg::Registered(session));
             return;
         }
         // An outcome that is unknown may have registered this process already; registering again

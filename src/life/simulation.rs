@@ -26,6 +26,10 @@ use crate::domain::time::Timestamp;
 const PRUNE_EVERY: usize = 256;
 /// Work beside the tasks takes at most so long, in microseconds.
 const WORK_MAX_US: u64 = 3_000;
+/// One in so many threads is held up between seeing and acting.
+const HELD_UP_ONE_IN: u64 = 4;
+/// A thread is held up at most so long, in microseconds.
+const HELD_UP_MAX_US: u64 = 50_000;
 
 /// Is told what a simulated process does.
 pub trait Witness: Send + Sync {
@@ -161,6 +165,13 @@ impl Process {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// How long a thread is held up between seeing and acting; mostly not at all.
+    pub(super) fn hold_up(&self) -> Option<Duration> {
+        let draw = self.draw();
+        let held_up = draw.is_multiple_of(HELD_UP_ONE_IN);
+        held_up.then(|| Duration::from_micros(draw / HELD_UP_ONE_IN % HELD_UP_MAX_US))
     }
 
     /// How long a piece of work on a thread of its own takes.

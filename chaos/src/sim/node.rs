@@ -123,6 +123,7 @@ fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
         down_after: Millis(1_000),
         dispatch_ttl: DISPATCH_TTL,
         activation_horizon: Millis(10_000),
+        attempts_max: usize::MAX,
         info: NodeInfo {
             name: format!("n{}", index + 1),
             hostname: format!("machine-{}", index + 1),
@@ -246,8 +247,14 @@ impl Rest {
             Ok(engine) => engine,
             Err(error) => return format!("the engine did not start: {error}"),
         };
-        let _first = self.context.running.set(Running { consensus, engine });
-        let why = ended.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "consensus ended".to_owned())
+        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        tokio::select! {
+            biased;
+            why = ended.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone());
+                why.unwrap_or_else(|| "consensus ended".to_owned())
+            }
+            why = engine.failure() => why,
+        }
     }
 }
