@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::consensus::Event;
@@ -45,19 +45,23 @@ pub(super) async fn tick(clock: Arc<dyn Clock>, node: ActorRef<NodeMsg>) {
     }
 }
 
-/// Ends the engine if the node actor hangs. Looks are counted and not time: a process that was
-/// held still has not looked either.
+/// Ends the engine if the node actor hangs.
 pub(super) async fn watch(shared: Arc<Shared>) {
+    hangs(shared.round.subscribe()).await;
+    shared.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
+}
+
+/// Returns when nobody came round for so many looks. Looks are counted and not time: a process that
+/// was held still has not looked either.
+async fn hangs<T>(mut rounds: watch::Receiver<T>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut rounds = shared.round.subscribe();
     let mut without = 0;
     while without < LOOKS_MAX {
         look.tick().await;
         without = if rounds.has_changed().unwrap_or(false) { 0 } else { without + 1 };
         rounds.mark_unchanged();
     }
-    shared.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
 }
 
 /// Registers this process: once, unless its session is taken away.
@@ -81,5 +85,37 @@ pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
         // An outcome that is unknown may have registered this process already; registering again
         // ends that session before anything was granted in it.
         tokio::time::sleep(TICK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_actor_that_does_not_come_round_is_noticed() {
+        let rounds = watch::Sender::new(0);
+        let watched = tokio::spawn(hangs(rounds.subscribe()));
+        // It comes round late, but it does.
+        for round in 1..=10 {
+            tokio::time::sleep(LOOK * (LOOKS_MAX - 2)).await;
+            rounds.send_replace(round);
+            assert!(!watched.is_finished(), "round {round}");
+        }
+        watched.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_held_still_has_not_missed_a_round() {
+        let rounds = watch::Sender::new(0);
+        let watched = tokio::spawn(hangs(rounds.subscribe()));
+        tokio::time::sleep(LOOK * 2).await;
+        for round in 1..=3 {
+            tokio::time::advance(LOOK * 1_000).await;
+            rounds.send_replace(round);
+            tokio::time::sleep(LOOK).await;
+        }
+        assert!(!watched.is_finished());
+        watched.abort();
     }
 }
