@@ -197,10 +197,10 @@ async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Contr
         Action::Executor(_) => "executor",
         Action::Func { .. } => "func",
     };
-    let running = shared.metrics.executions_running.of(kind);
-    running.inc();
+    // An attempt that is given up counts no longer either.
+    let running = shared.metrics.executions_running.hold(kind);
     let outcome = shared.exec.run(action, attempt, control).await;
-    running.dec();
+    drop(running);
     if outcome.status != Status::NotStarted {
         let took = Duration::from_millis(outcome.duration_ms);
         shared.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
