@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::ids::{ExecutionId, Fence, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence, Start};
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::time::Millis;
@@ -98,11 +98,12 @@ impl NodeState {
         };
         let claim = found.as_ref().and_then(|found| found.tick);
         let claim = claim.map(|tick| Purpose::Claim(task, tick));
-        let Some(found) = found.filter(|found| is_granted(found, fence)) else {
-            // It is over already; the ask that it came from is, too.
+        if !found.as_ref().is_some_and(|found| is_held(found, session)) {
+            // It is over already, and so is the ask that it came from.
             self.shared.slots.lock().over(execution, claim);
-            return;
-        };
+        }
+        // A newer grant has an ask of its own, and an effect that is still to come.
+        let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
         if found.trigger == Trigger::Claim {
             return;
         }
@@ -285,13 +286,16 @@ impl NodeState {
         let granted = |tick| {
             let fired = task.history.fired(tick);
             let execution = fired.and_then(|fired| task.history.execution(fired.execution));
-            execution.is_some_and(|found| {
-                let holder = found.attempt.as_ref().map(|attempt| attempt.session);
-                found.status == Status::Running && holder == session
-            })
+            execution.is_some_and(|found| is_held(found, session))
         };
         self.shared.slots.lock().settled(key, state.settled(task), granted);
     }
+}
+
+/// Whether an execution runs in a session.
+fn is_held(execution: &Execution, session: Option<SessionId>) -> bool {
+    let holder = execution.attempt.as_ref().map(|attempt| attempt.session);
+    execution.status == Status::Running && holder == session
 }
 
 fn is_granted(execution: &Execution, fence: Fence) -> bool {
