@@ -19,7 +19,7 @@ use crate::consensus::{
 use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings, Observer};
-use crate::exec::{Exec, ExecOptions, Func, OUTPUT_QUOTA_BYTES, ShimProgram};
+use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{Fabric, Random, Secret, Tcp};
@@ -69,6 +69,7 @@ pub struct Builder {
     observer: Option<Observer>,
     functions_allowed: bool,
     bench: bool,
+    open_files: Option<u64>,
 }
 
 impl Builder {
@@ -91,6 +92,14 @@ impl Builder {
     #[must_use]
     pub fn bootstrap_without(mut self, members: Vec<u16>) -> Self {
         self.bootstrap_without = members;
+        self
+    }
+
+    /// The soft limit of open files that commands get; none: that of this process. A program that
+    /// raises its own gives here what it was before.
+    #[must_use]
+    pub const fn open_files(mut self, limit: Option<u64>) -> Self {
+        self.open_files = limit;
         self
     }
 
@@ -146,6 +155,7 @@ impl Node {
             observer: None,
             functions_allowed: false,
             bench: false,
+            open_files: None,
         }
     }
 
@@ -156,7 +166,8 @@ impl Node {
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
         let clock = Arc::new(ClusterClock::new(Hardware, members, skew));
         let folder = DataFolder::open(&config.node.data_dir)?;
-        let exec = Arc::new(exec(&builder, &folder)?);
+        let (http, listener) = listen(&config).await?;
+        let exec = Arc::new(exec(&builder, &folder, http)?);
         for (name, func) in &builder.functions {
             exec.register(name.clone(), Arc::clone(func));
         }
@@ -181,7 +192,6 @@ impl Node {
         });
         let (stop, stopping) = watch::channel(false);
         let (fatal, ended) = oneshot::channel();
-        let (http, listener) = listen(&config).await?;
         if let Some(listener) = listener {
             let router = api::router(Arc::clone(&context));
             tokio::spawn(api::serve(listener, router, stopping.clone()));
@@ -262,28 +272,24 @@ async fn listen(
     Ok((Some(addr), Some(listener)))
 }
 
-fn exec(builder: &Builder, folder: &DataFolder) -> Result<Exec, Fatal> {
+/// `http` is where the API really listens.
+fn exec(builder: &Builder, folder: &DataFolder, http: Option<SocketAddr>) -> Result<Exec, Fatal> {
     let config = &builder.config;
-    let own = config
-        .cluster
-        .members
-        .iter()
-        .flat_map(|member| {
-            let http = member.http.as_deref().and_then(|url| url.split_once("://"));
-            [Some(member.peer.as_str()), http.map(|(_, rest)| rest)]
-        })
-        .flatten()
-        .filter_map(|addr| addr.trim_end_matches('/').rsplit_once(':'))
-        .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-        .collect();
+    let data_dir = std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/"));
+    let work_dir = data_dir.join("work");
+    std::fs::create_dir_all(&work_dir)
+        .map_err(|error| Fatal::Part(format!("{}: {error}", work_dir.display())))?;
     let options = ExecOptions {
         shell: config.actions.shell_enabled.then(|| builder.shim.clone()),
         http_allow: config.actions.http_allow.clone(),
-        own,
+        own: config.listeners(http),
         loopback_only: config.loopback_only(),
         output_dir: folder.path().join("output"),
-        output_quota: OUTPUT_QUOTA_BYTES,
-        data_dir: std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/")),
+        output: config.actions.output,
+        data_dir,
+        work_dir,
+        open_files: builder.open_files,
+        refs: config.actions.refs.clone(),
     };
     Exec::new(options).map_err(|error| Fatal::Part(format!("the output folder: {error}")))
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::consensus::SERVICE_KIND;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
-use crate::exec::{Chunk, Exec, KEPT_MAX_BYTES};
+use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::context::{Context, Freshness, View};
 use super::error::Problem;
@@ -150,7 +150,7 @@ fn place(execution: &Execution, attempt: &Attempt) -> Place {
 async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), Problem> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
-    while next < first.total && bytes.len() < KEPT_MAX_BYTES {
+    while next < first.total && bytes.len() < READ_MAX_BYTES {
         let Some(chunk) = fetch(context, place, next).await? else { break };
         if chunk.bytes.is_empty() {
             break;

@@ -28,6 +28,7 @@ mod tests;
 mod words;
 mod yaml;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -81,7 +82,11 @@ pub enum Command {
     Bench(bench::BenchArguments),
     /// Carry out shell actions for a node
     #[command(hide = true)]
-    Shim,
+    Shim {
+        /// What the shim starts itself with, to become a command of another user
+        #[arg(last = true)]
+        as_user: Vec<OsString>,
+    },
     /// The daily commands.
     #[command(flatten)]
     Daily(task::TaskCommand),
@@ -121,10 +126,10 @@ pub enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if matches!(arguments.command, Command::Shim) {
+    if matches!(arguments.command, Command::Shim { .. }) {
         // The shim has a runtime of its own, and no more of this program than it needs.
         return match crate::exec::shim::serve() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => code,
             Err(_) => ExitCode::FAILURE,
         };
     }
@@ -165,7 +170,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
         Command::Dev(arguments) => dev::run(arguments, context).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments, context).await,
-        Command::Shim => Err(Failure::usage("the shim is started by a node only")),
+        Command::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
         Command::Daily(command) | Command::Task(command) => task::run(command, context).await,
         Command::Execution(command) => execution::run(command, context).await,
         Command::Node(command) => node::run(command, context).await,

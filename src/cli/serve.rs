@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -41,12 +42,15 @@ pub struct ServeArguments {
 /// # Errors
 /// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
 pub async fn run(arguments: ServeArguments) -> Outcome {
+    // First of all: whatever this process raises for itself, commands get what it was given.
+    let open_files = getrlimit(Resource::Nofile).current;
     let config = load(&arguments)?;
     let log =
         Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
     let with_parent = arguments.with_parent;
-    let mut builder: Builder =
-        Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());
+    let mut builder: Builder = Node::builder(config)
+        .bootstrap_without(arguments.bootstrap_without.clone())
+        .open_files(open_files);
     if arguments.bench {
         builder = super::bench::prepare(builder);
     }

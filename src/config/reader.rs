@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use toml::Value;
 
+use super::actions::{AllowedTarget, RefFiles, RefNames, Refs};
 use super::error::ConfigError;
 use super::keys::{KEYS, LABELS, MEMBERS};
-use super::secret::Secret;
+use super::secret::{Secret, reference};
 use super::source::{Origin, Setting, Settings};
 use super::{
     Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Metrics,
-    Node, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
+    Node, OutputLimits, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
@@ -37,10 +38,7 @@ pub(super) fn read(
     let (raft, log, limits) = (reader.raft(), reader.log(), reader.limits());
     let scheduler = Scheduler { enabled: reader.flag("scheduler.enabled") };
     let min_interval = reader.duration("schedule.min_interval", MIN_INTERVAL..=DURATION_MAX);
-    let actions = Actions {
-        shell_enabled: reader.flag("actions.shell.enabled"),
-        http_allow: reader.hosts("actions.http.allow"),
-    };
+    let actions = reader.actions(sources);
     let schedule = Schedule { min_interval };
     let metrics = Metrics { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
     let calendars = Calendars {
@@ -238,19 +236,59 @@ impl Reader<'_> {
         self.checked(path, instead, |text| address::listen(&text))
     }
 
-    fn hosts(&mut self, path: &str) -> Vec<String> {
-        self.value(path, Vec::new(), |setting| {
-            let Value::Array(items) = &setting.value else {
-                return Err(wrong("a list of hosts", &setting.value));
+    /// A list of texts, each turned into what it means; an error names the item's line.
+    fn list<T>(
+        &mut self,
+        path: &str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(setting) = self.settings.get(path) else { return Vec::new() };
+        let Value::Array(items) = &setting.value else {
+            self.refuse(path, wrong(&format!("a list of {what}"), &setting.value));
+            return Vec::new();
+        };
+        let mut out = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let parsed = match item {
+                Value::String(text) => parse(text).map_err(|rule| format!("{rule}, got {text:?}")),
+                other => Err(wrong(&format!("a list of {what}"), other)),
             };
-            let host = |item: &Value| match item {
-                Value::String(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
-                    Ok(host.clone())
-                }
-                other => Err(wrong("a list of hosts, or host:port", other)),
-            };
-            items.iter().map(host).collect()
-        })
+            match parsed {
+                Ok(parsed) => out.push(parsed),
+                Err(rule) => self.errors.push(item_origin(setting, index).error(path, rule)),
+            }
+        }
+        out
+    }
+
+    fn actions(&mut self, sources: &Sources<'_>) -> Actions {
+        let secret = self.settings.get("cluster.secret").and_then(|secret| secret.value.as_str());
+        let secret = secret.and_then(reference);
+        let target = |kind: &str| secret.filter(|(is, _)| *is == kind).map(|(_, target)| target);
+        // The settings file may hold the secret as it is.
+        let secret_files =
+            target("file").map(PathBuf::from).into_iter().chain(sources.file.clone());
+        let secret_env = target("env").map(str::to_owned).into_iter();
+        Actions {
+            shell_enabled: self.flag("actions.shell.enabled"),
+            http_allow: self.list(
+                "actions.http.allow",
+                "hosts, host:port, addresses or networks",
+                AllowedTarget::parse,
+            ),
+            refs: Refs {
+                files: self.list("actions.refs.files", "paths", RefFiles::parse),
+                env: self.list("actions.refs.env", "names of variables", RefNames::parse),
+                secret_files: secret_files.collect(),
+                secret_env: secret_env.collect(),
+            },
+            output: OutputLimits {
+                live_bytes: self.whole("actions.output.live_bytes", 65_536..=16_777_216),
+                kept_bytes: self.whole("actions.output.kept_bytes", 131_072..=1_073_741_824),
+                quota_bytes: self.whole("actions.output.quota_bytes", 0..=i64::MAX),
+            },
+        }
     }
 
     fn labels(&mut self) -> BTreeMap<String, String> {

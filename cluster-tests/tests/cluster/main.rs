@@ -2,6 +2,7 @@
 
 mod t05_crontab;
 mod t10_lifecycle;
+mod t15_actions;
 mod t20_kill;
 mod t30_durable;
 mod t40_cut_off;

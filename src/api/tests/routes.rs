@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::Rig;
 use crate::api::{self, ApiSettings, Context};
 use crate::clock::{ClusterClock, Hardware};
+use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
 use crate::exec::{Exec, ExecOptions};
 use crate::telemetry::metrics::Metrics;
@@ -156,8 +157,11 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         own: Vec::new(),
         loopback_only: true,
         output_dir: folder.path().join("output"),
-        output_quota: 1 << 20,
+        output: OutputLimits::default(),
         data_dir: folder.path().to_owned(),
+        work_dir: folder.path().join("work"),
+        refs: config::Refs::default(),
+        open_files: None,
     });
     let (_progress, saying) = watch::channel("waiting for member 2".to_owned());
     Arc::new(Context {

@@ -295,8 +295,16 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (http, headers, option::of(text()), vec(status, 1..4)).prop_map(
             |((url, method), headers, body, expect_status)| {
+                let connect_timeout = Millis(u64::from(expect_status[0].0));
                 let method = method.to_owned();
-                Action::Http(HttpAction { url, method, headers, body, expect_status })
+                Action::Http(HttpAction {
+                    url,
+                    method,
+                    headers,
+                    body,
+                    expect_status,
+                    connect_timeout,
+                })
             }
         ),
         ("[a-z/]{1,12}", vec(text(), 0..3), env, option::of("/[a-z/]{0,8}"), text()).prop_map(

@@ -1,20 +1,21 @@
 //! One process group: its start, what it prints, its end.
 
-use std::io::{self, PipeReader};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitStatus, test_kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, WaitStatus, setrlimit, test_kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::wire::{FromShim, Spawn};
-use super::{Shim, Told};
+use super::{Shim, Told, as_user};
 use crate::exec::boot::BootInstant;
 
 /// How much is read at once.
@@ -26,9 +27,60 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 /// Who is left so many looks after KILL is stuck in the kernel, or dead and ignored by its parent.
 const PROBES_AFTER_KILL: u32 = 50;
 
+/// A process that was started, and this end of its pipes.
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) output: PipeReader,
+    /// None: it has no standard input.
+    pub(super) input: Option<PipeWriter>,
+}
+
 /// Starts a process that leads a group of its own, its output going to one pipe.
-pub(super) fn start(spawn: &Spawn) -> io::Result<(Child, PipeReader)> {
+///
+/// A process inherits the limit of open files of the one that starts it, so this one takes the
+/// other's on for as long as the start takes; all that needs a descriptor is made before.
+pub(super) fn start(spawn: &Spawn, limits: &Limits) -> io::Result<Started> {
     let (output, theirs) = io::pipe()?;
+    let (stdin, input) = if spawn.stdin.is_empty() {
+        (Stdio::from(File::open("/dev/null")?), None)
+    } else {
+        let (theirs, input) = io::pipe()?;
+        (Stdio::from(theirs), Some(input))
+    };
+    let mut command = match &spawn.user {
+        Some(credentials) => as_user::command(spawn, credentials),
+        None => plain(spawn)?,
+    };
+    command.process_group(0).stdin(stdin).stdout(theirs.try_clone()?).stderr(theirs);
+    let theirs = limits.of(spawn);
+    let child = if theirs == limits.own {
+        command.spawn()
+    } else {
+        setrlimit(Resource::Nofile, theirs)?;
+        let child = command.spawn();
+        setrlimit(Resource::Nofile, limits.own)?;
+        child
+    };
+    Ok(Started { child: child?, output, input })
+}
+
+/// Limits of open files.
+pub(super) struct Limits {
+    pub(super) own: Rlimit,
+    /// Of children of which nothing else is said.
+    pub(super) children: Rlimit,
+}
+
+impl Limits {
+    fn of(&self, spawn: &Spawn) -> Rlimit {
+        let most = self.children.maximum.unwrap_or(u64::MAX);
+        let wanted = spawn.open_files.map(|wanted| wanted.min(most));
+        Rlimit { current: wanted.or(self.children.current), ..self.children }
+    }
+}
+
+/// A command that runs as the shim does.
+fn plain(spawn: &Spawn) -> io::Result<Command> {
     let mut command = Command::new(&spawn.program);
     let (name, arguments) = spawn.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     command
@@ -36,16 +88,8 @@ pub(super) fn start(spawn: &Spawn) -> io::Result<(Child, PipeReader)> {
         .args(arguments)
         .env_clear()
         .envs(spawn.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&spawn.folder)
-        .process_group(0)
-        .stdin(if spawn.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
-        .stdout(theirs.try_clone()?)
-        .stderr(theirs);
-    if let Some((user, group)) = spawn.user {
-        // The library also drops the supplementary groups then.
-        command.uid(user).gid(group);
-    }
-    Ok((command.spawn()?, output))
+        .current_dir(&spawn.folder);
+    Ok(command)
 }
 
 /// Relays what the process prints and reports its end.
@@ -72,8 +116,9 @@ pub(super) async fn attend(
             }
         }
     }
-    drain(&shim, id, &output, &mut buffer).await;
+    // First of all: from now on its number may be another's.
     shim.groups.borrow_mut().remove(&id);
+    drain(&shim, id, &output, &mut buffer).await;
     let status = status.flatten();
     let code = status.and_then(WaitStatus::exit_status);
     let signal = status.and_then(WaitStatus::terminating_signal);
@@ -119,9 +164,9 @@ fn is_alive(pid: Pid) -> bool {
 }
 
 /// Writes a process's standard input.
-pub(super) async fn feed(pipe: ChildStdin, text: String) {
+pub(super) async fn feed(pipe: PipeWriter, text: String) {
     if let Ok(mut pipe) = pipe::Sender::from_owned_fd(OwnedFd::from(pipe)) {
-        // Who does not read is not fed.
+        // A process need not read it.
         let _ = pipe.write_all(text.as_bytes()).await;
     }
 }

@@ -86,6 +86,7 @@ fn actions() -> Vec<Action> {
             headers: map("X-One", &"1".to_owned()),
             body: Some("{}".to_owned()),
             expect_status: vec![(200, 299), (304, 304)],
+            connect_timeout: Millis(10_000),
         }),
         Action::Shell(ShellAction {
             argv: vec!["echo".to_owned(), "hi".to_owned()],
