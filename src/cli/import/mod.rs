@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use self::body::{Prepared, Setting};
 use self::crontab::{Crontab, Remark};
+use self::machine::RunsAs;
 use self::naming::{Names, file_part};
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
@@ -137,16 +138,16 @@ impl CrontabArgs {
             (None, _) => Some(this.clone()),
         };
         let here = host.as_deref() == Some(this.as_str());
-        let users = match (self.dry_run, here) {
-            (_, false) => true,
-            (true, _) => machine::is_root(),
+        let runs_as = match (self.dry_run, here) {
+            (_, false) => RunsAs::Unknown,
+            (true, _) => RunsAs::this(),
             (false, _) => {
                 let (_, nodes) = fetch::all(context.client()?, &path(["nodes"]), &[]).await?;
-                machine::nodes_are_root(&nodes, &this).unwrap_or_else(machine::is_root)
+                machine::nodes_run_as(&nodes, &this).unwrap_or_else(RunsAs::this)
             }
         };
-        let owner = machine::owner().filter(|_| here && self.user.is_none() && !self.system);
-        Ok(Setting { zone, host, users, user: self.user.clone(), owner, from })
+        let owner = machine::owner().filter(|_| self.user.is_none() && !self.system);
+        Ok(Setting { zone, host, runs_as, user: self.user.clone(), owner, from })
     }
 }
 
@@ -195,6 +196,7 @@ impl Import {
             let message = "its lines name users, it seems: --system".to_owned();
             remarks.push(Remark { line: 1, message });
         }
+        let setting = &setting.of_file(path);
         for job in crontab.jobs {
             let name = names.give(&part, &job.command);
             let prepared = match body::prepare(&job, &name, setting) {
@@ -204,8 +206,10 @@ impl Import {
                     continue;
                 }
             };
-            if let Some(user) = prepared.user.as_ref().filter(|_| !setting.users) {
-                let message = format!("user {user}: only a node that runs as root can take it on");
+            if let Some(user) = prepared.user.as_ref().filter(|user| !setting.runs_as.can_be(user))
+            {
+                let message =
+                    format!("user {user}: only a node that runs as root, or as {user}, can be it");
                 remarks.push(Remark { line: job.line, message });
             }
             let (file, result) = (file.clone(), String::new());
@@ -362,7 +366,7 @@ impl Item {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let next: Vec<String> = prepared.next.iter().map(ToString::to_string).collect();
-        let user = prepared.user.as_deref().unwrap_or("-");
+        let user = prepared.named.as_deref().unwrap_or("-");
         format!(
             "{}\t{}\t{}\t{user}\t{}\t{hash}\t{}\n",
             self.line,

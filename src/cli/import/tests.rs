@@ -124,7 +124,7 @@ async fn what_is_not_carried_over_is_listed() {
     assert!(talk.contains(&format!("{path}:5: MAILTO=root")), "{talk}");
     assert!(talk.contains(&format!("{path}:9: @reboot")), "{talk}");
     let unprivileged = talk.contains(&format!("{path}:8: user daemon"));
-    assert_eq!(unprivileged, !machine::is_root(), "{talk}");
+    assert_eq!(unprivileged, !rustix::process::geteuid().is_root(), "{talk}");
 }
 
 #[tokio::test]
@@ -167,9 +167,11 @@ async fn a_crontab_of_a_user_runs_in_the_home_with_the_name() {
     assert_eq!(task["description"], json!(null));
     assert_eq!(task["action"]["shell"]["env"]["GREETING"], json!("on time"));
     assert_eq!(task["assignment"]["selector"]["host"], json!(machine::hostname()));
+    // As under cron: whoever imports it is whom it runs as, whoever the node runs as.
     if let Some(owner) = machine::owner() {
-        assert_eq!(task["action"]["shell"]["cwd"], json!(owner.home));
-        assert_eq!(task["action"]["shell"]["env"]["LOGNAME"], json!(owner.name));
+        assert_eq!(first["user"], json!(owner.name));
+        assert_eq!(task["action"]["shell"]["user"], json!(owner.name));
+        assert_eq!(task["action"]["shell"]["cwd"], json!(null));
     }
     let (_, data, _) = import(Format::Jsonl, &["--anywhere", "--user", "www", &path]).await;
     let first: Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
@@ -258,4 +260,36 @@ fn columns_count_characters_of_the_line() {
     assert_eq!(at("* * * * * root", true), Some(15));
     assert_eq!(at("@nightly a", false), Some(1));
     assert_eq!(at("@every soon a", false), Some(8));
+}
+
+#[test]
+fn a_users_crontab_never_runs_as_the_nodes_user() {
+    let job = only("* * * * * backup", false);
+    let owner = machine::Owner { name: "daemon".to_owned(), home: "/usr/sbin".to_owned() };
+    let setting = |uids: &[u32], owner: Option<&machine::Owner>| Setting {
+        zone: "UTC".to_owned(),
+        host: None,
+        runs_as: RunsAs::Users(uids.iter().copied().collect()),
+        user: None,
+        owner: owner.cloned(),
+        from: Timestamp::parse(FROM).unwrap(),
+    };
+    let shell = |setting: &Setting| {
+        let prepared = body::prepare(&job, "x", setting).unwrap();
+        (prepared.body["action"]["shell"].clone(), prepared.user)
+    };
+    // Nodes of root, and of the same user: the task names the user.
+    for uids in [0, 1] {
+        let (action, user) = shell(&setting(&[uids], Some(&owner)));
+        assert_eq!((&action["user"], user.as_deref()), (&json!("daemon"), Some("daemon")));
+        assert_eq!((&action["cwd"], action["env"].get("HOME")), (&json!(null), None));
+    }
+    // Nodes of somebody else: listed as not carried over, and told by the user that is shown.
+    let (action, user) = shell(&setting(&[2], Some(&owner)));
+    assert_eq!((action.get("user"), user.as_deref()), (None, Some("daemon")));
+    assert_eq!(action["env"]["LOGNAME"], json!("daemon"));
+    // A crontab in cron's own folder is its user's, whoever imports it.
+    let root = machine::Owner { name: "root".to_owned(), home: "/root".to_owned() };
+    let spool = setting(&[0], Some(&root)).of_file(Path::new("/var/spool/cron/crontabs/daemon"));
+    assert_eq!(shell(&spool).0["user"], json!("daemon"));
 }
