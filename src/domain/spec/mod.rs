@@ -6,7 +6,8 @@
 //! found in one pass. To make that possible a field that cannot be read yields its default and a
 //! [`Problem`]; the half-made definition is thrown away if there is any.
 //!
-//! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys.
+//! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys, and no
+//!   number that reading would change.
 //! * [`read`] turns JSON into a definition; `support` then refuses what this version cannot do.
 //! * [`write()`] is its inverse: the canonical body with every default shown.
 //! * [`patch`] is `write`, an RFC 7396 merge, and `read`.
@@ -18,6 +19,7 @@ mod action;
 mod body;
 mod calendar;
 mod json;
+pub mod number;
 mod reader;
 mod rules;
 mod schedule;
