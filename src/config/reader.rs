@@ -20,6 +20,8 @@ use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
 use crate::domain::time::Millis;
 
+/// The setting whose value is never shown.
+const SECRET: &str = "cluster.secret";
 /// Longest duration of a setting.
 const DURATION_MAX: Millis = Millis::from_secs(86_400);
 
@@ -81,7 +83,7 @@ impl Reader<'_> {
         Cluster {
             name: self
                 .checked("cluster.name", String::new(), |name| check_name(&name).map(|()| name)),
-            secret: self.checked("cluster.secret", None, |written| match written.as_str() {
+            secret: self.checked(SECRET, None, |written| match written.as_str() {
                 "" => Ok(None),
                 written => Secret::resolve(written, sources).map(Some),
             }),
@@ -208,6 +210,8 @@ impl Reader<'_> {
     ) -> T {
         self.value(path, instead, |setting| match &setting.value {
             Value::String(text) => check(text.clone()),
+            // The value of a secret is not for the terminal, whatever its type.
+            other if path == SECRET => Err(format!("must be text in quotes, got {}", kind(other))),
             other => Err(wrong("text in quotes", other)),
         })
     }
@@ -350,6 +354,18 @@ fn whole<T: TryFrom<i64>>(value: &Value, range: &RangeInclusive<i64>) -> Result<
     let number = value.as_integer().filter(|number| range.contains(number));
     let number = number.and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| wrong(&expected, value))
+}
+
+/// What a value is, without the value.
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date or time",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
 }
 
 fn wrong(expected: &str, value: &Value) -> String {
