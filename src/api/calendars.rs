@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::schedule::calendar::Kept;
@@ -66,18 +67,33 @@ pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
         }
     }
     let calendar = read_calendar(&name, &body)?;
-    let put = PutCalendar { calendar, if_match: write.if_match, source: None };
+    let if_match = write.if_match(revision(&write, &name)?);
+    let put = PutCalendar { calendar, if_match, source: None };
     let answer = write.submit(&Command::PutCalendar(Box::new(put))).await?;
     let created = matches!(answer, Answer::Calendar { created: true, .. });
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let view = write.context.here()?;
-    aside(move || show(&view, status, &name)).await?
+    if view.state.calendar(&name).is_none() {
+        // It was removed since.
+        return Ok(view.reply(status, json!({"id": name, "name": name, "revision": null})));
+    }
+    let mut response = aside(move || show(&view, status, &name)).await??;
+    if let Some(made) = answer.revision() {
+        etag(response.headers_mut(), made);
+    }
+    Ok(response)
+}
+
+/// The revision of a calendar as this node has it.
+fn revision(write: &Write, name: &str) -> Result<Option<Revision>, Problem> {
+    Ok(write.context.here()?.state.calendar(name).map(|kept| kept.revision))
 }
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
 pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let named = Named { name: name.clone(), if_match: write.if_match };
+    let if_match = write.if_match(revision(&write, &name)?);
+    let named = Named { name: name.clone(), if_match };
     let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;
     let view = write.context.here()?;
     match outcome {

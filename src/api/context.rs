@@ -8,14 +8,16 @@ use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::Value;
-use tokio::sync::watch;
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::consensus::{Answered, Consensus};
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, Revision};
-use crate::domain::machine::{Answer, Command, Refusal, State, Task, envelope};
+use crate::domain::machine::envelope::{self, Key};
+use crate::domain::machine::{Answer, Command, Refusal, State, Task};
 use crate::domain::spec::ReadContext;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Engine;
@@ -36,6 +38,11 @@ const READ_LIMIT: Duration = Duration::from_secs(2);
 const INDEX_LIMIT: Duration = Duration::from_secs(5);
 /// A write is answered within this.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Computations beside the requests at once. Of the process, as the threads are on which they run.
+static SCANS: Semaphore = Semaphore::const_new(32);
+/// One more waits this long for a place.
+const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the routes are given.
 pub struct Context {
@@ -137,7 +144,7 @@ impl Context {
     pub(super) async fn submit(
         &self,
         command: &Command,
-        key: Option<&str>,
+        key: Option<Key<'_>>,
     ) -> Result<Result<Answer, Refusal>, Problem> {
         let mut commands = Vec::new();
         envelope::pack(&mut commands, command, PRINCIPAL, key);
@@ -161,7 +168,7 @@ impl Context {
 }
 
 /// Appends a command of a request to those that travel together.
-pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<&str>) {
+pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
     envelope::pack(out, command, PRINCIPAL, key);
 }
 
@@ -208,7 +215,7 @@ impl View {
     }
 
     /// Answers with a body that shows this state.
-    pub fn reply(&self, status: StatusCode, body: Value) -> Response {
+    pub fn reply(&self, status: StatusCode, body: impl Serialize) -> Response {
         (status, self.index(), Json(body)).into_response()
     }
 
@@ -218,7 +225,7 @@ impl View {
     }
 
     /// [`View::reply`] with 200.
-    pub fn ok(&self, body: Value) -> Response {
+    pub fn ok(&self, body: impl Serialize) -> Response {
         self.reply(StatusCode::OK, body)
     }
 }
@@ -230,13 +237,20 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
     }
 }
 
-/// Does work that takes long beside the requests, not before them.
+/// Does work that takes long beside the requests, not before them: a few at a time, so that scans
+/// leave threads to everybody else in the process.
 ///
 /// # Errors
-/// `internal` if the work panicked.
+/// `too_busy` if others keep all places; `internal` if the work panicked.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let place = timeout(SCAN_LIMIT, SCANS.acquire()).await.ok().and_then(Result::ok);
+    let Some(_place) = place else {
+        let why =
+            "too many requests look through the state at once; come again, or ask another node";
+        return Err(Problem::new("too_busy", why));
+    };
     let done = life::blocking(work).await;
     done.map_err(|_panicked| Problem::internal("a computation failed"))
 }

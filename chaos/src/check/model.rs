@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::{Put, PutMode, Settle};
 use punctual::domain::machine::record::{Intent, Liveness, Reason};
-use punctual::domain::machine::{Answer, Command, Response, envelope};
+use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
@@ -143,8 +143,9 @@ impl Model {
             let Ok(packed) = packed else {
                 return self.complain("log", "a command that cannot be read".to_owned());
             };
-            self.key = packed.key.map(str::to_owned);
-            if let Some(key) = packed.key {
+            let key = packed.key.map(|key| key.text);
+            self.key = key.map(str::to_owned);
+            if let Some(key) = key {
                 let known = self.keyed.get(key).cloned();
                 self.judge("one effect per idempotency key");
                 if let Some(known) = known {
@@ -154,8 +155,17 @@ impl Model {
                     }
                     continue;
                 }
-                let keyed = Keyed { index, answer: answer.clone() };
-                self.keyed.insert(key.to_owned(), keyed);
+                // Who is told to look again asks again under the same key.
+                let again = matches!(
+                    answer,
+                    Err(Refusal::RevisionMismatch { .. }
+                        | Refusal::Cursor { .. }
+                        | Refusal::Session)
+                );
+                if !again {
+                    let keyed = Keyed { index, answer: answer.clone() };
+                    self.keyed.insert(key.to_owned(), keyed);
+                }
             }
             match Command::decode(packed.kind, packed.body) {
                 Ok(command) => self.command(command, answer),

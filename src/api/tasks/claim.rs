@@ -27,17 +27,17 @@ pub(in crate::api) async fn claim(Segment(name): Segment, write: Write) -> Reply
     let tick = fields.need("tick").instant("tick");
     fields.done()?;
     let Some(tick) = tick else { return Err(Problem::internal("a tick was read and not found")) };
-    for attempt in 0..TRIES {
+    for _ in 0..TRIES {
         let view = write.view().await?;
+        if let Some(first) = write.first(&view)? {
+            return granted(&write, &first);
+        }
         let task = view.task(&name)?;
         let settle = match settle(&view, task, tick, &write)? {
             Wanted::Grant(settle) => settle,
-            Wanted::Known(fired) => return again(&view, task, fired, &write).await,
+            Wanted::Known(fired) => return Err(claimed(&view, task, fired)),
         };
-        // A key stands for one command, and each try is another.
-        let key = write.key.as_ref().filter(|_| attempt == 0);
-        let command = Command::Settle(settle);
-        match write.context.submit(&command, key.map(String::as_str)).await? {
+        match write.try_submit(&Command::Settle(settle)).await? {
             Ok(answer) => return granted(&write, &answer),
             // Somebody settled or changed the task meanwhile: look again.
             Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. }) => {}
@@ -92,7 +92,6 @@ fn command(
         revision: task.live.revision,
         calendars: Revision(0),
         session,
-        // Not the time of this moment, so that a repeated request makes the same command.
         now: due,
         after,
         spans: Vec::new(),
@@ -101,24 +100,15 @@ fn command(
     }
 }
 
-/// A tick that fired: its own claimer, who repeats the request under its key, hears the answer
-/// again.
-async fn again(view: &View, task: &Task, fired: &FiredTick, write: &Write) -> Reply {
+/// A tick that another caller was granted.
+fn claimed(view: &View, task: &Task, fired: &FiredTick) -> Problem {
     let execution = task.history.execution(fired.execution);
-    let attempt = execution.and_then(|execution| execution.attempt.as_ref());
-    if let (Some(key), Some(attempt), Some(execution)) = (&write.key, attempt, execution) {
-        let settle = command(task, attempt.session, fired.from, fired.tick, execution.due);
-        let outcome = write.context.submit(&Command::Settle(settle), Some(key)).await?;
-        if let Ok(answer @ Answer::Execution { .. }) = outcome {
-            return granted(write, &answer);
-        }
-    }
     let winner = match execution {
         Some(execution) => views::execution(&view.state, task, execution),
         None => json!({"id": fired.execution.to_string()}),
     };
     let problem = Problem::new("already_claimed", "another caller was granted this tick");
-    Err(problem.with("execution_id", fired.execution.to_string()).with("winner", winner))
+    problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
 
 fn granted(write: &Write, answer: &Answer) -> Reply {

@@ -4,6 +4,7 @@ mod bad_input;
 mod calendars;
 mod history;
 mod many;
+mod repeats;
 mod routes;
 mod running;
 mod shown;

@@ -216,7 +216,7 @@ pub(super) fn commands() -> Vec<Command> {
             labels: Some(map("zone", &"eu-2".to_owned())),
         }),
         Command::Scheduler(SetScheduler { on: true }),
-        Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
+        Command::TakeKey(TakeKey),
         Command::Dismiss(OfExecution { task, execution }),
         Command::NodeRemove(OfNode { node: NodeId::new(3, 1) }),
         Command::PutCalendar(Box::new(PutCalendar {
@@ -381,7 +381,7 @@ pub(super) fn node() -> Node {
 
 pub(super) fn key_record() -> KeyRecord {
     let response = Err(Refusal::RevisionMismatch { current: Revision(40) });
-    KeyRecord { number: 41, at: at(2), body: 0xFEED << 96, response }
+    KeyRecord { number: 41, at: at(2), request: 0xFEED << 96, response }
 }
 
 /// Every answer and refusal, in their order.
