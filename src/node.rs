@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{self, ApiSettings, Context, Running};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
+use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, Hardware};
 use crate::config::{Config, Definitions};
 use crate::consensus::{
@@ -184,7 +185,9 @@ impl Node {
         let (http, listener) = listen(&config).await?;
         if let Some(listener) = listener {
             let router = api::router(Arc::clone(&context));
-            tokio::spawn(api::serve(listener, router, stopping.clone()));
+            let connections = Budget::of_process().connections;
+            let limits = HttpLimits { connections, ..HttpLimits::default() };
+            tokio::spawn(api::serve(listener, router, stopping.clone(), limits));
         }
         let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::node::{Builder, Node};
 use crate::telemetry::log::{Every, File, Form, Log, Options};
@@ -44,6 +45,9 @@ pub async fn run(arguments: ServeArguments) -> Outcome {
     let config = load(&arguments)?;
     let log =
         Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Err(error) = budget::raise_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let with_parent = arguments.with_parent;
     let mut builder: Builder =
         Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());

@@ -7,6 +7,7 @@ mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;
 mod t50_disk;
+mod t55_files;
 mod t60_cli;
 mod t70_metrics;
 mod t71_log;
