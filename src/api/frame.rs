@@ -14,6 +14,8 @@ use super::error::Problem;
 
 /// The header that names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header by which a client knows that a node answers, also through a proxy.
+const VERSION: HeaderName = HeaderName::from_static("punctual-version");
 /// A caller's id longer than this is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -112,6 +114,7 @@ fn complete(context: &Context, mut response: Response, id: &str) -> Response {
         let applied = running.consensus.replica().applied();
         headers.insert(INDEX_HEADER, HeaderValue::from(applied));
     }
+    headers.insert(VERSION, HeaderValue::from_static(context.settings.version));
     // What attempts print is shown as it is, and never taken for a page.
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(HeaderName::from_static("x-content-type-options"), nosniff);

@@ -71,6 +71,7 @@ impl Got {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        assert_eq!(self.header("punctual-version"), env!("CARGO_PKG_VERSION"));
         self
     }
 }
