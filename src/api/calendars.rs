@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::schedule::calendar::Kept;
-use crate::domain::spec::{read_calendar, write_calendar};
+use crate::domain::spec::{calendar_definition, read_calendar, write_calendar};
 
 use super::context::{View, aside, etag};
 use super::error::Problem;
@@ -21,9 +21,6 @@ use super::lists::{PAGING, Page};
 const USERS_TOLD: usize = 100;
 /// And so many in the sentence.
 const USERS_NAMED: usize = 5;
-/// What an answer adds to a calendar's body: one that was got can be put.
-const ADDED: [&str; 7] =
-    ["id", "revision", "created_at", "updated_at", "origin", "task_count", "tasks"];
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
@@ -57,15 +54,7 @@ pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
 /// `PUT /calendars/{name}`: makes it or changes it.
 pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let mut body = write.body()?.clone();
-    if let Value::Object(fields) = &mut body
-        && fields.contains_key("revision")
-    {
-        for added in ADDED {
-            fields.shift_remove(added);
-        }
-    }
-    let calendar = read_calendar(&name, &body)?;
+    let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
     let put = PutCalendar { calendar, if_match: write.if_match, source: None };
     let answer = write.submit(&Command::PutCalendar(Box::new(put))).await?;
     let created = matches!(answer, Answer::Calendar { created: true, .. });
@@ -87,7 +76,7 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
             let names = users.as_array().into_iter().flatten().filter_map(Value::as_str);
             let first: Vec<&str> = names.take(USERS_NAMED).collect();
             let first = first.join(", ");
-            let why = format!("tasks leave the calendar out, marked deleted or not: {first}");
+            let why = format!("the calendar is in use by: {first}");
             Err(Problem::new("calendar_in_use", why).with("tasks", users))
         }
         Err(refusal) => Err(refusal.into()),

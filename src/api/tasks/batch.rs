@@ -17,7 +17,7 @@ use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command};
 use crate::domain::spec;
 
-use super::create::{definition, mode, settled};
+use super::create::{mode, settled};
 
 /// Items of one request.
 pub(super) const ITEMS_MAX: usize = 10_000;
@@ -127,11 +127,13 @@ impl Making<'_> {
         let mut reading = self.view.reading(&self.context.settings);
         reading.settled = settled(self.view, body);
         let read =
-            spec::read(&definition(body), reading).and_then(|spec| {
-                match eligibility::check(&self.view.state, &spec, None) {
-                    Ok(()) => Ok(spec),
-                    Err(problem) => Err(vec![problem]),
-                }
+            spec::read(&spec::definition(body), reading).and_then(|spec| match eligibility::check(
+                &self.view.state,
+                &spec,
+                None,
+            ) {
+                Ok(()) => Ok(spec),
+                Err(problem) => Err(vec![problem]),
             });
         match read {
             Err(problems) => {

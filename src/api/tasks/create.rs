@@ -8,7 +8,6 @@ use crate::api::context::View;
 use crate::api::eligibility;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
-use crate::api::views::ADDED;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::spec;
@@ -23,7 +22,7 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     let view = write.context.here()?;
     let mut reading = view.reading(&write.context.settings);
     reading.settled = settled(&view, body);
-    let spec = spec::read(&definition(body), reading)?;
+    let spec = spec::read(&spec::definition(body), reading)?;
     eligibility::check(&view.state, &spec, None)?;
     let name = spec.name.clone();
     let put = Put { mode: mode(force), spec };
@@ -45,18 +44,4 @@ pub(super) fn settled(view: &View, body: &Value) -> Timestamp {
 /// How a new task treats what has its name.
 pub(super) const fn mode(force: bool) -> PutMode {
     if force { PutMode::Force } else { PutMode::Add }
-}
-
-/// A body without what answers add to it: a task that was got can be put.
-pub(super) fn definition(body: &Value) -> Value {
-    let mut body = body.clone();
-    if let Value::Object(fields) = &mut body {
-        // Only an answer carries these two; elsewhere an added field is a mistake to be told.
-        if fields.contains_key("incarnation") && fields.contains_key("revision") {
-            for added in ADDED {
-                fields.shift_remove(added);
-            }
-        }
-    }
-    body
 }

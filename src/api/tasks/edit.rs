@@ -14,7 +14,6 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 
 use super::after_write;
-use super::create::definition;
 
 /// A patch that meets other changes is applied to the newer definition so many times.
 const PATCH_TRIES: u32 = 8;
@@ -22,7 +21,7 @@ const PATCH_TRIES: u32 = 8;
 /// `PUT /tasks/{name}`: another definition; cursor and history stay.
 pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let mut body = definition(write.body()?);
+    let mut body = spec::definition(write.body()?);
     let view = write.view().await?;
     // What was done before under the same key is answered from the log, whatever became of the
     // task since.

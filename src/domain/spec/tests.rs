@@ -163,6 +163,8 @@ fn a_patch_merges_and_keeps_the_name() {
     let swapped = json!({"schedule": {"interval": "5s", "cron": null}});
     let swapped = patch(&spec, &swapped, CTX).unwrap();
     assert_eq!(swapped.schedule.rule, Rule::Interval { every: Millis::from_secs(5), anchor: None });
+    let every = json!({"name": "t", "schedule": {"every": "5s"}});
+    assert_eq!(read(&every, CTX).unwrap().schedule, swapped.schedule, "as the command line says");
     let renamed = json!({"name": "u"});
     assert_eq!(one(patch(&spec, &renamed, CTX)), ("/name".to_owned(), "name_changed"));
     let problems = patch(&spec, &json!({"name": "u", "priority": 10}), CTX).unwrap_err();
