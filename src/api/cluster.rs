@@ -42,7 +42,7 @@ pub(super) async fn get(read: Read) -> Reply {
         "digest": digest(&view.state),
         "scheduler": if cluster.scheduler { "started" } else { "stopped" },
         "floor": cluster.floor.to_string(),
-        "tasks": view.state.task_count(),
+        "tasks": sight.tasks,
         "level": level,
         "version": read.context.settings.version,
         "node": read.context.settings.node_name,

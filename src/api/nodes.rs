@@ -47,21 +47,23 @@ pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, Probl
     let status = running.consensus.status();
     let heard = running.engine.heard();
     let counted = view.clone();
-    let owned = aside(move || owned(&counted)).await?;
+    let (owned, tasks) = aside(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
     let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
-    Ok(Sight { leader, voters, term, heard, skews, owned })
+    Ok(Sight { leader, voters, term, heard, skews, owned, tasks })
 }
 
-fn owned(view: &View) -> BTreeMap<NodeId, u64> {
-    let mut owned = BTreeMap::new();
+/// How many tasks each node owns, and how many there are.
+fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
+    let (mut owned, mut tasks) = (BTreeMap::new(), 0);
     for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
+        tasks += 1;
         if let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) {
             *owned.entry(owner).or_default() += 1;
         }
     }
-    owned
+    (owned, tasks)
 }
 
 /// `GET /nodes`.
