@@ -80,7 +80,8 @@ pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, Str
     Ok(Prepared { body, schedule, zone, user, next, warnings })
 }
 
-fn put(object: &mut Value, key: &str, value: Value) {
+/// Sets a field of an object.
+pub(super) fn put(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(fields) = object {
         fields.insert(key.to_owned(), value);
     }
@@ -129,6 +130,18 @@ fn verbatim(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The fields of a body as a node shows them.
+///
+/// # Errors
+/// What a node would say against the task.
+pub fn canonical(body: &Value, now: Timestamp) -> Result<Value, String> {
+    let mut shown = spec::write(&check(body, now)?);
+    if let (Value::Object(shown), Some(own)) = (&mut shown, body.as_object()) {
+        shown.retain(|key, _| own.contains_key(key));
+    }
+    Ok(shown)
 }
 
 /// What a node would make of the body.

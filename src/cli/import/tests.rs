@@ -2,15 +2,16 @@
 //! have looked at. `PUNCTUAL_BLESS=1` writes the tables anew.
 
 use std::fs;
-use std::io::{self, Write};
-use std::sync::Arc;
 
 use clap::Parser;
-use parking_lot::Mutex;
+use serde_json::json;
 
 use super::crontab::{Crontab, Job, parse};
 use super::*;
+use crate::cli::exit::Exit;
+use crate::cli::local::LocalClock;
 use crate::cli::output::{Format, Output};
+use crate::cli::tests::Paper;
 use crate::domain::schedule::Rule;
 use crate::domain::time::Timestamp;
 
@@ -23,32 +24,12 @@ struct Line {
     command: ImportCommand,
 }
 
-/// What a command printed.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().clone()).unwrap()
-    }
-}
-
 /// Imports without a cluster: exit code, data, talk.
 async fn import(format: Format, arguments: &[&str]) -> (Exit, String, String) {
     let (data, talk) = (Paper::default(), Paper::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(FROM).unwrap());
     let out = Output::to(format, clock, Box::new(data.clone()), Box::new(talk.clone()));
-    let mut context = Context::with(out, Vec::new());
+    let mut context = Context::with(out, Vec::new(), false);
     let line = ["import", "crontab", "--dry-run"].iter().chain(arguments);
     let line = Line::try_parse_from(line).unwrap();
     let exit = run(line.command, &mut context).await.unwrap();
@@ -74,8 +55,16 @@ async fn fixtures_become_what_their_table_says() {
         "forms",
     ] {
         let path = fixture(name);
-        let arguments =
-            ["--system", "--tz", "Europe/Berlin", "--from", FROM, "--fingerprint", &path];
+        let arguments = [
+            "--system",
+            "--anywhere",
+            "--tz",
+            "Europe/Berlin",
+            "--from",
+            FROM,
+            "--fingerprint",
+            &path,
+        ];
         let (exit, data, _) = import(Format::Table, &arguments).await;
         assert_eq!(exit, Exit::Ok, "{name}");
         for line in data.lines() {
@@ -92,10 +81,10 @@ async fn fixtures_become_what_their_table_says() {
 #[tokio::test]
 async fn wrong_lines_are_named_and_the_others_imported() {
     let path = fixture("broken");
-    let arguments = ["--system", "--tz", "UTC", "--from", FROM, &path];
+    let arguments = ["--system", "--host", "web1", "--tz", "UTC", "--from", FROM, &path];
     let (exit, data, talk) = import(Format::Table, &arguments).await;
     assert_eq!(exit, Exit::Usage);
-    assert!(data.contains("cron-broken-first") && data.contains("cron-broken-last"));
+    assert!(data.contains("cron-web1-broken-first") && data.contains("cron-web1-broken-last"));
     assert_eq!(data.lines().count(), 3, "{data}");
     for wrong in [
         ":3:1: minute must be 0 to 59, got 61",
@@ -138,7 +127,7 @@ async fn the_body_is_a_task_that_does_what_cron_did() {
     assert_eq!(
         task(0),
         json!({
-            "name": "cron-forms-report",
+            "name": "cron-web1-forms-report",
             "schedule": {"cron": "0 2 * * MON-FRI", "timezone": "Europe/Berlin"},
             "action": {"shell": {
                 "argv": ["/bin/sh", "-c", "/usr/local/bin/report --mail"],
@@ -174,8 +163,43 @@ async fn a_crontab_of_a_user_runs_in_the_home_with_the_name() {
     let (_, data, _) = import(Format::Jsonl, &["--anywhere", "--user", "www", &path]).await;
     let first: Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
     assert_eq!(first["user"], json!("www"));
+    assert_eq!(task_name(&first), "cron-www-echo");
     assert_eq!(first["task"].get("assignment"), None);
     assert_eq!(first["task"]["action"]["shell"]["env"].get("HOME"), None);
+}
+
+fn task_name(item: &Value) -> &str {
+    item["task"]["name"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn names_tell_machine_and_crontab_and_not_the_file_of_a_user() {
+    let one = fixture("every-minute");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::copy(&one, &copy).unwrap();
+    let names = async |more: &[&str]| {
+        let (_, data, _) = import(Format::Jsonl, more).await;
+        let items = data.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        items.map(|item| task_name(&item).to_owned()).collect::<Vec<_>>()
+    };
+    let first = names(&["--user", "ann", "--host", "web1", &one]).await;
+    assert_eq!(first, ["cron-web1-ann-echo", "cron-web1-ann-cat"]);
+    let copied = names(&["--user", "ann", "--host", "web1", copy.to_str().unwrap()]).await;
+    assert_eq!(copied, first, "another file");
+    let elsewhere = names(&["--user", "ann", "--host", "web2", &one]).await;
+    assert_eq!(elsewhere[0], "cron-web2-ann-echo");
+    assert_eq!(names(&["--prefix", "mine", &one]).await, ["mine-echo", "mine-cat"]);
+}
+
+#[tokio::test]
+async fn an_import_of_nothing_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "# nothing\n@reboot /bin/x\n").unwrap();
+    let (exit, _, talk) = import(Format::Table, &["--tz", "UTC", empty.to_str().unwrap()]).await;
+    assert_eq!(exit, Exit::No);
+    assert!(talk.ends_with("nothing to import: there is no job in it\n"), "{talk}");
 }
 
 fn only(text: &str, system: bool) -> Job {
