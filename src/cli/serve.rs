@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use clap::Args;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -45,6 +46,10 @@ pub async fn run(arguments: ServeArguments) -> Outcome {
     let log =
         Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
     let with_parent = arguments.with_parent;
+    if with_parent {
+        // A frozen process notices nothing: its parent's death lets it go on, and end.
+        let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
+    }
     let mut builder: Builder =
         Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());
     if arguments.bench {
@@ -54,7 +59,19 @@ pub async fn run(arguments: ServeArguments) -> Outcome {
     if let Some(http) = node.http() {
         tracing::info!(%http, version = crate::node::VERSION, "serving");
     }
-    let ended = node.run(stopped(&arguments, &log, with_parent)).await;
+    let (ask, asked) = oneshot::channel();
+    let asked = async {
+        let _gone = asked.await;
+    };
+    let ended = tokio::select! {
+        ended = node.run(asked) => ended,
+        () = signals(&arguments, &log, with_parent, ask) => {
+            let message = "ended at once by a second signal; its tasks wait for the others to \
+                           notice"
+                .to_owned();
+            return Err(Failure { exit: Exit::No, message });
+        }
+    };
     if let Err(fatal) = &ended {
         tracing::error!("{fatal}");
     }
@@ -100,24 +117,37 @@ fn log_options(config: &Config) -> Options {
     }
 }
 
-/// Returns when the process is asked to end; re-reads the log's level on SIGHUP.
-async fn stopped(arguments: &ServeArguments, log: &Log, with_parent: bool) {
+/// Tells when the process is asked to end, and returns when it is asked once more: who asks twice
+/// waits no longer. Re-reads the log's level on SIGHUP.
+async fn signals(
+    arguments: &ServeArguments,
+    log: &Log,
+    with_parent: bool,
+    ask: oneshot::Sender<()>,
+) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     ) else {
         tracing::warn!("signals cannot be listened for");
+        let _unused = ask;
         return std::future::pending().await;
     };
     let mut parent_gone = pin!(parent_gone());
+    let mut ask = Some(ask);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            () = &mut parent_gone, if with_parent => return,
-            _ = hang_up.recv() => reload(arguments, log),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = &mut parent_gone, if with_parent && ask.is_some() => {}
+            _ = hang_up.recv() => {
+                reload(arguments, log);
+                continue;
+            }
         }
+        let Some(ask) = ask.take() else { return };
+        let _gone = ask.send(());
     }
 }
 

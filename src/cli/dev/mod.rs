@@ -166,8 +166,15 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
             return ended;
         }
     }
-    out.say("stopping");
-    children.lock().await.stop_all().await;
+    out.say("stopping; once more ends it at once");
+    let mut children = children.lock().await;
+    let stopped = tokio::select! {
+        () = children.stop_all() => true,
+        () = interrupted() => false,
+    };
+    if !stopped {
+        children.kill_all();
+    }
     Ok(Exit::Ok)
 }
 
