@@ -21,13 +21,16 @@ mod preview;
 mod serve;
 mod settings;
 mod simulate;
+mod suggest;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod words;
 mod yaml;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -97,7 +100,7 @@ pub enum Command {
     /// Commands about the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Let ticks fire in the whole cluster, or not
+    /// Turn scheduling on or off in the whole cluster
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
     /// Commands about calendars, whose times tasks leave out
@@ -120,7 +123,11 @@ pub enum Command {
 /// Reads the command line, carries it out and gives the exit code of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::tell(error, &words),
+    };
     if matches!(arguments.command, Command::Shim) {
         // The shim has a runtime of its own, and no more of this program than it needs.
         return match crate::exec::shim::serve() {

@@ -8,3 +8,4 @@ mod t40_cut_off;
 mod t45_torn;
 mod t50_disk;
 mod t60_cli;
+mod t65_first_day;
