@@ -100,8 +100,14 @@ impl Life {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = io::Result<T>> + Send {
-        let simulated = self.0.is_some();
-        self.blocking(move || if simulated { work() } else { super::making_way(work) })
+        let process = self.0.clone();
+        async move {
+            let Some(process) = process else {
+                return self.blocking(move || super::making_way(work)).await;
+            };
+            tokio::time::sleep(process.background_time()).await;
+            self.blocking(work).await
+        }
     }
 
     pub(super) fn produce<T: Send + 'static>(

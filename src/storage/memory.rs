@@ -79,6 +79,13 @@ impl MemoryDisk {
         self.0.lock().full = full;
     }
 
+    /// The records of the current store, if there is one that is not void.
+    #[must_use]
+    pub fn records(&self) -> Option<Records> {
+        let disk = self.0.lock();
+        disk.stores.get(&disk.current.filter(|_| !disk.void)?).cloned()
+    }
+
     /// Damages the records of the current store, if there is one.
     pub fn damage(&self, act: impl FnOnce(&mut Records)) {
         let mut disk = self.0.lock();

@@ -9,7 +9,7 @@ mod executions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::{Put, PutMode, Settle};
-use punctual::domain::machine::record::{Intent, Liveness, Reason};
+use punctual::domain::machine::record::{Intent, Liveness, Reason, Trigger, Verdict};
 use punctual::domain::machine::{Answer, Command, Response, envelope};
 use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
@@ -112,6 +112,10 @@ pub struct Model {
     pub changes: BTreeMap<String, Vec<Change>>,
     /// The revision that a client's command made, by its key.
     pub revisions: BTreeMap<String, u64>,
+    /// Log indices at which nodes were noted as down.
+    pub downs: Vec<(u64, u64)>,
+    /// Log indices at which ticks of a task were settled that were late.
+    pub late: Vec<(u64, String)>,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
@@ -208,6 +212,9 @@ impl Model {
                     self.working.insert(of.node.0);
                 } else {
                     self.working.remove(&of.node.0);
+                }
+                if of.liveness == Liveness::Down {
+                    self.downs.push((self.index, of.node.0));
                 }
             }
             Command::NodeIntent(of) => {
@@ -425,6 +432,14 @@ impl Model {
         self.judge("settles and their labels");
         for what in wrong {
             self.complain("settles and their labels", format!("{}: {what}", task.name));
+        }
+        let behind = settle
+            .spans
+            .iter()
+            .any(|span| matches!(span.verdict, Verdict::Missed | Verdict::Coalesced));
+        let caught_up = settle.claim.is_some_and(|claim| claim.trigger == Trigger::CatchUp);
+        if (behind || caught_up) && !self.catches_up(key) {
+            self.late.push((self.index, task.name.clone()));
         }
         let mut to = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
         if settle.spans.iter().any(|span| span.reason == Reason::Excluded) {

@@ -18,7 +18,7 @@ use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
 use tokio::sync::{mpsc, watch};
 
-use super::actions::Stage;
+use super::actions::{self, Stage};
 use super::clocks::Clocks;
 use super::disk::Disk;
 use super::net::{Net, address};
@@ -62,6 +62,8 @@ pub struct Alive {
     pub process: Process,
     pub router: Router,
     pub context: Arc<Context>,
+    /// The attempts that it carries out.
+    pub running: actions::Running,
 }
 
 /// Hands what a process applies to the judges.
@@ -117,7 +119,7 @@ fn consensus_settings(plan: &Plan, index: usize) -> Settings {
     }
 }
 
-fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
+fn engine_settings(plan: &Plan, index: usize, exec: &Exec) -> EngineSettings {
     EngineSettings {
         failover_timeout: FAILOVER,
         down_after: Millis(1_000),
@@ -133,7 +135,7 @@ fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
             level: 1,
             weight: 1,
             labels: Default::default(),
-            slots: 0,
+            slots: plan.slots,
             functions: exec.functions(),
             shell: false,
             users: None,
@@ -156,10 +158,13 @@ impl Machine {
         let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
         let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
+        let running = actions::Running::default();
         let stage = Stage {
             seed: common.plan.seed,
             history: Arc::clone(history),
             agreement: Arc::clone(&common.agreement),
+            slots: common.plan.slots,
+            running: Arc::clone(&running),
         };
         exec.register("*", stage.function(index, number));
         let metrics = Metrics::new("sim");
@@ -198,7 +203,7 @@ impl Machine {
         };
         history.note(Some(index), Event::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
-        let engine = engine_settings(index, &exec);
+        let engine = engine_settings(&common.plan, index, &exec);
         let rest = Rest { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
         let ends = common.ends.clone();
         process.spawn(async move {
@@ -207,7 +212,7 @@ impl Machine {
             let _over = ends.send((index, number, why));
         });
         let router = api::router(Arc::clone(&context));
-        self.alive = Some(Alive { number, process, router, context });
+        self.alive = Some(Alive { number, process, router, context, running });
     }
 }
 
