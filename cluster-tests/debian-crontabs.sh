@@ -74,7 +74,7 @@ for package in "${packages[@]}"; do
         [ -f "$file" ] || continue
         files=$((files + 1))
         code=0
-        "$program" import crontab "$file" --system --dry-run --fingerprint --tz UTC --from "$from" \
+        "$program" import crontab "$file" --system --anywhere --dry-run --fingerprint --tz UTC --from "$from" \
             >"$work/lines" || code=$?
         if [ "$code" -ne 0 ]; then
             echo "$package: ${file#"$work/root"} is not understood (exit $code):"

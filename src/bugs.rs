@@ -39,7 +39,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 25] = [
+pub const ALL: [(&str, &str); 31] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -58,6 +58,7 @@ pub const ALL: [(&str, &str); 25] = [
     ("snapshot-without-cursors", "a checkpoint leaves out how far tasks are settled"),
     ("snapshot-without-counter", "a checkpoint leaves out the counter"),
     ("snapshot-without-floor", "a checkpoint leaves out the floor"),
+    ("checkpoint-into-other-store", "a checkpoint is written into the store of a later snapshot"),
     ("wall-clock-in-apply", "apply takes the time from the machine it runs on"),
     ("own-wall-clock", "cluster time is the node's own wall clock"),
     ("delete-does-not-wait", "a delete with wait answers at once"),
@@ -65,6 +66,14 @@ pub const ALL: [(&str, &str); 25] = [
     ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),
     ("replay-starts-work", "grants that a new process applies are started whosever they are"),
     ("former-owner-goes-on", "the actor of a task that moved to another node stays"),
+    (
+        "place-held-by-unknown",
+        "an entry whose outcome is unknown keeps its place among those carried",
+    ),
+    ("slots-not-reserved", "only what runs counts against the slots, not what was asked for"),
+    ("ended-by-execution", "an attempt that ends takes the one that follows it out of the table"),
+    ("stop-in-gap-lost", "a stop that came with a snapshot reaches no running attempt"),
+    ("change-slept-over", "a change that comes while an actor falls asleep is not looked at"),
 ];
 
 /// What the machine's clock shows, in milliseconds since 1970. Simulated machines share one, so the

@@ -5,6 +5,7 @@
 pub mod bugs;
 
 pub mod api;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{self, ApiSettings, Context, Running};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
+use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, Hardware};
 use crate::config::{Config, Definitions};
 use crate::consensus::{
@@ -19,7 +20,7 @@ use crate::consensus::{
 use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings, Observer};
-use crate::exec::{Exec, ExecOptions, Func, OUTPUT_QUOTA_BYTES, ShimProgram};
+use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{Fabric, Random, Secret, Tcp};
@@ -69,6 +70,7 @@ pub struct Builder {
     observer: Option<Observer>,
     functions_allowed: bool,
     bench: bool,
+    open_files: Option<u64>,
 }
 
 impl Builder {
@@ -91,6 +93,14 @@ impl Builder {
     #[must_use]
     pub fn bootstrap_without(mut self, members: Vec<u16>) -> Self {
         self.bootstrap_without = members;
+        self
+    }
+
+    /// The soft limit of open files that commands get; none: that of this process. A program that
+    /// raises its own gives here what it was before.
+    #[must_use]
+    pub const fn open_files(mut self, limit: Option<u64>) -> Self {
+        self.open_files = limit;
         self
     }
 
@@ -146,6 +156,7 @@ impl Node {
             observer: None,
             functions_allowed: false,
             bench: false,
+            open_files: None,
         }
     }
 
@@ -155,8 +166,9 @@ impl Node {
         let members = config.cluster.members.len();
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
         let clock = Arc::new(ClusterClock::new(Hardware, members, skew));
-        let folder = DataFolder::open(&config.node.data_dir)?;
-        let exec = Arc::new(exec(&builder, &folder)?);
+        let folder = DataFolder::open(&config.node.data_dir, config.log.file.as_deref())?;
+        let (http, listener) = listen(&config).await?;
+        let exec = Arc::new(exec(&builder, &folder, http)?);
         for (name, func) in &builder.functions {
             exec.register(name.clone(), Arc::clone(func));
         }
@@ -181,10 +193,11 @@ impl Node {
         });
         let (stop, stopping) = watch::channel(false);
         let (fatal, ended) = oneshot::channel();
-        let (http, listener) = listen(&config).await?;
         if let Some(listener) = listener {
             let router = api::router(Arc::clone(&context));
-            tokio::spawn(api::serve(listener, router, stopping.clone()));
+            let connections = Budget::of_process().connections;
+            let limits = HttpLimits { connections, ..HttpLimits::default() };
+            tokio::spawn(api::serve(listener, router, stopping.clone(), limits));
         }
         let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;
@@ -228,7 +241,7 @@ impl Node {
             tracing::info!("leaving: tasks go to other nodes");
             engine.leave(self.leave_limit).await;
             let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
-            engine.stop();
+            engine.stop().await;
         }
         self.context.exec.flush().await;
         self.stop.send_replace(true);
@@ -262,28 +275,22 @@ async fn listen(
     Ok((Some(addr), Some(listener)))
 }
 
-fn exec(builder: &Builder, folder: &DataFolder) -> Result<Exec, Fatal> {
+/// `http` is where the API really listens.
+fn exec(builder: &Builder, folder: &DataFolder, http: Option<SocketAddr>) -> Result<Exec, Fatal> {
     let config = &builder.config;
-    let own = config
-        .cluster
-        .members
-        .iter()
-        .flat_map(|member| {
-            let http = member.http.as_deref().and_then(|url| url.split_once("://"));
-            [Some(member.peer.as_str()), http.map(|(_, rest)| rest)]
-        })
-        .flatten()
-        .filter_map(|addr| addr.trim_end_matches('/').rsplit_once(':'))
-        .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-        .collect();
+    let data_dir = std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/"));
+    let work_dir = std::path::absolute(folder.work()).unwrap_or_else(|_| PathBuf::from("/"));
     let options = ExecOptions {
         shell: config.actions.shell_enabled.then(|| builder.shim.clone()),
         http_allow: config.actions.http_allow.clone(),
-        own,
+        own: config.listeners(http),
         loopback_only: config.loopback_only(),
-        output_dir: folder.path().join("output"),
-        output_quota: OUTPUT_QUOTA_BYTES,
-        data_dir: std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/")),
+        output_dir: folder.output(),
+        output: config.actions.output,
+        data_dir,
+        work_dir,
+        open_files: builder.open_files,
+        refs: config.actions.refs.clone(),
     };
     Exec::new(options).map_err(|error| Fatal::Part(format!("the output folder: {error}")))
 }
@@ -300,7 +307,9 @@ fn parts(
     progress: watch::Sender<String>,
 ) -> Result<Parts, Fatal> {
     let config = &builder.config;
-    let identity = Identity::read(folder.path())?;
+    let settings = settings(builder);
+    let disk_fault = |error| StartError::of_disk(error, &settings);
+    let identity = Identity::read(folder.path()).map_err(disk_fault)?;
     if let Some(identity) = &identity {
         identity.expect(folder.path(), &config.cluster.name, u64::from(config.node.id))?;
     }
@@ -308,10 +317,10 @@ fn parts(
         Secret::new(secret.expose().as_bytes())
             .map_err(|error| Fatal::Part(format!("cluster.secret: {error}")))
     });
-    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log())?);
+    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log()).map_err(disk_fault)?);
     let path = folder.path().to_owned();
     Ok(Parts {
-        settings: settings(builder),
+        settings,
         disk: Disk {
             log,
             stores: Box::new(folder.states()),
@@ -433,14 +442,18 @@ impl Rest {
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
         engine::declare(consensus.clone(), self.calendars);
-        let _first = self.context.running.set(Running { consensus, engine });
-        tokio::select! {
+        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        let why = tokio::select! {
+            biased;
+            _ = thread.stop.wait_for(|stop| *stop) => None,
             why = ended.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone());
                 Some(Fatal::Ended(why.unwrap_or_else(|| "consensus ended".to_owned())))
             }
-            _ = thread.stop.wait_for(|stop| *stop) => None,
-        }
+            why = engine.failure() => Some(Fatal::Ended(why)),
+        };
+        engine.stop().await;
+        why
     }
 
     /// What peers ask of this node beside the engine: output of attempts.
@@ -463,6 +476,7 @@ impl Rest {
             down_after: config.limits.down_after,
             dispatch_ttl: config.limits.dispatch_ttl,
             activation_horizon: config.limits.activation_horizon,
+            attempts_max: Budget::of_process().attempts,
             info: NodeInfo {
                 name: config.node.name(),
                 hostname,

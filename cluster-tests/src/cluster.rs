@@ -32,6 +32,8 @@ pub struct Options {
     pub settings: String,
     /// Whether peers reach each other through proxies, so that nodes can be cut off.
     pub proxied: bool,
+    /// How many files each node may have open; none: as many as this process.
+    pub files: Option<u32>,
 }
 
 /// 256 loopback addresses that nobody else uses: 127.a.b.*.
@@ -130,7 +132,8 @@ impl Cluster {
                 options.settings
             );
             fs::write(&settings, text)?;
-            processes.push(Process::new(settings, folder.path().join(format!("n{node}.log"))));
+            let log = folder.path().join(format!("n{node}.log"));
+            processes.push(Process::new(settings, log, options.files));
         }
         let pairs = (1..=nodes).map(|node| (addresses.proxy(node), addresses.peer(node)));
         let links = if options.proxied { Some(Links::start(pairs.collect()).await?) } else { None };

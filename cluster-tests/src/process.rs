@@ -52,6 +52,21 @@ fn program() -> Outcome<Command> {
     Ok(command)
 }
 
+/// The program with a limit of open files, which it cannot raise.
+fn limited(program: Command, files: Option<u32>) -> Command {
+    let Some(files) = files else { return program };
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+    command.arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// Runs the program with these arguments to its end.
 ///
 /// # Errors
@@ -70,14 +85,16 @@ pub async fn run(arguments: &[&str]) -> Outcome<Ended> {
 pub(crate) struct Process {
     settings: PathBuf,
     log: PathBuf,
+    /// How many files it may have open; none: as many as this process.
+    files: Option<u32>,
     /// Where the log of the newest start begins, in bytes.
     log_begins: u64,
     child: Option<Child>,
 }
 
 impl Process {
-    pub fn new(settings: PathBuf, log: PathBuf) -> Self {
-        Self { settings, log, log_begins: 0, child: None }
+    pub fn new(settings: PathBuf, log: PathBuf, files: Option<u32>) -> Self {
+        Self { settings, log, files, log_begins: 0, child: None }
     }
 
     pub fn settings(&self) -> &Path {
@@ -90,7 +107,7 @@ impl Process {
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
         self.log_begins = log.metadata()?.len();
-        let child = program()?
+        let child = limited(program()?, self.files)
             .args(["serve", "--with-parent", "--config"])
             .arg(&self.settings)
             // It ends when this process ends, also if this one is killed.

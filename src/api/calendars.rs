@@ -7,10 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::schedule::calendar::Kept;
-use crate::domain::spec::{read_calendar, write_calendar};
+use crate::domain::spec::{calendar_definition, read_calendar, write_calendar};
 
 use super::context::{View, aside, etag};
 use super::error::Problem;
@@ -21,9 +22,6 @@ use super::lists::{PAGING, Page};
 const USERS_TOLD: usize = 100;
 /// And so many in the sentence.
 const USERS_NAMED: usize = 5;
-/// What an answer adds to a calendar's body: one that was got can be put.
-const ADDED: [&str; 7] =
-    ["id", "revision", "created_at", "updated_at", "origin", "task_count", "tasks"];
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
@@ -57,27 +55,34 @@ pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
 /// `PUT /calendars/{name}`: makes it or changes it.
 pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let mut body = write.body()?.clone();
-    if let Value::Object(fields) = &mut body
-        && fields.contains_key("revision")
-    {
-        for added in ADDED {
-            fields.shift_remove(added);
-        }
-    }
-    let calendar = read_calendar(&name, &body)?;
-    let put = PutCalendar { calendar, if_match: write.if_match, source: None };
+    let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
+    let if_match = write.if_match(revision(&write, &name)?);
+    let put = PutCalendar { calendar, if_match, source: None };
     let answer = write.submit(&Command::PutCalendar(Box::new(put))).await?;
     let created = matches!(answer, Answer::Calendar { created: true, .. });
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let view = write.context.here()?;
-    aside(move || show(&view, status, &name)).await?
+    if view.state.calendar(&name).is_none() {
+        // It was removed since.
+        return Ok(view.reply(status, json!({"id": name, "name": name, "revision": null})));
+    }
+    let mut response = aside(move || show(&view, status, &name)).await??;
+    if let Some(made) = answer.revision() {
+        etag(response.headers_mut(), made);
+    }
+    Ok(response)
+}
+
+/// The revision of a calendar as this node has it.
+fn revision(write: &Write, name: &str) -> Result<Option<Revision>, Problem> {
+    Ok(write.context.here()?.state.calendar(name).map(|kept| kept.revision))
 }
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
 pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let named = Named { name: name.clone(), if_match: write.if_match };
+    let if_match = write.if_match(revision(&write, &name)?);
+    let named = Named { name: name.clone(), if_match };
     let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;
     let view = write.context.here()?;
     match outcome {
@@ -87,7 +92,7 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
             let names = users.as_array().into_iter().flatten().filter_map(Value::as_str);
             let first: Vec<&str> = names.take(USERS_NAMED).collect();
             let first = first.join(", ");
-            let why = format!("tasks leave the calendar out, marked deleted or not: {first}");
+            let why = format!("the calendar is in use by: {first}");
             Err(Problem::new("calendar_in_use", why).with("tasks", users))
         }
         Err(refusal) => Err(refusal.into()),

@@ -1,11 +1,9 @@
 //! The cluster as a whole, and its scheduler.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::consensus::ReplaceError;
+use crate::consensus::{ReplaceError, TransferError};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
 use crate::domain::machine::{Answer, Command};
@@ -16,11 +14,6 @@ use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::views::{digest, node_name};
 use super::{nodes, words};
-
-/// A leader waits this long for another to take over.
-const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
-/// A member that comes back without data gets all of it within this.
-const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
@@ -42,7 +35,7 @@ pub(super) async fn get(read: Read) -> Reply {
         "digest": digest(&view.state),
         "scheduler": if cluster.scheduler { "started" } else { "stopped" },
         "floor": cluster.floor.to_string(),
-        "tasks": view.state.task_count(),
+        "tasks": sight.tasks,
         "level": level,
         "version": read.context.settings.version,
         "node": read.context.settings.node_name,
@@ -61,45 +54,43 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
         return Err(Problem::not_supported("choosing who leads next"));
     }
     fields.done()?;
-    let consensus = &write.context.running()?.consensus;
+    let next =
+        write.context.running()?.consensus.transfer().await.map_err(|error| match error {
+            TransferError::Alone => Problem::new("no_other_voter", error.to_string()),
+            TransferError::NotTaken => Problem::new("transfer_failed", error.to_string()),
+            TransferError::NoLeader => write.context.unled(&error.to_string()),
+        })?;
     let view = write.context.here()?;
-    let status = consensus.status();
-    if !consensus.is_leader() {
-        let problem = Problem::new("not_leader", "only the leader can give the lead away");
-        return Err(problem.with("leader", leader(&view, status.leader)));
-    }
-    if status.voters.len() < 2 {
-        return Err(Problem::new("no_other_voter", "there is nobody to give the lead to"));
-    }
-    if !consensus.leave_leadership(TRANSFER_LIMIT).await {
-        return Err(Problem::new("transfer_failed", "no other node took the lead in time"));
-    }
-    let now = *consensus.leader().borrow();
-    Ok(view.ok(json!({"leader": leader(&view, now)})))
+    Ok(view.ok(json!({"leader": leader(&view, next)})))
 }
 
-/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data.
+/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
+/// or its node's name.
 pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let consensus = &write.context.running()?.consensus;
-    let member = id.parse().map_err(|_error| {
-        Problem::new("member_not_found", "a member is named by its configured id, a number")
-    })?;
-    let view = write.context.here()?;
-    let new = consensus.replace(member, REPLACE_LIMIT).await.map_err(|error| {
+    let member = member(&write.context.here()?, &id)?;
+    let new = consensus.replace(member).await.map_err(|error| {
         let code = match error {
-            ReplaceError::NotLeader => "not_leader",
+            ReplaceError::NoLeader => return write.context.unled(&error.to_string()),
             ReplaceError::NotListed(_) => "member_not_found",
             ReplaceError::Unreachable(..) => "node_unreachable",
             ReplaceError::NotEmpty(_) => "member_not_empty",
             ReplaceError::Unfinished(..) => "outcome_unknown",
         };
-        let leader = leader(&view, *consensus.leader().borrow());
-        Problem::new(code, error.to_string()).with("leader", leader)
+        Problem::new(code, error.to_string())
     })?;
     let view = write.context.here()?;
     Ok(view.ok(json!({"member": member, "node": new.to_string(), "join": new.0 & 0xFFFF})))
+}
+
+/// The configured id of a member, which need not have a node that works.
+fn member(view: &View, id: &str) -> Result<u16, Problem> {
+    let named = nodes::find(view, id).ok().map(|node| node.id.configured());
+    let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
+    let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");
+    number.ok_or_else(|| Problem::new("member_not_found", rule))
 }
 
 /// `GET /scheduler/status`.

@@ -8,14 +8,16 @@ use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::Value;
-use tokio::sync::watch;
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::consensus::{Answered, Consensus};
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, Revision};
-use crate::domain::machine::{Answer, Command, Refusal, State, Task, envelope};
+use crate::domain::machine::envelope::{self, Key};
+use crate::domain::machine::{Answer, Command, Refusal, State, Task};
 use crate::domain::spec::ReadContext;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Engine;
@@ -30,12 +32,19 @@ use super::told;
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
-/// A read waits this long for a leader to confirm it.
-const READ_LIMIT: Duration = Duration::from_secs(2);
+/// A read waits this long for a leader to confirm it; an election is over by then.
+const READ_LIMIT: Duration = Duration::from_millis(1_800);
+/// And this long on a node that no leader has served for longer than elections take.
+const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
 /// And this long for an index that it names.
 const INDEX_LIMIT: Duration = Duration::from_secs(5);
 /// A write is answered within this.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Computations beside the requests at once. Of the process, as the threads are on which they run.
+static SCANS: Semaphore = Semaphore::const_new(32);
+/// One more waits this long for a place.
+const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the routes are given.
 pub struct Context {
@@ -106,8 +115,9 @@ impl Context {
     /// `no_leader`, `index_not_reached`.
     pub(super) async fn view(&self, fresh: Freshness) -> Result<View, Problem> {
         let consensus = &self.running()?.consensus;
-        if !fresh.stale && !consensus.read_barrier(READ_LIMIT).await {
-            return Err(Problem::no_leader("no leader confirmed the read in time"));
+        let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
+        if !fresh.stale && !consensus.read_barrier(limit).await {
+            return Err(self.unled("no leader confirmed the read in time"));
         }
         if let Some(index) = fresh.min_index
             && !consensus.replica().reach(index, INDEX_LIMIT).await
@@ -137,7 +147,7 @@ impl Context {
     pub(super) async fn submit(
         &self,
         command: &Command,
-        key: Option<&str>,
+        key: Option<Key<'_>>,
     ) -> Result<Result<Answer, Refusal>, Problem> {
         let mut commands = Vec::new();
         envelope::pack(&mut commands, command, PRINCIPAL, key);
@@ -156,12 +166,25 @@ impl Context {
     /// `not_accepted`, `outcome_unknown`.
     pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, Problem> {
         let consensus = &self.running()?.consensus;
-        Ok(consensus.submit(commands, count, WRITE_LIMIT).await?)
+        let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
+        outcome.map_err(|error| match consensus.unled() {
+            Some(unled) => Problem::from(error).because(Problem::unled(&unled)),
+            None => error.into(),
+        })
+    }
+
+    /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
+    pub(super) fn unled(&self, what: &str) -> Problem {
+        let problem = Problem::no_leader(what);
+        match self.running.get().and_then(|running| running.consensus.unled()) {
+            Some(unled) => problem.because(Problem::unled(&unled)),
+            None => problem,
+        }
     }
 }
 
 /// Appends a command of a request to those that travel together.
-pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<&str>) {
+pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
     envelope::pack(out, command, PRINCIPAL, key);
 }
 
@@ -208,7 +231,7 @@ impl View {
     }
 
     /// Answers with a body that shows this state.
-    pub fn reply(&self, status: StatusCode, body: Value) -> Response {
+    pub fn reply(&self, status: StatusCode, body: impl Serialize) -> Response {
         (status, self.index(), Json(body)).into_response()
     }
 
@@ -218,7 +241,7 @@ impl View {
     }
 
     /// [`View::reply`] with 200.
-    pub fn ok(&self, body: Value) -> Response {
+    pub fn ok(&self, body: impl Serialize) -> Response {
         self.reply(StatusCode::OK, body)
     }
 }
@@ -230,13 +253,20 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
     }
 }
 
-/// Does work that takes long beside the requests, not before them.
+/// Does work that takes long beside the requests, not before them: a few at a time, so that scans
+/// leave threads to everybody else in the process.
 ///
 /// # Errors
-/// `internal` if the work panicked.
+/// `too_busy` if others keep all places; `internal` if the work panicked.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let place = timeout(SCAN_LIMIT, SCANS.acquire()).await.ok().and_then(Result::ok);
+    let Some(_place) = place else {
+        let why =
+            "too many requests look through the state at once; come again, or ask another node";
+        return Err(Problem::new("too_busy", why));
+    };
     let done = life::blocking(work).await;
     done.map_err(|_panicked| Problem::internal("a computation failed"))
 }

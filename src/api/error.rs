@@ -13,7 +13,7 @@ use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::consensus::ProposeError;
+use crate::consensus::{ProposeError, Unled};
 use crate::domain::machine::Refusal;
 use crate::domain::spec;
 
@@ -49,54 +49,81 @@ fn status(code: &str) -> StatusCode {
         | "member_not_found"
         | "calendar_not_found" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
-        "body_timeout" => StatusCode::REQUEST_TIMEOUT,
+        "body_timeout" | "request_timeout" => StatusCode::REQUEST_TIMEOUT,
         "task_exists" | "task_deleted" | "execution_ended" | "execution_live" | "not_pending"
         | "stale_fence" | "fence_required" | "held" | "max_live" | "settled"
         | "already_claimed" | "order" | "ahead_of_time" | "inactive" | "not_due"
-        | "initialised" | "limit_reached" | "not_leader" | "no_other_voter" | "node_leaving"
+        | "initialised" | "limit_reached" | "no_other_voter" | "node_leaving"
         | "member_not_empty" | "calendar_in_use" => StatusCode::CONFLICT,
         "revision_mismatch" => StatusCode::PRECONDITION_FAILED,
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "uri_too_long" => StatusCode::URI_TOO_LONG,
+        "headers_too_large" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "internal" => StatusCode::INTERNAL_SERVER_ERROR,
-        "no_leader" | "not_accepted" | "session_ended" | "transfer_failed" => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        "no_leader"
+        | "not_accepted"
+        | "session_ended"
+        | "transfer_failed"
+        | "too_busy"
+        | "too_many_connections" => StatusCode::SERVICE_UNAVAILABLE,
         "outcome_unknown" | "index_not_reached" | "node_unreachable" => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
-/// What a refusal means to a caller; its code is its own.
+/// What a refusal means to a caller, and what may be done about it; its code is its own.
 const fn refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::TaskExists => "a task of this name exists; force=true replaces it",
+        Refusal::TaskExists => {
+            "a task of this name exists; change it with PUT or PATCH, or replace it with force=true"
+        }
         Refusal::TaskDeleted => {
             "the name carries a deleted mark; reuse or cleanup removes it, force=true creates anew"
         }
-        Refusal::TaskNotFound => "there is no task of this name",
-        Refusal::RevisionMismatch { .. } => "the task was changed since the revision of If-Match",
-        Refusal::KeyReused => "the Idempotency-Key was used for another request",
-        Refusal::ExecutionNotFound => "there is no such execution, or it is no longer kept",
-        Refusal::ExecutionEnded => "the execution has ended",
-        Refusal::NotPending => "the execution was granted before",
-        Refusal::StaleFence => "a newer grant was made, or the execution has ended",
-        Refusal::Held => "a pause or the stopped scheduler holds the execution",
-        Refusal::MaxLive => "the task has as many live executions as it may have",
-        Refusal::Session => "this node may not take executions now",
-        Refusal::Cursor { .. } => "the tick was settled, and nobody claimed it",
-        Refusal::Order => "ticks of a task must rise",
-        Refusal::Ahead => "the instant lies ahead of cluster time",
-        Refusal::Inactive => "the task or the scheduler is not active",
-        Refusal::NodeNotFound => "there is no such node",
-        Refusal::NotDue => "it is too early for this",
+        Refusal::TaskNotFound => "there is no task of this name; GET /api/v1/tasks lists them",
+        Refusal::RevisionMismatch { .. } => {
+            "it was changed since the revision of If-Match; read it again, and send its ETag"
+        }
+        Refusal::KeyReused => {
+            "the Idempotency-Key was used for another request; take a new key for each request, and \
+             the same one only to repeat it unchanged"
+        }
+        Refusal::ExecutionNotFound => {
+            "there is no such execution, or it is no longer kept; GET /api/v1/executions lists them"
+        }
+        Refusal::ExecutionEnded => "the execution has ended; its record says how",
+        Refusal::NotPending => "the execution was granted before; its record says to which node",
+        Refusal::StaleFence => {
+            "a newer grant was made, or the execution has ended; what was done under the old fence \
+             does not count"
+        }
+        Refusal::Held => {
+            "a pause or the stopped scheduler holds the execution; resume the task or start the \
+             scheduler"
+        }
+        Refusal::MaxLive => {
+            "the task has as many live executions as it may have; wait for one to end, or stop one"
+        }
+        Refusal::Session => "this node may not take executions now; ask another node",
+        Refusal::Cursor { .. } => "the tick was settled, and nobody claimed it; claim a later one",
+        Refusal::Order => "ticks of a task must rise; claim one after the last",
+        Refusal::Ahead => "the instant lies ahead of cluster time; wait for it",
+        Refusal::Inactive => {
+            "the task or the scheduler is not active; resume or enable the task, or start the \
+             scheduler"
+        }
+        Refusal::NodeNotFound => "there is no such node; GET /api/v1/nodes lists them",
+        Refusal::NotDue => "it is too early for this; ask again later",
         Refusal::Initialised => "the cluster has a name and an id already",
-        Refusal::ClusterName => "the body must carry this cluster's name",
+        Refusal::ClusterName => "must be the name of this cluster, as GET /api/v1/cluster shows it",
         Refusal::Full => {
             "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
              10,000 calendars); cleanup removes what is no longer needed"
         }
-        Refusal::CalendarNotFound => "there is no calendar of this name",
+        Refusal::CalendarNotFound => {
+            "there is no calendar of this name; GET /api/v1/calendars lists them"
+        }
         Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
         Refusal::AllWeightsZero => {
             "must not be 0: every node would have weight 0, and no task an owner; give another node \
@@ -129,12 +156,26 @@ impl Problem {
 
     /// What this version cannot do yet.
     pub(super) fn not_supported(what: &str) -> Self {
-        Self::new("not_supported", format!("{what}: not supported in this version"))
+        Self::new("not_supported", format!("{what}: not supported in this version; leave it out"))
     }
 
     /// No leader is known, or this node is not ready; the sentence says what is waited for.
     pub(super) fn no_leader(why: impl Into<String>) -> Self {
         Self::new("no_leader", why)
+    }
+
+    /// No leader serves this node: why, which members do not answer it (`unreachable`, by their
+    /// peer addresses), and where else to ask (`ask`, base URLs of the others' APIs).
+    pub(super) fn unled(unled: &Unled) -> Self {
+        let problem = Self::no_leader(unled.to_string());
+        problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
+    }
+
+    /// Gives the reason for which something was not done, and what goes with it.
+    pub(super) fn because(mut self, reason: Self) -> Self {
+        self.0.detail = format!("{}: {}", self.0.detail, reason.0.detail);
+        self.0.extra.extend(reason.0.extra);
+        self
     }
 
     /// What should not happen.
@@ -151,9 +192,18 @@ impl Problem {
 
     /// The route has these methods, not the one that was used.
     pub(super) fn method_not_allowed(methods: Option<HeaderValue>) -> Self {
-        let mut problem = Self::new("method_not_allowed", "the route has other methods");
+        let why = match methods.as_ref().and_then(|methods| methods.to_str().ok()) {
+            Some(methods) => format!("the route has no such method; it has {methods}"),
+            None => "the route has no such method".to_owned(),
+        };
+        let mut problem = Self::new("method_not_allowed", why);
         problem.0.allow = methods;
         problem
+    }
+
+    /// Its sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Its status.
@@ -187,8 +237,8 @@ impl Problem {
         self.0.errors.iter().map(one).collect()
     }
 
-    /// The whole answer.
-    pub(super) fn render(self, request_id: &str) -> Response {
+    /// The body of the answer.
+    pub(super) fn body(&self, request_id: &str) -> Value {
         let status = self.status();
         let mut body = json!({
             "type": format!("urn:punctual:problem:{}", self.0.code),
@@ -200,8 +250,15 @@ impl Problem {
             "errors": self.errors(),
         });
         if let Value::Object(body) = &mut body {
-            body.extend(self.0.extra);
+            body.extend(self.0.extra.clone());
         }
+        body
+    }
+
+    /// The whole answer.
+    pub(super) fn render(self, request_id: &str) -> Response {
+        let status = self.status();
+        let body = self.body(request_id);
         let mut response = HttpResponse::new(Body::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();

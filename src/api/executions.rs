@@ -17,7 +17,7 @@ use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::lists::{PAGING, Page};
-use super::params::{Params, bad};
+use super::params::{Params, bad, bad_cursor};
 use super::stats::Ends;
 use super::tasks::lifecycle::execution_reply;
 use super::{nodes, views, words};
@@ -33,7 +33,7 @@ pub(super) async fn list(read: Read) -> Reply {
     let page = Page::of(params)?;
     let before = match page.after() {
         None => ExecutionId(u64::MAX),
-        Some(id) => id.parse().map_err(|_error| bad("cursor", "is not one of this list"))?,
+        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
     };
     let view = read.view().await?;
     let filter = Filter::of(params, &view)?;
@@ -148,22 +148,19 @@ pub(super) async fn stats(read: Read) -> Reply {
 pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let view = write.view().await?;
-    let (task, execution) = find(&view, &id)?;
-    let which = OfExecution { task: task.key, execution: execution.id };
-    write.submit(&Command::Stop(which)).await?;
-    let view = write.context.here()?;
-    let (task, execution) = find(&view, &id)?;
-    let status = if execution.status.ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(view.reply(status, views::execution(&view.state, task, execution)))
+    let stopped = write.answer(|view| {
+        let (task, execution) = find(view, &id)?;
+        Ok(Some(Command::Stop(OfExecution { task: task.key, execution: execution.id })))
+    });
+    stopped.await?;
+    after_write(&write, &id, StatusCode::ACCEPTED)
 }
 
 /// `POST /executions/{id}/retry`: a new execution of what an ended one did.
 pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let which = ended(&write.view().await?, &id)?;
-    let answer = write.submit(&Command::Retry(which)).await?;
+    let answer = write.answer(|view| Ok(Some(Command::Retry(ended(view, &id)?)))).await?;
     execution_reply(&write.context, &answer)
 }
 
@@ -172,11 +169,22 @@ pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
 pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let which = ended(&write.view().await?, &id)?;
-    write.submit(&Command::Dismiss(which)).await?;
+    write.answer(|view| Ok(Some(Command::Dismiss(ended(view, &id)?)))).await?;
+    after_write(&write, &id, StatusCode::OK)
+}
+
+/// Answers with an execution as it is after a command about it; `live` is the status of the answer
+/// as long as it has not ended.
+fn after_write(write: &Write, id: &str, live: StatusCode) -> Reply {
     let view = write.context.here()?;
-    let (task, execution) = find(&view, &id)?;
-    Ok(view.ok(views::execution(&view.state, task, execution)))
+    Ok(match find(&view, id) {
+        Ok((task, execution)) => {
+            let status = if execution.status.ended() { StatusCode::OK } else { live };
+            view.reply(status, views::execution(&view.state, task, execution))
+        }
+        // Its task was removed since.
+        Err(_) => view.ok(json!({"id": id})),
+    })
 }
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
@@ -198,13 +206,14 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
         Some("timeout") => Status::Timeout,
         _ => Status::Failed,
     };
-    let view = write.view().await?;
-    let (task, execution) = find(&view, &id)?;
     let metrics = &write.context.metrics;
-    let told = (status, result, logs);
-    if let Some(finish) = finish(&view, (task, execution), fence, told, metrics)? {
-        write.submit(&Command::Finish(Box::new(finish))).await?;
-    }
+    let told = write.answer(|view| {
+        let told = (status, result, logs);
+        let (task, execution) = find(view, &id)?;
+        let finish = finish(view, (task, execution), fence, told, metrics)?;
+        Ok(finish.map(|finish| Command::Finish(Box::new(finish))))
+    });
+    told.await?;
     Ok(write.context.here()?.ok(json!({"message": "callback processed"})))
 }
 
@@ -220,7 +229,10 @@ fn finish(
         return Err(Problem::not_supported("callbacks of executions that no caller claimed"));
     }
     let Some(fence) = fence.map(Fence) else {
-        return Err(Problem::new("fence_required", "the fence of the claim must be given"));
+        return Err(Problem::new(
+            "fence_required",
+            "give the fence of the claim, as ?fence= or in the body",
+        ));
     };
     let attempt = execution.attempt.as_ref().filter(|attempt| attempt.fence == fence);
     let Some(attempt) = attempt else {

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::Method;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::StreamExt;
 use serde_json::Value;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::domain::ids::Revision;
-use crate::domain::machine::command::TakeKey;
+use crate::domain::machine::command::{PutMode, TakeKey};
+use crate::domain::machine::envelope::Key;
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
-use crate::life;
 
-use super::context::{Context, View};
+use super::context::{Context, View, aside};
 use super::error::Problem;
-use super::params::{Params, idempotency_key, if_match};
+use super::params::{IfMatch, Params, idempotency_key};
 
 /// What a handler gives back.
 pub(super) type Reply = Result<Response, Problem>;
@@ -29,8 +30,8 @@ pub(super) type Reply = Result<Response, Problem>;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of a request about thousands of tasks.
 const BULKY_BYTES_MAX: usize = 8 << 20;
-/// So much of a body that is too large is read and thrown away, so that its sender hears why.
-const DRAIN_BYTES_MAX: usize = 64 << 20;
+/// The routes that take such.
+const BULKY_ROUTES: [&str; 2] = ["/api/v1/tasks/batch", "/api/v1/tasks/bulk"];
 /// A body that takes longer is given up.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -70,12 +71,12 @@ pub(super) struct Write {
     pub context: Arc<Context>,
     /// The query.
     pub params: Params,
-    /// The revision that the caller saw.
-    pub if_match: Option<Revision>,
-    /// The caller's idempotency key. It stands for one command, so two routes that ask for
-    /// different things cannot share it; a request of several commands calls
-    /// [`Write::take_key`] first.
-    pub key: Option<String>,
+    /// The revisions that the caller accepts.
+    if_match: IfMatch,
+    /// The caller's idempotency key. It stands for one request: whoever repeats that gets the first
+    /// answer, whatever the state has become. A request of several commands calls
+    /// [`Write::take_key`] first and sends each under a [`Write::part`] of the key.
+    key: Option<String>,
     /// A hash of the route with its query, and the body as it came.
     request: u128,
     /// The body; none: it is empty.
@@ -96,6 +97,64 @@ impl Write {
         })
     }
 
+    /// The caller's key with what it stands for.
+    pub fn key(&self) -> Option<Key<'_>> {
+        self.key.as_deref().map(|text| self.under(text))
+    }
+
+    /// A key that stands for this request.
+    pub const fn under<'a>(&self, text: &'a str) -> Key<'a> {
+        Key { text, request: self.request }
+    }
+
+    /// The text of a key for one of several commands; none: the caller gave no key. No caller's key
+    /// looks like it, since they have no spaces.
+    pub fn part(&self, name: &str) -> Option<String> {
+        let key = self.key.as_deref()?;
+        Some(format!("{:032x} {name}", xxh3_128(key.as_bytes())))
+    }
+
+    /// What the request was answered before under its key; none: it is new, or has no key.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused`, or why it was refused before.
+    pub fn first(&self, view: &View) -> Result<Option<Answer>, Problem> {
+        let Some(key) = self.key() else { return Ok(None) };
+        let known = view.state.first(key)?;
+        Ok(known.map(|known| known.response.clone()).transpose()?)
+    }
+
+    /// Answers a request by the command that `make` makes of the state; a repeated one as it was
+    /// the first time, without asking. None: there is nothing to do.
+    ///
+    /// # Errors
+    /// Those of `make` and [`Write::submit`].
+    pub async fn answer(
+        &self,
+        make: impl FnOnce(&View) -> Result<Option<Command>, Problem>,
+    ) -> Result<Answer, Problem> {
+        let view = self.view().await?;
+        if let Some(first) = self.first(&view)? {
+            return Ok(first);
+        }
+        match make(&view)? {
+            Some(command) => self.submit(&command).await,
+            None => self.take_key().await.map(|()| Answer::Done),
+        }
+    }
+
+    /// A refusal that rests on the time or on a state that may be old; if the request was answered
+    /// before under its key, that answer instead.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn unless_answered(&self, problem: Problem) -> Result<Answer, Problem> {
+        if self.key.is_none() {
+            return Err(problem);
+        }
+        self.first(&self.view().await?)?.ok_or(problem)
+    }
+
     /// Proposes a command under the caller's key; a refusal becomes a problem.
     pub async fn submit(&self, command: &Command) -> Result<Answer, Problem> {
         Ok(self.try_submit(command).await??)
@@ -103,25 +162,67 @@ impl Write {
 
     /// Proposes a command under the caller's key.
     pub async fn try_submit(&self, command: &Command) -> Result<Result<Answer, Refusal>, Problem> {
-        self.context.submit(command, self.key.as_deref()).await
+        self.check_bound(command)?;
+        self.context.submit(command, self.key()).await
     }
 
-    /// Notes in the log what the caller's key stands for, for a request of several commands; they
-    /// follow under keys made of it.
+    /// Notes in the log what the caller's key stands for, for a request of several commands or of
+    /// none.
     ///
     /// # Errors
     /// `idempotency_key_reused`; those of [`Write::submit`].
     pub async fn take_key(&self) -> Result<(), Problem> {
+        let command = Command::TakeKey(TakeKey);
+        self.check_bound(&command)?;
         if self.key.is_some() {
-            self.submit(&Command::TakeKey(TakeKey { request: self.request })).await?;
+            self.submit(&command).await?;
         }
         Ok(())
+    }
+
+    /// The revision of `If-Match` that a command carries, `current` being that of its object: the
+    /// log decides. None: any.
+    pub fn if_match(&self, current: Option<Revision>) -> Option<Revision> {
+        match &self.if_match {
+            IfMatch::Any => None,
+            IfMatch::OneOf(tags) => {
+                let accepted = current.filter(|current| tags.contains(current));
+                // No revision is 0, so nothing matches a list without a tag of ours.
+                accepted.or(tags.first().copied()).or(Some(Revision(0)))
+            }
+        }
+    }
+
+    /// [`Write::if_match`] for a task.
+    pub fn if_match_of(&self, name: &str) -> Result<Option<Revision>, Problem> {
+        let view = self.context.here()?;
+        Ok(self.if_match(view.state.named(name).map(|task| task.live.revision)))
+    }
+
+    /// A command that no revision is bound to cannot keep what `If-Match` asks for.
+    fn check_bound(&self, command: &Command) -> Result<(), Problem> {
+        let bound = match command {
+            Command::Put(put) => matches!(put.mode, PutMode::Update { .. }),
+            Command::MarkDeleted(_)
+            | Command::Reuse(_)
+            | Command::Cleanup(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::PutCalendar(_)
+            | Command::DeleteCalendar(_) => true,
+            _ => false,
+        };
+        if bound || matches!(self.if_match, IfMatch::Any) {
+            return Ok(());
+        }
+        let why = "this request changes no revision, so none can match If-Match; leave it out";
+        Err(Problem::new("revision_mismatch", why))
     }
 
     async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, Problem> {
         context.running()?;
         let params = Params::parse(request.uri().query());
-        let if_match = if_match(request.headers())?;
+        let if_match = IfMatch::of(request.headers())?;
         let key = idempotency_key(request.headers())?.map(str::to_owned);
         let (parts, body) = request.into_parts();
         let bytes = read_body(&parts.headers, body, max).await?;
@@ -132,17 +233,13 @@ impl Write {
         }
         check_type(&parts.headers)?;
         let parse = move || {
-            let text = String::from_utf8(bytes)
-                .map_err(|_error| Problem::new("invalid_json", "the body is not UTF-8"))?;
+            let text = String::from_utf8(bytes).map_err(|_error| {
+                Problem::new("invalid_json", "the body is not UTF-8; send JSON in UTF-8")
+            })?;
             parse_json(&text).map_err(Problem::from)
         };
         // A large body takes long to read, and others wait meanwhile.
-        let value = if max > BODY_BYTES_MAX {
-            let parsed = life::blocking(parse).await;
-            parsed.map_err(|_panicked| Problem::internal("the body could not be read"))??
-        } else {
-            parse()?
-        };
+        let value = if max > BODY_BYTES_MAX { aside(parse).await?? } else { parse()? };
         Ok(Self { context, params, if_match, key, request, body: Some(value) })
     }
 }
@@ -166,6 +263,18 @@ impl FromRequest<Arc<Context>> for Bulky {
     }
 }
 
+/// How large a body may be that is sent there.
+pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
+    let bulky = *method == Method::POST && BULKY_ROUTES.contains(&path);
+    if bulky { BULKY_BYTES_MAX } else { BODY_BYTES_MAX }
+}
+
+/// Refuses a body that is larger than `max`.
+pub(super) fn body_too_large(max: usize) -> Problem {
+    let rule = format!("the body may have at most {max} bytes here; send less at once");
+    Problem::new("body_too_large", rule)
+}
+
 fn hash(parts: &Parts, body: &[u8]) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(format!("{} {}\n", parts.method, parts.uri).as_bytes());
@@ -184,7 +293,12 @@ impl FromRequestParts<Arc<Context>> for Segment {
         context: &Arc<Context>,
     ) -> Result<Self, Problem> {
         let path = Path::<String>::from_request_parts(parts, context).await;
-        let wrong = |_| Problem::new("invalid_path", "the path must be percent-encoded UTF-8");
+        let wrong = |_| {
+            Problem::new(
+                "invalid_path",
+                "the path is not UTF-8; percent-encode the UTF-8 bytes of names",
+            )
+        };
         path.map(|Path(name)| Self(name)).map_err(wrong)
     }
 }
@@ -206,27 +320,22 @@ async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(0);
     let read = tokio::time::timeout(BODY_LIMIT, collect(body, announced, max)).await;
-    read.unwrap_or_else(|_late| Err(Problem::new("body_timeout", "the body took too long")))
+    read.unwrap_or_else(|_late| {
+        Err(Problem::new("body_timeout", "the body took longer than 30 s; send it at once"))
+    })
 }
 
 async fn collect(body: Body, announced: usize, max: usize) -> Result<Vec<u8>, Problem> {
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::with_capacity(announced.min(max));
-    let mut total = 0_usize;
     while let Some(frame) = frames.next().await {
-        let frame =
-            frame.map_err(|_error| Problem::new("bad_request", "the body was cut short"))?;
-        total = total.saturating_add(frame.len());
-        if total > DRAIN_BYTES_MAX {
-            break;
+        let frame = frame.map_err(|_error| {
+            Problem::new("bad_request", "the body was cut short; send the request again")
+        })?;
+        if bytes.len() + frame.len() > max {
+            return Err(body_too_large(max));
         }
-        if total <= max {
-            bytes.extend_from_slice(&frame);
-        }
-    }
-    if total > max {
-        let rule = format!("the body may have at most {max} bytes");
-        return Err(Problem::new("body_too_large", rule));
+        bytes.extend_from_slice(&frame);
     }
     Ok(bytes)
 }

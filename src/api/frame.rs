@@ -1,21 +1,28 @@
 //! What surrounds every route: the request's id, the index of the answer, and problems in one form.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::context::{Context, INDEX_HEADER};
 use super::error::Problem;
+use super::extract::{body_bytes_max, body_too_large};
 
 /// The header that names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header by which a client knows that a node answers, also through a proxy.
+const VERSION: HeaderName = HeaderName::from_static("punctual-version");
 /// A caller's id longer than this is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -48,7 +55,13 @@ async fn answer(context: &Context, request: Request, next: Next, id: &str) -> Re
     if let Some(problem) = foreign.or_else(|| cross_site(&request)) {
         return complete(context, problem.render(id), id);
     }
-    let mut response = next.run(request).await;
+    if let Some(problem) = too_large(&request) {
+        let mut response = complete(context, problem.render(id), id);
+        // Its body is not read, so nothing more can come on this connection.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    let mut response = run(request, next, id).await;
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => Some(problem),
         None => bare(&mut response),
@@ -63,12 +76,43 @@ async fn answer(context: &Context, request: Request, next: Next, id: &str) -> Re
     complete(context, response, id)
 }
 
+/// Runs the handler. If it panics, that is its answer, and the log tells where.
+async fn run(request: Request, next: Next, id: &str) -> Response {
+    let route = format!("{} {}", request.method(), request.uri().path());
+    // What a handler shares is behind locks that no panic leaves broken.
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let panic = text.unwrap_or("no text");
+            tracing::error!(route, panic, request = id, "a handler panicked");
+            let why = "a fault of this node kept it from answering; its log has the request id";
+            Problem::new("internal", why).into_response()
+        }
+    }
+}
+
+/// An answer for which no handler is asked.
+pub(super) fn refuse(problem: Problem, headers: &HeaderMap) -> Response {
+    let id = request_id(headers);
+    named(problem.render(&id), &id)
+}
+
+/// A body that is announced as larger than its route takes. It is refused before it is asked for
+/// (`100 Continue`), also where no handler would read it.
+fn too_large(request: &Request) -> Option<Problem> {
+    let max = body_bytes_max(request.method(), request.uri().path());
+    let announced = request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse::<usize>().ok()?;
+    (announced > max).then(|| body_too_large(max))
+}
+
 /// A write that a page of another site lets a browser send: without tokens anybody's page could
 /// otherwise change what a node on loopback does.
 fn cross_site(request: &Request) -> Option<Problem> {
     let site = request.headers().get("sec-fetch-site")?;
     let own = matches!(site.as_bytes(), b"same-origin" | b"none");
-    let why = "a page of another site may not change anything here";
+    let why = "a page of another site may not change anything here; send the request from a program, or from a page of this node";
     (!own && !request.method().is_safe()).then(|| Problem::new("cross_site", why))
 }
 
@@ -116,21 +160,29 @@ fn bare(response: &mut Response) -> Option<Problem> {
         }
         StatusCode::NOT_FOUND => Problem::new("route_not_found", "there is no such route"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", "the body is too large"),
-        other if other.is_client_error() => {
-            Problem::new("bad_request", "the request cannot be read")
-        }
+        other if other.is_client_error() => Problem::new(
+            "bad_request",
+            "the request cannot be read; check its path, its query and its headers",
+        ),
         _ => Problem::internal("a route failed"),
     })
 }
 
 fn complete(context: &Context, mut response: Response, id: &str) -> Response {
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, id);
-    }
     if let (false, Some(running)) = (headers.contains_key(INDEX_HEADER), context.running.get()) {
         let applied = running.consensus.replica().applied();
         headers.insert(INDEX_HEADER, HeaderValue::from(applied));
+    }
+    headers.insert(VERSION, HeaderValue::from_static(context.settings.version));
+    named(response, id)
+}
+
+/// Adds what every answer carries.
+fn named(mut response: Response, id: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
     }
     // What attempts print is shown as it is, and never taken for a page.
     let nosniff = HeaderValue::from_static("nosniff");
@@ -146,13 +198,21 @@ fn request_id(headers: &HeaderMap) -> String {
     };
     match given.filter(usable) {
         Some(id) => id.to_owned(),
-        None => format!("{:016x}", rand::random::<u64>()),
+        None => new_request_id(),
     }
+}
+
+/// A name for a request that has none.
+pub(super) fn new_request_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 /// Answers what no route matches.
 pub(super) async fn not_found(uri: Uri) -> Problem {
-    Problem::new("route_not_found", format!("there is no route {}", uri.path()))
+    Problem::new(
+        "route_not_found",
+        format!("there is no route {}; those of the API begin with /api/v1", uri.path()),
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::Liveness;
 
-use super::context::Context;
+use super::context::{Context, Running};
 use super::error::Problem;
 
 /// A node this far behind what is committed catches up first, in entries.
@@ -22,18 +22,23 @@ pub(super) async fn livez() -> Response {
     Json(json!({"status": "alive"})).into_response()
 }
 
-/// `GET /readyz`: the node takes its part in the cluster.
+/// `GET /readyz`: the node takes its part in the cluster. `warnings` says what is wrong with its
+/// settings or those of others, whether it does or not.
 pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
+    let warnings = context.running.get().map(|running| running.consensus.warnings());
+    let warnings = warnings.unwrap_or_default();
     match unready(&context) {
-        None => Ok(Json(json!({"status": "ready"})).into_response()),
-        Some(why) => Err(Problem::no_leader(why)),
+        None if warnings.is_empty() => Ok(Json(json!({"status": "ready"})).into_response()),
+        None => Ok(Json(json!({"status": "ready", "warnings": warnings})).into_response()),
+        Some(problem) if warnings.is_empty() => Err(problem),
+        Some(problem) => Err(problem.with("warnings", warnings)),
     }
 }
 
 /// `GET /health`: the same in the older form.
 pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
-    if let Some(error) = unready(&context) {
-        let body = json!({"status": "unhealthy", "error": error});
+    if let Some(problem) = unready(&context) {
+        let body = json!({"status": "unhealthy", "error": problem.detail()});
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
     Json(json!({
@@ -46,17 +51,19 @@ pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
 }
 
 /// Why the node does not take its part; none: it does.
-fn unready(context: &Context) -> Option<String> {
+fn unready(context: &Context) -> Option<Problem> {
     let Some(running) = context.running.get() else {
-        return Some(context.progress.borrow().clone());
+        return Some(Problem::no_leader(context.progress.borrow().clone()));
     };
+    if let Some(unled) = running.consensus.unled() {
+        return Some(Problem::unled(&unled));
+    }
+    idle(context, running).map(Problem::no_leader)
+}
+
+/// Why a node that a leader serves does not take its part.
+fn idle(context: &Context, running: &Running) -> Option<String> {
     let consensus = &running.consensus;
-    if consensus.leader().borrow().is_none() {
-        return Some("no leader is known".to_owned());
-    }
-    if !consensus.is_led() {
-        return Some("it leads, but no majority acknowledges it".to_owned());
-    }
     if !context.clock.sure() {
         return Some("the clocks of a majority do not agree".to_owned());
     }

@@ -1,10 +1,11 @@
 //! Lists: by cursor, or by page number.
 
 use axum::http::header::HeaderValue;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::error::Problem;
-use super::params::{Params, bad};
+use super::params::{Params, bad, bad_cursor};
 
 /// The parameters of every list.
 pub(super) const PAGING: [&str; 4] = ["limit", "cursor", "page", "page_size"];
@@ -56,7 +57,7 @@ impl Page {
         let after = match params.get("cursor") {
             None | Some("") => None,
             Some(text) => {
-                let key = decode(text).ok_or_else(|| bad("cursor", "is not one of this list"))?;
+                let key = decode(text).ok_or_else(bad_cursor)?;
                 Some(key)
             }
         };
@@ -77,14 +78,14 @@ impl Page {
         mut items: impl Iterator<Item = T>,
         key: impl Fn(&T) -> String,
         show: impl Fn(&T) -> Value,
-    ) -> Value {
+    ) -> List {
         match *self {
             Self::Cursor { limit, .. } => {
                 let shown: Vec<T> = items.by_ref().take(limit).collect();
                 let more = shown.len() == limit && items.next().is_some();
                 let next = shown.last().filter(|_| more).map(|last| encode(&key(last)));
                 let items: Vec<Value> = shown.iter().map(show).collect();
-                json!({"items": items, "next_cursor": next})
+                List { items, page: Place::Cursor { next_cursor: next } }
             }
             Self::Numbered { page, size } => {
                 let skip = (page - 1).saturating_mul(size);
@@ -95,17 +96,51 @@ impl Page {
                     }
                     total += 1;
                 }
-                let pages = total.div_ceil(size);
-                json!({
-                    "items": shown,
-                    "data": shown,
-                    "total": total,
-                    "page": page,
-                    "page_size": size,
-                    "total_pages": pages,
-                })
+                let total_pages = total.div_ceil(size);
+                let page = Place::Numbered { total, page, page_size: size, total_pages };
+                List { items: shown, page }
             }
         }
+    }
+}
+
+/// A part of a list, as it is answered.
+#[derive(Debug)]
+pub(super) struct List {
+    items: Vec<Value>,
+    page: Place,
+}
+
+/// Where a part of a list stands in it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Place {
+    Cursor { next_cursor: Option<String> },
+    Numbered { total: usize, page: usize, page_size: usize, total_pages: usize },
+}
+
+impl List {
+    /// As a value, to which more can be added.
+    pub fn into_value(self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for List {
+    /// The items of a numbered page are written twice, and held once.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            items: &'a [Value],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<&'a [Value]>,
+            #[serde(flatten)]
+            page: &'a Place,
+        }
+        let numbered = matches!(self.page, Place::Numbered { .. });
+        let items = self.items.as_slice();
+        let data = numbered.then_some(items);
+        Body { items, data, page: &self.page }.serialize(serializer)
     }
 }
 

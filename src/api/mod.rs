@@ -1,7 +1,7 @@
 //! The HTTP interface for machines: the canonical routes, their bodies, their errors.
 //!
-//! A request is read by [`extract`], answered by the handler that the table below names, and
-//! completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
+//! Connections are held by [`server`]. A request is read by [`extract`], answered by the handler that
+//! the table below names, and completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
 //! frozen state ([`context::View`]) and change it only by proposing commands; what a reason means
 //! in HTTP is known to [`error`] alone.
 //!
@@ -28,6 +28,7 @@ mod params;
 mod plans;
 pub(crate) mod preview;
 mod proposals;
+mod server;
 mod stats;
 mod tasks;
 #[cfg(test)]
@@ -43,12 +44,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use self::context::{ApiSettings, Context, Running};
 pub use self::output::{OUTPUT_KIND, serve_output};
+pub use self::server::{HttpLimits, serve};
 
 use self::tasks::{about, claim, create, edit, lifecycle, list};
 
@@ -140,20 +140,3 @@ async fn not_supported(uri: axum::http::Uri) -> error::Problem {
 /// Says that the node stops, to answers that would go on for ever.
 #[derive(Clone)]
 pub(crate) struct Stopping(pub watch::Receiver<bool>);
-
-/// Serves until `stop`: then no more connections, open streams end, requests under way are
-/// answered.
-pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
-    let router = router.layer(axum::Extension(Stopping(stop.clone())));
-    let listener = listener.tap_io(|stream| {
-        // Answers are small and whole: waiting for more of them helps nobody.
-        let _as_it_is = stream.set_nodelay(true);
-    });
-    let mut stop = stop;
-    let stopped = async move {
-        let _gone = stop.wait_for(|stop| *stop).await;
-    };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the API ended");
-    }
-}

@@ -18,7 +18,7 @@ use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::{Fields, escape};
 use super::lists::{PAGING, Page};
-use super::params::bad;
+use super::params::bad_cursor;
 use super::views::{self, Sight};
 
 /// Most executions at once.
@@ -47,21 +47,23 @@ pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, Probl
     let status = running.consensus.status();
     let heard = running.engine.heard();
     let counted = view.clone();
-    let owned = aside(move || owned(&counted)).await?;
+    let (owned, tasks) = aside(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
     let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
-    Ok(Sight { leader, voters, term, heard, skews, owned })
+    Ok(Sight { leader, voters, term, heard, skews, owned, tasks })
 }
 
-fn owned(view: &View) -> BTreeMap<NodeId, u64> {
-    let mut owned = BTreeMap::new();
+/// How many tasks each node owns, and how many there are.
+fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
+    let (mut owned, mut tasks) = (BTreeMap::new(), 0);
     for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
+        tasks += 1;
         if let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) {
             *owned.entry(owner).or_default() += 1;
         }
     }
-    owned
+    (owned, tasks)
 }
 
 /// `GET /nodes`.
@@ -69,7 +71,7 @@ pub(super) async fn list(read: Read) -> Reply {
     let page = Page::of(read.params.only(&PAGING)?)?;
     let after = match page.after() {
         None => 0,
-        Some(id) => id.parse().map_err(|_error| bad("cursor", "is not one of this list"))?,
+        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
     };
     let view = read.view().await?;
     let sight = sight(&read.context, &view).await?;
@@ -95,10 +97,10 @@ async fn show(context: &Context, view: View, id: &str) -> Reply {
 /// `PATCH /nodes/{id}`: weight, slots, labels.
 pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let view = write.view().await?;
-    let node = find(&view, &id)?;
-    let patch = read_patch(write.body()?, node)?;
-    write.submit(&Command::NodePatch(patch)).await?;
+    let body = write.body()?;
+    let patched =
+        write.answer(|view| Ok(Some(Command::NodePatch(read_patch(body, find(view, &id)?)?))));
+    patched.await?;
     show(&write.context, write.context.here()?, &id).await
 }
 
@@ -153,13 +155,15 @@ pub(super) async fn undrain(Segment(id): Segment, write: Write) -> Reply {
 async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    let view = write.view().await?;
-    let node = find(&view, id)?;
-    if matches!(node.intent, Intent::Leaving | Intent::Removing) {
-        let why = "the node is on its way out, and its intent is its own";
-        return Err(Problem::new("node_leaving", why));
-    }
-    write.submit(&Command::NodeIntent(NodeIntent { node: node.id, intent })).await?;
+    let meant = write.answer(|view| {
+        let node = find(view, id)?;
+        if matches!(node.intent, Intent::Leaving | Intent::Removing) {
+            let why = "the node is on its way out, and its intent is its own; wait until it has left or is back";
+            return Err(Problem::new("node_leaving", why));
+        }
+        Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
+    });
+    meant.await?;
     show(&write.context, write.context.here()?, id).await
 }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::consensus::SERVICE_KIND;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
-use crate::exec::{Chunk, Exec, KEPT_MAX_BYTES};
+use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::context::{Context, Freshness, View};
 use super::error::Problem;
@@ -99,7 +99,12 @@ fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>
         None => Ok(execution.attempt.as_ref()),
         Some(number) => {
             let found = views::attempts(execution).find(|attempt| attempt.number == number);
-            let missing = || Problem::new("attempt_not_found", "there was no such attempt");
+            let missing = || {
+                Problem::new(
+                    "attempt_not_found",
+                    "there was no such attempt; the execution's `attempts` has all of them",
+                )
+            };
             found.map(Some).ok_or_else(missing)
         }
     }
@@ -121,8 +126,8 @@ pub(super) async fn output(
     let attempt = chosen(execution, number)?;
     if follow {
         let last = read.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-        let from = last.and_then(|id| id.parse().ok()).or(from).unwrap_or(0);
-        let follower = Follower::new(&read, execution.id, number, from);
+        let place = last.and_then(event_place).unwrap_or((number.unwrap_or(0), from.unwrap_or(0)));
+        let follower = Follower::new(&read, execution.id, number, place);
         return Ok(follower.respond(stopping.map(|Extension(stopping)| stopping)));
     }
     let Some(attempt) = attempt else { return Ok(text(&view, Vec::new(), false)) };
@@ -150,7 +155,7 @@ fn place(execution: &Execution, attempt: &Attempt) -> Place {
 async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), Problem> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
-    while next < first.total && bytes.len() < KEPT_MAX_BYTES {
+    while next < first.total && bytes.len() < READ_MAX_BYTES {
         let Some(chunk) = fetch(context, place, next).await? else { break };
         if chunk.bytes.is_empty() {
             break;
@@ -189,6 +194,12 @@ fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
     (view.index(), [kind, kept], bytes).into_response()
 }
 
+/// The attempt and the byte that an event's id names: `2-4096`.
+fn event_place(id: &str) -> Option<(u32, u64)> {
+    let (attempt, next) = id.split_once('-')?;
+    Some((attempt.parse().ok()?, next.parse().ok()?))
+}
+
 /// One who reads an output while it grows.
 struct Follower {
     context: Arc<Context>,
@@ -205,9 +216,14 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(read: &Read, execution: ExecutionId, number: Option<u32>, next: u64) -> Self {
+    /// Goes on at a place: an attempt (0: any) and a byte of its output.
+    fn new(
+        read: &Read,
+        execution: ExecutionId,
+        number: Option<u32>,
+        (attempt, next): (u32, u64),
+    ) -> Self {
         let context = Arc::clone(&read.context);
-        let attempt = number.unwrap_or(0);
         let (broken, eager, ended) = (Vec::new(), true, false);
         Self { context, execution, number, attempt, next, broken, eager, ended }
     }
@@ -290,7 +306,8 @@ impl Follower {
         let id = self.next.saturating_sub(self.broken.len() as u64);
         let text = String::from_utf8_lossy(&bytes);
         let data = json!({"attempt": self.attempt, "from": from, "next": id, "text": text});
-        Some(Event::default().event("output").id(id.to_string()).data(data.to_string()))
+        let id = format!("{}-{id}", self.attempt);
+        Some(Event::default().event("output").id(id).data(data.to_string()))
     }
 
     fn end(&mut self, status: &str) -> Event {

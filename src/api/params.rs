@@ -1,6 +1,6 @@
 //! The query of a request, and what stands in its headers: strict, like the bodies.
 
-use axum::http::header::{HeaderMap, HeaderName, IF_MATCH};
+use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use url::form_urlencoded;
 
 use crate::domain::ids::Revision;
@@ -120,35 +120,72 @@ pub(super) fn bad(name: &str, rule: &str) -> Problem {
     Problem::field(format!("?{name}"), "invalid_parameter", rule)
 }
 
-/// The revision of `If-Match`; none: any.
-///
-/// # Errors
-/// `invalid_header`; `revision_mismatch` for a tag that no revision has.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let wrong = || {
-        let rule = "must be one entity tag in quotes, such as \"42\", or *";
-        Problem::field("If-Match", "invalid_header", rule)
-    };
-    if headers.get_all(IF_MATCH).iter().count() > 1 {
-        return Err(wrong());
+/// A cursor that the list did not give out.
+pub(super) fn bad_cursor() -> Problem {
+    bad("cursor", "is not one of this list; begin without one")
+}
+
+/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum IfMatch {
+    /// No header, or `*`: whatever is there.
+    Any,
+    /// One of these. Tags that match no revision (weak ones, and those that were not given out here)
+    /// are left out, so the list may be empty; then nothing matches.
+    OneOf(Vec<Revision>),
+}
+
+impl IfMatch {
+    /// Reads the header, however many lines it has.
+    ///
+    /// # Errors
+    /// `invalid_header`.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
+        if lines.is_empty() {
+            return Ok(Self::Any);
+        }
+        let wrong = || {
+            let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
+                        send the ETag of the answer that you saw";
+            Problem::field("If-Match", "invalid_header", rule)
+        };
+        let mut revisions = Vec::new();
+        for line in &lines {
+            let text = line.to_str().map_err(|_error| wrong())?.trim();
+            if text == "*" && lines.len() == 1 {
+                return Ok(Self::Any);
+            }
+            for (weak, tag) in entity_tags(text).ok_or_else(wrong)? {
+                if let (false, Ok(revision)) = (weak, tag.parse()) {
+                    revisions.push(revision);
+                }
+            }
+        }
+        Ok(Self::OneOf(revisions))
     }
-    let text = value.to_str().map_err(|_error| wrong())?.trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let (weak, tag) = match text.strip_prefix("W/") {
-        Some(tag) => (true, tag),
-        None => (false, text),
-    };
-    let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
-    if tag.contains('"') {
-        return Err(wrong());
-    }
-    match tag.parse::<Revision>() {
-        Ok(revision) if !weak => Ok(Some(revision)),
-        // A weak tag never matches, nor does one that was not given out here.
-        _ => Err(Problem::new("revision_mismatch", "no revision has this entity tag")),
+}
+
+/// The entity tags of a list, each with whether it is weak. Tags may contain commas.
+fn entity_tags(text: &str) -> Option<Vec<(bool, &str)>> {
+    let mut tags = Vec::new();
+    let mut rest = text;
+    loop {
+        // Empty members of a list do not count.
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return (!tags.is_empty()).then_some(tags);
+        }
+        let (weak, opaque) = match rest.strip_prefix("W/") {
+            Some(opaque) => (true, opaque),
+            None => (false, rest),
+        };
+        let (tag, behind) = opaque.strip_prefix('"')?.split_once('"')?;
+        rest = behind.trim_start_matches([' ', '\t']);
+        if !(rest.is_empty() || rest.starts_with(',')) || tag.contains(char::is_whitespace) {
+            return None;
+        }
+        tags.push((weak, tag));
     }
 }
 
@@ -166,4 +203,40 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
     key.filter(|_| one)
         .map(Some)
         .ok_or_else(|| Problem::field("Idempotency-Key", "invalid_header", rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match_is_a_list_of_strong_tags() {
+        let one_of =
+            |numbers: &[u64]| Some(IfMatch::OneOf(numbers.iter().copied().map(Revision).collect()));
+        let rows: [(&[&str], Option<IfMatch>); 16] = [
+            (&[], Some(IfMatch::Any)),
+            (&["*"], Some(IfMatch::Any)),
+            (&["\"5\""], one_of(&[5])),
+            (&[" \"5\" ,\"7\", ,"], one_of(&[5, 7])),
+            (&["\"5\"", "\"7\""], one_of(&[5, 7])),
+            (&["W/\"5\", \"7\""], one_of(&[7])),
+            (&["W/\"5\""], one_of(&[])),
+            (&["\"a,b\", \"7\""], one_of(&[7])),
+            (&["\"\""], one_of(&[])),
+            (&["5"], None),
+            (&[""], None),
+            (&[","], None),
+            (&["\"5\" \"7\""], None),
+            (&["\"5"], None),
+            (&["*, \"5\""], None),
+            (&["*", "\"5\""], None),
+        ];
+        for (lines, wanted) in rows {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(IF_MATCH, HeaderValue::from_str(line).unwrap());
+            }
+            assert_eq!(IfMatch::of(&headers).ok(), wanted, "{lines:?}");
+        }
+    }
 }

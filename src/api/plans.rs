@@ -49,10 +49,16 @@ fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
 
 /// The next tick that will fire as things stand; none: there is none.
 pub(super) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
-    if !view.state.cluster().scheduler || task.progress.exhausted {
+    next_tick_after(view, task, view.state.settled(task).max(view.now))
+}
+
+/// The first tick after an instant that fires as things stand; also one that has fired since, so
+/// that the answer stays the same as long as nobody changes the task.
+pub(super) fn next_tick_after(view: &View, task: &Task, mut after: Timestamp) -> Option<Timestamp> {
+    let over = task.progress.exhausted && task.progress.cursor <= after;
+    if !view.state.cluster().scheduler || over {
         return None;
     }
-    let mut after = view.state.settled(task).max(view.now);
     match task.inactive() {
         None => {}
         Some(Reason::Paused) => {

@@ -3,6 +3,7 @@
 
 use futures_util::{StreamExt, stream};
 
+use crate::domain::machine::envelope::Key;
 use crate::domain::machine::{Command, Response};
 
 use super::context::{Context, pack};
@@ -26,7 +27,7 @@ pub(super) struct Proposals {
 
 impl Proposals {
     /// Adds a command.
-    pub fn add(&mut self, command: &Command, key: Option<&str>) {
+    pub fn add(&mut self, command: &Command, key: Option<Key<'_>>) {
         let full =
             |(bytes, count): &(Vec<u8>, usize)| bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX;
         self.lines.push(told::line(command));

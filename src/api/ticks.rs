@@ -13,7 +13,7 @@ use crate::domain::time::{Timestamp, YEAR_0, YEAR_9999};
 
 use super::error::Problem;
 use super::lists::Page;
-use super::params::{Params, bad};
+use super::params::{Params, bad, bad_cursor};
 use super::{views, words};
 
 /// Ticks that are found one by one to count those of spans, in one answer.
@@ -44,7 +44,7 @@ impl Range {
         let page = Page::of(params)?;
         let below = page.after().map(|key| {
             let end = key.parse::<i64>();
-            end.map(Timestamp).map_err(|_error| bad("cursor", "is not one of this list"))
+            end.map(Timestamp).map_err(|_error| bad_cursor())
         });
         Ok(Self { from, to, below: below.transpose()?, empty: params.flag("empty")?, page })
     }
@@ -107,8 +107,9 @@ pub(super) fn list(state: &State, task: &Task, range: &Range) -> Value {
             piece => Some(piece),
         },
     );
-    let mut body =
+    let list =
         range.page.list(pieces, |piece| piece.end().0.to_string(), |piece| piece.show(state));
+    let mut body = list.into_value();
     if let Value::Object(body) = &mut body {
         let before = task.progress.truncated_before.to_string();
         body.insert("truncated_before".to_owned(), before.into());

@@ -19,24 +19,6 @@ use crate::domain::time::{Millis, Timestamp};
 use super::context::{View, etag};
 use super::{eligibility, plans, words};
 
-/// What the answer shows of a task beyond its canonical body.
-pub(super) const ADDED: [&str; 14] = [
-    "id",
-    "revision",
-    "incarnation",
-    "origin",
-    "state",
-    "paused",
-    "owner",
-    "cursor",
-    "next_tick",
-    "last_execution",
-    "totals",
-    "created_at",
-    "updated_at",
-    "warnings",
-];
-
 /// An instant, or null.
 pub(super) fn instant(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| at.to_string().into())
@@ -158,6 +140,7 @@ fn brief(execution: &Execution) -> Value {
     json!({
         "id": execution.id.to_string(),
         "tick": instant(execution.tick),
+        "due": execution.due.to_string(),
         "status": words::status(execution.status),
         "lateness_ms": lateness_ms(execution),
         "duration_ms": duration_ms(execution),
@@ -284,6 +267,8 @@ pub(super) struct Sight {
     pub skews: BTreeMap<u64, i64>,
     /// How many tasks each node owns.
     pub owned: BTreeMap<NodeId, u64>,
+    /// How many tasks there are; names of deleted ones are none.
+    pub tasks: u64,
 }
 
 /// A node.

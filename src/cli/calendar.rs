@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
-use super::fetch::{self, word};
+use super::fetch::{self, CALENDAR, REMOVED, word};
 use super::table::{Table, fields};
 use super::words;
 use crate::client::path;
@@ -69,14 +69,15 @@ pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
     match command {
         CalendarCommand::List => list(context).await,
         CalendarCommand::Show(args) => {
-            let reply = context.client()?.get(&path(["calendars", &args.name]), &[]).await?;
+            let path = path(["calendars", &args.name]);
+            let reply = context.read(&path, &[], &CALENDAR).await?;
             context.out.one(&reply.body, |_clock| describe(&reply.body))?;
             Ok(Exit::Ok)
         }
         CalendarCommand::Set(args) => set(&args, context).await,
         CalendarCommand::Delete(args) => {
             let path = path(["calendars", &args.name]);
-            let reply = context.client()?.send(Method::DELETE, &path, &[], None, &[]).await?;
+            let reply = context.send(Method::DELETE, &path, &[], None, &REMOVED).await?;
             context.out.one(&reply.body, |_clock| format!("{}: removed", args.name))?;
             Ok(Exit::Ok)
         }
@@ -84,7 +85,7 @@ pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
 }
 
 async fn list(context: &mut Context) -> Outcome {
-    let (whole, calendars) = fetch::all(context.client()?, &path(["calendars"]), &[]).await?;
+    let (whole, calendars) = fetch::all(context, &path(["calendars"]), &[], &CALENDAR).await?;
     context.out.many(&whole, &calendars, |clock| {
         let mut table = Table::new(&["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
         for calendar in &calendars {
@@ -93,7 +94,7 @@ async fn list(context: &mut Context) -> Outcome {
                 rules(calendar).join("; "),
                 word(calendar, "timezone"),
                 word(calendar, "task_count"),
-                words::moment(calendar, "updated_at", clock),
+                words::past(calendar, "updated_at", clock),
             ]);
         }
         table
@@ -107,7 +108,7 @@ async fn set(args: &SetArgs, context: &mut Context) -> Outcome {
         None => args.body().map_err(Failure::usage)?,
     };
     let path = path(["calendars", &args.name]);
-    let reply = context.client()?.send(Method::PUT, &path, &[], Some(&body), &[]).await?;
+    let reply = context.send(Method::PUT, &path, &[], Some(&body), &CALENDAR).await?;
     let did = if reply.status == 201 { "created" } else { "set" };
     context.out.one(&reply.body, |_clock| {
         format!("{}: {did}, {}", args.name, rules(&reply.body).join("; "))

@@ -147,10 +147,15 @@ impl Children {
             while node.runs() && tokio::time::Instant::now() < deadline {
                 tokio::time::sleep(LOOK).await;
             }
-            if let Some(child) = &mut node.child {
-                let _gone = child.kill();
-                let _reaped = child.wait();
-            }
+        }
+        self.kill_all();
+    }
+
+    /// Ends all nodes at once.
+    pub fn kill_all(&mut self) {
+        for child in self.nodes.iter_mut().filter_map(|node| node.child.as_mut()) {
+            let _gone = child.kill();
+            let _reaped = child.wait();
         }
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
-use super::fetch::{self, given, text, word};
+use super::fetch::{self, CLUSTER, LEADER, MEMBER, NODE, SCHEDULER, Shape, given, text, word};
 use super::node;
 use super::table::fields;
 use crate::client::{Client, Patience, Reply, path};
@@ -22,8 +22,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 pub enum ClusterCommand {
     /// Show the cluster, its leader and its nodes
     Status,
-    /// Let another node lead
-    TransferLeader,
+    /// Make another node the leader
+    TransferLeader {
+        /// The node, such as n2 [default: any that is up to date]
+        node: Option<String>,
+    },
     /// Change who belongs to the cluster
     #[command(subcommand)]
     Members(MembersCommand),
@@ -32,21 +35,21 @@ pub enum ClusterCommand {
 /// What can be done with the members.
 #[derive(Debug, Subcommand)]
 pub enum MembersCommand {
-    /// Readmit a member that was started with an empty data folder, since it lost its own
+    /// Readmit a member that lost its data and was started with an empty data folder
     Replace {
-        /// The member's configured id
-        id: u16,
+        /// The member's name or id, such as n3
+        member: String,
     },
 }
 
 /// What can be done with the scheduler, in the whole cluster.
 #[derive(Debug, Subcommand)]
 pub enum SchedulerCommand {
-    /// Let ticks fire
+    /// Turn scheduling on: ticks fire
     Start,
-    /// Let ticks pass without firing
+    /// Turn scheduling off: ticks are skipped
     Stop,
-    /// Show whether ticks fire
+    /// Show whether scheduling is on
     Status,
 }
 
@@ -54,53 +57,79 @@ pub enum SchedulerCommand {
 pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
     match command {
         ClusterCommand::Status => status(context).await,
-        ClusterCommand::TransferLeader => transfer(context).await,
-        ClusterCommand::Members(MembersCommand::Replace { id }) => replace(context, id).await,
+        ClusterCommand::TransferLeader { node } => transfer(node.as_deref(), context).await,
+        ClusterCommand::Members(MembersCommand::Replace { member }) => {
+            replace(&member, context).await
+        }
     }
 }
 
-/// Asks the leader to give the lead away; nobody else can.
-async fn transfer(context: &mut Context) -> Outcome {
-    let reply = ask_leader(context, &path(["cluster", "transfer-leader"])).await?;
+/// Asks the leader to give the lead away, to this node if one is named.
+async fn transfer(to: Option<&str>, context: &mut Context) -> Outcome {
+    let body = to.map(|to| json!({ "to": to }));
+    let cluster = context.read(&path(["cluster"]), &[], &CLUSTER).await?.body;
+    let path_to = path(["cluster", "transfer-leader"]);
+    let reply = ask_leader(&cluster, &path_to, body.as_ref(), &LEADER, context).await?;
     // The answer knows the next leader only if its election was quick; this question waits for it.
     let now = match text(&reply.body, "leader") {
         Some(_) => reply.body,
-        None => context.client()?.get(&path(["cluster"]), &[]).await?.body,
+        None => context.read(&path(["cluster"]), &[], &CLUSTER).await?.body,
     };
     let shown = json!({ "leader": now.get("leader") });
     context.out.one(&shown, |_clock| format!("leader: {}", word(&shown, "leader")))?;
     Ok(Exit::Ok)
 }
 
-/// Asks the leader to readmit a member; nobody else can.
-async fn replace(context: &mut Context, id: u16) -> Outcome {
-    let id = id.to_string();
-    let reply = ask_leader(context, &path(["cluster", "members", &id, "replace"])).await?;
+/// Asks the leader to readmit a member.
+async fn replace(member: &str, context: &mut Context) -> Outcome {
+    let cluster = context.read(&path(["cluster"]), &[], &CLUSTER).await?.body;
+    let is_it = |node: &&Value| ["name", "id"].iter().any(|key| text(node, key) == Some(member));
+    let named = members(&cluster).find(is_it);
+    let id = named.map_or_else(|| member.to_owned(), |node| word(node, "id"));
+    if id.parse::<u16>().is_err() {
+        let names: Vec<String> = members(&cluster).map(|node| word(node, "name")).collect();
+        let message = format!("no member is called `{member}`; there are {}", names.join(", "));
+        return Err(Failure { exit: Exit::Conflict, message });
+    }
+    let path_to = path(["cluster", "members", &id, "replace"]);
+    let reply = ask_leader(&cluster, &path_to, None, &MEMBER, context).await?;
     context.out.one(&reply.body, |_clock| {
-        format!("member {id} is readmitted; it is the member's join {}", word(&reply.body, "join"))
+        let name = named.map_or_else(|| format!("member {id}"), |node| word(node, "name"));
+        format!("{name} readmitted; it copies the data now")
     })?;
     Ok(Exit::Ok)
 }
 
-/// Sends a request that only the leader can answer.
-async fn ask_leader(context: &mut Context, path_to: &str) -> Result<Reply, Failure> {
-    let cluster = context.client()?.get(&path(["cluster"]), &[]).await?.body;
-    let members = cluster.get("members").and_then(Value::as_array).into_iter().flatten();
-    let leader = members.filter(|member| text(member, "role") == Some("leader"));
+fn members(cluster: &Value) -> impl Iterator<Item = &Value> {
+    cluster.get("members").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Sends a request to the leader, or to the given servers if it has no address for clients.
+async fn ask_leader(
+    cluster: &Value,
+    path_to: &str,
+    body: Option<&Value>,
+    shape: &Shape,
+    context: &Context,
+) -> Result<Reply, Failure> {
+    let leader = members(cluster).filter(|member| text(member, "role") == Some("leader"));
     let server = leader.filter_map(|leader| Url::parse(text(leader, "http")?).ok()).next();
     let patience = Patience { answer_within: ANSWER_WITHIN, ..Patience::default() };
-    Ok(match server {
+    let reply = match server {
         Some(server) => {
             let leader = Client::new(vec![server], patience)?;
-            leader.send(Method::POST, path_to, &[], None, &[]).await?
+            leader.send(Method::POST, path_to, &[], body, &[]).await?
         }
-        None => context.client()?.send(Method::POST, path_to, &[], None, &[]).await?,
-    })
+        None => context.client()?.send(Method::POST, path_to, &[], body, &[]).await?,
+    };
+    shape.check(&reply.body, Exit::Unknown)?;
+    Ok(reply)
 }
 
 async fn status(context: &mut Context) -> Outcome {
-    let reply = context.client()?.get(&path(["cluster"]), &[]).await?;
-    let (_, nodes) = fetch::all(context.client()?, &path(["nodes"]), &[]).await?;
+    context.tolerate_stale();
+    let reply = context.read(&path(["cluster"]), &[], &CLUSTER).await?;
+    let (_, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
     let cluster = &reply.body;
     context.out.one(cluster, |clock| {
         let head = fields(&[
@@ -109,7 +138,7 @@ async fn status(context: &mut Context) -> Outcome {
             ("leader", word(cluster, "leader")),
             ("term", word(cluster, "term")),
             ("applied", word(cluster, "applied_index")),
-            ("scheduler", scheduler(cluster)),
+            ("scheduling", scheduling(cluster).to_owned()),
             ("timezone", word(cluster, "timezone")),
             ("tasks", word(cluster, "tasks")),
         ]);
@@ -118,14 +147,13 @@ async fn status(context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Whether ticks fire, as the answer tells it.
-fn scheduler(body: &Value) -> String {
+/// Whether ticks fire, as the answer tells it: `on` or `off`.
+fn scheduling(body: &Value) -> &'static str {
     let started = ["started", "scheduler"].into_iter().find_map(|key| given(body, key));
     match started {
-        Some(Value::Bool(true)) => "started".to_owned(),
-        Some(Value::Bool(false)) => "stopped".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        _ => String::new(),
+        Some(Value::Bool(true)) => "on",
+        Some(Value::String(text)) if text == "started" => "on",
+        _ => "off",
     }
 }
 
@@ -133,19 +161,19 @@ fn scheduler(body: &Value) -> String {
 pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> Outcome {
     let verb = match command {
         SchedulerCommand::Status => {
-            let reply = context.client()?.get(&path(["scheduler", "status"]), &[]).await?;
+            let reply = context.read(&path(["scheduler", "status"]), &[], &SCHEDULER).await?;
             let body = &reply.body;
-            context.out.one(body, |_clock| format!("scheduler {}", scheduler(body)))?;
+            context.out.one(body, |_clock| format!("scheduling: {}", scheduling(body)))?;
             return Ok(Exit::Ok);
         }
         SchedulerCommand::Start => "start",
         SchedulerCommand::Stop => "stop",
     };
     let path = path(["scheduler", verb]);
-    let reply = context.client()?.send(Method::POST, &path, &[], None, &[]).await?;
+    let reply = context.send(Method::POST, &path, &[], None, &SCHEDULER).await?;
     context.out.one(&reply.body, |_clock| match verb {
-        "start" => "scheduler started: ticks fire from now on".to_owned(),
-        _ => "scheduler stopped: no tick fires until it is started".to_owned(),
+        "start" => "scheduling: on; ticks fire from now on".to_owned(),
+        _ => "scheduling: off; no tick fires until `punctual scheduler start`".to_owned(),
     })?;
     Ok(Exit::Ok)
 }

@@ -1,15 +1,24 @@
 //! What every command is handed: where the nodes are, and where to print.
 
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
 use url::Url;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
+use super::fetch::{Shape, text, word};
 use super::local::{LocalClock, zone_to_show};
 use super::output::{Format, Output};
-use crate::client::{Client, Patience};
+use super::suggest::not_found;
+use crate::client::{Client, ClientError, ErrorKind, Patience, Reply, path};
 use crate::clock::own_time;
+
+/// A command that may show what one node knows waits so long for an answer that is confirmed by
+/// the cluster, and so long again for the other.
+const SHORT_WAIT: Duration = Duration::from_millis(900);
 
 /// Options that every command has.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +41,9 @@ pub struct Global {
     /// Leave out the heading of tables
     #[arg(long, global = true)]
     pub no_headers: bool,
+    /// Show what the node knows by itself, which may be old; it works without a leader
+    #[arg(long, global = true)]
+    pub stale: bool,
     /// Show times in UTC instead of this machine's zone
     #[arg(long, global = true)]
     pub utc: bool,
@@ -47,6 +59,19 @@ pub struct Context {
     /// The servers that were named; none: the default one.
     pub servers: Vec<Url>,
     client: OnceCell<Client>,
+    reading: Reading,
+}
+
+/// How fresh the answers to reads are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    /// Confirmed by a majority; waited for.
+    #[default]
+    Confirmed,
+    /// Confirmed if that is quick, else what the node knows.
+    Either,
+    /// What the node knows.
+    Stale,
 }
 
 /// Where a node is looked for that nobody named.
@@ -62,20 +87,21 @@ impl Context {
         };
         let clock = LocalClock::new(&zone, own_time());
         let out = Output::standard(global.output, !global.no_headers, clock);
-        Self::with(out, global.server.clone())
+        Self::with(out, global.server.clone(), global.stale)
     }
 
-    /// Prints here, and asks these servers.
+    /// Prints here, and asks these servers, for what they know by themselves if `stale`.
     #[must_use]
-    pub fn with(out: Output, servers: Vec<Url>) -> Self {
-        Self { out, servers, client: OnceCell::new() }
+    pub fn with(out: Output, servers: Vec<Url>, stale: bool) -> Self {
+        let reading = if stale { Reading::Stale } else { Reading::Confirmed };
+        Self { out, servers, client: OnceCell::new(), reading }
     }
 
     /// The client, made when it is first needed.
     ///
     /// # Errors
     /// Servers that no client can be made for.
-    pub fn client(&self) -> Result<&Client, Failure> {
+    pub fn client(&self) -> Result<&Client, ClientError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -86,6 +112,135 @@ impl Context {
         let client = Client::new(servers, Patience::default())?;
         Ok(self.client.get_or_init(|| client))
     }
+
+    /// From now on reads show people what the node knows, if the cluster confirms nothing soon.
+    /// Programs that read the answer are not given old data unasked.
+    pub fn tolerate_stale(&mut self) {
+        if self.reading == Reading::Confirmed && self.out.for_people() {
+            self.reading = Reading::Either;
+        }
+    }
+
+    /// Reads what is at a path.
+    ///
+    /// # Errors
+    /// No good answer.
+    pub async fn get(
+        &mut self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Reply, ClientError> {
+        if self.reading == Reading::Confirmed {
+            return self.client()?.get(path, query).await;
+        }
+        if self.reading == Reading::Either {
+            match self.client()?.get_soon(path, query, SHORT_WAIT).await {
+                Err(error)
+                    if error.kind() == ErrorKind::NotAccepted
+                        && !matches!(error, ClientError::Unreachable(_)) =>
+                {
+                    self.reading = Reading::Stale;
+                    let known = self.get_stale(path, query).await?;
+                    self.warn_of_stale(&known).await;
+                    return Ok(known);
+                }
+                other => return other,
+            }
+        }
+        self.get_stale(path, query).await
+    }
+
+    /// What a read asks for beside its own parameters, for those who read by the client itself.
+    #[must_use]
+    pub fn freshness(&self) -> Vec<(&'static str, String)> {
+        let stale = self.reading == Reading::Stale;
+        stale.then(|| ("consistency", "stale".to_owned())).into_iter().collect()
+    }
+
+    async fn get_stale(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, ClientError> {
+        let mut query = query.to_vec();
+        query.push(("consistency", "stale".to_owned()));
+        self.client()?.get_soon(path, &query, SHORT_WAIT).await
+    }
+
+    /// Says that what follows is old, and whom to ask instead.
+    async fn warn_of_stale(&mut self, known: &Reply) {
+        let index = known.headers.get("punctual-index").and_then(|index| index.to_str().ok());
+        let index = index.map(|index| format!(" (log index {index})")).unwrap_or_default();
+        let cluster = self.get_stale(&path(["cluster"]), &[]).await.map(|reply| reply.body);
+        let cluster = cluster.unwrap_or_default();
+        let own = text(&cluster, "node").unwrap_or("the node").to_owned();
+        self.out.say(&format!(
+            "stale: {own} has no contact with a leader; this is what it knows{index}"
+        ));
+        let members = cluster.get("members").and_then(Value::as_array).into_iter().flatten();
+        let others = members.filter(|member| text(member, "name") != Some(&own));
+        let others: Vec<String> = others
+            .map(|node| format!("{} {}", word(node, "name"), word(node, "http")).trim().to_owned())
+            .collect();
+        if !others.is_empty() {
+            self.out.say(&format!("ask another node instead: {}", others.join(", ")));
+        }
+    }
+
+    /// Reads one thing of a kind.
+    ///
+    /// # Errors
+    /// No good answer, or it is of another kind.
+    pub async fn read(
+        &mut self,
+        path: &str,
+        query: &[(&str, String)],
+        shape: &Shape,
+    ) -> Result<Reply, Failure> {
+        let answer = self.get(path, query).await;
+        self.good(answer, path, shape, Exit::NotAccepted).await
+    }
+
+    /// Sends a write whose answer is of a kind.
+    ///
+    /// # Errors
+    /// No good answer, or it is of another kind: then what was done is not known.
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+        shape: &Shape,
+    ) -> Result<Reply, Failure> {
+        let answer = self.client()?.send(method, path, query, body, &[]).await;
+        self.good(answer, path, shape, Exit::Unknown).await
+    }
+
+    async fn good(
+        &mut self,
+        answer: Result<Reply, ClientError>,
+        path: &str,
+        shape: &Shape,
+        exit: Exit,
+    ) -> Result<Reply, Failure> {
+        let what = match &answer {
+            Ok(reply) => return shape.check(&reply.body, exit).and(answer.map_err(Failure::from)),
+            Err(ClientError::Refused(refusal)) => match refusal.code.as_str() {
+                "task_not_found" => Some(("task", refusal.code.clone())),
+                "node_not_found" => Some(("node", refusal.code.clone())),
+                _ => None,
+            },
+            Err(_) => None,
+        };
+        if let (Some((what, code)), Some(name)) = (what, named(path)) {
+            return Err(not_found(what, &name, &code, self).await);
+        }
+        answer.map_err(Failure::from)
+    }
+}
+
+/// The name in a path of the API: what follows the collection.
+fn named(path: &str) -> Option<String> {
+    let escaped = path.strip_prefix("/api/v1/")?.split('/').nth(1)?;
+    let pair = format!("name={}", escaped.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, name)| name.into_owned())
 }
 
 /// Reads a server's address; `host:port` means http.
@@ -101,7 +256,16 @@ fn read_server(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::read_server;
+    use super::{named, path, read_server};
+
+    #[test]
+    fn a_path_tells_the_name_that_it_is_about() {
+        for name in ["hello", "a b", "ü/x", "a+b", "a%b"] {
+            assert_eq!(named(&path(["tasks", name])).as_deref(), Some(name));
+            assert_eq!(named(&path(["tasks", name, "why"])).as_deref(), Some(name));
+        }
+        assert_eq!(named(&path(["cluster"])), None);
+    }
 
     #[test]
     fn servers_may_be_written_short() {

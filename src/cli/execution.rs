@@ -9,17 +9,21 @@ use tokio::time::sleep;
 
 use super::context::Context;
 use super::exit::{Exit, Outcome};
-use super::fetch::{self, given, text, word};
+use super::fetch::{self, EXECUTION, MADE, given, text, word};
 use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::words;
-use crate::client::path;
+use crate::client::{Client, ClientError, Query, Reply, path};
+use crate::exec::TAIL_MAX_BYTES;
 
 /// Between two looks at an output that may grow.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The header that says where in the whole output an answer begins.
 const OUTPUT_FROM: &str = "punctual-output-from";
+/// The header that says whether an answer is the kept output, not only the end of it that the
+/// execution's record holds.
+const OUTPUT_KEPT: &str = "punctual-output-kept";
 
 /// What can be done with executions.
 #[derive(Debug, Subcommand)]
@@ -31,9 +35,9 @@ pub enum ExecutionCommand {
     Show(IdArgs),
     /// Stop an execution
     Stop(IdArgs),
-    /// Make a new execution of what an ended one did
+    /// Run again what an ended execution did
     Retry(IdArgs),
-    /// Take a failed execution off the list of those that need a look
+    /// Take a failed execution off the list of failed ones
     Dismiss(IdArgs),
     /// Print what an execution printed
     Output(OutputArgs),
@@ -91,7 +95,8 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
     match command {
         ExecutionCommand::List(args) => list(args, context).await,
         ExecutionCommand::Show(args) => {
-            let reply = context.client()?.get(&path(["executions", &args.id]), &[]).await?;
+            let path = path(["executions", &args.id]);
+            let reply = context.read(&path, &[], &EXECUTION).await?;
             context.out.one(&reply.body, |clock| describe(&reply.body, clock))?;
             Ok(Exit::Ok)
         }
@@ -99,7 +104,7 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
         ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
         ExecutionCommand::Dismiss(args) => {
             let path = path(["executions", &args.id]);
-            let reply = context.client()?.send(Method::DELETE, &path, &[], None, &[]).await?;
+            let reply = context.send(Method::DELETE, &path, &[], None, &MADE).await?;
             context.out.one(&reply.body, |_clock| format!("execution {}: dismissed", args.id))?;
             Ok(Exit::Ok)
         }
@@ -109,7 +114,7 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
 
 async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Outcome {
     let path = path(["executions", id, verb]);
-    let reply = context.client()?.send(Method::POST, &path, &[], None, &[]).await?;
+    let reply = context.send(Method::POST, &path, &[], None, &MADE).await?;
     context.out.one(&reply.body, |_clock| match text(&reply.body, "id") {
         Some(made) if made != id => format!("execution {id}: {done} as execution {made}"),
         _ => format!("execution {id}: {done}"),
@@ -127,7 +132,7 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let (whole, executions) =
-        fetch::up_to(context.client()?, &path(["executions"]), &query, most).await?;
+        fetch::up_to(context, &path(["executions"]), &query, &EXECUTION, most).await?;
     context.out.many(&whole, &executions, |clock| {
         let mut table =
             Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
@@ -140,7 +145,7 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
                 word(execution, "node"),
                 due.unwrap_or_default(),
                 words::lateness(execution),
-                words::duration(execution),
+                words::duration(execution, clock),
                 words::result(execution),
             ]);
         }
@@ -155,15 +160,17 @@ pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
     loop {
         // Looked at before the output is read: what an ended execution printed is then all there.
         let ended = !follow || {
-            let reply = context.client()?.get(&path(["executions", id]), &[]).await?;
-            words::ended(&reply.body)
+            let path = path(["executions", id]);
+            words::ended(&context.read(&path, &[], &EXECUTION).await?.body)
         };
         let query = [("from", from.to_string())];
-        let reply = context.client()?.get(&path(["executions", id, "output"]), &query).await?;
-        context.out.bytes(&reply.raw)?;
+        let reply = context.get(&path(["executions", id, "output"]), &query).await?;
+        if let Some(cut) = cut(&reply).filter(|_| from == 0) {
+            context.out.say(&cut);
+        }
+        context.out.printed(&reply.raw)?;
         // Of a long output the middle may be gone: then it goes on behind the gap.
-        let begins = reply.headers.get(OUTPUT_FROM).and_then(|from| from.to_str().ok());
-        let begins = begins.and_then(|from| from.parse().ok()).unwrap_or(from);
+        let begins = number(&reply, OUTPUT_FROM).unwrap_or(from);
         from = begins.saturating_add(reply.raw.len() as u64);
         if ended {
             return Ok(Exit::Ok);
@@ -172,11 +179,55 @@ pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
     }
 }
 
+/// A header of an answer that is a number.
+fn number(reply: &Reply, header: &str) -> Option<u64> {
+    reply.headers.get(header)?.to_str().ok()?.parse().ok()
+}
+
+/// What is missing from an answer with an output; none: nothing is, or a line in it says so.
+fn cut(reply: &Reply) -> Option<String> {
+    let kept = reply.headers.get(OUTPUT_KEPT).is_some_and(|kept| kept == "true");
+    let length = reply.raw.len();
+    match number(reply, OUTPUT_FROM) {
+        Some(from) if kept && from > 0 => {
+            Some(format!("[punctual: the first {from} bytes are no longer kept]"))
+        }
+        None if !kept && length >= TAIL_MAX_BYTES => {
+            Some(format!("[punctual: only the last {length} bytes are kept]"))
+        }
+        _ => None,
+    }
+}
+
+/// What is left of what an ended execution printed, and a line about what is not.
+///
+/// # Errors
+/// No good answer. An execution that is gone has what its own record holds.
+pub async fn printed(
+    execution: &Value,
+    query: Query<'_>,
+    client: &Client,
+) -> Result<(Vec<u8>, Option<String>), ClientError> {
+    let tail = text(execution, "output_tail").unwrap_or_default();
+    // Less than a tail can hold is all there was; of a lost execution the node may have kept some.
+    if tail.len() < TAIL_MAX_BYTES && text(execution, "status") != Some("lost") {
+        return Ok((tail.as_bytes().to_vec(), None));
+    }
+    let path = path(["executions", &word(execution, "id"), "output"]);
+    match client.get(&path, query).await {
+        Ok(reply) => Ok((reply.raw.to_vec(), cut(&reply))),
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+            Ok((tail.as_bytes().to_vec(), None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// `hello: execution 42 success on n2, 3 ms, exit 0`
 #[must_use]
-pub fn line(execution: &Value, _clock: &LocalClock) -> String {
+pub fn line(execution: &Value, clock: &LocalClock) -> String {
     let node = text(execution, "node").map(|node| format!(" on {node}")).unwrap_or_default();
-    let parts = [words::duration(execution), words::result(execution)];
+    let parts = [words::duration(execution, clock), words::result(execution)];
     let rest: String =
         parts.iter().filter(|part| !part.is_empty()).map(|part| format!(", {part}")).collect();
     let (task, id) = (word(execution, "task"), word(execution, "id"));
@@ -186,7 +237,7 @@ pub fn line(execution: &Value, _clock: &LocalClock) -> String {
 /// An execution for people.
 #[must_use]
 pub fn describe(execution: &Value, clock: &LocalClock) -> String {
-    let moment = |key: &str| words::moment(execution, key, clock);
+    let past = |key: &str| words::past(execution, key, clock);
     let attempts = execution.get("attempts").and_then(Value::as_array).into_iter().flatten();
     let attempts: Vec<String> = attempts
         .map(|attempt| {
@@ -207,12 +258,12 @@ pub fn describe(execution: &Value, clock: &LocalClock) -> String {
         ("dismissed", dismissed.to_owned()),
         ("trigger", word(execution, "trigger")),
         ("retry of", word(execution, "retry_of")),
-        ("tick", moment("tick")),
-        ("due", moment("due")),
-        ("started", moment("start_time")),
+        ("tick", words::moment(execution, "tick", clock)),
+        ("due", words::moment(execution, "due", clock)),
+        ("started", past("start_time")),
         ("late", words::lateness(execution)),
-        ("ended", moment("end_time")),
-        ("duration", words::duration(execution)),
+        ("ended", past("end_time")),
+        ("duration", words::duration(execution, clock)),
         ("result", words::result(execution)),
         ("attempts", attempts.join("\n")),
         ("parameters", parameters.filter(|text| text != "{}").unwrap_or_default()),

@@ -1,24 +1,118 @@
-//! Reading answers: lists page by page, and fields by name.
+//! Reading answers: what each kind of answer must have, lists page by page, fields by name.
+//!
+//! An answer without a field that its kind has is an error; it is never shown as an empty word.
 
 use serde_json::{Value, json};
 
-use super::exit::Failure;
-use crate::client::Client;
+use super::context::Context;
+use super::exit::{Exit, Failure};
 use crate::domain::time::{Millis, Timestamp};
 
 /// Items asked for at a time.
 const PAGE: usize = 1_000;
+
+/// What an answer of one kind has; the fields may be null, but for the first.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Of what it tells, with its article.
+    what: &'static str,
+    fields: &'static [&'static str],
+}
+
+const fn shape(what: &'static str, fields: &'static [&'static str]) -> Shape {
+    Shape { what, fields }
+}
+
+/// A task.
+pub const TASK: Shape =
+    shape("a task", &["name", "state", "owner", "next_tick", "last_execution", "totals"]);
+/// A task that was changed; it may be gone by the time of the answer.
+pub const CHANGED: Shape = shape("a task", &["name", "state"]);
+/// An execution.
+pub const EXECUTION: Shape = shape("an execution", &["id", "task", "status", "attempts"]);
+/// An execution that was made; its task may be gone by the time of the answer.
+pub const MADE: Shape = shape("an execution", &["id"]);
+/// A node.
+pub const NODE: Shape = shape("a node", &["name", "state", "role", "intent"]);
+/// The cluster.
+pub const CLUSTER: Shape =
+    shape("a cluster", &["name", "leader", "members", "scheduler", "applied_index", "tasks"]);
+/// Whether ticks fire.
+pub const SCHEDULER: Shape = shape("a scheduler", &["started"]);
+/// A calendar.
+pub const CALENDAR: Shape = shape("a calendar", &["name", "rules"]);
+/// A calendar that was removed.
+pub const REMOVED: Shape = shape("a calendar", &["name"]);
+/// A list, of which more is asked elsewhere.
+pub const ANY: Shape = shape("a list", &["items"]);
+/// A tick to come.
+pub const TICK: Shape = shape("a tick", &["at"]);
+/// One or more ticks that are settled.
+pub const VERDICT: Shape = shape("a tick", &["verdict"]);
+/// Why a task fired or did not.
+pub const WHY: Shape =
+    shape("an explanation", &["summary", "at", "verdict", "expected", "execution_id"]);
+/// What became of one item of a batch.
+pub const ITEM: Shape = shape("a result", &["status"]);
+/// Who leads.
+pub const LEADER: Shape = shape("a leader", &["leader"]);
+/// A member that was readmitted.
+pub const MEMBER: Shape = shape("a member", &["member"]);
+
+impl Shape {
+    /// Whether this is such an answer; `exit` says what it means if it is not.
+    ///
+    /// # Errors
+    /// A sentence that names the field.
+    pub fn check(&self, value: &Value, exit: Exit) -> Result<(), Failure> {
+        let empty = |value: &Value| value.is_null() || value.as_str().is_some_and(str::is_empty);
+        let missing = self.fields.iter().enumerate().find(|(at, field)| {
+            value.get(**field).is_none_or(|value| *at == 0 && self.names() && empty(value))
+        });
+        match missing {
+            None => Ok(()),
+            Some((_, field)) => Err(Failure {
+                exit,
+                message: format!(
+                    "the answer is not {}: it has no `{field}`; node and command may be of \
+                     different versions",
+                    self.what
+                ),
+            }),
+        }
+    }
+
+    /// Whether the first field says which one it is.
+    fn names(&self) -> bool {
+        matches!(self.fields.first(), Some(&("name" | "id" | "summary")))
+    }
+
+    /// The items of a list of these.
+    ///
+    /// # Errors
+    /// The answer is no list, or an item is none of these.
+    pub fn items<'v>(&self, body: &'v Value, exit: Exit) -> Result<&'v [Value], Failure> {
+        let list = body.get("items").and_then(Value::as_array);
+        let list = list.ok_or_else(|| Failure {
+            exit,
+            message: format!("the answer is no list with {} in each place", self.what),
+        })?;
+        list.iter().try_for_each(|item| self.check(item, exit))?;
+        Ok(list)
+    }
+}
 
 /// All items of a list, and the list as one answer.
 ///
 /// # Errors
 /// No good answer.
 pub async fn all(
-    client: &Client,
+    context: &mut Context,
     path: &str,
     query: &[(&str, String)],
+    shape: &Shape,
 ) -> Result<(Value, Vec<Value>), Failure> {
-    up_to(client, path, query, usize::MAX).await
+    up_to(context, path, query, shape, usize::MAX).await
 }
 
 /// The first `most` items of a list, and the list as one answer.
@@ -26,9 +120,10 @@ pub async fn all(
 /// # Errors
 /// No good answer.
 pub async fn up_to(
-    client: &Client,
+    context: &mut Context,
     path: &str,
     query: &[(&str, String)],
+    shape: &Shape,
     most: usize,
 ) -> Result<(Value, Vec<Value>), Failure> {
     let mut found: Vec<Value> = Vec::new();
@@ -40,8 +135,8 @@ pub async fn up_to(
         if let Some(cursor) = cursor.take() {
             query.push(("cursor", cursor));
         }
-        let reply = client.get(path, &query).await?;
-        let page = items(&reply.body);
+        let reply = context.get(path, &query).await?;
+        let page = shape.items(&reply.body, Exit::NotAccepted)?;
         let empty = page.is_empty();
         found.extend(page.iter().cloned());
         cursor = text(&reply.body, "next_cursor").map(str::to_owned);
@@ -58,13 +153,6 @@ pub async fn up_to(
         }
     }
     Ok((whole, found))
-}
-
-/// The items of a list's answer.
-#[must_use]
-pub fn items(body: &Value) -> &[Value] {
-    let list = body.get("items").or_else(|| body.get("ticks")).unwrap_or(body);
-    list.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A field that is a text.
@@ -106,4 +194,34 @@ pub fn given<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
 pub fn list(value: &Value, pointer: &str) -> String {
     let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_field_of_its_kind_is_an_error() {
+        let task = json!({"name": "a", "state": null});
+        assert_eq!(CHANGED.check(&task, Exit::Unknown), Ok(()));
+        for (odd, missing) in [
+            (json!({"state": "active"}), "`name`"),
+            (json!({"name": "", "state": "active"}), "`name`"),
+            (json!({"name": null, "state": "active"}), "`name`"),
+            (json!({"name": "a"}), "`state`"),
+            (json!("a page"), "`name`"),
+            (Value::Null, "`name`"),
+        ] {
+            let failure = CHANGED.check(&odd, Exit::Unknown).unwrap_err();
+            assert_eq!(failure.exit, Exit::Unknown);
+            assert!(failure.message.contains(missing), "{odd}: {}", failure.message);
+        }
+        let list = json!({"items": [{"at": "x"}]});
+        assert_eq!(TICK.items(&list, Exit::NotAccepted).map(<[Value]>::len), Ok(1));
+        for odd in [json!([]), json!({}), json!({"items": [{}]}), Value::Null] {
+            assert!(TICK.items(&odd, Exit::NotAccepted).is_err(), "{odd}");
+        }
+        let nobody = json!({"leader": null});
+        assert_eq!(LEADER.check(&nobody, Exit::Unknown), Ok(()), "null is an answer");
+    }
 }

@@ -9,6 +9,9 @@ use crate::domain::time::{Millis, Timestamp};
 /// What of a zone's file name comes before the zone's name.
 const ZONE_FOLDER: &str = "zoneinfo/";
 
+/// The clocks of this machine and of the cluster differ by less than this, unless one is wrong.
+const CLOCKS_DIFFER: Millis = Millis::from_secs(5);
+
 /// Shows instants in one zone, relative to one moment.
 #[derive(Clone, Debug)]
 pub struct LocalClock {
@@ -104,7 +107,17 @@ impl LocalClock {
         }
     }
 
-    /// Reads RFC 3339, a local date and time, a local time of day, or a duration from now.
+    /// `12:00:05 (3 s ago)`, for what has happened: a moment ahead is a difference of clocks.
+    #[must_use]
+    pub fn with_age(&self, at: Timestamp) -> String {
+        if at > self.now && at.since(self.now) < CLOCKS_DIFFER {
+            return format!("{} (just now)", self.short(at));
+        }
+        self.with_distance(at)
+    }
+
+    /// Reads RFC 3339, a local date and time, a local time of day, a duration from now (`2h`) or
+    /// one before now (`1h ago`, `-1h`).
     ///
     /// # Errors
     /// A sentence that says what is expected.
@@ -115,11 +128,16 @@ impl LocalClock {
         if let Ok(at) = Timestamp::parse(text) {
             return Ok(at);
         }
-        if let Ok(local) = text.replacen(' ', "T", 1).parse::<DateTime>() {
+        let before = text.strip_suffix("ago").map(str::trim).or_else(|| text.strip_prefix('-'));
+        if let Some(length) = before.and_then(|text| Millis::parse(text).ok()) {
+            return Ok(self.now.minus(length));
+        }
+        let padded = pad_hour(text);
+        if let Ok(local) = padded.replacen(' ', "T", 1).parse::<DateTime>() {
             return self.instant(local);
         }
         let today = self.civil(self.now).ok_or("this moment cannot be shown")?.date();
-        let time = text.parse::<Time>().ok().filter(|_| text.contains(':'));
+        let time = padded.parse::<Time>().ok().filter(|_| text.contains(':'));
         if let Some(time) = time {
             let at = self.instant(today.to_datetime(time))?;
             if at > self.now || day == Day::Today {
@@ -134,14 +152,26 @@ impl LocalClock {
             return Ok(self.now.plus(from_now));
         }
         Err(format!(
-            "`{text}` is no time; write 2026-12-01T09:00:00Z, \"2026-12-01 09:00\", 09:00, or 2h for \
-             two hours from now"
+            "`{text}` is not a time; write 2026-12-01T09:00:00Z, \"2026-12-01 09:00\", 09:00, 2h (two \
+             hours from now) or \"2h ago\""
         ))
     }
 
     fn instant(&self, local: DateTime) -> Result<Timestamp, String> {
         let zoned = self.zone.to_zoned(local).map_err(|error| error.to_string())?;
         Ok(Timestamp(zoned.timestamp().as_millisecond()))
+    }
+}
+
+/// `9:00` and `2026-12-01 9:00` with the zero that their formats want.
+#[must_use]
+pub fn pad_hour(text: &str) -> String {
+    let at = text.rfind([' ', 'T']).map_or(0, |at| at + 1);
+    let hour = text.get(at..).unwrap_or_default();
+    let short = hour.find(':') == Some(1) && hour.starts_with(|c: char| c.is_ascii_digit());
+    match (short, text.split_at_checked(at)) {
+        (true, Some((date, time))) => format!("{date}0{time}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -216,6 +246,13 @@ mod tests {
             assert_eq!(clock.with_distance(Timestamp::parse(at).unwrap()), text);
         }
         assert_eq!(clock.exact(clock.now()), "10:00:02.000");
+        for (at, text) in [
+            ("2026-12-01T09:00:02.448Z", "10:00:02.448 (just now)"),
+            ("2026-12-01T09:00:01Z", "10:00:01 (1 s ago)"),
+            ("2026-12-01T10:00:02Z", "11:00:02 (in 1 h)"),
+        ] {
+            assert_eq!(clock.with_age(Timestamp::parse(at).unwrap()), text);
+        }
         assert_eq!(LocalClock::new("Mars/Olympus", Timestamp(0)).zone(), "UTC");
     }
 
@@ -232,10 +269,15 @@ mod tests {
             ("2h", Day::Next, "2026-12-01T11:00:02.000Z"),
             ("+90s", Day::Next, "2026-12-01T09:01:32.000Z"),
             ("now", Day::Next, "2026-12-01T09:00:02.000Z"),
+            ("9:30", Day::Today, "2026-12-01T08:30:00.000Z"),
+            ("2026-12-24 9:30", Day::Next, "2026-12-24T08:30:00.000Z"),
+            ("1h ago", Day::Next, "2026-12-01T08:00:02.000Z"),
+            ("1h30m ago", Day::Today, "2026-12-01T07:30:02.000Z"),
+            ("-90s", Day::Next, "2026-12-01T08:58:32.000Z"),
         ] {
             assert_eq!(clock.read(text, day).map(|at| at.to_string()).as_deref(), Ok(at), "{text}");
         }
-        for bad in ["", "soon", "25:00", "2026-13-01 00:00", "10"] {
+        for bad in ["", "soon", "25:00", "2026-13-01 00:00", "10", "ago", "-", "x ago", "ü:00"] {
             assert!(clock.read(bad, Day::Next).is_err(), "{bad}");
         }
     }

@@ -21,13 +21,16 @@ mod preview;
 mod serve;
 mod settings;
 mod simulate;
+mod suggest;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod words;
 mod yaml;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -81,7 +84,11 @@ pub enum Command {
     Bench(bench::BenchArguments),
     /// Carry out shell actions for a node
     #[command(hide = true)]
-    Shim,
+    Shim {
+        /// What the shim starts itself with, to become a command of another user
+        #[arg(last = true)]
+        as_user: Vec<OsString>,
+    },
     /// The daily commands.
     #[command(flatten)]
     Daily(task::TaskCommand),
@@ -97,7 +104,7 @@ pub enum Command {
     /// Commands about the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Let ticks fire in the whole cluster, or not
+    /// Turn scheduling on or off in the whole cluster
     #[command(subcommand)]
     Scheduler(cluster::SchedulerCommand),
     /// Commands about calendars, whose times tasks leave out
@@ -120,11 +127,15 @@ pub enum Command {
 /// Reads the command line, carries it out and gives the exit code of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if matches!(arguments.command, Command::Shim) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::tell(error, &words),
+    };
+    if matches!(arguments.command, Command::Shim { .. }) {
         // The shim has a runtime of its own, and no more of this program than it needs.
         return match crate::exec::shim::serve() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => code,
             Err(_) => ExitCode::FAILURE,
         };
     }
@@ -165,7 +176,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
         Command::Dev(arguments) => dev::run(arguments, context).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments, context).await,
-        Command::Shim => Err(Failure::usage("the shim is started by a node only")),
+        Command::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
         Command::Daily(command) | Command::Task(command) => task::run(command, context).await,
         Command::Execution(command) => execution::run(command, context).await,
         Command::Node(command) => node::run(command, context).await,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::exit::{Exit, Outcome};
-use super::fetch::{self, word};
+use super::fetch::{self, NODE, word};
 use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::words;
@@ -20,9 +20,9 @@ pub enum NodeCommand {
     List,
     /// Show a node
     Show(NodeArgs),
-    /// Let a node give its tasks away
+    /// Make a node give its tasks to the others
     Drain(NodeArgs),
-    /// Let a node own tasks again
+    /// Let a drained node take tasks again
     Undrain(NodeArgs),
 }
 
@@ -38,7 +38,7 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
     let (node, verb) = match command {
         NodeCommand::List => return list(context).await,
         NodeCommand::Show(args) => {
-            let reply = context.client()?.get(&path(["nodes", &args.node]), &[]).await?;
+            let reply = context.read(&path(["nodes", &args.node]), &[], &NODE).await?;
             context.out.one(&reply.body, |clock| describe(&reply.body, clock))?;
             return Ok(Exit::Ok);
         }
@@ -46,7 +46,7 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
         NodeCommand::Undrain(args) => (args.node, "undrain"),
     };
     let path = path(["nodes", &node, verb]);
-    let reply = context.client()?.send(Method::POST, &path, &[], None, &[]).await?;
+    let reply = context.send(Method::POST, &path, &[], None, &NODE).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "drain" => format!("{node}: gives its tasks away; what runs there goes on to its end"),
         _ => format!("{node}: may own tasks again"),
@@ -55,7 +55,8 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
 }
 
 async fn list(context: &mut Context) -> Outcome {
-    let (whole, nodes) = fetch::all(context.client()?, &path(["nodes"]), &[]).await?;
+    context.tolerate_stale();
+    let (whole, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
     context.out.many(&whole, &nodes, |clock| table(&nodes, clock))?;
     Ok(Exit::Ok)
 }
@@ -76,7 +77,7 @@ pub fn table(nodes: &[Value], clock: &LocalClock) -> Table {
             word(node, "http"),
             word(node, "peer"),
             word(node, "version"),
-            words::moment(node, "started_at", clock),
+            words::past(node, "started_at", clock),
         ]);
     }
     table
@@ -118,7 +119,7 @@ pub fn describe(node: &Value, clock: &LocalClock) -> String {
         ("term", word(node, "term")),
         ("applied", word(node, "applied_index")),
         ("digest", word(node, "digest")),
-        ("started", words::moment(node, "started_at", clock)),
-        ("last seen", words::moment(node, "last_seen", clock)),
+        ("started", words::past(node, "started_at", clock)),
+        ("last seen", words::past(node, "last_seen", clock)),
     ])
 }

@@ -1,7 +1,7 @@
 //! Everything that a command prints goes through here: data on standard output, talk on standard
 //! error. There are no colours, so there is nothing for `NO_COLOR` to switch off.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -31,6 +31,8 @@ pub struct Output {
     clock: LocalClock,
     data: Box<dyn Write + Send>,
     talk: Box<dyn Write + Send>,
+    /// Whether the data goes to a terminal, which acts on control characters.
+    terminal: bool,
 }
 
 impl Output {
@@ -38,7 +40,8 @@ impl Output {
     #[must_use]
     pub fn standard(format: Format, headers: bool, clock: LocalClock) -> Self {
         let (data, talk) = (Box::new(io::stdout()), Box::new(io::stderr()));
-        Self { format, headers, clock, data, talk }
+        let terminal = io::stdout().is_terminal();
+        Self { format, headers, clock, data, talk, terminal }
     }
 
     /// Prints to these.
@@ -49,7 +52,7 @@ impl Output {
         data: Box<dyn Write + Send>,
         talk: Box<dyn Write + Send>,
     ) -> Self {
-        Self { format, headers: true, clock, data, talk }
+        Self { format, headers: true, clock, data, talk, terminal: false }
     }
 
     /// The clock by which times are shown.
@@ -82,6 +85,18 @@ impl Output {
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.data.write_all(bytes)?;
         self.data.flush()
+    }
+
+    /// Prints what a job printed: as it is, but on a terminal without control characters, which
+    /// could move the cursor, change the title or hide text.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn printed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.terminal {
+            true => self.bytes(&harmless(bytes)),
+            false => self.bytes(bytes),
+        }
     }
 
     /// Prints one thing: the text for people, else the value.
@@ -131,5 +146,43 @@ impl Output {
             Format::Json | Format::Yaml => return self.one(whole, |_clock| String::new()),
         }
         self.data.flush()
+    }
+}
+
+/// The bytes with `?` for control characters other than line ends and tabs.
+fn harmless(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter().copied().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\n' | b'\t' => out.push(byte),
+            b'\r' if rest.peek() == Some(&b'\n') => out.push(byte),
+            // U+0080 to U+009F, which some terminals obey like those of ASCII.
+            0xC2 if rest.peek().is_some_and(|next| (0x80..0xA0).contains(next)) => {
+                rest.next();
+                out.push(b'?');
+            }
+            _ if byte.is_ascii_control() => out.push(b'?'),
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_terminal_is_given_nothing_to_obey() {
+        for (printed, shown) in [
+            ("on time\r\n\tyes\n", "on time\r\n\tyes\n"),
+            ("\u{1b}]0;title\u{7}\u{1b}[2J", "?]0;title??[2J"),
+            ("50%\r100%", "50%?100%"),
+            ("\u{9b}31m\u{a0}报表é", "?31m\u{a0}报表é"),
+        ] {
+            assert_eq!(harmless(printed.as_bytes()), shown.as_bytes(), "{printed:?}");
+        }
+        assert_eq!(harmless(b"\xC2"), b"\xC2");
     }
 }

@@ -28,7 +28,7 @@ pub struct PreviewArgs {
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
     /// The moment after which ticks are shown [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// How many
     #[arg(short, default_value_t = 10, value_name = "COUNT",
@@ -43,6 +43,12 @@ pub struct PreviewArgs {
     /// Only ticks that a clock change touches
     #[arg(long)]
     only_dst: bool,
+    /// The language of the sentence [default: that of LANG]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    lang: Option<Lang>,
+    /// The language of this process's surroundings.
+    #[arg(long, env = "LANG", hide = true, hide_env = true, value_name = "LOCALE")]
+    locale: Option<String>,
     /// The task's name, on which H in the expression depends
     #[arg(long, default_value = "preview", hide = true)]
     name: String,
@@ -59,6 +65,13 @@ enum Fold {
     First,
     Second,
     Both,
+}
+
+/// A language that schedules are put into words in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Lang {
+    En,
+    Zh,
 }
 
 /// Prints the ticks.
@@ -83,6 +96,12 @@ pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
 }
 
 impl PreviewArgs {
+    /// The language that was asked for, else that of the locale.
+    fn lang(&self) -> Lang {
+        let zh = self.locale.as_deref().is_some_and(|locale| locale.starts_with("zh"));
+        self.lang.unwrap_or(if zh { Lang::Zh } else { Lang::En })
+    }
+
     /// The schedule and its ticks.
     fn plan(&self, clock: &LocalClock, from: Timestamp) -> Result<(Plan, Schedule), Failure> {
         let mut schedule = Map::new();
@@ -159,9 +178,11 @@ fn print(
         }
         table
     })?;
-    for key in ["words", "words_zh"] {
-        context.out.say(whole[key].as_str().unwrap_or_default());
-    }
+    let language = match args.lang() {
+        Lang::En => "words",
+        Lang::Zh => "words_zh",
+    };
+    context.out.say(whole[language].as_str().unwrap_or_default());
     for warning in words::warnings(&whole) {
         context.out.say(&format!("warning: {warning}"));
     }

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use clap::Args;
+use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::node::{Builder, Node};
 use crate::telemetry::log::{Every, File, Form, Log, Options};
@@ -41,12 +43,22 @@ pub struct ServeArguments {
 /// # Errors
 /// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
 pub async fn run(arguments: ServeArguments) -> Outcome {
+    // First of all: whatever this process raises for itself, commands get what it was given.
+    let open_files = getrlimit(Resource::Nofile).current;
     let config = load(&arguments)?;
     let log =
         Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Err(error) = budget::raise_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let with_parent = arguments.with_parent;
-    let mut builder: Builder =
-        Node::builder(config).bootstrap_without(arguments.bootstrap_without.clone());
+    if with_parent {
+        // A frozen process notices nothing: its parent's death lets it go on, and end.
+        let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
+    }
+    let mut builder: Builder = Node::builder(config)
+        .bootstrap_without(arguments.bootstrap_without.clone())
+        .open_files(open_files);
     if arguments.bench {
         builder = super::bench::prepare(builder);
     }
@@ -54,7 +66,19 @@ pub async fn run(arguments: ServeArguments) -> Outcome {
     if let Some(http) = node.http() {
         tracing::info!(%http, version = crate::node::VERSION, "serving");
     }
-    let ended = node.run(stopped(&arguments, &log, with_parent)).await;
+    let (ask, asked) = oneshot::channel();
+    let asked = async {
+        let _gone = asked.await;
+    };
+    let ended = tokio::select! {
+        ended = node.run(asked) => ended,
+        () = signals(&arguments, &log, with_parent, ask) => {
+            let message = "ended at once by a second signal; its tasks wait for the others to \
+                           notice"
+                .to_owned();
+            return Err(Failure { exit: Exit::No, message });
+        }
+    };
     if let Err(fatal) = &ended {
         tracing::error!("{fatal}");
     }
@@ -100,24 +124,37 @@ fn log_options(config: &Config) -> Options {
     }
 }
 
-/// Returns when the process is asked to end; re-reads the log's level on SIGHUP.
-async fn stopped(arguments: &ServeArguments, log: &Log, with_parent: bool) {
+/// Tells when the process is asked to end, and returns when it is asked once more: who asks twice
+/// waits no longer. Re-reads the log's level on SIGHUP.
+async fn signals(
+    arguments: &ServeArguments,
+    log: &Log,
+    with_parent: bool,
+    ask: oneshot::Sender<()>,
+) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     ) else {
         tracing::warn!("signals cannot be listened for");
+        let _unused = ask;
         return std::future::pending().await;
     };
     let mut parent_gone = pin!(parent_gone());
+    let mut ask = Some(ask);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            () = &mut parent_gone, if with_parent => return,
-            _ = hang_up.recv() => reload(arguments, log),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = &mut parent_gone, if with_parent && ask.is_some() => {}
+            _ = hang_up.recv() => {
+                reload(arguments, log);
+                continue;
+            }
         }
+        let Some(ask) = ask.take() else { return };
+        let _gone = ask.send(());
     }
 }
 

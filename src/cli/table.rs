@@ -22,10 +22,7 @@ impl Table {
     /// Adds a row. Its cells are shown on one line each, long ones cut so that the others stay in
     /// sight.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let one_line = |cell: String| {
-            cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
-        };
-        let mut row: Vec<String> = cells.into_iter().map(one_line).collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| harmless(&cell, ' ')).collect();
         if let Some((_last, before)) = row.split_last_mut() {
             before.iter_mut().for_each(cut);
         }
@@ -72,10 +69,16 @@ pub fn fields(pairs: &[(&str, String)]) -> String {
     let mut out = String::new();
     for (name, value) in pairs {
         let space = " ".repeat(width - columns(name));
-        let value = value.trim_end().replace('\n', &format!("\n{}", " ".repeat(width)));
+        let lines: Vec<String> = value.trim_end().lines().map(|line| harmless(line, '?')).collect();
+        let value = lines.join(&format!("\n{}", " ".repeat(width)));
         out.push_str(&format!("{name}{space}{value}\n"));
     }
     out
+}
+
+/// The text with something else for control characters: a terminal would obey them.
+fn harmless(text: &str, instead: char) -> String {
+    text.chars().map(|c| if c.is_control() { instead } else { c }).collect()
 }
 
 /// Shortens a text to [`CELL_MAX`] columns.
@@ -139,5 +142,6 @@ mod tests {
     fn fields_are_aligned_and_empty_ones_left_out() {
         let pairs = [("name", "a".to_owned()), ("x", String::new()), ("to", "b\nc".to_owned())];
         assert_eq!(fields(&pairs), "name   a\nto     b\n       c\n");
+        assert_eq!(fields(&[("a", "x\u{1b}[2J\u{9b}\r\ny".to_owned())]), "a   x?[2J?\n    y\n");
     }
 }

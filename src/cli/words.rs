@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::fetch::{given, instant, millis, text, word};
 use super::local::{LocalClock, length};
 
+/// What holds for every `catch_up`.
+pub const ON_TIME: &str = "up to limits.failover_timeout late is on time";
+
 /// `every 5s`, `0 2 * * * Europe/Berlin`, `daily 02:00`, `manual`.
 #[must_use]
 pub fn schedule(task: &Value) -> String {
@@ -94,6 +97,12 @@ pub fn moment(value: &Value, key: &str, clock: &LocalClock) -> String {
     instant(value, key).map(|at| clock.with_distance(at)).unwrap_or_default()
 }
 
+/// `12:00:05 (3 s ago)`, or nothing: of what has happened.
+#[must_use]
+pub fn past(value: &Value, key: &str, clock: &LocalClock) -> String {
+    instant(value, key).map(|at| clock.with_age(at)).unwrap_or_default()
+}
+
 /// What a task does.
 #[must_use]
 pub fn action(task: &Value) -> String {
@@ -129,10 +138,15 @@ pub fn lateness(execution: &Value) -> String {
     late.map(|late| format!("{late:+} ms")).unwrap_or_default()
 }
 
-/// `3 ms`, or nothing.
+/// `3 ms`, `12 s so far`, or nothing.
 #[must_use]
-pub fn duration(execution: &Value) -> String {
-    millis(execution, "duration_ms").map(length).unwrap_or_default()
+pub fn duration(execution: &Value, clock: &LocalClock) -> String {
+    if let Some(millis) = millis(execution, "duration_ms") {
+        return length(millis);
+    }
+    let running = text(execution, "status") == Some("running");
+    let started = instant(execution, "start_time").filter(|_| running);
+    started.map(|at| format!("{} so far", length(clock.now().since(at)))).unwrap_or_default()
 }
 
 /// What became of it: `exit 0`, `status 200`, or the newest attempt's detail.
@@ -145,7 +159,15 @@ pub fn result(execution: &Value) -> String {
         return format!("status {status}");
     }
     let newest = execution.get("attempts").and_then(Value::as_array).and_then(|all| all.last());
-    newest.map(|attempt| word(attempt, "detail")).unwrap_or_default()
+    let detail = newest.map(|attempt| word(attempt, "detail")).unwrap_or_default();
+    // What only repeats the status explains nothing.
+    match text(execution, "status") {
+        Some("lost") if detail.is_empty() || detail == "lost" => {
+            "its node went away before it reported the end".to_owned()
+        }
+        Some(status) if detail == status => String::new(),
+        _ => detail,
+    }
 }
 
 /// Whether an execution has come to its end.

@@ -49,3 +49,15 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     let cause = cause.to_string();
     if error.is_connect() { format!("takes no connection: {cause}") } else { cause }
 }
+
+/// Whether what came is no HTTP.
+pub(super) fn no_http(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}

@@ -3,6 +3,9 @@
 //! Any node answers any request, so a client has a list of servers and takes the first that does.
 //! Each write carries an `Idempotency-Key`; that makes it safe to send it again, to another node
 //! too, while the answer is 503, 504 or none at all. How long that goes on is bounded.
+//!
+//! Every answer of a node carries its version in a header. An answer without it comes from another
+//! program and is never taken for an answer, whatever its status: see [`Sent::Foreign`].
 
 mod error;
 mod http;
@@ -23,6 +26,8 @@ pub use self::error::{ClientError, ErrorKind, FieldProblem, Refusal};
 
 /// The header that makes a repeated write the same write.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The header that every answer of a node carries.
+const VERSION: &str = "punctual-version";
 /// First pause before a request is sent again; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause before a request is sent again.
@@ -76,6 +81,14 @@ struct Order<'a> {
     query: Query<'a>,
     body: Option<Bytes>,
     headers: Vec<(String, String)>,
+    /// How long one answer is waited for, if less than usual.
+    wait: Option<Duration>,
+}
+
+impl<'a> Order<'a> {
+    fn get(path: &'a str, query: Query<'a>) -> Self {
+        Self { method: Method::GET, path, query, body: None, headers: Vec::new(), wait: None }
+    }
 }
 
 /// What became of sending a request to one server.
@@ -83,6 +96,8 @@ enum Sent {
     Answered(Reply),
     /// Not connected: nothing was handed over.
     Refused(String),
+    /// Another program answered: no node was asked.
+    Foreign(String),
     /// Handed over, and no whole answer came.
     Broke(String),
 }
@@ -145,9 +160,27 @@ impl Client {
     /// # Errors
     /// No good answer; see [`ClientError`].
     pub async fn get(&self, path: &str, query: Query<'_>) -> Result<Reply, ClientError> {
-        let order =
-            Order { method: Method::GET, path, query, body: None, headers: Vec::with_capacity(1) };
-        self.carry_out(order).await
+        self.carry_out(Order::get(path, query)).await
+    }
+
+    /// Reads what is at a path, asking each server once at most; a server that has not answered
+    /// after `wait` is left.
+    ///
+    /// # Errors
+    /// No good answer; see [`ClientError`].
+    pub async fn get_soon(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        wait: Duration,
+    ) -> Result<Reply, ClientError> {
+        let order = Order { wait: Some(wait), ..Order::get(path, query) };
+        let round = self.round(&order).await;
+        match round.answer {
+            Some(reply) => judge(reply),
+            None if round.handed_over => Err(ClientError::Broken(round.why)),
+            None => Err(ClientError::Unreachable(round.why)),
+        }
     }
 
     /// Writes: any other method, with a body if there is one. Further headers go on top.
@@ -176,7 +209,7 @@ impl Client {
             all.push(((*name).to_owned(), value.clone()));
         }
         let body = body.map(|body| Bytes::from(body.to_string()));
-        self.carry_out(Order { method, path, query, body, headers: all }).await
+        self.carry_out(Order { method, path, query, body, headers: all, wait: None }).await
     }
 
     /// `POST` with a body.
@@ -224,7 +257,7 @@ impl Client {
                     let refusal = Refusal::read(reply.status, reply.body.clone());
                     round.handed_over |= later && refusal.kind() == ErrorKind::Unknown;
                     if later {
-                        reasons.push(format!("{server} {}", refusal.detail));
+                        reasons.push(format!("{} {}", shown(server), refusal.detail));
                     }
                     round.answer = Some(reply);
                     if !later {
@@ -232,10 +265,12 @@ impl Client {
                         return round;
                     }
                 }
-                Sent::Refused(why) => reasons.push(format!("{server} {why}")),
+                Sent::Refused(why) | Sent::Foreign(why) => {
+                    reasons.push(format!("{} {why}", shown(server)));
+                }
                 Sent::Broke(why) => {
                     round.handed_over = true;
-                    reasons.push(format!("{server} {why}"));
+                    reasons.push(format!("{} {why}", shown(server)));
                 }
             }
         }
@@ -253,6 +288,9 @@ impl Client {
         for (name, value) in &order.headers {
             request = request.header(name, value);
         }
+        if let Some(wait) = order.wait {
+            request = request.timeout(wait);
+        }
         if let Some(body) = &order.body {
             request = request.body(body.clone());
         }
@@ -261,10 +299,16 @@ impl Client {
             Err(error) if error.is_connect() || error.is_builder() => {
                 return Sent::Refused(http::reason(&error));
             }
+            Err(error) if http::no_http(&error) => {
+                return Sent::Foreign("is no punctual API: what it sends is no HTTP".to_owned());
+            }
             Err(error) => return Sent::Broke(http::reason(&error)),
         };
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        if !headers.contains_key(VERSION) {
+            return foreign(status);
+        }
         let raw = match response.bytes().await {
             Ok(raw) => raw,
             Err(error) => return Sent::Broke(http::reason(&error)),
@@ -276,6 +320,21 @@ impl Client {
         };
         Sent::Answered(Reply { status, headers, body, raw })
     }
+}
+
+/// What another program's answer means. Those of a proxy whose node is away leave open whether the
+/// node was reached.
+fn foreign(status: u16) -> Sent {
+    match status {
+        502..=504 => Sent::Broke(format!("is a proxy that reaches no node (status {status})")),
+        _ => Sent::Foreign(format!("is no punctual API: it answers with status {status}")),
+    }
+}
+
+/// A server's address without what every address has.
+fn shown(server: &Url) -> &str {
+    let text = server.as_str().trim_end_matches('/');
+    text.strip_prefix("http://").unwrap_or(text)
 }
 
 fn judge(reply: Reply) -> Result<Reply, ClientError> {

@@ -18,6 +18,10 @@ const ONCE: Patience =
 /// What a scripted server does with a request.
 enum Act {
     Answer(u16, Value),
+    /// An answer of a program that is no node.
+    Foreign(u16),
+    /// Bytes that are no HTTP.
+    Bytes(&'static [u8]),
     HangUp,
 }
 
@@ -33,10 +37,17 @@ async fn server(script: Vec<Act>) -> (Url, Arc<Mutex<Vec<String>>>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             let request = read(&mut stream).await;
             log.lock().push(request);
-            let Act::Answer(status, body) = act else { continue };
-            let body = body.to_string();
+            let (status, sign, body) = match act {
+                Act::Answer(status, body) => (status, "punctual-version: 0\r\n", body.to_string()),
+                Act::Foreign(status) => (status, "", "{\"name\": \"a\"}".to_owned()),
+                Act::Bytes(bytes) => {
+                    stream.write_all(bytes).await.unwrap();
+                    continue;
+                }
+                Act::HangUp => continue,
+            };
             let head = format!(
-                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {status} X\r\n{sign}connection: close\r\ncontent-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all((head + &body).as_bytes()).await.unwrap();
@@ -141,6 +152,42 @@ async fn a_write_that_may_have_been_done_stays_unknown_though_later_answers_are_
     let patience = Patience { repeat_for: Duration::from_millis(120), ..QUICK };
     let client = Client::new(vec![url], patience).unwrap();
     let error = client.send(Method::POST, "/x", &[], None, &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_node_is_never_believed() {
+    for (act, said) in [
+        (Act::Foreign(200), "is no punctual API: it answers with status 200"),
+        (Act::Foreign(201), "is no punctual API: it answers with status 201"),
+        (Act::Foreign(302), "is no punctual API: it answers with status 302"),
+        (Act::Foreign(404), "is no punctual API: it answers with status 404"),
+        (Act::Foreign(501), "is no punctual API: it answers with status 501"),
+        (Act::Bytes(b"\0\x07hello\r\n\r\n"), "is no punctual API: what it sends is no HTTP"),
+    ] {
+        // One act: a second request would find nobody, so there is none.
+        let (url, _asked) = server(vec![act]).await;
+        let address = shown(&url).to_owned();
+        let client = Client::new(vec![url], QUICK).unwrap();
+        let error = client.post("/x", &json!({})).await.unwrap_err();
+        assert_eq!(error, ClientError::Unreachable(format!("{address} {said}")));
+    }
+    let (other, _asked) = server(vec![Act::Foreign(200)]).await;
+    let (node, _asked) = server(vec![Act::Answer(200, json!(7))]).await;
+    let client = Client::new(vec![other, node], QUICK).unwrap();
+    assert_eq!(client.get("/x", &[]).await.unwrap().body, json!(7), "the next one is asked");
+}
+
+#[tokio::test]
+async fn a_proxy_that_reaches_no_node_is_asked_again() {
+    let script = vec![Act::Foreign(502), Act::Foreign(503), Act::Answer(200, json!(7))];
+    let (url, asked) = server(script).await;
+    let client = Client::new(vec![url], QUICK).unwrap();
+    assert_eq!(client.post("/x", &json!({})).await.unwrap().body, json!(7));
+    assert_eq!(asked.lock().len(), 3);
+    let (url, _asked) = server(vec![Act::Foreign(504)]).await;
+    let client = Client::new(vec![url], ONCE).unwrap();
+    let error = client.post("/x", &json!({})).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
 }
 

@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     check.members();
     check.own_address();
     check.times();
+    check.output();
 }
 
 struct Check<'a> {
@@ -122,6 +123,17 @@ impl Check<'_> {
                 member.peer, member.id
             );
             self.refuse("peer.listen", message);
+        }
+    }
+
+    fn output(&mut self) {
+        let output = &self.config.actions.output;
+        if output.kept_bytes < output.live_bytes.saturating_mul(2) {
+            let message = format!(
+                "is {}, must be at least twice live_bytes ({})",
+                output.kept_bytes, output.live_bytes
+            );
+            self.refuse("actions.output.kept_bytes", message);
         }
     }
 

@@ -1,5 +1,6 @@
-//! Tasks and calendars from files. A file holds one of either, a list of them, or an object with both
-//! under `tasks` and `calendars`; what has `rules` is a calendar.
+//! Tasks and calendars from files. A file holds one of either, a list of them, or an object with
+//! both under `tasks` and `calendars`; what has `rules` is a calendar. Answers of a node do as
+//! well, one (`punctual show NAME -o yaml`) or a list of them (`punctual ls -o yaml`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,11 @@ impl Definitions {
                     return Err(format!("{place}: {key} is unknown beside tasks and calendars"));
                 }
             }
+            // A list as a node answers it.
+            Value::Object(mut fields) if fields.get("items").is_some_and(Value::is_array) => {
+                let items = fields.shift_remove("items").unwrap_or_default();
+                self.sort(place, items)?;
+            }
             other => self.one(place.to_owned(), other)?,
         }
         Ok(())
@@ -72,11 +78,11 @@ impl Definitions {
 
     fn one(&mut self, place: String, body: Value) -> Result<(), String> {
         if body.get("rules").is_none() {
-            self.tasks.push((place, body));
+            self.tasks.push((place, spec::definition(&body)));
             return Ok(());
         }
         let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
-        let read = spec::read_calendar(name, &body);
+        let read = spec::read_calendar(name, &spec::calendar_definition(&body));
         let calendar = read.map_err(|problems| format!("{place}: {}", told(&problems)))?;
         if self.calendars.insert(name.to_owned(), Arc::new(calendar)).is_some() {
             return Err(format!("{place}: there is another calendar {name}"));

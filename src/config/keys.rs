@@ -136,8 +136,25 @@ pub(super) const KEYS: &[Key] = &[
     key("actions.shell", "enabled", "false",
         "Whether tasks may start processes on this node."),
     key("actions.http", "allow", "[]",
-        "Hosts, or host:port, that tasks may call although they are loopback, link-local or the \
-         cluster's own. A node on loopback only may call loopback anyway."),
+        "Targets that tasks may call although they are loopback, link-local, a cloud's metadata \
+         service or the cluster's own ports: host, host:port, address, address:port or a network \
+         such as 10.1.0.0/16. A node on loopback only may call loopback anyway."),
+    key("actions.refs", "files", "[]",
+        "Files that ${file:PATH} in a task's argv, env, headers and body may name: absolute paths; \
+         one that ends with / names all files below a folder. Regular files of at most 1 MiB; \
+         never below /proc, /sys, /dev or node.data_dir, and never the file of cluster.secret or \
+         the settings file."),
+    key("actions.refs", "env", "[]",
+        "Variables of the node that ${env:NAME} may name: names, or a beginning with * such as \
+         APP_*. Never PUNCTUAL__*, and never the variable of cluster.secret."),
+    key("actions.output", "live_bytes", "65536",
+        "Bytes of a running execution's output that are held in memory, the newest; 64 KiB to 16 \
+         MiB."),
+    key("actions.output", "kept_bytes", "1048576",
+        "Bytes of an execution's output that are kept on disk, beginning and end; at least twice \
+         live_bytes, at most 1 GiB."),
+    key("actions.output", "quota_bytes", "1073741824",
+        "Bytes that the kept output of all executions may take; the oldest goes first."),
     key("limits", "failover_timeout", r#""5s""#,
         "A tick settled within this is on time, whichever node died."),
     key("limits", "down_after", r#""1s""#,

@@ -11,6 +11,7 @@
 //!
 //! The process is asked in two functions only, [`environment`] and [`read_file`]; tests give maps.
 
+mod actions;
 mod address;
 mod check;
 mod definitions;
@@ -32,6 +33,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefNames, Refs, is_plain};
 pub use self::definitions::{Definitions, told};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::level::LogLevel;
@@ -267,8 +269,30 @@ pub struct Calendars {
 pub struct Actions {
     /// Whether processes may be started.
     pub shell_enabled: bool,
-    /// Hosts that requests may go to although they are loopback, link-local or the cluster's own.
-    pub http_allow: Vec<String>,
+    /// Where requests may go although it is loopback, link-local or the cluster's own.
+    pub http_allow: Vec<AllowedTarget>,
+    /// What references in definitions may yield.
+    pub refs: Refs,
+    /// How much of outputs is held and kept.
+    pub output: OutputLimits,
+}
+
+/// How much of what attempts print is held and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Bytes of a running attempt's output that are held in memory: the newest. At least 64 KiB,
+    /// which is what is read at once several times over.
+    pub live_bytes: usize,
+    /// Bytes of an attempt's output that are kept on disk; at least twice `live_bytes`.
+    pub kept_bytes: usize,
+    /// Bytes that the kept output of all attempts may take; the oldest goes first.
+    pub quota_bytes: u64,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self { live_bytes: 64 << 10, kept_bytes: 1 << 20, quota_bytes: 1 << 30 }
+    }
 }
 
 /// The contract's numbers.
@@ -305,6 +329,23 @@ impl Config {
     #[must_use]
     pub fn this_member(&self) -> Option<&Member> {
         self.cluster.members.iter().find(|member| member.id == self.node.id)
+    }
+
+    /// Host and port of everything that listens for the cluster: what the members say of
+    /// themselves, and where this node listens, its API at `http`.
+    #[must_use]
+    pub fn listeners(&self, http: Option<SocketAddr>) -> Vec<(String, u16)> {
+        let members = self.cluster.members.iter().flat_map(|member| {
+            let http = member.http.as_deref().and_then(|url| url.split_once("://"));
+            [Some(member.peer.as_str()), http.map(|(_, rest)| rest)]
+        });
+        let members =
+            members.flatten().filter_map(|addr| address::split(addr.trim_end_matches('/')));
+        let here = http.into_iter().chain([self.peer.listen]);
+        members
+            .map(|(host, port)| (host.to_owned(), port))
+            .chain(here.map(|addr| (addr.ip().to_string(), addr.port())))
+            .collect()
     }
 
     /// Whether nothing but this machine can reach the node.

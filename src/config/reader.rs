@@ -7,19 +7,22 @@ use std::path::PathBuf;
 
 use toml::Value;
 
+use super::actions::{AllowedTarget, RefFiles, RefNames, Refs};
 use super::error::ConfigError;
 use super::keys::{KEYS, LABELS, MEMBERS};
-use super::secret::Secret;
+use super::secret::{Secret, reference};
 use super::source::{Origin, Setting, Settings};
 use super::{
     Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Metrics,
-    Node, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
+    Node, OutputLimits, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
 use crate::domain::spec::{check_label, check_name, closest};
 use crate::domain::time::Millis;
 
+/// The setting whose value is never shown.
+const SECRET: &str = "cluster.secret";
 /// Longest duration of a setting.
 const DURATION_MAX: Millis = Millis::from_secs(86_400);
 
@@ -37,10 +40,7 @@ pub(super) fn read(
     let (raft, log, limits) = (reader.raft(), reader.log(), reader.limits());
     let scheduler = Scheduler { enabled: reader.flag("scheduler.enabled") };
     let min_interval = reader.duration("schedule.min_interval", MIN_INTERVAL..=DURATION_MAX);
-    let actions = Actions {
-        shell_enabled: reader.flag("actions.shell.enabled"),
-        http_allow: reader.hosts("actions.http.allow"),
-    };
+    let actions = reader.actions(sources);
     let schedule = Schedule { min_interval };
     let metrics = Metrics { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
     let calendars = Calendars {
@@ -81,7 +81,7 @@ impl Reader<'_> {
         Cluster {
             name: self
                 .checked("cluster.name", String::new(), |name| check_name(&name).map(|()| name)),
-            secret: self.checked("cluster.secret", None, |written| match written.as_str() {
+            secret: self.checked(SECRET, None, |written| match written.as_str() {
                 "" => Ok(None),
                 written => Secret::resolve(written, sources).map(Some),
             }),
@@ -208,6 +208,8 @@ impl Reader<'_> {
     ) -> T {
         self.value(path, instead, |setting| match &setting.value {
             Value::String(text) => check(text.clone()),
+            // The value of a secret is not for the terminal, whatever its type.
+            other if path == SECRET => Err(format!("must be text in quotes, got {}", kind(other))),
             other => Err(wrong("text in quotes", other)),
         })
     }
@@ -238,19 +240,59 @@ impl Reader<'_> {
         self.checked(path, instead, |text| address::listen(&text))
     }
 
-    fn hosts(&mut self, path: &str) -> Vec<String> {
-        self.value(path, Vec::new(), |setting| {
-            let Value::Array(items) = &setting.value else {
-                return Err(wrong("a list of hosts", &setting.value));
+    /// A list of texts, each turned into what it means; an error names the item's line.
+    fn list<T>(
+        &mut self,
+        path: &str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(setting) = self.settings.get(path) else { return Vec::new() };
+        let Value::Array(items) = &setting.value else {
+            self.refuse(path, wrong(&format!("a list of {what}"), &setting.value));
+            return Vec::new();
+        };
+        let mut out = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let parsed = match item {
+                Value::String(text) => parse(text).map_err(|rule| format!("{rule}, got {text:?}")),
+                other => Err(wrong(&format!("a list of {what}"), other)),
             };
-            let host = |item: &Value| match item {
-                Value::String(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
-                    Ok(host.clone())
-                }
-                other => Err(wrong("a list of hosts, or host:port", other)),
-            };
-            items.iter().map(host).collect()
-        })
+            match parsed {
+                Ok(parsed) => out.push(parsed),
+                Err(rule) => self.errors.push(item_origin(setting, index).error(path, rule)),
+            }
+        }
+        out
+    }
+
+    fn actions(&mut self, sources: &Sources<'_>) -> Actions {
+        let secret = self.settings.get("cluster.secret").and_then(|secret| secret.value.as_str());
+        let secret = secret.and_then(reference);
+        let target = |kind: &str| secret.filter(|(is, _)| *is == kind).map(|(_, target)| target);
+        // The settings file may hold the secret as it is.
+        let secret_files =
+            target("file").map(PathBuf::from).into_iter().chain(sources.file.clone());
+        let secret_env = target("env").map(str::to_owned).into_iter();
+        Actions {
+            shell_enabled: self.flag("actions.shell.enabled"),
+            http_allow: self.list(
+                "actions.http.allow",
+                "hosts, host:port, addresses or networks",
+                AllowedTarget::parse,
+            ),
+            refs: Refs {
+                files: self.list("actions.refs.files", "paths", RefFiles::parse),
+                env: self.list("actions.refs.env", "names of variables", RefNames::parse),
+                secret_files: secret_files.collect(),
+                secret_env: secret_env.collect(),
+            },
+            output: OutputLimits {
+                live_bytes: self.whole("actions.output.live_bytes", 65_536..=16_777_216),
+                kept_bytes: self.whole("actions.output.kept_bytes", 131_072..=1_073_741_824),
+                quota_bytes: self.whole("actions.output.quota_bytes", 0..=i64::MAX),
+            },
+        }
     }
 
     fn labels(&mut self) -> BTreeMap<String, String> {
@@ -350,6 +392,18 @@ fn whole<T: TryFrom<i64>>(value: &Value, range: &RangeInclusive<i64>) -> Result<
     let number = value.as_integer().filter(|number| range.contains(number));
     let number = number.and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| wrong(&expected, value))
+}
+
+/// What a value is, without the value.
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date or time",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
 }
 
 fn wrong(expected: &str, value: &Value) -> String {

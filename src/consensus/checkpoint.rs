@@ -1,29 +1,73 @@
 //! The checkpoint in use, and how another takes its place.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::storage::store::Visit;
-use crate::storage::{Change, StorageError, Store, Stores};
+use crate::storage::{Change, LogStore, StorageError, Store, Stores};
 
 /// The stores of a node with the current one open.
 pub struct Checkpoints {
     stores: Box<dyn Stores>,
     current: Option<Box<dyn Store>>,
+    /// Why the current store cannot be opened.
+    damage: Option<String>,
+    /// Whose entries the checkpoints stand for.
+    log: Arc<dyn LogStore>,
+    generation: Generation,
     /// What this process would write is wrong.
     condemned: bool,
 }
 
+/// Counts how often another store took the place of the current one. What was collected for one
+/// store must not be written into the next.
+#[derive(Clone, Default)]
+pub(super) struct Generation(Arc<AtomicU64>);
+
+impl Generation {
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn step(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 impl Checkpoints {
-    /// Opens the current store, if there is one.
+    /// Opens the current store, if there is one, of the state of this log. One that is damaged
+    /// counts as there.
     ///
     /// # Errors
-    /// A store that cannot be opened.
-    pub fn open(mut stores: Box<dyn Stores>) -> Result<Self, StorageError> {
-        let current = stores.open_current()?;
-        Ok(Self { stores, current, condemned: false })
+    /// A store that cannot be opened for another reason than damage.
+    pub fn open(mut stores: Box<dyn Stores>, log: Arc<dyn LogStore>) -> Result<Self, StorageError> {
+        let (current, damage) = match stores.open_current() {
+            Ok(current) => (current, None),
+            Err(error) if error.is_damage() => (None, Some(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let generation = Generation::default();
+        Ok(Self { stores, current, damage, log, generation, condemned: false })
     }
 
     /// Whether there is a current store.
     pub(super) fn exist(&self) -> bool {
-        self.current.is_some()
+        self.current.is_some() || self.damage.is_some()
+    }
+
+    /// Why the current store could not be opened.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// The log whose state the checkpoints hold.
+    pub(super) fn log(&self) -> &Arc<dyn LogStore> {
+        &self.log
+    }
+
+    /// Which store is current, for those who do not hold the checkpoints.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation.clone()
     }
 
     /// Shows all records of the current store.
@@ -31,14 +75,24 @@ impl Checkpoints {
         self.current.as_ref().map_or(Ok(()), |store| store.scan(visit))
     }
 
-    /// Changes the current store, or makes the first one.
-    pub(super) fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+    /// Changes the current store, or makes the first one. False, and nothing is written: since
+    /// `generation` another store took the place of the one that the changes are for.
+    pub(super) fn write(
+        &mut self,
+        generation: u64,
+        changes: Vec<Change>,
+    ) -> Result<bool, StorageError> {
+        if generation != self.generation.now() && !bug!("checkpoint-into-other-store") {
+            return Ok(false);
+        }
         if let Some(store) = self.current.as_mut().filter(|_| !self.condemned) {
-            return store.write(changes);
+            store.write(changes)?;
+            return Ok(true);
         }
         let mut fresh = self.fresh()?;
         fresh.write(changes)?;
-        self.switch(fresh)
+        self.put(fresh)?;
+        Ok(true)
     }
 
     /// An empty store beside the current one.
@@ -50,23 +104,30 @@ impl Checkpoints {
         self.stores.create_next()
     }
 
-    /// Puts a fresh store in the place of the current one.
+    /// Puts a fresh store, with another state, in the place of the current one.
     pub(super) fn switch(&mut self, fresh: Box<dyn Store>) -> Result<(), StorageError> {
-        self.current = None;
+        self.generation.step();
+        self.put(fresh)
+    }
+
+    fn put(&mut self, fresh: Box<dyn Store>) -> Result<(), StorageError> {
+        (self.current, self.damage) = (None, None);
         self.stores.switch()?;
         self.current = Some(fresh);
         Ok(())
     }
 
-    /// Gives the current store up: what it holds is wrong.
-    pub(super) fn discard(&mut self) -> Result<(), StorageError> {
-        self.current = None;
-        self.stores.void_current()
+    /// Leaves the current store alone, as it is, until another takes its place: what it holds is
+    /// damaged.
+    pub(super) fn set_aside(&mut self) {
+        (self.current, self.damage) = (None, None);
     }
 
-    /// Gives the current store up and lets no other take its place, as long as this process runs.
+    /// Gives the current store up, also for later starts, and lets no other take its place as long
+    /// as this process runs.
     pub(super) fn condemn(&mut self) -> Result<(), StorageError> {
         self.condemned = true;
-        self.discard()
+        self.current = None;
+        self.stores.void_current()
     }
 }

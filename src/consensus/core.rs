@@ -17,6 +17,8 @@ use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::CallError;
 
+use super::contact::Contacts;
+use super::log::RaftLog;
 use super::network::{Peers, kind};
 use super::replica::Replica;
 use super::types::{Payload, Raft};
@@ -28,6 +30,15 @@ const FORWARD_LIMIT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// A leader asked for its read index answers within a few heartbeats.
 const READ_LIMIT: Duration = Duration::from_secs(2);
+/// A leader that no majority confirms within this says so. Shorter than [`READ_LIMIT`], so that the
+/// asker has the answer before it gives the connection up.
+const LEAD_LIMIT: Duration = Duration::from_secs(1);
+/// What a node answers that is asked as leader and does not lead.
+pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
+
+/// A leader that was followed by another has this long to say what became of an entry. One that
+/// handed its lead over says so at once; one that fell silent never will.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A request of the layer above from a peer: its Raft node id, the kind, the body; the answer.
 pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
@@ -36,8 +47,10 @@ pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Byte
 pub(super) struct Core {
     pub id: u64,
     pub raft: Raft,
+    pub log: RaftLog,
     pub replica: Arc<Replica>,
     pub peers: Arc<Peers>,
+    pub contacts: Contacts,
     pub clock: Arc<ClusterClock>,
     pub leader: watch::Receiver<Option<u64>>,
     pub metrics: Metrics,
@@ -72,24 +85,52 @@ impl Taken {
     }
 }
 
+/// What became of an entry handed to a leader; unknown, if the leader says nothing while it leads.
+async fn while_leading(
+    taken: impl Future<Output = Taken>,
+    leader: &mut watch::Receiver<Option<u64>>,
+    deadline: Instant,
+) -> Taken {
+    let mut taken = std::pin::pin!(taken);
+    let until = tokio::select! {
+        biased;
+        taken = &mut taken => return taken,
+        _ = leader.changed() => deadline.min(Instant::now() + FAREWELL),
+        () = tokio::time::sleep_until(deadline) => return Taken::Unknown,
+    };
+    // The change is for the next turn as well.
+    leader.mark_changed();
+    tokio::time::timeout_at(until, taken).await.unwrap_or(Taken::Unknown)
+}
+
 impl Core {
     /// Brings an entry of this process into the log, whoever leads, until the deadline.
+    /// An entry handed to a leader that no longer leads is unknown: whether it took it shows in
+    /// what is applied, and nobody waits for its answer.
     pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> Taken {
         let mut leader_seen = self.leader.clone();
         loop {
             let leader = *leader_seen.borrow_and_update();
             let taken = match leader {
                 None => Taken::Refused,
-                Some(leader) if leader == self.id => {
-                    self.take(self.replica.origin(), seq, &commands).await
+                Some(leader) => {
+                    let taken = self.hand_over(leader, seq, &commands);
+                    while_leading(taken, &mut leader_seen, deadline).await
                 }
-                Some(leader) => self.forward(leader, seq, &commands).await,
             };
             if taken != Taken::Refused || Instant::now() + RETRY_PAUSE >= deadline {
                 return taken;
             }
             // Either the leader changes or the pause is over; both mean: try again.
             let _changed = tokio::time::timeout(RETRY_PAUSE, leader_seen.changed()).await;
+        }
+    }
+
+    async fn hand_over(&self, leader: u64, seq: u64, commands: &[u8]) -> Taken {
+        if leader == self.id {
+            self.take(self.replica.origin(), seq, commands).await
+        } else {
+            self.forward(leader, seq, commands).await
         }
     }
 
@@ -134,11 +175,21 @@ impl Core {
         Ok(self.take(origin, seq, &reader.0).await.bytes())
     }
 
-    /// The index up to which a linearizable read must see the log, as the leader knows it.
-    pub async fn lead_index(&self) -> Option<u64> {
+    /// The index up to which a linearizable read must see the log, as the leader knows it; none:
+    /// this node does not lead, or no majority says that it does.
+    async fn lead_index(&self) -> Option<u64> {
         let read = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
-        let linearizer = tokio::time::timeout(READ_LIMIT, read).await.ok()?.ok()?;
+        let linearizer = tokio::time::timeout(LEAD_LIMIT, read).await.ok()?.ok()?;
         Some(linearizer.read_log_id().index())
+    }
+
+    /// Answers a peer that asks for [`Core::lead_index`]: nothing but a zero byte if there is none,
+    /// so that the peer asks elsewhere at once.
+    pub async fn read_index(&self) -> Bytes {
+        match self.lead_index().await {
+            Some(index) => Bytes::copy_from_slice(&index.to_le_bytes()),
+            None => NOT_LEADER,
+        }
     }
 
     /// Waits until this replica has all that was acknowledged before the call; false: no leader
@@ -148,7 +199,13 @@ impl Core {
         let mut leader_seen = self.leader.clone();
         loop {
             let leader = *leader_seen.borrow_and_update();
-            if let Some(index) = self.ask_index(leader).await {
+            let index = tokio::select! {
+                biased;
+                index = self.ask_index(leader) => index,
+                _ = leader_seen.changed() => continue,
+                () = tokio::time::sleep_until(deadline) => return false,
+            };
+            if let Some(index) = index {
                 return self.replica.reach(index, deadline.duration_since(Instant::now())).await;
             }
             if Instant::now() + RETRY_PAUSE >= deadline {
@@ -166,5 +223,45 @@ impl Core {
         let peer = self.peers.node(leader)?;
         let answer = peer.forward.call(kind::READ_INDEX, Bytes::new(), READ_LIMIT).await.ok()?;
         Reader(answer).u64().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    async fn later(taken: Taken, millis: u64) -> Taken {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_carried_no_longer_than_its_leader_leads() {
+        let (leads, mut leader) = watch::channel(Some(1));
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_secs(5);
+        let taken = while_leading(ready(Taken::Applied), &mut leader, deadline).await;
+        assert_eq!(taken, Taken::Applied);
+        // Silent, and nobody follows it.
+        let taken = while_leading(pending(), &mut leader, deadline).await;
+        assert_eq!((taken, Instant::now()), (Taken::Unknown, deadline));
+        // Silent, and another follows it.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            leads.send_replace(Some(2));
+        };
+        let begun = Instant::now();
+        let (taken, ()) = tokio::join!(while_leading(pending(), &mut leader, deadline), change);
+        assert_eq!(taken, Taken::Unknown);
+        assert_eq!(begun.elapsed(), Duration::from_millis(800) + FAREWELL);
+        assert!(leader.has_changed().unwrap(), "the next turn has to see it");
+        // One that handed its lead over still says that it did not take the entry.
+        leader.mark_unchanged();
+        leads.send_replace(Some(3));
+        let taken = while_leading(later(Taken::Refused, 50), &mut leader, deadline).await;
+        assert_eq!(taken, Taken::Refused);
     }
 }

@@ -1,15 +1,16 @@
 //! The state at the start: from the checkpoint, else from the log, else from a member.
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::storage::LogStore;
+use crate::storage::LogPos;
 use crate::transport::{Dialer, Frame, Purpose};
 
+use super::Settings;
 use super::checkpoint::Checkpoints;
 use super::machine::{self, LoadError, Loaded};
 use super::network::{Peers, kind};
@@ -19,49 +20,112 @@ use super::start::StartError;
 /// Before the members are asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Loads the checkpoint. One that is damaged, or older than what was cut off the log, is given up:
-/// its state comes from the log if all of it is there, else from a peer.
+/// What the operator of a node does whose data is damaged or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The node.
+    pub member: u16,
+    /// Whether the cluster has no other.
+    pub alone: bool,
+}
+
+impl Advice {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self { member: settings.member, alone: settings.members.len() < 2 }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.alone {
+            return out.write_str(
+                "this folder is the only copy of the cluster's data: do not empty it; stop the \
+                 node, keep the folder as it is, and start the node with a backup of the whole \
+                 folder in its place",
+            );
+        }
+        write!(
+            out,
+            "while a majority of the other members runs, move the folder away, start this node \
+             with an empty one, and readmit it with: punctual cluster members replace {}",
+            self.member
+        )
+    }
+}
+
+/// Loads the checkpoint. One that is damaged, or older than what was cut off the log, is set aside:
+/// its state comes from the log if all of it is there, else from a peer. Until another state is
+/// there nothing is changed on the disk.
+///
+/// # Errors
+/// What the disk has lost, if no member can make up for it: entries that it had synced, or the
+/// state before the log of a lone node; records of another version.
 pub(super) async fn load(
     checkpoints: &mut Checkpoints,
-    log: &Arc<dyn LogStore>,
     peers: &Peers,
+    advice: Advice,
     progress: &watch::Sender<String>,
 ) -> Result<Option<Loaded>, StartError> {
-    match machine::load(checkpoints) {
-        Ok(loaded) => {
-            let Some(purged) = log.state().purged else { return Ok(loaded) };
-            let applied = |loaded: &Loaded| loaded.applied.as_ref().map(|id| id.index());
-            match loaded {
-                Some(loaded) if applied(&loaded) >= Some(purged.index) => return Ok(Some(loaded)),
-                // A disk may give back what it held before, whole and in itself sound.
-                Some(_) => {
-                    tracing::error!("the checkpoint ends before the log begins and is not used");
-                    checkpoints.discard()?;
-                }
-                None => {}
+    let log = checkpoints.log().state();
+    let next = |pos: Option<LogPos>| pos.map_or(0, |pos| pos.index + 1);
+    let lost = |why: String| StartError::Damaged(why, advice);
+    let why = match machine::load(checkpoints) {
+        Ok(Some(loaded)) if next(log.last) < loaded.promised => {
+            let (end, promised) = (next(log.last), loaded.promised);
+            return Err(lost(format!(
+                "the Raft log ends before entry {end}, but the checkpoint says that it was synced \
+                 up to entry {}",
+                promised - 1
+            )));
+        }
+        Ok(Some(loaded)) => {
+            let applied = loaded.applied.as_ref().map_or(0, |id| id.index() + 1);
+            if applied >= next(log.purged) {
+                return Ok(Some(loaded));
             }
+            // A disk may give back what it held before, whole and in itself sound.
+            format!("the checkpoint ends before entry {applied}")
         }
+        Ok(None) => "there is no checkpoint".to_owned(),
         Err(LoadError::Storage(error)) => return Err(error.into()),
-        Err(LoadError::Damaged(why)) => {
-            tracing::error!(why, "the checkpoint is damaged and is not used");
-            checkpoints.discard()?;
-        }
+        Err(LoadError::Version(version)) => return Err(StartError::Version(version.to_string())),
+        Err(LoadError::Damaged(why)) => format!("the checkpoint is damaged: {why}"),
+    };
+    if checkpoints.exist() {
+        tracing::error!(why, "the checkpoint is not used");
     }
-    let Some(purged) = log.state().purged else { return Ok(None) };
+    checkpoints.set_aside();
+    let Some(purged) = log.purged else { return Ok(None) };
+    let why = format!("{why}, and the log begins behind entry {}", purged.index);
+    if advice.alone {
+        return Err(lost(why));
+    }
+    from_a_member(checkpoints, peers, purged.index, &why, progress).await.map(Some)
+}
+
+/// Fetches a state that reaches up to `index` at least, from whichever member has one.
+async fn from_a_member(
+    checkpoints: &mut Checkpoints,
+    peers: &Peers,
+    index: u64,
+    why: &str,
+    progress: &watch::Sender<String>,
+) -> Result<Loaded, StartError> {
     loop {
+        let mut answers = Vec::new();
         for peer in peers.all() {
-            match fetch(&peer.dialer, purged.index).await {
+            match fetch(&peer.dialer, index).await {
                 Ok(loaded) => {
                     machine::install_loaded(checkpoints, &loaded)?;
                     tracing::info!(from = peer.id, "the state was fetched from a member");
-                    return Ok(Some(loaded));
+                    return Ok(loaded);
                 }
-                Err(error) => tracing::debug!(from = peer.id, %error, "no snapshot"),
+                Err(error) => answers.push(format!("member {} ({error})", peer.id)),
             }
         }
         progress.send_replace(format!(
-            "the checkpoint is damaged, and no member with a state up to entry {} answers",
-            purged.index
+            "{why}; waiting for a member with a state up to that entry: {}",
+            answers.join(", ")
         ));
         tokio::time::sleep(AGAIN).await;
     }
@@ -82,5 +146,6 @@ async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
         state: frozen.into_state(),
         applied: meta.last_log_id,
         membership: meta.last_membership,
+        promised: 0,
     })
 }

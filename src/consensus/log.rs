@@ -117,6 +117,17 @@ impl RaftLog {
         let _first_counts = self.shared.on_vote.set(Box::new(call));
     }
 
+    /// The last vote and the index of the last entry.
+    pub fn end(&self) -> (Option<Vote>, Option<u64>) {
+        let tail = self.shared.tail.read();
+        (tail.vote, tail.last.as_ref().map(LogId::index))
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.tail.read().last
+    }
+
     /// Whether anything was ever written.
     pub fn is_empty(&self) -> bool {
         let tail = self.shared.tail.read();

@@ -16,12 +16,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::domain::machine::{Applied, Loader, State};
+use crate::domain::machine::{Applied, LoadError as RecordError, Loader, State};
 use crate::life;
 use crate::storage::{Change, StorageError};
 use crate::telemetry::metrics::Metrics;
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Generation};
 use super::replica::Replica;
 use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use super::wire;
@@ -30,6 +30,8 @@ use super::wire;
 const META_KEY: &[u8] = b"r";
 /// Length of the hash behind that record.
 const SEAL_BYTES: usize = 16;
+/// Length of the number before it: how many entries of the log the disk has promised to hold.
+const PROMISED_BYTES: usize = 8;
 /// Rows written at once into the fresh store of an installed snapshot.
 const INSTALL_ROWS: usize = 10_000;
 /// Bytes of entries applied before others get a turn on the runtime: a few milliseconds of work, so
@@ -65,6 +67,7 @@ impl Drop for Frozen {
 pub struct MachineStore {
     replica: Arc<Replica>,
     disk: Arc<Mutex<Checkpoints>>,
+    generation: Generation,
     applied: Option<LogId>,
     membership: StoredMembership,
     has_snapshot: bool,
@@ -83,6 +86,8 @@ pub(super) struct Loaded {
     pub state: State,
     pub applied: Option<LogId>,
     pub membership: StoredMembership,
+    /// Before this index no entry was missing from the disk when the checkpoint was written.
+    pub promised: u64,
 }
 
 /// Reads the current checkpoint; none: there is none.
@@ -90,28 +95,40 @@ pub(super) struct Loaded {
 /// # Errors
 /// A store that cannot be read, or records that do not add up.
 pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
+    let damaged = |why: &dyn std::fmt::Display| LoadError::Damaged(why.to_string());
+    if let Some(damage) = disk.damage() {
+        return Err(damaged(&damage));
+    }
+    if !disk.exist() {
+        return Ok(None);
+    }
     let mut loader = Loader::default();
     let mut meta = None;
     let mut damage = None;
     disk.scan(&mut |key, value| {
         if key == META_KEY {
             meta = Some(Bytes::copy_from_slice(value));
-        } else if damage.is_none() {
-            damage = loader.row(key, value).err();
+        } else if let Err(error) = loader.row(key, value) {
+            // Where the version is another one, nothing else need be readable.
+            if damage.is_none() || matches!(error, RecordError::Version(_)) {
+                damage = Some(error);
+            }
         }
         Ok(())
     })?;
-    let Some(meta) = meta else { return Ok(None) };
-    let damaged = |why: &dyn std::fmt::Display| LoadError::Damaged(why.to_string());
-    if let Some(damage) = damage {
-        return Err(damaged(&damage));
+    match damage {
+        Some(version @ RecordError::Version(_)) => return Err(LoadError::Version(version)),
+        Some(damage) => return Err(damaged(&damage)),
+        None => {}
     }
+    // An emptied file opens as an empty store.
+    let meta = meta.ok_or_else(|| damaged(&"it holds no records"))?;
     let state = loader.finish().map_err(|error| damaged(&error))?;
-    let (applied, membership) = unsealed(meta).map_err(|error| damaged(&error))?;
+    let (applied, membership, promised) = unsealed(meta).map_err(|error| damaged(&error))?;
     if applied.as_ref().map_or(0, |id| id.index()) != state.cluster().applied {
         return Err(damaged(&"records of different checkpoints"));
     }
-    Ok(Some(Loaded { state, applied, membership }))
+    Ok(Some(Loaded { state, applied, membership, promised }))
 }
 
 /// Why a checkpoint cannot be used.
@@ -119,10 +136,19 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
 pub enum LoadError {
     /// The disk failed.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     /// The records are not those that were written.
     #[error("{0}")]
     Damaged(String),
+    /// Other software wrote them.
+    #[error("{0}")]
+    Version(RecordError),
+}
+
+impl From<StorageError> for LoadError {
+    fn from(error: StorageError) -> Self {
+        if error.is_damage() { Self::Damaged(error.to_string()) } else { Self::Storage(error) }
+    }
 }
 
 impl MachineStore {
@@ -138,8 +164,9 @@ impl MachineStore {
         });
         let starting = Arc::new(Mutex::new(starting));
         let (applied, membership) = loaded.unwrap_or_default();
+        let generation = disk.generation();
         let disk = Arc::new(Mutex::new(disk));
-        Self { replica, disk, applied, membership, has_snapshot, starting, metrics }
+        Self { replica, disk, generation, applied, membership, has_snapshot, starting, metrics }
     }
 
     /// The checkpoints that this machine writes.
@@ -243,6 +270,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         Builder {
             replica: Arc::clone(&self.replica),
             disk: Arc::clone(&self.disk),
+            generation: self.generation.now(),
             frozen,
             dirty: Some(dirty),
             meta: self.meta(),
@@ -253,9 +281,10 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Frozen) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         let state = snapshot.into_state();
-        let written = meta.clone();
-        let task =
-            life::blocking(move || install(&mut disk.lock(), &state, &written).map(|()| state));
+        let (former, written) = (self.applied, meta.clone());
+        let task = life::blocking(move || {
+            install(&mut disk.lock(), &state, &written, former).map(|()| state)
+        });
         let state = task.await?.map_err(io::Error::other)?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -290,12 +319,18 @@ impl MachineStore {
 pub(super) fn install_loaded(disk: &mut Checkpoints, loaded: &Loaded) -> Result<(), StorageError> {
     let meta =
         SnapshotMeta { last_log_id: loaded.applied, last_membership: loaded.membership.clone() };
-    install(disk, &loaded.state, &meta)
+    install(disk, &loaded.state, &meta, None)
 }
 
-fn install(disk: &mut Checkpoints, state: &State, meta: &SnapshotMeta) -> Result<(), StorageError> {
+/// Puts a state in place; up to `former` this node had applied its log before.
+fn install(
+    disk: &mut Checkpoints,
+    state: &State,
+    meta: &SnapshotMeta,
+    former: Option<LogId>,
+) -> Result<(), StorageError> {
     let mut fresh = disk.fresh()?;
-    let mut batch = vec![meta_change(meta)];
+    let mut batch = vec![meta_change(meta, promised(disk, former))];
     for (key, value) in state.all_rows() {
         batch.push(Change::Put(key, value));
         if batch.len() >= INSTALL_ROWS {
@@ -306,26 +341,40 @@ fn install(disk: &mut Checkpoints, state: &State, meta: &SnapshotMeta) -> Result
     disk.switch(fresh)
 }
 
-fn meta_change(meta: &SnapshotMeta) -> Change {
+/// How many entries the log must hold from now on, or have purged: those that are synced and were
+/// applied, since only these are never cut off.
+fn promised(disk: &Checkpoints, applied: Option<LogId>) -> u64 {
+    let synced = disk.log().synced().map_or(0, |pos| pos.index + 1);
+    applied.map_or(0, |id| id.index() + 1).min(synced)
+}
+
+fn meta_change(meta: &SnapshotMeta, promised: u64) -> Change {
     let mut bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership).to_vec();
+    bytes.extend_from_slice(&promised.to_le_bytes());
     // The state's own digest says nothing of this record.
     bytes.extend_from_slice(&xxh3_128(&bytes).to_le_bytes());
     Change::Put(META_KEY.to_vec(), bytes)
 }
 
 /// What [`meta_change`] wrote, if it is still that.
-fn unsealed(mut bytes: Bytes) -> wire::Read<(Option<LogId>, StoredMembership)> {
+fn unsealed(mut bytes: Bytes) -> wire::Read<(Option<LogId>, StoredMembership, u64)> {
     let seal = bytes.split_off(bytes.len().saturating_sub(SEAL_BYTES));
     if *seal != xxh3_128(&bytes).to_le_bytes() {
         return Err(wire::Malformed("seal of the Raft record"));
     }
-    wire::read_meta(bytes)
+    let promised = bytes.split_off(bytes.len().saturating_sub(PROMISED_BYTES));
+    let promised = promised.first_chunk().map(|number| u64::from_le_bytes(*number));
+    let promised = promised.ok_or(wire::Malformed("length of the Raft record"))?;
+    let (applied, membership) = wire::read_meta(bytes)?;
+    Ok((applied, membership, promised))
 }
 
 /// Writes one checkpoint.
 pub struct Builder {
     replica: Arc<Replica>,
     disk: Arc<Mutex<Checkpoints>>,
+    /// Of the store that the changes are for.
+    generation: u64,
     frozen: State,
     dirty: Option<crate::domain::machine::Dirty>,
     meta: SnapshotMeta,
@@ -342,29 +391,33 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         // No copy stays here: letting a state go takes longer than this thread may be busy.
         let frozen = std::mem::take(&mut self.frozen);
         let dirty = self.dirty.take().unwrap_or_default();
-        let meta = self.meta.clone();
+        let (meta, generation) = (self.meta.clone(), self.generation);
         let begun = Instant::now();
         let task = life::background(move || {
             let rows = frozen.changed_rows(&dirty);
-            let mut changes = vec![meta_change(&meta)];
+            let mut disk = disk.lock();
+            let mut changes = vec![meta_change(&meta, promised(&disk, meta.last_log_id))];
             changes.extend(rows.into_iter().map(|(key, value)| match value {
                 Some(value) => Change::Put(key, value),
                 None => Change::Delete(key),
             }));
-            match disk.lock().write(changes) {
-                Ok(()) => Ok(Frozen::new(frozen)),
+            match disk.write(generation, changes) {
+                Ok(written) => Ok((Frozen::new(frozen), written)),
                 Err(error) => Err(Box::new((error, dirty))),
             }
         });
-        let snapshot = match task.await? {
-            Ok(snapshot) => snapshot,
+        let (snapshot, written) = match task.await? {
+            Ok(built) => built,
             Err(failed) => {
                 let (error, dirty) = *failed;
                 self.replica.with_state(|state| state.merge_dirty(dirty));
                 return Err(io::Error::other(error));
             }
         };
-        self.metrics.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
+        // Otherwise a newer state was installed meanwhile, and stands on the disk.
+        if written {
+            self.metrics.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
+        }
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

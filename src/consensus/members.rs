@@ -4,20 +4,24 @@
 //! The leader tells the empty node the id that it has from now on, has it follow until it knows
 //! what the others know, and then puts it in the place of the old one, in one change of the
 //! membership. Each step may be repeated: what an earlier try has done is found in the membership.
+//! Any node takes the request, and has the leader carry it out.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::Instant;
 
 use crate::domain::ids::NodeId;
-use crate::transport::Purpose;
+use crate::transport::{CallError, Purpose};
 
 use super::bootstrap;
 use super::core::Core;
 use super::network::{config_id, kind};
 use super::types::Member;
+use super::wire::{self, Malformed, Reader};
 
 /// The empty node writes its identity down within this.
 const ADOPT_LIMIT: Duration = Duration::from_secs(2);
@@ -25,9 +29,9 @@ const ADOPT_LIMIT: Duration = Duration::from_secs(2);
 /// Why a member was not replaced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplaceError {
-    /// Only the leader can.
-    #[error("only the leader can replace a member")]
-    NotLeader,
+    /// Only a leader can, and none answers.
+    #[error("no leader answered, and only a leader can replace a member")]
+    NoLeader,
     /// The membership has no such member.
     #[error("there is no member {0}")]
     NotListed(u16),
@@ -42,16 +46,97 @@ pub enum ReplaceError {
     Unfinished(u16, String),
 }
 
-/// Readmits a member whose data folder is empty; gives its new id.
-pub(super) async fn replace(
-    core: &Core,
-    cluster_id: u128,
-    member: u16,
-    limit: Duration,
-) -> Result<NodeId, ReplaceError> {
-    if *core.leader.borrow() != Some(core.id) {
-        return Err(ReplaceError::NotLeader);
+/// A member that comes back without data gets all of it within this.
+const REPLACE_LIMIT: Duration = Duration::from_secs(120);
+/// Whoever asked the leader waits so much longer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(125);
+/// A node without a leader waits this long for one.
+const LEADER_LIMIT: Duration = Duration::from_secs(2);
+/// Before a node that did not lead is asked again.
+const ASK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Has the leader, whoever that is, readmit a member whose data folder is empty; gives its new id.
+pub(super) async fn replace(core: &Core, member: u16) -> Result<NodeId, ReplaceError> {
+    let deadline = Instant::now() + LEADER_LIMIT;
+    let mut leader = core.leader.clone();
+    loop {
+        let now = *leader.borrow_and_update();
+        let replaced = match now {
+            None => Err(ReplaceError::NoLeader),
+            Some(now) if now == core.id => replace_here(core, member).await,
+            Some(now) => ask_to_replace(core, now, member).await,
+        };
+        match replaced {
+            Err(ReplaceError::NoLeader) if Instant::now() < deadline => {}
+            replaced => return replaced,
+        }
+        let _changed = tokio::time::timeout(ASK_PAUSE, leader.changed()).await;
     }
+}
+
+async fn ask_to_replace(core: &Core, leader: u64, member: u16) -> Result<NodeId, ReplaceError> {
+    let peer = core.peers.node(leader).ok_or(ReplaceError::NoLeader)?;
+    let body = Bytes::copy_from_slice(&member.to_le_bytes());
+    match peer.ask_alone(kind::REPLACE, body, ANSWER_LIMIT).await {
+        Ok(answer) => read_answer(answer, member).unwrap_or_else(|error| {
+            Err(ReplaceError::Unfinished(member, format!("the leader's answer: {error}")))
+        }),
+        Err(CallError::NotSent(_) | CallError::Refused { .. }) => Err(ReplaceError::NoLeader),
+        Err(CallError::Unknown(why)) => {
+            Err(ReplaceError::Unfinished(member, format!("the leader did not answer: {why}")))
+        }
+    }
+}
+
+/// Readmits a member since a peer asks for it.
+pub(super) async fn replace_for(core: &Core, body: Bytes) -> Result<Bytes, Malformed> {
+    let member: [u8; 2] = (*body).try_into().map_err(|_length| Malformed("member"))?;
+    Ok(answer_bytes(&replace_here(core, u16::from_le_bytes(member)).await))
+}
+
+fn answer_bytes(replaced: &Result<NodeId, ReplaceError>) -> Bytes {
+    let mut out = BytesMut::new();
+    match replaced {
+        Ok(node) => {
+            out.put_u8(0);
+            out.put_u64_le(node.0);
+        }
+        Err(ReplaceError::NoLeader) => out.put_u8(1),
+        Err(ReplaceError::NotListed(_)) => out.put_u8(2),
+        Err(ReplaceError::NotEmpty(_)) => out.put_u8(3),
+        Err(ReplaceError::Unreachable(_, why)) => {
+            out.put_u8(4);
+            wire::put_text(&mut out, why);
+        }
+        Err(ReplaceError::Unfinished(_, why)) => {
+            out.put_u8(5);
+            wire::put_text(&mut out, why);
+        }
+    }
+    out.freeze()
+}
+
+fn read_answer(answer: Bytes, member: u16) -> Result<Result<NodeId, ReplaceError>, Malformed> {
+    let mut reader = Reader(answer);
+    let replaced = match reader.u8()? {
+        0 => Ok(NodeId(reader.u64()?)),
+        1 => Err(ReplaceError::NoLeader),
+        2 => Err(ReplaceError::NotListed(member)),
+        3 => Err(ReplaceError::NotEmpty(member)),
+        4 => Err(ReplaceError::Unreachable(member, reader.text()?)),
+        5 => Err(ReplaceError::Unfinished(member, reader.text()?)),
+        _ => return Err(Malformed("answer")),
+    };
+    reader.end()?;
+    Ok(replaced)
+}
+
+/// Readmits a member, as leader.
+async fn replace_here(core: &Core, member: u16) -> Result<NodeId, ReplaceError> {
+    if *core.leader.borrow() != Some(core.id) {
+        return Err(ReplaceError::NoLeader);
+    }
+    let cluster_id = core.replica.read().cluster().id;
     if config_id(core.id) == member {
         return Err(ReplaceError::NotEmpty(member));
     }
@@ -73,13 +158,13 @@ pub(super) async fn replace(
     }
     let unfinished = |why: String| ReplaceError::Unfinished(member, why);
     let steps = change(core, new, &address, voters, of_member.iter().map(|(id, _)| *id).collect());
-    match tokio::time::timeout(limit, steps).await {
+    match tokio::time::timeout(REPLACE_LIMIT, steps).await {
         Ok(Ok(())) => {
             tracing::info!("n{member} is readmitted with an empty data folder; it has copied all");
             Ok(NodeId(new))
         }
         Ok(Err(why)) => Err(unfinished(why)),
-        Err(_late) => Err(unfinished(format!("not within {} s", limit.as_secs()))),
+        Err(_late) => Err(unfinished(format!("not within {} s", REPLACE_LIMIT.as_secs()))),
     }
 }
 
@@ -107,6 +192,21 @@ async fn adopt(
     Ok(*answer == [1])
 }
 
+/// Waits until a learner has what this node, leading, has now. openraft's own waiting ends at once
+/// while the whole log is shorter than its `replication_lag_threshold`.
+async fn caught_up(core: &Core, learner: u64) -> Result<(), String> {
+    let upto = core.log.last();
+    let mut metrics = core.raft.metrics();
+    loop {
+        let followers = metrics.borrow_watched().replication.clone();
+        let followers = followers.ok_or("this node no longer leads")?;
+        if followers.get(&learner).copied().flatten() >= upto {
+            return Ok(());
+        }
+        metrics.changed().await.map_err(|_stopped| "this node stops".to_owned())?;
+    }
+}
+
 async fn change(
     core: &Core,
     new: u64,
@@ -116,6 +216,7 @@ async fn change(
 ) -> Result<(), String> {
     let learner = core.raft.add_learner(new, address.clone(), true).await;
     learner.map_err(|error| error.to_string())?;
+    caught_up(core, new).await?;
     voters.retain(|id| !former.contains(id));
     voters.insert(new);
     let placed = core.raft.change_membership(voters, false).await;
@@ -128,4 +229,24 @@ async fn change(
         removed.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_read_back() {
+        let why = || "because".to_owned();
+        for replaced in [
+            Ok(NodeId::new(3, 2)),
+            Err(ReplaceError::NoLeader),
+            Err(ReplaceError::NotListed(3)),
+            Err(ReplaceError::NotEmpty(3)),
+            Err(ReplaceError::Unreachable(3, why())),
+            Err(ReplaceError::Unfinished(3, why())),
+        ] {
+            assert_eq!(read_answer(answer_bytes(&replaced), 3), Ok(replaced));
+        }
+    }
 }

@@ -13,11 +13,14 @@
 //! Architecture invariant: openraft's types go neither on the wire nor on the disk.
 //! Architecture invariant: nobody acts on an answer to a proposal; what was applied counts.
 
+mod acknowledged;
 mod agreement;
 mod bootstrap;
 mod checkpoint;
 mod clocks;
+mod contact;
 mod core;
+mod lead;
 mod load;
 mod log;
 mod machine;
@@ -49,9 +52,13 @@ use crate::domain::machine::{Command, envelope};
 use crate::life;
 use crate::transport::CallError;
 
+pub use self::acknowledged::Lost;
 pub use self::agreement::Poll;
 pub use self::bootstrap::SaveIdentity;
-pub use self::core::Service;
+pub use self::contact::Unled;
+pub use self::core::{NOT_LEADER, Service};
+pub use self::lead::TransferError;
+pub use self::load::Advice;
 pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
 pub use self::replica::{Answered, Collector, Event, Mark, Outcome, ProposeError, Replica, Reply};
@@ -149,7 +156,8 @@ pub struct RaftStatus {
 pub struct Consensus {
     core: Arc<core::Core>,
     desk: Arc<server::Desk>,
-    queue: mpsc::Sender<Proposal>,
+    work: mpsc::Sender<Proposal>,
+    liveness: mpsc::Sender<Proposal>,
     fatal: watch::Sender<Option<String>>,
     checkpoints: Arc<Mutex<checkpoint::Checkpoints>>,
     stop: Arc<watch::Sender<bool>>,
@@ -191,10 +199,17 @@ impl Consensus {
         *self.core.leader.borrow() == Some(self.core.id)
     }
 
-    /// Whether a leader is known that, if it is this node, a majority has lately acknowledged.
+    /// Why no leader serves this node; none: one does. A follower is served while it hears its
+    /// leader, a leader while a majority acknowledges it.
     #[must_use]
-    pub fn is_led(&self) -> bool {
-        start::is_led(&self.core)
+    pub fn unled(&self) -> Option<Unled> {
+        lead::unled(&self.core)
+    }
+
+    /// What is wrong although the node may work, each in a sentence for its operator.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        lead::warnings(&self.core)
     }
 
     /// Says why this node can go on no longer, when it cannot.
@@ -226,11 +241,13 @@ impl Consensus {
 
     /// Hands commands to the proposer.
     pub async fn propose(&self, proposal: Proposal) {
-        if let Err(refused) = self.queue.send(proposal).await
-            && let Reply::Once(waiting) = refused.0.reply
-        {
-            let _given_up = waiting.send(Err(ProposeError::Stopping));
-        }
+        send(&self.work, proposal).await;
+    }
+
+    /// Hands commands about who is alive to the proposer. They wait for no others.
+    pub async fn propose_liveness(&self, proposal: Proposal) {
+        let lane = if bug!("place-held-by-unknown") { &self.work } else { &self.liveness };
+        send(lane, proposal).await;
     }
 
     /// Proposes one command and leaves its outcome to the state; false: the queue is full.
@@ -240,7 +257,7 @@ impl Consensus {
         let deadline = Instant::now() + limit;
         let proposal =
             Proposal { commands: bytes.into(), count: 1, reply: Reply::Nobody, deadline };
-        self.queue.try_send(proposal).is_ok()
+        self.work.try_send(proposal).is_ok()
     }
 
     /// Proposes commands and waits for what becomes of them.
@@ -289,25 +306,41 @@ impl Consensus {
     /// How far Raft is.
     #[must_use]
     pub fn status(&self) -> RaftStatus {
-        start::status(&self.core)
+        lead::status(&self.core)
     }
 
     /// Gives leadership to another voter, if this node has it; true once it is gone.
     pub async fn leave_leadership(&self, limit: Duration) -> bool {
-        start::leave_leadership(&self.core, limit).await
+        lead::leave(&self.core, limit).await
     }
 
-    /// As leader, readmits a member that lost its data, under a new Raft id.
+    /// Has the leader give the lead to another voter; the Raft id of the next leader, if it is
+    /// known in time.
+    ///
+    /// # Errors
+    /// Nobody could take it, nobody took it, or no leader answered.
+    pub async fn transfer(&self) -> Result<Option<u64>, TransferError> {
+        lead::transfer(&self.core).await
+    }
+
+    /// Has the leader readmit a member that lost its data, under a new Raft id.
     ///
     /// # Errors
     /// Why it was not readmitted; repeating it is safe.
-    pub async fn replace(&self, member: u16, limit: Duration) -> Result<NodeId, ReplaceError> {
-        let cluster_id = self.replica().read().cluster().id;
-        members::replace(&self.core, cluster_id, member, limit).await
+    pub async fn replace(&self, member: u16) -> Result<NodeId, ReplaceError> {
+        members::replace(&self.core, member).await
     }
 
     /// Stops: no more proposals, no more peers, a last checkpoint, the log closed.
     pub async fn stop(&self) {
         start::stop(self).await;
+    }
+}
+
+async fn send(lane: &mpsc::Sender<Proposal>, proposal: Proposal) {
+    if let Err(refused) = lane.send(proposal).await
+        && let Reply::Once(waiting) = refused.0.reply
+    {
+        let _given_up = waiting.send(Err(ProposeError::Stopping));
     }
 }

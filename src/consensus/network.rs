@@ -27,6 +27,7 @@ use crate::life;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
 
+use super::acknowledged::Acknowledged;
 use super::machine::Frozen;
 use super::types::{LogId, Member, TypeConfig, Vote, pos};
 use super::wire::{self, Appended};
@@ -46,6 +47,9 @@ pub(super) mod kind {
     pub const STATUS: u16 = 22;
     pub const ADOPT: u16 = 23;
     pub const CLOCK: u16 = 24;
+    pub const ACKNOWLEDGED: u16 = 25;
+    pub const LEAVE: u16 = 26;
+    pub const REPLACE: u16 = 27;
     /// Kinds from here on belong to the layer above.
     pub const SERVICE: u16 = 100;
 }
@@ -76,6 +80,8 @@ pub(super) struct Peer {
 /// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
 /// own.
 pub(super) struct Peers {
+    /// What they acknowledged to this node as their leader.
+    pub acknowledged: Acknowledged,
     make: Make,
     known: Mutex<Known>,
 }
@@ -87,7 +93,11 @@ type Make = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
 
 impl Peers {
     pub fn new(make: impl Fn(u16, Option<u64>, String) -> Dialer + Send + Sync + 'static) -> Self {
-        Self { make: Box::new(make), known: Mutex::new(BTreeMap::new()) }
+        Self {
+            acknowledged: Acknowledged::default(),
+            make: Box::new(make),
+            known: Mutex::default(),
+        }
     }
 
     /// The peer at this address, which counts only when it is not known yet.
@@ -123,6 +133,19 @@ impl Peers {
     }
 }
 
+impl Peer {
+    /// Asks what takes long, over a connection of its own: the shared one is given up as soon as
+    /// any question on it is late.
+    pub async fn ask_alone(
+        &self,
+        kind: u16,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
+        Caller::new(self.dialer.clone(), Purpose::Forward).call(kind, body, limit).await
+    }
+}
+
 pub(super) fn config_id(node: u64) -> u16 {
     u16::try_from(node >> 16).unwrap_or(0)
 }
@@ -139,8 +162,8 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Link {
         let peer = self.peers.of_raft(target, &node.peer);
-        let metrics = self.metrics.clone();
-        Link { own: self.own, target, peer, metrics, pipeline: Mutex::new(None) }
+        let (peers, metrics) = (Arc::clone(&self.peers), self.metrics.clone());
+        Link { own: self.own, target, peer, peers, metrics, pipeline: Mutex::new(None) }
     }
 }
 
@@ -150,6 +173,7 @@ pub(super) struct Link {
     target: u64,
     peer: Arc<Peer>,
     metrics: Metrics,
+    peers: Arc<Peers>,
     /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
     pipeline: Mutex<Option<Kept>>,
 }
@@ -190,7 +214,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
         let limit = option.hard_ttl().max(APPEND_LIMIT);
         let answer = self.call(kind::APPEND, wire::append_bytes(&request), limit).await?;
         let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
-        Ok(match wire::read_appended(answer).map_err(broken)? {
+        let answer = wire::read_appended(answer).map_err(broken)?;
+        Ok(match credible(&self.peers, self.target, request.vote, answer)? {
             Appended::Matching(id) if id == last => AppendEntriesResponse::Success,
             Appended::Matching(id) => AppendEntriesResponse::PartialSuccess(id),
             Appended::Conflict(_) => AppendEntriesResponse::Conflict,
@@ -220,6 +245,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let mut pipeline = Pipeline {
                 own: self.own,
                 target: self.target,
+                peers: &self.peers,
                 slot,
                 kept,
                 input,
@@ -281,8 +307,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
         wire::put_vote(&mut out, request.from_leader());
         out.put_u64_le(*request.to_node_id());
         wire::put_log_id(&mut out, request.last_log_id());
-        self.call(kind::TRANSFER, out.freeze(), option.hard_ttl().max(APPEND_LIMIT)).await?;
-        Ok(Ok(()))
+        let limit = option.hard_ttl().max(APPEND_LIMIT);
+        let answer = self.call(kind::TRANSFER, out.freeze(), limit).await?;
+        wire::read_transferred(answer, &request).map_err(broken)
     }
 }
 
@@ -290,10 +317,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
 struct Pipeline<'s, S> {
     own: u64,
     target: u64,
+    peers: &'s Peers,
     slot: &'s mut Option<Kept>,
     kept: Kept,
     input: S,
-    waiting: VecDeque<Instant>,
+    /// When each was sent, and under which vote.
+    waiting: VecDeque<(Instant, Vote)>,
     ended: bool,
 }
 
@@ -306,7 +335,7 @@ where
     /// The next answer. A stream that ended well gives its connection back; an error gives it up.
     async fn step(mut self) -> Step<'s, S> {
         loop {
-            let Some(oldest) = self.waiting.front().copied() else {
+            let Some((oldest, _)) = self.waiting.front().copied() else {
                 if self.ended {
                     *self.slot = Some(self.kept);
                     return None;
@@ -348,7 +377,7 @@ where
         let id = self.kept.last_id;
         let frame = Frame { id, kind: kind::APPEND, body: wire::append_bytes(&request) };
         self.kept.connection.sender.send(frame).await.map_err(broken)?;
-        self.waiting.push_back(Instant::now());
+        self.waiting.push_back((Instant::now(), request.vote));
         Ok(())
     }
 
@@ -358,14 +387,32 @@ where
             Ok(None) => return Some((Err(broken("the peer ended the connection")), None)),
             Err(error) => return Some((Err(broken(error)), None)),
         };
-        self.waiting.pop_front();
-        Some(match wire::read_appended(frame.body) {
+        let Some((_, vote)) = self.waiting.pop_front() else {
+            return Some((Err(broken("an answer without a question")), None));
+        };
+        let answer = wire::read_appended(frame.body).map_err(broken);
+        let answer = answer.and_then(|answer| credible(self.peers, self.target, vote, answer));
+        Some(match answer {
             Ok(Appended::Matching(id)) => (Ok(Ok(id)), Some(self)),
             Ok(Appended::Conflict(id)) => (Ok(Err(StreamAppendError::Conflict(id))), None),
             Ok(Appended::HigherVote(vote)) => (Ok(Err(StreamAppendError::HigherVote(vote))), None),
-            Err(error) => (Err(broken(error)), None),
+            Err(error) => (Err(error), None),
         })
     }
+}
+
+/// Notes what a member acknowledges. One that does not have what it acknowledged before has lost
+/// it: openraft is not to take that for a log that it has yet to fill.
+fn credible(peers: &Peers, target: u64, vote: Vote, answer: Appended) -> Rpc<Appended> {
+    match &answer {
+        Appended::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),
+        Appended::Conflict(missing) if peers.acknowledged.contradicts(target, &vote, missing) => {
+            let index = missing.index();
+            return Err(unreachable(format!("it lost entry {index}, which it acknowledged")));
+        }
+        Appended::Matching(None) | Appended::Conflict(_) | Appended::HigherVote(_) => {}
+    }
+    Ok(answer)
 }
 
 async fn send_snapshot(

@@ -1,7 +1,13 @@
 //! From commands to entries: whatever waits when the proposer wakes goes into one entry, and so
 //! many entries are on their way at once. Nothing lingers.
+//!
+//! An entry holds its place as long as it is carried to a leader, not until its outcome is known:
+//! a leader that falls silent leaves outcomes unknown, and its successor must not wait for them.
+//! Commands about who is alive have a [`Lane`] of their own, so that no amount of other work delays
+//! the word that a node is down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,8 +24,10 @@ use super::replica::{Flight, ProposeError, Reply};
 const ENTRY_COMMANDS: usize = 256;
 /// Bytes of one entry, unless a single command is larger.
 const ENTRY_BYTES: usize = 256 << 10;
-/// Entries of this process on their way.
+/// Entries of this process that are being carried to a leader, in the lane for work.
 const ENTRIES_IN_FLIGHT: usize = 16;
+/// And in the lane for liveness. What is refused or lost there is proposed again by whoever judges.
+const LIVENESS_IN_FLIGHT: usize = 4;
 /// How often flights over time are looked for.
 const LATE_CHECK: Duration = Duration::from_millis(100);
 
@@ -35,11 +43,37 @@ pub struct Proposal {
     pub deadline: Instant,
 }
 
-/// Proposes until the senders are gone.
-pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
-    let places = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT));
+/// Which queue a proposal waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Everything else.
+    Work,
+    /// Who is alive.
+    Liveness,
+}
+
+/// Numbers the entries of this process; both lanes draw from it.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(AtomicU64);
+
+impl Numbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Proposes what comes by one lane, until the senders are gone.
+pub(super) async fn run(
+    core: Arc<Core>,
+    lane: Lane,
+    numbers: Arc<Numbers>,
+    mut queue: mpsc::Receiver<Proposal>,
+) {
+    let places = Arc::new(Semaphore::new(match lane {
+        Lane::Work => ENTRIES_IN_FLIGHT,
+        Lane::Liveness => LIVENESS_IN_FLIGHT,
+    }));
     let mut waiting: Vec<Proposal> = Vec::new();
-    let mut seq = 0_u64;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         if waiting.is_empty() && queue.recv_many(&mut waiting, ENTRY_COMMANDS).await == 0 {
@@ -56,11 +90,14 @@ pub(super) async fn run(core: Arc<Core>, mut queue: mpsc::Receiver<Proposal>) {
             deadline = deadline.max(Some(proposal.deadline));
         }
         let Some(deadline) = deadline else { continue };
-        seq += 1;
+        let seq = numbers.next();
         let since = Instant::now();
-        core.replica.depart(seq, Flight { parts, since, deadline, _place: place });
+        let mut place = Some(place);
+        let _held = if bug!("place-held-by-unknown") { place.take() } else { None };
+        core.replica.depart(seq, Flight { parts, since, deadline, _held });
         let (core, commands) = (Arc::clone(&core), commands.freeze());
         let carry = async move {
+            let _until_it_returns = place;
             // Where the entry may still come, the flight ends at its deadline.
             if core.carry(seq, commands, deadline).await == Taken::Refused {
                 let sure = core.clock.sure();

@@ -4,6 +4,7 @@
 //! holds the lock holds up apply.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -115,8 +116,8 @@ pub(super) struct Flight {
     pub since: Instant,
     /// After this the outcome is unknown.
     pub deadline: Instant,
-    /// A place among the entries in flight, given back when the flight ends.
-    pub _place: OwnedSemaphorePermit,
+    /// Nothing, but for a bug put in on purpose: the place among the entries being carried.
+    pub _held: Option<OwnedSemaphorePermit>,
 }
 
 impl Flight {
@@ -141,25 +142,38 @@ pub struct Replica {
     applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<Mark>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
-    events: mpsc::UnboundedSender<Event>,
+    /// None: nobody listens.
+    events: OnceLock<mpsc::UnboundedSender<Event>>,
     metrics: Metrics,
     life: Life,
 }
 
 impl Replica {
-    /// A replica, and the stream of what happens to it.
-    pub(super) fn new(
-        origin: u64,
-        state: State,
-        metrics: Metrics,
-    ) -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (events, stream) = mpsc::unbounded_channel();
+    /// A replica that nobody listens to yet.
+    pub(super) fn new(origin: u64, state: State, metrics: Metrics) -> Self {
         let applied = watch::Sender::new(state.cluster().applied);
         let flights = Mutex::new(BTreeMap::new());
         let life = Life::current();
         life.replaced(&state);
         let (state, marks) = (RwLock::new(state), Mutex::default());
-        (Self { origin, state, applied, marks, flights, events, metrics, life }, stream)
+        Self { origin, state, applied, marks, flights, events: OnceLock::new(), metrics, life }
+    }
+
+    /// The stream of what happens to it from now on, which begins with all that happened before, as
+    /// one replacement. Before that nothing is kept for anyone: a start may replay very much. Only
+    /// the first stream has events.
+    pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<Event> {
+        let (events, stream) = mpsc::unbounded_channel();
+        let _first = self.events.set(events);
+        self.tell(Event::Replaced(self.applied()));
+        stream
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(events) = self.events.get() {
+            // The engine may have stopped.
+            let _nobody = events.send(event);
+        }
     }
 
     /// This process, as entries name it.
@@ -259,8 +273,7 @@ impl Replica {
     pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
         self.applied.send_replace(index);
         if !effects.is_empty() {
-            // No engine listens before the node is built, or after it stopped.
-            let _nobody = self.events.send(Event::Applied(index, effects));
+            self.tell(Event::Applied(index, effects));
         }
     }
 
@@ -272,7 +285,13 @@ impl Replica {
         life::let_go(former);
         self.marks.lock().clear();
         self.applied.send_replace(index);
-        let _nobody = self.events.send(Event::Replaced(index));
+        self.tell(Event::Replaced(index));
+    }
+
+    /// Entries of this process whose outcome is not known.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.flights.lock().len()
     }
 
     pub(super) fn depart(&self, seq: u64, flight: Flight) {

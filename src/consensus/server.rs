@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use openraft::raft::{AppendEntriesResponse, StreamAppendError, TransferLeaderRequest};
 use openraft::storage::Snapshot;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::ClusterClock;
 use crate::domain::machine::Loader;
 use crate::life;
 use crate::transport::{Connection, Frame, Purpose, answer_calls};
 
+use super::acknowledged;
 use super::bootstrap::{self, Standing};
 use super::core::{Core, Service};
 use super::machine::Frozen;
@@ -32,6 +34,8 @@ pub(super) struct Desk {
     pub standing: Arc<Mutex<Standing>>,
     /// Cluster time, and the wall clock that others ask for.
     pub clock: Arc<ClusterClock>,
+    /// Where it says why this node can go on no longer.
+    pub fatal: watch::Sender<Option<String>>,
     /// Kinds seen that nobody here knows; told once each.
     pub unknown: Mutex<BTreeSet<u16>>,
 }
@@ -64,14 +68,16 @@ impl Desk {
         let kind = frame.kind;
         let answered = match (kind, self.core.get()) {
             (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
-            (kind::CLOCK, _) => Ok(Some(super::clocks::shown(&self.clock))),
+            (kind::CLOCK, _) => {
+                Ok(Some(super::clocks::shown(&self.clock, self.standing.lock().list)))
+            }
             (kind::ADOPT, _) => bootstrap::adopt(&self.standing, frame.body).map(Some),
             (_, None) => Ok(None),
             (kind::SERVICE.., Some(_)) => match self.service.get() {
                 Some(service) => Ok(service(from, kind, frame.body).await),
                 None => Ok(None),
             },
-            (_, Some(core)) => self.raft(core, kind, frame.body).await,
+            (_, Some(core)) => self.raft(core, from, kind, frame.body).await,
         };
         match answered {
             Ok(answer) => answer,
@@ -82,7 +88,13 @@ impl Desk {
         }
     }
 
-    async fn raft(&self, core: &Core, kind: u16, body: Bytes) -> Result<Option<Bytes>, Malformed> {
+    async fn raft(
+        &self,
+        core: &Arc<Core>,
+        from: u64,
+        kind: u16,
+        body: Bytes,
+    ) -> Result<Option<Bytes>, Malformed> {
         Ok(match kind {
             kind::VOTE => {
                 let answer = core.raft.vote(wire::read_vote_request(body)?).await.ok();
@@ -92,21 +104,27 @@ impl Desk {
                 let answer = core.raft.pre_vote(wire::read_vote_request(body)?).await.ok();
                 answer.map(|answer| wire::vote_response_bytes(&answer))
             }
-            kind::APPEND => append(core, body).await?,
+            kind::APPEND => {
+                let answer = append(core, body).await?;
+                if let Some(answer) = &answer {
+                    self.followed(core, from, answer);
+                }
+                answer.map(|answer| wire::appended_bytes(&answer))
+            }
             kind::TRANSFER => {
                 let mut reader = Reader(body);
                 let from = wire::get_vote(&mut reader)?;
                 let to = reader.u64()?;
                 let last = wire::get_log_id(&mut reader)?;
                 let request = TransferLeaderRequest::new(from, to, last);
-                core.raft.handle_transfer_leader(request).await.ok().map(|_| Bytes::new())
+                let answer = core.raft.handle_transfer_leader(request).await.ok();
+                answer.map(|answer| wire::transferred_bytes(&answer))
             }
             kind::PROPOSE => Some(core.propose(body).await?),
-            kind::READ_INDEX => core.lead_index().await.map(|index| {
-                let mut out = BytesMut::new();
-                out.put_u64_le(index);
-                out.freeze()
-            }),
+            kind::READ_INDEX => Some(core.read_index().await),
+            kind::LEAVE => Some(super::lead::leave_for(core, body).await?),
+            kind::REPLACE => Some(super::members::replace_for(core, body).await?),
+            kind::ACKNOWLEDGED => Some(acknowledged::answer(core, body)?),
             _ => {
                 if self.unknown.lock().insert(kind) {
                     tracing::warn!(kind, "a peer asks for what this version does not know");
@@ -116,9 +134,27 @@ impl Desk {
         })
     }
 
+    /// Notes how this node answers a leader. What does not follow upon its log may be what it had
+    /// and lost: the leader knows.
+    fn followed(&self, core: &Arc<Core>, leader: u64, answer: &Appended) {
+        match answer {
+            Appended::Matching(_) => core.contacts.led(),
+            Appended::Conflict(_) => {
+                let (core, fatal) = (Arc::clone(core), self.fatal.clone());
+                life::spawn(async move {
+                    if let Err(lost) = acknowledged::check_with(&core, leader).await {
+                        fatal.send_replace(Some(lost.to_string()));
+                    }
+                });
+            }
+            Appended::HigherVote(_) => {}
+        }
+    }
+
     /// Entries, in order, each answered in order.
     async fn replicate(&self, connection: Connection) -> io::Result<()> {
         let Some(core) = self.core.get() else { return Ok(()) };
+        let from = connection.hello.identity.node.0;
         let (sender, receiver) = connection.split();
         let fault = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&fault);
@@ -147,6 +183,7 @@ impl Desk {
                 Err(StreamAppendError::Conflict(at)) => (Appended::Conflict(at), true),
                 Err(StreamAppendError::HigherVote(vote)) => (Appended::HigherVote(vote), true),
             };
+            self.followed(core, from, &answer);
             let frame = Frame { id, kind: kind::APPEND, body: wire::appended_bytes(&answer) };
             sender.send(frame).await.map_err(io::Error::other)?;
             if last {
@@ -188,20 +225,19 @@ impl Desk {
     }
 }
 
-async fn append(core: &Core, body: Bytes) -> Result<Option<Bytes>, Malformed> {
+async fn append(core: &Core, body: Bytes) -> Result<Option<Appended>, Malformed> {
     let request = wire::read_append(body)?;
     let prev = request.prev_log_id;
     let last = request.entries.last().map(|entry| entry.log_id).or(prev);
     let Ok(answer) = core.raft.append_entries(request).await else { return Ok(None) };
-    let answer = match answer {
+    Ok(Some(match answer {
         AppendEntriesResponse::Success => Appended::Matching(last),
         AppendEntriesResponse::PartialSuccess(id) => Appended::Matching(id),
         AppendEntriesResponse::Conflict => {
             Appended::Conflict(prev.ok_or(Malformed("conflict without an entry before"))?)
         }
         AppendEntriesResponse::HigherVote(vote) => Appended::HigherVote(vote),
-    };
-    Ok(Some(wire::appended_bytes(&answer)))
+    }))
 }
 
 async fn next(connection: &mut Connection) -> io::Result<Frame> {

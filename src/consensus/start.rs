@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{Instant as _, ServerState, SnapshotPolicy};
+use openraft::SnapshotPolicy;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -20,25 +19,26 @@ use crate::storage::{Identity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refusal};
 
+use super::acknowledged::{self, Lost};
 use super::bootstrap::{self, SaveIdentity, Standing};
 use super::checkpoint::Checkpoints;
+use super::contact::Contacts;
 use super::core::Core;
+use super::load::Advice;
 use super::log::RaftLog;
 use super::machine::{Loaded, MachineStore};
 use super::network::{Factory, Peers};
-use super::proposer;
+use super::proposer::{self, Lane, Numbers};
 use super::replica::{Event, Replica};
 use super::server::Desk;
 use super::types::{Member, Raft};
 use super::watches::Turns;
-use super::{Consensus, QUEUE_MAX, RaftStatus, Role, Settings};
+use super::{Consensus, QUEUE_MAX, Settings};
 
-/// Between two looks at who leads.
-const WATCH: Duration = Duration::from_millis(500);
-/// A leader that no majority has acknowledged for this long leads nobody.
-const QUORUM_SILENCE: Duration = Duration::from_secs(2);
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
+/// And asks for it so often.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What of the disk consensus uses.
 pub struct Disk {
@@ -88,15 +88,29 @@ pub enum StartError {
     /// The log failed.
     #[error("the Raft log: {0}")]
     Log(#[from] io::Error),
-    /// Parts of the data folder are missing.
-    #[error(
-        "the data folder is not whole: {0}; empty it, and readmit this node with: punctual cluster \
-         members replace {1}"
-    )]
-    Torn(&'static str, u16),
+    /// Something that was written is damaged or gone.
+    #[error("{0}; {1}")]
+    Damaged(String, Advice),
+    /// The checkpoint was written by other software.
+    #[error("the checkpoint has {0}; start the version that wrote it, nothing was changed")]
+    Version(String),
+    /// The log ends before what this node acknowledged.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// openraft did not start.
     #[error("Raft: {0}")]
     Raft(String),
+}
+
+impl StartError {
+    /// The fault of a disk, with what to do about it if that is known.
+    #[must_use]
+    pub fn of_disk(error: StorageError, settings: &Settings) -> Self {
+        if error.is_damage() {
+            return Self::Damaged(error.to_string(), Advice::of(settings));
+        }
+        error.into()
+    }
 }
 
 /// Starts: listens, finds or makes the cluster, loads the state, runs Raft. It waits as long as
@@ -108,7 +122,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let Parts { settings, disk, fabric, clock, metrics, progress } = parts;
     let Disk { log: log_disk, stores, identity, save_identity } = disk;
     let log = RaftLog::open(Arc::clone(&log_disk))?;
-    let mut checkpoints = Checkpoints::open(stores)?;
+    let mut checkpoints = Checkpoints::open(stores, Arc::clone(&log_disk))?;
     let standing = Arc::new(Mutex::new(Standing {
         cluster_name: settings.cluster_name.clone(),
         member: settings.member,
@@ -118,24 +132,20 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         save: save_identity,
         now: clock.now(),
     }));
-    check_whole(&standing, &log, &checkpoints)?;
+    let advice = Advice::of(&settings);
+    check_whole(&standing, &log, &checkpoints, advice)?;
     let desk = Arc::new(Desk {
         core: OnceLock::new(),
         service: OnceLock::new(),
         standing: Arc::clone(&standing),
         clock: Arc::clone(&clock),
+        fatal: watch::Sender::new(None),
         unknown: Mutex::new(BTreeSet::new()),
     });
     let identify = identify(&settings, &standing);
-    let asked = peers(&settings, &fabric, Arc::clone(&identify));
     let stop = Arc::new(watch::Sender::new(false));
-    let listener = Listener::bind(fabric.clone(), &settings.listen).await?;
-    let serving = Arc::clone(&desk);
-    let known = Arc::clone(&identify);
-    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(known()) };
-    let handle = move |connection| Arc::clone(&serving).serve(connection);
-    life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
-
+    listen(&settings, &fabric, &desk, &identify, &stop).await?;
+    let asked = peers(&settings, &fabric, Arc::clone(&identify));
     let lowest = settings.members.iter().all(|member| settings.member <= member.id);
     let mint = || mint(&fabric);
     let initialise = standing.lock().is_new(lowest)
@@ -143,34 +153,54 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     // Connections made so far were those of a node without an id.
     drop(asked);
     let peers = Arc::new(peers(&settings, &fabric, identify));
-    let loaded = super::load::load(&mut checkpoints, &log_disk, &peers, &progress).await?;
+    let loaded = super::load::load(&mut checkpoints, &peers, advice, &progress).await?;
     let (state, meta) = match loaded {
-        Some(Loaded { state, applied, membership }) => (state, Some((applied, membership))),
+        Some(Loaded { state, applied, membership, .. }) => (state, Some((applied, membership))),
         None => (State::default(), None),
     };
     let id = standing.lock().node();
+    if !log.is_empty() {
+        acknowledged::check_all(&peers, id.0, &log).await?;
+    }
     let mut origin = [0; 8];
     (fabric.random)(&mut origin);
-    let (replica, events) = Replica::new(u64::from_le_bytes(origin), state, metrics.clone());
-    let replica = Arc::new(replica);
+    let replica = Arc::new(Replica::new(u64::from_le_bytes(origin), state, metrics.clone()));
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
     let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
     let config = config(&settings).map_err(StartError::Raft)?;
     let factory = Factory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
-    let raft = Raft::new(id.0, Arc::new(config), factory, log, machine)
+    let raft = Raft::new(id.0, Arc::new(config), factory, log.clone(), machine)
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
     starting.lock().take();
-    let (leader, leader_seen) = watch::channel(None);
-    let core =
-        Arc::new(Core { id: id.0, raft, replica, peers, clock, leader: leader_seen, metrics });
+    let (leading, leader) = watch::channel(None);
+    let (id, contacts) = (id.0, Contacts::new(&settings));
+    let core = Core { id, raft, log, replica, peers, contacts, clock, leader, metrics };
+    let core = Arc::new(core);
     let _first = desk.core.set(Arc::clone(&core));
     if initialise {
         let voters = members(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
-    let consensus = run(core, leader, desk, stop, (log_disk, checkpoints), settings);
+    let events = core.replica.attach();
+    let consensus = run(core, leading, desk, stop, (log_disk, checkpoints), settings);
     Ok(Started { consensus, events })
+}
+
+/// Answers peers from now on.
+async fn listen(
+    settings: &Settings,
+    fabric: &Fabric,
+    desk: &Arc<Desk>,
+    identify: &transport::link::Identify,
+    stop: &watch::Sender<bool>,
+) -> Result<(), ListenError> {
+    let listener = Listener::bind(fabric.clone(), &settings.listen).await?;
+    let (serving, known) = (Arc::clone(desk), Arc::clone(identify));
+    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(known()) };
+    let handle = move |connection| Arc::clone(&serving).serve(connection);
+    life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
+    Ok(())
 }
 
 /// Refuses a folder whose parts do not belong together, and has it noted that the log holds a vote.
@@ -178,11 +208,13 @@ fn check_whole(
     standing: &Arc<Mutex<Standing>>,
     log: &RaftLog,
     checkpoints: &Checkpoints,
+    advice: Advice,
 ) -> Result<(), StartError> {
     {
         let mut standing = standing.lock();
         if let Some(why) = standing.torn(checkpoints.exist()) {
-            return Err(StartError::Torn(why, standing.member));
+            let why = format!("the data folder is not whole: {why}");
+            return Err(StartError::Damaged(why, advice));
         }
         if !log.is_empty() {
             standing.note_vote()?;
@@ -202,17 +234,22 @@ fn run(
     (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
     settings: Settings,
 ) -> Consensus {
-    let (queue, proposals) = mpsc::channel(QUEUE_MAX);
-    let fatal = watch::Sender::new(None);
+    let numbers = Arc::new(Numbers::default());
+    let lane = |lane| {
+        let (queue, proposals) = mpsc::channel(QUEUE_MAX);
+        life::spawn(proposer::run(Arc::clone(&core), lane, Arc::clone(&numbers), proposals));
+        queue
+    };
+    let (work, liveness) = (lane(Lane::Work), lane(Lane::Liveness));
+    let fatal = desk.fatal.clone();
     let standing = Arc::clone(&desk.standing);
-    life::spawn(proposer::run(Arc::clone(&core), proposals));
     life::spawn(proposer::watch_late(Arc::clone(&core)));
     super::clocks::watch(&core);
     life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
-    let consensus = Consensus { core, desk, queue, fatal, checkpoints, stop, disk };
+    let consensus = Consensus { core, desk, work, liveness, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
 }
@@ -308,75 +345,9 @@ fn config(settings: &Settings) -> Result<openraft::Config, String> {
     config.validate().map_err(|error| error.to_string())
 }
 
-pub(super) fn status(core: &Core) -> RaftStatus {
-    let seen = core.raft.metrics().borrow_watched().clone();
-    let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
-    RaftStatus {
-        term: seen.current_term,
-        role: match seen.state {
-            ServerState::Leader => Role::Leader,
-            ServerState::Learner => Role::Learner,
-            ServerState::Follower | ServerState::Candidate | ServerState::Shutdown => {
-                Role::Follower
-            }
-        },
-        leader: seen.current_leader,
-        last_log: seen.last_log_index.unwrap_or(0),
-        committed: index(seen.cluster_committed),
-        applied: index(seen.last_applied),
-        checkpoint: index(seen.snapshot),
-        purged: index(seen.purged),
-        voters: seen.membership_config.voter_ids().collect(),
-        members: seen.membership_config.nodes().map(|(id, _)| *id).collect(),
-    }
-}
-
-pub(super) fn is_led(core: &Core) -> bool {
-    let seen = core.raft.metrics().borrow_watched().clone();
-    match seen.current_leader {
-        None => false,
-        Some(leader) if leader != core.id => true,
-        Some(_) => seen.last_quorum_acked.is_some_and(|at| (*at).elapsed() < QUORUM_SILENCE),
-    }
-}
-
-pub(super) async fn leave_leadership(core: &Core, limit: Duration) -> bool {
-    let deadline = Instant::now() + limit;
-    let mut leader = core.leader.clone();
-    while *leader.borrow_and_update() == Some(core.id) {
-        let seen = core.raft.metrics().borrow_watched().clone();
-        let best = seen.replication.as_ref().and_then(|followers| {
-            followers
-                .iter()
-                .filter(|(id, _)| **id != core.id)
-                .max_by_key(|(_, matching)| matching.as_ref().map(|id| id.index()))
-                .map(|(id, _)| *id)
-        });
-        let Some(best) = best else { return false };
-        if core.raft.trigger().transfer_leader(best).await.is_err() {
-            return false;
-        }
-        let rest = deadline.saturating_duration_since(Instant::now());
-        if rest.is_zero() {
-            return false;
-        }
-        let _changed = tokio::time::timeout(rest.min(WATCH), leader.changed()).await;
-    }
-    true
-}
-
 pub(super) async fn stop(consensus: &Consensus) {
     let core = &consensus.core;
-    let applied = core.replica.applied();
-    if core.raft.trigger().snapshot().await.is_ok() {
-        let wait = core.raft.wait(Some(LAST_CHECKPOINT));
-        let covered = wait.metrics(
-            |seen| seen.snapshot.is_some_and(|id| id.index() >= applied),
-            "a last checkpoint",
-        );
-        // Without it the next start replays more of the log; nothing is lost.
-        let _in_time = covered.await;
-    }
+    last_checkpoint(core).await;
     if let Err(error) = core.raft.shutdown().await {
         tracing::warn!(%error, "Raft did not stop cleanly");
     }
@@ -387,5 +358,23 @@ pub(super) async fn stop(consensus: &Consensus) {
     let closed = life::blocking(move || disk.close()).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the Raft log was not closed cleanly");
+    }
+}
+
+/// Takes a last checkpoint, or lets it be after a while: without it the next start replays more of
+/// the log, and nothing is lost. While one is under way openraft hears of no other, so it is asked
+/// again.
+async fn last_checkpoint(core: &Core) {
+    let applied = core.replica.applied();
+    let deadline = Instant::now() + LAST_CHECKPOINT;
+    while Instant::now() < deadline && core.raft.trigger().snapshot().await.is_ok() {
+        let wait = core.raft.wait(Some(ASK_AGAIN));
+        let covered = wait.metrics(
+            |seen| seen.snapshot.is_some_and(|id| id.index() >= applied),
+            "a last checkpoint",
+        );
+        if covered.await.is_ok() {
+            return;
+        }
     }
 }

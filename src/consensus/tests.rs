@@ -3,6 +3,9 @@
 mod agreement;
 mod damage;
 mod golden;
+mod leaders;
+mod loss;
+mod lost;
 mod members;
 mod suite;
 
@@ -23,7 +26,7 @@ use crate::domain::time::Millis;
 use crate::storage::memory::MemoryDisk;
 use crate::storage::sim::SimDisk;
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{Fabric, Tcp};
+use crate::transport::{Fabric, Network, Tcp};
 
 use super::*;
 
@@ -72,7 +75,7 @@ fn free_addresses(count: usize) -> Vec<String> {
     addresses
 }
 
-fn settings(addresses: &[String], member: u16, retained: u64) -> Settings {
+pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> Settings {
     let members = addresses.iter().zip(1..).map(|(peer, id)| MemberAddress {
         id,
         peer: peer.clone(),
@@ -103,14 +106,14 @@ struct TestNode {
     _events: mpsc::UnboundedReceiver<Event>,
 }
 
-async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
+fn parts(settings: Settings, disk: &TestDisk, network: Arc<dyn Network>) -> (Parts, Metrics) {
     let metrics = Metrics::new("test");
     let (members, skew) = (settings.members.len(), Duration::from_millis(500));
     let parts = Parts {
         settings,
         disk: disk.open(),
         fabric: Fabric {
-            network: Arc::new(Tcp),
+            network,
             random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes)),
             secret: None,
         },
@@ -118,8 +121,17 @@ async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
         metrics: metrics.clone(),
         progress: watch::channel(String::new()).0,
     };
-    let Started { consensus, events } = start(parts).await.unwrap();
-    TestNode { consensus, metrics, _events: events }
+    (parts, metrics)
+}
+
+async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
+    try_begin(settings, disk).await.unwrap()
+}
+
+async fn try_begin(settings: Settings, disk: &TestDisk) -> Result<TestNode, StartError> {
+    let (parts, metrics) = parts(settings, disk, Arc::new(Tcp));
+    let Started { consensus, events } = start(parts).await?;
+    Ok(TestNode { consensus, metrics, _events: events })
 }
 
 async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> Vec<TestNode> {

@@ -151,7 +151,7 @@ impl Turns {
 /// Takes checkpoints.
 pub(super) async fn checkpoint(core: Arc<Core>, turns: Turns) {
     let mut due = Instant::now() + turns.first();
-    let mut covered = super::start::status(&core).checkpoint;
+    let mut covered = super::lead::status(&core).checkpoint;
     let mut tick = ticking();
     loop {
         tick.tick().await;
@@ -179,7 +179,7 @@ pub(super) async fn purge(core: Arc<Core>, retained: u64) {
     let mut tick = ticking();
     loop {
         tick.tick().await;
-        let seen = super::start::status(&core);
+        let seen = super::lead::status(&core);
         let upto = seen.checkpoint.saturating_sub(retained);
         if upto > seen.purged && core.raft.trigger().purge_log(upto).await.is_err() {
             return;

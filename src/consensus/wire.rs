@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::entry::RaftEntry;
-use openraft::raft::{AppendEntriesRequest, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
 use openraft::{EntryPayload, Membership};
 
 use crate::storage::LogPos;
@@ -66,7 +69,7 @@ impl Reader {
     }
 }
 
-fn put_text(out: &mut BytesMut, text: &str) {
+pub(super) fn put_text(out: &mut BytesMut, text: &str) {
     out.put_u32_le(u32::try_from(text.len()).unwrap_or(0));
     out.put_slice(text.as_bytes());
 }
@@ -281,6 +284,44 @@ pub(super) fn read_vote_response(bytes: Bytes) -> Read<VoteResponse<TypeConfig>>
     let response = VoteResponse::new(vote, get_log_id(&mut reader)?, granted);
     reader.end()?;
     Ok(response)
+}
+
+/// How a peer answers that is to take the lead.
+pub(super) fn transferred_bytes(answer: &TransferLeaderResponse<TypeConfig>) -> Bytes {
+    let mut out = BytesMut::new();
+    match answer {
+        Ok(()) => out.put_u8(0),
+        Err(TransferLeaderError::VoteChanged { actual, .. }) => {
+            out.put_u8(1);
+            put_vote(&mut out, actual);
+        }
+        Err(TransferLeaderError::LogNotFlushed { actual, .. }) => {
+            out.put_u8(2);
+            put_log_id(&mut out, actual.as_ref());
+        }
+    }
+    out.freeze()
+}
+
+pub(super) fn read_transferred(
+    bytes: Bytes,
+    request: &TransferLeaderRequest<TypeConfig>,
+) -> Read<TransferLeaderResponse<TypeConfig>> {
+    let mut reader = Reader(bytes);
+    let answer = match reader.u8()? {
+        0 => Ok(()),
+        1 => Err(TransferLeaderError::VoteChanged {
+            expected: *request.from_leader(),
+            actual: get_vote(&mut reader)?,
+        }),
+        2 => Err(TransferLeaderError::LogNotFlushed {
+            expected: request.last_log_id().copied(),
+            actual: get_log_id(&mut reader)?,
+        }),
+        _ => return Err(Malformed("answer")),
+    };
+    reader.end()?;
+    Ok(answer)
 }
 
 /// How a peer answers an append.

@@ -90,6 +90,8 @@ pub struct HttpAction {
     pub body: Option<String>,
     /// Inclusive ranges of status codes.
     pub expect_status: Vec<(u16, u16)>,
+    /// Bound of the making of the connection: name, TCP and TLS. Beyond it the attempt has failed.
+    pub connect_timeout: Millis,
 }
 
 /// A process; exit code 0 is a success.
@@ -99,11 +101,11 @@ pub struct ShellAction {
     pub argv: Vec<String>,
     /// Added to the attempt's identity variables.
     pub env: BTreeMap<String, String>,
-    /// None: the node's data folder.
+    /// None: the home of `user`, without `user` the node's folder `work`.
     pub cwd: Option<String>,
     /// Written to standard input.
     pub stdin: String,
-    /// Run as this user; only where the node runs as root.
+    /// Run as this user: only where the node runs as root, or as that user.
     pub user: Option<String>,
 }
 

@@ -1,22 +1,24 @@
 //! One attempt granted to this session: waits for its due time, starts it, reports its end until
 //! the state shows it.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
-use crate::domain::machine::command::{Command, Finish, Start};
+use crate::domain::machine::command::{Command, Finish};
 use crate::domain::machine::record::{self, Execution, Report};
 use crate::domain::machine::{Task, envelope};
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::{Attempt, Control, Outcome, Status, Stop};
-use crate::life;
 
 use super::node_actor::NodeMsg;
 use super::shared::{PROPOSAL_LIMIT, Shared, Started};
@@ -31,11 +33,10 @@ pub(super) struct ExecutionActor;
 pub(super) enum ExecutionMsg {
     /// To stop, and how firmly.
     Stop(Stop),
-    /// That its work is done.
-    Done,
 }
 
 /// One grant.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Grant {
     pub task: TaskKey,
     pub execution: ExecutionId,
@@ -51,8 +52,6 @@ pub(super) struct ExecutionArguments {
 }
 
 pub(super) struct ExecutionState {
-    execution: ExecutionId,
-    node: ActorRef<NodeMsg>,
     stop: watch::Sender<Stop>,
 }
 
@@ -66,38 +65,75 @@ impl Actor for ExecutionActor {
         myself: ActorRef<ExecutionMsg>,
         arguments: ExecutionArguments,
     ) -> Result<ExecutionState, ActorProcessingErr> {
-        let ExecutionArguments { grant, shared, node } = arguments;
         let (stop, stopped) = watch::channel(Stop::No);
-        let execution = grant.execution;
-        let life = shared.life.clone();
-        life.spawn(async move {
-            carry_out(&shared, grant, stopped).await;
-            let _stopping = myself.send_message(ExecutionMsg::Done);
+        let shared = Arc::clone(&arguments.shared);
+        shared.spawn(async move {
+            work(&arguments, stopped).await;
+            myself.stop(None);
         });
-        Ok(ExecutionState { execution, node, stop })
+        Ok(ExecutionState { stop })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<ExecutionMsg>,
+        _myself: ActorRef<ExecutionMsg>,
         message: ExecutionMsg,
         state: &mut ExecutionState,
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            ExecutionMsg::Stop(how) => {
-                state.stop.send_if_modified(|asked| {
-                    let firmer = how > *asked;
-                    *asked = how.max(*asked);
-                    firmer
-                });
-            }
-            ExecutionMsg::Done => {
-                let _stopping = state.node.send_message(NodeMsg::Ended(state.execution));
-                myself.stop(None);
-            }
-        }
+        let ExecutionMsg::Stop(how) = message;
+        state.stop.send_if_modified(|asked| {
+            let firmer = how > *asked;
+            *asked = how.max(*asked);
+            firmer
+        });
         Ok(())
     }
+}
+
+/// Carries a grant out and tells the node actor when that is over.
+async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
+    let ExecutionArguments { grant, shared, node } = arguments;
+    let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
+    let carried = whole(carry_out(shared, *grant, stop.clone()), stop).await;
+    let carried = carried.unwrap_or_else(|why| {
+        tracing::error!(%execution, %fence, why, "an attempt could not be carried out to its end");
+        let lost = Outcome { status: Status::Lost, unknown: true, ..failed(&why) };
+        Carried::Ended(lost, None)
+    });
+    let mut last = vec![NodeMsg::Ended(execution, fence)];
+    let unused = NodeMsg::Unused(task, execution, fence);
+    match carried {
+        Carried::Over => {}
+        Carried::Ended(outcome, started_at) => finish(shared, grant, outcome, started_at).await,
+        Carried::Unused if bug!("ended-by-execution") => last.insert(0, unused),
+        Carried::Unused => last.push(unused),
+    }
+    for message in last {
+        // A node actor that is gone ends this process.
+        let _gone = node.send_message(message);
+        shared.life.interleave().await;
+    }
+}
+
+/// Awaits the end of an attempt; says why there is none: it panicked, or the actor that would have
+/// stopped it is gone.
+async fn whole<T>(
+    attempt: impl Future<Output = T>,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<T, String> {
+    let abandoned = async move { while stop.changed().await.is_ok() {} };
+    tokio::select! {
+        biased;
+        done = AssertUnwindSafe(attempt).catch_unwind() => done.map_err(|panic| told(&*panic)),
+        () = abandoned => Err("internal error: its actor ended".to_owned()),
+    }
+}
+
+/// What a panic said.
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("internal error: {}", text.unwrap_or("a panic"))
 }
 
 /// The running execution whose newest grant is this one.
@@ -110,14 +146,21 @@ fn current(shared: &Shared, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
     held.then(|| (Arc::clone(task), execution.clone()))
 }
 
-async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Stop>) {
-    let Some((task, execution)) = current(shared, &grant) else { return };
+/// What became of a grant.
+enum Carried {
+    /// It was over before it was begun.
+    Over,
+    /// It was not begun in time.
+    Unused,
+    /// Its attempt ended so, and started then, if it did.
+    Ended(Outcome, Option<Timestamp>),
+}
+
+async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Stop>) -> Carried {
+    let Some((task, execution)) = current(shared, &grant) else { return Carried::Over };
     let spec = task.revision(execution.revision).or(task.definition()).map(|found| &found.spec);
-    let Some(spec) = spec else { return };
-    let Some(action) = action_of(spec) else {
-        let outcome = failed("no_handler: the task has no action");
-        return finish(shared, &grant, outcome, None).await;
-    };
+    let Some(spec) = spec else { return Carried::Over };
+    let action = action_of(spec);
     if !bug!("due-ignored") {
         wait_until(shared, execution.due).await;
     }
@@ -128,14 +171,14 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
     let control = Control { gate, stop, started };
     let (watched, seen) = (Arc::clone(shared), Arc::clone(&started_at));
     let about = (grant.task, execution.tick, execution.due);
-    life::spawn(async move {
+    shared.spawn(async move {
         if begun.await.is_ok() {
             *seen.lock() = Some(observe(&watched, about));
         }
     });
     let outcome = run(shared, &action, &attempt, control).await;
     if outcome.status == Status::NotStarted {
-        return again(shared, &grant);
+        return Carried::Unused;
     }
     // The news of the start may still be on its way when a short attempt has ended.
     let noted = *started_at.lock();
@@ -143,7 +186,7 @@ async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Sto
         let since = shared.clock.boot().since(outcome.started?);
         Some(shared.clock.now().minus(since))
     });
-    finish(shared, &grant, outcome, started).await;
+    Carried::Ended(outcome, started)
 }
 
 /// Carries an action out, and measures that.
@@ -154,10 +197,10 @@ async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Contr
         Action::Executor(_) => "executor",
         Action::Func { .. } => "func",
     };
-    let running = shared.metrics.executions_running.of(kind);
-    running.inc();
+    // An attempt that is given up counts no longer either.
+    let running = shared.metrics.executions_running.hold(kind);
     let outcome = shared.exec.run(action, attempt, control).await;
-    running.dec();
+    drop(running);
     if outcome.status != Status::NotStarted {
         let took = Duration::from_millis(outcome.duration_ms);
         shared.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
@@ -166,14 +209,14 @@ async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Contr
 }
 
 /// A task without an action goes to the function of its name.
-fn action_of(spec: &TaskSpec) -> Option<Action> {
-    Some(spec.action.clone().unwrap_or_else(|| Action::Func { id: spec.name.clone() }))
+fn action_of(spec: &TaskSpec) -> Action {
+    spec.action.clone().unwrap_or_else(|| Action::Func { id: spec.name.clone() })
 }
 
 /// The gate of a start: the applied state, read at the last moment.
 fn gate(shared: &Arc<Shared>, grant: &Grant, tick: bool) -> crate::exec::Gate {
     let shared = Arc::clone(shared);
-    let grant = Grant { ..*grant };
+    let grant = *grant;
     Arc::new(move || {
         if bug!("gate-ignored") {
             return true;
@@ -239,13 +282,6 @@ fn observe(
         observer(Started { task, tick, due, at_nanos });
     }
     Timestamp(at_nanos.div_euclid(1_000_000))
-}
-
-/// The grant was not used in time: asks for it again.
-fn again(shared: &Arc<Shared>, grant: &Grant) {
-    let Some(session) = shared.session() else { return };
-    let (task, execution) = (grant.task, grant.execution);
-    shared.ask_start(Start { task, execution, session, again: Some(grant.fence) });
 }
 
 fn failed(detail: &str) -> Outcome {
@@ -317,5 +353,29 @@ async fn finish(
             return;
         }
         tokio::time::sleep(REPORT_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_that_panics_or_loses_its_actor_ends() {
+        let (actor, stop) = watch::channel(Stop::No);
+        assert_eq!(whole(async { 7 }, stop.clone()).await, Ok(7));
+        let broken = whole(async { panic!("row {}", 3) }, stop.clone()).await;
+        assert_eq!(broken, Err::<(), _>("internal error: row 3".to_owned()));
+        let broken = whole(async { panic!("bare") }, stop.clone()).await;
+        assert_eq!(broken, Err::<(), _>("internal error: bare".to_owned()));
+        // Being asked to stop is no loss.
+        actor.send_replace(Stop::Ask);
+        let (attempt, ends) = oneshot::channel();
+        let waits = tokio::spawn(whole(ends, stop.clone()));
+        attempt.send(()).unwrap();
+        assert_eq!(waits.await.unwrap(), Ok(Ok(())));
+        let waits = tokio::spawn(whole(std::future::pending::<()>(), stop));
+        drop(actor);
+        assert_eq!(waits.await.unwrap(), Err("internal error: its actor ended".to_owned()));
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
 
 use crate::clock::BootInstant;
-use crate::consensus::{Mark, SERVICE_KIND, Service};
+use crate::consensus::{Mark, NOT_LEADER, SERVICE_KIND, Service};
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
 use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
@@ -21,14 +21,15 @@ use super::node_actor::NodeMsg;
 use super::shared::Shared;
 
 /// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
-/// mark. The answer is the last mark of a majority.
+/// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that did not hear.
 const TELL: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 16;
 /// Length of what is told.
 const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
-/// How often.
-const EVERY: Duration = Duration::from_millis(200);
+/// A node actor that came round longer ago than this is dead or far behind, and its node does not
+/// tell of itself.
+pub(super) const BEHIND: Millis = Millis(1_000);
 /// A leader that has not answered by then is asked again.
 const LIMIT: Duration = Duration::from_millis(500);
 /// A node is heard of when it told within this.
@@ -42,15 +43,21 @@ pub(super) struct Tale {
     pub applied: u64,
 }
 
-/// Tells the leader, as long as the node runs.
+/// Tells the leader, whenever the node actor comes round or the leader changes.
 pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut round = shared.round.subscribe();
     let mut leader_seen = shared.consensus.leader();
+    let mut at_once = false;
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            changed = leader_seen.changed() => if changed.is_err() { return },
+        if !std::mem::take(&mut at_once) {
+            tokio::select! {
+                changed = round.changed() => if changed.is_err() { return },
+                changed = leader_seen.changed() => if changed.is_err() { return },
+            }
+        }
+        let at = *round.borrow_and_update();
+        if shared.clock.boot().since(at) >= BEHIND {
+            continue;
         }
         let leader = *leader_seen.borrow_and_update();
         let (Some(session), Some(leader)) = (shared.session(), leader) else { continue };
@@ -69,13 +76,19 @@ pub(super) async fn tell(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
             body.put_u64_le(applied);
             body.put_u8(shared.clock.sure().into());
             put_mark(&mut body, mark);
-            match shared.consensus.ask(leader, TELL, body.freeze(), LIMIT).await {
-                Ok(mut answer) => {
-                    get_mark(&mut answer).inspect(|majority| shared.consensus.compare(*majority));
-                    true
+            let answer = tokio::select! {
+                answer = shared.consensus.ask(leader, TELL, body.freeze(), LIMIT) => answer.ok(),
+                // The next leader hears at once, however long this one stays silent.
+                _ = leader_seen.changed() => {
+                    at_once = true;
+                    None
                 }
-                Err(_silent) => false,
-            }
+            };
+            // Of a node that does not lead the answer is shorter.
+            answer.filter(|answer| answer.len() == MARK_BYTES).is_some_and(|mut answer| {
+                get_mark(&mut answer).inspect(|majority| shared.consensus.compare(*majority));
+                true
+            })
         };
         if acknowledged {
             let at = shared.clock.boot();
@@ -101,13 +114,15 @@ pub(super) fn service(shared: Arc<Shared>, node: ActorRef<NodeMsg>, others: Serv
             if body.get_u8() == 0 && shared.clock.sure() {
                 return None;
             }
-            let _stopping = node.send_message(NodeMsg::Heard(tale));
+            if node.send_message(NodeMsg::Heard(tale)).is_err() {
+                return None;
+            }
             let mut answer = BytesMut::with_capacity(MARK_BYTES);
             put_mark(&mut answer, collect(&shared, from, get_mark(&mut body)));
             Some(answer.freeze())
         });
-        let answer = answer.flatten();
-        Box::pin(async move { answer })
+        let answer = answer.flatten().unwrap_or(NOT_LEADER);
+        Box::pin(async move { Some(answer) })
     })
 }
 

@@ -8,20 +8,35 @@
 //! timer queue ── one heap for all of them and for the tasks that sleep
 //! ```
 //!
-//! Effects of applied commands are hints; [`reconcile`](node_actor) finds the same work in the
-//! state. An actor never acts on an answer: it looks at what its own replica applied.
+//! Effects of applied commands are hints; looks at the state find the same work. An actor never
+//! acts on an answer: it looks at what its own replica applied.
+//!
+//! The actors carry out what plain tables decide: [`slots`], [`wanting`], [`carried`],
+//! [`sleepers`].
+//!
+//! The node actor supervises the others. A task whose actor fails is looked at again, an attempt
+//! whose actor fails ends as lost. Without the node actor, the timer, or one of the tasks that drive
+//! them the engine cannot go on, and says so ([`Engine::failure`]): nobody else would take this
+//! node's tasks over while its Raft part lives. What the node tells the leader of itself goes through
+//! the node actor for the same reason.
 //!
 //! Architecture invariant: no domain rule of its own. What a tick becomes is decided by
 //! [`domain::settling`](crate::domain::settling), who owns a task by
 //! [`domain::assign`](crate::domain::assign).
 
+mod carried;
 mod declared;
+mod dispatch;
 mod execution_actor;
 mod liveness;
 mod news;
 mod node_actor;
 mod pulse;
+mod residency;
+mod seen;
 mod shared;
+mod sleepers;
+mod slots;
 mod task_actor;
 mod timer;
 mod wanting;
@@ -41,13 +56,14 @@ use crate::domain::machine::envelope;
 use crate::domain::machine::record::{Intent, NodeInfo};
 use crate::domain::time::Millis;
 use crate::exec::Exec;
-use crate::life;
 use crate::telemetry::metrics::Metrics;
 
 use node_actor::{NodeActor, NodeMsg};
 use shared::Shared;
 
 pub use declared::declare;
+#[cfg(test)]
+pub(crate) use node_actor::Victim;
 pub use shared::{Observer, Started};
 
 /// What the engine needs to know.
@@ -61,6 +77,8 @@ pub struct EngineSettings {
     pub dispatch_ttl: Millis,
     /// Tasks whose next tick is farther away have no actor.
     pub activation_horizon: Millis,
+    /// Attempts that this process can carry out at once, whatever the node's slots are.
+    pub attempts_max: usize,
     /// What this node tells of itself.
     pub info: NodeInfo,
 }
@@ -94,6 +112,8 @@ pub struct Engine {
     node: ActorRef<NodeMsg>,
 }
 
+/// The node actor gets so long to end.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// Asking for an intent is repeated this often until the state shows it.
 const INTENT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -115,14 +135,23 @@ impl Engine {
             parts.boot,
         );
         let shared = Arc::new(shared);
-        let node = shared.actor(NodeActor, Arc::clone(&shared)).await?;
-        life::spawn(timer::run(Arc::clone(&shared.clock), timers, node.clone()));
-        life::spawn(pulse::pump(events, node.clone()));
-        life::spawn(pulse::tick(node.clone()));
-        life::spawn(pulse::register(Arc::clone(&shared), node.clone()));
-        life::spawn(liveness::tell(Arc::clone(&shared), node.clone()));
+        let (node, ends) = shared.actor(NodeActor, Arc::clone(&shared), None).await?;
+        shared.watch("node actor", ends);
+        let timer = timer::run(Arc::clone(&shared.clock), timers, node.clone());
+        shared.watch("timer", shared.spawn(timer));
+        shared.watch("stream of events", shared.spawn(pulse::pump(events, node.clone())));
+        let tick = pulse::tick(Arc::clone(&shared.clock), node.clone());
+        shared.watch("tick", shared.spawn(tick));
+        shared.watch("watch", shared.spawn(pulse::watch(Arc::clone(&shared))));
+        shared.watch("liveness", shared.spawn(liveness::tell(Arc::clone(&shared), node.clone())));
+        shared.spawn(pulse::register(Arc::clone(&shared), node.clone()));
         shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone(), others));
         Ok(Self { shared, node })
+    }
+
+    /// Waits until the engine cannot go on; says why. Whoever runs the node ends it then.
+    pub async fn failure(&self) -> String {
+        self.shared.failure().await
     }
 
     /// This process's registration; none: not yet.
@@ -155,13 +184,28 @@ impl Engine {
         let _outcome = self.shared.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
         self.shared.drained(deadline).await;
         if self.shared.running() > 0 {
-            let _stopped = self.node.send_message(NodeMsg::StopAll);
+            // A node actor that is gone has stopped them.
+            let _gone = self.node.send_message(NodeMsg::StopAll);
             self.shared.drained(tokio::time::Instant::now() + limit).await;
         }
     }
 
-    /// Ends the actors.
-    pub fn stop(&self) {
-        self.node.stop(None);
+    /// Kills actors, as if they had failed.
+    #[cfg(test)]
+    pub(crate) fn kill(&self, victim: Victim) {
+        self.node.send_message(NodeMsg::Kill(victim)).expect("the node actor is there");
+    }
+
+    /// Whether nothing is left of what the engine spawned.
+    #[cfg(test)]
+    pub(crate) fn is_over(&self) -> bool {
+        self.shared.is_over()
+    }
+
+    /// Ends the actors and all that they started, running attempts included.
+    pub async fn stop(&self) {
+        self.shared.stop().await;
+        // With it end its children. On a process that hangs nothing is gained by waiting longer.
+        let _late = self.node.stop_and_wait(None, Some(STOP_LIMIT)).await;
     }
 }

@@ -1,38 +1,43 @@
 //! The root actor: this process's registration, what it heard of others, which tasks are resident,
 //! which attempts run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::task::JoinHandle;
 
+use crate::clock::BootInstant;
 use crate::consensus::Event;
-use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::Effect;
-use crate::domain::machine::command::Start;
-use crate::domain::machine::record::{Execution, Liveness, Status, Trigger};
-use crate::domain::schedule::Plan;
-use crate::domain::settling::{Outlook, View, outlook};
+use crate::domain::machine::record::Liveness;
 use crate::domain::task::Action;
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
 
-use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
+use super::carried::Carried;
+use super::execution_actor::ExecutionMsg;
 use super::liveness::{Ear, Tale};
 use super::news::News;
-use super::shared::{Purpose, Shared};
-use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
-use super::timer::{Alarm, Whom};
+use super::pulse;
+use super::shared::Shared;
+use super::sleepers::Sleepers;
+use super::slots::Purpose;
+use super::task_actor::TaskMsg;
+use super::wanting::Wanting;
 
+/// Ticks between two words to the leader.
+const TELL_EVERY: u64 = 2;
+/// Ticks between two looks at grants that no actor carries out.
+const GRANTS_EVERY: u64 = 5;
 /// Ticks between two looks at live executions.
 const LIVE_EVERY: u64 = 10;
 /// Ticks between two looks for attempts that nobody will end.
 const LOSE_EVERY: u64 = 100;
 /// Ticks between two looks at all tasks.
 const ALL_EVERY: u64 = 300;
-/// Tasks considered before other messages get a turn.
-const SLICE: usize = 500;
 
 pub(super) struct NodeActor;
 
@@ -42,35 +47,63 @@ pub(super) enum NodeMsg {
     Event(Event),
     /// This process is registered.
     Registered(SessionId),
-    /// Time passed.
-    Tick,
+    /// Time passed; when this was said.
+    Tick(BootInstant),
     /// A node told of itself.
     Heard(Tale),
-    /// Sleeping tasks whose time has come.
-    Awake(Vec<TaskKey>),
+    /// Sleeping tasks whose alarms rang, each with its instant.
+    Awake(Vec<(TaskKey, Timestamp)>),
     /// A task's actor ended; when to look at it again.
     Asleep(TaskKey, ActorId, Option<Timestamp>),
     /// An attempt is over.
-    Ended(ExecutionId),
-    /// The next slice of a look at all tasks.
+    Ended(ExecutionId, Fence),
+    /// A grant was not begun in time.
+    Unused(TaskKey, ExecutionId, Fence),
+    /// An ask for a grant came to nothing.
+    Refused(TaskKey, ExecutionId),
+    /// The next slice of a look at tasks.
     Consider,
     /// Stops every attempt.
     StopAll,
+    /// Kills an actor, as if it had failed.
+    #[cfg(test)]
+    Kill(Victim),
+}
+
+/// An actor that a test kills.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) enum Victim {
+    /// The node actor itself.
+    Node,
+    /// That of the task of this name.
+    Task(String),
+    /// Those of all attempts.
+    Attempts,
 }
 
 pub(super) struct NodeState {
     pub(super) shared: Arc<Shared>,
-    tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
-    /// Sleeping tasks with an alarm set, and for when.
-    asleep: HashMap<TaskKey, Timestamp>,
-    /// A B-tree, so that all of them are stopped in one order, also in a simulation.
-    pub(super) executions: BTreeMap<ExecutionId, (Fence, ActorRef<ExecutionMsg>)>,
-    /// Executions that may want something of this node: pending ones, and grants to this session.
-    pub(super) wanting: BTreeSet<(TaskKey, ExecutionId)>,
-    /// Tasks still to be considered.
-    queue: VecDeque<TaskKey>,
+    pub(super) me: ActorRef<NodeMsg>,
+    /// Actors of tasks.
+    pub(super) tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
+    pub(super) asleep: Sleepers,
+    pub(super) executions: Carried<ActorRef<ExecutionMsg>>,
+    pub(super) wanting: Wanting,
+    /// Tasks that woke and are to be considered.
+    pub(super) awake: VecDeque<TaskKey>,
+    /// Other tasks that are still to be considered.
+    pub(super) queue: VecDeque<TaskKey>,
+    /// Whether a message to consider some is on its way.
+    pub(super) considering: bool,
+    /// Tasks of which it was said that their ticks cannot be computed.
+    pub(super) unreadable: HashSet<TaskKey>,
     ear: Ear,
-    news: News,
+    pub(super) news: News,
+    /// What is being written down of nodes.
+    judging: Option<JoinHandle<()>>,
+    /// What is being written down of lost attempts.
+    pub(super) losing: Option<JoinHandle<()>>,
     ticks: u64,
 }
 
@@ -81,91 +114,132 @@ impl Actor for NodeActor {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<NodeMsg>,
+        me: ActorRef<NodeMsg>,
         shared: Arc<Shared>,
     ) -> Result<NodeState, ActorProcessingErr> {
         Ok(NodeState {
             shared,
+            me,
             tasks: HashMap::new(),
-            asleep: HashMap::new(),
-            executions: BTreeMap::new(),
-            wanting: BTreeSet::new(),
+            asleep: Sleepers::default(),
+            executions: Carried::default(),
+            wanting: Wanting::default(),
+            awake: VecDeque::new(),
             queue: VecDeque::new(),
+            considering: false,
+            unreadable: HashSet::new(),
             ear: Ear::default(),
             news: News::default(),
+            judging: None,
+            losing: None,
             ticks: 0,
         })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<NodeMsg>,
+        _myself: ActorRef<NodeMsg>,
         message: NodeMsg,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         let life = state.shared.life.clone();
-        life.wrap(state.take(&myself, message)).await;
+        life.wrap(state.take(message)).await;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<NodeMsg>,
+        event: SupervisionEvent,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (actor, why) = match event {
+            SupervisionEvent::ActorFailed(actor, error) => (actor, error.to_string()),
+            // Whoever stops by itself says so before; the reason is given to nobody else.
+            SupervisionEvent::ActorTerminated(actor, _, Some(reason)) => (actor, reason),
+            _ => return Ok(()),
+        };
+        let life = state.shared.life.clone();
+        life.wrap(async { state.actor_failed(actor.get_id(), &why) }).await;
         Ok(())
     }
 }
 
 impl NodeState {
-    async fn take(&mut self, myself: &ActorRef<NodeMsg>, message: NodeMsg) {
+    async fn take(&mut self, message: NodeMsg) {
         match message {
             NodeMsg::Event(Event::Applied(index, mut effects)) => {
                 if bug!("act-on-answer") && index > 0 {
                     effects.retain(|effect| !self.claimed(effect));
                 }
-                self.applied(myself, effects).await;
+                self.applied(effects).await;
             }
             NodeMsg::Event(Event::Replaced(_)) => {
-                self.consider_all(myself);
+                self.consider_all();
+                self.stop_superseded();
+                self.wanting.all_changed();
                 self.find_wanting();
             }
             NodeMsg::Registered(session) => {
                 self.shared.set_session(session);
                 self.news.begin(&self.shared);
-                self.consider_all(myself);
+                self.consider_all();
                 self.find_wanting();
             }
-            NodeMsg::Tick => self.tick(myself).await,
+            NodeMsg::Tick(sent) => self.tick(sent),
             NodeMsg::Heard(tale) => self.ear.hear(tale, self.shared.clock.boot()),
-            NodeMsg::Awake(keys) => {
-                for key in keys {
-                    self.asleep.remove(&key);
-                    self.consider(myself, key).await;
-                }
-            }
-            NodeMsg::Asleep(key, actor, until) => self.asleep(myself, key, actor, until).await,
-            NodeMsg::Ended(execution) => self.ended(execution),
-            NodeMsg::Consider => self.consider_slice(myself).await,
+            NodeMsg::Awake(alarms) => self.awake(alarms),
+            NodeMsg::Asleep(key, actor, until) => self.fell_asleep(key, actor, until).await,
+            NodeMsg::Ended(execution, fence) => self.ended(execution, fence),
+            NodeMsg::Unused(task, execution, fence) => self.unused(task, execution, fence),
+            NodeMsg::Refused(task, execution) => self.refused(task, execution),
+            NodeMsg::Consider => self.consider_slice().await,
             NodeMsg::StopAll => self.stop_all(Stop::Ask),
+            #[cfg(test)]
+            NodeMsg::Kill(victim) => {
+                self.kill(&victim);
+            }
         }
     }
 
-    async fn applied(&mut self, myself: &ActorRef<NodeMsg>, effects: Vec<Effect>) {
+    #[cfg(test)]
+    fn kill(&self, victim: &Victim) {
+        match victim {
+            Victim::Node => self.me.kill(),
+            Victim::Task(name) => {
+                let state = self.shared.consensus.replica().read();
+                let key = state.named(name).map(|task| task.key).expect("the task is there");
+                self.tasks.get(&key).expect("it has an actor").kill();
+            }
+            Victim::Attempts => self.executions.iter().for_each(|(_, _, actor)| actor.kill()),
+        }
+    }
+
+    async fn applied(&mut self, effects: Vec<Effect>) {
         self.news.tell(&self.shared, &effects);
         let mut members = false;
         for effect in effects {
             match effect {
-                Effect::Settled(key) => self.look(key),
-                Effect::Task(key) => self.task_changed(myself, key).await,
+                Effect::Settled(key) => {
+                    self.settled(key);
+                    self.look(key).await;
+                }
+                Effect::Task(key) => {
+                    self.wanting.task_changed(key);
+                    self.look_or_consider(key).await;
+                }
                 // Whoever proposed it counts it.
                 Effect::Verdict(..) => {}
-                Effect::Pending(task, execution) => {
-                    self.wanting.insert((task, execution));
-                    self.pending(task, execution);
-                }
+                Effect::Pending(task, execution) => self.pending(task, execution),
                 Effect::Granted { task, execution, fence, session } => {
                     let replayed = bug!("replay-starts-work") && self.shared.session().is_none();
                     if Some(session) == self.shared.session() || replayed {
-                        self.wanting.insert((task, execution));
-                        self.granted(myself, task, execution, fence).await;
+                        self.granted(task, execution, fence).await;
                     }
                 }
                 Effect::Stop(_, execution) => self.stop(execution, Stop::Ask),
                 Effect::Ended(task, execution, _) => {
-                    self.wanting.remove(&(task, execution));
+                    self.wanting.end(task, execution);
                     // Whatever runs here of it runs for nobody.
                     self.stop(execution, Stop::Ask);
                 }
@@ -173,263 +247,93 @@ impl NodeState {
             }
         }
         if members {
-            self.shared.refresh_members();
-            self.consider_all(myself);
+            self.consider_all();
+            self.wanting.all_changed();
         }
+        self.fill();
     }
 
     /// Whether an effect is the grant of a claim: one that nobody asked for by itself.
     fn claimed(&self, effect: &Effect) -> bool {
         let Effect::Granted { execution, .. } = effect else { return false };
-        !self.shared.was_proposed(Purpose::Start(*execution), Millis::from_secs(60))
+        !self.shared.slots.lock().knows(Purpose::Start(*execution))
     }
 
-    fn look(&self, key: TaskKey) {
-        if let Some(actor) = self.tasks.get(&key) {
-            let _stopping = actor.send_message(TaskMsg::Look);
-        }
-    }
-
-    async fn task_changed(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
-        if self.tasks.contains_key(&key) {
-            self.look(key);
-        } else {
-            self.asleep.remove(&key);
-            self.consider(myself, key).await;
-        }
-    }
-
-    /// Begins a look at every task.
-    fn consider_all(&mut self, myself: &ActorRef<NodeMsg>) {
-        self.shared.refresh_members();
-        let idle = self.queue.is_empty();
-        self.queue =
-            self.shared.consensus.replica().frozen().tasks().map(|task| task.key).collect();
-        if idle && !self.queue.is_empty() {
-            let _stopping = myself.send_message(NodeMsg::Consider);
-        }
-    }
-
-    async fn consider_slice(&mut self, myself: &ActorRef<NodeMsg>) {
-        for _ in 0..SLICE {
-            let Some(key) = self.queue.pop_front() else { return self.news.considered() };
-            if self.tasks.contains_key(&key) {
-                self.look(key);
-            } else {
-                let known = self.asleep.contains_key(&key);
-                self.consider(myself, key).await;
-                let has = self.asleep.contains_key(&key) || self.tasks.contains_key(&key);
-                self.news.took(has && !known);
-            }
-        }
-        let _stopping = myself.send_message(NodeMsg::Consider);
-    }
-
-    /// Gives an owned task an actor if its next tick is near, else an alarm.
-    async fn consider(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
-        if self.shared.session().is_none() || self.tasks.contains_key(&key) {
-            return;
-        }
-        match self.next_look(key) {
-            None => {}
-            Some(at) if at <= self.shared.clock.now() => self.activate(myself, key).await,
-            Some(at) => self.sleep_until(key, at),
-        }
-    }
-
-    fn sleep_until(&mut self, key: TaskKey, at: Timestamp) {
-        if self.asleep.get(&key) != Some(&at) {
-            self.asleep.insert(key, at);
-            let _stopping = self.shared.timers.send(Alarm { at, whom: Whom::Sleeper(key) });
-        }
-    }
-
-    /// When an owned task needs its actor; none: not before it changes. It asks what the
-    /// actor's decision begins with, so that the two never disagree.
-    fn next_look(&self, key: TaskKey) -> Option<Timestamp> {
-        let shared = &self.shared;
-        let (task, settled, scheduler, zone) = {
-            let state = shared.consensus.replica().read();
-            let task = Arc::clone(state.task(key)?);
-            let cluster = state.cluster();
-            let settled = state.settled(&task);
-            (task, settled, cluster.scheduler, cluster.timezone.clone())
-        };
-        if !shared.owns_task(&task) {
-            return None;
-        }
-        let spec = task.spec()?;
-        let set_at = task.live.scheduled_at;
-        // An outlook does not depend on calendars.
-        let plan = Plan::compile(&spec.schedule, &spec.name, &zone, set_at).ok()?;
-        let now = shared.clock.now();
-        let seen = outlook(&View {
-            task: &task,
-            plan: &plan,
-            settled,
-            scheduler,
-            now,
-            lead: shared.lead(),
-            failover: shared.settings.failover_timeout,
-        });
-        match seen {
-            Outlook::Idle => None,
-            Outlook::Wake(at) => Some(at.minus(shared.settings.activation_horizon)),
-            Outlook::Due => Some(now),
-        }
-    }
-
-    async fn activate(&mut self, myself: &ActorRef<NodeMsg>, key: TaskKey) {
-        self.asleep.remove(&key);
-        let shared = Arc::clone(&self.shared);
-        let arguments = TaskArguments { key, shared, node: myself.clone() };
-        match self.shared.actor(TaskActor, arguments).await {
-            Ok(actor) => drop(self.tasks.insert(key, actor)),
-            Err(error) => tracing::error!(%error, "a task's actor could not be started"),
-        }
-    }
-
-    async fn asleep(
-        &mut self,
-        myself: &ActorRef<NodeMsg>,
-        key: TaskKey,
-        actor: ActorId,
-        until: Option<Timestamp>,
-    ) {
-        if self.tasks.get(&key).is_some_and(|resident| resident.get_id() == actor) {
-            self.tasks.remove(&key);
-        }
-        match until {
-            Some(until) => self.sleep_until(key, until),
-            // It may have changed between its last look and now.
-            None => self.consider(myself, key).await,
-        }
-    }
-
-    async fn granted(
-        &mut self,
-        myself: &ActorRef<NodeMsg>,
-        task: TaskKey,
-        execution: ExecutionId,
-        fence: Fence,
-    ) {
-        let session = self.shared.session();
-        let found = {
-            let state = self.shared.consensus.replica().read();
-            state.task(task).and_then(|task| task.history.execution(execution).cloned())
-        };
-        let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
-        if found.trigger == Trigger::Claim {
-            return;
-        }
-        let now = self.shared.clock.boot();
-        let replayed = bug!("replay-starts-work") && session.is_none();
-        let proposed = self.shared.first_proposal(task, found.tick, execution);
-        let Some(proposed) = proposed.or(replayed.then_some(now)) else {
-            let Some(session) = session else { return };
-            self.shared.ask_start(Start { task, execution, session, again: Some(fence) });
-            return;
-        };
-        let proposed = if bug!("ttl-from-apply") { now } else { proposed };
-        let start_by = proposed.plus(self.shared.settings.dispatch_ttl);
-        let grant = Grant { task, execution, fence, start_by };
-        let shared = Arc::clone(&self.shared);
-        let arguments = ExecutionArguments { grant, shared, node: myself.clone() };
-        match self.shared.actor(ExecutionActor, arguments).await {
-            Ok(actor) => {
-                self.executions.insert(execution, (fence, actor));
-                self.shared.set_running(self.executions.len());
-            }
-            Err(error) => tracing::error!(%error, "an execution's actor could not be started"),
-        }
-    }
-
-    fn stop(&self, execution: ExecutionId, how: Stop) {
-        if let Some((_, actor)) = self.executions.get(&execution) {
-            let _done = actor.send_message(ExecutionMsg::Stop(how));
-        }
-    }
-
-    fn stop_all(&self, how: Stop) {
-        for execution in self.executions.keys() {
-            self.stop(*execution, how);
-        }
-    }
-
-    fn ended(&mut self, execution: ExecutionId) {
-        self.executions.remove(&execution);
-        self.shared.set_running(self.executions.len());
-        if self.shared.settings.info.slots > 0 {
-            self.look_at_wanting();
-        }
-    }
-
-    async fn tick(&mut self, myself: &ActorRef<NodeMsg>) {
+    fn tick(&mut self, sent: BootInstant) {
         self.ticks += 1;
-        let now = self.shared.clock.boot();
-        let commands = self.ear.judge(&self.shared, now);
-        if !commands.is_empty() {
-            self.shared.propose(&commands).await;
+        if self.ticks.is_multiple_of(TELL_EVERY) {
+            self.shared.round.send_replace(sent);
         }
+        self.judge();
         self.kill_unacknowledged();
-        self.keep_session(myself);
+        self.keep_session();
+        if self.ticks.is_multiple_of(GRANTS_EVERY) {
+            self.look_at_grants();
+        }
         if self.ticks.is_multiple_of(LIVE_EVERY) {
-            self.shared.forget_old_proposals();
-            self.look_at_wanting();
+            self.look_after_attempts();
             self.news.tick(&self.shared);
             let someone_down = {
                 let state = self.shared.consensus.replica().read();
                 state.nodes().any(|node| node.liveness == Liveness::Down)
             };
             if someone_down || self.ticks.is_multiple_of(LOSE_EVERY) {
-                self.lose().await;
+                self.lose();
             }
         }
         if self.ticks.is_multiple_of(ALL_EVERY) {
-            self.consider_all(myself);
+            self.consider_all();
             self.find_wanting();
         }
     }
 
+    /// As leader, writes down who works and who is down. Where proposals wait for room this actor
+    /// does not: it would look dead itself.
+    fn judge(&mut self) {
+        let commands = self.ear.judge(&self.shared, self.shared.clock.boot());
+        let busy = self.judging.as_ref().is_some_and(|judging| !judging.is_finished());
+        if commands.is_empty() || busy {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.judging =
+            Some(self.shared.spawn(async move { shared.propose_liveness(&commands).await }));
+    }
+
     /// A registration of the process before this one that came late takes the session away, and
     /// with it every attempt: this process registers again.
-    fn keep_session(&self, myself: &ActorRef<NodeMsg>) {
+    fn keep_session(&self) {
         let shared = &self.shared;
         let Some(session) = shared.session() else { return };
-        let id = crate::domain::ids::NodeId(shared.consensus.id());
+        let id = NodeId(shared.consensus.id());
         let current = shared.consensus.replica().read().node(id).map(|node| node.session);
         if current != Some(session) {
             tracing::warn!(%session, "this node's session was ended by another; registering again");
             shared.end_session();
             self.stop_all(Stop::Kill);
-            tokio::spawn(super::pulse::register(Arc::clone(shared), myself.clone()));
+            shared.spawn(pulse::register(Arc::clone(shared), self.me.clone()));
         }
     }
 
     /// A node that nobody acknowledges stops what its successor may start again.
     fn kill_unacknowledged(&self) {
-        if self.executions.is_empty() {
+        if self.executions.len() == 0 {
             return;
         }
-        let acknowledged =
-            crate::clock::BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
+        let acknowledged = BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
         let silence = self.shared.clock.boot().since(acknowledged);
         if silence < Millis(500) {
             return;
         }
         let state = self.shared.consensus.replica().read();
-        for id in self.executions.keys() {
-            let Some((task, execution)) = state.execution(*id) else { continue };
+        for (id, _, actor) in self.executions.iter() {
+            let Some((task, execution)) = state.execution(id) else { continue };
             let Some(definition) = task.revision(execution.revision) else { continue };
             let local = !matches!(definition.spec.action, Some(Action::Http(_)));
             if local && silence.0 * 10 >= definition.spec.lost_after.0 * 7 {
-                self.stop(*id, Stop::Kill);
+                // One that has ended has nothing left to stop.
+                let _ended = actor.send_message(ExecutionMsg::Stop(Stop::Kill));
             }
         }
     }
-}
-
-fn is_granted(execution: &Execution, fence: Fence) -> bool {
-    execution.status == Status::Running
-        && execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence)
 }

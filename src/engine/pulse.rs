@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::clock::Clock;
 use crate::consensus::Event;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Command, NodeUp};
@@ -16,6 +17,10 @@ use super::shared::Shared;
 
 /// How often the leader judges, and this node looks after itself.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the node actor is looked after.
+const LOOK: Duration = Duration::from_secs(1);
+/// It hangs if it did not come round between so many looks.
+const LOOKS_MAX: u32 = 20;
 /// A registration not answered by then is proposed again.
 const REGISTER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -29,14 +34,33 @@ pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: Actor
 }
 
 /// Tells the node actor that time passes.
-pub(super) async fn tick(node: ActorRef<NodeMsg>) {
+pub(super) async fn tick(clock: Arc<dyn Clock>, node: ActorRef<NodeMsg>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if node.send_message(NodeMsg::Tick).is_err() {
+        if node.send_message(NodeMsg::Tick(clock.boot())).is_err() {
             return;
         }
+    }
+}
+
+/// Ends the engine if the node actor hangs.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    hangs(shared.round.subscribe()).await;
+    shared.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
+}
+
+/// Returns when nobody came round for so many looks. Looks are counted and not time: a process that
+/// was held still has not looked either.
+async fn hangs<T>(mut rounds: watch::Receiver<T>) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut without = 0;
+    while without < LOOKS_MAX {
+        look.tick().await;
+        without = if rounds.has_changed().unwrap_or(false) { 0 } else { without + 1 };
+        rounds.mark_unchanged();
     }
 }
 
@@ -54,11 +78,44 @@ pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
         let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
         let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
         if let Some(Ok(Answer::Session(session))) = answer {
-            let _stopping = node.send_message(NodeMsg::Registered(session));
+            // A node actor that is gone ends this process.
+            let _gone = node.send_message(NodeMsg::Registered(session));
             return;
         }
         // An outcome that is unknown may have registered this process already; registering again
         // ends that session before anything was granted in it.
         tokio::time::sleep(TICK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_actor_that_does_not_come_round_is_noticed() {
+        let rounds = watch::Sender::new(0);
+        let watched = tokio::spawn(hangs(rounds.subscribe()));
+        // It comes round late, but it does.
+        for round in 1..=10 {
+            tokio::time::sleep(LOOK * (LOOKS_MAX - 2)).await;
+            rounds.send_replace(round);
+            assert!(!watched.is_finished(), "round {round}");
+        }
+        watched.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_held_still_has_not_missed_a_round() {
+        let rounds = watch::Sender::new(0);
+        let watched = tokio::spawn(hangs(rounds.subscribe()));
+        tokio::time::sleep(LOOK * 2).await;
+        for round in 1..=3 {
+            tokio::time::advance(LOOK * 1_000).await;
+            rounds.send_replace(round);
+            tokio::time::sleep(LOOK).await;
+        }
+        assert!(!watched.is_finished());
+        watched.abort();
     }
 }

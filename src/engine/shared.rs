@@ -1,20 +1,21 @@
 //! What all actors of a node hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::{BootInstant, Clock};
-use crate::consensus::{Consensus, Poll, Proposal, Reply};
+use crate::consensus::{Answered, Consensus, Poll, Proposal, Reply};
 use crate::domain::assign::Members;
-use crate::domain::ids::{ExecutionId, SessionId, TaskKey};
+use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence, Start};
 use crate::domain::machine::{Refusal, Task, envelope};
 use crate::domain::task::TaskSpec;
@@ -24,16 +25,17 @@ use crate::life::Life;
 use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
+use super::node_actor::NodeMsg;
+use super::sleepers::LEAD_MAX;
+use super::slots::{Purpose, Slots};
 use super::timer::Alarm;
 
 /// The shortest lead: the runtime's timers are this coarse.
 const LEAD_MIN_US: u64 = 5_000;
-/// The longest lead of the contract.
-const LEAD_MAX_US: u64 = 100_000;
+/// The longest lead.
+const LEAD_MAX_US: u64 = LEAD_MAX.0 * 1_000;
 /// A proposal that is neither applied nor refused by then is over.
 pub(super) const PROPOSAL_LIMIT: Duration = Duration::from_secs(2);
-/// First proposals are remembered this long.
-const REMEMBER: Millis = Millis::from_secs(60);
 
 /// One start, for whoever measures.
 #[derive(Clone, Copy, Debug)]
@@ -51,15 +53,6 @@ pub struct Started {
 /// Is told of each start.
 pub type Observer = Arc<dyn Fn(Started) + Send + Sync>;
 
-/// What a proposal was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Purpose {
-    /// The claim of a tick.
-    Claim(TaskKey, Timestamp),
-    /// A grant of an execution.
-    Start(ExecutionId),
-}
-
 pub(super) struct Shared {
     pub settings: EngineSettings,
     pub consensus: Consensus,
@@ -68,7 +61,11 @@ pub(super) struct Shared {
     pub metrics: Metrics,
     pub observer: Option<Observer>,
     pub boot: u128,
-    pub timers: mpsc::UnboundedSender<Alarm>,
+    timers: mpsc::UnboundedSender<Alarm>,
+    /// What was asked for and what runs.
+    pub slots: Mutex<Slots>,
+    /// When the node actor last came round.
+    pub round: watch::Sender<BootInstant>,
     /// Milliseconds since the leader, this node, heard of each node.
     pub heard: Mutex<BTreeMap<u64, u64>>,
     /// When the leader last acknowledged this node.
@@ -79,9 +76,12 @@ pub(super) struct Shared {
     pub poll: Mutex<Poll>,
     session: AtomicU64,
     members: RwLock<Arc<Members>>,
-    first_proposed: Mutex<HashMap<Purpose, BootInstant>>,
     lead_us: AtomicU64,
     running: watch::Sender<usize>,
+    /// Whether the engine ends; all that it spawned holds a receiver.
+    stopping: watch::Sender<bool>,
+    /// Why the engine can go on no longer, when it cannot.
+    failed: watch::Sender<Option<String>>,
     pub life: Life,
 }
 
@@ -96,7 +96,8 @@ impl Shared {
         boot: u128,
     ) -> (Self, mpsc::UnboundedReceiver<Alarm>) {
         let (timers, alarms) = mpsc::unbounded_channel();
-        let acknowledged = AtomicU64::new(clock.boot().0);
+        let now = clock.boot();
+        let acknowledged = AtomicU64::new(now.0);
         let shared = Self {
             settings,
             consensus,
@@ -106,29 +107,96 @@ impl Shared {
             observer,
             boot,
             timers,
+            slots: Mutex::default(),
+            round: watch::Sender::new(now),
             heard: Mutex::new(BTreeMap::new()),
             acknowledged,
             other_leader: Mutex::new(None),
             poll: Mutex::default(),
             session: AtomicU64::new(0),
             members: RwLock::new(Arc::new(Members::default())),
-            first_proposed: Mutex::new(HashMap::new()),
             lead_us: AtomicU64::new(20_000),
             running: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            failed: watch::Sender::new(None),
             life: Life::current(),
         };
         (shared, alarms)
     }
 
-    /// Starts an actor of this process.
+    /// Starts an actor that ends with its parent, which is told when it fails; and what waits for
+    /// its end.
     pub async fn actor<A: Actor>(
         &self,
         actor: A,
         arguments: A::Arguments,
-    ) -> Result<ActorRef<A::Msg>, SpawnErr> {
-        let (actor, task) = Actor::spawn(None, actor, arguments).await?;
+        parent: Option<ActorCell>,
+    ) -> Result<(ActorRef<A::Msg>, JoinHandle<()>), SpawnErr> {
+        let (actor, task) = match parent {
+            Some(parent) => Actor::spawn_linked(None, actor, arguments, parent).await?,
+            None => Actor::spawn(None, actor, arguments).await?,
+        };
         self.life.own(&task);
-        Ok(actor)
+        Ok((actor, task))
+    }
+
+    /// Spawns a task that ends with the engine, wherever it is.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let mut stopping = self.stopping.subscribe();
+        self.life.spawn(async move {
+            tokio::select! {
+                biased;
+                // The engine cannot go away before its tasks: they hold it.
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = task => {}
+            }
+        })
+    }
+
+    /// Watches a task without which the engine cannot go on.
+    pub fn watch(self: &Arc<Self>, name: &'static str, task: JoinHandle<()>) {
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let ended = match task.await {
+                Ok(()) => "ended".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            shared.fail(format!("the engine's {name} ended by itself: {ended}"));
+        });
+    }
+
+    /// Says why the engine cannot go on; the first word counts.
+    pub fn fail(&self, why: String) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Waits until the engine cannot go on; says why.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_default()
+    }
+
+    /// Ends all that was spawned; returns when it has ended.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.stopping.closed().await;
+    }
+
+    /// Whether nothing is left of what was spawned.
+    #[cfg(test)]
+    pub fn is_over(&self) -> bool {
+        self.stopping.is_closed()
+    }
+
+    /// Has somebody woken.
+    pub fn set_alarm(&self, alarm: Alarm) {
+        // The timer ends with the engine.
+        let _ended = self.timers.send(alarm);
     }
 
     pub fn session(&self) -> Option<SessionId> {
@@ -147,10 +215,15 @@ impl Shared {
         self.session.store(0, Ordering::Release);
     }
 
-    /// Looks again who may own tasks.
+    /// Looks again who may own tasks, and how much this node may do at once.
     pub fn refresh_members(&self) {
-        let members = Members::of(&self.consensus.replica().read());
+        let (members, slots) = {
+            let state = self.consensus.replica().read();
+            let own = state.node(NodeId(self.consensus.id()));
+            (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.info.slots))
+        };
         *self.members.write() = Arc::new(members);
+        self.slots.lock().set_limit(limit(slots, self.settings.attempts_max));
     }
 
     /// Whether this node owns a task.
@@ -185,88 +258,44 @@ impl Shared {
         self.lead_us.store(next.clamp(LEAD_MIN_US, LEAD_MAX_US), Ordering::Relaxed);
     }
 
-    /// Notes the first proposal for something, and nothing if there was one before.
-    pub fn note_proposal(&self, purpose: Purpose) {
-        let now = self.clock.boot();
-        let mut noted = self.first_proposed.lock();
-        if bug!("ttl-from-last-proposal") {
-            noted.insert(purpose, now);
-        }
-        noted.entry(purpose).or_insert(now);
-    }
-
-    /// When a grant was first proposed here; none: this process does not remember.
-    pub fn first_proposal(
-        &self,
-        task: TaskKey,
-        tick: Option<Timestamp>,
-        execution: ExecutionId,
-    ) -> Option<BootInstant> {
-        let mut noted = self.first_proposed.lock();
-        let start = noted.remove(&Purpose::Start(execution));
-        start.or_else(|| tick.and_then(|tick| noted.remove(&Purpose::Claim(task, tick))))
-    }
-
-    /// Whether something was proposed lately.
-    pub fn was_proposed(&self, purpose: Purpose, within: Millis) -> bool {
-        let now = self.clock.boot();
-        self.first_proposed.lock().get(&purpose).is_some_and(|at| now.since(*at) < within)
-    }
-
-    /// Forgets what nothing can come of any more. A proposal that may still be applied stays
-    /// noted, however late that is: a start counts from the first one.
-    pub fn forget_old_proposals(&self) {
-        let now = self.clock.boot();
-        let state = self.consensus.replica().read();
-        self.first_proposed.lock().retain(|purpose, at| {
-            let open = || match purpose {
-                Purpose::Claim(key, tick) => {
-                    state.task(*key).is_some_and(|task| state.settled(task) < *tick)
-                }
-                Purpose::Start(id) => {
-                    state.execution(*id).is_some_and(|(_, found)| !found.status.ended())
-                }
-            };
-            now.since(*at) < REMEMBER || open()
-        });
-    }
-
     /// Proposes commands in one entry, and leaves the outcome to the state.
     pub async fn propose(&self, commands: &[Command]) {
-        let mut bytes = Vec::new();
-        for command in commands {
-            envelope::pack(&mut bytes, command, "", None);
-        }
-        let deadline = Instant::now() + PROPOSAL_LIMIT;
-        let proposal = Proposal {
-            commands: Bytes::from(bytes),
-            count: commands.len(),
-            reply: Reply::Nobody,
-            deadline,
-        };
-        self.consensus.propose(proposal).await;
+        self.consensus.propose(proposal(commands)).await;
     }
 
-    /// Asks for a grant; where it can no longer be had, gives the former one back.
-    pub fn ask_start(self: &Arc<Self>, start: Start) {
-        self.note_proposal(Purpose::Start(start.execution));
-        let shared = Arc::clone(self);
-        self.life.spawn(async move {
+    /// The same for commands about who is alive, which other work does not delay.
+    pub async fn propose_liveness(&self, commands: &[Command]) {
+        self.consensus.propose_liveness(proposal(commands)).await;
+    }
+
+    /// Asks for a grant if there is a slot; false: there is none. The node actor hears of an ask
+    /// that came to nothing. Where a grant can no longer be had, the former one is given back.
+    pub fn ask_start(self: &Arc<Self>, start: Start, node: &ActorRef<NodeMsg>) -> bool {
+        if !self.slots.lock().ask(Purpose::Start(start.execution), self.clock.boot()) {
+            return false;
+        }
+        let (shared, node) = (Arc::clone(self), node.clone());
+        self.spawn(async move {
             let mut bytes = Vec::new();
             envelope::pack(&mut bytes, &Command::Start(start), "", None);
             let outcome = shared.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
             let refusal = match outcome {
-                Ok(answered) => answered.responses.into_iter().next().and_then(Result::err),
+                // The grant is an effect like any other.
+                Ok(Answered { responses, .. }) if responses.iter().all(Result::is_ok) => return,
+                Ok(Answered { responses, .. }) => responses.into_iter().find_map(Result::err),
                 Err(_) => None,
             };
-            let Some(refusal) = refusal else { return };
-            let held = matches!(refusal, Refusal::Held | Refusal::TaskDeleted | Refusal::Session);
+            let held =
+                matches!(refusal, Some(Refusal::Held | Refusal::TaskDeleted | Refusal::Session));
+            let (task, execution) = (start.task, start.execution);
             if let (true, Some(fence)) = (held, start.again) {
-                let (task, execution) = (start.task, start.execution);
                 let back = Command::Return(OfFence { task, execution, fence });
                 shared.propose(&[back]).await;
             }
+            // A node actor that is gone ends this process.
+            let _gone = node.send_message(NodeMsg::Refused(task, execution));
         });
+        true
     }
 
     pub fn running(&self) -> usize {
@@ -283,14 +312,35 @@ impl Shared {
         let _in_time =
             tokio::time::timeout_at(deadline, running.wait_for(|running| *running == 0)).await;
     }
+}
 
-    /// Whether another attempt may be asked for.
-    pub fn has_slot(&self) -> bool {
-        let id = crate::domain::ids::NodeId(self.consensus.id());
-        let slots = match self.consensus.replica().read().node(id) {
-            Some(node) => node.info.slots,
-            None => self.settings.info.slots,
-        };
-        slots == 0 || self.running() < usize::try_from(slots).unwrap_or(usize::MAX)
+/// How many attempts may run at once: by the node's slots, of which 0 bounds nothing, and by what
+/// the process can carry out.
+fn limit(slots: u32, attempts_max: usize) -> usize {
+    match usize::try_from(slots) {
+        Ok(0) | Err(_) => attempts_max,
+        Ok(slots) => slots.min(attempts_max),
+    }
+}
+
+fn proposal(commands: &[Command]) -> Proposal {
+    let mut bytes = Vec::new();
+    for command in commands {
+        envelope::pack(&mut bytes, command, "", None);
+    }
+    let deadline = Instant::now() + PROPOSAL_LIMIT;
+    Proposal { commands: Bytes::from(bytes), count: commands.len(), reply: Reply::Nobody, deadline }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_bound_counts() {
+        assert_eq!(limit(0, usize::MAX), usize::MAX);
+        assert_eq!(limit(0, 40), 40);
+        assert_eq!(limit(4, 40), 4);
+        assert_eq!(limit(u32::MAX, 40), 40);
     }
 }

@@ -9,14 +9,17 @@ use tokio::time::Instant;
 use crate::consensus::Event;
 use crate::domain::ids::{Revision, SessionId, TaskKey};
 use crate::domain::machine::command::{Claim, Command, Settle};
-use crate::domain::machine::{Answer, Effect, Task, envelope};
+use crate::domain::machine::{Answer, Effect, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::settling::{Decision, Step, View, decide};
+use crate::domain::settling::{Decision, Step, decide};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::node_actor::NodeMsg;
-use super::shared::{PROPOSAL_LIMIT, Purpose, Shared};
+use super::seen::Seen;
+use super::shared::{PROPOSAL_LIMIT, Shared};
+use super::sleepers::may_sleep;
+use super::slots::Purpose;
 use super::timer::{Alarm, Armed, Whom};
 
 /// A settle that has not been applied is proposed again after this.
@@ -80,71 +83,51 @@ impl Actor for TaskActor {
     }
 }
 
-/// What was seen of a task at one index.
-struct Seen {
-    task: Arc<Task>,
-    settled: Timestamp,
-    scheduler: bool,
-    zone: String,
-    calendars: Vec<Arc<Calendar>>,
-    calendars_at: Revision,
+fn claims(step: &Step, tick: Timestamp) -> bool {
+    step.claim.is_some_and(|firing| firing.tick == tick)
 }
 
 impl TaskState {
     fn see(&self) -> Option<Seen> {
-        let state = self.arguments.shared.consensus.replica().read();
-        let task = Arc::clone(state.task(self.arguments.key)?);
-        let cluster = state.cluster();
-        let settled = state.settled(&task);
-        let settled = if bug!("clock-for-cursor") {
-            settled.min(self.arguments.shared.clock.now().plus(Millis(100)))
-        } else {
-            settled
-        };
-        let calendars = task.spec().map(|spec| state.excluded_by(&spec.schedule));
-        Some(Seen {
-            settled,
-            calendars: calendars.unwrap_or_default(),
-            calendars_at: state.calendars_of(&task),
-            task,
-            scheduler: cluster.scheduler,
-            zone: cluster.timezone.clone(),
-        })
+        let shared = &self.arguments.shared;
+        let mut seen = Seen::of(&shared.consensus.replica().read(), self.arguments.key)?;
+        if bug!("clock-for-cursor") {
+            seen.settled = seen.settled.min(shared.clock.now().plus(Millis(100)));
+        }
+        Some(seen)
     }
 
     async fn look(&mut self, myself: &ActorRef<TaskMsg>) {
         let shared = &self.arguments.shared;
         let owned = |seen: &Seen| shared.owns_task(&seen.task) || bug!("former-owner-goes-on");
         let Some(seen) = self.see().filter(owned) else {
-            return self.sleep(myself, None);
+            return self.sleep(myself, None).await;
         };
         let shared = Arc::clone(&self.arguments.shared);
-        let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None) };
+        let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None).await };
         let now = shared.clock.now();
         if !shared.clock.sure() {
             return self.alarm(myself, now.plus(UNSURE), now);
         }
         let back = self.held_back(&seen);
         let now = now.minus(back);
-        let decision = decide(&View {
-            task: &seen.task,
-            plan: &plan,
-            settled: seen.settled,
-            scheduler: seen.scheduler,
-            now,
-            lead: shared.lead(),
-            failover: shared.settings.failover_timeout,
-        });
+        let settings = &shared.settings;
+        let decision = decide(&seen.view(&plan, now, shared.lead(), settings.failover_timeout));
         if let Some((after, at)) = self.proposed
             && seen.settled > after
         {
             shared.measured(at.elapsed());
             self.proposed = None;
         }
+        let claimed = |tick| match &decision {
+            Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
+            Decision::Idle | Decision::Wake(_) => false,
+        };
+        shared.slots.lock().release_claims(self.arguments.key, seen.settled, claimed);
         match decision {
-            Decision::Idle => self.sleep(myself, None),
-            Decision::Wake(at) if at > now.plus(shared.settings.activation_horizon).plus(back) => {
-                self.sleep(myself, Some(at.minus(shared.settings.activation_horizon)));
+            Decision::Idle => self.sleep(myself, None).await,
+            Decision::Wake(at) if may_sleep(at, settings.activation_horizon, now.plus(back)) => {
+                self.sleep(myself, Some(at.minus(settings.activation_horizon))).await;
             }
             Decision::Wake(at) => self.alarm(myself, at.plus(back), now.plus(back)),
             Decision::Settle(steps) => self.settle(myself, &seen, steps, now).await,
@@ -161,33 +144,19 @@ impl TaskState {
         if vain { HELD_BACK } else { Millis(0) }
     }
 
-    /// The task's ticks, computed anew when its definition or a calendar changed.
+    /// The task's ticks, computed anew when its definition or a calendar changed; none: it has
+    /// none, or none that can be computed, which the node actor says.
     fn plan(&mut self, seen: &Seen) -> Option<Plan> {
-        let definition = seen.task.definition()?;
-        if let Some((revision, calendars, plan)) = &self.plan
-            && *revision == definition.revision
+        let revision = seen.task.definition()?.revision;
+        if let Some((known, calendars, plan)) = &self.plan
+            && *known == revision
             && *calendars == seen.calendars
         {
             return Some(plan.clone());
         }
-        let spec = &definition.spec;
-        let set_at = seen.task.live.scheduled_at;
-        let calendars = seen.calendars.clone();
-        match Plan::excluding(&spec.schedule, &spec.name, &seen.zone, set_at, calendars) {
-            Ok(plan) => {
-                let calendars = seen.calendars.clone();
-                self.plan = Some((definition.revision, calendars, plan.clone()));
-                Some(plan)
-            }
-            Err(error) => {
-                tracing::error!(
-                    task = spec.name,
-                    error = error.message,
-                    "a stored schedule cannot be read"
-                );
-                None
-            }
-        }
+        let plan = seen.plan()?.ok()?;
+        self.plan = Some((revision, seen.calendars.clone(), plan.clone()));
+        Some(plan)
     }
 
     async fn settle(
@@ -204,17 +173,19 @@ impl TaskState {
         if pending.is_some() {
             return self.alarm(myself, again, now);
         }
-        let Some(session) = shared.session() else { return self.sleep(myself, None) };
-        let start = shared.has_slot();
+        let Some(session) = shared.session() else { return self.sleep(myself, None).await };
+        let mut room = true;
         let mut commands = Vec::with_capacity(steps.len());
         for step in steps {
             let claim = step.claim.map(|firing| {
-                if start {
-                    shared.note_proposal(Purpose::Claim(self.arguments.key, firing.tick));
+                let purpose = Purpose::Claim(self.arguments.key, firing.tick);
+                // Without a slot it fires all the same, and waits; so do those after it.
+                room = room && shared.slots.lock().ask(purpose, shared.clock.boot());
+                if room {
                     let owned = || shared.owns_by_state(&seen.task);
                     shared.life.claiming(self.arguments.key, firing.tick, owned);
                 }
-                Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start }
+                Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start: room }
             });
             commands.push(Command::Settle(Settle {
                 task: self.arguments.key,
@@ -249,7 +220,7 @@ impl TaskState {
             if let Ok(Answer::Execution { task, execution, fence: Some(fence) }) = answer {
                 let granted = Effect::Granted { task, execution, fence, session };
                 let event = Event::Applied(0, vec![granted]);
-                let _stopping = self.arguments.node.send_message(NodeMsg::Event(event));
+                let _gone = self.arguments.node.send_message(NodeMsg::Event(event));
             }
         }
     }
@@ -259,14 +230,16 @@ impl TaskState {
             return;
         }
         let alarm = Alarm { at, whom: Whom::Task(myself.clone()) };
-        let _stopping = self.arguments.shared.timers.send(alarm);
+        self.arguments.shared.set_alarm(alarm);
     }
 
-    /// Ends this actor; the node actor wakes the task again when it is time.
-    fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
-        let id = myself.get_id();
-        let _stopping =
-            self.arguments.node.send_message(NodeMsg::Asleep(self.arguments.key, id, until));
+    /// Ends this actor; the node actor looks at the task then, and wakes it when it is time. What
+    /// is sent to this actor from here on reaches nobody.
+    async fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
+        let TaskArguments { key, shared, node } = &self.arguments;
+        shared.life.interleave().await;
+        // A node actor that is gone ends this process.
+        let _gone = node.send_message(NodeMsg::Asleep(*key, myself.get_id(), until));
         myself.stop(None);
     }
 }

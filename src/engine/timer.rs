@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,16 +102,17 @@ fn until(at: Timestamp, now: i64) -> Duration {
 
 fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<NodeMsg>) {
     let mut sleepers = Vec::new();
-    while heap.peek().is_some_and(|Reverse(next)| next.at <= now) {
-        match heap.pop().map(|Reverse(alarm)| alarm.whom) {
-            Some(Whom::Sleeper(task)) => sleepers.push(task),
+    while let Some(due) = heap.peek_mut().filter(|next| next.0.at <= now) {
+        let Reverse(alarm) = PeekMut::pop(due);
+        match alarm.whom {
+            Whom::Sleeper(task) => sleepers.push((task, alarm.at)),
             // An actor that stopped meanwhile needs no alarm.
-            Some(Whom::Task(actor)) => drop(actor.send_message(TaskMsg::Look)),
-            None => {}
+            Whom::Task(actor) => drop(actor.send_message(TaskMsg::Look)),
         }
     }
     if !sleepers.is_empty() {
-        let _stopping = node.send_message(NodeMsg::Awake(sleepers));
+        // A node actor that is gone ends this process.
+        let _gone = node.send_message(NodeMsg::Awake(sleepers));
     }
 }
 

@@ -1,119 +1,182 @@
-//! Executions that may want something of this node: pending ones of its tasks, and grants to its
-//! session that no actor carries out. A lost effect only delays them.
+//! Executions that may want something of this node: those that wait for a slot, in the order in
+//! which they start, and those granted to its session.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::{ExecutionId, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::machine::Task;
-use crate::domain::machine::command::Start;
-use crate::domain::machine::record::{self, Execution, Status, Trigger};
-use crate::domain::time::Millis;
+use crate::domain::machine::record::{Execution, Status, Trigger};
+use crate::domain::time::Timestamp;
 
-use super::liveness::losses;
-use super::node_actor::NodeState;
-use super::shared::Purpose;
+/// An execution that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Its tick, or when it was triggered.
+    pub at: Timestamp,
+    /// It.
+    pub execution: ExecutionId,
+    /// Its task.
+    pub task: TaskKey,
+}
 
-/// An execution of which a grant was asked is not asked for again before this.
-const ASK_AGAIN: Millis = Millis::from_secs(3);
-
-impl NodeState {
-    /// An execution waits: its task's owner asks for it.
-    pub(super) fn pending(&self, task: TaskKey, execution: ExecutionId) {
-        let Some(session) = self.shared.session() else { return };
-        let askable = {
-            let state = self.shared.consensus.replica().read();
-            let scheduler = state.cluster().scheduler;
-            state.task(task).is_some_and(|found| {
-                self.shared.owns_task(found)
-                    && found
-                        .history
-                        .execution(execution)
-                        .is_some_and(|execution| askable(found, execution, scheduler))
-            })
-        };
-        let asked = self.shared.was_proposed(Purpose::Start(execution), ASK_AGAIN);
-        if askable && !asked && self.shared.has_slot() {
-            self.shared.ask_start(Start { task, execution, session, again: None });
-        }
-    }
-
-    /// As leader, ends the attempts that nobody will report.
-    pub(super) async fn lose(&self) {
-        if self.shared.consensus.is_leader() {
-            let frozen = self.shared.consensus.replica().frozen();
-            for commands in losses(&frozen, self.shared.clock.now()).chunks(200) {
-                self.shared.propose(commands).await;
-            }
-        }
-    }
-
-    /// Finds in the state what effects told before: executions that want something of this node.
-    pub(super) fn find_wanting(&mut self) {
-        let session = self.shared.session();
-        let frozen = self.shared.consensus.replica().frozen();
-        for task in frozen.tasks().filter(|task| task.progress.live > 0) {
-            for execution in task.live_executions() {
-                let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
-                let mine = execution.status == Status::Running && granted == session;
-                if execution.trigger != Trigger::Claim
-                    && (mine || execution.status == Status::Pending)
-                {
-                    self.wanting.insert((task.key, execution.id));
-                }
-            }
-        }
-    }
-
-    /// Asks for pending executions of this node's tasks, and for grants that no actor carries out.
-    pub(super) fn look_at_wanting(&mut self) {
-        let Some(session) = self.shared.session() else { return };
-        for (key, id) in self.wanting.clone() {
-            let found = {
-                let state = self.shared.consensus.replica().read();
-                state.task(key).and_then(|task| {
-                    let execution = task.history.execution(id)?;
-                    (!execution.status.ended()).then(|| (Arc::clone(task), execution.clone()))
-                })
-            };
-            let Some((task, execution)) =
-                found.filter(|(_, found)| found.trigger != Trigger::Claim)
-            else {
-                self.wanting.remove(&(key, id));
-                continue;
-            };
-            match &execution.attempt {
-                _ if execution.status == Status::Pending => self.pending(key, id),
-                Some(attempt) if attempt.session == session => {
-                    self.orphan(&task, &execution, attempt, session);
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
-
-    fn orphan(
-        &self,
-        task: &Task,
-        execution: &Execution,
-        attempt: &record::Attempt,
-        session: SessionId,
-    ) {
-        if bug!("act-on-answer") {
-            return;
-        }
-        let carried =
-            self.executions.get(&execution.id).is_some_and(|(fence, _)| *fence == attempt.fence);
-        let asked = self.shared.was_proposed(Purpose::Start(execution.id), ASK_AGAIN);
-        let young = self.shared.clock.now().since(attempt.granted_at) < ASK_AGAIN;
-        if !carried && !asked && !young {
-            let (task, execution) = (task.key, execution.id);
-            let again = Some(attempt.fence);
-            self.shared.ask_start(Start { task, execution, session, again });
-        }
+impl Waiting {
+    /// An execution of a task, as it waits.
+    pub fn of(task: TaskKey, execution: &Execution) -> Self {
+        let at = execution.tick.unwrap_or(execution.due);
+        Self { at, execution: execution.id, task }
     }
 }
 
-fn askable(task: &Task, execution: &Execution, scheduler: bool) -> bool {
-    let held = execution.tick.is_some() && (task.inactive().is_some() || !scheduler);
-    execution.status == Status::Pending && !held
+/// Whether an execution may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It may.
+    Askable,
+    /// Not before its task, the scheduler or the nodes change.
+    Held,
+    /// It does not wait any more.
+    Over,
+}
+
+/// Whether this node may ask for a waiting execution.
+pub(super) fn standing(
+    task: Option<&Task>,
+    execution: ExecutionId,
+    owned: bool,
+    scheduler: bool,
+) -> Standing {
+    let found = task.and_then(|task| Some((task, task.history.execution(execution)?)));
+    match found {
+        Some((task, found)) if waits(found) => {
+            let held = found.tick.is_some() && (task.inactive().is_some() || !scheduler);
+            if held || !owned { Standing::Held } else { Standing::Askable }
+        }
+        Some(_) | None => Standing::Over,
+    }
+}
+
+/// Whether an execution waits for some node to ask for it; a caller's claim does not.
+pub(super) fn waits(execution: &Execution) -> bool {
+    execution.status == Status::Pending && execution.trigger != Trigger::Claim
+}
+
+/// The executions that this node has in view.
+#[derive(Debug, Default)]
+pub(super) struct Wanting {
+    waiting: BTreeMap<(Timestamp, ExecutionId), TaskKey>,
+    /// Those that this node may not ask for now.
+    aside: BTreeMap<(TaskKey, ExecutionId), Timestamp>,
+    /// Those whose ask came to nothing; they are asked for again after a while.
+    refused: Vec<Waiting>,
+    granted: BTreeSet<(TaskKey, ExecutionId)>,
+}
+
+impl Wanting {
+    /// Takes in an execution that waits.
+    pub fn add(&mut self, one: Waiting) {
+        self.aside.remove(&(one.task, one.execution));
+        self.waiting.insert((one.at, one.execution), one.task);
+    }
+
+    /// Takes out the one that starts next.
+    pub fn take_next(&mut self) -> Option<Waiting> {
+        let ((at, execution), task) = self.waiting.pop_first()?;
+        Some(Waiting { at, execution, task })
+    }
+
+    /// How many wait for a slot.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Sets one aside until something changes.
+    pub fn set_aside(&mut self, one: Waiting) {
+        self.aside.insert((one.task, one.execution), one.at);
+    }
+
+    /// Sets one aside until [`Wanting::retry`].
+    pub fn refuse(&mut self, one: Waiting) {
+        self.refused.push(one);
+    }
+
+    /// Takes those up again whose ask came to nothing.
+    pub fn retry(&mut self) {
+        for one in std::mem::take(&mut self.refused) {
+            self.add(one);
+        }
+    }
+
+    /// A task changed: what of it was set aside may be asked for now.
+    pub fn task_changed(&mut self, task: TaskKey) {
+        let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
+        let changed: Vec<_> = self.aside.range(all).map(|(key, at)| (*key, *at)).collect();
+        for ((task, execution), at) in changed {
+            self.add(Waiting { at, execution, task });
+        }
+    }
+
+    /// The nodes or the scheduler changed: all that was set aside may be asked for now.
+    pub fn all_changed(&mut self) {
+        for ((task, execution), at) in std::mem::take(&mut self.aside) {
+            self.waiting.insert((at, execution), task);
+        }
+    }
+
+    /// One was granted to this session.
+    pub fn grant(&mut self, task: TaskKey, execution: ExecutionId) {
+        self.granted.insert((task, execution));
+    }
+
+    /// The ones that were granted to this session.
+    pub fn granted(&self) -> Vec<(TaskKey, ExecutionId)> {
+        self.granted.iter().copied().collect()
+    }
+
+    /// One ended. If it waits for a slot, that is noticed when its turn comes.
+    pub fn end(&mut self, task: TaskKey, execution: ExecutionId) {
+        self.aside.remove(&(task, execution));
+        self.granted.remove(&(task, execution));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(at: i64, execution: u64, task: u64) -> Waiting {
+        Waiting { at: Timestamp(at), execution: ExecutionId(execution), task: TaskKey(task) }
+    }
+
+    fn rest(wanting: &mut Wanting) -> Vec<u64> {
+        std::iter::from_fn(|| wanting.take_next()).map(|one| one.execution.0).collect()
+    }
+
+    #[test]
+    fn the_oldest_tick_starts_first() {
+        let mut wanting = Wanting::default();
+        for (at, execution) in [(20, 4), (10, 9), (20, 3), (10, 7)] {
+            wanting.add(one(at, execution, execution));
+        }
+        wanting.add(one(10, 9, 9));
+        assert_eq!(rest(&mut wanting), [7, 9, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_set_aside_comes_back_when_something_changes() {
+        let mut wanting = Wanting::default();
+        for execution in 1..=4 {
+            wanting.set_aside(one(10, execution, execution % 2));
+        }
+        wanting.end(TaskKey(1), ExecutionId(3));
+        wanting.task_changed(TaskKey(1));
+        assert_eq!(rest(&mut wanting), [1]);
+        wanting.all_changed();
+        assert_eq!(rest(&mut wanting), [2, 4]);
+        wanting.refuse(one(10, 5, 5));
+        wanting.all_changed();
+        assert_eq!(wanting.len(), 0);
+        wanting.retry();
+        wanting.retry();
+        assert_eq!(rest(&mut wanting), [5]);
+    }
 }

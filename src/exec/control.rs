@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::boot::BootInstant;
 use crate::domain::time::Millis;
@@ -58,12 +58,6 @@ pub(super) fn may_start_by(
     // The clock last: it goes on while the gate is read.
     let now = clock();
     if now > start_by { Err(LATE) } else { Ok(now) }
-}
-
-/// Returns when the time to start has passed.
-pub(super) async fn passed(start_by: BootInstant) {
-    let left = start_by.since(BootInstant::now()).0.saturating_add(1);
-    sleep_until(after(Millis(left))).await;
 }
 
 /// The runtime's instant that far from now.

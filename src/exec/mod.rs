@@ -11,8 +11,8 @@
 //!   function's call. What was not started by then is [`Status::NotStarted`]: nothing happened.
 //! - **Known or unknown.** [`Outcome::unknown`] says that the action may have taken effect, or may
 //!   still be taking effect, without a trace here. Only such outcomes fall under the delivery rule.
-//! - **Bounded.** Whatever the action prints or answers, a fixed amount of it is held in memory
-//!   ([`LIVE_MAX_BYTES`]), kept on disk ([`KEPT_MAX_BYTES`]) and handed on ([`TAIL_MAX_BYTES`]).
+//! - **Bounded.** Whatever the action prints or answers, a fixed amount of it is held in memory and
+//!   kept on disk ([`OutputLimits`]) and handed on ([`TAIL_MAX_BYTES`]).
 //!
 //! Processes are not children of the node but of its shim (see [`shim`]), one per node, which kills
 //! every process group when the node is gone.
@@ -23,59 +23,77 @@ mod attempt;
 mod boot;
 mod control;
 mod func;
+mod held;
 mod http;
 mod outcome;
 mod output;
 mod refs;
 mod shell;
 pub mod shim;
+mod shortage;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
 
 pub use attempt::Attempt;
 pub use boot::BootInstant;
 pub use control::{Control, Gate, Stop};
 pub use func::{Func, FuncContext, FuncFuture};
 pub use outcome::{Outcome, Status, TAIL_MAX_BYTES};
-pub use output::{Chunk, KEPT_MAX_BYTES, LIVE_MAX_BYTES};
+pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 
+use crate::config::{self, OutputLimits};
 use crate::domain::ids::ExecutionId;
 use crate::domain::task::Action;
+use crate::domain::time::Millis;
+use control::{STOPPED_EARLY, after, firmer, may_start};
 use func::Functions;
+use held::{Held, Ready};
 use http::Http;
-use output::Outputs;
+use output::{Live, Outputs};
+use refs::Refs;
 use shell::Shell;
+
+/// References that are not resolved by then fail the attempt: what they name does not answer.
+const RESOLVE_LIMIT: Millis = Millis::from_secs(10);
 
 /// What a node lets its attempts do, and where their output goes.
 #[derive(Clone, Debug)]
 pub struct ExecOptions {
     /// How to start the shim; none: shell actions are off on this node.
     pub shell: Option<ShimProgram>,
-    /// Hosts (`name`, `address`, either with `:port`) that HTTP actions may reach although the rule
-    /// would refuse them.
-    pub http_allow: Vec<String>,
-    /// Host and port of every listener of the cluster; HTTP actions do not reach them.
+    /// Where HTTP actions may go although the rule would refuse it.
+    pub http_allow: Vec<config::AllowedTarget>,
+    /// What references in definitions may yield.
+    pub refs: config::Refs,
+    /// Host and port of every listener of the cluster; HTTP actions do not reach them. `0.0.0.0`
+    /// and `::` stand for every address of this machine.
     pub own: Vec<(String, u16)>,
     /// Whether the node itself listens on loopback only; then HTTP actions may reach loopback.
     pub loopback_only: bool,
     /// Where the output of attempts is kept.
     pub output_dir: PathBuf,
-    /// Bytes that the kept output of all attempts may take; the oldest goes first.
-    pub output_quota: u64,
-    /// The working folder of a process that names none.
+    /// How much of it.
+    pub output: OutputLimits,
+    /// The node's data folder: no reference yields what lies in it.
     pub data_dir: PathBuf,
+    /// The working folder of a process that names neither a folder nor a user.
+    pub work_dir: PathBuf,
+    /// The soft limit of open files that processes get: the one that this process had before it
+    /// raised its own, since programs loop over as many. None: that of this process.
+    pub open_files: Option<u64>,
 }
 
 /// Users that a node tells of itself.
 const USERS_MAX: usize = 1_000;
-
-/// The default of [`ExecOptions::output_quota`]: 1 GiB.
-pub const OUTPUT_QUOTA_BYTES: u64 = 1 << 30;
 
 /// Carries out the attempts of one node.
 pub struct Exec {
@@ -83,6 +101,8 @@ pub struct Exec {
     http: Http,
     functions: Functions,
     outputs: Outputs,
+    refs: Refs,
+    held: Held,
 }
 
 impl Exec {
@@ -91,24 +111,28 @@ impl Exec {
     /// # Errors
     /// If the folder cannot be made or the writer's thread cannot be started.
     pub fn new(options: ExecOptions) -> io::Result<Self> {
-        let outputs = Outputs::open(options.output_dir, options.output_quota)?;
+        let outputs = Outputs::open(options.output_dir, options.output)?;
         Ok(Self {
-            shell: options.shell.map(|shim| Shell::new(shim, options.data_dir)),
-            http: Http::new(&options.http_allow, options.own, options.loopback_only),
+            shell: options.shell.map(|shim| Shell::new(shim, options.work_dir, options.open_files)),
+            http: Http::new(options.http_allow, options.own, options.loopback_only),
             functions: Functions::new(BootInstant::now),
             outputs,
+            refs: Refs::new(options.refs, options.data_dir),
+            held: Held::default(),
         })
     }
 
     /// Carries out functions only, by the clock of a simulated machine, and keeps no output.
     #[cfg(feature = "simulation")]
     #[must_use]
-    pub fn simulated(clock: std::sync::Arc<dyn crate::clock::Clock>) -> Self {
+    pub fn simulated(clock: Arc<dyn crate::clock::Clock>) -> Self {
         Self {
             shell: None,
-            http: Http::new(&[], Vec::new(), false),
+            http: Http::new(Vec::new(), Vec::new(), false),
             functions: Functions::new(move || clock.boot()),
             outputs: Outputs::nowhere(),
+            refs: Refs::new(config::Refs::default(), PathBuf::new()),
+            held: Held::default(),
         }
     }
 
@@ -117,16 +141,99 @@ impl Exec {
         let output = self.outputs.begin(attempt.execution, attempt.attempt);
         let live = output.live();
         let mut outcome = match action {
-            Action::Shell(action) => match &self.shell {
-                Some(shell) => shell.attempt(action, attempt, control, live).await,
-                None => Outcome::failed("shell actions are off on this node"),
-            },
-            Action::Http(action) => self.http.attempt(action, attempt, control, live).await,
+            Action::Shell(_) if self.shell.is_none() => {
+                Outcome::failed("shell actions are off on this node (actions.shell.enabled)")
+            }
+            Action::Shell(_) | Action::Http(_) => {
+                self.outside(action, attempt, control, live).await
+            }
             Action::Func { id } => self.functions.attempt(id, attempt, control, live).await,
             Action::Executor(_) => Outcome::failed("executor actions are not carried out here"),
         };
         outcome.tail = output.end();
         outcome
+    }
+
+    /// Carries out what leaves this process, from where the grant before left it.
+    async fn outside(
+        &self,
+        action: &Action,
+        attempt: &Attempt,
+        control: Control,
+        live: &Arc<Live>,
+    ) -> Outcome {
+        let mut stop = control.stop.clone();
+        if *stop.borrow() > Stop::No {
+            return Outcome::cancelled(STOPPED_EARLY);
+        }
+        let key = (attempt.execution, attempt.attempt);
+        let mut ready = self.held.take(key);
+        let shortages = ready.shortages;
+        let outcome = self.advance(action, attempt, control, live, &mut ready).await;
+        if outcome.status != Status::NotStarted {
+            return outcome;
+        }
+        if ready.shortages > shortages {
+            tokio::select! {
+                _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+                () = sleep(shortage::pause(ready.shortages)) => {}
+            }
+        }
+        self.held.keep(key, ready);
+        outcome
+    }
+
+    async fn advance(
+        &self,
+        action: &Action,
+        attempt: &Attempt,
+        mut control: Control,
+        live: &Arc<Live>,
+        ready: &mut Ready,
+    ) -> Outcome {
+        // The last look comes later; without leave now nothing need be got ready.
+        if let Err(why) = may_start(&control.gate, attempt.start_by) {
+            return Outcome::not_started(why);
+        }
+        let action = match ready.action.take() {
+            Some(action) => action,
+            None => match self.resolved(action, attempt, &mut control.stop).await {
+                Ok(action) => action,
+                Err(outcome) => return outcome,
+            },
+        };
+        let outcome = match (&action, &self.shell) {
+            (Action::Shell(action), Some(shell)) => {
+                shell.attempt(action, attempt, control, live, ready).await
+            }
+            (Action::Http(action), _) => {
+                self.http.attempt(action, attempt, control, live, ready).await
+            }
+            _ => Outcome::failed("this action does not leave the process"),
+        };
+        ready.action = Some(action);
+        outcome
+    }
+
+    /// The action with its references resolved, within the attempt's time.
+    async fn resolved(
+        &self,
+        action: &Action,
+        attempt: &Attempt,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Action, Outcome> {
+        let bounded = (Millis(1)..=RESOLVE_LIMIT).contains(&attempt.timeout);
+        let limit = if bounded { attempt.timeout } else { RESOLVE_LIMIT };
+        tokio::select! {
+            biased;
+            _asked = firmer(stop, Stop::No) => Err(Outcome::cancelled(STOPPED_EARLY)),
+            resolved = self.refs.action(action) => resolved.map_err(Outcome::failed),
+            () = sleep_until(after(limit)) => {
+                let status = if bounded { Status::Timeout } else { Status::Failed };
+                let detail = format!("its references were not resolved within {limit}");
+                Err(Outcome::new(status, detail))
+            }
+        }
     }
 
     /// Makes a function known under a name; `*` serves every name that has none.
@@ -140,12 +247,11 @@ impl Exec {
         self.shell.is_some()
     }
 
-    /// As whom this node can start processes beside itself, in order; none: more users than are
-    /// worth telling. A user who comes later is known at the next start.
+    /// As whom this node can start processes, in order; none: that cannot be told in a list, or in
+    /// none that is worth telling. A user who comes later is known at the next start.
     #[must_use]
     pub fn users() -> Option<Vec<String>> {
-        let users = shell::passwd::names();
-        (users.len() <= USERS_MAX).then_some(users)
+        shell::user::names().filter(|users| users.len() <= USERS_MAX)
     }
 
     /// The registered names, in order.
@@ -154,8 +260,8 @@ impl Exec {
         self.functions.names()
     }
 
-    /// The newest output of a running attempt of this execution, at most [`LIVE_MAX_BYTES`]; none
-    /// if no attempt of it is running here.
+    /// The newest output of a running attempt of this execution, at most
+    /// [`OutputLimits::live_bytes`]; none if no attempt of it is running here.
     #[must_use]
     pub fn live_output(&self, execution: ExecutionId) -> Option<Chunk> {
         self.outputs.newest(execution)

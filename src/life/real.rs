@@ -40,6 +40,12 @@ impl Life {
     /// Takes a task that was spawned elsewhere as one of this process.
     pub const fn own<T>(&self, _task: &JoinHandle<T>) {}
 
+    /// A place between seeing and acting, where another thread may come in between. In a simulation
+    /// others do.
+    pub fn interleave(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Tells that an entry was applied; `state` is the state after it.
     pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _answers: &[Response]) {
     }

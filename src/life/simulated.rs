@@ -47,6 +47,14 @@ impl Life {
         }
     }
 
+    /// A place between seeing and acting, where another thread may come in between: now and then
+    /// others go on for a while.
+    pub async fn interleave(&self) {
+        if let Some(wait) = self.0.as_ref().and_then(Process::hold_up) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Tells that an entry was applied; `state` is the state after it.
     pub fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
         if let Some(process) = &self.0 {
@@ -100,8 +108,14 @@ impl Life {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = io::Result<T>> + Send {
-        let simulated = self.0.is_some();
-        self.blocking(move || if simulated { work() } else { super::making_way(work) })
+        let process = self.0.clone();
+        async move {
+            let Some(process) = process else {
+                return self.blocking(move || super::making_way(work)).await;
+            };
+            tokio::time::sleep(process.background_time()).await;
+            self.blocking(work).await
+        }
     }
 
     pub(super) fn produce<T: Send + 'static>(

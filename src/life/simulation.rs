@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use crate::domain::time::Timestamp;
 const PRUNE_EVERY: usize = 256;
 /// Work beside the tasks takes at most so long, in microseconds.
 const WORK_MAX_US: u64 = 3_000;
+/// One in so many threads is held up between seeing and acting.
+const HELD_UP_ONE_IN: u64 = 4;
+/// A thread is held up at most so long, in microseconds.
+const HELD_UP_MAX_US: u64 = 50_000;
 
 /// Is told what a simulated process does.
 pub trait Witness: Send + Sync {
@@ -54,6 +58,8 @@ struct Inner {
     parked: Mutex<Vec<Waker>>,
     tasks: Mutex<Tasks>,
     random: Mutex<u64>,
+    /// Added to what background work takes, in microseconds.
+    background_us: AtomicU64,
 }
 
 #[derive(Default)]
@@ -83,6 +89,7 @@ impl Process {
             parked: Mutex::new(Vec::new()),
             tasks: Mutex::new(Tasks::default()),
             random: Mutex::new(seed),
+            background_us: AtomicU64::new(0),
         }))
     }
 
@@ -143,6 +150,12 @@ impl Process {
         self.0.paused.store(true, Ordering::Relaxed);
     }
 
+    /// Whether its tasks are held.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Relaxed)
+    }
+
     /// Lets them go on.
     pub fn resume(&self) {
         self.0.paused.store(false, Ordering::Relaxed);
@@ -163,9 +176,27 @@ impl Process {
         z ^ (z >> 31)
     }
 
+    /// How long a thread is held up between seeing and acting; mostly not at all.
+    pub(super) fn hold_up(&self) -> Option<Duration> {
+        let draw = self.draw();
+        let held_up = draw.is_multiple_of(HELD_UP_ONE_IN);
+        held_up.then(|| Duration::from_micros(draw / HELD_UP_ONE_IN % HELD_UP_MAX_US))
+    }
+
+    /// From now on work in the background takes so much longer.
+    pub fn slow_background(&self, by: Duration) {
+        let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        self.0.background_us.store(by, Ordering::Relaxed);
+    }
+
     /// How long a piece of work on a thread of its own takes.
     pub(super) fn work_time(&self) -> Duration {
         Duration::from_micros(self.draw() % WORK_MAX_US)
+    }
+
+    /// How much longer work in the background takes.
+    pub(super) fn background_time(&self) -> Duration {
+        Duration::from_micros(self.0.background_us.load(Ordering::Relaxed))
     }
 
     /// Whether a task must wait; it is woken when it need not any more.

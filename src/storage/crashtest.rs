@@ -153,7 +153,7 @@ fn child() {
 
 /// Writes for ever.
 fn write(parts: Parts, folder: &Path) {
-    let _folder = (parts == Parts::Both).then(|| DataFolder::open(folder).unwrap());
+    let _folder = (parts == Parts::Both).then(|| DataFolder::open(folder, None).unwrap());
     files::create_folder(folder).unwrap();
     let said = Said::default();
     std::thread::scope(|scope| {

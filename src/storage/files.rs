@@ -4,14 +4,27 @@
 //! when the folder is.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
+use super::descriptors::with_reserve;
 
 /// Ends the names of files that are still being written; such files are left-overs after a crash.
-pub(super) const TEMPORARY: &str = ".tmp";
+const TEMPORARY: &str = ".tmp";
+/// Rights of the files that are made here: the owner reads and writes them.
+const FILE_MODE: u32 = 0o600;
+/// Rights of the folders that are made here.
+const FOLDER_MODE: u32 = 0o700;
+
+/// How a file is opened for writing; one that is made thereby is its owner's alone.
+pub(super) fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(FILE_MODE);
+    options
+}
 
 /// Whether writes are made durable. They always are; only the power-cut test has a writer that
 /// does without, to show that it would notice.
@@ -37,17 +50,22 @@ pub(super) fn sync_data(file: &File) -> io::Result<()> {
 
 /// Makes the names in `folder` durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    File::open(folder).and_then(|file| sync_all(&file)).map_err(StorageError::at("sync", folder))
+    let folder_file = with_reserve(|| File::open(folder));
+    folder_file.and_then(|file| sync_all(&file)).map_err(StorageError::at("sync", folder))
 }
 
-/// Creates `folder` with its parents; its name is durable on return.
+/// Creates `folder`, its owner's alone, with its parents; its name is durable on return.
 pub(super) fn create_folder(folder: &Path) -> Result<(), StorageError> {
+    create_folder_with(folder, FOLDER_MODE)
+}
+
+fn create_folder_with(folder: &Path, mode: u32) -> Result<(), StorageError> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = parent_of(folder);
-    create_folder(parent)?;
-    match fs::create_dir(folder) {
+    create_folder_with(parent, 0o777)?;
+    match DirBuilder::new().mode(mode).create(folder) {
         Ok(()) => sync_folder(parent),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StorageError::new("create", folder, error)),
@@ -56,32 +74,38 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StorageError> {
 
 /// Reads a whole small file; `None` if there is none.
 pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-    match fs::read(path) {
+    match with_reserve(|| fs::read(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StorageError::new("read", path, error)),
     }
 }
 
-/// Removes what a crash left half written in `folder`.
-pub(super) fn remove_temporary(folder: &Path) -> Result<(), StorageError> {
-    for name in names_in(folder)? {
-        if is_temporary(&name.to_string_lossy()) {
-            let path = folder.join(name);
-            fs::remove_file(&path).map_err(StorageError::at("remove", &path))?;
+/// Removes what a crash left of a write of `path`.
+pub(super) fn remove_temporary(path: &Path) -> Result<(), StorageError> {
+    let path = temporary(path);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::new("remove", path, error))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether a file of this name is one that a crash left half written.
-pub(super) fn is_temporary(name: &str) -> bool {
-    name.ends_with(TEMPORARY)
+/// Whether a file of this name is what a crash left of a write of the other.
+pub(super) fn is_temporary_of(name: &str, of: &str) -> bool {
+    name.strip_suffix(TEMPORARY) == Some(of)
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    PathBuf::from(name)
 }
 
 /// The names in `folder`, sorted.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<OsString>, StorageError> {
-    let list = fs::read_dir(folder).and_then(|entries| {
+    let list = with_reserve(|| fs::read_dir(folder)).and_then(|entries| {
         entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>()
     });
     let mut names = list.map_err(StorageError::at("list", folder))?;
@@ -121,10 +145,9 @@ impl AtomicFile {
     /// # Errors
     /// The temporary file, if it cannot be created.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(TEMPORARY);
-        let temporary = PathBuf::from(name);
-        let file = File::create(&temporary).map_err(StorageError::at("create", &temporary))?;
+        let temporary = temporary(path);
+        let file = with_reserve(|| private().create(true).truncate(true).open(&temporary));
+        let file = file.map_err(StorageError::at("create", &temporary))?;
         Ok(Self { file, temporary, path: path.to_owned(), unsynced: 0, committed: false })
     }
 
@@ -203,10 +226,12 @@ mod tests {
     #[test]
     fn left_overs_of_a_crash_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a.tmp"), b"half").unwrap();
-        fs::write(folder.path().join("b"), b"whole").unwrap();
-        remove_temporary(folder.path()).unwrap();
-        assert_eq!(names_in(folder.path()).unwrap(), ["b"]);
+        for name in ["a.tmp", "b.tmp", "a"] {
+            fs::write(folder.path().join(name), b"half").unwrap();
+        }
+        remove_temporary(&folder.path().join("a")).unwrap();
+        remove_temporary(&folder.path().join("a")).unwrap();
+        assert_eq!(names_in(folder.path()).unwrap(), ["a", "b.tmp"]);
     }
 
     #[test]

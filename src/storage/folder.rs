@@ -4,22 +4,33 @@
 //! |---|---|
 //! | `lock` | held locked by the process that uses the folder; its pid as text |
 //! | `identity` | [`Identity`](super::Identity) |
-//! | `log/` | the Raft log |
+//! | `log/`, `log.synced` | the Raft log, and how far it was synced |
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
-//! | `snapshots/` | snapshot files, each written with [`AtomicFile`](super::AtomicFile) |
+//! | `output/` | what attempts printed |
+//! | `work/` | where shell attempts without a folder of their own work |
+//!
+//! Files of others are left alone: a task may write one here, and log files may lie here. A folder
+//! is refused only if its identity is another node's.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{StateFolders, StorageError, files, identity, states};
+use super::{StateFolders, StorageError, descriptors, files, identity, states};
 
-/// What a node makes in its folder, beside its checkpoints.
-const OURS: &[&str] =
-    &[LOCK, LOG, SNAPSHOTS, states::CURRENT, identity::IDENTITY, "output", "node.log"];
 const LOCK: &str = "lock";
 const LOG: &str = "log";
-const SNAPSHOTS: &str = "snapshots";
+const OUTPUT: &str = "output";
+const WORK: &str = "work";
+/// What a node makes in its folder, beside its checkpoints.
+const OURS: &[&str] = &[LOCK, LOG, "log.synced", OUTPUT, WORK, states::CURRENT, identity::IDENTITY];
+/// The files of these that are replaced as a whole, and may be left half written by a crash.
+const REPLACED: &[&str] = &[states::CURRENT, identity::IDENTITY];
+/// What a file system of its own has at its root.
+const LOST_AND_FOUND: &str = "lost+found";
+/// Rights that others than the owner have.
+const OTHERS: u32 = 0o077;
 
 /// A data folder, locked by this process until it is dropped.
 #[derive(Debug)]
@@ -29,18 +40,29 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Creates the folder if need be, locks it and removes what a crash left half written.
+    /// Creates the folder if need be, locks it and removes what a crash left half written. Only its
+    /// owner may enter it, unless it was in use by others before. Files of others are named in a
+    /// warning; those that are named like `log_file`, with something added or not, are known.
     ///
     /// # Errors
     /// The file or folder; if another process uses the folder, its pid.
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
+    pub fn open(path: &Path, log_file: Option<&Path>) -> Result<Self, StorageError> {
+        descriptors::hold();
         files::create_folder(path)?;
-        refuse_foreign(path)?;
+        let foreign = foreign(path, log_file)?;
+        let ours = foreign.is_empty() || path.join(identity::IDENTITY).exists();
         let lock = lock(&path.join(LOCK))?;
-        let snapshots = path.join(SNAPSHOTS);
-        files::create_folder(&snapshots)?;
-        files::remove_temporary(path)?;
-        files::remove_temporary(&snapshots)?;
+        for name in REPLACED {
+            files::remove_temporary(&path.join(name))?;
+        }
+        if ours {
+            keep_private(path);
+        }
+        files::create_folder(&path.join(WORK))?;
+        if let [first, rest @ ..] = &foreign[..] {
+            let (folder, more) = (path.display(), rest.len());
+            tracing::warn!(%folder, %first, more, "the data folder holds files of others");
+        }
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -56,10 +78,16 @@ impl DataFolder {
         self.path.join(LOG)
     }
 
-    /// The folder of snapshot files; it exists.
+    /// The folder for what attempts print.
     #[must_use]
-    pub fn snapshots(&self) -> PathBuf {
-        self.path.join(SNAPSHOTS)
+    pub fn output(&self) -> PathBuf {
+        self.path.join(OUTPUT)
+    }
+
+    /// The folder in which shell attempts work that name none; it exists.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.path.join(WORK)
     }
 
     /// The checkpoints.
@@ -69,26 +97,37 @@ impl DataFolder {
     }
 }
 
-/// Refuses a folder that others have put something into: a node must not mix with it, and must not
-/// take a folder for empty that is not.
-fn refuse_foreign(path: &Path) -> Result<(), StorageError> {
-    for name in files::names_in(path)? {
-        let text = name.to_string_lossy();
-        let ours = OURS.contains(&&*text)
-            || states::is_folder_name(&text)
-            || files::is_temporary(&text)
-            // Where a file system of its own is mounted there.
-            || text == "lost+found";
-        if !ours {
-            let why = format!("it is no data folder of a node: {text} is in it");
-            return Err(StorageError::corrupt(path, why));
-        }
+/// The names in a folder that no node makes there, sorted.
+fn foreign(path: &Path, log_file: Option<&Path>) -> Result<Vec<String>, StorageError> {
+    let names = files::names_in(path)?;
+    let names = names.iter().map(|name| name.to_string_lossy());
+    let log_file = log_file.and_then(|file| file.file_name()?.to_str());
+    let ours = |name: &str| {
+        OURS.contains(&name)
+            || log_file.is_some_and(|log_file| name.starts_with(log_file))
+            || name == LOST_AND_FOUND
+            || states::is_folder_name(name)
+            || REPLACED.iter().any(|replaced| files::is_temporary_of(name, replaced))
+    };
+    Ok(names.filter(|name| !ours(name)).map(std::borrow::Cow::into_owned).collect())
+}
+
+/// Takes the rights of all but the owner from a folder; a folder of another owner stays as it is,
+/// with a warning.
+fn keep_private(path: &Path) {
+    let tightened = fs::metadata(path).map(|meta| meta.permissions().mode()).and_then(|mode| {
+        let private = Permissions::from_mode(mode & 0o777 & !OTHERS);
+        if mode & OTHERS == 0 { Ok(()) } else { fs::set_permissions(path, private) }
+    });
+    if let Err(error) = tightened {
+        let folder = path.display();
+        tracing::warn!(%folder, %error, "other users may read the data folder");
     }
-    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, StorageError> {
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let mut options = files::private();
+    let open = options.read(true).create(true).truncate(false).open(path);
     let mut file = open.map_err(StorageError::at("open", path))?;
     match file.try_lock() {
         Ok(()) => {
@@ -97,7 +136,10 @@ fn lock(path: &Path) -> Result<File, StorageError> {
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
-            let why = format!("{} uses this data folder", holder(&mut file));
+            let holder = holder(&mut file);
+            let why = format!(
+                "{holder} uses this data folder; stop it, or set node.data_dir to another folder"
+            );
             let error = io::Error::new(io::ErrorKind::ResourceBusy, why);
             Err(StorageError::new("lock", path, error))
         }
@@ -123,42 +165,86 @@ mod tests {
     fn a_second_user_is_told_who_the_first_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a").join("b");
-        let first = DataFolder::open(&path).unwrap();
-        let error = DataFolder::open(&path).unwrap_err();
-        let expected = format!("process {} uses this data folder", std::process::id());
-        assert!(error.to_string().ends_with(&expected), "{error}");
+        let first = DataFolder::open(&path, None).unwrap();
+        let error = DataFolder::open(&path, None).unwrap_err();
+        let expected = format!("process {} uses this data folder; stop it", std::process::id());
+        assert!(error.to_string().contains(&expected), "{error}");
         assert!(error.file.ends_with("b/lock"));
         drop(first);
-        DataFolder::open(&path).unwrap();
+        DataFolder::open(&path, None).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
     #[test]
-    fn opening_makes_the_folders_and_removes_left_overs() {
+    fn opening_makes_the_folders_and_removes_only_its_own_left_overs() {
         let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
-        std::fs::write(data.snapshots().join("7.tmp"), b"half").unwrap();
-        std::fs::write(data.path().join("CURRENT.tmp"), b"half").unwrap();
+        for name in ["CURRENT.tmp", "identity.tmp", "report.tmp"] {
+            fs::write(folder.path().join(name), b"half").unwrap();
+        }
+        let data = DataFolder::open(folder.path(), None).unwrap();
+        assert_eq!(files::names_in(data.path()).unwrap(), ["lock", "report.tmp", "work"]);
+        assert!(data.work().is_dir());
+    }
+
+    #[test]
+    fn files_of_others_are_known_from_ours_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["dump.tmp", "last.txt", "n1.log", "n1.log.2026-11-28", "state.of.affairs"];
+        for name in names {
+            fs::write(folder.path().join(name), b"theirs").unwrap();
+        }
+        for _start in 0..2 {
+            drop(DataFolder::open(folder.path(), None).unwrap());
+            assert_eq!(foreign(folder.path(), None).unwrap(), names);
+        }
+        let log_file = Path::new("elsewhere/n1.log");
+        let left = ["dump.tmp", "last.txt", "state.of.affairs"];
+        assert_eq!(foreign(folder.path(), Some(log_file)).unwrap(), left);
+        for name in names {
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"theirs");
+        }
+    }
+
+    #[test]
+    fn only_the_owner_may_enter_what_a_node_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let data = DataFolder::open(&made, None).unwrap();
+        assert_eq!(
+            [mode(&made), mode(&data.work()), mode(&made.join(LOCK))],
+            [0o700, 0o700, 0o600]
+        );
         drop(data);
-        let data = DataFolder::open(folder.path()).unwrap();
-        assert_eq!(files::names_in(data.path()).unwrap(), ["lock", "snapshots"]);
-        assert!(files::names_in(&data.snapshots()).unwrap().is_empty());
+        // Rights that were given by hand are taken back; those of an empty folder too.
+        for path in [made, folder.path().join("empty")] {
+            fs::create_dir_all(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            drop(DataFolder::open(&path, None).unwrap());
+            assert_eq!(mode(&path), 0o700);
+        }
     }
 
+    /// The folder of other programs, named by mistake, stays usable to them.
     #[test]
-    fn a_folder_of_others_is_left_alone() {
+    fn the_rights_of_a_folder_in_use_by_others_are_left() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("thesis.txt"), b"mine").unwrap();
-        let error = DataFolder::open(folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with("thesis.txt is in it"), "{error}");
-        assert_eq!(files::names_in(folder.path()).unwrap(), ["thesis.txt"]);
+        let path = folder.path().join("shared");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("theirs"), b"").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        drop(DataFolder::open(&path, None).unwrap());
+        assert_eq!(mode(&path), 0o755);
     }
 
     #[test]
     fn a_file_in_the_way_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
-        std::fs::write(&path, b"").unwrap();
-        let error = DataFolder::open(&path).unwrap_err();
+        fs::write(&path, b"").unwrap();
+        let error = DataFolder::open(&path, None).unwrap_err();
         assert!(error.to_string().contains("/data"), "{error}");
     }
 }

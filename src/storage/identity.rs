@@ -44,7 +44,7 @@ impl Identity {
         let file = folder.join(IDENTITY);
         let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
-        Self::decode(&text).map(Some).map_err(|why| StorageError::corrupt(file, why))
+        Self::decode(&text).map(Some).map_err(StorageError::at("read", &file))
     }
 
     /// Writes the identity into a data folder; it is durable on return.
@@ -72,8 +72,11 @@ impl Identity {
         configured: u64,
     ) -> Result<(), StorageError> {
         let foreign = |what: &str, found: &str, expected: &str| {
-            let why = format!("it belongs to {what} {found}, this node is of {what} {expected}");
-            Err(StorageError::corrupt(folder.join(IDENTITY), why))
+            let why = format!(
+                "it belongs to {what} {found}, this node is of {what} {expected}; set node.data_dir \
+                 to this node's own folder, or mend cluster.name and node.id"
+            );
+            Err(StorageError::foreign(folder.join(IDENTITY), why))
         };
         if self.cluster_name != cluster_name {
             return foreign("cluster", &self.cluster_name, cluster_name);
@@ -100,14 +103,19 @@ impl Identity {
         text
     }
 
-    fn decode(text: &str) -> Result<Self, String> {
+    fn decode(text: &str) -> io::Result<Self> {
+        let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
         let Some(format) = text.lines().next().and_then(|line| line.strip_prefix(TITLE)) else {
-            return Err("it is not the identity of a punctual data folder".to_owned());
+            return Err(invalid("it is not the identity of a punctual data folder"));
         };
         if format != FORMAT.to_string() {
-            return Err(format!("it has format {format}, this version reads format {FORMAT}"));
+            let why = format!(
+                "it has format {format}, this version reads format {FORMAT}; start the version \
+                 that wrote it"
+            );
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
-        let damaged = || "it is damaged".to_owned();
+        let damaged = || invalid("it is damaged");
         let (lines, check) = text.rsplit_once("check ").ok_or_else(damaged)?;
         if check != format!("{:032x}\n", xxh3_128(lines.as_bytes())) {
             return Err(damaged());
@@ -171,19 +179,21 @@ mod tests {
         let error = sample().expect(folder, "day", 2).unwrap_err().to_string();
         assert_eq!(
             error,
-            "cannot read /data/identity: it belongs to cluster night check shift, this node is of \
-             cluster day"
+            "cannot use /data/identity: it belongs to cluster night check shift, this node is of \
+             cluster day; set node.data_dir to this node's own folder, or mend cluster.name and \
+             node.id"
         );
         let error = sample().expect(folder, "night check shift", 3).unwrap_err().to_string();
-        assert!(error.ends_with("it belongs to node 2, this node is of node 3"), "{error}");
+        assert!(error.contains("it belongs to node 2, this node is of node 3; "), "{error}");
     }
 
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
         let error = Identity::decode("punctual data, format 3\n").unwrap_err();
-        assert_eq!(error, "it has format 3, this version reads format 2");
+        let said = "it has format 3, this version reads format 2; start the version that wrote it";
+        assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Unsupported, said));
         let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
-        assert_eq!(error, "it is not the identity of a punctual data folder");
+        assert_eq!(error.to_string(), "it is not the identity of a punctual data folder");
     }
 
     #[test]

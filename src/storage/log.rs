@@ -78,6 +78,10 @@ pub trait LogStore: Send + Sync + 'static {
     /// The log is closed, or an entry cannot be read back.
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>>;
 
+    /// The last entry when the disk was last synced: it and all before it are durable, unless they
+    /// were removed since. The last one purged, if there was none after it.
+    fn synced(&self) -> Option<LogPos>;
+
     /// Where it lies, for people.
     fn place(&self) -> PathBuf;
 

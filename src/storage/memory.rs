@@ -39,6 +39,8 @@ struct Disk {
     stores: BTreeMap<u64, Records>,
     current: Option<u64>,
     void: bool,
+    /// The current store cannot be opened.
+    unreadable: bool,
     process: u64,
     fail_next: Option<(io::Error, bool)>,
     full: bool,
@@ -79,6 +81,18 @@ impl MemoryDisk {
         self.0.lock().full = full;
     }
 
+    /// Damages the current store so that it cannot be opened.
+    pub fn make_unreadable(&self) {
+        self.0.lock().unreadable = true;
+    }
+
+    /// The records of the current store, if there is one that is not void.
+    #[must_use]
+    pub fn records(&self) -> Option<Records> {
+        let disk = self.0.lock();
+        disk.stores.get(&disk.current.filter(|_| !disk.void)?).cloned()
+    }
+
     /// Damages the records of the current store, if there is one.
     pub fn damage(&self, act: impl FnOnce(&mut Records)) {
         let mut disk = self.0.lock();
@@ -105,7 +119,10 @@ impl MemoryStores {
 
 impl Stores for MemoryStores {
     fn open_current(&mut self) -> Result<Option<Box<dyn Store>>, StorageError> {
-        let current = self.with(|disk| Ok(disk.current.filter(|_| !disk.void)))?;
+        let current = self.with(|disk| {
+            let unreadable = io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
+            if disk.unreadable { Err(unreadable) } else { Ok(disk.current.filter(|_| !disk.void)) }
+        })?;
         Ok(current.map(|number| self.store(number)))
     }
 
@@ -126,7 +143,7 @@ impl Stores for MemoryStores {
         self.with(|disk| {
             let number = begun.ok_or_else(|| io::Error::other("no store was begun"))?;
             disk.current = Some(number);
-            disk.void = false;
+            (disk.void, disk.unreadable) = (false, false);
             disk.stores.retain(|other, _| *other == number);
             Ok(())
         })

@@ -15,6 +15,7 @@
 //! later writes until it is opened again, because after a failed `fsync` nobody can tell which
 //! pages reached the disk.
 
+mod descriptors;
 mod files;
 pub mod folder;
 pub mod identity;
@@ -61,9 +62,22 @@ impl StorageError {
         Self { file: file.into(), action, source }
     }
 
-    /// `file` holds something that this version cannot have written; `why` is a clause.
+    /// `file` is not what was written; `why` is a clause.
     pub fn corrupt(file: impl Into<PathBuf>, why: impl Into<String>) -> Self {
         Self::new("read", file, io::Error::new(io::ErrorKind::InvalidData, why.into()))
+    }
+
+    /// `file` is whole, but not for this node or this software; `why` is a clause.
+    pub fn foreign(file: impl Into<PathBuf>, why: impl Into<String>) -> Self {
+        Self::new("use", file, io::Error::new(io::ErrorKind::Unsupported, why.into()))
+    }
+
+    /// Whether what was written is damaged or gone, so that trying again cannot help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let unreadable = Some(rustix::io::Errno::IO.raw_os_error());
+        matches!(self.source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            || (self.action == "read" && self.source.raw_os_error() == unreadable)
     }
 
     /// For `map_err`: names the action and the file of an I/O error.
@@ -73,8 +87,8 @@ impl StorageError {
     }
 }
 
-/// Calls `body`, and turns a panic inside it into an error: sled and raft-log panic on some damaged
-/// files, and a node should say which file it is.
+/// Calls `body`, and turns a panic inside it into an error that says damage: sled and raft-log panic
+/// on some damaged files, and a node should say which file it is.
 fn guarded<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let text = payload
@@ -82,6 +96,6 @@ fn guarded<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "unknown cause".to_owned());
-        Err(io::Error::other(format!("panicked: {text}")))
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("panicked: {text}")))
     })
 }

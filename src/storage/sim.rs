@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::StorageError;
 use super::log::{Done, LogPos, LogState, LogStore};
 
 /// A disk that holds one log; clones are the same disk.
@@ -48,6 +49,8 @@ struct Disk {
     failed: Option<(io::ErrorKind, String)>,
     syncs: u64,
     age: Option<Duration>,
+    /// Something that was synced is gone.
+    lost: bool,
 }
 
 struct Write {
@@ -86,6 +89,27 @@ impl SimDisk {
         self.crash(|unsynced| unsynced);
         let process = self.0.lock().process;
         SimLog { disk: self.clone(), process }
+    }
+
+    /// The same for a disk that may have lost what it had synced.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn try_open(&self) -> Result<SimLog, StorageError> {
+        if self.0.lock().lost {
+            return Err(StorageError::corrupt("memory/log", "it ends before what was synced"));
+        }
+        Ok(self.open())
+    }
+
+    /// Takes the last synced entry away, as damage does; nothing if there is none.
+    pub fn lose_last(&self) {
+        let mut disk = self.0.lock();
+        let last = disk.synced.entries.last_key_value().map(|(index, _)| *index);
+        if let Some(index) = last {
+            disk.synced.apply(Record::Truncate(index));
+            disk.lost = true;
+        }
     }
 
     /// Whether writes wait for [`SimDisk::sync`]; what waits already keeps waiting.
@@ -278,6 +302,11 @@ impl LogStore for SimLog {
             found.push((*pos, data.clone()));
         }
         Ok(found)
+    }
+
+    fn synced(&self) -> Option<LogPos> {
+        let disk = self.disk.0.lock();
+        disk.synced.state.last.filter(|_| disk.process == self.process)
     }
 
     fn place(&self) -> PathBuf {

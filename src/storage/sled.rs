@@ -6,10 +6,11 @@
 //! - a page beyond 128 KiB goes to a file in `blobs/` that sled never syncs, and pages are split by
 //!   the number of their items: some 20 values in a leaf, some 300 keys in an index page. So values
 //!   are cut into pieces of [`PIECE_MAX_BYTES`], keys are limited, and a file in `blobs/` fails the
-//!   write;
+//!   write; that folder stays open, so that no descriptor is needed to look into it;
 //! - two trees can be torn apart by a crash: there is one, and a write is one batch; or, since a
 //!   batch takes memory out of all proportion, several behind a [`redo`] file;
-//! - a damaged file can open and lose keys: the caller keeps a digest over the records;
+//! - a damaged file can open and lose keys, and an empty one opens as an empty store: the caller
+//!   keeps a digest over the records;
 //! - it panics where others return errors: calls are guarded.
 //!
 //! A record is one head, with the number of further pieces before the first bytes of the value, and
@@ -19,11 +20,15 @@ mod redo;
 #[cfg(test)]
 mod tests;
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Dir;
+
 use self::redo::Step;
+use super::descriptors::with_reserve;
 use super::store::{Change, KEY_MAX_BYTES, Store, Visit};
 use super::{StorageError, files, guarded};
 
@@ -46,6 +51,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 pub struct DiskStore {
     folder: PathBuf,
     data: File,
+    blobs: Dir,
     tree: ::sled::Db,
     /// How many further pieces the values longer than one piece have.
     pieces: BTreeMap<Vec<u8>, u32>,
@@ -63,12 +69,16 @@ impl DiskStore {
         files::create_folder(folder)?;
         let config =
             ::sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let tree = guarded(|| config.open().map_err(io_error))
+        let tree = with_reserve(|| guarded(|| config.open().map_err(io_error)))
             .map_err(StorageError::at("open", folder))?;
         let data = sync_files(folder)?;
+        let blobs = with_reserve(|| File::open(folder.join("blobs")));
+        let blobs = blobs.and_then(|blobs| Ok(Dir::new(blobs)?));
+        let blobs = blobs.map_err(StorageError::at("open", &folder.join("blobs")))?;
         let mut store = Self {
             folder: folder.to_owned(),
             data,
+            blobs,
             tree,
             pieces: BTreeMap::new(),
             number: 0,
@@ -184,14 +194,17 @@ impl DiskStore {
     }
 
     /// Makes a batch durable.
-    fn apply(&self, batch: ::sled::Batch) -> io::Result<()> {
+    fn apply(&mut self, batch: ::sled::Batch) -> io::Result<()> {
         guarded(|| {
             self.tree.apply_batch(batch).map_err(io_error)?;
             self.tree.flush().map(drop).map_err(io_error)
         })?;
-        let blobs = std::fs::read_dir(self.folder.join("blobs"))?.count();
-        if blobs > 0 {
-            return Err(io::Error::other(format!("sled made {blobs} files that it never syncs")));
+        self.blobs.rewind();
+        for entry in self.blobs.by_ref() {
+            let entry = entry?;
+            if !is_folder_itself(entry.file_name()) {
+                return Err(io::Error::other("sled made a file in blobs that it never syncs"));
+            }
         }
         files::sync_data(&self.data)
     }
@@ -230,11 +243,17 @@ impl Store for DiskStore {
     }
 }
 
+/// Whether an entry of a folder is one of the two that each has.
+fn is_folder_itself(name: &CStr) -> bool {
+    [&b"."[..], b".."].contains(&name.to_bytes())
+}
+
 /// Makes the files of a store durable, names and all; gives the one that holds the data.
 fn sync_files(folder: &Path) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);
-        let synced = File::open(&path).and_then(|file| files::sync_all(&file).map(|()| file));
+        let file = with_reserve(|| File::open(&path));
+        let synced = file.and_then(|file| files::sync_all(&file).map(|()| file));
         synced.map_err(StorageError::at("sync", &path))
     };
     sync("conf")?;
@@ -261,11 +280,15 @@ fn split_head(head: &[u8]) -> io::Result<(u32, &[u8])> {
     Ok((u32::from_be_bytes(*count), first))
 }
 
+/// What sled reports is damage, apart from what the system said and from its lock.
 fn io_error(error: ::sled::Error) -> io::Error {
     match error {
-        ::sled::Error::Io(error) => error,
-        ::sled::Error::Corruption { .. } => damaged(&error.to_string()),
-        other => io::Error::other(other),
+        ::sled::Error::Io(error)
+            if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Other =>
+        {
+            error
+        }
+        other => damaged(&other.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::descriptors::with_reserve;
 use super::files;
 use super::store::{Store, Stores};
 use super::{DiskStore, StorageError, write_atomic};
@@ -34,7 +35,8 @@ impl StateFolders {
         self.folder.join(format!("{PREFIX}{number}"))
     }
 
-    /// The number in `CURRENT`; its folder exists.
+    /// The number in `CURRENT`; its folder exists. Without that file no folder stands for anything:
+    /// a crash may have come before the first one was switched to.
     fn current(&self) -> Result<Option<u64>, StorageError> {
         let file = self.folder.join(CURRENT);
         let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
@@ -60,7 +62,8 @@ impl StateFolders {
     fn remove_others(&self, kept: Option<u64>) -> Result<(), StorageError> {
         for number in self.numbers()?.into_iter().filter(|number| Some(*number) != kept) {
             let path = self.path(number);
-            fs::remove_dir_all(&path).map_err(StorageError::at("remove", &path))?;
+            let removed = with_reserve(|| fs::remove_dir_all(&path));
+            removed.map_err(StorageError::at("remove", &path))?;
         }
         Ok(())
     }
@@ -83,7 +86,12 @@ impl Stores for StateFolders {
 
     fn create_next(&mut self) -> Result<Box<dyn Store>, StorageError> {
         let next = self.numbers()?.last().map_or(1, |last| last + 1);
-        self.remove_others(self.current()?)?;
+        // Where it cannot be said which one is current, all stay until another takes its place.
+        match self.current() {
+            Ok(current) => self.remove_others(current)?,
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
         let store = DiskStore::open(&self.path(next))?;
         self.begun = Some(next);
         Ok(Box::new(store))

@@ -54,7 +54,8 @@ pub trait Stores: Send + 'static {
     /// Opens the current store; `None` if there is none or it was voided.
     ///
     /// # Errors
-    /// The file that cannot be read.
+    /// The file that cannot be read. If that is damage ([`StorageError::is_damage`]), another store
+    /// may take its place; damage may also go unseen.
     fn open_current(&mut self) -> Result<Option<Box<dyn Store>>, StorageError>;
 
     /// Begins an empty store, which becomes current by [`Stores::switch`]; what an earlier one

@@ -9,8 +9,10 @@
 //! next. raft-log's own grouping waits for a timer (its default of 1 ms, or never groups at 0) and
 //! is therefore set to 0.
 
+mod calls;
 mod record;
 mod recovery;
+mod synced;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -26,8 +28,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use raft_log::RaftLog;
 
+use self::calls::Op;
 use self::record::{Blob, Records};
-use self::writer::{Op, Sent, Shared};
+use self::synced::Synced;
+use self::writer::{Sent, Shared};
+use super::descriptors::with_reserve;
 use super::log::{Done, LogPos, LogState, LogStore};
 use super::{StorageError, files, guarded};
 
@@ -55,23 +60,29 @@ struct Front {
 impl WalLog {
     /// Opens or creates the log in `folder`.
     ///
-    /// A write that a crash tore is cut off: it was never acknowledged.
+    /// A write that a crash tore is cut off: it was never acknowledged. How far the log was synced
+    /// stands beside the folder, see `synced`.
     ///
     /// # Errors
-    /// The file that is damaged elsewhere than in its torn end, or cannot be read or created.
+    /// The file that is damaged elsewhere than in its torn end, ends before what was synced, or
+    /// cannot be read or created.
     pub fn open(folder: &Path) -> Result<Self, StorageError> {
         Self::open_with(folder, CHUNK_MAX_BYTES)
     }
 
     pub(super) fn open_with(folder: &Path, chunk_max_bytes: usize) -> Result<Self, StorageError> {
         files::create_folder(folder)?;
-        recovery::repair_tail(folder)?;
+        let mut synced = Synced::open(folder)?;
+        recovery::repair_tail(folder, synced.offset())?;
         let config = Arc::new(settings(folder, chunk_max_bytes)?);
-        let log = guarded(|| RaftLog::<Records>::open(config))
+        let log = with_reserve(|| guarded(|| RaftLog::<Records>::open(Arc::clone(&config))))
             .map_err(|error| recovery::name_damaged(folder, error))?;
         recovery::check_first(folder, &log)?;
+        // What a process that was killed wrote may not be on the disk yet.
+        let end = recovery::sync_end(folder)?;
+        synced.note(end).map_err(StorageError::at("write", folder))?;
 
-        let shared = Arc::new(Shared::new(folder, log));
+        let shared = Arc::new(Shared::new(folder, log, synced));
         let (queue, arrivals) = mpsc::channel();
         let thread = writer::start(arrivals, Arc::clone(&shared))
             .map_err(StorageError::at("start the writer of", folder))?;
@@ -174,6 +185,10 @@ impl LogStore for WalLog {
             }
         }
         Ok(found)
+    }
+
+    fn synced(&self) -> Option<LogPos> {
+        self.shared.synced_entry()
     }
 
     fn place(&self) -> PathBuf {

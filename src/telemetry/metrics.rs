@@ -88,6 +88,26 @@ impl By<Counter> {
     }
 }
 
+impl By<Gauge> {
+    /// Counts one more until what this gives goes away, however that comes about.
+    #[must_use]
+    pub fn hold(&self, value: &'static str) -> Held {
+        let gauge = self.of(value);
+        gauge.inc();
+        Held(gauge)
+    }
+}
+
+/// One that counts in a gauge.
+#[derive(Debug)]
+pub struct Held(Gauge);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Defines the metrics of a node: field, type and how it is made, published name, what it is.
 macro_rules! metrics {
     ($($field:ident: $kind:ty = $make:expr, $name:literal, $help:literal;)*) => {

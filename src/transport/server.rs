@@ -1,5 +1,6 @@
 //! The listening side: takes connections in, shakes hands, hands them to the layer above.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
@@ -23,7 +24,8 @@ use crate::life::Life;
 /// Connections after their handshake; more are refused as [`RefusalCode::BUSY`].
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// Connections in their handshake; more wait, unaccepted, in the kernel's queue.
+/// Connections in their handshake. One more takes the place of the oldest: a peer needs some
+/// milliseconds, so what has been there for longest is most likely nobody's.
 pub const HANDSHAKES_MAX: usize = 64;
 
 /// Calls of one connection that are answered at the same time; more wait in its stream.
@@ -103,7 +105,7 @@ pub async fn serve<A, H, F>(
         handler,
         connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
     });
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut handshakes = Handshakes::default();
     let mut tasks = JoinSet::new();
     let life = Life::current();
     loop {
@@ -111,8 +113,9 @@ pub async fn serve<A, H, F>(
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(ended) = tasks.join_next() => report(ended),
-            (stranger, from, place) = next_stranger(&mut listener.listener, &handshakes) => {
-                tasks.spawn(life.wrap(desk.clone().receive(stranger, from, place)));
+            (stranger, from) = next_stranger(&mut listener.listener) => {
+                let gives_way = handshakes.enter();
+                tasks.spawn(life.wrap(desk.clone().receive(stranger, from, gives_way)));
             }
         }
     }
@@ -120,16 +123,28 @@ pub async fn serve<A, H, F>(
     tasks.shutdown().await;
 }
 
-/// The next connection, once there is a place for its handshake.
-async fn next_stranger(
-    listener: &mut BoxedListener,
-    handshakes: &Arc<Semaphore>,
-) -> (BoxedStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so there always is a place.
-    let place = handshakes.clone().acquire_owned().await.ok();
+/// The handshakes under way, oldest first: whoever holds the other end waits for it to close.
+#[derive(Default)]
+struct Handshakes(VecDeque<oneshot::Sender<()>>);
+
+impl Handshakes {
+    /// A place for one more. It ends when a later handshake needs it.
+    fn enter(&mut self) -> oneshot::Receiver<()> {
+        self.0.retain(|place| !place.is_closed());
+        if self.0.len() >= HANDSHAKES_MAX {
+            self.0.pop_front();
+        }
+        let (place, gives_way) = oneshot::channel();
+        self.0.push_back(place);
+        gives_way
+    }
+}
+
+/// The next connection.
+async fn next_stranger(listener: &mut BoxedListener) -> (BoxedStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => return (stream, from, place),
+            Ok((stream, from)) => return (stream, from),
             Err(error) => {
                 tracing::warn!(%error, "a peer connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -162,7 +177,7 @@ where
         self: Arc<Self>,
         mut stream: BoxedStream,
         from: SocketAddr,
-        handshake: Option<OwnedSemaphorePermit>,
+        gives_way: oneshot::Receiver<()>,
     ) {
         let admit = || {
             self.connections.clone().try_acquire_owned().map_err(|_| {
@@ -170,8 +185,14 @@ where
                 Refusal::new(RefusalCode::BUSY, reason)
             })
         };
-        let answered = handshake::answer(&mut stream, &self.fabric, &self.accept, admit).await;
-        drop(handshake);
+        let answered = tokio::select! {
+            biased;
+            answered = handshake::answer(&mut stream, &self.fabric, &self.accept, admit) => answered,
+            _ = gives_way => {
+                tracing::debug!(%from, "a handshake gave way to a later one");
+                return;
+            }
+        };
         match answered {
             Ok((hello, _place)) => (self.handler)(Connection::new(hello, stream)).await,
             Err(fault) => tracing::debug!(%from, %fault, "a peer connection came to nothing"),

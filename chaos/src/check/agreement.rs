@@ -12,6 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::history::{Event, History};
 
+const SAME: &str = "same answer everywhere";
+
 /// Watches all replicas while they apply.
 pub struct Agreement {
     history: Arc<History>,
@@ -76,19 +78,22 @@ impl Agreement {
         let mut inner = self.inner.lock();
         let former = inner.at.insert(process, index);
         if former.is_some_and(|former| former + 1 != index) {
-            self.history.violated(format!(
-                "agreement: node {} applied entry {index} after {former:?}",
-                node + 1
-            ));
+            self.history.violated(
+                SAME,
+                format!("agreement: node {} applied entry {index} after {former:?}", node + 1),
+            );
         }
         if let Some(known) = inner.known.get(&index) {
             let same = (known.entry, known.digest) == (hash, state.digest());
             if !same || *known.answers != *answers {
                 let what = if known.entry == hash { "with another result" } else { "another" };
-                self.history.violated(format!(
-                    "agreement: node {} applied entry {index} {what} than the others",
-                    node + 1
-                ));
+                self.history.violated(
+                    SAME,
+                    format!(
+                        "agreement: node {} applied entry {index} {what} than the others",
+                        node + 1
+                    ),
+                );
             }
             inner.compared += 1;
             return;
@@ -111,10 +116,13 @@ impl Agreement {
         }
         if let Some(known) = inner.known.get(&index) {
             if known.digest != state.digest() {
-                self.history.violated(format!(
-                    "agreement: node {} goes on from another state at entry {index}",
-                    node + 1
-                ));
+                self.history.violated(
+                    SAME,
+                    format!(
+                        "agreement: node {} goes on from another state at entry {index}",
+                        node + 1
+                    ),
+                );
             }
             inner.compared += 1;
         }

@@ -1,6 +1,7 @@
 //! What was acknowledged is in the log, with the answer that the client got: a command whose answer
 //! was a success was applied and accepted; one that was refused was refused there too, or never came;
-//! and one that no node took is not in the log.
+//! and one that no node took is not in the log. A call that is repeated under its key is never taken
+//! for another.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +10,15 @@ use super::judge::{Findings, Run};
 use super::model::Keyed;
 
 const DURABLE: &str = "acknowledged writes are durable";
+const ONCE: &str = "one effect per idempotency key";
 
-/// A client's command as the log has it; the log knows a key behind its route.
+/// A client's command as the log has it.
 pub fn keyed<'a>(run: &'a Run, key: &str) -> Option<&'a Keyed> {
-    let found = run.model.keyed.iter().find(|(known, _)| known.rsplit(' ').next() == Some(key));
-    found.map(|(_, keyed)| keyed)
+    run.model.keyed.get(key)
 }
 
 /// See the module.
 pub fn judge(run: &Run, findings: &mut Findings) {
-    let by_key: BTreeMap<&str, &Keyed> = run
-        .model
-        .keyed
-        .iter()
-        .filter_map(|(known, keyed)| Some((known.rsplit(' ').next()?, keyed)))
-        .collect();
     let mut asked = BTreeMap::new();
     for record in &run.records {
         match &record.event {
@@ -32,7 +27,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             }
             Event::Return { call, returned } => {
                 let Some((key, task, what)) = asked.get(call) else { continue };
-                let known = by_key.get(key);
+                let known = keyed(run, key);
                 let wrong = match returned {
                     Returned::Answer { status: 200..300, .. } => {
                         known.is_none_or(|keyed| keyed.answer.is_err())
@@ -44,6 +39,13 @@ pub fn judge(run: &Run, findings: &mut Findings) {
                     Returned::Never => known.is_some(),
                     Returned::Answer { .. } | Returned::Unknown => continue,
                 };
+                if let Returned::Answer { code, .. } = returned {
+                    findings.judge(ONCE, 1);
+                    if code == "idempotency_key_reused" {
+                        let what = format!("{what:?} of {task} ({key}), repeated, is another");
+                        findings.complain(record.at, ONCE, Some(task), what);
+                    }
+                }
                 findings.judge(DURABLE, 1);
                 if wrong {
                     let log = known.map(|keyed| (keyed.index, &keyed.answer));

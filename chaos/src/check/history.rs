@@ -63,11 +63,15 @@ pub enum Fault {
     Echo,
     /// The scheduler was stopped.
     Stopped,
+    /// The leader fell silent while nothing else was wrong.
+    SilentLeader,
+    /// A member took a checkpoint while a snapshot was installed there.
+    SnapshotMeanwhile,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Loss,
         Self::Duplication,
         Self::HalfOpen,
@@ -92,6 +96,8 @@ impl Fault {
         Self::AnswerLost,
         Self::Echo,
         Self::Stopped,
+        Self::SilentLeader,
+        Self::SnapshotMeanwhile,
     ];
 }
 
@@ -124,6 +130,8 @@ pub enum Asked {
     Force,
     /// `PUT`.
     Update,
+    /// `PATCH`.
+    Patch,
     /// Marks deleted.
     Delete {
         /// Answered when no start can follow.
@@ -224,6 +232,8 @@ pub enum Event {
         /// What came.
         returned: Returned,
     },
+    /// The leader fell silent while nothing else was wrong.
+    LeaderSilent,
     /// Trouble was made.
     Trouble(String),
     /// All trouble ended.
@@ -270,7 +280,8 @@ pub struct History {
 struct Inner {
     records: Vec<Record>,
     faults: BTreeMap<Fault, u64>,
-    violations: Vec<(u64, String)>,
+    checked: BTreeMap<&'static str, u64>,
+    violations: Vec<(u64, &'static str, String)>,
     hash: Hash,
 }
 
@@ -330,14 +341,24 @@ impl History {
         }
     }
 
-    /// A promise was seen broken while it happened.
-    pub fn violated(&self, what: impl Into<String>) {
-        let now = self.now();
-        self.inner.lock().violations.push((now, what.into()));
+    /// A promise was looked at while something happened.
+    pub fn checked(&self, property: &'static str) {
+        *self.inner.lock().checked.entry(property).or_insert(0) += 1;
     }
 
-    /// What was seen broken, and when.
-    pub fn violations(&self) -> Vec<(u64, String)> {
+    /// How often each promise was looked at while something happened.
+    pub fn checks(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.lock().checked.clone()
+    }
+
+    /// A promise was seen broken while it happened.
+    pub fn violated(&self, property: &'static str, what: impl Into<String>) {
+        let now = self.now();
+        self.inner.lock().violations.push((now, property, what.into()));
+    }
+
+    /// What was seen broken: when, which property, how.
+    pub fn violations(&self) -> Vec<(u64, &'static str, String)> {
         self.inner.lock().violations.clone()
     }
 

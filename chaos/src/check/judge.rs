@@ -7,7 +7,8 @@ use punctual::domain::machine::State;
 
 use super::history::{Event, Record};
 use super::model::Model;
-use super::{cover, durability, halts, liveness, owners, registers, starts, votes};
+use super::{cover, durability, failover, halts, liveness, owners, registers, starts, votes};
+use crate::sim::Focus;
 
 /// One run, to be judged.
 pub struct Run {
@@ -27,6 +28,8 @@ pub struct Run {
     pub ended: u64,
     /// Whether clocks were wrong beyond what the product bears today.
     pub wild_clocks: bool,
+    /// What trouble was made.
+    pub focus: Focus,
 }
 
 /// Something that was promised and not kept.
@@ -50,12 +53,14 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 26] = [
+pub const PROPERTIES: [&str; 31] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
+    "checkpoints are whole",
     "clocks change as the schedule says",
     "cursors",
     "due ticks are settled",
+    "failover is prompt",
     "fences",
     "grant before act",
     "no double start",
@@ -74,8 +79,11 @@ pub const PROPERTIES: [&str; 26] = [
     "same answer everywhere",
     "sessions",
     "settles and their labels",
+    "slots bound attempts",
+    "stopped work ends",
     "tasks are linearizable registers",
     "terms and votes never go back",
+    "ticks are settled on time",
     "tombstones stay",
 ];
 
@@ -127,8 +135,17 @@ impl Run {
             }
         }
         let ended = records.last().map_or(0, |last| last.at);
-        let (epoch_ms, wild_clocks) = (0, false);
-        Self { records, model, applied_at, states, nodes, epoch_ms, ended, wild_clocks }
+        Self {
+            records,
+            model,
+            applied_at,
+            states,
+            nodes,
+            ended,
+            epoch_ms: 0,
+            wild_clocks: false,
+            focus: Focus::General,
+        }
     }
 
     /// When an entry was first applied, in microseconds.
@@ -161,6 +178,7 @@ pub fn judge(run: &Run) -> Findings {
         cover::judge,
         owners::judge,
         liveness::judge,
+        failover::judge,
     ] {
         property(run, &mut findings);
     }

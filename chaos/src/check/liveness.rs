@@ -12,7 +12,7 @@ use super::settles::FAILOVER_MS;
 const RECOVERY: &str = "recovery after healing";
 const SETTLED: &str = "due ticks are settled";
 const ENDED: &str = "no execution runs for ever";
-/// An attempt ends at its time-out, its grace, or the loss of its node; in milliseconds.
+/// An attempt ends so long after its time-out: its grace, or the loss of its node; in milliseconds.
 const ENDS_WITHIN_MS: i64 = 30_000;
 
 /// See the module.
@@ -71,7 +71,10 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
                 _ if task.inactive().is_some() => continue,
                 _ => execution.created_at.0,
             };
-            if now - begun.max(execution.due.0) > ENDS_WITHIN_MS {
+            let spec = task.revision(execution.revision).map(|definition| &definition.spec);
+            let timeout = spec.map_or(0, |spec| spec.timeout.0);
+            let within = ENDS_WITHIN_MS.saturating_add_unsigned(timeout);
+            if now - begun.max(execution.due.0) > within {
                 let name = &task.live.name;
                 let what = format!(
                     "execution {} of {name} is {:?} for {} s",

@@ -8,6 +8,7 @@
 pub mod agreement;
 mod cover;
 mod durability;
+mod failover;
 mod halts;
 pub mod history;
 pub mod judge;

@@ -9,8 +9,8 @@ mod executions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::{Put, PutMode, Settle};
-use punctual::domain::machine::record::{Intent, Liveness, Reason};
-use punctual::domain::machine::{Answer, Command, Response, envelope};
+use punctual::domain::machine::record::{Intent, Liveness, Reason, Trigger, Verdict};
+use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
@@ -112,6 +112,10 @@ pub struct Model {
     pub changes: BTreeMap<String, Vec<Change>>,
     /// The revision that a client's command made, by its key.
     pub revisions: BTreeMap<String, u64>,
+    /// Log indices at which nodes were noted as down.
+    pub downs: Vec<(u64, u64)>,
+    /// Log indices at which ticks of a task were settled that were late.
+    pub late: Vec<(u64, String)>,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
@@ -143,8 +147,9 @@ impl Model {
             let Ok(packed) = packed else {
                 return self.complain("log", "a command that cannot be read".to_owned());
             };
-            self.key = packed.key.map(str::to_owned);
-            if let Some(key) = packed.key {
+            let key = packed.key.map(|key| key.text);
+            self.key = key.map(str::to_owned);
+            if let Some(key) = key {
                 let known = self.keyed.get(key).cloned();
                 self.judge("one effect per idempotency key");
                 if let Some(known) = known {
@@ -154,8 +159,17 @@ impl Model {
                     }
                     continue;
                 }
-                let keyed = Keyed { index, answer: answer.clone() };
-                self.keyed.insert(key.to_owned(), keyed);
+                // Who is told to look again asks again under the same key.
+                let again = matches!(
+                    answer,
+                    Err(Refusal::RevisionMismatch { .. }
+                        | Refusal::Cursor { .. }
+                        | Refusal::Session)
+                );
+                if !again {
+                    let keyed = Keyed { index, answer: answer.clone() };
+                    self.keyed.insert(key.to_owned(), keyed);
+                }
             }
             match Command::decode(packed.kind, packed.body) {
                 Ok(command) => self.command(command, answer),
@@ -208,6 +222,9 @@ impl Model {
                     self.working.insert(of.node.0);
                 } else {
                     self.working.remove(&of.node.0);
+                }
+                if of.liveness == Liveness::Down {
+                    self.downs.push((self.index, of.node.0));
                 }
             }
             Command::NodeIntent(of) => {
@@ -425,6 +442,14 @@ impl Model {
         self.judge("settles and their labels");
         for what in wrong {
             self.complain("settles and their labels", format!("{}: {what}", task.name));
+        }
+        let behind = settle
+            .spans
+            .iter()
+            .any(|span| matches!(span.verdict, Verdict::Missed | Verdict::Coalesced));
+        let caught_up = settle.claim.is_some_and(|claim| claim.trigger == Trigger::CatchUp);
+        if (behind || caught_up) && !self.catches_up(key) {
+            self.late.push((self.index, task.name.clone()));
         }
         let mut to = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
         if settle.spans.iter().any(|span| span.reason == Reason::Excluded) {

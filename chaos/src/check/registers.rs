@@ -48,7 +48,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             _ => {}
         }
     }
-    let written = written(run);
+    let written = &run.model.revisions;
     let mut names: BTreeMap<&str, BTreeMap<u64, Zone>> = BTreeMap::new();
     for (number, call) in calls.iter().filter(|(_, call)| call.task.starts_with("name-")) {
         let zones = names.entry(call.task).or_default();
@@ -73,17 +73,6 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             findings.complain(at, REGISTERS, Some(name), format!("{name}: {what}"));
         }
     }
-}
-
-/// The revision that each client's accepted write made, by its key.
-fn written(run: &Run) -> BTreeMap<&str, u64> {
-    let mut found = BTreeMap::new();
-    for (known, revision) in &run.model.revisions {
-        if let Some(key) = known.rsplit(' ').next() {
-            found.insert(key, *revision);
-        }
-    }
-    found
 }
 
 fn read(zones: &mut BTreeMap<u64, Zone>, call: &Call<'_>, returned: Option<&(u64, &Returned)>) {

@@ -1,10 +1,12 @@
 //! What attempts do: their fate is drawn from the seed and their fence, so that it is the same
 //! whichever node starts them.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use punctual::exec::{Func, FuncContext};
 use tokio::time::sleep;
 
@@ -24,6 +26,23 @@ enum Fate {
     Deaf,
 }
 
+/// What is given so long often takes it, unless somebody stops it.
+const LONG: Duration = Duration::from_secs(30);
+
+const SLOTS: &str = "slots bound attempts";
+
+/// The attempts that a process carries out now: the fence of each, with its execution.
+pub type Running = Arc<Mutex<BTreeMap<u64, u64>>>;
+
+/// Takes an attempt out of those that run when its work is over, however it ends.
+struct Work(Running, u64);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
 /// Where an action finds what it needs.
 #[derive(Clone)]
 pub struct Stage {
@@ -33,11 +52,36 @@ pub struct Stage {
     pub history: Arc<History>,
     /// What its process has applied.
     pub agreement: Arc<Agreement>,
+    /// Attempts that the node may run at once; 0: any number.
+    pub slots: u32,
+    /// Those that run.
+    pub running: Running,
 }
 
 impl Stage {
+    /// Notes that an attempt runs, and looks at the bound.
+    fn begin(&self, node: usize, fence: u64, execution: u64) -> Work {
+        let count = {
+            let mut running = self.running.lock();
+            running.insert(fence, execution);
+            running.len()
+        };
+        if self.slots > 0 {
+            self.history.checked(SLOTS);
+            if count > usize::try_from(self.slots).unwrap_or(usize::MAX) {
+                let what = format!("node {} runs {count}, its slots are {}", node + 1, self.slots);
+                self.history.violated(SLOTS, what);
+            }
+        }
+        Work(Arc::clone(&self.running), fence)
+    }
+
     fn fate(&self, fence: u64, timeout: Duration) -> Fate {
         let mut random = Random::of(self.seed ^ fence.rotate_left(17), "fate");
+        if timeout >= LONG && random.chance(500) {
+            self.history.fault(Fault::ActionHangs);
+            return Fate::Hang;
+        }
         match random.below(100) {
             0..80 => {
                 Fate::Well(random.log_time(Duration::from_micros(200), Duration::from_secs(1)))
@@ -76,10 +120,12 @@ impl Stage {
                 tick: attempt.tick.map(|tick| tick.0),
                 applied: self.agreement.at(process),
             };
+            let work = self.begin(node, fence, start.execution);
             self.history.note(Some(node), Event::Start(start));
             let fate = self.fate(fence, attempt.timeout.std());
             let history = Arc::clone(&self.history);
             Box::pin(async move {
+                let _work = work;
                 let well = match fate {
                     Fate::Well(after) => {
                         sleep(after).await;

@@ -1,6 +1,8 @@
 //! Clients: they create, change, hold, delete and read tasks over the API of whichever node, lose
 //! answers, and repeat what they do not know the outcome of under the same idempotency key.
 
+mod many;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::plan::Focus;
 use super::random::Random;
 use super::world::World;
 use crate::check::history::{Asked, Event, Fault, Returned};
@@ -87,11 +90,13 @@ impl Client {
             if self.random.chance(8) {
                 self.calendar().await;
             }
+            if self.random.chance(70) {
+                self.many().await;
+                continue;
+            }
             let number = self.random.below(self.world.common.plan.names as u64);
             let asked = self.wish(number);
-            // One name in four is also cleaned up; registers are judged by the others.
-            let name = if number.is_multiple_of(4) { "loose" } else { "name" };
-            self.call(asked, &format!("{name}-{number}")).await;
+            self.call(asked, &name(number)).await;
         }
     }
 
@@ -100,7 +105,8 @@ impl Client {
         match self.random.below(100) {
             0..25 => Asked::Read,
             25..40 => Asked::Add,
-            40..52 => Asked::Update,
+            40..47 => Asked::Update,
+            47..52 => Asked::Patch,
             52..60 => Asked::Pause { wait },
             60..69 => Asked::Resume,
             69..77 => Asked::Delete { wait },
@@ -192,24 +198,44 @@ impl Client {
         key: Option<&str>,
         body: Option<&Value>,
     ) -> Sent {
-        let Some(alive) = self.world.alive(self.node) else { return Sent::Nowhere };
-        let (method, path) = route(asked, task);
+        match self.exchange(route(asked, task), key, body).await {
+            Exchange::Answered { status, index, revision, body } => {
+                let code = body["code"].as_str().unwrap_or_default().to_owned();
+                match code.as_str() {
+                    "outcome_unknown" | "internal" => Sent::Unknown,
+                    "no_leader" | "not_accepted" | "index_not_reached" => Sent::Nowhere,
+                    _ => Sent::Answered(Returned::Answer { status, code, revision, index }),
+                }
+            }
+            Exchange::Nowhere => Sent::Nowhere,
+            Exchange::Unknown => Sent::Unknown,
+        }
+    }
+
+    /// Sends one request to the node in turn, over links that take time and lose answers.
+    async fn exchange(
+        &mut self,
+        (method, path): (Method, String),
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Exchange {
+        let Some(alive) = self.world.alive(self.node) else { return Exchange::Nowhere };
         let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
         let text = body.map(ToString::to_string).unwrap_or_default();
         let request = request.header("content-type", "application/json").body(Body::from(text));
-        let Ok(request) = request else { return Sent::Nowhere };
+        let Ok(request) = request else { return Exchange::Nowhere };
         sleep(Duration::from_micros(self.random.range(50, 2_000))).await;
         let answering = alive.process.spawn(alive.router.clone().oneshot(request));
         let answer = timeout(PATIENCE, answering).await;
         sleep(Duration::from_micros(self.random.range(50, 2_000))).await;
         if !self.world.common.plan.calm && self.random.chance(LOST) {
             self.world.history().fault(Fault::AnswerLost);
-            return Sent::Unknown;
+            return Exchange::Unknown;
         }
-        let Ok(Ok(Ok(response))) = answer else { return Sent::Unknown };
+        let Ok(Ok(Ok(response))) = answer else { return Exchange::Unknown };
         read(response).await
     }
 
@@ -217,6 +243,16 @@ impl Client {
     fn body(&mut self, asked: Asked, task: &str, call: u64) -> Option<Value> {
         match asked {
             Asked::Add | Asked::Force | Asked::Update => Some(self.definition(task, call)),
+            Asked::Patch => Some(match self.random.below(4) {
+                0 => json!({"payload": format!("{call}")}),
+                1 => json!({"schedule": self.schedule(task, false)}),
+                2 => json!({"catch_up_on_resume": self.random.chance(500)}),
+                // Often it has that already, and the patch changes nothing.
+                _ => {
+                    let description = ["", "patched"][self.random.index(2)];
+                    json!({"description": description})
+                }
+            }),
             Asked::Pause { .. } if self.random.chance(300) => {
                 let now = self.world.common.plan.epoch_ms
                     + i64::try_from(self.world.history().now() / 1_000).unwrap_or(0);
@@ -231,13 +267,16 @@ impl Client {
     fn definition(&mut self, task: &str, call: u64) -> Value {
         let steady = task.starts_with("steady");
         let policy = ["last", "all", "none"][self.random.index(3)];
-        let lost_after = ["2s", "4s", "10s"][self.random.index(3)];
+        // Work that outlasts a cut, so that somebody stops it meanwhile.
+        let long = self.world.common.plan.focus == Focus::Snapshots && self.random.chance(250);
+        let lost_after = if long { "90s" } else { ["2s", "4s", "10s"][self.random.index(3)] };
+        let timeout = if long { 60_000 } else { self.random.range(500, 4_000) };
         json!({
             "name": task,
             "schedule": self.schedule(task, steady),
             "action": {"func": {"id": "work"}},
             "payload": format!("{call}"),
-            "timeout": format!("{}ms", self.random.range(500, 4_000)),
+            "timeout": format!("{timeout}ms"),
             "kill_grace": "200ms",
             "lost_after": lost_after,
             "catch_up": {
@@ -279,7 +318,10 @@ impl Client {
         let berlin =
             |key: &str, value: Value| json!({key: value, "timezone": "Europe/Berlin", "dst": dst});
         match drawn {
-            0..52 => interval,
+            0..46 => interval,
+            // Far enough for the task's actor to end, so that changes meet it while it does.
+            46..52 if !steady => json!({"interval": format!("{}s", self.random.range(15, 3_600))}),
+            46..52 => interval,
             // At fixed local times, which clock changes leave out or repeat.
             52..56 => berlin("cron", json!("*/4 0-59 0-23 * * *")),
             56..60 => berlin("daily", json!(["02:00", "02:01", "02:30:10", "03:00", "03:01:30"])),
@@ -306,12 +348,39 @@ enum Sent {
     Unknown,
 }
 
+/// What came back of one request.
+enum Exchange {
+    /// An answer.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// The log index that it reflects.
+        index: Option<u64>,
+        /// The revision in the ETag.
+        revision: Option<u64>,
+        /// The body, or null.
+        body: Value,
+    },
+    /// It was not sent.
+    Nowhere,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// The name of a task that clients work on. One in four is also cleaned up; registers are judged by
+/// the others.
+fn name(number: u64) -> String {
+    let kind = if number.is_multiple_of(4) { "loose" } else { "name" };
+    format!("{kind}-{number}")
+}
+
 fn route(asked: Asked, task: &str) -> (Method, String) {
     let one = format!("/tasks/{task}");
     match asked {
         Asked::Add => (Method::POST, "/tasks".to_owned()),
         Asked::Force => (Method::POST, "/tasks?force=true".to_owned()),
         Asked::Update => (Method::PUT, one),
+        Asked::Patch => (Method::PATCH, one),
         Asked::Delete { wait } => (Method::DELETE, format!("{one}?wait={wait}")),
         Asked::Reuse => (Method::POST, format!("{one}/reuse")),
         Asked::Cleanup => (Method::POST, format!("{one}/cleanup")),
@@ -322,18 +391,13 @@ fn route(asked: Asked, task: &str) -> (Method, String) {
     }
 }
 
-async fn read(response: Response<Body>) -> Sent {
+async fn read(response: Response<Body>) -> Exchange {
     let status = response.status().as_u16();
     let revision = number(response.headers(), "etag");
     let index = number(response.headers(), "punctual-index");
     let body = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let code = body["code"].as_str().unwrap_or_default().to_owned();
-    match code.as_str() {
-        "outcome_unknown" | "internal" => Sent::Unknown,
-        "no_leader" | "not_accepted" | "index_not_reached" => Sent::Nowhere,
-        _ => Sent::Answered(Returned::Answer { status, code, revision, index }),
-    }
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Exchange::Answered { status, index, revision, body }
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {

@@ -14,12 +14,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use punctual::consensus;
+use punctual::domain::machine::Loader;
 use punctual::storage::memory::MemoryDisk;
 use punctual::storage::sim::{SimDisk, SimLog};
 use punctual::storage::{Done, Identity, LogPos, LogState, LogStore};
 
 use super::random::Random;
 use crate::check::history::{Event, History};
+
+const WHOLE: &str = "checkpoints are whole";
+/// The record of Raft in a checkpoint, which the state's loader does not read.
+const RAFT_RECORD: &[u8] = b"r";
 
 /// A disk; clones are the same.
 #[derive(Clone)]
@@ -83,6 +88,7 @@ impl Disk {
     pub fn abandon(&self) {
         self.log.crash(|unsynced| unsynced);
         self.stores.crash();
+        self.check();
     }
 
     /// The power is cut: gives how many single writes were not synced, and how many of these stay.
@@ -94,7 +100,23 @@ impl Disk {
             fate.1
         });
         self.stores.crash();
+        self.check();
         fate
+    }
+
+    /// Looks whether the checkpoint that a process left is whole: the disks of this world lose
+    /// writes and damage none.
+    fn check(&self) {
+        let Some(records) = self.stores.records() else { return };
+        let mut loader = Loader::default();
+        let rows = records.iter().filter(|(key, _)| **key != RAFT_RECORD);
+        let read = rows.map(|(key, value)| loader.row(key, value)).collect::<Result<Vec<()>, _>>();
+        let whole = read.and_then(|_| loader.finish().map(drop));
+        self.history.checked(WHOLE);
+        if let Err(error) = whole {
+            let what = format!("node {} left one that is not: {error}", self.node + 1);
+            self.history.violated(WHOLE, what);
+        }
     }
 
     /// Whether there is no room left.
@@ -165,10 +187,13 @@ impl LogStore for Watched {
 
     fn save_vote(&self, vote: Bytes, done: Done) {
         if !self.watched {
-            self.history.violated(format!(
-                "votes: node {} votes with an empty folder while others know the cluster",
-                self.node + 1
-            ));
+            self.history.violated(
+                "terms and votes never go back",
+                format!(
+                    "node {} votes with an empty folder while others know the cluster",
+                    self.node + 1
+                ),
+            );
         }
         let (node, history, seen) = (self.node, Arc::clone(&self.history), vote.clone());
         let noted: Done = Box::new(move |result| {
@@ -198,6 +223,10 @@ impl LogStore for Watched {
 
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
         self.log.read(from, to, max_bytes)
+    }
+
+    fn synced(&self) -> Option<LogPos> {
+        self.log.synced()
     }
 
     fn fsyncs(&self) -> u64 {

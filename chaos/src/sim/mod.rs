@@ -18,9 +18,13 @@ mod random;
 mod run;
 #[cfg(test)]
 mod scenarios;
+mod silence;
+mod stopped;
 mod story;
 mod sweep;
 mod world;
+
+pub use self::plan::Focus;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::plan::Focus;
 use super::random::Random;
+use super::silence;
 use super::world::{End, World};
 use crate::check::history::{Event, Fault};
 
@@ -44,8 +46,11 @@ const KINDS: [Fault; 26] = [
 
 /// Makes trouble until it is stopped.
 pub async fn run(world: Arc<World>) {
-    if world.common.plan.calm {
-        return;
+    match world.common.plan.focus {
+        Focus::Calm => return,
+        Focus::SilentLeaders => return silence::leaders(world).await,
+        Focus::Snapshots => drop(tokio::spawn(silence::snapshots(Arc::clone(&world)))),
+        Focus::General => {}
     }
     let mut random = Random::of(world.common.plan.seed, "nemesis");
     let mean = u64::try_from(world.common.plan.trouble.as_micros()).unwrap_or(1_000_000);
@@ -240,6 +245,7 @@ pub async fn heal(world: &Arc<World>) {
         clocks.heal();
         if let Some(alive) = world.alive(index) {
             alive.process.resume();
+            alive.process.slow_background(Duration::ZERO);
         }
         world.show_disk(index);
         world.start(index);

@@ -18,7 +18,7 @@ use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
 use tokio::sync::{mpsc, watch};
 
-use super::actions::Stage;
+use super::actions::{self, Stage};
 use super::clocks::Clocks;
 use super::disk::Disk;
 use super::net::{Net, address};
@@ -62,6 +62,8 @@ pub struct Alive {
     pub process: Process,
     pub router: Router,
     pub context: Arc<Context>,
+    /// The attempts that it carries out.
+    pub running: actions::Running,
 }
 
 /// Hands what a process applies to the judges.
@@ -117,12 +119,13 @@ fn consensus_settings(plan: &Plan, index: usize) -> Settings {
     }
 }
 
-fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
+fn engine_settings(plan: &Plan, index: usize, exec: &Exec) -> EngineSettings {
     EngineSettings {
         failover_timeout: FAILOVER,
         down_after: Millis(1_000),
         dispatch_ttl: DISPATCH_TTL,
         activation_horizon: Millis(10_000),
+        attempts_max: usize::MAX,
         info: NodeInfo {
             name: format!("n{}", index + 1),
             hostname: format!("machine-{}", index + 1),
@@ -133,7 +136,7 @@ fn engine_settings(index: usize, exec: &Exec) -> EngineSettings {
             level: 1,
             weight: 1,
             labels: Default::default(),
-            slots: 0,
+            slots: plan.slots,
             functions: exec.functions(),
             shell: false,
             users: None,
@@ -156,10 +159,13 @@ impl Machine {
         let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
         let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
+        let running = actions::Running::default();
         let stage = Stage {
             seed: common.plan.seed,
             history: Arc::clone(history),
             agreement: Arc::clone(&common.agreement),
+            slots: common.plan.slots,
+            running: Arc::clone(&running),
         };
         exec.register("*", stage.function(index, number));
         let metrics = Metrics::new("sim");
@@ -199,7 +205,7 @@ impl Machine {
         };
         history.note(Some(index), Event::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
-        let engine = engine_settings(index, &exec);
+        let engine = engine_settings(&common.plan, index, &exec);
         let rest = Rest { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
         let ends = common.ends.clone();
         process.spawn(async move {
@@ -208,7 +214,7 @@ impl Machine {
             let _over = ends.send((index, number, why));
         });
         let router = api::router(Arc::clone(&context));
-        self.alive = Some(Alive { number, process, router, context });
+        self.alive = Some(Alive { number, process, router, context, running });
     }
 }
 
@@ -246,8 +252,14 @@ impl Rest {
             Ok(engine) => engine,
             Err(error) => return format!("the engine did not start: {error}"),
         };
-        let _first = self.context.running.set(Running { consensus, engine });
-        let why = ended.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "consensus ended".to_owned())
+        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        tokio::select! {
+            biased;
+            why = ended.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone());
+                why.unwrap_or_else(|| "consensus ended".to_owned())
+            }
+            why = engine.failure() => why,
+        }
     }
 }

@@ -6,6 +6,20 @@ use super::clocks::EPOCHS_MS;
 use super::net::Shape;
 use super::random::Random;
 
+/// What the trouble of a run is aimed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// All kinds at random.
+    General,
+    /// None is made.
+    Calm,
+    /// The leader falls silent under load, again and again, and nothing else happens.
+    SilentLeaders,
+    /// All kinds at random; and snapshots are installed while checkpoints are written, and on members
+    /// that missed the end of what they run.
+    Snapshots,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -15,8 +29,12 @@ pub struct Plan {
     pub nodes: usize,
     /// How long trouble is made.
     pub length: Duration,
-    /// Whether any is made.
+    /// Whether links lose nothing and clients get every answer.
     pub calm: bool,
+    /// What trouble is made.
+    pub focus: Focus,
+    /// Attempts that a node runs at once; 0: no limit.
+    pub slots: u32,
     /// How links are.
     pub shape: Shape,
     /// Tasks that no client touches.
@@ -53,19 +71,30 @@ impl Plan {
             twice: if calm { 0 } else { random.range(0, 50) },
         };
         let retained = if random.chance(500) { random.range(100, 400) } else { 4_000 };
+        let mut aim = Random::of(seed, "focus");
+        let focus = match (calm, aim.below(100)) {
+            (true, 0..40) => Focus::Calm,
+            (true, _) => Focus::SilentLeaders,
+            (false, 0..25) => Focus::Snapshots,
+            (false, _) => Focus::General,
+        };
+        let (silent, snapshots) = (focus == Focus::SilentLeaders, focus == Focus::Snapshots);
+        let slots = if aim.chance(250) && !silent { aim.range(1, 4) } else { 0 };
         Self {
             seed,
             nodes: nodes.unwrap_or(drawn),
             length: Duration::from_secs(minutes * 60),
             calm,
+            focus,
+            slots: u32::try_from(slots).unwrap_or(0),
             shape,
-            steady: usize::try_from(random.range(6, 24)).unwrap_or(6),
+            steady: usize::try_from(random.range(6, 24) + if silent { 70 } else { 0 }).unwrap_or(6),
             names: usize::try_from(random.range(4, 16)).unwrap_or(4),
             clients: usize::try_from(random.range(2, 5)).unwrap_or(2),
             pace: random.log_time(Duration::from_millis(100), Duration::from_secs(2)),
             trouble: random.log_time(Duration::from_millis(800), Duration::from_secs(8)),
-            retained,
-            checkpoint: random.range(100, 1_500),
+            retained: if snapshots { aim.range(20, 80) } else { retained },
+            checkpoint: if snapshots { aim.range(30, 120) } else { random.range(100, 1_500) },
             wild_clocks,
             epoch_ms: EPOCHS_MS[random.index(EPOCHS_MS.len())],
         }

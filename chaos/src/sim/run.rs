@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::plan::Plan;
 use super::world::World;
-use super::{Arguments, clients, nemesis, operator, story};
+use super::{Arguments, clients, nemesis, operator, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// From the first start until clients begin.
@@ -97,6 +97,7 @@ async fn live(plan: Plan) -> (Arc<World>, u64) {
         }
     });
     let world = World::new(plan);
+    tokio::spawn(stopped::watch(Arc::clone(&world)));
     for index in 0..world.common.plan.nodes {
         world.start(index);
         sleep(Duration::from_millis(137)).await;
@@ -126,14 +127,14 @@ fn weigh(world: Arc<World>, ended: u64) -> Outcome {
     run.epoch_ms = world.common.plan.epoch_ms;
     run.wild_clocks = world.common.plan.wild_clocks;
     run.ended = ended;
+    run.focus = world.common.plan.focus;
     let mut findings = judge(&run);
     findings.judge("same answer everywhere", world.common.agreement.compared());
-    let watched = history.violations().into_iter().map(|(at, what)| Violation {
-        at,
-        property: "same answer everywhere",
-        what,
-        task: None,
-    });
+    for (property, times) in history.checks() {
+        findings.judge(property, times);
+    }
+    let watched = history.violations().into_iter();
+    let watched = watched.map(|(at, property, what)| Violation { at, property, what, task: None });
     findings.violations.extend(watched);
     findings.judge("no panic", 1);
     findings.judge("no spin", PULSE.load(Ordering::Relaxed));

@@ -32,15 +32,6 @@ async fn five() -> Arc<World> {
     world
 }
 
-fn leader(world: &World) -> Option<usize> {
-    (0..5).find(|index| {
-        let alive = world.alive(*index);
-        alive.is_some_and(|alive| {
-            alive.context.running.get().is_some_and(|running| running.consensus.is_leader())
-        })
-    })
-}
-
 fn ahead(world: &World, index: usize, ms: i64) {
     let clocks = world.machines.lock()[index].clocks.clone();
     clocks.set(ms, 0);
@@ -53,7 +44,7 @@ fn ahead(world: &World, index: usize, ms: i64) {
 fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
     run(async {
         let world = five().await;
-        let first = leader(&world).unwrap();
+        let first = world.leader().unwrap();
         let others: Vec<usize> = (0..5).filter(|index| *index != first).collect();
         let [owner, friend, one, two] = others[..] else { unreachable!() };
         let cut = [(owner, one), (one, owner), (owner, two), (two, owner)];
@@ -65,7 +56,7 @@ fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
             ahead(&world, index, 0);
         }
         sleep(Duration::from_secs(20)).await;
-        assert_eq!(leader(&world), Some(first), "nobody else leads");
+        assert_eq!(world.leader(), Some(first), "nobody else leads");
         let times = |index: usize| world.alive(index).unwrap().context.clock.now().0;
         let apart = times(owner) - times(first);
         assert!((300..=500).contains(&apart), "the owner's time is {apart} ms ahead");

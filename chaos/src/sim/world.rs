@@ -142,6 +142,16 @@ impl World {
         self.machines.lock().get(index)?.alive.clone()
     }
 
+    /// The index of the node that leads, if one says so.
+    pub fn leader(&self) -> Option<usize> {
+        let machines = self.machines.lock();
+        let leads = |machine: &&Machine| {
+            let running = machine.alive.as_ref().and_then(|alive| alive.context.running.get());
+            running.is_some_and(|running| running.consensus.is_leader())
+        };
+        machines.iter().find(leads).map(|machine| machine.index)
+    }
+
     /// The states of all nodes that run.
     pub fn states(&self) -> Vec<(usize, State)> {
         let machines = self.machines.lock();

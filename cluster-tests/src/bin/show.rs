@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cluster_tests::scenarios::{Broken, cut_off, durable, fresh, kills, quantile};
+use cluster_tests::scenarios::{Broken, cut_off, durable, fresh, kills, quantile, silence};
 use cluster_tests::{Cluster, Options, Outcome};
 
 /// Settings under which a node that is away for long needs a snapshot.
@@ -49,6 +49,14 @@ enum Load {
         #[arg(long, default_value_t = 20_000)]
         commands: usize,
     },
+    /// The time without a fired tick when the leader is killed, and when it is frozen
+    Silence {
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+        /// Ticks a second
+        #[arg(long, default_value_t = 90)]
+        tasks: usize,
+    },
     /// Fresh starts of three nodes at the same moment
     Starts {
         #[arg(long, default_value_t = 100)]
@@ -62,6 +70,7 @@ async fn main() -> ExitCode {
         Load::Kills { seconds, tasks, kills } => show_kills(seconds, tasks, kills).await,
         Load::Durable { ops, kills } => show_durable(ops, kills).await,
         Load::CutOff { seconds, commands } => show_cut_off(seconds, commands).await,
+        Load::Silence { rounds, tasks } => show_silence(rounds, tasks).await,
         Load::Starts { times } => show_starts(times).await,
     };
     match broken {
@@ -127,7 +136,8 @@ async fn show_cut_off(seconds: u64, commands: usize) -> Outcome<Broken> {
     let mut broken =
         cut_off(long_log, cut_off::Load { seconds, commands: 0, leader: true }).await?;
     println!("a follower is cut off, the log is short");
-    let short_log = Options { proxied: true, settings: SHORT_LOG.to_owned() };
+    let settings = SHORT_LOG.to_owned();
+    let short_log = Options { proxied: true, settings, ..Options::default() };
     let load = cut_off::Load { seconds, commands, leader: false };
     broken.extend(cut_off(short_log, load).await?);
     Ok(broken)
@@ -146,6 +156,34 @@ async fn cut_off(options: Options, load: cut_off::Load) -> Outcome<Broken> {
     println!("  caught up after healing     {} ms", seen.caught_up_ms);
     println!("  snapshots taken over        {}", seen.snapshots);
     end(cluster, seen.broken).await
+}
+
+async fn show_silence(rounds: usize, tasks: usize) -> Outcome<Broken> {
+    let mut broken = Broken::new();
+    println!(
+        "{rounds} rounds each at {tasks} ticks a second; the longest time without a start, in ms"
+    );
+    for how in [silence::How::Killed, silence::How::Frozen] {
+        let mut cluster = Cluster::start(3, Options::default()).await?;
+        let mut seen = silence::run(&mut cluster, silence::Load { tasks, rounds, how }).await?;
+        seen.be_prompt();
+        let word = match how {
+            silence::How::Killed => "kill -9",
+            silence::How::Frozen => "SIGSTOP",
+        };
+        let silences = &seen.silences_ms;
+        println!(
+            "{word}   median {}, longest {}",
+            quantile(silences, 0.5),
+            quantile(silences, 1.0)
+        );
+        if how == silence::How::Frozen {
+            let late = quantile(&seen.returns_ms, 1.0);
+            println!("SIGCONT   latest start of an older tick after {late} ms");
+        }
+        broken.extend(end(cluster, seen.broken).await?);
+    }
+    Ok(broken)
 }
 
 async fn show_starts(times: usize) -> Outcome<Broken> {

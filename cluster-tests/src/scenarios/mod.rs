@@ -5,6 +5,7 @@ pub mod cut_off;
 pub mod durable;
 pub mod fresh;
 pub mod kills;
+pub mod silence;
 
 /// Promises that did not hold, for people; empty: all held.
 pub type Broken = Vec<String>;

@@ -2,12 +2,17 @@
 
 mod t05_crontab;
 mod t10_lifecycle;
+mod t15_actions;
+mod t15_drained;
 mod t20_kill;
+mod t25_silence;
 mod t30_durable;
 mod t40_cut_off;
 mod t45_torn;
 mod t50_disk;
+mod t55_files;
 mod t60_cli;
+mod t65_first_day;
 mod t70_metrics;
 mod t71_log;
 mod t72_alerts;

@@ -10,18 +10,18 @@ async fn an_imported_crontab_fires_at_the_next_minute() -> Outcome<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs/every-minute.cron");
     let file = file.to_str().ok_or("an odd path")?;
     let server = cluster.api(2).base().to_owned();
-    let import = ["--server", &server, "import", "crontab", file, "--anywhere", "--tz", "UTC"];
+    let options = ["--anywhere", "--prefix", "cron", "--tz", "UTC"];
+    let import = [&["--server", &server, "import", "crontab", file], &options[..]].concat();
     let imported = run(&import).await?;
     assert_eq!(imported.code, Some(0), "{imported:?}");
     assert!(imported.stderr.contains("2 of 2 tasks created"), "{imported:?}");
-    // A second import is refused, name by name, and leaves what is there.
-    assert_eq!(run(&import).await?.code, Some(5));
+    // A second import finds what is there, and leaves it.
+    let again = run(&import).await?;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stderr.contains("0 of 2 tasks created, 2 unchanged"), "{again:?}");
 
     let api = cluster.api(3);
-    for (name, printed) in [
-        ("cron-every-minute-echo", "on time\n"),
-        ("cron-every-minute-cat", "first line\nsecond line"),
-    ] {
+    for (name, printed) in [("cron-echo", "on time\n"), ("cron-cat", "first line\nsecond line")] {
         // The limit of `until` is a minute, and so is the wait for the next one: so twice.
         let path = format!("/api/v1/tasks/{name}/executions");
         let ended = async || {

@@ -154,6 +154,9 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> Outcome<()> {
         if said { Ok(()) } else { Err(format!("{answer:?}").into()) }
     })
     .await?;
+    let listed = cluster_tests::run(&["node", "list", "--server", away.base()]).await?;
+    assert_eq!(listed.code, Some(3), "{listed:?}");
+    assert!(listed.stderr.contains(sentence), "{listed:?}");
     // The two others need it for nothing, and it takes no write.
     let fired = fires(&cluster, 1, 0).await?;
     fires(&cluster, 2, fired + 2).await?;
@@ -161,10 +164,10 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> Outcome<()> {
     assert_eq!((answer.status, text(&answer.body, "code")), (503, "no_leader"));
 
     let server = cluster.api(1).base().to_owned();
-    let readmit = ["cluster", "members", "replace", "3", "--server", &server];
+    let readmit = ["cluster", "members", "replace", "n3", "--server", &server];
     let ended = cluster_tests::run(&readmit).await?;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stdout.contains("member 3 is readmitted"), "{ended:?}");
+    assert!(ended.stdout.contains("n3 readmitted"), "{ended:?}");
     cluster.ready(3).await?;
     // The node that lost its data is forgotten, and the one that came back works.
     until("one working node for each member", async || {

@@ -19,7 +19,8 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> Outco
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_away_for_longer_than_the_log_gets_a_snapshot() -> Outcome<()> {
     let settings = "[raft]\nretained_log = 1000\nsnapshot_every = 200\n".to_owned();
-    let mut cluster = Cluster::start(3, Options { proxied: true, settings }).await?;
+    let mut cluster =
+        Cluster::start(3, Options { proxied: true, settings, ..Options::default() }).await?;
     let seen = run(&mut cluster, Load { seconds: 5, commands: 2_200, leader: false }).await?;
     println!("{seen:#?}");
     assert!(seen.broken.is_empty(), "{:#?}", seen.broken);

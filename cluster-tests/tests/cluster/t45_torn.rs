@@ -1,5 +1,9 @@
 //! Nodes whose data folder is not whole, and a leader that is alone.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use cluster_tests::{Cluster, Options, Outcome, until};
 use serde_json::json;
 
@@ -8,7 +12,7 @@ use serde_json::json;
 async fn a_node_without_its_log_or_its_identity_is_refused() -> Outcome<()> {
     let mut cluster = Cluster::start(3, Options::default()).await?;
     cluster.add(1, &[json!({"name": "kept", "schedule": {"manual": true}})]).await?;
-    for (lost, said) in [("log", "has voted"), ("identity", "its identity is gone")] {
+    for (lost, said) in [("log", "were synced are gone"), ("identity", "its identity is gone")] {
         cluster.kill9(3)?;
         let (lost, aside) = (cluster.data(3).join(lost), cluster.folder().join("aside"));
         std::fs::rename(&lost, &aside)?;
@@ -24,6 +28,73 @@ async fn a_node_without_its_log_or_its_identity_is_refused() -> Outcome<()> {
         cluster.ready(3).await?;
     }
     cluster.agreed().await?;
+    cluster.finish().await
+}
+
+/// The newest of the log's files.
+fn newest(log: &Path) -> Outcome<std::path::PathBuf> {
+    let names = fs::read_dir(log)?.map(|entry| Ok(entry?.path())).collect::<Outcome<Vec<_>>>()?;
+    let newest = names.into_iter().filter(|path| path.extension().is_some_and(|it| it == "wal"));
+    newest.max().ok_or_else(|| "the log has no files".into())
+}
+
+/// Of a lone node nobody else has a copy: it says so, and starts again once the log is whole.
+#[tokio::test]
+async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> Outcome<()> {
+    let mut cluster = Cluster::start(1, Options::default()).await?;
+    for number in 0..40 {
+        let task = json!({"name": format!("task-{number}"), "schedule": {"manual": true}});
+        cluster.add(1, &[task]).await?;
+    }
+    cluster.kill9(1)?;
+    let path = newest(&cluster.data(1).join("log"))?;
+    let whole = fs::read(&path)?;
+    let mut holed = whole.clone();
+    // Some whole sectors before the end.
+    let at = (whole.len() / 2).next_multiple_of(512);
+    holed[at..at + 512].fill(0);
+    for damaged in [&whole[..whole.len() / 4 * 3], &whole[..whole.len() / 2], &holed[..]] {
+        fs::write(&path, damaged)?;
+        let ended = cluster.refused(1).await?;
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("only copy"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("members replace"), "{}", ended.stderr);
+        assert_eq!(fs::read(&path)?, *damaged, "the refusal changed the log");
+    }
+    fs::write(&path, whole)?;
+    cluster.start_node(1)?;
+    until("the last write to be there", async || {
+        cluster.api(1).get("/api/v1/tasks/task-39?consistency=stale").await.map(drop)
+    })
+    .await?;
+    cluster.finish().await
+}
+
+/// Tasks may write there, and so may the log.
+#[tokio::test]
+async fn files_of_others_in_the_data_folder_stop_no_start() -> Outcome<()> {
+    let mut cluster = Cluster::prepare(1, Options::default()).await?;
+    let data = cluster.data(1);
+    let log = data.join("node.log");
+    cluster.rewrite(1, |text| format!("{text}\n[log]\nfile = {log:?}\n"))?;
+    let mut names = Vec::new();
+    for _start in 0..3 {
+        cluster.start_node(1)?;
+        until("an answer", async || {
+            cluster.api(1).get("/api/v1/tasks?consistency=stale").await.map(drop)
+        })
+        .await?;
+        for name in ["last.txt", "half.tmp", "node.log.1"] {
+            fs::write(data.join(name), "theirs")?;
+        }
+        cluster.kill9(1)?;
+        names = fs::read_dir(&data)?.map(|entry| Ok(entry?.file_name())).collect::<Outcome<_>>()?;
+    }
+    for name in ["last.txt", "half.tmp", "node.log.1", "work", "log"] {
+        assert!(names.iter().any(|found| found == name), "{name} is gone: {names:?}");
+    }
+    let mode = fs::metadata(&data)?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "others may read the data folder");
     cluster.finish().await
 }
 

@@ -72,6 +72,8 @@ async fn the_second_terminal_of_the_readme() -> Outcome<()> {
         status.first_line().starts_with("cluster") && status.stdout.contains("n1"),
         "{status:?}"
     );
+    let status = terminal.good(&["-o", "json", "cluster", "status"]).await?;
+    assert!(status.stdout.contains("\"tasks\": 0,"), "a deleted name is no task: {status:?}");
     let nodes = terminal.good(&["node", "list"]).await?;
     assert!(nodes.first_line().starts_with("NAME"), "{nodes:?}");
     cluster.finish().await

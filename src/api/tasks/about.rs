@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{View, aside};
@@ -10,7 +11,7 @@ use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply, Segment};
 use crate::api::fields::escape;
 use crate::api::lists::{PAGING, Page};
-use crate::api::params::bad;
+use crate::api::params::bad_cursor;
 use crate::api::stats::Ends;
 use crate::api::ticks::{self, Range};
 use crate::api::{plans, preview, views, why, words};
@@ -27,10 +28,10 @@ const NEXT: u64 = 10;
 const NEXT_MAX: u64 = 1_000;
 
 /// Answers with what is computed from a task, beside other requests.
-async fn tell(
+async fn tell<T: Serialize>(
     read: &Read,
     name: String,
-    tell: impl FnOnce(&View, &Arc<Task>) -> Result<Value, Problem> + Send + 'static,
+    tell: impl FnOnce(&View, &Arc<Task>) -> Result<T, Problem> + Send + 'static,
 ) -> Reply {
     let view = read.view().await?;
     aside(move || {
@@ -90,7 +91,7 @@ pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Re
     let page = Page::of(params)?;
     let before = match page.after() {
         None => ExecutionId(u64::MAX),
-        Some(id) => id.parse().map_err(|_error| bad("cursor", "is not one of this list"))?,
+        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
     };
     tell(&read, name, move |view, task| {
         let kept = task.history.executions.iter().rev().filter(|one| {

@@ -1,7 +1,6 @@
 //! Making thousands of tasks in one request.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Map, Value, json};
@@ -9,15 +8,15 @@ use serde_json::{Map, Value, json};
 use crate::api::context::{Context, View};
 use crate::api::eligibility;
 use crate::api::error::Problem;
-use crate::api::extract::{Bulky, Reply};
+use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::Fields;
 use crate::api::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
 use crate::api::views;
 use crate::domain::machine::command::{Put, PutMode};
-use crate::domain::machine::{Answer, Command};
+use crate::domain::machine::{Answer, Command, Response};
 use crate::domain::spec;
 
-use super::create::{definition, mode, settled};
+use super::create::{mode, settled};
 
 /// Items of one request.
 pub(super) const ITEMS_MAX: usize = 10_000;
@@ -40,13 +39,7 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
     }
     write.take_key().await?;
     let view = write.context.here()?;
-    let making = Making {
-        context: &write.context,
-        view: &view,
-        mode: mode(force),
-        key: write.key.as_deref(),
-        prefix,
-    };
+    let making = Making { write: &write, view: &view, mode: mode(force), prefix };
     let chunks = items.chunks(COMMANDS_MAX).enumerate();
     let chunks: Vec<BoxFuture<'_, Vec<Item>>> =
         chunks.map(|(at, items)| making.chunk(at * COMMANDS_MAX, items).boxed()).collect();
@@ -73,7 +66,7 @@ impl Item {
 }
 
 /// Answers with the result of every item; if none got through to the cluster, with that.
-pub(super) fn answer(context: &Context, items: Vec<Item>) -> Result<Response, Problem> {
+pub(super) fn answer(context: &Context, items: Vec<Item>) -> Reply {
     let failed = items.iter().filter(|item| item.fault.is_some()).count();
     let succeeded = items.len() - failed;
     let lost =
@@ -87,12 +80,21 @@ pub(super) fn answer(context: &Context, items: Vec<Item>) -> Result<Response, Pr
     Ok(context.here()?.reply(StatusCode::OK, body))
 }
 
+/// An item as it was read.
+enum Read {
+    /// It cannot be.
+    Refused(Item),
+    /// The request is repeated, and this was the answer.
+    Answered(Map<String, Value>, Response),
+    /// It is among the proposals.
+    Proposed(Map<String, Value>),
+}
+
 /// What all items of a request share.
 struct Making<'a> {
-    context: &'a Context,
+    write: &'a Write,
     view: &'a View,
     mode: PutMode,
-    key: Option<&'a str>,
     prefix: &'static str,
 }
 
@@ -102,60 +104,59 @@ impl Making<'_> {
         // Reading a chunk takes milliseconds: others get their turn in between.
         tokio::task::yield_now().await;
         let mut proposals = Proposals::default();
-        let read: Vec<Result<Map<String, Value>, Item>> = items
+        let read: Vec<Read> = items
             .iter()
             .enumerate()
             .map(|(at, body)| self.read(first + at, body, &mut proposals))
             .collect();
-        let mut answers = proposals.submit(self.context).await.into_iter();
+        let mut answers = proposals.submit(&self.write.context).await.into_iter();
         let complete = |read| match read {
-            Err(bad) => bad,
-            Ok(shown) => complete(shown, answers.next()),
+            Read::Refused(bad) => bad,
+            Read::Answered(shown, answer) => complete(shown, Some(Ok(answer))),
+            Read::Proposed(shown) => complete(shown, answers.next()),
         };
         read.into_iter().map(complete).collect()
     }
 
-    fn read(
-        &self,
-        index: usize,
-        body: &Value,
-        proposals: &mut Proposals,
-    ) -> Result<Map<String, Value>, Item> {
+    fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> Read {
         let mut shown = Map::new();
         shown.insert("index".to_owned(), index.into());
         shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
-        let mut reading = self.view.reading(&self.context.settings);
+        let mut reading = self.view.reading(&self.write.context.settings);
         reading.settled = settled(self.view, body);
         let read =
-            spec::read(&definition(body), reading).and_then(|spec| {
-                match eligibility::check(&self.view.state, &spec, None) {
-                    Ok(()) => Ok(spec),
-                    Err(problem) => Err(vec![problem]),
-                }
+            spec::read(&spec::definition(body), reading).and_then(|spec| match eligibility::check(
+                &self.view.state,
+                &spec,
+                None,
+            ) {
+                Ok(()) => Ok(spec),
+                Err(problem) => Err(vec![problem]),
             });
-        match read {
-            Err(problems) => {
+        let part = self.write.part(&index.to_string());
+        let key = part.as_deref().map(|part| self.write.under(part));
+        let known = key.and_then(|key| self.view.state.first(key).ok().flatten());
+        match (read, known) {
+            // What could be made then may not be any more: its time may have passed.
+            (Err(_), Some(known)) => Read::Answered(shown, known.response.clone()),
+            (Err(problems), None) => {
                 let problem = Problem::from(problems).below(&format!("{}/{index}", self.prefix));
-                Err(Item::bad(shown, problem))
+                Read::Refused(Item::bad(shown, problem))
             }
-            Ok(spec) => {
+            (Ok(spec), _) => {
                 let told = views::warnings(&self.view.state, &spec);
                 if !told.is_empty() {
                     shown.insert("warnings".to_owned(), told.into());
                 }
-                let key = self.key.map(|key| format!("{key} {index}"));
                 let put = Put { mode: self.mode, spec };
-                proposals.add(&Command::Put(Box::new(put)), key.as_deref());
-                Ok(shown)
+                proposals.add(&Command::Put(Box::new(put)), key);
+                Read::Proposed(shown)
             }
         }
     }
 }
 
-fn complete(
-    mut shown: Map<String, Value>,
-    answer: Option<Result<crate::domain::machine::Response, Problem>>,
-) -> Item {
+fn complete(mut shown: Map<String, Value>, answer: Option<Result<Response, Problem>>) -> Item {
     let answer = answer.unwrap_or_else(|| Err(Problem::internal("an item was not answered")));
     match answer.and_then(|response| response.map_err(Problem::from)) {
         Err(problem) => Item::bad(shown, problem),

@@ -1,11 +1,9 @@
 //! One operation on many tasks, by their names or by their labels.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::api::context::{View, aside};
 use crate::api::error::Problem;
@@ -13,7 +11,7 @@ use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::{Fields, escape};
 use crate::api::proposals::Proposals;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
-use crate::domain::machine::{Answer, Command, Refusal, Response};
+use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
 
@@ -42,40 +40,76 @@ enum Whom {
 /// `POST /tasks/bulk`: one operation on many tasks; what is refused for one stops no other.
 pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
     write.params.only(&[])?;
-    let (operation, whom) = read(&write)?;
+    let before = write.view().await?;
+    let since = repeats(&before, &write)?;
+    let (operation, whom) = read(&write, since.is_some())?;
     write.take_key().await?;
     let view = write.view().await?;
     let names = match whom {
         Whom::Names(names) => names,
-        Whom::Selector(selector) => {
-            let (view, marked) = (view.clone(), matches!(operation, Operation::Cleanup));
-            aside(move || selected(&view, &selector, marked)).await?
+        Whom::Selector(labels) => {
+            let marked = matches!(operation, Operation::Cleanup);
+            let selector = Selector { labels, marked, since };
+            let (view, done) = (view.clone(), write.part(""));
+            let names = aside(move || selector.names(&view, done.as_deref())).await?;
+            names.into_iter().collect()
         }
     };
     let mut proposals = Proposals::default();
-    let mut read = Vec::with_capacity(names.len());
-    for name in names {
-        let command = command(&view, &operation, &name);
-        read.push(match command {
-            Ok(command) => {
-                // By the name, since a selector may find other tasks when it is asked again.
-                let key = write.key.as_ref();
-                let key = key.map(|key| format!("{key} {:x}", xxh3_64(name.as_bytes())));
-                proposals.add(&command, key.as_deref());
-                Ok(name)
-            }
-            Err(problem) => Err(Item::bad(shown(&name), problem)),
-        });
-    }
+    let read: Vec<Read> = names
+        .into_iter()
+        .map(|name| one(&write, &view, &operation, name, &mut proposals))
+        .collect();
     let mut answers = proposals.submit(&write.context).await.into_iter();
     let items = read.into_iter().map(|one| match one {
-        Ok(name) => complete(&name, answers.next()),
-        Err(bad) => bad,
+        Read::Refused(bad) => bad,
+        Read::Answered(name, response) => complete(&name, Some(Ok(response))),
+        Read::Proposed(name) => complete(&name, answers.next()),
     });
     answer(&write.context, items.collect())
 }
 
-fn read(write: &Write) -> Result<(Operation, Whom), Problem> {
+/// The counter when the request was first taken up, if this one repeats it.
+///
+/// # Errors
+/// `idempotency_key_reused`.
+fn repeats(view: &View, write: &Write) -> Result<Option<u64>, Problem> {
+    let Some(key) = write.key() else { return Ok(None) };
+    Ok(view.state.first(key)?.map(|known| known.number))
+}
+
+/// What is to be done about one task.
+enum Read {
+    /// Nothing: it cannot be.
+    Refused(Item),
+    /// Nothing: the request is repeated, and this was the answer.
+    Answered(String, Response),
+    /// It is among the proposals.
+    Proposed(String),
+}
+
+fn one(
+    write: &Write,
+    view: &View,
+    operation: &Operation,
+    name: String,
+    proposals: &mut Proposals,
+) -> Read {
+    let part = write.part(&name);
+    let key = part.as_deref().map(|part| write.under(part));
+    if let Some(known) = key.and_then(|key| view.state.first(key).ok().flatten()) {
+        return Read::Answered(name, known.response.clone());
+    }
+    match command(view, operation, &name) {
+        Ok(command) => {
+            proposals.add(&command, key);
+            Read::Proposed(name)
+        }
+        Err(problem) => Read::Refused(Item::bad(shown(&name), problem)),
+    }
+}
+
+fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), Problem> {
     let fields = Fields::of(Some(write.body()?), &FIELDS)?;
     let op = fields.need("op").word("op", &OPERATIONS);
     let belongs: &[(&str, &str)] = &[
@@ -93,8 +127,10 @@ fn read(write: &Write) -> Result<(Operation, Whom), Problem> {
     let whom = whom(&fields);
     let (stop, tombstone) = (fields.flag("stop"), fields.flag("tombstone"));
     let parameters = fields.object("parameters").cloned();
+    // A pause that is repeated may be over by now.
+    let now = if repeated { Timestamp(i64::MIN) } else { write.context.clock.now() };
     // Reads what is left and tells all problems.
-    let (reason, until) = pause_fields(&fields, write.context.clock.now())?;
+    let (reason, until) = pause_fields(&fields, now)?;
     let operation = match op {
         Some("pause") => Operation::Pause { reason, until },
         Some("resume") => Operation::Resume,
@@ -140,16 +176,36 @@ fn whom(fields: &Fields<'_>) -> Whom {
     Whom::Selector(labels)
 }
 
-/// The names of tasks that carry all these labels; those marked deleted where asked for.
-fn selected(view: &View, selector: &BTreeMap<String, String>, marked: bool) -> Vec<String> {
-    let tasks = view.state.by_name("").filter(|task| marked || task.live.deleted.is_none());
-    let fits = tasks.filter(|task| {
+/// Which tasks a request without names is about.
+struct Selector {
+    /// They carry all of these.
+    labels: BTreeMap<String, String>,
+    /// Also those marked deleted.
+    marked: bool,
+    /// The counter when the request was first taken up, if it is repeated: then what was done is
+    /// told again, and what was made or changed since is not touched.
+    since: Option<u64>,
+}
+
+impl Selector {
+    /// The names, in order; `done` is what keys of tasks that were done begin with.
+    fn names(&self, view: &View, done: Option<&str>) -> BTreeSet<String> {
+        let tasks = view.state.by_name("").filter(|task| {
+            (self.marked || task.live.deleted.is_none())
+                && self.since.is_none_or(|since| task.live.revision.0 < since)
+                && self.fits(task)
+        });
+        let mut names: BTreeSet<String> = tasks.map(|task| task.live.name.to_string()).collect();
+        if let Some(done) = done.filter(|_| self.since.is_some()) {
+            names.extend(view.state.keys_under(done).map(|(name, _)| name.to_owned()));
+        }
+        names
+    }
+
+    fn fits(&self, task: &Task) -> bool {
         let labels = task.spec().map(|spec| &spec.labels);
-        labels.is_some_and(|labels| {
-            selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        })
-    });
-    fits.map(|task| Arc::clone(&task.live.name).to_string()).collect()
+        labels.is_some_and(|labels| self.labels.iter().all(|(k, v)| labels.get(k) == Some(v)))
+    }
 }
 
 fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Problem> {

@@ -11,9 +11,9 @@ use crate::api::fields::Fields;
 use crate::api::lists::location;
 use crate::api::plans;
 use crate::api::views;
-use crate::domain::ids::{Revision, SessionId};
+use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
-use crate::domain::machine::record::{FiredTick, Trigger};
+use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 
@@ -27,20 +27,20 @@ pub(in crate::api) async fn claim(Segment(name): Segment, write: Write) -> Reply
     let tick = fields.need("tick").instant("tick");
     fields.done()?;
     let Some(tick) = tick else { return Err(Problem::internal("a tick was read and not found")) };
-    for attempt in 0..TRIES {
+    for _ in 0..TRIES {
         let view = write.view().await?;
+        if let Some(first) = write.first(&view)? {
+            return granted(&write, &first);
+        }
         let task = view.task(&name)?;
-        let settle = match settle(&view, task, tick, &write)? {
+        let settle = match settle(&view, task, tick)? {
             Wanted::Grant(settle) => settle,
-            Wanted::Known(fired) => return again(&view, task, fired, &write).await,
+            Wanted::Known(fired) => return Err(claimed(&view, task, fired)),
         };
-        // A key stands for one command, and each try is another.
-        let key = write.key.as_ref().filter(|_| attempt == 0);
-        let command = Command::Settle(settle);
-        match write.context.submit(&command, key.map(String::as_str)).await? {
+        match write.try_submit(&Command::Settle(settle)).await? {
             Ok(answer) => return granted(&write, &answer),
-            // Somebody settled or changed the task meanwhile: look again.
-            Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. }) => {}
+            // The task or the node that would hold the claim changed meanwhile: look again.
+            Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. } | Refusal::Session) => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
@@ -55,12 +55,7 @@ enum Wanted<'a> {
     Known(&'a FiredTick),
 }
 
-fn settle<'a>(
-    view: &View,
-    task: &'a Task,
-    tick: Timestamp,
-    write: &Write,
-) -> Result<Wanted<'a>, Problem> {
+fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>, Problem> {
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());
     }
@@ -75,9 +70,22 @@ fn settle<'a>(
     if tick <= after {
         return Err(Refusal::Cursor { at: after }.into());
     }
-    let session = write.context.running()?.engine.session();
-    let session = session.ok_or_else(|| Problem::from(Refusal::Session))?;
+    let session = holder(view.state.nodes().map(|node| &**node), view.own);
+    let session = session.ok_or_else(|| {
+        let why = "no node can hold the claim: all are down, draining or leaving; let one work \
+                   again (POST /nodes/{id}/undrain) and repeat the request";
+        Problem::new("session_ended", why)
+    })?;
     Ok(Wanted::Grant(command(task, session, after, tick, plan.due(tick))))
+}
+
+/// The session that holds a caller's claim: this node's, or, if this node does not work or gives
+/// its work away, that of another that works. No node carries the claim out, so any will do, and
+/// the request need not go elsewhere.
+fn holder<'a>(nodes: impl Iterator<Item = &'a Node>, own: NodeId) -> Option<SessionId> {
+    let works = |node: &&Node| node.liveness == Liveness::Working && node.intent == Intent::None;
+    let first = nodes.filter(works).min_by_key(|node| (node.id != own, node.id));
+    first.map(|node| node.session)
 }
 
 fn command(
@@ -92,7 +100,6 @@ fn command(
         revision: task.live.revision,
         calendars: Revision(0),
         session,
-        // Not the time of this moment, so that a repeated request makes the same command.
         now: due,
         after,
         spans: Vec::new(),
@@ -101,24 +108,15 @@ fn command(
     }
 }
 
-/// A tick that fired: its own claimer, who repeats the request under its key, hears the answer
-/// again.
-async fn again(view: &View, task: &Task, fired: &FiredTick, write: &Write) -> Reply {
+/// A tick that another caller was granted.
+fn claimed(view: &View, task: &Task, fired: &FiredTick) -> Problem {
     let execution = task.history.execution(fired.execution);
-    let attempt = execution.and_then(|execution| execution.attempt.as_ref());
-    if let (Some(key), Some(attempt), Some(execution)) = (&write.key, attempt, execution) {
-        let settle = command(task, attempt.session, fired.from, fired.tick, execution.due);
-        let outcome = write.context.submit(&Command::Settle(settle), Some(key)).await?;
-        if let Ok(answer @ Answer::Execution { .. }) = outcome {
-            return granted(write, &answer);
-        }
-    }
     let winner = match execution {
         Some(execution) => views::execution(&view.state, task, execution),
         None => json!({"id": fired.execution.to_string()}),
     };
     let problem = Problem::new("already_claimed", "another caller was granted this tick");
-    Err(problem.with("execution_id", fired.execution.to_string()).with("winner", winner))
+    problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
 
 fn granted(write: &Write, answer: &Answer) -> Reply {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::api::context::View;
 use crate::api::eligibility;
+use crate::api::error::Problem;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
-use crate::api::views::ADDED;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::spec;
@@ -23,12 +23,22 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     let view = write.context.here()?;
     let mut reading = view.reading(&write.context.settings);
     reading.settled = settled(&view, body);
-    let spec = spec::read(&definition(body), reading)?;
-    eligibility::check(&view.state, &spec, None)?;
-    let name = spec.name.clone();
-    let put = Put { mode: mode(force), spec };
-    write.submit(&Command::Put(Box::new(put))).await?;
-    let mut response = after_write(&write.context, StatusCode::CREATED, &name, json!({}))?;
+    let read =
+        spec::read(&spec::definition(body), reading).map_err(Problem::from).and_then(|spec| {
+            eligibility::check(&view.state, &spec, None)?;
+            Ok(spec)
+        });
+    let answer = match read {
+        Ok(spec) => {
+            let put = Put { mode: mode(force), spec };
+            write.submit(&Command::Put(Box::new(put))).await?
+        }
+        // What could be made then may not be any more: its time may have passed.
+        Err(problem) => write.unless_answered(problem).await?,
+    };
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let made = answer.revision();
+    let mut response = after_write(&write.context, StatusCode::CREATED, &name, made, json!({}))?;
     if let Some(location) = location("tasks", &name) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -45,18 +55,4 @@ pub(super) fn settled(view: &View, body: &Value) -> Timestamp {
 /// How a new task treats what has its name.
 pub(super) const fn mode(force: bool) -> PutMode {
     if force { PutMode::Force } else { PutMode::Add }
-}
-
-/// A body without what answers add to it: a task that was got can be put.
-pub(super) fn definition(body: &Value) -> Value {
-    let mut body = body.clone();
-    if let Value::Object(fields) = &mut body {
-        // Only an answer carries these two; elsewhere an added field is a mistake to be told.
-        if fields.contains_key("incarnation") && fields.contains_key("revision") {
-            for added in ADDED {
-                fields.shift_remove(added);
-            }
-        }
-    }
-    body
 }

@@ -14,7 +14,6 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 
 use super::after_write;
-use super::create::definition;
 
 /// A patch that meets other changes is applied to the newer definition so many times.
 const PATCH_TRIES: u32 = 8;
@@ -22,14 +21,7 @@ const PATCH_TRIES: u32 = 8;
 /// `PUT /tasks/{name}`: another definition; cursor and history stay.
 pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
-    let mut body = definition(write.body()?);
-    let view = write.view().await?;
-    // What was done before under the same key is answered from the log, whatever became of the
-    // task since.
-    let task = match write.key {
-        None => Some(present(&view, &name)?),
-        Some(_) => view.state.named(&name).map(|task| &**task),
-    };
+    let mut body = spec::definition(write.body()?);
     if let Value::Object(fields) = &mut body {
         let named = fields.entry("name").or_insert_with(|| json!(name));
         if named.as_str().is_some_and(|named| named != name) {
@@ -37,46 +29,54 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
             return Err(Problem::field("/name", "name_changed", message));
         }
     }
-    let former = task.and_then(Task::spec);
-    let current = former.map(|spec| &spec.schedule);
-    let reading = view.reading(&write.context.settings);
-    let spec = spec::read(&body, ReadContext { current, ..reading })?;
-    eligibility::check(&view.state, &spec, former)?;
-    let put = Put { mode: PutMode::Update { if_match: write.if_match }, spec };
-    write.submit(&Command::Put(Box::new(put))).await?;
-    after_write(&write.context, StatusCode::OK, &name, json!({}))
+    let answer = write.answer(|view| {
+        let task = present(view, &name)?;
+        let former = task.spec();
+        let current = former.map(|spec| &spec.schedule);
+        let reading = view.reading(&write.context.settings);
+        let spec = spec::read(&body, ReadContext { current, ..reading })?;
+        eligibility::check(&view.state, &spec, former)?;
+        let mode = PutMode::Update { if_match: write.if_match(Some(task.live.revision)) };
+        Ok(Some(Command::Put(Box::new(Put { mode, spec }))))
+    });
+    let made = answer.await?.revision();
+    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
 }
 
 /// `PATCH /tasks/{name}`: a JSON merge patch (RFC 7396) of the definition.
 ///
 /// Without `If-Match` it is applied to whatever is there, so that two patches of different fields
-/// both last; one that changes nothing is then answered without a command, which is also what a
-/// repeated one finds.
+/// both last; one that changes nothing makes no revision.
 pub(in crate::api) async fn patch(Segment(name): Segment, write: Write) -> Reply {
     write.params.only(&[])?;
     let changes = write.body()?;
-    for attempt in 0..PATCH_TRIES {
+    for _ in 0..PATCH_TRIES {
         let view = write.view().await?;
+        if let Some(first) = write.first(&view)? {
+            return after_write(&write.context, StatusCode::OK, &name, first.revision(), json!({}));
+        }
         let task = present(&view, &name)?;
         let spec = patched(&view, task, changes, &write)?;
-        if write.if_match.is_none() && task.spec() == Some(&spec) {
+        let bound = write.if_match(Some(task.live.revision));
+        if bound.is_none() && task.spec() == Some(&spec) {
+            write.take_key().await?;
             return Ok(views::task_reply(&view, StatusCode::OK, task, json!({})));
         }
-        let if_match = write.if_match.or(Some(task.live.revision));
+        let if_match = bound.or(Some(task.live.revision));
         let put = Put { mode: PutMode::Update { if_match }, spec };
-        // A key stands for one command, and each try is another.
-        let key = match (&write.key, attempt) {
-            (Some(key), 1..) => Some(format!("{key} {attempt}")),
-            (key, _) => key.clone(),
-        };
-        let command = Command::Put(Box::new(put));
-        match write.context.submit(&command, key.as_deref()).await? {
-            Ok(_) => return after_write(&write.context, StatusCode::OK, &name, json!({})),
-            Err(Refusal::RevisionMismatch { .. }) if write.if_match.is_none() => {}
+        match write.try_submit(&Command::Put(Box::new(put))).await? {
+            Ok(answer) => {
+                let made = answer.revision();
+                return after_write(&write.context, StatusCode::OK, &name, made, json!({}));
+            }
+            // Somebody changed the task meanwhile: the patch is applied to the newer definition.
+            Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    Err(Problem::new("not_accepted", "the task changes too fast; nothing was changed"))
+    let why = "others change the task faster than this patch can be applied; nothing was changed, \
+               send it again";
+    Err(Problem::new("not_accepted", why))
 }
 
 fn patched(view: &View, task: &Task, changes: &Value, write: &Write) -> Result<TaskSpec, Problem> {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use serde_json::{Map, Value, json};
 
-use crate::api::context::Context;
+use crate::api::context::{Context, View};
 use crate::api::error::Problem;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
@@ -44,38 +44,38 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
         }
         return gone(&write.context, &name, running);
     }
-    let if_match = write.if_match;
+    let if_match = write.if_match_of(&name)?;
     let mark = MarkDeleted { name: name.clone(), stop, tombstone, if_match };
     let answer = write.submit(&Command::MarkDeleted(mark)).await?;
     if wait {
         no_more_starts(&write.context).await;
-        return after_write(&write.context, StatusCode::OK, &name, still_running(&write, &name)?);
+        let running = still_running(&write, &name)?;
+        return after_write(&write.context, StatusCode::OK, &name, None, running);
     }
     let ids = if let Answer::Running(ids) = answer { ids } else { Vec::new() };
     let running = views::executions(&write.context.here()?.state, &ids);
-    after_write(&write.context, StatusCode::OK, &name, json!({"running": running}))
+    after_write(&write.context, StatusCode::OK, &name, None, json!({"running": running}))
 }
 
 /// `POST /tasks/{name}/pause`: its ticks no longer fire.
 pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply {
     let wait = write.params.only(&["wait"])?.flag("wait")?;
     let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
-    // A pause that is repeated may be over by now; it is answered as it was the first time.
-    let repeated = match &write.key {
-        Some(key) if write.body.as_ref().is_some_and(|body| body.get("until").is_some()) => {
-            write.view().await?.state.knows_key(key)
+    let answer = match pause_fields(&fields, write.context.clock.now()) {
+        Ok((reason, until)) => {
+            let if_match = write.if_match_of(&name)?;
+            let pause = PauseTask { name: name.clone(), reason, until, if_match };
+            write.submit(&Command::Pause(pause)).await?
         }
-        Some(_) | None => false,
+        // A pause that is repeated may be over by now.
+        Err(problem) => write.unless_answered(problem).await?,
     };
-    let now = if repeated { Timestamp(i64::MIN) } else { write.context.clock.now() };
-    let (reason, until) = pause_fields(&fields, now)?;
-    let pause = PauseTask { name: name.clone(), reason, until, if_match: write.if_match };
-    write.submit(&Command::Pause(pause)).await?;
-    if !wait {
-        return after_write(&write.context, StatusCode::OK, &name, json!({}));
+    let mut running = json!({});
+    if wait {
+        no_more_starts(&write.context).await;
+        running = still_running(&write, &name)?;
     }
-    no_more_starts(&write.context).await;
-    after_write(&write.context, StatusCode::OK, &name, still_running(&write, &name)?)
+    after_write(&write.context, StatusCode::OK, &name, answer.revision(), running)
 }
 
 /// Reads what a pause says.
@@ -95,15 +95,15 @@ pub(super) fn pause_fields(
 /// `POST /tasks/{name}/resume`: its ticks fire again.
 pub(in crate::api) async fn resume(Segment(name): Segment, write: Write) -> Reply {
     let named = named(&write, &name)?;
-    write.submit(&Command::Resume(named)).await?;
-    after_write(&write.context, StatusCode::OK, &name, json!({}))
+    let made = write.submit(&Command::Resume(named)).await?.revision();
+    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
 }
 
 /// `POST /tasks/{name}/reuse`: takes the deleted mark away.
 pub(in crate::api) async fn reuse(Segment(name): Segment, write: Write) -> Reply {
     let named = named(&write, &name)?;
-    write.submit(&Command::Reuse(named)).await?;
-    after_write(&write.context, StatusCode::OK, &name, json!({}))
+    let made = write.submit(&Command::Reuse(named)).await?.revision();
+    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
 }
 
 /// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
@@ -118,14 +118,14 @@ pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Rep
 fn named(write: &Write, name: &str) -> Result<Named, Problem> {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
-    Ok(Named { name: name.to_owned(), if_match: write.if_match })
+    Ok(Named { name: name.to_owned(), if_match: write.if_match_of(name)? })
 }
 
 /// Removes a name, and tells what ran of it.
 async fn cleaned(write: &Write, name: &str) -> Result<Value, Problem> {
     let view = write.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));
-    let named = Named { name: name.to_owned(), if_match: write.if_match };
+    let named = Named { name: name.to_owned(), if_match: write.if_match_of(name)? };
     write.submit(&Command::Cleanup(named)).await?;
     Ok(running.unwrap_or_else(|| json!([])))
 }
@@ -156,12 +156,14 @@ pub(in crate::api) async fn trigger(Segment(name): Segment, write: Write) -> Rep
     let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
     let over = fields.object("parameters");
     fields.done()?;
-    let parameters = match over {
-        None => None,
-        Some(over) => Some(merged(write.view().await?.task(&name)?, over)?),
+    let trigger = |parameters| Command::TriggerTask(TriggerTask { name: name.clone(), parameters });
+    let answer = match over {
+        None => write.submit(&trigger(None)).await?,
+        Some(over) => {
+            let laid = |view: &View| merged(view.task(&name)?, over);
+            write.answer(|view| Ok(Some(trigger(Some(laid(view)?))))).await?
+        }
     };
-    let command = Command::TriggerTask(TriggerTask { name: name.clone(), parameters });
-    let answer = write.submit(&command).await?;
     execution_reply(&write.context, &answer)
 }
 

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::api::context::{View, aside};
 use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply};
-use crate::api::lists::{PAGING, Page, glob};
+use crate::api::lists::{List, PAGING, Page, glob};
 use crate::api::nodes;
-use crate::api::params::{Params, bad};
+use crate::api::params::{Params, bad, bad_cursor};
 use crate::api::words::{TASK_STATES, task_state};
 use crate::api::{plans, views};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
+use crate::domain::time::Timestamp;
 
 const FILTERS: [&str; 6] = ["status", "name", "label", "owner", "deleted", "sort"];
 
@@ -25,7 +24,7 @@ pub(in crate::api) async fn list(read: Read) -> Reply {
     let sort = params.word("sort", &["name", "next", "last"])?.unwrap_or("name");
     let after = match (sort, page.after()) {
         ("name", _) | (_, None) => None,
-        (_, Some(cursor)) => Some(keyed(cursor)?),
+        (_, Some(cursor)) => Some(Place::read(cursor)?),
     };
     let view = read.view().await?;
     let filter = Filter::of(params, &view)?;
@@ -87,17 +86,33 @@ impl Filter {
     }
 }
 
-fn by_name(view: &View, filter: &Filter, page: &Page) -> Value {
+fn by_name(view: &View, filter: &Filter, page: &Page) -> List {
     let tasks = view.state.by_name(page.after().unwrap_or_default());
     let tasks = tasks.filter(|task| filter.fits(view, task));
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
 }
 
-/// The key and the name of a cursor.
-fn keyed(cursor: &str) -> Result<(i64, String), Problem> {
-    let parts = cursor.split_once(' ');
-    let found = parts.and_then(|(key, name)| Some((key.parse::<i64>().ok()?, name.to_owned())));
-    found.ok_or_else(|| bad("cursor", "is not one of this list"))
+/// Where a sorted list goes on.
+///
+/// What tasks are sorted by moves on while somebody turns the pages. So all pages are sorted as of
+/// one moment, which the cursor carries: the log's stamp when the first page was made. A task stands
+/// on exactly one page if it is not created, changed, paused or removed meanwhile, and, sorted by
+/// `last`, if its executions of that moment are still kept.
+struct Place {
+    as_of: Timestamp,
+    key: i64,
+    name: String,
+}
+
+impl Place {
+    fn read(cursor: &str) -> Result<Self, Problem> {
+        let read = || {
+            let mut parts = cursor.splitn(3, ' ');
+            let as_of = Timestamp(parts.next()?.parse().ok()?);
+            Some(Self { as_of, key: parts.next()?.parse().ok()?, name: parts.next()?.to_owned() })
+        };
+        read().ok_or_else(bad_cursor)
+    }
 }
 
 /// In the order of a key; tasks of equal keys by name.
@@ -105,29 +120,34 @@ fn by_key(
     view: &View,
     filter: &Filter,
     page: &Page,
-    after: Option<(i64, String)>,
-    key: fn(&View, &Task) -> i64,
-) -> Value {
+    after: Option<Place>,
+    key: fn(&View, &Task, Timestamp) -> i64,
+) -> List {
+    let as_of = after.as_ref().map_or(view.state.cluster().stamp, |after| after.as_of);
     let tasks = view.state.by_name("").filter(|task| filter.fits(view, task));
-    let mut keyed: Vec<(i64, &Arc<Task>)> = tasks.map(|task| (key(view, task), task)).collect();
+    let mut keyed: Vec<(i64, &Arc<Task>)> =
+        tasks.map(|task| (key(view, task, as_of), task)).collect();
     // Stable, and they come by name.
     keyed.sort_by_key(|(key, _)| *key);
     let behind = |(key, task): &(i64, &Arc<Task>)| {
-        after.as_ref().is_none_or(|(at, name)| (*key, &*task.live.name) > (*at, name.as_str()))
+        let place = |after: &Place| (*key, &*task.live.name) > (after.key, after.name.as_str());
+        after.as_ref().is_none_or(place)
     };
     page.list(
         keyed.into_iter().filter(behind),
-        |(key, task)| format!("{key} {}", task.live.name),
+        |(key, task)| format!("{as_of} {key} {}", task.live.name, as_of = as_of.0),
         |(_, task)| views::task(view, task),
     )
 }
 
 /// Soonest first, those without a next tick last.
-fn next_key(view: &View, task: &Task) -> i64 {
-    plans::next_tick(view, task).map_or(i64::MAX, |next| next.0)
+fn next_key(view: &View, task: &Task, as_of: Timestamp) -> i64 {
+    plans::next_tick_after(view, task, as_of).map_or(i64::MAX, |next| next.0)
 }
 
 /// Newest execution first, those without one last.
-fn last_key(_view: &View, task: &Task) -> i64 {
-    task.history.executions.back().map_or(i64::MAX, |last| -last.created_at.0)
+fn last_key(_view: &View, task: &Task, as_of: Timestamp) -> i64 {
+    let mut newest = task.history.executions.iter().rev();
+    let newest = newest.find(|execution| execution.created_at <= as_of);
+    newest.map_or(i64::MAX, |last| -last.created_at.0)
 }

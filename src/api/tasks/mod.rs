@@ -17,10 +17,11 @@ use axum::http::header::HeaderValue;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::{Context, etag};
 use super::error::Problem;
 use super::extract::{Bulky, Read, Reply, Segment};
 use super::views;
+use crate::domain::ids::Revision;
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
@@ -53,16 +54,25 @@ pub(super) async fn other(Segment(name): Segment) -> Problem {
     Problem::method_not_allowed(Some(HeaderValue::from_static(allowed)))
 }
 
-/// Answers with a task as it is after a command about it, and what else there is to say.
+/// Answers with a task as it is after a command about it, and what else there is to say. The `ETag`
+/// is the revision that the command made: a change that is bound to it is refused if somebody has
+/// changed the task since, which the body then shows.
 fn after_write(
     context: &Context,
     status: StatusCode,
     name: &str,
+    made: Option<Revision>,
     extra: Value,
 ) -> Result<Response, Problem> {
     let view = context.here()?;
     Ok(match view.state.named(name) {
-        Some(task) => views::task_reply(&view, status, task, extra),
+        Some(task) => {
+            let mut response = views::task_reply(&view, status, task, extra);
+            if let Some(made) = made {
+                etag(response.headers_mut(), made);
+            }
+            response
+        }
         // Another command has removed it since.
         None => {
             let mut body = json!({"id": name, "name": name, "state": null});

@@ -183,18 +183,20 @@ async fn requests_that_cannot_be_read_are_refused() {
         json!({"name": "new", "schedule": yearly(), "action": ok()}).to_string().into_bytes();
     let huge = format!("{{\"name\": \"{}\"}}", "x".repeat(2 << 20)).into_bytes();
     let deep = "[".repeat(100_000).into_bytes();
-    let raw: [Raw<'_>; 16] = [
+    let raw: [Raw<'_>; 18] = [
         (&[json], b"{", 400, "invalid_json"),
         (&[json], b"", 400, "invalid_json"),
         (&[json], b"{\"name\": \"a\"} x", 400, "invalid_json"),
         (&[json], b"{\"name\": \"\xff\"}", 400, "invalid_json"),
         (&[json], b"{\"name\": \"a\", \"name\": \"b\"}", 400, "duplicate_key"),
         (&[json], &deep, 400, "too_deep"),
+        (&[json], b"{\"parameters\": {\"id\": 20180814033133082000}}", 422, "inexact_number"),
         (&[json], &huge, 413, "body_too_large"),
         (&[("content-type", "text/plain")], &good, 415, "unsupported_media_type"),
         (&[], &good, 415, "unsupported_media_type"),
         (&[json, ("if-match", "5")], &good, 400, "invalid_header"),
-        (&[json, ("if-match", "\"1\", \"2\"")], &good, 400, "invalid_header"),
+        (&[json, ("if-match", "\"1\", \"2\"")], &good, 412, "revision_mismatch"),
+        (&[json, ("if-match", "\"1\" \"2\"")], &good, 400, "invalid_header"),
         (&[json, ("if-match", "\"none\"")], &good, 412, "revision_mismatch"),
         (&[json, ("if-match", "W/\"5\"")], &good, 412, "revision_mismatch"),
         (&[json, ("idempotency-key", "a b")], &good, 400, "invalid_header"),

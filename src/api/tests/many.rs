@@ -101,6 +101,48 @@ async fn tasks_may_be_called_like_the_operations_on_many() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sorted_pages_neither_repeat_nor_skip_while_tasks_run() {
+    let rig = Rig::start().await;
+    for n in 0..6 {
+        rig.make(&format!("t{n}"), yearly(), "ok").await;
+    }
+    // Three whose next tick moves on all the time, and whose last execution does.
+    for n in 6..9 {
+        let every = json!({"interval": format!("{}ms", 100 + n)});
+        rig.make(&format!("t{n}"), every, "ok").await;
+    }
+    for n in [3, 1] {
+        rig.post(&format!("/tasks/t{n}/trigger"), Value::Null).await.expect(201);
+    }
+    for sort in ["next", "last"] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page =
+                rig.get(&format!("/tasks?sort={sort}&limit=2&cursor={cursor}")).await.expect(200);
+            seen.extend(names(&page.body));
+            let Some(next) = page.body["next_cursor"].as_str() else { break };
+            next.clone_into(&mut cursor);
+            // The next page is asked for when all of it has moved.
+            let before = rig.get("/tasks/t8").await.expect(200).body["totals"]["fired"].as_u64();
+            let before = before.unwrap();
+            let moved = move |got: &super::Got| {
+                got.body["totals"]["fired"].as_u64().is_some_and(|fired| fired > before + 1)
+            };
+            rig.until("/api/v1/tasks/t8", moved).await;
+        }
+        let mut sorted = seen.clone();
+        sorted.sort();
+        let all: Vec<String> = (0..9).map(|n| format!("t{n}")).collect();
+        assert_eq!(sorted, all, "{sort}: {seen:?}");
+        if sort == "last" {
+            assert_eq!(&seen[3..5], ["t1", "t3"], "{seen:?}");
+        }
+    }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_go_on_where_they_stopped() {
     let rig = Rig::start().await;
     for n in 0..7 {

@@ -2,11 +2,14 @@
 
 mod bad_input;
 mod calendars;
+mod engine;
 mod history;
 mod many;
+mod repeats;
 mod routes;
 mod running;
 mod shown;
+mod slots;
 mod task;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::api::Context;
 use crate::config::{Config, Flag, Sources};
 use crate::exec::{Func, FuncContext};
 use crate::node::{Fatal, Node};
@@ -31,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A cluster of one.
 struct Rig {
+    context: Arc<Context>,
     client: reqwest::Client,
     base: String,
     stop: oneshot::Sender<()>,
@@ -71,6 +76,7 @@ impl Got {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        assert_eq!(self.header("punctual-version"), env!("CARGO_PKG_VERSION"));
         self
     }
 }
@@ -120,19 +126,28 @@ impl Rig {
 
     /// With more settings.
     async fn with(settings: &[(&str, String)]) -> Self {
+        Self::having(settings, ["ok", "fail", "slow"].map(|name| (name, function(name)))).await
+    }
+
+    /// With functions of its own.
+    async fn having<const N: usize>(
+        settings: &[(&str, String)],
+        functions: [(&'static str, Func); N],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut builder = Node::builder(config(&folder, settings));
-        for name in ["ok", "fail", "slow"] {
-            builder = builder.function(name, function(name));
+        for (name, function) in functions {
+            builder = builder.function(name, function);
         }
         let node = builder.start().await.unwrap();
         let base = format!("http://{}", node.http().unwrap());
+        let context = Arc::clone(node.context());
         let (stop, stopped) = oneshot::channel();
         let node = tokio::spawn(node.run(async move {
             let _dropped = stopped.await;
         }));
         let client = crate::client::plain(PATIENCE).unwrap();
-        let rig = Self { client, base, stop, node, _folder: folder };
+        let rig = Self { context, client, base, stop, node, _folder: folder };
         rig.until("/readyz", |got| got.status == 200).await;
         rig
     }

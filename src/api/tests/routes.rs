@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Rig;
-use crate::api::{self, ApiSettings, Context};
+use crate::api::{self, ApiSettings, Context, HttpLimits, frame};
 use crate::clock::{ClusterClock, Hardware};
+use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
 use crate::exec::{Exec, ExecOptions};
 use crate::telemetry::metrics::Metrics;
@@ -156,8 +158,11 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         own: Vec::new(),
         loopback_only: true,
         output_dir: folder.path().join("output"),
-        output_quota: 1 << 20,
+        output: OutputLimits::default(),
         data_dir: folder.path().to_owned(),
+        work_dir: folder.path().join("work"),
+        refs: config::Refs::default(),
+        open_files: None,
     });
     let (_progress, saying) = watch::channel("waiting for member 2".to_owned());
     Arc::new(Context {
@@ -185,7 +190,12 @@ async fn a_node_that_waits_says_for_what() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(api::serve(listener, api::router(waiting(&folder)), stopped));
+    let served = tokio::spawn(api::serve(
+        listener,
+        api::router(waiting(&folder)),
+        stopped,
+        HttpLimits::default(),
+    ));
     let client = crate::client::plain(Duration::from_secs(10)).unwrap();
     for (path, status) in [
         ("/livez", 200),
@@ -210,4 +220,70 @@ async fn a_node_that_waits_says_for_what() {
     stop.send_replace(true);
     tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
     assert!(client.get(format!("{base}/livez")).send().await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = waiting(&folder);
+    let fails =
+        axum::routing::get(|axum::extract::RawQuery(query): axum::extract::RawQuery| async {
+            query.expect("a query that is not there")
+        });
+    let router = axum::Router::new()
+        .route("/fails", fails)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&context), frame::frame))
+        .with_state(context);
+    for _ in 0..2 {
+        let request = axum::extract::Request::get("/fails").header("x-request-id", "r-1");
+        let request = request.header("host", "localhost").body(axum::body::Body::empty()).unwrap();
+        let response = tower::Service::call(&mut router.clone(), request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["code"], &body["request_id"]), (&json!("internal"), &json!("r-1")));
+        assert!(!body.to_string().contains("not there"), "the log has it, not the answer: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_announced_as_too_large_is_refused_before_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let router = api::router(waiting(&folder));
+    let served = tokio::spawn(api::serve(listener, router, stopped, HttpLimits::default()));
+    for (request, length, refused) in [
+        ("POST /api/v1/tasks", 1_048_577_u64, true),
+        ("POST /api/v1/tasks", 1_048_576, false),
+        ("GET /api/v1/tasks", 1_048_577, true),
+        ("GET /livez", 1 << 40, true),
+        ("PUT /api/v1/tasks/bulk", 1_048_577, true),
+        ("POST /api/v1/tasks/bulk", 1_048_577, false),
+        ("POST /api/v1/tasks/batch", 8_388_609, true),
+    ] {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = format!(
+                "{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
+                 Content-Type: application/json\r\n{expect}\r\n"
+            );
+            // And not a byte of the body.
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            let read = stream.read_to_string(&mut answer);
+            tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+            let status = if refused { "HTTP/1.1 413 " } else { "HTTP/1.1 503 " };
+            assert!(answer.starts_with(status), "{head}{answer}");
+            assert!(!refused || answer.contains("\"code\":\"body_too_large\""), "{answer}");
+        }
+    }
+    // Who sends it all the same hears why.
+    let client = crate::client::plain(Duration::from_secs(10)).unwrap();
+    let sent = client.post(format!("http://{address}/api/v1/tasks")).body(vec![b' '; 4 << 20]);
+    assert_eq!(sent.send().await.unwrap().status(), 413);
+    stop.send_replace(true);
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
 }

@@ -45,6 +45,15 @@ async fn a_trigger_is_carried_out_and_told() {
     assert_eq!(stream.header("content-type"), "text/event-stream");
     assert!(stream.text.contains("event: output") && stream.text.contains("hello from greet"));
     assert!(stream.text.contains("event: end") && stream.text.contains("\"status\":\"success\""));
+    // An event's id names the attempt: a place in another one's output is no place in this.
+    assert!(stream.text.contains(&format!("id: 1-{}\n", output.text.len())), "{}", stream.text);
+    for (last, rest) in [("1-6", &output.text[6..]), ("2-6", &output.text), ("6", &output.text)] {
+        let follow = format!("{path}?follow=true");
+        let last = [("last-event-id", last)];
+        let stream = rig.call(Method::GET, &follow, Value::Null, &last).await.expect(200);
+        let text = json!({"text": rest}).to_string();
+        assert!(stream.text.contains(&text[1..text.len() - 1]), "{last:?}: {}", stream.text);
+    }
 
     let again =
         rig.post(&format!("/executions/{}/retry", id(&fired)), Value::Null).await.expect(201);

@@ -1,5 +1,7 @@
 //! A cluster to be measured, and questions to its nodes.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ impl Cluster {
     pub async fn open(servers: &[Url]) -> Result<Self, Failure> {
         let number: u64 = rand::random();
         let folder = std::env::temp_dir().join(format!("punctual-bench-{number:016x}"));
-        std::fs::create_dir_all(&folder).map_err(failure)?;
+        DirBuilder::new().mode(0o700).create(&folder).map_err(failure)?;
         let http = crate::client::plain(ANSWER_LIMIT).map_err(failure)?;
         if !servers.is_empty() {
             let urls = servers.iter().map(|url| url.as_str().trim_end_matches('/').to_owned());

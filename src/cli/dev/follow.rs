@@ -6,9 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::clock::own_time;
 
 use super::super::exit::Outcome;
+use super::super::fetch::instant;
+use super::super::local::LocalClock;
 use super::super::output::Output;
+use super::super::words;
 
 /// How often the cluster is asked.
 const EVERY: Duration = Duration::from_millis(200);
@@ -44,7 +48,8 @@ pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
             let ended = !matches!(text(execution, "status"), "pending" | "running");
             if ended && printed.insert(id.to_owned()) {
                 order.push_back(id.to_owned());
-                out.one(execution, |_clock| line(execution))?;
+                let clock = out.clock().at(own_time());
+                out.one(execution, |_clock| line(execution, &clock))?;
             }
         }
         while order.len() > REMEMBER {
@@ -60,10 +65,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 /// `12:00:05.000 hello  fired on n2  +1 ms  exit 0 in 3 ms  "on time"`
-fn line(execution: &Value) -> String {
+fn line(execution: &Value, clock: &LocalClock) -> String {
     let tick = text(execution, "tick");
-    let when = if tick.is_empty() { text(execution, "due") } else { tick };
-    let time = when.get(11..23).unwrap_or(when);
+    let when = instant(execution, "tick").or_else(|| instant(execution, "due"));
+    let time = when.map(|at| clock.exact(at)).unwrap_or_default();
     let how = if tick.is_empty() { "triggered" } else { "fired" };
     let late = execution.get("lateness_ms").and_then(Value::as_i64);
     let late = late.map_or_else(String::new, |late| format!("  {late:+} ms"));
@@ -72,7 +77,10 @@ fn line(execution: &Value) -> String {
     let end = match (execution.get("exit_code"), execution.get("http_status")) {
         (Some(Value::Number(code)), _) => format!("exit {code}"),
         (_, Some(Value::Number(status))) => format!("HTTP {status}"),
-        _ => text(execution, "status").to_owned(),
+        _ => match words::result(execution) {
+            none if none.is_empty() => text(execution, "status").to_owned(),
+            why => format!("{}: {why}", text(execution, "status")),
+        },
     };
     let output = text(execution, "output_tail").trim_end().lines().last().unwrap_or("");
     let output: String = output.chars().take(OUTPUT_MAX).collect();
@@ -82,4 +90,27 @@ fn line(execution: &Value) -> String {
         text(execution, "task"),
         text(execution, "node")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_line_shows_the_times_that_the_other_commands_show() {
+        let clock =
+            LocalClock::new("Asia/Tokyo", Timestamp::parse("2026-12-01T12:00:05Z").unwrap());
+        let mut execution = json!({
+            "task": "hello", "node": "n2", "tick": "2026-12-01T12:00:00.000Z", "status": "failed",
+            "lateness_ms": 1, "duration_ms": 3, "exit_code": 5, "output_tail": "a\nno luck\n",
+        });
+        let shown = "21:00:00.000 hello      fired on n2  +1 ms  exit 5 in 3 ms  \"no luck\"";
+        assert_eq!(line(&execution, &clock), shown);
+        execution["exit_code"] = Value::Null;
+        execution["attempts"] = json!([{"detail": "Connection refused"}]);
+        assert!(line(&execution, &clock).contains("  failed: Connection refused in 3 ms"));
+    }
 }

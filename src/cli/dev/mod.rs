@@ -5,7 +5,9 @@ mod control;
 mod demo;
 mod follow;
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +127,9 @@ impl Data {
                 (std::env::temp_dir().join(format!("punctual-dev-{number:016x}")), true)
             }
         };
-        std::fs::create_dir_all(&path).map_err(|error| {
+        // Settings, output and logs of the nodes are for whoever started them.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot make {}: {error}", path.display()))
         })?;
         Ok(Self { path, thrown_away })
@@ -166,8 +170,15 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
             return ended;
         }
     }
-    out.say("stopping");
-    children.lock().await.stop_all().await;
+    out.say("stopping; once more ends it at once");
+    let mut children = children.lock().await;
+    let stopped = tokio::select! {
+        () = children.stop_all() => true,
+        () = interrupted() => false,
+    };
+    if !stopped {
+        children.kill_all();
+    }
     Ok(Exit::Ok)
 }
 

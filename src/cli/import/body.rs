@@ -1,9 +1,11 @@
 //! From a job of a crontab to a task.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::crontab::{Job, PATH, SHELL};
-use super::machine::Owner;
+use super::machine::{Owner, RunsAs, spool_user};
 use crate::domain::schedule::{Plan, Rule, Warning, warnings};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
@@ -19,11 +21,12 @@ pub struct Setting {
     pub zone: String,
     /// The machine whose nodes may run them; none: any.
     pub host: Option<String>,
-    /// Whether the nodes can take on other users.
-    pub users: bool,
-    /// Whose jobs they are, if the file is no system crontab.
+    /// Whom the nodes run as that will run them.
+    pub runs_as: RunsAs,
+    /// Whose jobs they are, as the command line says.
     pub user: Option<String>,
-    /// Who imports them, where that is known to be the same person on the same machine.
+    /// Who imports them: whose jobs they are if nothing else says so. None for the crontabs of the
+    /// system.
     pub owner: Option<Owner>,
     /// The moment after which ticks are shown.
     pub from: Timestamp,
@@ -38,12 +41,24 @@ pub struct Prepared {
     pub schedule: String,
     /// The zone of the schedule.
     pub zone: String,
-    /// The user that the crontab names.
+    /// The user that the crontab or the command line names.
+    pub named: Option<String>,
+    /// The user that the job runs as under cron: the named one, else who imports it.
     pub user: Option<String>,
     /// The next three ticks.
     pub next: Vec<Timestamp>,
     /// What the schedule says that is often not meant.
     pub warnings: Vec<Warning>,
+}
+
+impl Setting {
+    /// The setting for one file, which may be a user's by its place.
+    #[must_use]
+    pub fn of_file(&self, path: &Path) -> Self {
+        let user = self.user.clone();
+        let user = user.or_else(|| spool_user(path).filter(|_| self.owner.is_some()));
+        Self { user, ..self.clone() }
+    }
 }
 
 /// Makes a task of this name from a job.
@@ -52,7 +67,9 @@ pub struct Prepared {
 /// What a node would say against the task.
 pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, String> {
     let zone = job.zone.clone().unwrap_or_else(|| setting.zone.clone());
-    let user = job.user.clone().or_else(|| setting.user.clone());
+    let named = job.user.clone().or_else(|| setting.user.clone());
+    let owner = setting.owner.as_ref();
+    let user = named.clone().or_else(|| owner.map(|owner| owner.name.clone()));
     let (key, schedule) = match &job.rule {
         Rule::Cron(text) => ("cron", text.clone()),
         Rule::Interval { every, .. } => ("interval", every.to_string()),
@@ -77,10 +94,11 @@ pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, Str
     let spec = check(&body, setting.from)?;
     let next = next(&spec, setting.from);
     let warnings = warnings(&spec.schedule);
-    Ok(Prepared { body, schedule, zone, user, next, warnings })
+    Ok(Prepared { body, schedule, zone, named, user, next, warnings })
 }
 
-fn put(object: &mut Value, key: &str, value: Value) {
+/// Sets a field of an object.
+pub(super) fn put(object: &mut Value, key: &str, value: Value) {
     if let Value::Object(fields) = object {
         fields.insert(key.to_owned(), value);
     }
@@ -90,7 +108,9 @@ fn put(object: &mut Value, key: &str, value: Value) {
 fn shell(job: &Job, user: Option<&str>, setting: &Setting) -> Value {
     let file = |name: &str| job.env.get(name).map(String::as_str);
     let shell = file("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(SHELL);
-    // Of a named user the node itself knows home and name; else it is who imports.
+    let user = user.filter(|user| setting.runs_as.can_be(user));
+    // Of its user the node itself knows home and name; else the job gets at least those of who
+    // imports it.
     let owner = setting.owner.as_ref().filter(|_| user.is_none());
     let mut env = Map::new();
     let mut set = |name: &str, value: &str| env.insert(name.to_owned(), json!(verbatim(value)));
@@ -110,7 +130,7 @@ fn shell(job: &Job, user: Option<&str>, setting: &Setting) -> Value {
         "cwd": home.filter(|home| home.starts_with('/')),
         "stdin": job.stdin,
     });
-    if let Some(user) = user.filter(|_| setting.users) {
+    if let Some(user) = user {
         put(&mut out, "user", json!(user));
     }
     out
@@ -129,6 +149,18 @@ fn verbatim(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The fields of a body as a node shows them.
+///
+/// # Errors
+/// What a node would say against the task.
+pub fn canonical(body: &Value, now: Timestamp) -> Result<Value, String> {
+    let mut shown = spec::write(&check(body, now)?);
+    if let (Value::Object(shown), Some(own)) = (&mut shown, body.as_object()) {
+        shown.retain(|key, _| own.contains_key(key));
+    }
+    Ok(shown)
 }
 
 /// What a node would make of the body.

@@ -1,12 +1,14 @@
 //! What an import has to know of the machine that it runs on.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::unistd::{Uid, User};
 use serde_json::Value;
 
-/// The machine's users.
-const PASSWD: &str = "/etc/passwd";
+/// Where cron keeps the crontabs of users, each under the user's name.
+const SPOOLS: [&str; 3] = ["/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"];
 
 /// Whose crontab it is, if the file does not say: the one who imports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,48 +19,65 @@ pub struct Owner {
     pub home: String,
 }
 
+/// Whom the nodes run as that will run the tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunsAs {
+    /// They are not here; each of them will tell.
+    Unknown,
+    /// These, by number.
+    Users(BTreeSet<u32>),
+}
+
+impl RunsAs {
+    /// The user of this process.
+    #[must_use]
+    pub fn this() -> Self {
+        Self::Users([rustix::process::geteuid().as_raw()].into())
+    }
+
+    /// Whether a node can run a job as this user: root can, and the user itself. With one node of
+    /// root among others the answer is yes, so that the task names the user and never runs as root.
+    #[must_use]
+    pub fn can_be(&self, user: &str) -> bool {
+        let Self::Users(uids) = self else { return true };
+        let wanted = User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
+        uids.contains(&0) || uids.iter().all(|uid| Some(*uid) == wanted)
+    }
+}
+
 /// The name by which a node on this machine is selected.
 #[must_use]
 pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The user of this process, if it is in the machine's list and the home is there.
+/// The user of this process, if the machine knows it and the home is there.
 #[must_use]
 pub fn owner() -> Option<Owner> {
-    let list = std::fs::read_to_string(PASSWD).ok()?;
-    let owner = find(&list, rustix::process::getuid().as_raw())?;
-    Path::new(&owner.home).is_dir().then_some(owner)
+    let user = User::from_uid(Uid::current()).ok()??;
+    let home = user.dir.to_str().filter(|_| user.dir.is_absolute() && user.dir.is_dir())?;
+    Some(Owner { name: user.name, home: home.to_owned() })
 }
 
-fn find(list: &str, uid: u32) -> Option<Owner> {
-    list.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let (name, home) = (fields.first()?, fields.get(5)?);
-        let same = fields.get(2)?.parse() == Ok(uid);
-        (same && home.starts_with('/'))
-            .then(|| Owner { name: (*name).to_owned(), home: (*home).to_owned() })
-    })
-}
-
-/// Whether this process may take on other users.
+/// Whose crontab a file is by its place, if it lies where cron keeps those of users.
 #[must_use]
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+pub fn spool_user(path: &Path) -> Option<String> {
+    let parent = path.parent()?;
+    let kept = SPOOLS.iter().any(|spool| parent == Path::new(spool));
+    path.file_name()?.to_str().filter(|_| kept).map(str::to_owned)
 }
 
-/// Whether the nodes of this machine run as root; none: none of them is here.
+/// Whom the nodes of this machine run as; none: none of them is here.
 #[must_use]
-pub fn nodes_are_root(nodes: &[Value], hostname: &str) -> Option<bool> {
-    let mut here = nodes
+pub fn nodes_run_as(nodes: &[Value], hostname: &str) -> Option<RunsAs> {
+    let here: BTreeSet<u32> = nodes
         .iter()
         .filter(|node| node.get("hostname").and_then(Value::as_str) == Some(hostname))
         .filter_map(|node| node.get("pid")?.as_u64())
         .filter_map(|pid| std::fs::metadata(format!("/proc/{pid}")).ok())
-        .map(|process| process.uid() == 0)
-        .peekable();
-    here.peek()?;
-    Some(here.all(|root| root))
+        .map(|process| process.uid())
+        .collect();
+    (!here.is_empty()).then_some(RunsAs::Users(here))
 }
 
 #[cfg(test)]
@@ -68,22 +87,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_found_by_number() {
-        let list = "root:x:0:0:root:/root:/bin/sh\nbad\na:x:7:7::relative:\nb:x:8:8::/b:";
-        let name = |uid| find(list, uid).map(|owner| owner.name);
-        assert_eq!(name(0).as_deref(), Some("root"));
-        assert_eq!(name(8).as_deref(), Some("b"));
-        assert_eq!(name(7), None);
-        assert_eq!(name(9), None);
-    }
-
-    #[test]
     fn nodes_are_judged_by_their_processes() {
         let node = |host: &str, pid: u32| json!({"hostname": host, "pid": pid});
         let own = node("here", std::process::id());
-        let root = Some(rustix::process::geteuid().is_root());
-        assert_eq!(nodes_are_root(&[own.clone(), node("there", 1)], "here"), root);
-        assert_eq!(nodes_are_root(&[node("here", u32::MAX)], "here"), None);
-        assert_eq!(nodes_are_root(&[own], "there"), None);
+        assert_eq!(nodes_run_as(&[own.clone(), node("there", 1)], "here"), Some(RunsAs::this()));
+        assert_eq!(nodes_run_as(&[node("here", u32::MAX)], "here"), None);
+        assert_eq!(nodes_run_as(&[own], "there"), None);
+    }
+
+    #[test]
+    fn root_can_be_everybody_and_others_themselves() {
+        let of = |uids: &[u32]| RunsAs::Users(uids.iter().copied().collect());
+        assert!(RunsAs::Unknown.can_be("anybody"));
+        assert!(of(&[0]).can_be("daemon") && of(&[0]).can_be("root"));
+        assert!(of(&[1]).can_be("daemon") && !of(&[1]).can_be("root"));
+        assert!(of(&[0, 2]).can_be("daemon") && !of(&[1, 2]).can_be("daemon"));
+        assert!(!of(&[1]).can_be("nobody known here"));
+    }
+
+    #[test]
+    fn crons_own_folders_say_whose_a_crontab_is() {
+        let user = |path: &str| spool_user(Path::new(path));
+        assert_eq!(user("/var/spool/cron/crontabs/alice").as_deref(), Some("alice"));
+        assert_eq!(user("/var/spool/cron/bob").as_deref(), Some("bob"));
+        assert_eq!(user("/home/alice/crontab"), None);
+        assert_eq!(user("-"), None);
     }
 }

@@ -3,33 +3,34 @@
 mod body;
 mod crontab;
 mod machine;
+mod matching;
 mod naming;
+mod report;
+mod send;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
 use self::body::{Prepared, Setting};
 use self::crontab::{Crontab, Remark};
-use self::naming::{Names, file_part};
+use self::machine::RunsAs;
+use self::matching::{Fit, Wanted};
+use self::naming::{clean, file_part, program};
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
-use super::fetch;
-use super::local::{Day, LocalClock, machine_zone};
-use super::table::Table;
+use super::exit::{Failure, Outcome};
+use super::fetch::{self, NODE};
+use super::local::{Day, machine_zone};
 use crate::client::path;
-use crate::domain::schedule::{Warning, zone};
+use crate::domain::schedule::zone;
 
 /// A larger file is no crontab.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Tasks sent in one request.
-const BATCH: usize = 500;
-
 /// What to import from.
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
@@ -52,7 +53,13 @@ pub struct CrontabArgs {
     /// Let any node run the tasks, not only those on this machine
     #[arg(long, conflicts_with = "host")]
     anywhere: bool,
-    /// Show what would be created, and create nothing
+    /// The begin of the tasks' names [default: cron-HOST-USER, or cron-HOST-FILE with --system]
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// Change the tasks of lines that were changed since they were imported
+    #[arg(long)]
+    update: bool,
+    /// Show what a first import would create, and create nothing
     #[arg(long)]
     dry_run: bool,
     /// Whose crontab it is, if its lines do not say
@@ -69,49 +76,83 @@ pub struct CrontabArgs {
     fingerprint: bool,
 }
 
+/// The crontab that a line stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// A file of the system.
+    File(String),
+    /// That of a named user.
+    Of(String),
+    /// That of whoever imports it.
+    Own,
+}
+
 /// A line that becomes a task.
 struct Item {
     file: String,
+    place: Place,
     line: usize,
     command: String,
+    /// Its task's name if no other line has the same.
+    base: String,
     prepared: Prepared,
+    /// The fields of the body as a node shows them.
+    canonical: Value,
+    fit: Fit,
     /// What the cluster made of it; empty: it was not asked.
     result: String,
+}
+
+impl Item {
+    fn name(&self) -> &str {
+        self.prepared.body.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// What an import found, of all files.
 #[derive(Default)]
 struct Import {
     items: Vec<Item>,
+    /// The begins of the names.
+    stems: BTreeSet<String>,
+    /// The machine on which the tasks run; none: any.
+    host: Option<String>,
     /// Lines that are wrong, with their place.
     problems: Vec<String>,
     /// What has no counterpart, with its place.
     not_carried: Vec<String>,
+    /// What else is to be said.
+    hints: Vec<String>,
 }
 
 /// Imports.
 pub async fn run(command: ImportCommand, context: &mut Context) -> Outcome {
     let ImportCommand::Crontab(args) = command;
     let setting = args.setting(context).await?;
-    let mut import = Import::default();
-    let mut names = Names::default();
+    let mut import = Import { host: setting.host.clone(), ..Import::default() };
     for path in &args.files {
         let bytes = read(path)?;
         let crontab = crontab::parse(&bytes, args.system);
-        import.add(path, crontab, &args, &setting, &mut names);
+        import.add(path, crontab, &args, &setting);
     }
+    let known = match args.dry_run {
+        true => Vec::new(),
+        false => import.known(context).await?,
+    };
+    import.name(&known);
     if args.fingerprint {
         context.out.bytes(import.fingerprint().as_bytes())?;
         return Ok(import.exit());
     }
-    if !args.dry_run {
-        let created = import.create(context).await;
+    if !args.dry_run && !import.items.is_empty() {
+        let sent = import.send(&known, args.update, context).await;
         let partly = import.items.iter().any(|item| !item.result.is_empty());
         // Of a long crontab a part may be there already, and that has to be known.
-        if created.is_err() && partly {
+        if sent.is_err() && partly {
             import.print(context, false)?;
         }
-        created?;
+        sent?;
+        import.look_for_host(context).await?;
     }
     import.print(context, args.dry_run)
 }
@@ -137,16 +178,16 @@ impl CrontabArgs {
             (None, _) => Some(this.clone()),
         };
         let here = host.as_deref() == Some(this.as_str());
-        let users = match (self.dry_run, here) {
-            (_, false) => true,
-            (true, _) => machine::is_root(),
+        let runs_as = match (self.dry_run, here) {
+            (_, false) => RunsAs::Unknown,
+            (true, _) => RunsAs::this(),
             (false, _) => {
-                let (_, nodes) = fetch::all(context.client()?, &path(["nodes"]), &[]).await?;
-                machine::nodes_are_root(&nodes, &this).unwrap_or_else(machine::is_root)
+                let (_, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
+                machine::nodes_run_as(&nodes, &this).unwrap_or_else(RunsAs::this)
             }
         };
-        let owner = machine::owner().filter(|_| here && self.user.is_none() && !self.system);
-        Ok(Setting { zone, host, users, user: self.user.clone(), owner, from })
+        let owner = machine::owner().filter(|_| self.user.is_none() && !self.system);
+        Ok(Setting { zone, host, runs_as, user: self.user.clone(), owner, from })
     }
 }
 
@@ -173,21 +214,43 @@ fn is_system(path: &Path) -> bool {
     path == Path::new("/etc/crontab") || path.starts_with("/etc/cron.d")
 }
 
+impl CrontabArgs {
+    /// The begin of the names of a file's tasks.
+    fn stem(&self, path: &Path, setting: &Setting) -> String {
+        if let Some(prefix) = &self.prefix {
+            return prefix.clone();
+        }
+        let crontab = match (&self.user, self.system) {
+            (_, true) => file_part(path),
+            (Some(user), false) => user.clone(),
+            // The same by pipe and by file.
+            (None, false) => {
+                setting.owner.as_ref().map_or("crontab".to_owned(), |owner| owner.name.clone())
+            }
+        };
+        match &setting.host {
+            Some(host) => format!("cron-{}-{}", clean(host), clean(&crontab)),
+            None => format!("cron-{}", clean(&crontab)),
+        }
+    }
+
+    fn place(&self, path: &Path) -> Place {
+        match (&self.user, self.system) {
+            (_, true) => Place::File(match path.to_str() {
+                Some("-") | None => "the crontab".to_owned(),
+                Some(file) => file.to_owned(),
+            }),
+            (Some(user), false) => Place::Of(user.clone()),
+            (None, false) => Place::Own,
+        }
+    }
+}
+
 impl Import {
     /// Takes in what was read of a file.
-    fn add(
-        &mut self,
-        path: &Path,
-        crontab: Crontab,
-        args: &CrontabArgs,
-        setting: &Setting,
-        names: &mut Names,
-    ) {
+    fn add(&mut self, path: &Path, crontab: Crontab, args: &CrontabArgs, setting: &Setting) {
         let file = path.display().to_string();
-        let part = match &args.user {
-            Some(user) if path == Path::new("-") => user.clone(),
-            _ => file_part(path),
-        };
+        let (stem, place) = (args.stem(path, setting), args.place(path));
         let mut problems: Vec<(usize, usize, String)> =
             crontab.problems.into_iter().map(|p| (p.line, p.column, p.message)).collect();
         let mut remarks = crontab.not_carried;
@@ -195,23 +258,37 @@ impl Import {
             let message = "its lines name users, it seems: --system".to_owned();
             remarks.push(Remark { line: 1, message });
         }
+        let setting = &setting.of_file(path);
         for job in crontab.jobs {
-            let name = names.give(&part, &job.command);
-            let prepared = match body::prepare(&job, &name, setting) {
-                Ok(prepared) => prepared,
+            let base = format!("{stem}-{}", program(&job.command));
+            let made = body::prepare(&job, &base, setting);
+            let made = made.and_then(|made| Ok((body::canonical(&made.body, setting.from)?, made)));
+            let (canonical, prepared) = match made {
+                Ok(made) => made,
                 Err(message) => {
                     problems.push((job.line, 1, message));
                     continue;
                 }
             };
-            if let Some(user) = prepared.user.as_ref().filter(|_| !setting.users) {
-                let message = format!("user {user}: only a node that runs as root can take it on");
+            if let Some(user) = prepared.user.as_ref().filter(|user| !setting.runs_as.can_be(user))
+            {
+                let message =
+                    format!("user {user}: only a node that runs as root, or as {user}, can be it");
                 remarks.push(Remark { line: job.line, message });
             }
-            let (file, result) = (file.clone(), String::new());
-            let (line, command) = (job.line, job.command);
-            self.items.push(Item { file, line, command, prepared, result });
+            self.items.push(Item {
+                file: file.clone(),
+                place: place.clone(),
+                line: job.line,
+                command: job.command,
+                base,
+                prepared,
+                canonical,
+                fit: Fit::New,
+                result: String::new(),
+            });
         }
+        self.stems.insert(stem);
         problems.sort();
         remarks.sort_by_key(|remark| remark.line);
         let wrong = |(line, column, message)| format!("{file}:{line}:{column}: {message}");
@@ -220,156 +297,28 @@ impl Import {
         self.not_carried.extend(remarks.into_iter().map(remark));
     }
 
-    /// Asks the cluster to create the tasks.
-    async fn create(&mut self, context: &mut Context) -> Result<(), Failure> {
-        for items in self.items.chunks_mut(BATCH) {
-            let bodies: Vec<&Value> = items.iter().map(|item| &item.prepared.body).collect();
-            let body = json!({ "items": bodies });
-            let reply = context.client()?.post(&path(["tasks", "batch"]), &body).await?;
-            let results = fetch::items(&reply.body);
-            for (item, result) in items.iter_mut().zip(results) {
-                let text = |key: &str| result.get(key).and_then(Value::as_str);
-                let created = result.get("status").and_then(Value::as_u64).unwrap_or(201) < 400;
-                item.result = match (created, text("code")) {
-                    (true, _) => "created".to_owned(),
-                    (false, Some(code)) => code.to_owned(),
-                    (false, None) => "refused".to_owned(),
-                };
-                let said = matches!(item.result.as_str(), "task_exists" | "task_deleted");
-                if let Some(detail) = text("detail").filter(|_| !created && !said) {
-                    let place = format!("{}:{}", item.file, item.line);
-                    context.out.say(&format!("{place}: {}: {detail}", item.name()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One line for each task, for tests: nothing of the command but its hash.
-    fn fingerprint(&self) -> String {
-        self.items.iter().map(Item::fingerprint).collect()
-    }
-
-    fn print(&self, context: &mut Context, dry_run: bool) -> Outcome {
-        let values: Vec<Value> = self.items.iter().map(Item::value).collect();
-        let whole = json!({
-            "items": values, "problems": self.problems, "not_carried": self.not_carried,
-        });
-        context.out.many(&whole, &values, |clock| self.table(clock, dry_run))?;
-        if !self.not_carried.is_empty() {
-            context.out.say("not carried over:");
-        }
-        for item in &self.items {
-            for Warning { detail, .. } in &item.prepared.warnings {
-                context.out.say(&format!("warning: {}:{}: {detail}", item.file, item.line));
-            }
-        }
-        for line in
-            self.not_carried.iter().map(|line| format!("  {line}")).chain(self.summary(dry_run))
-        {
-            context.out.say(&line);
-        }
-        Ok(self.exit())
-    }
-
-    fn summary(&self, dry_run: bool) -> Vec<String> {
-        let mut lines = Vec::new();
-        if !self.problems.is_empty() {
-            lines.push("not read:".to_owned());
-            lines.extend(self.problems.iter().map(|line| format!("  {line}")));
-        }
-        let all = self.items.len();
-        let created = self.items.iter().filter(|item| item.result == "created").count();
-        lines.push(match dry_run {
-            true => format!("{all} tasks would be created; nothing was"),
-            false => format!("{created} of {all} tasks created"),
-        });
-        lines
-    }
-
-    fn table(&self, clock: &LocalClock, dry_run: bool) -> Table {
-        let mut table = Table::new(match dry_run {
-            true => &["LINE", "NAME", "SCHEDULE", "ZONE", "USER", "NEXT", "COMMAND"],
-            false => &["LINE", "NAME", "RESULT", "SCHEDULE", "ZONE", "NEXT"],
-        });
-        for item in &self.items {
-            let prepared = &item.prepared;
-            let (line, name) = (item.line.to_string(), item.name().to_owned());
-            let ticks = prepared.next.iter().take(if dry_run { 3 } else { 1 });
-            let next = ticks.map(|tick| clock.short(*tick)).collect::<Vec<_>>().join(", ");
-            let (schedule, zone) = (prepared.schedule.clone(), prepared.zone.clone());
-            let user = prepared.user.clone().unwrap_or_default();
-            if dry_run {
-                table.row([line, name, schedule, zone, user, next, item.command.clone()]);
-            } else {
-                table.row([line, name, item.result.clone(), schedule, zone, next]);
-            }
-        }
-        table
-    }
-
-    fn exit(&self) -> Exit {
-        let result =
-            |wanted: &[&str]| self.items.iter().any(|item| wanted.contains(&item.result.as_str()));
-        let other = self.items.iter().any(|item| {
-            !["", "created", "task_exists", "task_deleted", "not_accepted", "outcome_unknown"]
-                .contains(&item.result.as_str())
-        });
-        if !self.problems.is_empty() || other {
-            Exit::Usage
-        } else if result(&["outcome_unknown"]) {
-            Exit::Unknown
-        } else if result(&["not_accepted"]) {
-            Exit::NotAccepted
-        } else if result(&["task_exists", "task_deleted"]) {
-            Exit::Conflict
-        } else {
-            Exit::Ok
-        }
-    }
-}
-
-impl Item {
-    fn name(&self) -> &str {
-        self.prepared.body.get("name").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn value(&self) -> Value {
-        let prepared = &self.prepared;
-        let next: Vec<String> = prepared.next.iter().map(ToString::to_string).collect();
-        json!({
-            "file": self.file,
-            "line": self.line,
-            "name": self.name(),
-            "schedule": prepared.schedule,
-            "timezone": prepared.zone,
-            "user": prepared.user,
-            "command": self.command,
-            "next": next,
-            "warnings": prepared.warnings.iter().map(|one| {
-                json!({"code": one.code, "detail": one.detail})
-            }).collect::<Vec<_>>(),
-            "result": if self.result.is_empty() { None } else { Some(&self.result) },
-            "task": prepared.body,
-        })
-    }
-
-    fn fingerprint(&self) -> String {
-        let prepared = &self.prepared;
-        let hash: String = Sha256::digest(self.command.as_bytes())
+    /// Gives each line's task its name, after what the cluster has.
+    fn name(&mut self, known: &[Value]) {
+        let wanted: Vec<Wanted<'_>> = self
+            .items
             .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
+            .map(|item| Wanted {
+                base: &item.base,
+                command: &item.command,
+                schedule: &item.prepared.schedule,
+                fields: &item.canonical,
+            })
             .collect();
-        let next: Vec<String> = prepared.next.iter().map(ToString::to_string).collect();
-        let user = prepared.user.as_deref().unwrap_or("-");
-        format!(
-            "{}\t{}\t{}\t{user}\t{}\t{hash}\t{}\n",
-            self.line,
-            self.name(),
-            prepared.schedule,
-            prepared.zone,
-            next.join(" ")
-        )
+        let fits = matching::fit(&wanted, known);
+        let left = matching::left_over(&fits, known);
+        if !left.is_empty() {
+            let names = left.join(", ");
+            self.hints
+                .push(format!("no line has these tasks any more (`punctual delete`): {names}"));
+        }
+        for (item, (name, fit)) in self.items.iter_mut().zip(fits) {
+            body::put(&mut item.prepared.body, "name", name.into());
+            item.fit = fit;
+        }
     }
 }

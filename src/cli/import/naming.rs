@@ -1,9 +1,6 @@
-//! Names for jobs that have none: the file, and the program that the command is about.
+//! Parts of names for jobs that have none: the file, and the program that the command is about.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-
-use crate::domain::spec::check_name;
 
 /// Longest part of a name that a file or a program gives.
 const PART_CHARS_MAX: usize = 60;
@@ -44,27 +41,6 @@ const INTERPRETERS: [&str; 11] =
 const ENDINGS: [&str; 3] = [".cron", ".crontab", ".txt"];
 /// Characters that a name may have beside letters and digits.
 const PUNCTUATION: &str = "._-:@+";
-
-/// Gives each job a name of its own.
-#[derive(Debug, Default)]
-pub struct Names(BTreeSet<String>);
-
-impl Names {
-    /// `cron-<file>-<program>`, with a number when that was given before.
-    pub fn give(&mut self, file: &str, command: &str) -> String {
-        let base = format!("cron-{}-{}", clean(file), program(command));
-        let base = if check_name(&base).is_ok() { base } else { "cron-job".to_owned() };
-        let numbered = |number: usize| match number {
-            1 => base.clone(),
-            _ => format!("{base}-{number}"),
-        };
-        // One more than there are names is enough to find a free number.
-        let free = (1..=self.0.len() + 1).map(numbered).find(|name| !self.0.contains(name));
-        let name = free.unwrap_or(base);
-        self.0.insert(name.clone());
-        name
-    }
-}
 
 /// What a file is called in names; standard input is the crontab.
 #[must_use]
@@ -169,7 +145,8 @@ fn is_option(word: &str) -> bool {
 }
 
 /// What of a text can stand in a name.
-fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         if c.is_ascii_alphanumeric() || PUNCTUATION.contains(c) {
@@ -223,6 +200,7 @@ fn simple_commands(command: &str) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::spec::check_name;
 
     #[test]
     fn the_program_that_a_command_is_about_is_found() {
@@ -265,15 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_given_once() {
-        let mut names = Names::default();
-        assert_eq!(names.give("crontab", "/bin/a"), "cron-crontab-a");
-        assert_eq!(names.give("crontab", "/bin/a-2"), "cron-crontab-a-2");
-        assert_eq!(names.give("crontab", "/bin/a"), "cron-crontab-a-3");
-        assert_eq!(names.give(".my tab", "x"), "cron-my-tab-x");
-        assert_eq!(names.give("", "!"), "cron-job-job");
-        let long = names.give(&"f".repeat(300), &"p".repeat(300));
-        assert_eq!(check_name(&long), Ok(()));
+    fn parts_of_names_are_names() {
+        for text in ["crontab", ".my tab", "", "!", &"f".repeat(300), "web1.example.com"] {
+            assert_eq!(check_name(&format!("cron-{}", clean(text))), Ok(()), "{text}");
+        }
+        assert_eq!(clean(".my tab"), "my-tab");
         assert_eq!(file_part(Path::new("-")), "crontab");
         assert_eq!(file_part(Path::new("/etc/cron.d/php")), "php");
         assert_eq!(file_part(Path::new("backup.cron")), "backup");

@@ -2,15 +2,16 @@
 //! have looked at. `PUNCTUAL_BLESS=1` writes the tables anew.
 
 use std::fs;
-use std::io::{self, Write};
-use std::sync::Arc;
 
 use clap::Parser;
-use parking_lot::Mutex;
+use serde_json::json;
 
 use super::crontab::{Crontab, Job, parse};
 use super::*;
+use crate::cli::exit::Exit;
+use crate::cli::local::LocalClock;
 use crate::cli::output::{Format, Output};
+use crate::cli::tests::Paper;
 use crate::domain::schedule::Rule;
 use crate::domain::time::Timestamp;
 
@@ -23,32 +24,12 @@ struct Line {
     command: ImportCommand,
 }
 
-/// What a command printed.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().clone()).unwrap()
-    }
-}
-
 /// Imports without a cluster: exit code, data, talk.
 async fn import(format: Format, arguments: &[&str]) -> (Exit, String, String) {
     let (data, talk) = (Paper::default(), Paper::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(FROM).unwrap());
     let out = Output::to(format, clock, Box::new(data.clone()), Box::new(talk.clone()));
-    let mut context = Context::with(out, Vec::new());
+    let mut context = Context::with(out, Vec::new(), false);
     let line = ["import", "crontab", "--dry-run"].iter().chain(arguments);
     let line = Line::try_parse_from(line).unwrap();
     let exit = run(line.command, &mut context).await.unwrap();
@@ -74,8 +55,16 @@ async fn fixtures_become_what_their_table_says() {
         "forms",
     ] {
         let path = fixture(name);
-        let arguments =
-            ["--system", "--tz", "Europe/Berlin", "--from", FROM, "--fingerprint", &path];
+        let arguments = [
+            "--system",
+            "--anywhere",
+            "--tz",
+            "Europe/Berlin",
+            "--from",
+            FROM,
+            "--fingerprint",
+            &path,
+        ];
         let (exit, data, _) = import(Format::Table, &arguments).await;
         assert_eq!(exit, Exit::Ok, "{name}");
         for line in data.lines() {
@@ -92,10 +81,10 @@ async fn fixtures_become_what_their_table_says() {
 #[tokio::test]
 async fn wrong_lines_are_named_and_the_others_imported() {
     let path = fixture("broken");
-    let arguments = ["--system", "--tz", "UTC", "--from", FROM, &path];
+    let arguments = ["--system", "--host", "web1", "--tz", "UTC", "--from", FROM, &path];
     let (exit, data, talk) = import(Format::Table, &arguments).await;
     assert_eq!(exit, Exit::Usage);
-    assert!(data.contains("cron-broken-first") && data.contains("cron-broken-last"));
+    assert!(data.contains("cron-web1-broken-first") && data.contains("cron-web1-broken-last"));
     assert_eq!(data.lines().count(), 3, "{data}");
     for wrong in [
         ":3:1: minute must be 0 to 59, got 61",
@@ -124,7 +113,7 @@ async fn what_is_not_carried_over_is_listed() {
     assert!(talk.contains(&format!("{path}:5: MAILTO=root")), "{talk}");
     assert!(talk.contains(&format!("{path}:9: @reboot")), "{talk}");
     let unprivileged = talk.contains(&format!("{path}:8: user daemon"));
-    assert_eq!(unprivileged, !machine::is_root(), "{talk}");
+    assert_eq!(unprivileged, !rustix::process::geteuid().is_root(), "{talk}");
 }
 
 #[tokio::test]
@@ -138,7 +127,7 @@ async fn the_body_is_a_task_that_does_what_cron_did() {
     assert_eq!(
         task(0),
         json!({
-            "name": "cron-forms-report",
+            "name": "cron-web1-forms-report",
             "schedule": {"cron": "0 2 * * MON-FRI", "timezone": "Europe/Berlin"},
             "action": {"shell": {
                 "argv": ["/bin/sh", "-c", "/usr/local/bin/report --mail"],
@@ -167,15 +156,52 @@ async fn a_crontab_of_a_user_runs_in_the_home_with_the_name() {
     assert_eq!(task["description"], json!(null));
     assert_eq!(task["action"]["shell"]["env"]["GREETING"], json!("on time"));
     assert_eq!(task["assignment"]["selector"]["host"], json!(machine::hostname()));
+    // As under cron: whoever imports it is whom it runs as, whoever the node runs as.
     if let Some(owner) = machine::owner() {
-        assert_eq!(task["action"]["shell"]["cwd"], json!(owner.home));
-        assert_eq!(task["action"]["shell"]["env"]["LOGNAME"], json!(owner.name));
+        assert_eq!(first["user"], json!(owner.name));
+        assert_eq!(task["action"]["shell"]["user"], json!(owner.name));
+        assert_eq!(task["action"]["shell"]["cwd"], json!(null));
     }
     let (_, data, _) = import(Format::Jsonl, &["--anywhere", "--user", "www", &path]).await;
     let first: Value = serde_json::from_str(data.lines().next().unwrap()).unwrap();
     assert_eq!(first["user"], json!("www"));
+    assert_eq!(task_name(&first), "cron-www-echo");
     assert_eq!(first["task"].get("assignment"), None);
     assert_eq!(first["task"]["action"]["shell"]["env"].get("HOME"), None);
+}
+
+fn task_name(item: &Value) -> &str {
+    item["task"]["name"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn names_tell_machine_and_crontab_and_not_the_file_of_a_user() {
+    let one = fixture("every-minute");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::copy(&one, &copy).unwrap();
+    let names = async |more: &[&str]| {
+        let (_, data, _) = import(Format::Jsonl, more).await;
+        let items = data.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        items.map(|item| task_name(&item).to_owned()).collect::<Vec<_>>()
+    };
+    let first = names(&["--user", "ann", "--host", "web1", &one]).await;
+    assert_eq!(first, ["cron-web1-ann-echo", "cron-web1-ann-cat"]);
+    let copied = names(&["--user", "ann", "--host", "web1", copy.to_str().unwrap()]).await;
+    assert_eq!(copied, first, "another file");
+    let elsewhere = names(&["--user", "ann", "--host", "web2", &one]).await;
+    assert_eq!(elsewhere[0], "cron-web2-ann-echo");
+    assert_eq!(names(&["--prefix", "mine", &one]).await, ["mine-echo", "mine-cat"]);
+}
+
+#[tokio::test]
+async fn an_import_of_nothing_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "# nothing\n@reboot /bin/x\n").unwrap();
+    let (exit, _, talk) = import(Format::Table, &["--tz", "UTC", empty.to_str().unwrap()]).await;
+    assert_eq!(exit, Exit::No);
+    assert!(talk.ends_with("nothing to import: there is no job in it\n"), "{talk}");
 }
 
 fn only(text: &str, system: bool) -> Job {
@@ -258,4 +284,36 @@ fn columns_count_characters_of_the_line() {
     assert_eq!(at("* * * * * root", true), Some(15));
     assert_eq!(at("@nightly a", false), Some(1));
     assert_eq!(at("@every soon a", false), Some(8));
+}
+
+#[test]
+fn a_users_crontab_never_runs_as_the_nodes_user() {
+    let job = only("* * * * * backup", false);
+    let owner = machine::Owner { name: "daemon".to_owned(), home: "/usr/sbin".to_owned() };
+    let setting = |uids: &[u32], owner: Option<&machine::Owner>| Setting {
+        zone: "UTC".to_owned(),
+        host: None,
+        runs_as: RunsAs::Users(uids.iter().copied().collect()),
+        user: None,
+        owner: owner.cloned(),
+        from: Timestamp::parse(FROM).unwrap(),
+    };
+    let shell = |setting: &Setting| {
+        let prepared = body::prepare(&job, "x", setting).unwrap();
+        (prepared.body["action"]["shell"].clone(), prepared.user)
+    };
+    // Nodes of root, and of the same user: the task names the user.
+    for uids in [0, 1] {
+        let (action, user) = shell(&setting(&[uids], Some(&owner)));
+        assert_eq!((&action["user"], user.as_deref()), (&json!("daemon"), Some("daemon")));
+        assert_eq!((&action["cwd"], action["env"].get("HOME")), (&json!(null), None));
+    }
+    // Nodes of somebody else: listed as not carried over, and told by the user that is shown.
+    let (action, user) = shell(&setting(&[2], Some(&owner)));
+    assert_eq!((action.get("user"), user.as_deref()), (None, Some("daemon")));
+    assert_eq!(action["env"]["LOGNAME"], json!("daemon"));
+    // A crontab in cron's own folder is its user's, whoever imports it.
+    let root = machine::Owner { name: "root".to_owned(), home: "/root".to_owned() };
+    let spool = setting(&[0], Some(&root)).of_file(Path::new("/var/spool/cron/crontabs/daemon"));
+    assert_eq!(shell(&spool).0["user"], json!("daemon"));
 }

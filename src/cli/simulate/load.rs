@@ -80,16 +80,22 @@ mod tests {
         write("b/c.toml", "name = 'nights'\nrules = [{ times = ['22:00/06:00'] }]\n");
         write("d.yaml", "calendars: [{name: days, rules: []}]\n");
         write("notes.txt", "not a task");
+        write(
+            "f.yaml",
+            "items:\n- {name: f, schedule: {interval: 1h}, incarnation: 1, revision: 2, owner: n1}\n\
+             next_cursor: null\n",
+        );
         write("..data/a.yaml", "name: a\nschedule: {cron: '0 * * * *'}\n");
         let from = Timestamp::parse("2026-03-02T00:00:00Z").unwrap();
         let all = load(&[folder.path().to_owned()], "UTC", from).unwrap();
         let names: Vec<&str> = all.iter().map(|task| task.name.as_str()).collect();
-        assert_eq!(names, ["a", "b"]);
+        assert_eq!(names, ["a", "b", "f"]);
         assert!(all[0].plan.excluded(from).is_some() && all[1].plan.excluded(from).is_none());
 
         for (text, wanted) in [
             ("name: b\nschedule: {interval: 1h}\n", "another task b"),
             ("name: d\nschedule: {cron: '61 * * * *'}\n", "/schedule/cron column 1: minute"),
+            ("name: d\nowner: n1\nschedule: {interval: 1h}\n", "/owner unknown field"),
             ("name: d\nschedule: {cron: '1 * * * *', exclude: [x]}\n", "no calendar x"),
             ("task: []\ntasks: []\n", "task is unknown"),
             ("tasks: {}\n", "tasks must be a list"),

@@ -4,13 +4,18 @@ use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{name, pair};
+use super::read::find;
+use super::{confirm, name, pair};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{instant, word};
-use crate::cli::local::{Day, LocalClock};
+use crate::cli::fetch::{self, CHANGED, EXECUTION, given, instant, text, word};
+use crate::cli::local::{Day, LocalClock, pad_hour};
 use crate::cli::words;
-use crate::client::path;
+use crate::client::{ClientError, path};
+use crate::domain::spec::ANSWERS_ADD;
+
+/// Executions of a task that is replaced which are looked at.
+const LIVE: usize = 1_000;
 
 /// Options of `add`.
 #[derive(Debug, Args)]
@@ -23,9 +28,12 @@ pub struct AddArgs {
     /// The zone of the times [default: the cluster's]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// Replace what has this name, or its deleted mark
+    /// Replace the task of this name: stops what runs, ends a pause, drops its settings and totals
     #[arg(long)]
     force: bool,
+    /// With --force, do not ask
+    #[arg(long, requires = "force")]
+    yes: bool,
     /// Send a POST request to this URL
     #[arg(long, value_name = "URL", conflicts_with = "argv")]
     http: Option<String>,
@@ -35,19 +43,19 @@ pub struct AddArgs {
     /// Stop an attempt that takes longer, such as 90s or 1h
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
-    /// Leave out the times of a calendar
+    /// Skip the times of this calendar
     #[arg(long, value_name = "CALENDAR")]
     exclude: Vec<String>,
-    /// Fire so often, and then no more
+    /// Stop the schedule after that many runs
     #[arg(long, value_name = "COUNT")]
     max_ticks: Option<u64>,
     /// Become due up to this much later than the tick
     #[arg(long, value_name = "DURATION")]
     jitter: Option<String>,
-    /// Which late ticks fire
+    /// Which late ticks fire; up to limits.failover_timeout (5 s) late counts as on time
     #[arg(long, value_enum, value_name = "WHICH")]
     catch_up: Option<CatchUp>,
-    /// Start this program, without a shell in between
+    /// Start this program, without a shell in between; it stands after `--`
     #[arg(last = true, value_name = "ARGV")]
     argv: Vec<String>,
 }
@@ -71,7 +79,7 @@ struct When {
     /// Once, immediately
     #[arg(long)]
     now: bool,
-    /// Only when it is run by hand or claimed
+    /// Only by `punctual run`
     #[arg(long)]
     manual: bool,
 }
@@ -87,22 +95,127 @@ enum CatchUp {
 pub async fn run(args: AddArgs, context: &mut Context) -> Outcome {
     let body = args.body(context.out.clock()).map_err(Failure::usage)?;
     let query: &[(&str, String)] = if args.force { &[("force", "true".to_owned())] } else { &[] };
-    let reply =
-        context.client()?.send(Method::POST, &path(["tasks"]), query, Some(&body), &[]).await?;
-    context.out.one(&reply.body, |clock| created(&reply.body, clock))?;
-    for warning in words::warnings(&reply.body) {
+    let before = if args.force { Before::look(&args.name, context).await? } else { None };
+    if let Some(before) = before.as_ref().filter(|_| !args.yes) {
+        before.confirm(context)?;
+    }
+    let path = path(["tasks"]);
+    let answer = context.client()?.send(Method::POST, &path, query, Some(&body), &[]).await;
+    let answer = answer.map_err(|error| refused(&args.name, error))?.body;
+    CHANGED.check(&answer, Exit::Unknown)?;
+    let did = if before.is_some() { "replaced" } else { "created" };
+    context.out.one(&answer, |clock| told(&answer, did, clock))?;
+    if let Some(before) = before {
+        before.tell(&answer, context);
+    }
+    for warning in words::warnings(&answer) {
         context.out.say(&format!("warning: {warning}"));
     }
     Ok(Exit::Ok)
 }
 
+/// What stands in the way of a new task, in the words of the command line.
+fn refused(name: &str, error: ClientError) -> Failure {
+    let code = match &error {
+        ClientError::Refused(refusal) => refusal.code.clone(),
+        _ => String::new(),
+    };
+    let why = match code.as_str() {
+        "task_exists" => {
+            format!("task `{name}` exists; --force replaces it (and stops what runs)")
+        }
+        "task_deleted" => format!(
+            "task `{name}` was deleted; `punctual reuse {name}` brings it back, \
+             add --force makes a new one"
+        ),
+        "no_handler" => "nothing can carry the task out: give it a command (-- COMMAND) or a URL \
+                         (--http URL)"
+            .to_owned(),
+        _ => return error.into(),
+    };
+    Failure { exit: error.kind().into(), message: format!("{why} ({code})") }
+}
+
+/// What a task was before it is replaced.
+struct Before {
+    task: Value,
+    /// Its executions that have not ended.
+    live: Vec<Value>,
+}
+
+impl Before {
+    /// The task of this name, unless it is deleted.
+    async fn look(name: &str, context: &mut Context) -> Result<Option<Self>, Failure> {
+        let Some(task) = find(context, "tasks", name).await? else { return Ok(None) };
+        if text(&task, "state") == Some("deleted") {
+            return Ok(None);
+        }
+        let path = path(["tasks", name, "executions"]);
+        let (_, mut live) = fetch::up_to(context, &path, &[], &EXECUTION, LIVE).await?;
+        live.retain(|execution| !words::ended(execution));
+        Ok(Some(Self { task, live }))
+    }
+
+    fn paused(&self) -> bool {
+        given(&self.task, "paused").is_some()
+    }
+
+    /// Asks on a terminal if somebody would miss what goes.
+    fn confirm(&self, context: &mut Context) -> Result<(), Failure> {
+        let mut lost = Vec::new();
+        match self.live.len() {
+            0 => {}
+            1 => lost.push("stops 1 execution".to_owned()),
+            many => lost.push(format!("stops {many} executions")),
+        }
+        if self.paused() {
+            lost.push("ends its pause".to_owned());
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let name = word(&self.task, "name");
+        let question = format!("replacing {name} {}; type yes:", lost.join(" and "));
+        match confirm(&question, context) {
+            Some(false) => {
+                Err(Failure { exit: Exit::No, message: "nothing was replaced".to_owned() })
+            }
+            // Without a terminal --force is the answer.
+            Some(true) | None => Ok(()),
+        }
+    }
+
+    /// Says what was stopped and dropped.
+    fn tell(&self, now: &Value, context: &mut Context) {
+        for execution in &self.live {
+            let (id, node) = (word(execution, "id"), word(execution, "node"));
+            context.out.say(&format!("execution {id} on {node} was stopped"));
+        }
+        if self.paused() {
+            let state = words::state(&self.task, context.out.clock());
+            context.out.say(&format!("it was {state}; the pause is over"));
+        }
+        let old = self.task.as_object().into_iter().flatten();
+        let settings = old.filter(|(key, _)| !ANSWERS_ADD.contains(&key.as_str()));
+        let differs: Vec<&str> = settings
+            .filter(|(key, value)| now.get(key.as_str()) != Some(value))
+            .map(|(key, _)| key.as_str())
+            .collect();
+        let differs = match differs.as_slice() {
+            [] => String::new(),
+            some => format!("; changed: {}", some.join(", ")),
+        };
+        context.out.say(&format!("its totals and history begin anew{differs}"));
+    }
+}
+
 /// `hello: created, every 5s, next tick in 3 s (12:00:05)`
-fn created(task: &Value, clock: &LocalClock) -> String {
+fn told(task: &Value, did: &str, clock: &LocalClock) -> String {
     let next = match instant(task, "next_tick") {
         Some(at) => format!(", next tick {} ({})", clock.distance(at), clock.short(at)),
         None => String::new(),
     };
-    format!("{}: created, {}{next}", word(task, "name"), words::schedule(task))
+    format!("{}: {did}, {}{next}", word(task, "name"), words::schedule(task))
 }
 
 impl AddArgs {
@@ -171,8 +284,8 @@ impl When {
             return Ok(("manual", json!(true)));
         }
         Ok(match self.daily.as_slice() {
-            [one] => ("daily", json!(one)),
-            many => ("daily", json!(many)),
+            [one] => ("daily", json!(pad_hour(one))),
+            many => ("daily", many.iter().map(|time| pad_hour(time)).collect()),
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Commands that change tasks: each prints one line.
 
-use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,10 +7,10 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::{name, pair};
+use super::{confirm, name, pair};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{instant, text, word};
+use crate::cli::fetch::{CHANGED, EXECUTION, MADE, instant, text, word};
 use crate::cli::local::Day;
 use crate::cli::{execution, words};
 use crate::client::{ClientError, Reply, path};
@@ -45,7 +44,7 @@ pub struct PauseArgs {
     /// When it goes on by itself: a time, or 2h from now
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Return only when no start can follow any more
+    /// Wait until every node knows and no start can follow; running executions go on
     #[arg(long)]
     wait: bool,
 }
@@ -56,13 +55,13 @@ pub struct DeleteArgs {
     /// The task
     #[arg(value_parser = name)]
     name: String,
-    /// Return only when no start can follow any more
+    /// Wait until every node knows and no start can follow; running executions go on
     #[arg(long)]
     wait: bool,
     /// Stop what runs
     #[arg(long, conflicts_with = "cleanup")]
     stop: bool,
-    /// Remove definition and history as well, and leave no mark
+    /// Remove its history as well, and free the name
     #[arg(long)]
     cleanup: bool,
     /// Do not ask
@@ -72,15 +71,16 @@ pub struct DeleteArgs {
 
 /// Does something to a task.
 async fn post(
-    context: &Context,
+    context: &mut Context,
     name: &str,
     verb: &str,
     wait: bool,
     body: Option<&Value>,
 ) -> Result<Reply, Failure> {
+    let shape = if verb == "trigger" { &MADE } else { &CHANGED };
     let query: &[(&str, String)] = if wait { &[("wait", "true".to_owned())] } else { &[] };
     let path = path(["tasks", name, verb]);
-    Ok(context.client()?.send(Method::POST, &path, query, body, &[]).await?)
+    context.send(Method::POST, &path, query, body, shape).await
 }
 
 /// Triggers an execution, and perhaps waits for its end.
@@ -101,8 +101,11 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
     let mut execution = reply.body;
     while !words::ended(&execution) {
         sleep(LOOK_EVERY).await;
-        execution = match context.client()?.get(&path(["executions", &id]), &[]).await {
-            Ok(reply) => reply.body,
+        execution = match context.get(&path(["executions", &id]), &[]).await {
+            Ok(reply) => {
+                EXECUTION.check(&reply.body, Exit::Unknown)?;
+                reply.body
+            }
             // What is live is always kept.
             Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
                 let line = format!("{}: execution {id} has ended; no record is kept", args.name);
@@ -114,8 +117,12 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
     }
     context.out.one(&execution, |clock| execution::line(&execution, clock))?;
     if context.out.for_people() {
-        let tail = text(&execution, "output_tail").unwrap_or_default();
-        context.out.bytes(tail.as_bytes())?;
+        let query = context.freshness();
+        let (bytes, cut) = execution::printed(&execution, &query, context.client()?).await?;
+        if let Some(cut) = cut {
+            context.out.say(&cut);
+        }
+        context.out.printed(&bytes)?;
     }
     let good = text(&execution, "status") == Some("success");
     Ok(if good { Exit::Ok } else { Exit::No })
@@ -174,40 +181,30 @@ pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
 pub async fn delete(args: DeleteArgs, context: &mut Context) -> Outcome {
     let name = &args.name;
     if args.cleanup && !args.yes {
-        confirm(&format!("remove {name} with its history? type yes:"), context)?;
+        let question = format!("remove {name} with its history? type yes:");
+        if !confirm(&question, context).ok_or_else(|| {
+            Failure::usage("nothing is removed without a terminal to ask on; add --yes")
+        })? {
+            return Err(Failure { exit: Exit::No, message: "nothing was removed".to_owned() });
+        }
     }
     let asked = [("wait", args.wait), ("stop", args.stop), ("cleanup", args.cleanup)];
     let query: Vec<(&str, String)> =
         asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
     let path = path(["tasks", name]);
-    let reply = context.client()?.send(Method::DELETE, &path, &query, None, &[]).await?;
+    let reply = context.send(Method::DELETE, &path, &query, None, &CHANGED).await?;
     context.out.one(&reply.body, |_clock| match args.cleanup {
         true => format!("{name}: removed with its history; the name is free"),
         false => format!("{name}: deleted; no tick fires any more"),
     })?;
     if !args.cleanup && context.out.for_people() {
         context.out.say(&format!(
-            "the name stays marked: `punctual reuse {name}` brings the task back, \
-             `punctual cleanup {name}` frees the name"
+            "its name and history stay: `punctual reuse {name}` brings the task back, \
+             `punctual cleanup {name}` removes them"
         ));
     }
     still_running(context, &reply.body);
     Ok(Exit::Ok)
-}
-
-/// Asks on a terminal; elsewhere nobody could answer.
-fn confirm(question: &str, context: &mut Context) -> Result<(), Failure> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Err(Failure::usage("nothing is removed without a terminal to ask on; add --yes"));
-    }
-    context.out.ask(question);
-    let mut answer = String::new();
-    let read = input.lock().read_line(&mut answer);
-    if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure { exit: Exit::No, message: "nothing was removed".to_owned() })
 }
 
 /// Names the executions that go on.

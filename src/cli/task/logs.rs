@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::read::find;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, instant, text, word};
+use crate::cli::fetch::{self, EXECUTION, instant, word};
 use crate::cli::local::LocalClock;
+use crate::cli::suggest::not_found;
 use crate::cli::{execution, words};
 use crate::client::path;
 
@@ -18,6 +20,8 @@ use crate::client::path;
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Executions looked at each time while following.
 const WINDOW: usize = 100;
+/// Outputs asked for at once.
+const AT_ONCE: usize = 8;
 
 /// Options of `logs`.
 #[derive(Debug, Args)]
@@ -43,11 +47,10 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
     if number && find(context, "executions", name).await?.is_some() {
         return execution::output(name, args.follow, context).await;
     }
-    let message = format!("no task or execution is called `{name}`");
-    Err(Failure { exit: Exit::Conflict, message })
+    Err(not_found("task or execution", name, "not_found", context).await)
 }
 
-/// The kept tails of a task's last executions, oldest first.
+/// What a task's last executions printed, oldest first.
 async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let mut shown = print_new(&args.name, most, None, context).await?;
@@ -68,7 +71,7 @@ async fn print_new(
     context: &mut Context,
 ) -> Result<Vec<String>, Failure> {
     let path = path(["tasks", name, "executions"]);
-    let (whole, mut executions) = fetch::up_to(context.client()?, &path, &[], most).await?;
+    let (whole, mut executions) = fetch::up_to(context, &path, &[], &EXECUTION, most).await?;
     executions.reverse();
     let first = shown.is_none();
     let shown = shown.unwrap_or_default();
@@ -83,12 +86,7 @@ async fn print_new(
             }
         }
     } else {
-        for one in &executions {
-            let head = heading(one, context.out.clock());
-            let tail = text(one, "output_tail").unwrap_or_default();
-            let end = if tail.is_empty() || tail.ends_with('\n') { "" } else { "\n" };
-            context.out.bytes(format!("{head}\n{tail}{end}").as_bytes())?;
-        }
+        print(&executions, context).await?;
         if first && executions.is_empty() {
             context.out.say("no execution has ended yet");
         }
@@ -98,14 +96,40 @@ async fn print_new(
     Ok(shown.into_iter().skip(kept).chain(seen).collect())
 }
 
-/// `12:00:05.000 n2 success 3 ms`
+/// Prints each execution with all that is kept of its output.
+async fn print(executions: &[Value], context: &mut Context) -> Result<(), Failure> {
+    let query = context.freshness();
+    let client = context.client()?;
+    let outputs: Vec<_> = stream::iter(executions)
+        .map(|one| execution::printed(one, &query, client))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    for (one, (bytes, cut)) in executions.iter().zip(outputs) {
+        let mut head = heading(one, context.out.clock());
+        head.push('\n');
+        head.extend(cut.map(|cut| cut + "\n"));
+        context.out.printed(head.as_bytes())?;
+        context.out.printed(&bytes)?;
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            context.out.bytes(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// `12:00:05.000 n2 failed 3 ms exit 5`
 fn heading(execution: &Value, clock: &LocalClock) -> String {
     let at = instant(execution, "start_time").or_else(|| instant(execution, "due"));
+    let status = word(execution, "status");
+    // A success needs no reason.
+    let result = if status == "success" { String::new() } else { words::result(execution) };
     let parts = [
         at.map(|at| clock.exact(at)).unwrap_or_default(),
         word(execution, "node"),
-        word(execution, "status"),
-        words::duration(execution),
+        status,
+        words::duration(execution, clock),
+        result,
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

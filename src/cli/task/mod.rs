@@ -6,6 +6,8 @@ mod logs;
 mod read;
 mod ticks;
 
+use std::io::{BufRead, IsTerminal};
+
 use clap::{Args, Subcommand};
 
 use super::context::Context;
@@ -22,23 +24,23 @@ pub enum TaskCommand {
     Ls(read::ListArgs),
     /// Show a task, an execution or a node
     Show(read::ShowArgs),
-    /// Trigger an execution now
+    /// Run a task once now; its schedule is unaffected
     Run(change::RunArgs),
-    /// Let a task's ticks pass without firing
+    /// Pause a task: its ticks are skipped
     Pause(change::PauseArgs),
-    /// Let a task's ticks fire again
+    /// End a pause
     Resume(NameArgs),
-    /// Mark a task deleted
+    /// Delete a task; its name and history stay (`cleanup` removes them)
     Delete(change::DeleteArgs),
-    /// Take the deleted mark off a name
+    /// Bring a deleted task back
     Reuse(NameArgs),
-    /// Remove all that is known of a name
+    /// Remove a task with its history, and free its name
     Cleanup(NameArgs),
     /// Show what a task's last executions, or one execution, printed
     Logs(logs::LogsArgs),
     /// Show the next ticks of a task, or of all
     Next(ticks::NextArgs),
-    /// Show what became of a task's ticks
+    /// Show a task's past ticks and their outcome
     Ticks(ticks::TicksArgs),
     /// Say why a task fired or did not
     Why(ticks::WhyArgs),
@@ -69,6 +71,19 @@ pub async fn run(command: TaskCommand, context: &mut Context) -> Outcome {
         TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
         TaskCommand::Why(args) => ticks::why(&args, context).await,
     }
+}
+
+/// Asks on a terminal for a yes; none: there is no terminal, and nobody could answer.
+fn confirm(question: &str, context: &mut Context) -> Option<bool> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return None;
+    }
+    context.out.ask(question);
+    let mut answer = String::new();
+    let read = input.lock().read_line(&mut answer);
+    let answer = answer.trim().to_ascii_lowercase();
+    Some(read.is_ok() && matches!(answer.as_str(), "y" | "yes"))
 }
 
 /// Reads the name of a task.

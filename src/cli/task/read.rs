@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, given, instant, text, word};
+use crate::cli::fetch::{self, EXECUTION, NODE, TASK, given, instant, text, word};
 use crate::cli::local::LocalClock;
+use crate::cli::suggest::not_found;
 use crate::cli::table::{Table, fields};
+use crate::cli::words::ON_TIME;
 use crate::cli::{execution, node, words};
 use crate::client::{ClientError, path};
 
@@ -47,6 +49,7 @@ pub struct ShowArgs {
 
 /// Lists tasks.
 pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
+    context.tolerate_stale();
     let mut query = Vec::new();
     if args.deleted {
         query.push(("deleted", "true".to_owned()));
@@ -62,7 +65,7 @@ pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
         };
         query.push(("sort", order.to_owned()));
     }
-    let (whole, tasks) = fetch::all(context.client()?, &path(["tasks"]), &query).await?;
+    let (whole, tasks) = fetch::all(context, &path(["tasks"]), &query, &TASK).await?;
     context.out.many(&whole, &tasks, |clock| {
         let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
         for task in &tasks {
@@ -83,7 +86,9 @@ pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
 /// `success 12:00:05`
 fn last(task: &Value, clock: &LocalClock) -> String {
     let Some(last) = given(task, "last_execution") else { return String::new() };
-    let at = instant(last, "tick").map(|tick| format!(" {}", clock.short(tick)));
+    // An execution that was triggered by hand has no tick.
+    let at = instant(last, "tick").or_else(|| instant(last, "due"));
+    let at = at.map(|at| format!(" {}", clock.short(at)));
     format!("{}{}", word(last, "status"), at.unwrap_or_default())
 }
 
@@ -102,18 +107,25 @@ pub async fn show(name: &str, context: &mut Context) -> Outcome {
         context.out.one(&found, |clock| node::describe(&found, clock))?;
         return Ok(Exit::Ok);
     }
-    let message = format!("no task, execution or node is called `{name}`");
-    Err(Failure { exit: Exit::Conflict, message })
+    Err(not_found("task, execution or node", name, "not_found", context).await)
 }
 
 /// What has this name in a collection, if anything has.
 pub(super) async fn find(
-    context: &Context,
+    context: &mut Context,
     collection: &str,
     name: &str,
 ) -> Result<Option<Value>, Failure> {
-    match context.client()?.get(&path([collection, name]), &[]).await {
-        Ok(reply) => Ok(Some(reply.body)),
+    let shape = match collection {
+        "tasks" => &TASK,
+        "executions" => &EXECUTION,
+        _ => &NODE,
+    };
+    match context.get(&path([collection, name]), &[]).await {
+        Ok(reply) => {
+            shape.check(&reply.body, Exit::NotAccepted)?;
+            Ok(Some(reply.body))
+        }
         Err(ClientError::Refused(refusal)) if matches!(refusal.status, 400 | 404 | 422) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -121,17 +133,25 @@ pub(super) async fn find(
 
 /// A task for people.
 fn describe(task: &Value, clock: &LocalClock) -> String {
-    let moment = |key: &str| words::moment(task, key, clock);
+    let past = |key: &str| words::past(task, key, clock);
     let catch_up = given(task, "catch_up").map(|catch_up| {
-        format!("{}, window {}", word(catch_up, "policy"), word(catch_up, "window"))
+        let policy = word(catch_up, "policy");
+        let window = match policy.as_str() {
+            "none" => String::new(),
+            _ => format!(", window {}", word(catch_up, "window")),
+        };
+        format!("{policy}{window}; {ON_TIME}")
     });
     let selector = given(task, "assignment").map(|part| words::labels(part, "selector"));
     let last = given(task, "last_execution").map(|last| {
         let parts = [
             word(last, "status"),
-            words::moment(last, "tick", clock),
+            match given(last, "tick") {
+                Some(_) => words::past(last, "tick", clock),
+                None => words::past(last, "due", clock),
+            },
             words::lateness(last),
-            words::duration(last),
+            words::duration(last, clock),
         ];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("{} (execution {})", parts.join(", "), word(last, "id"))
@@ -139,7 +159,11 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
     let totals = task.get("totals").and_then(Value::as_object).into_iter().flatten();
     let totals: Vec<String> = totals
         .filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0))
-        .map(|(what, count)| format!("{count} {what}"))
+        .map(|(what, count)| match (what.as_str(), count.as_u64()) {
+            ("uncounted_spans", Some(1)) => "1 stretch not counted yet".to_owned(),
+            ("uncounted_spans", _) => format!("{count} stretches not counted yet"),
+            _ => format!("{count} {what}"),
+        })
         .collect();
     let timeout = text(task, "timeout").filter(|timeout| *timeout != "0s");
     fields(&[
@@ -148,7 +172,7 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
         ("labels", words::labels(task, "labels")),
         ("state", words::state(task, clock)),
         ("schedule", words::schedule(task)),
-        ("next", moment("next_tick")),
+        ("next", words::moment(task, "next_tick", clock)),
         ("action", words::action(task)),
         ("timeout", timeout.unwrap_or_default().to_owned()),
         ("catch-up", catch_up.unwrap_or_default()),
@@ -157,9 +181,9 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
         ("warning", words::warnings(task).join("; ")),
         ("last", last.unwrap_or_default()),
         ("totals", totals.join(", ")),
-        ("settled", moment("cursor")),
-        ("created", moment("created_at")),
-        ("updated", moment("updated_at")),
+        ("decided up to", past("cursor")),
+        ("created", past("created_at")),
+        ("updated", past("updated_at")),
         ("revision", word(task, "revision")),
     ])
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::name;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, instant, text, word};
+use crate::cli::fetch::{self, ANY, TASK, TICK, VERDICT, WHY, instant, text, word};
 use crate::cli::local::{Day, LocalClock};
 use crate::cli::table::{Table, fields};
-use crate::cli::words;
+use crate::cli::words::{self, ON_TIME};
 use crate::client::path;
 
 /// Options of `next`.
@@ -23,7 +23,7 @@ pub struct NextArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
     /// Ticks of the task from here on [default: now]
-    #[arg(long, value_name = "TIME", requires = "name")]
+    #[arg(long, value_name = "TIME", requires = "name", allow_hyphen_values = true)]
     from: Option<String>,
 }
 
@@ -38,10 +38,10 @@ pub struct TicksArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
     /// None before
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// None after
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
 }
 
@@ -51,8 +51,8 @@ pub struct WhyArgs {
     /// The task
     #[arg(value_parser = name)]
     name: String,
-    /// The moment in question [default: now]
-    #[arg(long, value_name = "TIME")]
+    /// The moment in question: a time, or "1h ago" [default: the next tick]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }
 
@@ -61,8 +61,9 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> Outcome {
     let Some(name) = &args.name else { return next_of_all(args.n, context).await };
     let mut query = vec![("n", args.n.to_string())];
     query.extend(moment("from", args.from.as_deref(), context)?);
-    let reply = context.client()?.get(&path(["tasks", name, "next"]), &query).await?;
-    let ticks = fetch::items(&reply.body);
+    let path = path(["tasks", name, "next"]);
+    let reply = context.read(&path, &query, &ANY).await?;
+    let ticks = TICK.items(&reply.body, Exit::NotAccepted)?;
     context.out.many(&reply.body, ticks, |clock| {
         let mut table = Table::new(&["TICK", "IN", "UTC", "NOTE"]);
         for tick in ticks {
@@ -100,7 +101,7 @@ fn note(tick: &Value) -> String {
 async fn next_of_all(count: u32, context: &mut Context) -> Outcome {
     let query = [("sort", "next".to_owned())];
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let (whole, tasks) = fetch::up_to(context.client()?, &path(["tasks"]), &query, most).await?;
+    let (whole, tasks) = fetch::up_to(context, &path(["tasks"]), &query, &TASK, most).await?;
     context.out.many(&whole, &tasks, |clock| {
         let mut table = Table::new(&["TICK", "IN", "NAME", "SCHEDULE", "OWNER"]);
         for task in &tasks {
@@ -120,7 +121,7 @@ pub async fn ticks(args: &TicksArgs, context: &mut Context) -> Outcome {
     let mut query = Vec::new();
     query.extend(moment("from", args.from.as_deref(), context)?);
     query.extend(moment("to", args.to.as_deref(), context)?);
-    let (whole, ticks) = fetch::up_to(context.client()?, &path, &query, most).await?;
+    let (whole, ticks) = fetch::up_to(context, &path, &query, &VERDICT, most).await?;
     context.out.many(&whole, &ticks, |clock| {
         let columns = ["TICK", "VERDICT", "ENDED", "NODE", "REASON", "COUNT", "EXECUTION"];
         let mut table = Table::new(&columns);
@@ -156,18 +157,20 @@ fn stretch(tick: &Value, clock: &LocalClock) -> String {
 /// Says why a task fired or did not.
 pub async fn why(args: &WhyArgs, context: &mut Context) -> Outcome {
     let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
-    let reply = context.client()?.get(&path(["tasks", &args.name, "why"]), &query).await?;
-    context.out.one(&reply.body, |clock| explain(&reply.body, clock))?;
+    context.tolerate_stale();
+    let answer = context.read(&path(["tasks", &args.name, "why"]), &query, &WHY).await?.body;
+    context.out.one(&answer, |clock| explain(&answer, clock))?;
     Ok(Exit::Ok)
 }
 
-/// `last, within 1h`
+/// `last, within 1h`, and what holds for all.
 fn catch_up(answer: &Value) -> String {
     let policy = answer.pointer("/catch_up/policy").and_then(Value::as_str).unwrap_or_default();
     let window = answer.pointer("/catch_up/window").and_then(Value::as_str).unwrap_or_default();
     match policy {
-        "" | "none" => policy.to_owned(),
-        _ => format!("{policy}, within {window}"),
+        "" => String::new(),
+        "none" => format!("none; {ON_TIME}"),
+        _ => format!("{policy}, within {window}; {ON_TIME}"),
     }
 }
 

@@ -38,7 +38,7 @@ fn at(index: u64) -> LogPos {
 }
 
 /// An entry that adds a task.
-fn entry(index: u64) -> EntryResponder<TypeConfig> {
+pub(super) fn entry(index: u64) -> EntryResponder<TypeConfig> {
     let head = Head { stamp: Timestamp(1_000_000), origin: 1, seq: index };
     let mut bytes = vec![wire::NORMAL];
     bytes.extend_from_slice(&envelope::entry(head, &add(&format!("task-{index}"))));
@@ -50,11 +50,25 @@ fn entry(index: u64) -> EntryResponder<TypeConfig> {
 fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
     let started = Instant::now();
     loop {
-        match Checkpoints::open(Box::new(StateFolders::new(folder))) {
+        let log = Arc::new(SimDisk::new().open());
+        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
             Err(error) if error.to_string().contains("lock") && started.elapsed() < LIMIT => {
                 std::thread::yield_now();
             }
             opened => return opened,
+        }
+    }
+}
+
+/// The same for the state of a log that was purged up to an index.
+fn opened_with(folder: &Path, purged: u64) -> Checkpoints {
+    drop(opened(folder).unwrap());
+    loop {
+        let log = Arc::new(SimDisk::new().open());
+        log.purge_to(at(purged));
+        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
+            Err(error) if error.to_string().contains("lock") => std::thread::yield_now(),
+            opened => return opened.unwrap(),
         }
     }
 }
@@ -69,8 +83,7 @@ fn held(folder: &Path) -> Result<Option<Held>, LoadError> {
 
 /// Two checkpoints one upon the other, as a node writes them; what each of them held.
 async fn write(folder: &Path) -> Vec<Held> {
-    let (replica, _events) = Replica::new(7, State::default(), Metrics::new("test"));
-    let replica = Arc::new(replica);
+    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
     let checkpoints = opened(folder).unwrap();
     let mut store =
         MachineStore::new(Arc::clone(&replica), checkpoints, None, Metrics::new("test"));
@@ -141,7 +154,8 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
         }
         let place = format!("bit {} of byte {at} of {}", word >> 61, sound[file].0.display());
         match held(&copy) {
-            Err(_) => refused += 1,
+            Err(LoadError::Damaged(_)) => refused += 1,
+            Err(other) => panic!("{place}: {other} is not taken for damage"),
             Ok(None) => none += 1,
             Ok(Some(found)) if found == written[1] => same += 1,
             Ok(Some(found)) if found == written[0] => older += 1,
@@ -159,13 +173,12 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path()).await;
     for (purged, used) in [(TASKS[1], true), (TASKS[1] + 1, false)] {
-        let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
-        log.purge_to(at(purged));
         let peers = Peers::new(|_, _, _| unreachable!("there are none"));
         let (progress, mut says) = watch::channel(String::new());
-        let mut checkpoints = opened(folder.path()).unwrap();
-        let load = load::load(&mut checkpoints, &log, &peers, &progress);
-        let waits = says.wait_for(|text| text.contains("no member with a state up to entry"));
+        let mut checkpoints = opened_with(folder.path(), purged);
+        let advice = load::Advice { member: 1, alone: false };
+        let load = load::load(&mut checkpoints, &peers, advice, &progress);
+        let waits = says.wait_for(|text| text.contains("waiting for a member with a state"));
         let found = tokio::time::timeout(Duration::from_secs(10), async {
             tokio::select! {
                 loaded = load => loaded.unwrap().is_some(),
@@ -174,5 +187,38 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
         });
         assert_eq!(found.await.unwrap(), used, "purged up to {purged}");
     }
-    assert!(held(folder.path()).unwrap().is_none(), "it was given up for good");
+    assert!(held(folder.path()).unwrap().is_some(), "nothing is changed before another is there");
+}
+
+/// Files that a disk lost or emptied: what sled makes of them is never taken for a state, and never
+/// ends the start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_or_emptied_file_of_a_checkpoint_is_damage_or_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let written = write(&data).await;
+    drop(opened(&data).unwrap());
+    let mut damaged = 0;
+    for (number, (path, _)) in files(&data).iter().enumerate() {
+        for emptied in [true, false] {
+            let copy = folder.path().join(format!("copy-{number}-{emptied}"));
+            fs::create_dir_all(copy.join("state.1/blobs")).unwrap();
+            for (other, bytes) in files(&data) {
+                let there = copy.join(other.strip_prefix(&data).unwrap());
+                match (other == *path, emptied) {
+                    (false, _) => fs::write(there, bytes).unwrap(),
+                    (true, true) => fs::write(there, b"").unwrap(),
+                    (true, false) => {}
+                }
+            }
+            match held(&copy) {
+                Err(LoadError::Damaged(_)) => damaged += 1,
+                Ok(Some(found)) => assert!(written.contains(&found), "{path:?}: {found:?}"),
+                Ok(None) => assert!(!emptied && path.ends_with("CURRENT"), "{path:?}"),
+                Err(error) => panic!("{path:?}: {error} is not taken for damage"),
+            }
+        }
+    }
+    assert!(damaged >= 3, "the data twice, and the pointer: {damaged}");
 }

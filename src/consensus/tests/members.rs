@@ -5,8 +5,7 @@ use super::super::types::Member;
 use super::*;
 
 async fn replaced(nodes: &[TestNode], member: u16) -> Result<NodeId, ReplaceError> {
-    let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
-    leader.consensus.replace(member, LIMIT).await
+    nodes[0].consensus.replace(member).await
 }
 
 /// Starts a member on an empty disk, which waits to be readmitted.
@@ -67,7 +66,7 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
 }
 
 /// Asks until the empty member listens.
-async fn until_replaced(nodes: &[TestNode], member: u16) -> NodeId {
+pub(super) async fn until_replaced(nodes: &[TestNode], member: u16) -> NodeId {
     for _ in 0..1_000 {
         match replaced(nodes, member).await {
             Ok(new) => return new,

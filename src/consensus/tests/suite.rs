@@ -28,9 +28,9 @@ impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Buil
     async fn build(&self) -> Result<Built, openraft::StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let (log, stores) = self.0(folder.path());
+        let checkpoints = Checkpoints::open(stores, Arc::clone(&log)).unwrap();
         let log = RaftLog::open(log).unwrap();
-        let checkpoints = Checkpoints::open(stores).unwrap();
-        let (replica, _events) = Replica::new(7, State::default(), Metrics::new("test"));
+        let replica = Replica::new(7, State::default(), Metrics::new("test"));
         let metrics = Metrics::new("test");
         let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
         Ok((folder, log, machine))

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use crate::domain::time::Timestamp;
 
 use super::command::{Command, DecodeError};
 use super::digest;
 use super::effect::Effect;
-use super::envelope::{self, Commands, Head, Packed};
+use super::envelope::{self, Commands, Head, Key, Packed};
 use super::limits::{KEY_AGE, KEYS_MAX};
 use super::persist::key_idempotency;
 use super::record::KeyRecord;
@@ -83,35 +81,56 @@ impl State {
         self.cluster.applied = index;
     }
 
-    /// A command whose sender may repeat it: the first answer stands for all.
+    /// A command whose sender may repeat the request: the first answer stands for all. A refusal
+    /// that asks for a look at a newer state is no answer, so the key stays free.
     fn keyed(
         &mut self,
         cx: &Context<'_>,
-        key: &str,
+        key: Key<'_>,
         packed: &Packed<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Response, DecodeError> {
-        let mut hashed = packed.kind.to_le_bytes().to_vec();
-        hashed.extend_from_slice(packed.body);
-        let body = xxh3_128(&hashed);
-        if let Some(known) = self.keys.get(key) {
-            let fresh = cx.stamp.since(known.at) <= KEY_AGE;
-            if fresh && !bug!("keys-forgotten") {
-                let same = known.body == body;
-                return Ok(if same { known.response.clone() } else { Err(Refusal::KeyReused) });
-            }
-            self.forget_key(&Arc::from(key));
+        match self.first(key) {
+            Ok(Some(known)) => return Ok(known.response.clone()),
+            Err(reused) => return Ok(Err(reused)),
+            Ok(None) => self.forget_key(&Arc::from(key.text)),
         }
         let response = self.command(cx, packed, effects)?;
+        if response.as_ref().is_err_and(Refusal::outdated) {
+            return Ok(response);
+        }
         let number = self.step();
-        let kept = KeyRecord { number, at: cx.stamp, body, response: response.clone() };
-        self.digest.add(digest::hash(&key_idempotency(key), &kept));
-        let key: Arc<str> = key.into();
+        let request = key.request;
+        let kept = KeyRecord { number, at: cx.stamp, request, response: response.clone() };
+        self.digest.add(digest::hash(&key_idempotency(key.text), &kept));
+        let key: Arc<str> = key.text.into();
         self.dirty.keys.insert(Arc::clone(&key));
         self.key_order.insert(number, Arc::clone(&key));
         self.keys.insert(key, Arc::new(kept));
         self.forget_old_keys(cx.stamp);
         Ok(response)
+    }
+
+    /// What a key stands for; none: it is free, as one older than [`KEY_AGE`] is.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyReused`] if it stands for another request.
+    pub fn first(&self, key: Key<'_>) -> Result<Option<&KeyRecord>, Refusal> {
+        let fresh = |known: &&Arc<KeyRecord>| self.cluster.stamp.since(known.at) <= KEY_AGE;
+        let known = self.keys.get(key.text).filter(fresh).filter(|_| !bug!("keys-forgotten"));
+        match known {
+            Some(known) if known.request != key.request => Err(Refusal::KeyReused),
+            known => Ok(known.map(|known| &**known)),
+        }
+    }
+
+    /// The keys that begin with `prefix`, with the rest of each, in order.
+    pub fn keys_under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a KeyRecord)> {
+        let from = self.keys.range(Arc::<str>::from(prefix)..);
+        from.map_while(move |(key, known)| Some((key.strip_prefix(prefix)?, &**known)))
     }
 
     fn forget_old_keys(&mut self, stamp: Timestamp) {

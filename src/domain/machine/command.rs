@@ -319,10 +319,7 @@ pub struct SetScheduler {
 /// Changes nothing. Its key then stands for that request; the commands of the request follow under
 /// keys of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TakeKey {
-    /// A hash of the request's route and body.
-    pub request: u128,
-}
+pub struct TakeKey;
 
 /// Makes or changes a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

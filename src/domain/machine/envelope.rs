@@ -1,7 +1,7 @@
 //! How commands travel: packed once where they are made, opaque until apply.
 //!
-//! A command is `kind u16 | flags u8 | [by: len u8, text] | [key: len u8, text] | len u32 | body`,
-//! numbers little-endian. An entry is `version u8 | stamp i64 | origin u64 | seq u64 | commands`.
+//! A command is `kind u16 | flags u8 | [by: len u8, text] | [key: len u8, text, request u128] |
+//! len u32 | body`, numbers little-endian. An entry is `version u8 | stamp i64 | origin u64 | seq u64 | commands`.
 //! The origin is the proposing process, so that its own apply can answer those who wait.
 
 use super::command::{Command, DecodeError};
@@ -15,6 +15,17 @@ const HAS_KEY: u8 = 2;
 /// A name or key longer than this is cut by the caller.
 pub const TEXT_BYTES_MAX: usize = 255;
 
+/// What a request carries so that it may be repeated: the first answer under a key stands for all
+/// repeats of the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// The caller's text, at most [`TEXT_BYTES_MAX`] bytes.
+    pub text: &'a str,
+    /// A hash of the request's route and body. The command is not compared: a repeated request may
+    /// make another one, since it is made of the state that the request meets.
+    pub request: u128,
+}
+
 /// A command as it stands in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed<'a> {
@@ -23,21 +34,23 @@ pub struct Packed<'a> {
     /// Who sent it; empty for the engine.
     pub by: &'a str,
     /// Idempotency key of the request.
-    pub key: Option<&'a str>,
+    pub key: Option<Key<'a>>,
     /// Body of that kind.
     pub body: &'a [u8],
 }
 
 /// Appends one command.
-pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<&str>) {
+pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<Key<'_>>) {
     let by = cut(by);
-    let key = key.map(cut);
     out.extend_from_slice(&command.kind().to_le_bytes());
     let flags = if by.is_empty() { 0 } else { HAS_BY } | if key.is_some() { HAS_KEY } else { 0 };
     out.push(flags);
-    for text in [(!by.is_empty()).then_some(by), key].into_iter().flatten() {
-        out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(text.as_bytes());
+    if !by.is_empty() {
+        push(out, by);
+    }
+    if let Some(key) = key {
+        push(out, cut(key.text));
+        out.extend_from_slice(&key.request.to_le_bytes());
     }
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -46,6 +59,11 @@ pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<&str>) {
     if let Some(slot) = out.get_mut(at..at + 4) {
         slot.copy_from_slice(&len.to_le_bytes());
     }
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// The longest prefix that fits a length byte, cut at a character.
@@ -131,11 +149,15 @@ impl<'a> Commands<'a> {
             .map_err(|_error| DecodeError::Entry("not UTF-8"))
     }
 
+    fn key(&mut self) -> Result<Key<'a>, DecodeError> {
+        Ok(Key { text: self.text()?, request: u128::from_le_bytes(self.number()?) })
+    }
+
     fn command(&mut self) -> Result<Packed<'a>, DecodeError> {
         let kind = u16::from_le_bytes(self.number()?);
         let [flags] = self.number()?;
         let by = if flags & HAS_BY != 0 { self.text()? } else { "" };
-        let key = if flags & HAS_KEY != 0 { Some(self.text()?) } else { None };
+        let key = if flags & HAS_KEY != 0 { Some(self.key()?) } else { None };
         let len = u32::from_le_bytes(self.number()?) as usize;
         Ok(Packed { kind, by, key, body: self.slice(len)? })
     }

@@ -9,7 +9,8 @@
 //! Apply compares numbers and decides as little as it can, since what it evaluates can never
 //! change: revision, session, cursor, activity, places. Schedules, zones, labels of late ticks and
 //! the assignment of tasks belong to the proposers. A refused command changes nothing but the
-//! counter and, where it came with an idempotency key, the stored answer.
+//! counter and, where it came with an idempotency key, the stored answer (unless it asks the
+//! proposer to look again).
 
 mod apply;
 mod blocks;

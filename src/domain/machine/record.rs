@@ -399,8 +399,8 @@ pub struct KeyRecord {
     pub number: u64,
     /// Stamp of the command.
     pub at: Timestamp,
-    /// Hash of kind and body.
-    pub body: u128,
+    /// Hash of the request's route and body.
+    pub request: u128,
     /// The answer.
     pub response: super::Response,
 }

@@ -53,6 +53,17 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// The revision that the command made, or left as it was.
+    #[must_use]
+    pub const fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Task { revision, .. } | Self::Calendar { revision, .. } => Some(*revision),
+            _ => None,
+        }
+    }
+}
+
 /// Why a command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
@@ -113,6 +124,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the proposer saw an older state, and may look and propose again. It changed nothing
+    /// and will not be accepted as it is, so repeating it is safe.
+    #[must_use]
+    pub const fn outdated(&self) -> bool {
+        matches!(self, Self::RevisionMismatch { .. } | Self::Cursor { .. } | Self::Session)
+    }
+
     /// The stable code of interfaces, logs and metrics.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -278,12 +278,6 @@ impl State {
         })
     }
 
-    /// Whether a command with this idempotency key was answered, as far as is still known.
-    #[must_use]
-    pub fn knows_key(&self, key: &str) -> bool {
-        self.keys.contains_key(key)
-    }
-
     /// All members.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values()

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::reader::{Fault, Object, choice, echo, escape, text, whole};
-use super::rules::{ACTION_BYTES_MAX, check_name};
+use super::reader::{Fault, Object, choice, duration, echo, escape, text, whole};
+use super::rules::{ACTION_BYTES_MAX, DURATION_MAX, check_name};
 use super::words::BALANCES;
 use crate::domain::task::{Action, ExecutorAction, HttpAction, ShellAction};
+use crate::domain::time::Millis;
 
 /// Headers that every attempt sets itself, or that belong to the connection.
 const RESERVED_HEADERS: [&str; 7] = [
@@ -22,6 +23,8 @@ const RESERVED_HEADERS: [&str; 7] = [
 ];
 /// Headers and environment variables of the attempt's identity begin with this, in any case.
 const RESERVED_PREFIX: &str = "punctual";
+/// Bound of the making of a connection, where a definition names none.
+const CONNECT_TIMEOUT: Millis = Millis::from_secs(10);
 /// Longest request method.
 const METHOD_BYTES_MAX: usize = 32;
 
@@ -55,7 +58,10 @@ fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
     let body = object.optional("body", |value| text(value).map(str::to_owned));
     let expect_status = object.filled_list("expect_status", status);
     let expect_status = expect_status.unwrap_or_else(|| vec![(200, 299)]);
-    Some(HttpAction { url: url?, method, headers, body, expect_status })
+    let connect_timeout = object.field("connect_timeout", CONNECT_TIMEOUT, |value| {
+        duration(value, Millis(1)..=DURATION_MAX)
+    });
+    Some(HttpAction { url: url?, method, headers, body, expect_status, connect_timeout })
 }
 
 /// Reads an absolute URL without user information, by the rules of the client that will use it.
@@ -222,6 +228,7 @@ pub(super) fn write(action: &Action) -> Value {
                 "headers": http.headers,
                 "body": http.body,
                 "expect_status": statuses.collect::<Value>(),
+                "connect_timeout": http.connect_timeout.to_string(),
             }})
         }
         Action::Shell(shell) => json!({"shell": {

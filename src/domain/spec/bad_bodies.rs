@@ -232,6 +232,18 @@ fn actions() {
         (http(json!({"expect_status": ["+20"]})), "/action/http/expect_status/0", "invalid_status"),
         (http(json!({"expect_status": ["99"]})), "/action/http/expect_status/0", "invalid_status"),
         (http(json!({"body": "b".repeat(66_000)})), "/action", "too_large"),
+        (
+            http(json!({"connect_timeout": "soon"})),
+            "/action/http/connect_timeout",
+            "invalid_duration",
+        ),
+        (http(json!({"connect_timeout": 0})), "/action/http/connect_timeout", "out_of_range"),
+    ]);
+}
+
+#[test]
+fn actions_that_start_something_here() {
+    expect(vec![
         (shell(json!({"argv": null})), "/action/shell/argv", "missing_field"),
         (shell(json!({"argv": "echo hi"})), "/action/shell/argv", "wrong_type"),
         (shell(json!({"argv": []})), "/action/shell/argv", "empty"),

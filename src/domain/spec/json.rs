@@ -8,12 +8,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 use super::Problem;
+use super::number;
 use super::reader::escape;
 
 /// Deepest nesting of objects and lists.
 const DEPTH_MAX: usize = 64;
 
-/// Reads JSON text; duplicate keys, text after the value and nesting deeper than 64 are refused.
+/// Reads JSON text; duplicate keys, text after the value, nesting deeper than 64, and numbers that
+/// would be kept as other numbers are refused.
 ///
 /// # Errors
 /// The first problem, with line and column.
@@ -25,13 +27,83 @@ pub fn parse_json(text: &str) -> Result<Value, Problem> {
         deserializer.end()?;
         Ok(value)
     });
-    value.map_err(|error| {
+    let value = value.map_err(|error| {
         let (code, pointer) = found.take().unwrap_or(("invalid_json", String::new()));
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or_default();
         let message = format!("line {}, column {}: {what}", error.line(), error.column());
         Problem { pointer, code, message }
-    })
+    })?;
+    match changed_number(text) {
+        None => Ok(value),
+        Some((at, pointer, literal)) => {
+            let before = text.get(..at).unwrap_or_default();
+            let line = 1 + before.matches('\n').count();
+            let column = 1 + before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+            let message = format!("line {line}, column {column}: {}", number::advice(literal));
+            Err(Problem { pointer, code: "inexact_number", message })
+        }
+    }
+}
+
+/// The first number that would change, in text that is JSON: its place, its pointer, and the number.
+/// The deserializer gives numbers away only after it has changed them.
+fn changed_number(text: &str) -> Option<(usize, String, &str)> {
+    enum Level<'a> {
+        Object { key: &'a str, at_key: bool },
+        List(usize),
+    }
+    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        let mut len = 1;
+        match byte {
+            b'{' => levels.push(Level::Object { key: "", at_key: true }),
+            b'[' => levels.push(Level::List(0)),
+            b'}' | b']' => drop(levels.pop()),
+            b',' => match levels.last_mut() {
+                Some(Level::Object { at_key, .. }) => *at_key = true,
+                Some(Level::List(index)) => *index += 1,
+                None => {}
+            },
+            b'"' => {
+                len = string_len(text.get(at..)?);
+                if let Some(Level::Object { key, at_key: at_key @ true }) = levels.last_mut() {
+                    (*key, *at_key) = (text.get(at..at + len)?, false);
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let rest = text.get(at..)?;
+                let part = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+                len = rest.find(|c| !part(c)).unwrap_or(rest.len());
+                let literal = rest.get(..len)?;
+                if number::changes(literal) {
+                    let pointer = levels.iter().map(|level| match level {
+                        Level::Object { key, .. } => {
+                            let key: String = serde_json::from_str(key).unwrap_or_default();
+                            format!("/{}", escape(&key))
+                        }
+                        Level::List(index) => format!("/{index}"),
+                    });
+                    return Some((at, pointer.collect(), literal));
+                }
+            }
+            _ => {}
+        }
+        at += len;
+    }
+    None
+}
+
+/// Bytes of the string that text begins with, its quotes among them.
+fn string_len(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        end
+    });
+    end.map_or(text.len(), |end| end + 2)
 }
 
 /// Where the value being read stands; knows how to read it.
@@ -185,6 +257,36 @@ mod tests {
             let problem = parse_json(text).unwrap_err();
             assert_eq!((problem.code, problem.pointer.as_str()), (code, pointer), "{text}");
             assert_eq!(problem.message, message, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_refused_with_their_place() {
+        for (text, pointer, message) in [
+            (
+                r#"{"a": [1, {"b/c": 20180814033133082000}]}"#,
+                "/a/1/b~1c",
+                "line 1, column 19: 20180814033133082000 would be changed",
+            ),
+            ("[0.5,\n -9223372036854775809]", "/1", "line 2, column 2: -9223372036854775809 would"),
+            ("3.14159265358979323846", "", "line 1, column 1: 3.14159265358979323846 would"),
+            (r#"{"\u00e9\"": {}, "k": 1e-400}"#, "/k", "line 1, column 23: 1e-400 would"),
+            (r#"{"x\"1": 9007199254740993.0}"#, "/x\"1", "line 1, column 10: 9007199254740993.0"),
+        ] {
+            let problem = parse_json(text).unwrap_err();
+            assert_eq!(
+                (problem.code, problem.pointer.as_str()),
+                ("inexact_number", pointer),
+                "{text}"
+            );
+            assert!(problem.message.starts_with(message), "{text}: {}", problem.message);
+            assert!(problem.message.ends_with("write it as text in quotes"), "{}", problem.message);
+        }
+        for text in [
+            r#"["20180814033133082000", {"99999999999999999999": 18446744073709551615}, -0, 1.50]"#,
+            r#"{"a\\": "\"99999999999999999999", "b": 1e3}"#,
+        ] {
+            assert!(parse_json(text).is_ok(), "{text}");
         }
     }
 

@@ -6,18 +6,22 @@
 //! found in one pass. To make that possible a field that cannot be read yields its default and a
 //! [`Problem`]; the half-made definition is thrown away if there is any.
 //!
-//! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys.
+//! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys, and no
+//!   number that reading would change.
 //! * [`read`] turns JSON into a definition; `support` then refuses what this version cannot do.
 //! * [`write()`] is its inverse: the canonical body with every default shown.
+//! * [`definition`] takes the fields away that only answers have.
 //! * [`patch`] is `write`, an RFC 7396 merge, and `read`.
 //!
 //! The flat spellings of older programs are to be rewritten into the canonical form in front of
 //! `body::read`; until then their fields are unknown fields like any other.
 
 mod action;
+mod answer;
 mod body;
 mod calendar;
 mod json;
+pub mod number;
 mod reader;
 mod rules;
 mod schedule;
@@ -33,6 +37,7 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+pub use self::answer::{ANSWERS_ADD, calendar_definition, definition};
 pub use self::calendar::{read_calendar, write_calendar};
 pub use self::json::parse_json;
 pub use self::rules::{check_label, check_name};

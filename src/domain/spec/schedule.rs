@@ -16,9 +16,19 @@ use crate::domain::schedule::{
 use crate::domain::task::{CatchUp, CatchUpPolicy};
 use crate::domain::time::{Millis, Timestamp};
 
-/// The fields of which a schedule has exactly one.
-const RULES: [&str; 9] =
-    ["cron", "interval", "daily", "weekly", "monthly", "at", "delay", "immediate", "manual"];
+/// The fields of which a schedule has exactly one; `every` is another word for `interval`.
+const RULES: [&str; 10] = [
+    "cron",
+    "interval",
+    "every",
+    "daily",
+    "weekly",
+    "monthly",
+    "at",
+    "delay",
+    "immediate",
+    "manual",
+];
 
 /// Reads a schedule; none if it has a problem, which is then recorded.
 pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<Schedule> {
@@ -113,13 +123,13 @@ fn read_rule(
     anchor: Option<Timestamp>,
     ctx: ReadContext<'_>,
 ) -> Option<(Rule, Option<String>)> {
-    if anchor.is_some() && key != "interval" {
+    if anchor.is_some() && !matches!(key, "interval" | "every") {
         let message = format!("belongs to interval, but the rule is {key}");
         object.refuse("/anchor", Fault::new("conflict", message));
     }
     let rule = match key {
         "cron" => return object.required(key, |value| cron(value, ctx.min_interval)),
-        "interval" => {
+        "interval" | "every" => {
             let range = ctx.min_interval..=DURATION_MAX;
             let every = object.required(key, |value| duration(value, range))?;
             Rule::Interval { every, anchor }
@@ -222,7 +232,9 @@ pub(super) fn check_fires(
         Rule::At(at) if at <= ctx.now => {
             let late = ctx.now.since(at);
             if catch_up.policy == CatchUpPolicy::None || late > catch_up.window {
-                let message = format!("lies {late} in the past, and catch_up does not cover that");
+                let days = late.0 / 86_400_000;
+                let ago = if days > 0 { format!("{days} d") } else { late.to_string() };
+                let message = format!("is past ({ago} ago), and catch_up does not cover that");
                 return body.refuse("/schedule/at", Fault::new("never_fires", message));
             }
             let settled = if ctx.current.is_some() { ctx.now } else { ctx.settled };

@@ -163,6 +163,8 @@ fn a_patch_merges_and_keeps_the_name() {
     let swapped = json!({"schedule": {"interval": "5s", "cron": null}});
     let swapped = patch(&spec, &swapped, CTX).unwrap();
     assert_eq!(swapped.schedule.rule, Rule::Interval { every: Millis::from_secs(5), anchor: None });
+    let every = json!({"name": "t", "schedule": {"every": "5s"}});
+    assert_eq!(read(&every, CTX).unwrap().schedule, swapped.schedule, "as the command line says");
     let renamed = json!({"name": "u"});
     assert_eq!(one(patch(&spec, &renamed, CTX)), ("/name".to_owned(), "name_changed"));
     let problems = patch(&spec, &json!({"name": "u", "priority": 10}), CTX).unwrap_err();
@@ -295,8 +297,16 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (http, headers, option::of(text()), vec(status, 1..4)).prop_map(
             |((url, method), headers, body, expect_status)| {
+                let connect_timeout = Millis(u64::from(expect_status[0].0));
                 let method = method.to_owned();
-                Action::Http(HttpAction { url, method, headers, body, expect_status })
+                Action::Http(HttpAction {
+                    url,
+                    method,
+                    headers,
+                    body,
+                    expect_status,
+                    connect_timeout,
+                })
             }
         ),
         ("[a-z/]{1,12}", vec(text(), 0..3), env, option::of("/[a-z/]{0,8}"), text()).prop_map(

@@ -1,130 +1,195 @@
-//! Where HTTP actions may not go: the machine itself, its link, the cluster's own ports.
+//! Where HTTP actions may not go: the machine itself, its link, the services in which clouds tell
+//! their machines secrets, the cluster's own ports.
 //!
 //! Whoever may edit tasks could otherwise make every node a client of services that trust whoever
 //! reaches them. What the operator names is allowed all the same.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
 
-use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
+
+use crate::config::AllowedTarget;
+use crate::exec::shortage::is_shortage;
+
+/// Names that are looked up at once. A name server that answers no more holds so many threads.
+const LOOKUPS: usize = 32;
 
 /// See the module.
-pub(super) struct Guard {
-    allow: Vec<Allowed>,
+pub(in crate::exec) struct Guard {
+    allow: Vec<AllowedTarget>,
     own: Vec<(String, u16)>,
     loopback: bool,
+    lookups: Arc<Semaphore>,
 }
 
-/// A host that the operator named, as text without brackets, and a port or all of them.
-struct Allowed {
-    host: String,
-    port: Option<u16>,
+/// Why there is no address to connect to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoAddress {
+    /// A sentence.
+    Refused(String),
+    /// See [`crate::exec::shortage`].
+    Short,
 }
 
 impl Guard {
-    pub(super) fn new(allow: &[String], own: Vec<(String, u16)>, loopback: bool) -> Self {
-        let allow = allow.iter().map(|entry| Allowed::parse(entry)).collect();
-        Self { allow, own, loopback }
+    /// `own`: host and port of every listener of the cluster. `0.0.0.0` and `::` stand for every
+    /// address of this machine.
+    pub(in crate::exec) fn new(
+        allow: Vec<AllowedTarget>,
+        own: Vec<(String, u16)>,
+        loopback: bool,
+    ) -> Self {
+        Self { allow, own, loopback, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
     }
 
     /// The addresses of a host that may be connected to; there is at least one.
     ///
     /// # Errors
     /// If the name is unknown, or why none of its addresses is allowed.
-    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    pub(super) async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, NoAddress> {
         let host = bare(host);
+        let found = self.look_up(host, port).await.map_err(|error| {
+            if is_shortage(&error) {
+                return NoAddress::Short;
+            }
+            NoAddress::Refused(format!("host `{host}`: {error}"))
+        })?;
         let own = self.own_addresses(port).await;
         let mut refused = None;
         let mut allowed = Vec::new();
-        for address in look_up(host, port).await.map_err(|why| format!("host `{host}`: {why}"))? {
+        for address in found {
             match self.reason(host, address, &own) {
                 None => allowed.push(address),
                 Some(reason) => refused = Some((address.ip(), reason)),
             }
         }
         match refused {
-            Some((ip, reason)) if allowed.is_empty() => Err(format!(
+            Some((ip, reason)) if allowed.is_empty() => Err(NoAddress::Refused(format!(
                 "`{host}:{port}` is {reason} ({ip}), where HTTP actions do not go unless \
                  actions.http.allow names it"
-            )),
-            _ if allowed.is_empty() => Err(format!("host `{host}` has no address")),
+            ))),
+            _ if allowed.is_empty() => {
+                Err(NoAddress::Refused(format!("host `{host}` has no address")))
+            }
             _ => Ok(allowed),
         }
     }
 
-    /// Why an address is refused.
-    fn reason(&self, host: &str, address: SocketAddr, own: &[IpAddr]) -> Option<&'static str> {
-        let ip = plain(address.ip());
-        if self.allow.iter().any(|allowed| allowed.covers(host, ip, address.port())) {
-            None
-        } else if own.contains(&ip) {
-            Some("a port of the cluster's own")
-        } else if is_loopback(ip) && !self.loopback {
-            Some("loopback")
-        } else if is_link_local(ip) {
-            Some("link-local")
-        } else {
-            None
-        }
+    /// Why an address is refused, by any of its forms.
+    fn reason(&self, host: &str, address: SocketAddr, own: &Own) -> Option<&'static str> {
+        forms(address.ip()).find_map(|ip| {
+            if self.allow.iter().any(|allowed| allowed.covers(host, ip, address.port())) {
+                None
+            } else if own.holds(ip) {
+                Some("a port of the cluster's own")
+            } else if is_loopback(ip) && !self.loopback {
+                Some("loopback")
+            } else if is_link_local(ip) {
+                Some("link-local")
+            } else if is_metadata(ip) {
+                Some("a cloud's metadata service")
+            } else {
+                None
+            }
+        })
     }
 
     /// The addresses on which the cluster itself listens on this port.
-    async fn own_addresses(&self, port: u16) -> Vec<IpAddr> {
-        let mut own = Vec::new();
+    async fn own_addresses(&self, port: u16) -> Own {
+        let mut own = Own::default();
         for (host, _port) in self.own.iter().filter(|(_host, theirs)| *theirs == port) {
-            let found = look_up(bare(host), port).await.unwrap_or_default();
-            own.extend(found.into_iter().map(|address| plain(address.ip())));
+            let found = self.look_up(bare(host), port).await.unwrap_or_default();
+            for ip in found.into_iter().flat_map(|address| forms(address.ip())) {
+                own.everywhere |= ip.is_unspecified();
+                own.addresses.push(ip);
+            }
         }
         own
     }
-}
 
-impl Allowed {
-    fn parse(entry: &str) -> Self {
-        let entry = entry.trim().to_ascii_lowercase();
-        let (host, port) = match entry.rsplit_once(':') {
-            // An IPv6 address without brackets has no port.
-            Some((host, port)) if host.starts_with('[') || !host.contains(':') => {
-                (host, port.parse().ok())
-            }
-            _ => (entry.as_str(), None),
-        };
-        Self { host: bare(host).to_owned(), port }
-    }
-
-    fn covers(&self, host: &str, ip: IpAddr, port: u16) -> bool {
-        let named = self.host.eq_ignore_ascii_case(host)
-            || self.host.parse().is_ok_and(|allowed: IpAddr| plain(allowed) == ip);
-        named && self.port.is_none_or(|allowed| allowed == port)
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
+        let host = host.to_owned();
+        let looking = tokio::task::spawn_blocking(move || {
+            let _while_it_looks = permit;
+            (host.as_str(), port).to_socket_addrs().map(Iterator::collect)
+        });
+        looking.await.map_err(io::Error::other)?
     }
 }
 
-async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+/// Where the cluster listens on one port.
+#[derive(Default)]
+struct Own {
+    addresses: Vec<IpAddr>,
+    /// On every address of this machine.
+    everywhere: bool,
+}
+
+impl Own {
+    fn holds(&self, ip: IpAddr) -> bool {
+        self.addresses.contains(&ip) || (self.everywhere && is_of_this_machine(ip))
     }
-    let found = lookup_host((host, port)).await.map_err(|error| error.to_string())?;
-    Ok(found.collect())
+}
+
+/// Whether an address is one of this machine's interfaces, of which there may be others by the next
+/// time. The system tells by letting it be bound to; if it cannot tell, it may be.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    match UdpSocket::bind((ip, 0)) {
+        Ok(_socket) => true,
+        Err(error) => {
+            !matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+                && error.raw_os_error() != Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        }
+    }
 }
 
 /// An IPv6 address in a URL without its brackets.
-fn bare(host: &str) -> &str {
+pub(super) fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// An IPv4 address as such, in whichever of the IPv6 forms that reach it.
-fn plain(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    let [.., a, b] = v6.segments();
-    let embedded = match v6.segments() {
-        // ::a.b.c.d (old), ::ffff:a.b.c.d (mapped), 64:ff9b::a.b.c.d (NAT64)
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => true,
-        _ => false,
+/// The address, and the IPv4 address that it may lead to.
+fn forms(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let embedded = match ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => embedded(v6).map(IpAddr::V4),
     };
-    if !embedded || v6 == Ipv6Addr::LOCALHOST || v6 == Ipv6Addr::UNSPECIFIED {
-        return ip;
+    // A mapped address is the IPv4 address and nothing else.
+    let itself = match ip {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => None,
+        _ => Some(ip),
+    };
+    itself.into_iter().chain(embedded)
+}
+
+/// The IPv4 address in an IPv6 address of one of the forms that are translated or tunnelled to it.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let of = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(Ipv4Addr::new(a, b, c, d))
+    };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // ::a.b.c.d (old), ::ffff:a.b.c.d (mapped), ::ffff:0:a.b.c.d (translated)
+        [0, 0, 0, 0, 0, 0 | 0xffff, a, b] | [0, 0, 0, 0, 0xffff, 0, a, b] => of(a, b),
+        // NAT64: the known prefix, and the ones of a network's own
+        [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0x64, 0xff9b, 1, _, _, _, a, b] => of(a, b),
+        // 6to4
+        [0x2002, a, b, ..] => of(a, b),
+        // ISATAP
+        [_, _, _, _, 0 | 0x200, 0x5efe, a, b] => of(a, b),
+        _ => None,
     }
-    let [a, b] = [a.to_be_bytes(), b.to_be_bytes()];
-    IpAddr::from([a[0], a[1], b[0], b[1]])
 }
 
 /// Loopback, and the unspecified addresses, which lead there too.
@@ -142,20 +207,52 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
+/// The services outside the link-local ranges in which clouds tell their machines credentials.
+fn is_metadata(ip: IpAddr) -> bool {
+    match ip {
+        // Alibaba Cloud, Azure.
+        IpAddr::V4(v4) => matches!(v4.octets(), [100, 100, 100, 200] | [168, 63, 129, 16]),
+        IpAddr::V6(v6) => match v6.segments() {
+            // AWS: fd00:ec2::254 and its neighbours.
+            [0xfd00, 0x0ec2, ..] => true,
+            // Oracle Cloud, Scaleway, Google Cloud.
+            [0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+            | [0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042]
+            | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => true,
+            _ => false,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn guard(allow: &[&str], own: &[(&str, u16)], loopback: bool) -> Guard {
+        let allow = allow.iter().map(|text| AllowedTarget::parse(text).unwrap()).collect();
+        let own = own.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
+        Guard::new(allow, own, loopback)
+    }
+
     async fn verdict(guard: &Guard, url: &str) -> Result<usize, String> {
         // The form in which the client would use it.
-        let url = reqwest::Url::parse(url).unwrap();
+        let url = url::Url::parse(url).unwrap();
         let port = url.port_or_known_default().unwrap();
-        guard.addresses(url.host_str().unwrap(), port).await.map(|addresses| addresses.len())
+        let found = guard.addresses(url.host_str().unwrap(), port).await;
+        found.map(|addresses| addresses.len()).map_err(|why| format!("{why:?}"))
+    }
+
+    /// An address by which others reach this machine, if it has one.
+    fn outer_address() -> Option<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+        // Nothing is sent: this only chooses a route.
+        socket.connect("192.0.2.1:9").ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
     }
 
     #[tokio::test]
     async fn loopback_and_link_are_refused_in_every_spelling() {
-        let guard = Guard::new(&[], vec![("10.0.0.1".to_owned(), 7070)], false);
+        let guard = guard(&[], &[("10.0.0.1", 7070)], false);
         for (url, reason) in [
             ("http://127.0.0.1/", "loopback"),
             ("http://127.9.9.9:81/", "loopback"),
@@ -170,26 +267,43 @@ mod tests {
             ("http://[::ffff:127.0.0.1]/", "loopback"),
             ("http://[::ffff:7f00:1]/", "loopback"),
             ("http://[::127.0.0.1]/", "loopback"),
+            ("http://[::ffff:0:127.0.0.1]/", "loopback"),
             ("http://[64:ff9b::127.0.0.1]/", "loopback"),
+            ("http://[64:ff9b:1::127.0.0.1]/", "loopback"),
+            ("http://[2002:7f00:1::]/", "loopback"),
             ("http://169.254.169.254/latest/meta-data", "link-local"),
             ("http://[::ffff:169.254.169.254]/", "link-local"),
+            ("http://[64:ff9b::169.254.169.254]/", "link-local"),
             ("http://[fe80::1]/", "link-local"),
+            ("http://[fe80::5efe:1.2.3.4]/", "link-local"),
+            ("http://[fd00:ec2::254]/", "metadata"),
+            ("http://[fd00:ec2::23]/", "metadata"),
+            ("http://[fd20:ce::254]/", "metadata"),
+            ("http://[fd00:c1::a9fe:a9fe]/", "metadata"),
+            ("http://100.100.100.200/", "metadata"),
+            ("http://[::ffff:168.63.129.16]/", "metadata"),
             ("http://10.0.0.1:7070/", "cluster's own"),
             ("http://[::ffff:10.0.0.1]:7070/", "cluster's own"),
+            ("http://[64:ff9b::10.0.0.1]:7070/", "cluster's own"),
         ] {
             let error = verdict(&guard, url).await.unwrap_err();
             assert!(error.contains(reason), "{url}: {error}");
         }
-        for url in ["http://10.0.0.1/", "http://10.0.0.2:7070/", "http://[2001:db8::1]/"] {
+        for url in [
+            "http://10.0.0.1/",
+            "http://10.0.0.2:7070/",
+            "http://[2001:db8::1]/",
+            "http://[fd00:ec3::254]/",
+            "http://[64:ff9b::8.8.8.8]/",
+        ] {
             assert_eq!(verdict(&guard, url).await, Ok(1), "{url}");
         }
     }
 
     #[tokio::test]
     async fn what_is_named_is_allowed() {
-        let allow = ["127.0.0.1:9000", "[::1]:9000", "LOCALHOST", "fe80::1", "169.254.1.1"]
-            .map(str::to_owned);
-        let guard = Guard::new(&allow, vec![("127.0.0.1".to_owned(), 8080)], false);
+        let allow = ["127.0.0.1:9000", "[::1]:9000", "LOCALHOST", "fe80::1", "169.254.1.0/24"];
+        let guard = guard(&allow, &[("127.0.0.1", 8080)], false);
         for (url, allowed) in [
             ("http://127.0.0.1:9000/", true),
             ("http://[::ffff:127.0.0.1]:9000/", true),
@@ -198,8 +312,9 @@ mod tests {
             ("http://[::1]:9001/", false),
             ("http://localhost:1/", true),
             ("http://[fe80::1]:5/", true),
+            ("http://[fe80::2]:5/", false),
             ("http://169.254.1.1/", true),
-            ("http://169.254.1.2/", false),
+            ("http://169.254.2.1/", false),
             ("http://127.0.0.1:8080/", false),
         ] {
             assert_eq!(verdict(&guard, url).await.is_ok(), allowed, "{url}");
@@ -208,9 +323,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_on_loopback_reaches_loopback_but_not_itself() {
-        let guard = Guard::new(&[], vec![("localhost".to_owned(), 8081)], true);
+        let guard = guard(&[], &[("localhost", 8081)], true);
         assert!(verdict(&guard, "http://127.0.0.1:9000/").await.is_ok());
         assert!(verdict(&guard, "http://127.0.0.1:8081/").await.is_err());
         assert!(verdict(&guard, "http://169.254.1.1/").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_listener_on_every_address_is_the_clusters_own_on_each() {
+        for any in ["0.0.0.0", "[::]"] {
+            let guard = guard(&[], &[(any, 8081)], true);
+            let machine = outer_address().map(|ip| format!("http://{ip}:8081/"));
+            for url in ["http://127.0.0.1:8081/", "http://127.0.0.2:8081/"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(machine)
+            {
+                let error = verdict(&guard, &url).await.unwrap_err();
+                assert!(error.contains("cluster's own"), "{url}: {error}");
+            }
+            assert!(verdict(&guard, "http://192.0.2.1:8081/").await.is_ok());
+            assert!(verdict(&guard, "http://127.0.0.1:8082/").await.is_ok());
+        }
     }
 }

@@ -1,148 +1,168 @@
 //! HTTP attempts: one request on a connection of its own.
 //!
-//! Connections are not kept, so that each attempt passes the gate between its connection and its
-//! first byte. Names are looked up once, here, and only addresses that the guard lets through are
-//! connected to. Redirects are not followed and no proxy is used: either would lead around the
-//! guard.
+//! The connection is made first, for as long as the action's `connect_timeout` allows: a lost
+//! packet costs a second, and a slow handshake more than that. Then the clock and the gate are read,
+//! and in the same breath the first byte goes out. A connection that came after the time to start
+//! is held for the grant that is asked for next. Redirects are not followed: they would lead around
+//! the guard.
 
+mod connect;
 mod guard;
-mod start;
 
 use std::error::Error;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Request, StatusCode, Url};
-use tokio::sync::OnceCell;
-use tokio::time::sleep_until;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use url::{Position, Url};
 
 use super::attempt::Attempt;
 use super::boot::BootInstant;
-use super::control::{Control, STOPPED_EARLY, Stop, after, firmer, may_start, passed};
+use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::held::Ready;
 use super::outcome::{Outcome, Status};
-use super::output::{KEPT_MAX_BYTES, Live};
-use super::refs::resolve;
+use super::output::Live;
+use super::shortage::SHORT;
+use crate::config::AllowedTarget;
 use crate::domain::task::HttpAction;
-use crate::domain::time::Millis;
+pub(super) use connect::Connection;
+use connect::{Connector, NoConnection};
 use guard::Guard;
-use start::{Gated, Lookup, Start};
 
-/// A target that is not connected to for so long has failed; in less time it was we who were late.
-const CONNECT_FAIR: Millis = Millis(500);
+#[cfg(test)]
+pub(super) use connect::{reach, tls_with};
+
 /// Headers that belong to the connection, not to the definition.
 const REFUSED_HEADERS: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE];
 
 /// Makes requests.
 pub(super) struct Http {
-    guard: Guard,
-    /// Made when it is first needed: reading the machine's certificates takes its time.
-    client: OnceCell<Client>,
+    pub(super) connector: Connector,
 }
 
 /// How the exchange came to its end.
 enum End {
     Answered,
-    Broke(reqwest::Error),
-    NotConnected,
+    Broke(hyper::Error),
     TimedOut,
     Stopped,
 }
 
 impl Http {
-    pub(super) fn new(allow: &[String], own: Vec<(String, u16)>, loopback: bool) -> Self {
-        Self { guard: Guard::new(allow, own, loopback), client: OnceCell::new() }
+    pub(super) fn new(allow: Vec<AllowedTarget>, own: Vec<(String, u16)>, loopback: bool) -> Self {
+        Self { connector: Connector::new(Guard::new(allow, own, loopback)) }
     }
 
-    /// Makes the request and takes the answer, up to the time-out or a stop.
+    /// Makes the request of an action whose references are resolved, and takes the answer, up to
+    /// the time-out or a stop.
     pub(super) async fn attempt(
         &self,
         action: &HttpAction,
         attempt: &Attempt,
         control: Control,
         live: &Live,
+        ready: &mut Ready,
     ) -> Outcome {
-        let from = BootInstant::now();
         let mut stop = control.stop;
-        // Looking up a name can take as long as connecting to it.
-        let prepared = tokio::select! {
-            biased;
-            _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
-            prepared = self.prepare(action, attempt) => prepared,
-            () = passed(attempt.start_by) => return not_connected(from),
-        };
-        let (client, request, addresses) = match prepared {
+        let (url, request) = match prepare(action, attempt) {
             Ok(prepared) => prepared,
             Err(why) => return Outcome::failed(why),
         };
-        // Looked at again when the connection stands; without leave now there need be none.
-        if let Err(why) = may_start(&control.gate, attempt.start_by) {
-            return Outcome::not_started(why);
-        }
-        let start =
-            Arc::new(Start::new(&control.gate, attempt.start_by, addresses, control.started));
-        let answer = Answer::default();
-        let exchange = start::scope(&start, answer.take(client, request, live));
-        let bounded = attempt.timeout.0 > 0;
-        let end = tokio::select! {
-            ended = exchange => ended.map_or_else(End::Broke, |()| End::Answered),
-            () = start.overdue() => End::NotConnected,
-            () = sleep_until(after(attempt.timeout)), if bounded => End::TimedOut,
-            _asked = firmer(&mut stop, Stop::No) => End::Stopped,
+        let time_out = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
+        let held = ready.connection.take().and_then(|mut held| held.is_quiet().then_some(held));
+        let connection = match held {
+            Some(held) => held,
+            None => tokio::select! {
+                biased;
+                _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+                made = self.connector.connect(&url) => match made {
+                    Ok(made) => made,
+                    Err(NoConnection::Failed(why)) => return Outcome::failed(why),
+                    Err(NoConnection::Short) => {
+                        ready.shortages += 1;
+                        return Outcome::not_started(SHORT);
+                    }
+                },
+                () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
+                    let detail = format!("not connected within the timeout of {}", attempt.timeout);
+                    return Outcome::new(Status::Timeout, detail);
+                }
+                () = sleep_until(after(action.connect_timeout)) => {
+                    let limit = action.connect_timeout;
+                    return Outcome::failed(format!("not connected within {limit}"));
+                }
+            },
         };
-        answer.judge(end, &start, from, action, attempt)
-    }
-
-    async fn prepare(
-        &self,
-        action: &HttpAction,
-        attempt: &Attempt,
-    ) -> Result<(&Client, Request, Vec<SocketAddr>), String> {
-        let url = Url::parse(&action.url).map_err(|error| format!("`{}`: {error}", action.url))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("`{}` is neither http nor https", action.url));
-        }
-        let method = Method::from_bytes(action.method.as_bytes())
-            .map_err(|_error| format!("`{}` is no HTTP method", action.method))?;
-        let host = url.host_str().ok_or("the URL has no host")?.to_owned();
-        let port = url.port_or_known_default().ok_or("the URL has no port")?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &action.headers {
-            add(&mut headers, name, &resolve(value).await?)?;
-        }
-        for (name, value) in attempt.headers() {
-            add(&mut headers, name, &value)?;
-        }
-        let body = match &action.body {
-            Some(body) => Some(resolve(body).await?),
-            // These have no body by nature, and servers refuse one.
-            None if method == Method::GET || method == Method::HEAD => None,
-            None => {
-                headers
-                    .entry(header::CONTENT_TYPE)
-                    .or_insert(HeaderValue::from_static("application/json"));
-                Some(attempt.body())
+        let started = match may_start(&control.gate, attempt.start_by) {
+            Ok(started) => started,
+            Err(why) => {
+                ready.connection = (why == LATE).then_some(connection);
+                return Outcome::not_started(why);
             }
         };
-        let addresses = self.guard.addresses(&host, port).await?;
-        let client = self.client().await?;
-        let mut request = client.request(method, url).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        let request = request.build().map_err(|error| format!("no request: {}", root(&error)))?;
-        Ok((client, request, addresses))
+        let answer = Answer::default();
+        let exchange = answer.take(connection, request, live);
+        let _ = control.started.send(started);
+        let end = tokio::select! {
+            ended = exchange => ended.map_or_else(End::Broke, |()| End::Answered),
+            () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
+                End::TimedOut
+            }
+            _asked = firmer(&mut stop, Stop::No) => End::Stopped,
+        };
+        answer.judge(end, action, attempt).timed(started, BootInstant::now())
     }
+}
 
-    async fn client(&self) -> Result<&Client, String> {
-        let made = self.client.get_or_try_init(|| async {
-            let made = tokio::task::spawn_blocking(make_client).await;
-            made.map_err(|_panic| "the HTTP client cannot be made".to_owned())?
-        });
-        made.await
+/// The request, and the URL whose host it goes to.
+fn prepare(action: &HttpAction, attempt: &Attempt) -> Result<(Url, Request<Full<Bytes>>), String> {
+    let url = Url::parse(&action.url).map_err(|error| format!("`{}`: {error}", action.url))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("`{}` is neither http nor https", action.url));
     }
+    let method = Method::from_bytes(action.method.as_bytes())
+        .map_err(|_error| format!("`{}` is no HTTP method", action.method))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    let agent = concat!("punctual/", env!("CARGO_PKG_VERSION"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    add(&mut headers, "host", &url[Position::BeforeHost..Position::AfterPort])?;
+    for (name, value) in &action.headers {
+        add(&mut headers, name, value)?;
+    }
+    for (name, value) in attempt.headers() {
+        add(&mut headers, name, &value)?;
+    }
+    // These have no content by nature, and servers refuse some.
+    let bare = method == Method::GET || method == Method::HEAD;
+    let body = match &action.body {
+        Some(body) => body.clone(),
+        None if bare => String::new(),
+        None => {
+            headers
+                .entry(header::CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("application/json"));
+            attempt.body()
+        }
+    };
+    if !(bare && body.is_empty()) {
+        // Also where it is 0: a server may wait for content, or refuse to guess.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = method;
+    *request.uri_mut() = url[Position::BeforePath..Position::AfterQuery]
+        .parse()
+        .map_err(|error| format!("no request can be made for `{}`: {error}", action.url))?;
+    *request.headers_mut() = headers;
+    Ok((url, request))
 }
 
 /// What is known of the answer so far.
@@ -156,11 +176,16 @@ impl Answer {
     /// Sends the request and takes as much of the answer as is kept of any output.
     async fn take(
         &self,
-        client: &Client,
-        request: Request,
+        connection: Connection,
+        request: Request<Full<Bytes>>,
         live: &Live,
-    ) -> Result<(), reqwest::Error> {
-        let mut response = client.execute(request).await?;
+    ) -> Result<(), hyper::Error> {
+        let stream = TokioIo::new(connection.into_stream());
+        let (mut sender, connection) = http1::handshake(stream).await?;
+        // Carries the bytes; it ends with this future.
+        let mut carrier = JoinSet::new();
+        carrier.spawn(connection);
+        let response = sender.send_request(request).await?;
         self.status.store(response.status().as_u16(), Ordering::Relaxed);
         if let Some(location) = response.headers().get(header::LOCATION)
             && response.status().is_redirection()
@@ -169,37 +194,22 @@ impl Answer {
             live.push(location.as_bytes());
             live.push(b"\n");
         }
-        let mut room = KEPT_MAX_BYTES;
+        let mut body = response.into_body();
+        let mut room = live.kept_bytes();
         while room > 0
-            && let Some(bytes) = response.chunk().await?
+            && let Some(frame) = body.frame().await
         {
-            live.push(&bytes);
-            room = room.saturating_sub(bytes.len());
+            if let Ok(bytes) = frame?.into_data() {
+                live.push(&bytes);
+                room = room.saturating_sub(bytes.len());
+            }
         }
         Ok(())
     }
 
     /// Says what the end means; see "Known and unknown outcomes" in the contract.
-    fn judge(
-        &self,
-        end: End,
-        start: &Start,
-        from: BootInstant,
-        action: &HttpAction,
-        attempt: &Attempt,
-    ) -> Outcome {
-        let now = BootInstant::now();
+    fn judge(&self, end: End, action: &HttpAction, attempt: &Attempt) -> Outcome {
         let status = Some(self.status.load(Ordering::Relaxed)).filter(|status| *status > 0);
-        let Some(started) = start.started() else {
-            return match end {
-                End::Stopped => Outcome::cancelled(STOPPED_EARLY),
-                End::TimedOut => Outcome::new(Status::Timeout, "not connected within the timeout"),
-                End::NotConnected => not_connected(from),
-                End::Broke(_) if let Some(why) = start.refused() => Outcome::not_started(why),
-                End::Broke(error) => Outcome::failed(format!("not connected: {}", root(&error))),
-                End::Answered => Outcome::failed("answered without a request"),
-            };
-        };
         let outcome = match (end, status) {
             (End::Answered, Some(code)) if expected(action, code) => {
                 Outcome::new(Status::Success, format!("status {code}"))
@@ -216,20 +226,10 @@ impl Answer {
                 let detail = format!("no whole answer within {}", attempt.timeout);
                 Outcome::new(Status::Timeout, detail)
             }
-            (End::Answered | End::NotConnected, _) => Outcome::new(Status::Lost, "no answer"),
+            (End::Answered, _) => Outcome::new(Status::Lost, "no answer"),
         };
         let known = matches!(outcome.status, Status::Success | Status::Failed);
-        Outcome { unknown: !known, http_status: status, ..outcome }.timed(started, now)
-    }
-}
-
-/// The time to start has passed, and since `from` there was no connection.
-fn not_connected(from: BootInstant) -> Outcome {
-    let waited = BootInstant::now().since(from);
-    if waited < CONNECT_FAIR {
-        Outcome::not_started("not connected in time to start")
-    } else {
-        Outcome::failed(format!("not connected within {waited}"))
+        Outcome { unknown: !known, http_status: status, ..outcome }
     }
 }
 
@@ -259,35 +259,11 @@ fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The innermost cause; the outer ones repeat the URL, which may hold a password.
-fn root(error: &reqwest::Error) -> String {
+/// The innermost cause.
+fn root(error: &hyper::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    if error.source().is_none() { "unknown cause".to_owned() } else { cause.to_string() }
-}
-
-/// A client that trusts the machine's certificate authorities.
-fn make_client() -> Result<Client, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    // None at all: https then fails and says so; http needs none.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("punctual/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .pool_max_idle_per_host(0)
-        .dns_resolver(Lookup)
-        .connector_layer(Gated)
-        .build()
-        .map_err(|error| format!("the HTTP client cannot be made: {}", root(&error)))
+    cause.to_string()
 }

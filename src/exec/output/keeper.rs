@@ -1,12 +1,13 @@
 //! The thread that keeps output on disk, in one file per attempt, under one quota.
 //!
-//! Files are named `<execution>.<attempt>.log`. Execution ids only rise, so the lowest name is the
-//! oldest. Nothing is synced: output is a convenience, and outcomes do not depend on it.
+//! Files are named `<execution>.<attempt>.log`, and `<execution>.<attempt>.<position>.log` if bytes
+//! are left out at that position: limits may change, and what was kept stays readable. Execution ids
+//! only rise, so the lowest name is the oldest. Nothing is synced: output is a convenience, and outcomes do not depend on it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::ring::{HEAD_MAX_BYTES, MARK_BYTES, Piece, left_out};
-use super::{Chunk, KEPT_MAX_BYTES, Key, Live, Running};
+use super::ring::{MARK_BYTES, Piece, left_out};
+use super::{Chunk, Key, Live, Running};
 use crate::domain::ids::ExecutionId;
 
 /// What little a running attempt prints is on disk after this.
@@ -31,13 +32,21 @@ pub(super) enum Job {
     Flush { reply: oneshot::Sender<()> },
 }
 
+/// One file.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// Bytes on disk, in whole blocks.
+    size: u64,
+    /// Where bytes are left out; none: nowhere.
+    cut: Option<u64>,
+}
+
 /// See the module.
 pub(super) struct Keeper {
     folder: PathBuf,
     quota: u64,
     running: Arc<Running>,
-    /// Bytes on disk of each file, in whole blocks.
-    kept: BTreeMap<Key, u64>,
+    kept: BTreeMap<Key, Kept>,
     used: u64,
     /// Whether the last write failed; only changes are logged.
     failing: bool,
@@ -50,7 +59,8 @@ impl Keeper {
         quota: u64,
         running: Arc<Running>,
     ) -> io::Result<Sender<Job>> {
-        fs::create_dir_all(&folder)?;
+        // What attempts print may be secret.
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let (jobs, todo) = channel();
         let keeper =
             Self { folder, quota, running, kept: BTreeMap::new(), used: 0, failing: false };
@@ -83,9 +93,10 @@ impl Keeper {
     /// Takes up what earlier processes of this node kept.
     fn scan(&mut self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let key = entry.file_name().to_str().and_then(parse_name);
-            if let (Some(key), Ok(meta)) = (key, entry.metadata()) {
+            let named = entry.file_name().to_str().and_then(parse_name);
+            if let (Some((key, cut)), Ok(meta)) = (named, entry.metadata()) {
                 self.account(key, meta.len());
+                self.kept.entry(key).or_default().cut = cut;
             }
         }
         self.make_room();
@@ -106,6 +117,9 @@ impl Keeper {
             Ok(length) => {
                 self.failing = false;
                 self.account(key, length);
+                if piece.cut {
+                    self.kept.entry(key).or_default().cut = Some(piece.at);
+                }
                 self.make_room();
             }
             Err(error) => {
@@ -122,15 +136,20 @@ impl Keeper {
     fn try_write(&self, key: Key, piece: &Piece) -> io::Result<u64> {
         let path = self.path(key);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(piece.at == 0).open(path)?;
+        options.write(true).create(true).truncate(piece.at == 0).mode(0o600);
+        let file = options.open(&path)?;
         file.write_all_at(&piece.bytes, piece.at)?;
+        if piece.cut {
+            fs::rename(&path, self.folder.join(name(key, Some(piece.at))))?;
+        }
         Ok(file.metadata()?.len())
     }
 
     fn account(&mut self, key: Key, length: u64) {
         let size = length.div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
-        let before = self.kept.insert(key, size).unwrap_or(0);
-        self.used = self.used + size - before;
+        let kept = self.kept.entry(key).or_default();
+        self.used = self.used + size - kept.size;
+        kept.size = size;
     }
 
     /// Removes the oldest files of attempts that have ended until the quota holds.
@@ -141,7 +160,7 @@ impl Keeper {
             drop(running);
             let Some(key) = oldest else { return };
             let _ = fs::remove_file(self.path(key));
-            self.used -= self.kept.remove(&key).unwrap_or(0);
+            self.used -= self.kept.remove(&key).map_or(0, |kept| kept.size);
         }
     }
 
@@ -149,41 +168,49 @@ impl Keeper {
     fn read(&self, key: Key, from: u64, max: usize) -> io::Result<Chunk> {
         let file = File::open(self.path(key))?;
         let length = file.metadata()?.len();
-        let gap = gap(&file, length)?;
-        let Some(gap) = gap else {
+        let cut = self.kept.get(&key).and_then(|kept| kept.cut);
+        let gap = match cut {
+            Some(cut) => left_out(&read_at(&file, cut, MARK_BYTES)?).map(|gap| (cut, gap)),
+            None => None,
+        };
+        let Some((head, gap)) = gap else {
             let from = from.min(length);
             let bytes = read_at(&file, from, max)?;
             return Ok(Chunk { from, bytes, total: length, running: false });
         };
         let mark = MARK_BYTES as u64;
         let total = length - mark + gap;
-        if from < HEAD_MAX_BYTES {
-            let left = usize::try_from(HEAD_MAX_BYTES - from).unwrap_or(usize::MAX);
+        if from < head {
+            let left = usize::try_from(head - from).unwrap_or(usize::MAX);
             let bytes = read_at(&file, from, max.min(left))?;
             return Ok(Chunk { from, bytes, total, running: false });
         }
-        let from = from.clamp(HEAD_MAX_BYTES + gap, total);
+        let from = from.clamp(head + gap, total);
         let bytes = read_at(&file, from - gap + mark, max)?;
         Ok(Chunk { from, bytes, total, running: false })
     }
 
-    fn path(&self, (execution, attempt): Key) -> PathBuf {
-        self.folder.join(format!("{execution}.{attempt}.log"))
+    fn path(&self, key: Key) -> PathBuf {
+        self.folder.join(name(key, self.kept.get(&key).and_then(|kept| kept.cut)))
     }
 }
 
-fn parse_name(name: &str) -> Option<Key> {
-    let (execution, attempt) = name.strip_suffix(".log")?.split_once('.')?;
-    Some((execution.parse::<ExecutionId>().ok()?, attempt.parse().ok()?))
+fn name((execution, attempt): Key, cut: Option<u64>) -> String {
+    match cut {
+        Some(cut) => format!("{execution}.{attempt}.{cut}.log"),
+        None => format!("{execution}.{attempt}.log"),
+    }
 }
 
-/// How many bytes the file leaves out, if any: only then has it exactly the largest size, and the
-/// line that says so in its place.
-fn gap(file: &File, length: u64) -> io::Result<Option<u64>> {
-    if length != KEPT_MAX_BYTES as u64 {
-        return Ok(None);
-    }
-    Ok(left_out(&read_at(file, HEAD_MAX_BYTES, MARK_BYTES)?))
+/// Whose output a file holds, and where it leaves bytes out.
+fn parse_name(name: &str) -> Option<(Key, Option<u64>)> {
+    let mut parts = name.strip_suffix(".log")?.split('.');
+    let key = (parts.next()?.parse::<ExecutionId>().ok()?, parts.next()?.parse().ok()?);
+    let cut = match parts.next() {
+        Some(cut) => Some(cut.parse().ok()?),
+        None => None,
+    };
+    parts.next().is_none().then_some((key, cut))
 }
 
 fn read_at(file: &File, at: u64, max: usize) -> io::Result<Vec<u8>> {

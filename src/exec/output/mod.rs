@@ -1,7 +1,7 @@
 //! What attempts print: a ring in memory while they run, a file of bounded size for later.
 //!
 //! A byte's position is its place in the whole output. Of an output that outgrows
-//! [`KEPT_MAX_BYTES`] the file holds the beginning and the end, with one line between them that
+//! `kept_bytes` the file holds the beginning and the end, with one line between them that
 //! says how much is left out: the beginning is written once and never moved, the end is what the
 //! ring still holds when the attempt ends.
 //!
@@ -21,14 +21,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::outcome::TAIL_MAX_BYTES;
+use crate::config::OutputLimits;
 use crate::domain::ids::ExecutionId;
 use keeper::{Job, Keeper};
 use ring::{Piece, Ring};
 
-/// Bytes of a running attempt's output that are held in memory: the newest.
-pub const LIVE_MAX_BYTES: usize = 64 << 10;
-/// Bytes of an attempt's output that are kept on disk.
-pub const KEPT_MAX_BYTES: usize = 1 << 20;
+/// The most that is read of an output at once.
+pub const READ_MAX_BYTES: usize = 1 << 20;
 
 /// Names an attempt's output; later attempts have higher ones.
 pub(super) type Key = (ExecutionId, u32);
@@ -59,28 +58,32 @@ impl Chunk {
 pub(super) struct Outputs {
     running: Arc<Running>,
     jobs: Sender<Job>,
+    limits: OutputLimits,
 }
 
 impl Outputs {
     /// Makes the folder and starts the keeper's thread.
-    pub(super) fn open(folder: PathBuf, quota: u64) -> io::Result<Self> {
+    pub(super) fn open(folder: PathBuf, limits: OutputLimits) -> io::Result<Self> {
         let running = Arc::new(Running::default());
-        let jobs = Keeper::start(folder, quota, Arc::clone(&running))?;
-        Ok(Self { running, jobs })
+        let jobs = Keeper::start(folder, limits.quota_bytes, Arc::clone(&running))?;
+        Ok(Self { running, jobs, limits })
     }
 
     /// Keeps nothing beyond what is held in memory.
     #[cfg(feature = "simulation")]
     pub(super) fn nowhere() -> Self {
         let (jobs, _nobody) = std::sync::mpsc::channel();
-        Self { running: Arc::new(Running::default()), jobs }
+        Self { running: Arc::new(Running::default()), jobs, limits: OutputLimits::default() }
     }
 
     /// Opens the output of an attempt that is about to start.
     pub(super) fn begin(&self, execution: ExecutionId, attempt: u32) -> Output<'_> {
         let key = (execution, attempt);
-        let live =
-            Arc::new(Live { key, jobs: self.jobs.clone(), ring: Mutex::new(Ring::default()) });
+        let live = Arc::new(Live {
+            key,
+            jobs: self.jobs.clone(),
+            ring: Mutex::new(Ring::new(self.limits)),
+        });
         self.running.lock().insert(key, Arc::clone(&live));
         Output { outputs: self, live }
     }
@@ -100,7 +103,7 @@ impl Outputs {
             return held;
         }
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Read { key, from, max: max.min(KEPT_MAX_BYTES), reply }).ok()?;
+        self.jobs.send(Job::Read { key, from, max: max.min(READ_MAX_BYTES), reply }).ok()?;
         let kept: Option<Chunk> = answer.await.ok().flatten();
         match live {
             // What was read is the beginning of something that goes on.
@@ -162,6 +165,11 @@ impl Live {
                 self.keep(piece);
             }
         }
+    }
+
+    /// How much of the output is kept: more need not come.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.ring.lock().kept_bytes()
     }
 
     /// What has waited in the ring for being kept, however little.

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{Chunk, KEPT_MAX_BYTES, LIVE_MAX_BYTES};
+use super::Chunk;
+use crate::config::OutputLimits;
 
 /// At most so many bytes are added in one step, so that none falls out before it is handed over.
 pub(super) const STEP_BYTES: usize = 16 << 10;
 /// So many bytes go to the keeper together.
 const BATCH_BYTES: u64 = 32 << 10;
-/// The beginning that is kept of an output too large to keep.
-pub(super) const HEAD_MAX_BYTES: u64 = (KEPT_MAX_BYTES - LIVE_MAX_BYTES - MARK_BYTES) as u64;
 /// The line between beginning and end.
 pub(super) const MARK_BYTES: usize = 54;
 const MARK_START: &str = "\n[punctual: ";
@@ -21,12 +20,14 @@ pub(super) struct Piece {
     /// Where in the file.
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
+    /// Whether bytes are left out in front of it; then it begins with the line that says so.
+    pub(super) cut: bool,
 }
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
+    limits: OutputLimits,
     /// Bytes pushed so far.
     total: u64,
     /// Bytes handed to the keeper, from the beginning.
@@ -34,39 +35,55 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    pub(super) fn new(limits: OutputLimits) -> Self {
+        Self { bytes: VecDeque::new(), limits, total: 0, handed: 0 }
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.limits.kept_bytes
+    }
+
+    /// The beginning that is kept of an output too large to keep.
+    fn head_max(&self) -> u64 {
+        let rest = self.limits.live_bytes.saturating_add(MARK_BYTES);
+        self.limits.kept_bytes.saturating_sub(rest) as u64
+    }
+
     /// Adds at most [`STEP_BYTES`]; gives what is now due for the file.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Piece> {
         self.bytes.extend(bytes);
         self.total += bytes.len() as u64;
-        let over = self.bytes.len().saturating_sub(LIVE_MAX_BYTES);
+        let over = self.bytes.len().saturating_sub(self.limits.live_bytes);
         self.bytes.drain(..over);
-        let due = self.total.min(HEAD_MAX_BYTES) - self.handed;
-        if due >= BATCH_BYTES || self.total >= HEAD_MAX_BYTES { self.waiting() } else { None }
+        let head_max = self.head_max();
+        let due = self.total.min(head_max) - self.handed;
+        if due >= BATCH_BYTES || self.total >= head_max { self.waiting() } else { None }
     }
 
     /// All of the beginning that is not yet handed over.
     pub(super) fn waiting(&mut self) -> Option<Piece> {
-        let until = self.total.min(HEAD_MAX_BYTES);
+        let until = self.total.min(self.head_max());
         let at = self.handed;
         if at >= until {
             return None;
         }
         let bytes = self.copy(at, usize::try_from(until - at).unwrap_or(usize::MAX));
         self.handed = until;
-        Some(Piece { at, bytes })
+        Some(Piece { at, bytes, cut: false })
     }
 
     /// At the end: all that is still to be kept.
     pub(super) fn rest(&mut self) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = self.waiting().into_iter().collect();
-        let left_out = self.start().saturating_sub(HEAD_MAX_BYTES);
+        let at = self.head_max();
+        let left_out = self.start().saturating_sub(at);
         if left_out > 0 {
             let mut bytes = format!("{MARK_START}{left_out:>20}{MARK_END}").into_bytes();
             bytes.extend(self.bytes.iter());
-            pieces.push(Piece { at: HEAD_MAX_BYTES, bytes });
-        } else if self.total > HEAD_MAX_BYTES {
-            let bytes = self.copy(HEAD_MAX_BYTES, LIVE_MAX_BYTES);
-            pieces.push(Piece { at: HEAD_MAX_BYTES, bytes });
+            pieces.push(Piece { at, bytes, cut: true });
+        } else if self.total > at {
+            let bytes = self.copy(at, self.limits.live_bytes);
+            pieces.push(Piece { at, bytes, cut: false });
         }
         pieces
     }
@@ -74,7 +91,7 @@ impl Ring {
     /// Bytes from a position on; none if they are only in the file.
     pub(super) fn read(&self, from: u64, max: usize) -> Option<Chunk> {
         let start = self.start();
-        if from < start && from < HEAD_MAX_BYTES {
+        if from < start && from < self.head_max() {
             return None;
         }
         let from = from.clamp(start, self.total);
@@ -84,7 +101,7 @@ impl Ring {
     /// All that is held.
     pub(super) fn newest(&self) -> Chunk {
         let from = self.start();
-        Chunk { from, bytes: self.copy(from, LIVE_MAX_BYTES), total: self.total, running: true }
+        Chunk { from, bytes: self.copy(from, usize::MAX), total: self.total, running: true }
     }
 
     /// What was read from the file, as a part of the whole; if the file is gone, what is held.

@@ -4,9 +4,18 @@ use super::*;
 
 const ID: ExecutionId = ExecutionId(7);
 
+const LIVE: usize = 64 << 10;
+const KEPT: usize = 1 << 20;
+/// The beginning that is kept of an output too large to keep.
+const HEAD: u64 = (KEPT - LIVE - ring::MARK_BYTES) as u64;
+
+fn limits(quota_bytes: u64) -> OutputLimits {
+    OutputLimits { quota_bytes, ..OutputLimits::default() }
+}
+
 fn outputs(quota: u64) -> (tempfile::TempDir, Outputs) {
     let folder = tempfile::tempdir().unwrap();
-    let outputs = Outputs::open(folder.path().to_owned(), quota).unwrap();
+    let outputs = Outputs::open(folder.path().to_owned(), limits(quota)).unwrap();
     (folder, outputs)
 }
 
@@ -60,7 +69,7 @@ async fn silence_makes_no_file() {
 
 #[tokio::test]
 async fn output_up_to_the_bound_is_kept_whole() {
-    for len in [LIVE_MAX_BYTES - 1, LIVE_MAX_BYTES + 1, KEPT_MAX_BYTES - ring::MARK_BYTES] {
+    for len in [LIVE - 1, LIVE + 1, KEPT - ring::MARK_BYTES] {
         let (_folder, outputs) = outputs(1 << 30);
         let output = outputs.begin(ID, 1);
         let all = pattern(len);
@@ -84,8 +93,8 @@ async fn of_a_large_output_beginning_and_end_are_kept_at_their_positions() {
     let output = outputs.begin(ID, 1);
     let all = pattern(3 << 20);
     output.live().push(&all);
-    let gone = outputs.read((ID, 1), ring::HEAD_MAX_BYTES, 8).await.unwrap();
-    assert_eq!(gone.from, (all.len() - LIVE_MAX_BYTES) as u64);
+    let gone = outputs.read((ID, 1), HEAD, 8).await.unwrap();
+    assert_eq!(gone.from, (all.len() - LIVE) as u64);
     assert_eq!(output.end().as_slice(), &all[all.len() - TAIL_MAX_BYTES..]);
     let chunks = read_all(&outputs, (ID, 1), 100_000).await;
     let mut kept = 0;
@@ -94,9 +103,9 @@ async fn of_a_large_output_beginning_and_end_are_kept_at_their_positions() {
         assert!(bytes == &all[from..from + bytes.len()], "{from}");
         kept += bytes.len();
     }
-    assert_eq!(kept, KEPT_MAX_BYTES - ring::MARK_BYTES);
-    let file = std::fs::read(folder.path().join("7.1.log")).unwrap();
-    assert_eq!(file.len(), KEPT_MAX_BYTES);
+    assert_eq!(kept, KEPT - ring::MARK_BYTES);
+    let file = std::fs::read(folder.path().join(format!("7.1.{HEAD}.log"))).unwrap();
+    assert_eq!(file.len(), KEPT);
     let left_out = all.len() - kept;
     let mark = format!("{left_out} bytes left out here]\n");
     assert!(file.windows(mark.len()).any(|part| part == mark.as_bytes()));
@@ -104,12 +113,12 @@ async fn of_a_large_output_beginning_and_end_are_kept_at_their_positions() {
 
 #[test]
 fn a_tail_begins_with_a_whole_character() {
-    let mut ring = Ring::default();
+    let mut ring = Ring::new(OutputLimits::default());
     ring.push("ab€€".as_bytes());
     assert_eq!(ring.tail(4), "€".as_bytes());
     assert_eq!(ring.tail(6), "€€".as_bytes());
     assert_eq!(ring.tail(100), "ab€€".as_bytes());
-    let mut whole = Ring::default();
+    let mut whole = Ring::new(OutputLimits::default());
     whole.push(&[0x80, 0x81]);
     assert_eq!(whole.tail(2), [0x80, 0x81]);
 }
@@ -133,7 +142,35 @@ async fn the_quota_takes_the_oldest_also_after_a_restart() {
     assert_eq!(names(), ["3.1.log", "4.1.log", "5.1.log"]);
     drop(outputs);
     std::fs::write(folder.path().join("foreign.txt"), "x").unwrap();
-    let outputs = Outputs::open(folder.path().to_owned(), 2 * 4_096).unwrap();
+    let outputs = Outputs::open(folder.path().to_owned(), limits(2 * 4_096)).unwrap();
     outputs.flush().await;
     assert_eq!(names(), ["4.1.log", "5.1.log", "foreign.txt"]);
+}
+
+#[tokio::test]
+async fn what_was_kept_under_other_limits_is_read_all_the_same() {
+    let (folder, outputs) = outputs(1 << 30);
+    let all = pattern(3 << 20);
+    let output = outputs.begin(ID, 1);
+    output.live().push(&all);
+    drop(output);
+    outputs.flush().await;
+    let before = read_all(&outputs, (ID, 1), 100_000).await;
+    drop(outputs);
+    let wide = OutputLimits { live_bytes: 128 << 10, kept_bytes: 4 << 20, quota_bytes: 1 << 30 };
+    let outputs = Outputs::open(folder.path().to_owned(), wide).unwrap();
+    assert_eq!(read_all(&outputs, (ID, 1), 100_000).await, before);
+    // And more is kept from now on.
+    let output = outputs.begin(ID, 2);
+    output.live().push(&all);
+    assert_eq!(outputs.newest(ID).unwrap().bytes.len(), 128 << 10);
+    drop(output);
+    let whole: Vec<u8> =
+        read_all(&outputs, (ID, 2), 100_000).await.into_iter().flat_map(|(_, b)| b).collect();
+    assert!(whole == all);
+    // The quota finds both kinds of files.
+    drop(outputs);
+    let outputs = Outputs::open(folder.path().to_owned(), limits(0)).unwrap();
+    outputs.flush().await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

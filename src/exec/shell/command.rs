@@ -6,10 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::passwd;
+use super::user::{Person, find};
 use crate::domain::task::ShellAction;
 use crate::exec::attempt::Attempt;
-use crate::exec::refs::resolve;
 use crate::exec::shim::wire::Spawn;
 
 /// What a command gets of the node's own environment: enough to find programs and speak the
@@ -23,46 +22,37 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// "No such file or directory".
 const ENOENT: i32 = 2;
 
-/// Puts a spawn order together; its id is the link's to give.
+/// Puts the order to spawn a resolved action together; its id is the link's to give. `own` is the
+/// node's own user.
 ///
 /// # Errors
 /// A sentence that names what stands in the way.
 pub(super) async fn prepare(
     action: &ShellAction,
     attempt: &Attempt,
-    data_dir: &Path,
+    own: &Person,
+    work_dir: &Path,
 ) -> Result<Spawn, String> {
-    let mut argv = Vec::with_capacity(action.argv.len());
-    for argument in &action.argv {
-        argv.push(resolve(argument).await?);
-    }
-    let user = action.user.as_deref().map(passwd::find).transpose()?;
-    let mut env = base();
-    if let Some(user) = &user {
-        env.extend([
-            ("HOME".to_owned(), user.home.clone()),
-            ("USER".to_owned(), user.name.clone()),
-            ("LOGNAME".to_owned(), user.name.clone()),
-            ("SHELL".to_owned(), user.shell.clone()),
-        ]);
-    }
-    for (name, value) in &action.env {
-        env.insert(name.clone(), resolve(value).await?);
-    }
+    let argv = action.argv.clone();
+    let user = match &action.user {
+        Some(name) => Some(find(name).await?),
+        None => None,
+    };
+    let mut env = base(own, |name| std::env::var(name).ok());
+    env.extend(user.iter().flat_map(identity));
+    env.extend(action.env.clone());
     // Last: who the attempt is cannot be written over.
     env.extend(attempt.environment().map(|(name, value)| (name.to_owned(), value)));
     let folder = match (&action.cwd, &user) {
         (Some(folder), _) => folder.clone(),
-        (None, Some(user)) if Path::new(&user.home).is_dir() => user.home.clone(),
-        // Users of services often have none; cron runs their jobs here.
-        (None, Some(_)) => "/".to_owned(),
-        (None, None) => data_dir.to_str().ok_or("the data folder's name is no text")?.to_owned(),
+        (None, Some(user)) => user.folder(),
+        (None, None) => work_dir.to_str().ok_or("the work folder's name is no text")?.to_owned(),
     };
     check(&argv, &env)?;
     let name = argv.first().ok_or("the command is empty")?;
     let path = env.get("PATH").map_or(PATH, String::as_str);
     let program =
-        find(name, path).ok_or_else(|| format!("program `{name}` not found in {path}"))?;
+        locate(name, path).ok_or_else(|| format!("program `{name}` not found in {path}"))?;
     Ok(Spawn {
         id: 0,
         start_by: attempt.start_by,
@@ -71,7 +61,8 @@ pub(super) async fn prepare(
         env: env.into_iter().collect(),
         folder,
         stdin: action.stdin.clone(),
-        user: user.map(|user| (user.uid, user.gid)),
+        open_files: None,
+        user: user.and_then(|user| user.credentials),
     })
 }
 
@@ -92,13 +83,22 @@ pub(super) fn refusal(
     format!("cannot start `{name}` in `{folder}`: {error}")
 }
 
-fn base() -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> = INHERITED
+/// What every command gets: of the node's environment what may be handed on, and where that says
+/// nothing of the user, the node's own.
+fn base(own: &Person, node: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = identity(own).into();
+    env.insert("PATH".to_owned(), PATH.to_owned());
+    let inherited = INHERITED
         .iter()
-        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-        .collect();
-    env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
+        .filter_map(|name| Some(((*name).to_owned(), node(name)?)))
+        .filter(|(_name, value)| !value.is_empty());
+    env.extend(inherited);
     env
+}
+
+fn identity(user: &Person) -> [(String, String); 4] {
+    [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &user.shell)]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
 }
 
 /// The system takes no zero bytes, and no `=` in a variable's name.
@@ -118,7 +118,7 @@ fn check(argv: &[String], env: &BTreeMap<String, String>) -> Result<(), String> 
 }
 
 /// The program's path: as it stands if it has a slash, else the first that can be run.
-fn find(name: &str, path: &str) -> Option<String> {
+fn locate(name: &str, path: &str) -> Option<String> {
     if name.contains('/') {
         return Some(name.to_owned());
     }
@@ -126,4 +126,30 @@ fn find(name: &str, path: &str) -> Option<String> {
     folders
         .map(|folder| format!("{folder}/{name}"))
         .find(|path| access(path.as_str(), Access::EXEC_OK).is_ok() && !Path::new(path).is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_always_has_a_user_a_shell_and_a_path() {
+        let own = Person {
+            name: "svc".to_owned(),
+            home: "/srv".to_owned(),
+            shell: "/bin/false".to_owned(),
+            credentials: None,
+        };
+        let shown = |node: &[(&str, &str)]| {
+            let node: BTreeMap<_, _> = node.iter().copied().collect();
+            let env = base(&own, |name| node.get(name).map(|value| (*value).to_owned()));
+            env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        let path = format!("PATH={PATH}");
+        assert_eq!(shown(&[]), format!("HOME=/srv LOGNAME=svc {path} SHELL=/bin/false USER=svc"));
+        assert_eq!(
+            shown(&[("HOME", "/h"), ("PATH", "/p"), ("LANG", ""), ("TZ", "UTC"), ("AWS_KEY", "k")]),
+            "HOME=/h LOGNAME=svc PATH=/p SHELL=/bin/false TZ=UTC USER=svc"
+        );
+    }
 }

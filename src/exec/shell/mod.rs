@@ -2,26 +2,33 @@
 
 mod command;
 mod link;
-pub(super) mod passwd;
+pub(super) mod user;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::Attempt;
 use super::boot::BootInstant;
-use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start, passed};
+use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::held::Ready;
 use super::outcome::{Outcome, Status};
 use super::output::Live;
+use super::shim::wire::Spawn;
+use super::shortage::{SHORT, is_shortage, is_shortage_code};
 use crate::domain::task::ShellAction;
 use crate::domain::time::Millis;
 use link::{Event, Link, Running};
+use user::Person;
 
 /// Beyond the time to start, the shim may take so long to say whether it did.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
+/// A user who is not found by then is not found: the name service does not answer.
+const USER_LIMIT: Millis = Millis::from_secs(10);
 /// A killed group is gone after this, or its end cannot be told.
 const KILL_WAIT: Millis = Millis::from_secs(5);
 
@@ -46,25 +53,27 @@ impl ShimProgram {
 /// Runs commands through the node's shim.
 pub(super) struct Shell {
     program: ShimProgram,
-    data_dir: PathBuf,
+    work_dir: PathBuf,
+    open_files: Option<u64>,
+    /// The node's own user, once it was needed.
+    own: OnceCell<Person>,
     /// The shim, once it was needed.
     link: Mutex<Option<Arc<Link>>>,
 }
 
 impl Shell {
-    pub(super) fn new(program: ShimProgram, data_dir: PathBuf) -> Self {
-        Self { program, data_dir, link: Mutex::new(None) }
+    /// `open_files`: see [`super::ExecOptions::open_files`].
+    pub(super) fn new(program: ShimProgram, work_dir: PathBuf, open_files: Option<u64>) -> Self {
+        Self { program, work_dir, open_files, own: OnceCell::new(), link: Mutex::new(None) }
     }
 
     /// The shim that is there, else a new one.
-    fn link(&self) -> Result<Arc<Link>, String> {
+    fn link(&self) -> io::Result<Arc<Link>> {
         let mut link = self.link.lock();
         if let Some(link) = link.as_ref().filter(|link| link.is_open()) {
             return Ok(Arc::clone(link));
         }
-        let new = Link::start(&self.program).map_err(|error| {
-            format!("cannot start the shim `{}`: {error}", self.program.path.display())
-        })?;
+        let new = Link::start(&self.program)?;
         Ok(Arc::clone(link.insert(Arc::new(new))))
     }
 
@@ -73,21 +82,24 @@ impl Shell {
         self.link.lock().as_ref().filter(|link| link.is_open()).and_then(|link| link.pid())
     }
 
-    /// Runs the command and waits for its end, its time-out or a stop.
+    /// Runs the command of an action whose references are resolved, and waits for its end, its
+    /// time-out or a stop.
     pub(super) async fn attempt(
         &self,
         action: &ShellAction,
         attempt: &Attempt,
         control: Control,
         live: &Arc<Live>,
+        ready: &mut Ready,
     ) -> Outcome {
         let mut stop = control.stop;
-        // A file that a reference names can take for ever to read.
         let prepared = tokio::select! {
             biased;
             _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
-            prepared = command::prepare(action, attempt, &self.data_dir) => prepared,
-            () = passed(attempt.start_by) => return Outcome::not_started(LATE),
+            prepared = self.prepare(action, attempt) => prepared,
+            () = sleep_until(after(USER_LIMIT)) => {
+                return Outcome::failed(format!("the user was not found within {USER_LIMIT}"));
+            }
         };
         let spawn = match prepared {
             Ok(spawn) => spawn,
@@ -95,7 +107,14 @@ impl Shell {
         };
         let link = match self.link() {
             Ok(link) => link,
-            Err(why) => return Outcome::failed(why),
+            Err(error) if is_shortage(&error) => {
+                ready.shortages += 1;
+                return Outcome::not_started(SHORT);
+            }
+            Err(error) => {
+                let program = self.program.path.display();
+                return Outcome::failed(format!("cannot start the shim `{program}`: {error}"));
+            }
         };
         let folder = spawn.folder.clone();
         // The shim looks at the clock again, right before its call.
@@ -111,6 +130,10 @@ impl Shell {
         let started = match answer {
             Ok(Event::Spawned { at }) => at,
             Ok(Event::NotStarted) => return Outcome::not_started(LATE),
+            Ok(Event::Refused { code: Some(code), .. }) if is_shortage_code(code) => {
+                ready.shortages += 1;
+                return Outcome::not_started(SHORT);
+            }
             Ok(Event::Refused { code, error }) => {
                 return Outcome::failed(command::refusal(action, &folder, code, &error));
             }
@@ -124,6 +147,12 @@ impl Shell {
         let _ = control.started.send(started);
         let (ended, outcome) = Watch::new(attempt).until_end(&mut running, &mut stop).await;
         outcome.timed(started, ended)
+    }
+
+    async fn prepare(&self, action: &ShellAction, attempt: &Attempt) -> Result<Spawn, String> {
+        let own = self.own.get_or_try_init(user::own).await?;
+        let spawn = command::prepare(action, attempt, own, &self.work_dir).await?;
+        Ok(Spawn { open_files: self.open_files, ..spawn })
     }
 }
 

@@ -1,20 +1,21 @@
 //! One process group: its start, what it prints, its end.
 
-use std::io::{self, PipeReader};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitStatus, test_kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, WaitStatus, setrlimit, test_kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::wire::{FromShim, Spawn};
-use super::{Shim, Told};
+use super::{Shim, Told, as_user};
 use crate::exec::boot::BootInstant;
 
 /// How much is read at once.
@@ -26,9 +27,135 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 /// Who is left so many looks after KILL is stuck in the kernel, or dead and ignored by its parent.
 const PROBES_AFTER_KILL: u32 = 50;
 
+/// A process that was started, and this end of its pipes.
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) output: PipeReader,
+    /// None: it has no standard input.
+    pub(super) input: Option<PipeWriter>,
+}
+
 /// Starts a process that leads a group of its own, its output going to one pipe.
-pub(super) fn start(spawn: &Spawn) -> io::Result<(Child, PipeReader)> {
+///
+/// A process inherits the limit of open files of the one that starts it, so this one takes the
+/// other's on for as long as the start takes. Whatever a start opens or hands on must have a number
+/// below that limit (`posix_spawn` refuses others), so those of `low` are free meanwhile.
+pub(super) fn start(spawn: &Spawn, limits: &Limits, low: &mut Low) -> io::Result<Started> {
+    let theirs = limits.of(spawn);
+    if theirs == limits.own {
+        return prepare(spawn)?.start(|command| command.spawn());
+    }
+    low.give();
+    let started = prepare(spawn).and_then(|prepared| {
+        prepared.above(theirs.current).start(|command| {
+            setrlimit(Resource::Nofile, theirs)?;
+            let child = command.spawn();
+            setrlimit(Resource::Nofile, limits.own)?;
+            child
+        })
+    });
+    // Without them a later start may fail, and says so.
+    let _short = low.take();
+    started
+}
+
+/// A command with its pipes.
+struct Prepared {
+    command: Command,
+    output: PipeReader,
+    input: Option<PipeWriter>,
+}
+
+fn prepare(spawn: &Spawn) -> io::Result<Prepared> {
     let (output, theirs) = io::pipe()?;
+    let (stdin, input) = if spawn.stdin.is_empty() {
+        (Stdio::from(File::open("/dev/null")?), None)
+    } else {
+        let (theirs, input) = io::pipe()?;
+        (Stdio::from(theirs), Some(input))
+    };
+    let mut command = match &spawn.user {
+        Some(credentials) => as_user::command(spawn, credentials),
+        None => plain(spawn)?,
+    };
+    command.process_group(0).stdin(stdin).stdout(theirs.try_clone()?).stderr(theirs);
+    Ok(Prepared { command, output, input })
+}
+
+impl Prepared {
+    /// Moves this side's ends of the pipes to numbers from a limit on, where there are any.
+    fn above(self, limit: Option<u64>) -> Self {
+        let limit = limit.and_then(|limit| i32::try_from(limit).ok());
+        let Self { command, output, input } = self;
+        let output = moved(output.into(), limit).into();
+        let input = input.map(|input| moved(input.into(), limit).into());
+        Self { command, output, input }
+    }
+
+    fn start(
+        mut self,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> io::Result<Started> {
+        let child = spawn(&mut self.command)?;
+        Ok(Started { child, output: self.output, input: self.input })
+    }
+}
+
+/// The same file under a number from `from` on; where there is none, as it was.
+fn moved(file: OwnedFd, from: Option<i32>) -> OwnedFd {
+    match from.map(|from| rustix::io::fcntl_dupfd_cloexec(&file, from)) {
+        Some(Ok(moved)) => moved,
+        Some(Err(_)) | None => file,
+    }
+}
+
+/// Descriptors with low numbers, kept back for starts: whatever number of pipes the shim holds, a
+/// start finds room below the limit that it takes on.
+pub(super) struct Low(Vec<File>);
+
+impl Low {
+    /// Two pipes, the other side's output once more, and what the standard library opens.
+    const COUNT: usize = 8;
+
+    /// Takes the lowest numbers that are free; none where processes get the limit of the shim, as
+    /// far as is known.
+    pub(super) fn new(limits: &Limits) -> io::Result<Self> {
+        let mut low = Self(Vec::with_capacity(Self::COUNT));
+        if limits.own != limits.children {
+            low.take()?;
+        }
+        Ok(low)
+    }
+
+    fn give(&mut self) {
+        self.0.clear();
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        while self.0.len() < Self::COUNT {
+            self.0.push(File::open("/dev/null")?);
+        }
+        Ok(())
+    }
+}
+
+/// Limits of open files.
+pub(super) struct Limits {
+    pub(super) own: Rlimit,
+    /// Of children of which nothing else is said.
+    pub(super) children: Rlimit,
+}
+
+impl Limits {
+    fn of(&self, spawn: &Spawn) -> Rlimit {
+        let most = self.children.maximum.unwrap_or(u64::MAX);
+        let wanted = spawn.open_files.map(|wanted| wanted.min(most));
+        Rlimit { current: wanted.or(self.children.current), ..self.children }
+    }
+}
+
+/// A command that runs as the shim does.
+fn plain(spawn: &Spawn) -> io::Result<Command> {
     let mut command = Command::new(&spawn.program);
     let (name, arguments) = spawn.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     command
@@ -36,16 +163,8 @@ pub(super) fn start(spawn: &Spawn) -> io::Result<(Child, PipeReader)> {
         .args(arguments)
         .env_clear()
         .envs(spawn.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&spawn.folder)
-        .process_group(0)
-        .stdin(if spawn.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
-        .stdout(theirs.try_clone()?)
-        .stderr(theirs);
-    if let Some((user, group)) = spawn.user {
-        // The library also drops the supplementary groups then.
-        command.uid(user).gid(group);
-    }
-    Ok((command.spawn()?, output))
+        .current_dir(&spawn.folder);
+    Ok(command)
 }
 
 /// Relays what the process prints and reports its end.
@@ -72,8 +191,9 @@ pub(super) async fn attend(
             }
         }
     }
-    drain(&shim, id, &output, &mut buffer).await;
+    // First of all: from now on its number may be another's.
     shim.groups.borrow_mut().remove(&id);
+    drain(&shim, id, &output, &mut buffer).await;
     let status = status.flatten();
     let code = status.and_then(WaitStatus::exit_status);
     let signal = status.and_then(WaitStatus::terminating_signal);
@@ -119,9 +239,9 @@ fn is_alive(pid: Pid) -> bool {
 }
 
 /// Writes a process's standard input.
-pub(super) async fn feed(pipe: ChildStdin, text: String) {
+pub(super) async fn feed(pipe: PipeWriter, text: String) {
     if let Ok(mut pipe) = pipe::Sender::from_owned_fd(OwnedFd::from(pipe)) {
-        // Who does not read is not fed.
+        // A process need not read it.
         let _ = pipe.write_all(text.as_bytes()).await;
     }
 }

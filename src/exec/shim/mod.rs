@@ -7,8 +7,9 @@
 //! every group that is left and ends as well.
 //!
 //! One thread, little memory, and nothing before a spawn but a look at the clock, because many
-//! ticks fall due at one instant: a spawn costs little more than the bare system call. A command
-//! that names a program by its path and no user is started by `posix_spawn`.
+//! ticks fall due at one instant: a spawn costs little more than the bare system call,
+//! `posix_spawn`. A command of another user is started through a process of this same program, which
+//! takes the user on (see `as_user`).
 //!
 //! When the main process of a group ends, the attempt ends. What it left running in the background
 //! goes on, as it does under cron, and what that prints is read and forgotten. But of a group that
@@ -17,21 +18,24 @@
 //! What remains: the shim is killed between a spawn and the report of it. The node then knows of no
 //! group to kill, and the attempt's outcome is unknown.
 
+mod as_user;
 mod group;
 mod link;
 pub(super) mod wire;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::process::ExitCode;
 use std::rc::Rc;
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getrlimit, kill_process_group,
-    prlimit, set_child_subreaper, setrlimit, setsid, wait,
+    set_child_subreaper, setrlimit, setsid, wait,
 };
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +43,7 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::boot::BootInstant;
+use group::Limits;
 use link::Link;
 use wire::{FromShim, Spawn, ToShim};
 
@@ -46,11 +51,16 @@ use wire::{FromShim, Spawn, ToShim};
 const FILES_MAX: u64 = 65_536;
 
 /// Serves the node at the other end of standard input until it is gone; the whole of the hidden
-/// command `shim`.
+/// command `shim`, which ends with the exit code that it gives. Further arguments of that command are the shim's own: it starts this program
+/// with them to become a command of another user.
 ///
 /// # Errors
 /// If standard input is no socket, or what comes from it cannot be read.
-pub fn serve() -> io::Result<()> {
+pub fn serve() -> io::Result<ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(order) = as_user::order(&arguments) {
+        return Ok(order.carry_out());
+    }
     let stream = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.peer_addr().map_err(|_error| io::Error::other("a shim is started by a node"))?;
     stream.set_nonblocking(true)?;
@@ -68,18 +78,19 @@ pub fn serve() -> io::Result<()> {
         let _ignored = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
             .map(|kind| signal(kind));
         Shim::serve(UnixStream::from_std(stream)?, files).await
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Lets the shim hold many pipes; gives the limit that its children shall have.
-fn raise_file_limit() -> Option<Rlimit> {
-    let before = getrlimit(Resource::Nofile);
-    let most = before.maximum.unwrap_or(FILES_MAX).min(FILES_MAX);
-    if before.current.is_none_or(|current| current >= most) {
-        return None;
-    }
-    let raised = Rlimit { current: Some(most), maximum: before.maximum };
-    setrlimit(Resource::Nofile, raised).ok().map(|()| before)
+/// Lets the shim hold many pipes.
+fn raise_file_limit() -> Limits {
+    let children = getrlimit(Resource::Nofile);
+    let most = children.maximum.unwrap_or(FILES_MAX).min(FILES_MAX);
+    let enough = children.current.is_none_or(|current| current >= most);
+    let raised = Rlimit { current: Some(most), ..children };
+    let own =
+        if enough || setrlimit(Resource::Nofile, raised).is_err() { children } else { raised };
+    Limits { own, children }
 }
 
 /// The state of a shim.
@@ -87,9 +98,9 @@ struct Shim {
     link: Link,
     groups: RefCell<HashMap<u64, Group>>,
     /// Who waits for the end of a child.
-    ends: RefCell<HashMap<Pid, oneshot::Sender<WaitStatus>>>,
-    /// The limit of open files that children get back.
-    files: Option<Rlimit>,
+    ends: RefCell<HashMap<Pid, (u64, oneshot::Sender<WaitStatus>)>>,
+    files: Limits,
+    low: RefCell<group::Low>,
 }
 
 /// A process group whose attempt has not ended.
@@ -109,11 +120,12 @@ enum Told {
 }
 
 impl Shim {
-    async fn serve(stream: UnixStream, files: Option<Rlimit>) -> io::Result<()> {
+    async fn serve(stream: UnixStream, files: Limits) -> io::Result<()> {
         let shim = Rc::new(Self {
             link: Link::new(stream),
             groups: RefCell::default(),
             ends: RefCell::default(),
+            low: RefCell::new(group::Low::new(&files)?),
             files,
         });
         let mut child_ended = signal(SignalKind::child())?;
@@ -154,7 +166,7 @@ impl Shim {
         if at > spawn.start_by {
             return self.link.send(&FromShim::Late { id });
         }
-        let (mut child, output) = match group::start(&spawn) {
+        let started = match group::start(&spawn, &self.files, &mut self.low.borrow_mut()) {
             Ok(started) => started,
             Err(error) => {
                 let code = error.raw_os_error();
@@ -162,25 +174,28 @@ impl Shim {
                 return self.link.send(&FromShim::Refused { id, code, error });
             }
         };
-        let pid = Pid::from_child(&child);
+        let pid = Pid::from_child(&started.child);
         // Told before anything else: see the end of the module's page.
         self.link.send(&FromShim::Spawned { id, at, pid: pid.as_raw_nonzero().get() });
         self.groups.borrow_mut().insert(id, Group { pid, told: Told::Nothing });
-        if let Some(files) = self.files {
-            let _ = prlimit(Some(pid), Resource::Nofile, files);
-        }
-        if let Some(pipe) = child.stdin.take() {
+        if let Some(pipe) = started.input {
             spawn_local(group::feed(pipe, spawn.stdin));
         }
         let (tell, end) = oneshot::channel();
-        self.ends.borrow_mut().insert(pid, tell);
-        spawn_local(group::attend(Rc::clone(self), id, pid, output, end));
+        self.ends.borrow_mut().insert(pid, (id, tell));
+        spawn_local(group::attend(Rc::clone(self), id, pid, started.output, end));
     }
 
-    /// Takes leave of all children that have ended.
+    /// Collects all children that have ended. From then on the system may give their numbers to
+    /// others, so a group that was not told to stop, and with that has ended, is forgotten in the
+    /// same moment. One that was told is kept until it is empty: while it has members, its number
+    /// stays its own.
     fn reap(&self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some(tell) = self.ends.borrow_mut().remove(&pid) {
+            if let Some((id, tell)) = self.ends.borrow_mut().remove(&pid) {
+                if self.told(id) == Told::Nothing {
+                    self.groups.borrow_mut().remove(&id);
+                }
                 let _ = tell.send(status);
             }
         }

@@ -41,8 +41,19 @@ pub(in crate::exec) struct Spawn {
     pub(in crate::exec) env: Vec<(String, String)>,
     pub(in crate::exec) folder: String,
     pub(in crate::exec) stdin: String,
-    /// User and group.
-    pub(in crate::exec) user: Option<(u32, u32)>,
+    /// Its soft limit of open files; none: the one that the shim was started with.
+    pub(in crate::exec) open_files: Option<u64>,
+    /// Whom it runs as; none: as the node.
+    pub(in crate::exec) user: Option<Credentials>,
+}
+
+/// A user's numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::exec) struct Credentials {
+    pub(in crate::exec) uid: u32,
+    pub(in crate::exec) gid: u32,
+    /// All of them, the first one included.
+    pub(in crate::exec) groups: Vec<u32>,
 }
 
 /// What the shim reports.

@@ -10,16 +10,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, post};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::domain::task::HttpAction;
 
 /// What the server has been sent.
-type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
+pub(super) type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
 
-async fn serve() -> (SocketAddr, Seen) {
+pub(super) async fn serve() -> (SocketAddr, Seen) {
     let seen = Seen::default();
     let record = Arc::clone(&seen);
     let router = Router::new()
@@ -44,7 +44,7 @@ async fn serve() -> (SocketAddr, Seen) {
 }
 
 /// A server that reads a request's head, answers with these bytes and hangs up.
-async fn rude(answer: &'static [u8]) -> SocketAddr {
+pub(super) async fn rude(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -69,26 +69,29 @@ async fn endless() -> SocketAddr {
     address
 }
 
-async fn read_head(stream: &mut TcpStream) {
+/// A request's head; empty if the other end hangs up before.
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
-            return;
+            return Vec::new();
         }
     }
+    head
 }
 
-fn request(address: SocketAddr, method: &str, path: &str) -> HttpAction {
+pub(super) fn request(address: SocketAddr, method: &str, path: &str) -> HttpAction {
     HttpAction {
         url: format!("http://{address}{path}"),
         method: method.to_owned(),
         headers: BTreeMap::new(),
         body: None,
         expect_status: vec![(200, 299)],
+        connect_timeout: Millis(10_000),
     }
 }
 
-fn to(address: SocketAddr, path: &str) -> Action {
+pub(super) fn to(address: SocketAddr, path: &str) -> Action {
     Action::Http(request(address, "POST", path))
 }
 
@@ -126,9 +129,8 @@ async fn a_request_says_who_it_is() {
 #[tokio::test]
 async fn a_request_is_what_the_definition_says() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = Bench::with(|options| options.refs.env = names(&["PATH"]));
     let mut action = request(address, "PUT", "/ok?a=b");
-    action.url = action.url.replace("http://", "http://me:pass@");
     action.headers =
         [("X-Path", "p ${env:PATH}"), ("Punctual-Fence", "0"), ("Content-Type", "a/b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -142,7 +144,6 @@ async fn a_request_is_what_the_definition_says() {
     assert_eq!(headers["x-path"].to_str().unwrap(), format!("p {path}"));
     assert_eq!(headers["punctual-fence"].to_str().unwrap(), attempt.fence.to_string());
     assert_eq!(headers["content-type"], "a/b");
-    assert_eq!(headers["authorization"], "Basic bWU6cGFzcw==");
     assert_eq!(headers["host"], address.to_string());
     assert!(!headers.contains_key("punctual-tick"));
     assert_eq!(body, format!("{path}!").as_bytes());
@@ -235,13 +236,17 @@ async fn a_target_that_does_not_shake_hands_has_failed() {
     let mut action = request(listener.local_addr().unwrap(), "POST", "/");
     // TLS needs an answer, and none comes: the connection is never made.
     action.url = format!("https://localhost:{port}/");
-    let soon = Attempt { start_by: BootInstant::now().plus(Millis(1_000)), ..attempt() };
-    let outcome = bench.run(&Action::Http(action.clone()), &soon).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
-    assert!(outcome.detail.contains("not connected within"), "{}", outcome.detail);
-    let sooner = Attempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
-    let outcome = bench.run(&Action::Http(action), &sooner).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    action.connect_timeout = Millis(200);
+    // Whether the time to start passes first or not.
+    for start_by in [Millis(50), Millis(10_000)] {
+        let soon = Attempt { start_by: BootInstant::now().plus(start_by), ..attempt() };
+        let outcome = bench.run(&Action::Http(action.clone()), &soon).await;
+        assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+        assert_eq!(outcome.detail, "not connected within 200ms");
+    }
+    let bounded = Attempt { timeout: Millis(100), ..attempt() };
+    let outcome = bench.run(&Action::Http(action), &bounded).await;
+    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false), "{outcome:?}");
 
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut action = request(plain.local_addr().unwrap(), "POST", "/");
@@ -271,7 +276,8 @@ async fn the_guard_stands_before_every_request() {
 
     let named = Bench::with(|options| {
         options.loopback_only = false;
-        options.http_allow = vec![format!("localhost:{port}")];
+        let named = config::AllowedTarget::parse(&format!("localhost:{port}"));
+        options.http_allow = vec![named.unwrap()];
     });
     let mut action = request(address, "POST", "/ok");
     action.url = format!("http://localhost:{port}/ok");
@@ -298,7 +304,7 @@ async fn a_request_that_cannot_be_made_has_failed_by_name() {
         (with_header("a b", "c"), "`a b` is no name of a header"),
         (with_header("a", "b\nc"), "line break"),
         (with_header("content-length", "5"), "`content-length`"),
-        (with_header("a", "${file:/no/such/file}"), "${file:/no/such/file}"),
+        (with_header("a", "${file:/no/such/file}"), "${file:/no/such/file}: actions.refs.files"),
         (request(address, "SPACE OUT", "/ok"), "`SPACE OUT`"),
     ] {
         let outcome = bench.run(&Action::Http(action), &attempt()).await;

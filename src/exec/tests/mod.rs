@@ -1,7 +1,9 @@
 //! Attempts carried out for real: processes under a real shim, requests to a real server.
 
+mod connect;
 mod func;
 mod http;
+mod machine;
 mod shell;
 
 use std::path::PathBuf;
@@ -24,11 +26,11 @@ const AS_SHIM: &str = "this-process-is-a-shim";
 #[test]
 fn shim_process() {
     if std::env::args().any(|argument| argument == AS_SHIM) {
-        shim::serve().unwrap();
+        let _code = shim::serve().unwrap();
     }
 }
 
-fn shim_program() -> ShimProgram {
+pub(super) fn shim_program() -> ShimProgram {
     let args = ["exec::tests::shim_process", AS_SHIM, "--exact", "--quiet"].map(str::to_owned);
     ShimProgram { path: std::env::current_exe().unwrap(), args: args.to_vec() }
 }
@@ -49,12 +51,16 @@ impl Bench {
         let mut options = ExecOptions {
             shell: Some(shim_program()),
             http_allow: Vec::new(),
+            refs: config::Refs::default(),
+            open_files: None,
             own: Vec::new(),
             loopback_only: true,
             output_dir: folder.path().join("output"),
-            output_quota: OUTPUT_QUOTA_BYTES,
-            data_dir: folder.path().to_owned(),
+            output: OutputLimits::default(),
+            data_dir: folder.path().join("data"),
+            work_dir: folder.path().join("work"),
         };
+        std::fs::create_dir(&options.work_dir).unwrap();
         change(&mut options);
         let exec = Arc::new(Exec::new(options).unwrap());
         Self { folder, exec }
@@ -140,6 +146,11 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Variables that references may name.
+fn names(names: &[&str]) -> Vec<config::RefNames> {
+    names.iter().map(|name| config::RefNames::parse(name).unwrap()).collect()
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::WalLog;
 use super::super::log::{Done, LogPos, LogState, LogStore};
 use super::super::sim::SimDisk;
-use super::{WAIT, all, append, durably, entry, pos};
+use super::{LogFolder, WAIT, all, append, durably, entry, pos};
 
 /// Small, so that a test fills several files.
 const CHUNK_BYTES: usize = 2_000;
@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 2_000;
 type OpenLog<'a> = &'a dyn Fn() -> Box<dyn LogStore>;
 
 fn on_each_log(case: impl Fn(OpenLog<'_>)) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     case(&|| Box::new(WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap()));
     let disk = SimDisk::new();
     case(&|| Box::new(disk.open()));
@@ -58,6 +58,7 @@ fn what_is_durable_is_there_after_a_restart() {
         assert_eq!(log.state(), expected);
         assert_eq!(all(&*log), entries);
         assert!(log.fsyncs() >= 4);
+        assert_eq!(log.synced(), Some(pos(2, 100)));
         drop(log);
         let log = open();
         assert_eq!(log.state(), expected);
@@ -114,6 +115,45 @@ fn a_cut_and_another_history() {
         drop(log);
         assert_eq!(positions(&*open()), [pos(4, 0)]);
     });
+}
+
+/// What was synced is known, and does not grow by what was not.
+#[test]
+fn the_last_synced_entry_is_known() {
+    on_each_log(|open| {
+        let log = open();
+        assert_eq!(log.synced(), None);
+        append(&*log, (0..10).map(|index| entry(1, index)).collect()).unwrap();
+        assert_eq!(log.synced(), Some(pos(1, 9)));
+        log.truncate_from(5);
+        durably(|done| log.save_vote(Bytes::from_static(b"v"), done)).unwrap();
+        assert_eq!(log.synced(), Some(pos(1, 4)));
+        log.purge_to(pos(2, 20));
+        durably(|done| log.save_vote(Bytes::from_static(b"w"), done)).unwrap();
+        assert_eq!(log.synced(), Some(pos(2, 20)));
+        drop(log);
+        assert_eq!(open().synced(), Some(pos(2, 20)));
+    });
+}
+
+/// An end that was synced and is gone is no torn write.
+#[test]
+fn a_log_that_lost_what_was_synced_is_refused() {
+    let folder = LogFolder::new();
+    let log = WalLog::open(folder.path()).unwrap();
+    append(&log, vec![entry(1, 0), entry(1, 1)]).unwrap();
+    drop(log);
+    let name = super::super::files::names_in(folder.path()).unwrap().pop().unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path().join(name)).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let disk = SimDisk::new();
+    append(&disk.open(), vec![entry(1, 0), entry(1, 1)]).unwrap();
+    drop(disk.try_open().unwrap());
+    disk.lose_last();
+    for refused in [WalLog::open(folder.path()).map(drop), disk.try_open().map(drop)] {
+        let error = refused.unwrap_err();
+        assert!(error.is_damage(), "{error}");
+    }
 }
 
 /// The new leader's entries may be older than the ones they replace: (3,2) gives way to (2,2).
@@ -310,7 +350,7 @@ proptest! {
     /// The disk and its twin agree on everything, after each step.
     #[test]
     fn the_twin_is_faithful(steps in proptest::collection::vec(step(), 1..60)) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = LogFolder::new();
         let disk = SimDisk::new();
         let open = || WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap();
         let (mut wal, mut sim) = (open(), disk.open());

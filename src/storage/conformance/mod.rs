@@ -6,6 +6,7 @@ mod stores;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,6 +15,24 @@ use bytes::Bytes;
 use super::StorageError;
 use super::log::{Done, LogPos, LogStore};
 use super::store::{Change, Store};
+
+/// The folder of a log, in a folder of its own that goes with it: a log writes beside its folder.
+pub(super) struct LogFolder {
+    _outer: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl LogFolder {
+    pub(super) fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("log");
+        Self { _outer: outer, path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
 
 /// Longer than any disk needs.
 pub(super) const WAIT: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! What every [`Store`] and the [`Stores`] around it must do.
 
+use std::path::Path;
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -173,6 +174,48 @@ fn a_store_becomes_current_by_a_switch_only() {
         drop((third, stores));
         assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"third");
     });
+}
+
+/// Damage that shows when a store is opened: of the pointer to it, and of its files.
+#[test]
+fn a_store_that_cannot_be_opened_is_damage_and_can_be_replaced() {
+    let damage_of = |file: &'static str, bytes: &'static [u8]| {
+        move |folder: &Path| std::fs::write(folder.join(file), bytes).unwrap()
+    };
+    let redo = damage_of("state.1/redo", b"junk");
+    let pointer = damage_of("CURRENT", b"junk");
+    let conf = damage_of("state.1/conf", b"segment_size: x\nand more");
+    let damages: [&dyn Fn(&Path); 3] = [&redo, &pointer, &conf];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        replaced(&|| Box::new(StateFolders::new(folder.path())), &|| damage(folder.path()));
+        assert_eq!(super::super::files::names_in(folder.path()).unwrap(), ["CURRENT", "state.2"]);
+    }
+    let disk = MemoryDisk::new();
+    replaced(&|| Box::new(disk.open()), &|| disk.make_unreadable());
+}
+
+fn replaced(open: OpenStores<'_>, damage: &dyn Fn()) {
+    let mut store = open_store(open);
+    store.write(vec![put("a", "1")]).unwrap();
+    drop(store);
+    drop(open_store(open));
+    damage();
+    let mut stores = open();
+    let started = Instant::now();
+    loop {
+        let error = stores.open_current().err().expect("it is damaged");
+        if error.is_damage() {
+            break;
+        }
+        assert!(started.elapsed() < WAIT && error.to_string().contains("lock"), "{error}");
+        std::thread::yield_now();
+    }
+    let mut store = stores.create_next().unwrap();
+    store.write(vec![put("a", "2")]).unwrap();
+    stores.switch().unwrap();
+    drop((store, stores));
+    assert_eq!(records(&*open_store(open)).unwrap()[&b"a"[..]], b"2");
 }
 
 fn stores_of(open: OpenStores<'_>) -> Box<dyn Stores> {

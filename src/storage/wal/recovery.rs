@@ -7,11 +7,11 @@
 //! - from some record on it holds only zeros: its length was written, its content not (raft-log);
 //! - a sector inside a damaged record holds only zeros though later ones have content: of several
 //!   sectors written at once, the disk kept a later one and not this. No record has such a sector,
-//!   or its head says that it may. So the sector was never written, hence never synced, and nor was
-//!   anything acknowledged that lies behind it (cut here).
+//!   or its head says that it may. So the sector was never written (cut here).
 //!
-//! Everything else is damage, and this node must not start: it may have promised what it cannot
-//! read any more.
+//! These are torn writes only behind the place up to which the log was synced, see
+//! [`super::synced`]: nothing that lies there was acknowledged. Everything else is damage, and this
+//! node must not start: it has promised what it cannot read any more.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use raft_log::RaftLog;
 use raft_log::codeq::Decode;
 
+use super::super::descriptors::with_reserve;
 use super::super::{StorageError, files};
 use super::record::{
     CHECKSUM_BYTES, ENTRY, HEAD_BYTES, Head, POSITION_BYTES, Record, Records, TYPE_BYTES,
@@ -38,12 +39,15 @@ struct Walk {
     damage: Option<io::Error>,
 }
 
-/// Cuts off a torn write that raft-log would take for damage.
+/// Cuts off a torn write that raft-log would take for damage. Nothing is changed if the log does not
+/// reach up to `synced`, a place counted over all of its files.
 ///
 /// # Errors
-/// The last file, if it is damaged and not torn.
-pub(super) fn repair_tail(folder: &Path) -> Result<(), StorageError> {
-    for path in chunk_files(folder)?.iter().rev() {
+/// The last file, if it is damaged and not torn; the one in which the log ends too early.
+pub(super) fn repair_tail(folder: &Path, synced: u64) -> Result<(), StorageError> {
+    let mut torn = Vec::new();
+    let (chunks, mut end) = (chunk_files(folder)?, 0);
+    for (start, path) in chunks.iter().rev() {
         let walk = walk(path)?;
         if let Some(damage) = &walk.damage
             && !is_cut_by_raft_log(&walk, damage)
@@ -51,21 +55,46 @@ pub(super) fn repair_tail(folder: &Path) -> Result<(), StorageError> {
             if !has_hole(&walk) {
                 return Err(damaged(path, &walk, damage));
             }
-            tracing::warn!(file = %path.display(), at = walk.end, "cut off a torn write");
-            cut(path, walk.end).map_err(StorageError::at("repair", path))?;
+            torn.push((path, walk.end));
         }
+        end = start + walk.end as u64;
         // A file without one whole record was never begun: the one before it is the last.
         if walk.end > 0 {
             break;
         }
     }
+    if end < synced {
+        let why = format!("{} bytes that were synced are gone or damaged", synced - end);
+        let newest = chunks.last().map_or(folder, |(_, path)| path);
+        return Err(StorageError::corrupt(newest, format!("the log ends too early: {why}")));
+    }
+    for (path, len) in torn {
+        tracing::warn!(file = %path.display(), at = len, "cut off a torn write");
+        cut(path, len).map_err(StorageError::at("repair", path))?;
+    }
     Ok(())
+}
+
+/// Syncs what a log that was opened holds; gives where it ends, counted over all of its files. Those
+/// before the last two were synced when the next one was begun.
+///
+/// # Errors
+/// The file that cannot be synced.
+pub(super) fn sync_end(folder: &Path) -> Result<u64, StorageError> {
+    let mut end = 0;
+    for (start, path) in chunk_files(folder)?.into_iter().rev().take(2) {
+        let file = with_reserve(|| File::open(&path));
+        let synced = file.and_then(|file| files::sync_data(&file).and_then(|()| file.metadata()));
+        let len = synced.map_err(StorageError::at("sync", &path))?.len();
+        end = end.max(start + len);
+    }
+    Ok(end)
 }
 
 /// The error that names the file because of which raft-log refused to open.
 pub(super) fn name_damaged(folder: &Path, error: io::Error) -> StorageError {
     let damage = chunk_files(folder).and_then(|paths| {
-        for path in paths {
+        for (_, path) in paths {
             let walk = walk(&path)?;
             if let Some(damage) = &walk.damage {
                 return Err(damaged(&path, &walk, damage));
@@ -102,18 +131,17 @@ pub(super) fn check_first(folder: &Path, log: &RaftLog<Records>) -> Result<(), S
     Ok(())
 }
 
-fn chunk_files(folder: &Path) -> Result<Vec<PathBuf>, StorageError> {
+/// Where each of the log's files begins, counted over all of them, and its path, in order.
+pub(super) fn chunk_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
     let names = files::names_in(folder)?;
-    let is_chunk = |name: &str| raft_log::chunked_wal::Config::parse_chunk_file_name(name).is_ok();
-    Ok(names
-        .iter()
-        .filter(|name| name.to_str().is_some_and(is_chunk))
-        .map(|name| folder.join(name))
-        .collect())
+    let start = |name: &str| raft_log::chunked_wal::Config::parse_chunk_file_name(name).ok();
+    let chunk = |name: &std::ffi::OsString| Some((start(name.to_str()?)?, folder.join(name)));
+    Ok(names.iter().filter_map(chunk).collect())
 }
 
 fn walk(path: &Path) -> Result<Walk, StorageError> {
-    let bytes = fs::read(path).map_err(StorageError::at("read", path))?;
+    let read = with_reserve(|| fs::read(path));
+    let bytes = read.map_err(StorageError::at("read", path))?;
     let (mut rest, mut end, mut damage) = (&bytes[..], 0, None);
     while !rest.is_empty() && damage.is_none() {
         match Record::decode(&mut rest) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use super::super::conformance::{WAIT, all, append, durably, entry, pos};
+use super::super::conformance::{LogFolder, WAIT, all, append, durably, entry, pos};
 use super::*;
 
 /// The chunk files with their contents, in order.
@@ -24,6 +24,13 @@ fn restore(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
     }
 }
 
+/// Has it written down that the log was synced up to here and no further, as if the power had been
+/// cut then.
+fn synced_up_to(folder: &Path, offset: u64) {
+    let _there = fs::remove_file(Synced::path(folder));
+    Synced::open(folder).unwrap().note(offset).unwrap();
+}
+
 /// A log of several files with every kind of record.
 fn sample(folder: &Path) {
     let log = WalLog::open_with(folder, 600).unwrap();
@@ -39,7 +46,7 @@ fn sample(folder: &Path) {
 
 #[test]
 fn every_flipped_bit_is_refused_and_its_file_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     sample(folder.path());
     let files = files_of(folder.path());
     assert!(files.len() >= 3);
@@ -60,7 +67,7 @@ fn every_flipped_bit_is_refused_and_its_file_named() {
 
 #[test]
 fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     sample(folder.path());
     let files = files_of(folder.path());
     let log = WalLog::open_with(folder.path(), 600).unwrap();
@@ -68,10 +75,12 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
     drop(log);
     let mut lengths = Vec::new();
     let last = files.len() - 1;
+    let start = recovery::chunk_files(folder.path()).unwrap()[last].0;
     for len in 0..files[last].1.len() {
         let mut torn = files.clone();
         torn[last].1.truncate(len);
         restore(folder.path(), &torn);
+        synced_up_to(folder.path(), start);
         let log = WalLog::open_with(folder.path(), 600).unwrap();
         let entries = all(&log);
         assert_eq!(entries, whole[..entries.len()]);
@@ -83,6 +92,7 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
     }
     assert!(lengths.is_sorted());
     // In a file that is not the last one, the same is damage.
+    synced_up_to(folder.path(), start);
     let mut damaged = files.clone();
     let len = damaged[0].1.len() - 1;
     damaged[0].1.truncate(len);
@@ -93,15 +103,74 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
 
 #[test]
 fn a_missing_file_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     sample(folder.path());
     let files = files_of(folder.path());
-    for missing in 0..files.len() - 1 {
+    for missing in 0..files.len() {
         let mut left = files.clone();
         left.remove(missing);
         restore(folder.path(), &left);
         assert!(WalLog::open_with(folder.path(), 600).is_err(), "without file {missing}");
     }
+}
+
+/// The same shapes of the end are damage where the disk had said that it holds them.
+#[test]
+fn what_was_synced_is_never_taken_for_a_torn_write() {
+    let folder = LogFolder::new();
+    sample(folder.path());
+    let files = files_of(folder.path());
+    let last = files.len() - 1;
+    let refused = |damaged: &[(PathBuf, Vec<u8>)], what: &str| {
+        restore(folder.path(), damaged);
+        let error = WalLog::open_with(folder.path(), 600).err().expect(what);
+        assert!(error.is_damage() && error.file.starts_with(folder.path()), "{what}: {error}");
+        // Refusing it changed nothing.
+        assert_eq!(files_of(folder.path()), damaged, "{what}");
+    };
+    for len in 0..files[last].1.len() {
+        let mut cut = files.clone();
+        cut[last].1.truncate(len);
+        refused(&cut, &format!("cut to {len}"));
+        cut[last].1.resize(files[last].1.len(), 0);
+        if cut != files {
+            refused(&cut, &format!("zeros from {len} on"));
+        }
+    }
+    refused(&files[..last], "the newest file is gone");
+    refused(&[], "all files are gone");
+    restore(folder.path(), &files);
+    WalLog::open_with(folder.path(), 600).unwrap();
+}
+
+/// A sector of zeros with later, synced entries behind it.
+#[test]
+fn a_hole_in_what_was_synced_is_damage() {
+    let folder = LogFolder::new();
+    let data: Vec<u8> = (0..1_700_u32).map(|at| (at % 251) as u8 + 1).collect();
+    let (path, bytes, _) = tail_sample(folder.path(), &data);
+    for start in (512..bytes.len()).step_by(512) {
+        let mut holed = bytes.clone();
+        let end = (start + 512).min(holed.len());
+        holed[start..end].fill(0);
+        fs::write(&path, &holed).unwrap();
+        let error = WalLog::open(folder.path()).err().unwrap();
+        assert_eq!(error.file, path, "sector at {start}: {error}");
+        assert_eq!(fs::read(&path).unwrap(), holed, "sector at {start}");
+    }
+}
+
+/// Whoever removes the mark takes the log for whole, but loses nothing.
+#[test]
+fn without_its_mark_a_log_opens() {
+    let folder = LogFolder::new();
+    sample(folder.path());
+    fs::remove_file(Synced::path(folder.path())).unwrap();
+    let log = WalLog::open_with(folder.path(), 600).unwrap();
+    append(&log, vec![entry(2, 14)]).unwrap();
+    drop(log);
+    let end = recovery::sync_end(folder.path()).unwrap();
+    assert_eq!(Synced::open(folder.path()).unwrap().offset(), end, "it is written anew");
 }
 
 /// Ten entries in one file; the last five are taken for unsynced by the tests below.
@@ -119,7 +188,7 @@ fn tail_sample(folder: &Path, data: &[u8]) -> (PathBuf, Vec<u8>, usize) {
 
 #[test]
 fn a_sector_that_never_reached_the_disk_ends_the_log() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let data: Vec<u8> = (0..1_700_u32).map(|at| (at % 251) as u8 + 1).collect();
     let (path, bytes, synced) = tail_sample(folder.path(), &data);
     // Every set of up to two missing sectors behind what was synced.
@@ -133,6 +202,7 @@ fn a_sector_that_never_reached_the_disk_ends_the_log() {
                 torn[start.max(synced)..end].fill(0);
             }
             fs::write(&path, &torn).unwrap();
+            synced_up_to(folder.path(), synced as u64);
             let log = WalLog::open(folder.path()).unwrap();
             let kept = all(&log);
             assert!((5..10).contains(&kept.len()), "sectors at {one}, {two}: {}", kept.len());
@@ -147,7 +217,7 @@ fn a_sector_that_never_reached_the_disk_ends_the_log() {
 
 #[test]
 fn zeros_in_an_entry_are_not_taken_for_a_missing_sector() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let mut data = vec![7; 3_000];
     data[500..2_500].fill(0);
     let (path, bytes, _) = tail_sample(folder.path(), &data);
@@ -162,10 +232,11 @@ fn zeros_in_an_entry_are_not_taken_for_a_missing_sector() {
 
 #[test]
 fn a_length_written_without_its_content_is_cut_off() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let (path, bytes, _) = tail_sample(folder.path(), &[7; 100]);
     for zeros in [1, 4, 40, 5_000, 100_000] {
         fs::write(&path, [&bytes[..], &vec![0; zeros]].concat()).unwrap();
+        synced_up_to(folder.path(), bytes.len() as u64);
         let log = WalLog::open(folder.path()).unwrap();
         assert_eq!(all(&log).len(), 10);
         append(&log, vec![entry(2, 10)]).unwrap();
@@ -203,9 +274,63 @@ fn after_a_failure_every_caller_is_told() {
     assert_eq!((log.queued_bytes(), log.oldest_unflushed()), (0, None));
 }
 
+/// A file system in memory with little room, if this process may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path());
+        let mounted = mount.output().is_ok_and(|mounted| mounted.status.success());
+        mounted.then(|| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _left = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// Whoever waits when the disk is full is told so, also if it is full when the next file is begun:
+/// what raft-log writes then it tells nobody of.
+#[test]
+fn a_full_disk_is_named_to_everybody() {
+    for chunk_bytes in [1 << 20, CHUNK_MAX_BYTES] {
+        let Some(disk) = SmallDisk::mount() else {
+            println!("skipped: no file system can be mounted here");
+            return;
+        };
+        fill(&disk.0.path().join("log"), chunk_bytes);
+    }
+}
+
+fn fill(folder: &Path, chunk_bytes: usize) {
+    let log = WalLog::open_with(folder, chunk_bytes).unwrap();
+    let (answer, answers) = mpsc::channel();
+    for index in 0..100 {
+        let answer = answer.clone();
+        let done: Done = Box::new(move |result| answer.send((index, result)).unwrap());
+        log.append(vec![(pos(1, index), vec![7; 60_000].into())], done);
+        if index % 3 == 0 {
+            log.save_vote(Bytes::from_static(b"vote"), Box::new(drop));
+        }
+    }
+    drop(answer);
+    let refused: Vec<_> =
+        answers.iter().filter_map(|(index, result)| Some((index, result.err()?))).collect();
+    assert!(!refused.is_empty());
+    for (index, error) in refused {
+        let text = error.to_string();
+        assert!(text.contains("No space left") && text.contains("/log"), "{index}: {text}");
+    }
+    log.close();
+}
+
 #[test]
 fn a_panic_of_the_writer_answers_everybody() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let log = WalLog::open(folder.path()).unwrap();
     append(&log, vec![entry(1, 0)]).unwrap();
     let ours: Done = Box::new(|_| panic!("a caller that breaks the rules"));
@@ -223,7 +348,7 @@ fn a_panic_of_the_writer_answers_everybody() {
 
 #[test]
 fn closing_makes_durable_what_is_on_its_way() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let log = WalLog::open(folder.path()).unwrap();
     let (answer, answers) = mpsc::channel();
     for index in 0..1_000 {
@@ -239,7 +364,7 @@ fn closing_makes_durable_what_is_on_its_way() {
 
 #[test]
 fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let log = Arc::new(WalLog::open_with(folder.path(), 1 << 20).unwrap());
     let data = Bytes::from(vec![5; 40_000]);
     let writer = Arc::clone(&log);
@@ -265,7 +390,7 @@ fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
 
 #[test]
 fn only_one_process_can_have_it_open() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = LogFolder::new();
     let _log = WalLog::open(folder.path()).unwrap();
     assert!(WalLog::open(folder.path()).is_err());
 }

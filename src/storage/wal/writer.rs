@@ -12,29 +12,20 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
 use super::super::log::{Done, LogPos, LogState};
 use super::super::{files, guarded};
-use super::record::{Blob, Records};
+use super::calls::{Op, take};
+use super::record::Records;
+use super::synced::Synced;
 
 /// Groups handed to raft-log and not yet durable.
 const FLUSHES_MAX: usize = 2;
 /// Bytes after which a group is flushed although more is waiting.
 const GROUP_MAX_BYTES: usize = 8 << 20;
-
-/// One call, in the order of calls.
-pub(super) enum Op {
-    Vote(Bytes),
-    Append(Vec<(LogPos, Bytes)>),
-    Truncate(u64),
-    Purge(LogPos),
-    Committed(LogPos),
-    Close,
-}
 
 /// A call with whom to tell about it.
 pub(super) struct Sent {
@@ -55,6 +46,7 @@ pub(super) struct Shared {
     /// Bytes accepted and not yet durable.
     pub queued: AtomicUsize,
     waiting: Mutex<VecDeque<Instant>>,
+    synced: Mutex<Synced>,
     progress: Mutex<Progress>,
     moved: Condvar,
 }
@@ -64,13 +56,17 @@ struct Progress {
     ended: bool,
     flushing: usize,
     state: LogState,
+    /// The last entry of the last group that was synced.
+    synced: Option<LogPos>,
     failed: Option<(io::ErrorKind, String)>,
 }
 
 impl Shared {
-    pub(super) fn new(folder: &Path, log: RaftLog<Records>) -> Self {
+    pub(super) fn new(folder: &Path, log: RaftLog<Records>, mark: Synced) -> Self {
         let state = state_of(&log);
-        let progress = Progress { taken: 0, ended: false, flushing: 0, state, failed: None };
+        let synced = state.last;
+        let progress =
+            Progress { taken: 0, ended: false, flushing: 0, state, synced, failed: None };
         Self {
             folder: folder.to_owned(),
             log: RwLock::new(Some(log)),
@@ -78,6 +74,7 @@ impl Shared {
             flushes: AtomicU64::new(0),
             queued: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            synced: Mutex::new(mark),
             progress: Mutex::new(progress),
             moved: Condvar::new(),
         }
@@ -96,6 +93,10 @@ impl Shared {
 
     pub(super) fn state(&self) -> LogState {
         self.progress.lock().state.clone()
+    }
+
+    pub(super) fn synced_entry(&self) -> Option<LogPos> {
+        self.progress.lock().synced
     }
 
     /// Waits until the writer has taken over `sent` calls, or has ended.
@@ -134,7 +135,8 @@ impl Shared {
             self.moved.wait(&mut progress);
         }
         progress.flushing += 1;
-        Flush { acks: Vec::new(), result: None, shared: Arc::clone(self) }
+        let shared = Arc::clone(self);
+        Flush { acks: Vec::new(), end: 0, last: None, result: None, shared }
     }
 
     fn update(&self, change: impl FnOnce(&mut Progress)) {
@@ -172,6 +174,10 @@ impl Drop for Ack {
 /// A group on its way to the disk. Dropping it frees its slot and answers its callers.
 pub(super) struct Flush {
     acks: Vec<Ack>,
+    /// Where the group ends, counted over all of the log's files.
+    end: u64,
+    /// The last entry then.
+    last: Option<LogPos>,
     result: Option<io::Result<()>>,
     shared: Arc<Shared>,
 }
@@ -184,30 +190,46 @@ impl raft_log::Callback for Flush {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        let durable = match self.result.take() {
-            Some(Ok(())) => true,
-            Some(Err(error)) => {
-                self.shared.fail(&error);
-                false
-            }
-            None => {
-                if !self.acks.is_empty() {
-                    self.shared.fail(&io::Error::other("the log's writer ended unexpectedly"));
-                }
-                false
-            }
-        };
+        let result = self.result.take();
+        let durable = matches!(result, Some(Ok(())));
         if durable {
             self.shared.flushes.fetch_add(1, Ordering::Relaxed);
         }
+        let last = self.last;
         // The slot first: the next group is prepared while these callers are told.
-        self.shared.update(|progress| progress.flushing -= 1);
-        for mut ack in self.acks.drain(..) {
+        self.shared.update(|progress| {
+            progress.flushing -= 1;
             if durable {
-                ack.finish(Ok(()));
+                progress.synced = last;
             }
+        });
+        let acks = std::mem::take(&mut self.acks);
+        match result {
+            Some(Ok(())) => {
+                acks.into_iter().for_each(|mut ack| ack.finish(Ok(())));
+                if let Err(error) = self.shared.synced.lock().note(self.end) {
+                    self.shared.fail(&error);
+                }
+            }
+            // The callers are told when they are dropped.
+            Some(Err(error)) => self.shared.fail(&error),
+            None if acks.is_empty() => {}
+            None => ask_why(acks, &self.shared),
         }
     }
+}
+
+/// Tells callers whose group was given up why raft-log's thread ended. It cannot be asked from here,
+/// where its queue is dropped, perhaps while the writer waits for room in it.
+fn ask_why(acks: Vec<Ack>, shared: &Arc<Shared>) {
+    let asked = Arc::clone(shared);
+    let ask = move || {
+        let why = asked.log.read().as_ref().and_then(|log| log.wait_worker_idle().err());
+        asked.fail(&why.unwrap_or_else(|| io::Error::other("the log's writer ended")));
+        drop(acks);
+    };
+    // Without a thread the callers get the answer that they would get from a log that is closed.
+    let _asks = std::thread::Builder::new().name("raft-log-end".to_owned()).spawn(ask);
 }
 
 /// Starts the writer; it ends after [`Op::Close`] or when all senders are gone.
@@ -242,7 +264,7 @@ pub(super) fn start(
 /// Takes over `first` and what waits behind it, and sends the group to the disk; false to end.
 fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>) -> bool {
     let mut flush = shared.wait_for_flush_slot();
-    let (mut taken, mut bytes, mut go_on) = (0, 0, true);
+    let (mut taken, mut bytes, mut end, mut go_on) = (0, 0, 0, true);
     // Answered after the lock is released.
     let mut refused = Vec::new();
     let mut guard = shared.log.write();
@@ -256,11 +278,17 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
             go_on = false;
         } else if shared.has_failed() {
             refused.extend(ack);
-        } else if let Err(error) = take(op, log, &shared.cuts) {
-            shared.fail(&error);
-            refused.extend(ack);
         } else {
-            flush.acks.extend(ack);
+            match take(op, log, shared) {
+                Ok(behind) => {
+                    end = behind.unwrap_or(end);
+                    flush.acks.extend(ack);
+                }
+                Err(error) => {
+                    shared.fail(&cause(error, log));
+                    refused.extend(ack);
+                }
+            }
         }
         if go_on && bytes < GROUP_MAX_BYTES {
             next = arrivals.try_recv().ok();
@@ -271,8 +299,9 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
     // A group without a vote or an append is not worth a sync: nobody waits for it, and what it
     // changed goes to the disk before whatever comes after.
     if !flush.acks.is_empty() {
+        (flush.end, flush.last) = (end, state.last);
         if let Err(error) = log.flush(files::durable(), Some(flush)) {
-            shared.fail(&error);
+            shared.fail(&cause(error, log));
         }
     } else {
         drop(flush);
@@ -286,36 +315,9 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
     go_on
 }
 
-fn take(op: Op, log: &mut RaftLog<Records>, cuts: &AtomicU64) -> io::Result<()> {
-    match op {
-        Op::Vote(vote) => log.save_vote(Blob(vote)).map(drop),
-        Op::Append(entries) => {
-            log.append(entries.into_iter().map(|(pos, data)| (pos, Blob(data)))).map(drop)
-        }
-        Op::Truncate(index) => {
-            cuts.fetch_add(1, Ordering::Relaxed);
-            truncate(log, index)
-        }
-        Op::Purge(pos) => log.purge(pos).map(drop),
-        Op::Committed(pos) => {
-            let state = log.log_state();
-            let known = Some(&pos) <= state.last() && Some(&pos) > state.committed();
-            if known { log.commit(pos).map(drop) } else { Ok(()) }
-        }
-        Op::Close => Ok(()),
-    }
-}
-
-/// raft-log wants to see the entry before the cut; here there may be none, or nothing to cut.
-fn truncate(log: &mut RaftLog<Records>, index: u64) -> io::Result<()> {
-    let after = |pos: Option<&LogPos>| pos.map_or(0, |pos| pos.index + 1);
-    let (first, end) = (after(log.log_state().purged()), after(log.log_state().last()));
-    if index >= end || first >= end {
-        return Ok(());
-    }
-    let before = index.saturating_sub(1);
-    let keeps_some = index > first && log.read(before, index).next().is_some();
-    log.truncate(if keeps_some { index } else { first }).map(drop)
+/// Why a call failed: that raft-log's thread has ended says less than why it did.
+fn cause(error: io::Error, log: &RaftLog<Records>) -> io::Error {
+    log.wait_worker_idle().err().unwrap_or(error)
 }
 
 fn state_of(log: &RaftLog<Records>) -> LogState {

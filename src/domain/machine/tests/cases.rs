@@ -84,7 +84,7 @@ fn every_command_steps_the_counter() {
     let add = put(PutMode::Add, every("a", 1_000));
     for _ in 0..3 {
         let before = world.state.cluster().counter;
-        let _answer = world.apply_as(&add, "", Some("k")).0;
+        let _answer = world.apply_as(&add, "", Some(Key { text: "k", request: 1 })).0;
         assert!(world.state.cluster().counter > before);
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::command::{Command, Put, PutMode};
-use super::super::envelope::{self, Commands, Head};
+use super::super::envelope::{self, Commands, Head, Key};
 use super::super::persist;
 use super::samples;
 use super::{DAY, World, folder, golden};
@@ -35,7 +35,12 @@ fn every_kind_of_command_keeps_its_bytes() {
     let mut out = String::new();
     for (command, (kind, name)) in commands.iter().zip(Command::KINDS) {
         let mut packed = Vec::new();
-        envelope::pack(&mut packed, command, "alice", Some("key-1"));
+        envelope::pack(
+            &mut packed,
+            command,
+            "alice",
+            Some(Key { text: "key-1", request: 0xAB5 << 100 }),
+        );
         hex(&mut out, &format!("{kind} {name}"), &packed);
     }
     for (at, spec) in samples::specs().into_iter().enumerate() {
@@ -153,7 +158,7 @@ fn small() -> World {
     let (response, _) = world.apply_as(
         &super::put(PutMode::Add, super::every("hello", 1_000)),
         "alice",
-        Some("key-1"),
+        Some(Key { text: "key-1", request: 1 }),
     );
     response.unwrap();
     let task = world.state.named("hello").unwrap().key;

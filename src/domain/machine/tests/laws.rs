@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::super::Task;
 use super::super::command::{Command, PutMode, Settle};
-use super::super::limits::KEY_AGE;
 use super::super::record::{Execution, FiredTick, Span};
 use super::plausible::{self, Dice};
 use super::*;
@@ -50,10 +49,10 @@ impl Witness {
         }
     }
 
-    fn step(&mut self, command: &Command, key: Option<&str>, dice: &mut Dice) {
+    fn step(&mut self, command: &Command, key: Option<Key<'_>>, dice: &mut Dice) {
         let before = self.world.rows();
         let counter = self.world.state.cluster().counter;
-        let replayed = self.replayed(key);
+        let replayed = key.is_some_and(|key| matches!(self.world.state.first(key), Ok(Some(_))));
         let entry = self.world.entry(command, "someone", key);
         let old = self.world.state.clone();
         let (response, effects) = self.world.apply_as(command, "someone", key);
@@ -79,13 +78,7 @@ impl Witness {
         self.executions();
     }
 
-    /// Whether the answer to this key stands already.
-    fn replayed(&self, key: Option<&str>) -> bool {
-        let known = key.and_then(|key| self.world.state.keys.get(key));
-        known.is_some_and(|known| self.world.stamp.since(known.at) <= KEY_AGE)
-    }
-
-    fn nothing_changed(&self, before: &BTreeMap<Vec<u8>, Vec<u8>>, key: Option<&str>) {
+    fn nothing_changed(&self, before: &BTreeMap<Vec<u8>, Vec<u8>>, key: Option<Key<'_>>) {
         let mut after = self.world.rows();
         let mut before = before.clone();
         if key.is_some() {

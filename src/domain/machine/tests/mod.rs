@@ -18,7 +18,7 @@ use super::command::{
     Claim, Command, Finish, Genesis, MarkDeleted, Named, NodeLiveness, NodeUp, Put, PutMode,
     Settle, TriggerTask,
 };
-use super::envelope::{self, Head};
+use super::envelope::{self, Head, Key};
 use super::record::{Liveness, NodeInfo, Report, Status, Trigger};
 use super::{Answer, Applied, Effect, Loader, Response, Row, State};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
@@ -54,7 +54,7 @@ impl World {
         &mut self,
         command: &Command,
         by: &str,
-        key: Option<&str>,
+        key: Option<Key<'_>>,
     ) -> (Response, Vec<Effect>) {
         let entry = self.entry(command, by, key);
         let mut applied = Applied::default();
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// The entry that would carry a command now.
-    fn entry(&self, command: &Command, by: &str, key: Option<&str>) -> Vec<u8> {
+    fn entry(&self, command: &Command, by: &str, key: Option<Key<'_>>) -> Vec<u8> {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, by, key);
         envelope::entry(Head { stamp: self.stamp, origin: 7, seq: self.index + 1 }, &packed)

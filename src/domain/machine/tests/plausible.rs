@@ -4,6 +4,7 @@ use super::super::command::{
     Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
     PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
+use super::super::envelope::Key;
 use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
 use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
@@ -60,8 +61,11 @@ pub(super) fn command(
     state: &State,
     now: Timestamp,
     dice: &mut Dice,
-) -> (Command, Option<&'static str>) {
-    let key = dice.percent(8).then(|| ["k1", "k2", "k3"][usize::from(dice.below(3))]);
+) -> (Command, Option<Key<'static>>) {
+    let key = dice.percent(8).then(|| Key {
+        text: ["k1", "k2", "k3"][usize::from(dice.below(3))],
+        request: u128::from(dice.below(2)),
+    });
     let command = match dice.below(200) {
         0..68 => settle(state, now, dice),
         68..118 => about_execution(state, now, dice),

@@ -86,6 +86,7 @@ fn actions() -> Vec<Action> {
             headers: map("X-One", &"1".to_owned()),
             body: Some("{}".to_owned()),
             expect_status: vec![(200, 299), (304, 304)],
+            connect_timeout: Millis(10_000),
         }),
         Action::Shell(ShellAction {
             argv: vec!["echo".to_owned(), "hi".to_owned()],
@@ -216,7 +217,7 @@ pub(super) fn commands() -> Vec<Command> {
             labels: Some(map("zone", &"eu-2".to_owned())),
         }),
         Command::Scheduler(SetScheduler { on: true }),
-        Command::TakeKey(TakeKey { request: 0xAB5 << 100 }),
+        Command::TakeKey(TakeKey),
         Command::Dismiss(OfExecution { task, execution }),
         Command::NodeRemove(OfNode { node: NodeId::new(3, 1) }),
         Command::PutCalendar(Box::new(PutCalendar {
@@ -381,7 +382,7 @@ pub(super) fn node() -> Node {
 
 pub(super) fn key_record() -> KeyRecord {
     let response = Err(Refusal::RevisionMismatch { current: Revision(40) });
-    KeyRecord { number: 41, at: at(2), body: 0xFEED << 96, response }
+    KeyRecord { number: 41, at: at(2), request: 0xFEED << 96, response }
 }
 
 /// Every answer and refusal, in their order.

@@ -122,7 +122,10 @@ impl Story {
             _ => {
                 let command = self.command(&line);
                 let by = line.option("by").unwrap_or("").to_owned();
-                vec![self.propose(&command, &by, line.option("key"))]
+                let request =
+                    line.option("request").map_or(1, |number| Line::number(number).into());
+                let key = line.option("key").map(|text| Key { text, request });
+                vec![self.propose(&command, &by, key)]
             }
         };
         match &told[..] {
@@ -134,7 +137,7 @@ impl Story {
         }
     }
 
-    fn propose(&mut self, command: &Command, by: &str, key: Option<&str>) -> String {
+    fn propose(&mut self, command: &Command, by: &str, key: Option<Key<'_>>) -> String {
         let (response, effects) = self.world.apply_as(command, by, key);
         if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
             self.sessions.insert(up.info.name.clone(), *session);
@@ -319,7 +322,7 @@ impl Story {
                 "description" => spec.description.clone_from(value),
                 "max_ticks" => spec.schedule.max_ticks = Some(value.parse().expect("a number")),
                 "exclude" => spec.schedule.exclude = vec![value.clone()],
-                "anchor" | "if_match" | "key" | "by" => {}
+                "anchor" | "if_match" | "key" | "request" | "by" => {}
                 other => panic!("no field {other}"),
             }
         }

@@ -1,0 +1,174 @@
+//! Leaders that fall silent, nodes that are cut off, and nodes that stand alone.
+
+use std::fs;
+
+use cluster_tests::scenarios::silence::{How, Load, run};
+use cluster_tests::{Cluster, Options, Outcome, field, text, until};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_leader_that_falls_silent_is_replaced_and_gives_its_grants_back() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let seen = run(&mut cluster, Load { tasks: 60, rounds: 2, how: How::Frozen }).await?;
+    println!("{seen:#?}");
+    assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+    assert_eq!(seen.silences_ms.len(), 2);
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_lone_node_is_ready_and_stays_ready() -> Outcome<()> {
+    let cluster = Cluster::start(1, Options::default()).await?;
+    let begun = tokio::time::Instant::now();
+    // Longer than any silence after which a node says that it has no leader.
+    while begun.elapsed().as_secs() < 4 {
+        cluster.api(1).ready().await?;
+        let health = cluster.api(1).get("/health").await?;
+        assert_eq!(text(&health, "status"), "healthy");
+    }
+    cluster.finish().await
+}
+
+/// Waits until a node says that it is not ready, with all these words.
+async fn unready(cluster: &Cluster, node: u8, words: &[&str]) -> Outcome<Value> {
+    until("the reason", async || {
+        let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
+        let detail = text(&answer.body, "detail");
+        let said = answer.status == 503 && words.iter().all(|word| detail.contains(word));
+        if said { Ok(answer.body) } else { Err(format!("{answer:?}").into()) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options { proxied: true, ..Options::default() }).await?;
+    let leader = cluster.leader().await?;
+    let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
+    cluster.cut_off(node)?;
+    let problem = unready(&cluster, node, &["no leader for", "unreachable"]).await?;
+    let both = field(&problem, "unreachable").as_array().map_or(0, Vec::len);
+    assert_eq!(both, 2, "{problem}");
+    assert!(!text(&problem, "detail").contains("clock"), "{problem}");
+    let answer = cluster.api(node).send(Method::GET, "/api/v1/tasks", None, None).await?;
+    assert_eq!((answer.status, text(&answer.body, "code")), (503, "no_leader"));
+    let ask = field(&answer.body, "ask").as_array().cloned().unwrap_or_default();
+    let others = cluster.numbers().filter(|other| *other != node);
+    let others: Vec<Value> = others.map(|other| cluster.api(other).base().into()).collect();
+    assert_eq!(ask, others);
+    // What it knows it still tells.
+    let stale = cluster.api(node).get("/api/v1/tasks?consistency=stale").await?;
+    assert!(field(&stale, "items").is_array(), "{stale}");
+    cluster.heal()?;
+    cluster.ready(node).await?;
+    // Without a majority: the last one says so of itself, leader or not.
+    let others: Vec<u8> = cluster.numbers().filter(|other| *other != node).collect();
+    for other in &others {
+        cluster.kill9(*other)?;
+    }
+    let problem = unready(&cluster, node, &[" for ", "unreachable"]).await?;
+    assert_eq!(field(&problem, "unreachable").as_array().map_or(0, Vec::len), 2, "{problem}");
+    for other in others {
+        cluster.start_node(other)?;
+    }
+    cluster.all_ready().await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_another_member_list_are_named() -> Outcome<()> {
+    let secret = |of: &'static str| {
+        move |text: String| {
+            text.replace("name = \"test\"", &format!("name = \"test\"\nsecret = \"{of}\""))
+        }
+    };
+    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+    for node in 1..=3 {
+        cluster.rewrite(node, secret("a secret of the whole cluster"))?;
+    }
+    cluster.start_all()?;
+    cluster.all_ready().await?;
+    cluster.stop(3).await?;
+    let of_all = fs::read_to_string(cluster.settings(3))?;
+    cluster.rewrite(3, |text| text.replace("of the whole cluster", "of somebody else"))?;
+    cluster.start_node(3)?;
+    unready(&cluster, 3, &["cluster.secret of this node and of member 1", "differ"]).await?;
+    until("the log to say it", async || {
+        let said = cluster.said(3).contains("cluster.secret of this node and of member 1");
+        if said { Ok(()) } else { Err("it does not".into()) }
+    })
+    .await?;
+    cluster.stop(3).await?;
+
+    // A shorter list: the first member is left out.
+    let first = of_all.find("[[cluster.member]]").ok_or("no members")?;
+    let second = of_all[first + 1..].find("[[cluster.member]]").ok_or("one member")? + first + 1;
+    let shorter = format!("{}{}", &of_all[..first], &of_all[second..]);
+    cluster.rewrite(3, |_| shorter)?;
+    cluster.start_node(3)?;
+    let lacks = "cluster.member lacks member 1, which the cluster has";
+    let warned = async |node: u8, words: &str| {
+        until("the warning", async || {
+            let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
+            let said = field(&answer.body, "warnings").to_string().contains(words);
+            if said { Ok(()) } else { Err(format!("n{node}: {answer:?}").into()) }
+        })
+        .await
+    };
+    warned(3, lacks).await?;
+    warned(2, "has another cluster.member list than this node").await?;
+    assert!(cluster.said(3).contains(lacks));
+    cluster.rewrite(3, |_| of_all)?;
+    cluster.stop(3).await?;
+    cluster.start_node(3)?;
+    cluster.all_ready().await?;
+    cluster.finish().await
+}
+
+/// A follower, and the files of its log.
+async fn follower_log(cluster: &Cluster) -> Outcome<(u8, Vec<std::path::PathBuf>)> {
+    let leader = cluster.leader().await?;
+    let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
+    let files = fs::read_dir(cluster.data(node).join("log"))?;
+    let files = files.map(|file| Ok(file?.path())).collect::<Outcome<Vec<_>>>()?;
+    let mut files: Vec<_> =
+        files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "wal")).collect();
+    files.sort();
+    Ok((node, files))
+}
+
+#[tokio::test]
+async fn a_follower_whose_log_was_cut_refuses_and_is_readmitted() -> Outcome<()> {
+    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let paper = |number: usize| {
+        json!({"name": format!("paper-{number}"), "schedule": {"manual": true},
+            "action": {"shell": {"argv": ["true"]}}})
+    };
+    let papers: Vec<Value> = (0..50).map(paper).collect();
+    for paper in &papers {
+        cluster.add(1, std::slice::from_ref(paper)).await?;
+    }
+    cluster.agreed().await?;
+    let (node, files) = follower_log(&cluster).await?;
+    cluster.kill9(node)?;
+    let last = files.last().ok_or("no log")?;
+    let length = fs::metadata(last)?.len();
+    fs::OpenOptions::new().write(true).open(last)?.set_len(length.saturating_sub(3_000))?;
+    let ended = cluster.refused(node).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cluster members replace"), "{ended:?}");
+    fs::remove_dir_all(cluster.data(node))?;
+    cluster.start_node(node)?;
+    // A follower takes the request, by the node's name.
+    let leader = cluster.leader().await?;
+    let other = cluster.numbers().find(|other| *other != leader && *other != node);
+    let api = cluster.api(other.ok_or("no follower")?);
+    let path = format!("/api/v1/cluster/members/n{node}/replace");
+    until("the member to be readmitted", async || api.post(&path, &json!({})).await).await?;
+    cluster.ready(node).await?;
+    cluster.agreed().await?;
+    let answer = api.post("/api/v1/cluster/transfer-leader", &json!({})).await?;
+    assert_ne!(text(&answer, "leader"), format!("n{leader}"), "{answer}");
+    cluster.finish().await
+}

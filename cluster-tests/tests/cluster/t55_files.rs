@@ -1,0 +1,74 @@
+//! A node that may have few files open works: what does not fit waits, and nothing of it is lost.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use cluster_tests::{Cluster, Options, Outcome, field, until};
+use punctual::domain::time::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+/// Open files of the node.
+const FILES: u32 = 256;
+/// Tasks that are due at one instant.
+const TASKS: u64 = 300;
+/// Connections that are opened and say nothing.
+const SILENT: usize = 400;
+
+async fn total(cluster: &Cluster, query: &str) -> Outcome<u64> {
+    let page = cluster.api(1).get(&format!("/api/v1/executions?page_size=1{query}")).await?;
+    Ok(field(&page, "total").as_u64().unwrap_or(0))
+}
+
+/// Opens connections and sends nothing on them.
+async fn silent(address: SocketAddr) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for _ in 0..SILENT {
+        if let Ok(stream) = TcpStream::connect(address).await {
+            open.push(stream);
+        }
+    }
+    open
+}
+
+#[tokio::test]
+async fn few_files_delay_work_and_lose_none() -> Outcome<()> {
+    let options = Options { files: Some(FILES), ..Options::default() };
+    let mut cluster = Cluster::start(1, options).await?;
+    let address = cluster.api(1).base().trim_start_matches("http://").parse()?;
+    let connections = silent(address).await;
+    let now = SystemTime::now() + Duration::from_secs(5);
+    let at = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+    let at = Timestamp(i64::try_from(at)?).to_string();
+    let tasks: Vec<Value> = (0..TASKS)
+        .map(|n| {
+            json!({"name": format!("t{n}"), "schedule": {"at": at},
+                "action": {"shell": {"argv": ["true"]}}})
+        })
+        .collect();
+    let made = until("the tasks", async || {
+        let body = json!(tasks);
+        let key = Some("all");
+        let api = cluster.api(1);
+        let answer = api.send(Method::POST, "/api/v1/tasks/batch", key, Some(&body)).await?;
+        if answer.good() { Ok(answer.body) } else { Err(format!("{answer:?}").into()) }
+    });
+    assert_eq!(field(&made.await?, "succeeded"), TASKS);
+    until("the end of all executions", async || {
+        let (all, good) = (total(&cluster, "").await?, total(&cluster, "&status=success").await?);
+        let bad = total(&cluster, "&failed=true").await?;
+        match (all, good, bad) {
+            (TASKS, TASKS, 0) => Ok(()),
+            _ => Err(format!("{good} of {all} ended well, {bad} did not").into()),
+        }
+    })
+    .await?;
+    for n in [0, TASKS - 1] {
+        let task = cluster.api(1).get(&format!("/api/v1/tasks/t{n}")).await?;
+        assert_eq!(field(field(&task, "totals"), "fired"), 1, "{task}");
+    }
+    drop(connections);
+    cluster.ready(1).await?;
+    cluster.finish().await
+}

@@ -1,0 +1,252 @@
+//! Which task belongs to which line of a crontab, so that importing it again changes nothing.
+//!
+//! A line has no name of its own. Its task is called by host, crontab and program (the *base*);
+//! where several lines have one base, by the hash of the command as well, so that no name depends
+//! on the order of the lines. A line that was imported before finds its task by what the task
+//! does, whatever it is called.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Characters of a hash in a name.
+const HASH_CHARS: usize = 4;
+
+/// A line that needs a task.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Its name, if no other line has the same.
+    pub base: &'a str,
+    /// For the shell.
+    pub command: &'a str,
+    /// When it runs.
+    pub schedule: &'a str,
+    /// What the task must have: some fields of a canonical body.
+    pub fields: &'a Value,
+}
+
+/// What the cluster has for a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Nothing.
+    New,
+    /// The same.
+    Unchanged,
+    /// Another definition.
+    Differs,
+}
+
+/// The name of each line's task, and what the cluster has under it; `known` are the tasks that it
+/// has, as it answers.
+#[must_use]
+pub fn fit(wanted: &[Wanted<'_>], known: &[Value]) -> Vec<(String, Fit)> {
+    let mut found: Vec<Option<(String, Fit)>> = vec![None; wanted.len()];
+    let mut left: Vec<&Value> = known.iter().collect();
+    let same = |line: &Wanted<'_>, task: &Value| holds(task, line.fields);
+    claim(wanted, &mut found, &mut left, Fit::Unchanged, same);
+    let same_action = |line: &Wanted<'_>, task: &Value| {
+        line.fields.get("action").is_some_and(|action| task.get("action") == Some(action))
+    };
+    claim(wanted, &mut found, &mut left, Fit::Differs, same_action);
+    // One line and one task are left of a base: the command was changed.
+    for at in 0..wanted.len() {
+        let Some(line) = wanted.get(at) else { continue };
+        let open =
+            |(one, found): (&Wanted<'_>, &Option<_>)| one.base == line.base && found.is_none();
+        let alone = wanted.iter().zip(&found).filter(|pair| open(*pair)).count() == 1;
+        let mut tasks = left.iter().filter(|task| is_called(task, line.base));
+        if let (Some(task), None, true) = (tasks.next(), tasks.next(), alone)
+            && let Some(slot) = found.get_mut(at).filter(|slot| slot.is_none())
+        {
+            *slot = Some((name(task).to_owned(), Fit::Differs));
+        }
+    }
+    let mut taken: BTreeSet<String> = known.iter().map(|task| name(task).to_owned()).collect();
+    let fits = wanted.iter().zip(found).map(|(line, found)| {
+        found.unwrap_or_else(|| {
+            let name = new_name(line, wanted, &taken);
+            taken.insert(name.clone());
+            (name, Fit::New)
+        })
+    });
+    fits.collect()
+}
+
+/// The names of tasks that no line has any more.
+#[must_use]
+pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [Value]) -> Vec<&'v str> {
+    let names: BTreeSet<&str> = fits.iter().map(|(name, _)| name.as_str()).collect();
+    known.iter().map(name).filter(|name| !names.contains(name)).collect()
+}
+
+/// Gives each open line of a base a task of that base that is left and fits.
+fn claim(
+    wanted: &[Wanted<'_>],
+    found: &mut [Option<(String, Fit)>],
+    left: &mut Vec<&Value>,
+    fit: Fit,
+    fits: impl Fn(&Wanted<'_>, &Value) -> bool,
+) {
+    for (line, slot) in wanted.iter().zip(found.iter_mut()).filter(|(_, slot)| slot.is_none()) {
+        let at = left.iter().position(|task| is_called(task, line.base) && fits(line, task));
+        if let Some(at) = at {
+            *slot = Some((name(left.remove(at)).to_owned(), fit.clone()));
+        }
+    }
+}
+
+fn name(task: &Value) -> &str {
+    task.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a task's name is one that lines of this base are given.
+fn is_called(task: &Value, base: &str) -> bool {
+    let Some(rest) = name(task).strip_prefix(base) else { return false };
+    let hash = rest.strip_prefix('-').map(|rest| rest.split('-').next().unwrap_or_default());
+    let is_hash =
+        |hash: &str| hash.len() == HASH_CHARS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    rest.is_empty() || hash.is_some_and(is_hash)
+}
+
+/// Whether a task has all these fields.
+fn holds(task: &Value, fields: &Value) -> bool {
+    let mut fields = fields.as_object().into_iter().flatten();
+    fields.all(|(key, value)| key == "name" || task.get(key) == Some(value))
+}
+
+/// A free name for a line among all: as short as tells it from the others.
+fn new_name(line: &Wanted<'_>, all: &[Wanted<'_>], taken: &BTreeSet<String>) -> String {
+    let alike = |same: &dyn Fn(&Wanted<'_>) -> bool| {
+        all.iter().filter(|other| other.base == line.base && same(other)).count()
+    };
+    let plain = (alike(&|_| true) == 1).then(|| line.base.to_owned());
+    let by_command = (alike(&|other| other.command == line.command) == 1)
+        .then(|| format!("{}-{}", line.base, hash(line.command)));
+    let by_line = format!("{}-{}", line.base, hash(&format!("{} {}", line.schedule, line.command)));
+    let mut names = plain.into_iter().chain(by_command).chain([by_line.clone()]);
+    let free = names.find(|name| !taken.contains(name));
+    // Lines that are the same in all: their number tells them apart as well as anything.
+    let numbered = || {
+        let mut numbered = (2..).map(|number: u64| format!("{by_line}-{number}"));
+        numbered.find(|name| !taken.contains(name))
+    };
+    free.or_else(numbered).unwrap_or(by_line)
+}
+
+fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.chars().take(HASH_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Line {
+        base: &'static str,
+        command: &'static str,
+        schedule: &'static str,
+        fields: Value,
+    }
+
+    fn line(base: &'static str, command: &'static str, schedule: &'static str) -> Line {
+        let fields = json!({"schedule": schedule, "action": command});
+        Line { base, command, schedule, fields }
+    }
+
+    fn fits(lines: &[Line], known: &[Value]) -> Vec<(String, Fit)> {
+        let wanted: Vec<Wanted<'_>> = lines
+            .iter()
+            .map(|line| Wanted {
+                base: line.base,
+                command: line.command,
+                schedule: line.schedule,
+                fields: &line.fields,
+            })
+            .collect();
+        fit(&wanted, known)
+    }
+
+    /// The tasks that the cluster has after an import.
+    fn imported(lines: &[Line]) -> Vec<Value> {
+        let one = |(line, (name, fit)): (&Line, (String, Fit))| {
+            assert_eq!(fit, Fit::New);
+            let mut task = line.fields.clone();
+            task["name"] = json!(name);
+            task["owner"] = json!("n1");
+            task
+        };
+        lines.iter().zip(fits(lines, &[])).map(one).collect()
+    }
+
+    fn lines() -> Vec<Line> {
+        vec![
+            line("b", "parts hourly", "1"),
+            line("b", "parts daily", "2"),
+            line("b", "parts daily", "3"),
+            line("b", "parts daily", "3"),
+            line("c", "alone", "4"),
+        ]
+    }
+
+    #[test]
+    fn no_name_depends_on_the_order_of_the_lines() {
+        let names = |lines: &[Line]| -> BTreeSet<(String, &str, &str)> {
+            let fits = fits(lines, &[]);
+            fits.into_iter().zip(lines).map(|((n, _), l)| (n, l.command, l.schedule)).collect()
+        };
+        let mut turned = lines();
+        turned.swap(0, 1);
+        turned.rotate_left(2);
+        let given = names(&lines());
+        assert_eq!(given.len(), 5, "each has its own: {given:?}");
+        assert_eq!(given.iter().filter(|(name, ..)| name == "c").count(), 1, "{given:?}");
+        assert_eq!(given, names(&turned));
+    }
+
+    #[test]
+    fn a_second_import_finds_every_line_whatever_stands_between() {
+        let known = imported(&lines());
+        let mut again = lines();
+        again.insert(0, line("b", "parts weekly", "9"));
+        let fits = fits(&again, &known);
+        assert_eq!(fits[0].1, Fit::New);
+        let names: Vec<&str> = known.iter().map(name).collect();
+        for (at, (name, fit)) in fits[1..].iter().enumerate() {
+            assert_eq!((name.as_str(), fit), (names[at], &Fit::Unchanged));
+        }
+        assert_eq!(left_over(&fits, &known), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_line_that_was_alone_keeps_its_name_when_it_is_no_longer() {
+        let known = imported(&[line("b", "parts hourly", "1")]);
+        let fits = fits(&[line("b", "parts daily", "2"), line("b", "parts hourly", "1")], &known);
+        assert_eq!((fits[1].0.as_str(), &fits[1].1), ("b", &Fit::Unchanged));
+        assert_eq!(fits[0].1, Fit::New);
+    }
+
+    #[test]
+    fn a_changed_line_is_told_from_a_new_one() {
+        let known = imported(&lines());
+        let mut changed = lines();
+        changed[0] = line("b", "parts hourly", "7");
+        changed[4] = line("c", "alone --now", "4");
+        let fits = fits(&changed, &known);
+        assert_eq!((fits[0].0.as_str(), &fits[0].1), (name(&known[0]), &Fit::Differs), "schedule");
+        assert_eq!((fits[4].0.as_str(), &fits[4].1), ("c", &Fit::Differs), "command");
+        let fewer = fits[1..].to_vec();
+        assert_eq!(left_over(&fewer, &known), [name(&known[0])]);
+    }
+
+    #[test]
+    fn tasks_of_other_programs_are_left_alone() {
+        let known =
+            [json!({"name": "b-long", "action": "x"}), json!({"name": "bb", "action": "x"})];
+        assert_eq!(fits(&[line("b", "x", "1")], &known), [("b".to_owned(), Fit::New)]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Whole commands against a server that answers by table.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use clap::CommandFactory;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::*;
+use crate::domain::time::Timestamp;
+
+mod reading;
+mod writing;
+
+const NOW: &str = "2026-12-01T12:00:02Z";
+
+/// What a command printed.
+#[derive(Clone, Default)]
+pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A server with answers by `METHOD /path?query`, and what it was asked.
+#[derive(Default)]
+struct Stub {
+    answers: BTreeMap<String, (u16, Value)>,
+    asked: Mutex<Vec<String>>,
+}
+
+async fn answer(
+    State(stub): State<Arc<Stub>>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> (StatusCode, [(&'static str, &'static str); 2], String) {
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let path = path.trim_start_matches("/api/v1");
+    let question = format!("{method} {path}");
+    let body = String::from_utf8_lossy(&body);
+    stub.asked.lock().push(format!("{question} {body}").trim_end().to_owned());
+    let (status, body) = match stub.answers.get(&question) {
+        Some((status, body)) => (*status, body.clone()),
+        None => (404, json!({"code": "gone", "detail": "there is no such thing"})),
+    };
+    let text = if let Value::String(text) = &body { text.clone() } else { body.to_string() };
+    // Of an output, several lines stand for all that was kept, one for the record's own tail.
+    let kept = if text.contains('\n') { "true" } else { "false" };
+    let headers = [("punctual-version", VERSION), ("punctual-output-kept", kept)];
+    (StatusCode::from_u16(status).unwrap(), headers, text)
+}
+
+/// What came of a command line.
+struct Ran {
+    exit: Exit,
+    data: String,
+    talk: String,
+    asked: Vec<String>,
+}
+
+async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
+    let answers = answers
+        .iter()
+        .map(|(question, status, body)| ((*question).to_owned(), (*status, body.clone())));
+    let stub = Arc::new(Stub { answers: answers.collect(), ..Stub::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&stub));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let line = ["punctual"].iter().chain(line);
+    let arguments = match Arguments::try_parse_from(line) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let talk = error.to_string();
+            return Ran { exit: Exit::Usage, data: String::new(), talk, asked: Vec::new() };
+        }
+    };
+    let (data, talk) = (Paper::default(), Paper::default());
+    let clock = LocalClock::new("UTC", Timestamp::parse(NOW).unwrap());
+    let (out, err) = (Box::new(data.clone()), Box::new(talk.clone()));
+    let out = Output::to(arguments.global.output, clock, out, err);
+    let mut context = Context::with(out, vec![server], arguments.global.stale);
+    let outcome = dispatch(arguments.command, &mut context).await;
+    let exit = conclude(outcome, &mut context);
+    let asked = stub.asked.lock().clone();
+    Ran { exit, data: data.text(), talk: talk.text(), asked }
+}
+
+fn hello() -> Value {
+    json!({
+        "name": "hello", "state": "active", "owner": "n2", "revision": 7,
+        "schedule": {"interval": "5s", "anchor": null, "timezone": null},
+        "action": {"shell": {"argv": ["echo", "on time"], "user": null}},
+        "next_tick": "2026-12-01T12:00:05.000Z", "paused": null, "labels": {"env": "prod"},
+        "catch_up": {"policy": "last", "window": "1h", "max": 100},
+        "last_execution": {"id": "42", "tick": "2026-12-01T12:00:00.000Z", "status": "success",
+            "lateness_ms": 1, "duration_ms": 3},
+        "totals": {"fired": 9, "failed": 0, "success": 9},
+    })
+}
+
+fn execution(id: &str, status: &str, tail: &str) -> Value {
+    json!({
+        "id": id, "task": "hello", "status": status, "node": "n2", "trigger": "schedule",
+        "tick": "2026-12-01T12:00:00.000Z", "due": "2026-12-01T12:00:00.000Z",
+        "start_time": "2026-12-01T12:00:00.001Z", "end_time": "2026-12-01T12:00:00.004Z",
+        "lateness_ms": 1, "duration_ms": 3, "exit_code": 0, "output_tail": tail,
+        "attempts": [{"attempt": 1, "node": "n2", "fence": 41, "outcome": status, "detail": "x"}],
+    })
+}
+
+#[test]
+fn the_tree_of_commands_is_sound() {
+    Arguments::command().debug_assert();
+}

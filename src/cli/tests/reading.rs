@@ -1,0 +1,229 @@
+//! Commands that show what there is.
+
+use serde_json::{Value, json};
+
+use super::{execution, hello, ran};
+use crate::cli::VERSION;
+use crate::cli::exit::Exit;
+
+#[tokio::test]
+async fn logs_show_all_that_is_kept_oldest_first() {
+    let long = "x".repeat(crate::exec::TAIL_MAX_BYTES);
+    let mut reported = execution("43", "failed", "no end");
+    reported["exit_code"] = json!(5);
+    let answers = [
+        ("GET /tasks/hello", 200, hello()),
+        (
+            "GET /tasks/hello/executions?limit=3",
+            200,
+            json!({"items": [
+                execution("44", "running", ""),
+                reported,
+                execution("42", "success", &long),
+            ]}),
+        ),
+        ("GET /executions/42/output", 200, json!(format!("a long way\n{long}\n"))),
+    ];
+    let logs = ran(&["logs", "hello", "-n", "3"], &answers).await;
+    assert_eq!(
+        logs.data,
+        format!(
+            "12:00:00.001 n2 success 3 ms\na long way\n{long}\n\
+             12:00:00.001 n2 failed 3 ms exit 5\nno end\n"
+        )
+    );
+    let gone =
+        [answers[0].clone(), answers[1].clone(), ("GET /executions/42/output", 200, json!(long))];
+    let logs = ran(&["logs", "hello", "-n", "3"], &gone).await;
+    let cut = format!("3 ms\n[punctual: only the last 1024 bytes are kept]\n{long}\n");
+    assert!(logs.data.contains(&cut), "{}", logs.data);
+    let answers = [
+        ("GET /executions/42", 200, execution("42", "success", "x")),
+        ("GET /executions/42/output?from=0", 200, json!("a\nb")),
+    ];
+    assert_eq!(ran(&["logs", "42", "-f"], &answers).await.data, "a\nb");
+    assert_eq!(ran(&["logs", "nobody"], &answers).await.exit, Exit::Conflict);
+}
+
+#[tokio::test]
+async fn ticks_before_and_after_are_tables() {
+    let answers = [(
+        "GET /tasks/hello/next?n=2",
+        200,
+        json!({"held": "paused", "items": [
+            {"at": "2026-12-01T12:00:05.000Z", "local": "x", "note": null},
+            {"at": "2026-12-01T12:00:10.000Z", "local": "x", "note": "odd"},
+        ]}),
+    )];
+    let next = ran(&["next", "hello", "-n", "2"], &answers).await;
+    assert_eq!(
+        next.data,
+        "TICK       IN       UTC                        NOTE\n\
+         12:00:05   in 3 s   2026-12-01T12:00:05.000Z\n\
+         12:00:10   in 8 s   2026-12-01T12:00:10.000Z   odd\n"
+    );
+    assert!(next.talk.contains("paused"), "{}", next.talk);
+    let answers = [(
+        "GET /tasks/hello/ticks?limit=20",
+        200,
+        json!({"items": [
+            {"tick": "2026-12-01T12:00:05.000Z", "verdict": "fired", "execution_id": "43"},
+            {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42",
+                "ended": {"status": "failed", "exit_code": 5, "node": "n2", "reason": "no disk"}},
+            {"from": "2026-11-30T12:00:00.000Z", "to": "2026-12-01T11:00:00.000Z",
+                "verdict": "skipped", "reason": "paused", "count": 3},
+        ]}),
+    )];
+    let ticks = ran(&["ticks", "hello"], &answers).await;
+    assert_eq!(
+        ticks.data,
+        "TICK                                    VERDICT   ENDED            NODE   REASON    COUNT   EXECUTION\n\
+         12:00:05                                fired                                               43\n\
+         12:00:00                                fired     failed, exit 5   n2     no disk           42\n\
+         after 2026-11-30 12:00:00 to 11:00:00   skipped                           paused    3\n"
+    );
+}
+
+#[tokio::test]
+async fn preview_needs_no_cluster() {
+    let line = [
+        "preview",
+        "30 2 * * *",
+        "--tz",
+        "Europe/Berlin",
+        "--from",
+        "2027-03-26T00:00:00Z",
+        "-n",
+        "1",
+        "--only-dst",
+    ];
+    let touched = ran(&line, &[]).await;
+    assert_eq!(touched.exit, Exit::Ok, "{}", touched.talk);
+    assert!(touched.data.contains("2027-03-28 03:00:00+02:00   2027-03-28T01:00:00.000Z"));
+    assert!(touched.data.contains("does not exist"), "{}", touched.data);
+    let words = ran(&["preview", "daily 02:00,14:00", "-n", "2", "-o", "json"], &[]).await;
+    let value: Value = serde_json::from_str(&words.data).unwrap();
+    assert_eq!(value["ticks"][0]["at"], json!("2026-12-01T14:00:00.000Z"));
+    // The same fields as `POST /schedules/preview`.
+    let fields: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["ticks", "words", "words_zh", "expression", "warnings"]);
+    let said = |talk: &str| talk.lines().next().map(str::to_owned);
+    for (options, language) in [
+        (&["--locale", "en_GB.UTF-8"][..], "words"),
+        (&["--locale", "zh_CN.UTF-8"], "words_zh"),
+        (&["--locale", "C", "--lang", "zh"], "words_zh"),
+        (&["--locale", "zh_CN.UTF-8", "--lang", "en"], "words"),
+    ] {
+        let line = [&["preview", "daily 02:00,14:00", "-n", "2"], options].concat();
+        assert_eq!(said(&ran(&line, &[]).await.talk).as_deref(), value[language].as_str());
+    }
+    assert_eq!(value["words"], "every day at 02:00 and 14:00, UTC time");
+    assert_eq!(value["expression"]["daily"], json!(["02:00", "14:00"]));
+    let wrong = ran(&["preview", "0 25 * * *"], &[]).await;
+    assert_eq!(wrong.exit, Exit::Usage);
+    assert!(wrong.talk.starts_with("error: cron: column 3: "), "{}", wrong.talk);
+}
+
+#[tokio::test]
+async fn reasons_and_elapsed_times_are_listed() {
+    let mut running = execution("44", "running", "");
+    running["duration_ms"] = Value::Null;
+    running["exit_code"] = Value::Null;
+    running["attempts"] = json!([]);
+    let mut lost = execution("43", "lost", "");
+    lost["exit_code"] = Value::Null;
+    lost["attempts"] = json!([{"detail": "lost"}]);
+    let listed = json!({"items": [running, lost]});
+    let done = ran(&["execution", "list"], &[("GET /executions?limit=20", 200, listed)]).await;
+    assert!(
+        done.data.contains("2.0 s so far") || done.data.contains("1.9 s so far"),
+        "{}",
+        done.data
+    );
+    assert!(done.data.contains("its node went away before it reported the end"), "{}", done.data);
+}
+
+#[tokio::test]
+async fn no_help_is_offered_with_what_is_gone() {
+    let why = |kept: bool| {
+        json!({"summary": "it fired", "at": "2026-12-01T12:00:00.000Z", "verdict": "fired",
+            "expected": null, "execution_id": "42", "execution_kept": kept, "state": "active"})
+    };
+    let gone = ran(&["why", "hello"], &[("GET /tasks/hello/why", 200, why(false))]).await;
+    assert!(!gone.data.contains("punctual logs"), "{}", gone.data);
+    let kept = ran(&["why", "hello"], &[("GET /tasks/hello/why", 200, why(true))]).await;
+    assert!(kept.data.contains("help      punctual logs 42\n"), "{}", kept.data);
+}
+
+#[tokio::test]
+async fn a_node_without_a_leader_shows_people_what_it_knows() {
+    let no_leader = json!({"code": "no_leader", "detail": "no leader confirmed the read in time"});
+    let cluster = json!({"name": "c", "leader": null, "members": [
+        {"name": "n1", "http": "http://127.0.0.1:8081"}, {"name": "n3", "http": ""},
+    ], "scheduler": "started", "applied_index": 9, "tasks": 1, "node": "n3"});
+    let answers = [
+        ("GET /tasks?limit=1000", 503, no_leader),
+        ("GET /tasks?limit=1000&consistency=stale", 200, json!({"items": [hello()]})),
+        ("GET /cluster?consistency=stale", 200, cluster),
+    ];
+    let shown = ran(&["ls"], &answers).await;
+    assert_eq!(shown.exit, Exit::Ok, "{}", shown.talk);
+    assert!(shown.data.contains("hello   active"), "{}", shown.data);
+    assert_eq!(
+        shown.talk,
+        "stale: n3 has no contact with a leader; this is what it knows\n\
+         ask another node instead: n1 http://127.0.0.1:8081\n"
+    );
+    let unasked = ran(&["ls", "-o", "json", "--stale"], &answers).await;
+    assert_eq!((unasked.exit, unasked.asked.len()), (Exit::Ok, 1), "{:?}", unasked.asked);
+}
+
+#[tokio::test]
+async fn the_rest_of_the_tree_asks_its_routes() {
+    for (line, asked) in [
+        (
+            vec!["execution", "list", "--task", "a", "--failed"],
+            "GET /executions?task_id=a&failed=true&limit=20",
+        ),
+        (vec!["execution", "show", "42"], "GET /executions/42"),
+        (vec!["execution", "stop", "42"], "POST /executions/42/stop"),
+        (vec!["execution", "retry", "42"], "POST /executions/42/retry"),
+        (vec!["node", "list", "--stale"], "GET /nodes?limit=1000&consistency=stale"),
+        (vec!["node", "drain", "n1"], "POST /nodes/n1/drain"),
+        (vec!["node", "undrain", "n1"], "POST /nodes/n1/undrain"),
+        (vec!["cluster", "status"], "GET /cluster"),
+        (vec!["cluster", "transfer-leader"], "GET /cluster"),
+        (vec!["scheduler", "status"], "GET /scheduler/status"),
+        (vec!["reuse", "a"], "POST /tasks/a/reuse"),
+        (vec!["cleanup", "a"], "POST /tasks/a/cleanup"),
+        (vec!["cluster", "members", "replace", "n3"], "GET /cluster"),
+        (vec!["next"], "GET /tasks?sort=next&limit=10"),
+        (vec!["why", "a", "--at", "11:00"], "GET /tasks/a/why?at=2026-12-01T11%3A00%3A00.000Z"),
+        (vec!["why", "a", "--at", "-1h"], "GET /tasks/a/why?at=2026-12-01T11%3A00%3A02.000Z"),
+    ] {
+        let ran = ran(&line, &[]).await;
+        assert_eq!((ran.exit, ran.asked), (Exit::Conflict, vec![asked.to_owned()]), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
+    let name = file.to_str().unwrap();
+    let made = ran(&["config", "init", name], &[]).await;
+    assert_eq!(made.exit, Exit::Ok, "{}", made.talk);
+    assert_eq!(ran(&["config", "init", name], &[]).await.exit, Exit::Conflict);
+    let good = ran(&["config", "check", name], &[]).await;
+    assert_eq!(good.exit, Exit::Ok, "{}", good.talk);
+    std::fs::write(&file, "[peer]\nlisen = \"127.0.0.1:1\"\n").unwrap();
+    let bad = ran(&["config", "check", "--config", name], &[]).await;
+    assert_eq!(bad.exit, Exit::Usage);
+    assert!(bad.talk.contains("did you mean `listen`?"), "{}", bad.talk);
+}
+
+#[tokio::test]
+async fn version_names_the_zone_data() {
+    let shown = ran(&["version", "-o", "yaml"], &[]).await;
+    assert!(shown.data.starts_with(&format!("version: \"{VERSION}\"\ntimezone_data: ")));
+}

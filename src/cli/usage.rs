@@ -1,0 +1,97 @@
+//! Wrong command lines: what the parser says, with tips that know what people look for here.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Commands of other programs, and what does the same here.
+const KNOWN_ELSEWHERE: [(&str, &str); 22] = [
+    ("status", "cluster status"),
+    ("info", "cluster status"),
+    ("nodes", "node list"),
+    ("members", "node list"),
+    ("create", "add"),
+    ("new", "add"),
+    ("apply", "add"),
+    ("edit", "add --force"),
+    ("set", "add --force"),
+    ("update", "add --force"),
+    ("remove", "delete"),
+    ("rm", "delete"),
+    ("del", "delete"),
+    ("get", "show"),
+    ("describe", "show"),
+    ("tasks", "ls"),
+    ("jobs", "ls"),
+    ("trigger", "run"),
+    ("history", "ticks"),
+    ("executions", "execution list"),
+    ("failed", "execution list --failed"),
+    ("drain", "node drain"),
+];
+
+/// Prints what is wrong, or the help that was asked for, and gives the exit code.
+pub(super) fn tell(error: clap::Error, words: &[OsString]) -> ExitCode {
+    let error = with_tips(error, words);
+    // With nobody listening there is nobody to tell.
+    let _unheard = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The error with better tips than the parser can give.
+fn with_tips(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let typed = text(&error, ContextKind::InvalidSubcommand).unwrap_or_default();
+        if let Some((_, here)) = KNOWN_ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == typed) {
+            let tip = ContextValue::Strings(vec![(*here).to_owned()]);
+            error.insert(ContextKind::SuggestedSubcommand, tip);
+        }
+    }
+    let adds = words.iter().any(|word| word == "add");
+    let stray = text(&error, ContextKind::InvalidArg).filter(|word| !word.starts_with('-'));
+    if error.kind() == ErrorKind::UnknownArgument && adds && stray.is_some() {
+        let tip = "the command to run stands after `--`: punctual add NAME --every 5s -- echo hi";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Arguments;
+
+    fn said(line: &str) -> String {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let error = Arguments::try_parse_from(&words).unwrap_err();
+        with_tips(error, &words).to_string()
+    }
+
+    #[test]
+    fn commands_of_other_programs_lead_to_those_of_this_one() {
+        for (elsewhere, here) in KNOWN_ELSEWHERE {
+            let said = said(&format!("punctual {elsewhere} x"));
+            assert!(said.contains(&format!("'{here}'")), "{said}");
+            // What is proposed is there.
+            let words = ["punctual"].into_iter().chain(here.split(' '));
+            let proposed = Arguments::try_parse_from(words.chain(["--help"]));
+            let kind = proposed.map(drop).unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::DisplayHelp, "{here}");
+        }
+    }
+
+    #[test]
+    fn a_command_without_dashes_before_it_is_shown_where_they_go() {
+        let stray = said("punctual add a --every 5s echo hi");
+        assert!(stray.contains("after `--`"), "{stray}");
+        let option = said("punctual add a --every 5s --wrong");
+        assert!(!option.contains("the command to run stands"), "{option}");
+    }
+}

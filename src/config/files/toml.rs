@@ -1,0 +1,75 @@
+//! TOML as JSON values.
+
+use ::toml::Spanned;
+use ::toml::de::{DeTable, DeValue};
+use serde_json::{Map, Value};
+
+use super::{complaint, place};
+use crate::domain::spec::number;
+
+/// Reads a document. Dates and times become the text that was written.
+///
+/// # Errors
+/// What is wrong, with line, column and pointer.
+pub(super) fn parse(text: &str) -> Result<Value, String> {
+    let table = DeTable::parse(text).map_err(|error| error.to_string())?;
+    Reader { text }.table(table.get_ref(), "")
+}
+
+struct Reader<'t> {
+    text: &'t str,
+}
+
+impl Reader<'_> {
+    fn table(&self, table: &DeTable<'_>, pointer: &str) -> Result<Value, String> {
+        let mut out = Map::new();
+        for (key, value) in table {
+            let key = key.get_ref();
+            let below = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+            out.insert(key.to_string(), self.value(value, &below)?);
+        }
+        Ok(Value::Object(out))
+    }
+
+    fn value(&self, value: &Spanned<DeValue<'_>>, pointer: &str) -> Result<Value, String> {
+        let refuse = |what: String| {
+            let (line, column) = place(self.text, value.span().start);
+            Err(complaint(line, column, pointer, &what))
+        };
+        Ok(match value.get_ref() {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Integer(number) => {
+                let (digits, radix) = (number.as_str(), number.radix());
+                let signed = i64::from_str_radix(digits, radix).map(Value::from);
+                match signed.or_else(|_| u64::from_str_radix(digits, radix).map(Value::from)) {
+                    Ok(number) => number,
+                    Err(_) => return refuse(number::advice(&number.to_string())),
+                }
+            }
+            DeValue::Float(written) => {
+                let text = written.as_str();
+                let number = text.parse().ok().and_then(serde_json::Number::from_f64);
+                match number {
+                    Some(number) if !number::changes(text) => Value::Number(number),
+                    Some(_) => return refuse(number::advice(text)),
+                    None => {
+                        return refuse(format!(
+                            "{text} is no number that can be kept; leave it out"
+                        ));
+                    }
+                }
+            }
+            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::Datetime(at) => {
+                let written = self.text.get(value.span());
+                Value::String(written.map_or_else(|| at.to_string(), str::to_owned))
+            }
+            DeValue::Array(items) => {
+                let items = items.iter().enumerate();
+                let items = items.map(|(at, item)| self.value(item, &format!("{pointer}/{at}")));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            DeValue::Table(table) => self.table(table, pointer)?,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! YAML as JSON values.
+//!
+//! serde-saphyr makes the values. It says nothing of numbers that it rounds, so the parser's own
+//! events are looked through first: they have each scalar as it was written, and where.
+
+use granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_json::Value;
+
+use super::complaint;
+use crate::domain::spec::number;
+
+/// What begins another thing than text where it is not quoted.
+const INDICATORS: [char; 8] = ['*', '@', '&', '!', '%', '`', '|', '>'];
+
+/// Reads one document. Only `true` and `false` are taken for these; numbers with a leading zero or
+/// with underscores stay text, as they are written.
+///
+/// # Errors
+/// What is wrong, with line and column, and the pointer if it is known.
+pub(super) fn parse(text: &str) -> Result<Value, String> {
+    look_through(text)?;
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
+/// Where in a document the parser stands.
+enum Level {
+    Map { key: String, at_key: bool },
+    List(usize),
+}
+
+#[derive(Default)]
+struct Path(Vec<Level>);
+
+impl Path {
+    fn pointer(&self) -> String {
+        let part = |level: &Level| match level {
+            Level::Map { key, .. } => {
+                format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            Level::List(index) => format!("/{index}"),
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    /// Whether the next node is a key.
+    fn at_key(&self) -> bool {
+        matches!(self.0.last(), Some(Level::Map { at_key: true, .. }))
+    }
+
+    fn name(&mut self, name: &str) {
+        if let Some(Level::Map { key, .. }) = self.0.last_mut() {
+            name.clone_into(key);
+        }
+    }
+
+    /// A node has ended.
+    fn done(&mut self) {
+        match self.0.last_mut() {
+            Some(Level::Map { at_key, .. }) => *at_key = !*at_key,
+            Some(Level::List(index)) => *index += 1,
+            None => {}
+        }
+    }
+}
+
+/// Refuses what would be changed, and tells what to do about what is often forgotten to be quoted.
+fn look_through(text: &str) -> Result<(), String> {
+    let mut path = Path::default();
+    let mut documents = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| {
+            let (line, column) = (error.marker().line(), error.marker().col() + 1);
+            let what = format!("{}{}", error.info(), advice(text, line));
+            complaint(line, column, &path.pointer(), &what)
+        })?;
+        match event {
+            Event::DocumentStart(..) => {
+                documents += 1;
+                if documents > 1 {
+                    let what = "a second document begins; put all of them into one list";
+                    return Err(refuse(span, &path, what));
+                }
+            }
+            Event::Scalar(value, style, _, tag) => {
+                if path.at_key() {
+                    path.name(&value);
+                } else if style == ScalarStyle::Plain && tag.is_none() && rounded(&value) {
+                    return Err(refuse(span, &path, &number::advice(&value)));
+                }
+                path.done();
+            }
+            Event::Alias(_) => path.done(),
+            Event::SequenceStart(..) => path.0.push(Level::List(0)),
+            Event::MappingStart(..) => {
+                path.0.push(Level::Map { key: String::new(), at_key: true });
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                path.0.pop();
+                path.done();
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refuse(span: Span, path: &Path, what: &str) -> String {
+    complaint(span.start.line(), span.start.col() + 1, &path.pointer(), what)
+}
+
+/// Whether a plain scalar is read as a number, and as another one than it says.
+fn rounded(value: &str) -> bool {
+    let unsigned = value.strip_prefix(['+', '-']).unwrap_or(value);
+    let number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && value.parse::<f64>().is_ok();
+    let whole = unsigned.bytes().all(|byte| byte.is_ascii_digit());
+    let kept_as_text = whole && unsigned.len() > 1 && unsigned.starts_with('0');
+    number && !kept_as_text && number::changes(value)
+}
+
+/// What to do about a line on which something begins that YAML has a meaning for.
+fn advice(text: &str, line: usize) -> String {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim();
+    let value = value.strip_prefix("- ").unwrap_or(value).trim();
+    match value.chars().next() {
+        Some(first) if INDICATORS.contains(&first) => {
+            format!("; text that begins with {first} must be in quotes: \"{value}\"")
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,243 @@
+//! What this node hears of the others: when a leader last led it, which members answer, which
+//! refuse it, and whether their settings list the same members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::transport::{CallError, RefusalCode};
+
+use super::{MemberAddress, Settings};
+
+/// The shortest silence after which a node says that it has no leader.
+const SILENCE_MIN: Duration = Duration::from_secs(1);
+
+/// Why no leader serves a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unled {
+    /// It leads itself, and no majority acknowledges it.
+    pub leads: bool,
+    /// How long no leader has served it.
+    pub silence: Duration,
+    /// Peer addresses of the members that do not answer.
+    pub unreachable: Vec<String>,
+    /// Members that refuse this node, each in a sentence.
+    pub refusals: Vec<String>,
+    /// Base URLs of the other members' APIs, those that answer first.
+    pub others: Vec<String>,
+}
+
+impl fmt::Display for Unled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.silence.as_secs();
+        match (self.leads, seconds) {
+            (true, _) => write!(f, "no majority has acknowledged this leader for {seconds} s")?,
+            (false, 0) => f.write_str("no leader is known")?,
+            (false, _) => write!(f, "no leader for {seconds} s")?,
+        }
+        if !self.unreachable.is_empty() {
+            write!(f, "; {} unreachable", self.unreachable.join(", "))?;
+        }
+        self.refusals.iter().try_for_each(|refusal| write!(f, "; {refusal}"))
+    }
+}
+
+/// What is known of one other member.
+#[derive(Clone, Debug, Default)]
+struct Contact {
+    /// Why it did not answer the last question; none: it did, or was not asked yet.
+    error: Option<CallError>,
+    /// The hash of its member list, as it last told.
+    list: Option<u64>,
+}
+
+/// What is known of all.
+pub(super) struct Contacts {
+    own: u16,
+    members: Vec<MemberAddress>,
+    list: u64,
+    silence_max: Duration,
+    /// When a leader last led this node; at first, when it started.
+    led: Mutex<Instant>,
+    others: Mutex<BTreeMap<u16, Contact>>,
+}
+
+impl Contacts {
+    pub fn new(settings: &Settings) -> Self {
+        let mut members = settings.members.clone();
+        members.sort_by_key(|member| member.id);
+        Self {
+            own: settings.member,
+            list: super::bootstrap::list_hash(&members),
+            members,
+            silence_max: (settings.election_max * 2).max(SILENCE_MIN),
+            led: Mutex::new(Instant::now()),
+            others: Mutex::default(),
+        }
+    }
+
+    /// A leader other than this node has just been heard and followed.
+    pub fn led(&self) {
+        *self.led.lock() = Instant::now();
+    }
+
+    /// How long no leader other than this node was heard.
+    pub fn silence(&self) -> Duration {
+        self.led.lock().elapsed()
+    }
+
+    /// Whether a silence is too long for elections, which are over by then.
+    pub fn too_long(&self, silence: Duration) -> bool {
+        silence >= self.silence_max
+    }
+
+    /// A member answered, and told the hash of its member list.
+    pub fn answered(&self, member: u16, list: u64) {
+        self.others.lock().insert(member, Contact { error: None, list: Some(list) });
+    }
+
+    /// A member did not answer.
+    pub fn failed(&self, member: u16, error: CallError) {
+        self.others.lock().entry(member).or_default().error = Some(error);
+    }
+
+    /// Why no leader serves this node, once it is known that none does.
+    pub fn unled(&self, leads: bool, silence: Duration) -> Unled {
+        let others = self.others.lock();
+        let error = |member: &MemberAddress| others.get(&member.id)?.error.as_ref();
+        let mut unled = Unled { leads, silence, ..Unled::default() };
+        let mut silent = Vec::new();
+        for member in self.members.iter().filter(|member| member.id != self.own) {
+            match error(member) {
+                Some(CallError::Refused { code, reason }) => {
+                    unled.refusals.push(refusal(member, *code, reason));
+                }
+                Some(CallError::NotSent(_) | CallError::Unknown(_)) => {
+                    unled.unreachable.push(member.peer.clone());
+                    silent.push(member.http.clone());
+                    continue;
+                }
+                None => {}
+            }
+            unled.others.push(member.http.clone());
+        }
+        unled.others.append(&mut silent);
+        unled.others.retain(|http| !http.is_empty());
+        unled
+    }
+
+    /// What is wrong although the node may work: members that refuse it, and settings that list
+    /// other members than the cluster has (`cluster`, by configured id; empty: not known yet) or
+    /// than another member lists.
+    pub fn warnings(&self, cluster: &BTreeSet<u16>) -> Vec<String> {
+        let others = self.others.lock();
+        let mut warnings = Vec::new();
+        for member in &self.members {
+            let Some(contact) = others.get(&member.id) else { continue };
+            if let Some(CallError::Refused { code, reason }) = &contact.error {
+                warnings.push(refusal(member, *code, reason));
+            } else if contact.list.is_some_and(|list| list != self.list) {
+                warnings.push(format!(
+                    "member {} ({}) has another cluster.member list than this node: make the \
+                     lists the same",
+                    member.id, member.peer
+                ));
+            }
+        }
+        let listed: BTreeSet<u16> = self.members.iter().map(|member| member.id).collect();
+        if !cluster.is_empty() {
+            let missing = cluster.difference(&listed).map(|id| {
+                format!("cluster.member lacks member {id}, which the cluster has: list it again")
+            });
+            let extra = listed.difference(cluster).map(|id| {
+                format!(
+                    "cluster.member lists member {id}, which the cluster does not have: a list \
+                     that is changed after the first start adds nobody"
+                )
+            });
+            warnings.extend(missing.chain(extra));
+        }
+        warnings
+    }
+}
+
+fn refusal(member: &MemberAddress, code: RefusalCode, reason: &str) -> String {
+    let who = format!("member {} ({})", member.id, member.peer);
+    match code {
+        // The peer's sentence is about this node, and would read as if it were about the peer.
+        RefusalCode::PROOF_WRONG => {
+            format!("cluster.secret of this node and of {who} differ: make them the same")
+        }
+        _ => format!("{who} refuses this node: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contacts() -> Contacts {
+        let addresses: Vec<String> = (1..=3).map(|id| format!("127.0.0.1:707{id}")).collect();
+        let mut settings = super::super::tests::settings(&addresses, 3, 1_000);
+        for member in &mut settings.members {
+            member.http = format!("http://n{}", member.id);
+        }
+        Contacts::new(&settings)
+    }
+
+    fn refused(code: RefusalCode, reason: &str) -> CallError {
+        CallError::Refused { code, reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn a_node_without_a_leader_names_those_that_do_not_answer() {
+        let contacts = contacts();
+        let silence = Duration::from_secs(4);
+        assert_eq!(contacts.unled(false, silence).to_string(), "no leader for 4 s");
+        assert_eq!(contacts.unled(false, Duration::ZERO).to_string(), "no leader is known");
+        contacts.failed(1, CallError::Unknown("late".to_owned()));
+        let unled = contacts.unled(false, silence);
+        assert_eq!(unled.to_string(), "no leader for 4 s; 127.0.0.1:7071 unreachable");
+        assert_eq!(unled.others, ["http://n2", "http://n1"], "those that answer come first");
+        contacts.failed(2, CallError::NotSent("nobody listens".to_owned()));
+        assert_eq!(
+            contacts.unled(true, silence).to_string(),
+            "no majority has acknowledged this leader for 4 s; 127.0.0.1:7071, 127.0.0.1:7072 \
+             unreachable"
+        );
+        contacts.failed(2, refused(RefusalCode::PROOF_WRONG, "the peer has another secret"));
+        assert_eq!(
+            contacts.unled(false, silence).to_string(),
+            "no leader for 4 s; 127.0.0.1:7071 unreachable; cluster.secret of this node and of \
+             member 2 (127.0.0.1:7072) differ: make them the same"
+        );
+        let list = contacts.list;
+        contacts.answered(1, list);
+        contacts.answered(2, list);
+        assert_eq!(contacts.unled(false, silence).unreachable, Vec::<String>::new());
+    }
+
+    #[test]
+    fn other_member_lists_and_refusals_are_told() {
+        let contacts = contacts();
+        let all = BTreeSet::from([1, 2, 3]);
+        assert_eq!(contacts.warnings(&all), Vec::<String>::new());
+        assert_eq!(contacts.warnings(&BTreeSet::new()), Vec::<String>::new(), "not known yet");
+        contacts.answered(1, contacts.list);
+        contacts.answered(2, contacts.list + 1);
+        let other = "member 2 (127.0.0.1:7072) has another cluster.member list than this node: \
+                     make the lists the same";
+        assert_eq!(contacts.warnings(&all), [other]);
+        contacts.failed(2, refused(RefusalCode::CLUSTER_NAME, "this cluster is \"b\""));
+        let refuses = "member 2 (127.0.0.1:7072) refuses this node: this cluster is \"b\"";
+        assert_eq!(contacts.warnings(&all), [refuses]);
+        contacts.answered(2, contacts.list);
+        let told = contacts.warnings(&BTreeSet::from([1, 2, 4]));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("lacks member 4"), "{told:?}");
+        assert!(told[1].contains("lists member 3"), "{told:?}");
+    }
+}

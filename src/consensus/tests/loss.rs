@@ -1,0 +1,253 @@
+//! Nodes that find less on their disk than they wrote there.
+
+use std::sync::Arc;
+
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+
+use super::super::checkpoint::Checkpoints;
+use super::super::load::{self, Advice};
+use super::super::machine::{self, Frozen, MachineStore};
+use super::super::network::Peers;
+use super::super::types::{SnapshotMeta, TypeConfig};
+use super::damage::entry;
+use super::*;
+use crate::storage::LogStore;
+
+/// Settings under which most of the log is soon purged.
+fn forgetful(addresses: &[String], member: u16) -> Settings {
+    Settings { snapshot_every: 20, ..settings(addresses, member, 10) }
+}
+
+/// A lone node that has written so much, and stopped; gives its address.
+async fn lone(disk: &TestDisk, retained: u64, tasks: u64) -> Vec<String> {
+    let addresses = free_addresses(1);
+    let settings = Settings { retained_log: retained, ..forgetful(&addresses, 1) };
+    let node = begin(settings, disk).await;
+    for number in 0..tasks {
+        submit(&node, add(&format!("task-{number}"))).await.1.unwrap();
+    }
+    if retained < tasks {
+        purged(&node).await;
+    }
+    node.consensus.stop().await;
+    addresses
+}
+
+/// Waits until a node has purged some of its log.
+async fn purged(node: &TestNode) {
+    let started = Instant::now();
+    while node.consensus.status().purged == 0 {
+        assert!(started.elapsed() < LIMIT, "{:?}", node.consensus.status());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn refusal(addresses: &[String], disk: &TestDisk) -> String {
+    let refused = tokio::time::timeout(LIMIT, try_begin(forgetful(addresses, 1), disk)).await;
+    refused.expect("it waits for a member that does not exist").err().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_ends_before_what_its_checkpoint_knows_to_be_synced_is_refused() {
+    let disk = TestDisk::new();
+    let addresses = lone(&disk, 1_000, 40).await;
+    for _ in 0..15 {
+        disk.log.lose_last();
+    }
+    let said = refusal(&addresses, &disk).await;
+    assert!(said.contains("the Raft log ends before entry"), "{said}");
+    assert!(said.contains("only copy") && !said.contains("replace"), "{said}");
+
+    let log: Arc<dyn LogStore> = Arc::new(disk.log.open());
+    let mut checkpoints = Checkpoints::open(Box::new(disk.stores.open()), log).unwrap();
+    let advice = Advice { member: 3, alone: false };
+    let peers = Peers::new(|_, _, _| unreachable!("there are none"));
+    let (progress, _says) = watch::channel(String::new());
+    let refused = load::load(&mut checkpoints, &peers, advice, &progress).await;
+    let said = refused.err().unwrap().to_string();
+    assert!(said.contains("punctual cluster members replace 3"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_node_with_a_damaged_checkpoint_refuses_unless_its_log_is_whole() {
+    let damages: [fn(&MemoryDisk); 2] =
+        [MemoryDisk::make_unreadable, |stores| stores.damage(|records| records.clear())];
+    for damage in damages {
+        let disk = TestDisk::new();
+        let addresses = lone(&disk, 10, 60).await;
+        damage(&disk.stores);
+        let said = refusal(&addresses, &disk).await;
+        assert!(said.contains("the log begins behind entry"), "{said}");
+        assert!(said.contains("only copy") && !said.contains("replace"), "{said}");
+
+        let disk = TestDisk::new();
+        let addresses = lone(&disk, 1_000, 60).await;
+        damage(&disk.stores);
+        let node = begin(forgetful(&addresses, 1), &disk).await;
+        assert!(node.consensus.read_barrier(LIMIT).await);
+        assert_eq!(node.consensus.replica().read().task_count(), 60);
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_with_a_damaged_checkpoint_takes_the_state_of_another() {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let nodes =
+        disks.iter().zip(1..).map(|(disk, member)| begin(forgetful(&addresses, member), disk));
+    let mut nodes = futures_util::future::join_all(nodes).await;
+    let mut last = 0;
+    for number in 0..100 {
+        last = submit(&nodes[0], add(&format!("task-{number}"))).await.0;
+    }
+    let damages: [fn(&MemoryDisk); 2] =
+        [MemoryDisk::make_unreadable, |stores| stores.damage(|records| records.clear())];
+    for damage in damages {
+        let third = nodes.pop().unwrap();
+        purged(&third).await;
+        third.consensus.stop().await;
+        drop(third);
+        damage(&disks[2].stores);
+        nodes.push(begin(forgetful(&addresses, 3), &disks[2]).await);
+        same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    }
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_of_another_version_is_refused_and_left_as_it_is() {
+    let disk = TestDisk::new();
+    let addresses = lone(&disk, 10, 60).await;
+    let (mut ours, mut theirs) = (0, Vec::new());
+    disk.stores.damage(|records| {
+        let cluster = records.get_mut(&b"c"[..]).unwrap();
+        ours = cluster[0];
+        cluster[0] += 1;
+        // A record whose layout is another one too, and which is met before.
+        records.insert(b"a\x01x".to_vec(), b"\xff".to_vec());
+        theirs = records.clone().into_iter().collect();
+    });
+    let said = refusal(&addresses, &disk).await;
+    let named = format!("records of version {}, this software reads {ours}", ours + 1);
+    assert!(said.contains(&named) && said.contains("start the version that wrote it"), "{said}");
+    disk.stores.damage(|records| {
+        assert!(records.clone().into_iter().eq(theirs.clone()), "something was written");
+        // The other version starts again.
+        records.get_mut(&b"c"[..]).unwrap()[0] = ours;
+        records.remove(&b"a\x01x"[..]);
+    });
+    let started = Instant::now();
+    let node = loop {
+        match try_begin(forgetful(&addresses, 1), &disk).await {
+            // The listener of the start that was refused ends a little later.
+            Err(StartError::Listen(_)) if started.elapsed() < LIMIT => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            begun => break begun.unwrap(),
+        }
+    };
+    assert_eq!(node.consensus.replica().read().task_count(), 60);
+    node.consensus.stop().await;
+}
+
+/// Applies the entries of this range to a machine that begins with an empty state.
+async fn applied(
+    range: std::ops::RangeInclusive<u64>,
+    store: &mut MachineStore,
+) -> std::io::Result<()> {
+    let entries: Vec<std::io::Result<EntryResponder<TypeConfig>>> =
+        range.map(|index| Ok(entry(index))).collect();
+    store.apply(futures_util::stream::iter(entries)).await
+}
+
+fn machine_on(stores: &MemoryDisk) -> MachineStore {
+    let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
+    let checkpoints = Checkpoints::open(Box::new(stores.open()), log).unwrap();
+    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
+    MachineStore::new(replica, checkpoints, None, Metrics::new("test"))
+}
+
+/// What is collected for one checkpoint must not go into that of a state which came meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_under_way_leaves_an_installed_snapshot_alone() {
+    let stores = MemoryDisk::new();
+    let mut ahead = machine_on(&MemoryDisk::new());
+    applied(1..=60, &mut ahead).await.unwrap();
+    let snapshot = ahead.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    let expected = snapshot.snapshot.state().digest();
+
+    let mut store = machine_on(&stores);
+    applied(1..=20, &mut store).await.unwrap();
+    store.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    applied(21..=30, &mut store).await.unwrap();
+    let mut under_way = store.get_snapshot_builder().await;
+    let meta: SnapshotMeta = snapshot.meta.clone();
+    store.install_snapshot(&meta, snapshot.snapshot).await.unwrap();
+    under_way.build_snapshot().await.unwrap();
+    let on_disk = |stores: &MemoryDisk| {
+        let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
+        let checkpoints = Checkpoints::open(Box::new(stores.open()), log).unwrap();
+        machine::load(&checkpoints).unwrap().unwrap()
+    };
+    let loaded = on_disk(&stores);
+    assert_eq!(loaded.state.digest(), expected);
+    assert_eq!(loaded.applied.map(|id| id.index()), Some(60));
+    drop(store);
+
+    // The next checkpoint goes to the new store.
+    let mut store = machine_on(&stores);
+    store.install_snapshot(&meta, Frozen::new(loaded.state)).await.unwrap();
+    applied(61..=70, &mut store).await.unwrap();
+    store.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    assert_eq!(on_disk(&stores).applied.map(|id| id.index()), Some(70));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
+    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
+    let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
+    let checkpoints = Checkpoints::open(Box::new(MemoryDisk::new().open()), log).unwrap();
+    let metrics = Metrics::new("test");
+    let mut store = MachineStore::new(Arc::clone(&replica), checkpoints, None, metrics);
+    applied(1..=50, &mut store).await.unwrap();
+    let mut events = replica.attach();
+    assert!(matches!(events.try_recv(), Ok(Event::Replaced(50))));
+    assert!(events.try_recv().is_err(), "nothing was kept");
+    applied(51..=51, &mut store).await.unwrap();
+    assert!(matches!(events.try_recv(), Ok(Event::Applied(51, _))));
+}
+
+/// A stop takes a last checkpoint also if one is under way when it begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_checkpoint_covers_what_was_applied_during_another() {
+    let disk = TestDisk::new();
+    let addresses = free_addresses(1);
+    let node = begin(settings(&addresses, 1, 1_000), &disk).await;
+    submit(&node, add("before")).await.1.unwrap();
+    let checkpoints = Arc::clone(&node.consensus.checkpoints);
+    let (held, holds) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let _disk = checkpoints.lock();
+        held.send(()).unwrap();
+        let _dropped = released.recv();
+    });
+    holds.recv().unwrap();
+    node.consensus.core.raft.trigger().snapshot().await.unwrap();
+    let (last, _) = submit(&node, add("during")).await;
+    assert!(node.consensus.replica().reach(last, LIMIT).await);
+    let consensus = node.consensus.clone();
+    let stopping = tokio::spawn(async move { consensus.stop().await });
+    drop(release);
+    stopping.await.unwrap();
+    holder.join().unwrap();
+    let log: Arc<dyn LogStore> = Arc::new(disk.log.open());
+    let checkpoints = Checkpoints::open(Box::new(disk.stores.open()), log).unwrap();
+    let loaded = machine::load(&checkpoints).unwrap().unwrap();
+    assert!(loaded.applied.map(|id| id.index()) >= Some(last), "{:?}", loaded.applied);
+    assert!(loaded.promised > last, "the log is known to hold it: {}", loaded.promised);
+}

@@ -1,0 +1,123 @@
+//! The attempts that this process carries out, each under the fence of its grant: of one execution
+//! there may be two for a moment, one that was not begun in time and the one that follows it.
+
+use std::collections::BTreeMap;
+
+use crate::domain::ids::{ExecutionId, Fence};
+use crate::domain::machine::record::{Execution, Status};
+
+/// A table of attempts with something for each. A B-tree, so that all of them are stopped in one
+/// order, also in a simulation.
+#[derive(Debug)]
+pub(super) struct Carried<A>(BTreeMap<(ExecutionId, Fence), A>);
+
+impl<A> Default for Carried<A> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<A> Carried<A> {
+    /// Takes an attempt in.
+    pub fn insert(&mut self, execution: ExecutionId, fence: Fence, actor: A) {
+        self.0.insert((execution, fence), actor);
+    }
+
+    /// Takes an attempt out; false: it was not in.
+    pub fn remove(&mut self, execution: ExecutionId, fence: Fence) -> bool {
+        if bug!("ended-by-execution") {
+            let before = self.0.len();
+            self.0.retain(|(other, _), _| *other != execution);
+            return self.0.len() < before;
+        }
+        self.0.remove(&(execution, fence)).is_some()
+    }
+
+    /// Whether an attempt is in.
+    pub fn has(&self, execution: ExecutionId, fence: Fence) -> bool {
+        self.0.contains_key(&(execution, fence))
+    }
+
+    /// Attempts of an execution.
+    pub fn of(&self, execution: ExecutionId) -> impl Iterator<Item = &A> {
+        let all = (execution, Fence(0))..=(execution, Fence(u64::MAX));
+        self.0.range(all).map(|(_, actor)| actor)
+    }
+
+    /// All attempts.
+    pub fn iter(&self) -> impl Iterator<Item = (ExecutionId, Fence, &A)> {
+        self.0.iter().map(|((execution, fence), actor)| (*execution, *fence, actor))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Whether an attempt must be stopped, by what the state has of its execution.
+pub(super) fn must_stop(execution: Option<&Execution>, fence: Fence) -> bool {
+    execution.is_none_or(|execution| {
+        let held = execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence);
+        execution.status != Status::Running || !held || execution.stopping
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{NodeId, Revision, SessionId};
+    use crate::domain::machine::record::{Attempt, Trigger};
+    use crate::domain::time::Timestamp;
+
+    fn running() -> Execution {
+        let attempt = Attempt {
+            number: 1,
+            fence: Fence(5),
+            node: NodeId(1),
+            session: SessionId(1),
+            granted_at: Timestamp(0),
+            report: None,
+        };
+        Execution {
+            id: ExecutionId(4),
+            incarnation: Revision(1),
+            revision: Revision(1),
+            tick: None,
+            due: Timestamp(0),
+            created_at: Timestamp(0),
+            trigger: Trigger::Manual,
+            status: Status::Running,
+            stopping: false,
+            attempt: Some(attempt),
+            ended_at: None,
+            index: 1,
+            more: None,
+        }
+    }
+
+    #[test]
+    fn an_ended_attempt_leaves_its_successor_in() {
+        let mut carried = Carried::default();
+        let execution = ExecutionId(7);
+        carried.insert(execution, Fence(1), "first");
+        carried.insert(execution, Fence(2), "second");
+        carried.insert(ExecutionId(8), Fence(3), "other");
+        assert_eq!(carried.of(execution).collect::<Vec<_>>(), [&"first", &"second"]);
+        assert!(carried.remove(execution, Fence(1)));
+        assert!(!carried.remove(execution, Fence(1)));
+        assert!(carried.has(execution, Fence(2)) && !carried.has(execution, Fence(1)));
+        assert_eq!(carried.len(), 2);
+    }
+
+    #[test]
+    fn what_the_state_does_not_hold_must_stop() {
+        assert!(!must_stop(Some(&running()), Fence(5)));
+        assert!(must_stop(Some(&running()), Fence(4)), "another attempt has it");
+        assert!(must_stop(Some(&Execution { stopping: true, ..running() }), Fence(5)));
+        for status in [Status::Pending, Status::Cancelled, Status::Lost, Status::Success] {
+            assert!(must_stop(Some(&Execution { status, ..running() }), Fence(5)), "{status:?}");
+        }
+        assert!(must_stop(None, Fence(5)), "its task is gone");
+    }
+}

@@ -1,0 +1,154 @@
+//! What the engine sees of a task at one index, for its actor and for the choice whether it needs
+//! one: the two look at the same.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{Revision, TaskKey};
+use crate::domain::machine::{State, Task};
+use crate::domain::schedule::calendar::Calendar;
+use crate::domain::schedule::{Plan, ScheduleError};
+use crate::domain::settling::{View, outlook};
+use crate::domain::time::{Millis, Timestamp};
+
+use super::EngineSettings;
+use super::sleepers::{LEAD_MAX, Need, need};
+
+/// A task and what its ticks depend on.
+pub(super) struct Seen {
+    pub task: Arc<Task>,
+    /// The later of its cursor and the floor.
+    pub settled: Timestamp,
+    pub scheduler: bool,
+    zone: String,
+    pub calendars: Vec<Arc<Calendar>>,
+    pub calendars_at: Revision,
+}
+
+impl Seen {
+    /// A task as a state has it.
+    pub fn of(state: &State, key: TaskKey) -> Option<Self> {
+        let task = Arc::clone(state.task(key)?);
+        let cluster = state.cluster();
+        let calendars = task.spec().map(|spec| state.excluded_by(&spec.schedule));
+        Some(Self {
+            settled: state.settled(&task),
+            scheduler: cluster.scheduler,
+            zone: cluster.timezone.clone(),
+            calendars: calendars.unwrap_or_default(),
+            calendars_at: state.calendars_of(&task),
+            task,
+        })
+    }
+
+    /// Its ticks; none: nothing is defined.
+    ///
+    /// # Errors
+    /// A schedule or calendar that this software cannot compute: one of a later version.
+    pub fn plan(&self) -> Option<Result<Plan, ScheduleError>> {
+        let spec = self.task.spec()?;
+        let (set_at, calendars) = (self.task.live.scheduled_at, self.calendars.iter().cloned());
+        Some(Plan::excluding(&spec.schedule, &spec.name, &self.zone, set_at, calendars))
+    }
+
+    /// What is decided upon.
+    pub fn view<'a>(
+        &'a self,
+        plan: &'a Plan,
+        now: Timestamp,
+        lead: Millis,
+        failover: Millis,
+    ) -> View<'a> {
+        let Self { task, settled, scheduler, .. } = self;
+        View { task, plan, settled: *settled, scheduler: *scheduler, now, lead, failover }
+    }
+
+    /// What it needs: an actor, an alarm or nothing.
+    ///
+    /// # Errors
+    /// Ticks that cannot be computed. Its actor could not either, so it needs none.
+    pub fn need(&self, now: Timestamp, settings: &EngineSettings) -> Result<Need, ScheduleError> {
+        let Some(plan) = self.plan() else { return Ok(Need::Nothing) };
+        let plan = plan?;
+        let outlook = outlook(&self.view(&plan, now, LEAD_MAX, settings.failover_timeout));
+        Ok(need(outlook, settings.activation_horizon, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::machine::command::{Genesis, Put, PutCalendar, PutMode};
+    use crate::domain::machine::envelope::{self, Head};
+    use crate::domain::machine::record::Liveness;
+    use crate::domain::machine::{Applied, Command};
+    use crate::domain::spec::{self, ReadContext};
+    use crate::engine::liveness::sample_node;
+
+    const NOON: Timestamp = Timestamp(1_772_452_800_000);
+
+    fn apply(state: &mut State, command: &Command) {
+        let mut packed = Vec::new();
+        envelope::pack(&mut packed, command, "", None);
+        let index = state.cluster().applied + 1;
+        let entry = envelope::entry(Head { stamp: NOON, origin: 1, seq: index }, &packed);
+        let mut applied = Applied::default();
+        state.apply(index, &entry, &mut applied).unwrap();
+        assert!(applied.responses[0].is_ok(), "{command:?} {:?}", applied.responses);
+    }
+
+    fn put_calendar(state: &mut State, timezone: &str) {
+        let calendar = Calendar {
+            name: "rest".to_owned(),
+            description: String::new(),
+            timezone: Some(timezone.to_owned()),
+            rules: Vec::new(),
+        };
+        let put = PutCalendar { calendar, if_match: None, source: None };
+        apply(state, &Command::PutCalendar(Box::new(put)));
+    }
+
+    fn settings() -> EngineSettings {
+        EngineSettings {
+            failover_timeout: Millis(5_000),
+            down_after: Millis(1_000),
+            dispatch_ttl: Millis(1_000),
+            activation_horizon: Millis(10_000),
+            attempts_max: usize::MAX,
+            info: sample_node(1, Liveness::Working).info,
+        }
+    }
+
+    /// In a cluster with members of several releases one of them may not know a zone. Its ticks
+    /// are due, but an actor could only end again: it must not get one for that.
+    #[test]
+    fn a_task_that_cannot_be_computed_needs_no_actor() {
+        let mut state = State::default();
+        let genesis =
+            Genesis { id: 1, name: "test".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+        apply(&mut state, &Command::Genesis(genesis));
+        put_calendar(&mut state, "Europe/Berlin");
+        let body = json!({"name": "t", "schedule": {"interval": "1s", "exclude": ["rest"]}});
+        let context = ReadContext {
+            default_zone: "UTC",
+            now: NOON,
+            min_interval: Millis(100),
+            functions_allowed: true,
+            current: None,
+            settled: Timestamp(0),
+            calendars: Some(&state),
+        };
+        let spec = spec::read(&body, context).unwrap();
+        apply(&mut state, &Command::Put(Box::new(Put { mode: PutMode::Add, spec })));
+        let key = state.named("t").unwrap().key;
+        let later = NOON.plus(Millis(60_000));
+        let need = |state: &State| Seen::of(state, key).unwrap().need(later, &settings());
+        assert_eq!(need(&state), Ok(Need::Actor));
+        put_calendar(&mut state, "Mars/Olympus");
+        assert!(need(&state).is_err());
+        assert!(Seen::of(&state, key).unwrap().plan().unwrap().is_err(), "nor can its actor");
+        put_calendar(&mut state, "Europe/Paris");
+        assert_eq!(need(&state), Ok(Need::Actor));
+    }
+}

@@ -1,0 +1,135 @@
+//! Tasks without an actor: until when, and the alarm that each has set.
+
+use std::collections::HashMap;
+
+use crate::domain::ids::TaskKey;
+use crate::domain::settling::Outlook;
+use crate::domain::time::{Millis, Timestamp};
+
+/// The longest lead of the contract. Alarms are set for this one: they would move with every
+/// measurement if they were set for the lead of the moment.
+pub(super) const LEAD_MAX: Millis = Millis(100);
+
+/// What an owned task needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Its actor, now.
+    Actor,
+    /// Its actor, from this instant on.
+    Alarm(Timestamp),
+    /// Nothing before it changes.
+    Nothing,
+}
+
+/// What a task needs whose outlook, with the longest lead, is this.
+pub(super) fn need(outlook: Outlook, horizon: Millis, now: Timestamp) -> Need {
+    match outlook {
+        Outlook::Idle => Need::Nothing,
+        Outlook::Due => Need::Actor,
+        Outlook::Wake(at) if at.minus(horizon) <= now => Need::Actor,
+        Outlook::Wake(at) => Need::Alarm(at.minus(horizon)),
+    }
+}
+
+/// Whether an actor may end that has nothing to do before `wake`, which it computed with any lead.
+/// [`need`] gives it an alarm then, and no new actor.
+pub(super) fn may_sleep(wake: Timestamp, horizon: Millis, now: Timestamp) -> bool {
+    wake.minus(horizon).minus(LEAD_MAX) > now
+}
+
+/// The alarms that are set, one a task.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers(HashMap<TaskKey, Timestamp>);
+
+impl Sleepers {
+    /// Whether an alarm must be set for a task to be woken at `at`: not while one is set that rings
+    /// before.
+    pub fn arm(&mut self, task: TaskKey, at: Timestamp) -> bool {
+        if self.0.get(&task).is_some_and(|set| *set <= at) {
+            return false;
+        }
+        self.0.insert(task, at);
+        true
+    }
+
+    /// Whether an alarm is set for a task.
+    pub fn has(&self, task: TaskKey) -> bool {
+        self.0.contains_key(&task)
+    }
+
+    /// Whether an alarm that rang is the one that counts. One that an earlier alarm replaced is
+    /// not: whoever sets a new one for it has more of them with every change.
+    pub fn rang(&mut self, task: TaskKey, at: Timestamp) -> bool {
+        let counts = self.0.get(&task) == Some(&at);
+        if counts {
+            self.0.remove(&task);
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HORIZON: Millis = Millis(10_000);
+    const TASK: TaskKey = TaskKey(1);
+
+    #[test]
+    fn looks_at_all_tasks_set_no_further_alarms() {
+        let mut sleepers = Sleepers::default();
+        let due = Timestamp(86_400_000);
+        let mut alarms = 0;
+        for sweep in 0..1_000 {
+            let now = Timestamp(sweep * 30_000);
+            let Need::Alarm(at) = need(Outlook::Wake(due.minus(LEAD_MAX)), HORIZON, now) else {
+                panic!("a day away at {now}")
+            };
+            alarms += u32::from(sleepers.arm(TASK, at));
+        }
+        assert_eq!(alarms, 1);
+    }
+
+    /// A task that is paused and resumed, moved back and forth, has as many alarms as it had
+    /// earlier instants, and loses those that were replaced.
+    #[test]
+    fn replaced_alarms_are_not_set_again() {
+        let mut sleepers = Sleepers::default();
+        let mut heap = std::collections::BTreeSet::new();
+        for at in [500, 400, 450, 300, 600] {
+            if sleepers.arm(TASK, Timestamp(at)) {
+                heap.insert(at);
+            }
+        }
+        assert_eq!(heap, [300, 400, 500].into());
+        let mut woken = 0;
+        while let Some(at) = heap.pop_first() {
+            if sleepers.rang(TASK, Timestamp(at)) {
+                woken += 1;
+                // Its next tick is far away.
+                if at < 1_000 && sleepers.arm(TASK, Timestamp(at + 1_000)) {
+                    heap.insert(at + 1_000);
+                }
+            }
+        }
+        assert_eq!(woken, 2, "at 300, and at 1300");
+    }
+
+    /// An actor that ends must not be given a new one at once, whatever the lead of the moment is.
+    #[test]
+    fn whoever_may_sleep_needs_no_actor() {
+        let due = Timestamp(60_000);
+        for lead in [5, 20, 100] {
+            let wake = due.minus(Millis(lead));
+            for now in 40_000..60_000 {
+                let now = Timestamp(now);
+                let needs = need(Outlook::Wake(due.minus(LEAD_MAX)), HORIZON, now);
+                if may_sleep(wake, HORIZON, now) {
+                    assert!(matches!(needs, Need::Alarm(at) if at > now), "{lead} {now}");
+                }
+            }
+        }
+        assert!(may_sleep(due, HORIZON, Timestamp(49_899)));
+        assert!(!may_sleep(due, HORIZON, Timestamp(49_900)));
+    }
+}

@@ -1,0 +1,355 @@
+//! What this node asked for and carries out, counted against its slots.
+//!
+//! An ask for a grant holds a slot from the moment it is made. The slot goes back when the ask is
+//! refused, when the attempt that it became ends, or when nothing came of it for a while. Between
+//! asking and being granted lies a round trip through the log: whoever counted only what runs
+//! would ask for everything that is due at one instant.
+//!
+//! An ask is remembered longer than its slot: the time to start counts from the first one.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use crate::clock::BootInstant;
+use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::time::{Millis, Timestamp};
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    /// The claim of a tick, with its grant.
+    Claim(TaskKey, Timestamp),
+    /// The grant of an execution that exists.
+    Start(ExecutionId),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    first: BootInstant,
+    last: BootInstant,
+    holds: bool,
+}
+
+/// What to do with a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Granted {
+    /// Carry it out; it was first asked for then.
+    Carry(BootInstant),
+    /// Give it back: its slot was given to another meanwhile.
+    Full,
+    /// Ask for it again: this process does not remember when it asked.
+    Forgotten,
+}
+
+/// The asks and attempts of this process.
+#[derive(Debug)]
+pub(super) struct Slots {
+    limit: usize,
+    asks: BTreeMap<Purpose, Ask>,
+    /// How many asks hold a slot.
+    reserved: usize,
+    running: usize,
+    /// Executions that wait for a slot; ticks that become due do not overtake them.
+    waiting: usize,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let limit = usize::MAX;
+        Self { limit, asks: BTreeMap::new(), reserved: 0, running: 0, waiting: 0 }
+    }
+}
+
+impl Slots {
+    /// How many attempts may run at once, from now on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// How many executions wait for a slot.
+    pub fn set_waiting(&mut self, waiting: usize) {
+        self.waiting = waiting;
+    }
+
+    /// Whether another grant may be asked for.
+    pub fn has_room(&self) -> bool {
+        let taken = if bug!("slots-not-reserved") { 0 } else { self.reserved };
+        taken.saturating_add(self.running) < self.limit
+    }
+
+    /// Notes an ask, which then holds a slot; false: there is none, and nothing may be asked.
+    pub fn ask(&mut self, purpose: Purpose, now: BootInstant) -> bool {
+        let held = self.holds(purpose);
+        let claim = matches!(purpose, Purpose::Claim(..));
+        let overtakes = claim && self.waiting > 0 && self.limit < usize::MAX;
+        if !held && (!self.has_room() || overtakes) {
+            return false;
+        }
+        let ask = self.asks.entry(purpose).or_insert(Ask { first: now, last: now, holds: false });
+        ask.last = now;
+        if bug!("ttl-from-last-proposal") {
+            ask.first = now;
+        }
+        self.reserved += usize::from(!ask.holds);
+        ask.holds = true;
+        true
+    }
+
+    /// Whether something was asked for and is remembered.
+    pub fn knows(&self, purpose: Purpose) -> bool {
+        self.asks.contains_key(&purpose)
+    }
+
+    /// Whether an ask holds a slot.
+    pub fn holds(&self, purpose: Purpose) -> bool {
+        self.asks.get(&purpose).is_some_and(|ask| ask.holds)
+    }
+
+    /// Whether claims of a task's ticks are remembered.
+    pub fn has_claims(&self, task: TaskKey) -> bool {
+        self.asks.range(claims(task, Timestamp(i64::MAX))).next().is_some()
+    }
+
+    /// Whether an ask made within this time is still open.
+    pub fn open(&self, purpose: Purpose, now: BootInstant, within: Millis) -> bool {
+        self.asks.get(&purpose).is_some_and(|ask| ask.holds && now.since(ask.last) < within)
+    }
+
+    /// Takes the slot of an ask back: it came to nothing.
+    pub fn release(&mut self, purpose: Purpose) {
+        if let Some(ask) = self.asks.get_mut(&purpose).filter(|ask| ask.holds) {
+            ask.holds = false;
+            self.reserved -= 1;
+        }
+    }
+
+    /// Takes the slots of a task's claims after an instant back, but of those that are kept: its
+    /// ticks are other ones now.
+    pub fn release_claims(
+        &mut self,
+        task: TaskKey,
+        after: Timestamp,
+        kept: impl Fn(Timestamp) -> bool,
+    ) {
+        let all = self.asks.range_mut(claims(task, Timestamp(i64::MAX)));
+        let gone = |purpose: &Purpose| matches!(purpose, Purpose::Claim(_, tick) if *tick > after && !kept(*tick));
+        for (_, ask) in all.filter(|(purpose, ask)| ask.holds && gone(purpose)) {
+            ask.holds = false;
+            self.reserved -= 1;
+        }
+    }
+
+    /// A grant came, of a tick or of what waited: its ask is over, and its attempt counts.
+    pub fn granted(&mut self, execution: ExecutionId, claim: Option<Purpose>) -> Granted {
+        let start = self.take(Purpose::Start(execution));
+        let claim = claim.and_then(|claim| self.take(claim));
+        let Some(first) = start.or(claim).map(|ask| ask.first) else {
+            return Granted::Forgotten;
+        };
+        let held = [start, claim].into_iter().flatten().any(|ask| ask.holds);
+        // The slots of the asks are back already: a grant that held one finds it there.
+        if !held && !self.has_room() {
+            return Granted::Full;
+        }
+        self.running += 1;
+        Granted::Carry(first)
+    }
+
+    /// A grant came of what is over already.
+    pub fn over(&mut self, execution: ExecutionId, claim: Option<Purpose>) {
+        let _start = self.take(Purpose::Start(execution));
+        let _claim = claim.and_then(|claim| self.take(claim));
+    }
+
+    /// An attempt ended, or could not be begun.
+    pub fn ended(&mut self) {
+        self.running = self.running.saturating_sub(1);
+    }
+
+    /// Forgets the claims of a task's ticks up to `settled` that were not granted to this node;
+    /// the others' grants are still to come.
+    pub fn settled(
+        &mut self,
+        task: TaskKey,
+        settled: Timestamp,
+        granted: impl Fn(Timestamp) -> bool,
+    ) {
+        let over: Vec<Purpose> = self
+            .asks
+            .range(claims(task, settled))
+            .map(|(purpose, _)| *purpose)
+            .filter(|purpose| matches!(purpose, Purpose::Claim(_, tick) if !granted(*tick)))
+            .collect();
+        for purpose in over {
+            self.take(purpose);
+        }
+    }
+
+    /// Takes back the slots of asks that were last made so long ago.
+    pub fn expire(&mut self, now: BootInstant, after: Millis) {
+        for ask in self.asks.values_mut().filter(|ask| ask.holds) {
+            if now.since(ask.last) >= after {
+                ask.holds = false;
+                self.reserved -= 1;
+            }
+        }
+    }
+
+    /// Forgets old asks of which nothing can come any more. A proposal that may still be applied
+    /// stays noted, however late that is.
+    pub fn forget(&mut self, now: BootInstant, after: Millis, open: impl Fn(&Purpose) -> bool) {
+        let stays = |purpose: &Purpose, ask: &Ask| {
+            ask.holds || now.since(ask.first) < after || open(purpose)
+        };
+        self.asks.retain(|purpose, ask| stays(purpose, ask));
+    }
+
+    fn take(&mut self, purpose: Purpose) -> Option<Ask> {
+        let ask = self.asks.remove(&purpose)?;
+        self.reserved -= usize::from(ask.holds);
+        Some(ask)
+    }
+}
+
+/// The claims of a task's ticks up to one.
+fn claims(task: TaskKey, last: Timestamp) -> RangeInclusive<Purpose> {
+    Purpose::Claim(task, Timestamp(i64::MIN))..=Purpose::Claim(task, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: BootInstant = BootInstant(1_000);
+
+    fn claim(task: u64) -> Purpose {
+        Purpose::Claim(TaskKey(task), Timestamp(60_000))
+    }
+
+    fn start(execution: u64) -> Purpose {
+        Purpose::Start(ExecutionId(execution))
+    }
+
+    fn of(limit: usize) -> Slots {
+        let mut slots = Slots::default();
+        slots.set_limit(limit);
+        slots
+    }
+
+    #[test]
+    fn what_is_asked_for_holds_its_slot_until_it_ends() {
+        let mut slots = of(2);
+        assert!(slots.ask(claim(1), NOW) && slots.ask(claim(2), NOW));
+        assert!(!slots.ask(claim(3), NOW), "two are asked for");
+        assert!(slots.ask(claim(1), BootInstant(1_400)), "it is proposed again");
+        let granted = slots.granted(ExecutionId(9), Some(claim(1)));
+        assert_eq!(granted, Granted::Carry(NOW), "the first ask counts");
+        assert!(!slots.ask(start(7), NOW), "one runs, one is asked for");
+        slots.ended();
+        assert!(slots.ask(start(7), NOW));
+        slots.release(start(7));
+        slots.release(start(7));
+        assert!(slots.ask(start(8), NOW), "a refused ask gives its slot back, once");
+        assert!(!slots.has_room());
+    }
+
+    #[test]
+    fn a_thousand_at_once_are_asked_for_one_by_one() {
+        let mut slots = of(4);
+        let mut done = 0;
+        let mut waiting: std::collections::VecDeque<u64> = (1..=1_000).collect();
+        let mut asked: std::collections::VecDeque<u64> = Default::default();
+        while done < 1_000 {
+            while let Some(next) = waiting.front().copied().filter(|id| slots.ask(start(*id), NOW))
+            {
+                waiting.pop_front();
+                asked.push_back(next);
+            }
+            assert!(!asked.is_empty() && asked.len() <= 4, "{}", asked.len());
+            let next = ExecutionId(asked.pop_front().unwrap());
+            assert_eq!(slots.granted(next, None), Granted::Carry(NOW));
+            slots.ended();
+            done += 1;
+        }
+        assert!(slots.asks.is_empty() && slots.reserved == 0 && slots.running == 0);
+    }
+
+    #[test]
+    fn a_claim_that_another_won_gives_its_slot_back() {
+        let mut slots = of(2);
+        assert!(slots.ask(claim(1), NOW) && slots.ask(claim(2), NOW));
+        slots.settled(TaskKey(1), Timestamp(59_999), |_| false);
+        assert!(!slots.has_room(), "the tick is not settled yet");
+        slots.settled(TaskKey(1), Timestamp(60_000), |_| true);
+        assert!(!slots.has_room(), "its grant is on the way");
+        slots.settled(TaskKey(1), Timestamp(60_000), |_| false);
+        assert!(slots.has_room() && !slots.knows(claim(1)) && slots.knows(claim(2)));
+    }
+
+    #[test]
+    fn a_tick_that_is_no_more_gives_its_slot_back() {
+        let mut slots = of(3);
+        let at = |second: i64| Purpose::Claim(TaskKey(1), Timestamp(second * 1_000));
+        assert!(slots.ask(at(1), NOW) && slots.ask(at(2), NOW) && slots.ask(at(3), NOW));
+        slots.release_claims(TaskKey(2), Timestamp(0), |_| false);
+        assert!(!slots.has_room());
+        slots.release_claims(TaskKey(1), Timestamp(1_000), |tick| tick == Timestamp(2_000));
+        assert!(slots.holds(at(1)) && slots.holds(at(2)) && !slots.holds(at(3)));
+        // A proposal of it may still be applied; then it takes a slot if there is one.
+        assert_eq!(slots.granted(ExecutionId(9), Some(at(3))), Granted::Carry(NOW));
+        assert!(!slots.has_room());
+    }
+
+    #[test]
+    fn an_ask_without_an_answer_gives_its_slot_back_and_stays_known() {
+        let mut slots = of(1);
+        assert!(slots.ask(start(1), NOW));
+        slots.expire(BootInstant(5_999), Millis(5_000));
+        assert!(!slots.has_room());
+        slots.expire(BootInstant(6_000), Millis(5_000));
+        assert!(slots.has_room() && !slots.open(start(1), BootInstant(6_000), Millis(9_000)));
+        // Meanwhile another took the slot; the late grant finds none.
+        assert!(slots.ask(start(2), BootInstant(6_000)));
+        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Full);
+        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Forgotten);
+        slots.forget(BootInstant(99_000), Millis(60_000), |_| false);
+        assert!(slots.knows(start(2)), "what holds a slot is remembered");
+    }
+
+    #[test]
+    fn a_late_grant_that_finds_a_slot_is_carried_out() {
+        let mut slots = of(1);
+        assert!(slots.ask(start(1), NOW));
+        slots.expire(BootInstant(6_000), Millis(5_000));
+        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Carry(NOW));
+        assert!(!slots.has_room());
+    }
+
+    #[test]
+    fn ticks_do_not_overtake_what_waits() {
+        let mut slots = of(2);
+        slots.set_waiting(1);
+        assert!(!slots.ask(claim(1), NOW));
+        assert!(slots.ask(start(1), NOW));
+        slots.set_waiting(0);
+        assert!(slots.ask(claim(1), NOW));
+        let mut free = Slots::default();
+        free.set_waiting(1);
+        assert!(free.ask(claim(1), NOW), "without a limit nothing waits long");
+    }
+
+    #[test]
+    fn a_limit_that_falls_below_what_runs_is_waited_for() {
+        let mut slots = of(3);
+        for id in 1..=3 {
+            assert!(slots.ask(start(id), NOW));
+            assert_eq!(slots.granted(ExecutionId(id), None), Granted::Carry(NOW));
+        }
+        slots.set_limit(1);
+        slots.ended();
+        slots.ended();
+        assert!(!slots.has_room());
+        slots.ended();
+        assert!(slots.has_room());
+    }
+}

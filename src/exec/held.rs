@@ -1,0 +1,60 @@
+//! What an attempt has got ready when its time to start passes. The owner then asks for a new
+//! grant, and the attempt of that grant goes on from here instead of from the beginning: a
+//! connection that takes longer to make than a grant holds would otherwise never be used.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::http::Connection;
+use crate::domain::ids::ExecutionId;
+use crate::domain::task::Action;
+
+/// A grant that has not come by then begins anew: servers close connections that say nothing.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// Names an attempt, whatever its fence.
+type Key = (ExecutionId, u32);
+
+/// What is ready of one attempt.
+#[derive(Default)]
+pub(super) struct Ready {
+    /// Its action with the references resolved.
+    pub(super) action: Option<Action>,
+    /// Made, and nothing sent on it.
+    pub(super) connection: Option<Connection>,
+    /// How often it could not start because the machine had nothing left to start it with.
+    pub(super) shortages: u32,
+}
+
+/// All that is held of attempts without a grant.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    by_attempt: Arc<Mutex<HashMap<Key, (u64, Ready)>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl Held {
+    /// Takes what is there of an attempt.
+    pub(super) fn take(&self, key: Key) -> Ready {
+        self.by_attempt.lock().remove(&key).map(|(_number, ready)| ready).unwrap_or_default()
+    }
+
+    /// Holds it for a while.
+    pub(super) fn keep(&self, key: Key, ready: Ready) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.by_attempt.lock().insert(key, (number, ready));
+        let held = Arc::downgrade(&self.by_attempt);
+        tokio::spawn(async move {
+            tokio::time::sleep(HOLD).await;
+            let Some(held) = held.upgrade() else { return };
+            let mut held = held.lock();
+            if held.get(&key).is_some_and(|(same, _)| *same == number) {
+                held.remove(&key);
+            }
+        });
+    }
+}

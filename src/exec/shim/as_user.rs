@@ -1,0 +1,152 @@
+//! A process on its way to another user.
+//!
+//! The standard library can set user and group of a new process, but not its further groups, and
+//! what could is either unstable or unsafe. So the shim starts this same program once more, with
+//! the order below; it takes the user on, which is safe while a process has one thread, and becomes
+//! the command. Only what is a number or a path comes as an argument before the command's own;
+//! every variable comes under a name of its own with a prefix, so that none of them means anything
+//! to this program while it is still root.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::wire::{Credentials, Spawn};
+
+/// Stands between the arguments that make this program a shim and the order.
+const MARK: [&str; 2] = ["--", "as-user"];
+/// In front of each variable's name.
+const PREFIX: &str = "as_user_";
+/// As shells exit when a command cannot be run.
+const NOT_RUN: u8 = 126;
+/// As shells exit when there is no such command.
+const NOT_FOUND: u8 = 127;
+
+/// A command that starts this program for a spawn under other credentials.
+pub(super) fn command(spawn: &Spawn, credentials: &Credentials) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    let groups: Vec<String> = credentials.groups.iter().map(u32::to_string).collect();
+    command
+        .arg0("punctual")
+        .args(std::env::args_os().skip(1))
+        .args(MARK)
+        .args([credentials.uid.to_string(), credentials.gid.to_string(), groups.join(",")])
+        .args([&spawn.folder, &spawn.program])
+        .args(&spawn.argv)
+        .env_clear()
+        .envs(spawn.env.iter().map(|(name, value)| (format!("{PREFIX}{name}"), value)));
+    command
+}
+
+/// What such a start orders, read from its arguments; none: it is no such start.
+pub(super) fn order(arguments: &[OsString]) -> Option<Order> {
+    let at = arguments.windows(2).position(|pair| pair == MARK)?;
+    let mut rest = arguments.get(at + 2..)?.iter().cloned();
+    let mut number = || rest.next()?.to_str()?.parse().ok();
+    let (uid, gid) = (number()?, number()?);
+    let groups = rest.next()?.to_str()?.to_owned();
+    let groups = groups.split(',').filter(|group| !group.is_empty());
+    let groups = groups.map(|group| group.parse().ok()).collect::<Option<_>>()?;
+    Some(Order {
+        credentials: Credentials { uid, gid, groups },
+        folder: rest.next()?,
+        program: rest.next()?,
+        name: rest.next()?,
+        arguments: rest.collect(),
+    })
+}
+
+/// Whom to become, and what.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    credentials: Credentials,
+    folder: OsString,
+    program: OsString,
+    name: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Order {
+    /// Becomes the command; where it cannot, says why where the command would print, and gives
+    /// the exit code that says so.
+    pub(super) fn carry_out(self) -> ExitCode {
+        let (code, why) = self.run();
+        let _ = writeln!(io::stderr(), "punctual: {why}");
+        ExitCode::from(code)
+    }
+
+    fn run(self) -> (u8, String) {
+        let shown = self.name.to_string_lossy().into_owned();
+        if let Err(error) = take_on(&self.credentials) {
+            let uid = self.credentials.uid;
+            return (NOT_RUN, format!("cannot become user {uid}: {error}"));
+        }
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.as_bytes().strip_prefix(PREFIX.as_bytes())?;
+            Some((OsStr::from_bytes(name).to_owned(), value))
+        });
+        // Only now: a home on the network may be closed to root.
+        if let Err(error) = std::env::set_current_dir(&self.folder) {
+            let folder = self.folder.to_string_lossy();
+            return (NOT_RUN, format!("cannot start `{shown}` in `{folder}`: {error}"));
+        }
+        let variables: Vec<(OsString, OsString)> = variables.collect();
+        let error = Command::new(&self.program)
+            .arg0(&self.name)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(variables)
+            .exec();
+        let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN };
+        (code, format!("cannot start `{shown}`: {error}"))
+    }
+}
+
+/// Groups first: without root they cannot be set any more.
+fn take_on(credentials: &Credentials) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(credentials.uid), Gid::from_raw(credentials.gid));
+    let groups: Vec<Gid> = credentials.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    set_thread_groups(&groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_was_given() {
+        let spawn = Spawn {
+            id: 1,
+            start_by: crate::exec::BootInstant(0),
+            program: "/bin/sh".to_owned(),
+            argv: ["sh", "-c", "--", "as-user", ""].map(str::to_owned).to_vec(),
+            env: vec![("LD_PRELOAD".to_owned(), "/x".to_owned())],
+            folder: "/home/a b".to_owned(),
+            stdin: String::new(),
+            open_files: None,
+            user: None,
+        };
+        let credentials = Credentials { uid: 7, gid: 8, groups: vec![8, 27] };
+        let command = command(&spawn, &credentials);
+        let arguments: Vec<OsString> = command.get_args().map(OsStr::to_owned).collect();
+        let order = order(&arguments).unwrap();
+        assert_eq!(order.credentials, credentials);
+        assert_eq!(
+            (order.folder.to_str(), order.program.to_str()),
+            (Some("/home/a b"), Some("/bin/sh"))
+        );
+        assert_eq!(order.name, "sh");
+        assert_eq!(order.arguments, ["-c", "--", "as-user", ""]);
+        let names: Vec<&OsStr> = command.get_envs().map(|(name, _)| name).collect();
+        assert_eq!(names, ["as_user_LD_PRELOAD"]);
+        assert_eq!(super::order(&[OsString::from("shim")]), None);
+    }
+}

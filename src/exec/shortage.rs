@@ -1,0 +1,43 @@
+//! When the machine has nothing left to start an attempt with: descriptors, processes, memory.
+//!
+//! That is no failure of the action. Nothing happened, so the attempt waits and is asked for again.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// Why there was no start.
+pub(super) const SHORT: &str = "this node has no file descriptors, processes or memory left";
+/// The first wait; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Doublings of it.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// Whether an error says that something of the machine is used up.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(is_shortage_code)
+}
+
+/// The same of the number of an error.
+pub(super) fn is_shortage_code(code: i32) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS]
+        .iter()
+        .any(|errno| errno.raw_os_error() == code)
+}
+
+/// How long to wait after so many of them in a row.
+pub(super) fn pause(shortages: u32) -> Duration {
+    PAUSE_MIN * (1 << shortages.saturating_sub(1).min(DOUBLINGS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_a_bound() {
+        let waits: Vec<u128> = (1..=8).map(|n| pause(n).as_millis()).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000]);
+    }
+}

@@ -1,0 +1,142 @@
+//! File descriptors kept back for the disk.
+//!
+//! Connections and processes of tasks may use up all that this process is allowed. A checkpoint or
+//! a new log file would then fail, and the first failed write ends the node. So some descriptors are
+//! held from the start, and given back for the moment in which a file cannot be opened otherwise.
+
+use std::fs::File;
+use std::io;
+
+use parking_lot::Mutex;
+
+use super::StorageError;
+
+/// How many are held. Removing a folder's tree and opening a store need the most at a time.
+const HELD: usize = 16;
+
+/// All stores of a process share its descriptors, so they share these.
+static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// An error that may say that there are no descriptors left.
+pub(super) trait Exhausted {
+    /// Whether it says so.
+    fn exhausted(&self) -> bool;
+}
+
+impl Exhausted for io::Error {
+    fn exhausted(&self) -> bool {
+        use rustix::io::Errno;
+        let code = self.raw_os_error();
+        code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+    }
+}
+
+impl Exhausted for StorageError {
+    fn exhausted(&self) -> bool {
+        self.source.exhausted()
+    }
+}
+
+/// Takes the descriptors that are held, as far as there are any.
+pub(super) fn hold() {
+    let mut reserve = RESERVE.lock();
+    while reserve.len() < HELD {
+        let Ok(file) = File::open("/dev/null") else { return };
+        reserve.push(file);
+    }
+}
+
+/// Does something while the descriptors that are held are free for it.
+pub(super) fn lent<T>(act: impl FnOnce() -> T) -> T {
+    RESERVE.lock().clear();
+    let done = act();
+    hold();
+    done
+}
+
+/// Opens something; if there is no descriptor left, once more with those that are held.
+pub(super) fn with_reserve<T, E: Exhausted>(
+    mut open: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    match open() {
+        Err(error) if error.exhausted() => lent(open),
+        opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    use super::super::conformance::{all, append, entry, pos, put, records};
+    use super::super::{DataFolder, LogStore, Stores, WalLog, write_atomic};
+    use super::*;
+
+    /// Set for the child process: the folder that it writes in.
+    const FOLDER: &str = "PUNCTUAL_NO_DESCRIPTORS";
+    /// Small, so that the log begins many files.
+    const CHUNK_BYTES: usize = 2_000;
+    const ENTRIES: u64 = 400;
+
+    /// Not a test by itself: the body of the child process, which may open no file any more.
+    #[test]
+    fn child() {
+        let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+        let few = Some(64);
+        setrlimit(Resource::Nofile, Rlimit { current: few, maximum: few }).unwrap();
+        let data = DataFolder::open(&folder, None).unwrap();
+        let log = WalLog::open_with(&data.log(), CHUNK_BYTES).unwrap();
+        let mut stores = data.states();
+        let mut store = stores.create_next().unwrap();
+        store.write(vec![put("a", "1")]).unwrap();
+        stores.switch().unwrap();
+        let mut hoard = Vec::new();
+        let mut exhaust = || {
+            while let Ok(file) = File::open("/dev/null") {
+                hoard.push(file);
+            }
+        };
+        for index in 0..ENTRIES {
+            exhaust();
+            append(&log, vec![entry(1, index)]).unwrap();
+            if index % 50 == 49 {
+                log.save_committed(pos(1, index));
+                log.purge_to(pos(1, index - 10));
+            }
+        }
+        exhaust();
+        // Enough for a file that makes it one write.
+        store.write((0..200_u32).map(|at| put(at.to_be_bytes(), "2")).collect()).unwrap();
+        drop(store);
+        exhaust();
+        let mut next = stores.create_next().unwrap();
+        next.write(vec![put("b", "3")]).unwrap();
+        stores.switch().unwrap();
+        exhaust();
+        write_atomic(&folder.join("identity"), b"written").unwrap();
+        log.close();
+    }
+
+    fn written(folder: &Path) {
+        let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+        assert_eq!(all(&log).last(), Some(&entry(1, ENTRIES - 1)));
+        let store = super::super::StateFolders::new(folder).open_current().unwrap().unwrap();
+        assert_eq!(records(&*store).unwrap()[&b"b"[..]], b"3");
+    }
+
+    #[test]
+    fn the_disk_is_written_while_no_descriptor_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "storage::descriptors::tests::child", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success(), "{said}");
+        written(folder.path());
+    }
+}

@@ -1,0 +1,132 @@
+//! How far the log was synced, written down beside it.
+//!
+//! A torn write at the log's end was never synced, and is cut off. Whether an end is torn or was
+//! taken away later, the log's files cannot tell. So the place up to which they were synced stands
+//! in a file of its own: behind each sync, in two sectors by turns, without a sync of its own. It may
+//! therefore say less than was synced, after a power cut, but never more.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::descriptors::with_reserve;
+use super::super::{StorageError, files, write_atomic};
+
+/// Begins each of the two marks.
+const TITLE: [u8; 8] = *b"synced 1";
+/// Bytes of a mark: the title, the place, a hash of both.
+const MARK_BYTES: usize = 24;
+/// Marks lie so far apart that a torn write harms only one of them.
+const SECTOR_BYTES: usize = 512;
+
+/// The mark on disk.
+#[derive(Debug)]
+pub(super) struct Synced {
+    path: PathBuf,
+    file: File,
+    offset: u64,
+    second: bool,
+}
+
+impl Synced {
+    /// The mark beside the log in `folder`.
+    pub fn path(folder: &Path) -> PathBuf {
+        let mut name = folder.as_os_str().to_owned();
+        name.push(".synced");
+        PathBuf::from(name)
+    }
+
+    /// Opens the mark of the log in `folder`, or makes it, durably, with 0. One that says nothing
+    /// any more counts as 0, with a warning: the log itself may be whole.
+    pub fn open(folder: &Path) -> Result<Self, StorageError> {
+        let path = Self::path(folder);
+        let found = files::read_file(&path)?;
+        let marks = found.iter().flat_map(|bytes| bytes.chunks(SECTOR_BYTES)).enumerate();
+        let newest = marks.filter_map(|(at, mark)| Some((decode(mark)?, at == 1))).max();
+        if newest.is_none() {
+            if found.is_some() {
+                let file = path.display();
+                tracing::warn!(%file, "damaged; how far the log was synced is not known");
+            }
+            let mut both = vec![0; SECTOR_BYTES + MARK_BYTES];
+            for at in [0, SECTOR_BYTES] {
+                let mark = both.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+                *mark.unwrap_or(&mut [0; MARK_BYTES]) = encode(0);
+            }
+            write_atomic(&path, &both)?;
+        }
+        let file = with_reserve(|| files::private().open(&path));
+        let file = file.map_err(StorageError::at("open", &path))?;
+        let (offset, second) = newest.unwrap_or_default();
+        Ok(Self { path, file, offset, second })
+    }
+
+    /// Up to here everything was synced, counted over all of the log's files.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Notes that everything up to `offset` is synced; nothing if that is known.
+    pub fn note(&mut self, offset: u64) -> io::Result<()> {
+        if offset <= self.offset {
+            return Ok(());
+        }
+        // The newest mark stays until the next one is whole.
+        let second = !self.second;
+        let at = if second { SECTOR_BYTES as u64 } else { 0 };
+        self.file.write_all_at(&encode(offset), at).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        })?;
+        (self.offset, self.second) = (offset, second);
+        Ok(())
+    }
+}
+
+fn encode(offset: u64) -> [u8; MARK_BYTES] {
+    let mut mark = [0; MARK_BYTES];
+    let (content, check) = mark.split_at_mut(MARK_BYTES - 8);
+    let (title, place) = content.split_at_mut(TITLE.len());
+    title.copy_from_slice(&TITLE);
+    place.copy_from_slice(&offset.to_be_bytes());
+    check.copy_from_slice(&xxh3_64(content).to_be_bytes());
+    mark
+}
+
+fn decode(mark: &[u8]) -> Option<u64> {
+    let mark = mark.first_chunk::<MARK_BYTES>()?;
+    let place = mark.get(TITLE.len()..)?.first_chunk()?;
+    let offset = u64::from_be_bytes(*place);
+    (*mark == encode(offset)).then_some(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_newest_place_and_survives_the_loss_of_one_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let path = Synced::path(&log);
+        let mut synced = Synced::open(&log).unwrap();
+        assert_eq!(synced.offset(), 0);
+        for offset in [7, 300, 200] {
+            synced.note(offset).unwrap();
+        }
+        assert_eq!((synced.offset(), Synced::open(&log).unwrap().offset()), (300, 300));
+        let sound = std::fs::read(&path).unwrap();
+        for bit in 0..sound.len() * 8 {
+            let mut bytes = sound.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, bytes).unwrap();
+            let offset = Synced::open(&log).unwrap().offset();
+            assert!([7, 300].contains(&offset), "bit {bit}: {offset} was never noted");
+        }
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(Synced::open(&log).unwrap().offset(), 0, "it says nothing any more");
+        assert_eq!(decode(&encode(u64::MAX)), Some(u64::MAX));
+    }
+}
