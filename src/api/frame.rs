@@ -15,6 +15,8 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::telemetry::metrics::Metrics;
+
 use super::context::{Context, INDEX_HEADER};
 use super::error::Problem;
 use super::extract::{body_bytes_max, body_too_large};
@@ -33,12 +35,11 @@ pub(super) async fn frame(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
-    context.metrics.http_requests_in_flight.inc();
+    let _answering = Answering::begin(&context.metrics);
     let id = request_id(request.headers());
     let span = tracing::info_span!("request", id);
     let response = answer(&context, request, next, &id).instrument(span).await;
     let metrics = &context.metrics;
-    metrics.http_requests_in_flight.dec();
     metrics.http_requests.inc(match response.status().as_u16() {
         ..=299 => "2xx",
         300..=399 => "3xx",
@@ -47,6 +48,22 @@ pub(super) async fn frame(
     });
     metrics.http_request_seconds.observe(begun.elapsed().as_secs_f64());
     response
+}
+
+/// A request that is being answered. It ends with the answer, or when its client hangs up.
+struct Answering(Metrics);
+
+impl Answering {
+    fn begin(metrics: &Metrics) -> Self {
+        metrics.http_requests_in_flight.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.http_requests_in_flight.dec();
+    }
 }
 
 /// Has a request answered, and completes the answer.

@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::fetch::{self, CLUSTER, LEADER, MEMBER, NODE, SCHEDULER, Shape, given, text, word};
 use super::node;
 use super::table::fields;
-use crate::client::{Client, Patience, Reply, path};
+use crate::client::{Patience, Reply, path};
 
 /// An answer that only the leader has is waited for so long: a member may have much to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
@@ -64,12 +63,11 @@ pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
     }
 }
 
-/// Asks the leader to give the lead away, to this node if one is named.
+/// Has the leader give the lead away, to a node if one is named.
 async fn transfer(to: Option<&str>, context: &mut Context) -> Outcome {
     let body = to.map(|to| json!({ "to": to }));
-    let cluster = context.read(&path(["cluster"]), &[], &CLUSTER).await?.body;
     let path_to = path(["cluster", "transfer-leader"]);
-    let reply = ask_leader(&cluster, &path_to, body.as_ref(), &LEADER, context).await?;
+    let reply = ask(&path_to, body.as_ref(), &LEADER, context).await?;
     // The answer knows the next leader only if its election was quick; this question waits for it.
     let now = match text(&reply.body, "leader") {
         Some(_) => reply.body,
@@ -80,48 +78,28 @@ async fn transfer(to: Option<&str>, context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Asks the leader to readmit a member.
+/// Has a member readmitted.
 async fn replace(member: &str, context: &mut Context) -> Outcome {
-    let cluster = context.read(&path(["cluster"]), &[], &CLUSTER).await?.body;
-    let is_it = |node: &&Value| ["name", "id"].iter().any(|key| text(node, key) == Some(member));
-    let named = members(&cluster).find(is_it);
-    let id = named.map_or_else(|| member.to_owned(), |node| word(node, "id"));
-    if id.parse::<u16>().is_err() {
-        let names: Vec<String> = members(&cluster).map(|node| word(node, "name")).collect();
-        let message = format!("no member is called `{member}`; there are {}", names.join(", "));
-        return Err(Failure { exit: Exit::Conflict, message });
-    }
-    let path_to = path(["cluster", "members", &id, "replace"]);
-    let reply = ask_leader(&cluster, &path_to, None, &MEMBER, context).await?;
+    let path_to = path(["cluster", "members", member, "replace"]);
+    let reply = ask(&path_to, None, &MEMBER, context).await?;
     context.out.one(&reply.body, |_clock| {
-        let name = named.map_or_else(|| format!("member {id}"), |node| word(node, "name"));
+        let number = member.parse::<u16>().is_ok();
+        let name = if number { format!("member {member}") } else { member.to_owned() };
         format!("{name} readmitted; it copies the data now")
     })?;
     Ok(Exit::Ok)
 }
 
-fn members(cluster: &Value) -> impl Iterator<Item = &Value> {
-    cluster.get("members").and_then(Value::as_array).into_iter().flatten()
-}
-
-/// Sends a request to the leader, or to the given servers if it has no address for clients.
-async fn ask_leader(
-    cluster: &Value,
+/// Sends a request that the node asked passes on to the leader, whose answer may take long.
+async fn ask(
     path_to: &str,
     body: Option<&Value>,
     shape: &Shape,
     context: &Context,
 ) -> Result<Reply, Failure> {
-    let leader = members(cluster).filter(|member| text(member, "role") == Some("leader"));
-    let server = leader.filter_map(|leader| Url::parse(text(leader, "http")?).ok()).next();
     let patience = Patience { answer_within: ANSWER_WITHIN, ..Patience::default() };
-    let reply = match server {
-        Some(server) => {
-            let leader = Client::new(vec![server], patience)?;
-            leader.send(Method::POST, path_to, &[], body, &[]).await?
-        }
-        None => context.client()?.send(Method::POST, path_to, &[], body, &[]).await?,
-    };
+    let client = context.patient_client(patience)?;
+    let reply = client.send(Method::POST, path_to, &[], body, &[]).await?;
     shape.check(&reply.body, Exit::Unknown)?;
     Ok(reply)
 }

@@ -105,12 +105,20 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        let client = self.patient_client(Patience::default())?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// A client of its own patience.
+    ///
+    /// # Errors
+    /// Servers that no client can be made for.
+    pub fn patient_client(&self, patience: Patience) -> Result<Client, ClientError> {
         let servers = match self.servers.is_empty() {
             true => Url::parse(DEFAULT_SERVER).into_iter().collect(),
             false => self.servers.clone(),
         };
-        let client = Client::new(servers, Patience::default())?;
-        Ok(self.client.get_or_init(|| client))
+        Client::new(servers, patience)
     }
 
     /// From now on reads show people what the node knows, if the cluster confirms nothing soon.
