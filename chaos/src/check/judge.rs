@@ -30,6 +30,8 @@ pub struct Run {
     pub wild_clocks: bool,
     /// What trouble was made.
     pub focus: Focus,
+    /// Attempts that a node runs at once; 0: no limit.
+    pub slots: u32,
 }
 
 /// Something that was promised and not kept.
@@ -145,6 +147,7 @@ impl Run {
             epoch_ms: 0,
             wild_clocks: false,
             focus: Focus::General,
+            slots: 0,
         }
     }
 

@@ -67,8 +67,8 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
             findings.judge(ENDED, 1);
             let begun = match &execution.attempt {
                 Some(attempt) if execution.status == Status::Running => attempt.granted_at.0,
-                // One that waits may be held by a pause.
-                _ if task.inactive().is_some() => continue,
+                // One that waits may be held by a pause, or wait for a slot among many.
+                _ if task.inactive().is_some() || run.slots > 0 => continue,
                 _ => execution.created_at.0,
             };
             let spec = task.revision(execution.revision).map(|definition| &definition.spec);

@@ -128,6 +128,7 @@ fn weigh(world: Arc<World>, ended: u64) -> Outcome {
     run.wild_clocks = world.common.plan.wild_clocks;
     run.ended = ended;
     run.focus = world.common.plan.focus;
+    run.slots = world.common.plan.slots;
     let mut findings = judge(&run);
     findings.judge("same answer everywhere", world.common.agreement.compared());
     for (property, times) in history.checks() {
