@@ -174,6 +174,8 @@ impl Ear {
     pub fn judge(&mut self, shared: &Shared, now: BootInstant) -> Vec<Command> {
         if !shared.consensus.is_leader() {
             self.leads = false;
+            // Only a leader hears of the others; what it heard before grows old.
+            shared.heard.lock().clear();
             return Vec::new();
         }
         let state = shared.consensus.replica().read();

@@ -60,7 +60,7 @@ use held::{Held, Ready};
 use http::Http;
 use output::{Live, Outputs};
 use refs::Refs;
-use shell::Shell;
+use shell::{Folders, Shell};
 
 /// References that are not resolved by then fail the attempt: what they name does not answer.
 const RESOLVE_LIMIT: Millis = Millis::from_secs(10);
@@ -112,8 +112,9 @@ impl Exec {
     /// If the folder cannot be made or the writer's thread cannot be started.
     pub fn new(options: ExecOptions) -> io::Result<Self> {
         let outputs = Outputs::open(options.output_dir, options.output)?;
+        let folders = Folders { data: options.data_dir.clone(), work: options.work_dir };
         Ok(Self {
-            shell: options.shell.map(|shim| Shell::new(shim, options.work_dir, options.open_files)),
+            shell: options.shell.map(|shim| Shell::new(shim, folders, options.open_files)),
             http: Http::new(options.http_allow, options.own, options.loopback_only),
             functions: Functions::new(BootInstant::now),
             outputs,

@@ -94,6 +94,10 @@ impl Client {
                 self.many().await;
                 continue;
             }
+            if self.world.common.plan.focus == Focus::Calm && self.random.chance(300) {
+                self.far_and_back().await;
+                continue;
+            }
             let number = self.random.below(self.world.common.plan.names as u64);
             let asked = self.wish(number);
             self.call(asked, &name(number)).await;
@@ -117,13 +121,28 @@ impl Client {
         }
     }
 
-    /// One call from its first sending to its answer, or to giving up.
+    /// Gives a task a tick in the far future and takes it back at once: the second change meets the
+    /// task's actor while it falls asleep.
+    async fn far_and_back(&mut self) {
+        let task = name(self.random.below(self.world.common.plan.names as u64));
+        for every in ["3600s", "700ms"] {
+            let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+            let body = json!({"schedule": {"interval": every}});
+            self.place(call, Asked::Patch, &task, Some(body)).await;
+        }
+    }
+
     async fn call(&mut self, asked: Asked, task: &str) {
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         let body = self.body(asked, task, call);
         if asked != Asked::Read && self.random.chance(AIMED) {
             self.aim(task).await;
         }
+        self.place(call, asked, task, body).await;
+    }
+
+    /// One call from its first sending to its answer, or to giving up.
+    async fn place(&mut self, call: u64, asked: Asked, task: &str, body: Option<Value>) {
         let key = (asked != Asked::Read).then(|| format!("call-{call}"));
         let event = Event::Call { call, asked, task: task.to_owned(), key: key.clone() };
         self.world.history().note(None, event);

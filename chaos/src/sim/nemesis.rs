@@ -47,11 +47,17 @@ const KINDS: [Fault; 26] = [
 /// Makes trouble until it is stopped.
 pub async fn run(world: Arc<World>) {
     match world.common.plan.focus {
-        Focus::Calm => return,
-        Focus::SilentLeaders => return silence::leaders(world).await,
-        Focus::Snapshots => drop(tokio::spawn(silence::snapshots(Arc::clone(&world)))),
-        Focus::General => {}
+        Focus::Calm => {}
+        Focus::SilentLeaders => silence::leaders(world).await,
+        Focus::Snapshots => {
+            tokio::join!(silence::snapshots(Arc::clone(&world)), anything(world));
+        }
+        Focus::General => anything(world).await,
     }
+}
+
+/// Makes trouble of all kinds.
+async fn anything(world: Arc<World>) {
     let mut random = Random::of(world.common.plan.seed, "nemesis");
     let mean = u64::try_from(world.common.plan.trouble.as_micros()).unwrap_or(1_000_000);
     let mut number = 0;

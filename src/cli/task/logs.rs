@@ -53,11 +53,17 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
 /// What a task's last executions printed, oldest first.
 async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let mut shown = print_new(&args.name, most, None, context).await?;
+    if !args.follow {
+        print_new(&args.name, most, None, context).await?;
+        return Ok(Exit::Ok);
+    }
+    // Those that have ended by now and are not among the last ones are never printed.
+    let path = path(["tasks", &args.name, "executions"]);
+    let (_, executions) = fetch::up_to(context, &path, &[], &EXECUTION, WINDOW).await?;
+    let ended = executions.iter().filter(|one| words::ended(one));
+    let mut shown: Vec<String> = ended.map(|one| word(one, "id")).collect();
+    shown.extend(print_new(&args.name, most, None, context).await?);
     loop {
-        if !args.follow {
-            return Ok(Exit::Ok);
-        }
         sleep(LOOK_EVERY).await;
         shown = print_new(&args.name, WINDOW, Some(shown), context).await?;
     }

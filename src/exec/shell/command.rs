@@ -2,7 +2,7 @@
 //! program found.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
@@ -22,6 +22,31 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// "No such file or directory".
 const ENOENT: i32 = 2;
 
+/// The folders of a node that matter to its commands.
+pub(in crate::exec) struct Folders {
+    /// What the node keeps.
+    pub(in crate::exec) data: PathBuf,
+    /// Where commands run of which nothing else is said; it may lie in the former.
+    pub(in crate::exec) work: PathBuf,
+}
+
+impl Folders {
+    /// A working folder that a command names. A relative file of a command must not meet what the
+    /// node keeps; whether a folder is there is the system's to say.
+    fn allowed(&self, folder: &str) -> Result<String, String> {
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let named = real(Path::new(folder));
+        if named.starts_with(real(&self.data)) && !named.starts_with(real(&self.work)) {
+            let work = self.work.display();
+            return Err(format!(
+                "`cwd` `{folder}` lies in the node's data folder, of which only `{work}` may be a \
+                 working folder"
+            ));
+        }
+        Ok(folder.to_owned())
+    }
+}
+
 /// Puts the order to spawn a resolved action together; its id is the link's to give. `own` is the
 /// node's own user.
 ///
@@ -31,7 +56,7 @@ pub(super) async fn prepare(
     action: &ShellAction,
     attempt: &Attempt,
     own: &Person,
-    work_dir: &Path,
+    folders: &Folders,
 ) -> Result<Spawn, String> {
     let argv = action.argv.clone();
     let user = match &action.user {
@@ -44,9 +69,11 @@ pub(super) async fn prepare(
     // Last: who the attempt is cannot be written over.
     env.extend(attempt.environment().map(|(name, value)| (name.to_owned(), value)));
     let folder = match (&action.cwd, &user) {
-        (Some(folder), _) => folder.clone(),
+        (Some(folder), _) => folders.allowed(folder)?,
         (None, Some(user)) => user.folder(),
-        (None, None) => work_dir.to_str().ok_or("the work folder's name is no text")?.to_owned(),
+        (None, None) => {
+            folders.work.to_str().ok_or("the work folder's name is no text")?.to_owned()
+        }
     };
     check(&argv, &env)?;
     let name = argv.first().ok_or("the command is empty")?;

@@ -22,6 +22,7 @@ use super::shim::wire::Spawn;
 use super::shortage::{SHORT, is_shortage, is_shortage_code};
 use crate::domain::task::ShellAction;
 use crate::domain::time::Millis;
+pub(super) use command::Folders;
 use link::{Event, Link, Running};
 use user::Person;
 
@@ -53,7 +54,7 @@ impl ShimProgram {
 /// Runs commands through the node's shim.
 pub(super) struct Shell {
     program: ShimProgram,
-    work_dir: PathBuf,
+    folders: Folders,
     open_files: Option<u64>,
     /// The node's own user, once it was needed.
     own: OnceCell<Person>,
@@ -63,8 +64,8 @@ pub(super) struct Shell {
 
 impl Shell {
     /// `open_files`: see [`super::ExecOptions::open_files`].
-    pub(super) fn new(program: ShimProgram, work_dir: PathBuf, open_files: Option<u64>) -> Self {
-        Self { program, work_dir, open_files, own: OnceCell::new(), link: Mutex::new(None) }
+    pub(super) fn new(program: ShimProgram, folders: Folders, open_files: Option<u64>) -> Self {
+        Self { program, folders, open_files, own: OnceCell::new(), link: Mutex::new(None) }
     }
 
     /// The shim that is there, else a new one.
@@ -151,7 +152,7 @@ impl Shell {
 
     async fn prepare(&self, action: &ShellAction, attempt: &Attempt) -> Result<Spawn, String> {
         let own = self.own.get_or_try_init(user::own).await?;
-        let spawn = command::prepare(action, attempt, own, &self.work_dir).await?;
+        let spawn = command::prepare(action, attempt, own, &self.folders).await?;
         Ok(Spawn { open_files: self.open_files, ..spawn })
     }
 }

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, geteuid, getrlimit, kill_process_group};
 
 use super::shell::{argv, is_alive, pids, sh};
 use super::*;
+use crate::domain::task::ShellAction;
 use crate::exec::shim::wire::{Credentials, Spawn, ToShim, encode};
 
 /// A shim that starts with this limit of open files.
@@ -174,6 +175,28 @@ async fn a_process_never_sees_the_shims_own_limit() {
         attempted.stop.send(Stop::Kill).unwrap();
         let outcome = attempted.ended().await;
         assert_eq!((outcome.status, outcome.tail.as_slice()), (Status::Cancelled, &b"64\n"[..]));
+    }
+}
+
+#[tokio::test]
+async fn no_command_works_among_what_the_node_keeps() {
+    let bench = Bench::with(|options| options.work_dir = options.data_dir.join("work"));
+    let data = bench.path("data");
+    for folder in ["log", "work/mine"] {
+        std::fs::create_dir_all(data.join(folder)).unwrap();
+    }
+    let linked = bench.path("linked");
+    std::os::unix::fs::symlink(data.join("log"), &linked).unwrap();
+    let allowed = [(data.join("work"), true), (data.join("work/mine"), true)];
+    let refused = [&data, &data.join("log"), &data.join("work/../log"), &linked];
+    let refused = refused.map(|folder| (folder.clone(), false));
+    for (folder, good) in allowed.into_iter().chain(refused) {
+        let Action::Shell(action) = sh("echo > mark") else { unreachable!() };
+        let cwd = Some(folder.to_str().unwrap().to_owned());
+        let outcome = bench.run(&Action::Shell(ShellAction { cwd, ..action }), &attempt()).await;
+        assert_eq!(outcome.status == Status::Success, good, "{}: {outcome:?}", folder.display());
+        assert_eq!(outcome.detail.contains("data folder"), !good, "{outcome:?}");
+        assert_eq!(folder.join("mark").exists(), good, "{}", folder.display());
     }
 }
 
