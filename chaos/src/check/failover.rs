@@ -14,7 +14,10 @@ const DOWN_WITHIN_US: u64 = 1_700_000;
 
 /// See the module.
 pub fn judge(run: &Run, findings: &mut Findings) {
-    for record in &run.records {
+    let healed = run.records.iter().find(|record| matches!(record.event, Event::Healed));
+    let healed = healed.map_or(run.ended, |record| record.at);
+    // One that is healed before it must be noted was not silent for long.
+    for record in run.records.iter().filter(|record| record.at + DOWN_WITHIN_US < healed) {
         let (Event::LeaderSilent, Some(node)) = (&record.event, record.node) else { continue };
         findings.judge(PROMPT, 1);
         let member = node as u64 + 1;
