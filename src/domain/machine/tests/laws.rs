@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::Task;
 use super::super::command::{Command, PutMode, Settle};
+use super::super::limits::KEY_AGE;
 use super::super::record::{Execution, FiredTick, Span};
 use super::plausible::{self, Dice};
 use super::*;
@@ -52,7 +53,6 @@ impl Witness {
     fn step(&mut self, command: &Command, key: Option<Key<'_>>, dice: &mut Dice) {
         let before = self.world.rows();
         let counter = self.world.state.cluster().counter;
-        let replayed = key.is_some_and(|key| matches!(self.world.state.first(key), Ok(Some(_))));
         let entry = self.world.entry(command, "someone", key);
         let old = self.world.state.clone();
         let (response, effects) = self.world.apply_as(command, "someone", key);
@@ -60,6 +60,11 @@ impl Witness {
         self.twin.apply(self.world.index, &entry, &mut applied).expect("the same entry");
         assert_eq!(applied.responses, std::slice::from_ref(&response));
         assert_eq!(applied.effects, effects);
+
+        // A key is as old as it is when the command is applied.
+        let stamp = self.world.state.cluster().stamp;
+        let first = key.and_then(|key| old.first(key).ok().flatten());
+        let replayed = first.is_some_and(|first| stamp.since(first.at) <= KEY_AGE);
 
         assert!(self.world.state.cluster().counter > counter, "the counter rises");
         if response.is_err() || replayed {
