@@ -29,7 +29,7 @@ const WORK_MAX_US: u64 = 3_000;
 /// One in so many threads is held up between seeing and acting.
 const HELD_UP_ONE_IN: u64 = 4;
 /// A thread is held up at most so long, in microseconds.
-const HELD_UP_MAX_US: u64 = 50_000;
+const HELD_UP_MAX_US: u64 = 100_000;
 
 /// Is told what a simulated process does.
 pub trait Witness: Send + Sync {

@@ -127,7 +127,13 @@ impl Client {
         let task = name(self.random.below(self.world.common.plan.names as u64));
         for every in ["3600s", "700ms"] {
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
-            let body = json!({"schedule": {"interval": every}});
+            let mut schedule = json!({"interval": every});
+            for other in
+                ["cron", "daily", "delay", "immediate", "manual", "timezone", "dst", "jitter"]
+            {
+                schedule[other] = Value::Null;
+            }
+            let body = json!({"enabled": true, "schedule": schedule});
             self.place(call, Asked::Patch, &task, Some(body)).await;
         }
     }

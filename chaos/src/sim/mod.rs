@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Minutes of virtual time with trouble.
     #[arg(long, default_value_t = 2)]
     minutes: u64,
+    /// What trouble is made; otherwise the seed decides.
+    #[arg(long, value_enum)]
+    focus: Option<Focus>,
     /// Prints the whole story.
     #[arg(long)]
     trace: bool,

@@ -7,7 +7,7 @@ use super::net::Shape;
 use super::random::Random;
 
 /// What the trouble of a run is aimed at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Focus {
     /// All kinds at random.
     General,
@@ -18,6 +18,23 @@ pub enum Focus {
     /// All kinds at random; and snapshots are installed while checkpoints are written, and on members
     /// that missed the end of what they run.
     Snapshots,
+}
+
+impl Focus {
+    /// Whether links lose messages and all kinds of trouble come at random.
+    const fn general(self) -> bool {
+        matches!(self, Self::General | Self::Snapshots)
+    }
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::Calm => "calm",
+            Self::SilentLeaders => "silent-leaders",
+            Self::Snapshots => "snapshots",
+        }
+    }
 }
 
 /// One run.
@@ -58,11 +75,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The run of a seed.
-    pub fn of(seed: u64, nodes: Option<usize>, minutes: u64, wild_clocks: bool) -> Self {
+    /// The run of a seed; `nodes` and `asked` take the place of what the seed gives.
+    pub fn of(
+        seed: u64,
+        nodes: Option<usize>,
+        minutes: u64,
+        wild_clocks: bool,
+        asked: Option<Focus>,
+    ) -> Self {
         let mut random = Random::of(seed, "plan");
-        let calm = random.chance(200);
-        let drawn = if random.chance(300) { 5 } else { 3 };
+        let drawn = random.chance(200);
+        let calm = asked.map_or(drawn, |focus| !focus.general());
+        let size = if random.chance(300) { 5 } else { 3 };
         let far = random.chance(300);
         let shape = Shape {
             base_us: if far { random.range(1_000, 8_000) } else { random.range(50, 500) },
@@ -72,24 +96,27 @@ impl Plan {
         };
         let retained = if random.chance(500) { random.range(100, 400) } else { 4_000 };
         let mut aim = Random::of(seed, "focus");
-        let focus = match (calm, aim.below(100)) {
+        let drawn = match (calm, aim.below(100)) {
             (true, 0..40) => Focus::Calm,
             (true, _) => Focus::SilentLeaders,
             (false, 0..25) => Focus::Snapshots,
             (false, _) => Focus::General,
         };
+        let focus = asked.unwrap_or(drawn);
         let (silent, snapshots) = (focus == Focus::SilentLeaders, focus == Focus::Snapshots);
         let slots = if aim.chance(250) && !silent { aim.range(1, 4) } else { 0 };
         Self {
             seed,
-            nodes: nodes.unwrap_or(drawn),
+            nodes: nodes.unwrap_or(size),
             length: Duration::from_secs(minutes * 60),
             calm,
             focus,
             slots: u32::try_from(slots).unwrap_or(0),
             shape,
             steady: usize::try_from(random.range(6, 24) + if silent { 70 } else { 0 }).unwrap_or(6),
-            names: usize::try_from(random.range(4, 16)).unwrap_or(4),
+            // Of many, most are left alone for long enough to be late after a change.
+            names: usize::try_from(random.range(4, 16) + if focus == Focus::Calm { 60 } else { 0 })
+                .unwrap_or(4),
             clients: usize::try_from(random.range(2, 5)).unwrap_or(2),
             pace: random.log_time(Duration::from_millis(100), Duration::from_secs(2)),
             trouble: random.log_time(Duration::from_millis(800), Duration::from_secs(8)),

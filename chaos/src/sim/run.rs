@@ -48,7 +48,8 @@ pub fn one(arguments: &Arguments) -> ExitCode {
     }
     std::panic::set_hook(Box::new(|panic| PANICS.lock().push(panic.to_string())));
     let nodes = arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok());
-    let plan = Plan::of(arguments.seed, nodes, arguments.minutes, arguments.wild_clocks);
+    let (minutes, wild) = (arguments.minutes, arguments.wild_clocks);
+    let plan = Plan::of(arguments.seed, nodes, minutes, wild, arguments.focus);
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -188,11 +189,13 @@ fn print(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
 /// The command that runs this seed again.
 pub fn again(arguments: &Arguments) -> String {
     let nodes = arguments.nodes.as_ref().map(|nodes| format!(" --nodes {nodes}"));
+    let focus = arguments.focus.map(|focus| format!(" --focus {}", focus.name()));
     let wild = if arguments.wild_clocks { " --wild-clocks" } else { "" };
     format!(
-        "cargo run --release -p chaos -- sim --seed {} --minutes {}{}{wild} --trace",
+        "cargo run --release -p chaos -- sim --seed {} --minutes {}{}{}{wild} --trace",
         arguments.seed,
         arguments.minutes,
-        nodes.unwrap_or_default()
+        nodes.unwrap_or_default(),
+        focus.unwrap_or_default()
     )
 }

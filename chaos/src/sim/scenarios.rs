@@ -19,7 +19,7 @@ fn run(situation: impl Future<Output = ()>) {
 
 /// A cluster of five that works, without any trouble.
 async fn five() -> Arc<World> {
-    let mut plan = Plan::of(1, Some(5), 1, false);
+    let mut plan = Plan::of(1, Some(5), 1, false, None);
     plan.calm = true;
     (plan.shape.loss, plan.shape.twice) = (0, 0);
     plan.steady = 24;

@@ -32,6 +32,9 @@ fn child(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
     if let Some(nodes) = &arguments.nodes {
         command.args(["--nodes", nodes]);
     }
+    if let Some(focus) = arguments.focus {
+        command.args(["--focus", focus.name()]);
+    }
     if arguments.wild_clocks {
         command.arg("--wild-clocks");
     }
