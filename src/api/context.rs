@@ -261,7 +261,16 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let place = timeout(SCAN_LIMIT, SCANS.acquire()).await.ok().and_then(Result::ok);
+    aside_in(&SCANS, SCAN_LIMIT, work).await
+}
+
+/// The same in one of these places, which is waited for no longer than that.
+async fn aside_in<T: Send + 'static>(
+    places: &Semaphore,
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let place = timeout(limit, places.acquire()).await.ok().and_then(Result::ok);
     let Some(_place) = place else {
         let why =
             "too many requests look through the state at once; come again, or ask another node";
@@ -269,4 +278,37 @@ pub(super) async fn aside<T: Send + 'static>(
     };
     let done = life::blocking(work).await;
     done.map_err(|_panicked| Problem::internal("a computation failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scan_that_finds_no_place_is_refused_and_keeps_no_thread() {
+        let places = Semaphore::new(1);
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let first = aside_in(&places, SCAN_LIMIT, move || {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            "done"
+        });
+        let limit = Duration::from_millis(10);
+        let second = async {
+            tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
+            let refused = aside_in(&places, limit, || panic!("it has no place")).await;
+            go.send(()).unwrap();
+            refused
+        };
+        let (first, second): (Result<_, Problem>, Result<(), Problem>) =
+            tokio::join!(first, second);
+        assert_eq!(first.unwrap(), "done");
+        let status = |refused: Problem| refused.into_response().status();
+        assert_eq!(status(second.unwrap_err()), StatusCode::SERVICE_UNAVAILABLE);
+        // The place is free again, also after a panic.
+        let panicked = aside_in(&places, limit, || -> () { panic!("as it must") }).await;
+        assert_eq!(status(panicked.unwrap_err()), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(aside_in(&places, limit, || 7).await.unwrap(), 7);
+    }
 }

@@ -253,6 +253,17 @@ fn secrets_come_from_files_and_variables_and_stay_hidden() {
         let error = secret(written).unwrap_err().to_string();
         assert!(error.contains(want), "{written}: {error}");
     }
+    // A secret of the wrong type or place is not printed either.
+    for (written, kind) in [
+        ("1234567890123456", "a number"),
+        ("[\"0123456789abcdef\"]", "a list"),
+        ("{ text = \"0123456789abcdef\" }", "a table"),
+    ] {
+        let lines = refused(&format!("[cluster]\nsecret = {written}\n"));
+        let said = lines.join("\n");
+        assert!(said.contains(&format!("must be text in quotes, got {kind}")), "{said}");
+        assert!(!said.contains("0123456789abcdef") && !said.contains("1234567890123456"), "{said}");
+    }
     let config = secret("0123456789abcdef").unwrap();
     assert!(!config.show(true).contains("0123456789abcdef"));
     assert!(!format!("{config:?}").contains("0123456789abcdef"));

@@ -181,7 +181,7 @@ pub(super) async fn run(
     for id in &settings.bootstrap_without {
         tracing::warn!(member = id, "initialising without this member, as the operator asked");
     }
-    let mut warned = None;
+    let mut reminder = Reminder::default();
     loop {
         if !standing.lock().is_new(lowest) {
             return Ok(false);
@@ -206,8 +206,7 @@ pub(super) async fn run(
                      cluster; readmit this node with: punctual cluster members replace {}",
                     settings.member
                 );
-                if warned.is_none_or(|at: Instant| at.elapsed() >= WARN_EVERY) {
-                    warned = Some(Instant::now());
+                if reminder.is_due() {
                     tracing::warn!("{what}");
                 }
                 progress.send_replace(what);
@@ -215,6 +214,23 @@ pub(super) async fn run(
             Round::Wait(why) => say(progress, why),
         }
         tokio::time::sleep(ROUND).await;
+    }
+}
+
+/// Says now and then again what wants an operator.
+#[derive(Default)]
+struct Reminder {
+    said: Option<Instant>,
+}
+
+impl Reminder {
+    /// Whether it is to be said now: the first time, and once in each [`WARN_EVERY`].
+    fn is_due(&mut self) -> bool {
+        let due = self.said.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if due {
+            self.said = Some(Instant::now());
+        }
+        due
     }
 }
 
@@ -274,4 +290,21 @@ async fn give(asked: &[&Arc<Peer>], id: u128) -> bool {
         peer.forward.call(kind::ADOPT, body, ASK_LIMIT)
     });
     join_all(calls).await.into_iter().all(|answer| answer.is_ok_and(|answer| *answer == [1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_wants_an_operator_is_said_once_a_minute() {
+        let mut reminder = Reminder::default();
+        let mut said = 0;
+        // Two minutes and a half of rounds.
+        for _ in 0..150_000 / ROUND.as_millis() {
+            said += u32::from(reminder.is_due());
+            tokio::time::advance(ROUND).await;
+        }
+        assert_eq!(said, 3);
+    }
 }

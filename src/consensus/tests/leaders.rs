@@ -194,6 +194,23 @@ async fn any_node_has_the_lead_given_away_and_writes_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lead_that_nobody_takes_is_not_said_to_be_given_away() {
+    let nodes = tokio::task::spawn_blocking(three_apart).await.unwrap();
+    submit_to(&nodes[0].consensus, add("before")).await;
+    let leader = leader_of(&nodes);
+    let mut guards = Vec::new();
+    for (_, node) in nodes.iter().enumerate().filter(|(at, _)| *at != leader) {
+        guards.push(node.freeze().await);
+    }
+    let given = nodes[leader].consensus.transfer().await;
+    assert_eq!(given, Err(TransferError::NotTaken));
+    drop(guards);
+    // Whoever leads now, writes go on.
+    submit_to(&nodes[leader].consensus, add("after")).await;
+    stop_apart(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_member_list_is_told_on_both_sides() {
     let (addresses, disks, mut nodes) = three(1_000).await;
     submit(&nodes[0], add("first")).await.1.unwrap();

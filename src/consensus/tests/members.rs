@@ -32,6 +32,11 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
     let raft = &leader.consensus.core.raft;
     raft.add_learner(NodeId::new(member, 2).0, address, false).await.unwrap();
 
+    // Nobody is put in the place of another before it is there and has all that this node has.
+    let refused = replaced(&nodes, member).await;
+    assert!(matches!(refused, Err(ReplaceError::Unreachable(m, _)) if m == member), "{refused:?}");
+    assert!(nodes[0].consensus.status().voters.contains(&NodeId::new(member, 1).0));
+
     for join in [3, 4] {
         let (waiting, disk) = begin_empty(&addresses, member);
         let new = until_replaced(&nodes, member).await;

@@ -1,6 +1,7 @@
 //! Attempts carried out for real: processes under a real shim, requests to a real server.
 
 mod connect;
+mod descriptors;
 mod func;
 mod http;
 mod machine;
