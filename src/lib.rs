@@ -6,7 +6,9 @@ pub mod bugs;
 
 pub mod api;
 pub mod budget;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod client;
 pub mod clock;
 pub mod config;

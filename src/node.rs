@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::api::bench::Starts;
 use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, Hardware};
@@ -19,7 +20,7 @@ use crate::consensus::{
 };
 use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
-use crate::engine::{self, Engine, EngineParts, EngineSettings, Observer};
+use crate::engine::{self, Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
@@ -67,9 +68,8 @@ pub struct Builder {
     functions: Vec<(String, Func)>,
     shim: ShimProgram,
     bootstrap_without: Vec<u16>,
-    observer: Option<Observer>,
     functions_allowed: bool,
-    bench: bool,
+    bench: Option<Starts>,
     open_files: Option<u64>,
 }
 
@@ -104,17 +104,10 @@ impl Builder {
         self
     }
 
-    /// Is told of each start.
-    #[must_use]
-    pub fn observer(mut self, observer: Observer) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
     /// Opens the routes that measure; never in production.
     #[must_use]
-    pub const fn bench(mut self) -> Self {
-        self.bench = true;
+    pub fn bench(mut self) -> Self {
+        self.bench = Some(Starts::default());
         self
     }
 
@@ -153,9 +146,8 @@ impl Node {
             functions: Vec::new(),
             shim: ShimProgram::this(),
             bootstrap_without: Vec::new(),
-            observer: None,
             functions_allowed: false,
-            bench: false,
+            bench: None,
             open_files: None,
         }
     }
@@ -188,7 +180,7 @@ impl Node {
                 functions_allowed: builder.functions_allowed,
                 loopback: config.http.listen.ip().is_loopback(),
                 task_series: config.metrics.tasks,
-                bench: builder.bench,
+                bench: builder.bench.clone(),
             },
         });
         let (stop, stopping) = watch::channel(false);
@@ -432,7 +424,7 @@ impl Rest {
             clock: Arc::clone(&self.clock),
             exec: Arc::clone(&self.exec),
             metrics: self.metrics.clone(),
-            observer: self.builder.observer.clone(),
+            observer: self.builder.bench.as_ref().map(Starts::observer),
             service: self.service(),
             boot: rand::random(),
         })

@@ -36,7 +36,7 @@ const LAYERS: [(&str, u8); 16] = [
 ];
 
 /// Programs of their own; they name what they want.
-const BINARIES: [&str; 3] = ["main", "witness", "build"];
+const BINARIES: [&str; 1] = ["main"];
 
 /// Crates with a home: paths below `src/` by their beginning, separated by spaces.
 const HOMES: [(&str, &str); 18] = [

@@ -29,18 +29,22 @@ use crate::engine::{Observer, Started};
 
 use super::context::Context;
 
-/// Starts seen by this process; read and emptied by `GET /bench/starts`.
-static STARTS: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+/// The starts that a node saw since `GET /bench/starts` was last answered; clones are the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Starts(Arc<Mutex<Vec<Started>>>);
 
 /// Commands of one proposal while tasks are made.
 const SETUP_BATCH: usize = 200;
 /// A claim is waited for this long.
 const CLAIM_LIMIT: Duration = Duration::from_secs(5);
 
-/// Notes each start of this process.
-#[must_use]
-pub fn observer() -> Observer {
-    Arc::new(|started| STARTS.lock().push(started))
+impl Starts {
+    /// Notes each start of a node.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        let starts = Arc::clone(&self.0);
+        Arc::new(move |started| starts.lock().push(started))
+    }
 }
 
 pub(super) fn router() -> Router<Arc<Context>> {
@@ -274,9 +278,10 @@ async fn state(Shared(context): Shared<Arc<Context>>) -> Body {
     }))
 }
 
-/// The starts of this process since the last call: task, tick, microseconds after due.
-async fn starts() -> Body {
-    let starts = std::mem::take(&mut *STARTS.lock());
+/// The starts of this node since the last call: task, tick, microseconds after due.
+async fn starts(Shared(context): Shared<Arc<Context>>) -> Body {
+    let starts = context.settings.bench.as_ref();
+    let starts = starts.map(|starts| std::mem::take(&mut *starts.0.lock())).unwrap_or_default();
     let rows: Vec<Value> = starts
         .iter()
         .map(|start| {

@@ -87,8 +87,8 @@ pub struct ApiSettings {
     pub loopback: bool,
     /// Tasks that have metrics of their own.
     pub task_series: usize,
-    /// Whether the routes that measure are open.
-    pub bench: bool,
+    /// What the routes that measure tell of; none: they are closed.
+    pub bench: Option<super::bench::Starts>,
 }
 
 /// How fresh a read has to be.

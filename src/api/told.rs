@@ -3,7 +3,7 @@
 
 use crate::domain::machine::Command;
 use crate::domain::machine::command::PutMode;
-use crate::telemetry::log::one_line;
+use crate::telemetry::line::one_line;
 
 /// Lines of one request; what goes beyond is counted.
 const LINES_MAX: usize = 10;

@@ -5,6 +5,7 @@
 //! written, and what JSON cannot carry (a number beyond 64 bits, `inf`) is refused with its place.
 
 mod toml;
+#[cfg(feature = "cli")]
 mod yaml;
 
 use std::io::Read;
@@ -52,8 +53,18 @@ fn parse(text: &str, end: &str) -> Result<Value, String> {
             pointer => format!("{}, at {pointer}", problem.message),
         }),
         "toml" => toml::parse(text),
-        _ => yaml::parse(text),
+        _ => yaml(text),
     }
+}
+
+#[cfg(feature = "cli")]
+fn yaml(text: &str) -> Result<Value, String> {
+    yaml::parse(text)
+}
+
+#[cfg(not(feature = "cli"))]
+fn yaml(_text: &str) -> Result<Value, String> {
+    Err("YAML is read with the feature `cli` only; write JSON or TOML".to_owned())
 }
 
 /// What is wrong at a place: `line 3, column 5: …, at /schedule/cron`.

@@ -14,7 +14,7 @@ use crate::domain::machine::record::{Execution, Intent, Liveness, Node, Status};
 use crate::domain::machine::{Effect, State};
 use crate::domain::time::Millis;
 use crate::telemetry::bursts::Bursts;
-use crate::telemetry::log::one_line;
+use crate::telemetry::line::one_line;
 
 use super::shared::Shared;
 

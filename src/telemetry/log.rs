@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Compact, DefaultFields, Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::flood::Flood;
 
@@ -88,7 +89,7 @@ pub enum LogError {
 
 /// The running log. Dropping it writes what is still waiting.
 pub struct Log {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     _writer: WorkerGuard,
 }
 
@@ -120,15 +121,8 @@ impl Log {
     }
 }
 
-/// A text of somebody else as a part of one line: what would end the line or change a terminal
-/// becomes a space.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn filter(directives: &str) -> Result<EnvFilter, LogError> {
-    Ok(EnvFilter::builder().parse(directives)?)
+fn filter(directives: &str) -> Result<Targets, LogError> {
+    Ok(directives.parse()?)
 }
 
 fn open(file: &File) -> Result<RollingFileAppender, LogError> {
@@ -158,9 +152,9 @@ fn subscriber<W>(
     options: &Options,
     form: Form,
     color: bool,
-    filter: EnvFilter,
+    filter: Targets,
     lines: W,
-) -> (impl Subscriber + Send + Sync, reload::Handle<EnvFilter, Registry>)
+) -> (impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -351,11 +345,6 @@ mod tests {
             log.reload("off").unwrap();
             assert_eq!(say(), 0);
         });
-    }
-
-    #[test]
-    fn texts_of_others_stay_on_their_line() {
-        assert_eq!(one_line("a\nERROR b\x1b[2Jc\u{85}d"), "a ERROR b [2Jc d");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 pub mod bursts;
 pub mod exposition;
+#[cfg(feature = "cli")]
 mod flood;
+pub mod line;
+#[cfg(feature = "cli")]
 pub mod log;
 pub mod metrics;
 mod process;

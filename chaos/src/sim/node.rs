@@ -183,7 +183,7 @@ impl Machine {
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
                 task_series: 10,
-                bench: false,
+                bench: None,
                 loopback: false,
             },
         });

@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, RngSeed};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::plan::Plan;
 use super::world::World;
@@ -40,11 +44,13 @@ struct Outcome {
 /// Runs the seed of the arguments, prints, and judges.
 pub fn one(arguments: &Arguments) -> ExitCode {
     if arguments.log {
-        tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_writer(std::io::stderr)
-            .without_time()
-            .init();
+        let rules = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
+        let Ok(rules) = rules.parse::<Targets>() else {
+            eprintln!("RUST_LOG must be rules such as `warn,punctual=debug`");
+            return ExitCode::from(2);
+        };
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+        tracing_subscriber::registry().with(lines.with_filter(rules)).init();
     }
     std::panic::set_hook(Box::new(|panic| PANICS.lock().push(panic.to_string())));
     let nodes = arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok());

@@ -179,7 +179,7 @@ fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             functions_allowed: false,
             loopback: true,
             task_series: 10,
-            bench: false,
+            bench: None,
         },
     })
 }

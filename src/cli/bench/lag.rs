@@ -1,8 +1,7 @@
 //! `bench lag`: how late one-second tasks start, and whether each tick starts once.
 
 use std::collections::HashMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,9 +27,11 @@ pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Ou
         None => arguments.action == LagAction::Shell,
     };
     let witness = match arguments.action {
-        LagAction::Shell => Some(witness(&cluster.folder)?),
+        LagAction::Shell => arguments.witness.as_deref(),
         LagAction::Noop => None,
     };
+    // The nodes run it in a folder of their own.
+    let witness = witness.map(fs::canonicalize).transpose().map_err(failure)?;
     let file = cluster.folder.join("starts");
     let tasks =
         (0..arguments.tasks).map(|number| task(number, arguments, together, &witness, &file));
@@ -50,17 +51,6 @@ pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Ou
     let rows = [row.clone()];
     out.many(&Value::Array(rows.to_vec()), &rows, |_clock| table(&row)).map_err(failure)?;
     Ok(Exit::Ok)
-}
-
-/// The small program that writes its own clock; see `build.rs`.
-static WITNESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/punctual-witness"));
-
-/// Puts the small program into a folder.
-fn witness(folder: &Path) -> Result<PathBuf, Failure> {
-    let path = folder.join("punctual-witness");
-    fs::write(&path, WITNESS).map_err(failure)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failure)?;
-    Ok(path)
 }
 
 fn task(

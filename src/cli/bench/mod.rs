@@ -6,6 +6,7 @@ mod cluster;
 mod lag;
 mod scale;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -86,6 +87,10 @@ pub struct LagArguments {
     /// What they do.
     #[arg(long, value_enum, default_value_t = LagAction::Noop)]
     pub action: LagAction,
+    /// The program that shell tasks start: it writes its own clock to a file. It is made by
+    /// `cargo build --release -p cluster-tests --bin witness-under-test`.
+    #[arg(long, value_name = "FILE", required_if_eq("action", "shell"))]
+    pub witness: Option<PathBuf>,
     /// When they are due; shell tasks together unless said otherwise.
     #[arg(long, value_enum)]
     pub due: Option<LagDue>,
@@ -124,8 +129,5 @@ pub async fn run(arguments: BenchArguments, context: &mut Context) -> Outcome {
 
 /// Makes a node one that can be measured.
 pub(super) fn prepare(builder: Builder) -> Builder {
-    builder
-        .bench()
-        .observer(crate::api::bench::observer())
-        .function(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
+    builder.bench().function(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
 }

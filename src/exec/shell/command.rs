@@ -23,6 +23,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const ENOENT: i32 = 2;
 
 /// The folders of a node that matter to its commands.
+#[derive(Clone)]
 pub(in crate::exec) struct Folders {
     /// What the node keeps.
     pub(in crate::exec) data: PathBuf,
@@ -44,6 +45,11 @@ impl Folders {
             ));
         }
         Ok(folder.to_owned())
+    }
+
+    fn work(&self) -> Result<String, String> {
+        let work = self.work.to_str().ok_or("the work folder's name is no text")?;
+        Ok(work.to_owned())
     }
 }
 
@@ -68,18 +74,23 @@ pub(super) async fn prepare(
     env.extend(action.env.clone());
     // Last: who the attempt is cannot be written over.
     env.extend(attempt.environment().map(|(name, value)| (name.to_owned(), value)));
-    let folder = match (&action.cwd, &user) {
-        (Some(folder), _) => folders.allowed(folder)?,
-        (None, Some(user)) => user.folder(),
-        (None, None) => {
-            folders.work.to_str().ok_or("the work folder's name is no text")?.to_owned()
-        }
-    };
     check(&argv, &env)?;
-    let name = argv.first().ok_or("the command is empty")?;
-    let path = env.get("PATH").map_or(PATH, String::as_str);
-    let program =
-        locate(name, path).ok_or_else(|| format!("program `{name}` not found in {path}"))?;
+    let name = argv.first().ok_or("the command is empty")?.clone();
+    let path = env.get("PATH").map_or(PATH, String::as_str).to_owned();
+    let (cwd, home, folders) =
+        (action.cwd.clone(), user.as_ref().map(Person::folder), folders.clone());
+    // A file system that does not answer holds a thread of its own up, and none that others need.
+    let found = tokio::task::spawn_blocking(move || {
+        let folder = match (cwd, home) {
+            (Some(folder), _) => folders.allowed(&folder)?,
+            (None, Some(home)) => home,
+            (None, None) => folders.work()?,
+        };
+        let program =
+            locate(&name, &path).ok_or_else(|| format!("program `{name}` not found in {path}"))?;
+        Ok::<_, String>((folder, program))
+    });
+    let (folder, program) = found.await.map_err(|error| error.to_string())??;
     Ok(Spawn {
         id: 0,
         start_by: attempt.start_by,

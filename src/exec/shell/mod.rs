@@ -28,8 +28,9 @@ use user::Person;
 
 /// Beyond the time to start, the shim may take so long to say whether it did.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
-/// A user who is not found by then is not found: the name service does not answer.
-const USER_LIMIT: Millis = Millis::from_secs(10);
+/// What a command needs is looked up within this: a name service or a file system that does not
+/// answer fails the attempt.
+const PREPARE_LIMIT: Millis = Millis::from_secs(10);
 /// A killed group is gone after this, or its end cannot be told.
 const KILL_WAIT: Millis = Millis::from_secs(5);
 
@@ -98,8 +99,8 @@ impl Shell {
             biased;
             _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
             prepared = self.prepare(action, attempt) => prepared,
-            () = sleep_until(after(USER_LIMIT)) => {
-                return Outcome::failed(format!("the user was not found within {USER_LIMIT}"));
+            () = sleep_until(after(PREPARE_LIMIT)) => {
+                return Outcome::failed(format!("user, folder and program were not found within {PREPARE_LIMIT}"));
             }
         };
         let spawn = match prepared {
