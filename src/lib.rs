@@ -18,6 +18,8 @@ pub mod engine;
 pub mod exec;
 pub mod life;
 pub mod node;
+#[cfg(test)]
+mod skip;
 pub mod storage;
 pub mod telemetry;
 #[cfg(test)]

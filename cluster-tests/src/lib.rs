@@ -31,3 +31,17 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// What everything here gives back.
 pub type Outcome<T> = Result<T, Fault>;
+
+/// Says that this machine cannot run a test, or a part of one.
+///
+/// # Errors
+/// With `STRICT=1`, where nothing may be left out.
+pub fn skipped(why: &str) -> Outcome<()> {
+    println!("skipped: {why}");
+    let strict = std::env::var_os("STRICT").is_some_and(|value| value == "1");
+    if strict {
+        Err(format!("skipped, which STRICT=1 does not allow: {why}").into())
+    } else {
+        Ok(())
+    }
+}

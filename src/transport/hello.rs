@@ -5,9 +5,8 @@ use std::fmt;
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BufMut};
-use hmac::{Hmac, KeyInit, Mac};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use crate::domain::ids::NodeId;
 
@@ -266,7 +265,7 @@ pub struct EmptySecret;
 
 /// The cluster's shared secret. It is never sent: each side shows that it knows it.
 #[derive(Clone)]
-pub struct Secret(Hmac<Sha256>);
+pub struct Secret(hmac::Key);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -287,23 +286,23 @@ impl Secret {
         if secret.is_empty() {
             return Err(EmptySecret);
         }
-        Hmac::new_from_slice(secret).map(Self).map_err(|_| EmptySecret)
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
-    /// HMAC-SHA-256 over the role and both openings as they were on the wire, nonces included.
-    fn mac(&self, role: Role, dialler: &[u8], listener: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
-        mac.update(b"punctual peer proof");
-        mac.update(&[role as u8]);
+    /// What is proved: the role and both openings as they were on the wire, nonces included.
+    fn message(role: Role, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+        let mut message = b"punctual peer proof".to_vec();
+        message.push(role as u8);
         for opening in [dialler, listener] {
-            mac.update(&(opening.len() as u64).to_be_bytes());
-            mac.update(opening);
+            message.extend((opening.len() as u64).to_be_bytes());
+            message.extend(opening);
         }
-        mac
+        message
     }
 
+    /// The HMAC-SHA-256 (RFC 2104) of the message.
     pub(super) fn prove(&self, role: Role, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
-        self.mac(role, dialler, listener).finalize().into_bytes().to_vec()
+        hmac::sign(&self.0, &Self::message(role, dialler, listener)).as_ref().to_vec()
     }
 
     /// Compares in constant time.
@@ -317,7 +316,7 @@ impl Secret {
         if proof.is_empty() {
             return Err(Refusal::new(RefusalCode::PROOF_MISSING, "the peer proved nothing"));
         }
-        self.mac(role, dialler, listener).verify_slice(proof).map_err(|_| {
+        hmac::verify(&self.0, &Self::message(role, dialler, listener), proof).map_err(|_| {
             Refusal::new(RefusalCode::PROOF_WRONG, "the peer has another cluster.secret")
         })
     }

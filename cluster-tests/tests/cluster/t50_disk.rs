@@ -1,7 +1,7 @@
 //! A node whose disk is full, or answers no more, ends and says which file it is about; the others
 //! go on.
 
-use cluster_tests::{Api, Cluster, Fault, Options, Outcome, SmallDisk, until};
+use cluster_tests::{Api, Cluster, Fault, Options, Outcome, SmallDisk, skipped, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
     let disk = match SmallDisk::mount(&image, &cluster.data(NODE), DISK_MIB) {
         Ok(disk) => disk,
         Err(why) => {
-            println!("skipped: {why}");
             cluster.finish().await?;
+            skipped(&why)?;
             return Ok(None);
         }
     };

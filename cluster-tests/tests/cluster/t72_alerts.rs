@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use cluster_tests::{Api, Cluster, Options, Outcome, field, text, until};
+use cluster_tests::{Api, Cluster, Options, Outcome, field, skipped, text, until};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
@@ -18,12 +18,12 @@ fn configs() -> &'static Path {
 }
 
 /// Whether a program is there; if not, says that its part is skipped.
-fn there(program: &str) -> bool {
+fn there(program: &str) -> Outcome<bool> {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        println!("skipped: {program} is not installed (Debian: apt-get install prometheus)");
+        skipped(&format!("{program} is not installed (Debian: apt-get install prometheus)"))?;
     }
-    found
+    Ok(found)
 }
 
 fn shown(output: &Output) -> String {
@@ -33,7 +33,7 @@ fn shown(output: &Output) -> String {
 
 #[test]
 fn the_rules_do_what_their_tests_say() -> Outcome<()> {
-    if !there("promtool") {
+    if !there("promtool")? {
         return Ok(());
     }
     for arguments in [
@@ -131,7 +131,7 @@ fn firing(name: &str) -> String {
 
 #[tokio::test]
 async fn the_alerts_fire_when_they_should() -> Outcome<()> {
-    if !there("promtool") || !there("prometheus") {
+    if !there("promtool")? || !there("prometheus")? {
         return Ok(());
     }
     let mut cluster = Cluster::start(3, Options::default()).await?;

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// Characters of a hash in a name.
 const HASH_CHARS: usize = 4;
@@ -135,8 +135,8 @@ fn new_name(line: &Wanted<'_>, all: &[Wanted<'_>], taken: &BTreeSet<String>) -> 
 }
 
 fn hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(&SHA256, text.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     hex.chars().take(HASH_CHARS).collect()
 }
 

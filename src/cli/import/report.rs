@@ -1,7 +1,7 @@
 //! What an import says of its lines.
 
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Import, Item, Place};
 use crate::cli::context::Context;
@@ -160,7 +160,8 @@ impl Item {
 
     fn fingerprint(&self) -> String {
         let prepared = &self.prepared;
-        let hash: String = Sha256::digest(self.command.as_bytes())
+        let hash: String = digest(&SHA256, self.command.as_bytes())
+            .as_ref()
             .iter()
             .take(16)
             .map(|byte| format!("{byte:02x}"))

@@ -12,6 +12,7 @@ use super::shell::{argv, is_alive, pids, sh};
 use super::*;
 use crate::domain::task::ShellAction;
 use crate::exec::shim::wire::{Credentials, Spawn, ToShim, encode};
+use crate::skip::skipped;
 
 /// A shim that starts with this limit of open files.
 fn limited(limit: &str) -> ShimProgram {
@@ -35,7 +36,7 @@ async fn a_user_is_taken_on_where_that_is_possible() {
     let outcome = bench.run(&Action::Shell(action.clone()), &attempt()).await;
     if !geteuid().is_root() {
         assert!(outcome.detail.contains("runs as root, or as that user"), "{}", outcome.detail);
-        return;
+        return skipped("only root takes another user on");
     }
     // Who has no home that exists.
     let text = String::from_utf8(outcome.tail).unwrap();
@@ -51,7 +52,7 @@ async fn a_user_is_taken_on_where_that_is_possible() {
 #[tokio::test]
 async fn what_another_user_cannot_start_says_so_in_its_output() {
     if !geteuid().is_root() {
-        return;
+        return skipped("only root takes another user on");
     }
     let bench = Bench::new();
     let closed = tempfile::tempdir().unwrap();
@@ -95,7 +96,7 @@ fn order(script: &str, user: Option<Credentials>) -> Spawn {
 #[tokio::test]
 async fn another_user_has_all_groups_and_only_the_commands_variables() {
     if !geteuid().is_root() {
-        return;
+        return skipped("only root takes another user on");
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seen");
