@@ -66,7 +66,7 @@ pub enum Fatal {
 pub struct Builder {
     config: Config,
     functions: Vec<(String, Func)>,
-    shim: ShimProgram,
+    shim: Option<ShimProgram>,
     bootstrap_without: Vec<u16>,
     functions_allowed: bool,
     bench: Option<Starts>,
@@ -82,10 +82,11 @@ impl Builder {
         self
     }
 
-    /// How processes of shell actions are started; by default this program with `shim`.
+    /// The program between the node and the processes of shell actions; without one this node
+    /// carries out no shell actions. The program calls [`serve_shim`](crate::serve_shim).
     #[must_use]
     pub fn shim(mut self, program: ShimProgram) -> Self {
-        self.shim = program;
+        self.shim = Some(program);
         self
     }
 
@@ -144,7 +145,7 @@ impl Node {
         Builder {
             config,
             functions: Vec::new(),
-            shim: ShimProgram::this(),
+            shim: None,
             bootstrap_without: Vec::new(),
             functions_allowed: false,
             bench: None,
@@ -204,9 +205,9 @@ impl Node {
         self.http
     }
 
-    /// What the API is made of; for embedding programs.
-    #[must_use]
-    pub const fn context(&self) -> &Arc<Context> {
+    /// What the API is made of.
+    #[cfg(test)]
+    pub(crate) const fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
@@ -273,7 +274,7 @@ fn exec(builder: &Builder, folder: &DataFolder, http: Option<SocketAddr>) -> Res
     let data_dir = std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/"));
     let work_dir = std::path::absolute(folder.work()).unwrap_or_else(|_| PathBuf::from("/"));
     let options = ExecOptions {
-        shell: config.actions.shell_enabled.then(|| builder.shim.clone()),
+        shell: builder.shim.clone().filter(|_program| config.actions.shell_enabled),
         http_allow: config.actions.http_allow.clone(),
         own: config.listeners(http),
         loopback_only: config.loopback_only(),

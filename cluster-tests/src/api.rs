@@ -10,6 +10,9 @@ use crate::Outcome;
 /// A single answer comes within this; a cluster that has just lost its leader needs a while.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
+/// A connection on this machine is made within this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
 /// The API of one node. Nothing is repeated: what fails is to be seen.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -48,7 +51,16 @@ impl Api {
     /// # Errors
     /// No TLS library.
     pub fn new(base: impl Into<String>) -> Outcome<Self> {
-        Ok(Self { http: punctual::client::plain(ANSWER_LIMIT)?, base: base.into() })
+        // Another thread may have been first.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(ANSWER_LIMIT)
+            .build()?;
+        Ok(Self { http, base: base.into() })
     }
 
     /// The same client for another node.

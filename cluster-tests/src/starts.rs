@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use punctual::domain::time::Timestamp;
+use punctual::Timestamp;
 use serde_json::Value;
 
 use crate::{Api, Fault, Outcome, field, text};

@@ -37,11 +37,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-pub use self::context::{Context, Global};
-pub use self::exit::{Exit, Failure, Outcome};
-pub use self::local::LocalClock;
-pub use self::output::{Format, Output};
-pub use self::table::Table;
+use self::context::{Context, Global};
+use self::exit::{Exit, Failure, Outcome};
 use crate::bugs::COMPILED_IN;
 use crate::domain::schedule::zone;
 

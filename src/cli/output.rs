@@ -46,6 +46,7 @@ impl Output {
 
     /// Prints to these.
     #[must_use]
+    #[cfg(test)]
     pub fn to(
         format: Format,
         clock: LocalClock,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
+use crate::exec::ShimProgram;
 use crate::node::{Builder, Node};
 use crate::telemetry::log::{Every, File, Form, Log, Options};
 
@@ -57,6 +58,7 @@ pub async fn run(arguments: ServeArguments) -> Outcome {
         let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
     }
     let mut builder: Builder = Node::builder(config)
+        .shim(ShimProgram::this())
         .bootstrap_without(arguments.bootstrap_without.clone())
         .open_files(open_files);
     if arguments.bench {

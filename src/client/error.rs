@@ -110,15 +110,6 @@ impl ClientError {
             Self::Usage(_) => ErrorKind::Invalid,
         }
     }
-
-    /// The status of a node's answer, if there is one.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused(refusal) => Some(refusal.status),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-pub use self::error::{ClientError, ErrorKind, FieldProblem, Refusal};
+pub use self::error::{ClientError, ErrorKind, Refusal};
 
 /// The header that makes a repeated write the same write.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -147,12 +147,6 @@ impl Client {
         }
         let http = http::make(patience.answer_within).map_err(ClientError::Usage)?;
         Ok(Self { http, servers, preferred: AtomicUsize::new(0), patience })
-    }
-
-    /// The servers, as they were given.
-    #[must_use]
-    pub fn servers(&self) -> &[Url] {
-        &self.servers
     }
 
     /// Reads what is at a path, such as one made by [`path`].

@@ -11,7 +11,7 @@
 //!
 //! The process is asked in two functions only, [`environment`] and [`read_file`]; tests give maps.
 
-mod actions;
+pub mod actions;
 mod address;
 mod check;
 mod definitions;
@@ -33,7 +33,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefNames, Refs, is_plain};
+pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, Refs, is_plain};
 pub use self::definitions::{Definitions, told};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::level::LogLevel;
@@ -323,6 +323,23 @@ impl Config {
         let config = reader::read(settings, sources, &mut errors);
         check::check(&config, &mut errors);
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(errors)) }
+    }
+
+    /// Reads the text of a settings file, and nothing else but the files that `${file:PATH}` names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
+        let settings = Path::new("settings");
+        let read_file = |path: &Path| {
+            if path == settings { Ok(text.to_owned()) } else { std::fs::read_to_string(path) }
+        };
+        Self::load(&Sources {
+            flags: Vec::new(),
+            environment: BTreeMap::new(),
+            file: Some(settings.to_owned()),
+            read_file: &read_file,
+        })
     }
 
     /// The entry of `[[cluster.member]]` that is this node.

@@ -52,16 +52,13 @@ use crate::domain::machine::{Command, envelope};
 use crate::life;
 use crate::transport::CallError;
 
-pub use self::acknowledged::Lost;
 pub use self::agreement::Poll;
-pub use self::bootstrap::SaveIdentity;
 pub use self::contact::Unled;
 pub use self::core::{NOT_LEADER, Service};
 pub use self::lead::TransferError;
-pub use self::load::Advice;
 pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
-pub use self::replica::{Answered, Collector, Event, Mark, Outcome, ProposeError, Replica, Reply};
+pub use self::replica::{Answered, Event, Mark, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
 
 /// Kinds of peer requests from here on belong to the layer above.
@@ -251,6 +248,7 @@ impl Consensus {
     }
 
     /// Proposes one command and leaves its outcome to the state; false: the queue is full.
+    #[cfg(feature = "simulation")]
     pub fn hint(&self, command: &Command, limit: Duration) -> bool {
         let mut bytes = Vec::new();
         envelope::pack(&mut bytes, command, "", None);

@@ -196,6 +196,9 @@ async fn listen(
     stop: &watch::Sender<bool>,
 ) -> Result<(), ListenError> {
     let listener = Listener::bind(fabric.clone(), &settings.listen).await?;
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!(%addr, "listening for peers");
+    }
     let (serving, known) = (Arc::clone(desk), Arc::clone(identify));
     let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(known()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);

@@ -264,6 +264,7 @@ impl Exec {
     /// The newest output of a running attempt of this execution, at most
     /// [`OutputLimits::live_bytes`]; none if no attempt of it is running here.
     #[must_use]
+    #[cfg(test)]
     pub fn live_output(&self, execution: ExecutionId) -> Option<Chunk> {
         self.outputs.newest(execution)
     }
@@ -282,6 +283,7 @@ impl Exec {
 
     /// The process number of the shim, once there is one; for tools and tests.
     #[must_use]
+    #[cfg(test)]
     pub fn shim_pid(&self) -> Option<u32> {
         self.shell.as_ref().and_then(Shell::shim_pid)
     }

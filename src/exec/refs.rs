@@ -222,7 +222,7 @@ mod tests {
     fn refs(folder: &Path, files: &[&str], env: &[&str]) -> Refs {
         let settings = config::Refs {
             files: files.iter().map(|text| config::RefFiles::parse(text).unwrap()).collect(),
-            env: env.iter().map(|text| config::RefNames::parse(text).unwrap()).collect(),
+            env: env.iter().map(|text| config::actions::RefNames::parse(text).unwrap()).collect(),
             secret_files: vec![folder.join("etc/secret")],
             secret_env: Vec::new(),
         };

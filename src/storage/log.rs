@@ -91,9 +91,6 @@ pub trait LogStore: Send + Sync + 'static {
     /// The age of the oldest vote or append that is not yet durable.
     fn oldest_unflushed(&self) -> Option<Duration>;
 
-    /// Bytes of votes and entries that were accepted and are not yet durable.
-    fn queued_bytes(&self) -> usize;
-
     /// Makes everything durable and ends the log; later writes fail, later reads too.
     fn close(&self);
 }

@@ -198,12 +198,6 @@ impl Store for MemoryStore {
         self.failed |= fault.is_some();
         fault.map_or(Ok(()), |error| Err(self.error("write", error)))
     }
-
-    fn bytes_on_disk(&self) -> u64 {
-        let disk = self.disk.0.lock();
-        let records = disk.stores.get(&self.number).into_iter().flatten();
-        records.map(|(key, value)| (key.len() + value.len()) as u64).sum()
-    }
 }
 
 fn cut_off() -> io::Error {

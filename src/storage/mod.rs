@@ -20,7 +20,9 @@ mod files;
 pub mod folder;
 pub mod identity;
 pub mod log;
+#[cfg(any(test, feature = "simulation"))]
 pub mod memory;
+#[cfg(any(test, feature = "simulation"))]
 pub mod sim;
 mod sled;
 pub mod states;
@@ -38,7 +40,7 @@ use std::path::{Path, PathBuf};
 pub use self::files::{AtomicFile, write_atomic};
 pub use self::folder::DataFolder;
 pub use self::identity::Identity;
-pub use self::log::{Done, LogPos, LogState, LogStore};
+pub use self::log::{LogPos, LogStore};
 pub use self::sled::DiskStore;
 pub use self::states::StateFolders;
 pub use self::store::{Change, Store, Stores};

@@ -322,10 +322,6 @@ impl LogStore for SimLog {
         disk.age.filter(|_| !disk.tail.is_empty())
     }
 
-    fn queued_bytes(&self) -> usize {
-        self.disk.0.lock().tail.iter().map(|write| write.record.bytes()).sum()
-    }
-
     fn close(&self) {
         let mut disk = self.disk.0.lock();
         if self.admit(&disk).is_ok() {
@@ -409,15 +405,6 @@ impl Image {
                     self.state.committed = Some(pos);
                 }
             }
-        }
-    }
-}
-
-impl Record {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Vote(data) | Self::Entry(_, data) => data.len(),
-            Self::Truncate(_) | Self::Purge(_) | Self::Committed(_) => 0,
         }
     }
 }

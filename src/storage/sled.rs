@@ -237,10 +237,6 @@ impl Store for DiskStore {
         self.failed = false;
         Ok(())
     }
-
-    fn bytes_on_disk(&self) -> u64 {
-        self.tree.size_on_disk().unwrap_or(0)
-    }
 }
 
 /// Whether an entry of a folder is one of the two that each has.

@@ -44,9 +44,6 @@ pub trait Store: Send + 'static {
     /// refuses all later ones. A key longer than [`KEY_MAX_BYTES`] is refused before anything is
     /// written.
     fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError>;
-
-    /// Bytes taken on the disk.
-    fn bytes_on_disk(&self) -> u64;
 }
 
 /// The place of a node's stores: one is current, another may be in the making.

@@ -3,7 +3,7 @@
 //! raft-log encodes, rotates its chunk files and syncs on a thread of its own, but blocks its
 //! caller when a chunk is full, when a folder is synced and under back-pressure. So it is called
 //! from a thread of ours (`writer`), reached through an unbounded queue: consensus never waits for
-//! the disk here. What is queued is visible as [`LogStore::queued_bytes`].
+//! the disk here.
 //!
 //! The writer also groups: while two flushes are under way, what arrives is collected for the
 //! next. raft-log's own grouping waits for a timer (its default of 1 ms, or never groups at 0) and
@@ -201,10 +201,6 @@ impl LogStore for WalLog {
 
     fn oldest_unflushed(&self) -> Option<Duration> {
         self.shared.oldest_waiting()
-    }
-
-    fn queued_bytes(&self) -> usize {
-        self.shared.queued.load(Ordering::Relaxed)
     }
 
     fn close(&self) {

@@ -29,6 +29,7 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// A notice that could not be queued after this long is given up.
+#[cfg(test)]
 pub const NOTIFY_MAX: Duration = Duration::from_secs(1);
 
 const GONE: &str = "the connection has ended";
@@ -100,7 +101,8 @@ impl Caller {
         }
     }
 
-    /// Tells, without asking for an answer; returns once it is queued.
+    /// Tells, without asking for an answer; returns once it is queued. A way to fill queues.
+    #[cfg(test)]
     pub async fn notify(&self, kind: u16, body: Bytes) -> Result<(), CallError> {
         let deadline = Instant::now() + NOTIFY_MAX;
         loop {

@@ -31,10 +31,10 @@ mod testing;
 use std::sync::Arc;
 
 pub use caller::{CallError, Caller};
-pub use frame::{Frame, Receiver, RecvError, SendError, Sender};
+pub use frame::{Frame, RecvError, Sender};
 pub use hello::{Hello, Identity, Purpose, Refusal, RefusalCode, Secret};
-pub use link::{Connection, DialError, Dialer};
-pub use network::{BoxedListener, BoxedStream, Network, Tcp};
+pub use link::{Connection, Dialer};
+pub use network::{Network, Tcp};
 pub use server::{ListenError, Listener, answer_calls, serve};
 
 /// Fills a buffer with random bytes: nonces, which must not repeat, and jitter.

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use punctual::consensus;
 use punctual::domain::machine::Loader;
+use punctual::storage::log::{Done, LogState};
 use punctual::storage::memory::MemoryDisk;
 use punctual::storage::sim::{SimDisk, SimLog};
-use punctual::storage::{Done, Identity, LogPos, LogState, LogStore};
+use punctual::storage::{Identity, LogPos, LogStore};
 
 use super::random::Random;
 use crate::check::history::{Event, History};
@@ -235,10 +236,6 @@ impl LogStore for Watched {
 
     fn oldest_unflushed(&self) -> Option<Duration> {
         self.log.oldest_unflushed()
-    }
-
-    fn queued_bytes(&self) -> usize {
-        self.log.queued_bytes()
     }
 
     fn close(&self) {

@@ -159,7 +159,7 @@ async fn kill_and_start(cluster: &mut Cluster, load: Load) -> Outcome<Vec<Kill>>
 
 /// Waits until every tick up to an instant has its verdict.
 async fn settled(api: &Api, tasks: usize, upto: i64) -> Outcome<()> {
-    let upto = punctual::domain::time::Timestamp(upto - STEP_MS).to_string();
+    let upto = punctual::Timestamp(upto - STEP_MS).to_string();
     until("every tick of the period to be settled", async || {
         let found = api.all("/api/v1/tasks").await?;
         // Instants of one form are ordered as texts.

@@ -24,7 +24,7 @@ async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
         Ok(disk) => disk,
         Err(why) => {
             cluster.finish().await?;
-            skipped(&why)?;
+            skipped(&why.to_string())?;
             return Ok(None);
         }
     };

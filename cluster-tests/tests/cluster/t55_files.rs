@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use cluster_tests::{Cluster, Options, Outcome, field, until};
-use punctual::domain::time::Timestamp;
+use punctual::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;

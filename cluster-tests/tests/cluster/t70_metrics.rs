@@ -117,7 +117,7 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> Outcome<(
 /// then reports with a wrong fence, and with the right one.
 async fn rival_claims(cluster: &Cluster) -> Outcome<()> {
     until("a claim to be refused", async || {
-        let at = punctual::domain::time::Timestamp(now_ms()).to_string();
+        let at = punctual::Timestamp(now_ms()).to_string();
         let claims =
             cluster.numbers().map(|node| {
                 let (api, body) = (cluster.api(node), json!({"tick": at}));

@@ -302,9 +302,9 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_used_is_named() {
         let mut out = Output::standard(
-            crate::cli::Format::Table,
+            crate::cli::output::Format::Table,
             true,
-            crate::cli::LocalClock::new("UTC", crate::domain::time::Timestamp(0)),
+            crate::cli::local::LocalClock::new("UTC", crate::domain::time::Timestamp(0)),
         );
         let wrong = cluster(&parse("punctual dev --port 500"), &mut out).await.unwrap_err();
         assert_eq!(wrong.exit, Exit::Usage, "{wrong:?}");

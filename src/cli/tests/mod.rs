@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::*;
+use crate::cli::local::LocalClock;
+use crate::cli::output::Output;
 use crate::domain::time::Timestamp;
 
 mod reading;

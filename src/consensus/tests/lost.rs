@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use super::members::until_replaced;
 use super::*;
 use crate::storage::LogStore;
-use crate::transport::{BoxedListener, BoxedStream, Network};
+use crate::transport::Network;
+use crate::transport::network::{BoxedListener, BoxedStream};
 
 /// A network in which a node is reached, but reaches nobody before it may.
 struct Gate(Arc<AtomicBool>);

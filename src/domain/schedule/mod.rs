@@ -23,8 +23,8 @@ use crate::domain::time::{Millis, Timestamp};
 pub use self::cron::parse_cron;
 pub use self::error::ScheduleError;
 pub use self::names::{parse_weekday, weekday_name};
-pub use self::note::{ClockChange, Note, NotedTick, Pass};
-pub use self::plan::{MAX_INTERVAL, MIN_INTERVAL, Plan};
+pub use self::note::NotedTick;
+pub use self::plan::{MIN_INTERVAL, Plan};
 pub use self::warning::{Warning, warnings};
 
 /// What a definition says about its ticks. [`Plan`] computes them.

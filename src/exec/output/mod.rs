@@ -89,6 +89,7 @@ impl Outputs {
     }
 
     /// The newest output of the running attempt of an execution.
+    #[cfg(test)]
     pub(super) fn newest(&self, execution: ExecutionId) -> Option<Chunk> {
         let running = self.running.lock();
         let (_key, live) = running.range((execution, 0)..=(execution, u32::MAX)).next_back()?;

@@ -51,6 +51,8 @@ pub(super) struct Link {
     orders: UnboundedSender<Vec<u8>>,
     slots: Arc<Mutex<Slots>>,
     next: AtomicU64,
+    #[cfg(test)]
+    #[cfg(test)]
     pid: Option<u32>,
 }
 
@@ -81,10 +83,17 @@ impl Link {
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         let (orders, queue) = unbounded_channel();
         let slots = Arc::new(Mutex::new(Slots::default()));
+        #[cfg(test)]
         let pid = shim.id();
         tokio::spawn(write(writer, queue));
         tokio::spawn(read(reader, Arc::clone(&slots), shim));
-        Ok(Self { orders, slots, next: AtomicU64::new(1), pid })
+        Ok(Self {
+            orders,
+            slots,
+            next: AtomicU64::new(1),
+            #[cfg(test)]
+            pid,
+        })
     }
 
     /// Whether the shim is there.
@@ -93,6 +102,7 @@ impl Link {
     }
 
     /// The shim's process number.
+    #[cfg(test)]
     pub(super) fn pid(&self) -> Option<u32> {
         self.pid
     }

@@ -80,6 +80,7 @@ impl Shell {
     }
 
     /// The process number of the shim, if there is one.
+    #[cfg(test)]
     pub(super) fn shim_pid(&self) -> Option<u32> {
         self.link.lock().as_ref().filter(|link| link.is_open()).and_then(|link| link.pid())
     }

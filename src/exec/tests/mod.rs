@@ -152,6 +152,6 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Variables that references may name.
-fn names(names: &[&str]) -> Vec<config::RefNames> {
-    names.iter().map(|name| config::RefNames::parse(name).unwrap()).collect()
+fn names(names: &[&str]) -> Vec<config::actions::RefNames> {
+    names.iter().map(|name| config::actions::RefNames::parse(name).unwrap()).collect()
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,8 +43,6 @@ pub(super) struct Shared {
     pub cuts: AtomicU64,
     /// Flushes completed.
     pub flushes: AtomicU64,
-    /// Bytes accepted and not yet durable.
-    pub queued: AtomicUsize,
     waiting: Mutex<VecDeque<Instant>>,
     synced: Mutex<Synced>,
     progress: Mutex<Progress>,
@@ -72,7 +70,6 @@ impl Shared {
             log: RwLock::new(Some(log)),
             cuts: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
-            queued: AtomicUsize::new(0),
             waiting: Mutex::default(),
             synced: Mutex::new(mark),
             progress: Mutex::new(progress),
@@ -83,7 +80,6 @@ impl Shared {
     /// Notes a write that somebody waits for, from now on.
     pub(super) fn await_durable(self: &Arc<Self>, done: Done, bytes: usize) -> Ack {
         self.waiting.lock().push_back(Instant::now());
-        self.queued.fetch_add(bytes, Ordering::Relaxed);
         Ack { done: Some(done), bytes, shared: Arc::clone(self) }
     }
 
@@ -156,7 +152,6 @@ impl Ack {
     fn finish(&mut self, result: io::Result<()>) {
         if let Some(done) = self.done.take() {
             self.shared.waiting.lock().pop_front();
-            self.shared.queued.fetch_sub(self.bytes, Ordering::Relaxed);
             done(result);
         }
     }

@@ -30,8 +30,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use punctual::transport::Network;
 use punctual::transport::network::Accept;
-use punctual::transport::{BoxedListener, BoxedStream, Network};
+use punctual::transport::network::{BoxedListener, BoxedStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
