@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crate::domain::time::Timestamp;
 
 use super::command::{Command, DecodeError};
-use super::digest;
 use super::effect::Effect;
 use super::envelope::{self, Commands, Head, Key, Packed};
 use super::limits::{KEY_AGE, KEYS_MAX};
 use super::persist::key_idempotency;
-use super::record::KeyRecord;
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
+use super::store::digest;
+use super::task::record::KeyRecord;
 
 /// Where and when a command is applied.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 
 use super::envelope::Packed;
 use super::persist::{CONFIG, append};
-use super::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
+use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 
 /// How a put treats what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

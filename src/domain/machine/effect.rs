@@ -3,7 +3,7 @@
 
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 
-use super::record::{Reason, Status, Verdict};
+use super::task::record::{Reason, Status, Verdict};
 
 /// One hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,39 +13,27 @@
 //! proposer to look again).
 
 mod apply;
-mod blocks;
-mod calendars;
 pub mod command;
-mod definitions;
-mod digest;
+mod commands;
 mod effect;
 pub mod envelope;
-mod execution;
-mod execution_commands;
-mod hand;
-mod history;
-mod index;
 pub mod limits;
-mod node_commands;
 mod persist;
-pub mod record;
 mod response;
-mod retention;
-mod settle;
 mod state;
-mod table;
-mod task_commands;
+mod store;
+mod task;
 #[cfg(test)]
 mod tests;
-mod tombstones;
 
 #[cfg(test)]
 pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
-pub use blocks::Blocks;
 pub use command::{Command, DecodeError};
 pub use effect::Effect;
-pub use history::History;
 pub use persist::{LoadError, Loader, Row};
 pub use response::{Answer, Refusal, Response};
 pub use state::{Dirty, State, Task};
+pub use store::blocks::Blocks;
+pub use task::history::History;
+pub use task::record;

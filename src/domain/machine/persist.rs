@@ -15,15 +15,15 @@ use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
 use crate::domain::schedule::calendar::Kept;
 use crate::domain::time::Timestamp;
 
-use super::blocks::{Blocks, Record};
-use super::calendars;
-use super::digest::{self, Digest};
-use super::history::History;
+use super::commands::calendars;
 use super::limits::{DECODE_BYTES_MAX, TASKS_MAX};
-use super::record::{
+use super::state::{Counted, Dirty, Rules, State, Task};
+use super::store::blocks::{Blocks, Record};
+use super::store::digest::{self, Digest};
+use super::task::history::History;
+use super::task::record::{
     Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Progress, Span,
 };
-use super::state::{Counted, Dirty, Rules, State, Task};
 
 /// How commands and records are written, with a limit to what reading them may claim.
 pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =

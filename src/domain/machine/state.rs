@@ -12,12 +12,14 @@ use crate::domain::schedule::calendar::Kept;
 use crate::domain::task::{Keep, Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-use super::digest::{self, Digest};
-use super::history::History;
-use super::index::Index;
-use super::record::{Cluster, Definition, Execution, KeyRecord, Live, Node, Progress, Reason};
-use super::table::Table;
-use super::tombstones::Marks;
+use super::store::digest::{self, Digest};
+use super::store::index::Index;
+use super::store::table::Table;
+use super::task::history::History;
+use super::task::record::{
+    Cluster, Definition, Execution, KeyRecord, Live, Node, Progress, Reason,
+};
+use super::task::tombstones::Marks;
 
 /// A task: its definitions, its live record, its past.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::command::{
     Command, MarkDeleted, NodeIntent, NodeLiveness, NodePatch, PauseTask, SettleSpan,
 };
-use super::super::record::{Intent, Liveness, Reason, Status, Verdict};
+use super::super::task::record::{Intent, Liveness, Reason, Status, Verdict};
 use super::super::{Effect, Refusal};
 use super::*;
 
@@ -245,7 +245,7 @@ fn a_frozen_view_shares_what_does_not_change() {
 #[test]
 fn a_fired_tick_is_one_line_of_the_cache() {
     // There are up to ten millions of them in memory.
-    assert_eq!(size_of::<super::super::record::FiredTick>(), 64);
+    assert_eq!(size_of::<super::super::task::record::FiredTick>(), 64);
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::Blocks;
-use super::super::index::Index;
 use super::super::persist::{self, Row};
-use super::super::record::FiredTick;
 use super::super::state::Dirty;
+use super::super::store::index::Index;
+use super::super::task::record::FiredTick;
 use super::samples;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;

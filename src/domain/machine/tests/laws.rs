@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::Task;
 use super::super::command::{Command, PutMode, Settle};
 use super::super::limits::KEY_AGE;
-use super::super::record::{Execution, FiredTick, Span};
+use super::super::task::record::{Execution, FiredTick, Span};
 use super::plausible::{self, Dice};
 use super::*;
 use crate::domain::ids::Revision;

@@ -5,7 +5,7 @@ use super::super::command::{
     PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
 use super::super::envelope::Key;
-use super::super::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
 use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
@@ -191,7 +191,7 @@ fn about_node(state: &State, dice: &mut Dice) -> Command {
 
 /// A session, most often one that may propose.
 fn session(state: &State, dice: &mut Dice) -> SessionId {
-    let able = |node: &&std::sync::Arc<super::super::record::Node>| {
+    let able = |node: &&std::sync::Arc<super::super::task::record::Node>| {
         node.liveness == Liveness::Working && node.intent == Intent::None
     };
     let able: Vec<SessionId> = state.nodes().filter(able).map(|node| node.session).collect();

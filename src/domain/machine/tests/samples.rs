@@ -7,7 +7,7 @@ use super::super::command::{
     NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
     SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
-use super::super::record::{
+use super::super::task::record::{
     Attempt, Cluster, Code, Definition, Ended, Execution, FiredTick, Intent, KeyRecord, Live,
     Liveness, More, Node, NodeInfo, Pause, Progress, Reason, Report, Span, Status, Tombstone,
     Totals, Trigger, Verdict,

@@ -12,7 +12,7 @@ use super::super::command::{
     OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
     SettleSpan, Start, TriggerTask,
 };
-use super::super::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::task::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
 use super::line::Line;
 use super::telling::{Names, answer, clock, step};

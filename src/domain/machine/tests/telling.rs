@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::record::{Code, Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::task::record::{
+    Code, Execution, Intent, Liveness, Reason, Status, Trigger, Verdict,
+};
 use super::super::{Answer, Effect, Refusal, Response, State, Task};
 use crate::domain::ids::SessionId;
 use crate::domain::settling::Step;

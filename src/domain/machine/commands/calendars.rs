@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::apply::Context;
-use super::command::{Named, PutCalendar};
-use super::digest;
-use super::limits::CALENDARS_MAX;
-use super::persist::key_calendar;
-use super::response::{Answer, Refusal, Response};
-use super::state::{State, Task};
 use crate::domain::ids::Revision;
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::command::{Named, PutCalendar};
+use crate::domain::machine::limits::CALENDARS_MAX;
+use crate::domain::machine::persist::key_calendar;
+use crate::domain::machine::response::{Answer, Refusal, Response};
+use crate::domain::machine::state::{State, Task};
+use crate::domain::machine::store::digest;
 use crate::domain::schedule::calendar::{Calendar, Kept};
 use crate::domain::schedule::{Plan, Schedule, ScheduleError};
 use crate::domain::task::TaskSpec;
@@ -64,13 +64,20 @@ impl State {
     }
 
     /// Refuses a definition that leaves out what there is not.
-    pub(super) fn check_calendars(&self, spec: &TaskSpec) -> Result<(), Refusal> {
+    pub(in crate::domain::machine) fn check_calendars(
+        &self,
+        spec: &TaskSpec,
+    ) -> Result<(), Refusal> {
         let known = |name: &String| self.calendars.contains_key(&**name);
         let all = spec.schedule.exclude.iter().all(known);
         if all { Ok(()) } else { Err(Refusal::CalendarNotFound) }
     }
 
-    pub(super) fn put_calendar(&mut self, cx: &Context<'_>, put: PutCalendar) -> Response {
+    pub(in crate::domain::machine) fn put_calendar(
+        &mut self,
+        cx: &Context<'_>,
+        put: PutCalendar,
+    ) -> Response {
         let revision = Revision(self.cluster.counter);
         let former = self.calendars.get(&*put.calendar.name).cloned();
         seen(former.as_deref(), put.if_match)?;
@@ -92,7 +99,7 @@ impl State {
         Ok(Answer::Calendar { revision, created: former.is_none() })
     }
 
-    pub(super) fn delete_calendar(&mut self, body: &Named) -> Response {
+    pub(in crate::domain::machine) fn delete_calendar(&mut self, body: &Named) -> Response {
         let former = self.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
         seen(Some(&former), body.if_match)?;
         if self.excluding.contains_key(&*body.name) {
@@ -105,7 +112,7 @@ impl State {
     }
 
     /// Removes the calendars that stood at a revision and that no task leaves out.
-    pub(super) fn remove_calendars(&mut self, upto: Revision) {
+    pub(in crate::domain::machine) fn remove_calendars(&mut self, upto: Revision) {
         let gone = self
             .calendars
             .iter()
@@ -131,7 +138,11 @@ impl State {
 }
 
 /// Counts a definition that comes into force, or goes, among those that leave its calendars out.
-pub(super) fn count(excluding: &mut OrdMap<Arc<str>, u32>, spec: Option<&TaskSpec>, comes: bool) {
+pub(in crate::domain::machine) fn count(
+    excluding: &mut OrdMap<Arc<str>, u32>,
+    spec: Option<&TaskSpec>,
+    comes: bool,
+) {
     for name in spec.into_iter().flat_map(|spec| &spec.schedule.exclude) {
         let users = excluding.get(&**name).copied().unwrap_or(0);
         let users = if comes { users.saturating_add(1) } else { users.saturating_sub(1) };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::digest;
+use crate::domain::machine::store::digest;
 
 /// Where an execution came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ pub struct More {
 
 impl Execution {
     /// What few executions have, to be changed.
-    pub(super) fn more(&mut self) -> &mut More {
+    pub(in crate::domain::machine) fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
     }
 
@@ -152,7 +152,7 @@ impl Execution {
         self.more.as_ref()?.parameters.as_ref()
     }
 
-    pub(super) fn hash(&self, task: TaskKey) -> u128 {
+    pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
         let at = |at: Option<Timestamp>| at.map_or(0, |at| at.0.cast_unsigned());
         let attempt = self.attempt.as_ref();
         let flags = [
@@ -264,6 +264,6 @@ pub struct Report {
     pub http_status: Option<u16>,
     /// A sentence for people, or a reason word of the contract.
     pub detail: String,
-    /// The end of its output, at most [`limits::TAIL_BYTES`](super::limits::TAIL_BYTES).
+    /// The end of its output, at most [`limits::TAIL_BYTES`](crate::domain::machine::limits::TAIL_BYTES).
     pub tail: Vec<u8>,
 }

@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 
-use super::apply::Context;
-use super::command::{Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler};
-use super::digest;
-use super::effect::Effect;
-use super::persist::key_node;
-use super::record::{Execution, Intent, Liveness, Node, Status, Trigger};
-use super::response::{Answer, Refusal, Response};
-use super::state::{State, Task};
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::command::{
+    Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler,
+};
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::persist::key_node;
+use crate::domain::machine::response::{Answer, Refusal, Response};
+use crate::domain::machine::state::{State, Task};
+use crate::domain::machine::store::digest;
+use crate::domain::machine::task::record::{Execution, Intent, Liveness, Node, Status, Trigger};
 
 impl State {
-    pub(super) fn genesis(&mut self, body: Genesis, effects: &mut Vec<Effect>) -> Response {
+    pub(in crate::domain::machine) fn genesis(
+        &mut self,
+        body: Genesis,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
         if self.cluster.id != 0 {
             return Err(Refusal::Initialised);
         }
@@ -27,7 +33,7 @@ impl State {
     }
 
     /// Registers a process, and ends what its former process had been granted.
-    pub(super) fn node_up(
+    pub(in crate::domain::machine) fn node_up(
         &mut self,
         cx: &Context<'_>,
         body: NodeUp,
@@ -72,7 +78,7 @@ impl State {
         }
     }
 
-    pub(super) fn node_liveness(
+    pub(in crate::domain::machine) fn node_liveness(
         &mut self,
         cx: &Context<'_>,
         body: NodeLiveness,
@@ -93,7 +99,11 @@ impl State {
         })
     }
 
-    pub(super) fn node_intent(&mut self, body: NodeIntent, effects: &mut Vec<Effect>) -> Response {
+    pub(in crate::domain::machine) fn node_intent(
+        &mut self,
+        body: NodeIntent,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
         self.change_node(body.node, effects, |node| {
             node.intent = body.intent;
             Ok(())
@@ -103,7 +113,11 @@ impl State {
     /// Changes what assignment looks at. The last weight cannot go this way: no task would have an
     /// owner. A node that registers with weight 0, or is removed, is not refused for it: that is a
     /// setting of the node, or a fact, and the other nodes' weights can still be changed.
-    pub(super) fn node_patch(&mut self, body: NodePatch, effects: &mut Vec<Effect>) -> Response {
+    pub(in crate::domain::machine) fn node_patch(
+        &mut self,
+        body: NodePatch,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
         let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
         if body.weight == Some(0)
             && self.nodes.contains_key(&body.node)
@@ -122,7 +136,11 @@ impl State {
     }
 
     /// Forgets a node that is down and runs nothing: every attempt names a node that is known.
-    pub(super) fn node_remove(&mut self, body: OfNode, effects: &mut Vec<Effect>) -> Response {
+    pub(in crate::domain::machine) fn node_remove(
+        &mut self,
+        body: OfNode,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
         let former = self.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
         if former.liveness != Liveness::Down || self.runs_on(body.node) {
             return Err(Refusal::Order);
@@ -140,7 +158,7 @@ impl State {
         self.tasks.busy().any(|task| task.live_executions().any(|execution| runs(execution, node)))
     }
 
-    pub(super) fn set_scheduler(
+    pub(in crate::domain::machine) fn set_scheduler(
         &mut self,
         cx: &Context<'_>,
         body: SetScheduler,

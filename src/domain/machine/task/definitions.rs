@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::calendars;
-use super::digest;
-use super::hand::Hand;
-use super::limits::REVISIONS_MAX;
-use super::persist::key_definition;
+use super::editor::Hand;
 use super::record::Definition;
-use super::state::Rules;
+use crate::domain::machine::commands::calendars;
+use crate::domain::machine::limits::REVISIONS_MAX;
+use crate::domain::machine::persist::key_definition;
+use crate::domain::machine::state::Rules;
+use crate::domain::machine::store::digest;
 
 impl Hand<'_> {
     /// Puts a new definition in force.
@@ -35,7 +35,7 @@ impl Hand<'_> {
     }
 
     /// Drops the oldest definition that nothing uses; false: all are in use.
-    pub(super) fn drop_definition(&mut self) -> bool {
+    pub(in crate::domain::machine) fn drop_definition(&mut self) -> bool {
         let free = self.task.definitions.iter().position(|kept| {
             Some(kept.revision) != self.task.live.definition
                 && !self.task.live_executions().any(|execution| execution.revision == kept.revision)
@@ -48,7 +48,7 @@ impl Hand<'_> {
     }
 
     /// Leaves a deleted mark its name, its numbers and its cursor.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::domain::machine) fn forget(&mut self) {
         calendars::count(self.excluding, self.task.spec(), false);
         let live = self.live();
         live.definition = None;

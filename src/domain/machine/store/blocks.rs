@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::ids::TaskKey;
 
-use super::state::Dirty;
+use crate::domain::machine::state::Dirty;
 
 /// Records of a block; few in tests, so that they meet many blocks.
 const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
@@ -159,7 +159,7 @@ impl<T: Record> Blocks<T> {
     }
 
     /// Adds the newest.
-    pub(super) fn push(&mut self, record: T, task: TaskKey, dirty: &mut Dirty) {
+    pub(in crate::domain::machine) fn push(&mut self, record: T, task: TaskKey, dirty: &mut Dirty) {
         if self.open.records.len() >= BLOCK {
             self.seal(self.open.number + 1);
         }
@@ -176,7 +176,7 @@ impl<T: Record> Blocks<T> {
     }
 
     /// The one at a place, to be changed.
-    pub(super) fn get_mut(
+    pub(in crate::domain::machine) fn get_mut(
         &mut self,
         place: Place,
         task: TaskKey,
@@ -191,7 +191,12 @@ impl<T: Record> Blocks<T> {
     }
 
     /// Takes out the one at a place.
-    pub(super) fn remove(&mut self, place: Place, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+    pub(in crate::domain::machine) fn remove(
+        &mut self,
+        place: Place,
+        task: TaskKey,
+        dirty: &mut Dirty,
+    ) -> Option<T> {
         let gone = match self.sealed.get_mut(place.block) {
             Some(block) => {
                 block.note(T::LETTER, task, dirty);
@@ -212,19 +217,27 @@ impl<T: Record> Blocks<T> {
     }
 
     /// Takes out the oldest.
-    pub(super) fn pop_front(&mut self, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+    pub(in crate::domain::machine) fn pop_front(
+        &mut self,
+        task: TaskKey,
+        dirty: &mut Dirty,
+    ) -> Option<T> {
         self.remove(Place { block: 0, at: 0 }, task, dirty)
     }
 
     /// Takes out the newest.
-    pub(super) fn pop_back(&mut self, task: TaskKey, dirty: &mut Dirty) -> Option<T> {
+    pub(in crate::domain::machine) fn pop_back(
+        &mut self,
+        task: TaskKey,
+        dirty: &mut Dirty,
+    ) -> Option<T> {
         let block = self.sealed.len() - usize::from(self.open.records.is_empty());
         let at = self.records(block).len().checked_sub(1)?;
         self.remove(Place { block, at }, task, dirty)
     }
 
     /// Notes that all of it goes.
-    pub(super) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
+    pub(in crate::domain::machine) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
         for block in &mut self.sealed {
             block.note(T::LETTER, task, dirty);
         }
@@ -232,14 +245,14 @@ impl<T: Record> Blocks<T> {
     }
 
     /// Blocks with their numbers, oldest first.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &VecDeque<T>)> {
+    pub(in crate::domain::machine) fn blocks(&self) -> impl Iterator<Item = (u64, &VecDeque<T>)> {
         let open = (self.open.number, &self.open.records);
         let sealed = self.sealed.iter().map(|block| (block.number, &*block.records));
         sealed.chain([open]).filter(|(_, records)| !records.is_empty())
     }
 
     /// The block of this number, if there is one and it is not empty.
-    pub(super) fn block(&self, number: u64) -> Option<&VecDeque<T>> {
+    pub(in crate::domain::machine) fn block(&self, number: u64) -> Option<&VecDeque<T>> {
         let records = if number == self.open.number {
             &self.open.records
         } else {
@@ -250,7 +263,7 @@ impl<T: Record> Blocks<T> {
     }
 
     /// Adds a whole block behind all others; false: it does not belong there.
-    pub(super) fn load(&mut self, number: u64, records: VecDeque<T>) -> bool {
+    pub(in crate::domain::machine) fn load(&mut self, number: u64, records: VecDeque<T>) -> bool {
         let behind = self.is_empty() || number > self.open.number;
         let rising = records.iter().is_sorted_by(|one, next| one.key() < next.key());
         let later = match (self.back(), records.front()) {

@@ -5,13 +5,13 @@ use crate::domain::schedule::Rule;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
-use super::apply::Context;
-use super::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
-use super::effect::Effect;
-use super::limits::{SWEEP_SLOTS, TASKS_MAX};
-use super::record::{Definition, Pause, Reason, Status, Tombstone};
-use super::response::{Answer, Refusal, Response};
-use super::state::{State, Task};
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX};
+use crate::domain::machine::response::{Answer, Refusal, Response};
+use crate::domain::machine::state::{State, Task};
+use crate::domain::machine::task::record::{Definition, Pause, Reason, Status, Tombstone};
 
 /// From when a schedule counts, and where the cursor begins under it: 1 ms before the tick of
 /// `immediate` and of a `once` that has passed, else at the stamp.
@@ -42,7 +42,7 @@ impl State {
         Ok(task)
     }
 
-    pub(super) fn put(
+    pub(in crate::domain::machine) fn put(
         &mut self,
         cx: &Context<'_>,
         put: Put,
@@ -143,7 +143,7 @@ impl State {
         Ok(Answer::Task { task: key, revision, created: false })
     }
 
-    pub(super) fn mark_deleted(
+    pub(in crate::domain::machine) fn mark_deleted(
         &mut self,
         cx: &Context<'_>,
         body: MarkDeleted,
@@ -189,7 +189,7 @@ impl State {
         Ok(Answer::Running(running))
     }
 
-    pub(super) fn reuse(
+    pub(in crate::domain::machine) fn reuse(
         &mut self,
         cx: &Context<'_>,
         body: &Named,
@@ -216,7 +216,7 @@ impl State {
         Ok(Answer::Task { task: key, revision, created: false })
     }
 
-    pub(super) fn cleanup(
+    pub(in crate::domain::machine) fn cleanup(
         &mut self,
         cx: &Context<'_>,
         body: &Named,
@@ -238,7 +238,7 @@ impl State {
         effects.push(Effect::Task(key));
     }
 
-    pub(super) fn cleanup_all(
+    pub(in crate::domain::machine) fn cleanup_all(
         &mut self,
         cx: &Context<'_>,
         body: &CleanupAll,
@@ -265,7 +265,7 @@ impl State {
         Ok(Answer::Swept { upto, next })
     }
 
-    pub(super) fn pause(
+    pub(in crate::domain::machine) fn pause(
         &mut self,
         cx: &Context<'_>,
         body: PauseTask,
@@ -282,7 +282,7 @@ impl State {
         Ok(Answer::Task { task: key, revision, created: false })
     }
 
-    pub(super) fn resume(
+    pub(in crate::domain::machine) fn resume(
         &mut self,
         cx: &Context<'_>,
         body: &Named,

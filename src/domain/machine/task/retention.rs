@@ -3,13 +3,13 @@
 
 use crate::domain::time::Timestamp;
 
-use super::blocks::Place;
-use super::digest;
-use super::hand::Hand;
+use super::editor::Hand;
 use super::history::History;
-use super::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX, TRIM_MAX};
-use super::persist::key_span;
 use super::record::Execution;
+use crate::domain::machine::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX, TRIM_MAX};
+use crate::domain::machine::persist::key_span;
+use crate::domain::machine::store::blocks::Place;
+use crate::domain::machine::store::digest;
 
 impl Hand<'_> {
     /// How many records of one kind this task may keep.
@@ -26,7 +26,7 @@ impl Hand<'_> {
 
     /// Live executions do not count, so this is for when one has ended. Failures outlive the rest:
     /// as long as they are at most half of what is kept, the oldest other one goes before them.
-    pub(super) fn trim_executions(&mut self) {
+    pub(in crate::domain::machine) fn trim_executions(&mut self) {
         let (wanted, _, oldest) = self.limits();
         let keep = self.keep(wanted, EXECUTIONS_MAX);
         for _ in 0..TRIM_MAX {
@@ -63,7 +63,7 @@ impl Hand<'_> {
         self.executions.remove(gone.id);
     }
 
-    pub(super) fn trim_ticks(&mut self) {
+    pub(in crate::domain::machine) fn trim_ticks(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
         for _ in 0..TRIM_MAX {
@@ -82,7 +82,7 @@ impl Hand<'_> {
         self.truncated(first.tick);
     }
 
-    pub(super) fn trim_spans(&mut self) {
+    pub(in crate::domain::machine) fn trim_spans(&mut self) {
         let (_, wanted, oldest) = self.limits();
         let keep = self.keep(wanted, TICKS_MAX);
         for _ in 0..TRIM_MAX {
@@ -103,7 +103,7 @@ impl Hand<'_> {
     }
 
     /// Takes out all of the past that has ended.
-    pub(super) fn drop_past(&mut self) {
+    pub(in crate::domain::machine) fn drop_past(&mut self) {
         while !self.task.history.ticks.is_empty() {
             self.drop_tick();
         }

@@ -34,7 +34,7 @@ pub fn numbers<const N: usize>(letter: u8, numbers: [u64; N]) -> u128 {
 /// Two numbers that stand for a value in its stored form.
 pub fn of(value: &impl Serialize) -> [u64; 2] {
     let mut stored = Vec::new();
-    super::persist::append(value, &mut stored);
+    crate::domain::machine::persist::append(value, &mut stored);
     bytes(&stored)
 }
 
@@ -54,6 +54,6 @@ pub const fn halves(hash: u128) -> [u64; 2] {
 /// beginning of another's, so no separator is needed.
 pub fn hash(key: &[u8], value: &impl Serialize) -> u128 {
     let mut record = key.to_vec();
-    super::persist::append(value, &mut record);
+    crate::domain::machine::persist::append(value, &mut record);
     xxh3_128(&record)
 }

@@ -15,7 +15,7 @@ type Entries = VecDeque<(ExecutionId, TaskKey)>;
 
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
+pub(in crate::domain::machine) struct Index {
     /// Persistent, so that a frozen view costs the same however many there are.
     blocks: Vector<Block>,
 }

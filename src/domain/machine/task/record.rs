@@ -10,9 +10,9 @@ use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-use super::digest;
 pub use super::execution::{Attempt, Execution, More, Report, Status, Trigger};
-use super::limits::REASON_BYTES;
+use crate::domain::machine::limits::REASON_BYTES;
+use crate::domain::machine::store::digest;
 
 /// One revision of a task's definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(super) fn hash(&self, task: TaskKey) -> u128 {
+    pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
         let Totals {
             fired,
             skipped,
@@ -253,7 +253,7 @@ pub struct Ended {
     pub code: Code,
     /// Raft id of the node that the last attempt was granted to, which fits; 0: there was none.
     pub node: u32,
-    /// Why it was no success, at most [`limits::REASON_BYTES`](super::limits::REASON_BYTES).
+    /// Why it was no success, at most [`limits::REASON_BYTES`](crate::domain::machine::limits::REASON_BYTES).
     pub reason: Option<Box<str>>,
 }
 
@@ -270,7 +270,7 @@ pub enum Code {
 
 impl Ended {
     /// What a report says in short; of what ended while it waited there is no attempt.
-    pub(super) fn of(report: &Report, node: Option<NodeId>) -> Self {
+    pub(in crate::domain::machine) fn of(report: &Report, node: Option<NodeId>) -> Self {
         let code = match (report.exit_code, report.http_status) {
             (Some(code), _) => Code::Exit(code),
             (None, Some(status)) => Code::Http(status),
@@ -279,7 +279,7 @@ impl Ended {
         let told = report.status != Status::Success && !report.detail.is_empty();
         let reason = told.then(|| {
             let mut reason = report.detail.clone();
-            super::hand::cut(&mut reason, REASON_BYTES);
+            super::editor::cut(&mut reason, REASON_BYTES);
             reason.into()
         });
         let node = node.map_or(0, |node| u32::try_from(node.0).unwrap_or(0));
@@ -306,7 +306,7 @@ impl Ended {
 }
 
 impl FiredTick {
-    pub(super) fn hash(&self, task: TaskKey) -> u128 {
+    pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
         let Self { from, tick, execution, index, ended } = self;
         let (from, tick) = (from.0.cast_unsigned(), tick.0.cast_unsigned());
         let [code, node, high, low] = ended.as_ref().map_or([0; 4], Ended::numbers);
@@ -402,7 +402,7 @@ pub struct KeyRecord {
     /// Hash of the request's route and body.
     pub request: u128,
     /// The answer.
-    pub response: super::Response,
+    pub response: crate::domain::machine::response::Response,
 }
 
 /// What there is once in a cluster.

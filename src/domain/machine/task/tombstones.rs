@@ -6,15 +6,15 @@ use imbl::OrdSet;
 use crate::domain::ids::TaskKey;
 use crate::domain::time::Timestamp;
 
-use super::apply::Context;
-use super::effect::Effect;
-use super::limits::{TOMBSTONE_AGE, TOMBSTONES_MAX};
-use super::response::Refusal;
-use super::state::{State, Task};
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::limits::{TOMBSTONE_AGE, TOMBSTONES_MAX};
+use crate::domain::machine::response::Refusal;
+use crate::domain::machine::state::{State, Task};
 
 /// The marks, derived from the tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
+pub(in crate::domain::machine) struct Marks {
     len: usize,
     /// Those that still know a definition or a past, by age.
     whole: OrdSet<(Timestamp, TaskKey)>,
@@ -51,13 +51,17 @@ impl Marks {
 
 impl State {
     /// Refuses one more mark than may be.
-    pub(super) const fn room_for_mark(&self) -> Result<(), Refusal> {
+    pub(in crate::domain::machine) const fn room_for_mark(&self) -> Result<(), Refusal> {
         if self.marks.len() >= TOMBSTONES_MAX { Err(Refusal::Full) } else { Ok(()) }
     }
 
     /// Takes from the oldest mark what it no longer has to know. Each entry does this for one, so
     /// that none takes long.
-    pub(super) fn forget_old_mark(&mut self, cx: &Context<'_>, effects: &mut Vec<Effect>) {
+    pub(in crate::domain::machine) fn forget_old_mark(
+        &mut self,
+        cx: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some((at, key)) = self.marks.whole.get_min().copied() else { return };
         if cx.stamp.since(at) <= TOMBSTONE_AGE {
             return;

@@ -11,7 +11,7 @@ use imbl::OrdSet;
 
 use crate::domain::ids::{Revision, TaskKey};
 
-use super::state::Task;
+use crate::domain::machine::state::Task;
 
 /// Slots of a page; the bits of its mark.
 const PAGE: usize = 64;
@@ -36,7 +36,7 @@ struct Chapter {
 
 /// Tasks by key.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(in crate::domain::machine) struct Table {
     chapters: Vec<Arc<Chapter>>,
     /// Slots below the end.
     end: usize,
@@ -60,7 +60,7 @@ impl At {
 }
 
 /// Where it is marked whether a task is busy.
-pub(super) struct Mark<'a> {
+pub(in crate::domain::machine) struct Mark<'a> {
     page: &'a mut u64,
     chapter: &'a mut u128,
     at: At,

@@ -4,9 +4,9 @@
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::blocks::{Blocks, Place, Record};
 use super::record::{Execution, FiredTick, Span};
-use super::state::Dirty;
+use crate::domain::machine::state::Dirty;
+use crate::domain::machine::store::blocks::{Blocks, Place, Record};
 
 impl Record for FiredTick {
     type Key = Timestamp;
@@ -45,7 +45,7 @@ pub struct History {
     /// By id; live ones among them.
     pub executions: Blocks<Execution>,
     /// How many of the executions are failures; derived.
-    pub(super) failures: usize,
+    pub(in crate::domain::machine) failures: usize,
 }
 
 impl History {
@@ -62,13 +62,13 @@ impl History {
     }
 
     /// Counts the failures anew.
-    pub(super) fn count(&mut self) {
+    pub(in crate::domain::machine) fn count(&mut self) {
         let failures = self.executions.iter().filter(|execution| execution.status.failure());
         self.failures = failures.count();
     }
 
     /// A number made of what a claim reads of it: see `State::warm`.
-    pub(super) fn warmth(&self) -> u64 {
+    pub(in crate::domain::machine) fn warmth(&self) -> u64 {
         let tick = self.ticks.back().map_or(0, |fired| fired.index);
         tick ^ self.executions.back().map_or(0, |newest| newest.id.0)
     }
@@ -86,7 +86,7 @@ impl History {
     }
 
     /// Notes that all of it goes.
-    pub(super) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
+    pub(in crate::domain::machine) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
         self.ticks.note_all(task, dirty);
         self.spans.note_all(task, dirty);
         self.executions.note_all(task, dirty);

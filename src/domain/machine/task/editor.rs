@@ -9,25 +9,25 @@ use imbl::OrdMap;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::apply::Context;
-use super::blocks::Place;
-use super::calendars;
-use super::digest::{self, Digest};
-use super::effect::Effect;
 use super::history::History;
-use super::index::Index;
-use super::limits::{DETAIL_BYTES, TAIL_BYTES};
-use super::persist::{key_definition, key_live, key_span};
 use super::record::{
     Attempt, Ended, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
     Status, Trigger, Verdict,
 };
-use super::state::{Counted, Dirty, Rules, State, Task};
-use super::table::Mark;
 use super::tombstones::Marks;
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::commands::calendars;
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
+use crate::domain::machine::persist::{key_definition, key_live, key_span};
+use crate::domain::machine::state::{Counted, Dirty, Rules, State, Task};
+use crate::domain::machine::store::blocks::Place;
+use crate::domain::machine::store::digest::{self, Digest};
+use crate::domain::machine::store::index::Index;
+use crate::domain::machine::store::table::Mark;
 
 /// A task being changed.
-pub(super) struct Hand<'a> {
+pub(in crate::domain::machine) struct Hand<'a> {
     pub task: &'a mut Task,
     pub index: u64,
     pub stamp: Timestamp,
@@ -47,7 +47,7 @@ pub(super) struct Hand<'a> {
 
 impl State {
     /// Takes a task in hand.
-    pub(super) fn hand<'a>(
+    pub(in crate::domain::machine) fn hand<'a>(
         &'a mut self,
         cx: &Context<'_>,
         key: TaskKey,
@@ -74,7 +74,12 @@ impl State {
     }
 
     /// Makes an empty record for a name; the caller fills it.
-    pub(super) fn new_task(&mut self, cx: &Context<'_>, name: &str, revision: Revision) -> TaskKey {
+    pub(in crate::domain::machine) fn new_task(
+        &mut self,
+        cx: &Context<'_>,
+        name: &str,
+        revision: Revision,
+    ) -> TaskKey {
         let key = self.tasks.vacancy(revision);
         let name: Arc<str> = name.into();
         let live = Live {
@@ -105,7 +110,7 @@ impl State {
     }
 
     /// Removes all that is known of a task.
-    pub(super) fn drop_task(&mut self, key: TaskKey) {
+    pub(in crate::domain::machine) fn drop_task(&mut self, key: TaskKey) {
         // The next checkpoint takes away the rows of its past.
         if let Some((task, _)) = self.tasks.get_mut(key) {
             task.history.note_all(key, &mut self.dirty);
@@ -426,7 +431,7 @@ impl Hand<'_> {
 }
 
 /// What a new execution is made of.
-pub(super) struct NewExecution {
+pub(in crate::domain::machine) struct NewExecution {
     pub revision: Revision,
     pub tick: Option<Timestamp>,
     pub due: Timestamp,
@@ -458,7 +463,7 @@ const fn add(total: &mut u64, count: u64) {
 }
 
 /// Shortens text to at most `max` bytes at a character.
-pub(super) fn cut(text: &mut String, max: usize) {
+pub(in crate::domain::machine) fn cut(text: &mut String, max: usize) {
     if text.len() > max {
         let mut end = max;
         while !text.is_char_boundary(end) {

@@ -3,21 +3,21 @@
 use crate::domain::ids::ExecutionId;
 use crate::domain::time::Millis;
 
-use super::apply::Context;
-use super::blocks::Place;
-use super::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
-use super::effect::Effect;
-use super::hand::{Hand, NewExecution};
-use super::limits::LIVE_MAX;
-use super::record::{Execution, Liveness, Report, Status, Trigger};
-use super::response::{Answer, Refusal, Response};
-use super::state::{State, Task};
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::limits::LIVE_MAX;
+use crate::domain::machine::response::{Answer, Refusal, Response};
+use crate::domain::machine::state::{State, Task};
+use crate::domain::machine::store::blocks::Place;
+use crate::domain::machine::task::editor::{Hand, NewExecution};
+use crate::domain::machine::task::record::{Execution, Liveness, Report, Status, Trigger};
 
 /// A caller's claim without a timeout of its own ends after this.
 const CLAIM_TIMEOUT: Millis = Millis::from_secs(300);
 
 impl State {
-    pub(super) fn trigger(
+    pub(in crate::domain::machine) fn trigger(
         &mut self,
         cx: &Context<'_>,
         body: TriggerTask,
@@ -41,7 +41,7 @@ impl State {
         Ok(Answer::Execution { task: key, execution, fence: None })
     }
 
-    pub(super) fn retry(
+    pub(in crate::domain::machine) fn retry(
         &mut self,
         cx: &Context<'_>,
         body: OfExecution,
@@ -73,7 +73,7 @@ impl State {
         Ok(Answer::Execution { task: body.task, execution, fence: None })
     }
 
-    pub(super) fn stop(
+    pub(in crate::domain::machine) fn stop(
         &mut self,
         cx: &Context<'_>,
         body: OfExecution,
@@ -90,7 +90,7 @@ impl State {
         Ok(Answer::Done)
     }
 
-    pub(super) fn dismiss(
+    pub(in crate::domain::machine) fn dismiss(
         &mut self,
         cx: &Context<'_>,
         body: OfExecution,
@@ -109,7 +109,7 @@ impl State {
         Ok(Answer::Done)
     }
 
-    pub(super) fn start(
+    pub(in crate::domain::machine) fn start(
         &mut self,
         cx: &Context<'_>,
         body: Start,
@@ -141,7 +141,7 @@ impl State {
     }
 
     /// A grant that its holder did not use and can no longer use: the execution waits again.
-    pub(super) fn give_back(
+    pub(in crate::domain::machine) fn give_back(
         &mut self,
         cx: &Context<'_>,
         body: OfFence,
@@ -164,7 +164,7 @@ impl State {
         Ok(Answer::Done)
     }
 
-    pub(super) fn finish(
+    pub(in crate::domain::machine) fn finish(
         &mut self,
         cx: &Context<'_>,
         body: Finish,
@@ -182,7 +182,7 @@ impl State {
 
     /// Ends an attempt that nobody will report: its node is down for `lost_after`, or a caller let
     /// its claim's timeout pass.
-    pub(super) fn lose(
+    pub(in crate::domain::machine) fn lose(
         &mut self,
         cx: &Context<'_>,
         body: OfFence,

@@ -3,19 +3,22 @@
 
 use crate::domain::time::Timestamp;
 
-use super::apply::Context;
-use super::command::{Claim, Settle};
-use super::effect::Effect;
-use super::hand::{Hand, NewExecution};
-use super::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
-use super::record::{Intent, Liveness, Node, Reason, Trigger, Verdict};
-use super::response::{Answer, Refusal, Response};
-use super::state::State;
 use crate::domain::ids::{NodeId, SessionId};
+use crate::domain::machine::apply::Context;
+use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effect::Effect;
+use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
+use crate::domain::machine::response::{Answer, Refusal, Response};
+use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::{Hand, NewExecution};
+use crate::domain::machine::task::record::{Intent, Liveness, Node, Reason, Trigger, Verdict};
 
 impl State {
     /// The node of a live session that may decide ticks and take attempts.
-    pub(super) fn proposer(&self, session: SessionId) -> Result<&Node, Refusal> {
+    pub(in crate::domain::machine) fn proposer(
+        &self,
+        session: SessionId,
+    ) -> Result<&Node, Refusal> {
         if bug!("session-ignored") {
             return self.nodes().next().map(|node| &**node).ok_or(Refusal::Session);
         }
@@ -26,7 +29,7 @@ impl State {
         Ok(node)
     }
 
-    pub(super) fn settle(
+    pub(in crate::domain::machine) fn settle(
         &mut self,
         cx: &Context<'_>,
         settle: &Settle,

@@ -1,0 +1,7 @@
+//! How records are kept: tasks in a table, their past in blocks, the list of all executions, and the
+//! sum by which replicas are compared. Nothing here knows what a record means.
+
+pub mod blocks;
+pub mod digest;
+pub mod index;
+pub mod table;
