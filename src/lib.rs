@@ -18,6 +18,7 @@ pub mod engine;
 pub mod exec;
 pub mod life;
 pub mod node;
+mod ops;
 pub mod storage;
 pub mod telemetry;
 #[cfg(test)]

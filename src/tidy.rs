@@ -16,7 +16,7 @@ use self::source::{File, is_word, item_end, line, words};
 
 /// The layers: a module names only modules of lower numbers. `lib.rs` stands outside, it mounts
 /// them all.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("budget", 1),
     ("bugs", 0),
     ("domain", 0),
@@ -29,10 +29,11 @@ const LAYERS: [(&str, u8); 16] = [
     ("exec", 2),
     ("consensus", 3),
     ("engine", 4),
-    ("api", 5),
     ("client", 5),
-    ("node", 6),
-    ("cli", 7),
+    ("ops", 5),
+    ("api", 6),
+    ("node", 7),
+    ("cli", 8),
 ];
 
 /// Programs of their own; they name what they want.

@@ -210,7 +210,7 @@ fn settle(target: &mut Target, outcome: Outcome, tally: &mut Tally, latency: Dur
             }
             Ok(_) => {}
             Err(refusal) => {
-                *tally.refused.entry(refusal.code()).or_insert(0) += 1;
+                *tally.refused.entry(refusal.code().as_str()).or_insert(0) += 1;
                 if let Refusal::Cursor { at } = refusal {
                     target.settled = at;
                     return;

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
@@ -14,9 +15,9 @@ use crate::domain::schedule::calendar::Kept;
 use crate::domain::spec::{calendar_definition, read_calendar, write_calendar};
 
 use super::context::{View, aside, etag};
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::lists::{PAGING, Page};
+use crate::ops::error::OpError;
 
 /// Tasks of a calendar that are told by name.
 const USERS_TOLD: usize = 100;
@@ -74,7 +75,7 @@ pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
 }
 
 /// The revision of a calendar as this node has it.
-fn revision(write: &Write, name: &str) -> Result<Option<Revision>, Problem> {
+fn revision(write: &Write, name: &str) -> Result<Option<Revision>, OpError> {
     Ok(write.context.here()?.state.calendar(name).map(|kept| kept.revision))
 }
 
@@ -93,7 +94,7 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
             let first: Vec<&str> = names.take(USERS_NAMED).collect();
             let first = first.join(", ");
             let why = format!("the calendar is in use by: {first}");
-            Err(Problem::new("calendar_in_use", why).with("tasks", users))
+            Err(OpError::new(ErrorCode::CalendarInUse, why).with("tasks", users))
         }
         Err(refusal) => Err(refusal.into()),
     }
@@ -105,8 +106,8 @@ fn users(view: &View, name: &str) -> Value {
     users.map(|task| Value::from(&*task.live.name)).collect()
 }
 
-fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, Problem> {
-    let kept = view.state.calendar(name).ok_or_else(|| Problem::from(Refusal::CalendarNotFound))?;
+fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, OpError> {
+    let kept = view.state.calendar(name).ok_or_else(|| OpError::from(Refusal::CalendarNotFound))?;
     let mut response = view.reply(
         status,
         body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))),

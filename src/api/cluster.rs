@@ -4,16 +4,17 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::consensus::{ReplaceError, TransferError};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
 use crate::domain::machine::{Answer, Command};
 
 use super::context::View;
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::views::{digest, node_name};
 use super::{nodes, words};
+use crate::ops::error::OpError;
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
@@ -51,13 +52,13 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
     write.params.only(&[])?;
     let fields = Fields::of(write.body.as_ref(), &["to"])?;
     if fields.has("to") {
-        return Err(Problem::not_supported("choosing who leads next"));
+        return Err(OpError::not_supported("choosing who leads next"));
     }
     fields.done()?;
     let next =
         write.context.running()?.consensus.transfer().await.map_err(|error| match error {
-            TransferError::Alone => Problem::new("no_other_voter", error.to_string()),
-            TransferError::NotTaken => Problem::new("transfer_failed", error.to_string()),
+            TransferError::Alone => OpError::new(ErrorCode::NoOtherVoter, error.to_string()),
+            TransferError::NotTaken => OpError::new(ErrorCode::TransferFailed, error.to_string()),
             TransferError::NoLeader => write.context.unled(&error.to_string()),
         })?;
     let view = write.context.here()?;
@@ -74,23 +75,23 @@ pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
     let new = consensus.replace(member).await.map_err(|error| {
         let code = match error {
             ReplaceError::NoLeader => return write.context.unled(&error.to_string()),
-            ReplaceError::NotListed(_) => "member_not_found",
-            ReplaceError::Unreachable(..) => "node_unreachable",
-            ReplaceError::NotEmpty(_) => "member_not_empty",
-            ReplaceError::Unfinished(..) => "outcome_unknown",
+            ReplaceError::NotListed(_) => ErrorCode::MemberNotFound,
+            ReplaceError::Unreachable(..) => ErrorCode::NodeUnreachable,
+            ReplaceError::NotEmpty(_) => ErrorCode::MemberNotEmpty,
+            ReplaceError::Unfinished(..) => ErrorCode::OutcomeUnknown,
         };
-        Problem::new(code, error.to_string())
+        OpError::new(code, error.to_string())
     })?;
     let view = write.context.here()?;
     Ok(view.ok(json!({"member": member, "node": new.to_string(), "join": new.0 & 0xFFFF})))
 }
 
 /// The configured id of a member, which need not have a node that works.
-fn member(view: &View, id: &str) -> Result<u16, Problem> {
+fn member(view: &View, id: &str) -> Result<u16, OpError> {
     let named = nodes::find(view, id).ok().map(|node| node.id.configured());
     let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
     let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");
-    number.ok_or_else(|| Problem::new("member_not_found", rule))
+    number.ok_or_else(|| OpError::new(ErrorCode::MemberNotFound, rule))
 }
 
 /// `GET /scheduler/status`.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::consensus::{Answered, Consensus};
 use crate::domain::assign::Members;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision};
 use crate::domain::machine::envelope::{self, Key};
 use crate::domain::machine::{Answer, Command, Refusal, State, Task};
@@ -25,8 +26,8 @@ use crate::exec::Exec;
 use crate::life;
 use crate::telemetry::metrics::Metrics;
 
-use super::error::Problem;
 use super::told;
+use crate::ops::error::OpError;
 
 /// The header that carries the log index an answer reflects.
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
@@ -105,15 +106,15 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(super) fn running(&self) -> Result<&Running, Problem> {
-        self.running.get().ok_or_else(|| Problem::no_leader(self.progress.borrow().clone()))
+    pub(super) fn running(&self) -> Result<&Running, OpError> {
+        self.running.get().ok_or_else(|| OpError::no_leader(self.progress.borrow().clone()))
     }
 
     /// The state, as fresh as asked for.
     ///
     /// # Errors
     /// `no_leader`, `index_not_reached`.
-    pub(super) async fn view(&self, fresh: Freshness) -> Result<View, Problem> {
+    pub(super) async fn view(&self, fresh: Freshness) -> Result<View, OpError> {
         let consensus = &self.running()?.consensus;
         let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
         if !fresh.stale && !consensus.read_barrier(limit).await {
@@ -124,7 +125,7 @@ impl Context {
         {
             let applied = consensus.replica().applied();
             let why = format!("this node has applied {applied}, not yet {index}");
-            return Err(Problem::new("index_not_reached", why));
+            return Err(OpError::new(ErrorCode::IndexNotReached, why));
         }
         self.here()
     }
@@ -133,7 +134,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(super) fn here(&self) -> Result<View, Problem> {
+    pub(super) fn here(&self) -> Result<View, OpError> {
         let consensus = &self.running()?.consensus;
         let state = consensus.replica().frozen();
         let members = Members::of(&state);
@@ -148,12 +149,12 @@ impl Context {
         &self,
         command: &Command,
         key: Option<Key<'_>>,
-    ) -> Result<Result<Answer, Refusal>, Problem> {
+    ) -> Result<Result<Answer, Refusal>, OpError> {
         let mut commands = Vec::new();
         envelope::pack(&mut commands, command, PRINCIPAL, key);
         let answered = self.propose(commands.into(), 1).await?;
         let response = answered.responses.into_iter().next();
-        let response = response.ok_or_else(|| Problem::internal("a command was not answered"))?;
+        let response = response.ok_or_else(|| OpError::internal("a command was not answered"))?;
         if response.is_ok() {
             told::tell(told::line(command));
         }
@@ -164,20 +165,20 @@ impl Context {
     ///
     /// # Errors
     /// `not_accepted`, `outcome_unknown`.
-    pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, Problem> {
+    pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
         let consensus = &self.running()?.consensus;
         let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
         outcome.map_err(|error| match consensus.unled() {
-            Some(unled) => Problem::from(error).because(Problem::unled(&unled)),
+            Some(unled) => OpError::from(error).because(OpError::unled(&unled)),
             None => error.into(),
         })
     }
 
     /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
-    pub(super) fn unled(&self, what: &str) -> Problem {
-        let problem = Problem::no_leader(what);
+    pub(super) fn unled(&self, what: &str) -> OpError {
+        let problem = OpError::no_leader(what);
         match self.running.get().and_then(|running| running.consensus.unled()) {
-            Some(unled) => problem.because(Problem::unled(&unled)),
+            Some(unled) => problem.because(OpError::unled(&unled)),
             None => problem,
         }
     }
@@ -206,8 +207,8 @@ impl View {
     ///
     /// # Errors
     /// `task_not_found`.
-    pub fn task(&self, name: &str) -> Result<&Arc<Task>, Problem> {
-        self.state.named(name).ok_or_else(|| Problem::from(Refusal::TaskNotFound))
+    pub fn task(&self, name: &str) -> Result<&Arc<Task>, OpError> {
+        self.state.named(name).ok_or_else(|| OpError::from(Refusal::TaskNotFound))
     }
 
     /// The zone of schedules that name none.
@@ -260,7 +261,7 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
 /// `too_busy` if others keep all places; `internal` if the work panicked.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
+) -> Result<T, OpError> {
     aside_in(&SCANS, SCAN_LIMIT, work).await
 }
 
@@ -269,15 +270,15 @@ async fn aside_in<T: Send + 'static>(
     places: &Semaphore,
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
+) -> Result<T, OpError> {
     let place = timeout(limit, places.acquire()).await.ok().and_then(Result::ok);
     let Some(_place) = place else {
         let why =
             "too many requests look through the state at once; come again, or ask another node";
-        return Err(Problem::new("too_busy", why));
+        return Err(OpError::new(ErrorCode::TooBusy, why));
     };
     let done = life::blocking(work).await;
-    done.map_err(|_panicked| Problem::internal("a computation failed"))
+    done.map_err(|_panicked| OpError::internal("a computation failed"))
 }
 
 #[cfg(test)]
@@ -301,14 +302,13 @@ mod tests {
             go.send(()).unwrap();
             refused
         };
-        let (first, second): (Result<_, Problem>, Result<(), Problem>) =
+        let (first, second): (Result<_, OpError>, Result<(), OpError>) =
             tokio::join!(first, second);
         assert_eq!(first.unwrap(), "done");
-        let status = |refused: Problem| refused.into_response().status();
-        assert_eq!(status(second.unwrap_err()), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
         // The place is free again, also after a panic.
         let panicked = aside_in(&places, limit, || -> () { panic!("as it must") }).await;
-        assert_eq!(status(panicked.unwrap_err()), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);
         assert_eq!(aside_in(&places, limit, || 7).await.unwrap(), 7);
     }
 }

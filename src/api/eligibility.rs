@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::assign::{Unfit, unable, unfit};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
 use crate::domain::machine::record::Node;
 use crate::domain::schedule::{Rule, Warning};
@@ -82,7 +83,7 @@ pub(super) fn check(
     state: &State,
     spec: &TaskSpec,
     former: Option<&TaskSpec>,
-) -> Result<(), spec::Problem> {
+) -> Result<(), spec::BodyProblem> {
     let needs = |spec: &TaskSpec| spec.action.is_none() && spec.schedule.rule != Rule::Manual;
     let able = |node: &Arc<Node>| unable(node, spec).is_none();
     if !needs(spec) || former.is_some_and(needs) || state.nodes().any(able) {
@@ -94,5 +95,5 @@ pub(super) fn check(
          its ticks",
         spec.name
     );
-    Err(spec::Problem { pointer: "/action".to_owned(), code: "no_handler", message })
+    Err(spec::BodyProblem { pointer: "/action".to_owned(), code: ErrorCode::NoHandler, message })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, Fence, NodeId};
 use crate::domain::machine::command::{Finish, OfExecution};
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
@@ -13,7 +14,6 @@ use crate::domain::machine::{Command, Refusal, Task};
 use crate::telemetry::metrics::Metrics;
 
 use super::context::{View, aside};
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::lists::{PAGING, Page};
@@ -21,13 +21,14 @@ use super::params::{Params, bad, bad_cursor};
 use super::stats::Ends;
 use super::tasks::lifecycle::execution_reply;
 use super::{nodes, views, words};
+use crate::ops::error::OpError;
 
 /// `GET /executions`: newest first.
 pub(super) async fn list(read: Read) -> Reply {
     let filters = ["task_id", "status", "node", "failed"];
     let known: Vec<&'static str> = filters.into_iter().chain(PAGING).collect();
     if read.params.get("executor_id").is_some() {
-        return Err(Problem::not_supported("executors"));
+        return Err(OpError::not_supported("executors"));
     }
     let params = read.params.only(&known)?;
     let page = Page::of(params)?;
@@ -70,7 +71,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(params: &Params, view: &View) -> Result<Self, Problem> {
+    fn of(params: &Params, view: &View) -> Result<Self, OpError> {
         let node = params.get("node").map(|node| nodes::find(view, node).map(|node| node.id));
         let node =
             node.transpose().map_err(|_unknown| bad("node", "is no node of this cluster"))?;
@@ -98,19 +99,19 @@ impl Filter {
 pub(super) fn find<'a>(
     view: &'a View,
     id: &str,
-) -> Result<(&'a Arc<Task>, &'a Execution), Problem> {
+) -> Result<(&'a Arc<Task>, &'a Execution), OpError> {
     let id = id.parse::<ExecutionId>().ok();
     let found = id.and_then(|id| view.state.execution(id));
     found.ok_or_else(|| Refusal::ExecutionNotFound.into())
 }
 
 /// An execution that has ended.
-fn ended(view: &View, id: &str) -> Result<OfExecution, Problem> {
+fn ended(view: &View, id: &str) -> Result<OfExecution, OpError> {
     let (task, execution) = find(view, id)?;
     if execution.status.ended() {
         return Ok(OfExecution { task: task.key, execution: execution.id });
     }
-    Err(Problem::new("execution_live", "the execution has not ended; stop it first"))
+    Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended; stop it first"))
 }
 
 /// `GET /executions/{id}`.
@@ -197,7 +198,11 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
     let logs = fields.text("logs").unwrap_or_default();
     let fence = in_query.or(fields.number("fence", 0..=u64::MAX));
     if fields.text("execution_id").is_some_and(|named| named != id) {
-        fields.refuse("/execution_id", "conflict", "names another execution than the path");
+        fields.refuse(
+            "/execution_id",
+            ErrorCode::Conflict,
+            "names another execution than the path",
+        );
     }
     let result = fields.get("result").map(shown).unwrap_or_default();
     fields.done()?;
@@ -224,13 +229,13 @@ fn finish(
     fence: Option<u64>,
     (status, detail, logs): (Status, String, &str),
     metrics: &Metrics,
-) -> Result<Option<Finish>, Problem> {
+) -> Result<Option<Finish>, OpError> {
     if execution.trigger != Trigger::Claim {
-        return Err(Problem::not_supported("callbacks of executions that no caller claimed"));
+        return Err(OpError::not_supported("callbacks of executions that no caller claimed"));
     }
     let Some(fence) = fence.map(Fence) else {
-        return Err(Problem::new(
-            "fence_required",
+        return Err(OpError::new(
+            ErrorCode::FenceRequired,
             "give the fence of the claim, as ?fence= or in the body",
         ));
     };

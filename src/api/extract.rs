@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{PutMode, TakeKey};
 use crate::domain::machine::envelope::Key;
@@ -20,11 +21,11 @@ use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
 
 use super::context::{Context, View, aside};
-use super::error::Problem;
 use super::params::{IfMatch, Params, idempotency_key};
+use crate::ops::error::OpError;
 
 /// What a handler gives back.
-pub(super) type Reply = Result<Response, Problem>;
+pub(super) type Reply = Result<Response, OpError>;
 
 /// Largest body.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -47,18 +48,18 @@ pub(super) struct Read {
 
 impl Read {
     /// The state, as fresh as the request asks for.
-    pub async fn view(&self) -> Result<View, Problem> {
+    pub async fn view(&self) -> Result<View, OpError> {
         self.context.view(self.params.freshness()?).await
     }
 }
 
 impl FromRequestParts<Arc<Context>> for Read {
-    type Rejection = Problem;
+    type Rejection = OpError;
 
     async fn from_request_parts(
         parts: &mut Parts,
         context: &Arc<Context>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, OpError> {
         context.running()?;
         let params = Params::parse(parts.uri.query());
         Ok(Self { context: Arc::clone(context), params, headers: parts.headers.clone() })
@@ -85,15 +86,15 @@ pub(super) struct Write {
 
 impl Write {
     /// The state with all that was acknowledged before.
-    pub async fn view(&self) -> Result<View, Problem> {
+    pub async fn view(&self) -> Result<View, OpError> {
         let fresh = self.params.freshness()?;
         self.context.view(super::context::Freshness { stale: false, ..fresh }).await
     }
 
     /// The body, which must be there.
-    pub fn body(&self) -> Result<&Value, Problem> {
+    pub fn body(&self) -> Result<&Value, OpError> {
         self.body.as_ref().ok_or_else(|| {
-            Problem::new("invalid_json", "the body is empty; a JSON value is needed")
+            OpError::new(ErrorCode::InvalidJson, "the body is empty; a JSON value is needed")
         })
     }
 
@@ -118,7 +119,7 @@ impl Write {
     ///
     /// # Errors
     /// `idempotency_key_reused`, or why it was refused before.
-    pub fn first(&self, view: &View) -> Result<Option<Answer>, Problem> {
+    pub fn first(&self, view: &View) -> Result<Option<Answer>, OpError> {
         let Some(key) = self.key() else { return Ok(None) };
         let known = view.state.first(key)?;
         Ok(known.map(|known| known.response.clone()).transpose()?)
@@ -131,8 +132,8 @@ impl Write {
     /// Those of `make` and [`Write::submit`].
     pub async fn answer(
         &self,
-        make: impl FnOnce(&View) -> Result<Option<Command>, Problem>,
-    ) -> Result<Answer, Problem> {
+        make: impl FnOnce(&View) -> Result<Option<Command>, OpError>,
+    ) -> Result<Answer, OpError> {
         let view = self.view().await?;
         if let Some(first) = self.first(&view)? {
             return Ok(first);
@@ -148,7 +149,7 @@ impl Write {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn unless_answered(&self, problem: Problem) -> Result<Answer, Problem> {
+    pub async fn unless_answered(&self, problem: OpError) -> Result<Answer, OpError> {
         if self.key.is_none() {
             return Err(problem);
         }
@@ -156,12 +157,12 @@ impl Write {
     }
 
     /// Proposes a command under the caller's key; a refusal becomes a problem.
-    pub async fn submit(&self, command: &Command) -> Result<Answer, Problem> {
+    pub async fn submit(&self, command: &Command) -> Result<Answer, OpError> {
         Ok(self.try_submit(command).await??)
     }
 
     /// Proposes a command under the caller's key.
-    pub async fn try_submit(&self, command: &Command) -> Result<Result<Answer, Refusal>, Problem> {
+    pub async fn try_submit(&self, command: &Command) -> Result<Result<Answer, Refusal>, OpError> {
         self.check_bound(command)?;
         self.context.submit(command, self.key()).await
     }
@@ -171,7 +172,7 @@ impl Write {
     ///
     /// # Errors
     /// `idempotency_key_reused`; those of [`Write::submit`].
-    pub async fn take_key(&self) -> Result<(), Problem> {
+    pub async fn take_key(&self) -> Result<(), OpError> {
         let command = Command::TakeKey(TakeKey);
         self.check_bound(&command)?;
         if self.key.is_some() {
@@ -194,13 +195,13 @@ impl Write {
     }
 
     /// [`Write::if_match`] for a task.
-    pub fn if_match_of(&self, name: &str) -> Result<Option<Revision>, Problem> {
+    pub fn if_match_of(&self, name: &str) -> Result<Option<Revision>, OpError> {
         let view = self.context.here()?;
         Ok(self.if_match(view.state.named(name).map(|task| task.live.revision)))
     }
 
     /// A command that no revision is bound to cannot keep what `If-Match` asks for.
-    fn check_bound(&self, command: &Command) -> Result<(), Problem> {
+    fn check_bound(&self, command: &Command) -> Result<(), OpError> {
         let bound = match command {
             Command::Put(put) => matches!(put.mode, PutMode::Update { .. }),
             Command::MarkDeleted(_)
@@ -216,10 +217,10 @@ impl Write {
             return Ok(());
         }
         let why = "this request changes no revision, so none can match If-Match; leave it out";
-        Err(Problem::new("revision_mismatch", why))
+        Err(OpError::new(ErrorCode::RevisionMismatch, why))
     }
 
-    async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, Problem> {
+    async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, OpError> {
         context.running()?;
         let params = Params::parse(request.uri().query());
         let if_match = IfMatch::of(request.headers())?;
@@ -234,9 +235,9 @@ impl Write {
         check_type(&parts.headers)?;
         let parse = move || {
             let text = String::from_utf8(bytes).map_err(|_error| {
-                Problem::new("invalid_json", "the body is not UTF-8; send JSON in UTF-8")
+                OpError::new(ErrorCode::InvalidJson, "the body is not UTF-8; send JSON in UTF-8")
             })?;
-            parse_json(&text).map_err(Problem::from)
+            parse_json(&text).map_err(OpError::from)
         };
         // A large body takes long to read, and others wait meanwhile.
         let value = if max > BODY_BYTES_MAX { aside(parse).await?? } else { parse()? };
@@ -245,9 +246,9 @@ impl Write {
 }
 
 impl FromRequest<Arc<Context>> for Write {
-    type Rejection = Problem;
+    type Rejection = OpError;
 
-    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, OpError> {
         Self::read(request, context, BODY_BYTES_MAX).await
     }
 }
@@ -256,9 +257,9 @@ impl FromRequest<Arc<Context>> for Write {
 pub(super) struct Bulky(pub Write);
 
 impl FromRequest<Arc<Context>> for Bulky {
-    type Rejection = Problem;
+    type Rejection = OpError;
 
-    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, OpError> {
         Write::read(request, context, BULKY_BYTES_MAX).await.map(Self)
     }
 }
@@ -270,9 +271,9 @@ pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
 }
 
 /// Refuses a body that is larger than `max`.
-pub(super) fn body_too_large(max: usize) -> Problem {
+pub(super) fn body_too_large(max: usize) -> OpError {
     let rule = format!("the body may have at most {max} bytes here; send less at once");
-    Problem::new("body_too_large", rule)
+    OpError::new(ErrorCode::BodyTooLarge, rule)
 }
 
 fn hash(parts: &Parts, body: &[u8]) -> u128 {
@@ -286,16 +287,16 @@ fn hash(parts: &Parts, body: &[u8]) -> u128 {
 pub(super) struct Segment(pub String);
 
 impl FromRequestParts<Arc<Context>> for Segment {
-    type Rejection = Problem;
+    type Rejection = OpError;
 
     async fn from_request_parts(
         parts: &mut Parts,
         context: &Arc<Context>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, OpError> {
         let path = Path::<String>::from_request_parts(parts, context).await;
         let wrong = |_| {
-            Problem::new(
-                "invalid_path",
+            OpError::new(
+                ErrorCode::InvalidPath,
                 "the path is not UTF-8; percent-encode the UTF-8 bytes of names",
             )
         };
@@ -304,7 +305,7 @@ impl FromRequestParts<Arc<Context>> for Segment {
 }
 
 /// JSON, however it is called.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_type(headers: &HeaderMap) -> Result<(), OpError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json = kind == "application/json"
@@ -313,24 +314,24 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let rule = "the body must be JSON with Content-Type: application/json";
-    Err(Problem::new("unsupported_media_type", rule))
+    Err(OpError::new(ErrorCode::UnsupportedMediaType, rule))
 }
 
-async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8>, Problem> {
+async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8>, OpError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(0);
     let read = tokio::time::timeout(BODY_LIMIT, collect(body, announced, max)).await;
     read.unwrap_or_else(|_late| {
-        Err(Problem::new("body_timeout", "the body took longer than 30 s; send it at once"))
+        Err(OpError::new(ErrorCode::BodyTimeout, "the body took longer than 30 s; send it at once"))
     })
 }
 
-async fn collect(body: Body, announced: usize, max: usize) -> Result<Vec<u8>, Problem> {
+async fn collect(body: Body, announced: usize, max: usize) -> Result<Vec<u8>, OpError> {
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::with_capacity(announced.min(max));
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|_error| {
-            Problem::new("bad_request", "the body was cut short; send the request again")
+            OpError::new(ErrorCode::BadRequest, "the body was cut short; send the request again")
         })?;
         if bytes.len() + frame.len() > max {
             return Err(body_too_large(max));

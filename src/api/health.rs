@@ -12,7 +12,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::record::Liveness;
 
 use super::context::{Context, Running};
-use super::error::Problem;
+use crate::ops::error::OpError;
 
 /// A node this far behind what is committed catches up first, in entries.
 const BEHIND_MAX: u64 = 1_024;
@@ -24,7 +24,7 @@ pub(super) async fn livez() -> Response {
 
 /// `GET /readyz`: the node takes its part in the cluster. `warnings` says what is wrong with its
 /// settings or those of others, whether it does or not.
-pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
+pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Response, OpError> {
     let warnings = context.running.get().map(|running| running.consensus.warnings());
     let warnings = warnings.unwrap_or_default();
     match unready(&context) {
@@ -51,14 +51,14 @@ pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
 }
 
 /// Why the node does not take its part; none: it does.
-fn unready(context: &Context) -> Option<Problem> {
+fn unready(context: &Context) -> Option<OpError> {
     let Some(running) = context.running.get() else {
-        return Some(Problem::no_leader(context.progress.borrow().clone()));
+        return Some(OpError::no_leader(context.progress.borrow().clone()));
     };
     if let Some(unled) = running.consensus.unled() {
-        return Some(Problem::unled(&unled));
+        return Some(OpError::unled(&unled));
     }
-    idle(context, running).map(Problem::no_leader)
+    idle(context, running).map(OpError::no_leader)
 }
 
 /// Why a node that a leader serves does not take its part.

@@ -4,8 +4,8 @@ use axum::http::header::HeaderValue;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::error::Problem;
 use super::params::{Params, bad, bad_cursor};
+use crate::ops::error::OpError;
 
 /// The parameters of every list.
 pub(super) const PAGING: [&str; 4] = ["limit", "cursor", "page", "page_size"];
@@ -38,7 +38,7 @@ impl Page {
     ///
     /// # Errors
     /// `invalid_parameter`.
-    pub fn of(params: &Params) -> Result<Self, Problem> {
+    pub fn of(params: &Params) -> Result<Self, OpError> {
         let number = |name, range| {
             params
                 .number(name, range)

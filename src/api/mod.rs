@@ -46,10 +46,13 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use tokio::sync::watch;
 
+use crate::ops::OpError;
+
 pub use self::context::{ApiSettings, Context, Running};
 pub use self::output::{OUTPUT_KIND, serve_output};
 pub use self::server::{HttpLimits, serve};
 
+use self::frame::Frame;
 use self::tasks::{about, claim, create, edit, lifecycle, list};
 
 /// All routes.
@@ -64,7 +67,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .nest("/api/v1", canonical())
         .route("/openapi.json", any(not_supported))
         .fallback(frame::not_found)
-        .layer(from_fn_with_state(Arc::clone(&context), frame::frame))
+        .layer(from_fn_with_state(Frame::of(&context, error::PROBLEM), frame::frame))
         .with_state(context)
 }
 
@@ -133,8 +136,8 @@ fn later() -> Router<Arc<Context>> {
     ROUTES.iter().fold(Router::new(), |router, route| router.route(route, any(not_supported)))
 }
 
-async fn not_supported(uri: axum::http::Uri) -> error::Problem {
-    error::Problem::not_supported(uri.path())
+async fn not_supported(uri: axum::http::Uri) -> OpError {
+    OpError::not_supported(uri.path())
 }
 
 /// Says that the node stops, to answers that would go on for ever.

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::domain::assign::WEIGHT_MAX;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
 use crate::domain::machine::record::{Intent, Node};
@@ -14,12 +15,12 @@ use crate::domain::machine::{Command, Refusal};
 use crate::domain::spec::check_label;
 
 use super::context::{Context, View, aside};
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::{Fields, escape};
 use super::lists::{PAGING, Page};
 use super::params::bad_cursor;
 use super::views::{self, Sight};
+use crate::ops::error::OpError;
 
 /// Most executions at once.
 const SLOTS_MAX: u64 = 1_000_000;
@@ -30,7 +31,7 @@ const LABELS_MAX: usize = 64;
 ///
 /// # Errors
 /// `node_not_found`.
-pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, Problem> {
+pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, OpError> {
     let number = id.parse::<u64>().ok();
     let nodes = || view.state.nodes();
     let named = nodes().find(|node| node.info.name == id);
@@ -42,7 +43,7 @@ pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, Proble
 }
 
 /// What is known of the nodes beyond their records; counting what they own takes time.
-pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, Problem> {
+pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, OpError> {
     let running = context.running()?;
     let status = running.consensus.status();
     let heard = running.engine.heard();
@@ -104,7 +105,7 @@ pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
     show(&write.context, write.context.here()?, &id).await
 }
 
-fn read_patch(body: &Value, node: &Node) -> Result<NodePatch, Problem> {
+fn read_patch(body: &Value, node: &Node) -> Result<NodePatch, OpError> {
     let fields = Fields::of(Some(body), &["weight", "slots", "labels"])?;
     let number = |key, max| {
         let number = fields.number(key, 0..=max);
@@ -130,14 +131,16 @@ fn labels(
             Value::Null => drop(labels.remove(key)),
             Value::String(value) => match check_label(key, value) {
                 Ok(()) => drop(labels.insert(key.clone(), value.clone())),
-                Err(rule) => fields.refuse(&pointer, "invalid_label", rule),
+                Err(rule) => fields.refuse(&pointer, ErrorCode::InvalidLabel, rule),
             },
-            _ => fields.refuse(&pointer, "wrong_type", "must be text, or null to remove it"),
+            _ => {
+                fields.refuse(&pointer, ErrorCode::WrongType, "must be text, or null to remove it")
+            }
         }
     }
     if labels.len() > LABELS_MAX {
         let message = format!("must have at most {LABELS_MAX} entries");
-        fields.refuse("/labels", "too_large", message);
+        fields.refuse("/labels", ErrorCode::TooLarge, message);
     }
     labels
 }
@@ -159,7 +162,7 @@ async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
         let node = find(view, id)?;
         if matches!(node.intent, Intent::Leaving | Intent::Removing) {
             let why = "the node is on its way out, and its intent is its own; wait until it has left or is back";
-            return Err(Problem::new("node_leaving", why));
+            return Err(OpError::new(ErrorCode::NodeLeaving, why));
         }
         Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
     });

@@ -16,14 +16,15 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::consensus::SERVICE_KIND;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::context::{Context, Freshness, View};
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment};
 use super::{Stopping, executions, views, words};
+use crate::ops::error::OpError;
 
 /// The kind of peer requests for output.
 pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;
@@ -75,7 +76,7 @@ fn read_answer(mut body: Bytes) -> Option<Chunk> {
 }
 
 /// A piece of an attempt's output; none: its node keeps none.
-async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, Problem> {
+async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, OpError> {
     let consensus = &context.running()?.consensus;
     let Place { execution, attempt, node } = place;
     if node.0 == consensus.id() {
@@ -89,19 +90,19 @@ async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chun
     let answer = consensus.ask(node.0, OUTPUT_KIND, body.freeze(), ASK_LIMIT).await;
     answer.map(read_answer).map_err(|error| {
         let why = format!("the node that ran the attempt does not answer: {error}");
-        Problem::new("node_unreachable", why)
+        OpError::new(ErrorCode::NodeUnreachable, why)
     })
 }
 
 /// The attempt that is asked for; none: the execution has not been granted yet.
-fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, Problem> {
+fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, OpError> {
     match number {
         None => Ok(execution.attempt.as_ref()),
         Some(number) => {
             let found = views::attempts(execution).find(|attempt| attempt.number == number);
             let missing = || {
-                Problem::new(
-                    "attempt_not_found",
+                OpError::new(
+                    ErrorCode::AttemptNotFound,
                     "there was no such attempt; the execution's `attempts` has all of them",
                 )
             };
@@ -152,7 +153,7 @@ fn place(execution: &Execution, attempt: &Attempt) -> Place {
 }
 
 /// What is there now, from the first piece on, and the position behind it.
-async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), Problem> {
+async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), OpError> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
     while next < first.total && bytes.len() < READ_MAX_BYTES {

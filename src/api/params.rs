@@ -3,12 +3,13 @@
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use url::form_urlencoded;
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::spec::closest;
 use crate::domain::time::Timestamp;
 
 use super::context::Freshness;
-use super::error::Problem;
+use crate::ops::error::OpError;
 
 /// Parameters that every route takes.
 const COMMON: [&str; 2] = ["consistency", "min_index"];
@@ -32,7 +33,7 @@ impl Params {
     ///
     /// # Errors
     /// `unknown_parameter`, with a suggestion; `invalid_parameter` for one that stands twice.
-    pub fn only(&self, known: &[&'static str]) -> Result<&Self, Problem> {
+    pub fn only(&self, known: &[&'static str]) -> Result<&Self, OpError> {
         let all = || known.iter().copied().chain(COMMON);
         for (at, (name, _)) in self.0.iter().enumerate() {
             if !all().any(|one| one == name) {
@@ -42,7 +43,11 @@ impl Params {
                         format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", "))
                     }
                 };
-                return Err(Problem::field(format!("?{name}"), "unknown_parameter", message));
+                return Err(OpError::field(
+                    format!("?{name}"),
+                    ErrorCode::UnknownParameter,
+                    message,
+                ));
             }
             let again = self.0.iter().skip(at + 1).any(|(other, _)| other == name);
             if again && name != "label" {
@@ -64,7 +69,7 @@ impl Params {
     }
 
     /// A parameter that is `true` or `false`; absent: false.
-    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub fn flag(&self, name: &str) -> Result<bool, OpError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
@@ -77,7 +82,7 @@ impl Params {
         &self,
         name: &str,
         range: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Problem> {
+    ) -> Result<Option<u64>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
@@ -90,7 +95,7 @@ impl Params {
     }
 
     /// An instant; absent: none.
-    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         Timestamp::parse(text).map(Some).map_err(|rule| bad(name, &rule))
     }
@@ -100,7 +105,7 @@ impl Params {
         &self,
         name: &str,
         words: &[&'static str],
-    ) -> Result<Option<&'static str>, Problem> {
+    ) -> Result<Option<&'static str>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match words.iter().find(|word| **word == text) {
             Some(word) => Ok(Some(word)),
@@ -109,19 +114,19 @@ impl Params {
     }
 
     /// How fresh the answer has to be.
-    pub fn freshness(&self) -> Result<Freshness, Problem> {
+    pub fn freshness(&self) -> Result<Freshness, OpError> {
         let stale = self.word("consistency", &["stale", "linearizable"])? == Some("stale");
         Ok(Freshness { stale, min_index: self.number("min_index", 0..=u64::MAX)? })
     }
 }
 
 /// A parameter that breaks a rule.
-pub(super) fn bad(name: &str, rule: &str) -> Problem {
-    Problem::field(format!("?{name}"), "invalid_parameter", rule)
+pub(super) fn bad(name: &str, rule: &str) -> OpError {
+    OpError::field(format!("?{name}"), ErrorCode::InvalidParameter, rule)
 }
 
 /// A cursor that the list did not give out.
-pub(super) fn bad_cursor() -> Problem {
+pub(super) fn bad_cursor() -> OpError {
     bad("cursor", "is not one of this list; begin without one")
 }
 
@@ -140,7 +145,7 @@ impl IfMatch {
     ///
     /// # Errors
     /// `invalid_header`.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, OpError> {
         let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
         if lines.is_empty() {
             return Ok(Self::Any);
@@ -148,7 +153,7 @@ impl IfMatch {
         let wrong = || {
             let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
                         send the ETag of the answer that you saw";
-            Problem::field("If-Match", "invalid_header", rule)
+            OpError::field("If-Match", ErrorCode::InvalidHeader, rule)
         };
         let mut revisions = Vec::new();
         for line in &lines {
@@ -193,7 +198,7 @@ fn entity_tags(text: &str) -> Option<Vec<(bool, &str)>> {
 ///
 /// # Errors
 /// `invalid_header`.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, OpError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| {
         (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
@@ -202,7 +207,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
     let rule = "must be one value of 1 to 200 visible ASCII characters without spaces";
     key.filter(|_| one)
         .map(Some)
-        .ok_or_else(|| Problem::field("Idempotency-Key", "invalid_header", rule))
+        .ok_or_else(|| OpError::field("Idempotency-Key", ErrorCode::InvalidHeader, rule))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::Task;
 use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
 use crate::domain::spec::{self, check_name};
@@ -12,10 +13,10 @@ use crate::domain::time::{Millis, Timestamp};
 use super::context::{View, aside};
 use super::describe::describe;
 use super::describe_zh::describe_zh;
-use super::error::Problem;
 use super::extract::{Reply, Write};
 use super::fields::Fields;
 use super::{plans, views};
+use crate::ops::error::OpError;
 
 /// Ticks that are shown, unless asked otherwise.
 const N: u64 = 10;
@@ -41,7 +42,7 @@ pub(super) async fn preview(write: Write) -> Reply {
     let only_dst = fields.flag("only_dst");
     let name = fields.text("name").unwrap_or(NAME);
     if let Err(rule) = check_name(name) {
-        fields.refuse("/name", "invalid_name", rule);
+        fields.refuse("/name", ErrorCode::InvalidName, rule);
     }
     let asked = asked(&fields);
     fields.done()?;
@@ -50,7 +51,7 @@ pub(super) async fn preview(write: Write) -> Reply {
     let schedule = read(&asked, name, &view, now, &write)?;
     let calendars = view.state.excluded_by(&schedule);
     let plan = Plan::excluding(&schedule, name, view.zone(), now, calendars);
-    let plan = plan.map_err(|error| Problem::field("/schedule", error.code, error.message))?;
+    let plan = plan.map_err(|error| OpError::field("/schedule", error.code, error.message))?;
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
     aside(move || {
@@ -88,7 +89,7 @@ struct Asked {
 
 fn asked(fields: &Fields<'_>) -> Asked {
     if (fields.get("schedule").is_some()) == (fields.get("expression").is_some()) {
-        fields.refuse("", "one_of", "needs exactly one of schedule and expression");
+        fields.refuse("", ErrorCode::OneOf, "needs exactly one of schedule and expression");
     }
     let expression = fields.text("expression");
     let mut schedule = match expression {
@@ -98,7 +99,7 @@ fn asked(fields: &Fields<'_>) -> Asked {
     if let Some(zone) = fields.text("timezone") {
         let named = schedule.get("timezone").filter(|named| !named.is_null());
         if named.is_some_and(|named| *named != zone) {
-            fields.refuse("/timezone", "conflict", "the schedule names another zone");
+            fields.refuse("/timezone", ErrorCode::Conflict, "the schedule names another zone");
         }
         schedule.insert("timezone".to_owned(), zone.into());
     }
@@ -112,7 +113,7 @@ fn read(
     view: &View,
     now: Timestamp,
     write: &Write,
-) -> Result<Schedule, Problem> {
+) -> Result<Schedule, OpError> {
     let task = json!({"name": name, "schedule": asked.schedule});
     let reading = spec::ReadContext { now, ..view.reading(&write.context.settings) };
     let read = spec::read(&task, reading).map_err(|mut problems| {

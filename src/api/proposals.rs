@@ -7,8 +7,8 @@ use crate::domain::machine::envelope::Key;
 use crate::domain::machine::{Command, Response};
 
 use super::context::{Context, pack};
-use super::error::Problem;
 use super::told;
+use crate::ops::error::OpError;
 
 /// Commands of one proposal.
 pub(super) const COMMANDS_MAX: usize = 200;
@@ -41,7 +41,7 @@ impl Proposals {
     }
 
     /// Proposes all of them; one answer a command, in the order in which they were added.
-    pub async fn submit(self, context: &Context) -> Vec<Result<Response, Problem>> {
+    pub async fn submit(self, context: &Context) -> Vec<Result<Response, OpError>> {
         let proposals = self.packed.into_iter().map(|(bytes, count)| async move {
             match context.propose(bytes.into(), count).await {
                 Ok(answered) => answered.responses.into_iter().map(Ok).collect(),

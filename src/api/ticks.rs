@@ -11,10 +11,10 @@ use crate::domain::machine::{State, Task};
 use crate::domain::schedule::Plan;
 use crate::domain::time::{Timestamp, YEAR_0, YEAR_9999};
 
-use super::error::Problem;
 use super::lists::Page;
 use super::params::{Params, bad, bad_cursor};
 use super::{views, words};
+use crate::ops::error::OpError;
 
 /// Ticks that are found one by one to count those of spans, in one answer.
 const COUNT_STEPS_MAX: u64 = 500_000;
@@ -35,7 +35,7 @@ impl Range {
     ///
     /// # Errors
     /// `invalid_parameter`.
-    pub fn of(params: &Params) -> Result<Self, Problem> {
+    pub fn of(params: &Params) -> Result<Self, OpError> {
         let from = params.instant("from")?.unwrap_or(YEAR_0);
         let to = params.instant("to")?.unwrap_or(YEAR_9999);
         if to < from {

@@ -144,7 +144,7 @@ impl PreviewArgs {
         };
         let body = json!({"name": self.name, "schedule": schedule});
         let task = spec::read(&body, context).map_err(|problems| {
-            let one = |problem: spec::Problem| {
+            let one = |problem: spec::BodyProblem| {
                 let place = problem.pointer.trim_start_matches("/schedule").trim_matches('/');
                 let place = if place.is_empty() { "expression" } else { place };
                 format!("{place}: {}", problem.message)

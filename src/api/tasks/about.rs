@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::api::context::{View, aside};
 use crate::api::eligibility;
-use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply, Segment};
 use crate::api::fields::escape;
 use crate::api::lists::{PAGING, Page};
@@ -21,6 +20,7 @@ use crate::domain::machine::Task;
 use crate::domain::machine::record::Execution;
 use crate::domain::spec;
 use crate::domain::time::Millis;
+use crate::ops::error::OpError;
 
 /// Next ticks that are told, unless asked otherwise.
 const NEXT: u64 = 10;
@@ -31,7 +31,7 @@ const NEXT_MAX: u64 = 1_000;
 async fn tell<T: Serialize>(
     read: &Read,
     name: String,
-    tell: impl FnOnce(&View, &Arc<Task>) -> Result<T, Problem> + Send + 'static,
+    tell: impl FnOnce(&View, &Arc<Task>) -> Result<T, OpError> + Send + 'static,
 ) -> Reply {
     let view = read.view().await?;
     aside(move || {

@@ -7,14 +7,16 @@ use serde_json::{Map, Value, json};
 
 use crate::api::context::{Context, View};
 use crate::api::eligibility;
-use crate::api::error::Problem;
+use crate::api::error;
 use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::Fields;
 use crate::api::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
 use crate::api::views;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response};
 use crate::domain::spec;
+use crate::ops::error::OpError;
 
 use super::create::{mode, settled};
 
@@ -30,12 +32,12 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
             let fields = Fields::of(Some(body), &["items"])?;
             let items = fields.need("items").list("items");
             fields.done()?;
-            (items.ok_or_else(|| Problem::internal("items were read and not found"))?, "/items")
+            (items.ok_or_else(|| OpError::internal("items were read and not found"))?, "/items")
         }
     };
     if items.is_empty() || items.len() > ITEMS_MAX {
         let message = format!("must have 1 to {ITEMS_MAX} items, has {}", items.len());
-        return Err(Problem::field(prefix, "too_many_items", message));
+        return Err(OpError::field(prefix, ErrorCode::TooManyItems, message));
     }
     write.take_key().await?;
     let view = write.context.here()?;
@@ -50,7 +52,7 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
 /// The result of one item, and what kept the cluster from taking it.
 pub(super) struct Item {
     pub shown: Map<String, Value>,
-    pub fault: Option<Problem>,
+    pub fault: Option<OpError>,
 }
 
 impl Item {
@@ -59,8 +61,8 @@ impl Item {
         Self { shown, fault: None }
     }
 
-    pub fn bad(mut shown: Map<String, Value>, problem: Problem) -> Self {
-        shown.extend(problem.item());
+    pub fn bad(mut shown: Map<String, Value>, problem: OpError) -> Self {
+        shown.extend(error::item(&problem));
         Self { shown, fault: Some(problem) }
     }
 }
@@ -69,8 +71,7 @@ impl Item {
 pub(super) fn answer(context: &Context, items: Vec<Item>) -> Reply {
     let failed = items.iter().filter(|item| item.fault.is_some()).count();
     let succeeded = items.len() - failed;
-    let lost =
-        |item: &Item| item.fault.clone().filter(|problem| problem.status().is_server_error());
+    let lost = |item: &Item| item.fault.clone().filter(|problem| problem.code().status() >= 500);
     let all_lost = !items.is_empty() && items.iter().all(|item| lost(item).is_some());
     if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
         return Err(problem);
@@ -140,7 +141,7 @@ impl Making<'_> {
             // What could be made then may not be any more: its time may have passed.
             (Err(_), Some(known)) => Read::Answered(shown, known.response.clone()),
             (Err(problems), None) => {
-                let problem = Problem::from(problems).below(&format!("{}/{index}", self.prefix));
+                let problem = OpError::from(problems).below(&format!("{}/{index}", self.prefix));
                 Read::Refused(Item::bad(shown, problem))
             }
             (Ok(spec), _) => {
@@ -156,9 +157,9 @@ impl Making<'_> {
     }
 }
 
-fn complete(mut shown: Map<String, Value>, answer: Option<Result<Response, Problem>>) -> Item {
-    let answer = answer.unwrap_or_else(|| Err(Problem::internal("an item was not answered")));
-    match answer.and_then(|response| response.map_err(Problem::from)) {
+fn complete(mut shown: Map<String, Value>, answer: Option<Result<Response, OpError>>) -> Item {
+    let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
+    match answer.and_then(|response| response.map_err(OpError::from)) {
         Err(problem) => Item::bad(shown, problem),
         Ok(answer) => {
             shown.insert("status".to_owned(), StatusCode::CREATED.as_u16().into());

@@ -6,14 +6,15 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{View, aside};
-use crate::api::error::Problem;
 use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::{Fields, escape};
 use crate::api::proposals::Proposals;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
+use crate::ops::error::OpError;
 
 use super::batch::{ITEMS_MAX, Item, answer};
 use super::lifecycle::{merged, pause_fields};
@@ -73,7 +74,7 @@ pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
 ///
 /// # Errors
 /// `idempotency_key_reused`.
-fn repeats(view: &View, write: &Write) -> Result<Option<u64>, Problem> {
+fn repeats(view: &View, write: &Write) -> Result<Option<u64>, OpError> {
     let Some(key) = write.key() else { return Ok(None) };
     Ok(view.state.first(key)?.map(|known| known.number))
 }
@@ -109,7 +110,7 @@ fn one(
     }
 }
 
-fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), Problem> {
+fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), OpError> {
     let fields = Fields::of(Some(write.body()?), &FIELDS)?;
     let op = fields.need("op").word("op", &OPERATIONS);
     let belongs: &[(&str, &str)] = &[
@@ -121,7 +122,7 @@ fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), Problem> {
     ];
     for (field, to) in belongs {
         if fields.has(field) && op.is_some_and(|op| op != *to) {
-            fields.refuse(&format!("/{field}"), "conflict", format!("belongs to {to}"));
+            fields.refuse(&format!("/{field}"), ErrorCode::Conflict, format!("belongs to {to}"));
         }
     }
     let whom = whom(&fields);
@@ -143,25 +144,31 @@ fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), Problem> {
 
 fn whom(fields: &Fields<'_>) -> Whom {
     if fields.has("names") == fields.has("selector") {
-        fields.refuse("", "one_of", "needs exactly one of names and selector");
+        fields.refuse("", ErrorCode::OneOf, "needs exactly one of names and selector");
     }
     if let Some(list) = fields.list("names") {
         if list.is_empty() || list.len() > ITEMS_MAX {
             let message = format!("must have 1 to {ITEMS_MAX} names, has {}", list.len());
-            fields.refuse("/names", "too_many_items", message);
+            fields.refuse("/names", ErrorCode::TooManyItems, message);
         }
         let mut names = Vec::with_capacity(list.len());
         for (at, name) in list.iter().enumerate() {
             match name.as_str() {
                 Some(name) => names.push(name.to_owned()),
-                None => fields.refuse(&format!("/names/{at}"), "wrong_type", "must be text"),
+                None => {
+                    fields.refuse(&format!("/names/{at}"), ErrorCode::WrongType, "must be text")
+                }
             }
         }
         return Whom::Names(names);
     }
     let selector = fields.object("selector");
     if selector.is_some_and(Map::is_empty) {
-        fields.refuse("/selector", "empty", "must not be empty: it would select every task");
+        fields.refuse(
+            "/selector",
+            ErrorCode::Empty,
+            "must not be empty: it would select every task",
+        );
     }
     let mut labels = BTreeMap::new();
     for (key, value) in selector.into_iter().flatten() {
@@ -169,7 +176,7 @@ fn whom(fields: &Fields<'_>) -> Whom {
             Some(value) => drop(labels.insert(key.clone(), value.to_owned())),
             None => {
                 let pointer = format!("/selector/{}", escape(key));
-                fields.refuse(&pointer, "wrong_type", "must be text");
+                fields.refuse(&pointer, ErrorCode::WrongType, "must be text");
             }
         }
     }
@@ -208,7 +215,7 @@ impl Selector {
     }
 }
 
-fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Problem> {
+fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, OpError> {
     let name = name.to_owned();
     let if_match = None;
     Ok(match operation {
@@ -219,7 +226,8 @@ fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Pr
         Operation::Cleanup => Command::Cleanup(Named { name, if_match }),
         Operation::Delete { stop, tombstone } => {
             if *tombstone {
-                check_name(&name).map_err(|rule| Problem::field("/names", "invalid_name", rule))?;
+                check_name(&name)
+                    .map_err(|rule| OpError::field("/names", ErrorCode::InvalidName, rule))?;
             }
             let (stop, tombstone) = (*stop, *tombstone);
             Command::MarkDeleted(MarkDeleted { name, stop, tombstone, if_match })
@@ -239,10 +247,10 @@ fn shown(name: &str) -> Map<String, Value> {
     Map::from_iter([("name".to_owned(), name.into())])
 }
 
-fn complete(name: &str, answer: Option<Result<Response, Problem>>) -> Item {
-    let answer = answer.unwrap_or_else(|| Err(Problem::internal("an item was not answered")));
+fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {
+    let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
     let status = StatusCode::OK.as_u16();
-    match answer.and_then(|response| response.map_err(Problem::from)) {
+    match answer.and_then(|response| response.map_err(OpError::from)) {
         Err(problem) => Item::bad(shown(name), problem),
         Ok(Answer::Task { revision, .. }) => {
             Item::good(json!({"name": name, "status": status, "revision": revision.0}))

@@ -5,17 +5,18 @@ use axum::http::header::LOCATION;
 use serde_json::json;
 
 use crate::api::context::View;
-use crate::api::error::Problem;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
 use crate::api::lists::location;
 use crate::api::plans;
 use crate::api::views;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
+use crate::ops::error::OpError;
 
 /// A claim that meets other changes of its task is tried so many times.
 const TRIES: u32 = 8;
@@ -26,7 +27,7 @@ pub(in crate::api) async fn claim(Segment(name): Segment, write: Write) -> Reply
     let fields = Fields::of(Some(write.body()?), &["tick"])?;
     let tick = fields.need("tick").instant("tick");
     fields.done()?;
-    let Some(tick) = tick else { return Err(Problem::internal("a tick was read and not found")) };
+    let Some(tick) = tick else { return Err(OpError::internal("a tick was read and not found")) };
     for _ in 0..TRIES {
         let view = write.view().await?;
         if let Some(first) = write.first(&view)? {
@@ -44,7 +45,7 @@ pub(in crate::api) async fn claim(Segment(name): Segment, write: Write) -> Reply
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    Err(Problem::new("not_accepted", "the task changes too fast; nothing was changed"))
+    Err(OpError::new(ErrorCode::NotAccepted, "the task changes too fast; nothing was changed"))
 }
 
 /// What there is to do about a tick.
@@ -55,13 +56,16 @@ enum Wanted<'a> {
     Known(&'a FiredTick),
 }
 
-fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>, Problem> {
+fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>, OpError> {
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());
     }
     let plan = plans::current(&view.state, task);
     let plan = plan.filter(|plan| plan.manual()).ok_or_else(|| {
-        Problem::new("not_manual", "only ticks of a task with a manual schedule can be claimed")
+        OpError::new(
+            ErrorCode::NotManual,
+            "only ticks of a task with a manual schedule can be claimed",
+        )
     })?;
     if let Some(fired) = task.history.fired(tick) {
         return Ok(Wanted::Known(fired));
@@ -74,7 +78,7 @@ fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>
     let session = session.ok_or_else(|| {
         let why = "no node can hold the claim: all are down, draining or leaving; let one work \
                    again (POST /nodes/{id}/undrain) and repeat the request";
-        Problem::new("session_ended", why)
+        OpError::new(ErrorCode::SessionEnded, why)
     })?;
     Ok(Wanted::Grant(command(task, session, after, tick, plan.due(tick))))
 }
@@ -109,13 +113,13 @@ fn command(
 }
 
 /// A tick that another caller was granted.
-fn claimed(view: &View, task: &Task, fired: &FiredTick) -> Problem {
+fn claimed(view: &View, task: &Task, fired: &FiredTick) -> OpError {
     let execution = task.history.execution(fired.execution);
     let winner = match execution {
         Some(execution) => views::execution(&view.state, task, execution),
         None => json!({"id": fired.execution.to_string()}),
     };
-    let problem = Problem::new("already_claimed", "another caller was granted this tick");
+    let problem = OpError::new(ErrorCode::AlreadyClaimed, "another caller was granted this tick");
     problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
 

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::api::context::View;
 use crate::api::eligibility;
-use crate::api::error::Problem;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::spec;
 use crate::domain::time::Timestamp;
+use crate::ops::error::OpError;
 
 use super::after_write;
 
@@ -24,7 +24,7 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     let mut reading = view.reading(&write.context.settings);
     reading.settled = settled(&view, body);
     let read =
-        spec::read(&spec::definition(body), reading).map_err(Problem::from).and_then(|spec| {
+        spec::read(&spec::definition(body), reading).map_err(OpError::from).and_then(|spec| {
             eligibility::check(&view.state, &spec, None)?;
             Ok(spec)
         });

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use crate::api::context::View;
 use crate::api::eligibility;
-use crate::api::error::Problem;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::views;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Command, Refusal, Task};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
+use crate::ops::error::OpError;
 
 use super::after_write;
 
@@ -26,7 +27,7 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
         let named = fields.entry("name").or_insert_with(|| json!(name));
         if named.as_str().is_some_and(|named| named != name) {
             let message = format!("must stay `{name}`: a task's name is its identity");
-            return Err(Problem::field("/name", "name_changed", message));
+            return Err(OpError::field("/name", ErrorCode::NameChanged, message));
         }
     }
     let answer = write.answer(|view| {
@@ -76,18 +77,18 @@ pub(in crate::api) async fn patch(Segment(name): Segment, write: Write) -> Reply
     }
     let why = "others change the task faster than this patch can be applied; nothing was changed, \
                send it again";
-    Err(Problem::new("not_accepted", why))
+    Err(OpError::new(ErrorCode::NotAccepted, why))
 }
 
-fn patched(view: &View, task: &Task, changes: &Value, write: &Write) -> Result<TaskSpec, Problem> {
-    let former = task.spec().ok_or_else(|| Problem::from(Refusal::TaskDeleted))?;
+fn patched(view: &View, task: &Task, changes: &Value, write: &Write) -> Result<TaskSpec, OpError> {
+    let former = task.spec().ok_or_else(|| OpError::from(Refusal::TaskDeleted))?;
     let spec = spec::patch(former, changes, view.reading(&write.context.settings))?;
     eligibility::check(&view.state, &spec, Some(former))?;
     Ok(spec)
 }
 
 /// A task that is there and not marked deleted.
-fn present<'a>(view: &'a View, name: &str) -> Result<&'a Task, Problem> {
+fn present<'a>(view: &'a View, name: &str) -> Result<&'a Task, OpError> {
     let task = view.task(name)?;
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());

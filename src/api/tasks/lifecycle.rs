@@ -7,16 +7,17 @@ use axum::http::header::LOCATION;
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{Context, View};
-use crate::api::error::Problem;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
 use crate::api::lists::location;
 use crate::api::params::bad;
 use crate::api::{eligibility, views};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
+use crate::ops::error::OpError;
 
 use super::after_write;
 
@@ -35,7 +36,7 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
         return Err(bad("cleanup", "leaves no mark, so it does not go with tombstone"));
     }
     if tombstone {
-        check_name(&name).map_err(|rule| Problem::field("/name", "invalid_name", rule))?;
+        check_name(&name).map_err(|rule| OpError::field("/name", ErrorCode::InvalidName, rule))?;
     }
     if cleanup {
         let running = cleaned(&write, &name).await?;
@@ -82,11 +83,11 @@ pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply
 pub(super) fn pause_fields(
     fields: &Fields<'_>,
     now: Timestamp,
-) -> Result<(String, Option<Timestamp>), Problem> {
+) -> Result<(String, Option<Timestamp>), OpError> {
     let reason = fields.short_text("reason", REASON_BYTES_MAX).unwrap_or_default();
     let until = fields.instant("until");
     if until.is_some_and(|until| until <= now) {
-        fields.refuse("/until", "invalid_value", format!("must lie after {now}"));
+        fields.refuse("/until", ErrorCode::InvalidValue, format!("must lie after {now}"));
     }
     fields.done()?;
     Ok((reason.to_owned(), until))
@@ -115,14 +116,14 @@ pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Rep
 }
 
 /// A command about one name, of a request that says nothing else.
-fn named(write: &Write, name: &str) -> Result<Named, Problem> {
+fn named(write: &Write, name: &str) -> Result<Named, OpError> {
     write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     Ok(Named { name: name.to_owned(), if_match: write.if_match_of(name)? })
 }
 
 /// Removes a name, and tells what ran of it.
-async fn cleaned(write: &Write, name: &str) -> Result<Value, Problem> {
+async fn cleaned(write: &Write, name: &str) -> Result<Value, OpError> {
     let view = write.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));
     let named = Named { name: name.to_owned(), if_match: write.if_match_of(name)? };
@@ -144,7 +145,7 @@ async fn no_more_starts(context: &Context) {
     tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
 }
 
-fn still_running(write: &Write, name: &str) -> Result<Value, Problem> {
+fn still_running(write: &Write, name: &str) -> Result<Value, OpError> {
     let view = write.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));
     Ok(json!({"running": running.unwrap_or_else(|| json!([]))}))
@@ -170,7 +171,7 @@ pub(in crate::api) async fn trigger(Segment(name): Segment, write: Write) -> Rep
 /// Answers with an execution that was made.
 pub(in crate::api) fn execution_reply(context: &Context, answer: &Answer) -> Reply {
     let Answer::Execution { execution: id, .. } = answer else {
-        return Err(Problem::internal("a command made no execution"));
+        return Err(OpError::internal("a command made no execution"));
     };
     let view = context.here()?;
     let found = view.state.execution(*id);
@@ -191,7 +192,7 @@ pub(in crate::api) fn execution_reply(context: &Context, answer: &Answer) -> Rep
 }
 
 /// Parameters laid over those of a task, as the log carries them: compact, keys sorted.
-pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, Problem> {
+pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, OpError> {
     let own = task.spec().map_or("{}", |spec| spec.parameters.as_str());
     let mut all: Map<String, Value> = serde_json::from_str(own).unwrap_or_default();
     all.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -202,7 +203,7 @@ pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, P
     if text.len() + payload > PAYLOAD_BYTES_MAX {
         let message =
             format!("must have at most {PAYLOAD_BYTES_MAX} bytes together with payload, merged");
-        return Err(Problem::field("/parameters", "too_large", message));
+        return Err(OpError::field("/parameters", ErrorCode::TooLarge, message));
     }
     Ok(text)
 }

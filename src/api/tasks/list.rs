@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::api::context::{View, aside};
-use crate::api::error::Problem;
 use crate::api::extract::{Read, Reply};
 use crate::api::lists::{List, PAGING, Page, glob};
 use crate::api::nodes;
@@ -13,6 +12,7 @@ use crate::api::{plans, views};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
+use crate::ops::error::OpError;
 
 const FILTERS: [&str; 6] = ["status", "name", "label", "owner", "deleted", "sort"];
 
@@ -49,7 +49,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(params: &Params, view: &View) -> Result<Self, Problem> {
+    fn of(params: &Params, view: &View) -> Result<Self, OpError> {
         let status = params.word("status", &TASK_STATES)?;
         let labels = params.all("label").map(|label| match label.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -105,7 +105,7 @@ struct Place {
 }
 
 impl Place {
-    fn read(cursor: &str) -> Result<Self, Problem> {
+    fn read(cursor: &str) -> Result<Self, OpError> {
         let read = || {
             let mut parts = cursor.splitn(3, ' ');
             let as_of = Timestamp(parts.next()?.parse().ok()?);

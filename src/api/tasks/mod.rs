@@ -13,15 +13,16 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::HeaderValue;
-use axum::response::Response;
+use axum::http::header::{ALLOW, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::context::{Context, etag};
-use super::error::Problem;
+use super::error::method_not_allowed;
 use super::extract::{Bulky, Read, Reply, Segment};
 use super::views;
 use crate::domain::ids::Revision;
+use crate::ops::error::OpError;
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
@@ -41,17 +42,19 @@ pub(super) async fn many(
     match name.as_str() {
         "batch" => batch::batch(Bulky::from_request(request, &context).await?).await,
         "bulk" => bulk::bulk(Bulky::from_request(request, &context).await?).await,
-        _ => Err(other(Segment(name)).await),
+        _ => Ok(other(Segment(name)).await),
     }
 }
 
 /// Answers a method that a task's route does not have.
-pub(super) async fn other(Segment(name): Segment) -> Problem {
+pub(super) async fn other(Segment(name): Segment) -> Response {
     let allowed = match name.as_str() {
         "batch" | "bulk" => "GET,HEAD,PUT,PATCH,DELETE,POST",
         _ => "GET,HEAD,PUT,PATCH,DELETE",
     };
-    Problem::method_not_allowed(Some(HeaderValue::from_static(allowed)))
+    let allowed = HeaderValue::from_static(allowed);
+    let error = method_not_allowed(Some(&allowed));
+    ([(ALLOW, allowed)], error).into_response()
 }
 
 /// Answers with a task as it is after a command about it, and what else there is to say. The `ETag`
@@ -63,7 +66,7 @@ fn after_write(
     name: &str,
     made: Option<Revision>,
     extra: Value,
-) -> Result<Response, Problem> {
+) -> Result<Response, OpError> {
     let view = context.here()?;
     Ok(match view.state.named(name) {
         Some(task) => {
