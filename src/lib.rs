@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod consensus;
 pub mod domain;
+mod dto;
 pub mod engine;
 pub mod exec;
 pub mod life;

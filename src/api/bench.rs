@@ -27,7 +27,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::{Observer, Started};
 
-use super::context::Context;
+use crate::ops::context::Context;
 
 /// The starts that a node saw since `GET /bench/starts` was last answered; clones are the same ones.
 #[derive(Clone, Debug, Default)]

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::response::Response;
-use serde_json::{Map, Value, json};
-
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::schedule::calendar::Kept;
-use crate::domain::spec::{calendar_definition, read_calendar, write_calendar};
+use crate::domain::spec::{calendar_definition, read_calendar};
+use axum::http::StatusCode;
+use axum::response::Response;
 
-use super::context::{View, aside, etag};
 use super::extract::{Read, Reply, Segment, Write};
-use super::lists::{PAGING, Page};
-use crate::ops::error::OpError;
+use super::reply::{etag, ok, reply};
+use crate::api::lists::{PAGING, page};
+use crate::dto::{
+    CalendarBody, CalendarChanged, CalendarGone, CalendarRemoved, CalendarView, Rfc3339,
+};
+use crate::ops::OpError;
+use crate::ops::context::{View, aside};
 
 /// Tasks of a calendar that are told by name.
 const USERS_TOLD: usize = 100;
@@ -26,7 +28,7 @@ const USERS_NAMED: usize = 5;
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
-    let page = Page::of(read.params.only(&PAGING)?)?;
+    let page = page(read.params.only(&PAGING)?)?;
     let view = read.view().await?;
     aside(move || {
         let mut users: BTreeMap<&str, u64> = BTreeMap::new();
@@ -41,7 +43,7 @@ pub(super) async fn list(read: Read) -> Reply {
             let tasks = users.get(kept.calendar.name.as_str()).copied().unwrap_or(0);
             body(kept, tasks, None)
         };
-        view.ok(page.list(behind, |kept| kept.calendar.name.clone(), show))
+        ok(&view, page.list(behind, |kept| kept.calendar.name.clone(), show))
     })
     .await
 }
@@ -65,7 +67,11 @@ pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
     let view = write.context.here()?;
     if view.state.calendar(&name).is_none() {
         // It was removed since.
-        return Ok(view.reply(status, json!({"id": name, "name": name, "revision": null})));
+        return Ok(reply(
+            &view,
+            status,
+            CalendarChanged::Gone(CalendarGone { id: name.clone(), name, revision: () }),
+        ));
     }
     let mut response = aside(move || show(&view, status, &name)).await??;
     if let Some(made) = answer.revision() {
@@ -87,12 +93,10 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
     let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;
     let view = write.context.here()?;
     match outcome {
-        Ok(_) => Ok(view.ok(json!({"name": name, "deleted": true}))),
+        Ok(_) => Ok(ok(&view, CalendarRemoved { name, deleted: true })),
         Err(Refusal::CalendarInUse) => {
             let users = aside(move || users(&view, &name)).await?;
-            let names = users.as_array().into_iter().flatten().filter_map(Value::as_str);
-            let first: Vec<&str> = names.take(USERS_NAMED).collect();
-            let first = first.join(", ");
+            let first = users.iter().take(USERS_NAMED).cloned().collect::<Vec<_>>().join(", ");
             let why = format!("the calendar is in use by: {first}");
             Err(OpError::new(ErrorCode::CalendarInUse, why).with("tasks", users))
         }
@@ -101,14 +105,15 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
 }
 
 /// The names of the tasks that leave a calendar out, so many of them.
-fn users(view: &View, name: &str) -> Value {
+fn users(view: &View, name: &str) -> Vec<String> {
     let users = view.state.users_of(name).take(USERS_TOLD);
-    users.map(|task| Value::from(&*task.live.name)).collect()
+    users.map(|task| task.live.name.to_string()).collect()
 }
 
 fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, OpError> {
     let kept = view.state.calendar(name).ok_or_else(|| OpError::from(Refusal::CalendarNotFound))?;
-    let mut response = view.reply(
+    let mut response = reply(
+        view,
         status,
         body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))),
     );
@@ -116,19 +121,15 @@ fn show(view: &View, status: StatusCode, name: &str) -> Result<Response, OpError
     Ok(response)
 }
 
-fn body(kept: &Kept, count: u64, tasks: Option<Value>) -> Value {
-    let mut body = write_calendar(&kept.calendar);
-    if let Value::Object(body) = &mut body {
-        let origin = if kept.source.is_some() { "static" } else { "api" };
-        body.extend(Map::from_iter([
-            ("id".to_owned(), kept.calendar.name.clone().into()),
-            ("revision".to_owned(), kept.revision.0.into()),
-            ("created_at".to_owned(), kept.created_at.to_string().into()),
-            ("updated_at".to_owned(), kept.updated_at.to_string().into()),
-            ("origin".to_owned(), origin.into()),
-            ("task_count".to_owned(), count.into()),
-        ]));
-        body.extend(tasks.map(|tasks| ("tasks".to_owned(), tasks)));
+fn body(kept: &Kept, task_count: u64, tasks: Option<Vec<String>>) -> CalendarView {
+    CalendarView {
+        body: CalendarBody::from(&*kept.calendar),
+        id: kept.calendar.name.clone(),
+        revision: kept.revision.0,
+        created_at: Rfc3339(kept.created_at),
+        updated_at: Rfc3339(kept.updated_at),
+        origin: if kept.source.is_some() { "static" } else { "api" }.into(),
+        task_count,
+        tasks,
     }
-    body
 }

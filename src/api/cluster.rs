@@ -1,46 +1,51 @@
 //! The cluster as a whole, and its scheduler.
 
-use axum::http::StatusCode;
-use serde_json::{Value, json};
-
 use crate::consensus::{ReplaceError, TransferError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
 use crate::domain::machine::{Answer, Command};
+use axum::http::StatusCode;
 
-use super::context::View;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
-use super::views::{digest, node_name};
-use super::{nodes, words};
-use crate::ops::error::OpError;
+use super::nodes;
+use super::reply::{ok, reply};
+use crate::dto::{
+    ClusterView, InstanceView, LeaderView, MemberReplaced, Rfc3339, SchedulerSwitched,
+    SchedulerView, TasksLeft,
+};
+use crate::ops::OpError;
+use crate::ops::context::View;
+use crate::ops::views::{digest, node_name};
+use crate::ops::words;
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
     read.params.only(&[])?;
     let view = read.view().await?;
-    let sight = nodes::sight(&read.context, &view).await?;
+    let seen = nodes::nodes_seen(&read.context, &view).await?;
     let status = read.context.running()?.consensus.status();
     let cluster = view.state.cluster();
     let level = view.state.nodes().map(|node| node.info.level).min();
-    Ok(view.ok(json!({
-        "name": cluster.name,
-        "id": format!("{:032x}", cluster.id),
-        "timezone": cluster.timezone,
-        "leader": leader(&view, status.leader),
-        "term": status.term,
-        "members": nodes::members(&view, &sight),
-        "applied_index": cluster.applied,
-        "committed_index": status.committed.max(cluster.applied),
-        "digest": digest(&view.state),
-        "scheduler": if cluster.scheduler { "started" } else { "stopped" },
-        "floor": cluster.floor.to_string(),
-        "tasks": sight.tasks,
-        "level": level,
-        "version": read.context.settings.version,
-        "node": read.context.settings.node_name,
-    })))
+    let body = ClusterView {
+        name: cluster.name.clone(),
+        id: format!("{:032x}", cluster.id),
+        timezone: cluster.timezone.clone(),
+        leader: leader(&view, status.leader),
+        term: status.term,
+        members: nodes::members(&view, &seen),
+        applied_index: cluster.applied,
+        committed_index: status.committed.max(cluster.applied),
+        digest: digest(&view.state),
+        scheduler: if cluster.scheduler { "started" } else { "stopped" }.into(),
+        floor: Rfc3339(cluster.floor),
+        tasks: seen.tasks,
+        level,
+        version: read.context.settings.version.to_owned(),
+        node: read.context.settings.node_name.clone(),
+    };
+    Ok(ok(&view, body))
 }
 
 fn leader(view: &View, leader: Option<u64>) -> Option<String> {
@@ -62,7 +67,7 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
             TransferError::NoLeader => write.context.unled(&error.to_string()),
         })?;
     let view = write.context.here()?;
-    Ok(view.ok(json!({"leader": leader(&view, next)})))
+    Ok(ok(&view, LeaderView { leader: leader(&view, next) }))
 }
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
@@ -83,7 +88,8 @@ pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
         OpError::new(code, error.to_string())
     })?;
     let view = write.context.here()?;
-    Ok(view.ok(json!({"member": member, "node": new.to_string(), "join": new.0 & 0xFFFF})))
+    let (node, join) = (new.to_string(), new.0 & 0xFFFF);
+    Ok(ok(&view, MemberReplaced { member, node, join }))
 }
 
 /// The configured id of a member, which need not have a node that works.
@@ -99,27 +105,28 @@ pub(super) async fn scheduler(read: Read) -> Reply {
     read.params.only(&[])?;
     let view = read.view().await?;
     let leads = *read.context.running()?.consensus.leader().borrow();
-    let instances: Vec<Value> = view
+    let instances = view
         .state
         .nodes()
         .map(|node| {
             let (host, port) = host_and_port(&node.info.http);
-            json!({
-                "id": node.id.configured().to_string(),
-                "instance_id": node.info.name,
-                "host": host,
-                "port": port,
-                "is_leader": leads == Some(node.id.0),
-                "state": words::liveness(node.liveness),
-            })
+            InstanceView {
+                id: node.id.configured().to_string(),
+                instance_id: node.info.name.clone(),
+                host,
+                port,
+                is_leader: leads == Some(node.id.0),
+                state: words::liveness(node.liveness).into(),
+            }
         })
         .collect();
-    Ok(view.ok(json!({
-        "started": view.state.cluster().scheduler,
-        "instances": instances,
-        "leader_id": leader(&view, leads),
-        "time": view.now.to_string(),
-    })))
+    let body = SchedulerView {
+        started: view.state.cluster().scheduler,
+        instances,
+        leader_id: leader(&view, leads),
+        time: Rfc3339(view.now),
+    };
+    Ok(ok(&view, body))
 }
 
 /// Where a node's API is, of its base URL.
@@ -146,8 +153,8 @@ async fn set(write: &Write, on: bool) -> Reply {
     write.submit(&Command::Scheduler(SetScheduler { on })).await?;
     let view = write.context.here()?;
     let cluster = view.state.cluster();
-    let body = json!({"started": cluster.scheduler, "floor": cluster.floor.to_string()});
-    Ok(view.reply(StatusCode::OK, body))
+    let body = SchedulerSwitched { started: cluster.scheduler, floor: Rfc3339(cluster.floor) };
+    Ok(reply(&view, StatusCode::OK, body))
 }
 
 /// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
@@ -164,5 +171,5 @@ pub(super) async fn cleanup_all(write: Write) -> Reply {
         answer = write.context.submit(&Command::CleanupAll(part.clone()), None).await??;
     }
     let view = write.context.here()?;
-    Ok(view.ok(json!({"tasks": view.state.task_count()})))
+    Ok(ok(&view, TasksLeft { tasks: view.state.task_count() }))
 }

@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::BodyProblem;
+use crate::dto::{FieldError, ProblemView};
 use crate::ops::OpError;
 
 /// A client that is told to come again waits so many seconds.
@@ -31,38 +32,26 @@ pub(super) const PROBLEM: ErrorForm =
 
 fn problem(error: &OpError, request_id: &str) -> Value {
     let code = error.code();
-    let mut body = json!({
-        "type": format!("urn:punctual:problem:{code}"),
-        "title": code.as_str().replace('_', " "),
-        "status": code.status(),
-        "detail": error.detail(),
-        "code": code,
-        "request_id": request_id,
-        "errors": fields(error),
-    });
-    if let Value::Object(body) = &mut body {
-        body.extend(error.extra().clone());
-    }
-    body
+    let problem = ProblemView {
+        kind: format!("urn:punctual:problem:{code}"),
+        title: code.as_str().replace('_', " "),
+        status: code.status(),
+        detail: error.detail().to_owned(),
+        code: code.as_str().into(),
+        request_id: request_id.to_owned(),
+        errors: fields(error),
+        extra: error.extra().clone(),
+    };
+    serde_json::to_value(problem).unwrap_or_default()
 }
 
 /// What is wrong with the fields of the request.
-fn fields(error: &OpError) -> Value {
+pub(super) fn fields(error: &OpError) -> Vec<FieldError> {
     let one = |problem: &BodyProblem| {
-        let BodyProblem { pointer, code, message } = problem;
-        json!({"pointer": pointer, "code": code, "message": message})
+        let (pointer, message) = (problem.pointer.clone(), problem.message.clone());
+        FieldError { pointer, code: problem.code.as_str().into(), message }
     };
     error.errors().iter().map(one).collect()
-}
-
-/// What an item of a list of results says of its error.
-pub(super) fn item(error: &OpError) -> Map<String, Value> {
-    let mut item = Map::new();
-    item.insert("status".to_owned(), error.code().status().into());
-    item.insert("code".to_owned(), error.code().as_str().into());
-    item.insert("detail".to_owned(), error.detail().into());
-    item.insert("errors".to_owned(), fields(error));
-    item
 }
 
 /// The status of an answer with this error.

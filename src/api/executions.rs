@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, Fence, NodeId};
@@ -13,15 +13,18 @@ use crate::domain::machine::record::{Execution, Report, Status, Trigger};
 use crate::domain::machine::{Command, Refusal, Task};
 use crate::telemetry::metrics::Metrics;
 
-use super::context::{View, aside};
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
-use super::lists::{PAGING, Page};
-use super::params::{Params, bad, bad_cursor};
-use super::stats::Ends;
+use super::nodes;
+use super::params::Params;
+use super::reply::{ok, reply};
 use super::tasks::lifecycle::execution_reply;
-use super::{nodes, views, words};
-use crate::ops::error::OpError;
+use crate::api::lists::{PAGING, page};
+use crate::dto::{ExecutionChanged, ExecutionNow, Message};
+use crate::ops::OpError;
+use crate::ops::context::{View, aside};
+use crate::ops::stats::Ends;
+use crate::ops::{views, words};
 
 /// `GET /executions`: newest first.
 pub(super) async fn list(read: Read) -> Reply {
@@ -31,10 +34,10 @@ pub(super) async fn list(read: Read) -> Reply {
         return Err(OpError::not_supported("executors"));
     }
     let params = read.params.only(&known)?;
-    let page = Page::of(params)?;
+    let page = page(params)?;
     let before = match page.after() {
         None => ExecutionId(u64::MAX),
-        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
+        Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
     };
     let view = read.view().await?;
     let filter = Filter::of(params, &view)?;
@@ -57,7 +60,7 @@ pub(super) async fn list(read: Read) -> Reply {
                 page.list(all.filter(|(_, one)| filter.fits(one)), key, show)
             }
         };
-        view.ok(body)
+        ok(&view, body)
     })
     .await
 }
@@ -73,8 +76,9 @@ struct Filter {
 impl Filter {
     fn of(params: &Params, view: &View) -> Result<Self, OpError> {
         let node = params.get("node").map(|node| nodes::find(view, node).map(|node| node.id));
-        let node =
-            node.transpose().map_err(|_unknown| bad("node", "is no node of this cluster"))?;
+        let node = node
+            .transpose()
+            .map_err(|_unknown| OpError::parameter("node", "is no node of this cluster"))?;
         Ok(Self {
             task: params.get("task_id").map(str::to_owned),
             status: params.word("status", &words::STATUSES)?,
@@ -119,7 +123,7 @@ pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
     read.params.only(&[])?;
     let view = read.view().await?;
     let (task, execution) = find(&view, &id)?;
-    Ok(view.ok(views::execution(&view.state, task, execution)))
+    Ok(ok(&view, views::execution(&view.state, task, execution)))
 }
 
 /// `GET /executions/stats`: how the kept executions went, of all tasks or of one.
@@ -140,7 +144,7 @@ pub(super) async fn stats(read: Read) -> Reply {
                 }
             }
         }
-        Ok(view.ok(ends.show()))
+        Ok(ok(&view, ends.show()))
     })
     .await?
 }
@@ -178,14 +182,16 @@ pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
 /// as long as it has not ended.
 fn after_write(write: &Write, id: &str, live: StatusCode) -> Reply {
     let view = write.context.here()?;
-    Ok(match find(&view, id) {
+    let (status, execution) = match find(&view, id) {
         Ok((task, execution)) => {
             let status = if execution.status.ended() { StatusCode::OK } else { live };
-            view.reply(status, views::execution(&view.state, task, execution))
+            let kept = views::execution(&view.state, task, execution);
+            (status, ExecutionNow::Kept(Box::new(kept)))
         }
         // Its task was removed since.
-        Err(_) => view.ok(json!({"id": id})),
-    })
+        Err(_) => (StatusCode::OK, ExecutionNow::Gone { id: id.to_owned() }),
+    };
+    Ok(reply(&view, status, ExecutionChanged { execution, warnings: Vec::new() }))
 }
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
@@ -219,7 +225,7 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
         Ok(finish.map(|finish| Command::Finish(Box::new(finish))))
     });
     told.await?;
-    Ok(write.context.here()?.ok(json!({"message": "callback processed"})))
+    Ok(ok(&write.context.here()?, Message { message: "callback processed".to_owned() }))
 }
 
 /// The report of a claim's end; none: the same was told before.

@@ -20,9 +20,9 @@ use crate::domain::machine::envelope::Key;
 use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
 
-use super::context::{Context, View, aside};
 use super::params::{IfMatch, Params, idempotency_key};
-use crate::ops::error::OpError;
+use crate::ops::OpError;
+use crate::ops::context::{Context, Freshness, View, aside};
 
 /// What a handler gives back.
 pub(super) type Reply = Result<Response, OpError>;
@@ -88,7 +88,7 @@ impl Write {
     /// The state with all that was acknowledged before.
     pub async fn view(&self) -> Result<View, OpError> {
         let fresh = self.params.freshness()?;
-        self.context.view(super::context::Freshness { stale: false, ..fresh }).await
+        self.context.view(Freshness { stale: false, ..fresh }).await
     }
 
     /// The body, which must be there.

@@ -10,7 +10,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::{self, closest};
 use crate::domain::time::Timestamp;
 
-use crate::ops::error::OpError;
+use crate::ops::OpError;
 
 /// An object, or the absence of one, which reads as all fields absent.
 pub(super) struct Fields<'v> {

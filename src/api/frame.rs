@@ -18,10 +18,11 @@ use tracing::Instrument;
 use crate::domain::error_code::ErrorCode;
 use crate::telemetry::metrics::Metrics;
 
-use super::context::{Context, INDEX_HEADER};
 use super::error::{ErrorForm, PROBLEM, method_not_allowed};
 use super::extract::{body_bytes_max, body_too_large};
-use crate::ops::error::OpError;
+use super::reply::INDEX_HEADER;
+use crate::ops::OpError;
+use crate::ops::context::Context;
 
 /// The header that names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

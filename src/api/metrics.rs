@@ -12,9 +12,9 @@ use crate::domain::time::Timestamp;
 use crate::telemetry::exposition::Form;
 use crate::telemetry::seen::{Seen, TaskSeen};
 
-use super::context::{Context, View, aside};
-use super::plans;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
+use crate::ops::context::{Context, View, aside};
+use crate::ops::plans;
 
 /// `GET /metrics`: for Prometheus.
 pub(super) async fn page(

@@ -2,18 +2,14 @@
 //!
 //! Connections are held by [`server`]. A request is read by [`extract`], answered by the handler that
 //! the table below names, and completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
-//! frozen state ([`context::View`]) and change it only by proposing commands; what a reason means
-//! in HTTP is known to [`error`] alone.
+//! frozen state ([`View`](crate::ops::context::View)) and change it only by proposing commands; how an error is
+//! written is known to [`error`] alone.
 //!
 //! Architecture invariant: nobody holds the replica's lock across an await or a scan.
 
 pub(crate) mod bench;
 mod calendars;
 mod cluster;
-mod context;
-mod describe;
-mod describe_zh;
-mod eligibility;
 mod error;
 mod executions;
 mod extract;
@@ -25,19 +21,12 @@ mod metrics;
 mod nodes;
 mod output;
 mod params;
-mod plans;
-pub(crate) mod preview;
-mod proposals;
+mod preview;
+mod reply;
 mod server;
-mod stats;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod ticks;
-mod told;
-mod views;
-mod why;
-mod words;
 
 use std::sync::Arc;
 
@@ -46,11 +35,15 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use tokio::sync::watch;
 
-use crate::ops::OpError;
-
-pub use self::context::{ApiSettings, Context, Running};
 pub use self::output::{OUTPUT_KIND, serve_output};
 pub use self::server::{HttpLimits, serve};
+use crate::ops::OpError;
+pub use crate::ops::{ApiSettings, Context, Running};
+
+#[cfg(test)]
+pub(crate) use self::params::Params;
+#[cfg(test)]
+pub(crate) use self::tasks::about::tick_range;
 
 use self::frame::Frame;
 use self::tasks::{about, claim, create, edit, lifecycle, list};
@@ -91,7 +84,7 @@ fn canonical() -> Router<Arc<Context>> {
         .route("/tasks/{name}/revisions", get(about::revisions))
         .route("/tasks/{name}/assignment", get(about::assignment))
         .route("/tasks/{name}/why", get(about::why))
-        .route("/schedules/preview", post(preview::preview))
+        .route("/schedules/preview", post(preview::show))
         .route("/calendars", get(calendars::list))
         .route("/calendars/{name}", get(calendars::get).put(calendars::put).delete(calendars::delete))
         .route("/executions", get(executions::list))

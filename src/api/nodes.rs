@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::error_code::ErrorCode;
@@ -14,13 +14,14 @@ use crate::domain::machine::record::{Intent, Node};
 use crate::domain::machine::{Command, Refusal};
 use crate::domain::spec::check_label;
 
-use super::context::{Context, View, aside};
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::{Fields, escape};
-use super::lists::{PAGING, Page};
-use super::params::bad_cursor;
-use super::views::{self, Sight};
-use crate::ops::error::OpError;
+use super::reply::{ok, reply};
+use crate::api::lists::{PAGING, page};
+use crate::dto::MemberView;
+use crate::ops::OpError;
+use crate::ops::context::{Context, View, aside};
+use crate::ops::views::{self, NodesSeen};
 
 /// Most executions at once.
 const SLOTS_MAX: u64 = 1_000_000;
@@ -43,7 +44,7 @@ pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, OpErro
 }
 
 /// What is known of the nodes beyond their records; counting what they own takes time.
-pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, OpError> {
+pub(super) async fn nodes_seen(context: &Context, view: &View) -> Result<NodesSeen, OpError> {
     let running = context.running()?;
     let status = running.consensus.status();
     let heard = running.engine.heard();
@@ -52,7 +53,7 @@ pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, OpErr
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
     let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
-    Ok(Sight { leader, voters, term, heard, skews, owned, tasks })
+    Ok(NodesSeen { leader, voters, term, heard, skews, owned, tasks })
 }
 
 /// How many tasks each node owns, and how many there are.
@@ -69,16 +70,16 @@ fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
 
 /// `GET /nodes`.
 pub(super) async fn list(read: Read) -> Reply {
-    let page = Page::of(read.params.only(&PAGING)?)?;
+    let page = page(read.params.only(&PAGING)?)?;
     let after = match page.after() {
         None => 0,
-        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
+        Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
     };
     let view = read.view().await?;
-    let sight = sight(&read.context, &view).await?;
+    let seen = nodes_seen(&read.context, &view).await?;
     let nodes = view.state.nodes().filter(|node| node.id.0 > after);
     let key = |node: &&Arc<Node>| node.id.to_string();
-    Ok(view.ok(page.list(nodes, key, |node| views::node(&view, &sight, node))))
+    Ok(ok(&view, page.list(nodes, key, |node| views::node(&view, &seen, node))))
 }
 
 /// `GET /nodes/{id}`.
@@ -90,9 +91,9 @@ pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
 
 async fn show(context: &Context, view: View, id: &str) -> Reply {
     find(&view, id)?;
-    let sight = sight(context, &view).await?;
-    let body = views::node(&view, &sight, find(&view, id)?);
-    Ok(view.reply(StatusCode::OK, body))
+    let seen = nodes_seen(context, &view).await?;
+    let body = views::node(&view, &seen, find(&view, id)?);
+    Ok(reply(&view, StatusCode::OK, body))
 }
 
 /// `PATCH /nodes/{id}`: weight, slots, labels.
@@ -170,22 +171,7 @@ async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
     show(&write.context, write.context.here()?, id).await
 }
 
-/// `GET /nodes` in the form that the cluster's page needs: one line a member.
-pub(super) fn members(view: &View, sight: &Sight) -> Value {
-    let member = |node: &Arc<Node>| {
-        let own = node.id == view.own;
-        json!({
-            "id": node.id.configured().to_string(),
-            "name": node.info.name,
-            "role": views::role(sight, node.id),
-            "state": super::words::liveness(node.liveness),
-            "intent": super::words::intent(node.intent),
-            "http": node.info.http,
-            "peer": node.info.peer,
-            "version": node.info.version,
-            "level": node.info.level,
-            "applied_index": own.then(|| view.state.cluster().applied),
-        })
-    };
-    view.state.nodes().map(member).collect()
+/// The nodes, one line each.
+pub(super) fn members(view: &View, seen: &NodesSeen) -> Vec<MemberView> {
+    view.state.nodes().map(|node| views::member(view, seen, node)).collect()
 }

@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::consensus::SERVICE_KIND;
 use crate::domain::error_code::ErrorCode;
@@ -21,10 +21,13 @@ use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
-use super::context::{Context, Freshness, View};
 use super::extract::{Read, Reply, Segment};
-use super::{Stopping, executions, views, words};
-use crate::ops::error::OpError;
+use super::reply::index;
+use super::{Stopping, executions};
+use crate::dto::{OutputEnd, OutputPiece};
+use crate::ops::OpError;
+use crate::ops::context::{Context, Freshness, View};
+use crate::ops::{views, words};
 
 /// The kind of peer requests for output.
 pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;
@@ -192,7 +195,7 @@ fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let kept = HeaderValue::from_static(if kept { "true" } else { "false" });
     let kept = (HeaderName::from_static("punctual-output-kept"), kept);
-    (view.index(), [kind, kept], bytes).into_response()
+    (index(&view), [kind, kept], bytes).into_response()
 }
 
 /// The attempt and the byte that an event's id names: `2-4096`.
@@ -306,14 +309,21 @@ impl Follower {
         }
         let id = self.next.saturating_sub(self.broken.len() as u64);
         let text = String::from_utf8_lossy(&bytes);
-        let data = json!({"attempt": self.attempt, "from": from, "next": id, "text": text});
+        let text = text.into_owned();
+        let piece = OutputPiece { attempt: self.attempt, from, next: id, text };
         let id = format!("{}-{id}", self.attempt);
-        Some(Event::default().event("output").id(id).data(data.to_string()))
+        Some(Event::default().event("output").id(id).data(data(&piece)))
     }
 
     fn end(&mut self, status: &str) -> Event {
         self.ended = true;
-        let data = json!({"attempt": self.attempt, "next": self.next, "status": status});
-        Event::default().event("end").data(data.to_string())
+        let status = status.to_owned().into();
+        let end = OutputEnd { attempt: self.attempt, next: self.next, status };
+        Event::default().event("end").data(data(&end))
     }
+}
+
+/// The data of an event.
+fn data(event: &impl Serialize) -> String {
+    serde_json::to_string(event).unwrap_or_default()
 }

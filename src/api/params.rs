@@ -8,8 +8,8 @@ use crate::domain::ids::Revision;
 use crate::domain::spec::closest;
 use crate::domain::time::Timestamp;
 
-use super::context::Freshness;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
+use crate::ops::context::Freshness;
 
 /// Parameters that every route takes.
 const COMMON: [&str; 2] = ["consistency", "min_index"];
@@ -20,7 +20,7 @@ const KEY_BYTES_MAX: usize = 200;
 
 /// The parameters of a request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     /// Takes a query apart.
@@ -51,7 +51,7 @@ impl Params {
             }
             let again = self.0.iter().skip(at + 1).any(|(other, _)| other == name);
             if again && name != "label" {
-                return Err(bad(name, "stands twice"));
+                return Err(OpError::parameter(name, "stands twice"));
             }
         }
         Ok(self)
@@ -73,7 +73,7 @@ impl Params {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(bad(name, "must be true or false")),
+            Some(_) => Err(OpError::parameter(name, "must be true or false")),
         }
     }
 
@@ -89,7 +89,7 @@ impl Params {
             _ => {
                 let rule =
                     format!("must be a whole number from {} to {}", range.start(), range.end());
-                Err(bad(name, &rule))
+                Err(OpError::parameter(name, rule))
             }
         }
     }
@@ -97,7 +97,7 @@ impl Params {
     /// An instant; absent: none.
     pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        Timestamp::parse(text).map(Some).map_err(|rule| bad(name, &rule))
+        Timestamp::parse(text).map(Some).map_err(|rule| OpError::parameter(name, rule))
     }
 
     /// One of some words; absent: none.
@@ -109,7 +109,7 @@ impl Params {
         let Some(text) = self.get(name) else { return Ok(None) };
         match words.iter().find(|word| **word == text) {
             Some(word) => Ok(Some(word)),
-            None => Err(bad(name, &format!("must be one of {}", words.join(", ")))),
+            None => Err(OpError::parameter(name, format!("must be one of {}", words.join(", ")))),
         }
     }
 
@@ -118,16 +118,6 @@ impl Params {
         let stale = self.word("consistency", &["stale", "linearizable"])? == Some("stale");
         Ok(Freshness { stale, min_index: self.number("min_index", 0..=u64::MAX)? })
     }
-}
-
-/// A parameter that breaks a rule.
-pub(super) fn bad(name: &str, rule: &str) -> OpError {
-    OpError::field(format!("?{name}"), ErrorCode::InvalidParameter, rule)
-}
-
-/// A cursor that the list did not give out.
-pub(super) fn bad_cursor() -> OpError {
-    bad("cursor", "is not one of this list; begin without one")
 }
 
 /// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1).

@@ -101,6 +101,16 @@ impl OpError {
         Self::from(vec![spec::BodyProblem { pointer, code, message }])
     }
 
+    /// A parameter that breaks a rule.
+    pub(crate) fn parameter(name: &str, rule: impl Into<String>) -> Self {
+        Self::field(format!("?{name}"), ErrorCode::InvalidParameter, rule)
+    }
+
+    /// A cursor that the list did not give out.
+    pub(crate) fn cursor() -> Self {
+        Self::parameter("cursor", "is not one of this list; begin without one")
+    }
+
     /// What this version cannot do yet.
     pub(crate) fn not_supported(what: &str) -> Self {
         Self::new(

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Version};
 use crate::api::error;
 use crate::api::frame::new_request_id;
 use crate::domain::error_code::ErrorCode;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
 
 /// The status of an answer that hyper gives by itself: a head with nothing in it that a handler
 /// could have said. None: the bytes are something else.

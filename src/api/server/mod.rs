@@ -44,7 +44,7 @@ use tower::Service;
 
 use super::Stopping;
 use crate::domain::error_code::ErrorCode;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
 
 use self::activity::{Activity, Overdue, Tracked};
 use self::wire::Wire;

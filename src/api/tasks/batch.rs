@@ -3,20 +3,21 @@
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::api::context::{Context, View};
-use crate::api::eligibility;
 use crate::api::error;
 use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::Fields;
-use crate::api::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
-use crate::api::views;
+use crate::api::reply::ok;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response};
 use crate::domain::spec;
-use crate::ops::error::OpError;
+use crate::dto::{ItemView, ItemsView};
+use crate::ops::OpError;
+use crate::ops::context::{Context, View};
+use crate::ops::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
+use crate::ops::{eligibility, views};
 
 use super::create::{mode, settled};
 
@@ -51,19 +52,40 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
 
 /// The result of one item, and what kept the cluster from taking it.
 pub(super) struct Item {
-    pub shown: Map<String, Value>,
+    pub shown: ItemView,
     pub fault: Option<OpError>,
 }
 
 impl Item {
-    pub fn good(shown: Value) -> Self {
-        let shown = if let Value::Object(shown) = shown { shown } else { Map::new() };
+    /// An item of which nothing is known yet.
+    pub fn new(index: Option<usize>, name: Value) -> ItemView {
+        ItemView {
+            index,
+            name,
+            warnings: Vec::new(),
+            status: StatusCode::OK.as_u16(),
+            revision: None,
+            execution_id: None,
+            running: None,
+            code: None,
+            detail: None,
+            errors: None,
+        }
+    }
+
+    pub fn good(shown: ItemView) -> Self {
         Self { shown, fault: None }
     }
 
-    pub fn bad(mut shown: Map<String, Value>, problem: OpError) -> Self {
-        shown.extend(error::item(&problem));
-        Self { shown, fault: Some(problem) }
+    pub fn bad(shown: ItemView, error: OpError) -> Self {
+        let shown = ItemView {
+            status: error.code().status(),
+            code: Some(error.code().as_str().into()),
+            detail: Some(error.detail().to_owned()),
+            errors: Some(error::fields(&error)),
+            ..shown
+        };
+        Self { shown, fault: Some(error) }
     }
 }
 
@@ -76,9 +98,8 @@ pub(super) fn answer(context: &Context, items: Vec<Item>) -> Reply {
     if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
         return Err(problem);
     }
-    let shown: Vec<Value> = items.into_iter().map(|item| Value::Object(item.shown)).collect();
-    let body = json!({"items": shown, "succeeded": succeeded, "failed": failed});
-    Ok(context.here()?.reply(StatusCode::OK, body))
+    let items = items.into_iter().map(|item| item.shown).collect();
+    Ok(ok(&context.here()?, ItemsView { items, succeeded, failed }))
 }
 
 /// An item as it was read.
@@ -86,9 +107,9 @@ enum Read {
     /// It cannot be.
     Refused(Item),
     /// The request is repeated, and this was the answer.
-    Answered(Map<String, Value>, Response),
+    Answered(ItemView, Response),
     /// It is among the proposals.
-    Proposed(Map<String, Value>),
+    Proposed(ItemView),
 }
 
 /// What all items of a request share.
@@ -120,9 +141,8 @@ impl Making<'_> {
     }
 
     fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> Read {
-        let mut shown = Map::new();
-        shown.insert("index".to_owned(), index.into());
-        shown.insert("name".to_owned(), body.get("name").cloned().unwrap_or_default());
+        let name = body.get("name").cloned().unwrap_or_default();
+        let mut shown = Item::new(Some(index), name);
         let mut reading = self.view.reading(&self.write.context.settings);
         reading.settled = settled(self.view, body);
         let read =
@@ -145,10 +165,7 @@ impl Making<'_> {
                 Read::Refused(Item::bad(shown, problem))
             }
             (Ok(spec), _) => {
-                let told = views::warnings(&self.view.state, &spec);
-                if !told.is_empty() {
-                    shown.insert("warnings".to_owned(), told.into());
-                }
+                shown.warnings = views::warnings(&self.view.state, &spec);
                 let put = Put { mode: self.mode, spec };
                 proposals.add(&Command::Put(Box::new(put)), key);
                 Read::Proposed(shown)
@@ -157,16 +174,16 @@ impl Making<'_> {
     }
 }
 
-fn complete(mut shown: Map<String, Value>, answer: Option<Result<Response, OpError>>) -> Item {
+fn complete(mut shown: ItemView, answer: Option<Result<Response, OpError>>) -> Item {
     let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
     match answer.and_then(|response| response.map_err(OpError::from)) {
         Err(problem) => Item::bad(shown, problem),
         Ok(answer) => {
-            shown.insert("status".to_owned(), StatusCode::CREATED.as_u16().into());
+            shown.status = StatusCode::CREATED.as_u16();
             if let Answer::Task { revision, .. } = answer {
-                shown.insert("revision".to_owned(), revision.0.into());
+                shown.revision = Some(revision.0);
             }
-            Item { shown, fault: None }
+            Item::good(shown)
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::api::context::{View, aside};
 use crate::api::extract::{Bulky, Reply, Write};
 use crate::api::fields::{Fields, escape};
-use crate::api::proposals::Proposals;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
-use crate::ops::error::OpError;
+use crate::dto::ItemView;
+use crate::ops::OpError;
+use crate::ops::context::{View, aside};
+use crate::ops::proposals::Proposals;
 
 use super::batch::{ITEMS_MAX, Item, answer};
 use super::lifecycle::{merged, pause_fields};
@@ -243,26 +243,21 @@ fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Op
     })
 }
 
-fn shown(name: &str) -> Map<String, Value> {
-    Map::from_iter([("name".to_owned(), name.into())])
+fn shown(name: &str) -> ItemView {
+    Item::new(None, name.into())
 }
 
 fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {
     let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
-    let status = StatusCode::OK.as_u16();
+    let mut shown = shown(name);
     match answer.and_then(|response| response.map_err(OpError::from)) {
-        Err(problem) => Item::bad(shown(name), problem),
-        Ok(Answer::Task { revision, .. }) => {
-            Item::good(json!({"name": name, "status": status, "revision": revision.0}))
-        }
-        Ok(Answer::Execution { execution, .. }) => {
-            let id = execution.to_string();
-            Item::good(json!({"name": name, "status": status, "execution_id": id}))
-        }
+        Err(error) => return Item::bad(shown, error),
+        Ok(Answer::Task { revision, .. }) => shown.revision = Some(revision.0),
+        Ok(Answer::Execution { execution, .. }) => shown.execution_id = Some(execution.to_string()),
         Ok(Answer::Running(ids)) => {
-            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            Item::good(json!({"name": name, "status": status, "running": ids}))
+            shown.running = Some(ids.iter().map(ToString::to_string).collect());
         }
-        Ok(_) => Item::good(json!({"name": name, "status": status})),
+        Ok(_) => {}
     }
+    Item::good(shown)
 }

@@ -1,22 +1,21 @@
 //! A caller's own claim of a tick: the first caller is granted it, all others hear who was.
 
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
-use serde_json::json;
-
-use crate::api::context::View;
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
 use crate::api::lists::location;
-use crate::api::plans;
-use crate::api::views;
+use crate::api::reply::reply;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
-use crate::ops::error::OpError;
+use crate::dto::{ClaimView, ExecutionNow};
+use crate::ops::OpError;
+use crate::ops::context::View;
+use crate::ops::{plans, views};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 
 /// A claim that meets other changes of its task is tried so many times.
 const TRIES: u32 = 8;
@@ -116,9 +115,12 @@ fn command(
 fn claimed(view: &View, task: &Task, fired: &FiredTick) -> OpError {
     let execution = task.history.execution(fired.execution);
     let winner = match execution {
-        Some(execution) => views::execution(&view.state, task, execution),
-        None => json!({"id": fired.execution.to_string()}),
+        Some(execution) => {
+            ExecutionNow::Kept(Box::new(views::execution(&view.state, task, execution)))
+        }
+        None => ExecutionNow::Gone { id: fired.execution.to_string() },
     };
+    let winner = serde_json::to_value(winner).unwrap_or_default();
     let problem = OpError::new(ErrorCode::AlreadyClaimed, "another caller was granted this tick");
     problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
@@ -129,12 +131,12 @@ fn granted(write: &Write, answer: &Answer) -> Reply {
     };
     let view = write.context.here()?;
     let found = view.state.execution(*execution);
-    let body = json!({
-        "execution_id": execution.to_string(),
-        "fence": fence.map(|fence| fence.0),
-        "execution": found.map(|(task, found)| views::execution(&view.state, task, found)),
-    });
-    let mut response = view.reply(StatusCode::CREATED, body);
+    let body = ClaimView {
+        execution_id: execution.to_string(),
+        fence: fence.map(|fence| fence.0),
+        execution: found.map(|(task, found)| views::execution(&view.state, task, found)),
+    };
+    let mut response = reply(&view, StatusCode::CREATED, body);
     if let Some(location) = location("executions", &execution.to_string()) {
         response.headers_mut().insert(LOCATION, location);
     }

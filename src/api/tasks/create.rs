@@ -2,17 +2,17 @@
 
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::context::View;
-use crate::api::eligibility;
 use crate::api::extract::{Reply, Write};
 use crate::api::lists::location;
 use crate::domain::machine::Command;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::spec;
 use crate::domain::time::Timestamp;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
+use crate::ops::context::View;
+use crate::ops::eligibility;
 
 use super::after_write;
 
@@ -38,7 +38,7 @@ pub(in crate::api) async fn create(write: Write) -> Reply {
     };
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let made = answer.revision();
-    let mut response = after_write(&write.context, StatusCode::CREATED, &name, made, json!({}))?;
+    let mut response = after_write(&write.context, StatusCode::CREATED, &name, made, None)?;
     if let Some(location) = location("tasks", &name) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -3,18 +3,17 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::context::View;
-use crate::api::eligibility;
 use crate::api::extract::{Reply, Segment, Write};
-use crate::api::views;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Command, Refusal, Task};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
-use crate::ops::error::OpError;
+use crate::ops::OpError;
+use crate::ops::context::View;
+use crate::ops::eligibility;
 
-use super::after_write;
+use super::{after_write, task_reply};
 
 /// A patch that meets other changes is applied to the newer definition so many times.
 const PATCH_TRIES: u32 = 8;
@@ -41,7 +40,7 @@ pub(in crate::api) async fn put(Segment(name): Segment, write: Write) -> Reply {
         Ok(Some(Command::Put(Box::new(Put { mode, spec }))))
     });
     let made = answer.await?.revision();
-    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
+    after_write(&write.context, StatusCode::OK, &name, made, None)
 }
 
 /// `PATCH /tasks/{name}`: a JSON merge patch (RFC 7396) of the definition.
@@ -54,21 +53,21 @@ pub(in crate::api) async fn patch(Segment(name): Segment, write: Write) -> Reply
     for _ in 0..PATCH_TRIES {
         let view = write.view().await?;
         if let Some(first) = write.first(&view)? {
-            return after_write(&write.context, StatusCode::OK, &name, first.revision(), json!({}));
+            return after_write(&write.context, StatusCode::OK, &name, first.revision(), None);
         }
         let task = present(&view, &name)?;
         let spec = patched(&view, task, changes, &write)?;
         let bound = write.if_match(Some(task.live.revision));
         if bound.is_none() && task.spec() == Some(&spec) {
             write.take_key().await?;
-            return Ok(views::task_reply(&view, StatusCode::OK, task, json!({})));
+            return Ok(task_reply(&view, StatusCode::OK, task));
         }
         let if_match = bound.or(Some(task.live.revision));
         let put = Put { mode: PutMode::Update { if_match }, spec };
         match write.try_submit(&Command::Put(Box::new(put))).await? {
             Ok(answer) => {
                 let made = answer.revision();
-                return after_write(&write.context, StatusCode::OK, &name, made, json!({}));
+                return after_write(&write.context, StatusCode::OK, &name, made, None);
             }
             // Somebody changed the task meanwhile: the patch is applied to the newer definition.
             Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::api::context::{Context, View};
 use crate::api::extract::{Reply, Segment, Write};
 use crate::api::fields::Fields;
 use crate::api::lists::location;
-use crate::api::params::bad;
-use crate::api::{eligibility, views};
+use crate::api::reply::{ok, reply};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
-use crate::ops::error::OpError;
+use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView, TaskChanged, TaskNow};
+use crate::ops::OpError;
+use crate::ops::context::{Context, View};
+use crate::ops::{eligibility, views};
 
 use super::after_write;
 
@@ -33,7 +34,10 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
     let (cleanup, tombstone) = (params.flag("cleanup")?, params.flag("tombstone")?);
     Fields::of(write.body.as_ref(), &[])?.done()?;
     if cleanup && tombstone {
-        return Err(bad("cleanup", "leaves no mark, so it does not go with tombstone"));
+        return Err(OpError::parameter(
+            "cleanup",
+            "leaves no mark, so it does not go with tombstone",
+        ));
     }
     if tombstone {
         check_name(&name).map_err(|rule| OpError::field("/name", ErrorCode::InvalidName, rule))?;
@@ -51,11 +55,11 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
     if wait {
         no_more_starts(&write.context).await;
         let running = still_running(&write, &name)?;
-        return after_write(&write.context, StatusCode::OK, &name, None, running);
+        return after_write(&write.context, StatusCode::OK, &name, None, Some(running));
     }
     let ids = if let Answer::Running(ids) = answer { ids } else { Vec::new() };
     let running = views::executions(&write.context.here()?.state, &ids);
-    after_write(&write.context, StatusCode::OK, &name, None, json!({"running": running}))
+    after_write(&write.context, StatusCode::OK, &name, None, Some(running))
 }
 
 /// `POST /tasks/{name}/pause`: its ticks no longer fire.
@@ -71,10 +75,10 @@ pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply
         // A pause that is repeated may be over by now.
         Err(problem) => write.unless_answered(problem).await?,
     };
-    let mut running = json!({});
+    let mut running = None;
     if wait {
         no_more_starts(&write.context).await;
-        running = still_running(&write, &name)?;
+        running = Some(still_running(&write, &name)?);
     }
     after_write(&write.context, StatusCode::OK, &name, answer.revision(), running)
 }
@@ -97,14 +101,14 @@ pub(super) fn pause_fields(
 pub(in crate::api) async fn resume(Segment(name): Segment, write: Write) -> Reply {
     let named = named(&write, &name)?;
     let made = write.submit(&Command::Resume(named)).await?.revision();
-    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
+    after_write(&write.context, StatusCode::OK, &name, made, None)
 }
 
 /// `POST /tasks/{name}/reuse`: takes the deleted mark away.
 pub(in crate::api) async fn reuse(Segment(name): Segment, write: Write) -> Reply {
     let named = named(&write, &name)?;
     let made = write.submit(&Command::Reuse(named)).await?.revision();
-    after_write(&write.context, StatusCode::OK, &name, made, json!({}))
+    after_write(&write.context, StatusCode::OK, &name, made, None)
 }
 
 /// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
@@ -123,17 +127,17 @@ fn named(write: &Write, name: &str) -> Result<Named, OpError> {
 }
 
 /// Removes a name, and tells what ran of it.
-async fn cleaned(write: &Write, name: &str) -> Result<Value, OpError> {
+async fn cleaned(write: &Write, name: &str) -> Result<Vec<ExecutionView>, OpError> {
     let view = write.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));
     let named = Named { name: name.to_owned(), if_match: write.if_match_of(name)? };
     write.submit(&Command::Cleanup(named)).await?;
-    Ok(running.unwrap_or_else(|| json!([])))
+    Ok(running.unwrap_or_default())
 }
 
-fn gone(context: &Context, name: &str, cancelled: Value) -> Reply {
-    let body = json!({"id": name, "name": name, "state": null, "cancelled": cancelled});
-    Ok(context.here()?.ok(body))
+fn gone(context: &Context, name: &str, cancelled: Vec<ExecutionView>) -> Reply {
+    let (task, cancelled) = (TaskNow::gone(name), Some(cancelled));
+    Ok(ok(&context.here()?, TaskChanged { task, running: None, cancelled }))
 }
 
 /// Waits until no grant that was proposed before can lead to a start any more.
@@ -145,10 +149,10 @@ async fn no_more_starts(context: &Context) {
     tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
 }
 
-fn still_running(write: &Write, name: &str) -> Result<Value, OpError> {
+fn still_running(write: &Write, name: &str) -> Result<Vec<ExecutionView>, OpError> {
     let view = write.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));
-    Ok(json!({"running": running.unwrap_or_else(|| json!([]))}))
+    Ok(running.unwrap_or_default())
 }
 
 /// `POST /tasks/{name}/trigger`: an execution now.
@@ -175,16 +179,18 @@ pub(in crate::api) fn execution_reply(context: &Context, answer: &Answer) -> Rep
     };
     let view = context.here()?;
     let found = view.state.execution(*id);
-    let mut body = match found {
-        Some((task, execution)) => views::execution(&view.state, task, execution),
+    let execution = match found {
+        Some((task, execution)) => {
+            ExecutionNow::Kept(Box::new(views::execution(&view.state, task, execution)))
+        }
         // Its task was removed since.
-        None => json!({"id": id.to_string()}),
+        None => ExecutionNow::Gone { id: id.to_string() },
     };
     let spec = found.and_then(|(task, _)| task.spec());
-    if let Some(told) = spec.and_then(|spec| eligibility::warning(&view.state, spec)) {
-        body["warnings"] = json!([views::warning(&told)]);
-    }
-    let mut response = view.reply(StatusCode::CREATED, body);
+    let told = spec.and_then(|spec| eligibility::warning(&view.state, spec));
+    let warnings = told.iter().map(views::warning).collect();
+    let body = ExecutionChanged { execution, warnings };
+    let mut response = reply(&view, StatusCode::CREATED, body);
     if let Some(location) = location("executions", &id.to_string()) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::api::context::{View, aside};
 use crate::api::extract::{Read, Reply};
-use crate::api::lists::{List, PAGING, Page, glob};
+use crate::api::lists::{PAGING, page};
 use crate::api::nodes;
-use crate::api::params::{Params, bad, bad_cursor};
-use crate::api::words::{TASK_STATES, task_state};
-use crate::api::{plans, views};
+use crate::api::params::Params;
+use crate::api::reply::ok;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
-use crate::ops::error::OpError;
+use crate::dto::{ListView, TaskView};
+use crate::ops::OpError;
+use crate::ops::context::{View, aside};
+use crate::ops::lists::{PageRequest, glob};
+use crate::ops::words::{TASK_STATES, task_state};
+use crate::ops::{plans, views};
 
 const FILTERS: [&str; 6] = ["status", "name", "label", "owner", "deleted", "sort"];
 
@@ -20,7 +23,7 @@ const FILTERS: [&str; 6] = ["status", "name", "label", "owner", "deleted", "sort
 pub(in crate::api) async fn list(read: Read) -> Reply {
     let known: Vec<&'static str> = FILTERS.into_iter().chain(PAGING).collect();
     let params = read.params.only(&known)?;
-    let page = Page::of(params)?;
+    let page = page(params)?;
     let sort = params.word("sort", &["name", "next", "last"])?.unwrap_or("name");
     let after = match (sort, page.after()) {
         ("name", _) | (_, None) => None,
@@ -34,7 +37,7 @@ pub(in crate::api) async fn list(read: Read) -> Reply {
             "last" => by_key(&view, &filter, &page, after, last_key),
             _ => by_name(&view, &filter, &page),
         };
-        view.ok(body)
+        ok(&view, body)
     })
     .await
 }
@@ -59,7 +62,13 @@ impl Filter {
             None => None,
             Some(node) => {
                 let found = nodes::find(view, node);
-                Some(found.map_err(|_unknown| bad("owner", "is no node of this cluster"))?.id)
+                Some(
+                    found
+                        .map_err(|_unknown| {
+                            OpError::parameter("owner", "is no node of this cluster")
+                        })?
+                        .id,
+                )
             }
         };
         Ok(Self {
@@ -86,7 +95,7 @@ impl Filter {
     }
 }
 
-fn by_name(view: &View, filter: &Filter, page: &Page) -> List {
+fn by_name(view: &View, filter: &Filter, page: &PageRequest) -> ListView<TaskView> {
     let tasks = view.state.by_name(page.after().unwrap_or_default());
     let tasks = tasks.filter(|task| filter.fits(view, task));
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
@@ -111,7 +120,7 @@ impl Place {
             let as_of = Timestamp(parts.next()?.parse().ok()?);
             Some(Self { as_of, key: parts.next()?.parse().ok()?, name: parts.next()?.to_owned() })
         };
-        read().ok_or_else(bad_cursor)
+        read().ok_or_else(OpError::cursor)
     }
 }
 
@@ -119,10 +128,10 @@ impl Place {
 fn by_key(
     view: &View,
     filter: &Filter,
-    page: &Page,
+    page: &PageRequest,
     after: Option<Place>,
     key: fn(&View, &Task, Timestamp) -> i64,
-) -> List {
+) -> ListView<TaskView> {
     let as_of = after.as_ref().map_or(view.state.cluster().stamp, |after| after.as_of);
     let tasks = view.state.by_name("").filter(|task| filter.fits(view, task));
     let mut keyed: Vec<(i64, &Arc<Task>)> =

@@ -11,25 +11,25 @@ pub(super) mod list;
 
 use std::sync::Arc;
 
+use super::error::method_not_allowed;
+use super::extract::{Bulky, Read, Reply, Segment};
+use super::reply::{etag, reply};
+use crate::domain::ids::Revision;
+use crate::domain::machine::Task;
+use crate::dto::{ExecutionView, TaskChanged, TaskNow};
+use crate::ops::context::{Context, View};
+use crate::ops::views;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-
-use super::context::{Context, etag};
-use super::error::method_not_allowed;
-use super::extract::{Bulky, Read, Reply, Segment};
-use super::views;
-use crate::domain::ids::Revision;
-use crate::ops::error::OpError;
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
     read.params.only(&[])?;
     let view = read.view().await?;
     let task = view.task(&name)?;
-    Ok(views::task_reply(&view, StatusCode::OK, task, json!({})))
+    Ok(task_reply(&view, StatusCode::OK, task))
 }
 
 /// `POST /tasks/batch` and `POST /tasks/bulk`. They stand where names do, but names have no `POST`,
@@ -57,32 +57,33 @@ pub(super) async fn other(Segment(name): Segment) -> Response {
     ([(ALLOW, allowed)], error).into_response()
 }
 
-/// Answers with a task as it is after a command about it, and what else there is to say. The `ETag`
-/// is the revision that the command made: a change that is bound to it is refused if somebody has
-/// changed the task since, which the body then shows.
+/// Answers with a task and its revision.
+fn task_reply(view: &View, status: StatusCode, task: &Task) -> Response {
+    let mut response = reply(view, status, views::task(view, task));
+    etag(response.headers_mut(), task.live.revision);
+    response
+}
+
+/// Answers with a task as it is after a command about it, and what of it goes on. The `ETag` is the
+/// revision that the command made: a change that is bound to it is refused if somebody has changed
+/// the task since, which the body then shows.
 fn after_write(
     context: &Context,
     status: StatusCode,
     name: &str,
     made: Option<Revision>,
-    extra: Value,
-) -> Result<Response, OpError> {
+    running: Option<Vec<ExecutionView>>,
+) -> Reply {
     let view = context.here()?;
-    Ok(match view.state.named(name) {
-        Some(task) => {
-            let mut response = views::task_reply(&view, status, task, extra);
-            if let Some(made) = made {
-                etag(response.headers_mut(), made);
-            }
-            response
-        }
+    let found = view.state.named(name);
+    let task = match found {
+        Some(task) => TaskNow::Kept(Box::new(views::task(&view, task))),
         // Another command has removed it since.
-        None => {
-            let mut body = json!({"id": name, "name": name, "state": null});
-            if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
-                body.extend(extra);
-            }
-            view.reply(status, body)
-        }
-    })
+        None => TaskNow::gone(name),
+    };
+    let mut response = reply(&view, status, TaskChanged { task, running, cancelled: None });
+    if let Some(revision) = found.map(|task| made.unwrap_or(task.live.revision)) {
+        etag(response.headers_mut(), revision);
+    }
+    Ok(response)
 }

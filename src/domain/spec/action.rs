@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
+use super::bodies::ActionBody;
 use super::reader::{Fault, Object, choice, duration, echo, escape, text, whole};
 use super::rules::{ACTION_BYTES_MAX, DURATION_MAX, check_name};
 use super::words::BALANCES;
@@ -43,7 +44,7 @@ pub(super) fn read(body: &mut Object<'_, '_>) -> Option<Action> {
             }),
         }
     })?;
-    let bytes = write(&action).to_string().len();
+    let bytes = serde_json::to_string(&ActionBody::from(&action)).map_or(0, |text| text.len());
     if bytes > ACTION_BYTES_MAX {
         let message = format!("must have at most {ACTION_BYTES_MAX} bytes, has {bytes}");
         body.refuse("/action", Fault::new(ErrorCode::TooLarge, message));
@@ -219,36 +220,4 @@ fn name(value: &Value) -> Result<String, Fault> {
     let name = text(value)?;
     check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
     Ok(name.to_owned())
-}
-
-/// The canonical form.
-pub(super) fn write(action: &Action) -> Value {
-    match action {
-        Action::Http(http) => {
-            let statuses = http.expect_status.iter().map(|(low, high)| {
-                json!(if low == high { low.to_string() } else { format!("{low}-{high}") })
-            });
-            json!({"http": {
-                "url": http.url,
-                "method": http.method,
-                "headers": http.headers,
-                "body": http.body,
-                "expect_status": statuses.collect::<Value>(),
-                "connect_timeout": http.connect_timeout.to_string(),
-            }})
-        }
-        Action::Shell(shell) => json!({"shell": {
-            "argv": shell.argv,
-            "env": shell.env,
-            "cwd": shell.cwd,
-            "stdin": shell.stdin,
-            "user": shell.user,
-        }}),
-        Action::Executor(executor) => json!({"executor": {
-            "balance": executor.balance,
-            "names": executor.names,
-            "weights": executor.weights,
-        }}),
-        Action::Func { id } => json!({"func": {"id": id}}),
-    }
 }

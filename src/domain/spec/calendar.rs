@@ -1,15 +1,16 @@
 //! The body of a calendar.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::BodyProblem;
+use super::bodies::CalendarBody;
 use super::reader::{Fault, Object, echo, text};
 use super::rules::{DESCRIPTION_BYTES_MAX, check_name};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::calendar::{
     Calendar, Dates, ENTRIES_MAX, RULES_MAX, Rule, Times, Yearly,
 };
-use crate::domain::schedule::{parse_weekday, weekday_name, zone};
+use crate::domain::schedule::{parse_weekday, zone};
 
 /// Reads a calendar's canonical body; `name` stands in its path, and may be repeated in it.
 ///
@@ -97,28 +98,13 @@ fn entries<T>(
 /// The canonical body of a calendar.
 #[must_use]
 pub fn write_calendar(calendar: &Calendar) -> Value {
-    fn texts<T: ToString>(entries: &[T]) -> Value {
-        entries.iter().map(|entry| Value::from(entry.to_string())).collect()
-    }
-    let rule = |rule: &Rule| {
-        let days = rule.weekdays.iter().filter_map(|day| weekday_name(*day));
-        json!({
-            "dates": texts(&rule.dates),
-            "yearly": texts(&rule.yearly),
-            "weekdays": days.collect::<Vec<_>>(),
-            "times": texts(&rule.times),
-        })
-    };
-    json!({
-        "name": calendar.name,
-        "description": calendar.description,
-        "timezone": calendar.timezone,
-        "rules": calendar.rules.iter().map(rule).collect::<Vec<_>>(),
-    })
+    serde_json::to_value(CalendarBody::from(calendar)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -18,6 +18,7 @@
 
 mod action;
 mod answer;
+pub mod bodies;
 mod body;
 mod calendar;
 mod json;

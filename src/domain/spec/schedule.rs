@@ -1,18 +1,17 @@
 //! The `schedule` of a body: one rule and what stands around it.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::reader::{
     Fault, Object, choice, duration, echo, flag, instant, local_time, text, whole,
 };
 use super::rules::{DURATION_MAX, check_name};
-use super::words::{FOLDS, GAPS, word};
+use super::words::{FOLDS, GAPS};
 use super::{ReadContext, closest};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::calendar::EXCLUDED_MAX;
 use crate::domain::schedule::{
-    Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, weekday_name,
-    zone,
+    Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, zone,
 };
 use crate::domain::task::{CatchUp, CatchUpPolicy};
 use crate::domain::time::{Millis, Timestamp};
@@ -263,59 +262,4 @@ fn refuse(body: &mut Object<'_, '_>, error: ScheduleError) {
         field => format!("/schedule/{field}"),
     };
     body.refuse(&place, fault(error));
-}
-
-fn rule_key(rule: &Rule) -> &'static str {
-    match rule {
-        Rule::Cron(_) => "cron",
-        Rule::Interval { .. } => "interval",
-        Rule::Daily(_) => "daily",
-        Rule::Weekly { .. } => "weekly",
-        Rule::Monthly { .. } => "monthly",
-        Rule::At(_) => "at",
-        Rule::Delay(_) => "delay",
-        Rule::Immediate => "immediate",
-        Rule::Manual => "manual",
-    }
-}
-
-/// The canonical form.
-pub(super) fn write(schedule: &Schedule) -> Value {
-    let mut out = Map::new();
-    let rule = match &schedule.rule {
-        Rule::Cron(expression) => json!(expression),
-        Rule::Interval { every, .. } => json!(every.to_string()),
-        Rule::Daily(times) => match &times[..] {
-            [one] => json!(one.to_string()),
-            many => many.iter().map(|time| json!(time.to_string())).collect(),
-        },
-        Rule::Weekly { days, at } => {
-            let days: Vec<_> = days.iter().filter_map(|day| weekday_name(*day)).collect();
-            json!({"days": days, "at": at.to_string()})
-        }
-        Rule::Monthly { days, at } => json!({"days": days, "at": at.to_string()}),
-        Rule::At(at) => json!(at.to_string()),
-        Rule::Delay(delay) => json!(delay.to_string()),
-        Rule::Immediate | Rule::Manual => json!(true),
-    };
-    out.insert(rule_key(&schedule.rule).to_owned(), rule);
-    if let Rule::Interval { anchor, .. } = &schedule.rule {
-        out.insert("anchor".to_owned(), json!(anchor.map(|at| at.to_string())));
-    }
-    let dst = json!({
-        "gap": word(GAPS, &schedule.dst.gap),
-        "fold": word(FOLDS, &schedule.dst.fold),
-    });
-    for (key, value) in [
-        ("timezone", json!(schedule.timezone)),
-        ("dst", dst),
-        ("jitter", json!(schedule.jitter.map(|jitter| jitter.to_string()))),
-        ("not_before", json!(schedule.not_before.map(|at| at.to_string()))),
-        ("not_after", json!(schedule.not_after.map(|at| at.to_string()))),
-        ("max_ticks", json!(schedule.max_ticks)),
-        ("exclude", json!(schedule.exclude)),
-    ] {
-        out.insert(key.to_owned(), value);
-    }
-    Value::Object(out)
 }

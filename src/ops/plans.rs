@@ -11,12 +11,12 @@ use crate::domain::time::Timestamp;
 use super::context::View;
 
 /// The ticks of a task's definition in force; none for a bare tombstone.
-pub(super) fn current(state: &State, task: &Task) -> Option<Plan> {
+pub(crate) fn current(state: &State, task: &Task) -> Option<Plan> {
     state.plan(task.spec()?, task.live.scheduled_at).ok()
 }
 
 /// The ticks of a kept revision; none if it is gone, or where its intervals began is not known.
-pub(super) fn of_revision(state: &State, task: &Task, revision: Revision) -> Option<Plan> {
+pub(crate) fn of_revision(state: &State, task: &Task, revision: Revision) -> Option<Plan> {
     let definition = task.revision(revision)?;
     let depends = matches!(
         definition.spec.schedule.rule,
@@ -48,13 +48,13 @@ fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
 }
 
 /// The next tick that will fire as things stand; none: there is none.
-pub(super) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
+pub(crate) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
     next_tick_after(view, task, view.state.settled(task).max(view.now))
 }
 
 /// The first tick after an instant that fires as things stand; also one that has fired since, so
 /// that the answer stays the same as long as nobody changes the task.
-pub(super) fn next_tick_after(view: &View, task: &Task, mut after: Timestamp) -> Option<Timestamp> {
+pub(crate) fn next_tick_after(view: &View, task: &Task, mut after: Timestamp) -> Option<Timestamp> {
     let over = task.progress.exhausted && task.progress.cursor <= after;
     if !view.state.cluster().scheduler || over {
         return None;

@@ -3,10 +3,10 @@
 use crate::domain::schedule::{LocalTime, Rule, Schedule, weekday_name};
 
 /// Times of day that are told one by one.
-pub(super) const TIMES_MAX: usize = 6;
+pub(crate) const TIMES_MAX: usize = 6;
 
 /// What a schedule says, as a sentence without a full stop.
-pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
+pub(crate) fn describe(schedule: &Schedule, default_zone: &str) -> String {
     let mut out = match &schedule.rule {
         Rule::Cron(text) => cron(text),
         Rule::Interval { every, anchor: None } => format!("every {every}"),
@@ -46,7 +46,7 @@ pub(super) fn describe(schedule: &Schedule, default_zone: &str) -> String {
 }
 
 /// The seven fields of a cron text, second first, with what is understood where one is left out.
-pub(super) fn fields(text: &str) -> [&str; 7] {
+pub(crate) fn fields(text: &str) -> [&str; 7] {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     match words[..] {
         [minute, hour, day, month, weekday] => ["0", minute, hour, day, month, weekday, "*"],
@@ -61,7 +61,7 @@ pub(super) fn fields(text: &str) -> [&str; 7] {
 }
 
 /// Fields as they are told: where a step leaves only the first value of the field, that value.
-pub(super) fn told(fields: [&str; 7]) -> [&str; 7] {
+pub(crate) fn told(fields: [&str; 7]) -> [&str; 7] {
     /// First value of each field, and how far its last one is from it.
     const FIELDS: [(&str, u32); 7] =
         [("0", 59), ("0", 59), ("0", 23), ("1", 30), ("1", 11), ("0", 6), ("1970", 8_029)];
@@ -76,7 +76,7 @@ pub(super) fn told(fields: [&str; 7]) -> [&str; 7] {
 }
 
 /// Whether either of two day fields that are given may match; else both must.
-pub(super) fn either_day(fields: [&str; 7]) -> bool {
+pub(crate) fn either_day(fields: [&str; 7]) -> bool {
     let [_, _, _, day, _, weekday, _] = fields;
     !day.starts_with('*') && !weekday.starts_with('*')
 }

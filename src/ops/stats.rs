@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
-
 use crate::domain::machine::record::{Execution, Status};
+use crate::dto::{Percentiles, StatsView};
 
 use super::views::{duration_ms, lateness_ms};
-use super::words;
 
 /// What executions came to.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     counts: BTreeMap<Status, u64>,
     durations: Vec<i64>,
     latenesses: Vec<i64>,
@@ -28,41 +26,35 @@ impl Ends {
     }
 
     /// The answer: counts of the kept executions, success rate of the ended ones, percentiles.
-    pub fn show(mut self) -> Value {
+    pub fn show(mut self) -> StatsView {
         let of = |status| self.counts.get(&status).copied().unwrap_or(0);
-        let mut body = Map::new();
-        let all = [
-            Status::Pending,
-            Status::Running,
-            Status::Success,
-            Status::Failed,
-            Status::Timeout,
-            Status::Cancelled,
-            Status::Lost,
-        ];
-        let total: u64 = all.into_iter().map(of).sum();
-        body.insert("total".to_owned(), total.into());
-        for status in all {
-            body.insert(words::status(status).to_owned(), of(status).into());
-        }
         let judged = [Status::Success, Status::Failed, Status::Timeout, Status::Lost];
         let judged: u64 = judged.into_iter().map(of).sum();
-        let rate = (judged > 0).then(|| of(Status::Success) as f64 / judged as f64);
-        body.insert("success_rate".to_owned(), rate.into());
-        body.insert("duration_ms".to_owned(), percentiles(&mut self.durations));
-        body.insert("lateness_ms".to_owned(), percentiles(&mut self.latenesses));
-        Value::Object(body)
+        let success = of(Status::Success);
+        StatsView {
+            total: self.counts.values().sum(),
+            pending: of(Status::Pending),
+            running: of(Status::Running),
+            success,
+            failed: of(Status::Failed),
+            timeout: of(Status::Timeout),
+            cancelled: of(Status::Cancelled),
+            lost: of(Status::Lost),
+            success_rate: (judged > 0).then(|| success as f64 / judged as f64),
+            duration_ms: percentiles(&mut self.durations),
+            lateness_ms: percentiles(&mut self.latenesses),
+        }
     }
 }
 
 /// Nearest-rank percentiles.
-fn percentiles(values: &mut [i64]) -> Value {
+fn percentiles(values: &mut [i64]) -> Percentiles {
     values.sort_unstable();
     let rank = |percent: usize| {
         let rank = (values.len() * percent).div_ceil(100).max(1);
         values.get(rank - 1).copied()
     };
-    json!({"p50": rank(50), "p95": rank(95), "max": values.last()})
+    Percentiles { p50: rank(50), p95: rank(95), max: values.last().copied() }
 }
 
 #[cfg(test)]
@@ -71,9 +63,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occurred() {
+        let of = |p50, p95, max| Percentiles { p50, p95, max };
         let mut values: Vec<i64> = (1..=100).rev().collect();
-        assert_eq!(percentiles(&mut values), json!({"p50": 50, "p95": 95, "max": 100}));
-        assert_eq!(percentiles(&mut [7]), json!({"p50": 7, "p95": 7, "max": 7}));
-        assert_eq!(percentiles(&mut []), json!({"p50": null, "p95": null, "max": null}));
+        assert_eq!(percentiles(&mut values), of(Some(50), Some(95), Some(100)));
+        assert_eq!(percentiles(&mut [7]), of(Some(7), Some(7), Some(7)));
+        assert_eq!(percentiles(&mut []), of(None, None, None));
     }
 }

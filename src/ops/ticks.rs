@@ -3,52 +3,35 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use crate::domain::ids::Revision;
 use crate::domain::machine::record::{FiredTick, Span};
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::Plan;
-use crate::domain::time::{Timestamp, YEAR_0, YEAR_9999};
+use crate::domain::time::Timestamp;
+use crate::dto::{Rfc3339, SpanView, TickView, TicksView};
 
-use super::lists::Page;
-use super::params::{Params, bad, bad_cursor};
+use super::lists::PageRequest;
 use super::{views, words};
-use crate::ops::error::OpError;
 
 /// Ticks that are found one by one to count those of spans, in one answer.
 const COUNT_STEPS_MAX: u64 = 500_000;
 
 /// Which part of a task's past is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Range {
-    from: Timestamp,
-    to: Timestamp,
+pub(crate) struct TickRange {
+    /// What ends before this is left out.
+    pub from: Timestamp,
+    /// What begins after this is left out.
+    pub to: Timestamp,
     /// Only what ends before this: the rest was told in the answer before.
-    below: Option<Timestamp>,
-    empty: bool,
-    page: Page,
+    pub below: Option<Timestamp>,
+    /// Whether stretches without a tick are told.
+    pub empty: bool,
+    /// How many.
+    pub page: PageRequest,
 }
 
-impl Range {
-    /// Reads `from`, `to`, `empty`, `limit` and `cursor`.
-    ///
-    /// # Errors
-    /// `invalid_parameter`.
-    pub fn of(params: &Params) -> Result<Self, OpError> {
-        let from = params.instant("from")?.unwrap_or(YEAR_0);
-        let to = params.instant("to")?.unwrap_or(YEAR_9999);
-        if to < from {
-            return Err(bad("to", "must not lie before from"));
-        }
-        let page = Page::of(params)?;
-        let below = page.after().map(|key| {
-            let end = key.parse::<i64>();
-            end.map(Timestamp).map_err(|_error| bad_cursor())
-        });
-        Ok(Self { from, to, below: below.transpose()?, empty: params.flag("empty")?, page })
-    }
-
+impl TickRange {
     fn holds(&self, piece: &Piece<'_>) -> bool {
         let asked = match piece {
             Piece::Fired(fired) => (self.from..=self.to).contains(&fired.tick),
@@ -74,24 +57,24 @@ impl Piece<'_> {
         }
     }
 
-    fn show(&self, state: &State) -> Value {
+    fn show(&self, state: &State) -> TickView {
         match self {
-            Self::Fired(fired) => views::fired(state, fired),
-            Self::Span(span, count) => json!({
-                "from": span.from.to_string(),
-                "to": span.to.to_string(),
-                "verdict": words::verdict(span.verdict),
-                "reason": words::reason(span.reason),
-                "count": count,
-                "revision": span.revision.map(|revision| revision.0),
-                "index": span.index,
+            Self::Fired(fired) => TickView::Fired(views::fired(state, fired)),
+            Self::Span(span, count) => TickView::Span(SpanView {
+                from: Rfc3339(span.from),
+                to: Rfc3339(span.to),
+                verdict: words::verdict(span.verdict).into(),
+                reason: words::reason(span.reason).into(),
+                count: *count,
+                revision: span.revision.map(|revision| revision.0),
+                index: span.index,
             }),
         }
     }
 }
 
 /// The answer for one task.
-pub(super) fn list(state: &State, task: &Task, range: &Range) -> Value {
+pub(crate) fn list(state: &State, task: &Task, range: &TickRange) -> TicksView {
     let mut counter = Counter { task, state, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
     let fired = task.history.ticks.iter().rev().map(Piece::Fired);
     let spans = task.history.spans.iter().rev().map(|span| Piece::Span(span, span.count));
@@ -109,12 +92,7 @@ pub(super) fn list(state: &State, task: &Task, range: &Range) -> Value {
     );
     let list =
         range.page.list(pieces, |piece| piece.end().0.to_string(), |piece| piece.show(state));
-    let mut body = list.into_value();
-    if let Value::Object(body) = &mut body {
-        let before = task.progress.truncated_before.to_string();
-        body.insert("truncated_before".to_owned(), before.into());
-    }
-    body
+    TicksView { list, truncated_before: Rfc3339(task.progress.truncated_before) }
 }
 
 /// Two lists that fall by time as one that does.
@@ -158,7 +136,10 @@ impl Counter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::api::{Params, tick_range};
     use crate::domain::machine::command::{Named, PauseTask, Put, PutMode};
     use crate::domain::machine::envelope::{Head, entry, pack};
     use crate::domain::machine::{Applied, Command, State};
@@ -189,8 +170,8 @@ mod tests {
     }
 
     fn told(state: &State, query: &str) -> Value {
-        let range = Range::of(&Params::parse(Some(query))).unwrap();
-        list(state, state.named("t").unwrap(), &range)
+        let range = tick_range(&Params::parse(Some(query))).unwrap();
+        serde_json::to_value(list(state, state.named("t").unwrap(), &range)).unwrap()
     }
 
     #[test]

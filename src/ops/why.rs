@@ -1,17 +1,15 @@
 //! Why a tick fired or not, or what will become of it: the verdict with all that led to it, and
 //! one sentence.
 
-use serde_json::{Value, json};
-
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Code, FiredTick, Reason, Status, Verdict};
 use crate::domain::schedule::Plan;
 use crate::domain::task::CatchUpPolicy;
 use crate::domain::time::{Millis, Timestamp};
+use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 
 use super::context::View;
-use super::views::{self, instant};
-use super::{eligibility, plans, words};
+use super::{eligibility, plans, views, words};
 
 /// What is known of one instant of a task.
 struct Finding {
@@ -22,7 +20,7 @@ struct Finding {
     /// Whether the verdict is in the log, or only foreseen.
     settled: bool,
     /// What became of it, where it fired.
-    fired: Value,
+    fired: Option<FiredView>,
     index: Option<u64>,
     /// Of what is no tick: the ticks before and after it.
     nearest: (Option<Timestamp>, Option<Timestamp>),
@@ -32,7 +30,7 @@ struct Finding {
 impl Finding {
     fn open(tick: Option<bool>, summary: impl Into<String>) -> Self {
         let summary = summary.into();
-        let (verdict, reason, fired, index) = (None, None, Value::Null, None);
+        let (verdict, reason, fired, index) = (None, None, None, None);
         let nearest = (None, None);
         Self { tick, verdict, reason, settled: false, fired, index, nearest, summary }
     }
@@ -67,7 +65,7 @@ impl Finding {
 }
 
 /// The answer about an instant; none: about the next tick.
-pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
+pub(crate) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> WhyView {
     let plan = plans::current(&view.state, task);
     let settled = view.state.settled(task);
     let next = || plan.as_ref().and_then(|plan| plan.next_after(settled.max(view.now)));
@@ -80,39 +78,37 @@ pub(super) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> Value {
         future(view, task, plan.as_ref(), at)
     };
     let spec = task.spec();
-    let body = spec.map(crate::domain::spec::write);
-    let part = |key: &str| body.as_ref().and_then(|body| body.get(key)).cloned();
+    let body = spec.map(TaskBody::from);
     let owner = spec.filter(|_| task.live.deleted.is_none());
     let owner = owner.and_then(|spec| view.members.owner(spec));
-    json!({
-        "task": &*task.live.name,
-        "at": at.to_string(),
-        "tick": finding.tick,
-        "verdict": finding.verdict.filter(|_| finding.settled).map(words::verdict),
-        "expected": finding.verdict.filter(|_| !finding.settled).map(words::verdict),
-        "reason": finding.reason.map(words::reason),
-        "settled": finding.settled,
-        "previous_tick": instant(finding.nearest.0),
-        "next_tick": instant(finding.nearest.1),
-        "execution_id": finding.fired.get("execution_id"),
-        "execution_kept": finding.fired.get("execution_kept"),
-        "ended": finding.fired.get("ended"),
-        "index": finding.index,
-        "due": plan.as_ref().map(|plan| plan.due(at).to_string()),
-        "state": words::task_state(task),
-        "schedule": part("schedule"),
-        "catch_up": part("catch_up"),
-        "execution_mode": part("execution_mode"),
-        "enabled": part("enabled"),
-        "paused": task.live.paused.as_ref().map(|pause| {
-            json!({"reason": pause.reason, "until": instant(pause.until)})
-        }),
-        "scheduler_started": view.state.cluster().scheduler,
-        "owner": owner.map(|owner| views::node_name(&view.state, owner)),
-        "cursor": settled.to_string(),
-        "truncated_before": task.progress.truncated_before.to_string(),
-        "summary": finding.summary,
-    })
+    let (verdict, fired) = (finding.verdict.map(words::verdict), finding.fired);
+    WhyView {
+        task: task.live.name.to_string(),
+        at: Rfc3339(at),
+        tick: finding.tick,
+        verdict: verdict.filter(|_| finding.settled).map(Into::into),
+        expected: verdict.filter(|_| !finding.settled).map(Into::into),
+        reason: finding.reason.map(|reason| words::reason(reason).into()),
+        settled: finding.settled,
+        previous_tick: finding.nearest.0.map(Rfc3339),
+        next_tick: finding.nearest.1.map(Rfc3339),
+        execution_id: fired.as_ref().map(|fired| fired.execution_id.clone()),
+        execution_kept: fired.as_ref().map(|fired| fired.execution_kept),
+        ended: fired.and_then(|fired| fired.ended),
+        index: finding.index,
+        due: plan.as_ref().map(|plan| Rfc3339(plan.due(at))),
+        state: words::task_state(task).into(),
+        schedule: body.as_ref().map(|body| body.schedule.clone()),
+        catch_up: body.as_ref().map(|body| body.catch_up.clone()),
+        execution_mode: body.as_ref().map(|body| body.execution_mode.clone()),
+        enabled: spec.map(|spec| spec.enabled),
+        paused: task.live.paused.as_ref().map(views::pause),
+        scheduler_started: view.state.cluster().scheduler,
+        owner: owner.map(|owner| views::node_name(&view.state, owner)),
+        cursor: Rfc3339(settled),
+        truncated_before: Rfc3339(task.progress.truncated_before),
+        summary: finding.summary,
+    }
 }
 
 /// Whether a plan has a tick at this instant.
@@ -153,7 +149,7 @@ fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
     if let Some(fired) = task.history.fired(at) {
         return Finding {
             settled: true,
-            fired: views::fired(&view.state, fired),
+            fired: Some(views::fired(&view.state, fired)),
             index: Some(fired.index),
             ..Finding::foreseen(Verdict::Fired, None, told(view, fired))
         };

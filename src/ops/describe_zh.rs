@@ -5,7 +5,7 @@ use crate::domain::schedule::{LocalTime, Rule, Schedule, parse_weekday, weekday_
 use crate::domain::time::Millis;
 
 /// What a schedule says, as a sentence without a full stop.
-pub(super) fn describe_zh(schedule: &Schedule, default_zone: &str) -> String {
+pub(crate) fn describe_zh(schedule: &Schedule, default_zone: &str) -> String {
     let mut out = match &schedule.rule {
         Rule::Cron(text) => cron(text),
         Rule::Interval { every, anchor: None } => format!("每 {}", duration(*every)),

@@ -9,7 +9,7 @@ use crate::telemetry::line::one_line;
 const LINES_MAX: usize = 10;
 
 /// What a command changes, for the log; none: nothing that an operator looks for there.
-pub(super) fn line(command: &Command) -> Option<String> {
+pub(crate) fn line(command: &Command) -> Option<String> {
     Some(match command {
         Command::Put(put) => {
             let what = match put.mode {
@@ -38,8 +38,8 @@ pub(super) fn line(command: &Command) -> Option<String> {
     })
 }
 
-/// Tells what was changed.
-pub(super) fn tell(lines: impl IntoIterator<Item = String>) {
+/// Writes what was changed into the log.
+pub(crate) fn log(lines: impl IntoIterator<Item = String>) {
     let mut lines = lines.into_iter();
     for line in lines.by_ref().take(LINES_MAX) {
         tracing::info!("{line}");

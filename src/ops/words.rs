@@ -4,14 +4,14 @@ use crate::domain::machine::Task;
 use crate::domain::machine::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 
 /// States of a task.
-pub(super) const TASK_STATES: [&str; 6] =
+pub(crate) const TASK_STATES: [&str; 6] =
     ["active", "paused", "completed", "failed", "cancelled", "deleted"];
 /// Statuses of an execution.
-pub(super) const STATUSES: [&str; 7] =
+pub(crate) const STATUSES: [&str; 7] =
     ["pending", "running", "success", "failed", "timeout", "cancelled", "lost"];
 
 /// The state of a task.
-pub(super) fn task_state(task: &Task) -> &'static str {
+pub(crate) fn task_state(task: &Task) -> &'static str {
     let live = &task.live;
     if live.deleted.is_some() {
         return "deleted";
@@ -31,12 +31,12 @@ pub(super) fn task_state(task: &Task) -> &'static str {
 }
 
 /// The status of an execution.
-pub(super) const fn status(status: Status) -> &'static str {
+pub(crate) const fn status(status: Status) -> &'static str {
     status.word()
 }
 
 /// Where an execution came from.
-pub(super) const fn trigger(trigger: Trigger) -> &'static str {
+pub(crate) const fn trigger(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Schedule => "schedule",
         Trigger::CatchUp => "catch_up",
@@ -47,12 +47,12 @@ pub(super) const fn trigger(trigger: Trigger) -> &'static str {
 }
 
 /// What became of a tick.
-pub(super) const fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
     verdict.word()
 }
 
 /// Why a tick did not fire.
-pub(super) const fn reason(reason: Reason) -> &'static str {
+pub(crate) const fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Overlap => "overlap",
         Reason::QueueFull => "queue_full",
@@ -73,7 +73,7 @@ pub(super) const fn reason(reason: Reason) -> &'static str {
 }
 
 /// A reason as a part of a sentence.
-pub(super) const fn because(reason: Reason) -> &'static str {
+pub(crate) const fn because(reason: Reason) -> &'static str {
     match reason {
         Reason::Overlap => "an execution of the task had not ended",
         Reason::QueueFull => "too many executions were waiting",
@@ -94,7 +94,7 @@ pub(super) const fn because(reason: Reason) -> &'static str {
 }
 
 /// Whether a node works.
-pub(super) const fn liveness(liveness: Liveness) -> &'static str {
+pub(crate) const fn liveness(liveness: Liveness) -> &'static str {
     match liveness {
         Liveness::Starting => "starting",
         Liveness::Working => "working",
@@ -103,7 +103,7 @@ pub(super) const fn liveness(liveness: Liveness) -> &'static str {
 }
 
 /// What is meant to become of a node.
-pub(super) const fn intent(intent: Intent) -> &'static str {
+pub(crate) const fn intent(intent: Intent) -> &'static str {
     match intent {
         Intent::None => "none",
         Intent::Draining => "draining",

@@ -6,20 +6,20 @@ use futures_util::{StreamExt, stream};
 use crate::domain::machine::envelope::Key;
 use crate::domain::machine::{Command, Response};
 
+use super::changes;
 use super::context::{Context, pack};
-use super::told;
 use crate::ops::error::OpError;
 
 /// Commands of one proposal.
-pub(super) const COMMANDS_MAX: usize = 200;
+pub(crate) const COMMANDS_MAX: usize = 200;
 /// Bytes after which a proposal takes no more.
 const BYTES_MAX: usize = 192 << 10;
 /// Proposals of one request in flight.
-pub(super) const IN_FLIGHT: usize = 8;
+pub(crate) const IN_FLIGHT: usize = 8;
 
 /// Packed commands.
 #[derive(Default)]
-pub(super) struct Proposals {
+pub(crate) struct Proposals {
     packed: Vec<(Vec<u8>, usize)>,
     /// What each of them changes, for the log.
     lines: Vec<Option<String>>,
@@ -30,7 +30,7 @@ impl Proposals {
     pub fn add(&mut self, command: &Command, key: Option<Key<'_>>) {
         let full =
             |(bytes, count): &(Vec<u8>, usize)| bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX;
-        self.lines.push(told::line(command));
+        self.lines.push(changes::line(command));
         if self.packed.last().is_none_or(full) {
             self.packed.push((Vec::new(), 0));
         }
@@ -51,7 +51,7 @@ impl Proposals {
         let answers: Vec<Vec<_>> = stream::iter(proposals).buffered(IN_FLIGHT).collect().await;
         let answers: Vec<_> = answers.into_iter().flatten().collect();
         let done = answers.iter().map(|answer| matches!(answer, Ok(Ok(_))));
-        told::tell(
+        changes::log(
             self.lines.into_iter().zip(done).filter_map(|(line, done)| line.filter(|_| done)),
         );
         answers

@@ -3,12 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
@@ -16,7 +11,7 @@ use crate::clock::Clock;
 use crate::consensus::{Answered, Consensus};
 use crate::domain::assign::Members;
 use crate::domain::error_code::ErrorCode;
-use crate::domain::ids::{NodeId, Revision};
+use crate::domain::ids::NodeId;
 use crate::domain::machine::envelope::{self, Key};
 use crate::domain::machine::{Answer, Command, Refusal, State, Task};
 use crate::domain::spec::ReadContext;
@@ -26,11 +21,9 @@ use crate::exec::Exec;
 use crate::life;
 use crate::telemetry::metrics::Metrics;
 
-use super::told;
+use super::changes;
 use crate::ops::error::OpError;
 
-/// The header that carries the log index an answer reflects.
-pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
 /// A read waits this long for a leader to confirm it; an election is over by then.
@@ -94,7 +87,7 @@ pub struct ApiSettings {
 
 /// How fresh a read has to be.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Freshness {
+pub(crate) struct Freshness {
     /// What this node has applied is enough.
     pub stale: bool,
     /// At least this index.
@@ -106,7 +99,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(super) fn running(&self) -> Result<&Running, OpError> {
+    pub(crate) fn running(&self) -> Result<&Running, OpError> {
         self.running.get().ok_or_else(|| OpError::no_leader(self.progress.borrow().clone()))
     }
 
@@ -114,7 +107,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader`, `index_not_reached`.
-    pub(super) async fn view(&self, fresh: Freshness) -> Result<View, OpError> {
+    pub(crate) async fn view(&self, fresh: Freshness) -> Result<View, OpError> {
         let consensus = &self.running()?.consensus;
         let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
         if !fresh.stale && !consensus.read_barrier(limit).await {
@@ -134,7 +127,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(super) fn here(&self) -> Result<View, OpError> {
+    pub(crate) fn here(&self) -> Result<View, OpError> {
         let consensus = &self.running()?.consensus;
         let state = consensus.replica().frozen();
         let members = Members::of(&state);
@@ -145,7 +138,7 @@ impl Context {
     ///
     /// # Errors
     /// A refusal, `not_accepted`, `outcome_unknown`.
-    pub(super) async fn submit(
+    pub(crate) async fn submit(
         &self,
         command: &Command,
         key: Option<Key<'_>>,
@@ -156,7 +149,7 @@ impl Context {
         let response = answered.responses.into_iter().next();
         let response = response.ok_or_else(|| OpError::internal("a command was not answered"))?;
         if response.is_ok() {
-            told::tell(told::line(command));
+            changes::log(changes::line(command));
         }
         Ok(response)
     }
@@ -165,7 +158,7 @@ impl Context {
     ///
     /// # Errors
     /// `not_accepted`, `outcome_unknown`.
-    pub(super) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
+    pub(crate) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
         let consensus = &self.running()?.consensus;
         let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
         outcome.map_err(|error| match consensus.unled() {
@@ -175,7 +168,7 @@ impl Context {
     }
 
     /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
-    pub(super) fn unled(&self, what: &str) -> OpError {
+    pub(crate) fn unled(&self, what: &str) -> OpError {
         let problem = OpError::no_leader(what);
         match self.running.get().and_then(|running| running.consensus.unled()) {
             Some(unled) => problem.because(OpError::unled(&unled)),
@@ -185,13 +178,13 @@ impl Context {
 }
 
 /// Appends a command of a request to those that travel together.
-pub(super) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
+pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
     envelope::pack(out, command, PRINCIPAL, key);
 }
 
 /// A frozen state, and what is asked of it together with it.
 #[derive(Clone, Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     /// The state.
     pub state: State,
     /// Who may own tasks in it.
@@ -230,28 +223,6 @@ impl View {
             calendars: Some(&self.state),
         }
     }
-
-    /// Answers with a body that shows this state.
-    pub fn reply(&self, status: StatusCode, body: impl Serialize) -> Response {
-        (status, self.index(), Json(body)).into_response()
-    }
-
-    /// The header that names this state.
-    pub fn index(&self) -> [(HeaderName, HeaderValue); 1] {
-        [(INDEX_HEADER, HeaderValue::from(self.state.cluster().applied))]
-    }
-
-    /// [`View::reply`] with 200.
-    pub fn ok(&self, body: impl Serialize) -> Response {
-        self.reply(StatusCode::OK, body)
-    }
-}
-
-/// Adds a task's revision to an answer.
-pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
-        headers.insert(axum::http::header::ETAG, tag);
-    }
 }
 
 /// Does work that takes long beside the requests, not before them: a few at a time, so that scans
@@ -259,7 +230,7 @@ pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
 ///
 /// # Errors
 /// `too_busy` if others keep all places; `internal` if the work panicked.
-pub(super) async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, OpError> {
     aside_in(&SCANS, SCAN_LIMIT, work).await

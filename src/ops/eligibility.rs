@@ -14,7 +14,7 @@ use crate::domain::task::{Action, TaskSpec};
 use super::words;
 
 /// What a node lacks, as the stable word of answers.
-pub(super) const fn code(reason: Unfit) -> &'static str {
+pub(crate) const fn code(reason: Unfit) -> &'static str {
     match reason {
         Unfit::Liveness(liveness) => words::liveness(liveness),
         Unfit::Intent(intent) => words::intent(intent),
@@ -27,7 +27,7 @@ pub(super) const fn code(reason: Unfit) -> &'static str {
 }
 
 /// The same for people.
-pub(super) fn told(reason: Unfit, spec: &TaskSpec) -> String {
+pub(crate) fn told(reason: Unfit, spec: &TaskSpec) -> String {
     match reason {
         Unfit::Weight => "weight 0".to_owned(),
         Unfit::Selector => "without the labels of its selector".to_owned(),
@@ -48,7 +48,7 @@ pub(super) fn told(reason: Unfit, spec: &TaskSpec) -> String {
 }
 
 /// Why a task has no owner: `no node can own the task (draining: n1; weight 0: n2, n3)`.
-pub(super) fn nobody(state: &State, spec: &TaskSpec) -> String {
+pub(crate) fn nobody(state: &State, spec: &TaskSpec) -> String {
     let mut reasons: BTreeMap<Unfit, Vec<&str>> = BTreeMap::new();
     for node in state.nodes() {
         if let Some(reason) = unfit(node, spec) {
@@ -63,7 +63,7 @@ pub(super) fn nobody(state: &State, spec: &TaskSpec) -> String {
 }
 
 /// What is worth knowing of a definition as the nodes are: that none can own it now.
-pub(super) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
+pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     if spec.action.is_none() && spec.schedule.rule == Rule::Manual {
         let detail = "it has no action: only callers who claim its ticks carry them out; what \
                       is triggered fails";
@@ -79,7 +79,7 @@ pub(super) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
 
 /// Refuses a definition that nothing could ever carry out: it has no action, and no node has a
 /// function for it. One that takes the place of such a definition is not refused.
-pub(super) fn check(
+pub(crate) fn check(
     state: &State,
     spec: &TaskSpec,
     former: Option<&TaskSpec>,
