@@ -14,7 +14,7 @@ use axum::response::Response;
 
 use super::extract::{Read, Reply, Segment, Write};
 use super::reply::{etag, ok, reply};
-use crate::api::lists::{PAGING, page};
+use crate::api::lists::page;
 use crate::dto::{
     CalendarBody, CalendarChanged, CalendarGone, CalendarRemoved, CalendarView, Rfc3339,
 };
@@ -28,7 +28,7 @@ const USERS_NAMED: usize = 5;
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
-    let page = page(read.params.only(&PAGING)?)?;
+    let page = page(&read.params)?;
     let view = read.view().await?;
     aside(move || {
         let mut users: BTreeMap<&str, u64> = BTreeMap::new();
@@ -50,14 +50,12 @@ pub(super) async fn list(read: Read) -> Reply {
 
 /// `GET /calendars/{name}`.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     aside(move || show(&view, StatusCode::OK, &name)).await?
 }
 
 /// `PUT /calendars/{name}`: makes it or changes it.
 pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
     let if_match = write.if_match(revision(&write, &name)?);
     let put = PutCalendar { calendar, if_match, source: None };
@@ -87,7 +85,6 @@ fn revision(write: &Write, name: &str) -> Result<Option<Revision>, OpError> {
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
 pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     let if_match = write.if_match(revision(&write, &name)?);
     let named = Named { name: name.clone(), if_match };
     let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;

@@ -22,7 +22,6 @@ use crate::ops::words;
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     let seen = nodes::nodes_seen(&read.context, &view).await?;
     let status = read.context.running()?.consensus.status();
@@ -54,7 +53,6 @@ fn leader(view: &View, leader: Option<u64>) -> Option<String> {
 
 /// `POST /cluster/transfer-leader`: gives the lead to another voter.
 pub(super) async fn transfer_leader(write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(write.body.as_ref(), &["to"])?;
     if fields.has("to") {
         return Err(OpError::not_supported("choosing who leads next"));
@@ -73,7 +71,6 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
 /// or its node's name.
 pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let consensus = &write.context.running()?.consensus;
     let member = member(&write.context.here()?, &id)?;
@@ -102,7 +99,6 @@ fn member(view: &View, id: &str) -> Result<u16, OpError> {
 
 /// `GET /scheduler/status`.
 pub(super) async fn scheduler(read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     let leads = *read.context.running()?.consensus.leader().borrow();
     let instances = view
@@ -148,7 +144,6 @@ pub(super) async fn stop(write: Write) -> Reply {
 }
 
 async fn set(write: &Write, on: bool) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     write.submit(&Command::Scheduler(SetScheduler { on })).await?;
     let view = write.context.here()?;
@@ -159,7 +154,6 @@ async fn set(write: &Write, on: bool) -> Reply {
 
 /// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
 pub(super) async fn cleanup_all(write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(Some(write.body()?), &["cluster"])?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
     fields.done()?;

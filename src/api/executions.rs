@@ -19,7 +19,7 @@ use super::nodes;
 use super::params::Params;
 use super::reply::{ok, reply};
 use super::tasks::lifecycle::execution_reply;
-use crate::api::lists::{PAGING, page};
+use crate::api::lists::page;
 use crate::dto::{ExecutionChanged, ExecutionNow, Message};
 use crate::ops::OpError;
 use crate::ops::context::{View, aside};
@@ -28,12 +28,10 @@ use crate::ops::{views, words};
 
 /// `GET /executions`: newest first.
 pub(super) async fn list(read: Read) -> Reply {
-    let filters = ["task_id", "status", "node", "failed"];
-    let known: Vec<&'static str> = filters.into_iter().chain(PAGING).collect();
     if read.params.get("executor_id").is_some() {
         return Err(OpError::not_supported("executors"));
     }
-    let params = read.params.only(&known)?;
+    let params = &read.params;
     let page = page(params)?;
     let before = match page.after() {
         None => ExecutionId(u64::MAX),
@@ -120,7 +118,6 @@ fn ended(view: &View, id: &str) -> Result<OfExecution, OpError> {
 
 /// `GET /executions/{id}`.
 pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     let (task, execution) = find(&view, &id)?;
     Ok(ok(&view, views::execution(&view.state, task, execution)))
@@ -128,7 +125,7 @@ pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
 
 /// `GET /executions/stats`: how the kept executions went, of all tasks or of one.
 pub(super) async fn stats(read: Read) -> Reply {
-    let task = read.params.only(&["task_id"])?.get("task_id").map(str::to_owned);
+    let task = read.params.get("task_id").map(str::to_owned);
     let view = read.view().await?;
     aside(move || {
         let mut ends = Ends::default();
@@ -151,7 +148,6 @@ pub(super) async fn stats(read: Read) -> Reply {
 
 /// `POST /executions/{id}/stop`: ends a waiting one, asks a running one to stop.
 pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let stopped = write.answer(|view| {
         let (task, execution) = find(view, &id)?;
@@ -163,7 +159,6 @@ pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
 
 /// `POST /executions/{id}/retry`: a new execution of what an ended one did.
 pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let answer = write.answer(|view| Ok(Some(Command::Retry(ended(view, &id)?)))).await?;
     execution_reply(&write.context, &answer)
@@ -172,7 +167,6 @@ pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
 /// `DELETE /executions/{id}`: nobody need look at this failure any more. The record stays as long
 /// as its task's history does.
 pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     write.answer(|view| Ok(Some(Command::Dismiss(ended(view, &id)?)))).await?;
     after_write(&write, &id, StatusCode::OK)
@@ -196,7 +190,7 @@ fn after_write(write: &Write, id: &str, live: StatusCode) -> Reply {
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
 pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
-    let params = write.params.only(&["fence"])?;
+    let params = &write.params;
     let in_query = params.number("fence", 0..=u64::MAX)?;
     let known = ["execution_id", "fence", "status", "result", "logs", "end_time"];
     let fields = Fields::of(Some(write.body()?), &known)?;

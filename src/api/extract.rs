@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::Method;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
@@ -21,6 +21,7 @@ use crate::domain::machine::{Answer, Command, Refusal};
 use crate::domain::spec::parse_json;
 
 use super::params::{IfMatch, Params, idempotency_key};
+use super::routes;
 use crate::ops::OpError;
 use crate::ops::context::{Context, Freshness, View, aside};
 
@@ -61,7 +62,7 @@ impl FromRequestParts<Arc<Context>> for Read {
         context: &Arc<Context>,
     ) -> Result<Self, OpError> {
         context.running()?;
-        let params = Params::parse(parts.uri.query());
+        let params = Params::of(parts.uri.query(), routes::find(parts))?;
         Ok(Self { context: Arc::clone(context), params, headers: parts.headers.clone() })
     }
 }
@@ -222,10 +223,10 @@ impl Write {
 
     async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, OpError> {
         context.running()?;
-        let params = Params::parse(request.uri().query());
-        let if_match = IfMatch::of(request.headers())?;
-        let key = idempotency_key(request.headers())?.map(str::to_owned);
         let (parts, body) = request.into_parts();
+        let params = Params::of(parts.uri.query(), routes::find(&parts))?;
+        let if_match = IfMatch::of(&parts.headers)?;
+        let key = idempotency_key(&parts.headers)?.map(str::to_owned);
         let bytes = read_body(&parts.headers, body, max).await?;
         let request = hash(&parts, &bytes);
         let context = Arc::clone(context);
@@ -293,14 +294,15 @@ impl FromRequestParts<Arc<Context>> for Segment {
         parts: &mut Parts,
         context: &Arc<Context>,
     ) -> Result<Self, OpError> {
-        let path = Path::<String>::from_request_parts(parts, context).await;
         let wrong = |_| {
-            OpError::new(
-                ErrorCode::InvalidPath,
-                "the path is not UTF-8; percent-encode the UTF-8 bytes of names",
-            )
+            let rule = "the path is not UTF-8; percent-encode the UTF-8 bytes of names";
+            OpError::new(ErrorCode::InvalidPath, rule)
         };
-        path.map(|Path(name)| Self(name)).map_err(wrong)
+        let params = RawPathParams::from_request_parts(parts, context).await.map_err(wrong)?;
+        // A fixed path where a name could stand has no parameter: its last part is the name.
+        let last = || parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let name = params.iter().next().map_or_else(last, |(_, name)| name);
+        Ok(Self(name.to_owned()))
     }
 }
 

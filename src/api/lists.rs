@@ -6,8 +6,6 @@ use super::params::Params;
 use crate::ops::OpError;
 use crate::ops::lists::{PageRequest, decode};
 
-/// The parameters of every list.
-pub(super) const PAGING: [&str; 4] = ["limit", "cursor", "page", "page_size"];
 /// Items of a page, unless asked otherwise.
 const LIMIT: usize = 100;
 /// At most so many.

@@ -17,7 +17,7 @@ use crate::domain::spec::check_label;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::{Fields, escape};
 use super::reply::{ok, reply};
-use crate::api::lists::{PAGING, page};
+use crate::api::lists::page;
 use crate::dto::MemberView;
 use crate::ops::OpError;
 use crate::ops::context::{Context, View, aside};
@@ -70,7 +70,7 @@ fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
 
 /// `GET /nodes`.
 pub(super) async fn list(read: Read) -> Reply {
-    let page = page(read.params.only(&PAGING)?)?;
+    let page = page(&read.params)?;
     let after = match page.after() {
         None => 0,
         Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
@@ -84,7 +84,6 @@ pub(super) async fn list(read: Read) -> Reply {
 
 /// `GET /nodes/{id}`.
 pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     show(&read.context, view, &id).await
 }
@@ -98,7 +97,6 @@ async fn show(context: &Context, view: View, id: &str) -> Reply {
 
 /// `PATCH /nodes/{id}`: weight, slots, labels.
 pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     let body = write.body()?;
     let patched =
         write.answer(|view| Ok(Some(Command::NodePatch(read_patch(body, find(view, &id)?)?))));
@@ -157,7 +155,6 @@ pub(super) async fn undrain(Segment(id): Segment, write: Write) -> Reply {
 }
 
 async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let meant = write.answer(|view| {
         let node = find(view, id)?;

@@ -120,7 +120,7 @@ pub(super) async fn output(
     read: Read,
     stopping: Option<Extension<Stopping>>,
 ) -> Reply {
-    let params = read.params.only(&["follow", "from", "attempt"])?;
+    let params = &read.params;
     let from = params.number("from", 0..=u64::MAX)?;
     let number = params.number("attempt", 1..=u64::from(u32::MAX))?;
     let number = number.and_then(|number| u32::try_from(number).ok());
@@ -195,7 +195,7 @@ fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let kept = HeaderValue::from_static(if kept { "true" } else { "false" });
     let kept = (HeaderName::from_static("punctual-output-kept"), kept);
-    (index(&view), [kind, kept], bytes).into_response()
+    (index(view), [kind, kept], bytes).into_response()
 }
 
 /// The attempt and the byte that an event's id names: `2-4096`.

@@ -8,6 +8,7 @@ use crate::domain::ids::Revision;
 use crate::domain::spec::closest;
 use crate::domain::time::Timestamp;
 
+use super::routes::{Param, ParamKind, Route};
 use crate::ops::OpError;
 use crate::ops::context::Freshness;
 
@@ -29,32 +30,33 @@ impl Params {
         Self(pairs.into_owned().collect())
     }
 
-    /// These parameters, if the request has no others.
+    /// Takes a query apart that may have these parameters and no others.
     ///
     /// # Errors
     /// `unknown_parameter`, with a suggestion; `invalid_parameter` for one that stands twice.
-    pub fn only(&self, known: &[&'static str]) -> Result<&Self, OpError> {
-        let all = || known.iter().copied().chain(COMMON);
-        for (at, (name, _)) in self.0.iter().enumerate() {
-            if !all().any(|one| one == name) {
-                let message = match closest(name, all()) {
+    pub(super) fn of(query: Option<&str>, route: Option<&'static Route>) -> Result<Self, OpError> {
+        let params = Self::parse(query);
+        let known = || route.into_iter().flat_map(Route::params);
+        let names = || known().map(|param| param.name).chain(COMMON);
+        for (at, (name, _)) in params.0.iter().enumerate() {
+            if !names().any(|one| one == name) {
+                let message = match closest(name, names()) {
                     Some(near) => format!("is unknown; did you mean `{near}`?"),
                     None => {
-                        format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", "))
+                        let all: Vec<&str> = names().collect();
+                        format!("is unknown; known here: {}", all.join(", "))
                     }
                 };
-                return Err(OpError::field(
-                    format!("?{name}"),
-                    ErrorCode::UnknownParameter,
-                    message,
-                ));
+                let pointer = format!("?{name}");
+                return Err(OpError::field(pointer, ErrorCode::UnknownParameter, message));
             }
-            let again = self.0.iter().skip(at + 1).any(|(other, _)| other == name);
-            if again && name != "label" {
+            let again = params.0.iter().skip(at + 1).any(|(other, _)| other == name);
+            let many = |param: &Param| param.name == name && matches!(param.kind, ParamKind::Texts);
+            if again && !known().any(many) {
                 return Err(OpError::parameter(name, "stands twice"));
             }
         }
-        Ok(self)
+        Ok(params)
     }
 
     /// The value of a parameter.

@@ -22,7 +22,6 @@ const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from",
 
 /// `POST /schedules/preview`.
 pub(super) async fn show(write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(Some(write.body()?), &FIELDS)?;
     let from = fields.instant("from");
     let n = fields.number("n", 1..=N_MAX).unwrap_or(N);

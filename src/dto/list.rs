@@ -36,16 +36,6 @@ pub enum ListPlace {
     },
 }
 
-impl<T> ListView<T> {
-    /// Where the list goes on; none: it does not, or its pages are numbered.
-    pub fn next_cursor(&self) -> Option<&str> {
-        match &self.place {
-            ListPlace::Cursor { next_cursor } => next_cursor.as_deref(),
-            ListPlace::Numbered { .. } => None,
-        }
-    }
-}
-
 impl<T: Serialize> Serialize for ListView<T> {
     /// The items of a numbered page are written twice, and held once.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -59,26 +59,6 @@ pub enum TaskHead {
     },
 }
 
-impl TaskHead {
-    /// The definition, if there is one.
-    #[must_use]
-    pub fn body(&self) -> Option<&TaskBody> {
-        match self {
-            Self::Defined(body) => Some(body),
-            Self::Named { .. } => None,
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Defined(body) => &body.name,
-            Self::Named { name } => name,
-        }
-    }
-}
-
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseView {
@@ -161,15 +141,6 @@ impl TaskNow {
     #[must_use]
     pub fn gone(name: &str) -> Self {
         Self::Gone { id: name.to_owned(), name: name.to_owned(), state: () }
-    }
-
-    /// The task, if it is there.
-    #[must_use]
-    pub fn view(&self) -> Option<&TaskView> {
-        match self {
-            Self::Kept(view) => Some(view),
-            Self::Gone { .. } => None,
-        }
     }
 }
 

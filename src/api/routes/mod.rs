@@ -86,6 +86,9 @@ pub(super) enum ParamKind {
     Word(&'static [&'static str]),
 }
 
+/// Makes the method of a router.
+pub(super) type Handler = fn() -> MethodRouter<Arc<Context>>;
+
 /// Makes the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -129,7 +132,7 @@ pub(super) struct Route {
     pub errors: &'static [ErrorCode],
     /// Whether `If-Match` binds it to a revision.
     pub bound: bool,
-    pub handler: fn() -> MethodRouter<Arc<Context>>,
+    pub handler: Handler,
 }
 
 impl Route {
@@ -155,7 +158,7 @@ impl Route {
 /// The paths of the router, each once, in the order of the table.
 fn paths() -> Vec<&'static str> {
     let mut paths: Vec<&str> = Vec::new();
-    for route in &ROUTES {
+    for route in ROUTES {
         if !paths.contains(&route.path) {
             paths.push(route.path);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::api::extract::{Read, Reply, Segment};
-use crate::api::lists::{PAGING, page};
+use crate::api::lists::page;
 use crate::api::params::Params;
 use crate::api::reply::ok;
 use crate::domain::ids::ExecutionId;
@@ -37,7 +37,7 @@ async fn tell<T: Serialize>(
 
 /// `GET /tasks/{name}/next`: its next ticks.
 pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
-    let params = read.params.only(&["n", "from"])?;
+    let params = &read.params;
     let n = params.number("n", 1..=NEXT_MAX)?.unwrap_or(NEXT);
     let from = params.instant("from")?;
     tell(&read, name, move |view, task| Ok(preview::next(view, task, from, n))).await
@@ -45,21 +45,20 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
 
 /// `GET /tasks/{name}/ticks`: what became of its ticks.
 pub(in crate::api) async fn ticks(Segment(name): Segment, read: Read) -> Reply {
-    let params = read.params.only(&["from", "to", "limit", "cursor", "empty"])?;
+    let params = &read.params;
     let range = tick_range(params)?;
     tell(&read, name, move |view, task| Ok(ticks::list(&view.state, task, &range))).await
 }
 
 /// `GET /tasks/{name}/why`: what became of a tick, or will.
 pub(in crate::api) async fn why(Segment(name): Segment, read: Read) -> Reply {
-    let at = read.params.only(&["at"])?.instant("at")?;
+    let at = read.params.instant("at")?;
     tell(&read, name, move |view, task| Ok(why::why(view, task, at))).await
 }
 
 /// `GET /tasks/{name}/executions`: its executions, newest first.
 pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Reply {
-    let known: Vec<&'static str> = ["status"].into_iter().chain(PAGING).collect();
-    let params = read.params.only(&known)?;
+    let params = &read.params;
     let status = params.word("status", &words::STATUSES)?;
     let page = page(params)?;
     let before = match page.after() {
@@ -78,19 +77,16 @@ pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Re
 
 /// `GET /tasks/{name}/stats`: how its ticks and executions went.
 pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     tell(&read, name, |_view, task| Ok(about::stats(task))).await
 }
 
 /// `GET /tasks/{name}/revisions`: its kept definitions, newest first, each with what it changed.
 pub(in crate::api) async fn revisions(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     tell(&read, name, |_view, task| Ok(about::revisions(task))).await
 }
 
 /// `GET /tasks/{name}/assignment`: who owns it, and why.
 pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     tell(&read, name, |view, task| Ok(about::assignment(view, task))).await
 }
 

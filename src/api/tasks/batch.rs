@@ -26,7 +26,7 @@ pub(super) const ITEMS_MAX: usize = 10_000;
 
 /// `POST /tasks/batch`: makes each task of a list; what is wrong with one stops no other.
 pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
-    let force = write.params.only(&["force"])?.flag("force")?;
+    let force = write.params.flag("force")?;
     let (items, prefix) = match write.body()? {
         Value::Array(items) => (items, ""),
         body => {
@@ -58,7 +58,7 @@ pub(super) struct Item {
 
 impl Item {
     /// An item of which nothing is known yet.
-    pub fn new(index: Option<usize>, name: Value) -> ItemView {
+    pub fn blank(index: Option<usize>, name: Value) -> ItemView {
         ItemView {
             index,
             name,
@@ -142,7 +142,7 @@ impl Making<'_> {
 
     fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> Read {
         let name = body.get("name").cloned().unwrap_or_default();
-        let mut shown = Item::new(Some(index), name);
+        let mut shown = Item::blank(Some(index), name);
         let mut reading = self.view.reading(&self.write.context.settings);
         reading.settled = settled(self.view, body);
         let read =

@@ -40,7 +40,6 @@ enum Whom {
 
 /// `POST /tasks/bulk`: one operation on many tasks; what is refused for one stops no other.
 pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
-    write.params.only(&[])?;
     let before = write.view().await?;
     let since = repeats(&before, &write)?;
     let (operation, whom) = read(&write, since.is_some())?;
@@ -63,7 +62,7 @@ pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
         .collect();
     let mut answers = proposals.submit(&write.context).await.into_iter();
     let items = read.into_iter().map(|one| match one {
-        Read::Refused(bad) => bad,
+        Read::Refused(bad) => *bad,
         Read::Answered(name, response) => complete(&name, Some(Ok(response))),
         Read::Proposed(name) => complete(&name, answers.next()),
     });
@@ -82,7 +81,7 @@ fn repeats(view: &View, write: &Write) -> Result<Option<u64>, OpError> {
 /// What is to be done about one task.
 enum Read {
     /// Nothing: it cannot be.
-    Refused(Item),
+    Refused(Box<Item>),
     /// Nothing: the request is repeated, and this was the answer.
     Answered(String, Response),
     /// It is among the proposals.
@@ -106,7 +105,7 @@ fn one(
             proposals.add(&command, key);
             Read::Proposed(name)
         }
-        Err(problem) => Read::Refused(Item::bad(shown(&name), problem)),
+        Err(problem) => Read::Refused(Box::new(Item::bad(shown(&name), problem))),
     }
 }
 
@@ -244,7 +243,7 @@ fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Op
 }
 
 fn shown(name: &str) -> ItemView {
-    Item::new(None, name.into())
+    Item::blank(None, name.into())
 }
 
 fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {

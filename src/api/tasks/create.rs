@@ -18,7 +18,7 @@ use super::after_write;
 
 /// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
 pub(in crate::api) async fn create(write: Write) -> Reply {
-    let force = write.params.only(&["force"])?.flag("force")?;
+    let force = write.params.flag("force")?;
     let body = write.body()?;
     let view = write.context.here()?;
     let mut reading = view.reading(&write.context.settings);

@@ -29,7 +29,7 @@ const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
 /// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
 pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Reply {
-    let params = write.params.only(&["wait", "stop", "cleanup", "tombstone"])?;
+    let params = &write.params;
     let (wait, stop) = (params.flag("wait")?, params.flag("stop")?);
     let (cleanup, tombstone) = (params.flag("cleanup")?, params.flag("tombstone")?);
     Fields::of(write.body.as_ref(), &[])?.done()?;
@@ -64,7 +64,7 @@ pub(in crate::api) async fn delete(Segment(name): Segment, write: Write) -> Repl
 
 /// `POST /tasks/{name}/pause`: its ticks no longer fire.
 pub(in crate::api) async fn pause(Segment(name): Segment, write: Write) -> Reply {
-    let wait = write.params.only(&["wait"])?.flag("wait")?;
+    let wait = write.params.flag("wait")?;
     let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
     let answer = match pause_fields(&fields, write.context.clock.now()) {
         Ok((reason, until)) => {
@@ -113,7 +113,6 @@ pub(in crate::api) async fn reuse(Segment(name): Segment, write: Write) -> Reply
 
 /// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
 pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     let running = cleaned(&write, &name).await?;
     gone(&write.context, &name, running)
@@ -121,7 +120,6 @@ pub(in crate::api) async fn cleanup(Segment(name): Segment, write: Write) -> Rep
 
 /// A command about one name, of a request that says nothing else.
 fn named(write: &Write, name: &str) -> Result<Named, OpError> {
-    write.params.only(&[])?;
     Fields::of(write.body.as_ref(), &[])?.done()?;
     Ok(Named { name: name.to_owned(), if_match: write.if_match_of(name)? })
 }
@@ -157,7 +155,6 @@ fn still_running(write: &Write, name: &str) -> Result<Vec<ExecutionView>, OpErro
 
 /// `POST /tasks/{name}/trigger`: an execution now.
 pub(in crate::api) async fn trigger(Segment(name): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
     let over = fields.object("parameters");
     fields.done()?;

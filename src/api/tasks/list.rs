@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::extract::{Read, Reply};
-use crate::api::lists::{PAGING, page};
+use crate::api::lists::page;
 use crate::api::nodes;
 use crate::api::params::Params;
 use crate::api::reply::ok;
@@ -17,12 +17,9 @@ use crate::ops::lists::{PageRequest, glob};
 use crate::ops::words::{TASK_STATES, task_state};
 use crate::ops::{plans, views};
 
-const FILTERS: [&str; 6] = ["status", "name", "label", "owner", "deleted", "sort"];
-
 /// `GET /tasks`: tasks that fit all filters, marked deleted only where asked for.
 pub(in crate::api) async fn list(read: Read) -> Reply {
-    let known: Vec<&'static str> = FILTERS.into_iter().chain(PAGING).collect();
-    let params = read.params.only(&known)?;
+    let params = &read.params;
     let page = page(params)?;
     let sort = params.word("sort", &["name", "next", "last"])?.unwrap_or("name");
     let after = match (sort, page.after()) {

@@ -9,52 +9,21 @@ pub(super) mod edit;
 pub(super) mod lifecycle;
 pub(super) mod list;
 
-use std::sync::Arc;
-
-use super::error::method_not_allowed;
-use super::extract::{Bulky, Read, Reply, Segment};
+use super::extract::{Read, Reply, Segment};
 use super::reply::{etag, reply};
 use crate::domain::ids::Revision;
 use crate::domain::machine::Task;
 use crate::dto::{ExecutionView, TaskChanged, TaskNow};
 use crate::ops::context::{Context, View};
 use crate::ops::views;
-use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     let task = view.task(&name)?;
     Ok(task_reply(&view, StatusCode::OK, task))
-}
-
-/// `POST /tasks/batch` and `POST /tasks/bulk`. They stand where names do, but names have no `POST`,
-/// so tasks may be called like that too.
-pub(super) async fn many(
-    State(context): State<Arc<Context>>,
-    Segment(name): Segment,
-    request: Request,
-) -> Reply {
-    match name.as_str() {
-        "batch" => batch::batch(Bulky::from_request(request, &context).await?).await,
-        "bulk" => bulk::bulk(Bulky::from_request(request, &context).await?).await,
-        _ => Ok(other(Segment(name)).await),
-    }
-}
-
-/// Answers a method that a task's route does not have.
-pub(super) async fn other(Segment(name): Segment) -> Response {
-    let allowed = match name.as_str() {
-        "batch" | "bulk" => "GET,HEAD,PUT,PATCH,DELETE,POST",
-        _ => "GET,HEAD,PUT,PATCH,DELETE",
-    };
-    let allowed = HeaderValue::from_static(allowed);
-    let error = method_not_allowed(Some(&allowed));
-    ([(ALLOW, allowed)], error).into_response()
 }
 
 /// Answers with a task and its revision.

@@ -153,7 +153,7 @@ async fn nodes_and_cluster_are_told_and_changed() {
 }
 
 /// A node that has not found its cluster yet.
-fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
+pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     let exec = Exec::new(ExecOptions {
         shell: None,
         http_allow: Vec::new(),
