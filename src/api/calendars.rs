@@ -57,12 +57,12 @@ pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
 /// `PUT /calendars/{name}`: makes it or changes it.
 pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
     let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
-    let if_match = write.if_match(revision(&write, &name)?);
+    let if_match = write.caller.if_match(revision(&write, &name)?);
     let put = PutCalendar { calendar, if_match, source: None };
-    let answer = write.submit(&Command::PutCalendar(Box::new(put))).await?;
+    let answer = write.caller.submit(&Command::PutCalendar(Box::new(put))).await?;
     let created = matches!(answer, Answer::Calendar { created: true, .. });
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     if view.state.calendar(&name).is_none() {
         // It was removed since.
         return Ok(reply(
@@ -80,15 +80,15 @@ pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
 
 /// The revision of a calendar as this node has it.
 fn revision(write: &Write, name: &str) -> Result<Option<Revision>, OpError> {
-    Ok(write.context.here()?.state.calendar(name).map(|kept| kept.revision))
+    Ok(write.caller.context.here()?.state.calendar(name).map(|kept| kept.revision))
 }
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
 pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
-    let if_match = write.if_match(revision(&write, &name)?);
+    let if_match = write.caller.if_match(revision(&write, &name)?);
     let named = Named { name: name.clone(), if_match };
-    let outcome = write.try_submit(&Command::DeleteCalendar(named)).await?;
-    let view = write.context.here()?;
+    let outcome = write.caller.try_submit(&Command::DeleteCalendar(named)).await?;
+    let view = write.caller.context.here()?;
     match outcome {
         Ok(_) => Ok(ok(&view, CalendarRemoved { name, deleted: true })),
         Err(Refusal::CalendarInUse) => {

@@ -59,24 +59,24 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
     }
     fields.done()?;
     let next =
-        write.context.running()?.consensus.transfer().await.map_err(|error| match error {
+        write.caller.context.running()?.consensus.transfer().await.map_err(|error| match error {
             TransferError::Alone => OpError::new(ErrorCode::NoOtherVoter, error.to_string()),
             TransferError::NotTaken => OpError::new(ErrorCode::TransferFailed, error.to_string()),
-            TransferError::NoLeader => write.context.unled(&error.to_string()),
+            TransferError::NoLeader => write.caller.context.unled(&error.to_string()),
         })?;
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     Ok(ok(&view, LeaderView { leader: leader(&view, next) }))
 }
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
 /// or its node's name.
 pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let consensus = &write.context.running()?.consensus;
-    let member = member(&write.context.here()?, &id)?;
+    write.no_fields()?;
+    let consensus = &write.caller.context.running()?.consensus;
+    let member = member(&write.caller.context.here()?, &id)?;
     let new = consensus.replace(member).await.map_err(|error| {
         let code = match error {
-            ReplaceError::NoLeader => return write.context.unled(&error.to_string()),
+            ReplaceError::NoLeader => return write.caller.context.unled(&error.to_string()),
             ReplaceError::NotListed(_) => ErrorCode::MemberNotFound,
             ReplaceError::Unreachable(..) => ErrorCode::NodeUnreachable,
             ReplaceError::NotEmpty(_) => ErrorCode::MemberNotEmpty,
@@ -84,7 +84,7 @@ pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
         };
         OpError::new(code, error.to_string())
     })?;
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     let (node, join) = (new.to_string(), new.0 & 0xFFFF);
     Ok(ok(&view, MemberReplaced { member, node, join }))
 }
@@ -144,9 +144,9 @@ pub(super) async fn stop(write: Write) -> Reply {
 }
 
 async fn set(write: &Write, on: bool) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    write.submit(&Command::Scheduler(SetScheduler { on })).await?;
-    let view = write.context.here()?;
+    write.no_fields()?;
+    write.caller.submit(&Command::Scheduler(SetScheduler { on })).await?;
+    let view = write.caller.context.here()?;
     let cluster = view.state.cluster();
     let body = SchedulerSwitched { started: cluster.scheduler, floor: Rfc3339(cluster.floor) };
     Ok(reply(&view, StatusCode::OK, body))
@@ -159,11 +159,11 @@ pub(super) async fn cleanup_all(write: Write) -> Reply {
     fields.done()?;
     let mut part = CleanupAll { cluster, from: 0, upto: None };
     // A repeated request hears the answer to the first part again, and goes on from there.
-    let mut answer = write.submit(&Command::CleanupAll(part.clone())).await?;
+    let mut answer = write.caller.submit(&Command::CleanupAll(part.clone())).await?;
     while let Answer::Swept { upto, next: Some(from) } = answer {
         part = CleanupAll { from, upto: Some(upto), ..part };
-        answer = write.context.submit(&Command::CleanupAll(part.clone()), None).await??;
+        answer = write.caller.context.submit(&Command::CleanupAll(part.clone()), None).await??;
     }
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     Ok(ok(&view, TasksLeft { tasks: view.state.task_count() }))
 }

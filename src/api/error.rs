@@ -10,8 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::domain::error_code::ErrorCode;
-use crate::domain::spec::BodyProblem;
-use crate::dto::{FieldError, ProblemView};
+use crate::dto::ProblemView;
 use crate::ops::OpError;
 
 /// A client that is told to come again waits so many seconds.
@@ -39,19 +38,10 @@ fn problem(error: &OpError, request_id: &str) -> Value {
         detail: error.detail().to_owned(),
         code: code.as_str().into(),
         request_id: request_id.to_owned(),
-        errors: fields(error),
+        errors: error.fields(),
         extra: error.extra().clone(),
     };
     serde_json::to_value(problem).unwrap_or_default()
-}
-
-/// What is wrong with the fields of the request.
-pub(super) fn fields(error: &OpError) -> Vec<FieldError> {
-    let one = |problem: &BodyProblem| {
-        let (pointer, message) = (problem.pointer.clone(), problem.message.clone());
-        FieldError { pointer, code: problem.code.as_str().into(), message }
-    };
-    error.errors().iter().map(one).collect()
 }
 
 /// The status of an answer with this error.

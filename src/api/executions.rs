@@ -18,7 +18,8 @@ use super::fields::Fields;
 use super::nodes;
 use super::params::Params;
 use super::reply::{ok, reply};
-use super::tasks::lifecycle::execution_reply;
+use super::tasks::created;
+use crate::ops::tasks::trigger;
 use crate::api::lists::page;
 use crate::dto::{ExecutionChanged, ExecutionNow, Message};
 use crate::ops::OpError;
@@ -148,8 +149,8 @@ pub(super) async fn stats(read: Read) -> Reply {
 
 /// `POST /executions/{id}/stop`: ends a waiting one, asks a running one to stop.
 pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let stopped = write.answer(|view| {
+    write.no_fields()?;
+    let stopped = write.caller.answer(|view| {
         let (task, execution) = find(view, &id)?;
         Ok(Some(Command::Stop(OfExecution { task: task.key, execution: execution.id })))
     });
@@ -159,23 +160,25 @@ pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
 
 /// `POST /executions/{id}/retry`: a new execution of what an ended one did.
 pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let answer = write.answer(|view| Ok(Some(Command::Retry(ended(view, &id)?)))).await?;
-    execution_reply(&write.context, &answer)
+    write.no_fields()?;
+    let answer = write.caller.answer(|view| Ok(Some(Command::Retry(ended(view, &id)?)))).await?;
+    let made = trigger::made(&write.caller, &answer)?;
+    let id = made.body.execution.id().to_owned();
+    Ok(created(made, "executions", &id))
 }
 
 /// `DELETE /executions/{id}`: nobody need look at this failure any more. The record stays as long
 /// as its task's history does.
 pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    write.answer(|view| Ok(Some(Command::Dismiss(ended(view, &id)?)))).await?;
+    write.no_fields()?;
+    write.caller.answer(|view| Ok(Some(Command::Dismiss(ended(view, &id)?)))).await?;
     after_write(&write, &id, StatusCode::OK)
 }
 
 /// Answers with an execution as it is after a command about it; `live` is the status of the answer
 /// as long as it has not ended.
 fn after_write(write: &Write, id: &str, live: StatusCode) -> Reply {
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     let (status, execution) = match find(&view, id) {
         Ok((task, execution)) => {
             let status = if execution.status.ended() { StatusCode::OK } else { live };
@@ -211,15 +214,15 @@ pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
         Some("timeout") => Status::Timeout,
         _ => Status::Failed,
     };
-    let metrics = &write.context.metrics;
-    let told = write.answer(|view| {
+    let metrics = &write.caller.context.metrics;
+    let told = write.caller.answer(|view| {
         let told = (status, result, logs);
         let (task, execution) = find(view, &id)?;
         let finish = finish(view, (task, execution), fence, told, metrics)?;
         Ok(finish.map(|finish| Command::Finish(Box::new(finish))))
     });
     told.await?;
-    Ok(ok(&write.context.here()?, Message { message: "callback processed".to_owned() }))
+    Ok(ok(&write.caller.context.here()?, Message { message: "callback processed".to_owned() }))
 }
 
 /// The report of a claim's end; none: the same was told before.

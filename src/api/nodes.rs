@@ -99,9 +99,9 @@ async fn show(context: &Context, view: View, id: &str) -> Reply {
 pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
     let body = write.body()?;
     let patched =
-        write.answer(|view| Ok(Some(Command::NodePatch(read_patch(body, find(view, &id)?)?))));
+        write.caller.answer(|view| Ok(Some(Command::NodePatch(read_patch(body, find(view, &id)?)?))));
     patched.await?;
-    show(&write.context, write.context.here()?, &id).await
+    show(&write.caller.context, write.caller.context.here()?, &id).await
 }
 
 fn read_patch(body: &Value, node: &Node) -> Result<NodePatch, OpError> {
@@ -155,8 +155,8 @@ pub(super) async fn undrain(Segment(id): Segment, write: Write) -> Reply {
 }
 
 async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let meant = write.answer(|view| {
+    write.no_fields()?;
+    let meant = write.caller.answer(|view| {
         let node = find(view, id)?;
         if matches!(node.intent, Intent::Leaving | Intent::Removing) {
             let why = "the node is on its way out, and its intent is its own; wait until it has left or is back";
@@ -165,7 +165,7 @@ async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
         Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
     });
     meant.await?;
-    show(&write.context, write.context.here()?, id).await
+    show(&write.caller.context, write.caller.context.here()?, id).await
 }
 
 /// The nodes, one line each.

@@ -4,12 +4,12 @@ use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use url::form_urlencoded;
 
 use crate::domain::error_code::ErrorCode;
-use crate::domain::ids::Revision;
 use crate::domain::spec::closest;
 use crate::domain::time::Timestamp;
 
 use super::routes::{Param, ParamKind, Route};
 use crate::ops::OpError;
+use crate::ops::caller::IfMatch;
 use crate::ops::context::Freshness;
 
 /// Parameters that every route takes.
@@ -122,45 +122,35 @@ impl Params {
     }
 }
 
-/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum IfMatch {
-    /// No header, or `*`: whatever is there.
-    Any,
-    /// One of these. Tags that match no revision (weak ones, and those that were not given out here)
-    /// are left out, so the list may be empty; then nothing matches.
-    OneOf(Vec<Revision>),
-}
-
-impl IfMatch {
-    /// Reads the header, however many lines it has.
-    ///
-    /// # Errors
-    /// `invalid_header`.
-    pub fn of(headers: &HeaderMap) -> Result<Self, OpError> {
-        let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
-        if lines.is_empty() {
-            return Ok(Self::Any);
-        }
-        let wrong = || {
-            let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
-                        send the ETag of the answer that you saw";
-            OpError::field("If-Match", ErrorCode::InvalidHeader, rule)
-        };
-        let mut revisions = Vec::new();
-        for line in &lines {
-            let text = line.to_str().map_err(|_error| wrong())?.trim();
-            if text == "*" && lines.len() == 1 {
-                return Ok(Self::Any);
-            }
-            for (weak, tag) in entity_tags(text).ok_or_else(wrong)? {
-                if let (false, Ok(revision)) = (weak, tag.parse()) {
-                    revisions.push(revision);
-                }
-            }
-        }
-        Ok(Self::OneOf(revisions))
+/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1), however many lines it
+/// has. Tags that match no revision (weak ones, and those that were not given out here) are left
+/// out.
+///
+/// # Errors
+/// `invalid_header`.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, OpError> {
+    let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
+    if lines.is_empty() {
+        return Ok(IfMatch::Any);
     }
+    let wrong = || {
+        let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
+                    send the ETag of the answer that you saw";
+        OpError::field("If-Match", ErrorCode::InvalidHeader, rule)
+    };
+    let mut revisions = Vec::new();
+    for line in &lines {
+        let text = line.to_str().map_err(|_error| wrong())?.trim();
+        if text == "*" && lines.len() == 1 {
+            return Ok(IfMatch::Any);
+        }
+        for (weak, tag) in entity_tags(text).ok_or_else(wrong)? {
+            if let (false, Ok(revision)) = (weak, tag.parse()) {
+                revisions.push(revision);
+            }
+        }
+    }
+    Ok(IfMatch::OneOf(revisions))
 }
 
 /// The entity tags of a list, each with whether it is weak. Tags may contain commas.
@@ -205,6 +195,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, OpErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::Revision;
 
     #[test]
     fn if_match_is_a_list_of_strong_tags() {
@@ -233,7 +224,7 @@ mod tests {
             for line in lines {
                 headers.append(IF_MATCH, HeaderValue::from_str(line).unwrap());
             }
-            assert_eq!(IfMatch::of(&headers).ok(), wanted, "{lines:?}");
+            assert_eq!(if_match(&headers).ok(), wanted, "{lines:?}");
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn show(write: Write) -> Reply {
     }
     let asked = asked(&fields);
     fields.done()?;
-    let view = write.context.here()?;
+    let view = write.caller.context.here()?;
     let now = from.map_or(view.now, |from| from.minus(Millis(1)));
     let schedule = read(&asked, name, &view, now, &write)?;
     let calendars = view.state.excluded_by(&schedule);
@@ -77,7 +77,7 @@ fn read(
     write: &Write,
 ) -> Result<Schedule, OpError> {
     let task = json!({"name": name, "schedule": asked.schedule});
-    let reading = spec::ReadContext { now, ..view.reading(&write.context.settings) };
+    let reading = spec::ReadContext { now, ..view.reading(&write.caller.context.settings) };
     let read = spec::read(&task, reading).map_err(|mut problems| {
         for problem in problems.iter_mut().filter(|_| asked.expression) {
             let pointer = match problem.pointer.as_str() {

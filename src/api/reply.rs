@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::domain::ids::Revision;
+use crate::ops::Shown;
 use crate::ops::context::View;
 
 /// The header that carries the log index an answer reflects.
@@ -20,6 +21,15 @@ pub(super) fn reply(view: &View, status: StatusCode, body: impl Serialize) -> Re
 /// [`reply`] with 200.
 pub(super) fn ok(view: &View, body: impl Serialize) -> Response {
     reply(view, StatusCode::OK, body)
+}
+
+/// Answers with what an operation gives.
+pub(super) fn answer<T: Serialize>(status: StatusCode, shown: Shown<T>) -> Response {
+    let mut response = reply(&shown.view, status, shown.body);
+    if let Some(revision) = shown.revision {
+        etag(response.headers_mut(), revision);
+    }
+    response
 }
 
 /// The header that names a state.

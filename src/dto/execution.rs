@@ -104,6 +104,17 @@ pub enum ExecutionNow {
     },
 }
 
+impl ExecutionNow {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Kept(view) => &view.id,
+            Self::Gone { id } => id,
+        }
+    }
+}
+
 /// An execution that a request made or changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecutionChanged {

@@ -12,6 +12,7 @@ use crate::consensus::{ProposeError, Unled};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::Refusal;
 use crate::domain::spec;
+use crate::dto::FieldError;
 
 /// Why an operation was not carried out.
 #[derive(Clone, Debug)]
@@ -161,8 +162,12 @@ impl OpError {
     }
 
     /// What is wrong with the fields of the request.
-    pub(crate) fn errors(&self) -> &[spec::BodyProblem] {
-        &self.0.errors
+    pub(crate) fn fields(&self) -> Vec<FieldError> {
+        let one = |problem: &spec::BodyProblem| {
+            let (pointer, message) = (problem.pointer.clone(), problem.message.clone());
+            FieldError { pointer, code: problem.code.as_str().into(), message }
+        };
+        self.0.errors.iter().map(one).collect()
     }
 
     /// What else goes with it, such as the tasks that stand against it.

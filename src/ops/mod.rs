@@ -5,6 +5,7 @@
 //! ([`context::View`]); whatever changes it is proposed.
 
 pub(crate) mod about;
+pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod context;
 mod describe;
@@ -16,6 +17,7 @@ pub(crate) mod plans;
 pub(crate) mod preview;
 pub(crate) mod proposals;
 pub(crate) mod stats;
+pub(crate) mod tasks;
 pub(crate) mod ticks;
 pub(crate) mod views;
 pub(crate) mod why;
@@ -23,4 +25,5 @@ pub(crate) mod words;
 
 pub use self::context::{ApiSettings, Context, Running};
 
+pub(crate) use self::caller::{Caller, Shown};
 pub(crate) use self::error::OpError;

@@ -3,7 +3,7 @@
 use axum::routing::{delete, get, patch, post, put};
 
 use super::{Body, Content, Handler, Param, ParamKind, Role, Route, SchemaOf, Verb, of};
-use crate::api::tasks::{self, about, batch, bulk, claim, create, edit, lifecycle, list};
+use crate::api::tasks::{self, about, many};
 use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
@@ -179,41 +179,41 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/openapi.json", "getDocument", "This document.", || get(spec::document))
         .role(Role::Open).gives(&[(200, json(of::<MergePatch>))]),
 
-    route(Verb::Get, "/api/v1/tasks", "listTasks", "Tasks that fit all filters.", || get(list::list))
+    route(Verb::Get, "/api/v1/tasks", "listTasks", "Tasks that fit all filters.", || get(tasks::list))
         .query(&[TASKS, PAGING]).gives(&[(200, json(of::<ListView<TaskView>>))]),
-    route(Verb::Post, "/api/v1/tasks", "createTask", "Makes a task.", || post(create::create))
+    route(Verb::Post, "/api/v1/tasks", "createTask", "Makes a task.", || post(tasks::create))
         .role(Role::Editor).query(&[FORCE]).takes(of::<TaskBody>)
         .gives(&[(201, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Get, "/api/v1/tasks/{name}", "getTask", "A task, marked deleted or not.", || get(tasks::get))
         .gives(&[(200, json(of::<TaskView>))]).refuses(&[Code::TaskNotFound]),
-    route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(edit::put))
+    route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(tasks::put))
         .role(Role::Editor).takes(of::<TaskBody>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
-    route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(edit::patch))
+    route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(tasks::patch))
         .role(Role::Editor).takes(of::<MergePatch>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
-    route(Verb::Delete, "/api/v1/tasks/{name}", "deleteTask", "Sets the deleted mark, or removes all that is known of the name.", || delete(lifecycle::delete))
+    route(Verb::Delete, "/api/v1/tasks/{name}", "deleteTask", "Sets the deleted mark, or removes all that is known of the name.", || delete(tasks::delete))
         .role(Role::Editor).query(&[WAIT, DELETE]).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::InvalidName, Code::LimitReached]),
-    route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Makes many tasks; what is wrong with one stops no other.", || post(batch::batch))
+    route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Makes many tasks; what is wrong with one stops no other.", || post(many::batch))
         .role(Role::Editor).query(&[FORCE]).takes(of::<BatchRequest>)
         .gives(&[(200, json(of::<ItemsView>))]).refuses(&[Code::TooManyItems, Code::MissingField]),
-    route(Verb::Post, "/api/v1/tasks/bulk", "changeTasks", "One operation on many tasks; what is refused for one stops no other.", || post(bulk::bulk))
+    route(Verb::Post, "/api/v1/tasks/bulk", "changeTasks", "One operation on many tasks; what is refused for one stops no other.", || post(many::bulk))
         .role(Role::Editor).takes(of::<BulkRequest>).gives(&[(200, json(of::<ItemsView>))])
         .refuses(&[Code::OneOf, Code::TooManyItems, Code::MissingField, Code::InvalidValue, Code::Conflict, Code::Empty, Code::InvalidTime, Code::TooLarge]),
-    route(Verb::Post, "/api/v1/tasks/{name}/trigger", "triggerTask", "An execution now.", || post(lifecycle::trigger))
+    route(Verb::Post, "/api/v1/tasks/{name}/trigger", "triggerTask", "An execution now.", || post(tasks::trigger))
         .role(Role::Operator).may_have(of::<TriggerRequest>).gives(&[(201, json(of::<ExecutionChanged>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::TooLarge, Code::Inactive]),
-    route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(lifecycle::pause))
+    route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(tasks::pause))
         .role(Role::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
-    route(Verb::Post, "/api/v1/tasks/{name}/resume", "resumeTask", "Its ticks fire again.", || post(lifecycle::resume))
+    route(Verb::Post, "/api/v1/tasks/{name}/resume", "resumeTask", "Its ticks fire again.", || post(tasks::resume))
         .role(Role::Operator).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
-    route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(lifecycle::reuse))
+    route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(tasks::reuse))
         .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
-    route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(lifecycle::cleanup))
+    route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(tasks::cleanup))
         .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
-    route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(claim::claim))
+    route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
         .role(Role::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))

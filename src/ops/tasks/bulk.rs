@@ -4,27 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::api::extract::{Bulky, Reply, Write};
-use crate::api::fields::{Fields, escape};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
 use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
-use crate::dto::ItemView;
-use crate::ops::OpError;
+use crate::dto::{ItemView, ItemsView};
+use crate::ops::{Caller, OpError, Shown};
 use crate::ops::context::{View, aside};
 use crate::ops::proposals::Proposals;
 
-use super::batch::{ITEMS_MAX, Item, answer};
-use super::lifecycle::{merged, pause_fields};
-
-const OPERATIONS: [&str; 5] = ["pause", "resume", "trigger", "delete", "cleanup"];
-const FIELDS: [&str; 8] =
-    ["op", "names", "selector", "reason", "until", "parameters", "stop", "tombstone"];
+use super::batch::{Item, answer};
+use super::lifecycle::check_until;
+use super::trigger::merged;
 
 /// What is done to each.
-enum Operation {
+pub(crate) enum Operation {
     Pause { reason: String, until: Option<Timestamp> },
     Resume,
     Trigger { parameters: Option<Map<String, Value>> },
@@ -32,54 +27,64 @@ enum Operation {
     Cleanup,
 }
 
-/// To whom.
-enum Whom {
+/// Which tasks.
+pub(crate) enum TaskSelection {
     Names(Vec<String>),
-    Selector(BTreeMap<String, String>),
+    Labels(BTreeMap<String, String>),
 }
 
-/// `POST /tasks/bulk`: one operation on many tasks; what is refused for one stops no other.
-pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
-    let before = write.view().await?;
-    let since = repeats(&before, &write)?;
-    let (operation, whom) = read(&write, since.is_some())?;
-    write.take_key().await?;
-    let view = write.view().await?;
-    let names = match whom {
-        Whom::Names(names) => names,
-        Whom::Selector(labels) => {
+/// One operation on many tasks; what is refused for one stops no other.
+///
+/// # Errors
+/// `invalid_value`; what kept the cluster from taking any of them.
+pub(crate) async fn bulk(
+    caller: &Caller,
+    operation: Operation,
+    tasks: TaskSelection,
+) -> Result<Shown<ItemsView>, OpError> {
+    let before = caller.view().await?;
+    let since = repeats(&before, caller)?;
+    // A pause that is repeated may be over by now.
+    if let (Operation::Pause { until, .. }, None) = (&operation, since) {
+        check_until(*until, caller.context.clock.now())?;
+    }
+    caller.take_key().await?;
+    let view = caller.view().await?;
+    let names = match tasks {
+        TaskSelection::Names(names) => names,
+        TaskSelection::Labels(labels) => {
             let marked = matches!(operation, Operation::Cleanup);
             let selector = Selector { labels, marked, since };
-            let (view, done) = (view.clone(), write.part(""));
+            let (view, done) = (view.clone(), caller.part(""));
             let names = aside(move || selector.names(&view, done.as_deref())).await?;
             names.into_iter().collect()
         }
     };
     let mut proposals = Proposals::default();
-    let read: Vec<Read> = names
+    let prepared: Vec<Prepared> = names
         .into_iter()
-        .map(|name| one(&write, &view, &operation, name, &mut proposals))
+        .map(|name| one(caller, &view, &operation, name, &mut proposals))
         .collect();
-    let mut answers = proposals.submit(&write.context).await.into_iter();
-    let items = read.into_iter().map(|one| match one {
-        Read::Refused(bad) => *bad,
-        Read::Answered(name, response) => complete(&name, Some(Ok(response))),
-        Read::Proposed(name) => complete(&name, answers.next()),
+    let mut answers = proposals.submit(&caller.context).await.into_iter();
+    let items = prepared.into_iter().map(|one| match one {
+        Prepared::Refused(bad) => *bad,
+        Prepared::Answered(name, response) => complete(&name, Some(Ok(response))),
+        Prepared::Proposed(name) => complete(&name, answers.next()),
     });
-    answer(&write.context, items.collect())
+    answer(caller, items.collect())
 }
 
 /// The counter when the request was first taken up, if this one repeats it.
 ///
 /// # Errors
 /// `idempotency_key_reused`.
-fn repeats(view: &View, write: &Write) -> Result<Option<u64>, OpError> {
-    let Some(key) = write.key() else { return Ok(None) };
+fn repeats(view: &View, caller: &Caller) -> Result<Option<u64>, OpError> {
+    let Some(key) = caller.key() else { return Ok(None) };
     Ok(view.state.first(key)?.map(|known| known.number))
 }
 
 /// What is to be done about one task.
-enum Read {
+enum Prepared {
     /// Nothing: it cannot be.
     Refused(Box<Item>),
     /// Nothing: the request is repeated, and this was the answer.
@@ -89,97 +94,24 @@ enum Read {
 }
 
 fn one(
-    write: &Write,
+    caller: &Caller,
     view: &View,
     operation: &Operation,
     name: String,
     proposals: &mut Proposals,
-) -> Read {
-    let part = write.part(&name);
-    let key = part.as_deref().map(|part| write.under(part));
+) -> Prepared {
+    let part = caller.part(&name);
+    let key = part.as_deref().map(|part| caller.under(part));
     if let Some(known) = key.and_then(|key| view.state.first(key).ok().flatten()) {
-        return Read::Answered(name, known.response.clone());
+        return Prepared::Answered(name, known.response.clone());
     }
     match command(view, operation, &name) {
         Ok(command) => {
             proposals.add(&command, key);
-            Read::Proposed(name)
+            Prepared::Proposed(name)
         }
-        Err(problem) => Read::Refused(Box::new(Item::bad(shown(&name), problem))),
+        Err(problem) => Prepared::Refused(Box::new(Item::bad(shown(&name), problem))),
     }
-}
-
-fn read(write: &Write, repeated: bool) -> Result<(Operation, Whom), OpError> {
-    let fields = Fields::of(Some(write.body()?), &FIELDS)?;
-    let op = fields.need("op").word("op", &OPERATIONS);
-    let belongs: &[(&str, &str)] = &[
-        ("reason", "pause"),
-        ("until", "pause"),
-        ("parameters", "trigger"),
-        ("stop", "delete"),
-        ("tombstone", "delete"),
-    ];
-    for (field, to) in belongs {
-        if fields.has(field) && op.is_some_and(|op| op != *to) {
-            fields.refuse(&format!("/{field}"), ErrorCode::Conflict, format!("belongs to {to}"));
-        }
-    }
-    let whom = whom(&fields);
-    let (stop, tombstone) = (fields.flag("stop"), fields.flag("tombstone"));
-    let parameters = fields.object("parameters").cloned();
-    // A pause that is repeated may be over by now.
-    let now = if repeated { Timestamp(i64::MIN) } else { write.context.clock.now() };
-    // Reads what is left and tells all problems.
-    let (reason, until) = pause_fields(&fields, now)?;
-    let operation = match op {
-        Some("pause") => Operation::Pause { reason, until },
-        Some("resume") => Operation::Resume,
-        Some("trigger") => Operation::Trigger { parameters },
-        Some("delete") => Operation::Delete { stop, tombstone },
-        _ => Operation::Cleanup,
-    };
-    Ok((operation, whom))
-}
-
-fn whom(fields: &Fields<'_>) -> Whom {
-    if fields.has("names") == fields.has("selector") {
-        fields.refuse("", ErrorCode::OneOf, "needs exactly one of names and selector");
-    }
-    if let Some(list) = fields.list("names") {
-        if list.is_empty() || list.len() > ITEMS_MAX {
-            let message = format!("must have 1 to {ITEMS_MAX} names, has {}", list.len());
-            fields.refuse("/names", ErrorCode::TooManyItems, message);
-        }
-        let mut names = Vec::with_capacity(list.len());
-        for (at, name) in list.iter().enumerate() {
-            match name.as_str() {
-                Some(name) => names.push(name.to_owned()),
-                None => {
-                    fields.refuse(&format!("/names/{at}"), ErrorCode::WrongType, "must be text")
-                }
-            }
-        }
-        return Whom::Names(names);
-    }
-    let selector = fields.object("selector");
-    if selector.is_some_and(Map::is_empty) {
-        fields.refuse(
-            "/selector",
-            ErrorCode::Empty,
-            "must not be empty: it would select every task",
-        );
-    }
-    let mut labels = BTreeMap::new();
-    for (key, value) in selector.into_iter().flatten() {
-        match value.as_str() {
-            Some(value) => drop(labels.insert(key.clone(), value.to_owned())),
-            None => {
-                let pointer = format!("/selector/{}", escape(key));
-                fields.refuse(&pointer, ErrorCode::WrongType, "must be text");
-            }
-        }
-    }
-    Whom::Selector(labels)
 }
 
 /// Which tasks a request without names is about.

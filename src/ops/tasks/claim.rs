@@ -1,9 +1,5 @@
 //! A caller's own claim of a tick: the first caller is granted it, all others hear who was.
 
-use crate::api::extract::{Reply, Segment, Write};
-use crate::api::fields::Fields;
-use crate::api::lists::location;
-use crate::api::reply::reply;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
@@ -11,33 +7,34 @@ use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger}
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{ClaimView, ExecutionNow};
-use crate::ops::OpError;
+use crate::ops::{Caller, OpError, Shown};
 use crate::ops::context::View;
 use crate::ops::{plans, views};
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 
 /// A claim that meets other changes of its task is tried so many times.
 const TRIES: u32 = 8;
 
-/// `POST /tasks/{name}/claim`: takes a tick of a `manual` task.
-pub(in crate::api) async fn claim(Segment(name): Segment, write: Write) -> Reply {
-    let fields = Fields::of(Some(write.body()?), &["tick"])?;
-    let tick = fields.need("tick").instant("tick");
-    fields.done()?;
-    let Some(tick) = tick else { return Err(OpError::internal("a tick was read and not found")) };
+/// Takes a tick of a task with a manual schedule.
+///
+/// # Errors
+/// `task_not_found`, `task_deleted`, `not_manual`, `already_claimed`, `settled`, `session_ended`.
+pub(crate) async fn claim(
+    caller: &Caller,
+    name: &str,
+    tick: Timestamp,
+) -> Result<Shown<ClaimView>, OpError> {
     for _ in 0..TRIES {
-        let view = write.view().await?;
-        if let Some(first) = write.first(&view)? {
-            return granted(&write, &first);
+        let view = caller.view().await?;
+        if let Some(first) = caller.first(&view)? {
+            return granted(caller, &first);
         }
-        let task = view.task(&name)?;
+        let task = view.task(name)?;
         let settle = match settle(&view, task, tick)? {
             Wanted::Grant(settle) => settle,
             Wanted::Known(fired) => return Err(claimed(&view, task, fired)),
         };
-        match write.try_submit(&Command::Settle(settle)).await? {
-            Ok(answer) => return granted(&write, &answer),
+        match caller.try_submit(&Command::Settle(settle)).await? {
+            Ok(answer) => return granted(caller, &answer),
             // The task or the node that would hold the claim changed meanwhile: look again.
             Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. } | Refusal::Session) => {}
             Err(refusal) => return Err(refusal.into()),
@@ -124,20 +121,16 @@ fn claimed(view: &View, task: &Task, fired: &FiredTick) -> OpError {
     problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
 
-fn granted(write: &Write, answer: &Answer) -> Reply {
+fn granted(caller: &Caller, answer: &Answer) -> Result<Shown<ClaimView>, OpError> {
     let Answer::Execution { execution, fence, .. } = answer else {
         return Err(Refusal::MaxLive.into());
     };
-    let view = write.context.here()?;
+    let view = caller.context.here()?;
     let found = view.state.execution(*execution);
     let body = ClaimView {
         execution_id: execution.to_string(),
         fence: fence.map(|fence| fence.0),
         execution: found.map(|(task, found)| views::execution(&view.state, task, found)),
     };
-    let mut response = reply(&view, StatusCode::CREATED, body);
-    if let Some(location) = location("executions", &execution.to_string()) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    Ok(Shown::of(view, body))
 }

@@ -2,81 +2,60 @@
 
 use std::sync::Arc;
 
-use crate::api::extract::{Read, Reply};
-use crate::api::lists::page;
-use crate::api::nodes;
-use crate::api::params::Params;
-use crate::api::reply::ok;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::dto::{ListView, TaskView};
-use crate::ops::OpError;
-use crate::ops::context::{View, aside};
+use crate::ops::context::View;
 use crate::ops::lists::{PageRequest, glob};
-use crate::ops::words::{TASK_STATES, task_state};
-use crate::ops::{plans, views};
+use crate::ops::words::task_state;
+use crate::ops::{OpError, plans, views};
 
-/// `GET /tasks`: tasks that fit all filters, marked deleted only where asked for.
-pub(in crate::api) async fn list(read: Read) -> Reply {
-    let params = &read.params;
-    let page = page(params)?;
-    let sort = params.word("sort", &["name", "next", "last"])?.unwrap_or("name");
-    let after = match (sort, page.after()) {
-        ("name", _) | (_, None) => None,
-        (_, Some(cursor)) => Some(Place::read(cursor)?),
+/// In which order tasks are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskOrder {
+    /// By name.
+    Name,
+    /// Soonest first.
+    Next,
+    /// Newest execution first.
+    Last,
+}
+
+/// Tasks that fit a filter.
+///
+/// # Errors
+/// `invalid_parameter`: the cursor is not one of this list.
+pub(crate) fn list(
+    view: &View,
+    filter: &TaskFilter,
+    page: &PageRequest,
+    order: TaskOrder,
+) -> Result<ListView<TaskView>, OpError> {
+    let key = match order {
+        TaskOrder::Name => return Ok(by_name(view, filter, page)),
+        TaskOrder::Next => next_key,
+        TaskOrder::Last => last_key,
     };
-    let view = read.view().await?;
-    let filter = Filter::of(params, &view)?;
-    aside(move || {
-        let body = match sort {
-            "next" => by_key(&view, &filter, &page, after, next_key),
-            "last" => by_key(&view, &filter, &page, after, last_key),
-            _ => by_name(&view, &filter, &page),
-        };
-        ok(&view, body)
-    })
-    .await
+    let after = page.after().map(SortedPlace::read).transpose()?;
+    Ok(by_key(view, filter, page, after, key))
 }
 
 /// Which tasks are asked for.
-struct Filter {
-    status: Option<&'static str>,
-    name: Option<String>,
-    labels: Vec<(String, Option<String>)>,
-    owner: Option<NodeId>,
-    deleted: bool,
+pub(crate) struct TaskFilter {
+    /// In this state.
+    pub status: Option<&'static str>,
+    /// With a name like this.
+    pub name: Option<String>,
+    /// With these labels, of any value or of this.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Of this node.
+    pub owner: Option<NodeId>,
+    /// Deleted marks instead of tasks.
+    pub deleted: bool,
 }
 
-impl Filter {
-    fn of(params: &Params, view: &View) -> Result<Self, OpError> {
-        let status = params.word("status", &TASK_STATES)?;
-        let labels = params.all("label").map(|label| match label.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-            None => (label.to_owned(), None),
-        });
-        let owner = match params.get("owner") {
-            None => None,
-            Some(node) => {
-                let found = nodes::find(view, node);
-                Some(
-                    found
-                        .map_err(|_unknown| {
-                            OpError::parameter("owner", "is no node of this cluster")
-                        })?
-                        .id,
-                )
-            }
-        };
-        Ok(Self {
-            status,
-            name: params.get("name").map(str::to_owned),
-            labels: labels.collect(),
-            owner,
-            deleted: params.flag("deleted")? || status == Some("deleted"),
-        })
-    }
-
+impl TaskFilter {
     fn fits(&self, view: &View, task: &Task) -> bool {
         let label = |(key, value): &(String, Option<String>)| {
             let found = task.spec().and_then(|spec| spec.labels.get(key));
@@ -92,7 +71,7 @@ impl Filter {
     }
 }
 
-fn by_name(view: &View, filter: &Filter, page: &PageRequest) -> ListView<TaskView> {
+fn by_name(view: &View, filter: &TaskFilter, page: &PageRequest) -> ListView<TaskView> {
     let tasks = view.state.by_name(page.after().unwrap_or_default());
     let tasks = tasks.filter(|task| filter.fits(view, task));
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
@@ -104,13 +83,13 @@ fn by_name(view: &View, filter: &Filter, page: &PageRequest) -> ListView<TaskVie
 /// one moment, which the cursor carries: the log's stamp when the first page was made. A task stands
 /// on exactly one page if it is not created, changed, paused or removed meanwhile, and, sorted by
 /// `last`, if its executions of that moment are still kept.
-struct Place {
+struct SortedPlace {
     as_of: Timestamp,
     key: i64,
     name: String,
 }
 
-impl Place {
+impl SortedPlace {
     fn read(cursor: &str) -> Result<Self, OpError> {
         let read = || {
             let mut parts = cursor.splitn(3, ' ');
@@ -124,9 +103,9 @@ impl Place {
 /// In the order of a key; tasks of equal keys by name.
 fn by_key(
     view: &View,
-    filter: &Filter,
+    filter: &TaskFilter,
     page: &PageRequest,
-    after: Option<Place>,
+    after: Option<SortedPlace>,
     key: fn(&View, &Task, Timestamp) -> i64,
 ) -> ListView<TaskView> {
     let as_of = after.as_ref().map_or(view.state.cluster().stamp, |after| after.as_of);
@@ -136,7 +115,7 @@ fn by_key(
     // Stable, and they come by name.
     keyed.sort_by_key(|(key, _)| *key);
     let behind = |(key, task): &(i64, &Arc<Task>)| {
-        let place = |after: &Place| (*key, &*task.live.name) > (after.key, after.name.as_str());
+        let place = |after: &SortedPlace| (*key, &*task.live.name) > (after.key, after.name.as_str());
         after.as_ref().is_none_or(place)
     };
     page.list(
