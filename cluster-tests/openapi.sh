@@ -81,7 +81,7 @@ code=0
 "$environment/bin/schemathesis" --config-file cluster-tests/schemathesis.toml \
     run "http://127.0.0.1:$((http + 1))/openapi.json" \
     --phases examples,coverage,fuzzing,stateful --max-examples "$examples" \
-    --generation-deterministic --continue-on-failure --no-color \
+    --workers 4 --generation-deterministic --continue-on-failure --no-color \
     --report json --report-json-path "$work/report.json" || code=$?
 for id in 1 2 3; do
     ready "$id" || { echo "node $id does not answer any more"; tail -n 50 "$work/n$id.log"; exit 1; }

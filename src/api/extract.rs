@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::parse_json;
 
-use super::params::{Params, idempotency_key, if_match};
 use super::fields::Fields;
+use super::params::{Params, idempotency_key, if_match};
 use super::routes;
 use crate::ops::OpError;
 use crate::ops::caller::Caller;

@@ -7,7 +7,7 @@
 //!
 //! Architecture invariant: nobody holds the replica's lock across an await or a scan.
 
-pub(crate) mod bench;
+mod bench;
 mod calendars;
 mod cluster;
 mod error;

@@ -21,13 +21,13 @@ use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
+use super::Stopping;
 use super::extract::{Read, Reply, Segment};
 use super::reply::index;
-use super::{Stopping, executions};
 use crate::dto::{OutputEnd, OutputPiece};
 use crate::ops::OpError;
 use crate::ops::context::{Context, Freshness, View};
-use crate::ops::{views, words};
+use crate::ops::{executions, views, words};
 
 /// The kind of peer requests for output.
 pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;

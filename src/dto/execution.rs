@@ -105,6 +105,15 @@ pub enum ExecutionNow {
 }
 
 impl ExecutionNow {
+    /// Whether it is there and has not ended.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        match self {
+            Self::Kept(view) => matches!(&*view.status, "pending" | "running"),
+            Self::Gone { .. } => false,
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> &str {

@@ -82,7 +82,7 @@ pub struct ApiSettings {
     /// Tasks that have metrics of their own.
     pub task_series: usize,
     /// What the routes that measure tell of; none: they are closed.
-    pub bench: Option<super::bench::Starts>,
+    pub bench: Option<super::Starts>,
 }
 
 /// How fresh a read has to be.

@@ -8,13 +8,12 @@ use crate::api::extract::{Read, Reply, Segment};
 use crate::api::lists::page;
 use crate::api::params::Params;
 use crate::api::reply::ok;
-use crate::domain::ids::ExecutionId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
 use crate::ops::context::{View, aside};
 use crate::ops::ticks::{self, TickRange};
-use crate::ops::{OpError, about, preview, views, why, words};
+use crate::ops::{OpError, about, executions, preview, views, why, words};
 
 /// Next ticks that are told, unless asked otherwise.
 const NEXT: u64 = 10;
@@ -61,10 +60,7 @@ pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Re
     let params = &read.params;
     let status = params.word("status", &words::STATUSES)?;
     let page = page(params)?;
-    let before = match page.after() {
-        None => ExecutionId(u64::MAX),
-        Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
-    };
+    let before = executions::before(&page)?;
     tell(&read, name, move |view, task| {
         let kept = task.history.executions.iter().rev().filter(|one| {
             one.id < before && status.is_none_or(|status| words::status(one.status) == status)

@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
 use super::lists::{location, page};
-use super::nodes;
 use super::params::Params;
 use super::reply::{answer, ok};
 use crate::dto::{PauseRequest, Rfc3339, TriggerRequest};
@@ -21,7 +20,7 @@ use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::list::{TaskFilter, TaskOrder};
 use crate::ops::tasks::{claim, definition, trigger};
 use crate::ops::words::TASK_STATES;
-use crate::ops::{OpError, Shown, views};
+use crate::ops::{OpError, Shown, nodes, views};
 
 /// Longest reason of a pause.
 const REASON_BYTES_MAX: usize = 4 << 10;

@@ -9,9 +9,9 @@ use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response};
 use crate::domain::spec;
 use crate::dto::{ItemView, ItemsView};
-use crate::ops::{Caller, OpError, Shown};
 use crate::ops::context::View;
 use crate::ops::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
+use crate::ops::{Caller, OpError, Shown};
 use crate::ops::{eligibility, views};
 
 use super::definition::{mode, settled};

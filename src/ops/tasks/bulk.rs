@@ -10,9 +10,9 @@ use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
 use crate::dto::{ItemView, ItemsView};
-use crate::ops::{Caller, OpError, Shown};
 use crate::ops::context::{View, aside};
 use crate::ops::proposals::Proposals;
+use crate::ops::{Caller, OpError, Shown};
 
 use super::batch::{Item, answer};
 use super::lifecycle::check_until;

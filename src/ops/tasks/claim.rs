@@ -7,8 +7,8 @@ use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger}
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{ClaimView, ExecutionNow};
-use crate::ops::{Caller, OpError, Shown};
 use crate::ops::context::View;
+use crate::ops::{Caller, OpError, Shown};
 use crate::ops::{plans, views};
 
 /// A claim that meets other changes of its task is tried so many times.

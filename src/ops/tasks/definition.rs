@@ -129,7 +129,12 @@ pub(crate) async fn patch(
     Err(OpError::new(ErrorCode::NotAccepted, why))
 }
 
-fn patched(view: &View, task: &Task, changes: &Value, caller: &Caller) -> Result<TaskSpec, OpError> {
+fn patched(
+    view: &View,
+    task: &Task,
+    changes: &Value,
+    caller: &Caller,
+) -> Result<TaskSpec, OpError> {
     let former = task.spec().ok_or_else(|| OpError::from(Refusal::TaskDeleted))?;
     let spec = spec::patch(former, changes, view.reading(&caller.context.settings))?;
     eligibility::check(&view.state, &spec, Some(former))?;

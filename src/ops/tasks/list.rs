@@ -115,7 +115,8 @@ fn by_key(
     // Stable, and they come by name.
     keyed.sort_by_key(|(key, _)| *key);
     let behind = |(key, task): &(i64, &Arc<Task>)| {
-        let place = |after: &SortedPlace| (*key, &*task.live.name) > (after.key, after.name.as_str());
+        let place =
+            |after: &SortedPlace| (*key, &*task.live.name) > (after.key, after.name.as_str());
         after.as_ref().is_none_or(place)
     };
     page.list(
