@@ -61,6 +61,7 @@ mod domain;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod domain;
+mod dto;
 #[cfg(not(feature = "simulation"))]
 mod engine;
 #[cfg(feature = "simulation")]
@@ -81,6 +82,7 @@ mod node;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod node;
+mod ops;
 #[cfg(not(feature = "simulation"))]
 mod storage;
 #[cfg(feature = "simulation")]

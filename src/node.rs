@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::bench::Starts;
 use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, Hardware};
@@ -22,6 +21,7 @@ use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
+use crate::ops::Starts;
 use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{Fabric, Random, Secret, Tcp};

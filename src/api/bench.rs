@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::extract::{Query, State as Shared};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -25,27 +24,12 @@ use crate::domain::machine::{Answer, Refusal, envelope};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
-use crate::engine::{Observer, Started};
-
-use super::context::Context;
-
-/// The starts that a node saw since `GET /bench/starts` was last answered; clones are the same ones.
-#[derive(Clone, Debug, Default)]
-pub struct Starts(Arc<Mutex<Vec<Started>>>);
+use crate::ops::{Context, Starts};
 
 /// Commands of one proposal while tasks are made.
 const SETUP_BATCH: usize = 200;
 /// A claim is waited for this long.
 const CLAIM_LIMIT: Duration = Duration::from_secs(5);
-
-impl Starts {
-    /// Notes each start of a node.
-    #[must_use]
-    pub fn observer(&self) -> Observer {
-        let starts = Arc::clone(&self.0);
-        Arc::new(move |started| starts.lock().push(started))
-    }
-}
 
 pub(super) fn router() -> Router<Arc<Context>> {
     Router::new()
@@ -210,7 +194,7 @@ fn settle(target: &mut Target, outcome: Outcome, tally: &mut Tally, latency: Dur
             }
             Ok(_) => {}
             Err(refusal) => {
-                *tally.refused.entry(refusal.code()).or_insert(0) += 1;
+                *tally.refused.entry(refusal.code().as_str()).or_insert(0) += 1;
                 if let Refusal::Cursor { at } = refusal {
                     target.settled = at;
                     return;
@@ -281,7 +265,7 @@ async fn state(Shared(context): Shared<Arc<Context>>) -> Body {
 /// The starts of this node since the last call: task, tick, microseconds after due.
 async fn starts(Shared(context): Shared<Arc<Context>>) -> Body {
     let starts = context.settings.bench.as_ref();
-    let starts = starts.map(|starts| std::mem::take(&mut *starts.0.lock())).unwrap_or_default();
+    let starts = starts.map(Starts::take).unwrap_or_default();
     let rows: Vec<Value> = starts
         .iter()
         .map(|start| {

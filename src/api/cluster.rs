@@ -1,167 +1,57 @@
-//! The cluster as a whole, and its scheduler.
+//! `/cluster`, `/scheduler` and `/admin`.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
 
-use crate::consensus::{ReplaceError, TransferError};
-use crate::domain::ids::NodeId;
-use crate::domain::machine::command::{CleanupAll, SetScheduler};
-use crate::domain::machine::{Answer, Command};
-
-use super::context::View;
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::Fields;
-use super::views::{digest, node_name};
-use super::{nodes, words};
+use super::reply::{answer, ok};
+use crate::ops::{OpError, cluster};
 
 /// `GET /cluster`.
 pub(super) async fn get(read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
-    let sight = nodes::sight(&read.context, &view).await?;
-    let status = read.context.running()?.consensus.status();
-    let cluster = view.state.cluster();
-    let level = view.state.nodes().map(|node| node.info.level).min();
-    Ok(view.ok(json!({
-        "name": cluster.name,
-        "id": format!("{:032x}", cluster.id),
-        "timezone": cluster.timezone,
-        "leader": leader(&view, status.leader),
-        "term": status.term,
-        "members": nodes::members(&view, &sight),
-        "applied_index": cluster.applied,
-        "committed_index": status.committed.max(cluster.applied),
-        "digest": digest(&view.state),
-        "scheduler": if cluster.scheduler { "started" } else { "stopped" },
-        "floor": cluster.floor.to_string(),
-        "tasks": sight.tasks,
-        "level": level,
-        "version": read.context.settings.version,
-        "node": read.context.settings.node_name,
-    })))
-}
-
-fn leader(view: &View, leader: Option<u64>) -> Option<String> {
-    leader.map(|leader| node_name(&view.state, NodeId(leader)))
+    Ok(ok(&view, cluster::show(&read.context, &view).await?))
 }
 
 /// `POST /cluster/transfer-leader`: gives the lead to another voter.
 pub(super) async fn transfer_leader(write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(write.body.as_ref(), &["to"])?;
     if fields.has("to") {
-        return Err(Problem::not_supported("choosing who leads next"));
+        return Err(OpError::not_supported("choosing who leads next"));
     }
     fields.done()?;
-    let next =
-        write.context.running()?.consensus.transfer().await.map_err(|error| match error {
-            TransferError::Alone => Problem::new("no_other_voter", error.to_string()),
-            TransferError::NotTaken => Problem::new("transfer_failed", error.to_string()),
-            TransferError::NoLeader => write.context.unled(&error.to_string()),
-        })?;
-    let view = write.context.here()?;
-    Ok(view.ok(json!({"leader": leader(&view, next)})))
+    Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller).await?))
 }
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
 /// or its node's name.
 pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let consensus = &write.context.running()?.consensus;
-    let member = member(&write.context.here()?, &id)?;
-    let new = consensus.replace(member).await.map_err(|error| {
-        let code = match error {
-            ReplaceError::NoLeader => return write.context.unled(&error.to_string()),
-            ReplaceError::NotListed(_) => "member_not_found",
-            ReplaceError::Unreachable(..) => "node_unreachable",
-            ReplaceError::NotEmpty(_) => "member_not_empty",
-            ReplaceError::Unfinished(..) => "outcome_unknown",
-        };
-        Problem::new(code, error.to_string())
-    })?;
-    let view = write.context.here()?;
-    Ok(view.ok(json!({"member": member, "node": new.to_string(), "join": new.0 & 0xFFFF})))
-}
-
-/// The configured id of a member, which need not have a node that works.
-fn member(view: &View, id: &str) -> Result<u16, Problem> {
-    let named = nodes::find(view, id).ok().map(|node| node.id.configured());
-    let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
-    let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");
-    number.ok_or_else(|| Problem::new("member_not_found", rule))
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, cluster::replace(&write.caller, &id).await?))
 }
 
 /// `GET /scheduler/status`.
 pub(super) async fn scheduler(read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
-    let leads = *read.context.running()?.consensus.leader().borrow();
-    let instances: Vec<Value> = view
-        .state
-        .nodes()
-        .map(|node| {
-            let (host, port) = host_and_port(&node.info.http);
-            json!({
-                "id": node.id.configured().to_string(),
-                "instance_id": node.info.name,
-                "host": host,
-                "port": port,
-                "is_leader": leads == Some(node.id.0),
-                "state": words::liveness(node.liveness),
-            })
-        })
-        .collect();
-    Ok(view.ok(json!({
-        "started": view.state.cluster().scheduler,
-        "instances": instances,
-        "leader_id": leader(&view, leads),
-        "time": view.now.to_string(),
-    })))
-}
-
-/// Where a node's API is, of its base URL.
-fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
-    match url::Url::parse(http) {
-        Ok(url) => (url.host_str().map(str::to_owned), url.port_or_known_default()),
-        Err(_) => (None, None),
-    }
+    Ok(ok(&view, cluster::scheduler(&read.context, &view)?))
 }
 
 /// `POST /scheduler/start`: ticks are claimed from now on.
 pub(super) async fn start(write: Write) -> Reply {
-    set(&write, true).await
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, true).await?))
 }
 
 /// `POST /scheduler/stop`: no more ticks are claimed, on any node.
 pub(super) async fn stop(write: Write) -> Reply {
-    set(&write, false).await
-}
-
-async fn set(write: &Write, on: bool) -> Reply {
-    write.params.only(&[])?;
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    write.submit(&Command::Scheduler(SetScheduler { on })).await?;
-    let view = write.context.here()?;
-    let cluster = view.state.cluster();
-    let body = json!({"started": cluster.scheduler, "floor": cluster.floor.to_string()});
-    Ok(view.reply(StatusCode::OK, body))
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, false).await?))
 }
 
 /// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
 pub(super) async fn cleanup_all(write: Write) -> Reply {
-    write.params.only(&[])?;
     let fields = Fields::of(Some(write.body()?), &["cluster"])?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
     fields.done()?;
-    let mut part = CleanupAll { cluster, from: 0, upto: None };
-    // A repeated request hears the answer to the first part again, and goes on from there.
-    let mut answer = write.submit(&Command::CleanupAll(part.clone())).await?;
-    while let Answer::Swept { upto, next: Some(from) } = answer {
-        part = CleanupAll { from, upto: Some(upto), ..part };
-        answer = write.context.submit(&Command::CleanupAll(part.clone()), None).await??;
-    }
-    let view = write.context.here()?;
-    Ok(view.ok(json!({"tasks": view.state.task_count()})))
+    Ok(answer(StatusCode::OK, cluster::cleanup_all(&write.caller, cluster).await?))
 }

@@ -6,15 +6,16 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::{self, closest};
 use crate::domain::time::Timestamp;
 
-use super::error::Problem;
+use crate::ops::OpError;
 
 /// An object, or the absence of one, which reads as all fields absent.
 pub(super) struct Fields<'v> {
     map: Option<&'v Map<String, Value>>,
-    problems: RefCell<Vec<spec::Problem>>,
+    problems: RefCell<Vec<spec::BodyProblem>>,
 }
 
 impl<'v> Fields<'v> {
@@ -22,11 +23,13 @@ impl<'v> Fields<'v> {
     ///
     /// # Errors
     /// `wrong_type` if the body is no object.
-    pub fn of(body: Option<&'v Value>, known: &[&'static str]) -> Result<Self, Problem> {
+    pub fn of(body: Option<&'v Value>, known: &[&'static str]) -> Result<Self, OpError> {
         let map = match body {
             None => None,
             Some(Value::Object(map)) => Some(map),
-            Some(_) => return Err(Problem::field("", "wrong_type", "must be a JSON object")),
+            Some(_) => {
+                return Err(OpError::field("", ErrorCode::WrongType, "must be a JSON object"));
+            }
         };
         let fields = Self { map, problems: RefCell::new(Vec::new()) };
         for key in map.into_iter().flat_map(Map::keys) {
@@ -38,15 +41,15 @@ impl<'v> Fields<'v> {
                 None if known.is_empty() => "unknown field; none are known here".to_owned(),
                 None => format!("unknown field; known here: {}", known.join(", ")),
             };
-            fields.refuse(&format!("/{}", escape(key)), "unknown_field", message);
+            fields.refuse(&format!("/{}", escape(key)), ErrorCode::UnknownField, message);
         }
         Ok(fields)
     }
 
     /// Adds a problem.
-    pub fn refuse(&self, pointer: &str, code: &'static str, message: impl Into<String>) {
+    pub fn refuse(&self, pointer: &str, code: ErrorCode, message: impl Into<String>) {
         let (pointer, message) = (pointer.to_owned(), message.into());
-        self.problems.borrow_mut().push(spec::Problem { pointer, code, message });
+        self.problems.borrow_mut().push(spec::BodyProblem { pointer, code, message });
     }
 
     /// The value of a field; null counts as absent.
@@ -62,7 +65,7 @@ impl<'v> Fields<'v> {
     /// Asks for a field that must be there.
     pub fn need(&self, key: &str) -> &Self {
         if self.get(key).is_none() {
-            self.refuse(&format!("/{key}"), "missing_field", "is needed");
+            self.refuse(&format!("/{key}"), ErrorCode::MissingField, "is needed");
         }
         self
     }
@@ -76,7 +79,7 @@ impl<'v> Fields<'v> {
         let value = self.get(key)?;
         let read = read(value);
         if read.is_none() {
-            self.refuse(&format!("/{key}"), "wrong_type", format!("must be {expected}"));
+            self.refuse(&format!("/{key}"), ErrorCode::WrongType, format!("must be {expected}"));
         }
         read
     }
@@ -91,7 +94,7 @@ impl<'v> Fields<'v> {
         let text = self.text(key)?;
         if text.len() > bytes_max {
             let message = format!("must have at most {bytes_max} bytes");
-            self.refuse(&format!("/{key}"), "too_large", message);
+            self.refuse(&format!("/{key}"), ErrorCode::TooLarge, message);
             return None;
         }
         Some(text)
@@ -108,7 +111,7 @@ impl<'v> Fields<'v> {
         match Timestamp::parse(text) {
             Ok(at) => Some(at),
             Err(rule) => {
-                self.refuse(&format!("/{key}"), "invalid_time", rule);
+                self.refuse(&format!("/{key}"), ErrorCode::InvalidTime, rule);
                 None
             }
         }
@@ -119,7 +122,7 @@ impl<'v> Fields<'v> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let number = self.typed(key, &expected, Value::as_u64)?;
         if !range.contains(&number) {
-            self.refuse(&format!("/{key}"), "out_of_range", format!("must be {expected}"));
+            self.refuse(&format!("/{key}"), ErrorCode::OutOfRange, format!("must be {expected}"));
             return None;
         }
         Some(number)
@@ -145,7 +148,7 @@ impl<'v> Fields<'v> {
                 None => String::new(),
             };
             let message = format!("must be one of {}{hint}", words.join(", "));
-            self.refuse(&format!("/{key}"), "invalid_value", message);
+            self.refuse(&format!("/{key}"), ErrorCode::InvalidValue, message);
         }
         found
     }
@@ -154,7 +157,7 @@ impl<'v> Fields<'v> {
     ///
     /// # Errors
     /// All that is wrong with the body.
-    pub fn done(&self) -> Result<(), Problem> {
+    pub fn done(&self) -> Result<(), OpError> {
         let problems = self.problems.take();
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
     }

@@ -15,11 +15,14 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::domain::error_code::ErrorCode;
 use crate::telemetry::metrics::Metrics;
 
-use super::context::{Context, INDEX_HEADER};
-use super::error::Problem;
+use super::error::{ErrorForm, PROBLEM, method_not_allowed};
 use super::extract::{body_bytes_max, body_too_large};
+use super::reply::INDEX_HEADER;
+use crate::ops::OpError;
+use crate::ops::context::Context;
 
 /// The header that names a request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,9 +31,24 @@ const VERSION: HeaderName = HeaderName::from_static("punctual-version");
 /// A caller's id longer than this is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// What surrounds the routes of one router.
+#[derive(Clone)]
+pub(super) struct Frame {
+    context: Arc<Context>,
+    /// How its errors are written.
+    form: ErrorForm,
+}
+
+impl Frame {
+    /// The frame of a router that writes its errors in this form.
+    pub fn of(context: &Arc<Context>, form: ErrorForm) -> Self {
+        Self { context: Arc::clone(context), form }
+    }
+}
+
 /// Runs a request and completes its answer.
 pub(super) async fn frame(
-    State(context): State<Arc<Context>>,
+    State(Frame { context, form }): State<Frame>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -38,7 +56,7 @@ pub(super) async fn frame(
     let _answering = Answering::begin(&context.metrics);
     let id = request_id(request.headers());
     let span = tracing::info_span!("request", id);
-    let response = answer(&context, request, next, &id).instrument(span).await;
+    let response = answer(&context, form, request, next, &id).instrument(span).await;
     let metrics = &context.metrics;
     metrics.http_requests.inc(match response.status().as_u16() {
         ..=299 => "2xx",
@@ -67,27 +85,35 @@ impl Drop for Answering {
 }
 
 /// Has a request answered, and completes the answer.
-async fn answer(context: &Context, request: Request, next: Next, id: &str) -> Response {
+async fn answer(
+    context: &Context,
+    form: ErrorForm,
+    request: Request,
+    next: Next,
+    id: &str,
+) -> Response {
     let foreign = if context.settings.loopback { foreign_host(&request) } else { None };
     if let Some(problem) = foreign.or_else(|| cross_site(&request)) {
-        return complete(context, problem.render(id), id);
+        return complete(context, form.render(&problem, id), id);
     }
     if let Some(problem) = too_large(&request) {
-        let mut response = complete(context, problem.render(id), id);
+        let mut response = complete(context, form.render(&problem, id), id);
         // Its body is not read, so nothing more can come on this connection.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
     let mut response = run(request, next, id).await;
-    let problem = match response.extensions_mut().remove::<Problem>() {
+    let problem = match response.extensions_mut().remove::<OpError>() {
         Some(problem) => Some(problem),
-        None => bare(&mut response),
+        None => bare(&response),
     };
     if let Some(problem) = problem {
         let headers = std::mem::take(response.headers_mut());
-        response = problem.render(id);
-        if let Some(index) = headers.get(INDEX_HEADER) {
-            response.headers_mut().insert(INDEX_HEADER, index.clone());
+        response = form.render(&problem, id);
+        for name in [INDEX_HEADER, ALLOW] {
+            if let Some(value) = headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
         }
     }
     complete(context, response, id)
@@ -105,20 +131,20 @@ async fn run(request: Request, next: Next, id: &str) -> Response {
             let panic = text.unwrap_or("no text");
             tracing::error!(route, panic, request = id, "a handler panicked");
             let why = "a fault of this node kept it from answering; its log has the request id";
-            Problem::new("internal", why).into_response()
+            OpError::new(ErrorCode::Internal, why).into_response()
         }
     }
 }
 
 /// An answer for which no handler is asked.
-pub(super) fn refuse(problem: Problem, headers: &HeaderMap) -> Response {
+pub(super) fn refuse(problem: OpError, headers: &HeaderMap) -> Response {
     let id = request_id(headers);
-    named(problem.render(&id), &id)
+    named(PROBLEM.render(&problem, &id), &id)
 }
 
 /// A body that is announced as larger than its route takes. It is refused before it is asked for
 /// (`100 Continue`), also where no handler would read it.
-fn too_large(request: &Request) -> Option<Problem> {
+fn too_large(request: &Request) -> Option<OpError> {
     let max = body_bytes_max(request.method(), request.uri().path());
     let announced = request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse::<usize>().ok()?;
     (announced > max).then(|| body_too_large(max))
@@ -126,16 +152,16 @@ fn too_large(request: &Request) -> Option<Problem> {
 
 /// A write that a page of another site lets a browser send: without tokens anybody's page could
 /// otherwise change what a node on loopback does.
-fn cross_site(request: &Request) -> Option<Problem> {
+fn cross_site(request: &Request) -> Option<OpError> {
     let site = request.headers().get("sec-fetch-site")?;
     let own = matches!(site.as_bytes(), b"same-origin" | b"none");
     let why = "a page of another site may not change anything here; send the request from a program, or from a page of this node";
-    (!own && !request.method().is_safe()).then(|| Problem::new("cross_site", why))
+    (!own && !request.method().is_safe()).then(|| OpError::new(ErrorCode::CrossSite, why))
 }
 
 /// A request for another machine's name to a node on loopback: a page of that name had it point
 /// here (DNS rebinding), so that its browser takes the node for the page's own site.
-fn foreign_host(request: &Request) -> Option<Problem> {
+fn foreign_host(request: &Request) -> Option<OpError> {
     let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
     let named = named.chain(request.uri().host().map(str::as_bytes));
     let foreign = named.map(String::from_utf8_lossy).find(|host| !is_loopback(host))?;
@@ -143,7 +169,7 @@ fn foreign_host(request: &Request) -> Option<Problem> {
         "`{foreign}` is no name of this machine's loopback, the only one where this node listens; \
          use localhost or 127.0.0.1"
     );
-    Some(Problem::new("foreign_host", why))
+    Some(OpError::new(ErrorCode::ForeignHost, why))
 }
 
 /// Whether a `Host` names loopback, with or without a port.
@@ -161,7 +187,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// What the library itself answers without a body, as a problem.
-fn bare(response: &mut Response) -> Option<Problem> {
+fn bare(response: &Response) -> Option<OpError> {
     let status = response.status();
     let plain = response
         .headers()
@@ -171,17 +197,16 @@ fn bare(response: &mut Response) -> Option<Problem> {
         return None;
     }
     Some(match status {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let methods = response.headers_mut().remove(ALLOW);
-            Problem::method_not_allowed(methods)
+        StatusCode::METHOD_NOT_ALLOWED => method_not_allowed(response.headers().get(ALLOW)),
+        StatusCode::NOT_FOUND => OpError::new(ErrorCode::RouteNotFound, "there is no such route"),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            OpError::new(ErrorCode::BodyTooLarge, "the body is too large")
         }
-        StatusCode::NOT_FOUND => Problem::new("route_not_found", "there is no such route"),
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new("body_too_large", "the body is too large"),
-        other if other.is_client_error() => Problem::new(
-            "bad_request",
+        other if other.is_client_error() => OpError::new(
+            ErrorCode::BadRequest,
             "the request cannot be read; check its path, its query and its headers",
         ),
-        _ => Problem::internal("a route failed"),
+        _ => OpError::internal("a route failed"),
     })
 }
 
@@ -225,9 +250,9 @@ pub(super) fn new_request_id() -> String {
 }
 
 /// Answers what no route matches.
-pub(super) async fn not_found(uri: Uri) -> Problem {
-    Problem::new(
-        "route_not_found",
+pub(super) async fn not_found(uri: Uri) -> OpError {
+    OpError::new(
+        ErrorCode::RouteNotFound,
         format!("there is no route {}; those of the API begin with /api/v1", uri.path()),
     )
 }

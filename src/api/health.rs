@@ -6,30 +6,29 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::domain::ids::NodeId;
 use crate::domain::machine::record::Liveness;
 
-use super::context::{Context, Running};
-use super::error::Problem;
+use crate::dto::{HealthView, LiveView, ReadyView, Rfc3339};
+use crate::ops::OpError;
+use crate::ops::context::{Context, Running};
 
 /// A node this far behind what is committed catches up first, in entries.
 const BEHIND_MAX: u64 = 1_024;
 
 /// `GET /livez`: the process answers.
 pub(super) async fn livez() -> Response {
-    Json(json!({"status": "alive"})).into_response()
+    Json(LiveView { status: "alive".into() }).into_response()
 }
 
 /// `GET /readyz`: the node takes its part in the cluster. `warnings` says what is wrong with its
 /// settings or those of others, whether it does or not.
-pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
+pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Response, OpError> {
     let warnings = context.running.get().map(|running| running.consensus.warnings());
     let warnings = warnings.unwrap_or_default();
     match unready(&context) {
-        None if warnings.is_empty() => Ok(Json(json!({"status": "ready"})).into_response()),
-        None => Ok(Json(json!({"status": "ready", "warnings": warnings})).into_response()),
+        None => Ok(Json(ReadyView { status: "ready".into(), warnings }).into_response()),
         Some(problem) if warnings.is_empty() => Err(problem),
         Some(problem) => Err(problem.with("warnings", warnings)),
     }
@@ -38,27 +37,28 @@ pub(super) async fn readyz(State(context): State<Arc<Context>>) -> Result<Respon
 /// `GET /health`: the same in the older form.
 pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
     if let Some(problem) = unready(&context) {
-        let body = json!({"status": "unhealthy", "error": problem.detail()});
+        let error = problem.detail().to_owned();
+        let body = HealthView::Unhealthy { status: "unhealthy".into(), error };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
-    Json(json!({
-        "status": "healthy",
-        "instance_id": context.settings.node_name,
-        "timestamp": context.clock.now().to_string(),
-        "mode": "cluster",
-    }))
+    Json(HealthView::Healthy {
+        status: "healthy".into(),
+        instance_id: context.settings.node_name.clone(),
+        timestamp: Rfc3339(context.clock.now()),
+        mode: "cluster".into(),
+    })
     .into_response()
 }
 
 /// Why the node does not take its part; none: it does.
-fn unready(context: &Context) -> Option<Problem> {
+fn unready(context: &Context) -> Option<OpError> {
     let Some(running) = context.running.get() else {
-        return Some(Problem::no_leader(context.progress.borrow().clone()));
+        return Some(OpError::no_leader(context.progress.borrow().clone()));
     };
     if let Some(unled) = running.consensus.unled() {
-        return Some(Problem::unled(&unled));
+        return Some(OpError::unled(&unled));
     }
-    idle(context, running).map(Problem::no_leader)
+    idle(context, running).map(OpError::no_leader)
 }
 
 /// Why a node that a leader serves does not take its part.

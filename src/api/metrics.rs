@@ -12,15 +12,15 @@ use crate::domain::time::Timestamp;
 use crate::telemetry::exposition::Form;
 use crate::telemetry::seen::{Seen, TaskSeen};
 
-use super::context::{Context, View, aside};
-use super::error::Problem;
-use super::plans;
+use crate::ops::OpError;
+use crate::ops::context::{Context, View, aside};
+use crate::ops::plans;
 
 /// `GET /metrics`: for Prometheus.
 pub(super) async fn page(
     State(context): State<Arc<Context>>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, OpError> {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
     let view = context.here().ok();

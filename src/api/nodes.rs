@@ -1,188 +1,82 @@
-//! The members of the cluster, as what gives and takes work.
+//! `/nodes`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::domain::assign::WEIGHT_MAX;
-use crate::domain::ids::NodeId;
-use crate::domain::machine::command::{NodeIntent, NodePatch};
-use crate::domain::machine::record::{Intent, Node};
-use crate::domain::machine::{Command, Refusal};
-use crate::domain::spec::check_label;
-
-use super::context::{Context, View, aside};
-use super::error::Problem;
 use super::extract::{Read, Reply, Segment, Write};
 use super::fields::{Fields, escape};
-use super::lists::{PAGING, Page};
-use super::params::bad_cursor;
-use super::views::{self, Sight};
+use super::lists::page;
+use super::reply::{answer, ok};
+use crate::domain::assign::WEIGHT_MAX;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::spec::check_label;
+use crate::dto::NodePatchRequest;
+use crate::ops::{OpError, nodes};
 
 /// Most executions at once.
 const SLOTS_MAX: u64 = 1_000_000;
-/// Labels of one node.
-const LABELS_MAX: usize = 64;
-
-/// A node by its configured id or its name.
-///
-/// # Errors
-/// `node_not_found`.
-pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, Problem> {
-    let number = id.parse::<u64>().ok();
-    let nodes = || view.state.nodes();
-    let named = nodes().find(|node| node.info.name == id);
-    // Of several joins under one id the last one counts.
-    let found = named.or_else(|| {
-        nodes().filter(|node| Some(node.id.configured()) == number).max_by_key(|node| node.id)
-    });
-    found.ok_or_else(|| Refusal::NodeNotFound.into())
-}
-
-/// What is known of the nodes beyond their records; counting what they own takes time.
-pub(super) async fn sight(context: &Context, view: &View) -> Result<Sight, Problem> {
-    let running = context.running()?;
-    let status = running.consensus.status();
-    let heard = running.engine.heard();
-    let counted = view.clone();
-    let (owned, tasks) = aside(move || owned(&counted)).await?;
-    let (leader, voters, term) = (status.leader, status.voters, status.term);
-    let configured = view.state.nodes().map(|node| node.id.configured());
-    let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
-    Ok(Sight { leader, voters, term, heard, skews, owned, tasks })
-}
-
-/// How many tasks each node owns, and how many there are.
-fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
-    let (mut owned, mut tasks) = (BTreeMap::new(), 0);
-    for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
-        tasks += 1;
-        if let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) {
-            *owned.entry(owner).or_default() += 1;
-        }
-    }
-    (owned, tasks)
-}
 
 /// `GET /nodes`.
 pub(super) async fn list(read: Read) -> Reply {
-    let page = Page::of(read.params.only(&PAGING)?)?;
-    let after = match page.after() {
-        None => 0,
-        Some(id) => id.parse().map_err(|_error| bad_cursor())?,
-    };
+    let page = page(&read.params)?;
     let view = read.view().await?;
-    let sight = sight(&read.context, &view).await?;
-    let nodes = view.state.nodes().filter(|node| node.id.0 > after);
-    let key = |node: &&Arc<Node>| node.id.to_string();
-    Ok(view.ok(page.list(nodes, key, |node| views::node(&view, &sight, node))))
+    Ok(ok(&view, nodes::list(&read.context, &view, &page).await?))
 }
 
 /// `GET /nodes/{id}`.
 pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
-    show(&read.context, view, &id).await
-}
-
-async fn show(context: &Context, view: View, id: &str) -> Reply {
-    find(&view, id)?;
-    let sight = sight(context, &view).await?;
-    let body = views::node(&view, &sight, find(&view, id)?);
-    Ok(view.reply(StatusCode::OK, body))
+    Ok(answer(StatusCode::OK, nodes::show(&read.context, view, &id).await?))
 }
 
 /// `PATCH /nodes/{id}`: weight, slots, labels.
 pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
-    write.params.only(&[])?;
-    let body = write.body()?;
-    let patched =
-        write.answer(|view| Ok(Some(Command::NodePatch(read_patch(body, find(view, &id)?)?))));
-    patched.await?;
-    show(&write.context, write.context.here()?, &id).await
+    let changes = patch_request(write.body()?)?;
+    Ok(answer(StatusCode::OK, nodes::patch(&write.caller, &id, &changes).await?))
 }
 
-fn read_patch(body: &Value, node: &Node) -> Result<NodePatch, Problem> {
+fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
     let fields = Fields::of(Some(body), &["weight", "slots", "labels"])?;
     let number = |key, max| {
         let number = fields.number(key, 0..=max);
         number.and_then(|number| u32::try_from(number).ok())
     };
     let (weight, slots) = (number("weight", u64::from(WEIGHT_MAX)), number("slots", SLOTS_MAX));
-    let changes = fields.object("labels");
-    let labels = changes.map(|changes| labels(&fields, &node.info.labels, changes));
+    let labels = fields.object("labels").map(|changes| labels(&fields, changes));
     fields.done()?;
-    Ok(NodePatch { node: node.id, weight, slots, labels })
+    Ok(NodePatchRequest { weight, slots, labels })
 }
 
-/// Labels after a merge patch.
-fn labels(
-    fields: &Fields<'_>,
-    own: &BTreeMap<String, String>,
-    changes: &Map<String, Value>,
-) -> BTreeMap<String, String> {
-    let mut labels = own.clone();
+/// Labels to set; those with a null are removed.
+fn labels(fields: &Fields<'_>, changes: &Map<String, Value>) -> BTreeMap<String, Option<String>> {
+    let mut labels = BTreeMap::new();
     for (key, value) in changes {
         let pointer = format!("/labels/{}", escape(key));
         match value {
-            Value::Null => drop(labels.remove(key)),
+            Value::Null => drop(labels.insert(key.clone(), None)),
             Value::String(value) => match check_label(key, value) {
-                Ok(()) => drop(labels.insert(key.clone(), value.clone())),
-                Err(rule) => fields.refuse(&pointer, "invalid_label", rule),
+                Ok(()) => drop(labels.insert(key.clone(), Some(value.clone()))),
+                Err(rule) => fields.refuse(&pointer, ErrorCode::InvalidLabel, rule),
             },
-            _ => fields.refuse(&pointer, "wrong_type", "must be text, or null to remove it"),
+            _ => {
+                let rule = "must be text, or null to remove it";
+                fields.refuse(&pointer, ErrorCode::WrongType, rule);
+            }
         }
-    }
-    if labels.len() > LABELS_MAX {
-        let message = format!("must have at most {LABELS_MAX} entries");
-        fields.refuse("/labels", "too_large", message);
     }
     labels
 }
 
 /// `POST /nodes/{id}/drain`: it gives its tasks away until told otherwise.
 pub(super) async fn drain(Segment(id): Segment, write: Write) -> Reply {
-    intend(&id, &write, Intent::Draining).await
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, true).await?))
 }
 
 /// `POST /nodes/{id}/undrain`: it takes tasks again.
 pub(super) async fn undrain(Segment(id): Segment, write: Write) -> Reply {
-    intend(&id, &write, Intent::None).await
-}
-
-async fn intend(id: &str, write: &Write, intent: Intent) -> Reply {
-    write.params.only(&[])?;
-    Fields::of(write.body.as_ref(), &[])?.done()?;
-    let meant = write.answer(|view| {
-        let node = find(view, id)?;
-        if matches!(node.intent, Intent::Leaving | Intent::Removing) {
-            let why = "the node is on its way out, and its intent is its own; wait until it has left or is back";
-            return Err(Problem::new("node_leaving", why));
-        }
-        Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
-    });
-    meant.await?;
-    show(&write.context, write.context.here()?, id).await
-}
-
-/// `GET /nodes` in the form that the cluster's page needs: one line a member.
-pub(super) fn members(view: &View, sight: &Sight) -> Value {
-    let member = |node: &Arc<Node>| {
-        let own = node.id == view.own;
-        json!({
-            "id": node.id.configured().to_string(),
-            "name": node.info.name,
-            "role": views::role(sight, node.id),
-            "state": super::words::liveness(node.liveness),
-            "intent": super::words::intent(node.intent),
-            "http": node.info.http,
-            "peer": node.info.peer,
-            "version": node.info.version,
-            "level": node.info.level,
-            "applied_index": own.then(|| view.state.cluster().applied),
-        })
-    };
-    view.state.nodes().map(member).collect()
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, false).await?))
 }

@@ -13,17 +13,21 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::consensus::SERVICE_KIND;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
-use super::context::{Context, Freshness, View};
-use super::error::Problem;
+use super::Stopping;
 use super::extract::{Read, Reply, Segment};
-use super::{Stopping, executions, views, words};
+use super::reply::index;
+use crate::dto::{OutputEnd, OutputPiece};
+use crate::ops::OpError;
+use crate::ops::context::{Context, Freshness, View};
+use crate::ops::{executions, views, words};
 
 /// The kind of peer requests for output.
 pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;
@@ -75,7 +79,7 @@ fn read_answer(mut body: Bytes) -> Option<Chunk> {
 }
 
 /// A piece of an attempt's output; none: its node keeps none.
-async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, Problem> {
+async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, OpError> {
     let consensus = &context.running()?.consensus;
     let Place { execution, attempt, node } = place;
     if node.0 == consensus.id() {
@@ -89,19 +93,19 @@ async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chun
     let answer = consensus.ask(node.0, OUTPUT_KIND, body.freeze(), ASK_LIMIT).await;
     answer.map(read_answer).map_err(|error| {
         let why = format!("the node that ran the attempt does not answer: {error}");
-        Problem::new("node_unreachable", why)
+        OpError::new(ErrorCode::NodeUnreachable, why)
     })
 }
 
 /// The attempt that is asked for; none: the execution has not been granted yet.
-fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, Problem> {
+fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, OpError> {
     match number {
         None => Ok(execution.attempt.as_ref()),
         Some(number) => {
             let found = views::attempts(execution).find(|attempt| attempt.number == number);
             let missing = || {
-                Problem::new(
-                    "attempt_not_found",
+                OpError::new(
+                    ErrorCode::AttemptNotFound,
                     "there was no such attempt; the execution's `attempts` has all of them",
                 )
             };
@@ -116,7 +120,7 @@ pub(super) async fn output(
     read: Read,
     stopping: Option<Extension<Stopping>>,
 ) -> Reply {
-    let params = read.params.only(&["follow", "from", "attempt"])?;
+    let params = &read.params;
     let from = params.number("from", 0..=u64::MAX)?;
     let number = params.number("attempt", 1..=u64::from(u32::MAX))?;
     let number = number.and_then(|number| u32::try_from(number).ok());
@@ -152,7 +156,7 @@ fn place(execution: &Execution, attempt: &Attempt) -> Place {
 }
 
 /// What is there now, from the first piece on, and the position behind it.
-async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), Problem> {
+async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), OpError> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
     while next < first.total && bytes.len() < READ_MAX_BYTES {
@@ -191,7 +195,7 @@ fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let kept = HeaderValue::from_static(if kept { "true" } else { "false" });
     let kept = (HeaderName::from_static("punctual-output-kept"), kept);
-    (view.index(), [kind, kept], bytes).into_response()
+    (index(view), [kind, kept], bytes).into_response()
 }
 
 /// The attempt and the byte that an event's id names: `2-4096`.
@@ -305,14 +309,21 @@ impl Follower {
         }
         let id = self.next.saturating_sub(self.broken.len() as u64);
         let text = String::from_utf8_lossy(&bytes);
-        let data = json!({"attempt": self.attempt, "from": from, "next": id, "text": text});
+        let text = text.into_owned();
+        let piece = OutputPiece { attempt: self.attempt, from, next: id, text };
         let id = format!("{}-{id}", self.attempt);
-        Some(Event::default().event("output").id(id).data(data.to_string()))
+        Some(Event::default().event("output").id(id).data(data(&piece)))
     }
 
     fn end(&mut self, status: &str) -> Event {
         self.ended = true;
-        let data = json!({"attempt": self.attempt, "next": self.next, "status": status});
-        Event::default().event("end").data(data.to_string())
+        let status = status.to_owned().into();
+        let end = OutputEnd { attempt: self.attempt, next: self.next, status };
+        Event::default().event("end").data(data(&end))
     }
+}
+
+/// The data of an event.
+fn data(event: &impl Serialize) -> String {
+    serde_json::to_string(event).unwrap_or_default()
 }

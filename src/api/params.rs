@@ -3,12 +3,14 @@
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use url::form_urlencoded;
 
-use crate::domain::ids::Revision;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::closest;
 use crate::domain::time::Timestamp;
 
-use super::context::Freshness;
-use super::error::Problem;
+use super::routes::{Param, ParamKind, Route};
+use crate::ops::OpError;
+use crate::ops::caller::IfMatch;
+use crate::ops::context::Freshness;
 
 /// Parameters that every route takes.
 const COMMON: [&str; 2] = ["consistency", "min_index"];
@@ -19,7 +21,7 @@ const KEY_BYTES_MAX: usize = 200;
 
 /// The parameters of a request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     /// Takes a query apart.
@@ -28,28 +30,33 @@ impl Params {
         Self(pairs.into_owned().collect())
     }
 
-    /// These parameters, if the request has no others.
+    /// Takes a query apart that may have these parameters and no others.
     ///
     /// # Errors
     /// `unknown_parameter`, with a suggestion; `invalid_parameter` for one that stands twice.
-    pub fn only(&self, known: &[&'static str]) -> Result<&Self, Problem> {
-        let all = || known.iter().copied().chain(COMMON);
-        for (at, (name, _)) in self.0.iter().enumerate() {
-            if !all().any(|one| one == name) {
-                let message = match closest(name, all()) {
+    pub(super) fn of(query: Option<&str>, route: Option<&'static Route>) -> Result<Self, OpError> {
+        let params = Self::parse(query);
+        let known = || route.into_iter().flat_map(Route::params);
+        let names = || known().map(|param| param.name).chain(COMMON);
+        for (at, (name, _)) in params.0.iter().enumerate() {
+            if !names().any(|one| one == name) {
+                let message = match closest(name, names()) {
                     Some(near) => format!("is unknown; did you mean `{near}`?"),
                     None => {
-                        format!("is unknown; known here: {}", all().collect::<Vec<_>>().join(", "))
+                        let all: Vec<&str> = names().collect();
+                        format!("is unknown; known here: {}", all.join(", "))
                     }
                 };
-                return Err(Problem::field(format!("?{name}"), "unknown_parameter", message));
+                let pointer = format!("?{name}");
+                return Err(OpError::field(pointer, ErrorCode::UnknownParameter, message));
             }
-            let again = self.0.iter().skip(at + 1).any(|(other, _)| other == name);
-            if again && name != "label" {
-                return Err(bad(name, "stands twice"));
+            let again = params.0.iter().skip(at + 1).any(|(other, _)| other == name);
+            let many = |param: &Param| param.name == name && matches!(param.kind, ParamKind::Texts);
+            if again && !known().any(many) {
+                return Err(OpError::parameter(name, "stands twice"));
             }
         }
-        Ok(self)
+        Ok(params)
     }
 
     /// The value of a parameter.
@@ -64,11 +71,11 @@ impl Params {
     }
 
     /// A parameter that is `true` or `false`; absent: false.
-    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub fn flag(&self, name: &str) -> Result<bool, OpError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(bad(name, "must be true or false")),
+            Some(_) => Err(OpError::parameter(name, "must be true or false")),
         }
     }
 
@@ -77,22 +84,22 @@ impl Params {
         &self,
         name: &str,
         range: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Problem> {
+    ) -> Result<Option<u64>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
                 let rule =
                     format!("must be a whole number from {} to {}", range.start(), range.end());
-                Err(bad(name, &rule))
+                Err(OpError::parameter(name, rule))
             }
         }
     }
 
     /// An instant; absent: none.
-    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        Timestamp::parse(text).map(Some).map_err(|rule| bad(name, &rule))
+        Timestamp::parse(text).map(Some).map_err(|rule| OpError::parameter(name, rule))
     }
 
     /// One of some words; absent: none.
@@ -100,70 +107,50 @@ impl Params {
         &self,
         name: &str,
         words: &[&'static str],
-    ) -> Result<Option<&'static str>, Problem> {
+    ) -> Result<Option<&'static str>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match words.iter().find(|word| **word == text) {
             Some(word) => Ok(Some(word)),
-            None => Err(bad(name, &format!("must be one of {}", words.join(", ")))),
+            None => Err(OpError::parameter(name, format!("must be one of {}", words.join(", ")))),
         }
     }
 
     /// How fresh the answer has to be.
-    pub fn freshness(&self) -> Result<Freshness, Problem> {
+    pub fn freshness(&self) -> Result<Freshness, OpError> {
         let stale = self.word("consistency", &["stale", "linearizable"])? == Some("stale");
         Ok(Freshness { stale, min_index: self.number("min_index", 0..=u64::MAX)? })
     }
 }
 
-/// A parameter that breaks a rule.
-pub(super) fn bad(name: &str, rule: &str) -> Problem {
-    Problem::field(format!("?{name}"), "invalid_parameter", rule)
-}
-
-/// A cursor that the list did not give out.
-pub(super) fn bad_cursor() -> Problem {
-    bad("cursor", "is not one of this list; begin without one")
-}
-
-/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum IfMatch {
-    /// No header, or `*`: whatever is there.
-    Any,
-    /// One of these. Tags that match no revision (weak ones, and those that were not given out here)
-    /// are left out, so the list may be empty; then nothing matches.
-    OneOf(Vec<Revision>),
-}
-
-impl IfMatch {
-    /// Reads the header, however many lines it has.
-    ///
-    /// # Errors
-    /// `invalid_header`.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
-        if lines.is_empty() {
-            return Ok(Self::Any);
-        }
-        let wrong = || {
-            let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
-                        send the ETag of the answer that you saw";
-            Problem::field("If-Match", "invalid_header", rule)
-        };
-        let mut revisions = Vec::new();
-        for line in &lines {
-            let text = line.to_str().map_err(|_error| wrong())?.trim();
-            if text == "*" && lines.len() == 1 {
-                return Ok(Self::Any);
-            }
-            for (weak, tag) in entity_tags(text).ok_or_else(wrong)? {
-                if let (false, Ok(revision)) = (weak, tag.parse()) {
-                    revisions.push(revision);
-                }
-            }
-        }
-        Ok(Self::OneOf(revisions))
+/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1), however many lines it
+/// has. Tags that match no revision (weak ones, and those that were not given out here) are left
+/// out.
+///
+/// # Errors
+/// `invalid_header`.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, OpError> {
+    let lines: Vec<&HeaderValue> = headers.get_all(IF_MATCH).iter().collect();
+    if lines.is_empty() {
+        return Ok(IfMatch::Any);
     }
+    let wrong = || {
+        let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
+                    send the ETag of the answer that you saw";
+        OpError::field("If-Match", ErrorCode::InvalidHeader, rule)
+    };
+    let mut revisions = Vec::new();
+    for line in &lines {
+        let text = line.to_str().map_err(|_error| wrong())?.trim();
+        if text == "*" && lines.len() == 1 {
+            return Ok(IfMatch::Any);
+        }
+        for (weak, tag) in entity_tags(text).ok_or_else(wrong)? {
+            if let (false, Ok(revision)) = (weak, tag.parse()) {
+                revisions.push(revision);
+            }
+        }
+    }
+    Ok(IfMatch::OneOf(revisions))
 }
 
 /// The entity tags of a list, each with whether it is weak. Tags may contain commas.
@@ -193,7 +180,7 @@ fn entity_tags(text: &str) -> Option<Vec<(bool, &str)>> {
 ///
 /// # Errors
 /// `invalid_header`.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, OpError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| {
         (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
@@ -202,12 +189,13 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
     let rule = "must be one value of 1 to 200 visible ASCII characters without spaces";
     key.filter(|_| one)
         .map(Some)
-        .ok_or_else(|| Problem::field("Idempotency-Key", "invalid_header", rule))
+        .ok_or_else(|| OpError::field("Idempotency-Key", ErrorCode::InvalidHeader, rule))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::Revision;
 
     #[test]
     fn if_match_is_a_list_of_strong_tags() {
@@ -236,7 +224,7 @@ mod tests {
             for line in lines {
                 headers.append(IF_MATCH, HeaderValue::from_str(line).unwrap());
             }
-            assert_eq!(IfMatch::of(&headers).ok(), wanted, "{lines:?}");
+            assert_eq!(if_match(&headers).ok(), wanted, "{lines:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! An answer without a field that its kind has is an error; it is never shown as an empty word.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -153,6 +154,12 @@ pub async fn up_to(
         }
     }
     Ok((whole, found))
+}
+
+/// An answer of this program itself, in the form in which a node would give it.
+#[must_use]
+pub fn value(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).unwrap_or_default()
 }
 
 /// A field that is a text.

@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
+use super::fetch;
 use super::local::{Day, LocalClock};
 use super::table::Table;
-use super::words;
-use crate::api::preview;
 use crate::domain::schedule::{NotedTick, Plan, Schedule};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
+use crate::ops::preview;
 
 /// Ticks looked at for those that a clock change touches.
 const LOOKS_MAX: usize = 2_000_000;
@@ -144,7 +144,7 @@ impl PreviewArgs {
         };
         let body = json!({"name": self.name, "schedule": schedule});
         let task = spec::read(&body, context).map_err(|problems| {
-            let one = |problem: spec::Problem| {
+            let one = |problem: spec::BodyProblem| {
                 let place = problem.pointer.trim_start_matches("/schedule").trim_matches('/');
                 let place = if place.is_empty() { "expression" } else { place };
                 format!("{place}: {}", problem.message)
@@ -164,8 +164,10 @@ fn print(
     schedule: &Schedule,
     context: &mut Context,
 ) -> Outcome {
-    let values: Vec<Value> = ticks.iter().map(|tick| preview::tick(plan, tick)).collect();
-    let whole = preview::body(values.clone(), schedule, context.out.clock().zone());
+    let shown = ticks.iter().map(|tick| preview::tick(plan, tick)).collect();
+    let preview = preview::body(shown, schedule, context.out.clock().zone());
+    let whole = fetch::value(&preview);
+    let values: Vec<Value> = preview.ticks.iter().map(fetch::value).collect();
     context.out.many(&whole, &values, |clock| {
         let zone = schedule.timezone.as_deref().unwrap_or(clock.zone());
         let there = LocalClock::new(zone, clock.now());
@@ -178,13 +180,12 @@ fn print(
         }
         table
     })?;
-    let language = match args.lang() {
-        Lang::En => "words",
-        Lang::Zh => "words_zh",
-    };
-    context.out.say(whole[language].as_str().unwrap_or_default());
-    for warning in words::warnings(&whole) {
-        context.out.say(&format!("warning: {warning}"));
+    context.out.say(match args.lang() {
+        Lang::En => &preview.words,
+        Lang::Zh => &preview.words_zh,
+    });
+    for warning in &preview.warnings {
+        context.out.say(&format!("warning: {}", warning.detail));
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if args.only_dst && ticks.len() < most {

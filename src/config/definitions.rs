@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::files;
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::spec::{self, Problem};
+use crate::domain::spec::{self, BodyProblem};
 
 /// Folders within folders.
 const DEPTH_MAX: usize = 16;
@@ -93,8 +93,8 @@ impl Definitions {
 
 /// Problems in one line.
 #[must_use]
-pub fn told(problems: &[Problem]) -> String {
-    let one = |problem: &Problem| match problem.pointer.as_str() {
+pub fn told(problems: &[BodyProblem]) -> String {
+    let one = |problem: &BodyProblem| match problem.pointer.as_str() {
         "" => problem.message.clone(),
         pointer => format!("{pointer} {}", problem.message),
     };

@@ -17,7 +17,7 @@ pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], eff
         };
         metrics.proposals.inc("refused");
         match packed.kind {
-            Command::SETTLE => metrics.settle_refused.inc(refusal.code()),
+            Command::SETTLE => metrics.settle_refused.inc(refusal.code().as_str()),
             Command::FINISH if *refusal == Refusal::StaleFence => {
                 metrics.reports_refused.inc();
             }

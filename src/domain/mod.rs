@@ -5,6 +5,7 @@
 //! and nothing iterates over a hash map.
 
 pub mod assign;
+pub mod error_code;
 pub mod ids;
 pub mod machine;
 pub mod schedule;

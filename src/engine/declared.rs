@@ -43,7 +43,7 @@ pub fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
                         tracing::info!(calendar = name, %revision, "calendar declared by settings");
                     }
                     Some(Err(refusal)) => {
-                        tracing::error!(calendar = name, refusal = refusal.code(), "not declared");
+                        tracing::error!(calendar = name, refusal = %refusal.code(), "not declared");
                     }
                     Some(Ok(_)) | None => {}
                 }

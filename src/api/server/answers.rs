@@ -6,8 +6,10 @@ use axum::extract::Request;
 use axum::http::header::HOST;
 use axum::http::{StatusCode, Version};
 
-use crate::api::error::Problem;
+use crate::api::error;
 use crate::api::frame::new_request_id;
+use crate::domain::error_code::ErrorCode;
+use crate::ops::OpError;
 
 /// The status of an answer that hyper gives by itself: a head with nothing in it that a handler
 /// could have said. None: the bytes are something else.
@@ -24,19 +26,19 @@ pub(super) fn automatic(written: &[u8]) -> Option<u16> {
 }
 
 /// Why a request could not be read, by the status that hyper gave it.
-pub(super) fn unreadable(status: u16) -> Problem {
+pub(super) fn unreadable(status: u16) -> OpError {
     match status {
-        414 => Problem::new(
-            "uri_too_long",
+        414 => OpError::new(
+            ErrorCode::UriTooLong,
             "the request line is too long: ask for less at once, or send it in a body",
         ),
-        431 => Problem::new(
-            "headers_too_large",
+        431 => OpError::new(
+            ErrorCode::HeadersTooLarge,
             "the head of the request is too large, or has more than 100 header fields: send fewer \
              or shorter ones",
         ),
-        _ => Problem::new(
-            "bad_request",
+        _ => OpError::new(
+            ErrorCode::BadRequest,
             "the request is no HTTP/1.1 (RFC 9112): check that its first line is `METHOD /path \
              HTTP/1.1`, that each header is `Name: value`, and that one length is given, by \
              Content-Length or by Transfer-Encoding",
@@ -45,25 +47,25 @@ pub(super) fn unreadable(status: u16) -> Problem {
 }
 
 /// The head of a request did not come in time.
-pub(super) fn late_head(limit: Duration) -> Problem {
+pub(super) fn late_head(limit: Duration) -> OpError {
     let why = format!("the head of the request took longer than {limit:?}: send it at once");
-    Problem::new("request_timeout", why)
+    OpError::new(ErrorCode::RequestTimeout, why)
 }
 
 /// A request of HTTP/1.1 that does not name one host (RFC 9112, 3.2).
-pub(super) fn without_host(request: &Request) -> Option<Problem> {
+pub(super) fn without_host(request: &Request) -> Option<OpError> {
     let hosts = request.headers().get_all(HOST).iter().count();
     (request.version() == Version::HTTP_11 && hosts != 1).then(|| {
         let why = format!("must be there once, with the name of this server; {hosts} were sent");
-        Problem::field("Host", "invalid_header", why)
+        OpError::field("Host", ErrorCode::InvalidHeader, why)
     })
 }
 
 /// A problem as the last bytes of a connection.
-pub(super) fn bytes(problem: Problem) -> Vec<u8> {
+pub(super) fn bytes(problem: OpError) -> Vec<u8> {
     let id = new_request_id();
-    let status = problem.status();
-    let body = problem.body(&id).to_string();
+    let status = error::status(&problem);
+    let body = (error::PROBLEM.body)(&problem, &id).to_string();
     let retry = match status {
         StatusCode::SERVICE_UNAVAILABLE => "retry-after: 1\r\n",
         _ => "",
@@ -73,7 +75,7 @@ pub(super) fn bytes(problem: Problem) -> Vec<u8> {
          {retry}connection: close\r\n\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default(),
-        crate::api::error::PROBLEM_JSON,
+        error::PROBLEM.content_type,
         body.len(),
     );
     [head.into_bytes(), body.into_bytes()].concat()

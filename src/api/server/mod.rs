@@ -43,7 +43,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 use super::Stopping;
-use super::error::Problem;
+use crate::domain::error_code::ErrorCode;
+use crate::ops::OpError;
 
 use self::activity::{Activity, Overdue, Tracked};
 use self::wire::Wire;
@@ -177,7 +178,7 @@ impl Server {
             self.limits.connections
         );
         tokio::spawn(async move {
-            let answer = answers::bytes(Problem::new("too_many_connections", why));
+            let answer = answers::bytes(OpError::new(ErrorCode::TooManyConnections, why));
             if stream.write_all(&answer).await.is_ok() {
                 linger(stream).await;
             }

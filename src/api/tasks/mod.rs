@@ -1,85 +1,168 @@
 //! Tasks: one, all, made, changed, and what is told about one.
 
 pub(super) mod about;
-pub(super) mod batch;
-pub(super) mod bulk;
-pub(super) mod claim;
-pub(super) mod create;
-pub(super) mod edit;
-pub(super) mod lifecycle;
-pub(super) mod list;
+pub(super) mod many;
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::HeaderValue;
+use axum::http::header::LOCATION;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::context::{Context, etag};
-use super::error::Problem;
-use super::extract::{Bulky, Read, Reply, Segment};
-use super::views;
-use crate::domain::ids::Revision;
+use super::extract::{Read, Reply, Segment, Write};
+use super::fields::Fields;
+use super::lists::{location, page};
+use super::params::Params;
+use super::reply::{answer, ok};
+use crate::dto::{PauseRequest, Rfc3339, TriggerRequest};
+use crate::ops::context::{View, aside};
+use crate::ops::tasks::lifecycle::{self, Deletion};
+use crate::ops::tasks::list::{TaskFilter, TaskOrder};
+use crate::ops::tasks::{claim, definition, trigger};
+use crate::ops::words::TASK_STATES;
+use crate::ops::{OpError, Shown, nodes, views};
+
+/// Longest reason of a pause.
+const REASON_BYTES_MAX: usize = 4 << 10;
+
+/// `GET /tasks`: tasks that fit all filters, marked deleted only where asked for.
+pub(super) async fn list(read: Read) -> Reply {
+    let params = &read.params;
+    let page = page(params)?;
+    let order = match params.word("sort", &["name", "next", "last"])? {
+        Some("next") => TaskOrder::Next,
+        Some("last") => TaskOrder::Last,
+        _ => TaskOrder::Name,
+    };
+    let view = read.view().await?;
+    let filter = filter(params, &view)?;
+    aside(move || {
+        let list = crate::ops::tasks::list::list(&view, &filter, &page, order)?;
+        Ok(ok(&view, list))
+    })
+    .await?
+}
+
+fn filter(params: &Params, view: &View) -> Result<TaskFilter, OpError> {
+    let status = params.word("status", &TASK_STATES)?;
+    let labels = params.all("label").map(|label| match label.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (label.to_owned(), None),
+    });
+    let owner = params.get("owner").map(|node| {
+        let found = nodes::find(view, node).map(|node| node.id);
+        found.map_err(|_unknown| OpError::parameter("owner", "is no node of this cluster"))
+    });
+    Ok(TaskFilter {
+        status,
+        name: params.get("name").map(str::to_owned),
+        labels: labels.collect(),
+        owner: owner.transpose()?,
+        deleted: params.flag("deleted")? || status == Some("deleted"),
+    })
+}
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
 pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
-    read.params.only(&[])?;
     let view = read.view().await?;
     let task = view.task(&name)?;
-    Ok(views::task_reply(&view, StatusCode::OK, task, json!({})))
+    let (body, revision) = (views::task(&view, task), Some(task.live.revision));
+    Ok(answer(StatusCode::OK, Shown { view, body, revision }))
 }
 
-/// `POST /tasks/batch` and `POST /tasks/bulk`. They stand where names do, but names have no `POST`,
-/// so tasks may be called like that too.
-pub(super) async fn many(
-    State(context): State<Arc<Context>>,
-    Segment(name): Segment,
-    request: Request,
-) -> Reply {
-    match name.as_str() {
-        "batch" => batch::batch(Bulky::from_request(request, &context).await?).await,
-        "bulk" => bulk::bulk(Bulky::from_request(request, &context).await?).await,
-        _ => Err(other(Segment(name)).await),
+/// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
+pub(super) async fn create(write: Write) -> Reply {
+    let force = write.params.flag("force")?;
+    let body = write.body()?;
+    let made = definition::create(&write.caller, body, force).await?;
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    Ok(created(made, "tasks", name))
+}
+
+/// Answers with what was made, and where it is found.
+pub(super) fn created<T: Serialize>(made: Shown<T>, collection: &str, name: &str) -> Response {
+    let mut response = answer(StatusCode::CREATED, made);
+    if let Some(location) = location(collection, name) {
+        response.headers_mut().insert(LOCATION, location);
     }
+    response
 }
 
-/// Answers a method that a task's route does not have.
-pub(super) async fn other(Segment(name): Segment) -> Problem {
-    let allowed = match name.as_str() {
-        "batch" | "bulk" => "GET,HEAD,PUT,PATCH,DELETE,POST",
-        _ => "GET,HEAD,PUT,PATCH,DELETE",
+/// `PUT /tasks/{name}`: another definition; cursor and history stay.
+pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
+    let changed = definition::put(&write.caller, &name, write.body()?).await?;
+    Ok(answer(StatusCode::OK, changed))
+}
+
+/// `PATCH /tasks/{name}`: a JSON merge patch (RFC 7396) of the definition.
+pub(super) async fn patch(Segment(name): Segment, write: Write) -> Reply {
+    let changed = definition::patch(&write.caller, &name, write.body()?).await?;
+    Ok(answer(StatusCode::OK, changed))
+}
+
+/// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
+pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
+    let params = &write.params;
+    let how = Deletion {
+        wait: params.flag("wait")?,
+        stop: params.flag("stop")?,
+        cleanup: params.flag("cleanup")?,
+        tombstone: params.flag("tombstone")?,
     };
-    Problem::method_not_allowed(Some(HeaderValue::from_static(allowed)))
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, lifecycle::delete(&write.caller, &name, how).await?))
 }
 
-/// Answers with a task as it is after a command about it, and what else there is to say. The `ETag`
-/// is the revision that the command made: a change that is bound to it is refused if somebody has
-/// changed the task since, which the body then shows.
-fn after_write(
-    context: &Context,
-    status: StatusCode,
-    name: &str,
-    made: Option<Revision>,
-    extra: Value,
-) -> Result<Response, Problem> {
-    let view = context.here()?;
-    Ok(match view.state.named(name) {
-        Some(task) => {
-            let mut response = views::task_reply(&view, status, task, extra);
-            if let Some(made) = made {
-                etag(response.headers_mut(), made);
-            }
-            response
-        }
-        // Another command has removed it since.
-        None => {
-            let mut body = json!({"id": name, "name": name, "state": null});
-            if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
-                body.extend(extra);
-            }
-            view.reply(status, body)
-        }
-    })
+/// `POST /tasks/{name}/pause`: its ticks no longer fire.
+pub(super) async fn pause(Segment(name): Segment, write: Write) -> Reply {
+    let wait = write.params.flag("wait")?;
+    let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
+    let pause = pause_request(&fields);
+    fields.done()?;
+    Ok(answer(StatusCode::OK, lifecycle::pause(&write.caller, &name, pause, wait).await?))
+}
+
+/// Reads what a pause says.
+fn pause_request(fields: &Fields<'_>) -> PauseRequest {
+    let reason = fields.short_text("reason", REASON_BYTES_MAX).map(str::to_owned);
+    PauseRequest { reason, until: fields.instant("until").map(Rfc3339) }
+}
+
+/// `POST /tasks/{name}/resume`: its ticks fire again.
+pub(super) async fn resume(Segment(name): Segment, write: Write) -> Reply {
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, lifecycle::resume(&write.caller, &name).await?))
+}
+
+/// `POST /tasks/{name}/reuse`: takes the deleted mark away.
+pub(super) async fn reuse(Segment(name): Segment, write: Write) -> Reply {
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, lifecycle::reuse(&write.caller, &name).await?))
+}
+
+/// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
+pub(super) async fn cleanup(Segment(name): Segment, write: Write) -> Reply {
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, lifecycle::cleanup(&write.caller, &name).await?))
+}
+
+/// `POST /tasks/{name}/trigger`: an execution now.
+pub(super) async fn trigger(Segment(name): Segment, write: Write) -> Reply {
+    let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
+    let parameters = fields.object("parameters").cloned();
+    fields.done()?;
+    let made = trigger::trigger(&write.caller, &name, TriggerRequest { parameters }).await?;
+    let id = made.body.execution.id().to_owned();
+    Ok(created(made, "executions", &id))
+}
+
+/// `POST /tasks/{name}/claim`: takes a tick of a `manual` task.
+pub(super) async fn claim(Segment(name): Segment, write: Write) -> Reply {
+    let fields = Fields::of(Some(write.body()?), &["tick"])?;
+    let tick = fields.need("tick").instant("tick");
+    fields.done()?;
+    let Some(tick) = tick else { return Err(OpError::internal("a tick was read and not found")) };
+    let made = claim::claim(&write.caller, &name, tick).await?;
+    let id = made.body.execution_id.clone();
+    Ok(created(made, "executions", &id))
 }

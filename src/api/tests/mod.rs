@@ -12,6 +12,8 @@ mod shown;
 mod slots;
 mod task;
 
+pub(in crate::api) use self::routes::waiting;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Rig;
-use crate::api::{self, ApiSettings, Context, HttpLimits, frame};
+use crate::api::error::{ErrorForm, PROBLEM};
+use crate::api::frame::{self, Frame};
+use crate::api::{self, ApiSettings, Context, HttpLimits};
 use crate::clock::{ClusterClock, Hardware};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
@@ -151,7 +153,7 @@ async fn nodes_and_cluster_are_told_and_changed() {
 }
 
 /// A node that has not found its cluster yet.
-fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
+pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     let exec = Exec::new(ExecOptions {
         shell: None,
         http_allow: Vec::new(),
@@ -232,7 +234,7 @@ async fn a_handler_that_panics_answers_all_the_same() {
         });
     let router = axum::Router::new()
         .route("/fails", fails)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&context), frame::frame))
+        .layer(axum::middleware::from_fn_with_state(Frame::of(&context, PROBLEM), frame::frame))
         .with_state(context);
     for _ in 0..2 {
         let request = axum::extract::Request::get("/fails").header("x-request-id", "r-1");
@@ -244,6 +246,58 @@ async fn a_handler_that_panics_answers_all_the_same() {
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&body["code"], &body["request_id"]), (&json!("internal"), &json!("r-1")));
         assert!(!body.to_string().contains("not there"), "the log has it, not the answer: {body}");
+    }
+}
+
+#[tokio::test]
+async fn each_router_writes_its_errors_in_its_own_form() {
+    use axum::routing::{get, post};
+
+    let folder = tempfile::tempdir().unwrap();
+    let context = waiting(&folder);
+    let form = ErrorForm {
+        content_type: "application/json",
+        body: |error, _request| json!({"error": error.detail()}),
+    };
+    let framed = |router: axum::Router<Arc<Context>>, form| {
+        router.layer(axum::middleware::from_fn_with_state(Frame::of(&context, form), frame::frame))
+    };
+    let fails = || async { crate::ops::OpError::no_leader("waiting") };
+    let old = axum::Router::new()
+        .route("/fails", get(fails))
+        .route("/write", post(fails))
+        .fallback(frame::not_found);
+    let new = axum::Router::new().route("/fails", get(fails)).fallback(frame::not_found);
+    let router = framed(new, PROBLEM).nest("/old", framed(old, form)).with_state(context.clone());
+    for (path, status, body) in [
+        ("/fails", 503, "no_leader"),
+        ("/none", 404, "route_not_found"),
+        ("/old/fails", 503, ""),
+        ("/old/none", 404, ""),
+        ("/old/write", 405, ""),
+    ] {
+        let request = axum::extract::Request::get(path).header("host", "localhost");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let response = tower::Service::call(&mut router.clone(), request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().contains_key("allow"), status == 405, "{path}");
+        assert_eq!(response.headers().contains_key("retry-after"), status == 503, "{path}");
+        let kind = response.headers()["content-type"].clone();
+        let text = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let text: Value = serde_json::from_slice(&text).unwrap();
+        match body {
+            "" => {
+                assert_eq!(kind, "application/json", "{path}");
+                assert!(
+                    text["error"].is_string() && text.as_object().unwrap().len() == 1,
+                    "{text}"
+                );
+            }
+            code => {
+                assert_eq!(kind, "application/problem+json", "{path}");
+                assert_eq!(text["code"], code);
+            }
+        }
     }
 }
 

@@ -4,9 +4,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::api::context::View;
-use crate::api::preview::{body, tick};
-use crate::api::why::why;
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::command::{
@@ -20,6 +17,9 @@ use crate::domain::settling::{self, Decision, decide};
 use crate::domain::spec::read_calendar;
 use crate::domain::task::{CatchUpPolicy, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
+use crate::ops::context::View;
+use crate::ops::preview::{body, tick};
+use crate::ops::why::why;
 
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
@@ -35,18 +35,17 @@ fn preview(out: &mut String, what: &str, schedule: &Schedule, from: &str, n: usi
     let plan = Plan::compile(schedule, "preview", "UTC", at(from)).unwrap();
     let told = body(Vec::new(), schedule, "UTC");
     writeln!(out, "{what} from {from}").unwrap();
-    for key in ["words", "words_zh"] {
-        writeln!(out, "  {}", told[key].as_str().unwrap()).unwrap();
+    for words in [told.words, told.words_zh] {
+        writeln!(out, "  {words}").unwrap();
     }
-    for warning in told["warnings"].as_array().unwrap() {
-        writeln!(out, "  warning: {}", warning["detail"].as_str().unwrap()).unwrap();
+    for warning in told.warnings {
+        writeln!(out, "  warning: {}", warning.detail).unwrap();
     }
     let first = plan.next_noted(at(from));
     for found in std::iter::successors(first, |found| plan.next_noted(found.at)).take(n) {
         let told = tick(&plan, &found);
-        let note = told["note"].as_str().map(|note| format!("  {note}")).unwrap_or_default();
-        let text = |key: &str| told[key].as_str().unwrap().to_owned();
-        writeln!(out, "  {}  {}{note}", text("at"), text("local")).unwrap();
+        let note = told.note.map(|note| format!("  {note}")).unwrap_or_default();
+        writeln!(out, "  {}  {}{note}", told.at.0, told.local).unwrap();
     }
     out.push('\n');
 }
@@ -143,6 +142,7 @@ impl Owner {
         let view =
             View { state: self.state.clone(), members, now: self.now, own: NodeId::new(1, 1) };
         let told = why(&view, self.state.named(name).unwrap(), Some(at(when)));
+        let told = serde_json::to_value(told).unwrap();
         let facts =
             ["verdict", "expected", "reason", "settled", "index", "owner", "state", "cursor"];
         let facts = facts.map(|key| format!("{key} {}", told[key]));

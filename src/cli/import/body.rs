@@ -175,7 +175,7 @@ fn check(body: &Value, now: Timestamp) -> Result<TaskSpec, String> {
         calendars: None,
     };
     spec::read(body, context).map_err(|problems| {
-        let one = |problem: spec::Problem| {
+        let one = |problem: spec::BodyProblem| {
             let place = problem.pointer.trim_start_matches('/').replace('/', ".");
             format!("{place} {}", problem.message)
         };

@@ -24,7 +24,7 @@ pub struct Crontab {
     /// Its jobs, in order.
     pub jobs: Vec<Job>,
     /// What could not be read.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<LineProblem>,
     /// What was read and has no counterpart here.
     pub not_carried: Vec<Remark>,
 }
@@ -52,7 +52,7 @@ pub struct Job {
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct LineProblem {
     /// From 1.
     pub line: usize,
     /// In characters, from 1.
@@ -125,7 +125,7 @@ struct Reader {
 
 impl Reader {
     fn refuse(&mut self, column: usize, message: impl Into<String>) {
-        let problem = Problem { line: self.number, column, message: message.into() };
+        let problem = LineProblem { line: self.number, column, message: message.into() };
         self.out.problems.push(problem);
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
 use crate::domain::time::Timestamp;
 
@@ -133,32 +134,32 @@ impl Refusal {
 
     /// The stable code of interfaces, logs and metrics.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::TaskExists => "task_exists",
-            Self::TaskDeleted => "task_deleted",
-            Self::TaskNotFound => "task_not_found",
-            Self::RevisionMismatch { .. } => "revision_mismatch",
-            Self::KeyReused => "idempotency_key_reused",
-            Self::ExecutionNotFound => "execution_not_found",
-            Self::ExecutionEnded => "execution_ended",
-            Self::NotPending => "not_pending",
-            Self::StaleFence => "stale_fence",
-            Self::Held => "held",
-            Self::MaxLive => "max_live",
-            Self::Session => "session_ended",
-            Self::Cursor { .. } => "settled",
-            Self::Order => "order",
-            Self::Ahead => "ahead_of_time",
-            Self::Inactive => "inactive",
-            Self::NodeNotFound => "node_not_found",
-            Self::NotDue => "not_due",
-            Self::Initialised => "initialised",
-            Self::ClusterName => "wrong_cluster_name",
-            Self::Full => "limit_reached",
-            Self::CalendarNotFound => "calendar_not_found",
-            Self::CalendarInUse => "calendar_in_use",
-            Self::AllWeightsZero => "all_weights_0",
+            Self::TaskExists => ErrorCode::TaskExists,
+            Self::TaskDeleted => ErrorCode::TaskDeleted,
+            Self::TaskNotFound => ErrorCode::TaskNotFound,
+            Self::RevisionMismatch { .. } => ErrorCode::RevisionMismatch,
+            Self::KeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::ExecutionNotFound => ErrorCode::ExecutionNotFound,
+            Self::ExecutionEnded => ErrorCode::ExecutionEnded,
+            Self::NotPending => ErrorCode::NotPending,
+            Self::StaleFence => ErrorCode::StaleFence,
+            Self::Held => ErrorCode::Held,
+            Self::MaxLive => ErrorCode::MaxLive,
+            Self::Session => ErrorCode::SessionEnded,
+            Self::Cursor { .. } => ErrorCode::Settled,
+            Self::Order => ErrorCode::Order,
+            Self::Ahead => ErrorCode::AheadOfTime,
+            Self::Inactive => ErrorCode::Inactive,
+            Self::NodeNotFound => ErrorCode::NodeNotFound,
+            Self::NotDue => ErrorCode::NotDue,
+            Self::Initialised => ErrorCode::Initialised,
+            Self::ClusterName => ErrorCode::WrongClusterName,
+            Self::Full => ErrorCode::LimitReached,
+            Self::CalendarNotFound => ErrorCode::CalendarNotFound,
+            Self::CalendarInUse => ErrorCode::CalendarInUse,
+            Self::AllWeightsZero => ErrorCode::AllWeights0,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which days of a month an expression's two day fields select.
 
+use crate::domain::error_code::ErrorCode;
 use jiff::civil::Date;
 
 use super::ScheduleError;
@@ -83,7 +84,7 @@ impl Days {
                 (-31..=-1, back) => days.moving.push(Moving::BeforeLast(back - 1)),
                 _ => {
                     let message = format!("days must be 1 to 31 or -1 to -31, got {number}");
-                    return Err(ScheduleError::new("monthly", "invalid_days", message));
+                    return Err(ScheduleError::new("monthly", ErrorCode::InvalidDays, message));
                 }
             }
         }
@@ -96,7 +97,7 @@ impl Days {
         for number in numbers {
             if *number > 6 {
                 let message = format!("days must be 0 (Sunday) to 6, got {number}");
-                return Err(ScheduleError::new("weekly", "invalid_days", message));
+                return Err(ScheduleError::new("weekly", ErrorCode::InvalidDays, message));
             }
             days.weekdays |= 1 << number;
         }

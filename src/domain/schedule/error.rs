@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::domain::error_code::ErrorCode;
+
 /// A refusal that names the field and the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
@@ -11,20 +13,20 @@ pub struct ScheduleError {
     /// In a cron text: where, counted in characters from 1.
     pub column: Option<usize>,
     /// What is wrong, for programs, such as `invalid_cron`.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// What is wrong, for people.
     pub message: String,
 }
 
 impl ScheduleError {
     /// A refusal of a whole field.
-    pub(super) fn new(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(field: &'static str, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { field, column: None, code, message: message.into() }
     }
 
     /// A refusal of a cron text because of its character at `index`, counted from 0.
     pub(super) fn cron(index: usize, message: impl Into<String>) -> Self {
-        Self::new("cron", "invalid_cron", message).at(index)
+        Self::new("cron", ErrorCode::InvalidCron, message).at(index)
     }
 
     /// The same refusal, tied to the cron text's character at `index`, counted from 0.

@@ -5,6 +5,7 @@
 //! with "and", knows no wrapping range and no `L W # H`, and stops at year 2100. So it gets
 //! rising stretches only, is asked for one field at a time, and years stay with `pattern`.
 
+use crate::domain::error_code::ErrorCode;
 use std::fmt::Write as _;
 
 use ::cron::{Schedule, TimeUnitSpec};
@@ -26,7 +27,11 @@ impl Fields {
             .map(|kind| field_text(kind, stretches(kind).unwrap_or_default().as_slice()))
             .join(" ");
         dialect.parse().map(Self).map_err(|error: ::cron::error::Error| {
-            ScheduleError::new("cron", "invalid_cron", format!("cannot be matched: {error}"))
+            ScheduleError::new(
+                "cron",
+                ErrorCode::InvalidCron,
+                format!("cannot be matched: {error}"),
+            )
         })
     }
 

@@ -9,6 +9,7 @@ use super::days::Days;
 use super::fields::Fields;
 use super::local_time::DAY;
 use super::{LocalTime, ScheduleError};
+use crate::domain::error_code::ErrorCode;
 
 /// Seconds from 1970-01-01T00:00 on a local clock, as if that clock had never jumped.
 pub(super) type LocalSecs = i64;
@@ -60,7 +61,7 @@ impl Pattern {
         list.sort_unstable();
         if list.last().is_none_or(|last| *last >= DAY) {
             let message = "needs at least one time of day, each before 24:00";
-            return Err(ScheduleError::new(field, "invalid_time", message));
+            return Err(ScheduleError::new(field, ErrorCode::InvalidTime, message));
         }
         Ok(Self { years: None, months: 0b1_1111_1111_1110, days, times: Times::List(list) })
     }

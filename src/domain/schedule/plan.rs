@@ -12,6 +12,7 @@ use super::local::LocalTicks;
 use super::note::NotedTick;
 use super::pattern::Pattern;
 use super::{Dst, LocalTime, Rule, Schedule, ScheduleError, zone};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::time::{Millis, Timestamp, YEAR_0, YEAR_9999};
 
 /// The shortest interval.
@@ -87,7 +88,11 @@ impl Plan {
         let exclusion = Exclusion::of(calendars, zone_name)?;
         let bounds = bounds(schedule)?;
         if schedule.max_ticks == Some(0) {
-            return Err(ScheduleError::new("max_ticks", "invalid_max_ticks", "must be at least 1"));
+            return Err(ScheduleError::new(
+                "max_ticks",
+                ErrorCode::InvalidMaxTicks,
+                "must be at least 1",
+            ));
         }
         let ticks = ticks(schedule, task_name, &zone, set_at)?;
         let jitter = schedule.jitter.unwrap_or_default();
@@ -238,7 +243,11 @@ impl Plan {
             return None;
         }
         let reason = self.0.why_no_tick(after);
-        Some(ScheduleError::new("schedule", "never_fires", format!("never fires: {reason}")))
+        Some(ScheduleError::new(
+            "schedule",
+            ErrorCode::NeverFires,
+            format!("never fires: {reason}"),
+        ))
     }
 }
 
@@ -302,7 +311,7 @@ pub(super) fn check_interval(every: Millis) -> Result<(), ScheduleError> {
         return Ok(());
     }
     let message = format!("an interval must be {MIN_INTERVAL} to 100 years, got {every}");
-    Err(ScheduleError::new("interval", "invalid_interval", message))
+    Err(ScheduleError::new("interval", ErrorCode::InvalidInterval, message))
 }
 
 fn bounds(schedule: &Schedule) -> Result<(Timestamp, Timestamp), ScheduleError> {
@@ -310,7 +319,7 @@ fn bounds(schedule: &Schedule) -> Result<(Timestamp, Timestamp), ScheduleError> 
     let last = schedule.not_after.unwrap_or(YEAR_9999).min(YEAR_9999);
     if last < first {
         let message = "not_after must not lie before not_before";
-        return Err(ScheduleError::new("not_after", "invalid_time", message));
+        return Err(ScheduleError::new("not_after", ErrorCode::InvalidTime, message));
     }
     Ok((first, last))
 }
@@ -339,7 +348,7 @@ fn ticks(
                 Some(anchor) if (YEAR_0..=YEAR_9999).contains(anchor) => *anchor,
                 Some(_) => {
                     let message = "anchor must lie in the years 0 to 9999";
-                    return Err(ScheduleError::new("anchor", "invalid_time", message));
+                    return Err(ScheduleError::new("anchor", ErrorCode::InvalidTime, message));
                 }
                 None => Timestamp(set_at.0.saturating_add(in_millis(*every))),
             };
@@ -353,7 +362,7 @@ fn ticks(
         Rule::At(tick) => Ok(Ticks::Once(*tick)),
         Rule::Delay(delay) if *delay == Millis(0) || *delay > MAX_INTERVAL => {
             let message = format!("a delay must be 1ms to 100 years, got {delay}");
-            Err(ScheduleError::new("delay", "invalid_delay", message))
+            Err(ScheduleError::new("delay", ErrorCode::InvalidDelay, message))
         }
         Rule::Delay(delay) => {
             Ok(Ticks::Once(Timestamp(set_at.0.saturating_add(in_millis(*delay)))))
@@ -364,7 +373,7 @@ fn ticks(
 }
 
 fn no_days(field: &'static str) -> ScheduleError {
-    ScheduleError::new(field, "invalid_days", "needs at least one day")
+    ScheduleError::new(field, ErrorCode::InvalidDays, "needs at least one day")
 }
 
 fn in_millis(length: Millis) -> i64 {

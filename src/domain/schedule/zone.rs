@@ -1,5 +1,6 @@
 //! Zones, from the data bundled with the binary only: every node of one release agrees.
 
+use crate::domain::error_code::ErrorCode;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
@@ -44,7 +45,7 @@ pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
         Some(meant) => format!("{shown:?} is not a known timezone; did you mean {meant}?"),
         None => format!("{shown:?} is not a known timezone; names look like Europe/Berlin or UTC"),
     };
-    Err(ScheduleError::new("timezone", "unknown_timezone", message))
+    Err(ScheduleError::new("timezone", ErrorCode::UnknownTimezone, message))
 }
 
 /// The known place most like this name, as a whole or as a city alone. `Etc/GMT+8` and its like
@@ -179,7 +180,11 @@ mod tests {
             ("posixrules", "names look like"),
         ] {
             let error = find(wrong).unwrap_err();
-            assert_eq!((error.field, error.code), ("timezone", "unknown_timezone"), "{wrong}");
+            assert_eq!(
+                (error.field, error.code),
+                ("timezone", ErrorCode::UnknownTimezone),
+                "{wrong}"
+            );
             assert!(error.message.contains(meant), "{wrong}: {}", error.message);
         }
     }

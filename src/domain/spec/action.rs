@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
+use super::bodies::ActionBody;
 use super::reader::{Fault, Object, choice, duration, echo, escape, text, whole};
 use super::rules::{ACTION_BYTES_MAX, DURATION_MAX, check_name};
 use super::words::BALANCES;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, ExecutorAction, HttpAction, ShellAction};
 use crate::domain::time::Millis;
 
@@ -42,10 +44,10 @@ pub(super) fn read(body: &mut Object<'_, '_>) -> Option<Action> {
             }),
         }
     })?;
-    let bytes = write(&action).to_string().len();
+    let bytes = serde_json::to_string(&ActionBody::from(&action)).map_or(0, |text| text.len());
     if bytes > ACTION_BYTES_MAX {
         let message = format!("must have at most {ACTION_BYTES_MAX} bytes, has {bytes}");
-        body.refuse("/action", Fault::new("too_large", message));
+        body.refuse("/action", Fault::new(ErrorCode::TooLarge, message));
     }
     Some(action)
 }
@@ -67,7 +69,8 @@ fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
 /// Reads an absolute URL without user information, by the rules of the client that will use it.
 fn url(value: &Value) -> Result<String, Fault> {
     let text = text(value)?;
-    let refuse = |rule: &str| Err(Fault::new("invalid_url", format!("{rule}, got {}", echo(text))));
+    let refuse =
+        |rule: &str| Err(Fault::new(ErrorCode::InvalidUrl, format!("{rule}, got {}", echo(text))));
     let Some((_, rest)) = text.split_once("://") else {
         return refuse("must be an absolute http or https URL");
     };
@@ -100,11 +103,11 @@ fn method(value: &Value) -> Result<String, Fault> {
         return Ok(text.to_ascii_uppercase());
     }
     let message = format!("must be a method such as GET or POST, got {}", echo(text));
-    Err(Fault::new("invalid_method", message))
+    Err(Fault::new(ErrorCode::InvalidMethod, message))
 }
 
 fn header(name: &str, value: &Value) -> Result<String, Fault> {
-    let invalid = |rule: String| Err(Fault::new("invalid_http_header", rule));
+    let invalid = |rule: String| Err(Fault::new(ErrorCode::InvalidHttpHeader, rule));
     if !is_token(name) {
         return invalid("is no header name".to_owned());
     }
@@ -124,7 +127,8 @@ fn refuse_twins(object: &mut Object<'_, '_>, headers: &BTreeMap<String, String>)
     let mut seen = BTreeSet::new();
     for name in headers.keys() {
         if !seen.insert(name.to_ascii_lowercase()) {
-            let fault = Fault::new("duplicate_item", "stands twice; header names ignore case");
+            let fault =
+                Fault::new(ErrorCode::DuplicateItem, "stands twice; header names ignore case");
             object.refuse(&format!("/headers/{}", escape(name)), fault);
         }
     }
@@ -143,7 +147,7 @@ fn status(value: &Value) -> Result<(u16, u16), Fault> {
         (Some(low), Some(high)) if low <= high => Ok((low, high)),
         _ => {
             let message = format!("must be {expected}, 100 to 599, got {}", echo(text));
-            Err(Fault::new("invalid_status", message))
+            Err(Fault::new(ErrorCode::InvalidStatus, message))
         }
     }
 }
@@ -152,7 +156,7 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
     let given = object.required("argv", |_value| Ok(())).is_some();
     let argv = object.filled_list("argv", |value| without_nul(text(value)?)).unwrap_or_default();
     if argv.first().is_some_and(String::is_empty) {
-        object.refuse("/argv/0", Fault::new("empty", "must name a program"));
+        object.refuse("/argv/0", Fault::new(ErrorCode::Empty, "must name a program"));
     }
     let env = object.map("env", variable);
     let cwd = object.optional("cwd", |value| {
@@ -160,14 +164,17 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
         if path.starts_with('/') {
             return Ok(path);
         }
-        Err(Fault::new("invalid_value", format!("must be an absolute path, got {}", echo(&path))))
+        Err(Fault::new(
+            ErrorCode::InvalidValue,
+            format!("must be an absolute path, got {}", echo(&path)),
+        ))
     });
     let stdin = object.field("stdin", String::new(), |value| text(value).map(str::to_owned));
     let user = object.optional("user", |value| {
         let user = text(value)?;
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == '/';
         if user.is_empty() || user.contains(odd) {
-            return Err(Fault::new("invalid_value", "must be the name of a user"));
+            return Err(Fault::new(ErrorCode::InvalidValue, "must be the name of a user"));
         }
         Ok(user.to_owned())
     });
@@ -176,13 +183,13 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
 
 fn without_nul(text: &str) -> Result<String, Fault> {
     if text.contains('\0') {
-        return Err(Fault::new("invalid_value", "must not contain NUL"));
+        return Err(Fault::new(ErrorCode::InvalidValue, "must not contain NUL"));
     }
     Ok(text.to_owned())
 }
 
 fn variable(name: &str, value: &Value) -> Result<String, Fault> {
-    let invalid = |rule: &str| Err(Fault::new("invalid_env", rule));
+    let invalid = |rule: &str| Err(Fault::new(ErrorCode::InvalidEnv, rule));
     let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return invalid("is no variable name: letters, digits and `_`, no digit in front");
@@ -197,12 +204,12 @@ fn executor(object: &mut Object<'_, '_>) -> ExecutorAction {
     let names = object.list("names", name).unwrap_or_default();
     let unique: BTreeSet<_> = names.iter().collect();
     if unique.len() < names.len() {
-        object.refuse("/names", Fault::new("duplicate_item", "must not name one twice"));
+        object.refuse("/names", Fault::new(ErrorCode::DuplicateItem, "must not name one twice"));
     }
     ExecutorAction {
         balance: object.field("balance", "round_robin", |value| choice(value, BALANCES)).to_owned(),
         weights: object.map("weights", |id, value| {
-            check_name(id).map_err(|rule| Fault::new("invalid_name", rule))?;
+            check_name(id).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
             whole(value, 0..=i64::from(u32::MAX))
         }),
         names,
@@ -211,38 +218,6 @@ fn executor(object: &mut Object<'_, '_>) -> ExecutorAction {
 
 fn name(value: &Value) -> Result<String, Fault> {
     let name = text(value)?;
-    check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+    check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
     Ok(name.to_owned())
-}
-
-/// The canonical form.
-pub(super) fn write(action: &Action) -> Value {
-    match action {
-        Action::Http(http) => {
-            let statuses = http.expect_status.iter().map(|(low, high)| {
-                json!(if low == high { low.to_string() } else { format!("{low}-{high}") })
-            });
-            json!({"http": {
-                "url": http.url,
-                "method": http.method,
-                "headers": http.headers,
-                "body": http.body,
-                "expect_status": statuses.collect::<Value>(),
-                "connect_timeout": http.connect_timeout.to_string(),
-            }})
-        }
-        Action::Shell(shell) => json!({"shell": {
-            "argv": shell.argv,
-            "env": shell.env,
-            "cwd": shell.cwd,
-            "stdin": shell.stdin,
-            "user": shell.user,
-        }}),
-        Action::Executor(executor) => json!({"executor": {
-            "balance": executor.balance,
-            "names": executor.names,
-            "weights": executor.weights,
-        }}),
-        Action::Func { id } => json!({"func": {"id": id}}),
-    }
 }

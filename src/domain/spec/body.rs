@@ -12,7 +12,8 @@ use super::rules::{
 use super::words::{
     AFTER_RUNS, BACKOFFS, CATCH_UP_POLICIES, DELIVERIES, EXECUTION_MODES, STRATEGIES,
 };
-use super::{Problem, ReadContext, action, schedule};
+use super::{BodyProblem, ReadContext, action, schedule};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::{Assignment, CatchUp, Concurrency, Keep, Retry, TaskSpec};
 use crate::domain::time::Millis;
@@ -21,7 +22,11 @@ use crate::domain::time::Millis;
 const COUNT_MAX: i64 = u32::MAX as i64;
 
 /// Reads every field; where one has a problem the result carries its default.
-pub(super) fn read(value: &Value, ctx: ReadContext<'_>, problems: &mut Vec<Problem>) -> TaskSpec {
+pub(super) fn read(
+    value: &Value,
+    ctx: ReadContext<'_>,
+    problems: &mut Vec<BodyProblem>,
+) -> TaskSpec {
     Object::read(Some(value), String::new(), problems, |body| {
         let mut spec = identity(body, ctx);
         spec.action = action::read(body);
@@ -35,7 +40,7 @@ pub(super) fn read(value: &Value, ctx: ReadContext<'_>, problems: &mut Vec<Probl
 fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
     let name = body.required("name", |value| {
         let name = text(value)?;
-        check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+        check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
         Ok(name.to_owned())
     });
     // A schedule of its own type is reported by `object`; here only that there is one.
@@ -53,7 +58,7 @@ fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
         let text = text(value)?;
         if text.len() > DESCRIPTION_BYTES_MAX {
             let message = format!("must have at most {DESCRIPTION_BYTES_MAX} bytes");
-            return Err(Fault::new("too_large", message));
+            return Err(Fault::new(ErrorCode::TooLarge, message));
         }
         Ok(text.to_owned())
     });
@@ -65,11 +70,12 @@ fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
 fn labels(object: &mut Object<'_, '_>, key: &'static str) -> BTreeMap<String, String> {
     let labels = object.map(key, |name, value| {
         let value = text(value)?;
-        check_label(name, value).map_err(|rule| Fault::new("invalid_label", rule))?;
+        check_label(name, value).map_err(|rule| Fault::new(ErrorCode::InvalidLabel, rule))?;
         Ok(value.to_owned())
     });
     if labels.len() > LABELS_MAX {
-        let fault = Fault::new("too_large", format!("must have at most {LABELS_MAX} entries"));
+        let fault =
+            Fault::new(ErrorCode::TooLarge, format!("must have at most {LABELS_MAX} entries"));
         object.refuse(&format!("/{key}"), fault);
     }
     labels
@@ -101,7 +107,7 @@ fn data(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
         let message = format!(
             "must have at most {PAYLOAD_BYTES_MAX} bytes together with parameters, have {bytes}"
         );
-        body.refuse("/payload", Fault::new("too_large", message));
+        body.refuse("/payload", Fault::new(ErrorCode::TooLarge, message));
     }
 }
 
@@ -141,7 +147,7 @@ fn concurrency(body: &mut Object<'_, '_>) -> Option<Concurrency> {
     body.object("concurrency", |object| {
         let group = object.required("group", |value| {
             let group = text(value)?;
-            check_name(group).map_err(|rule| Fault::new("invalid_name", rule))?;
+            check_name(group).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
             Ok(group.to_owned())
         });
         let limit = object.required("limit", |value| whole(value, 1..=COUNT_MAX));

@@ -1,34 +1,36 @@
 //! The body of a calendar.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Problem;
+use super::BodyProblem;
+use super::bodies::CalendarBody;
 use super::reader::{Fault, Object, echo, text};
 use super::rules::{DESCRIPTION_BYTES_MAX, check_name};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::calendar::{
     Calendar, Dates, ENTRIES_MAX, RULES_MAX, Rule, Times, Yearly,
 };
-use crate::domain::schedule::{parse_weekday, weekday_name, zone};
+use crate::domain::schedule::{parse_weekday, zone};
 
 /// Reads a calendar's canonical body; `name` stands in its path, and may be repeated in it.
 ///
 /// # Errors
 /// Every rule that the body breaks, at most 100 of them.
-pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<Problem>> {
+pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<BodyProblem>> {
     let mut problems = Vec::new();
     let calendar = Object::read(Some(value), String::new(), &mut problems, |body| {
         let named = body.field("name", name.to_owned(), |value| Ok(text(value)?.to_owned()));
         if let Err(rule) = check_name(name) {
-            body.refuse("/name", Fault::new("invalid_name", rule));
+            body.refuse("/name", Fault::new(ErrorCode::InvalidName, rule));
         } else if named != name {
             let message = format!("must be `{name}`, as the path says");
-            body.refuse("/name", Fault::new("name_changed", message));
+            body.refuse("/name", Fault::new(ErrorCode::NameChanged, message));
         }
         let description = body.field("description", String::new(), |value| {
             let text = text(value)?;
             if text.len() > DESCRIPTION_BYTES_MAX {
                 let message = format!("must have at most {DESCRIPTION_BYTES_MAX} bytes");
-                return Err(Fault::new("too_large", message));
+                return Err(Fault::new(ErrorCode::TooLarge, message));
             }
             Ok(text.to_owned())
         });
@@ -39,7 +41,7 @@ pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<Problem>
         let entries = |rule: &Rule| rule.dates.len() + rule.yearly.len() + rule.times.len();
         if rules.iter().map(entries).sum::<usize>() > ENTRIES_MAX {
             let message = format!("must have at most {ENTRIES_MAX} dates, days and times in all");
-            body.refuse("/rules", Fault::new("too_large", message));
+            body.refuse("/rules", Fault::new(ErrorCode::TooLarge, message));
         }
         Calendar { name: name.to_owned(), description, timezone, rules }
     });
@@ -50,7 +52,7 @@ fn rules(body: &mut Object<'_, '_>) -> Vec<Rule> {
     let given = body.required("rules", |value| match value {
         Value::Array(rules) if rules.len() <= RULES_MAX => Ok(rules.as_slice()),
         Value::Array(_) => {
-            Err(Fault::new("too_large", format!("must have at most {RULES_MAX} entries")))
+            Err(Fault::new(ErrorCode::TooLarge, format!("must have at most {RULES_MAX} entries")))
         }
         other => Err(Fault::wrong("a list", other)),
     });
@@ -73,7 +75,7 @@ fn rule(rule: &mut Object<'_, '_>) -> Rule {
     };
     if rule.problem_count() == before && read == Rule::default() {
         let message = "needs dates, yearly, weekdays or times: without any it would be all of time";
-        rule.refuse("", Fault::new("empty", message));
+        rule.refuse("", Fault::new(ErrorCode::Empty, message));
     }
     read
 }
@@ -86,8 +88,9 @@ fn entries<T>(
 ) -> Vec<T> {
     let read = rule.list(key, |value| {
         let text = text(value)?;
-        parse(text)
-            .map_err(|rule| Fault::new("invalid_value", format!("{rule}, got {}", echo(text))))
+        parse(text).map_err(|rule| {
+            Fault::new(ErrorCode::InvalidValue, format!("{rule}, got {}", echo(text)))
+        })
     });
     read.unwrap_or_default()
 }
@@ -95,28 +98,13 @@ fn entries<T>(
 /// The canonical body of a calendar.
 #[must_use]
 pub fn write_calendar(calendar: &Calendar) -> Value {
-    fn texts<T: ToString>(entries: &[T]) -> Value {
-        entries.iter().map(|entry| Value::from(entry.to_string())).collect()
-    }
-    let rule = |rule: &Rule| {
-        let days = rule.weekdays.iter().filter_map(|day| weekday_name(*day));
-        json!({
-            "dates": texts(&rule.dates),
-            "yearly": texts(&rule.yearly),
-            "weekdays": days.collect::<Vec<_>>(),
-            "times": texts(&rule.times),
-        })
-    };
-    json!({
-        "name": calendar.name,
-        "description": calendar.description,
-        "timezone": calendar.timezone,
-        "rules": calendar.rules.iter().map(rule).collect::<Vec<_>>(),
-    })
+    serde_json::to_value(CalendarBody::from(calendar)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -168,10 +156,10 @@ mod tests {
             (json!({"rules": [{"times": ["9/17"]}]}), "/rules/0/times/0", "invalid_value"),
         ] {
             let problems = read_calendar("c", &body).unwrap_err();
-            let found = (problems[0].pointer.as_str(), problems[0].code);
+            let found = (problems[0].pointer.as_str(), problems[0].code.as_str());
             assert_eq!(found, (pointer, code), "{body} {problems:?}");
         }
         let bad = read_calendar(".c", &json!({"rules": []})).unwrap_err();
-        assert_eq!(bad[0].code, "invalid_name");
+        assert_eq!(bad[0].code, ErrorCode::InvalidName);
     }
 }

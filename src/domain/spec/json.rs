@@ -7,9 +7,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::Problem;
+use super::BodyProblem;
 use super::number;
 use super::reader::escape;
+use crate::domain::error_code::ErrorCode;
 
 /// Deepest nesting of objects and lists.
 const DEPTH_MAX: usize = 64;
@@ -19,7 +20,7 @@ const DEPTH_MAX: usize = 64;
 ///
 /// # Errors
 /// The first problem, with line and column.
-pub fn parse_json(text: &str) -> Result<Value, Problem> {
+pub fn parse_json(text: &str) -> Result<Value, BodyProblem> {
     let found = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let root = Place { above: None, token: Token::Root, depth: 0, found: &found };
@@ -28,11 +29,11 @@ pub fn parse_json(text: &str) -> Result<Value, Problem> {
         Ok(value)
     });
     let value = value.map_err(|error| {
-        let (code, pointer) = found.take().unwrap_or(("invalid_json", String::new()));
+        let (code, pointer) = found.take().unwrap_or((ErrorCode::InvalidJson, String::new()));
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or_default();
         let message = format!("line {}, column {}: {what}", error.line(), error.column());
-        Problem { pointer, code, message }
+        BodyProblem { pointer, code, message }
     })?;
     match changed_number(text) {
         None => Ok(value),
@@ -41,7 +42,7 @@ pub fn parse_json(text: &str) -> Result<Value, Problem> {
             let line = 1 + before.matches('\n').count();
             let column = 1 + before.rsplit('\n').next().map_or(0, |line| line.chars().count());
             let message = format!("line {line}, column {column}: {}", number::advice(literal));
-            Err(Problem { pointer, code: "inexact_number", message })
+            Err(BodyProblem { pointer, code: ErrorCode::InexactNumber, message })
         }
     }
 }
@@ -112,7 +113,7 @@ struct Place<'a> {
     token: Token<'a>,
     depth: usize,
     /// Code and pointer of the problem that ended the reading, if it was one of ours.
-    found: &'a RefCell<Option<(&'static str, String)>>,
+    found: &'a RefCell<Option<(ErrorCode, String)>>,
 }
 
 enum Token<'a> {
@@ -136,7 +137,7 @@ impl<'a> Place<'a> {
         out
     }
 
-    fn fail<E: Error>(&self, code: &'static str, message: String) -> E {
+    fn fail<E: Error>(&self, code: ErrorCode, message: String) -> E {
         *self.found.borrow_mut() = Some((code, self.pointer()));
         E::custom(message)
     }
@@ -145,7 +146,7 @@ impl<'a> Place<'a> {
         if self.depth < DEPTH_MAX {
             return Ok(());
         }
-        Err(self.fail("too_deep", format!("nested deeper than {DEPTH_MAX} levels")))
+        Err(self.fail(ErrorCode::TooDeep, format!("nested deeper than {DEPTH_MAX} levels")))
     }
 }
 
@@ -207,7 +208,9 @@ impl<'de> Visitor<'de> for Place<'_> {
         while let Some(key) = access.next_key::<String>()? {
             let below = self.below(Token::Key(&key));
             if map.contains_key(&key) {
-                return Err(below.fail("duplicate_key", format!("the key `{key}` stands twice")));
+                return Err(
+                    below.fail(ErrorCode::DuplicateKey, format!("the key `{key}` stands twice"))
+                );
             }
             let value = access.next_value_seed(below)?;
             map.insert(key, value);
@@ -255,7 +258,11 @@ mod tests {
             ("1e999", "invalid_json", "", "line 1, column 5: number out of range"),
         ] {
             let problem = parse_json(text).unwrap_err();
-            assert_eq!((problem.code, problem.pointer.as_str()), (code, pointer), "{text}");
+            assert_eq!(
+                (problem.code.as_str(), problem.pointer.as_str()),
+                (code, pointer),
+                "{text}"
+            );
             assert_eq!(problem.message, message, "{text}");
         }
     }
@@ -275,7 +282,7 @@ mod tests {
         ] {
             let problem = parse_json(text).unwrap_err();
             assert_eq!(
-                (problem.code, problem.pointer.as_str()),
+                (problem.code.as_str(), problem.pointer.as_str()),
                 ("inexact_number", pointer),
                 "{text}"
             );
@@ -294,7 +301,7 @@ mod tests {
     fn nesting_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse_json(&nested(64)).is_ok());
-        assert_eq!(parse_json(&nested(65)).unwrap_err().code, "too_deep");
-        assert_eq!(parse_json(&nested(100_000)).unwrap_err().code, "too_deep");
+        assert_eq!(parse_json(&nested(65)).unwrap_err().code.as_str(), "too_deep");
+        assert_eq!(parse_json(&nested(100_000)).unwrap_err().code.as_str(), "too_deep");
     }
 }

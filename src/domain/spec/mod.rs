@@ -4,7 +4,7 @@
 //! or from the command line. It is written by hand because a refused body must teach: every
 //! problem carries a JSON pointer and the rule that was broken, and all problems of a body are
 //! found in one pass. To make that possible a field that cannot be read yields its default and a
-//! [`Problem`]; the half-made definition is thrown away if there is any.
+//! [`BodyProblem`]; the half-made definition is thrown away if there is any.
 //!
 //! * [`parse_json`] turns text into JSON, more strictly than serde: no duplicate keys, and no
 //!   number that reading would change.
@@ -18,6 +18,7 @@
 
 mod action;
 mod answer;
+pub mod bodies;
 mod body;
 mod calendar;
 mod json;
@@ -43,6 +44,7 @@ pub use self::json::parse_json;
 pub use self::rules::{check_label, check_name};
 pub use self::suggest::closest;
 pub use self::write::write;
+use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
 use crate::domain::schedule::Schedule;
 use crate::domain::task::TaskSpec;
@@ -50,11 +52,11 @@ use crate::domain::time::{Millis, Timestamp};
 
 /// One rule that a body broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct BodyProblem {
     /// Where, as a JSON pointer (RFC 6901); empty: the body as a whole.
     pub pointer: String,
     /// Which kind of rule, for programs; it never changes.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// What the rule says, for people; reads on after the name of the field.
     pub message: String,
 }
@@ -83,7 +85,7 @@ pub struct ReadContext<'a> {
 ///
 /// # Errors
 /// Every rule that the body breaks, at most 100 of them.
-pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<Problem>> {
+pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<BodyProblem>> {
     let mut problems = Vec::new();
     let spec = body::read(value, ctx, &mut problems);
     support::refuse(&spec, ctx, &mut problems);
@@ -98,10 +100,14 @@ pub fn patch(
     existing: &TaskSpec,
     merge_patch: &Value,
     ctx: ReadContext<'_>,
-) -> Result<TaskSpec, Vec<Problem>> {
+) -> Result<TaskSpec, Vec<BodyProblem>> {
     if !merge_patch.is_object() {
         let message = format!("must be a JSON object, got {}", reader::got(merge_patch));
-        return Err(vec![Problem { pointer: String::new(), code: "wrong_type", message }]);
+        return Err(vec![BodyProblem {
+            pointer: String::new(),
+            code: ErrorCode::WrongType,
+            message,
+        }]);
     }
     let mut body = write(existing);
     merge(&mut body, merge_patch);
@@ -113,7 +119,11 @@ pub fn patch(
     }
     let mut problems = result.err().unwrap_or_default();
     let message = format!("must stay `{}`: a task's name is its identity", existing.name);
-    problems.push(Problem { pointer: "/name".to_owned(), code: "name_changed", message });
+    problems.push(BodyProblem {
+        pointer: "/name".to_owned(),
+        code: ErrorCode::NameChanged,
+        message,
+    });
     Err(problems)
 }
 

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::{Problem, closest};
+use super::{BodyProblem, closest};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::LocalTime;
 use crate::domain::time::{Millis, Timestamp};
 
@@ -17,18 +18,18 @@ const ECHO_CHARS_MAX: usize = 40;
 /// A rule that a value broke; its place is known to the object that holds it.
 #[derive(Debug)]
 pub(super) struct Fault {
-    pub(super) code: &'static str,
+    pub(super) code: ErrorCode,
     pub(super) message: String,
 }
 
 impl Fault {
-    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// The value is of another kind than `expected`.
     pub(super) fn wrong(expected: &str, value: &Value) -> Self {
-        Self::new("wrong_type", format!("must be {expected}, got {}", got(value)))
+        Self::new(ErrorCode::WrongType, format!("must be {expected}, got {}", got(value)))
     }
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Object<'v, 'p> {
     pointer: String,
     /// The fields that were asked for.
     known: Vec<&'static str>,
-    problems: &'p mut Vec<Problem>,
+    problems: &'p mut Vec<BodyProblem>,
 }
 
 impl<'v> Object<'v, '_> {
@@ -46,7 +47,7 @@ impl<'v> Object<'v, '_> {
     pub(super) fn read<T>(
         value: Option<&'v Value>,
         pointer: String,
-        problems: &mut Vec<Problem>,
+        problems: &mut Vec<BodyProblem>,
         read: impl FnOnce(&mut Object<'v, '_>) -> T,
     ) -> T {
         let mut object = Object { fields: None, pointer, known: Vec::new(), problems };
@@ -113,7 +114,7 @@ impl<'v> Object<'v, '_> {
     ) -> Option<T> {
         let value = self.get(key);
         if value.is_none() && self.fields.is_some() {
-            self.refuse(&format!("/{key}"), Fault::new("missing_field", "is needed"));
+            self.refuse(&format!("/{key}"), Fault::new(ErrorCode::MissingField, "is needed"));
         }
         self.checked(key, value, read)
     }
@@ -170,7 +171,7 @@ impl<'v> Object<'v, '_> {
     ) -> Option<Vec<T>> {
         let items = self.list(key, read)?;
         if items.is_empty() {
-            self.refuse(&format!("/{key}"), Fault::new("empty", "must not be empty"));
+            self.refuse(&format!("/{key}"), Fault::new(ErrorCode::Empty, "must not be empty"));
             return None;
         }
         Some(items)
@@ -215,7 +216,7 @@ impl<'v> Object<'v, '_> {
                 let given = given.join(" and ");
                 format!("needs exactly one of {all}, has {given} (a patch sets the other to null)")
             };
-            self.refuse("", Fault::new("one_of", message));
+            self.refuse("", Fault::new(ErrorCode::OneOf, message));
         }
         None
     }
@@ -224,7 +225,7 @@ impl<'v> Object<'v, '_> {
     pub(super) fn refuse(&mut self, place: &str, fault: Fault) {
         if self.problems.len() < PROBLEMS_MAX {
             let pointer = format!("{}{place}", self.pointer);
-            self.problems.push(Problem { pointer, code: fault.code, message: fault.message });
+            self.problems.push(BodyProblem { pointer, code: fault.code, message: fault.message });
         }
     }
 
@@ -246,7 +247,7 @@ impl<'v> Object<'v, '_> {
                 Some(near) => format!("unknown field; did you mean `{near}`?"),
                 None => format!("unknown field; known here: {}", self.known.join(", ")),
             };
-            self.refuse(&format!("/{}", escape(key)), Fault::new("unknown_field", message));
+            self.refuse(&format!("/{}", escape(key)), Fault::new(ErrorCode::UnknownField, message));
         }
     }
 
@@ -319,7 +320,7 @@ pub(super) fn whole<T: TryFrom<i64>>(
     }
     let number = value.as_i64().filter(|number| range.contains(number));
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-        Fault::new("out_of_range", format!("must be {expected}, got {}", got(value)))
+        Fault::new(ErrorCode::OutOfRange, format!("must be {expected}, got {}", got(value)))
     })
 }
 
@@ -327,7 +328,7 @@ pub(super) fn whole<T: TryFrom<i64>>(
 pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<Millis, Fault> {
     let length = match value {
         Value::String(text) => Millis::parse(text).map_err(|rule| {
-            Fault::new("invalid_duration", format!("{rule}, got {}", echo(text)))
+            Fault::new(ErrorCode::InvalidDuration, format!("{rule}, got {}", echo(text)))
         })?,
         Value::Number(number) => match number.as_u64() {
             Some(secs) => Millis::from_secs(secs),
@@ -341,7 +342,7 @@ pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<M
         return Ok(length);
     }
     let message = format!("must be {} to {}, got {length}", range.start(), range.end());
-    Err(Fault::new("out_of_range", message))
+    Err(Fault::new(ErrorCode::OutOfRange, message))
 }
 
 /// Reads an instant.
@@ -350,14 +351,14 @@ pub(super) fn instant(value: &Value) -> Result<Timestamp, Fault> {
         .as_str()
         .ok_or_else(|| Fault::wrong("an instant such as \"2026-12-01T09:00:00Z\"", value))?;
     Timestamp::parse(text)
-        .map_err(|rule| Fault::new("invalid_time", format!("{rule}, got {}", echo(text))))
+        .map_err(|rule| Fault::new(ErrorCode::InvalidTime, format!("{rule}, got {}", echo(text))))
 }
 
 /// Reads a local time of day.
 pub(super) fn local_time(value: &Value) -> Result<LocalTime, Fault> {
     let text =
         value.as_str().ok_or_else(|| Fault::wrong("a local time such as \"02:00\"", value))?;
-    LocalTime::parse(text).map_err(|rule| Fault::new("invalid_time", rule))
+    LocalTime::parse(text).map_err(|rule| Fault::new(ErrorCode::InvalidTime, rule))
 }
 
 /// Reads one of the words of a table.
@@ -372,6 +373,9 @@ pub(super) fn choice<T: Copy>(
             Some(near) => format!("; did you mean `{near}`?"),
             None => String::new(),
         };
-        Fault::new("invalid_value", format!("must be one of {}, got {}{hint}", all(), echo(text)))
+        Fault::new(
+            ErrorCode::InvalidValue,
+            format!("must be one of {}, got {}{hint}", all(), echo(text)),
+        )
     })
 }

@@ -1,17 +1,17 @@
 //! The `schedule` of a body: one rule and what stands around it.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::reader::{
     Fault, Object, choice, duration, echo, flag, instant, local_time, text, whole,
 };
 use super::rules::{DURATION_MAX, check_name};
-use super::words::{FOLDS, GAPS, word};
+use super::words::{FOLDS, GAPS};
 use super::{ReadContext, closest};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::calendar::EXCLUDED_MAX;
 use crate::domain::schedule::{
-    Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, weekday_name,
-    zone,
+    Dst, LocalTime, Plan, Rule, Schedule, ScheduleError, parse_cron, parse_weekday, zone,
 };
 use crate::domain::task::{CatchUp, CatchUpPolicy};
 use crate::domain::time::{Millis, Timestamp};
@@ -51,7 +51,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
         let given = [("/max_ticks", max_ticks.is_some()), ("/exclude", !exclude.is_empty())];
         for (place, _) in given.into_iter().filter(|(_, given)| *given) {
             let message = "does not go with manual, which has no ticks of its own";
-            object.refuse(place, Fault::new("conflict", message));
+            object.refuse(place, Fault::new(ErrorCode::Conflict, message));
         }
     }
     let timezone = one_zone(object, named, prefix);
@@ -79,7 +79,7 @@ fn one_zone(
         && field != prefix
     {
         let message = format!("says {field}, but the expression says {prefix}");
-        object.refuse("/timezone", Fault::new("conflict", message));
+        object.refuse("/timezone", Fault::new(ErrorCode::Conflict, message));
     }
     field.or(prefix)
 }
@@ -89,14 +89,14 @@ fn excluded(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Vec<String> {
     let too_many = |value: &Value| value.as_array().is_some_and(|all| all.len() > EXCLUDED_MAX);
     if object.present("exclude").is_some_and(too_many) {
         let message = format!("must have at most {EXCLUDED_MAX} entries");
-        object.refuse("/exclude", Fault::new("too_large", message));
+        object.refuse("/exclude", Fault::new(ErrorCode::TooLarge, message));
         return Vec::new();
     }
     let names = object.list("exclude", |value| named_calendar(value, ctx)).unwrap_or_default();
     for (index, name) in names.iter().enumerate() {
         if names.iter().take(index).any(|other| other == name) {
             let message = format!("{name} stands twice");
-            object.refuse(&format!("/exclude/{index}"), Fault::new("duplicate", message));
+            object.refuse(&format!("/exclude/{index}"), Fault::new(ErrorCode::Duplicate, message));
         }
     }
     names
@@ -104,14 +104,14 @@ fn excluded(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Vec<String> {
 
 fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, Fault> {
     let name = text(value)?;
-    check_name(name).map_err(|rule| Fault::new("invalid_name", rule))?;
+    check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
     if let Some(state) = ctx.calendars
         && state.calendar(name).is_none()
     {
         let near = closest(name, state.calendars().map(|kept| kept.calendar.name.as_str()));
         let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         let message = format!("there is no calendar {}{hint}", echo(name));
-        return Err(Fault::new("unknown_calendar", message));
+        return Err(Fault::new(ErrorCode::UnknownCalendar, message));
     }
     Ok(name.to_owned())
 }
@@ -125,7 +125,7 @@ fn read_rule(
 ) -> Option<(Rule, Option<String>)> {
     if anchor.is_some() && !matches!(key, "interval" | "every") {
         let message = format!("belongs to interval, but the rule is {key}");
-        object.refuse("/anchor", Fault::new("conflict", message));
+        object.refuse("/anchor", Fault::new(ErrorCode::Conflict, message));
     }
     let rule = match key {
         "cron" => return object.required(key, |value| cron(value, ctx.min_interval)),
@@ -155,7 +155,7 @@ fn cron(value: &Value, min_interval: Millis) -> Result<(Rule, Option<String>), F
         && every < min_interval
     {
         let message = format!("must be at least {min_interval} apart, got {every}");
-        return Err(Fault::new("out_of_range", message));
+        return Err(Fault::new(ErrorCode::OutOfRange, message));
     }
     Ok((rule, zone))
 }
@@ -169,7 +169,7 @@ fn fault(error: ScheduleError) -> Fault {
 }
 
 fn truth(value: &Value) -> Result<(), Fault> {
-    if flag(value)? { Ok(()) } else { Err(Fault::new("invalid_value", "must be true")) }
+    if flag(value)? { Ok(()) } else { Err(Fault::new(ErrorCode::InvalidValue, "must be true")) }
 }
 
 /// One local time, or a list of them; in order, each once.
@@ -182,7 +182,7 @@ fn daily(object: &mut Object<'_, '_>) -> Option<Vec<LocalTime>> {
 
 fn weekly(object: &mut Object<'_, '_>) -> Option<Rule> {
     let days = days(object, |value| {
-        parse_weekday(text(value)?).map_err(|rule| Fault::new("invalid_value", rule))
+        parse_weekday(text(value)?).map_err(|rule| Fault::new(ErrorCode::InvalidValue, rule))
     });
     let at = object.required("at", local_time);
     Some(Rule::Weekly { days: days?, at: at? })
@@ -190,7 +190,10 @@ fn weekly(object: &mut Object<'_, '_>) -> Option<Rule> {
 
 fn monthly(object: &mut Object<'_, '_>) -> Option<Rule> {
     let days = days(object, |value| match whole::<i8>(value, -31..=31)? {
-        0 => Err(Fault::new("out_of_range", "must be 1 to 31, or -1 (the last day) to -31, got 0")),
+        0 => Err(Fault::new(
+            ErrorCode::OutOfRange,
+            "must be 1 to 31, or -1 (the last day) to -31, got 0",
+        )),
         day => Ok(day),
     });
     let at = object.required("at", local_time);
@@ -235,12 +238,12 @@ pub(super) fn check_fires(
                 let days = late.0 / 86_400_000;
                 let ago = if days > 0 { format!("{days} d") } else { late.to_string() };
                 let message = format!("is past ({ago} ago), and catch_up does not cover that");
-                return body.refuse("/schedule/at", Fault::new("never_fires", message));
+                return body.refuse("/schedule/at", Fault::new(ErrorCode::NeverFires, message));
             }
             let settled = if ctx.current.is_some() { ctx.now } else { ctx.settled };
             if at <= settled {
                 let message = format!("lies in the past, which is settled up to {settled}");
-                return body.refuse("/schedule/at", Fault::new("never_fires", message));
+                return body.refuse("/schedule/at", Fault::new(ErrorCode::NeverFires, message));
             }
             at.minus(before)
         }
@@ -259,59 +262,4 @@ fn refuse(body: &mut Object<'_, '_>, error: ScheduleError) {
         field => format!("/schedule/{field}"),
     };
     body.refuse(&place, fault(error));
-}
-
-fn rule_key(rule: &Rule) -> &'static str {
-    match rule {
-        Rule::Cron(_) => "cron",
-        Rule::Interval { .. } => "interval",
-        Rule::Daily(_) => "daily",
-        Rule::Weekly { .. } => "weekly",
-        Rule::Monthly { .. } => "monthly",
-        Rule::At(_) => "at",
-        Rule::Delay(_) => "delay",
-        Rule::Immediate => "immediate",
-        Rule::Manual => "manual",
-    }
-}
-
-/// The canonical form.
-pub(super) fn write(schedule: &Schedule) -> Value {
-    let mut out = Map::new();
-    let rule = match &schedule.rule {
-        Rule::Cron(expression) => json!(expression),
-        Rule::Interval { every, .. } => json!(every.to_string()),
-        Rule::Daily(times) => match &times[..] {
-            [one] => json!(one.to_string()),
-            many => many.iter().map(|time| json!(time.to_string())).collect(),
-        },
-        Rule::Weekly { days, at } => {
-            let days: Vec<_> = days.iter().filter_map(|day| weekday_name(*day)).collect();
-            json!({"days": days, "at": at.to_string()})
-        }
-        Rule::Monthly { days, at } => json!({"days": days, "at": at.to_string()}),
-        Rule::At(at) => json!(at.to_string()),
-        Rule::Delay(delay) => json!(delay.to_string()),
-        Rule::Immediate | Rule::Manual => json!(true),
-    };
-    out.insert(rule_key(&schedule.rule).to_owned(), rule);
-    if let Rule::Interval { anchor, .. } = &schedule.rule {
-        out.insert("anchor".to_owned(), json!(anchor.map(|at| at.to_string())));
-    }
-    let dst = json!({
-        "gap": word(GAPS, &schedule.dst.gap),
-        "fold": word(FOLDS, &schedule.dst.fold),
-    });
-    for (key, value) in [
-        ("timezone", json!(schedule.timezone)),
-        ("dst", dst),
-        ("jitter", json!(schedule.jitter.map(|jitter| jitter.to_string()))),
-        ("not_before", json!(schedule.not_before.map(|at| at.to_string()))),
-        ("not_after", json!(schedule.not_after.map(|at| at.to_string()))),
-        ("max_ticks", json!(schedule.max_ticks)),
-        ("exclude", json!(schedule.exclude)),
-    ] {
-        out.insert(key.to_owned(), value);
-    }
-    Value::Object(out)
 }

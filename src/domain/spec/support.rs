@@ -3,11 +3,12 @@
 //! version that builds its feature.
 
 use super::reader::Fault;
-use super::{Problem, ReadContext};
+use super::{BodyProblem, ReadContext};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, AfterRun, Delivery, ExecutionMode, Strategy, TaskSpec};
 
 /// Adds a problem for everything in `spec` that cannot be honoured.
-pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<Problem>) {
+pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<BodyProblem>) {
     let strategy = spec.assignment.strategy.unwrap_or_default();
     let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
     let wanted = [
@@ -40,7 +41,7 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<P
         (spec.one_shot, "/one_shot", "can only be false in this version"),
     ];
     for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-        let Fault { code, message } = Fault::new("not_supported", message);
-        problems.push(Problem { pointer: pointer.to_owned(), code, message });
+        let Fault { code, message } = Fault::new(ErrorCode::NotSupported, message);
+        problems.push(BodyProblem { pointer: pointer.to_owned(), code, message });
     }
 }

@@ -12,7 +12,7 @@ use super::words::{
     AFTER_RUNS, BACKOFFS, BALANCES, CATCH_UP_POLICIES, DELIVERIES, EXECUTION_MODES, FOLDS, GAPS,
     STRATEGIES,
 };
-use super::{Problem, ReadContext, body, patch, read, write};
+use super::{BodyProblem, ReadContext, body, patch, read, write};
 use crate::domain::schedule::{Dst, LocalTime, Rule, Schedule, parse_cron};
 use crate::domain::task::{
     Action, Assignment, CatchUp, Concurrency, ExecutorAction, HttpAction, Keep, Retry, ShellAction,
@@ -53,9 +53,9 @@ fn canonical() -> Value {
     })
 }
 
-fn one(problems: Result<TaskSpec, Vec<Problem>>) -> (String, &'static str) {
+fn one(problems: Result<TaskSpec, Vec<BodyProblem>>) -> (String, &'static str) {
     match problems.unwrap_err().as_slice() {
-        [one] => (one.pointer.clone(), one.code),
+        [one] => (one.pointer.clone(), one.code.as_str()),
         many => panic!("{many:?}"),
     }
 }

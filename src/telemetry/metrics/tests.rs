@@ -54,8 +54,8 @@ fn every_value_of_a_label_is_there_at_zero() {
         }
     }
     let named = Refusal::Cursor { at: crate::domain::time::Timestamp(0) };
-    assert!(SETTLE_REFUSALS.contains(&named.code()));
-    assert!(SETTLE_REFUSALS.contains(&Refusal::Session.code()));
+    assert!(SETTLE_REFUSALS.contains(&named.code().as_str()));
+    assert!(SETTLE_REFUSALS.contains(&Refusal::Session.code().as_str()));
 }
 
 #[test]

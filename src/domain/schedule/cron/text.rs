@@ -2,6 +2,7 @@
 
 use super::item::read_field;
 use super::{Expression, Kind};
+use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::plan::check_interval;
 use crate::domain::schedule::{Rule, ScheduleError, zone};
 use crate::domain::time::Millis;
@@ -128,7 +129,7 @@ fn every(word: &Word, rest: &[Word]) -> Result<Rule, ScheduleError> {
     }
     let every = Millis::parse(&duration.text)
         .map_err(|message| {
-            ScheduleError::new("cron", "invalid_interval", format!("@every {message}"))
+            ScheduleError::new("cron", ErrorCode::InvalidInterval, format!("@every {message}"))
         })
         .and_then(|every| check_interval(every).map(|()| every))
         .map_err(|error| error.at(duration.from))?;

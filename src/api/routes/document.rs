@@ -1,0 +1,335 @@
+//! `/openapi.json`: the table of routes and the schemas of `dto` as a document (OpenAPI 3.1).
+
+use std::collections::BTreeMap;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::{Content, Param, ParamKind, Route, Verb, at, paths};
+use crate::domain::error_code::ErrorCode;
+use crate::dto::ProblemView;
+
+/// Where the schemas are.
+const SCHEMAS: &str = "#/components/schemas/";
+/// What the types of requests call the fields that must be there.
+const INPUT_REQUIRED: &str = "x-input-required";
+
+/// Codes with which every route may refuse.
+const ALWAYS: &[ErrorCode] = &[
+    ErrorCode::BadRequest,
+    ErrorCode::BodyTimeout,
+    ErrorCode::BodyTooLarge,
+    ErrorCode::CrossSite,
+    ErrorCode::ForeignHost,
+    ErrorCode::HeadersTooLarge,
+    ErrorCode::Internal,
+    ErrorCode::InvalidHeader,
+    ErrorCode::InvalidPath,
+    ErrorCode::MethodNotAllowed,
+    ErrorCode::RequestTimeout,
+    ErrorCode::RouteNotFound,
+    ErrorCode::TooManyConnections,
+    ErrorCode::UriTooLong,
+];
+/// And every route of a cluster.
+const CLUSTER: &[ErrorCode] = &[
+    ErrorCode::IndexNotReached,
+    ErrorCode::InvalidParameter,
+    ErrorCode::NoLeader,
+    ErrorCode::NotSupported,
+    ErrorCode::TooBusy,
+    ErrorCode::UnknownParameter,
+];
+/// And every route that changes something.
+const WRITES: &[ErrorCode] = &[
+    ErrorCode::DuplicateKey,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::InexactNumber,
+    ErrorCode::InvalidJson,
+    ErrorCode::NotAccepted,
+    ErrorCode::OutcomeUnknown,
+    ErrorCode::RevisionMismatch,
+    ErrorCode::TooDeep,
+    ErrorCode::UnknownField,
+    ErrorCode::UnsupportedMediaType,
+    ErrorCode::WrongType,
+];
+
+/// What one answer leads to: from a route, by a value of its answer, to a parameter of another.
+const LINKS: &[(&str, u16, &str, &str, &str)] = &[
+    ("createTask", 201, "getTask", "name", "$response.body#/name"),
+    ("createTask", 201, "putTask", "name", "$response.body#/name"),
+    ("createTask", 201, "patchTask", "name", "$response.body#/name"),
+    ("createTask", 201, "pauseTask", "name", "$response.body#/name"),
+    ("createTask", 201, "resumeTask", "name", "$response.body#/name"),
+    ("createTask", 201, "triggerTask", "name", "$response.body#/name"),
+    ("createTask", 201, "claimTick", "name", "$response.body#/name"),
+    ("createTask", 201, "getWhy", "name", "$response.body#/name"),
+    ("createTask", 201, "deleteTask", "name", "$response.body#/name"),
+    ("deleteTask", 200, "reuseTask", "name", "$response.body#/name"),
+    ("deleteTask", 200, "cleanupTask", "name", "$response.body#/name"),
+    ("triggerTask", 201, "getExecution", "id", "$response.body#/id"),
+    ("triggerTask", 201, "stopExecution", "id", "$response.body#/id"),
+    ("triggerTask", 201, "getOutput", "id", "$response.body#/id"),
+    ("stopExecution", 200, "retryExecution", "id", "$response.body#/id"),
+    ("stopExecution", 200, "dismissExecution", "id", "$response.body#/id"),
+    ("claimTick", 201, "endExecution", "id", "$response.body#/execution_id"),
+    ("putCalendar", 201, "getCalendar", "name", "$response.body#/name"),
+    ("putCalendar", 201, "deleteCalendar", "name", "$response.body#/name"),
+];
+
+/// The document.
+pub(in crate::api) fn openapi(version: &str) -> Value {
+    let settings = || {
+        SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+    };
+    let mut writer = Writer {
+        answers: settings().for_serialize().into_generator(),
+        requests: settings().for_deserialize().into_generator(),
+    };
+    let mut all = Map::new();
+    for path in paths() {
+        let mut methods = Map::new();
+        for route in at(path) {
+            methods.insert(route.verb.word().to_owned(), writer.operation(route, path));
+        }
+        all.insert(path.to_owned(), methods.into());
+    }
+    let problem = json!(writer.answers.subschema_for::<ProblemView>());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "punctual",
+            "version": version,
+            "description": "cron for a cluster",
+            "license": {"name": "MIT OR Apache-2.0"},
+        },
+        "paths": all,
+        "components": {
+            "schemas": writer.schemas(),
+            "responses": {"Problem": {
+                "description": "Why the request was not answered as asked.",
+                "content": {"application/problem+json": {"schema": problem}},
+            }},
+        },
+    })
+}
+
+/// Writes operations, and collects the schemas that they name.
+struct Writer {
+    answers: SchemaGenerator,
+    requests: SchemaGenerator,
+}
+
+impl Writer {
+    fn operation(&mut self, route: &Route, path: &str) -> Value {
+        // At a fixed path where a name could stand the routes of that name are told again.
+        let own = route.path == path;
+        let id = if own { route.id.to_owned() } else { format!("{}At{}", route.id, last(path)) };
+        let mut operation = json!({
+            "operationId": id,
+            "summary": route.says,
+            "x-role": format!("{:?}", route.role).to_lowercase(),
+            "parameters": parameters(route, path),
+        });
+        if let Some(body) = route.body {
+            let mut schema = json!((body.schema)(&mut self.requests));
+            requested(&mut schema);
+            operation["requestBody"] = json!({
+                "required": body.needed,
+                "content": {"application/json": {"schema": schema}},
+            });
+        }
+        operation["responses"] = self.responses(route, own);
+        operation
+    }
+
+    fn responses(&mut self, route: &Route, own: bool) -> Value {
+        let mut responses = Map::new();
+        for (status, content) in route.answers {
+            let content = match content {
+                Content::Json(schema) => {
+                    json!({"application/json": {"schema": (schema)(&mut self.answers)}})
+                }
+                Content::Text(kinds) => {
+                    let kinds = kinds
+                        .iter()
+                        .map(|kind| ((*kind).to_owned(), json!({"schema": {"type": "string"}})));
+                    Value::Object(kinds.collect())
+                }
+            };
+            let mut response = json!({"description": route.says, "content": content});
+            let links = links(route.id, *status);
+            if own && !links.is_empty() {
+                response["links"] = links.into();
+            }
+            responses.insert(status.to_string(), response);
+        }
+        let mut refusals: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        for code in codes(route) {
+            refusals.entry(code.status()).or_default().push(code.as_str());
+        }
+        for (status, mut codes) in refusals {
+            codes.sort_unstable();
+            codes.dedup();
+            let refusal = json!({
+                "description": codes.join(", "),
+                "content": {"application/problem+json": {
+                    "schema": {"$ref": format!("{SCHEMAS}ProblemView")},
+                }},
+            });
+            responses.entry(status.to_string()).or_insert(refusal);
+        }
+        responses.into()
+    }
+
+    /// All schemas; those of requests have names of their own.
+    fn schemas(&mut self) -> Value {
+        let mut all = Map::new();
+        for (name, mut schema) in self.answers.take_definitions(true) {
+            answered(&mut schema);
+            if name == "ProblemView" {
+                let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+                schema["properties"]["code"]["enum"] = json!(codes);
+            }
+            all.insert(name, schema);
+        }
+        for (name, mut schema) in self.requests.take_definitions(true) {
+            requested(&mut schema);
+            all.insert(input_name(&name), schema);
+        }
+        all.sort_keys();
+        all.into()
+    }
+}
+
+impl Verb {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// The codes with which a route may refuse.
+fn codes(route: &Route) -> impl Iterator<Item = &'static ErrorCode> {
+    let cluster = route.path.starts_with("/api/") || route.path == "/readyz";
+    let groups = [
+        route.errors,
+        ALWAYS,
+        if cluster { CLUSTER } else { &[] },
+        if route.writes() { WRITES } else { &[] },
+    ];
+    groups.into_iter().flatten()
+}
+
+fn links(id: &str, status: u16) -> Map<String, Value> {
+    let links = LINKS.iter().filter(|(from, when, ..)| *from == id && *when == status);
+    let link = |(_, _, to, name, value): &(&str, u16, &str, &str, &str)| {
+        let link = json!({"operationId": to, "parameters": {*name: value}});
+        ((*to).to_owned(), link)
+    };
+    links.map(link).collect()
+}
+
+/// The last part of a path, as the end of a name.
+fn last(path: &str) -> String {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let mut letters = last.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+fn parameters(route: &Route, path: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    for part in path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            let pattern = "^[A-Za-z0-9_@+:-][A-Za-z0-9_@+:.-]*$";
+            let schema = json!({"type": "string", "maxLength": 200, "pattern": pattern});
+            all.push(json!({"name": name, "in": "path", "required": true, "schema": schema}));
+        }
+    }
+    all.extend(route.params().map(parameter));
+    if path.starts_with("/api/") {
+        let index = "Answer only when this log index is applied, within 5 s.";
+        all.push(parameter(&Param {
+            name: "consistency",
+            kind: ParamKind::Word(&["linearizable", "stale"]),
+            says: "`stale`: as the node knows it, without asking the leader.",
+        }));
+        let kind = ParamKind::Number(0, u64::MAX);
+        all.push(parameter(&Param { name: "min_index", kind, says: index }));
+    }
+    if route.writes() {
+        let schema = json!({"type": "string", "pattern": "^[!-~]{1,200}$"});
+        let says = "Whoever repeats a request under its key gets the first answer.";
+        all.push(header("Idempotency-Key", says, schema));
+    }
+    if route.bound {
+        let schema = json!({"type": "string", "pattern": r#"^(\*|"[0-9]{1,19}")$"#});
+        all.push(header("If-Match", "The `ETag` of what is to be changed.", schema));
+    }
+    all
+}
+
+fn header(name: &str, says: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "header", "description": says, "schema": schema})
+}
+
+fn parameter(param: &Param) -> Value {
+    let schema = match param.kind {
+        ParamKind::Flag => json!({"type": "boolean"}),
+        ParamKind::Text => json!({"type": "string"}),
+        ParamKind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        ParamKind::Instant => json!({"type": "string", "format": "date-time"}),
+        ParamKind::Number(min, max) => {
+            json!({"type": "integer", "minimum": min, "maximum": max})
+        }
+        ParamKind::Word(words) => json!({"type": "string", "enum": words}),
+    };
+    json!({"name": param.name, "in": "query", "description": param.says, "schema": schema})
+}
+
+/// The name of a schema of requests, which may leave more out than answers do.
+fn input_name(name: &str) -> String {
+    if name.ends_with("Request") { name.to_owned() } else { format!("{name}Input") }
+}
+
+/// Makes a schema one of requests: it names those of requests, and requires what requests need.
+fn requested(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(required) = fields.remove(INPUT_REQUIRED) {
+                fields.insert("required".to_owned(), required);
+            }
+            if let Some(Value::String(target)) = fields.get_mut("$ref")
+                && let Some(name) = target.strip_prefix(SCHEMAS)
+            {
+                *target = format!("{SCHEMAS}{}", input_name(name));
+            }
+            fields.values_mut().for_each(requested);
+        }
+        Value::Array(items) => items.iter_mut().for_each(requested),
+        _ => {}
+    }
+}
+
+/// Makes a schema one of answers.
+fn answered(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove(INPUT_REQUIRED);
+            fields.values_mut().for_each(answered);
+        }
+        Value::Array(items) => items.iter_mut().for_each(answered),
+        _ => {}
+    }
+}

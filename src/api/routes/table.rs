@@ -1,0 +1,321 @@
+//! The table of routes.
+
+use axum::routing::{delete, get, patch, post, put};
+
+use super::{Body, Content, Handler, Param, ParamKind, Role, Route, SchemaOf, Verb, of};
+use crate::api::tasks::{self, about, many};
+use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
+use crate::domain::error_code::ErrorCode as Code;
+use crate::dto::{
+    AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
+    CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
+    ExecutionChanged, ExecutionView, HealthView, ItemsView, LeaderView, ListView, LiveView,
+    MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView, PauseRequest,
+    PreviewRequest, PreviewView, ReadyView, RevisionsView, SchedulerSwitched, SchedulerView,
+    StatsView, TaskBody, TaskChanged, TaskStatsView, TaskView, TasksLeft, TicksView,
+    TransferRequest, TriggerRequest, WhyView,
+};
+use crate::ops::words::{STATUSES, TASK_STATES};
+
+const fn route(
+    verb: Verb,
+    path: &'static str,
+    id: &'static str,
+    says: &'static str,
+    handler: Handler,
+) -> Route {
+    Route {
+        verb,
+        path,
+        id,
+        says,
+        role: Role::Viewer,
+        query: &[],
+        body: None,
+        answers: &[],
+        errors: &[],
+        bound: false,
+        handler,
+    }
+}
+
+impl Route {
+    const fn role(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    const fn query(self, query: &'static [&'static [Param]]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// It takes a body, which may be left out.
+    const fn may_have(self, schema: SchemaOf) -> Self {
+        Self { body: Some(Body { schema, needed: false }), ..self }
+    }
+
+    /// It takes a body.
+    const fn takes(self, schema: SchemaOf) -> Self {
+        Self { body: Some(Body { schema, needed: true }), ..self }
+    }
+
+    const fn gives(self, answers: &'static [(u16, Content)]) -> Self {
+        Self { answers, ..self }
+    }
+
+    const fn refuses(self, errors: &'static [Code]) -> Self {
+        Self { errors, ..self }
+    }
+
+    const fn bound(self) -> Self {
+        Self { bound: true, ..self }
+    }
+}
+
+const fn param(name: &'static str, kind: ParamKind, says: &'static str) -> Param {
+    Param { name, kind, says }
+}
+
+const fn json(schema: SchemaOf) -> Content {
+    Content::Json(schema)
+}
+
+/// The parameters of every list.
+const PAGING: &[Param] = &[
+    param("limit", ParamKind::Number(1, 1_000), "How many items."),
+    param("cursor", ParamKind::Text, "The `next_cursor` of the answer before."),
+    param("page", ParamKind::Number(1, 1_000_000_000), "Which page, instead of a cursor."),
+    param("page_size", ParamKind::Number(1, 1_000), "Items of a page."),
+];
+const TASKS: &[Param] = &[
+    param("status", ParamKind::Word(&TASK_STATES), "Only tasks in this state."),
+    param("name", ParamKind::Text, "Only names like this; `*` and `?` stand for anything."),
+    param("label", ParamKind::Texts, "Only tasks with this label, `key` or `key=value`."),
+    param("owner", ParamKind::Text, "Only tasks of this node."),
+    param("deleted", ParamKind::Flag, "Names marked deleted instead of tasks."),
+    param("sort", ParamKind::Word(&["name", "next", "last"]), "In which order."),
+];
+const EXECUTIONS: &[Param] = &[
+    param("task_id", ParamKind::Text, "Only executions of this task."),
+    param("status", ParamKind::Word(&STATUSES), "Only those with this status."),
+    param("node", ParamKind::Text, "Only those on this node."),
+    param("failed", ParamKind::Flag, "Only those that failed and were not dismissed."),
+    param("executor_id", ParamKind::Text, "Not supported yet."),
+];
+const FORCE: &[Param] = &[param("force", ParamKind::Flag, "Replace what has the name.")];
+const WAIT: &[Param] =
+    &[param("wait", ParamKind::Flag, "Answer when no start can follow any more.")];
+const DELETE: &[Param] = &[
+    param("stop", ParamKind::Flag, "Stop what runs."),
+    param("cleanup", ParamKind::Flag, "Remove all that is known of the name."),
+    param("tombstone", ParamKind::Flag, "Mark the name even if there is no task."),
+];
+const NEXT: &[Param] = &[
+    param("n", ParamKind::Number(1, 1_000), "How many."),
+    param("from", ParamKind::Instant, "From here on, instead of now."),
+];
+const TICKS: &[Param] = &[
+    param("from", ParamKind::Instant, "None before."),
+    param("to", ParamKind::Instant, "None after."),
+    param("limit", ParamKind::Number(1, 1_000), "How many."),
+    param("cursor", ParamKind::Text, "The `next_cursor` of the answer before."),
+    param("empty", ParamKind::Flag, "Also stretches without a tick."),
+];
+const STATUS: &[Param] = &[param("status", ParamKind::Word(&STATUSES), "Only these.")];
+const AT: &[Param] = &[param("at", ParamKind::Instant, "The instant, instead of the next tick.")];
+const TASK: &[Param] = &[param("task_id", ParamKind::Text, "Of this task only.")];
+const OUTPUT: &[Param] = &[
+    param("follow", ParamKind::Flag, "As a stream, up to the end."),
+    param("from", ParamKind::Number(0, u64::MAX), "From this byte on."),
+    param("attempt", ParamKind::Number(1, u32::MAX as u64), "Of this attempt."),
+];
+const FENCE: &[Param] = &[param("fence", ParamKind::Number(0, u64::MAX), "That of the claim.")];
+
+/// What a body of a task may be refused for.
+const TASK_BODY: &[Code] = &[
+    Code::Conflict,
+    Code::Duplicate,
+    Code::DuplicateItem,
+    Code::Empty,
+    Code::InvalidCron,
+    Code::InvalidDays,
+    Code::InvalidDelay,
+    Code::InvalidDuration,
+    Code::InvalidEnv,
+    Code::InvalidHttpHeader,
+    Code::InvalidInterval,
+    Code::InvalidLabel,
+    Code::InvalidMaxTicks,
+    Code::InvalidMethod,
+    Code::InvalidName,
+    Code::InvalidStatus,
+    Code::InvalidTime,
+    Code::InvalidUrl,
+    Code::InvalidValue,
+    Code::MissingField,
+    Code::NameChanged,
+    Code::NeverFires,
+    Code::NoHandler,
+    Code::OneOf,
+    Code::OutOfRange,
+    Code::TooLarge,
+    Code::UnknownCalendar,
+    Code::UnknownTimezone,
+    Code::TaskExists,
+    Code::TaskDeleted,
+    Code::TaskNotFound,
+    Code::LimitReached,
+];
+
+#[rustfmt::skip]
+pub(super) static ROUTES: &[Route] = &[
+    route(Verb::Get, "/livez", "getLivez", "Whether the process answers.", || get(health::livez))
+        .role(Role::Open).gives(&[(200, json(of::<LiveView>))]),
+    route(Verb::Get, "/readyz", "getReadyz", "Whether the node takes its part in the cluster.", || get(health::readyz))
+        .role(Role::Open).gives(&[(200, json(of::<ReadyView>))]),
+    route(Verb::Get, "/health", "getHealth", "The same in the older form.", || get(health::health))
+        .gives(&[(200, json(of::<HealthView>)), (503, json(of::<HealthView>))]),
+    route(Verb::Get, "/metrics", "getMetrics", "For Prometheus.", || get(metrics::page))
+        .gives(&[(200, Content::Text(&["text/plain", "application/openmetrics-text"]))]),
+    route(Verb::Get, "/openapi.json", "getDocument", "This document.", || get(spec::document))
+        .role(Role::Open).gives(&[(200, json(of::<MergePatch>))]),
+
+    route(Verb::Get, "/api/v1/tasks", "listTasks", "Tasks that fit all filters.", || get(tasks::list))
+        .query(&[TASKS, PAGING]).gives(&[(200, json(of::<ListView<TaskView>>))]),
+    route(Verb::Post, "/api/v1/tasks", "createTask", "Makes a task.", || post(tasks::create))
+        .role(Role::Editor).query(&[FORCE]).takes(of::<TaskBody>)
+        .gives(&[(201, json(of::<TaskChanged>))]).refuses(TASK_BODY),
+    route(Verb::Get, "/api/v1/tasks/{name}", "getTask", "A task, marked deleted or not.", || get(tasks::get))
+        .gives(&[(200, json(of::<TaskView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(tasks::put))
+        .role(Role::Editor).takes(of::<TaskBody>).bound()
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
+    route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(tasks::patch))
+        .role(Role::Editor).takes(of::<MergePatch>).bound()
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
+    route(Verb::Delete, "/api/v1/tasks/{name}", "deleteTask", "Sets the deleted mark, or removes all that is known of the name.", || delete(tasks::delete))
+        .role(Role::Editor).query(&[WAIT, DELETE]).bound()
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::InvalidName, Code::LimitReached]),
+    route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Makes many tasks; what is wrong with one stops no other.", || post(many::batch))
+        .role(Role::Editor).query(&[FORCE]).takes(of::<BatchRequest>)
+        .gives(&[(200, json(of::<ItemsView>))]).refuses(&[Code::TooManyItems, Code::MissingField]),
+    route(Verb::Post, "/api/v1/tasks/bulk", "changeTasks", "One operation on many tasks; what is refused for one stops no other.", || post(many::bulk))
+        .role(Role::Editor).takes(of::<BulkRequest>).gives(&[(200, json(of::<ItemsView>))])
+        .refuses(&[Code::OneOf, Code::TooManyItems, Code::MissingField, Code::InvalidValue, Code::Conflict, Code::Empty, Code::InvalidTime, Code::TooLarge]),
+    route(Verb::Post, "/api/v1/tasks/{name}/trigger", "triggerTask", "An execution now.", || post(tasks::trigger))
+        .role(Role::Operator).may_have(of::<TriggerRequest>).gives(&[(201, json(of::<ExecutionChanged>))])
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::TooLarge, Code::Inactive]),
+    route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(tasks::pause))
+        .role(Role::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
+    route(Verb::Post, "/api/v1/tasks/{name}/resume", "resumeTask", "Its ticks fire again.", || post(tasks::resume))
+        .role(Role::Operator).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
+    route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(tasks::reuse))
+        .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
+    route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(tasks::cleanup))
+        .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
+        .role(Role::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
+    route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))
+        .query(&[NEXT]).gives(&[(200, json(of::<NextView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/ticks", "getTicks", "What became of its ticks, newest first.", || get(about::ticks))
+        .query(&[TICKS]).gives(&[(200, json(of::<TicksView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/executions", "listExecutionsOfTask", "Its executions, newest first.", || get(about::executions))
+        .query(&[STATUS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/stats", "getTaskStats", "How its ticks and executions went.", || get(about::stats))
+        .gives(&[(200, json(of::<TaskStatsView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/revisions", "getRevisions", "Its kept definitions, newest first.", || get(about::revisions))
+        .gives(&[(200, json(of::<RevisionsView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/assignment", "getAssignment", "Who owns it, and why.", || get(about::assignment))
+        .gives(&[(200, json(of::<AssignmentView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/why", "getWhy", "What became of a tick, or will.", || get(about::why))
+        .query(&[AT]).gives(&[(200, json(of::<WhyView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Post, "/api/v1/schedules/preview", "previewSchedule", "What a schedule would do; nothing is stored.", || post(preview::show))
+        .takes(of::<PreviewRequest>).gives(&[(200, json(of::<PreviewView>))]).refuses(TASK_BODY),
+
+    route(Verb::Get, "/api/v1/calendars", "listCalendars", "Calendars.", || get(calendars::list))
+        .query(&[PAGING]).gives(&[(200, json(of::<ListView<CalendarView>>))]),
+    route(Verb::Get, "/api/v1/calendars/{name}", "getCalendar", "A calendar.", || get(calendars::get))
+        .gives(&[(200, json(of::<CalendarView>))]).refuses(&[Code::CalendarNotFound]),
+    route(Verb::Put, "/api/v1/calendars/{name}", "putCalendar", "Makes it or changes it.", || put(calendars::put))
+        .role(Role::Editor).takes(of::<CalendarBody>).bound()
+        .gives(&[(200, json(of::<CalendarChanged>)), (201, json(of::<CalendarChanged>))])
+        .refuses(&[Code::InvalidName, Code::NameChanged, Code::InvalidValue, Code::Empty, Code::TooLarge, Code::UnknownTimezone, Code::LimitReached, Code::MissingField]),
+    route(Verb::Delete, "/api/v1/calendars/{name}", "deleteCalendar", "Removes one that no task leaves out.", || delete(calendars::delete))
+        .role(Role::Editor).bound().gives(&[(200, json(of::<CalendarRemoved>))]).refuses(&[Code::CalendarNotFound, Code::CalendarInUse]),
+
+    route(Verb::Get, "/api/v1/executions", "listExecutions", "Executions, newest first.", || get(executions::list))
+        .query(&[EXECUTIONS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]),
+    route(Verb::Get, "/api/v1/executions/stats", "getStats", "How executions went.", || get(executions::stats))
+        .query(&[TASK]).gives(&[(200, json(of::<StatsView>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/executions/{id}", "getExecution", "An execution.", || get(executions::get))
+        .gives(&[(200, json(of::<ExecutionView>))]).refuses(&[Code::ExecutionNotFound]),
+    route(Verb::Delete, "/api/v1/executions/{id}", "dismissExecution", "Takes a failure off the list of those to look at.", || delete(executions::dismiss))
+        .role(Role::Operator).gives(&[(200, json(of::<ExecutionChanged>))]).refuses(&[Code::ExecutionNotFound, Code::ExecutionLive]),
+    route(Verb::Get, "/api/v1/executions/{id}/output", "getOutput", "What it printed.", || get(output::output))
+        .query(&[OUTPUT]).gives(&[(200, Content::Text(&["text/plain", "text/event-stream"]))])
+        .refuses(&[Code::ExecutionNotFound, Code::AttemptNotFound, Code::NodeUnreachable]),
+    route(Verb::Post, "/api/v1/executions/{id}/callback", "endExecution", "The end of a claimed execution, told by who carried it out.", || post(executions::callback))
+        .role(Role::Operator).query(&[FENCE]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
+        .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded, Code::StaleFence, Code::FenceRequired, Code::MissingField, Code::InvalidValue, Code::Conflict]),
+    route(Verb::Post, "/api/v1/executions/{id}/stop", "stopExecution", "Ends a waiting one, asks a running one to stop.", || post(executions::stop))
+        .role(Role::Operator).gives(&[(200, json(of::<ExecutionChanged>)), (202, json(of::<ExecutionChanged>))])
+        .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded]),
+    route(Verb::Post, "/api/v1/executions/{id}/retry", "retryExecution", "A new execution of what an ended one did.", || post(executions::retry))
+        .role(Role::Operator).gives(&[(201, json(of::<ExecutionChanged>))])
+        .refuses(&[Code::ExecutionNotFound, Code::ExecutionLive, Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Inactive]),
+
+    route(Verb::Get, "/api/v1/nodes", "listNodes", "Nodes.", || get(nodes::list))
+        .query(&[PAGING]).gives(&[(200, json(of::<ListView<NodeView>>))]),
+    route(Verb::Get, "/api/v1/nodes/{id}", "getNode", "A node, by its id or name.", || get(nodes::get))
+        .gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound]),
+    route(Verb::Patch, "/api/v1/nodes/{id}", "patchNode", "Its weight, slots and labels.", || patch(nodes::patch))
+        .role(Role::Operator).takes(of::<NodePatchRequest>).gives(&[(200, json(of::<NodeView>))])
+        .refuses(&[Code::NodeNotFound, Code::OutOfRange, Code::InvalidLabel, Code::TooLarge, Code::AllWeights0]),
+    route(Verb::Post, "/api/v1/nodes/{id}/drain", "drainNode", "It gives its tasks away until told otherwise.", || post(nodes::drain))
+        .role(Role::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
+    route(Verb::Post, "/api/v1/nodes/{id}/undrain", "undrainNode", "It takes tasks again.", || post(nodes::undrain))
+        .role(Role::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
+
+    route(Verb::Get, "/api/v1/cluster", "getCluster", "The cluster.", || get(cluster::get))
+        .gives(&[(200, json(of::<ClusterView>))]),
+    route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Gives the lead to another voter.", || post(cluster::transfer_leader))
+        .role(Role::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<LeaderView>))])
+        .refuses(&[Code::NoOtherVoter, Code::TransferFailed, Code::NotSupported]),
+    route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
+        .role(Role::Admin).gives(&[(200, json(of::<MemberReplaced>))])
+        .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),
+    route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))
+        .gives(&[(200, json(of::<SchedulerView>))]),
+    route(Verb::Post, "/api/v1/scheduler/start", "startScheduler", "Ticks are claimed from now on.", || post(cluster::start))
+        .role(Role::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
+    route(Verb::Post, "/api/v1/scheduler/stop", "stopScheduler", "No more ticks are claimed, on any node.", || post(cluster::stop))
+        .role(Role::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
+    route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks.", || post(cluster::cleanup_all))
+        .role(Role::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
+        .refuses(&[Code::WrongClusterName, Code::MissingField]),
+
+    later(Verb::Post, "/api/v1/tasks/{name}/cancel", "cancelTask", || post(spec::not_supported)),
+    later(Verb::Get, "/api/v1/executors", "listExecutors", || get(spec::not_supported)),
+    later(Verb::Post, "/api/v1/executors/register", "registerExecutor", || post(spec::not_supported)),
+    later(Verb::Get, "/api/v1/executors/{id}", "getExecutor", || get(spec::not_supported)),
+    later(Verb::Delete, "/api/v1/executors/{id}", "deleteExecutor", || delete(spec::not_supported)),
+    later(Verb::Put, "/api/v1/executors/{id}/status", "putExecutorStatus", || put(spec::not_supported)),
+    later(Verb::Post, "/api/v1/executors/{id}/heartbeat", "heartbeat", || post(spec::not_supported)),
+    later(Verb::Get, "/api/v1/functions", "listFunctions", || get(spec::not_supported)),
+    later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
+    later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
+    later(Verb::Get, "/api/v1/cluster/what-if", "whatIf", || get(spec::not_supported)),
+    later(Verb::Get, "/api/v1/scheduler/jobs", "listJobs", || get(spec::not_supported)),
+    later(Verb::Put, "/api/v1/scheduler/strategy", "putStrategy", || put(spec::not_supported)),
+    later(Verb::Get, "/api/v1/audit", "listAudit", || get(spec::not_supported)),
+    later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),
+    later(Verb::Post, "/api/v1/tokens", "createToken", || post(spec::not_supported)),
+    later(Verb::Delete, "/api/v1/tokens", "deleteToken", || delete(spec::not_supported)),
+    later(Verb::Get, "/api/v1/events", "getEvents", || get(spec::not_supported)),
+];
+
+/// A route that the contract names and a later version builds.
+const fn later(verb: Verb, path: &'static str, id: &'static str, handler: Handler) -> Route {
+    route(verb, path, id, "Not supported in this version.", handler).refuses(&[Code::NotSupported])
+}

@@ -1,0 +1,62 @@
+//! The canonical body of a calendar.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Word;
+use crate::domain::schedule::calendar::{Calendar, Rule};
+use crate::domain::schedule::weekday_name;
+
+/// Times that schedules leave out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-input-required" = ["rules"]))]
+pub struct CalendarBody {
+    /// Its identity.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// The zone of its times; null: that of the schedule.
+    pub timezone: Option<String>,
+    /// A time belongs to it if any of these holds.
+    pub rules: Vec<CalendarRuleBody>,
+}
+
+/// Conditions that must all hold; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-input-required" = []))]
+pub struct CalendarRuleBody {
+    /// Days, such as `2026-12-25` or `2026-12-24/2027-01-02`.
+    pub dates: Vec<String>,
+    /// Days of every year, such as `12-25`.
+    pub yearly: Vec<String>,
+    /// Days of the week, such as `sat`.
+    pub weekdays: Vec<Word>,
+    /// Times of day, such as `22:00/06:00`.
+    pub times: Vec<String>,
+}
+
+impl From<&Rule> for CalendarRuleBody {
+    fn from(rule: &Rule) -> Self {
+        fn texts<T: ToString>(entries: &[T]) -> Vec<String> {
+            entries.iter().map(ToString::to_string).collect()
+        }
+        let days = rule.weekdays.iter().filter_map(|day| weekday_name(*day));
+        Self {
+            dates: texts(&rule.dates),
+            yearly: texts(&rule.yearly),
+            weekdays: days.map(Word::from).collect(),
+            times: texts(&rule.times),
+        }
+    }
+}
+
+impl From<&Calendar> for CalendarBody {
+    fn from(calendar: &Calendar) -> Self {
+        Self {
+            name: calendar.name.clone(),
+            description: calendar.description.clone(),
+            timezone: calendar.timezone.clone(),
+            rules: calendar.rules.iter().map(CalendarRuleBody::from).collect(),
+        }
+    }
+}

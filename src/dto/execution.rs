@@ -1,0 +1,223 @@
+//! Executions.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Rfc3339, TotalsView, WarningView, Word};
+
+/// A claimed tick or a trigger being carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionView {
+    /// Its number.
+    pub id: String,
+    /// The name of its task.
+    pub task: String,
+    /// The same.
+    pub task_id: String,
+    /// The revision of the task that it carries out.
+    pub revision: u64,
+    /// The incarnation of its task.
+    pub incarnation: u64,
+    /// Null: it was triggered.
+    pub tick: Option<Rfc3339>,
+    /// Not before this it starts.
+    pub due: Rfc3339,
+    /// Where it came from.
+    #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim"]))]
+    pub trigger: Word,
+    /// The execution that it repeats.
+    pub retry_of: Option<String>,
+    /// Whether somebody has seen that it failed.
+    pub dismissed: bool,
+    /// How it is.
+    #[schemars(extend("enum" = ["pending", "running", "success", "failed", "timeout", "cancelled", "lost"]))]
+    pub status: Word,
+    /// Whether it was asked to stop.
+    pub stopping: bool,
+    /// Where its newest attempt is.
+    pub node: Option<String>,
+    /// The executor that has it.
+    pub executor_id: Option<String>,
+    /// The fence of its newest attempt.
+    pub fence: Option<u64>,
+    /// The number of its newest attempt; 0: there is none.
+    pub attempt: u32,
+    /// All of them, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// The tick, or when it was triggered.
+    pub scheduled_time: Rfc3339,
+    /// When the first attempt started, or will have.
+    pub start_time: Option<Rfc3339>,
+    /// When it ended.
+    pub end_time: Option<Rfc3339>,
+    /// From due to start; negative: it started early.
+    pub lateness_ms: Option<i64>,
+    /// From the first start to the end.
+    pub duration_ms: Option<u64>,
+    /// Of a process.
+    pub exit_code: Option<i32>,
+    /// Of an HTTP request.
+    pub http_status: Option<u16>,
+    /// The end of what it printed.
+    pub output_tail: Option<String>,
+    /// What it was given.
+    pub parameters: Value,
+    /// A key for what it does outside, the same for all its attempts.
+    pub idempotency_key: String,
+    /// Of the entry that made it.
+    pub index: u64,
+}
+
+/// One try of an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptView {
+    /// From 1.
+    pub attempt: u32,
+    /// Its fencing token.
+    pub fence: u64,
+    /// Where it is.
+    pub node: String,
+    /// The executor that has it.
+    pub executor_id: Option<String>,
+    /// When it started, or will have.
+    pub started_at: Option<Rfc3339>,
+    /// When it ended.
+    pub ended_at: Option<Rfc3339>,
+    /// How it ended.
+    #[schemars(extend("enum" = ["success", "failed", "timeout", "cancelled", "lost", null]))]
+    pub outcome: Option<Word>,
+    /// Why.
+    pub detail: Option<String>,
+}
+
+/// An execution as it is after a request about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ExecutionNow {
+    /// It is there.
+    Kept(Box<ExecutionView>),
+    /// Its task was removed since.
+    Gone {
+        /// Its number.
+        id: String,
+    },
+}
+
+impl ExecutionNow {
+    /// Whether it is there and has not ended.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        match self {
+            Self::Kept(view) => matches!(&*view.status, "pending" | "running"),
+            Self::Gone { .. } => false,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Kept(view) => &view.id,
+            Self::Gone { id } => id,
+        }
+    }
+}
+
+/// An execution that a request made or changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionChanged {
+    /// What it is now.
+    #[serde(flatten)]
+    pub execution: ExecutionNow,
+    /// What is worth knowing of its task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningView>,
+}
+
+/// A caller's claim of a tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimView {
+    /// The execution that it made.
+    pub execution_id: String,
+    /// The fence that goes with the callback.
+    pub fence: Option<u64>,
+    /// Null: its task was removed since.
+    pub execution: Option<ExecutionView>,
+}
+
+/// A piece of a stream of output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputPiece {
+    /// Which attempt printed it.
+    pub attempt: u32,
+    /// Its first byte in the whole.
+    pub from: u64,
+    /// The byte behind it.
+    pub next: u64,
+    /// What was printed.
+    pub text: String,
+}
+
+/// The end of a stream of output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputEnd {
+    /// The last attempt; 0: there was none.
+    pub attempt: u32,
+    /// The byte behind all that was printed.
+    pub next: u64,
+    /// How the execution ended; `gone`: it is no longer kept.
+    pub status: Word,
+}
+
+/// How executions went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatsView {
+    /// All that are kept.
+    pub total: u64,
+    /// Those that wait.
+    pub pending: u64,
+    /// Those that run.
+    pub running: u64,
+    /// Those that ended well.
+    pub success: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that took too long.
+    pub timeout: u64,
+    /// Those that were stopped.
+    pub cancelled: u64,
+    /// Those whose node was gone.
+    pub lost: u64,
+    /// Of those that ended by themselves; null: none did.
+    pub success_rate: Option<f64>,
+    /// How long they took.
+    pub duration_ms: Percentiles,
+    /// How late they started.
+    pub lateness_ms: Percentiles,
+}
+
+/// Values that occurred, by nearest rank; null: there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: Option<i64>,
+    /// 95 of 100 are at most this.
+    pub p95: Option<i64>,
+    /// The largest.
+    pub max: Option<i64>,
+}
+
+/// How the ticks and executions of a task went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskStatsView {
+    /// Its executions that are kept.
+    #[serde(flatten)]
+    pub stats: StatsView,
+    /// Its name.
+    pub task: String,
+    /// Of all its ticks and executions.
+    pub totals: TotalsView,
+    /// Executions that have not ended.
+    pub live: u32,
+}

@@ -1,0 +1,42 @@
+//! What goes over the API, as types: bodies of requests, and answers.
+//!
+//! The API writes these, the command line reads them, and `/openapi.json` describes them by their
+//! schemas. The order of the fields is the order in which they are written. A field that is not
+//! known to the reader is passed over; one that is missing is an error, unless it may be null.
+//! The bodies of tasks and calendars are those of `domain::spec::bodies`.
+
+mod calendar;
+mod cluster;
+mod error;
+mod execution;
+mod list;
+mod node;
+mod preview;
+mod request;
+mod task;
+mod tick;
+
+pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, CalendarView};
+pub use self::cluster::{
+    ClusterView, HealthView, InstanceView, LeaderView, LiveView, MemberReplaced, MemberView,
+    Message, ReadyView, SchedulerSwitched, SchedulerView, TasksLeft,
+};
+pub use self::error::{FieldError, ProblemView};
+pub use self::execution::{
+    AttemptView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView, OutputEnd, OutputPiece,
+    Percentiles, StatsView, TaskStatsView,
+};
+pub use self::list::{ListPlace, ListView};
+pub use self::node::NodeView;
+pub use self::preview::{ExpressionView, NextTick, NextView, PreviewView};
+pub use self::request::{
+    BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest, MergePatch,
+    NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
+};
+pub use self::task::{
+    AssignmentView, ChangeView, EligibilityView, ItemView, ItemsView, LastExecution, PauseView,
+    RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView, WarningView,
+};
+pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
+pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
+pub use crate::domain::time::Rfc3339;

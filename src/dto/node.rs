@@ -1,0 +1,62 @@
+//! Nodes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Rfc3339, Word};
+
+/// A process of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeView {
+    /// Its configured id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its machine.
+    pub hostname: String,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it works.
+    #[schemars(extend("enum" = ["starting", "working", "down"]))]
+    pub state: Word,
+    /// What is meant to become of it.
+    #[schemars(extend("enum" = ["none", "draining", "leaving", "removing"]))]
+    pub intent: Word,
+    /// Its part in the log.
+    #[schemars(extend("enum" = ["leader", "follower", "learner"]))]
+    pub role: Word,
+    /// Where its API is.
+    pub http: String,
+    /// Where its peers reach it.
+    pub peer: String,
+    /// Of its software.
+    pub version: String,
+    /// Its share of the tasks.
+    pub weight: u32,
+    /// For selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Executions at once; 0: no limit.
+    pub slots: u32,
+    /// Functions of an embedding program.
+    pub functions: Vec<String>,
+    /// Whether it carries out shell actions.
+    pub shell: bool,
+    /// Its term; only of the node that answers.
+    pub term: Option<u64>,
+    /// What it has applied; only of the node that answers.
+    pub applied_index: Option<u64>,
+    /// The digest of its state; only of the node that answers.
+    pub digest: Option<String>,
+    /// How far its wall clock is ahead of cluster time.
+    pub clock_skew_ms: Option<i64>,
+    /// When it joined.
+    pub created_at: Rfc3339,
+    /// When it was started last.
+    pub started_at: Rfc3339,
+    /// When it was heard of last, as far as the node that answers knows.
+    pub last_seen: Option<Rfc3339>,
+    /// Tasks that it owns.
+    pub tasks_owned: u64,
+}

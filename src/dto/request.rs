@@ -1,0 +1,163 @@
+//! The bodies of requests other than definitions.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Rfc3339, ScheduleBody, TaskBody, Word};
+
+/// A pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PauseRequest {
+    /// Why; shown to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Rfc3339>,
+}
+
+/// An execution now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TriggerRequest {
+    /// Laid over those of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Map<String, Value>>,
+}
+
+/// A caller's claim of a tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimRequest {
+    /// The tick.
+    pub tick: Rfc3339,
+}
+
+/// The end of a claimed execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallbackRequest {
+    /// The execution, as in the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
+    /// The fence of the claim, unless it is a parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// How it ended.
+    #[schemars(extend("enum" = ["success", "failed", "timeout"]))]
+    pub status: Word,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What it printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
+    /// When it ended; the time of the request counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Value>,
+}
+
+/// Many tasks to be made, as a list or under `items`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BatchRequest {
+    /// Under a name.
+    Items {
+        /// Their definitions.
+        #[schemars(length(min = 1, max = 10000))]
+        items: Vec<TaskBody>,
+    },
+    /// As they are.
+    List(#[schemars(length(min = 1, max = 10000))] Vec<TaskBody>),
+}
+
+/// One operation on many tasks: exactly one of `names` and `selector` names them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BulkRequest {
+    /// What is done to each.
+    #[schemars(extend("enum" = ["pause", "resume", "trigger", "delete", "cleanup"]))]
+    pub op: Word,
+    /// Their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
+    /// Labels that they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<BTreeMap<String, String>>,
+    /// Of a pause: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Of a pause: when it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Rfc3339>,
+    /// Of a trigger: laid over those of each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Map<String, Value>>,
+    /// Of a delete: whether what runs is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<bool>,
+    /// Of a delete: whether free names are marked as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstone: Option<bool>,
+}
+
+/// A change of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodePatchRequest {
+    /// Its share of the tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Executions at once; 0: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// Labels to set; null removes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// Who is to lead next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransferRequest {
+    /// Not supported yet: any that is up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// The removal of all tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CleanupAllRequest {
+    /// The name of the cluster.
+    pub cluster: String,
+}
+
+/// A schedule of which ticks are shown: exactly one of `schedule` and `expression` says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewRequest {
+    /// As a task has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleBody>,
+    /// A cron expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// The zone of its times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// The name of the task, on which `H` depends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Ticks from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Rfc3339>,
+    /// How many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub n: Option<u64>,
+    /// Only those that a clock change touches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_dst: Option<bool>,
+}
+
+/// A JSON merge patch (RFC 7396): what is null goes back to its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct MergePatch(pub Map<String, Value>);

@@ -1,0 +1,110 @@
+//! What is told about one task.
+
+use serde_json::{Map, Value};
+
+use super::context::View;
+use super::stats::Ends;
+use super::{eligibility, views};
+use crate::domain::assign::unfit;
+use crate::domain::machine::Task;
+use crate::domain::machine::record::Execution;
+use crate::domain::spec;
+use crate::dto::{
+    AssignmentView, ChangeView, EligibilityView, RevisionView, RevisionsView, Rfc3339, TaskBody,
+    TaskStatsView,
+};
+
+/// How its ticks and executions went.
+pub(crate) fn stats(task: &Task) -> TaskStatsView {
+    let mut ends = Ends::default();
+    // Like the totals beside them: former incarnations are not counted.
+    let own = |one: &&Execution| one.incarnation == task.live.incarnation;
+    for one in task.history.executions.iter().filter(own) {
+        ends.count(one);
+    }
+    TaskStatsView {
+        stats: ends.show(),
+        task: task.live.name.to_string(),
+        totals: views::totals(&task.progress.totals),
+        live: task.progress.live,
+    }
+}
+
+/// Its kept definitions, newest first, each with what it changed.
+pub(crate) fn revisions(task: &Task) -> RevisionsView {
+    let mut items = Vec::new();
+    let mut before: Option<Value> = None;
+    for kept in &task.definitions {
+        let body = spec::write(&kept.spec);
+        let changes = before.as_ref().map(|before| {
+            let mut changes = Vec::new();
+            diff("", before, &body, &mut changes);
+            changes
+        });
+        items.push(RevisionView {
+            revision: kept.revision.0,
+            at: Rfc3339(kept.at),
+            by: kept.by.to_string(),
+            current: task.live.definition == Some(kept.revision),
+            definition: TaskBody::from(&kept.spec),
+            changes,
+        });
+        before = Some(body);
+    }
+    items.reverse();
+    RevisionsView { items, next_cursor: () }
+}
+
+/// What differs, down to the values that do.
+fn diff(pointer: &str, before: &Value, after: &Value, out: &mut Vec<ChangeView>) {
+    if before == after {
+        return;
+    }
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        let (before, after) = (before.clone(), after.clone());
+        out.push(ChangeView { pointer: pointer.to_owned(), before, after });
+        return;
+    };
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    for key in old.keys().chain(added) {
+        let side = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+        let below = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+        diff(&below, &side(old), &side(new), out);
+    }
+}
+
+/// Who owns it, and why.
+pub(crate) fn assignment(view: &View, task: &Task) -> AssignmentView {
+    let spec = task.spec().filter(|_| task.live.deleted.is_none());
+    let owner = spec.and_then(|spec| view.members.owner(spec));
+    let owner = owner.map(|owner| views::node_name(&view.state, owner));
+    let nodes = view.state.nodes().map(|node| {
+        let unfit = spec.and_then(|spec| Some((unfit(node, spec)?, spec)));
+        EligibilityView {
+            node: node.info.name.clone(),
+            eligible: unfit.is_none(),
+            reason: unfit.map(|(unfit, _)| eligibility::code(unfit).into()),
+            detail: unfit.map(|(unfit, spec)| eligibility::told(unfit, spec)),
+        }
+    });
+    let nodes: Vec<EligibilityView> = nodes.collect();
+    let eligible = nodes.iter().filter(|node| node.eligible).count();
+    let why = match (&owner, spec) {
+        (_, None) => "a task marked deleted has no owner".to_owned(),
+        (None, Some(spec)) => {
+            format!("{}; its ticks wait", eligibility::nobody(&view.state, spec))
+        }
+        (Some(owner), Some(_)) => format!(
+            "{owner} drew the lowest number of the {eligible} eligible nodes: a hash of task and \
+             node, divided by the node's weight"
+        ),
+    };
+    AssignmentView {
+        task: task.live.name.to_string(),
+        owner,
+        strategy: "consistent".into(),
+        selector: spec.map(|spec| spec.assignment.selector.clone()),
+        nodes,
+        why,
+    }
+}

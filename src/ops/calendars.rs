@@ -1,0 +1,119 @@
+//! Calendars: named times that schedules leave out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::context::{View, aside};
+use super::lists::PageRequest;
+use super::{Caller, OpError, Shown};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::Revision;
+use crate::domain::machine::command::{Named, PutCalendar};
+use crate::domain::machine::{Answer, Command, Refusal};
+use crate::domain::schedule::calendar::{Calendar, Kept};
+use crate::dto::{
+    CalendarBody, CalendarChanged, CalendarGone, CalendarRemoved, CalendarView, ListView, Rfc3339,
+};
+
+/// Tasks of a calendar that are told by name.
+const USERS_TOLD: usize = 100;
+/// And so many in the sentence.
+const USERS_NAMED: usize = 5;
+
+/// Calendars from a place on.
+pub(crate) fn list(view: &View, page: &PageRequest) -> ListView<CalendarView> {
+    let mut users: BTreeMap<&str, u64> = BTreeMap::new();
+    for task in view.state.tasks() {
+        for name in task.spec().into_iter().flat_map(|spec| &spec.schedule.exclude) {
+            *users.entry(name).or_default() += 1;
+        }
+    }
+    let after = page.after().unwrap_or_default();
+    let behind = view.state.calendars().filter(|kept| *kept.calendar.name > *after);
+    let show = |kept: &&Arc<Kept>| {
+        let tasks = users.get(kept.calendar.name.as_str()).copied().unwrap_or(0);
+        body(kept, tasks, None)
+    };
+    page.list(behind, |kept| kept.calendar.name.clone(), show)
+}
+
+/// A calendar with the tasks that leave it out.
+///
+/// # Errors
+/// `calendar_not_found`.
+pub(crate) fn show(view: &View, name: &str) -> Result<CalendarView, OpError> {
+    let kept = view.state.calendar(name).ok_or_else(|| OpError::from(Refusal::CalendarNotFound))?;
+    Ok(body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))))
+}
+
+/// Makes a calendar or changes it, and tells whether it was made.
+///
+/// # Errors
+/// `revision_mismatch`, `limit_reached`.
+pub(crate) async fn put(
+    caller: &Caller,
+    calendar: Calendar,
+) -> Result<(Shown<CalendarChanged>, bool), OpError> {
+    let name = calendar.name.clone();
+    let if_match = caller.if_match(revision(caller, &name)?);
+    let put = PutCalendar { calendar, if_match, source: None };
+    let answer = caller.submit(&Command::PutCalendar(Box::new(put))).await?;
+    let created = matches!(answer, Answer::Calendar { created: true, .. });
+    let view = caller.context.here()?;
+    if view.state.calendar(&name).is_none() {
+        // It was removed since.
+        let gone = CalendarGone { id: name.clone(), name, revision: () };
+        return Ok((Shown::of(view, CalendarChanged::Gone(gone)), created));
+    }
+    let (frozen, shown) = (view.clone(), aside(move || show(&view, &name)).await??);
+    let revision = answer.revision().or(Some(Revision(shown.revision)));
+    Ok((Shown { view: frozen, body: CalendarChanged::Kept(shown), revision }, created))
+}
+
+/// The revision of a calendar as this node has it.
+fn revision(caller: &Caller, name: &str) -> Result<Option<Revision>, OpError> {
+    Ok(caller.context.here()?.state.calendar(name).map(|kept| kept.revision))
+}
+
+/// Removes a calendar that no task leaves out.
+///
+/// # Errors
+/// `calendar_not_found`, `calendar_in_use` with the tasks.
+pub(crate) async fn delete(
+    caller: &Caller,
+    name: String,
+) -> Result<Shown<CalendarRemoved>, OpError> {
+    let if_match = caller.if_match(revision(caller, &name)?);
+    let named = Named { name: name.clone(), if_match };
+    let outcome = caller.try_submit(&Command::DeleteCalendar(named)).await?;
+    let view = caller.context.here()?;
+    match outcome {
+        Ok(_) => Ok(Shown::of(view, CalendarRemoved { name, deleted: true })),
+        Err(Refusal::CalendarInUse) => {
+            let users = aside(move || users(&view, &name)).await?;
+            let first = users.iter().take(USERS_NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let why = format!("the calendar is in use by: {first}");
+            Err(OpError::new(ErrorCode::CalendarInUse, why).with("tasks", users))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// The names of the tasks that leave a calendar out, so many of them.
+fn users(view: &View, name: &str) -> Vec<String> {
+    let users = view.state.users_of(name).take(USERS_TOLD);
+    users.map(|task| task.live.name.to_string()).collect()
+}
+
+fn body(kept: &Kept, task_count: u64, tasks: Option<Vec<String>>) -> CalendarView {
+    CalendarView {
+        body: CalendarBody::from(&*kept.calendar),
+        id: kept.calendar.name.clone(),
+        revision: kept.revision.0,
+        created_at: Rfc3339(kept.created_at),
+        updated_at: Rfc3339(kept.updated_at),
+        origin: if kept.source.is_some() { "static" } else { "api" }.into(),
+        task_count,
+        tasks,
+    }
+}

@@ -1,0 +1,51 @@
+//! One log line for each change that a request made, on the node that took the request. The span
+//! around it names the request.
+
+use crate::domain::machine::Command;
+use crate::domain::machine::command::PutMode;
+use crate::telemetry::line::one_line;
+
+/// Lines of one request; what goes beyond is counted.
+const LINES_MAX: usize = 10;
+
+/// What a command changes, for the log; none: nothing that an operator looks for there.
+pub(crate) fn line(command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Put(put) => {
+            let what = match put.mode {
+                PutMode::Add => "added",
+                PutMode::Force => "replaced",
+                PutMode::Update { .. } => "changed",
+            };
+            format!("task {} was {what}", put.spec.name)
+        }
+        Command::MarkDeleted(mark) => format!("task {} was deleted", mark.name),
+        Command::Reuse(named) => format!("task {} was brought back", named.name),
+        Command::Cleanup(named) => format!("task {} was cleaned up", named.name),
+        Command::CleanupAll(_) => "all tasks were cleaned up".to_owned(),
+        Command::Pause(pause) if pause.reason.is_empty() => {
+            format!("task {} was paused", pause.name)
+        }
+        Command::Pause(pause) => {
+            format!("task {} was paused: {}", pause.name, one_line(&pause.reason))
+        }
+        Command::Resume(named) => format!("task {} was resumed", named.name),
+        Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
+        Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
+        Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),
+        // These every node tells, or nobody looks for.
+        _ => return None,
+    })
+}
+
+/// Writes what was changed into the log.
+pub(crate) fn log(lines: impl IntoIterator<Item = String>) {
+    let mut lines = lines.into_iter();
+    for line in lines.by_ref().take(LINES_MAX) {
+        tracing::info!("{line}");
+    }
+    let more = lines.count();
+    if more > 0 {
+        tracing::info!("and {more} more of the same request");
+    }
+}

@@ -1,0 +1,158 @@
+//! The cluster as a whole, and its scheduler.
+
+use super::context::{Context, View};
+use super::views::{digest, node_name};
+use super::{Caller, OpError, Shown, nodes, words};
+use crate::consensus::{ReplaceError, TransferError};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::NodeId;
+use crate::domain::machine::command::{CleanupAll, SetScheduler};
+use crate::domain::machine::{Answer, Command};
+use crate::dto::{
+    ClusterView, InstanceView, LeaderView, MemberReplaced, Rfc3339, SchedulerSwitched,
+    SchedulerView, TasksLeft,
+};
+
+/// The cluster.
+///
+/// # Errors
+/// `no_leader`, `too_busy`.
+pub(crate) async fn show(context: &Context, view: &View) -> Result<ClusterView, OpError> {
+    let seen = nodes::nodes_seen(context, view).await?;
+    let status = context.running()?.consensus.status();
+    let cluster = view.state.cluster();
+    Ok(ClusterView {
+        name: cluster.name.clone(),
+        id: format!("{:032x}", cluster.id),
+        timezone: cluster.timezone.clone(),
+        leader: leader(view, status.leader),
+        term: status.term,
+        members: nodes::members(view, &seen),
+        applied_index: cluster.applied,
+        committed_index: status.committed.max(cluster.applied),
+        digest: digest(&view.state),
+        scheduler: if cluster.scheduler { "started" } else { "stopped" }.into(),
+        floor: Rfc3339(cluster.floor),
+        tasks: seen.tasks,
+        level: view.state.nodes().map(|node| node.info.level).min(),
+        version: context.settings.version.to_owned(),
+        node: context.settings.node_name.clone(),
+    })
+}
+
+fn leader(view: &View, leader: Option<u64>) -> Option<String> {
+    leader.map(|leader| node_name(&view.state, NodeId(leader)))
+}
+
+/// Gives the lead to another voter.
+///
+/// # Errors
+/// `no_other_voter`, `transfer_failed`, `no_leader`.
+pub(crate) async fn transfer_leader(caller: &Caller) -> Result<Shown<LeaderView>, OpError> {
+    let consensus = &caller.context.running()?.consensus;
+    let next = consensus.transfer().await.map_err(|error| match error {
+        TransferError::Alone => OpError::new(ErrorCode::NoOtherVoter, error.to_string()),
+        TransferError::NotTaken => OpError::new(ErrorCode::TransferFailed, error.to_string()),
+        TransferError::NoLeader => caller.context.unled(&error.to_string()),
+    })?;
+    let view = caller.context.here()?;
+    let leader = leader(&view, next);
+    Ok(Shown::of(view, LeaderView { leader }))
+}
+
+/// Readmits a member that lost its data, by its configured id or its node's name.
+///
+/// # Errors
+/// `member_not_found`, `member_not_empty`, `node_unreachable`, `outcome_unknown`, `no_leader`.
+pub(crate) async fn replace(caller: &Caller, id: &str) -> Result<Shown<MemberReplaced>, OpError> {
+    let consensus = &caller.context.running()?.consensus;
+    let member = member(&caller.context.here()?, id)?;
+    let new = consensus.replace(member).await.map_err(|error| {
+        let code = match error {
+            ReplaceError::NoLeader => return caller.context.unled(&error.to_string()),
+            ReplaceError::NotListed(_) => ErrorCode::MemberNotFound,
+            ReplaceError::Unreachable(..) => ErrorCode::NodeUnreachable,
+            ReplaceError::NotEmpty(_) => ErrorCode::MemberNotEmpty,
+            ReplaceError::Unfinished(..) => ErrorCode::OutcomeUnknown,
+        };
+        OpError::new(code, error.to_string())
+    })?;
+    let (node, join) = (new.to_string(), new.0 & 0xFFFF);
+    Ok(Shown::of(caller.context.here()?, MemberReplaced { member, node, join }))
+}
+
+/// The configured id of a member, which need not have a node that works.
+fn member(view: &View, id: &str) -> Result<u16, OpError> {
+    let named = nodes::find(view, id).ok().map(|node| node.id.configured());
+    let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
+    let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");
+    number.ok_or_else(|| OpError::new(ErrorCode::MemberNotFound, rule))
+}
+
+/// Whether ticks fire, and on which nodes.
+///
+/// # Errors
+/// `no_leader`.
+pub(crate) fn scheduler(context: &Context, view: &View) -> Result<SchedulerView, OpError> {
+    let leads = *context.running()?.consensus.leader().borrow();
+    let instances = view.state.nodes().map(|node| {
+        let (host, port) = host_and_port(&node.info.http);
+        InstanceView {
+            id: node.id.configured().to_string(),
+            instance_id: node.info.name.clone(),
+            host,
+            port,
+            is_leader: leads == Some(node.id.0),
+            state: words::liveness(node.liveness).into(),
+        }
+    });
+    Ok(SchedulerView {
+        started: view.state.cluster().scheduler,
+        instances: instances.collect(),
+        leader_id: leader(view, leads),
+        time: Rfc3339(view.now),
+    })
+}
+
+/// Where a node's API is, of its base URL.
+fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
+    match url::Url::parse(http) {
+        Ok(url) => (url.host_str().map(str::to_owned), url.port_or_known_default()),
+        Err(_) => (None, None),
+    }
+}
+
+/// From now on ticks are claimed, or on no node any more.
+///
+/// # Errors
+/// `not_accepted`, `outcome_unknown`.
+pub(crate) async fn set_scheduler(
+    caller: &Caller,
+    on: bool,
+) -> Result<Shown<SchedulerSwitched>, OpError> {
+    caller.submit(&Command::Scheduler(SetScheduler { on })).await?;
+    let view = caller.context.here()?;
+    let cluster = view.state.cluster();
+    let body = SchedulerSwitched { started: cluster.scheduler, floor: Rfc3339(cluster.floor) };
+    Ok(Shown::of(view, body))
+}
+
+/// Removes all tasks, if the caller names the cluster.
+///
+/// # Errors
+/// `wrong_cluster_name`, `not_accepted`, `outcome_unknown`.
+pub(crate) async fn cleanup_all(
+    caller: &Caller,
+    cluster: String,
+) -> Result<Shown<TasksLeft>, OpError> {
+    let mut part = CleanupAll { cluster, from: 0, upto: None };
+    // A repeated request hears the answer to the first part again, and goes on from there.
+    let mut answer = caller.submit(&Command::CleanupAll(part.clone())).await?;
+    while let Answer::Swept { upto, next: Some(from) } = answer {
+        part = CleanupAll { from, upto: Some(upto), ..part };
+        answer = caller.context.submit(&Command::CleanupAll(part.clone()), None).await??;
+    }
+    let view = caller.context.here()?;
+    let tasks = view.state.task_count();
+    Ok(Shown::of(view, TasksLeft { tasks }))
+}

@@ -1,0 +1,285 @@
+//! What the routes are given: the parts of the node, and views of its state.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::consensus::{Answered, Consensus};
+use crate::domain::assign::Members;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::NodeId;
+use crate::domain::machine::envelope::{self, Key};
+use crate::domain::machine::{Answer, Command, Refusal, State, Task};
+use crate::domain::spec::ReadContext;
+use crate::domain::time::{Millis, Timestamp};
+use crate::engine::Engine;
+use crate::exec::Exec;
+use crate::life;
+use crate::telemetry::metrics::Metrics;
+
+use super::changes;
+use crate::ops::error::OpError;
+
+/// Who the log says sent what came by this interface, as long as there are no tokens.
+const PRINCIPAL: &str = "api";
+/// A read waits this long for a leader to confirm it; an election is over by then.
+const READ_LIMIT: Duration = Duration::from_millis(1_800);
+/// And this long on a node that no leader has served for longer than elections take.
+const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
+/// And this long for an index that it names.
+const INDEX_LIMIT: Duration = Duration::from_secs(5);
+/// A write is answered within this.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Computations beside the requests at once. Of the process, as the threads are on which they run.
+static SCANS: Semaphore = Semaphore::const_new(32);
+/// One more waits this long for a place.
+const SCAN_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the routes are given.
+pub struct Context {
+    /// Consensus and engine, once they run.
+    pub running: OnceLock<Running>,
+    /// For the output of attempts.
+    pub exec: Arc<Exec>,
+    /// Cluster time.
+    pub clock: Arc<dyn Clock>,
+    /// The page of `/metrics`.
+    pub metrics: Metrics,
+    /// What the start waits for, as a sentence.
+    pub progress: watch::Receiver<String>,
+    /// What the routes need to know.
+    pub settings: ApiSettings,
+}
+
+/// The parts that are there once the node found its cluster.
+pub struct Running {
+    /// The replicated log.
+    pub consensus: Consensus,
+    /// What acts on it.
+    pub engine: Engine,
+}
+
+/// What the routes need to know.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// How this node is called: `n1`.
+    pub node_name: String,
+    /// Of the software.
+    pub version: &'static str,
+    /// The shortest interval of a schedule.
+    pub min_interval: Millis,
+    /// No start happens later than this after its grant was proposed.
+    pub dispatch_ttl: Millis,
+    /// Whether this node carries out functions of an embedding program.
+    pub functions_allowed: bool,
+    /// Whether only this machine reaches the API.
+    pub loopback: bool,
+    /// Tasks that have metrics of their own.
+    pub task_series: usize,
+    /// What the routes that measure tell of; none: they are closed.
+    pub bench: Option<super::Starts>,
+}
+
+/// How fresh a read has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Freshness {
+    /// What this node has applied is enough.
+    pub stale: bool,
+    /// At least this index.
+    pub min_index: Option<u64>,
+}
+
+impl Context {
+    /// Consensus and engine.
+    ///
+    /// # Errors
+    /// `no_leader` as long as the node looks for its cluster.
+    pub(crate) fn running(&self) -> Result<&Running, OpError> {
+        self.running.get().ok_or_else(|| OpError::no_leader(self.progress.borrow().clone()))
+    }
+
+    /// The state, as fresh as asked for.
+    ///
+    /// # Errors
+    /// `no_leader`, `index_not_reached`.
+    pub(crate) async fn view(&self, fresh: Freshness) -> Result<View, OpError> {
+        let consensus = &self.running()?.consensus;
+        let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
+        if !fresh.stale && !consensus.read_barrier(limit).await {
+            return Err(self.unled("no leader confirmed the read in time"));
+        }
+        if let Some(index) = fresh.min_index
+            && !consensus.replica().reach(index, INDEX_LIMIT).await
+        {
+            let applied = consensus.replica().applied();
+            let why = format!("this node has applied {applied}, not yet {index}");
+            return Err(OpError::new(ErrorCode::IndexNotReached, why));
+        }
+        self.here()
+    }
+
+    /// The state as this node has it.
+    ///
+    /// # Errors
+    /// `no_leader` as long as the node looks for its cluster.
+    pub(crate) fn here(&self) -> Result<View, OpError> {
+        let consensus = &self.running()?.consensus;
+        let state = consensus.replica().frozen();
+        let members = Members::of(&state);
+        Ok(View { members, now: self.clock.now(), own: NodeId(consensus.id()), state })
+    }
+
+    /// Proposes one command and waits for its answer.
+    ///
+    /// # Errors
+    /// A refusal, `not_accepted`, `outcome_unknown`.
+    pub(crate) async fn submit(
+        &self,
+        command: &Command,
+        key: Option<Key<'_>>,
+    ) -> Result<Result<Answer, Refusal>, OpError> {
+        let mut commands = Vec::new();
+        envelope::pack(&mut commands, command, PRINCIPAL, key);
+        let answered = self.propose(commands.into(), 1).await?;
+        let response = answered.responses.into_iter().next();
+        let response = response.ok_or_else(|| OpError::internal("a command was not answered"))?;
+        if response.is_ok() {
+            changes::log(changes::line(command));
+        }
+        Ok(response)
+    }
+
+    /// Proposes packed commands and waits for their answers.
+    ///
+    /// # Errors
+    /// `not_accepted`, `outcome_unknown`.
+    pub(crate) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
+        let consensus = &self.running()?.consensus;
+        let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
+        outcome.map_err(|error| match consensus.unled() {
+            Some(unled) => OpError::from(error).because(OpError::unled(&unled)),
+            None => error.into(),
+        })
+    }
+
+    /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
+    pub(crate) fn unled(&self, what: &str) -> OpError {
+        let problem = OpError::no_leader(what);
+        match self.running.get().and_then(|running| running.consensus.unled()) {
+            Some(unled) => problem.because(OpError::unled(&unled)),
+            None => problem,
+        }
+    }
+}
+
+/// Appends a command of a request to those that travel together.
+pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
+    envelope::pack(out, command, PRINCIPAL, key);
+}
+
+/// A frozen state, and what is asked of it together with it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The state.
+    pub state: State,
+    /// Who may own tasks in it.
+    pub members: Members,
+    /// Cluster time.
+    pub now: Timestamp,
+    /// This node.
+    pub own: NodeId,
+}
+
+impl View {
+    /// A task, marked deleted or not.
+    ///
+    /// # Errors
+    /// `task_not_found`.
+    pub fn task(&self, name: &str) -> Result<&Arc<Task>, OpError> {
+        self.state.named(name).ok_or_else(|| OpError::from(Refusal::TaskNotFound))
+    }
+
+    /// The zone of schedules that name none.
+    pub fn zone(&self) -> &str {
+        &self.state.cluster().timezone
+    }
+
+    /// What reading a task's body needs to know.
+    pub fn reading(&self, settings: &ApiSettings) -> ReadContext<'_> {
+        // Any node may be asked, whichever has the functions.
+        let functions = self.state.nodes().any(|node| !node.info.functions.is_empty());
+        ReadContext {
+            default_zone: self.zone(),
+            now: self.now,
+            min_interval: settings.min_interval,
+            functions_allowed: settings.functions_allowed || functions,
+            current: None,
+            settled: self.state.cluster().floor,
+            calendars: Some(&self.state),
+        }
+    }
+}
+
+/// Does work that takes long beside the requests, not before them: a few at a time, so that scans
+/// leave threads to everybody else in the process.
+///
+/// # Errors
+/// `too_busy` if others keep all places; `internal` if the work panicked.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, OpError> {
+    aside_in(&SCANS, SCAN_LIMIT, work).await
+}
+
+/// The same in one of these places, which is waited for no longer than that.
+async fn aside_in<T: Send + 'static>(
+    places: &Semaphore,
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, OpError> {
+    let place = timeout(limit, places.acquire()).await.ok().and_then(Result::ok);
+    let Some(_place) = place else {
+        let why =
+            "too many requests look through the state at once; come again, or ask another node";
+        return Err(OpError::new(ErrorCode::TooBusy, why));
+    };
+    let done = life::blocking(work).await;
+    done.map_err(|_panicked| OpError::internal("a computation failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scan_that_finds_no_place_is_refused_and_keeps_no_thread() {
+        let places = Semaphore::new(1);
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let first = aside_in(&places, SCAN_LIMIT, move || {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            "done"
+        });
+        let limit = Duration::from_millis(10);
+        let second = async {
+            tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
+            let refused = aside_in(&places, limit, || panic!("it has no place")).await;
+            go.send(()).unwrap();
+            refused
+        };
+        let (first, second): (Result<_, OpError>, Result<(), OpError>) =
+            tokio::join!(first, second);
+        assert_eq!(first.unwrap(), "done");
+        assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
+        // The place is free again, also after a panic.
+        let panicked = aside_in(&places, limit, || -> () { panic!("as it must") }).await;
+        assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);
+        assert_eq!(aside_in(&places, limit, || 7).await.unwrap(), 7);
+    }
+}

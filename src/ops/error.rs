@@ -1,0 +1,235 @@
+//! Why an operation was not carried out.
+//!
+//! Every reason has a stable [`ErrorCode`]; [`refusal`] is the only table from refusals of the state
+//! machine to sentences. How an error is written into an answer is the API's.
+//!
+//! In `errors` a pointer is a JSON pointer into the body; `?limit` names a query parameter and
+//! `If-Match` a header.
+
+use serde_json::{Map, Value};
+
+use crate::consensus::{ProposeError, Unled};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::Refusal;
+use crate::domain::spec;
+use crate::dto::FieldError;
+
+/// Why an operation was not carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct OpError(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    code: ErrorCode,
+    detail: String,
+    errors: Vec<spec::BodyProblem>,
+    extra: Map<String, Value>,
+}
+
+/// What a refusal means to a caller, and what may be done about it; its code is its own.
+const fn refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::TaskExists => {
+            "a task of this name exists; change it with PUT or PATCH, or replace it with force=true"
+        }
+        Refusal::TaskDeleted => {
+            "the name carries a deleted mark; reuse or cleanup removes it, force=true creates anew"
+        }
+        Refusal::TaskNotFound => "there is no task of this name; GET /api/v1/tasks lists them",
+        Refusal::RevisionMismatch { .. } => {
+            "it was changed since the revision of If-Match; read it again, and send its ETag"
+        }
+        Refusal::KeyReused => {
+            "the Idempotency-Key was used for another request; take a new key for each request, and \
+             the same one only to repeat it unchanged"
+        }
+        Refusal::ExecutionNotFound => {
+            "there is no such execution, or it is no longer kept; GET /api/v1/executions lists them"
+        }
+        Refusal::ExecutionEnded => "the execution has ended; its record says how",
+        Refusal::NotPending => "the execution was granted before; its record says to which node",
+        Refusal::StaleFence => {
+            "a newer grant was made, or the execution has ended; what was done under the old fence \
+             does not count"
+        }
+        Refusal::Held => {
+            "a pause or the stopped scheduler holds the execution; resume the task or start the \
+             scheduler"
+        }
+        Refusal::MaxLive => {
+            "the task has as many live executions as it may have; wait for one to end, or stop one"
+        }
+        Refusal::Session => "this node may not take executions now; ask another node",
+        Refusal::Cursor { .. } => "the tick was settled, and nobody claimed it; claim a later one",
+        Refusal::Order => "ticks of a task must rise; claim one after the last",
+        Refusal::Ahead => "the instant lies ahead of cluster time; wait for it",
+        Refusal::Inactive => {
+            "the task or the scheduler is not active; resume or enable the task, or start the \
+             scheduler"
+        }
+        Refusal::NodeNotFound => "there is no such node; GET /api/v1/nodes lists them",
+        Refusal::NotDue => "it is too early for this; ask again later",
+        Refusal::Initialised => "the cluster has a name and an id already",
+        Refusal::ClusterName => "must be the name of this cluster, as GET /api/v1/cluster shows it",
+        Refusal::Full => {
+            "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
+             10,000 calendars); cleanup removes what is no longer needed"
+        }
+        Refusal::CalendarNotFound => {
+            "there is no calendar of this name; GET /api/v1/calendars lists them"
+        }
+        Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
+        Refusal::AllWeightsZero => {
+            "must not be 0: every node would have weight 0, and no task an owner; give another node \
+             a weight first"
+        }
+    }
+}
+
+impl OpError {
+    /// A problem with a code of the table and a sentence for people.
+    pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(Inner { code, detail: detail.into(), errors: Vec::new(), extra: Map::new() }))
+    }
+
+    /// A problem with one field, parameter or header.
+    pub(crate) fn field(
+        pointer: impl Into<String>,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) -> Self {
+        let (pointer, message) = (pointer.into(), message.into());
+        Self::from(vec![spec::BodyProblem { pointer, code, message }])
+    }
+
+    /// A parameter that breaks a rule.
+    pub(crate) fn parameter(name: &str, rule: impl Into<String>) -> Self {
+        Self::field(format!("?{name}"), ErrorCode::InvalidParameter, rule)
+    }
+
+    /// A cursor that the list did not give out.
+    pub(crate) fn cursor() -> Self {
+        Self::parameter("cursor", "is not one of this list; begin without one")
+    }
+
+    /// What this version cannot do yet.
+    pub(crate) fn not_supported(what: &str) -> Self {
+        Self::new(
+            ErrorCode::NotSupported,
+            format!("{what}: not supported in this version; leave it out"),
+        )
+    }
+
+    /// No leader is known, or this node is not ready; the sentence says what is waited for.
+    pub(crate) fn no_leader(why: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NoLeader, why)
+    }
+
+    /// No leader serves this node: why, which members do not answer it (`unreachable`, by their
+    /// peer addresses), and where else to ask (`ask`, base URLs of the others' APIs).
+    pub(crate) fn unled(unled: &Unled) -> Self {
+        let problem = Self::no_leader(unled.to_string());
+        problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
+    }
+
+    /// Gives the reason for which something was not done, and what goes with it.
+    pub(crate) fn because(mut self, reason: Self) -> Self {
+        self.0.detail = format!("{}: {}", self.0.detail, reason.0.detail);
+        self.0.extra.extend(reason.0.extra);
+        self
+    }
+
+    /// What should not happen.
+    pub(crate) fn internal(what: &str) -> Self {
+        tracing::error!(what, "a request failed inside");
+        Self::new(ErrorCode::Internal, what)
+    }
+
+    /// Adds a member to the body.
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.extra.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// Its sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// What is wrong with the fields of the request.
+    pub(crate) fn fields(&self) -> Vec<FieldError> {
+        let one = |problem: &spec::BodyProblem| {
+            let (pointer, message) = (problem.pointer.clone(), problem.message.clone());
+            FieldError { pointer, code: problem.code.as_str().into(), message }
+        };
+        self.0.errors.iter().map(one).collect()
+    }
+
+    /// What else goes with it, such as the tasks that stand against it.
+    pub(crate) fn extra(&self) -> &Map<String, Value> {
+        &self.0.extra
+    }
+
+    /// Moves the pointers of its errors below `prefix`.
+    pub(crate) fn below(mut self, prefix: &str) -> Self {
+        for error in &mut self.0.errors {
+            error.pointer.insert_str(0, prefix);
+        }
+        self
+    }
+}
+
+impl From<Vec<spec::BodyProblem>> for OpError {
+    /// The first problem of a body gives the code.
+    fn from(errors: Vec<spec::BodyProblem>) -> Self {
+        let code = errors.first().map_or(ErrorCode::InvalidValue, |first| first.code);
+        let detail = match errors.first() {
+            Some(first) if first.pointer.is_empty() => first.message.clone(),
+            Some(first) => format!("{} {}", first.pointer, first.message),
+            None => "the request is not valid".to_owned(),
+        };
+        let mut problem = Self::new(code, detail);
+        problem.0.errors = errors;
+        problem
+    }
+}
+
+impl From<spec::BodyProblem> for OpError {
+    fn from(error: spec::BodyProblem) -> Self {
+        Self::from(vec![error])
+    }
+}
+
+impl From<Refusal> for OpError {
+    fn from(refused: Refusal) -> Self {
+        let problem = Self::new(refused.code(), refusal(&refused));
+        match refused {
+            Refusal::RevisionMismatch { current } => problem.with("revision", current.0),
+            Refusal::Cursor { at } => problem.with("cursor", at.to_string()),
+            Refusal::ClusterName => Self::field("/cluster", refused.code(), refusal(&refused)),
+            Refusal::AllWeightsZero => Self::field("/weight", refused.code(), refusal(&refused)),
+            _ => problem,
+        }
+    }
+}
+
+impl From<ProposeError> for OpError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotAccepted | ProposeError::NoTime | ProposeError::Stopping => Self::new(
+                ErrorCode::NotAccepted,
+                format!("{error}: nothing was changed, repeating is safe"),
+            ),
+            ProposeError::Unknown => Self::new(
+                ErrorCode::OutcomeUnknown,
+                "it was handed over and not answered in time: repeat it only with the same \
+                 Idempotency-Key",
+            ),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Executions: found, stopped, repeated, ended by their claimers.
+
+use std::sync::Arc;
+
+use super::context::View;
+use super::lists::PageRequest;
+use super::stats::Ends;
+use super::tasks::trigger;
+use super::{Caller, OpError, Shown, views, words};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::{ExecutionId, Fence, NodeId};
+use crate::domain::machine::command::{Finish, OfExecution};
+use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
+use crate::domain::machine::record::{Execution, Report, Status, Trigger};
+use crate::domain::machine::{Command, Refusal, Task};
+use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView, ListView, StatsView};
+use crate::telemetry::metrics::Metrics;
+
+/// Which executions are asked for.
+pub(crate) struct ExecutionFilter {
+    /// Of this task.
+    pub task: Option<String>,
+    /// With this status.
+    pub status: Option<&'static str>,
+    /// With an attempt on this node.
+    pub node: Option<NodeId>,
+    /// Those that failed and were not dismissed.
+    pub failed: bool,
+}
+
+impl ExecutionFilter {
+    fn fits(&self, execution: &Execution) -> bool {
+        let ran_on = |node| views::attempts(execution).any(|attempt| attempt.node == node);
+        let failed = matches!(execution.status, Status::Failed | Status::Timeout | Status::Lost);
+        self.status.is_none_or(|status| words::status(execution.status) == status)
+            && self.node.is_none_or(ran_on)
+            && (!self.failed || (failed && !execution.dismissed()))
+    }
+}
+
+/// The execution before which a list goes on.
+///
+/// # Errors
+/// `invalid_parameter`.
+pub(crate) fn before(page: &PageRequest) -> Result<ExecutionId, OpError> {
+    match page.after() {
+        None => Ok(ExecutionId(u64::MAX)),
+        Some(id) => id.parse().map_err(|_error| OpError::cursor()),
+    }
+}
+
+/// Executions that fit a filter, newest first, from `before` on.
+pub(crate) fn list(
+    view: &View,
+    filter: &ExecutionFilter,
+    page: &PageRequest,
+    before: ExecutionId,
+) -> ListView<ExecutionView> {
+    let state = &view.state;
+    let key = |(_, one): &(&Arc<Task>, &Execution)| one.id.to_string();
+    let show = |(task, one): &(&Arc<Task>, &Execution)| views::execution(state, task, one);
+    match &filter.task {
+        // A task keeps far fewer than the cluster.
+        Some(name) => {
+            let task = state.named(name).into_iter();
+            let own = task
+                .flat_map(|task| task.history.executions.iter().rev().map(move |one| (task, one)));
+            page.list(own.filter(|(_, one)| one.id < before && filter.fits(one)), key, show)
+        }
+        None => {
+            let all = state.executions_before(before);
+            page.list(all.filter(|(_, one)| filter.fits(one)), key, show)
+        }
+    }
+}
+
+/// How the kept executions went, of all tasks or of one.
+///
+/// # Errors
+/// `task_not_found`.
+pub(crate) fn stats(view: &View, task: Option<&str>) -> Result<StatsView, OpError> {
+    let mut ends = Ends::default();
+    match task {
+        Some(name) => view.task(name)?.history.executions.iter().for_each(|one| ends.count(one)),
+        None => {
+            let all = view.state.executions_before(ExecutionId(u64::MAX));
+            all.for_each(|(_, one)| ends.count(one));
+        }
+    }
+    Ok(ends.show())
+}
+
+/// An execution with its task.
+///
+/// # Errors
+/// `execution_not_found`.
+pub(crate) fn find<'a>(
+    view: &'a View,
+    id: &str,
+) -> Result<(&'a Arc<Task>, &'a Execution), OpError> {
+    let id = id.parse::<ExecutionId>().ok();
+    let found = id.and_then(|id| view.state.execution(id));
+    found.ok_or_else(|| Refusal::ExecutionNotFound.into())
+}
+
+/// An execution that has ended.
+fn ended(view: &View, id: &str) -> Result<OfExecution, OpError> {
+    let (task, execution) = find(view, id)?;
+    if execution.status.ended() {
+        return Ok(OfExecution { task: task.key, execution: execution.id });
+    }
+    Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended; stop it first"))
+}
+
+/// Ends a waiting execution, asks a running one to stop.
+///
+/// # Errors
+/// `execution_not_found`, `execution_ended`.
+pub(crate) async fn stop(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+    let stopped = caller.answer(|view| {
+        let (task, execution) = find(view, id)?;
+        Ok(Some(Command::Stop(OfExecution { task: task.key, execution: execution.id })))
+    });
+    stopped.await?;
+    changed(caller, id)
+}
+
+/// Makes a new execution of what an ended one did.
+///
+/// # Errors
+/// `execution_not_found`, `execution_live`, and those of a trigger.
+pub(crate) async fn retry(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+    let answer = caller.answer(|view| Ok(Some(Command::Retry(ended(view, id)?)))).await?;
+    trigger::made(caller, &answer)
+}
+
+/// Notes that nobody need look at a failure any more. The record stays as long as its task's history
+/// does.
+///
+/// # Errors
+/// `execution_not_found`, `execution_live`.
+pub(crate) async fn dismiss(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+    caller.answer(|view| Ok(Some(Command::Dismiss(ended(view, id)?)))).await?;
+    changed(caller, id)
+}
+
+/// An execution as it is after a command about it.
+fn changed(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+    let view = caller.context.here()?;
+    let execution = match find(&view, id) {
+        Ok((task, execution)) => {
+            ExecutionNow::Kept(Box::new(views::execution(&view.state, task, execution)))
+        }
+        // Its task was removed since.
+        Err(_) => ExecutionNow::Gone { id: id.to_owned() },
+    };
+    Ok(Shown::of(view, ExecutionChanged { execution, warnings: Vec::new() }))
+}
+
+/// What who carried a claim out tells of its end.
+pub(crate) struct ClaimEnd {
+    /// The fence of the claim.
+    pub fence: Option<u64>,
+    /// How it ended.
+    pub status: Status,
+    /// What came of it.
+    pub detail: String,
+    /// What it printed.
+    pub logs: String,
+}
+
+/// Ends an execution that a caller claimed.
+///
+/// # Errors
+/// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.
+pub(crate) async fn end(caller: &Caller, id: &str, end: ClaimEnd) -> Result<View, OpError> {
+    let metrics = &caller.context.metrics;
+    let told = caller.answer(|view| {
+        let (task, execution) = find(view, id)?;
+        let told = (end.status, end.detail, end.logs.as_str());
+        let finish = finish(view, (task, execution), end.fence, told, metrics)?;
+        Ok(finish.map(|finish| Command::Finish(Box::new(finish))))
+    });
+    told.await?;
+    caller.context.here()
+}
+
+/// The report of a claim's end; none: the same was told before.
+fn finish(
+    view: &View,
+    (task, execution): (&Task, &Execution),
+    fence: Option<u64>,
+    (status, detail, logs): (Status, String, &str),
+    metrics: &Metrics,
+) -> Result<Option<Finish>, OpError> {
+    if execution.trigger != Trigger::Claim {
+        return Err(OpError::not_supported("callbacks of executions that no caller claimed"));
+    }
+    let Some(fence) = fence.map(Fence) else {
+        return Err(OpError::new(
+            ErrorCode::FenceRequired,
+            "give the fence of the claim, as ?fence= or in the body",
+        ));
+    };
+    let attempt = execution.attempt.as_ref().filter(|attempt| attempt.fence == fence);
+    let Some(attempt) = attempt else {
+        metrics.reports_refused.inc();
+        return Err(Refusal::StaleFence.into());
+    };
+    if execution.status.ended() {
+        // Told again by one who did not hear the answer.
+        let same = execution.status == status;
+        return if same { Ok(None) } else { Err(Refusal::ExecutionEnded.into()) };
+    }
+    let mut detail = detail;
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES));
+    let tail = logs.ceil_char_boundary(logs.len().saturating_sub(TAIL_BYTES));
+    let report = Report {
+        status,
+        started_at: Some(attempt.granted_at),
+        ended_at: view.now.max(attempt.granted_at),
+        exit_code: None,
+        http_status: None,
+        detail,
+        tail: logs.get(tail..).unwrap_or_default().as_bytes().to_vec(),
+    };
+    Ok(Some(Finish { task: task.key, execution: execution.id, fence, report }))
+}

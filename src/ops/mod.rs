@@ -1,0 +1,35 @@
+//! What can be asked of a node, without a word of HTTP.
+//!
+//! An operation takes typed input and gives a typed answer of `dto` or an [`OpError`]. The API turns
+//! requests into operations and answers into bytes. Reads are functions of a frozen state
+//! ([`context::View`]); whatever changes it is proposed.
+
+pub(crate) mod about;
+pub(crate) mod calendars;
+pub(crate) mod caller;
+pub(crate) mod changes;
+pub(crate) mod cluster;
+pub(crate) mod context;
+mod describe;
+mod describe_zh;
+pub(crate) mod eligibility;
+pub(crate) mod error;
+pub(crate) mod executions;
+pub(crate) mod lists;
+mod measure;
+pub(crate) mod nodes;
+pub(crate) mod plans;
+pub(crate) mod preview;
+pub(crate) mod proposals;
+pub(crate) mod stats;
+pub(crate) mod tasks;
+pub(crate) mod ticks;
+pub(crate) mod views;
+pub(crate) mod why;
+pub(crate) mod words;
+
+pub use self::context::{ApiSettings, Context, Running};
+pub use self::measure::Starts;
+
+pub(crate) use self::caller::{Caller, Shown};
+pub(crate) use self::error::OpError;

@@ -1,0 +1,157 @@
+//! The nodes of the cluster, as what gives and takes work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::context::{Context, View, aside};
+use super::lists::PageRequest;
+use super::views::{self, NodesSeen};
+use super::{Caller, OpError, Shown};
+use crate::domain::error_code::ErrorCode;
+use crate::domain::ids::NodeId;
+use crate::domain::machine::command::{NodeIntent, NodePatch};
+use crate::domain::machine::record::{Intent, Node};
+use crate::domain::machine::{Command, Refusal};
+use crate::dto::{ListView, MemberView, NodePatchRequest, NodeView};
+
+/// Labels of one node.
+const LABELS_MAX: usize = 64;
+
+/// A node by its configured id or its name.
+///
+/// # Errors
+/// `node_not_found`.
+pub(crate) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, OpError> {
+    let number = id.parse::<u64>().ok();
+    let nodes = || view.state.nodes();
+    let named = nodes().find(|node| node.info.name == id);
+    // Of several joins under one id the last one counts.
+    let found = named.or_else(|| {
+        nodes().filter(|node| Some(node.id.configured()) == number).max_by_key(|node| node.id)
+    });
+    found.ok_or_else(|| Refusal::NodeNotFound.into())
+}
+
+/// What is known of the nodes beyond their records; counting what they own takes time.
+pub(crate) async fn nodes_seen(context: &Context, view: &View) -> Result<NodesSeen, OpError> {
+    let running = context.running()?;
+    let status = running.consensus.status();
+    let heard = running.engine.heard();
+    let counted = view.clone();
+    let (owned, tasks) = aside(move || owned(&counted)).await?;
+    let (leader, voters, term) = (status.leader, status.voters, status.term);
+    let configured = view.state.nodes().map(|node| node.id.configured());
+    let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();
+    Ok(NodesSeen { leader, voters, term, heard, skews, owned, tasks })
+}
+
+/// How many tasks each node owns, and how many there are.
+fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
+    let (mut owned, mut tasks) = (BTreeMap::new(), 0);
+    for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
+        tasks += 1;
+        if let Some(owner) = task.spec().and_then(|spec| view.members.owner(spec)) {
+            *owned.entry(owner).or_default() += 1;
+        }
+    }
+    (owned, tasks)
+}
+
+/// Nodes from a place on.
+///
+/// # Errors
+/// `no_leader`; `invalid_parameter`.
+pub(crate) async fn list(
+    context: &Context,
+    view: &View,
+    page: &PageRequest,
+) -> Result<ListView<NodeView>, OpError> {
+    let seen = nodes_seen(context, view).await?;
+    let after = match page.after() {
+        None => 0,
+        Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
+    };
+    let nodes = view.state.nodes().filter(|node| node.id.0 > after);
+    let key = |node: &&Arc<Node>| node.id.to_string();
+    Ok(page.list(nodes, key, |node| views::node(view, &seen, node)))
+}
+
+/// A node.
+///
+/// # Errors
+/// `node_not_found`.
+pub(crate) async fn show(
+    context: &Context,
+    view: View,
+    id: &str,
+) -> Result<Shown<NodeView>, OpError> {
+    find(&view, id)?;
+    let seen = nodes_seen(context, &view).await?;
+    let body = views::node(&view, &seen, find(&view, id)?);
+    Ok(Shown::of(view, body))
+}
+
+/// Changes weight, slots and labels of a node.
+///
+/// # Errors
+/// `node_not_found`, `too_large`, `all_weights_0`.
+pub(crate) async fn patch(
+    caller: &Caller,
+    id: &str,
+    changes: &NodePatchRequest,
+) -> Result<Shown<NodeView>, OpError> {
+    let patched = caller.answer(|view| {
+        let node = find(view, id)?;
+        let labels = changes.labels.as_ref().map(|changes| labels(&node.info.labels, changes));
+        let (weight, slots, labels) = (changes.weight, changes.slots, labels.transpose()?);
+        Ok(Some(Command::NodePatch(NodePatch { node: node.id, weight, slots, labels })))
+    });
+    patched.await?;
+    show(&caller.context, caller.context.here()?, id).await
+}
+
+/// Labels after a merge patch.
+fn labels(
+    own: &BTreeMap<String, String>,
+    changes: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<String, String>, OpError> {
+    let mut labels = own.clone();
+    for (key, value) in changes {
+        match value {
+            None => drop(labels.remove(key)),
+            Some(value) => drop(labels.insert(key.clone(), value.clone())),
+        }
+    }
+    if labels.len() > LABELS_MAX {
+        let message = format!("must have at most {LABELS_MAX} entries");
+        return Err(OpError::field("/labels", ErrorCode::TooLarge, message));
+    }
+    Ok(labels)
+}
+
+/// Makes a node give its tasks away, or take tasks again.
+///
+/// # Errors
+/// `node_not_found`, `node_leaving`.
+pub(crate) async fn drain(
+    caller: &Caller,
+    id: &str,
+    drains: bool,
+) -> Result<Shown<NodeView>, OpError> {
+    let intent = if drains { Intent::Draining } else { Intent::None };
+    let meant = caller.answer(|view| {
+        let node = find(view, id)?;
+        if matches!(node.intent, Intent::Leaving | Intent::Removing) {
+            let why = "the node is on its way out, and its intent is its own; wait until it has left or is back";
+            return Err(OpError::new(ErrorCode::NodeLeaving, why));
+        }
+        Ok(Some(Command::NodeIntent(NodeIntent { node: node.id, intent })))
+    });
+    meant.await?;
+    show(&caller.context, caller.context.here()?, id).await
+}
+
+/// The nodes, one line each.
+pub(crate) fn members(view: &View, seen: &NodesSeen) -> Vec<MemberView> {
+    view.state.nodes().map(|node| views::member(view, seen, node)).collect()
+}

@@ -1,0 +1,134 @@
+//! What a schedule would do: its ticks, in words, with what is worth knowing. Nothing is stored.
+
+use std::sync::Arc;
+
+use super::context::View;
+use super::describe::describe;
+use super::describe_zh::describe_zh;
+use super::{plans, views};
+use crate::domain::machine::Task;
+use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
+use crate::domain::time::{Millis, Timestamp};
+use crate::dto::{ExpressionView, NextTick, NextView, PreviewView, Rfc3339, ScheduleBody};
+
+/// Ticks that are looked at for those that a clock change touches.
+const LOOKED_AT_MAX: u64 = 200_000;
+/// So many tasks that tick on the same hour are many.
+const CROWD: usize = 10;
+/// Tasks that are looked at for that.
+const CROWD_LOOKS: usize = 20_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// The answer, here and on the command line.
+pub(crate) fn body(ticks: Vec<NextTick>, schedule: &Schedule, default_zone: &str) -> PreviewView {
+    PreviewView {
+        ticks,
+        words: describe(schedule, default_zone),
+        words_zh: describe_zh(schedule, default_zone),
+        expression: expression(schedule),
+        warnings: warnings(schedule).iter().map(views::warning).collect(),
+        incomplete: None,
+    }
+}
+
+/// What a plan would do after an instant: so many ticks.
+pub(crate) fn preview(
+    view: &View,
+    plan: &Plan,
+    schedule: &Schedule,
+    after: Timestamp,
+    n: u64,
+    only_dst: bool,
+) -> PreviewView {
+    let max = schedule.max_ticks.unwrap_or(u64::MAX);
+    let (ticks, complete) = ticks(plan, after, (n, max), only_dst);
+    let mut body = body(ticks, schedule, view.zone());
+    if !complete {
+        body.incomplete = Some(format!("looked at {LOOKED_AT_MAX} ticks only"));
+    }
+    let crowd = plan.next_after(after).and_then(|first| crowd(view, first));
+    body.warnings.extend(crowd.as_ref().map(views::warning));
+    body
+}
+
+/// The ticks after an instant, so many and so many that fire, and whether all that were asked for were
+/// looked for.
+fn ticks(
+    plan: &Plan,
+    after: Timestamp,
+    (n, mut left): (u64, u64),
+    only_dst: bool,
+) -> (Vec<NextTick>, bool) {
+    let mut found = Vec::new();
+    let mut at = after;
+    for _ in 0..LOOKED_AT_MAX {
+        if found.len() as u64 >= n || left == 0 {
+            return (found, true);
+        }
+        let Some(next) = plan.next_noted(at) else { return (found, true) };
+        at = next.at;
+        left -= u64::from(plan.excluded(at).is_none());
+        if !only_dst || next.note.is_some() {
+            found.push(tick(plan, &next));
+        }
+    }
+    (found, false)
+}
+
+/// The next `n` ticks of a task, from an instant on.
+pub(crate) fn next(view: &View, task: &Task, from: Option<Timestamp>, n: u64) -> NextView {
+    let settled = view.state.settled(task);
+    let mut at = from.map_or(settled.max(view.now), |from| from.minus(Millis(1)).max(settled));
+    let plan = plans::current(&view.state, task).filter(|_| !task.progress.exhausted);
+    let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
+    let mut left = max.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired));
+    let mut items = Vec::new();
+    while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n && left > 0) {
+        let Some(noted) = plan.next_noted(at) else { break };
+        at = noted.at;
+        left -= u64::from(plan.excluded(at).is_none());
+        items.push(NextTick { due: Some(Rfc3339(plan.due(at))), ..tick(plan, &noted) });
+    }
+    let held = task.inactive().map(super::words::reason);
+    let stopped = (!view.state.cluster().scheduler).then_some("stopped");
+    NextView { items, next_cursor: (), held: held.or(stopped).map(Into::into) }
+}
+
+/// What is said of a tick on the hour at which many tasks of the cluster tick.
+fn crowd(view: &View, first: Timestamp) -> Option<Warning> {
+    if first.0.rem_euclid(HOUR_MS) != 0 {
+        return None;
+    }
+    let looked_at = view.state.tasks().filter(|task| task.inactive().is_none()).take(CROWD_LOOKS);
+    let ticks_then = |task: &&Arc<Task>| {
+        let plan = plans::current(&view.state, task);
+        plan.is_some_and(|plan| plan.next_after(first.minus(Millis(1))) == Some(first))
+    };
+    let others = looked_at.filter(ticks_then).count();
+    (others >= CROWD).then(|| Warning {
+        code: "crowded",
+        detail: format!(
+            "{others} tasks of the cluster tick at {first} as well: another minute than the full \
+             hour, jitter, or H spreads them"
+        ),
+    })
+}
+
+/// A tick with the daylight-saving rule that touches it and the calendar that leaves it out.
+pub(crate) fn tick(plan: &Plan, tick: &NotedTick) -> NextTick {
+    NextTick {
+        excluded: plan.excluded(tick.at).map(|calendar| calendar.name.clone()),
+        at: Rfc3339(tick.at),
+        local: tick.local.clone(),
+        note: tick.note.as_ref().map(ToString::to_string),
+        due: None,
+    }
+}
+
+/// The canonical form: a cron text where it is one, else the rule.
+fn expression(schedule: &Schedule) -> ExpressionView {
+    match &schedule.rule {
+        Rule::Cron(text) => ExpressionView::Text(text.clone()),
+        _ => ExpressionView::Schedule(Box::new(ScheduleBody::from(schedule))),
+    }
+}

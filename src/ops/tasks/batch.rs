@@ -1,0 +1,186 @@
+//! Making thousands of tasks in one request.
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use serde_json::Value;
+
+use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::command::{Put, PutMode};
+use crate::domain::machine::{Answer, Command, Response};
+use crate::domain::spec;
+use crate::dto::{ItemView, ItemsView};
+use crate::ops::context::View;
+use crate::ops::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
+use crate::ops::{Caller, OpError, Shown};
+use crate::ops::{eligibility, views};
+
+use super::definition::{mode, settled};
+
+/// The status that an answer about one item alone would have.
+const OK: u16 = 200;
+const CREATED: u16 = 201;
+/// Items of one request.
+pub(crate) const ITEMS_MAX: usize = 10_000;
+
+/// Makes each task of a list; what is wrong with one stops no other. `place` is where the list stands
+/// in the body.
+///
+/// # Errors
+/// `too_many_items`; what kept the cluster from taking any of them.
+pub(crate) async fn batch(
+    caller: &Caller,
+    items: &[Value],
+    place: &'static str,
+    force: bool,
+) -> Result<Shown<ItemsView>, OpError> {
+    if items.is_empty() || items.len() > ITEMS_MAX {
+        let message = format!("must have 1 to {ITEMS_MAX} items, has {}", items.len());
+        return Err(OpError::field(place, ErrorCode::TooManyItems, message));
+    }
+    caller.take_key().await?;
+    let view = caller.context.here()?;
+    let making = Making { caller, view: &view, mode: mode(force), place };
+    let chunks = items.chunks(COMMANDS_MAX).enumerate();
+    let chunks: Vec<BoxFuture<'_, Vec<Item>>> =
+        chunks.map(|(at, items)| making.chunk(at * COMMANDS_MAX, items).boxed()).collect();
+    let made: Vec<Vec<Item>> = stream::iter(chunks).buffered(IN_FLIGHT).collect().await;
+    answer(caller, made.into_iter().flatten().collect())
+}
+
+/// The result of one item, and what kept the cluster from taking it.
+pub(super) struct Item {
+    pub shown: ItemView,
+    pub fault: Option<OpError>,
+}
+
+impl Item {
+    /// An item of which nothing is known yet.
+    pub fn blank(index: Option<usize>, name: Value) -> ItemView {
+        ItemView {
+            index,
+            name,
+            warnings: Vec::new(),
+            status: OK,
+            revision: None,
+            execution_id: None,
+            running: None,
+            code: None,
+            detail: None,
+            errors: None,
+        }
+    }
+
+    pub fn good(shown: ItemView) -> Self {
+        Self { shown, fault: None }
+    }
+
+    pub fn bad(shown: ItemView, error: OpError) -> Self {
+        let shown = ItemView {
+            status: error.code().status(),
+            code: Some(error.code().as_str().into()),
+            detail: Some(error.detail().to_owned()),
+            errors: Some(error.fields()),
+            ..shown
+        };
+        Self { shown, fault: Some(error) }
+    }
+}
+
+/// Answers with the result of every item; if none got through to the cluster, with that.
+pub(super) fn answer(caller: &Caller, items: Vec<Item>) -> Result<Shown<ItemsView>, OpError> {
+    let failed = items.iter().filter(|item| item.fault.is_some()).count();
+    let succeeded = items.len() - failed;
+    let lost = |item: &Item| item.fault.clone().filter(|problem| problem.code().status() >= 500);
+    let all_lost = !items.is_empty() && items.iter().all(|item| lost(item).is_some());
+    if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
+        return Err(problem);
+    }
+    let items = items.into_iter().map(|item| item.shown).collect();
+    Ok(Shown::of(caller.context.here()?, ItemsView { items, succeeded, failed }))
+}
+
+/// An item as it was read.
+enum Prepared {
+    /// It cannot be.
+    Refused(Item),
+    /// The request is repeated, and this was the answer.
+    Answered(ItemView, Response),
+    /// It is among the proposals.
+    Proposed(ItemView),
+}
+
+/// What all items of a request share.
+struct Making<'a> {
+    caller: &'a Caller,
+    view: &'a View,
+    mode: PutMode,
+    place: &'static str,
+}
+
+impl Making<'_> {
+    /// Makes the tasks of one chunk, the first of which is item `first`.
+    async fn chunk(&self, first: usize, items: &[Value]) -> Vec<Item> {
+        // Reading a chunk takes milliseconds: others get their turn in between.
+        tokio::task::yield_now().await;
+        let mut proposals = Proposals::default();
+        let read: Vec<Prepared> = items
+            .iter()
+            .enumerate()
+            .map(|(at, body)| self.read(first + at, body, &mut proposals))
+            .collect();
+        let mut answers = proposals.submit(&self.caller.context).await.into_iter();
+        let complete = |read| match read {
+            Prepared::Refused(bad) => bad,
+            Prepared::Answered(shown, answer) => complete(shown, Some(Ok(answer))),
+            Prepared::Proposed(shown) => complete(shown, answers.next()),
+        };
+        read.into_iter().map(complete).collect()
+    }
+
+    fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> Prepared {
+        let name = body.get("name").cloned().unwrap_or_default();
+        let mut shown = Item::blank(Some(index), name);
+        let mut reading = self.view.reading(&self.caller.context.settings);
+        reading.settled = settled(self.view, body);
+        let read =
+            spec::read(&spec::definition(body), reading).and_then(|spec| match eligibility::check(
+                &self.view.state,
+                &spec,
+                None,
+            ) {
+                Ok(()) => Ok(spec),
+                Err(problem) => Err(vec![problem]),
+            });
+        let part = self.caller.part(&index.to_string());
+        let key = part.as_deref().map(|part| self.caller.under(part));
+        let known = key.and_then(|key| self.view.state.first(key).ok().flatten());
+        match (read, known) {
+            // What could be made then may not be any more: its time may have passed.
+            (Err(_), Some(known)) => Prepared::Answered(shown, known.response.clone()),
+            (Err(problems), None) => {
+                let problem = OpError::from(problems).below(&format!("{}/{index}", self.place));
+                Prepared::Refused(Item::bad(shown, problem))
+            }
+            (Ok(spec), _) => {
+                shown.warnings = views::warnings(&self.view.state, &spec);
+                let put = Put { mode: self.mode, spec };
+                proposals.add(&Command::Put(Box::new(put)), key);
+                Prepared::Proposed(shown)
+            }
+        }
+    }
+}
+
+fn complete(mut shown: ItemView, answer: Option<Result<Response, OpError>>) -> Item {
+    let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
+    match answer.and_then(|response| response.map_err(OpError::from)) {
+        Err(problem) => Item::bad(shown, problem),
+        Ok(answer) => {
+            shown.status = CREATED;
+            if let Answer::Task { revision, .. } = answer {
+                shown.revision = Some(revision.0);
+            }
+            Item::good(shown)
+        }
+    }
+}

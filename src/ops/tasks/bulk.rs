@@ -1,0 +1,194 @@
+//! One operation on many tasks, by their names or by their labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::command::{MarkDeleted, Named, PauseTask, TriggerTask};
+use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
+use crate::domain::spec::check_name;
+use crate::domain::time::Timestamp;
+use crate::dto::{ItemView, ItemsView};
+use crate::ops::context::{View, aside};
+use crate::ops::proposals::Proposals;
+use crate::ops::{Caller, OpError, Shown};
+
+use super::batch::{Item, answer};
+use super::lifecycle::check_until;
+use super::trigger::merged;
+
+/// What is done to each.
+pub(crate) enum Operation {
+    Pause { reason: String, until: Option<Timestamp> },
+    Resume,
+    Trigger { parameters: Option<Map<String, Value>> },
+    Delete { stop: bool, tombstone: bool },
+    Cleanup,
+}
+
+/// Which tasks.
+pub(crate) enum TaskSelection {
+    Names(Vec<String>),
+    Labels(BTreeMap<String, String>),
+}
+
+/// One operation on many tasks; what is refused for one stops no other.
+///
+/// # Errors
+/// `invalid_value`; what kept the cluster from taking any of them.
+pub(crate) async fn bulk(
+    caller: &Caller,
+    operation: Operation,
+    tasks: TaskSelection,
+) -> Result<Shown<ItemsView>, OpError> {
+    let before = caller.view().await?;
+    let since = repeats(&before, caller)?;
+    // A pause that is repeated may be over by now.
+    if let (Operation::Pause { until, .. }, None) = (&operation, since) {
+        check_until(*until, caller.context.clock.now())?;
+    }
+    caller.take_key().await?;
+    let view = caller.view().await?;
+    let names = match tasks {
+        TaskSelection::Names(names) => names,
+        TaskSelection::Labels(labels) => {
+            let marked = matches!(operation, Operation::Cleanup);
+            let selector = Selector { labels, marked, since };
+            let (view, done) = (view.clone(), caller.part(""));
+            let names = aside(move || selector.names(&view, done.as_deref())).await?;
+            names.into_iter().collect()
+        }
+    };
+    let mut proposals = Proposals::default();
+    let prepared: Vec<Prepared> = names
+        .into_iter()
+        .map(|name| one(caller, &view, &operation, name, &mut proposals))
+        .collect();
+    let mut answers = proposals.submit(&caller.context).await.into_iter();
+    let items = prepared.into_iter().map(|one| match one {
+        Prepared::Refused(bad) => *bad,
+        Prepared::Answered(name, response) => complete(&name, Some(Ok(response))),
+        Prepared::Proposed(name) => complete(&name, answers.next()),
+    });
+    answer(caller, items.collect())
+}
+
+/// The counter when the request was first taken up, if this one repeats it.
+///
+/// # Errors
+/// `idempotency_key_reused`.
+fn repeats(view: &View, caller: &Caller) -> Result<Option<u64>, OpError> {
+    let Some(key) = caller.key() else { return Ok(None) };
+    Ok(view.state.first(key)?.map(|known| known.number))
+}
+
+/// What is to be done about one task.
+enum Prepared {
+    /// Nothing: it cannot be.
+    Refused(Box<Item>),
+    /// Nothing: the request is repeated, and this was the answer.
+    Answered(String, Response),
+    /// It is among the proposals.
+    Proposed(String),
+}
+
+fn one(
+    caller: &Caller,
+    view: &View,
+    operation: &Operation,
+    name: String,
+    proposals: &mut Proposals,
+) -> Prepared {
+    let part = caller.part(&name);
+    let key = part.as_deref().map(|part| caller.under(part));
+    if let Some(known) = key.and_then(|key| view.state.first(key).ok().flatten()) {
+        return Prepared::Answered(name, known.response.clone());
+    }
+    match command(view, operation, &name) {
+        Ok(command) => {
+            proposals.add(&command, key);
+            Prepared::Proposed(name)
+        }
+        Err(problem) => Prepared::Refused(Box::new(Item::bad(shown(&name), problem))),
+    }
+}
+
+/// Which tasks a request without names is about.
+struct Selector {
+    /// They carry all of these.
+    labels: BTreeMap<String, String>,
+    /// Also those marked deleted.
+    marked: bool,
+    /// The counter when the request was first taken up, if it is repeated: then what was done is
+    /// told again, and what was made or changed since is not touched.
+    since: Option<u64>,
+}
+
+impl Selector {
+    /// The names, in order; `done` is what keys of tasks that were done begin with.
+    fn names(&self, view: &View, done: Option<&str>) -> BTreeSet<String> {
+        let tasks = view.state.by_name("").filter(|task| {
+            (self.marked || task.live.deleted.is_none())
+                && self.since.is_none_or(|since| task.live.revision.0 < since)
+                && self.fits(task)
+        });
+        let mut names: BTreeSet<String> = tasks.map(|task| task.live.name.to_string()).collect();
+        if let Some(done) = done.filter(|_| self.since.is_some()) {
+            names.extend(view.state.keys_under(done).map(|(name, _)| name.to_owned()));
+        }
+        names
+    }
+
+    fn fits(&self, task: &Task) -> bool {
+        let labels = task.spec().map(|spec| &spec.labels);
+        labels.is_some_and(|labels| self.labels.iter().all(|(k, v)| labels.get(k) == Some(v)))
+    }
+}
+
+fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, OpError> {
+    let name = name.to_owned();
+    let if_match = None;
+    Ok(match operation {
+        Operation::Pause { reason, until } => {
+            Command::Pause(PauseTask { name, reason: reason.clone(), until: *until, if_match })
+        }
+        Operation::Resume => Command::Resume(Named { name, if_match }),
+        Operation::Cleanup => Command::Cleanup(Named { name, if_match }),
+        Operation::Delete { stop, tombstone } => {
+            if *tombstone {
+                check_name(&name)
+                    .map_err(|rule| OpError::field("/names", ErrorCode::InvalidName, rule))?;
+            }
+            let (stop, tombstone) = (*stop, *tombstone);
+            Command::MarkDeleted(MarkDeleted { name, stop, tombstone, if_match })
+        }
+        Operation::Trigger { parameters } => {
+            let task = view.state.named(&name).ok_or(Refusal::TaskNotFound);
+            let parameters = match parameters {
+                None => None,
+                Some(over) => Some(merged(task?, over)?),
+            };
+            Command::TriggerTask(TriggerTask { name, parameters })
+        }
+    })
+}
+
+fn shown(name: &str) -> ItemView {
+    Item::blank(None, name.into())
+}
+
+fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {
+    let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
+    let mut shown = shown(name);
+    match answer.and_then(|response| response.map_err(OpError::from)) {
+        Err(error) => return Item::bad(shown, error),
+        Ok(Answer::Task { revision, .. }) => shown.revision = Some(revision.0),
+        Ok(Answer::Execution { execution, .. }) => shown.execution_id = Some(execution.to_string()),
+        Ok(Answer::Running(ids)) => {
+            shown.running = Some(ids.iter().map(ToString::to_string).collect());
+        }
+        Ok(_) => {}
+    }
+    Item::good(shown)
+}

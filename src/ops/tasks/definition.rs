@@ -1,0 +1,151 @@
+//! Making a task, and changing its definition.
+
+use serde_json::{Value, json};
+
+use super::changed;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::command::{Put, PutMode};
+use crate::domain::machine::{Command, Refusal, Task};
+use crate::domain::spec::{self, ReadContext};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::Timestamp;
+use crate::dto::{TaskChanged, TaskNow};
+use crate::ops::context::View;
+use crate::ops::{Caller, OpError, Shown, eligibility, views};
+
+/// A patch that meets other changes is applied to the newer definition so many times.
+const PATCH_TRIES: u32 = 8;
+
+/// Makes a task of its body; with `force` whatever has its name is replaced.
+///
+/// # Errors
+/// What is wrong with the body; `task_exists`, `task_deleted`.
+pub(crate) async fn create(
+    caller: &Caller,
+    body: &Value,
+    force: bool,
+) -> Result<Shown<TaskChanged>, OpError> {
+    let view = caller.context.here()?;
+    let mut reading = view.reading(&caller.context.settings);
+    reading.settled = settled(&view, body);
+    let read =
+        spec::read(&spec::definition(body), reading).map_err(OpError::from).and_then(|spec| {
+            eligibility::check(&view.state, &spec, None)?;
+            Ok(spec)
+        });
+    let answer = match read {
+        Ok(spec) => {
+            let put = Put { mode: mode(force), spec };
+            caller.submit(&Command::Put(Box::new(put))).await?
+        }
+        // What could be made then may not be any more: its time may have passed.
+        Err(problem) => caller.unless_answered(problem).await?,
+    };
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    changed(caller, name, answer.revision(), None)
+}
+
+/// Up to here no tick of a new task of that name fires: what its name had before is settled.
+pub(super) fn settled(view: &View, body: &Value) -> Timestamp {
+    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    let floor = view.state.cluster().floor;
+    view.state.named(name).map_or(floor, |task| view.state.settled(task))
+}
+
+/// How a new task treats what has its name.
+pub(super) const fn mode(force: bool) -> PutMode {
+    if force { PutMode::Force } else { PutMode::Add }
+}
+
+/// Gives a task another definition; cursor and history stay.
+///
+/// # Errors
+/// What is wrong with the body; `name_changed`, `task_not_found`, `task_deleted`.
+pub(crate) async fn put(
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<Shown<TaskChanged>, OpError> {
+    let mut body = spec::definition(body);
+    if let Value::Object(fields) = &mut body {
+        let named = fields.entry("name").or_insert_with(|| json!(name));
+        if named.as_str().is_some_and(|named| named != name) {
+            let message = format!("must stay `{name}`: a task's name is its identity");
+            return Err(OpError::field("/name", ErrorCode::NameChanged, message));
+        }
+    }
+    let answer = caller.answer(|view| {
+        let task = present(view, name)?;
+        let former = task.spec();
+        let current = former.map(|spec| &spec.schedule);
+        let reading = view.reading(&caller.context.settings);
+        let spec = spec::read(&body, ReadContext { current, ..reading })?;
+        eligibility::check(&view.state, &spec, former)?;
+        let mode = PutMode::Update { if_match: caller.if_match(Some(task.live.revision)) };
+        Ok(Some(Command::Put(Box::new(Put { mode, spec }))))
+    });
+    let made = answer.await?.revision();
+    changed(caller, name, made, None)
+}
+
+/// Applies a JSON merge patch (RFC 7396) to a definition.
+///
+/// Unless it is bound to a revision it is applied to whatever is there, so that two patches of
+/// different fields both last; one that changes nothing makes no revision.
+///
+/// # Errors
+/// What is wrong with the result; `task_not_found`, `task_deleted`, `not_accepted`.
+pub(crate) async fn patch(
+    caller: &Caller,
+    name: &str,
+    changes: &Value,
+) -> Result<Shown<TaskChanged>, OpError> {
+    for _ in 0..PATCH_TRIES {
+        let view = caller.view().await?;
+        if let Some(first) = caller.first(&view)? {
+            return changed(caller, name, first.revision(), None);
+        }
+        let task = present(&view, name)?;
+        let spec = patched(&view, task, changes, caller)?;
+        let bound = caller.if_match(Some(task.live.revision));
+        if bound.is_none() && task.spec() == Some(&spec) {
+            caller.take_key().await?;
+            let (now, revision) = (views::task(&view, task), Some(task.live.revision));
+            let task = TaskNow::Kept(Box::new(now));
+            let body = TaskChanged { task, running: None, cancelled: None };
+            return Ok(Shown { view, body, revision });
+        }
+        let if_match = bound.or(Some(task.live.revision));
+        let put = Put { mode: PutMode::Update { if_match }, spec };
+        match caller.try_submit(&Command::Put(Box::new(put))).await? {
+            Ok(answer) => return changed(caller, name, answer.revision(), None),
+            // Somebody changed the task meanwhile: the patch is applied to the newer definition.
+            Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    let why = "others change the task faster than this patch can be applied; nothing was changed, \
+               send it again";
+    Err(OpError::new(ErrorCode::NotAccepted, why))
+}
+
+fn patched(
+    view: &View,
+    task: &Task,
+    changes: &Value,
+    caller: &Caller,
+) -> Result<TaskSpec, OpError> {
+    let former = task.spec().ok_or_else(|| OpError::from(Refusal::TaskDeleted))?;
+    let spec = spec::patch(former, changes, view.reading(&caller.context.settings))?;
+    eligibility::check(&view.state, &spec, Some(former))?;
+    Ok(spec)
+}
+
+/// A task that is there and not marked deleted.
+fn present<'a>(view: &'a View, name: &str) -> Result<&'a Task, OpError> {
+    let task = view.task(name)?;
+    if task.live.deleted.is_some() {
+        return Err(Refusal::TaskDeleted.into());
+    }
+    Ok(task)
+}

@@ -1,0 +1,164 @@
+//! What is done to a task as a whole.
+
+use std::time::Duration;
+
+use super::changed;
+use crate::domain::error_code::ErrorCode;
+use crate::domain::machine::command::{MarkDeleted, Named, PauseTask};
+use crate::domain::machine::{Answer, Command};
+use crate::domain::spec::check_name;
+use crate::domain::time::Timestamp;
+use crate::dto::{ExecutionView, PauseRequest, TaskChanged, TaskNow};
+use crate::ops::{Caller, OpError, Shown, views};
+
+/// How a task is deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Deletion {
+    /// The answer waits until no start can follow any more.
+    pub wait: bool,
+    /// What runs is stopped.
+    pub stop: bool,
+    /// All that is known of the name is removed.
+    pub cleanup: bool,
+    /// The name is marked even if there is no task.
+    pub tombstone: bool,
+}
+
+/// Sets the deleted mark, or removes all that is known of the name.
+///
+/// # Errors
+/// `task_not_found`, `invalid_name`, `invalid_parameter`.
+pub(crate) async fn delete(
+    caller: &Caller,
+    name: &str,
+    how: Deletion,
+) -> Result<Shown<TaskChanged>, OpError> {
+    if how.cleanup && how.tombstone {
+        let rule = "leaves no mark, so it does not go with tombstone";
+        return Err(OpError::parameter("cleanup", rule));
+    }
+    if how.tombstone {
+        check_name(name).map_err(|rule| OpError::field("/name", ErrorCode::InvalidName, rule))?;
+    }
+    if how.cleanup {
+        let cancelled = remove(caller, name).await?;
+        if how.wait {
+            no_more_starts(caller).await;
+        }
+        return removed(caller, name, cancelled);
+    }
+    let if_match = caller.if_match_of(name)?;
+    let (stop, tombstone) = (how.stop, how.tombstone);
+    let mark = MarkDeleted { name: name.to_owned(), stop, tombstone, if_match };
+    let answer = caller.submit(&Command::MarkDeleted(mark)).await?;
+    if how.wait {
+        no_more_starts(caller).await;
+        let running = running(caller, name)?;
+        return changed(caller, name, None, Some(running));
+    }
+    let ids = if let Answer::Running(ids) = answer { ids } else { Vec::new() };
+    let running = views::executions(&caller.context.here()?.state, &ids);
+    changed(caller, name, None, Some(running))
+}
+
+/// Pauses a task: its ticks no longer fire.
+///
+/// # Errors
+/// `task_not_found`, `task_deleted`, `invalid_value`.
+pub(crate) async fn pause(
+    caller: &Caller,
+    name: &str,
+    pause: PauseRequest,
+    wait: bool,
+) -> Result<Shown<TaskChanged>, OpError> {
+    let until = pause.until.map(|until| until.0);
+    let answer = match check_until(until, caller.context.clock.now()) {
+        Ok(()) => {
+            let if_match = caller.if_match_of(name)?;
+            let (name, reason) = (name.to_owned(), pause.reason.unwrap_or_default());
+            caller.submit(&Command::Pause(PauseTask { name, reason, until, if_match })).await?
+        }
+        // A pause that is repeated may be over by now.
+        Err(error) => caller.unless_answered(error).await?,
+    };
+    let mut running = None;
+    if wait {
+        no_more_starts(caller).await;
+        running = Some(self::running(caller, name)?);
+    }
+    changed(caller, name, answer.revision(), running)
+}
+
+/// A pause ends in the future.
+pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<(), OpError> {
+    match until {
+        Some(until) if until <= now => {
+            let rule = format!("must lie after {now}");
+            Err(OpError::field("/until", ErrorCode::InvalidValue, rule))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ends a pause: its ticks fire again.
+///
+/// # Errors
+/// `task_not_found`, `task_deleted`.
+pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+    let made = caller.submit(&Command::Resume(named(caller, name)?)).await?.revision();
+    changed(caller, name, made, None)
+}
+
+/// Takes the deleted mark away.
+///
+/// # Errors
+/// `task_not_found`.
+pub(crate) async fn reuse(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+    let made = caller.submit(&Command::Reuse(named(caller, name)?)).await?.revision();
+    changed(caller, name, made, None)
+}
+
+/// Removes all that is known of the name, if there is anything.
+///
+/// # Errors
+/// `revision_mismatch`.
+pub(crate) async fn cleanup(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+    let cancelled = remove(caller, name).await?;
+    removed(caller, name, cancelled)
+}
+
+fn named(caller: &Caller, name: &str) -> Result<Named, OpError> {
+    Ok(Named { name: name.to_owned(), if_match: caller.if_match_of(name)? })
+}
+
+/// Removes a name, and tells what ran of it.
+async fn remove(caller: &Caller, name: &str) -> Result<Vec<ExecutionView>, OpError> {
+    let running = running(caller, name)?;
+    caller.submit(&Command::Cleanup(named(caller, name)?)).await?;
+    Ok(running)
+}
+
+fn removed(
+    caller: &Caller,
+    name: &str,
+    cancelled: Vec<ExecutionView>,
+) -> Result<Shown<TaskChanged>, OpError> {
+    let (task, cancelled) = (TaskNow::gone(name), Some(cancelled));
+    Ok(Shown::of(caller.context.here()?, TaskChanged { task, running: None, cancelled }))
+}
+
+/// Waits until no grant that was proposed before can lead to a start any more.
+async fn no_more_starts(caller: &Caller) {
+    if bug!("delete-does-not-wait") {
+        return;
+    }
+    let ttl = caller.context.settings.dispatch_ttl.0;
+    tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
+}
+
+/// What runs of a task.
+fn running(caller: &Caller, name: &str) -> Result<Vec<ExecutionView>, OpError> {
+    let view = caller.context.here()?;
+    let running = view.state.named(name).map(|task| views::running(&view.state, task));
+    Ok(running.unwrap_or_default())
+}

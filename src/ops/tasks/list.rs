@@ -1,0 +1,139 @@
+//! Finding tasks.
+
+use std::sync::Arc;
+
+use crate::domain::ids::NodeId;
+use crate::domain::machine::Task;
+use crate::domain::time::Timestamp;
+use crate::dto::{ListView, TaskView};
+use crate::ops::context::View;
+use crate::ops::lists::{PageRequest, glob};
+use crate::ops::words::task_state;
+use crate::ops::{OpError, plans, views};
+
+/// In which order tasks are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskOrder {
+    /// By name.
+    Name,
+    /// Soonest first.
+    Next,
+    /// Newest execution first.
+    Last,
+}
+
+/// Tasks that fit a filter.
+///
+/// # Errors
+/// `invalid_parameter`: the cursor is not one of this list.
+pub(crate) fn list(
+    view: &View,
+    filter: &TaskFilter,
+    page: &PageRequest,
+    order: TaskOrder,
+) -> Result<ListView<TaskView>, OpError> {
+    let key = match order {
+        TaskOrder::Name => return Ok(by_name(view, filter, page)),
+        TaskOrder::Next => next_key,
+        TaskOrder::Last => last_key,
+    };
+    let after = page.after().map(SortedPlace::read).transpose()?;
+    Ok(by_key(view, filter, page, after, key))
+}
+
+/// Which tasks are asked for.
+pub(crate) struct TaskFilter {
+    /// In this state.
+    pub status: Option<&'static str>,
+    /// With a name like this.
+    pub name: Option<String>,
+    /// With these labels, of any value or of this.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Of this node.
+    pub owner: Option<NodeId>,
+    /// Deleted marks instead of tasks.
+    pub deleted: bool,
+}
+
+impl TaskFilter {
+    fn fits(&self, view: &View, task: &Task) -> bool {
+        let label = |(key, value): &(String, Option<String>)| {
+            let found = task.spec().and_then(|spec| spec.labels.get(key));
+            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        };
+        let owned =
+            |node: NodeId| task.spec().is_some_and(|spec| view.members.owner(spec) == Some(node));
+        task.live.deleted.is_some() == self.deleted
+            && self.status.is_none_or(|status| task_state(task) == status)
+            && self.name.as_ref().is_none_or(|pattern| glob(pattern, &task.live.name))
+            && self.labels.iter().all(label)
+            && self.owner.is_none_or(owned)
+    }
+}
+
+fn by_name(view: &View, filter: &TaskFilter, page: &PageRequest) -> ListView<TaskView> {
+    let tasks = view.state.by_name(page.after().unwrap_or_default());
+    let tasks = tasks.filter(|task| filter.fits(view, task));
+    page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
+}
+
+/// Where a sorted list goes on.
+///
+/// What tasks are sorted by moves on while somebody turns the pages. So all pages are sorted as of
+/// one moment, which the cursor carries: the log's stamp when the first page was made. A task stands
+/// on exactly one page if it is not created, changed, paused or removed meanwhile, and, sorted by
+/// `last`, if its executions of that moment are still kept.
+struct SortedPlace {
+    as_of: Timestamp,
+    key: i64,
+    name: String,
+}
+
+impl SortedPlace {
+    fn read(cursor: &str) -> Result<Self, OpError> {
+        let read = || {
+            let mut parts = cursor.splitn(3, ' ');
+            let as_of = Timestamp(parts.next()?.parse().ok()?);
+            Some(Self { as_of, key: parts.next()?.parse().ok()?, name: parts.next()?.to_owned() })
+        };
+        read().ok_or_else(OpError::cursor)
+    }
+}
+
+/// In the order of a key; tasks of equal keys by name.
+fn by_key(
+    view: &View,
+    filter: &TaskFilter,
+    page: &PageRequest,
+    after: Option<SortedPlace>,
+    key: fn(&View, &Task, Timestamp) -> i64,
+) -> ListView<TaskView> {
+    let as_of = after.as_ref().map_or(view.state.cluster().stamp, |after| after.as_of);
+    let tasks = view.state.by_name("").filter(|task| filter.fits(view, task));
+    let mut keyed: Vec<(i64, &Arc<Task>)> =
+        tasks.map(|task| (key(view, task, as_of), task)).collect();
+    // Stable, and they come by name.
+    keyed.sort_by_key(|(key, _)| *key);
+    let behind = |(key, task): &(i64, &Arc<Task>)| {
+        let place =
+            |after: &SortedPlace| (*key, &*task.live.name) > (after.key, after.name.as_str());
+        after.as_ref().is_none_or(place)
+    };
+    page.list(
+        keyed.into_iter().filter(behind),
+        |(key, task)| format!("{as_of} {key} {}", task.live.name, as_of = as_of.0),
+        |(_, task)| views::task(view, task),
+    )
+}
+
+/// Soonest first, those without a next tick last.
+fn next_key(view: &View, task: &Task, as_of: Timestamp) -> i64 {
+    plans::next_tick_after(view, task, as_of).map_or(i64::MAX, |next| next.0)
+}
+
+/// Newest execution first, those without one last.
+fn last_key(_view: &View, task: &Task, as_of: Timestamp) -> i64 {
+    let mut newest = task.history.executions.iter().rev();
+    let newest = newest.find(|execution| execution.created_at <= as_of);
+    newest.map_or(i64::MAX, |last| -last.created_at.0)
+}

@@ -1,0 +1,314 @@
+//! What answers show of what the state holds.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::domain::ids::{ExecutionId, NodeId};
+use crate::domain::machine::record::{
+    Attempt, Code, Ended, Execution, FiredTick, Node, Pause, Status, Totals,
+};
+use crate::domain::machine::{State, Task};
+use crate::domain::schedule::{self, Warning};
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
+use crate::dto::{
+    AttemptView, EndedView, ExecutionView, FiredView, LastExecution, MemberView, NodeView,
+    PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
+};
+
+use super::context::View;
+use super::{eligibility, plans, words};
+
+/// A task.
+pub(crate) fn task(view: &View, task: &Task) -> TaskView {
+    let live = &task.live;
+    let definition = match task.spec() {
+        Some(spec) => TaskHead::Defined(Box::new(TaskBody::from(spec))),
+        None => TaskHead::Named { name: live.name.to_string() },
+    };
+    let present = task.spec().filter(|_| live.deleted.is_none());
+    let owner = present.and_then(|spec| view.members.owner(spec));
+    TaskView {
+        definition,
+        id: live.name.to_string(),
+        revision: live.revision.0,
+        incarnation: live.incarnation.0,
+        origin: "api".into(),
+        state: words::task_state(task).into(),
+        paused: live.paused.as_ref().map(pause),
+        owner: owner.map(|owner| node_name(&view.state, owner)),
+        cursor: Rfc3339(view.state.settled(task)),
+        next_tick: plans::next_tick(view, task).map(Rfc3339),
+        last_execution: task.history.executions.back().map(last_execution),
+        totals: totals(&task.progress.totals),
+        created_at: Rfc3339(live.created_at),
+        updated_at: Rfc3339(live.updated_at),
+        warnings: present.map(|spec| warnings(&view.state, spec)).unwrap_or_default(),
+    }
+}
+
+/// What is worth knowing of a definition that is valid.
+pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
+    let told = schedule::warnings(&spec.schedule);
+    told.iter().chain(&eligibility::warning(state, spec)).map(warning).collect()
+}
+
+/// A warning as answers carry it.
+pub(crate) fn warning(warning: &Warning) -> WarningView {
+    WarningView { code: warning.code.into(), detail: warning.detail.clone() }
+}
+
+/// A pause.
+pub(crate) fn pause(pause: &Pause) -> PauseView {
+    PauseView { reason: pause.reason.clone(), until: pause.until.map(Rfc3339) }
+}
+
+/// Counts of verdicts and ends.
+pub(crate) fn totals(totals: &Totals) -> TotalsView {
+    TotalsView {
+        fired: totals.fired,
+        skipped: totals.skipped,
+        missed: totals.missed,
+        coalesced: totals.coalesced,
+        uncounted_spans: totals.uncounted_spans,
+        success: totals.success,
+        failed: totals.failed,
+        timeout: totals.timeout,
+        cancelled: totals.cancelled,
+        lost: totals.lost,
+    }
+}
+
+/// How a node is called.
+pub(crate) fn node_name(state: &State, id: NodeId) -> String {
+    match state.node(id) {
+        Some(node) => node.info.name.clone(),
+        None => format!("n{}", id.configured()),
+    }
+}
+
+/// A tick that fired: its execution, and how that ended, which is told as long as the tick is kept.
+pub(crate) fn fired(state: &State, fired: &FiredTick) -> FiredView {
+    FiredView {
+        tick: Rfc3339(fired.tick),
+        verdict: "fired".into(),
+        execution_id: fired.execution.to_string(),
+        execution_kept: state.execution(fired.execution).is_some(),
+        ended: fired.ended.as_ref().map(|ended| end_of(state, ended)),
+        index: fired.index,
+    }
+}
+
+fn end_of(state: &State, ended: &Ended) -> EndedView {
+    let (exit_code, http_status) = match ended.code {
+        Code::None => (None, None),
+        Code::Exit(code) => (Some(code), None),
+        Code::Http(status) => (None, Some(status)),
+    };
+    EndedView {
+        status: words::status(ended.status).into(),
+        exit_code,
+        http_status,
+        node: ended.node().map(|node| node_name(state, node)),
+        reason: ended.reason.as_ref().map(ToString::to_string),
+    }
+}
+
+fn last_execution(execution: &Execution) -> LastExecution {
+    LastExecution {
+        id: execution.id.to_string(),
+        tick: execution.tick.map(Rfc3339),
+        due: Rfc3339(execution.due),
+        status: words::status(execution.status).into(),
+        lateness_ms: lateness_ms(execution),
+        duration_ms: duration_ms(execution),
+    }
+}
+
+/// All attempts, oldest first.
+pub(crate) fn attempts(execution: &Execution) -> impl Iterator<Item = &Attempt> {
+    execution.attempts()
+}
+
+/// When the first attempt started, as far as it was reported.
+fn started_at(execution: &Execution) -> Option<Timestamp> {
+    attempts(execution).find_map(|attempt| attempt.report.as_ref()?.started_at)
+}
+
+/// From due time to start in milliseconds; negative: it started early.
+pub(crate) fn lateness_ms(execution: &Execution) -> Option<i64> {
+    Some(started_at(execution)?.0.saturating_sub(execution.due.0))
+}
+
+/// From the first start to the end in milliseconds.
+pub(crate) fn duration_ms(execution: &Execution) -> Option<u64> {
+    let Millis(length) = execution.ended_at?.since(started_at(execution)?);
+    Some(length)
+}
+
+/// What no node has reported yet of a running attempt: it starts when it is due and granted.
+fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp> {
+    (execution.status == Status::Running).then(|| attempt.granted_at.max(execution.due))
+}
+
+/// An execution.
+pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> ExecutionView {
+    let name = &*task.live.name;
+    let newest = execution.attempt.as_ref();
+    let report = newest.and_then(|attempt| attempt.report.as_ref());
+    let presumed = newest.and_then(|attempt| presumed_start(execution, attempt));
+    let key = match execution.tick {
+        Some(tick) => format!("{name}/{}@{tick}", execution.incarnation),
+        None => format!("{name}/{}!{}", execution.incarnation, execution.id),
+    };
+    ExecutionView {
+        id: execution.id.to_string(),
+        task: name.to_owned(),
+        task_id: name.to_owned(),
+        revision: execution.revision.0,
+        incarnation: execution.incarnation.0,
+        tick: execution.tick.map(Rfc3339),
+        due: Rfc3339(execution.due),
+        trigger: words::trigger(execution.trigger).into(),
+        retry_of: execution.retry_of().map(|id| id.to_string()),
+        dismissed: execution.dismissed(),
+        status: words::status(execution.status).into(),
+        stopping: execution.stopping,
+        node: newest.map(|attempt| node_name(state, attempt.node)),
+        executor_id: None,
+        fence: newest.map(|attempt| attempt.fence.0),
+        attempt: newest.map_or(0, |attempt| attempt.number),
+        attempts: attempts(execution).map(|one| attempt(state, execution, one)).collect(),
+        scheduled_time: Rfc3339(execution.tick.unwrap_or(execution.created_at)),
+        start_time: started_at(execution).or(presumed).map(Rfc3339),
+        end_time: execution.ended_at.map(Rfc3339),
+        lateness_ms: lateness_ms(execution),
+        duration_ms: duration_ms(execution),
+        exit_code: report.and_then(|report| report.exit_code),
+        http_status: report.and_then(|report| report.http_status),
+        output_tail: report.map(|report| String::from_utf8_lossy(&report.tail).into_owned()),
+        parameters: parameters(task, execution),
+        idempotency_key: key,
+        index: execution.index,
+    }
+}
+
+fn attempt(state: &State, execution: &Execution, attempt: &Attempt) -> AttemptView {
+    let report = attempt.report.as_ref();
+    let current = execution.attempt.as_ref().is_some_and(|newest| newest.fence == attempt.fence);
+    let presumed = presumed_start(execution, attempt).filter(|_| current);
+    AttemptView {
+        attempt: attempt.number,
+        fence: attempt.fence.0,
+        node: node_name(state, attempt.node),
+        executor_id: None,
+        started_at: report.map_or(presumed, |report| report.started_at).map(Rfc3339),
+        ended_at: report.map(|report| Rfc3339(report.ended_at)),
+        outcome: report.map(|report| words::status(report.status).into()),
+        detail: report.map(|report| report.detail.clone()),
+    }
+}
+
+fn parameters(task: &Task, execution: &Execution) -> Value {
+    let own = || task.revision(execution.revision).map(|kept| kept.spec.parameters.as_str());
+    let text = execution.parameters().map(|own| &**own).or_else(own);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+}
+
+/// The executions of a task that run, newest first.
+pub(crate) fn running(state: &State, task: &Task) -> Vec<ExecutionView> {
+    let running = task.live_executions().filter(|one| one.status == Status::Running);
+    let mut running: Vec<_> = running.map(|one| execution(state, task, one)).collect();
+    running.reverse();
+    running
+}
+
+/// These executions, as far as they are kept.
+pub(crate) fn executions(state: &State, ids: &[ExecutionId]) -> Vec<ExecutionView> {
+    let found = ids.iter().filter_map(|id| state.execution(*id));
+    found.map(|(task, one)| execution(state, task, one)).collect()
+}
+
+/// What is known of nodes beyond their records.
+pub(crate) struct NodesSeen {
+    /// Raft id of the leader.
+    pub leader: Option<u64>,
+    /// Raft ids of the voters.
+    pub voters: Vec<u64>,
+    /// Term.
+    pub term: u64,
+    /// Milliseconds since each node was heard of; empty where this node does not lead.
+    pub heard: BTreeMap<u64, u64>,
+    /// Milliseconds that the wall clocks of nodes are ahead of cluster time, by configured id.
+    pub skews: BTreeMap<u64, i64>,
+    /// How many tasks each node owns.
+    pub owned: BTreeMap<NodeId, u64>,
+    /// How many tasks there are; names of deleted ones are none.
+    pub tasks: u64,
+}
+
+/// A node.
+pub(crate) fn node(view: &View, seen: &NodesSeen, node: &Node) -> NodeView {
+    let own = node.id == view.own;
+    let info = &node.info;
+    let heard = seen.heard.get(&node.id.0).map(|ago| view.now.minus(Millis(*ago)));
+    NodeView {
+        id: node.id.configured().to_string(),
+        name: info.name.clone(),
+        hostname: info.hostname.clone(),
+        pid: info.pid,
+        state: words::liveness(node.liveness).into(),
+        intent: words::intent(node.intent).into(),
+        role: role(seen, node.id).into(),
+        http: info.http.clone(),
+        peer: info.peer.clone(),
+        version: info.version.clone(),
+        weight: info.weight,
+        labels: info.labels.clone(),
+        slots: info.slots,
+        functions: info.functions.clone(),
+        shell: info.shell,
+        term: own.then_some(seen.term),
+        applied_index: own.then(|| view.state.cluster().applied),
+        digest: own.then(|| digest(&view.state)),
+        clock_skew_ms: seen.skews.get(&node.id.configured()).copied(),
+        created_at: Rfc3339(node.created_at),
+        started_at: Rfc3339(node.started_at),
+        last_seen: if own { Some(view.now) } else { heard }.map(Rfc3339),
+        tasks_owned: seen.owned.get(&node.id).copied().unwrap_or(0),
+    }
+}
+
+/// A node in one line.
+pub(crate) fn member(view: &View, seen: &NodesSeen, node: &Node) -> MemberView {
+    let own = node.id == view.own;
+    MemberView {
+        id: node.id.configured().to_string(),
+        name: node.info.name.clone(),
+        role: role(seen, node.id).into(),
+        state: words::liveness(node.liveness).into(),
+        intent: words::intent(node.intent).into(),
+        http: node.info.http.clone(),
+        peer: node.info.peer.clone(),
+        version: node.info.version.clone(),
+        level: node.info.level,
+        applied_index: own.then(|| view.state.cluster().applied),
+    }
+}
+
+/// The role of a node in Raft.
+pub(crate) fn role(seen: &NodesSeen, id: NodeId) -> &'static str {
+    if seen.leader == Some(id.0) {
+        "leader"
+    } else if seen.voters.contains(&id.0) {
+        "follower"
+    } else {
+        "learner"
+    }
+}
+
+/// The digest of a state, as people compare it.
+pub(crate) fn digest(state: &State) -> String {
+    format!("{:032x}", state.digest())
+}

@@ -1,0 +1,277 @@
+//! Why a tick fired or not, or what will become of it: the verdict with all that led to it, and
+//! one sentence.
+
+use crate::domain::machine::Task;
+use crate::domain::machine::record::{Code, FiredTick, Reason, Status, Verdict};
+use crate::domain::schedule::Plan;
+use crate::domain::task::CatchUpPolicy;
+use crate::domain::time::{Millis, Timestamp};
+use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
+
+use super::context::View;
+use super::{eligibility, plans, views, words};
+
+/// What is known of one instant of a task.
+struct Finding {
+    /// Whether the schedule has a tick there; none: the definition of that time is not kept.
+    tick: Option<bool>,
+    verdict: Option<Verdict>,
+    reason: Option<Reason>,
+    /// Whether the verdict is in the log, or only foreseen.
+    settled: bool,
+    /// What became of it, where it fired.
+    fired: Option<FiredView>,
+    index: Option<u64>,
+    /// Of what is no tick: the ticks before and after it.
+    nearest: (Option<Timestamp>, Option<Timestamp>),
+    summary: String,
+}
+
+impl Finding {
+    fn open(tick: Option<bool>, summary: impl Into<String>) -> Self {
+        let summary = summary.into();
+        let (verdict, reason, fired, index) = (None, None, None, None);
+        let nearest = (None, None);
+        Self { tick, verdict, reason, settled: false, fired, index, nearest, summary }
+    }
+
+    /// What is no tick of a plan.
+    fn no_tick(plan: &Plan, at: Timestamp) -> Self {
+        Self::between(at, "tick of this schedule", plan.last_before(at), plan.next_after(at))
+    }
+
+    /// What is no `tick`, with the ones around it.
+    fn between(
+        at: Timestamp,
+        tick: &str,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> Self {
+        let around = match (before, after) {
+            (Some(before), Some(after)) => {
+                format!("the one before it is {before}, the next one {after}")
+            }
+            (Some(before), None) => format!("the one before it is {before}, and none comes after"),
+            (None, Some(after)) => format!("none comes before it, and the next one is {after}"),
+            (None, None) => "there is none".to_owned(),
+        };
+        let nearest = (before, after);
+        Self { nearest, ..Self::open(Some(false), format!("{at} is no {tick}; {around}")) }
+    }
+
+    fn foreseen(verdict: Verdict, reason: Option<Reason>, summary: impl Into<String>) -> Self {
+        Self { verdict: Some(verdict), reason, ..Self::open(Some(true), summary) }
+    }
+}
+
+/// The answer about an instant; none: about the next tick.
+pub(crate) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> WhyView {
+    let plan = plans::current(&view.state, task);
+    let settled = view.state.settled(task);
+    let next = || plan.as_ref().and_then(|plan| plan.next_after(settled.max(view.now)));
+    let at = at.or_else(next).unwrap_or(view.now);
+    let finding = if at <= task.progress.cursor {
+        past(view, task, at)
+    } else if at <= settled {
+        passed_over(plan.as_ref(), at)
+    } else {
+        future(view, task, plan.as_ref(), at)
+    };
+    let spec = task.spec();
+    let body = spec.map(TaskBody::from);
+    let owner = spec.filter(|_| task.live.deleted.is_none());
+    let owner = owner.and_then(|spec| view.members.owner(spec));
+    let (verdict, fired) = (finding.verdict.map(words::verdict), finding.fired);
+    WhyView {
+        task: task.live.name.to_string(),
+        at: Rfc3339(at),
+        tick: finding.tick,
+        verdict: verdict.filter(|_| finding.settled).map(Into::into),
+        expected: verdict.filter(|_| !finding.settled).map(Into::into),
+        reason: finding.reason.map(|reason| words::reason(reason).into()),
+        settled: finding.settled,
+        previous_tick: finding.nearest.0.map(Rfc3339),
+        next_tick: finding.nearest.1.map(Rfc3339),
+        execution_id: fired.as_ref().map(|fired| fired.execution_id.clone()),
+        execution_kept: fired.as_ref().map(|fired| fired.execution_kept),
+        ended: fired.and_then(|fired| fired.ended),
+        index: finding.index,
+        due: plan.as_ref().map(|plan| Rfc3339(plan.due(at))),
+        state: words::task_state(task).into(),
+        schedule: body.as_ref().map(|body| body.schedule.clone()),
+        catch_up: body.as_ref().map(|body| body.catch_up.clone()),
+        execution_mode: body.as_ref().map(|body| body.execution_mode.clone()),
+        enabled: spec.map(|spec| spec.enabled),
+        paused: task.live.paused.as_ref().map(views::pause),
+        scheduler_started: view.state.cluster().scheduler,
+        owner: owner.map(|owner| views::node_name(&view.state, owner)),
+        cursor: Rfc3339(settled),
+        truncated_before: Rfc3339(task.progress.truncated_before),
+        summary: finding.summary,
+    }
+}
+
+/// Whether a plan has a tick at this instant.
+fn is_tick(plan: &Plan, at: Timestamp) -> bool {
+    plan.next_after(at.minus(Millis(1))) == Some(at)
+}
+
+/// What became of a tick that fired, as a sentence.
+fn told(view: &View, fired: &FiredTick) -> String {
+    let (at, id) = (fired.tick, fired.execution);
+    let execution = view.state.execution(id).map(|(_, execution)| execution);
+    let Some(ended) = &fired.ended else {
+        let status = execution.map_or("no longer kept", |one| words::status(one.status));
+        return format!("{at} fired: execution {id}, {status}");
+    };
+    let mut out = format!("{at} fired: execution {id}, {}", words::status(ended.status));
+    match ended.code {
+        Code::Exit(code) if ended.status != Status::Success => {
+            out.push_str(&format!(", exit {code}"))
+        }
+        Code::Http(status) => out.push_str(&format!(", status {status}")),
+        Code::Exit(_) | Code::None => {}
+    }
+    if let Some(node) = ended.node() {
+        out.push_str(&format!(" on {}", views::node_name(&view.state, node)));
+    }
+    if let Some(reason) = &ended.reason {
+        out.push_str(&format!(": {reason}"));
+    }
+    if execution.is_none() {
+        out.push_str(" (its details and output are no longer kept)");
+    }
+    out
+}
+
+/// An instant up to the cursor: its verdict stands in the state, if history is kept so far back.
+fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
+    if let Some(fired) = task.history.fired(at) {
+        return Finding {
+            settled: true,
+            fired: Some(views::fired(&view.state, fired)),
+            index: Some(fired.index),
+            ..Finding::foreseen(Verdict::Fired, None, told(view, fired))
+        };
+    }
+    let Some(span) = task.history.span(at) else {
+        let begin = task.progress.truncated_before;
+        if at <= begin {
+            let summary = format!("{at} lies before {begin}, where what is known begins");
+            return Finding::open(None, summary);
+        }
+        // It lies in the stretch that ends with a fired tick and has no other.
+        let ticks = &task.history.ticks;
+        let before = ticks.iter().rev().map(|fired| fired.tick).find(|tick| *tick < at);
+        let before = before.filter(|tick| *tick > begin);
+        let after = ticks.at_or_after(at).map(|fired| fired.tick);
+        return Finding { settled: true, ..Finding::between(at, "tick that fired", before, after) };
+    };
+    let plan = span.revision.and_then(|it| plans::of_revision(&view.state, task, it));
+    let tick = plan.as_ref().map(|plan| is_tick(plan, at));
+    if let (Some(false), Some(plan)) = (tick, &plan) {
+        return Finding { settled: true, ..Finding::no_tick(plan, at) };
+    }
+    let (verdict, because) = (words::verdict(span.verdict), words::because(span.reason));
+    let summary = match tick {
+        Some(_) => format!("{at} was {verdict}: {because}"),
+        None => format!("if {at} was a tick, it was {verdict}: {because}"),
+    };
+    Finding {
+        tick,
+        reason: Some(span.reason),
+        settled: true,
+        index: Some(span.index),
+        ..Finding::foreseen(span.verdict, Some(span.reason), summary)
+    }
+}
+
+/// An instant that the start of the scheduler passed over.
+fn passed_over(plan: Option<&Plan>, at: Timestamp) -> Finding {
+    match plan {
+        Some(plan) if !is_tick(plan, at) => Finding { settled: true, ..Finding::no_tick(plan, at) },
+        _ => Finding {
+            settled: true,
+            ..Finding::foreseen(
+                Verdict::Skipped,
+                Some(Reason::Stopped),
+                format!("{at} was skipped: {}", words::because(Reason::Stopped)),
+            )
+        },
+    }
+}
+
+/// An instant that nobody has settled.
+fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Finding {
+    let Some(plan) = plan else {
+        return Finding::open(None, "the task has no definition: only its deleted mark is left");
+    };
+    if plan.manual() {
+        let summary =
+            "a manual task has no ticks of its own: a trigger or a caller's claim makes one";
+        return Finding::open(None, summary);
+    }
+    if !is_tick(plan, at) {
+        return Finding::no_tick(plan, at);
+    }
+    let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
+    let fired = task.progress.totals.fired;
+    if let Some(max) = max.filter(|max| fired >= *max) {
+        let summary = format!("{at} is no tick any more: {fired} have fired, max_ticks is {max}");
+        return Finding::open(Some(false), summary);
+    }
+    if let Some(finding) = held(view, task, at) {
+        return finding;
+    }
+    if let Some(calendar) = plan.excluded(at) {
+        let name = &calendar.name;
+        let summary = format!("{at} will be skipped: calendar {name} leaves it out");
+        return Finding::foreseen(Verdict::Skipped, Some(Reason::Excluded), summary);
+    }
+    let owner = task.spec().and_then(|spec| view.members.owner(spec));
+    let Some(owner) = owner.map(|owner| views::node_name(&view.state, owner)) else {
+        let nobody = task.spec().map(|spec| eligibility::nobody(&view.state, spec));
+        let summary = format!("{at} waits: {}", nobody.unwrap_or_default());
+        return Finding::open(Some(true), summary);
+    };
+    let due = plan.due(at);
+    if due > view.now {
+        return Finding::foreseen(
+            Verdict::Fired,
+            None,
+            format!("{at} will fire on {owner}, which owns the task, if nothing changes"),
+        );
+    }
+    let policy = task.spec().map(|spec| spec.catch_up.policy).unwrap_or_default();
+    let then = match policy {
+        CatchUpPolicy::Last => "the newest late tick fires for all of them",
+        CatchUpPolicy::All => "late ticks fire one by one",
+        CatchUpPolicy::None => "late ticks do not fire",
+    };
+    let summary = format!("{at} is due and not yet settled by {owner}; once it is late, {then}");
+    Finding::open(Some(true), summary)
+}
+
+/// What keeps a future tick from firing, whoever owns the task.
+fn held(view: &View, task: &Task, at: Timestamp) -> Option<Finding> {
+    if !view.state.cluster().scheduler {
+        let summary = format!("{at} will be skipped unless the scheduler is started before it");
+        return Some(Finding::foreseen(Verdict::Skipped, Some(Reason::Stopped), summary));
+    }
+    let reason = task.inactive()?;
+    let pause = task.live.paused.as_ref().filter(|_| reason == Reason::Paused);
+    if pause.and_then(|pause| pause.until).is_some_and(|until| until < at) {
+        return None;
+    }
+    if pause.is_some() && task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
+        let summary = format!("{at} waits for the end of the pause, and then goes by catch_up");
+        return Some(Finding::open(Some(true), summary));
+    }
+    let what = match reason {
+        Reason::Deleted => "the task is marked deleted",
+        Reason::Disabled => "the task is disabled",
+        _ => "the task is paused",
+    };
+    let summary = format!("{at} will be skipped if nothing changes: {what}");
+    Some(Finding::foreseen(Verdict::Skipped, Some(reason), summary))
+}
