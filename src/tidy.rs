@@ -323,6 +323,52 @@ fn the_spawn_rule_complains() {
     }
 }
 
+// ---- decisions of the engine
+
+/// What decides in the engine; the actors carry out.
+const ENGINE_DECIDES: [&str; 8] = [
+    "engine/attempts.rs",
+    "engine/dispatch.rs",
+    "engine/judge.rs",
+    "engine/observed.rs",
+    "engine/residency.rs",
+    "engine/sleepers.rs",
+    "engine/slots.rs",
+    "engine/waiting.rs",
+];
+
+/// Plain functions over plain data: they wait for nothing, send nothing and lock nothing.
+fn decisions(file: &File) -> Vec<String> {
+    if !ENGINE_DECIDES.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let never = ["tokio", "ractor", "parking_lot", "Mutex", "async"];
+    let found = never.into_iter().flat_map(|word| words(&file.own, word).map(move |at| (word, at)));
+    found.map(|(word, at)| complain(file, at, format!("no `{word}` where is decided"))).collect()
+}
+
+#[test]
+fn decisions_of_the_engine_are_pure() {
+    hold(decisions);
+    for path in ENGINE_DECIDES {
+        assert!(src().join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn the_decision_rule_complains() {
+    for (path, text, found) in [
+        ("engine/slots.rs", "use tokio::time::Instant;", 1),
+        ("engine/judge.rs", "use parking_lot::Mutex;", 2),
+        ("engine/residency.rs", "use ractor::ActorRef;\nasync fn f() {}", 2),
+        ("engine/dispatch.rs", "use std::collections::BTreeMap;", 0),
+        ("engine/context.rs", "use parking_lot::Mutex;", 0),
+        ("engine/slots.rs", "#[cfg(test)]\nmod t { use tokio::test; }", 0),
+    ] {
+        assert_eq!(complaints(decisions, path, text), found, "{path}: {text}");
+    }
+}
+
 // ---- form; holds for tests too where it says nothing else
 
 fn introduced(file: &File) -> Vec<String> {

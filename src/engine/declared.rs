@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::shared::PROPOSAL_LIMIT;
+use super::context::PROPOSAL_LIMIT;
 use crate::consensus::{Consensus, ProposeError};
 use crate::domain::machine::command::PutCalendar;
 use crate::domain::machine::{Answer, Command, envelope};

@@ -1,21 +1,26 @@
-//! Which attempts run here: what waits is asked for as slots get free, what is granted is carried
-//! out, what the state does not hold any more is stopped. Effects say so at once; looks at the state
-//! find what effects did not say.
+//! Which attempts run on this node: what it asks for, begins, gives back and stops.
+//!
+//! A decision core: [`Dispatch::on`] takes one event and the applied state, changes plain tables
+//! and returns what is to be done. It waits for nothing and takes no lock. The node actor carries
+//! out ([`attempt_control`](super::attempt_control)); task actors reserve slots for the ticks that
+//! they claim.
+//!
+//! An effect of an applied command says at once what there is to do. Regular looks at the state
+//! find the same work where an effect was lost.
 
-use std::sync::Arc;
-
-use crate::domain::ids::{ExecutionId, Fence, SessionId, TaskKey};
-use crate::domain::machine::command::{Command, OfFence, Start};
+use crate::clock::BootInstant;
+use crate::domain::assign::Members;
+use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
+use crate::domain::machine::command::{OfFence, Start};
 use crate::domain::machine::record::{Execution, Status, Trigger};
-use crate::domain::time::Millis;
+use crate::domain::machine::{State, Task};
+use crate::domain::task::Action;
+use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
 
-use super::carried::must_stop;
-use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
-use super::liveness::losses;
-use super::node_actor::NodeState;
-use super::slots::{Granted, Purpose};
-use super::wanting::{Standing, Waiting, standing, waits};
+use super::attempts::{AttemptTable, must_stop};
+use super::slots::{AskPurpose, GrantVerdict, SlotTable};
+use super::waiting::{StartEligibility, WaitingExecution, WaitingList, eligibility, waits};
 
 /// A grant that was asked for again is not asked for once more before this. Asking twice is harmless,
 /// since whoever names an older grant is refused; a node that was frozen must not sit on grants.
@@ -24,277 +29,366 @@ const ASK_AGAIN: Millis = Millis(500);
 const ASK_OVER: Millis = Millis::from_secs(5);
 /// Asks are remembered this long.
 const REMEMBER: Millis = Millis::from_secs(60);
-/// Commands in one entry, when there are many of a kind.
-const TOGETHER: usize = 200;
+/// Silence of the leader after which attempts are held against `lost_after`.
+const SILENCE_MIN: Millis = Millis(500);
 
-impl NodeState {
+/// The applied state and the time, as one decision sees them.
+pub(super) struct EngineView<'a> {
+    pub state: &'a State,
+    /// The nodes that may own tasks.
+    pub members: &'a Members,
+    /// This node.
+    pub node: NodeId,
+    /// The registration of this process; none: not registered.
+    pub session: Option<SessionId>,
+    /// Cluster time.
+    pub now: Timestamp,
+    /// Time since boot.
+    pub boot: BootInstant,
+}
+
+impl EngineView<'_> {
+    /// Whether this node owns a task.
+    pub fn owns(&self, task: &Task) -> bool {
+        let owner = task.spec().and_then(|spec| self.members.owner(spec));
+        task.live.deleted.is_none() && owner == Some(self.node)
+    }
+
+    fn execution(&self, task: TaskKey, execution: ExecutionId) -> Option<&Execution> {
+        self.state.task(task)?.history.execution(execution)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(super) enum DispatchEvent {
+    /// An execution waits to be granted.
+    Pending(TaskKey, ExecutionId),
+    /// An attempt was granted to this session.
+    Granted(OfFence),
+    /// A stop was asked for.
+    StopAsked(ExecutionId),
+    /// An execution ended in the state.
+    ExecutionEnded(TaskKey, ExecutionId),
+    /// A task's cursor moved.
+    Settled(TaskKey),
+    /// A task changed.
+    TaskChanged(TaskKey),
+    /// A node or the scheduler changed.
+    MembersChanged,
+    /// The state was replaced by a snapshot; effects may be missing.
+    Replaced,
+    /// A look at the whole state found these.
+    Found(Vec<FoundExecution>),
+    /// All effects of a batch were given: free slots are to be filled.
+    Fill,
+    /// An attempt is over on this node.
+    AttemptEnded(ExecutionId, Fence),
+    /// A grant was not begun in time.
+    NotStarted(OfFence),
+    /// An ask for a grant came to nothing.
+    AskRefused(TaskKey, ExecutionId),
+    /// Every attempt is to be stopped.
+    StopAll(Stop),
+    /// No leader has acknowledged this node for so long.
+    Unacknowledged(Millis),
+    /// It is time to look after asks and attempts.
+    Check,
+    /// It is time to look after grants that no attempt carries out.
+    CheckGrants,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DispatchDo {
+    /// Propose a start; if it comes to nothing, [`DispatchEvent::AskRefused`] says so.
+    Ask(Start),
+    /// Propose that a grant is returned.
+    GiveBack(OfFence),
+    /// Carry a grant out; no start after this instant.
+    Begin(OfFence, BootInstant),
+    /// Stop an attempt.
+    Stop(ExecutionId, Fence, Stop),
+}
+
+/// An execution that wants something of this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FoundExecution {
+    /// It waits for a grant.
+    Waits(WaitingExecution),
+    /// It is granted to this session.
+    Granted(TaskKey, ExecutionId),
+}
+
+/// Finds in a state the executions that want something of the node with this session.
+pub(super) fn find_executions(state: &State, session: Option<SessionId>) -> Vec<FoundExecution> {
+    let mut found = Vec::new();
+    for task in state.tasks().filter(|task| task.progress.live > 0) {
+        for execution in task.live_executions() {
+            if runs_in(execution, session) && execution.trigger != Trigger::Claim {
+                found.push(FoundExecution::Granted(task.key, execution.id));
+            } else if waits(execution) {
+                found.push(FoundExecution::Waits(WaitingExecution::of(task.key, execution)));
+            }
+        }
+    }
+    found
+}
+
+/// What this node asked for, what waits for it and what it carries out.
+#[derive(Debug, Default)]
+pub(super) struct Dispatch {
+    /// How long after its first ask a grant may still be begun.
+    dispatch_ttl: Millis,
+    pub slots: SlotTable,
+    waiting: WaitingList,
+    attempts: AttemptTable,
+}
+
+impl Dispatch {
+    /// One that begins a grant within `dispatch_ttl` of its first ask.
+    pub fn new(dispatch_ttl: Millis) -> Self {
+        Self { dispatch_ttl, ..Self::default() }
+    }
+
+    /// How many attempts run here.
+    pub fn running(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Decides what follows from an event.
+    pub fn on(&mut self, event: DispatchEvent, view: &EngineView<'_>) -> Vec<DispatchDo> {
+        let mut todo = Vec::new();
+        match event {
+            DispatchEvent::Pending(task, execution) => self.pending(task, execution, view),
+            DispatchEvent::Granted(grant) => self.granted(grant, view, &mut todo),
+            DispatchEvent::StopAsked(execution) => self.stop(execution, &mut todo),
+            DispatchEvent::ExecutionEnded(task, execution) => {
+                self.waiting.end(task, execution);
+                // Whatever runs here of it runs for nobody.
+                self.stop(execution, &mut todo);
+            }
+            DispatchEvent::Settled(task) => self.settled(task, view),
+            DispatchEvent::TaskChanged(task) => self.waiting.task_changed(task),
+            DispatchEvent::MembersChanged => self.waiting.all_changed(),
+            DispatchEvent::Replaced => {
+                self.stop_superseded(view, &mut todo);
+                self.waiting.all_changed();
+            }
+            DispatchEvent::Found(found) => {
+                found.into_iter().for_each(|found| self.found(found));
+                self.fill(view, &mut todo);
+            }
+            DispatchEvent::Fill => self.fill(view, &mut todo),
+            DispatchEvent::AttemptEnded(execution, fence) => {
+                if self.attempts.remove(execution, fence) {
+                    self.slots.ended();
+                    self.fill(view, &mut todo);
+                }
+            }
+            DispatchEvent::NotStarted(grant) => self.ask_again(grant, view, &mut todo),
+            DispatchEvent::AskRefused(task, execution) => {
+                self.refused(task, execution, view);
+                self.fill(view, &mut todo);
+            }
+            DispatchEvent::StopAll(how) => {
+                todo.extend(
+                    self.attempts.iter().map(|(id, fence)| DispatchDo::Stop(id, fence, how)),
+                );
+            }
+            DispatchEvent::Unacknowledged(silence) => self.kill_stale(silence, view, &mut todo),
+            DispatchEvent::Check => self.check(view, &mut todo),
+            DispatchEvent::CheckGrants => self.check_grants(view, &mut todo),
+        }
+        todo
+    }
+
     /// An execution waits: its task's owner asks for it when there is a slot.
-    pub(super) fn pending(&mut self, task: TaskKey, execution: ExecutionId) {
-        let found = {
-            let state = self.shared.consensus.replica().read();
-            state.task(task).and_then(|task| task.history.execution(execution).cloned())
-        };
-        if let Some(found) = found.filter(waits) {
-            let one = Waiting::of(task, &found);
-            match self.standing(&one) {
-                Standing::Askable => self.wanting.add(one),
-                Standing::Held => self.wanting.set_aside(one),
-                Standing::Over => {}
+    fn pending(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
+        if let Some(found) = view.execution(task, execution).filter(|found| waits(found)) {
+            let one = WaitingExecution::of(task, found);
+            match eligibility(&one, view) {
+                StartEligibility::Askable => self.waiting.add(one),
+                StartEligibility::Held => self.waiting.set_aside(one),
+                StartEligibility::Over => {}
             }
         }
     }
 
-    fn standing(&self, one: &Waiting) -> Standing {
-        let state = self.shared.consensus.replica().read();
-        let task = state.task(one.task).map(|task| &**task);
-        let owned = task.is_some_and(|task| self.shared.owns_task(task));
-        let owned = owned && self.shared.session().is_some();
-        standing(task, one.execution, owned, state.cluster().scheduler)
+    fn found(&mut self, found: FoundExecution) {
+        match found {
+            FoundExecution::Waits(one) => self.waiting.add(one),
+            FoundExecution::Granted(task, execution) => self.waiting.grant(task, execution),
+        }
     }
 
     /// Asks for executions that wait, the oldest first, as long as there are slots.
-    pub(super) fn fill(&mut self) {
-        let session = self.shared.session();
-        while self.shared.slots.lock().has_room() {
-            let Some(one) = self.wanting.take_next() else { break };
-            if self.shared.slots.lock().holds(Purpose::Start(one.execution)) {
+    fn fill(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        while self.slots.has_room() {
+            let Some(one) = self.waiting.take_next() else { break };
+            if self.slots.holds(AskPurpose::Start(one.execution)) {
                 continue;
             }
-            match (self.standing(&one), session) {
-                (Standing::Over, _) => {}
-                (Standing::Askable, Some(session)) => {
+            match (eligibility(&one, view), view.session) {
+                (StartEligibility::Over, _) => {}
+                (StartEligibility::Askable, Some(session)) => {
                     let (task, execution) = (one.task, one.execution);
                     let start = Start { task, execution, session, again: None };
-                    if !self.shared.ask_start(start, &self.me) {
-                        self.wanting.add(one);
+                    if !self.ask(start, view, todo) {
+                        self.waiting.add(one);
                         break;
                     }
                 }
-                (Standing::Held | Standing::Askable, _) => self.wanting.set_aside(one),
+                (StartEligibility::Held | StartEligibility::Askable, _) => {
+                    self.waiting.set_aside(one);
+                }
             }
         }
-        self.shared.slots.lock().set_waiting(self.wanting.len());
+        self.slots.set_waiting(self.waiting.len());
+    }
+
+    /// Asks for a grant if there is a slot; false: there is none.
+    fn ask(&mut self, start: Start, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) -> bool {
+        let room = self.slots.ask(AskPurpose::Start(start.execution), view.boot);
+        todo.extend(room.then_some(DispatchDo::Ask(start)));
+        room
     }
 
     /// An ask came to nothing: its slot is free, and what it was for is asked for again later.
-    pub(super) fn refused(&mut self, task: TaskKey, execution: ExecutionId) {
-        self.shared.slots.lock().release(Purpose::Start(execution));
-        let found = {
-            let state = self.shared.consensus.replica().read();
-            state.task(task).and_then(|task| task.history.execution(execution).cloned())
-        };
-        if let Some(found) = found.filter(waits) {
-            self.wanting.refuse(Waiting::of(task, &found));
+    fn refused(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
+        self.slots.release(AskPurpose::Start(execution));
+        if let Some(found) = view.execution(task, execution).filter(|found| waits(found)) {
+            self.waiting.refuse(WaitingExecution::of(task, found));
         }
-        self.fill();
     }
 
-    /// An attempt was granted to this session.
-    pub(super) async fn granted(&mut self, task: TaskKey, execution: ExecutionId, fence: Fence) {
-        self.wanting.grant(task, execution);
-        let session = self.shared.session();
-        let found = {
-            let state = self.shared.consensus.replica().read();
-            state.task(task).and_then(|task| task.history.execution(execution).cloned())
-        };
-        let claim = found.as_ref().and_then(|found| found.tick);
-        let claim = claim.map(|tick| Purpose::Claim(task, tick));
-        if !found.as_ref().is_some_and(|found| is_held(found, session)) {
+    fn granted(&mut self, grant: OfFence, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        let OfFence { task, execution, fence } = grant;
+        self.waiting.grant(task, execution);
+        let found = view.execution(task, execution);
+        let claim = found.and_then(|found| found.tick).map(|tick| AskPurpose::Claim(task, tick));
+        if !found.is_some_and(|found| runs_in(found, view.session)) {
             // It is over already, and so is the ask that it came from.
-            self.shared.slots.lock().over(execution, claim);
+            self.slots.over(execution, claim);
         }
         // A newer grant has an ask of its own, and an effect that is still to come.
         let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
         if found.trigger == Trigger::Claim {
             return;
         }
-        let now = self.shared.clock.boot();
-        let replayed = bug!("replay-starts-work") && session.is_none();
-        let granted = self.shared.slots.lock().granted(execution, claim);
-        let proposed = match granted {
-            Granted::Carry(proposed) => proposed,
-            Granted::Forgotten if replayed => now,
-            Granted::Forgotten => return self.unused(task, execution, fence),
-            Granted::Full => return self.give_back(task, execution, fence),
+        let replayed = bug!("replay-starts-work") && view.session.is_none();
+        let asked = match self.slots.granted(execution, claim) {
+            GrantVerdict::Carry(asked) => asked,
+            GrantVerdict::Forgotten if replayed => view.boot,
+            GrantVerdict::Forgotten => return self.ask_again(grant, view, todo),
+            GrantVerdict::Full => return todo.push(DispatchDo::GiveBack(grant)),
         };
-        let proposed = if bug!("ttl-from-apply") { now } else { proposed };
-        let start_by = proposed.plus(self.shared.settings.dispatch_ttl);
-        self.carry(Grant { task, execution, fence, start_by }).await;
+        let asked = if bug!("ttl-from-apply") { view.boot } else { asked };
+        self.attempts.insert(execution, fence);
+        todo.push(DispatchDo::Begin(grant, asked.plus(self.dispatch_ttl)));
     }
 
-    async fn carry(&mut self, grant: Grant) {
-        let (execution, fence) = (grant.execution, grant.fence);
-        let shared = Arc::clone(&self.shared);
-        let arguments = ExecutionArguments { grant, shared, node: self.me.clone() };
-        match self.shared.actor(ExecutionActor, arguments, Some(self.me.get_cell())).await {
-            Ok((actor, _ends)) => {
-                self.executions.insert(execution, fence, actor);
-                self.shared.set_running(self.executions.len());
-            }
-            Err(error) => {
-                tracing::error!(%error, "an execution's actor could not be started");
-                self.shared.slots.lock().ended();
-            }
+    /// A grant was not begun in time: it is asked for again, or given back.
+    fn ask_again(&mut self, grant: OfFence, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        let Some(session) = view.session else { return };
+        let OfFence { task, execution, fence } = grant;
+        let start = Start { task, execution, session, again: Some(fence) };
+        if !self.ask(start, view, todo) {
+            todo.push(DispatchDo::GiveBack(grant));
         }
     }
 
-    /// Gives a grant back for which there is no slot: the execution waits for one.
-    fn give_back(&self, task: TaskKey, execution: ExecutionId, fence: Fence) {
-        let back = Command::Return(OfFence { task, execution, fence });
-        let shared = Arc::clone(&self.shared);
-        self.shared.spawn(async move { shared.propose(&[back]).await });
-    }
-
-    pub(super) fn stop(&self, execution: ExecutionId, how: Stop) {
-        for actor in self.executions.of(execution) {
-            // One that has ended has nothing left to stop.
-            let _ended = actor.send_message(ExecutionMsg::Stop(how));
-        }
-    }
-
-    pub(super) fn stop_all(&self, how: Stop) {
-        for (_, _, actor) in self.executions.iter() {
-            let _ended = actor.send_message(ExecutionMsg::Stop(how));
-        }
+    fn stop(&self, execution: ExecutionId, todo: &mut Vec<DispatchDo>) {
+        let fences = self.attempts.of(execution);
+        todo.extend(fences.map(|fence| DispatchDo::Stop(execution, fence, Stop::Ask)));
     }
 
     /// Stops what the state does not hold any more. An effect that would have said so may have been
     /// lost in a snapshot.
-    pub(super) fn stop_superseded(&self) {
+    fn stop_superseded(&self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         if bug!("stop-in-gap-lost") {
             return;
         }
-        let state = self.shared.consensus.replica().read();
-        for (execution, fence, actor) in self.executions.iter() {
-            let found = state.execution(execution).map(|(_, found)| found);
+        for (execution, fence) in self.attempts.iter() {
+            let found = view.state.execution(execution).map(|(_, found)| found);
             if must_stop(found, fence) {
-                let _ended = actor.send_message(ExecutionMsg::Stop(Stop::Ask));
+                todo.push(DispatchDo::Stop(execution, fence, Stop::Ask));
             }
         }
     }
 
-    /// An attempt is over.
-    pub(super) fn ended(&mut self, execution: ExecutionId, fence: Fence) {
-        if self.executions.remove(execution, fence) {
-            self.shared.slots.lock().ended();
-            self.shared.set_running(self.executions.len());
-            self.fill();
-        }
-    }
-
-    /// A grant was not begun in time: it is asked for again, or given back.
-    pub(super) fn unused(&self, task: TaskKey, execution: ExecutionId, fence: Fence) {
-        let Some(session) = self.shared.session() else { return };
-        let start = Start { task, execution, session, again: Some(fence) };
-        if !self.shared.ask_start(start, &self.me) {
-            self.give_back(task, execution, fence);
-        }
-    }
-
-    /// Finds in the state what effects told before: executions that want something of this node.
-    pub(super) fn find_wanting(&mut self) {
-        let session = self.shared.session();
-        let frozen = self.shared.consensus.replica().frozen();
-        for task in frozen.tasks().filter(|task| task.progress.live > 0) {
-            for execution in task.live_executions() {
-                let granted = execution.attempt.as_ref().map(|attempt| attempt.session);
-                let mine = execution.status == Status::Running && granted == session;
-                if mine && execution.trigger != Trigger::Claim {
-                    self.wanting.grant(task.key, execution.id);
-                } else if waits(execution) {
-                    self.wanting.add(Waiting::of(task.key, execution));
-                }
-            }
-        }
-        self.fill();
-    }
-
-    /// Looks after what was asked for, what runs, and grants that no actor carries out.
-    pub(super) fn look_after_attempts(&mut self) {
-        let now = self.shared.clock.boot();
-        {
-            let state = self.shared.consensus.replica().read();
-            let open = |purpose: &Purpose| match *purpose {
-                Purpose::Claim(key, tick) => {
-                    state.task(key).is_some_and(|task| state.settled(task) < tick)
-                }
-                Purpose::Start(id) => {
-                    state.execution(id).is_some_and(|(_, found)| !found.status.ended())
-                }
-            };
-            let mut slots = self.shared.slots.lock();
-            slots.expire(now, ASK_OVER);
-            slots.forget(now, REMEMBER, open);
-        }
-        self.stop_superseded();
-        self.wanting.retry();
-        self.fill();
-    }
-
-    /// Asks again for grants to this session that no actor carries out.
-    pub(super) fn look_at_grants(&mut self) {
-        let Some(session) = self.shared.session() else { return };
-        for (task, execution) in self.wanting.granted() {
-            let held = {
-                let state = self.shared.consensus.replica().read();
-                let found = state.task(task).and_then(|task| task.history.execution(execution));
-                let attempt = found
-                    .filter(|found| found.status == Status::Running)
-                    .and_then(|found| found.attempt.as_ref())
-                    .filter(|attempt| attempt.session == session);
-                attempt.map(|attempt| (attempt.fence, attempt.granted_at))
-            };
-            match held {
-                Some((fence, granted_at)) => {
-                    let young = self.shared.clock.now().since(granted_at) < ASK_AGAIN;
-                    let carried = self.executions.has(execution, fence);
-                    let now = self.shared.clock.boot();
-                    let purpose = Purpose::Start(execution);
-                    let asked = self.shared.slots.lock().open(purpose, now, ASK_AGAIN);
-                    if !(young || carried || asked || bug!("act-on-answer")) {
-                        self.unused(task, execution, fence);
-                    }
-                }
-                None => self.wanting.end(task, execution),
-            }
-        }
-    }
-
-    /// As leader, ends the attempts that nobody will report.
-    pub(super) fn lose(&mut self) {
-        let busy = self.losing.as_ref().is_some_and(|losing| !losing.is_finished());
-        if busy || !self.shared.consensus.is_leader() {
+    /// A node that nobody acknowledges stops what its successor may start again.
+    fn kill_stale(&self, silence: Millis, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        if silence < SILENCE_MIN {
             return;
         }
-        let frozen = self.shared.consensus.replica().frozen();
-        let lost = losses(&frozen, self.shared.clock.now());
-        let shared = Arc::clone(&self.shared);
-        self.losing = Some(self.shared.spawn(async move {
-            for commands in lost.chunks(TOGETHER) {
-                shared.propose(commands).await;
+        for (id, fence) in self.attempts.iter() {
+            let Some((task, execution)) = view.state.execution(id) else { continue };
+            let Some(definition) = task.revision(execution.revision) else { continue };
+            let local = !matches!(definition.spec.action, Some(Action::Http(_)));
+            if local && silence.0 * 10 >= definition.spec.lost_after.0 * 7 {
+                todo.push(DispatchDo::Stop(id, fence, Stop::Kill));
             }
-        }));
+        }
+    }
+
+    /// Looks after what was asked for and what runs.
+    fn check(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        let state = view.state;
+        let open = |purpose: &AskPurpose| match *purpose {
+            AskPurpose::Claim(key, tick) => {
+                state.task(key).is_some_and(|task| state.settled(task) < tick)
+            }
+            AskPurpose::Start(id) => {
+                state.execution(id).is_some_and(|(_, found)| !found.status.ended())
+            }
+        };
+        self.slots.expire(view.boot, ASK_OVER);
+        self.slots.forget(view.boot, REMEMBER, open);
+        self.stop_superseded(view, todo);
+        self.waiting.retry();
+        self.fill(view, todo);
+    }
+
+    /// Asks again for grants to this session that no attempt carries out.
+    fn check_grants(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        if view.session.is_none() {
+            return;
+        }
+        for (task, execution) in self.waiting.granted() {
+            let found = view.execution(task, execution);
+            let held = found.filter(|found| runs_in(found, view.session));
+            let Some(attempt) = held.and_then(|found| found.attempt.as_ref()) else {
+                self.waiting.end(task, execution);
+                continue;
+            };
+            let young = view.now.since(attempt.granted_at) < ASK_AGAIN;
+            let carried = self.attempts.has(execution, attempt.fence);
+            let asked = self.slots.open(AskPurpose::Start(execution), view.boot, ASK_AGAIN);
+            if !(young || carried || asked || bug!("act-on-answer")) {
+                let fence = attempt.fence;
+                self.ask_again(OfFence { task, execution, fence }, view, todo);
+            }
+        }
     }
 
     /// A task's cursor moved: its claims that were not granted to this node gave their slots back.
-    pub(super) fn settled(&mut self, key: TaskKey) {
-        if !self.shared.slots.lock().has_claims(key) {
+    fn settled(&mut self, key: TaskKey, view: &EngineView<'_>) {
+        if !self.slots.has_claims(key) {
             return;
         }
-        let session = self.shared.session();
-        let state = self.shared.consensus.replica().read();
-        let Some(task) = state.task(key) else { return };
+        let Some(task) = view.state.task(key) else { return };
         let granted = |tick| {
             let fired = task.history.fired(tick);
             let execution = fired.and_then(|fired| task.history.execution(fired.execution));
-            execution.is_some_and(|found| is_held(found, session))
+            execution.is_some_and(|found| runs_in(found, view.session))
         };
-        self.shared.slots.lock().settled(key, state.settled(task), granted);
+        self.slots.settled(key, view.state.settled(task), granted);
     }
 }
 
 /// Whether an execution runs in a session.
-fn is_held(execution: &Execution, session: Option<SessionId>) -> bool {
+fn runs_in(execution: &Execution, session: Option<SessionId>) -> bool {
     let holder = execution.attempt.as_ref().map(|attempt| attempt.session);
     execution.status == Status::Running && holder == session
 }

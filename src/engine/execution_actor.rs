@@ -13,15 +13,15 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
-use crate::domain::machine::command::{Command, Finish};
+use crate::domain::machine::command::{Command, Finish, OfFence};
 use crate::domain::machine::record::{self, Execution, Report};
 use crate::domain::machine::{Task, envelope};
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::{Attempt, Control, Outcome, Status, Stop};
 
+use super::context::{AttemptStart, EngineContext, PROPOSAL_LIMIT};
 use super::node_actor::NodeMsg;
-use super::shared::{PROPOSAL_LIMIT, Shared, Started};
 
 /// Before the end of an attempt is reported again.
 const REPORT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,12 +47,13 @@ pub(super) struct Grant {
 
 pub(super) struct ExecutionArguments {
     pub grant: Grant,
-    pub shared: Arc<Shared>,
+    pub context: Arc<EngineContext>,
     pub node: ActorRef<NodeMsg>,
 }
 
 pub(super) struct ExecutionState {
     stop: watch::Sender<Stop>,
+    _alive: watch::Receiver<bool>,
 }
 
 impl Actor for ExecutionActor {
@@ -66,12 +67,13 @@ impl Actor for ExecutionActor {
         arguments: ExecutionArguments,
     ) -> Result<ExecutionState, ActorProcessingErr> {
         let (stop, stopped) = watch::channel(Stop::No);
-        let shared = Arc::clone(&arguments.shared);
-        shared.spawn(async move {
+        let context = Arc::clone(&arguments.context);
+        let _alive = context.alive();
+        context.spawn(async move {
             work(&arguments, stopped).await;
             myself.stop(None);
         });
-        Ok(ExecutionState { stop })
+        Ok(ExecutionState { stop, _alive })
     }
 
     async fn handle(
@@ -92,26 +94,28 @@ impl Actor for ExecutionActor {
 
 /// Carries a grant out and tells the node actor when that is over.
 async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
-    let ExecutionArguments { grant, shared, node } = arguments;
+    let ExecutionArguments { grant, context, node } = arguments;
     let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
-    let carried = whole(carry_out(shared, *grant, stop.clone()), stop).await;
+    let carried = whole(carry_out(context, *grant, stop.clone()), stop).await;
     let carried = carried.unwrap_or_else(|why| {
         tracing::error!(%execution, %fence, why, "an attempt could not be carried out to its end");
         let lost = Outcome { status: Status::Lost, unknown: true, ..failed(&why) };
-        Carried::Ended(lost, None)
+        GrantOutcome::Ended(lost, None)
     });
     let mut last = vec![NodeMsg::Ended(execution, fence)];
-    let unused = NodeMsg::Unused(task, execution, fence);
+    let unused = NodeMsg::NotStarted(OfFence { task, execution, fence });
     match carried {
-        Carried::Over => {}
-        Carried::Ended(outcome, started_at) => finish(shared, grant, outcome, started_at).await,
-        Carried::Unused if bug!("ended-by-execution") => last.insert(0, unused),
-        Carried::Unused => last.push(unused),
+        GrantOutcome::Over => {}
+        GrantOutcome::Ended(outcome, started_at) => {
+            finish(context, grant, outcome, started_at).await
+        }
+        GrantOutcome::NotStarted if bug!("ended-by-execution") => last.insert(0, unused),
+        GrantOutcome::NotStarted => last.push(unused),
     }
     for message in last {
         // A node actor that is gone ends this process.
         let _gone = node.send_message(message);
-        shared.life.interleave().await;
+        context.life.interleave().await;
     }
 }
 
@@ -137,8 +141,8 @@ fn told(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The running execution whose newest grant is this one.
-fn current(shared: &Shared, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
-    let state = shared.consensus.replica().read();
+fn current(context: &EngineContext, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
+    let state = context.consensus.replica().read();
     let task = state.task(grant.task)?;
     let execution = task.history.execution(grant.execution)?;
     let attempt = execution.attempt.as_ref()?;
@@ -147,50 +151,59 @@ fn current(shared: &Shared, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
 }
 
 /// What became of a grant.
-enum Carried {
+enum GrantOutcome {
     /// It was over before it was begun.
     Over,
     /// It was not begun in time.
-    Unused,
+    NotStarted,
     /// Its attempt ended so, and started then, if it did.
     Ended(Outcome, Option<Timestamp>),
 }
 
-async fn carry_out(shared: &Arc<Shared>, grant: Grant, stop: watch::Receiver<Stop>) -> Carried {
-    let Some((task, execution)) = current(shared, &grant) else { return Carried::Over };
+async fn carry_out(
+    context: &Arc<EngineContext>,
+    grant: Grant,
+    stop: watch::Receiver<Stop>,
+) -> GrantOutcome {
+    let Some((task, execution)) = current(context, &grant) else { return GrantOutcome::Over };
     let spec = task.revision(execution.revision).or(task.definition()).map(|found| &found.spec);
-    let Some(spec) = spec else { return Carried::Over };
+    let Some(spec) = spec else { return GrantOutcome::Over };
     let action = action_of(spec);
     if !bug!("due-ignored") {
-        wait_until(shared, execution.due).await;
+        wait_until(context, execution.due).await;
     }
     let attempt = attempt(&grant, spec, &execution);
     let started_at = Arc::new(Mutex::new(None));
     let (started, begun) = oneshot::channel();
-    let gate = gate(shared, &grant, execution.tick.is_some());
+    let gate = gate(context, &grant, execution.tick.is_some());
     let control = Control { gate, stop, started };
-    let (watched, seen) = (Arc::clone(shared), Arc::clone(&started_at));
+    let (watched, seen) = (Arc::clone(context), Arc::clone(&started_at));
     let about = (grant.task, execution.tick, execution.due);
-    shared.spawn(async move {
+    context.spawn(async move {
         if begun.await.is_ok() {
             *seen.lock() = Some(observe(&watched, about));
         }
     });
-    let outcome = run(shared, &action, &attempt, control).await;
+    let outcome = run(context, &action, &attempt, control).await;
     if outcome.status == Status::NotStarted {
-        return Carried::Unused;
+        return GrantOutcome::NotStarted;
     }
     // The news of the start may still be on its way when a short attempt has ended.
     let noted = *started_at.lock();
     let started = noted.or_else(|| {
-        let since = shared.clock.boot().since(outcome.started?);
-        Some(shared.clock.now().minus(since))
+        let since = context.clock.boot().since(outcome.started?);
+        Some(context.clock.now().minus(since))
     });
-    Carried::Ended(outcome, started)
+    GrantOutcome::Ended(outcome, started)
 }
 
 /// Carries an action out, and measures that.
-async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Control) -> Outcome {
+async fn run(
+    context: &EngineContext,
+    action: &Action,
+    attempt: &Attempt,
+    control: Control,
+) -> Outcome {
     let kind = match action {
         Action::Http(_) => "http",
         Action::Shell(_) => "shell",
@@ -198,12 +211,12 @@ async fn run(shared: &Shared, action: &Action, attempt: &Attempt, control: Contr
         Action::Func { .. } => "func",
     };
     // An attempt that is given up counts no longer either.
-    let running = shared.metrics.executions_running.hold(kind);
-    let outcome = shared.exec.run(action, attempt, control).await;
+    let running = context.metrics.executions_running.hold(kind);
+    let outcome = context.exec.run(action, attempt, control).await;
     drop(running);
     if outcome.status != Status::NotStarted {
         let took = Duration::from_millis(outcome.duration_ms);
-        shared.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
+        context.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
     }
     outcome
 }
@@ -214,14 +227,14 @@ fn action_of(spec: &TaskSpec) -> Action {
 }
 
 /// The gate of a start: the applied state, read at the last moment.
-fn gate(shared: &Arc<Shared>, grant: &Grant, tick: bool) -> crate::exec::Gate {
-    let shared = Arc::clone(shared);
+fn gate(context: &Arc<EngineContext>, grant: &Grant, tick: bool) -> crate::exec::Gate {
+    let context = Arc::clone(context);
     let grant = *grant;
     Arc::new(move || {
         if bug!("gate-ignored") {
             return true;
         }
-        current(&shared, &grant).is_some_and(|(task, execution)| {
+        current(&context, &grant).is_some_and(|(task, execution)| {
             let deleted = task.live.deleted.is_some();
             let held = tick && task.inactive().is_some();
             !deleted && !held && !execution.stopping
@@ -232,9 +245,9 @@ fn gate(shared: &Arc<Shared>, grant: &Grant, tick: bool) -> crate::exec::Gate {
 /// An attempt that waits looks at the time this often.
 const NAP: Duration = Duration::from_secs(1);
 
-async fn wait_until(shared: &Shared, due: Timestamp) {
+async fn wait_until(context: &EngineContext, due: Timestamp) {
     loop {
-        let wait = due.0.saturating_mul(1_000_000).saturating_sub(shared.clock.nanos());
+        let wait = due.0.saturating_mul(1_000_000).saturating_sub(context.clock.nanos());
         match u64::try_from(wait) {
             Ok(wait) if wait > 0 => {
                 // Cluster time may be set meanwhile.
@@ -269,17 +282,17 @@ fn attempt(grant: &Grant, spec: &TaskSpec, execution: &Execution) -> Attempt {
 
 /// Notes a start: for the histogram, and for whoever measures.
 fn observe(
-    shared: &Shared,
+    context: &EngineContext,
     (task, tick, due): (TaskKey, Option<Timestamp>, Timestamp),
 ) -> Timestamp {
-    let at_nanos = shared.clock.nanos();
+    let at_nanos = context.clock.nanos();
     let late = at_nanos.saturating_sub(due.0.saturating_mul(1_000_000));
     let late = Duration::from_nanos(u64::try_from(late).unwrap_or(0));
     if tick.is_some() {
-        shared.metrics.tick_lateness_seconds.observe(late.as_secs_f64());
+        context.metrics.tick_lateness_seconds.observe(late.as_secs_f64());
     }
-    if let Some(observer) = &shared.observer {
-        observer(Started { task, tick, due, at_nanos });
+    if let Some(observer) = &context.observer {
+        observer(AttemptStart { task, tick, due, at_nanos });
     }
     Timestamp(at_nanos.div_euclid(1_000_000))
 }
@@ -298,8 +311,8 @@ fn failed(detail: &str) -> Outcome {
 }
 
 /// Whether the cluster gave an attempt up before it ended here, or granted it again.
-fn overtaken(shared: &Shared, grant: &Grant) -> bool {
-    let state = shared.consensus.replica().read();
+fn overtaken(context: &EngineContext, grant: &Grant) -> bool {
+    let state = context.consensus.replica().read();
     let task = state.task(grant.task);
     let execution = task.and_then(|task| task.history.execution(grant.execution));
     execution.is_some_and(|execution| match execution.status {
@@ -314,7 +327,7 @@ fn overtaken(shared: &Shared, grant: &Grant) -> bool {
 
 /// Reports the end until the state shows one.
 async fn finish(
-    shared: &Arc<Shared>,
+    context: &Arc<EngineContext>,
     grant: &Grant,
     outcome: Outcome,
     started_at: Option<Timestamp>,
@@ -328,7 +341,7 @@ async fn finish(
     };
     let ended_at = match started_at {
         Some(started_at) => started_at.plus(Millis(outcome.duration_ms)),
-        None => shared.clock.now(),
+        None => context.clock.now(),
     };
     let report = Report {
         status,
@@ -344,11 +357,11 @@ async fn finish(
     let mut bytes = Vec::new();
     envelope::pack(&mut bytes, &command, "", None);
     let bytes = bytes::Bytes::from(bytes);
-    if overtaken(shared, grant) {
-        shared.metrics.reports_refused.inc();
+    if overtaken(context, grant) {
+        context.metrics.reports_refused.inc();
     }
-    while current(shared, grant).is_some() {
-        let outcome = shared.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await;
+    while current(context, grant).is_some() {
+        let outcome = context.consensus.submit(bytes.clone(), 1, PROPOSAL_LIMIT).await;
         if outcome.is_ok() {
             return;
         }

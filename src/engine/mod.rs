@@ -11,8 +11,10 @@
 //! Effects of applied commands are hints; looks at the state find the same work. An actor never
 //! acts on an answer: it looks at what its own replica applied.
 //!
-//! The actors carry out what plain tables decide: [`slots`], [`wanting`], [`carried`],
-//! [`sleepers`].
+//! What is decided is decided by three cores of plain data: [`residency`] (which tasks have an
+//! actor), [`dispatch`] (which attempts run here) and [`judge`] (who works and who is down). Each
+//! takes one event at a time and returns what is to be done; the actors carry it out. Stories in
+//! `testscripts/` hold their answers.
 //!
 //! The node actor supervises the others. A task whose actor fails is looked at again, an attempt
 //! whose actor fails ends as lost. Without the node actor, the timer, or one of the tasks that drive
@@ -24,22 +26,27 @@
 //! [`domain::settling`](crate::domain::settling), who owns a task by
 //! [`domain::assign`](crate::domain::assign).
 
-mod carried;
+mod attempt_control;
+mod attempts;
+mod context;
 mod declared;
 mod dispatch;
 mod execution_actor;
+mod judge;
 mod liveness;
 mod news;
 mod node_actor;
+mod observed;
 mod pulse;
 mod residency;
-mod seen;
-mod shared;
 mod sleepers;
 mod slots;
 mod task_actor;
+mod task_control;
+#[cfg(test)]
+mod tests;
 mod timer;
-mod wanting;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,13 +65,13 @@ use crate::domain::time::Millis;
 use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
 
+use context::EngineContext;
 use node_actor::{NodeActor, NodeMsg};
-use shared::Shared;
 
+pub use context::{AttemptStart, Observer};
 pub use declared::declare;
 #[cfg(test)]
-pub(crate) use node_actor::Victim;
-pub use shared::{Observer, Started};
+pub(crate) use node_actor::ActorFault;
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -108,11 +115,11 @@ pub struct EngineParts {
 /// The handle to a running engine; clones share it.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    context: Arc<EngineContext>,
     node: ActorRef<NodeMsg>,
 }
 
-/// The node actor gets so long to end.
+/// The node actor gets so long to end, and after it whatever is left.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// Asking for an intent is repeated this often until the state shows it.
 const INTENT_LIMIT: Duration = Duration::from_secs(1);
@@ -125,7 +132,7 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, ractor::SpawnErr> {
         let events = parts.events;
         let others = parts.service;
-        let (shared, timers) = Shared::new(
+        let (context, timers) = EngineContext::new(
             parts.settings,
             parts.consensus,
             parts.clock,
@@ -134,78 +141,81 @@ impl Engine {
             parts.observer,
             parts.boot,
         );
-        let shared = Arc::new(shared);
-        let (node, ends) = shared.actor(NodeActor, Arc::clone(&shared), None).await?;
-        shared.watch("node actor", ends);
-        let timer = timer::run(Arc::clone(&shared.clock), timers, node.clone());
-        shared.watch("timer", shared.spawn(timer));
-        shared.watch("stream of events", shared.spawn(pulse::pump(events, node.clone())));
-        let tick = pulse::tick(Arc::clone(&shared.clock), node.clone());
-        shared.watch("tick", shared.spawn(tick));
-        shared.watch("watch", shared.spawn(pulse::watch(Arc::clone(&shared))));
-        shared.watch("liveness", shared.spawn(liveness::tell(Arc::clone(&shared), node.clone())));
-        shared.spawn(pulse::register(Arc::clone(&shared), node.clone()));
-        shared.consensus.serve(liveness::service(Arc::clone(&shared), node.clone(), others));
-        Ok(Self { shared, node })
+        let context = Arc::new(context);
+        let (node, ends) = context.actor(NodeActor, Arc::clone(&context), None).await?;
+        context.watch("node actor", ends);
+        let timer = timer::run(Arc::clone(&context.clock), timers, node.clone());
+        context.watch("timer", context.spawn(timer));
+        context.watch("stream of events", context.spawn(pulse::pump(events, node.clone())));
+        let tick = pulse::tick(Arc::clone(&context.clock), node.clone());
+        context.watch("tick", context.spawn(tick));
+        context.watch("watch", context.spawn(pulse::watch(Arc::clone(&context))));
+        context
+            .watch("liveness", context.spawn(liveness::tell(Arc::clone(&context), node.clone())));
+        context.spawn(pulse::register(Arc::clone(&context), node.clone()));
+        context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
+        Ok(Self { context, node })
     }
 
     /// Waits until the engine cannot go on; says why. Whoever runs the node ends it then.
     pub async fn failure(&self) -> String {
-        self.shared.failure().await
+        self.context.failure().await
     }
 
     /// This process's registration; none: not yet.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
-        self.shared.session()
+        self.context.session()
     }
 
     /// Attempts that run here.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.shared.running()
+        self.context.running()
     }
 
     /// When the leader last heard of each node, in milliseconds ago, as far as this node leads.
     #[must_use]
     pub fn heard(&self) -> BTreeMap<u64, u64> {
-        self.shared.heard.lock().clone()
+        self.context.heard.lock().clone()
     }
 
     /// Gives all tasks away and waits for the running attempts, at most so long; those left are
     /// then stopped.
     pub async fn leave(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        let node = crate::domain::ids::NodeId(self.shared.consensus.id());
+        let node = crate::domain::ids::NodeId(self.context.consensus.id());
         let command = Command::NodeIntent(NodeIntent { node, intent: Intent::Leaving });
         let mut bytes = Vec::new();
         envelope::pack(&mut bytes, &command, "", None);
         // Without a majority nobody could take the tasks over anyway.
-        let _outcome = self.shared.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
-        self.shared.drained(deadline).await;
-        if self.shared.running() > 0 {
+        let _outcome = self.context.consensus.submit(bytes.into(), 1, INTENT_LIMIT).await;
+        self.context.drained(deadline).await;
+        if self.context.running() > 0 {
             // A node actor that is gone has stopped them.
             let _gone = self.node.send_message(NodeMsg::StopAll);
-            self.shared.drained(tokio::time::Instant::now() + limit).await;
+            self.context.drained(tokio::time::Instant::now() + limit).await;
         }
     }
 
-    /// Kills actors, as if they had failed.
+    /// Makes actors fail.
     #[cfg(test)]
-    pub(crate) fn kill(&self, victim: Victim) {
-        self.node.send_message(NodeMsg::Kill(victim)).expect("the node actor is there");
+    pub(crate) fn fail(&self, fault: ActorFault) {
+        self.node.send_message(NodeMsg::Fail(fault)).expect("the node actor is there");
     }
 
-    /// Whether nothing is left of what the engine spawned.
+    /// How many tasks and actors of the engine there are.
     #[cfg(test)]
-    pub(crate) fn is_over(&self) -> bool {
-        self.shared.is_over()
+    pub(crate) fn left(&self) -> usize {
+        self.context.left()
     }
 
     /// Ends the actors and all that they started, running attempts included.
     pub async fn stop(&self) {
-        self.shared.stop().await;
-        // With it end its children. On a process that hangs nothing is gained by waiting longer.
+        self.context.stop();
+        // With the node actor end its children. On a process that hangs nothing is gained by waiting
+        // longer.
         let _late = self.node.stop_and_wait(None, Some(STOP_LIMIT)).await;
+        let _late = tokio::time::timeout(STOP_LIMIT, self.context.stopped()).await;
     }
 }

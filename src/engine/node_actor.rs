@@ -1,32 +1,32 @@
-//! The root actor: this process's registration, what it heard of others, which tasks are resident,
-//! which attempts run.
+//! The root actor: takes what happens, asks the decision cores what follows from it, and
+//! supervises the actors of tasks and attempts.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::BootInstant;
 use crate::consensus::Event;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::Effect;
+use crate::domain::machine::command::OfFence;
 use crate::domain::machine::record::Liveness;
-use crate::domain::task::Action;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::exec::Stop;
 
-use super::carried::Carried;
+use super::context::EngineContext;
+use super::dispatch::DispatchEvent;
 use super::execution_actor::ExecutionMsg;
-use super::liveness::{Ear, Tale};
+use super::judge::{LeaderView, LivenessJudge, LivenessReport};
 use super::news::News;
 use super::pulse;
-use super::shared::Shared;
-use super::sleepers::Sleepers;
-use super::slots::Purpose;
+use super::residency::{Residence, Residency, ResidencyEvent};
+use super::slots::AskPurpose;
 use super::task_actor::TaskMsg;
-use super::wanting::Wanting;
 
 /// Ticks between two words to the leader.
 const TELL_EVERY: u64 = 2;
@@ -49,90 +49,83 @@ pub(super) enum NodeMsg {
     Registered(SessionId),
     /// Time passed; when this was said.
     Tick(BootInstant),
-    /// A node told of itself.
-    Heard(Tale),
+    /// A node reported itself.
+    Reported(LivenessReport),
     /// Sleeping tasks whose alarms rang, each with its instant.
     Awake(Vec<(TaskKey, Timestamp)>),
     /// A task's actor ended; when to look at it again.
-    Asleep(TaskKey, ActorId, Option<Timestamp>),
+    Asleep(TaskKey, Residence, Option<Timestamp>),
     /// An attempt is over.
     Ended(ExecutionId, Fence),
     /// A grant was not begun in time.
-    Unused(TaskKey, ExecutionId, Fence),
+    NotStarted(OfFence),
     /// An ask for a grant came to nothing.
     Refused(TaskKey, ExecutionId),
     /// The next slice of a look at tasks.
-    Consider,
+    Continue,
     /// Stops every attempt.
     StopAll,
-    /// Kills an actor, as if it had failed.
+    /// Makes actors fail.
     #[cfg(test)]
-    Kill(Victim),
+    Fail(ActorFault),
 }
 
-/// An actor that a test kills.
+/// What a test does to actors.
 #[cfg(test)]
-#[derive(Clone, Debug)]
-pub(crate) enum Victim {
-    /// The node actor itself.
-    Node,
-    /// That of the task of this name.
-    Task(String),
-    /// Those of all attempts.
-    Attempts,
+#[derive(Debug)]
+pub(crate) enum ActorFault {
+    /// Kills the node actor itself.
+    KillNode,
+    /// Has the node actor hang until this ends.
+    HangNode(tokio::sync::oneshot::Receiver<()>),
+    /// Kills the actor of the task of this name.
+    KillTask(String),
+    /// Kills the actors of all attempts.
+    KillAttempts,
 }
 
 pub(super) struct NodeState {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<EngineContext>,
     pub(super) me: ActorRef<NodeMsg>,
-    /// Actors of tasks.
+    /// Which tasks need an actor.
+    pub(super) residency: Residency,
+    /// The actors of tasks.
     pub(super) tasks: HashMap<TaskKey, ActorRef<TaskMsg>>,
-    pub(super) asleep: Sleepers,
-    pub(super) executions: Carried<ActorRef<ExecutionMsg>>,
-    pub(super) wanting: Wanting,
-    /// Tasks that woke and are to be considered.
-    pub(super) awake: VecDeque<TaskKey>,
-    /// Other tasks that are still to be considered.
-    pub(super) queue: VecDeque<TaskKey>,
-    /// Whether a message to consider some is on its way.
-    pub(super) considering: bool,
-    /// Tasks of which it was said that their ticks cannot be computed.
-    pub(super) unreadable: HashSet<TaskKey>,
-    ear: Ear,
+    /// The actors of attempts. A B-tree, so that all are killed in one order in tests.
+    pub(super) executions: BTreeMap<(ExecutionId, Fence), ActorRef<ExecutionMsg>>,
+    judge: LivenessJudge,
     pub(super) news: News,
     /// What is being written down of nodes.
     judging: Option<JoinHandle<()>>,
     /// What is being written down of lost attempts.
     pub(super) losing: Option<JoinHandle<()>>,
     ticks: u64,
+    _alive: watch::Receiver<bool>,
 }
 
 impl Actor for NodeActor {
     type Msg = NodeMsg;
     type State = NodeState;
-    type Arguments = Arc<Shared>;
+    type Arguments = Arc<EngineContext>;
 
     async fn pre_start(
         &self,
         me: ActorRef<NodeMsg>,
-        shared: Arc<Shared>,
+        context: Arc<EngineContext>,
     ) -> Result<NodeState, ActorProcessingErr> {
+        let alive = context.alive();
         Ok(NodeState {
-            shared,
+            context,
             me,
+            residency: Residency::default(),
             tasks: HashMap::new(),
-            asleep: Sleepers::default(),
-            executions: Carried::default(),
-            wanting: Wanting::default(),
-            awake: VecDeque::new(),
-            queue: VecDeque::new(),
-            considering: false,
-            unreadable: HashSet::new(),
-            ear: Ear::default(),
+            executions: BTreeMap::new(),
+            judge: LivenessJudge::default(),
             news: News::default(),
             judging: None,
             losing: None,
             ticks: 0,
+            _alive: alive,
         })
     }
 
@@ -142,7 +135,7 @@ impl Actor for NodeActor {
         message: NodeMsg,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
-        let life = state.shared.life.clone();
+        let life = state.context.life.clone();
         life.wrap(state.take(message)).await;
         Ok(())
     }
@@ -159,8 +152,8 @@ impl Actor for NodeActor {
             SupervisionEvent::ActorTerminated(actor, _, Some(reason)) => (actor, reason),
             _ => return Ok(()),
         };
-        let life = state.shared.life.clone();
-        life.wrap(async { state.actor_failed(actor.get_id(), &why) }).await;
+        let life = state.context.life.clone();
+        life.wrap(state.actor_failed(actor.get_id(), &why)).await;
         Ok(())
     }
 }
@@ -175,106 +168,118 @@ impl NodeState {
                 self.applied(effects).await;
             }
             NodeMsg::Event(Event::Replaced(_)) => {
-                self.consider_all();
-                self.stop_superseded();
-                self.wanting.all_changed();
-                self.find_wanting();
+                self.sweep().await;
+                self.on_attempt(DispatchEvent::Replaced).await;
+                self.find_executions().await;
             }
             NodeMsg::Registered(session) => {
-                self.shared.set_session(session);
-                self.news.begin(&self.shared);
-                self.consider_all();
-                self.find_wanting();
+                self.context.set_session(session);
+                self.news.begin(&self.context);
+                self.sweep().await;
+                self.find_executions().await;
             }
-            NodeMsg::Tick(sent) => self.tick(sent),
-            NodeMsg::Heard(tale) => self.ear.hear(tale, self.shared.clock.boot()),
-            NodeMsg::Awake(alarms) => self.awake(alarms),
-            NodeMsg::Asleep(key, actor, until) => self.fell_asleep(key, actor, until).await,
-            NodeMsg::Ended(execution, fence) => self.ended(execution, fence),
-            NodeMsg::Unused(task, execution, fence) => self.unused(task, execution, fence),
-            NodeMsg::Refused(task, execution) => self.refused(task, execution),
-            NodeMsg::Consider => self.consider_slice().await,
-            NodeMsg::StopAll => self.stop_all(Stop::Ask),
+            NodeMsg::Tick(sent) => self.tick(sent).await,
+            NodeMsg::Reported(report) => self.judge.hear(report, self.context.clock.boot()),
+            NodeMsg::Awake(alarms) => self.on_task(ResidencyEvent::Rang(alarms)).await,
+            NodeMsg::Asleep(task, residence, until) => {
+                self.on_task(ResidencyEvent::Asleep(task, residence, until)).await;
+            }
+            NodeMsg::Ended(execution, fence) => self.ended(execution, fence).await,
+            NodeMsg::NotStarted(grant) => self.on_attempt(DispatchEvent::NotStarted(grant)).await,
+            NodeMsg::Refused(task, execution) => {
+                self.on_attempt(DispatchEvent::AskRefused(task, execution)).await;
+            }
+            NodeMsg::Continue => self.on_task(ResidencyEvent::Continue).await,
+            NodeMsg::StopAll => self.on_attempt(DispatchEvent::StopAll(Stop::Ask)).await,
             #[cfg(test)]
-            NodeMsg::Kill(victim) => {
-                self.kill(&victim);
+            NodeMsg::Fail(fault) => {
+                self.fail(fault).await;
             }
         }
     }
 
     #[cfg(test)]
-    fn kill(&self, victim: &Victim) {
-        match victim {
-            Victim::Node => self.me.kill(),
-            Victim::Task(name) => {
-                let state = self.shared.consensus.replica().read();
-                let key = state.named(name).map(|task| task.key).expect("the task is there");
+    async fn fail(&self, fault: ActorFault) {
+        match fault {
+            ActorFault::KillNode => self.me.kill(),
+            ActorFault::HangNode(until) => drop(until.await),
+            ActorFault::KillTask(name) => {
+                let state = self.context.consensus.replica().read();
+                let key = state.named(&name).map(|task| task.key).expect("the task is there");
                 self.tasks.get(&key).expect("it has an actor").kill();
             }
-            Victim::Attempts => self.executions.iter().for_each(|(_, _, actor)| actor.kill()),
+            ActorFault::KillAttempts => self.executions.values().for_each(|actor| actor.kill()),
         }
     }
 
     async fn applied(&mut self, effects: Vec<Effect>) {
-        self.news.tell(&self.shared, &effects);
+        self.news.tell(&self.context, &effects);
         let mut members = false;
         for effect in effects {
             match effect {
                 Effect::Settled(key) => {
-                    self.settled(key);
-                    self.look(key).await;
+                    // The most frequent effect, and mostly of tasks that are not resident here.
+                    if self.context.dispatch.lock().slots.has_claims(key) {
+                        self.on_attempt(DispatchEvent::Settled(key)).await;
+                    }
+                    self.on_task(ResidencyEvent::Settled(key)).await;
                 }
                 Effect::Task(key) => {
-                    self.wanting.task_changed(key);
-                    self.look_or_consider(key).await;
+                    self.on_attempt(DispatchEvent::TaskChanged(key)).await;
+                    self.on_task(ResidencyEvent::Changed(key)).await;
                 }
                 // Whoever proposed it counts it.
                 Effect::Verdict(..) => {}
-                Effect::Pending(task, execution) => self.pending(task, execution),
+                Effect::Pending(task, execution) => {
+                    self.on_attempt(DispatchEvent::Pending(task, execution)).await;
+                }
                 Effect::Granted { task, execution, fence, session } => {
-                    let replayed = bug!("replay-starts-work") && self.shared.session().is_none();
-                    if Some(session) == self.shared.session() || replayed {
-                        self.granted(task, execution, fence).await;
+                    let replayed = bug!("replay-starts-work") && self.context.session().is_none();
+                    if Some(session) == self.context.session() || replayed {
+                        let grant = OfFence { task, execution, fence };
+                        self.on_attempt(DispatchEvent::Granted(grant)).await;
                     }
                 }
-                Effect::Stop(_, execution) => self.stop(execution, Stop::Ask),
+                Effect::Stop(_, execution) => {
+                    self.on_attempt(DispatchEvent::StopAsked(execution)).await;
+                }
                 Effect::Ended(task, execution, _) => {
-                    self.wanting.end(task, execution);
-                    // Whatever runs here of it runs for nobody.
-                    self.stop(execution, Stop::Ask);
+                    self.on_attempt(DispatchEvent::ExecutionEnded(task, execution)).await;
                 }
                 Effect::Node(_) | Effect::Scheduler => members = true,
             }
         }
         if members {
-            self.consider_all();
-            self.wanting.all_changed();
+            self.sweep().await;
+            self.on_attempt(DispatchEvent::MembersChanged).await;
         }
-        self.fill();
+        self.on_attempt(DispatchEvent::Fill).await;
     }
 
     /// Whether an effect is the grant of a claim: one that nobody asked for by itself.
     fn claimed(&self, effect: &Effect) -> bool {
         let Effect::Granted { execution, .. } = effect else { return false };
-        !self.shared.slots.lock().knows(Purpose::Start(*execution))
+        !self.context.dispatch.lock().slots.knows(AskPurpose::Start(*execution))
     }
 
-    fn tick(&mut self, sent: BootInstant) {
+    async fn tick(&mut self, sent: BootInstant) {
         self.ticks += 1;
         if self.ticks.is_multiple_of(TELL_EVERY) {
-            self.shared.round.send_replace(sent);
+            self.context.round.send_replace(sent);
         }
         self.judge();
-        self.kill_unacknowledged();
-        self.keep_session();
+        let acknowledged = BootInstant(self.context.acknowledged.load(Ordering::Relaxed));
+        let silence = self.context.clock.boot().since(acknowledged);
+        self.on_attempt(DispatchEvent::Unacknowledged(silence)).await;
+        self.keep_session().await;
         if self.ticks.is_multiple_of(GRANTS_EVERY) {
-            self.look_at_grants();
+            self.on_attempt(DispatchEvent::CheckGrants).await;
         }
         if self.ticks.is_multiple_of(LIVE_EVERY) {
-            self.look_after_attempts();
-            self.news.tick(&self.shared);
+            self.on_attempt(DispatchEvent::Check).await;
+            self.news.tick(&self.context);
             let someone_down = {
-                let state = self.shared.consensus.replica().read();
+                let state = self.context.consensus.replica().read();
                 state.nodes().any(|node| node.liveness == Liveness::Down)
             };
             if someone_down || self.ticks.is_multiple_of(LOSE_EVERY) {
@@ -282,58 +287,67 @@ impl NodeState {
             }
         }
         if self.ticks.is_multiple_of(ALL_EVERY) {
-            self.consider_all();
-            self.find_wanting();
+            self.sweep().await;
+            self.find_executions().await;
+        }
+    }
+
+    async fn ended(&mut self, execution: ExecutionId, fence: Fence) {
+        self.executions.remove(&(execution, fence));
+        self.on_attempt(DispatchEvent::AttemptEnded(execution, fence)).await;
+    }
+
+    /// An actor failed. Whatever it was for is looked at again.
+    async fn actor_failed(&mut self, actor: ActorId, why: &str) {
+        let task = self.tasks.iter().find(|(_, other)| other.get_id() == actor);
+        if let Some(key) = task.map(|(key, _)| *key) {
+            tracing::error!(%key, why, "a task's actor failed; the task is looked at again");
+            self.on_task(ResidencyEvent::Failed(key)).await;
+        }
+        let attempt = self.executions.iter().find(|(_, other)| other.get_id() == actor);
+        if let Some((execution, fence)) = attempt.map(|(key, _)| *key) {
+            tracing::error!(%execution, why, "an attempt's actor failed; the attempt ends as lost");
+            self.ended(execution, fence).await;
         }
     }
 
     /// As leader, writes down who works and who is down. Where proposals wait for room this actor
     /// does not: it would look dead itself.
     fn judge(&mut self) {
-        let commands = self.ear.judge(&self.shared, self.shared.clock.boot());
+        let (context, now) = (&self.context, self.context.clock.boot());
+        let members = context.consensus.status().members;
+        let commands = {
+            let state = context.consensus.replica().read();
+            let view = LeaderView {
+                state: &state,
+                members: &members,
+                former_leader: *context.other_leader.lock(),
+                down_after: context.settings.down_after,
+            };
+            self.judge.judge(context.consensus.is_leader().then_some(&view), now)
+        };
+        *context.heard.lock() = self.judge.ages(now);
         let busy = self.judging.as_ref().is_some_and(|judging| !judging.is_finished());
         if commands.is_empty() || busy {
             return;
         }
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         self.judging =
-            Some(self.shared.spawn(async move { shared.propose_liveness(&commands).await }));
+            Some(self.context.spawn(async move { context.propose_liveness(&commands).await }));
     }
 
     /// A registration of the process before this one that came late takes the session away, and
     /// with it every attempt: this process registers again.
-    fn keep_session(&self) {
-        let shared = &self.shared;
-        let Some(session) = shared.session() else { return };
-        let id = NodeId(shared.consensus.id());
-        let current = shared.consensus.replica().read().node(id).map(|node| node.session);
+    async fn keep_session(&mut self) {
+        let context = Arc::clone(&self.context);
+        let Some(session) = context.session() else { return };
+        let id = NodeId(context.consensus.id());
+        let current = context.consensus.replica().read().node(id).map(|node| node.session);
         if current != Some(session) {
             tracing::warn!(%session, "this node's session was ended by another; registering again");
-            shared.end_session();
-            self.stop_all(Stop::Kill);
-            shared.spawn(pulse::register(Arc::clone(shared), self.me.clone()));
-        }
-    }
-
-    /// A node that nobody acknowledges stops what its successor may start again.
-    fn kill_unacknowledged(&self) {
-        if self.executions.len() == 0 {
-            return;
-        }
-        let acknowledged = BootInstant(self.shared.acknowledged.load(Ordering::Relaxed));
-        let silence = self.shared.clock.boot().since(acknowledged);
-        if silence < Millis(500) {
-            return;
-        }
-        let state = self.shared.consensus.replica().read();
-        for (id, _, actor) in self.executions.iter() {
-            let Some((task, execution)) = state.execution(id) else { continue };
-            let Some(definition) = task.revision(execution.revision) else { continue };
-            let local = !matches!(definition.spec.action, Some(Action::Http(_)));
-            if local && silence.0 * 10 >= definition.spec.lost_after.0 * 7 {
-                // One that has ended has nothing left to stop.
-                let _ended = actor.send_message(ExecutionMsg::Stop(Stop::Kill));
-            }
+            context.end_session();
+            self.on_attempt(DispatchEvent::StopAll(Stop::Kill)).await;
+            context.spawn(pulse::register(Arc::clone(&context), self.me.clone()));
         }
     }
 }

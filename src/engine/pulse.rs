@@ -12,8 +12,8 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Command, NodeUp};
 use crate::domain::machine::{Answer, envelope};
 
+use super::context::EngineContext;
 use super::node_actor::NodeMsg;
-use super::shared::Shared;
 
 /// How often the leader judges, and this node looks after itself.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,9 +46,9 @@ pub(super) async fn tick(clock: Arc<dyn Clock>, node: ActorRef<NodeMsg>) {
 }
 
 /// Ends the engine if the node actor hangs.
-pub(super) async fn watch(shared: Arc<Shared>) {
-    hangs(shared.round.subscribe()).await;
-    shared.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
+pub(super) async fn watch(context: Arc<EngineContext>) {
+    hangs(context.round.subscribe()).await;
+    context.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
 }
 
 /// Returns when nobody came round for so many looks. Looks are counted and not time: a process that
@@ -65,17 +65,17 @@ async fn hangs<T>(mut rounds: watch::Receiver<T>) {
 }
 
 /// Registers this process: once, unless its session is taken away.
-pub(super) async fn register(shared: Arc<Shared>, node: ActorRef<NodeMsg>) {
+pub(super) async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
     let up = Command::NodeUp(Box::new(NodeUp {
-        node: NodeId(shared.consensus.id()),
-        boot: shared.boot,
-        info: shared.settings.info.clone(),
+        node: NodeId(context.consensus.id()),
+        boot: context.boot,
+        info: context.settings.info.clone(),
     }));
     let mut bytes = Vec::new();
     envelope::pack(&mut bytes, &up, "", None);
     let bytes = bytes::Bytes::from(bytes);
     loop {
-        let outcome = shared.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
+        let outcome = context.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
         let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
         if let Some(Ok(Answer::Session(session))) = answer {
             // A node actor that is gone ends this process.

@@ -1,171 +1,223 @@
-//! Which tasks have an actor: owned ones whose next tick is near. All others sleep.
+//! Which tasks have an actor: owned ones whose next tick is near. All others have an alarm, or
+//! nothing.
+//!
+//! A decision core: [`Residency::on`] takes one event, changes plain tables and returns what is to
+//! be done. What a task needs is computed outside, from the state and its ticks, and comes in as
+//! [`ResidencyEvent::Assessed`]. The node actor carries out ([`task_control`](super::task_control)).
 
-use std::sync::Arc;
-
-use ractor::ActorId;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::domain::ids::TaskKey;
 use crate::domain::time::{Millis, Timestamp};
 
-use super::node_actor::{NodeMsg, NodeState};
-use super::seen::Seen;
-use super::sleepers::Need;
-use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
-use super::timer::{Alarm, Whom};
+use super::sleepers::{Need, Sleepers};
 
-/// Tasks considered before other messages get a turn.
+/// Tasks looked at before other messages get a turn.
 const SLICE: usize = 500;
 /// A task whose actor failed is looked at again after this: it may fail again.
 const AFTER_FAILURE: Millis = Millis::from_secs(1);
 
-impl NodeState {
-    /// Has a task's actor look at the state, if it has one.
-    pub(super) async fn look(&mut self, key: TaskKey) {
-        let Some(actor) = self.tasks.get(&key) else { return };
-        // An actor that is stopping takes the message and drops it, but it also says that it
-        // sleeps, and then the task is considered. Of one that has ended there is nothing to wait
-        // for.
-        if actor.send_message(TaskMsg::Look).is_err() {
-            self.tasks.remove(&key);
-            self.consider(key).await;
+/// Tells an actor of a task from the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Residence(pub u64);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(super) enum ResidencyEvent {
+    /// A task's cursor moved.
+    Settled(TaskKey),
+    /// A task changed.
+    Changed(TaskKey),
+    /// All tasks are to be looked at; these are all.
+    Sweep(VecDeque<TaskKey>),
+    /// Alarms of tasks rang, each set for its instant.
+    Rang(Vec<(TaskKey, Timestamp)>),
+    /// The next slice of the tasks to be looked at may be taken.
+    Continue,
+    /// What a task needs at present, asked for by [`ResidencyDo::Assess`]; the error says why its
+    /// ticks cannot be computed.
+    Assessed { task: TaskKey, need: Result<Need, String>, swept: bool },
+    /// A task's actor ended itself: it has nothing to do before this instant.
+    Asleep(TaskKey, Residence, Option<Timestamp>),
+    /// A task's actor does not take messages any more.
+    Unreachable(TaskKey),
+    /// A task's actor failed, or could not be started.
+    Failed(TaskKey),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ResidencyDo {
+    /// Have the task's actor look at the state.
+    Look(TaskKey),
+    /// Find out what a task needs, and say it at once with [`ResidencyEvent::Assessed`]; whether
+    /// this is part of a look at all tasks.
+    Assess(TaskKey, bool),
+    /// Start an actor for a task.
+    Activate(TaskKey, Residence),
+    /// Forget the actor of a task.
+    Forget(TaskKey),
+    /// Set an alarm for a task.
+    SetAlarm(TaskKey, Timestamp),
+    /// Have [`ResidencyEvent::Continue`] come after the messages that wait.
+    Continue,
+    /// Say that this node took so many tasks over.
+    TookOver(usize),
+    /// Say, once, that a task's ticks cannot be computed, and why.
+    Unreadable(TaskKey, String),
+}
+
+/// The tasks of this node.
+#[derive(Debug, Default)]
+pub(super) struct Residency {
+    /// Tasks with an actor.
+    residents: HashMap<TaskKey, Residence>,
+    last: Residence,
+    asleep: Sleepers,
+    /// Tasks whose alarms rang and that are to be looked at.
+    awake: VecDeque<TaskKey>,
+    /// Other tasks that are to be looked at.
+    queue: VecDeque<TaskKey>,
+    /// Whether [`ResidencyDo::Continue`] is on its way.
+    continuing: bool,
+    /// Tasks found in the current look at all tasks that this node did not have before.
+    taken: usize,
+    /// Tasks of which it was said that their ticks cannot be computed.
+    unreadable: HashSet<TaskKey>,
+}
+
+impl Residency {
+    /// Decides what follows from an event at an instant of cluster time.
+    pub fn on(&mut self, event: ResidencyEvent, now: Timestamp) -> Vec<ResidencyDo> {
+        let mut todo = Vec::new();
+        match event {
+            ResidencyEvent::Settled(task) => {
+                todo.extend(self.residents.contains_key(&task).then_some(ResidencyDo::Look(task)));
+            }
+            ResidencyEvent::Changed(task) => todo.push(self.visit(task, false)),
+            ResidencyEvent::Sweep(tasks) => {
+                self.queue = tasks;
+                self.go_on(&mut todo);
+            }
+            ResidencyEvent::Rang(alarms) => {
+                for (task, at) in alarms {
+                    if self.asleep.rang(task, at) {
+                        self.awake.push_back(task);
+                    }
+                }
+                self.go_on(&mut todo);
+            }
+            ResidencyEvent::Continue => self.slice(&mut todo),
+            ResidencyEvent::Assessed { task, need, swept } => {
+                self.assessed(task, need, swept, &mut todo);
+            }
+            ResidencyEvent::Asleep(task, residence, until) => {
+                // A new actor of the task may have been started meanwhile.
+                if self.residents.get(&task) == Some(&residence) {
+                    self.forget(task, &mut todo);
+                }
+                match until {
+                    Some(until) if bug!("change-slept-over") => {
+                        self.sleep_until(task, until, &mut todo);
+                    }
+                    // What changed between the actor's last look and now reached nobody.
+                    Some(_) | None => todo.push(self.visit(task, false)),
+                }
+            }
+            ResidencyEvent::Unreachable(task) => {
+                self.forget(task, &mut todo);
+                todo.push(ResidencyDo::Assess(task, false));
+            }
+            ResidencyEvent::Failed(task) => {
+                self.forget(task, &mut todo);
+                self.sleep_until(task, now.plus(AFTER_FAILURE), &mut todo);
+            }
         }
+        todo
     }
 
-    /// Looks at a task that may have changed.
-    pub(super) async fn look_or_consider(&mut self, key: TaskKey) {
-        if self.tasks.contains_key(&key) {
-            self.look(key).await;
+    /// A look at a task that may have changed: by its actor, if it has one.
+    fn visit(&self, task: TaskKey, swept: bool) -> ResidencyDo {
+        if self.residents.contains_key(&task) {
+            ResidencyDo::Look(task)
         } else {
-            self.consider(key).await;
+            ResidencyDo::Assess(task, swept)
         }
     }
 
-    /// Begins a look at every task.
-    pub(super) fn consider_all(&mut self) {
-        self.shared.refresh_members();
-        self.queue =
-            self.shared.consensus.replica().frozen().tasks().map(|task| task.key).collect();
-        self.go_on_considering();
-    }
-
-    /// Begins a look at sleeping tasks whose alarms rang.
-    pub(super) fn awake(&mut self, alarms: Vec<(TaskKey, Timestamp)>) {
-        for (key, at) in alarms {
-            if self.asleep.rang(key, at) {
-                self.awake.push_back(key);
-            }
-        }
-        self.go_on_considering();
-    }
-
-    fn go_on_considering(&mut self) {
+    fn go_on(&mut self, todo: &mut Vec<ResidencyDo>) {
         let some = !self.awake.is_empty() || !self.queue.is_empty();
-        if some && !self.considering {
-            self.considering = self.me.send_message(NodeMsg::Consider).is_ok();
+        if some && !self.continuing {
+            self.continuing = true;
+            todo.push(ResidencyDo::Continue);
         }
     }
 
-    /// Considers some of the tasks that are to be considered; those that woke come first.
-    pub(super) async fn consider_slice(&mut self) {
-        self.considering = false;
+    /// Takes some of the tasks that are to be looked at; those whose alarms rang come first.
+    fn slice(&mut self, todo: &mut Vec<ResidencyDo>) {
+        self.continuing = false;
         for _ in 0..SLICE {
-            if let Some(key) = self.awake.pop_front() {
-                self.look_or_consider(key).await;
-                continue;
+            if let Some(task) = self.awake.pop_front() {
+                todo.push(self.visit(task, false));
+            } else if let Some(task) = self.queue.pop_front() {
+                todo.push(self.visit(task, true));
+            } else {
+                break;
             }
-            let Some(key) = self.queue.pop_front() else { return self.news.considered() };
-            let known = self.has(key);
-            self.look_or_consider(key).await;
-            self.news.took(self.has(key) && !known);
         }
-        self.go_on_considering();
+        // A sweep is over one turn after its last tasks were taken: they are assessed by then.
+        if todo.is_empty() {
+            let taken = std::mem::take(&mut self.taken);
+            todo.extend((taken > 0).then_some(ResidencyDo::TookOver(taken)));
+        } else {
+            self.continuing = true;
+            todo.push(ResidencyDo::Continue);
+        }
     }
 
-    /// Whether a task of this node has an actor or an alarm.
-    fn has(&self, key: TaskKey) -> bool {
-        self.tasks.contains_key(&key) || self.asleep.has(key)
-    }
-
-    /// Gives an owned task an actor if its next tick is near, else an alarm.
-    pub(super) async fn consider(&mut self, key: TaskKey) {
-        if self.shared.session().is_none() || self.tasks.contains_key(&key) {
+    /// Gives a task an actor if its next tick is near, else an alarm.
+    fn assessed(
+        &mut self,
+        task: TaskKey,
+        need: Result<Need, String>,
+        swept: bool,
+        todo: &mut Vec<ResidencyDo>,
+    ) {
+        if self.residents.contains_key(&task) {
             return;
         }
-        match self.needs(key) {
-            Need::Nothing => {}
-            Need::Actor => self.activate(key).await,
-            Need::Alarm(at) => self.sleep_until(key, at),
-        }
-    }
-
-    fn sleep_until(&mut self, key: TaskKey, at: Timestamp) {
-        if self.asleep.arm(key, at) {
-            self.shared.set_alarm(Alarm { at, whom: Whom::Sleeper(key) });
-        }
-    }
-
-    fn needs(&mut self, key: TaskKey) -> Need {
-        let seen = Seen::of(&self.shared.consensus.replica().read(), key);
-        let Some(seen) = seen.filter(|seen| self.shared.owns_task(&seen.task)) else {
-            return Need::Nothing;
-        };
-        match seen.need(self.shared.clock.now(), &self.shared.settings) {
-            Ok(need) => {
-                self.unreadable.remove(&key);
-                need
+        let known = self.asleep.has(task);
+        match need {
+            Ok(Need::Nothing) => drop(self.unreadable.remove(&task)),
+            Ok(Need::Actor) => {
+                self.unreadable.remove(&task);
+                self.last.0 += 1;
+                self.residents.insert(task, self.last);
+                todo.push(ResidencyDo::Activate(task, self.last));
             }
-            Err(error) => {
-                if self.unreadable.insert(key) {
-                    let (task, error) = (seen.task.spec().map(|spec| &*spec.name), error.message);
-                    tracing::error!(task, error, "a stored schedule cannot be read");
+            Ok(Need::Alarm(at)) => {
+                self.unreadable.remove(&task);
+                self.sleep_until(task, at, todo);
+            }
+            Err(why) => {
+                if self.unreadable.insert(task) {
+                    todo.push(ResidencyDo::Unreadable(task, why));
                 }
-                Need::Nothing
             }
         }
+        let has = self.residents.contains_key(&task) || self.asleep.has(task);
+        self.taken += usize::from(swept && has && !known);
     }
 
-    async fn activate(&mut self, key: TaskKey) {
-        let shared = Arc::clone(&self.shared);
-        let arguments = TaskArguments { key, shared, node: self.me.clone() };
-        match self.shared.actor(TaskActor, arguments, Some(self.me.get_cell())).await {
-            Ok((actor, _ends)) => drop(self.tasks.insert(key, actor)),
-            Err(error) => {
-                tracing::error!(%error, "a task's actor could not be started");
-                self.sleep_until(key, self.shared.clock.now().plus(AFTER_FAILURE));
-            }
+    fn forget(&mut self, task: TaskKey, todo: &mut Vec<ResidencyDo>) {
+        if self.residents.remove(&task).is_some() {
+            todo.push(ResidencyDo::Forget(task));
         }
     }
 
-    /// A task's actor ended, with nothing to do before `until`. What changed between its last look
-    /// and now reached nobody, so the task is looked at here.
-    pub(super) async fn fell_asleep(
-        &mut self,
-        key: TaskKey,
-        actor: ActorId,
-        until: Option<Timestamp>,
-    ) {
-        if self.tasks.get(&key).is_some_and(|resident| resident.get_id() == actor) {
-            self.tasks.remove(&key);
-        }
-        match until {
-            Some(until) if bug!("change-slept-over") => self.sleep_until(key, until),
-            Some(_) | None => self.consider(key).await,
-        }
-    }
-
-    /// An actor failed. Whatever it was for is looked at again.
-    pub(super) fn actor_failed(&mut self, actor: ActorId, why: &str) {
-        let task =
-            self.tasks.iter().find(|(_, other)| other.get_id() == actor).map(|(key, _)| *key);
-        if let Some(key) = task {
-            tracing::error!(%key, why, "a task's actor failed; the task is looked at again");
-            self.tasks.remove(&key);
-            self.sleep_until(key, self.shared.clock.now().plus(AFTER_FAILURE));
-        }
-        let attempt = self.executions.iter().find(|(_, _, other)| other.get_id() == actor);
-        if let Some((execution, fence, _)) = attempt {
-            tracing::error!(%execution, why, "an attempt's actor failed; the attempt ends as lost");
-            self.ended(execution, fence);
+    fn sleep_until(&mut self, task: TaskKey, at: Timestamp, todo: &mut Vec<ResidencyDo>) {
+        if self.asleep.arm(task, at) {
+            todo.push(ResidencyDo::SetAlarm(task, at));
         }
     }
 }

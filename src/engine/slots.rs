@@ -16,7 +16,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
+pub(super) enum AskPurpose {
     /// The claim of a tick, with its grant.
     Claim(TaskKey, Timestamp),
     /// The grant of an execution that exists.
@@ -32,7 +32,7 @@ struct Ask {
 
 /// What to do with a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Granted {
+pub(super) enum GrantVerdict {
     /// Carry it out; it was first asked for then.
     Carry(BootInstant),
     /// Give it back: its slot was given to another meanwhile.
@@ -43,9 +43,9 @@ pub(super) enum Granted {
 
 /// The asks and attempts of this process.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct SlotTable {
     limit: usize,
-    asks: BTreeMap<Purpose, Ask>,
+    asks: BTreeMap<AskPurpose, Ask>,
     /// How many asks hold a slot.
     reserved: usize,
     running: usize,
@@ -53,14 +53,14 @@ pub(super) struct Slots {
     waiting: usize,
 }
 
-impl Default for Slots {
+impl Default for SlotTable {
     fn default() -> Self {
         let limit = usize::MAX;
         Self { limit, asks: BTreeMap::new(), reserved: 0, running: 0, waiting: 0 }
     }
 }
 
-impl Slots {
+impl SlotTable {
     /// How many attempts may run at once, from now on.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
@@ -78,9 +78,9 @@ impl Slots {
     }
 
     /// Notes an ask, which then holds a slot; false: there is none, and nothing may be asked.
-    pub fn ask(&mut self, purpose: Purpose, now: BootInstant) -> bool {
+    pub fn ask(&mut self, purpose: AskPurpose, now: BootInstant) -> bool {
         let held = self.holds(purpose);
-        let claim = matches!(purpose, Purpose::Claim(..));
+        let claim = matches!(purpose, AskPurpose::Claim(..));
         let overtakes = claim && self.waiting > 0 && self.limit < usize::MAX;
         if !held && (!self.has_room() || overtakes) {
             return false;
@@ -96,12 +96,12 @@ impl Slots {
     }
 
     /// Whether something was asked for and is remembered.
-    pub fn knows(&self, purpose: Purpose) -> bool {
+    pub fn knows(&self, purpose: AskPurpose) -> bool {
         self.asks.contains_key(&purpose)
     }
 
     /// Whether an ask holds a slot.
-    pub fn holds(&self, purpose: Purpose) -> bool {
+    pub fn holds(&self, purpose: AskPurpose) -> bool {
         self.asks.get(&purpose).is_some_and(|ask| ask.holds)
     }
 
@@ -111,12 +111,12 @@ impl Slots {
     }
 
     /// Whether an ask made within this time is still open.
-    pub fn open(&self, purpose: Purpose, now: BootInstant, within: Millis) -> bool {
+    pub fn open(&self, purpose: AskPurpose, now: BootInstant, within: Millis) -> bool {
         self.asks.get(&purpose).is_some_and(|ask| ask.holds && now.since(ask.last) < within)
     }
 
     /// Takes the slot of an ask back: it came to nothing.
-    pub fn release(&mut self, purpose: Purpose) {
+    pub fn release(&mut self, purpose: AskPurpose) {
         if let Some(ask) = self.asks.get_mut(&purpose).filter(|ask| ask.holds) {
             ask.holds = false;
             self.reserved -= 1;
@@ -132,7 +132,7 @@ impl Slots {
         kept: impl Fn(Timestamp) -> bool,
     ) {
         let all = self.asks.range_mut(claims(task, Timestamp(i64::MAX)));
-        let gone = |purpose: &Purpose| matches!(purpose, Purpose::Claim(_, tick) if *tick > after && !kept(*tick));
+        let gone = |purpose: &AskPurpose| matches!(purpose, AskPurpose::Claim(_, tick) if *tick > after && !kept(*tick));
         for (_, ask) in all.filter(|(purpose, ask)| ask.holds && gone(purpose)) {
             ask.holds = false;
             self.reserved -= 1;
@@ -140,24 +140,24 @@ impl Slots {
     }
 
     /// A grant came, of a tick or of what waited: its ask is over, and its attempt counts.
-    pub fn granted(&mut self, execution: ExecutionId, claim: Option<Purpose>) -> Granted {
-        let start = self.take(Purpose::Start(execution));
+    pub fn granted(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) -> GrantVerdict {
+        let start = self.take(AskPurpose::Start(execution));
         let claim = claim.and_then(|claim| self.take(claim));
         let Some(first) = start.or(claim).map(|ask| ask.first) else {
-            return Granted::Forgotten;
+            return GrantVerdict::Forgotten;
         };
         let held = [start, claim].into_iter().flatten().any(|ask| ask.holds);
         // The slots of the asks are back already: a grant that held one finds it there.
         if !held && !self.has_room() {
-            return Granted::Full;
+            return GrantVerdict::Full;
         }
         self.running += 1;
-        Granted::Carry(first)
+        GrantVerdict::Carry(first)
     }
 
     /// A grant came of what is over already.
-    pub fn over(&mut self, execution: ExecutionId, claim: Option<Purpose>) {
-        let _start = self.take(Purpose::Start(execution));
+    pub fn over(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) {
+        let _start = self.take(AskPurpose::Start(execution));
         let _claim = claim.and_then(|claim| self.take(claim));
     }
 
@@ -174,11 +174,11 @@ impl Slots {
         settled: Timestamp,
         granted: impl Fn(Timestamp) -> bool,
     ) {
-        let over: Vec<Purpose> = self
+        let over: Vec<AskPurpose> = self
             .asks
             .range(claims(task, settled))
             .map(|(purpose, _)| *purpose)
-            .filter(|purpose| matches!(purpose, Purpose::Claim(_, tick) if !granted(*tick)))
+            .filter(|purpose| matches!(purpose, AskPurpose::Claim(_, tick) if !granted(*tick)))
             .collect();
         for purpose in over {
             self.take(purpose);
@@ -197,14 +197,14 @@ impl Slots {
 
     /// Forgets old asks of which nothing can come any more. A proposal that may still be applied
     /// stays noted, however late that is.
-    pub fn forget(&mut self, now: BootInstant, after: Millis, open: impl Fn(&Purpose) -> bool) {
-        let stays = |purpose: &Purpose, ask: &Ask| {
+    pub fn forget(&mut self, now: BootInstant, after: Millis, open: impl Fn(&AskPurpose) -> bool) {
+        let stays = |purpose: &AskPurpose, ask: &Ask| {
             ask.holds || now.since(ask.first) < after || open(purpose)
         };
         self.asks.retain(|purpose, ask| stays(purpose, ask));
     }
 
-    fn take(&mut self, purpose: Purpose) -> Option<Ask> {
+    fn take(&mut self, purpose: AskPurpose) -> Option<Ask> {
         let ask = self.asks.remove(&purpose)?;
         self.reserved -= usize::from(ask.holds);
         Some(ask)
@@ -212,8 +212,8 @@ impl Slots {
 }
 
 /// The claims of a task's ticks up to one.
-fn claims(task: TaskKey, last: Timestamp) -> RangeInclusive<Purpose> {
-    Purpose::Claim(task, Timestamp(i64::MIN))..=Purpose::Claim(task, last)
+fn claims(task: TaskKey, last: Timestamp) -> RangeInclusive<AskPurpose> {
+    AskPurpose::Claim(task, Timestamp(i64::MIN))..=AskPurpose::Claim(task, last)
 }
 
 #[cfg(test)]
@@ -222,16 +222,16 @@ mod tests {
 
     const NOW: BootInstant = BootInstant(1_000);
 
-    fn claim(task: u64) -> Purpose {
-        Purpose::Claim(TaskKey(task), Timestamp(60_000))
+    fn claim(task: u64) -> AskPurpose {
+        AskPurpose::Claim(TaskKey(task), Timestamp(60_000))
     }
 
-    fn start(execution: u64) -> Purpose {
-        Purpose::Start(ExecutionId(execution))
+    fn start(execution: u64) -> AskPurpose {
+        AskPurpose::Start(ExecutionId(execution))
     }
 
-    fn of(limit: usize) -> Slots {
-        let mut slots = Slots::default();
+    fn of(limit: usize) -> SlotTable {
+        let mut slots = SlotTable::default();
         slots.set_limit(limit);
         slots
     }
@@ -243,7 +243,7 @@ mod tests {
         assert!(!slots.ask(claim(3), NOW), "two are asked for");
         assert!(slots.ask(claim(1), BootInstant(1_400)), "it is proposed again");
         let granted = slots.granted(ExecutionId(9), Some(claim(1)));
-        assert_eq!(granted, Granted::Carry(NOW), "the first ask counts");
+        assert_eq!(granted, GrantVerdict::Carry(NOW), "the first ask counts");
         assert!(!slots.ask(start(7), NOW), "one runs, one is asked for");
         slots.ended();
         assert!(slots.ask(start(7), NOW));
@@ -267,7 +267,7 @@ mod tests {
             }
             assert!(!asked.is_empty() && asked.len() <= 4, "{}", asked.len());
             let next = ExecutionId(asked.pop_front().unwrap());
-            assert_eq!(slots.granted(next, None), Granted::Carry(NOW));
+            assert_eq!(slots.granted(next, None), GrantVerdict::Carry(NOW));
             slots.ended();
             done += 1;
         }
@@ -289,14 +289,14 @@ mod tests {
     #[test]
     fn a_tick_that_is_no_more_gives_its_slot_back() {
         let mut slots = of(3);
-        let at = |second: i64| Purpose::Claim(TaskKey(1), Timestamp(second * 1_000));
+        let at = |second: i64| AskPurpose::Claim(TaskKey(1), Timestamp(second * 1_000));
         assert!(slots.ask(at(1), NOW) && slots.ask(at(2), NOW) && slots.ask(at(3), NOW));
         slots.release_claims(TaskKey(2), Timestamp(0), |_| false);
         assert!(!slots.has_room());
         slots.release_claims(TaskKey(1), Timestamp(1_000), |tick| tick == Timestamp(2_000));
         assert!(slots.holds(at(1)) && slots.holds(at(2)) && !slots.holds(at(3)));
         // A proposal of it may still be applied; then it takes a slot if there is one.
-        assert_eq!(slots.granted(ExecutionId(9), Some(at(3))), Granted::Carry(NOW));
+        assert_eq!(slots.granted(ExecutionId(9), Some(at(3))), GrantVerdict::Carry(NOW));
         assert!(!slots.has_room());
     }
 
@@ -310,8 +310,8 @@ mod tests {
         assert!(slots.has_room() && !slots.open(start(1), BootInstant(6_000), Millis(9_000)));
         // Meanwhile another took the slot; the late grant finds none.
         assert!(slots.ask(start(2), BootInstant(6_000)));
-        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Full);
-        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Forgotten);
+        assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Full);
+        assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Forgotten);
         slots.forget(BootInstant(99_000), Millis(60_000), |_| false);
         assert!(slots.knows(start(2)), "what holds a slot is remembered");
     }
@@ -321,7 +321,7 @@ mod tests {
         let mut slots = of(1);
         assert!(slots.ask(start(1), NOW));
         slots.expire(BootInstant(6_000), Millis(5_000));
-        assert_eq!(slots.granted(ExecutionId(1), None), Granted::Carry(NOW));
+        assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Carry(NOW));
         assert!(!slots.has_room());
     }
 
@@ -333,7 +333,7 @@ mod tests {
         assert!(slots.ask(start(1), NOW));
         slots.set_waiting(0);
         assert!(slots.ask(claim(1), NOW));
-        let mut free = Slots::default();
+        let mut free = SlotTable::default();
         free.set_waiting(1);
         assert!(free.ask(claim(1), NOW), "without a limit nothing waits long");
     }
@@ -343,7 +343,7 @@ mod tests {
         let mut slots = of(3);
         for id in 1..=3 {
             assert!(slots.ask(start(id), NOW));
-            assert_eq!(slots.granted(ExecutionId(id), None), Granted::Carry(NOW));
+            assert_eq!(slots.granted(ExecutionId(id), None), GrantVerdict::Carry(NOW));
         }
         slots.set_limit(1);
         slots.ended();

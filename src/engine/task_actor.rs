@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::consensus::Event;
@@ -15,18 +16,19 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::settling::{Decision, Step, decide};
 use crate::domain::time::{Millis, Timestamp};
 
+use super::context::{EngineContext, PROPOSAL_LIMIT};
 use super::node_actor::NodeMsg;
-use super::seen::Seen;
-use super::shared::{PROPOSAL_LIMIT, Shared};
+use super::observed::ObservedTask;
+use super::residency::Residence;
 use super::sleepers::may_sleep;
-use super::slots::Purpose;
-use super::timer::{Alarm, Armed, Whom};
+use super::slots::AskPurpose;
+use super::timer::{Alarm, AlarmTarget, Armed};
 
 /// A settle that has not been applied is proposed again after this.
 const REPROPOSE: Duration = Duration::from_millis(400);
 
-/// What was proposed longer ago came to nothing for some other reason.
-const VAIN: Duration = Duration::from_secs(5);
+/// A proposal that was made longer ago is not taken for one that the leader refused.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 
 /// Members' times may lie so far apart (`max_clock_skew`).
 const HELD_BACK: Millis = Millis(500);
@@ -45,7 +47,9 @@ pub(super) enum TaskMsg {
 
 pub(super) struct TaskArguments {
     pub key: TaskKey,
-    pub shared: Arc<Shared>,
+    /// Tells this actor from others of the task.
+    pub residence: Residence,
+    pub context: Arc<EngineContext>,
     pub node: ActorRef<NodeMsg>,
 }
 
@@ -55,6 +59,7 @@ pub(super) struct TaskState {
     /// What was proposed: after which instant, and when.
     proposed: Option<(Timestamp, Instant)>,
     armed: Armed,
+    _alive: watch::Receiver<bool>,
 }
 
 impl Actor for TaskActor {
@@ -68,7 +73,8 @@ impl Actor for TaskActor {
         arguments: TaskArguments,
     ) -> Result<TaskState, ActorProcessingErr> {
         myself.send_message(TaskMsg::Look)?;
-        Ok(TaskState { arguments, plan: None, proposed: None, armed: Armed::default() })
+        let _alive = arguments.context.alive();
+        Ok(TaskState { arguments, plan: None, proposed: None, armed: Armed::default(), _alive })
     }
 
     async fn handle(
@@ -77,7 +83,7 @@ impl Actor for TaskActor {
         _message: TaskMsg,
         state: &mut TaskState,
     ) -> Result<(), ActorProcessingErr> {
-        let life = state.arguments.shared.life.clone();
+        let life = state.arguments.context.life.clone();
         life.wrap(state.look(&myself)).await;
         Ok(())
     }
@@ -88,42 +94,43 @@ fn claims(step: &Step, tick: Timestamp) -> bool {
 }
 
 impl TaskState {
-    fn see(&self) -> Option<Seen> {
-        let shared = &self.arguments.shared;
-        let mut seen = Seen::of(&shared.consensus.replica().read(), self.arguments.key)?;
+    fn see(&self) -> Option<ObservedTask> {
+        let context = &self.arguments.context;
+        let mut seen = ObservedTask::of(&context.consensus.replica().read(), self.arguments.key)?;
         if bug!("clock-for-cursor") {
-            seen.settled = seen.settled.min(shared.clock.now().plus(Millis(100)));
+            seen.settled = seen.settled.min(context.clock.now().plus(Millis(100)));
         }
         Some(seen)
     }
 
     async fn look(&mut self, myself: &ActorRef<TaskMsg>) {
-        let shared = &self.arguments.shared;
-        let owned = |seen: &Seen| shared.owns_task(&seen.task) || bug!("former-owner-goes-on");
+        let context = &self.arguments.context;
+        let owned =
+            |seen: &ObservedTask| context.owns_task(&seen.task) || bug!("former-owner-goes-on");
         let Some(seen) = self.see().filter(owned) else {
             return self.sleep(myself, None).await;
         };
-        let shared = Arc::clone(&self.arguments.shared);
+        let context = Arc::clone(&self.arguments.context);
         let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None).await };
-        let now = shared.clock.now();
-        if !shared.clock.sure() {
+        let now = context.clock.now();
+        if !context.clock.sure() {
             return self.alarm(myself, now.plus(UNSURE), now);
         }
         let back = self.held_back(&seen);
         let now = now.minus(back);
-        let settings = &shared.settings;
-        let decision = decide(&seen.view(&plan, now, shared.lead(), settings.failover_timeout));
+        let settings = &context.settings;
+        let decision = decide(&seen.view(&plan, now, context.lead(), settings.failover_timeout));
         if let Some((after, at)) = self.proposed
             && seen.settled > after
         {
-            shared.measured(at.elapsed());
+            context.measured(at.elapsed());
             self.proposed = None;
         }
         let claimed = |tick| match &decision {
             Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
             Decision::Idle | Decision::Wake(_) => false,
         };
-        shared.slots.lock().release_claims(self.arguments.key, seen.settled, claimed);
+        context.dispatch.lock().slots.release_claims(self.arguments.key, seen.settled, claimed);
         match decision {
             Decision::Idle => self.sleep(myself, None).await,
             Decision::Wake(at) if may_sleep(at, settings.activation_horizon, now.plus(back)) => {
@@ -134,19 +141,19 @@ impl TaskState {
         }
     }
 
-    /// By how much earlier than now is decided. A leader whose time is behind this node's refuses
-    /// what lies ahead of its stamp; so what came to nothing lately is decided anew for a moment
-    /// that has passed on every clock that may be agreed on.
-    fn held_back(&self, seen: &Seen) -> Millis {
-        let vain = self.proposed.is_some_and(|(after, at)| {
-            after == seen.settled && (REPROPOSE..VAIN).contains(&at.elapsed())
+    /// The decision is made for a moment this long before now. A leader whose time is behind this
+    /// node's refuses what lies ahead of its stamp. After a proposal that came to nothing the task
+    /// is therefore decided for a moment that has passed on every clock that members may agree on.
+    fn held_back(&self, seen: &ObservedTask) -> Millis {
+        let refused = self.proposed.is_some_and(|(after, at)| {
+            after == seen.settled && (REPROPOSE..GIVEN_UP).contains(&at.elapsed())
         });
-        if vain { HELD_BACK } else { Millis(0) }
+        if refused { HELD_BACK } else { Millis(0) }
     }
 
     /// The task's ticks, computed anew when its definition or a calendar changed; none: it has
     /// none, or none that can be computed, which the node actor says.
-    fn plan(&mut self, seen: &Seen) -> Option<Plan> {
+    fn plan(&mut self, seen: &ObservedTask) -> Option<Plan> {
         let revision = seen.task.definition()?.revision;
         if let Some((known, calendars, plan)) = &self.plan
             && *known == revision
@@ -162,28 +169,28 @@ impl TaskState {
     async fn settle(
         &mut self,
         myself: &ActorRef<TaskMsg>,
-        seen: &Seen,
+        seen: &ObservedTask,
         steps: Vec<Step>,
         now: Timestamp,
     ) {
-        let shared = &self.arguments.shared;
+        let context = &self.arguments.context;
         let pending =
             self.proposed.filter(|(after, at)| *after == seen.settled && at.elapsed() < REPROPOSE);
         let again = now.plus(Millis(REPROPOSE.as_millis().try_into().unwrap_or(u64::MAX)));
         if pending.is_some() {
             return self.alarm(myself, again, now);
         }
-        let Some(session) = shared.session() else { return self.sleep(myself, None).await };
+        let Some(session) = context.session() else { return self.sleep(myself, None).await };
         let mut room = true;
         let mut commands = Vec::with_capacity(steps.len());
         for step in steps {
             let claim = step.claim.map(|firing| {
-                let purpose = Purpose::Claim(self.arguments.key, firing.tick);
+                let purpose = AskPurpose::Claim(self.arguments.key, firing.tick);
                 // Without a slot it fires all the same, and waits; so do those after it.
-                room = room && shared.slots.lock().ask(purpose, shared.clock.boot());
+                room = room && context.dispatch.lock().slots.ask(purpose, context.clock.boot());
                 if room {
-                    let owned = || shared.owns_by_state(&seen.task);
-                    shared.life.claiming(self.arguments.key, firing.tick, owned);
+                    let owned = || context.owns_by_state(&seen.task);
+                    context.life.claiming(self.arguments.key, firing.tick, owned);
                 }
                 Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start: room }
             });
@@ -203,7 +210,7 @@ impl TaskState {
         if bug!("act-on-answer") {
             self.act_on_answer(&commands, session).await;
         } else {
-            shared.propose(&commands).await;
+            context.propose(&commands).await;
         }
         self.alarm(myself, again, now);
     }
@@ -214,7 +221,7 @@ impl TaskState {
         for command in commands {
             envelope::pack(&mut bytes, command, "", None);
         }
-        let consensus = &self.arguments.shared.consensus;
+        let consensus = &self.arguments.context.consensus;
         let outcome = consensus.submit(bytes.into(), commands.len(), PROPOSAL_LIMIT).await;
         for answer in outcome.map(|answered| answered.responses).unwrap_or_default() {
             if let Ok(Answer::Execution { task, execution, fence: Some(fence) }) = answer {
@@ -229,17 +236,17 @@ impl TaskState {
         if !self.armed.arm(at, now) {
             return;
         }
-        let alarm = Alarm { at, whom: Whom::Task(myself.clone()) };
-        self.arguments.shared.set_alarm(alarm);
+        let alarm = Alarm { at, target: AlarmTarget::Task(myself.clone()) };
+        self.arguments.context.set_alarm(alarm);
     }
 
     /// Ends this actor; the node actor looks at the task then, and wakes it when it is time. What
     /// is sent to this actor from here on reaches nobody.
     async fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
-        let TaskArguments { key, shared, node } = &self.arguments;
-        shared.life.interleave().await;
+        let TaskArguments { key, residence, context, node } = &self.arguments;
+        context.life.interleave().await;
         // A node actor that is gone ends this process.
-        let _gone = node.send_message(NodeMsg::Asleep(*key, myself.get_id(), until));
+        let _gone = node.send_message(NodeMsg::Asleep(*key, *residence, until));
         myself.stop(None);
     }
 }

@@ -16,8 +16,8 @@ use crate::domain::time::Timestamp;
 use super::node_actor::NodeMsg;
 use super::task_actor::TaskMsg;
 
-/// Whom an alarm wakes.
-pub(super) enum Whom {
+/// AlarmTarget an alarm wakes.
+pub(super) enum AlarmTarget {
     /// A task without an actor.
     Sleeper(TaskKey),
     /// A task's actor.
@@ -27,7 +27,7 @@ pub(super) enum Whom {
 /// Wakes somebody at an instant of cluster time.
 pub(super) struct Alarm {
     pub at: Timestamp,
-    pub whom: Whom,
+    pub target: AlarmTarget,
 }
 
 impl PartialEq for Alarm {
@@ -104,10 +104,10 @@ fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<N
     let mut sleepers = Vec::new();
     while let Some(due) = heap.peek_mut().filter(|next| next.0.at <= now) {
         let Reverse(alarm) = PeekMut::pop(due);
-        match alarm.whom {
-            Whom::Sleeper(task) => sleepers.push((task, alarm.at)),
+        match alarm.target {
+            AlarmTarget::Sleeper(task) => sleepers.push((task, alarm.at)),
             // An actor that stopped meanwhile needs no alarm.
-            Whom::Task(actor) => drop(actor.send_message(TaskMsg::Look)),
+            AlarmTarget::Task(actor) => drop(actor.send_message(TaskMsg::Look)),
         }
     }
     if !sleepers.is_empty() {

@@ -1,16 +1,18 @@
 //! What becomes of a node when a part of its engine fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::{PATIENCE, Rig, yearly};
-use crate::engine::Victim;
+use super::{PATIENCE, Rig, config, function, yearly};
+use crate::config::Member;
+use crate::domain::ids::NodeId;
+use crate::engine::ActorFault;
 use crate::exec::{Func, FuncContext};
 
-fn kill(rig: &Rig, victim: Victim) {
-    rig.context.running.get().unwrap().engine.kill(victim);
+fn fail(rig: &Rig, fault: ActorFault) {
+    rig.context.running.get().unwrap().engine.fail(fault);
 }
 
 async fn fired(rig: &Rig, more_than: u64) -> u64 {
@@ -23,7 +25,7 @@ async fn fired(rig: &Rig, more_than: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_its_node_actor_ends_and_says_why() {
     let rig = Rig::start().await;
-    kill(&rig, Victim::Node);
+    fail(&rig, ActorFault::KillNode);
     let ended = tokio::time::timeout(PATIENCE, rig.node).await.expect("it ends by itself");
     let why = ended.unwrap().unwrap_err().to_string();
     assert!(why.contains("the engine's node actor ended by itself"), "{why}");
@@ -34,7 +36,7 @@ async fn a_task_whose_actor_fails_goes_on() {
     let rig = Rig::start().await;
     rig.make("beat", json!({"interval": "200ms"}), "ok").await;
     let before = fired(&rig, 0).await;
-    kill(&rig, Victim::Task("beat".to_owned()));
+    fail(&rig, ActorFault::KillTask("beat".to_owned()));
     fired(&rig, before + 2).await;
     rig.stop().await;
 }
@@ -49,42 +51,91 @@ async fn an_attempt_whose_actor_fails_ends_as_lost() {
         got.body["attempts"][0]["start_time"].is_string() || got.body["status"] == "running"
     })
     .await;
-    kill(&rig, Victim::Attempts);
+    fail(&rig, ActorFault::KillAttempts);
     let ended = rig.until(&path, |got| got.body["end_time"].is_string()).await.body;
     assert_eq!(ended["status"], "lost", "{ended}");
     assert_eq!(ended["attempts"][0]["detail"], "internal error: its actor ended", "{ended}");
     rig.stop().await;
 }
 
-/// Sets a flag when it goes.
-struct Guard(Arc<AtomicBool>);
+/// Two nodes of one cluster, the leader first.
+async fn pair() -> (Rig, Rig) {
+    // Both are bound at once, so that they differ.
+    let [one, other] = {
+        let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        listeners.map(|listener| listener.local_addr().unwrap().to_string())
+    };
+    let member = |id, peer: &String| Member { id, peer: peer.clone(), http: None };
+    let members = vec![member(1, &one), member(2, &other)];
+    let start = |id: u16, peer: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [("node.id", id.to_string()), ("peer.listen", peer.to_owned())];
+        let mut config = config(&folder, &settings);
+        config.cluster.members.clone_from(&members);
+        Rig::of(config, folder, [])
+    };
+    let (one, other) = tokio::join!(start(1, &one), start(2, &other));
+    let leads = one.context.running.get().unwrap().consensus.is_leader();
+    if leads { (one, other) } else { (other, one) }
+}
+
+/// Waits until a node says this of another.
+async fn until_state(leader: &Rig, id: u64, state: &str) {
+    leader.until(&format!("/api/v1/nodes/{id}"), |got| got.body["state"] == state).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_engine_does_not_come_round_is_marked_down() {
+    let (leader, other) = pair().await;
+    let consensus = &other.context.running.get().unwrap().consensus;
+    let id = NodeId(consensus.id()).configured();
+    until_state(&leader, id, "working").await;
+    let (release, until) = tokio::sync::oneshot::channel();
+    fail(&other, ActorFault::HangNode(until));
+    until_state(&leader, id, "down").await;
+    // Its part in the log goes on: without it there would be no majority to write that down.
+    assert!(consensus.leader().borrow().is_some(), "it hears its leader");
+    release.send(()).unwrap();
+    until_state(&leader, id, "working").await;
+    other.stop().await;
+    drop(leader);
+}
+
+/// Notes in a value when it begins and when it goes.
+struct Guard(watch::Sender<&'static str>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.send_replace("gone");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_engine_leaves_nothing_running() {
-    let (begun, gone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (begins, goes) = (Arc::clone(&begun), Arc::clone(&gone));
+    let (noted, mut seen) = watch::channel("");
     let endless: Func = Arc::new(move |_context: FuncContext| {
-        let guard = Guard(Arc::clone(&goes));
-        begins.store(true, Ordering::SeqCst);
+        let guard = Guard(noted.clone());
+        noted.send_replace("begun");
         Box::pin(async move {
             let _guard = guard;
             std::future::pending().await
         })
     });
-    let rig = Rig::having(&[], [("endless", endless)]).await;
+    let rig = Rig::having(&[], [("endless", endless), ("ok", function("ok"))]).await;
+    rig.make("beat", json!({"interval": "1s"}), "ok").await;
     rig.make("endless", yearly(), "endless").await;
     rig.post("/tasks/endless/trigger", Value::Null).await.expect(201);
-    rig.until("/readyz", |_| begun.load(Ordering::SeqCst)).await;
+    within(seen.wait_for(|noted| *noted == "begun")).await;
     let engine = rig.context.running.get().unwrap().engine.clone();
+    // The node actor, an actor of a task and one of an attempt, and the tasks beside them.
+    assert!(engine.left() > 3, "{}", engine.left());
     engine.stop().await;
     engine.stop().await;
-    rig.until("/api/v1/tasks", |_| gone.load(Ordering::SeqCst)).await;
-    assert!(engine.is_over(), "all that it spawned has ended");
+    assert_eq!(engine.left(), 0, "tasks and actors that are left");
+    within(seen.wait_for(|noted| *noted == "gone")).await;
     rig.stop().await;
+}
+
+async fn within<T>(wait: impl Future<Output = T>) {
+    drop(tokio::time::timeout(PATIENCE, wait).await.expect("it happens in time"));
 }

@@ -137,7 +137,16 @@ impl Rig {
         functions: [(&'static str, Func); N],
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut builder = Node::builder(config(&folder, settings));
+        Self::of(config(&folder, settings), folder, functions).await
+    }
+
+    /// With a configuration of its own.
+    async fn of<const N: usize>(
+        config: Config,
+        folder: TempDir,
+        functions: [(&'static str, Func); N],
+    ) -> Self {
+        let mut builder = Node::builder(config);
         for (name, function) in functions {
             builder = builder.function(name, function);
         }
@@ -155,9 +164,10 @@ impl Rig {
     }
 
     async fn stop(self) {
-        self.stop.send(()).unwrap();
+        let asked = self.stop.send(()).is_ok();
         let ended = tokio::time::timeout(PATIENCE, self.node).await;
-        ended.expect("the node leaves in time").unwrap().unwrap();
+        let ended = ended.expect("the node leaves in time").unwrap();
+        assert!(asked && ended.is_ok(), "it ended by itself: {}: {ended:?}", !asked);
     }
 
     async fn send(

@@ -14,7 +14,7 @@ use super::EngineSettings;
 use super::sleepers::{LEAD_MAX, Need, need};
 
 /// A task and what its ticks depend on.
-pub(super) struct Seen {
+pub(super) struct ObservedTask {
     pub task: Arc<Task>,
     /// The later of its cursor and the floor.
     pub settled: Timestamp,
@@ -24,7 +24,7 @@ pub(super) struct Seen {
     pub calendars_at: Revision,
 }
 
-impl Seen {
+impl ObservedTask {
     /// A task as a state has it.
     pub fn of(state: &State, key: TaskKey) -> Option<Self> {
         let task = Arc::clone(state.task(key)?);
@@ -84,7 +84,7 @@ mod tests {
     use crate::domain::machine::record::Liveness;
     use crate::domain::machine::{Applied, Command};
     use crate::domain::spec::{self, ReadContext};
-    use crate::engine::liveness::sample_node;
+    use crate::engine::judge::sample_node;
 
     const NOON: Timestamp = Timestamp(1_772_452_800_000);
 
@@ -143,11 +143,14 @@ mod tests {
         apply(&mut state, &Command::Put(Box::new(Put { mode: PutMode::Add, spec })));
         let key = state.named("t").unwrap().key;
         let later = NOON.plus(Millis(60_000));
-        let need = |state: &State| Seen::of(state, key).unwrap().need(later, &settings());
+        let need = |state: &State| ObservedTask::of(state, key).unwrap().need(later, &settings());
         assert_eq!(need(&state), Ok(Need::Actor));
         put_calendar(&mut state, "Mars/Olympus");
         assert!(need(&state).is_err());
-        assert!(Seen::of(&state, key).unwrap().plan().unwrap().is_err(), "nor can its actor");
+        assert!(
+            ObservedTask::of(&state, key).unwrap().plan().unwrap().is_err(),
+            "nor can its actor"
+        );
         put_calendar(&mut state, "Europe/Paris");
         assert_eq!(need(&state), Ok(Need::Actor));
     }

@@ -1,52 +1,46 @@
 //! The attempts that this process carries out, each under the fence of its grant: of one execution
 //! there may be two for a moment, one that was not begun in time and the one that follows it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::machine::record::{Execution, Status};
 
-/// A table of attempts with something for each. A B-tree, so that all of them are stopped in one
-/// order, also in a simulation.
-#[derive(Debug)]
-pub(super) struct Carried<A>(BTreeMap<(ExecutionId, Fence), A>);
+/// The attempts that run here. A B-tree, so that all of them are stopped in one order, also in a
+/// simulation.
+#[derive(Debug, Default)]
+pub(super) struct AttemptTable(BTreeSet<(ExecutionId, Fence)>);
 
-impl<A> Default for Carried<A> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<A> Carried<A> {
-    /// Takes an attempt in.
-    pub fn insert(&mut self, execution: ExecutionId, fence: Fence, actor: A) {
-        self.0.insert((execution, fence), actor);
+impl AttemptTable {
+    /// Adds an attempt.
+    pub fn insert(&mut self, execution: ExecutionId, fence: Fence) {
+        self.0.insert((execution, fence));
     }
 
-    /// Takes an attempt out; false: it was not in.
+    /// Removes an attempt; false: it is not in the table.
     pub fn remove(&mut self, execution: ExecutionId, fence: Fence) -> bool {
         if bug!("ended-by-execution") {
             let before = self.0.len();
-            self.0.retain(|(other, _), _| *other != execution);
+            self.0.retain(|(other, _)| *other != execution);
             return self.0.len() < before;
         }
-        self.0.remove(&(execution, fence)).is_some()
+        self.0.remove(&(execution, fence))
     }
 
-    /// Whether an attempt is in.
+    /// Whether an attempt is in the table.
     pub fn has(&self, execution: ExecutionId, fence: Fence) -> bool {
-        self.0.contains_key(&(execution, fence))
+        self.0.contains(&(execution, fence))
     }
 
-    /// Attempts of an execution.
-    pub fn of(&self, execution: ExecutionId) -> impl Iterator<Item = &A> {
+    /// The fences of an execution's attempts.
+    pub fn of(&self, execution: ExecutionId) -> impl Iterator<Item = Fence> {
         let all = (execution, Fence(0))..=(execution, Fence(u64::MAX));
-        self.0.range(all).map(|(_, actor)| actor)
+        self.0.range(all).map(|(_, fence)| *fence)
     }
 
     /// All attempts.
-    pub fn iter(&self) -> impl Iterator<Item = (ExecutionId, Fence, &A)> {
-        self.0.iter().map(|((execution, fence), actor)| (*execution, *fence, actor))
+    pub fn iter(&self) -> impl Iterator<Item = (ExecutionId, Fence)> {
+        self.0.iter().copied()
     }
 
     /// How many there are.
@@ -98,12 +92,12 @@ mod tests {
 
     #[test]
     fn an_ended_attempt_leaves_its_successor_in() {
-        let mut carried = Carried::default();
+        let mut carried = AttemptTable::default();
         let execution = ExecutionId(7);
-        carried.insert(execution, Fence(1), "first");
-        carried.insert(execution, Fence(2), "second");
-        carried.insert(ExecutionId(8), Fence(3), "other");
-        assert_eq!(carried.of(execution).collect::<Vec<_>>(), [&"first", &"second"]);
+        carried.insert(execution, Fence(1));
+        carried.insert(execution, Fence(2));
+        carried.insert(ExecutionId(8), Fence(3));
+        assert_eq!(carried.of(execution).collect::<Vec<_>>(), [Fence(1), Fence(2)]);
         assert!(carried.remove(execution, Fence(1)));
         assert!(!carried.remove(execution, Fence(1)));
         assert!(carried.has(execution, Fence(2)) && !carried.has(execution, Fence(1)));

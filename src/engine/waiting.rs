@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::{ExecutionId, TaskKey};
-use crate::domain::machine::Task;
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::time::Timestamp;
 
+use super::dispatch::EngineView;
+
 /// An execution that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
+pub(super) struct WaitingExecution {
     /// Its tick, or when it was triggered.
     pub at: Timestamp,
     /// It.
@@ -19,7 +20,7 @@ pub(super) struct Waiting {
     pub task: TaskKey,
 }
 
-impl Waiting {
+impl WaitingExecution {
     /// An execution of a task, as it waits.
     pub fn of(task: TaskKey, execution: &Execution) -> Self {
         let at = execution.tick.unwrap_or(execution.due);
@@ -29,7 +30,7 @@ impl Waiting {
 
 /// Whether an execution may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum StartEligibility {
     /// It may.
     Askable,
     /// Not before its task, the scheduler or the nodes change.
@@ -39,19 +40,17 @@ pub(super) enum Standing {
 }
 
 /// Whether this node may ask for a waiting execution.
-pub(super) fn standing(
-    task: Option<&Task>,
-    execution: ExecutionId,
-    owned: bool,
-    scheduler: bool,
-) -> Standing {
-    let found = task.and_then(|task| Some((task, task.history.execution(execution)?)));
+pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> StartEligibility {
+    let task = view.state.task(one.task);
+    let found = task.and_then(|task| Some((task, task.history.execution(one.execution)?)));
     match found {
         Some((task, found)) if waits(found) => {
+            let scheduler = view.state.cluster().scheduler;
             let held = found.tick.is_some() && (task.inactive().is_some() || !scheduler);
-            if held || !owned { Standing::Held } else { Standing::Askable }
+            let owned = view.session.is_some() && view.owns(task);
+            if held || !owned { StartEligibility::Held } else { StartEligibility::Askable }
         }
-        Some(_) | None => Standing::Over,
+        Some(_) | None => StartEligibility::Over,
     }
 }
 
@@ -62,26 +61,26 @@ pub(super) fn waits(execution: &Execution) -> bool {
 
 /// The executions that this node has in view.
 #[derive(Debug, Default)]
-pub(super) struct Wanting {
+pub(super) struct WaitingList {
     waiting: BTreeMap<(Timestamp, ExecutionId), TaskKey>,
     /// Those that this node may not ask for now.
     aside: BTreeMap<(TaskKey, ExecutionId), Timestamp>,
     /// Those whose ask came to nothing; they are asked for again after a while.
-    refused: Vec<Waiting>,
+    refused: Vec<WaitingExecution>,
     granted: BTreeSet<(TaskKey, ExecutionId)>,
 }
 
-impl Wanting {
+impl WaitingList {
     /// Takes in an execution that waits.
-    pub fn add(&mut self, one: Waiting) {
+    pub fn add(&mut self, one: WaitingExecution) {
         self.aside.remove(&(one.task, one.execution));
         self.waiting.insert((one.at, one.execution), one.task);
     }
 
     /// Takes out the one that starts next.
-    pub fn take_next(&mut self) -> Option<Waiting> {
+    pub fn take_next(&mut self) -> Option<WaitingExecution> {
         let ((at, execution), task) = self.waiting.pop_first()?;
-        Some(Waiting { at, execution, task })
+        Some(WaitingExecution { at, execution, task })
     }
 
     /// How many wait for a slot.
@@ -90,12 +89,12 @@ impl Wanting {
     }
 
     /// Sets one aside until something changes.
-    pub fn set_aside(&mut self, one: Waiting) {
+    pub fn set_aside(&mut self, one: WaitingExecution) {
         self.aside.insert((one.task, one.execution), one.at);
     }
 
-    /// Sets one aside until [`Wanting::retry`].
-    pub fn refuse(&mut self, one: Waiting) {
+    /// Sets one aside until [`WaitingList::retry`].
+    pub fn refuse(&mut self, one: WaitingExecution) {
         self.refused.push(one);
     }
 
@@ -111,7 +110,7 @@ impl Wanting {
         let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
         let changed: Vec<_> = self.aside.range(all).map(|(key, at)| (*key, *at)).collect();
         for ((task, execution), at) in changed {
-            self.add(Waiting { at, execution, task });
+            self.add(WaitingExecution { at, execution, task });
         }
     }
 
@@ -143,40 +142,44 @@ impl Wanting {
 mod tests {
     use super::*;
 
-    fn one(at: i64, execution: u64, task: u64) -> Waiting {
-        Waiting { at: Timestamp(at), execution: ExecutionId(execution), task: TaskKey(task) }
+    fn one(at: i64, execution: u64, task: u64) -> WaitingExecution {
+        WaitingExecution {
+            at: Timestamp(at),
+            execution: ExecutionId(execution),
+            task: TaskKey(task),
+        }
     }
 
-    fn rest(wanting: &mut Wanting) -> Vec<u64> {
-        std::iter::from_fn(|| wanting.take_next()).map(|one| one.execution.0).collect()
+    fn rest(waiting: &mut WaitingList) -> Vec<u64> {
+        std::iter::from_fn(|| waiting.take_next()).map(|one| one.execution.0).collect()
     }
 
     #[test]
     fn the_oldest_tick_starts_first() {
-        let mut wanting = Wanting::default();
+        let mut waiting = WaitingList::default();
         for (at, execution) in [(20, 4), (10, 9), (20, 3), (10, 7)] {
-            wanting.add(one(at, execution, execution));
+            waiting.add(one(at, execution, execution));
         }
-        wanting.add(one(10, 9, 9));
-        assert_eq!(rest(&mut wanting), [7, 9, 3, 4]);
+        waiting.add(one(10, 9, 9));
+        assert_eq!(rest(&mut waiting), [7, 9, 3, 4]);
     }
 
     #[test]
     fn what_is_set_aside_comes_back_when_something_changes() {
-        let mut wanting = Wanting::default();
+        let mut waiting = WaitingList::default();
         for execution in 1..=4 {
-            wanting.set_aside(one(10, execution, execution % 2));
+            waiting.set_aside(one(10, execution, execution % 2));
         }
-        wanting.end(TaskKey(1), ExecutionId(3));
-        wanting.task_changed(TaskKey(1));
-        assert_eq!(rest(&mut wanting), [1]);
-        wanting.all_changed();
-        assert_eq!(rest(&mut wanting), [2, 4]);
-        wanting.refuse(one(10, 5, 5));
-        wanting.all_changed();
-        assert_eq!(wanting.len(), 0);
-        wanting.retry();
-        wanting.retry();
-        assert_eq!(rest(&mut wanting), [5]);
+        waiting.end(TaskKey(1), ExecutionId(3));
+        waiting.task_changed(TaskKey(1));
+        assert_eq!(rest(&mut waiting), [1]);
+        waiting.all_changed();
+        assert_eq!(rest(&mut waiting), [2, 4]);
+        waiting.refuse(one(10, 5, 5));
+        waiting.all_changed();
+        assert_eq!(waiting.len(), 0);
+        waiting.retry();
+        waiting.retry();
+        assert_eq!(rest(&mut waiting), [5]);
     }
 }

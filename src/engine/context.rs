@@ -1,4 +1,4 @@
-//! What all actors of a node hold.
+//! What all actors of a node have in common.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::life::Life;
 use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
+use super::dispatch::{Dispatch, DispatchDo, DispatchEvent, EngineView};
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
-use super::slots::{Purpose, Slots};
 use super::timer::Alarm;
 
 /// The shortest lead: the runtime's timers are this coarse.
@@ -39,7 +39,7 @@ pub(super) const PROPOSAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// One start, for whoever measures.
 #[derive(Clone, Copy, Debug)]
-pub struct Started {
+pub struct AttemptStart {
     /// Its task.
     pub task: TaskKey,
     /// Its tick; none for triggers.
@@ -51,9 +51,9 @@ pub struct Started {
 }
 
 /// Is told of each start.
-pub type Observer = Arc<dyn Fn(Started) + Send + Sync>;
+pub type Observer = Arc<dyn Fn(AttemptStart) + Send + Sync>;
 
-pub(super) struct Shared {
+pub(super) struct EngineContext {
     pub settings: EngineSettings,
     pub consensus: Consensus,
     pub clock: Arc<dyn Clock>,
@@ -62,8 +62,9 @@ pub(super) struct Shared {
     pub observer: Option<Observer>,
     pub boot: u128,
     timers: mpsc::UnboundedSender<Alarm>,
-    /// What was asked for and what runs.
-    pub slots: Mutex<Slots>,
+    /// What was asked for, what waits and what runs. Whoever holds this lock does not read the
+    /// state; whoever needs both reads the state first.
+    pub dispatch: Mutex<Dispatch>,
     /// When the node actor last came round.
     pub round: watch::Sender<BootInstant>,
     /// Milliseconds since the leader, this node, heard of each node.
@@ -78,14 +79,15 @@ pub(super) struct Shared {
     members: RwLock<Arc<Members>>,
     lead_us: AtomicU64,
     running: watch::Sender<usize>,
-    /// Whether the engine ends; all that it spawned holds a receiver.
+    /// Whether the engine ends; every task and actor of it holds a receiver, so that whoever stops
+    /// it knows when the last one is gone.
     stopping: watch::Sender<bool>,
     /// Why the engine can go on no longer, when it cannot.
     failed: watch::Sender<Option<String>>,
     pub life: Life,
 }
 
-impl Shared {
+impl EngineContext {
     pub fn new(
         settings: EngineSettings,
         consensus: Consensus,
@@ -97,8 +99,9 @@ impl Shared {
     ) -> (Self, mpsc::UnboundedReceiver<Alarm>) {
         let (timers, alarms) = mpsc::unbounded_channel();
         let now = clock.boot();
+        let dispatch = Mutex::new(Dispatch::new(settings.dispatch_ttl));
         let acknowledged = AtomicU64::new(now.0);
-        let shared = Self {
+        let context = Self {
             settings,
             consensus,
             clock,
@@ -107,7 +110,7 @@ impl Shared {
             observer,
             boot,
             timers,
-            slots: Mutex::default(),
+            dispatch,
             round: watch::Sender::new(now),
             heard: Mutex::new(BTreeMap::new()),
             acknowledged,
@@ -121,7 +124,7 @@ impl Shared {
             failed: watch::Sender::new(None),
             life: Life::current(),
         };
-        (shared, alarms)
+        (context, alarms)
     }
 
     /// Starts an actor that ends with its parent, which is told when it fails; and what waits for
@@ -155,13 +158,13 @@ impl Shared {
 
     /// Watches a task without which the engine cannot go on.
     pub fn watch(self: &Arc<Self>, name: &'static str, task: JoinHandle<()>) {
-        let shared = Arc::clone(self);
+        let context = Arc::clone(self);
         self.spawn(async move {
             let ended = match task.await {
                 Ok(()) => "ended".to_owned(),
                 Err(error) => error.to_string(),
             };
-            shared.fail(format!("the engine's {name} ended by itself: {ended}"));
+            context.fail(format!("the engine's {name} ended by itself: {ended}"));
         });
     }
 
@@ -181,16 +184,25 @@ impl Shared {
         why.unwrap_or_default()
     }
 
-    /// Ends all that was spawned; returns when it has ended.
-    pub async fn stop(&self) {
+    /// What an actor holds as long as it lives.
+    pub fn alive(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Ends all tasks that were spawned. Actors end with the node actor.
+    pub fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Waits until no task and no actor is left.
+    pub async fn stopped(&self) {
         self.stopping.closed().await;
     }
 
-    /// Whether nothing is left of what was spawned.
+    /// How many tasks and actors are left.
     #[cfg(test)]
-    pub fn is_over(&self) -> bool {
-        self.stopping.is_closed()
+    pub fn left(&self) -> usize {
+        self.stopping.receiver_count()
     }
 
     /// Has somebody woken.
@@ -223,7 +235,7 @@ impl Shared {
             (Members::of(&state), own.map_or(self.settings.info.slots, |node| node.info.slots))
         };
         *self.members.write() = Arc::new(members);
-        self.slots.lock().set_limit(limit(slots, self.settings.attempts_max));
+        self.dispatch.lock().slots.set_limit(limit(slots, self.settings.attempts_max));
     }
 
     /// Whether this node owns a task.
@@ -268,17 +280,33 @@ impl Shared {
         self.consensus.propose_liveness(proposal(commands)).await;
     }
 
-    /// Asks for a grant if there is a slot; false: there is none. The node actor hears of an ask
-    /// that came to nothing. Where a grant can no longer be had, the former one is given back.
-    pub fn ask_start(self: &Arc<Self>, start: Start, node: &ActorRef<NodeMsg>) -> bool {
-        if !self.slots.lock().ask(Purpose::Start(start.execution), self.clock.boot()) {
-            return false;
-        }
-        let (shared, node) = (Arc::clone(self), node.clone());
+    /// Decides about attempts, by the state as it is applied here.
+    pub fn decide(&self, event: DispatchEvent) -> Vec<DispatchDo> {
+        let members = Arc::clone(&self.members.read());
+        let state = self.consensus.replica().read();
+        let view = EngineView {
+            state: &state,
+            members: &members,
+            node: NodeId(self.consensus.id()),
+            session: self.session(),
+            now: self.clock.now(),
+            boot: self.clock.boot(),
+        };
+        let mut dispatch = self.dispatch.lock();
+        let todo = dispatch.on(event, &view);
+        let count = dispatch.running();
+        self.running.send_if_modified(|running| std::mem::replace(running, count) != count);
+        todo
+    }
+
+    /// Proposes a start. The node actor hears of one that came to nothing. Where a grant can no
+    /// longer be had, the former one is given back.
+    pub fn propose_start(self: &Arc<Self>, start: Start, node: &ActorRef<NodeMsg>) {
+        let (context, node) = (Arc::clone(self), node.clone());
         self.spawn(async move {
             let mut bytes = Vec::new();
             envelope::pack(&mut bytes, &Command::Start(start), "", None);
-            let outcome = shared.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
+            let outcome = context.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
             let refusal = match outcome {
                 // The grant is an effect like any other.
                 Ok(Answered { responses, .. }) if responses.iter().all(Result::is_ok) => return,
@@ -290,20 +318,15 @@ impl Shared {
             let (task, execution) = (start.task, start.execution);
             if let (true, Some(fence)) = (held, start.again) {
                 let back = Command::Return(OfFence { task, execution, fence });
-                shared.propose(&[back]).await;
+                context.propose(&[back]).await;
             }
             // A node actor that is gone ends this process.
             let _gone = node.send_message(NodeMsg::Refused(task, execution));
         });
-        true
     }
 
     pub fn running(&self) -> usize {
         *self.running.borrow()
-    }
-
-    pub fn set_running(&self, count: usize) {
-        self.running.send_replace(count);
     }
 
     /// Waits until no attempt runs here, or the deadline.

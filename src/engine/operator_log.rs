@@ -1,7 +1,8 @@
 //! Says in the log what happens to the cluster, each thing where an operator looks for it: every
 //! node tells of nodes that come and go and of the scheduler, the node that ran an execution tells
-//! how that failed, the leader tells of executions that are lost, and each node tells of the tasks
-//! that it takes over and of a leader that does not answer.
+//! how that failed, the leader tells of executions that are lost, and each node tells of a
+//! leader that does not answer. Of tasks that a node takes over tells
+//! [`task_control`](super::task_control).
 //!
 //! Nothing that was applied before this process registered is told.
 
@@ -16,7 +17,7 @@ use crate::domain::time::Millis;
 use crate::telemetry::bursts::Bursts;
 use crate::telemetry::line::one_line;
 
-use super::shared::Shared;
+use super::context::EngineContext;
 
 /// A leader that has not answered for this long is told of, and that again after the other.
 const SILENCE: Millis = Millis::from_secs(2);
@@ -29,32 +30,30 @@ pub(super) struct News {
     /// Whether the scheduler is started; none: the cluster has not been made yet.
     scheduler: Option<bool>,
     ended: Bursts<(TaskKey, Status)>,
-    /// Tasks found in the look at all tasks that goes on, which this node did not have before.
-    taken: usize,
     /// When it was last told that no leader answers.
     silent: Option<BootInstant>,
 }
 
 impl News {
     /// Begins with the state as it is.
-    pub fn begin(&mut self, shared: &Shared) {
-        let state = shared.consensus.replica().read();
+    pub fn begin(&mut self, context: &EngineContext) {
+        let state = context.consensus.replica().read();
         self.nodes = state.nodes().map(|node| (node.id, Node::clone(node))).collect();
         let cluster = state.cluster();
         self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
     }
 
     /// Tells what effects mean for people.
-    pub fn tell(&mut self, shared: &Shared, effects: &[Effect]) {
-        if shared.session().is_none() {
+    pub fn tell(&mut self, context: &EngineContext, effects: &[Effect]) {
+        if context.session().is_none() {
             return;
         }
         for effect in effects {
             match *effect {
-                Effect::Node(id) => self.node(&shared.consensus.replica().read(), id),
-                Effect::Scheduler => self.scheduler(&shared.consensus.replica().read()),
+                Effect::Node(id) => self.node(&context.consensus.replica().read(), id),
+                Effect::Scheduler => self.scheduler(&context.consensus.replica().read()),
                 Effect::Ended(task, execution, status) => {
-                    self.ended(shared, task, execution, status);
+                    self.ended(context, task, execution, status);
                 }
                 _ => {}
             }
@@ -80,44 +79,30 @@ impl News {
         }
     }
 
-    fn ended(&mut self, shared: &Shared, key: TaskKey, id: ExecutionId, status: Status) {
-        let state = shared.consensus.replica().read();
+    fn ended(&mut self, context: &EngineContext, key: TaskKey, id: ExecutionId, status: Status) {
+        let state = context.consensus.replica().read();
         let Some(task) = state.task(key) else { return };
         let Some(execution) = task.history.execution(id) else { return };
-        let own = NodeId(shared.consensus.id());
+        let own = NodeId(context.consensus.id());
         let here = match status {
             Status::Failed | Status::Timeout => {
                 execution.attempt.as_ref().is_some_and(|attempt| attempt.node == own)
             }
-            Status::Lost => shared.consensus.is_leader(),
+            Status::Lost => context.consensus.is_leader(),
             Status::Pending | Status::Running | Status::Success | Status::Cancelled => false,
         };
-        if here && self.ended.admit((key, status), shared.clock.boot().0) {
+        if here && self.ended.admit((key, status), context.clock.boot().0) {
             let task = &*task.live.name;
             tracing::warn!(task, execution = id.0, "{}", how(&state, execution, status));
         }
     }
 
-    /// Notes whether a task that was looked at is new for this node.
-    pub fn took(&mut self, new: bool) {
-        self.taken += usize::from(new);
-    }
-
-    /// All tasks were looked at.
-    pub fn considered(&mut self) {
-        match std::mem::take(&mut self.taken) {
-            0 => {}
-            1 => tracing::info!("took over 1 task"),
-            tasks => tracing::info!("took over {tasks} tasks"),
-        }
-    }
-
     /// Tells what was counted, and whether a leader answers.
-    pub fn tick(&mut self, shared: &Shared) {
-        let now = shared.clock.boot();
+    pub fn tick(&mut self, context: &EngineContext) {
+        let now = context.clock.boot();
         let counted = self.ended.due(now.0);
         for ((key, status), more) in counted.kinds {
-            let state = shared.consensus.replica().read();
+            let state = context.consensus.replica().read();
             let Some(task) = state.task(key) else { continue };
             let (task, status) = (&*task.live.name, status.word());
             tracing::warn!(task, "{more} more executions ended as {status} in the last minute");
@@ -126,14 +111,14 @@ impl News {
             let others = counted.others;
             tracing::warn!("{others} executions of other tasks failed, timed out or were lost");
         }
-        self.silence(shared, now);
+        self.silence(context, now);
     }
 
-    fn silence(&mut self, shared: &Shared, now: BootInstant) {
-        let since = BootInstant(shared.acknowledged.load(Ordering::Relaxed));
+    fn silence(&mut self, context: &EngineContext, now: BootInstant) {
+        let since = BootInstant(context.acknowledged.load(Ordering::Relaxed));
         let silence = now.since(since);
-        let led = shared.consensus.leader().borrow().is_some() && silence < SILENCE;
-        shared.metrics.raft_has_leader.set(i64::from(led));
+        let led = context.consensus.leader().borrow().is_some() && silence < SILENCE;
+        context.metrics.raft_has_leader.set(i64::from(led));
         if silence < SILENCE {
             if self.silent.take().is_some() {
                 tracing::info!("a leader answers again");
@@ -204,7 +189,7 @@ fn changes(before: Option<&Node>, now: Option<&Node>) -> Vec<(bool, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::liveness::sample_node;
+    use super::super::judge::sample_node;
     use super::*;
 
     #[test]

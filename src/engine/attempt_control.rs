@@ -1,0 +1,87 @@
+//! Carries out what [`dispatch`](super::dispatch) decides: proposals, and actors of attempts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::domain::machine::command::{Command, OfFence};
+
+use super::dispatch::{DispatchDo, DispatchEvent, find_executions};
+use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
+use super::judge::losses;
+use super::node_actor::NodeState;
+
+/// Commands in one entry, when there are many of a kind.
+const TOGETHER: usize = 200;
+
+impl NodeState {
+    /// Decides what follows from an event for attempts, and carries that out.
+    pub(super) async fn on_attempt(&mut self, event: DispatchEvent) {
+        let mut todo: VecDeque<DispatchDo> = self.context.decide(event).into();
+        while let Some(next) = todo.pop_front() {
+            if let Some(event) = self.carry_out_attempt(next).await {
+                todo.extend(self.context.decide(event));
+            }
+        }
+    }
+
+    /// Finds in the state what effects told before.
+    pub(super) async fn find_executions(&mut self) {
+        let session = self.context.session();
+        let found = find_executions(&self.context.consensus.replica().frozen(), session);
+        self.on_attempt(DispatchEvent::Found(found)).await;
+    }
+
+    /// Carries one thing out; what came of it, where there is something to decide again.
+    async fn carry_out_attempt(&mut self, todo: DispatchDo) -> Option<DispatchEvent> {
+        match todo {
+            DispatchDo::Ask(start) => self.context.propose_start(start, &self.me),
+            DispatchDo::GiveBack(grant) => {
+                let context = Arc::clone(&self.context);
+                let back = Command::Return(grant);
+                self.context.spawn(async move { context.propose(&[back]).await });
+            }
+            DispatchDo::Begin(OfFence { task, execution, fence }, start_by) => {
+                return self.begin(Grant { task, execution, fence, start_by }).await;
+            }
+            DispatchDo::Stop(execution, fence, how) => {
+                if let Some(actor) = self.executions.get(&(execution, fence)) {
+                    // One that has ended has nothing left to stop.
+                    let _ended = actor.send_message(ExecutionMsg::Stop(how));
+                }
+            }
+        }
+        None
+    }
+
+    async fn begin(&mut self, grant: Grant) -> Option<DispatchEvent> {
+        let (execution, fence) = (grant.execution, grant.fence);
+        let context = Arc::clone(&self.context);
+        let arguments = ExecutionArguments { grant, context, node: self.me.clone() };
+        match self.context.actor(ExecutionActor, arguments, Some(self.me.get_cell())).await {
+            Ok((actor, _ends)) => {
+                self.executions.insert((execution, fence), actor);
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "an execution's actor could not be started");
+                Some(DispatchEvent::AttemptEnded(execution, fence))
+            }
+        }
+    }
+
+    /// As leader, ends the attempts that nobody will report.
+    pub(super) fn lose(&mut self) {
+        let busy = self.losing.as_ref().is_some_and(|losing| !losing.is_finished());
+        if busy || !self.context.consensus.is_leader() {
+            return;
+        }
+        let frozen = self.context.consensus.replica().frozen();
+        let lost = losses(&frozen, self.context.clock.now());
+        let context = Arc::clone(&self.context);
+        self.losing = Some(self.context.spawn(async move {
+            for commands in lost.chunks(TOGETHER) {
+                context.propose(commands).await;
+            }
+        }));
+    }
+}

@@ -1,0 +1,276 @@
+//! Who works and who is down, as the leader decides it from what nodes report; and which attempts
+//! have lost their node.
+//!
+//! A decision core: plain functions over plain data. [`liveness`](super::liveness) brings the
+//! reports, the node actor proposes the commands.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::clock::BootInstant;
+use crate::domain::ids::{NodeId, SessionId};
+use crate::domain::machine::State;
+use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
+use crate::domain::machine::record::{Liveness, Node, Status, Trigger};
+use crate::domain::time::{Millis, Timestamp};
+
+/// A node has reported when its last report is younger than this.
+const FRESH: Millis = Millis(600);
+/// A node actor that came round longer ago than this is dead or far behind, and its node does not
+/// report.
+const BEHIND: Millis = Millis(1_000);
+
+/// Whether a node may report itself alive: its node actor came round lately.
+pub(super) fn may_report(round: BootInstant, now: BootInstant) -> bool {
+    now.since(round) < BEHIND
+}
+
+/// What a node reports of itself to the leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LivenessReport {
+    /// Its number.
+    pub node: u64,
+    /// Its registration.
+    pub session: SessionId,
+    /// The index up to which it has applied.
+    pub applied: u64,
+}
+
+/// What a leader knows of the other nodes by their reports.
+#[derive(Debug, Default)]
+pub(super) struct LivenessJudge {
+    leads: bool,
+    reports: BTreeMap<u64, LastReport>,
+    /// What this node, leading, had applied, and when; oldest first.
+    applied: VecDeque<(BootInstant, u64)>,
+}
+
+/// When a node last reported, and what.
+#[derive(Clone, Copy, Debug)]
+struct LastReport {
+    session: SessionId,
+    at: BootInstant,
+    applied: u64,
+}
+
+/// What a leader judges by.
+pub(super) struct LeaderView<'a> {
+    pub state: &'a State,
+    /// The members of the log.
+    pub members: &'a [u64],
+    /// The last other leader that acknowledged this node, and when.
+    pub former_leader: Option<(u64, BootInstant)>,
+    /// A silent node is down after this.
+    pub down_after: Millis,
+}
+
+impl LivenessJudge {
+    /// Notes a report, unless it comes late from a former process.
+    pub fn hear(&mut self, report: LivenessReport, now: BootInstant) {
+        if self.reports.get(&report.node).is_some_and(|heard| heard.session > report.session) {
+            return;
+        }
+        let heard = LastReport { session: report.session, at: now, applied: report.applied };
+        self.reports.insert(report.node, heard);
+    }
+
+    /// What the leader has to write down now; none: this node does not lead.
+    pub fn judge(&mut self, view: Option<&LeaderView<'_>>, now: BootInstant) -> Vec<Command> {
+        let Some(view) = view else {
+            // Only a leader hears of the others.
+            self.leads = false;
+            return Vec::new();
+        };
+        let begins = !self.leads;
+        if begins {
+            // All timers start afresh, but the former leader's.
+            self.leads = true;
+            self.reports.clear();
+            self.applied.clear();
+        }
+        for node in view.state.nodes() {
+            self.meet(node, now);
+        }
+        if begins && let Some((former, at)) = view.former_leader {
+            self.inherit(former, at);
+        }
+        let least = self.least(view, now);
+        let judged = view
+            .state
+            .nodes()
+            .filter_map(|node| self.judge_node(node, now, least, view.down_after));
+        let mut commands: Vec<Command> = judged.collect();
+        commands.extend(gone(view.state, view.members));
+        commands
+    }
+
+    /// What a node must have applied to be up to date: what was applied here `down_after` ago.
+    fn least(&mut self, view: &LeaderView<'_>, now: BootInstant) -> u64 {
+        self.applied.push_back((now, view.state.cluster().applied));
+        let old = |at: BootInstant| now.since(at) >= view.down_after;
+        while self.applied.get(1).is_some_and(|(at, _)| old(*at)) {
+            self.applied.pop_front();
+        }
+        self.applied.front().filter(|(at, _)| old(*at)).map_or(0, |(_, applied)| *applied)
+    }
+
+    /// How long ago each node reported, in milliseconds; nothing of a node that does not lead.
+    pub fn ages(&self, now: BootInstant) -> BTreeMap<u64, u64> {
+        let reports = self.reports.iter().filter(|_| self.leads);
+        reports.map(|(id, report)| (*id, now.since(report.at).0)).collect()
+    }
+
+    /// A session that is new here has not been silent yet, whatever the one before it was.
+    fn meet(&mut self, node: &Node, now: BootInstant) {
+        let session = node.session;
+        if self.reports.get(&node.id.0).is_none_or(|heard| heard.session != session) {
+            self.reports.insert(node.id.0, LastReport { session, at: now, applied: u64::MAX });
+        }
+    }
+
+    /// The former leader has been silent since it last acknowledged this node.
+    fn inherit(&mut self, former: u64, at: BootInstant) {
+        if let Some(heard) = self.reports.get_mut(&former) {
+            heard.at = heard.at.min(at);
+        }
+    }
+
+    fn judge_node(
+        &self,
+        node: &Node,
+        now: BootInstant,
+        least: u64,
+        down_after: Millis,
+    ) -> Option<Command> {
+        let heard = self.reports.get(&node.id.0)?;
+        let age = now.since(heard.at);
+        let up_to_date = heard.applied >= least;
+        let told = heard.session == node.session && age < FRESH && heard.applied != u64::MAX;
+        let silent = age >= down_after;
+        let liveness = match node.liveness {
+            Liveness::Working if silent || !up_to_date => Liveness::Down,
+            Liveness::Starting | Liveness::Down if told && up_to_date => Liveness::Working,
+            Liveness::Starting if silent => Liveness::Down,
+            Liveness::Working | Liveness::Starting | Liveness::Down => return None,
+        };
+        let command = NodeLiveness { node: node.id, session: node.session, liveness };
+        Some(Command::NodeLiveness(command))
+    }
+}
+
+/// Nodes that are no members any more, once nothing runs there.
+fn gone(state: &State, members: &[u64]) -> Vec<Command> {
+    let nodes = state.nodes().filter(|node| !members.contains(&node.id.0));
+    let ended = nodes.filter(|node| node.liveness == Liveness::Down && !state.runs_on(node.id));
+    ended.map(|node| Command::NodeRemove(OfNode { node: node.id })).collect()
+}
+
+/// Attempts of nodes that are down for good, and callers' claims over time: nobody will report
+/// their end.
+pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
+    let down: Vec<(NodeId, Timestamp)> = state
+        .nodes()
+        .filter(|node| node.liveness == Liveness::Down)
+        .filter_map(|node| Some((node.id, node.down_since?)))
+        .collect();
+    let mut lost = Vec::new();
+    for task in state.tasks().filter(|task| task.progress.live > 0) {
+        for execution in task.live_executions() {
+            let Some(attempt) = &execution.attempt else { continue };
+            if execution.status != Status::Running {
+                continue;
+            }
+            let spec = task.revision(execution.revision).map(|definition| &definition.spec);
+            let over = if execution.trigger == Trigger::Claim {
+                let timeout = spec.map_or(Millis(0), |spec| spec.timeout);
+                let timeout = if timeout.0 == 0 { Millis::from_secs(300) } else { timeout };
+                attempt.granted_at.plus(timeout) < now
+            } else {
+                let lost_after = spec.map_or(Millis::from_secs(10), |spec| spec.lost_after);
+                down.iter().any(|(id, since)| *id == attempt.node && since.plus(lost_after) < now)
+            };
+            if over {
+                let (task, execution, fence) = (task.key, execution.id, attempt.fence);
+                lost.push(Command::Lose(OfFence { task, execution, fence }));
+            }
+        }
+    }
+    lost
+}
+
+/// A node, for tests.
+#[cfg(test)]
+pub(super) fn sample_node(session: u64, liveness: Liveness) -> Node {
+    let info = crate::domain::machine::record::NodeInfo {
+        name: "n1".to_owned(),
+        hostname: String::new(),
+        pid: 1,
+        http: String::new(),
+        peer: String::new(),
+        version: String::new(),
+        level: 1,
+        weight: 1,
+        labels: BTreeMap::new(),
+        slots: 0,
+        functions: Vec::new(),
+        shell: false,
+        users: None,
+    };
+    let session = SessionId(session);
+    let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
+    let (created_at, started_at) = (Timestamp(0), Timestamp(0));
+    Node { id, info, session, boot: 1, liveness, intent, down_since: None, created_at, started_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample_node as node;
+    use super::*;
+
+    const DOWN_AFTER: Millis = Millis(1_500);
+
+    fn judged(judge: &mut LivenessJudge, node: &Node, now: u64) -> Option<Liveness> {
+        judge.meet(node, BootInstant(now));
+        match judge.judge_node(node, BootInstant(now), 0, DOWN_AFTER)? {
+            Command::NodeLiveness(judged) => Some(judged.liveness),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_new_session_is_not_judged_by_the_silence_of_the_one_before() {
+        let mut judge = LivenessJudge::default();
+        let report = |session| LivenessReport { node: 1, session: SessionId(session), applied: 5 };
+        let old = node(7, Liveness::Working);
+        assert_eq!(judged(&mut judge, &old, 0), None);
+        judge.hear(report(7), BootInstant(100));
+        assert_eq!(judged(&mut judge, &old, 1_599), None);
+        assert_eq!(judged(&mut judge, &old, 1_600), Some(Liveness::Down));
+        // Ten seconds later the process is there again and has registered, but not told yet.
+        let new = node(8, Liveness::Starting);
+        assert_eq!(judged(&mut judge, &new, 10_000), None);
+        // What comes late from the process before changes nothing.
+        judge.hear(report(7), BootInstant(10_100));
+        assert_eq!(judged(&mut judge, &new, 10_200), None);
+        judge.hear(report(8), BootInstant(10_300));
+        assert_eq!(judged(&mut judge, &new, 10_400), Some(Liveness::Working));
+        let silent = node(9, Liveness::Starting);
+        assert_eq!(judged(&mut judge, &silent, 20_000), None);
+        assert_eq!(judged(&mut judge, &silent, 21_500), Some(Liveness::Down));
+    }
+
+    #[test]
+    fn the_former_leader_is_silent_since_it_last_acknowledged() {
+        let mut judge = LivenessJudge::default();
+        let former = node(7, Liveness::Working);
+        judge.meet(&former, BootInstant(5_000));
+        judge.inherit(1, BootInstant(4_200));
+        assert_eq!(judged(&mut judge, &former, 5_699), None);
+        assert_eq!(judged(&mut judge, &former, 5_700), Some(Liveness::Down));
+        // It lives, and tells the new leader of itself.
+        judge.hear(
+            LivenessReport { node: 1, session: SessionId(7), applied: 5 },
+            BootInstant(5_600),
+        );
+        assert_eq!(judged(&mut judge, &former, 5_700), None);
+    }
+}

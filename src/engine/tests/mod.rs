@@ -1,0 +1,4 @@
+//! Golden stories of the engine's decisions.
+
+mod story;
+mod world;
