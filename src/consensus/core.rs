@@ -18,27 +18,15 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::CallError;
 
 use super::contact::Contacts;
+use super::limits::{FAREWELL, FORWARD_LIMIT, LEAD_LIMIT, READ_LIMIT, RETRY_PAUSE};
 use super::log::RaftLog;
 use super::network::{Peers, kind};
 use super::replica::Replica;
 use super::types::{Payload, Raft};
 use super::wire::{self, Malformed, Reader};
 
-/// A forwarded entry is answered when its leader has applied it; at most this long.
-const FORWARD_LIMIT: Duration = Duration::from_secs(5);
-/// Before the next try, when no leader is known or it refused.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// A leader asked for its read index answers within a few heartbeats.
-const READ_LIMIT: Duration = Duration::from_secs(2);
-/// A leader that no majority confirms within this says so. Shorter than [`READ_LIMIT`], so that the
-/// asker has the answer before it gives the connection up.
-const LEAD_LIMIT: Duration = Duration::from_secs(1);
 /// What a node answers that is asked as leader and does not lead.
 pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
-
-/// A leader that was followed by another has this long to say what became of an entry. One that
-/// handed its lead over says so at once; one that fell silent never will.
-const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A request of the layer above from a peer: its Raft node id, the kind, the body; the answer.
 pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;

@@ -21,6 +21,7 @@ mod clocks;
 mod contact;
 mod core;
 mod lead;
+pub(crate) mod limits;
 mod load;
 mod log;
 mod machine;

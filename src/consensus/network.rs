@@ -28,6 +28,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
 
 use super::acknowledged::Acknowledged;
+use super::limits::{APPEND_LIMIT, INSTALL_LIMIT, PIPELINE_STALL};
 use super::machine::Frozen;
 use super::types::{LogId, Member, TypeConfig, Vote, pos};
 use super::wire::{self, Appended};
@@ -56,12 +57,6 @@ pub(super) mod kind {
 
 /// Requests of one pipeline that wait for their answer.
 const PIPELINE_MAX: usize = 64;
-/// A pipeline whose oldest request waits longer than this is given up.
-const PIPELINE_STALL: Duration = Duration::from_millis(1_500);
-/// A single append may wait for the peer's disk this long.
-const APPEND_LIMIT: Duration = Duration::from_secs(1);
-/// A peer may take this long to install a snapshot once it has all of it.
-const INSTALL_LIMIT: Duration = Duration::from_secs(120);
 /// Rows of a snapshot sent in one frame, in bytes.
 const ROWS_BYTES: usize = 256 << 10;
 /// Chunks of rows that wait for the connection.

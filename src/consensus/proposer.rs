@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, mpsc};
@@ -18,6 +17,7 @@ use crate::clock::Clock;
 use crate::life;
 
 use super::core::{Core, Taken};
+use super::limits::LATE_CHECK;
 use super::replica::{Flight, ProposeError, Reply};
 
 /// Commands of one entry.
@@ -28,8 +28,6 @@ const ENTRY_BYTES: usize = 256 << 10;
 const ENTRIES_IN_FLIGHT: usize = 16;
 /// And in the lane for liveness. What is refused or lost there is proposed again by whoever judges.
 const LIVENESS_IN_FLIGHT: usize = 4;
-/// How often flights over time are looked for.
-const LATE_CHECK: Duration = Duration::from_millis(100);
 
 /// Commands to be brought into the log together.
 pub struct Proposal {

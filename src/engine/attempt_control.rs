@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::domain::machine::command::{Command, OfFence};
 
-use super::dispatch::{DispatchDo, DispatchEvent, find_executions};
+use super::dispatch::{DispatchDo, DispatchEvent};
 use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
 use super::judge::losses;
 use super::node_actor::NodeState;
+use super::view::find_executions;
 
 /// Commands in one entry, when there are many of a kind.
 const TOGETHER: usize = 200;

@@ -25,17 +25,17 @@ use crate::life::Life;
 use crate::telemetry::metrics::Metrics;
 
 use super::EngineSettings;
-use super::dispatch::{Dispatch, DispatchDo, DispatchEvent, EngineView};
+use super::dispatch::{Dispatch, DispatchDo, DispatchEvent};
+use super::limits::PROPOSAL_LIMIT;
 use super::node_actor::NodeMsg;
 use super::sleepers::LEAD_MAX;
 use super::timer::Alarm;
+use super::view::EngineView;
 
 /// The shortest lead: the runtime's timers are this coarse.
 const LEAD_MIN_US: u64 = 5_000;
 /// The longest lead.
 const LEAD_MAX_US: u64 = LEAD_MAX.0 * 1_000;
-/// A proposal that is neither applied nor refused by then is over.
-pub(super) const PROPOSAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// One start, for whoever measures.
 #[derive(Clone, Copy, Debug)]

@@ -1,19 +1,14 @@
 //! What a node's settings declare, proposed until the cluster has it or says why not.
 
-use std::time::Duration;
-
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::context::PROPOSAL_LIMIT;
+use super::limits::{DECLARE_PAUSE, PROPOSAL_LIMIT};
 use crate::consensus::{Consensus, ProposeError};
 use crate::domain::machine::command::PutCalendar;
 use crate::domain::machine::{Answer, Command, envelope};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::spec::write_calendar;
 use crate::life;
-
-/// Before the next try.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Proposes calendars: what somebody made or changed otherwise stays as it is.
 pub fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
@@ -34,7 +29,7 @@ pub fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
                         if !std::mem::replace(&mut told, true) {
                             tracing::warn!(calendar = name, %error, "not declared yet");
                         }
-                        tokio::time::sleep(PAUSE).await;
+                        tokio::time::sleep(DECLARE_PAUSE).await;
                         continue;
                     }
                 };

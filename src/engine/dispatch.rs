@@ -9,55 +9,18 @@
 //! find the same work where an effect was lost.
 
 use crate::clock::BootInstant;
-use crate::domain::assign::Members;
-use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
+use crate::domain::ids::{ExecutionId, Fence, TaskKey};
 use crate::domain::machine::command::{OfFence, Start};
 use crate::domain::machine::record::{Execution, Status, Trigger};
-use crate::domain::machine::{State, Task};
 use crate::domain::task::Action;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Millis;
 use crate::exec::Stop;
 
 use super::attempts::{AttemptTable, must_stop};
+use super::limits::{ASK_AGAIN, ASK_OVER, REMEMBER, SILENCE_MIN};
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
+use super::view::{EngineView, FoundExecution, runs_in};
 use super::waiting::{StartEligibility, WaitingExecution, WaitingList, eligibility, waits};
-
-/// A grant that was asked for again is not asked for once more before this. Asking twice is harmless,
-/// since whoever names an older grant is refused; a node that was frozen must not sit on grants.
-const ASK_AGAIN: Millis = Millis(500);
-/// An ask that nobody answered by then gives its slot back: longer than a proposal takes.
-const ASK_OVER: Millis = Millis::from_secs(5);
-/// Asks are remembered this long.
-const REMEMBER: Millis = Millis::from_secs(60);
-/// Silence of the leader after which attempts are held against `lost_after`.
-const SILENCE_MIN: Millis = Millis(500);
-
-/// The applied state and the time, as one decision sees them.
-pub(super) struct EngineView<'a> {
-    pub state: &'a State,
-    /// The nodes that may own tasks.
-    pub members: &'a Members,
-    /// This node.
-    pub node: NodeId,
-    /// The registration of this process; none: not registered.
-    pub session: Option<SessionId>,
-    /// Cluster time.
-    pub now: Timestamp,
-    /// Time since boot.
-    pub boot: BootInstant,
-}
-
-impl EngineView<'_> {
-    /// Whether this node owns a task.
-    pub fn owns(&self, task: &Task) -> bool {
-        let owner = task.spec().and_then(|spec| self.members.owner(spec));
-        task.live.deleted.is_none() && owner == Some(self.node)
-    }
-
-    fn execution(&self, task: TaskKey, execution: ExecutionId) -> Option<&Execution> {
-        self.state.task(task)?.history.execution(execution)
-    }
-}
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -109,30 +72,6 @@ pub(super) enum DispatchDo {
     Begin(OfFence, BootInstant),
     /// Stop an attempt.
     Stop(ExecutionId, Fence, Stop),
-}
-
-/// An execution that wants something of this node.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FoundExecution {
-    /// It waits for a grant.
-    Waits(WaitingExecution),
-    /// It is granted to this session.
-    Granted(TaskKey, ExecutionId),
-}
-
-/// Finds in a state the executions that want something of the node with this session.
-pub(super) fn find_executions(state: &State, session: Option<SessionId>) -> Vec<FoundExecution> {
-    let mut found = Vec::new();
-    for task in state.tasks().filter(|task| task.progress.live > 0) {
-        for execution in task.live_executions() {
-            if runs_in(execution, session) && execution.trigger != Trigger::Claim {
-                found.push(FoundExecution::Granted(task.key, execution.id));
-            } else if waits(execution) {
-                found.push(FoundExecution::Waits(WaitingExecution::of(task.key, execution)));
-            }
-        }
-    }
-    found
 }
 
 /// What this node asked for, what waits for it and what it carries out.
@@ -385,12 +324,6 @@ impl Dispatch {
         };
         self.slots.settled(key, view.state.settled(task), granted);
     }
-}
-
-/// Whether an execution runs in a session.
-fn runs_in(execution: &Execution, session: Option<SessionId>) -> bool {
-    let holder = execution.attempt.as_ref().map(|attempt| attempt.session);
-    execution.status == Status::Running && holder == session
 }
 
 fn is_granted(execution: &Execution, fence: Fence) -> bool {

@@ -20,11 +20,9 @@ use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::exec::{Attempt, Control, Outcome, Status, Stop};
 
-use super::context::{AttemptStart, EngineContext, PROPOSAL_LIMIT};
+use super::context::{AttemptStart, EngineContext};
+use super::limits::{NAP, PROPOSAL_LIMIT, REPORT_PAUSE};
 use super::node_actor::NodeMsg;
-
-/// Before the end of an attempt is reported again.
-const REPORT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct ExecutionActor;
 
@@ -241,9 +239,6 @@ fn gate(context: &Arc<EngineContext>, grant: &Grant, tick: bool) -> crate::exec:
         })
     })
 }
-
-/// An attempt that waits looks at the time this often.
-const NAP: Duration = Duration::from_secs(1);
 
 async fn wait_until(context: &EngineContext, due: Timestamp) {
     loop {

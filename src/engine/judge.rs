@@ -13,11 +13,7 @@ use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
 use crate::domain::machine::record::{Liveness, Node, Status, Trigger};
 use crate::domain::time::{Millis, Timestamp};
 
-/// A node has reported when its last report is younger than this.
-const FRESH: Millis = Millis(600);
-/// A node actor that came round longer ago than this is dead or far behind, and its node does not
-/// report.
-const BEHIND: Millis = Millis(1_000);
+use super::limits::{BEHIND, FRESH};
 
 /// Whether a node may report itself alive: its node actor came round lately.
 pub(super) fn may_report(round: BootInstant, now: BootInstant) -> bool {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
@@ -13,6 +12,7 @@ use crate::domain::ids::SessionId;
 
 use super::context::EngineContext;
 use super::judge::{LivenessReport, may_report};
+use super::limits::REPORT_LIMIT;
 use super::node_actor::NodeMsg;
 
 /// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
@@ -22,8 +22,6 @@ const TELL: u16 = SERVICE_KIND;
 const MARK_BYTES: usize = 8 + 16;
 /// Length of what is told.
 const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
-/// A leader that has not answered by then is asked again.
-const LIMIT: Duration = Duration::from_millis(500);
 
 /// Tells the leader, whenever the node actor comes round or the leader changes.
 pub(super) async fn tell(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
@@ -51,7 +49,7 @@ pub(super) async fn tell(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
             let told = node.send_message(NodeMsg::Reported(report)).is_ok();
             collect(&context, own, mark).inspect(|majority| context.consensus.compare(*majority));
             // A leader is acknowledged by its followers.
-            told && context.consensus.read_barrier(LIMIT).await
+            told && context.consensus.read_barrier(REPORT_LIMIT).await
         } else {
             let mut body = BytesMut::with_capacity(TELL_BYTES);
             body.put_u64_le(session.0);
@@ -59,7 +57,9 @@ pub(super) async fn tell(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
             body.put_u8(context.clock.sure().into());
             put_mark(&mut body, mark);
             let answer = tokio::select! {
-                answer = context.consensus.ask(leader, TELL, body.freeze(), LIMIT) => answer.ok(),
+                answer = context.consensus.ask(leader, TELL, body.freeze(), REPORT_LIMIT) => {
+                    answer.ok()
+                }
                 // The next leader hears at once, however long this one stays silent.
                 _ = leader_seen.changed() => {
                     at_once = true;

@@ -33,10 +33,11 @@ mod declared;
 mod dispatch;
 mod execution_actor;
 mod judge;
+mod limits;
 mod liveness;
-mod news;
 mod node_actor;
 mod observed;
+mod operator_log;
 mod pulse;
 mod residency;
 mod sleepers;
@@ -46,6 +47,7 @@ mod task_control;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod view;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -66,6 +68,7 @@ use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
 
 use context::EngineContext;
+use limits::{INTENT_LIMIT, STOP_LIMIT};
 use node_actor::{NodeActor, NodeMsg};
 
 pub use context::{AttemptStart, Observer};
@@ -118,11 +121,6 @@ pub struct Engine {
     context: Arc<EngineContext>,
     node: ActorRef<NodeMsg>,
 }
-
-/// The node actor gets so long to end, and after it whatever is left.
-const STOP_LIMIT: Duration = Duration::from_secs(1);
-/// Asking for an intent is repeated this often until the state shows it.
-const INTENT_LIMIT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Starts the actors.

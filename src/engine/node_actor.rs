@@ -22,14 +22,13 @@ use super::context::EngineContext;
 use super::dispatch::DispatchEvent;
 use super::execution_actor::ExecutionMsg;
 use super::judge::{LeaderView, LivenessJudge, LivenessReport};
-use super::news::News;
+use super::limits::REPORT_TICKS;
+use super::operator_log::OperatorLog;
 use super::pulse;
 use super::residency::{Residence, Residency, ResidencyEvent};
 use super::slots::AskPurpose;
 use super::task_actor::TaskMsg;
 
-/// Ticks between two words to the leader.
-const TELL_EVERY: u64 = 2;
 /// Ticks between two looks at grants that no actor carries out.
 const GRANTS_EVERY: u64 = 5;
 /// Ticks between two looks at live executions.
@@ -94,7 +93,7 @@ pub(super) struct NodeState {
     /// The actors of attempts. A B-tree, so that all are killed in one order in tests.
     pub(super) executions: BTreeMap<(ExecutionId, Fence), ActorRef<ExecutionMsg>>,
     judge: LivenessJudge,
-    pub(super) news: News,
+    pub(super) operator_log: OperatorLog,
     /// What is being written down of nodes.
     judging: Option<JoinHandle<()>>,
     /// What is being written down of lost attempts.
@@ -121,7 +120,7 @@ impl Actor for NodeActor {
             tasks: HashMap::new(),
             executions: BTreeMap::new(),
             judge: LivenessJudge::default(),
-            news: News::default(),
+            operator_log: OperatorLog::default(),
             judging: None,
             losing: None,
             ticks: 0,
@@ -174,7 +173,7 @@ impl NodeState {
             }
             NodeMsg::Registered(session) => {
                 self.context.set_session(session);
-                self.news.begin(&self.context);
+                self.operator_log.begin(&self.context);
                 self.sweep().await;
                 self.find_executions().await;
             }
@@ -213,7 +212,7 @@ impl NodeState {
     }
 
     async fn applied(&mut self, effects: Vec<Effect>) {
-        self.news.tell(&self.context, &effects);
+        self.operator_log.tell(&self.context, &effects);
         let mut members = false;
         for effect in effects {
             match effect {
@@ -264,7 +263,7 @@ impl NodeState {
 
     async fn tick(&mut self, sent: BootInstant) {
         self.ticks += 1;
-        if self.ticks.is_multiple_of(TELL_EVERY) {
+        if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.context.round.send_replace(sent);
         }
         self.judge();
@@ -277,7 +276,7 @@ impl NodeState {
         }
         if self.ticks.is_multiple_of(LIVE_EVERY) {
             self.on_attempt(DispatchEvent::Check).await;
-            self.news.tick(&self.context);
+            self.operator_log.tick(&self.context);
             let someone_down = {
                 let state = self.context.consensus.replica().read();
                 state.nodes().any(|node| node.liveness == Liveness::Down)

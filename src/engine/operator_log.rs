@@ -1,10 +1,9 @@
-//! Says in the log what happens to the cluster, each thing where an operator looks for it: every
-//! node tells of nodes that come and go and of the scheduler, the node that ran an execution tells
-//! how that failed, the leader tells of executions that are lost, and each node tells of a
-//! leader that does not answer. Of tasks that a node takes over tells
+//! What a node logs of the cluster. Every node logs nodes that come and go, and the scheduler. The
+//! node that ran an execution logs how it failed, the leader logs executions that are lost. A node
+//! that no leader answers logs that. Tasks that a node takes over are logged by
 //! [`task_control`](super::task_control).
 //!
-//! Nothing that was applied before this process registered is told.
+//! Nothing that was applied before this process registered is logged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -13,19 +12,15 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, NodeId, TaskKey};
 use crate::domain::machine::record::{Execution, Intent, Liveness, Node, Status};
 use crate::domain::machine::{Effect, State};
-use crate::domain::time::Millis;
 use crate::telemetry::bursts::Bursts;
 use crate::telemetry::line::one_line;
 
 use super::context::EngineContext;
-
-/// A leader that has not answered for this long is told of, and that again after the other.
-const SILENCE: Millis = Millis::from_secs(2);
-const SILENCE_AGAIN: Millis = Millis::from_secs(60);
+use super::limits::{SILENCE, SILENCE_AGAIN};
 
 /// What was told, as far as it matters for what is to be told next.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct OperatorLog {
     nodes: BTreeMap<NodeId, Node>,
     /// Whether the scheduler is started; none: the cluster has not been made yet.
     scheduler: Option<bool>,
@@ -34,7 +29,7 @@ pub(super) struct News {
     silent: Option<BootInstant>,
 }
 
-impl News {
+impl OperatorLog {
     /// Begins with the state as it is.
     pub fn begin(&mut self, context: &EngineContext) {
         let state = context.consensus.replica().read();

@@ -1,7 +1,6 @@
 //! What drives the node actor: events of the state, time, and the registration of this process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
@@ -13,16 +12,8 @@ use crate::domain::machine::command::{Command, NodeUp};
 use crate::domain::machine::{Answer, envelope};
 
 use super::context::EngineContext;
+use super::limits::{LOOK, LOOKS_MAX, REGISTER_LIMIT, TICK};
 use super::node_actor::NodeMsg;
-
-/// How often the leader judges, and this node looks after itself.
-const TICK: Duration = Duration::from_millis(100);
-/// How often the node actor is looked after.
-const LOOK: Duration = Duration::from_secs(1);
-/// It hangs if it did not come round between so many looks.
-const LOOKS_MAX: u32 = 20;
-/// A registration not answered by then is proposed again.
-const REGISTER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Hands the events of the state on.
 pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: ActorRef<NodeMsg>) {

@@ -8,14 +8,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::domain::ids::TaskKey;
-use crate::domain::time::{Millis, Timestamp};
+use crate::domain::time::Timestamp;
 
+use super::limits::AFTER_FAILURE;
 use super::sleepers::{Need, Sleepers};
 
 /// Tasks looked at before other messages get a turn.
 const SLICE: usize = 500;
-/// A task whose actor failed is looked at again after this: it may fail again.
-const AFTER_FAILURE: Millis = Millis::from_secs(1);
 
 /// Tells an actor of a task from the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

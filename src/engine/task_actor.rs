@@ -1,7 +1,6 @@
 //! One owned task whose next tick is near: looks at the state, decides, proposes, looks again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
@@ -16,25 +15,14 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::settling::{Decision, Step, decide};
 use crate::domain::time::{Millis, Timestamp};
 
-use super::context::{EngineContext, PROPOSAL_LIMIT};
+use super::context::EngineContext;
+use super::limits::{GIVEN_UP, HELD_BACK, PROPOSAL_LIMIT, REPROPOSE, UNSURE};
 use super::node_actor::NodeMsg;
 use super::observed::ObservedTask;
 use super::residency::Residence;
 use super::sleepers::may_sleep;
 use super::slots::AskPurpose;
 use super::timer::{Alarm, AlarmTarget, Armed};
-
-/// A settle that has not been applied is proposed again after this.
-const REPROPOSE: Duration = Duration::from_millis(400);
-
-/// A proposal that was made longer ago is not taken for one that the leader refused.
-const GIVEN_UP: Duration = Duration::from_secs(5);
-
-/// Members' times may lie so far apart (`max_clock_skew`).
-const HELD_BACK: Millis = Millis(500);
-
-/// Without cluster time a task is looked at again after this.
-const UNSURE: Millis = Millis(1_000);
 
 pub(super) struct TaskActor;
 

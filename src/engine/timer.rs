@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::domain::ids::TaskKey;
 use crate::domain::time::Timestamp;
 
+use super::limits::NAP;
 use super::node_actor::NodeMsg;
 use super::task_actor::TaskMsg;
 
@@ -68,8 +69,6 @@ impl Armed {
 
 /// Alarms taken in before the heap is looked at again.
 const INTAKE: usize = 4_096;
-/// The queue looks up this often: cluster time may have been set meanwhile.
-const NAP: Duration = Duration::from_secs(1);
 
 /// Serves alarms until nobody can set any.
 pub(super) async fn run(

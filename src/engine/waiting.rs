@@ -7,7 +7,7 @@ use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::time::Timestamp;
 
-use super::dispatch::EngineView;
+use super::view::EngineView;
 
 /// An execution that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

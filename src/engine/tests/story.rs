@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::world::World;
+use super::world::EngineWorld;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/testscripts")
@@ -42,7 +42,7 @@ fn difference(path: &Path) -> Option<String> {
 
 /// The script with the answers as they are now.
 fn tell(script: &str, name: &str) -> String {
-    let mut world = World::default();
+    let mut world = EngineWorld::default();
     let mut out = String::new();
     let mut answers: Option<String> = None;
     let mut skipping = false;

@@ -18,7 +18,7 @@ use crate::domain::machine::{Answer, Applied, Command, Effect, Response, State};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::EngineSettings;
-use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent, EngineView, find_executions};
+use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent};
 use crate::engine::judge::{
     LeaderView, LivenessJudge, LivenessReport, losses, may_report, sample_node,
 };
@@ -26,6 +26,7 @@ use crate::engine::observed::ObservedTask;
 use crate::engine::residency::{Residence, Residency, ResidencyDo, ResidencyEvent};
 use crate::engine::sleepers::Need;
 use crate::engine::slots::AskPurpose;
+use crate::engine::view::{EngineView, find_executions};
 use crate::exec::Stop;
 
 /// Noon of the day on which all stories play.
@@ -33,7 +34,7 @@ const NOON: Timestamp = Timestamp(1_772_452_800_000);
 /// The node whose decisions are told.
 const OWN: NodeId = NodeId(1);
 
-pub(super) struct World {
+pub(super) struct EngineWorld {
     state: State,
     now: Timestamp,
     boots: u128,
@@ -54,7 +55,7 @@ pub(super) struct World {
     told: Vec<String>,
 }
 
-impl Default for World {
+impl Default for EngineWorld {
     fn default() -> Self {
         let mut world = Self {
             state: State::default(),
@@ -81,9 +82,9 @@ impl Default for World {
 }
 
 /// A line: words, and options `key=value`.
-struct Line<'a>(Vec<&'a str>);
+struct StoryLine<'a>(Vec<&'a str>);
 
-impl<'a> Line<'a> {
+impl<'a> StoryLine<'a> {
     fn word(&self, at: usize) -> &'a str {
         let mut words = self.0.iter().filter(|word| !word.contains('='));
         words.nth(at).copied().unwrap_or_default()
@@ -106,10 +107,10 @@ fn clock(at: Timestamp) -> String {
     at.to_string()[11..23].to_owned()
 }
 
-impl World {
+impl EngineWorld {
     /// Plays one line of a script; tells what is to be done about it.
     pub fn line(&mut self, text: &str, place: &str) -> Vec<String> {
-        let line = Line(text.split_whitespace().collect());
+        let line = StoryLine(text.split_whitespace().collect());
         self.told.clear();
         match line.word(0) {
             "at" => self.now = self.time(line.word(1)),
@@ -230,7 +231,7 @@ impl World {
         self.on_attempt(DispatchEvent::Fill);
     }
 
-    fn command(&self, line: &Line<'_>, place: &str) -> Command {
+    fn command(&self, line: &StoryLine<'_>, place: &str) -> Command {
         let name = line.word(1).to_owned();
         let of_name = || Named { name: name.clone(), if_match: None };
         match line.word(0) {
@@ -288,7 +289,7 @@ impl World {
         }
     }
 
-    fn put(&self, line: &Line<'_>, mode: PutMode) -> Command {
+    fn put(&self, line: &StoryLine<'_>, mode: PutMode) -> Command {
         let schedule = match line.word(2) {
             "every" => json!({"interval": line.word(3)}),
             "at" => json!({"at": self.time(line.word(3)).to_string()}),
@@ -316,7 +317,7 @@ impl World {
     }
 
     /// The newest execution of a task, or `e=`; with the fence of its attempt, or `fence=`.
-    fn execution(&self, line: &Line<'_>) -> (TaskKey, ExecutionId, Fence) {
+    fn execution(&self, line: &StoryLine<'_>) -> (TaskKey, ExecutionId, Fence) {
         let task = self.state.named(line.word(1)).unwrap_or_else(|| panic!("{:?}", line.0));
         let newest = task.history.executions.back().map(|found| found.id);
         let number = |text: &str| text[1..].parse().expect("a number");
@@ -328,7 +329,7 @@ impl World {
 
     // ---- nodes
 
-    fn up(&mut self, line: &Line<'_>) {
+    fn up(&mut self, line: &StoryLine<'_>) {
         let node = NodeId(line.number(1));
         self.boots += 1;
         let mut info = sample_node(1, Liveness::Working).info;
@@ -348,7 +349,7 @@ impl World {
     }
 
     /// A new process in place of this one.
-    fn restart(&mut self, line: &Line<'_>) {
+    fn restart(&mut self, line: &StoryLine<'_>) {
         self.dispatch = Dispatch::new(Millis(1_000));
         self.residency = Residency::default();
         (self.judge, self.leads) = (LivenessJudge::default(), false);
@@ -359,12 +360,12 @@ impl World {
         self.up(line);
     }
 
-    fn liveness(&self, line: &Line<'_>, liveness: Liveness) -> Command {
+    fn liveness(&self, line: &StoryLine<'_>, liveness: Liveness) -> Command {
         let node = NodeId(line.number(1));
         Command::NodeLiveness(NodeLiveness { node, session: self.sessions[&node], liveness })
     }
 
-    fn lead(&mut self, line: &Line<'_>) {
+    fn lead(&mut self, line: &StoryLine<'_>) {
         self.leads = line.word(1) != "no";
         if let Some(former) = line.option("after") {
             let node = former.trim_start_matches('n').parse().expect("a node");
@@ -374,7 +375,7 @@ impl World {
     }
 
     /// A node reports, unless its engine has not come round since `round`.
-    fn report(&mut self, line: &Line<'_>) {
+    fn report(&mut self, line: &StoryLine<'_>) {
         let node = NodeId(line.number(1));
         let round = line.option("round").map_or(self.now, |text| self.time(text));
         if !may_report(boot(round), boot(self.now)) {
@@ -418,7 +419,7 @@ impl World {
         self.state.named(name).unwrap_or_else(|| panic!("no task {name}")).key
     }
 
-    fn task_line(&mut self, line: &Line<'_>) {
+    fn task_line(&mut self, line: &StoryLine<'_>) {
         let task = self.task(line.word(1));
         match line.word(0) {
             "unreachable" => self.on_task(ResidencyEvent::Unreachable(task)),
@@ -509,7 +510,7 @@ impl World {
     }
 
     /// The actor of a task claims ticks: each with a start, if there is a slot.
-    fn claim(&mut self, line: &Line<'_>) {
+    fn claim(&mut self, line: &StoryLine<'_>) {
         let task = self.task(line.word(1));
         let tick = self.time(line.word(2));
         let by = line.option("by").map(|text| NodeId(text[1..].parse().expect("one")));
@@ -545,7 +546,7 @@ impl World {
         self.on_attempt(DispatchEvent::Found(found));
     }
 
-    fn attempt_line(&mut self, line: &Line<'_>) {
+    fn attempt_line(&mut self, line: &StoryLine<'_>) {
         let (task, execution, fence) = self.execution(line);
         if line.word(0) == "ended" {
             return self.on_attempt(DispatchEvent::AttemptEnded(execution, fence));

@@ -1,0 +1,104 @@
+//! How long the engine waits for what, in one place, because these times depend on each other.
+//!
+//! | who waits | for what | at most | and then |
+//! |---|---|---|---|
+//! | a task's actor | its settle in the applied state | [`REPROPOSE`] | it proposes again |
+//! | a proposal | to be applied or refused | [`PROPOSAL_LIMIT`] | it is over |
+//! | a slot | the grant that it was reserved for | [`ASK_OVER`] | it is free again |
+//! | a grant without an attempt | an ask of its own | [`ASK_AGAIN`] | it is asked for again |
+//! | a node | the leader's answer to its report | [`REPORT_LIMIT`] | it reports again |
+//! | a report | the node actor, which must have come round | [`BEHIND`] | it is not sent |
+//! | the leader | a node's report | `limits.down_after` | the node is down |
+//! | an attempt | a leader that acknowledges its node | 7/10 of `lost_after` | it is killed |
+//! | the node | the node actor | [`LOOK`] times [`LOOKS_MAX`] | it ends |
+//! | a task | its actor, which failed | [`AFTER_FAILURE`] | it gets a new one |
+//! | [`Engine::stop`](super::Engine::stop) | its tasks and actors | twice [`STOP_LIMIT`] | it returns |
+//!
+//! What the log waits for stands in `consensus/limits.rs`. The relations are checked when this is
+//! compiled.
+
+use std::time::Duration;
+
+use crate::consensus::limits::{FORWARD_LIMIT, LEAD_LIMIT};
+use crate::domain::time::Millis;
+
+/// How often the node actor looks after itself, and the leader judges.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two reports to the leader.
+pub(super) const REPORT_TICKS: u64 = 2;
+/// A leader that has not answered a report by then is asked again.
+pub(super) const REPORT_LIMIT: Duration = Duration::from_millis(500);
+/// A node has reported when its last report is younger than this.
+pub(super) const FRESH: Millis = Millis(600);
+/// A node actor that came round longer ago than this is dead or far behind, and its node does not
+/// report.
+pub(super) const BEHIND: Millis = Millis(1_000);
+/// How often the node actor is looked after.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+/// It hangs if it did not come round between so many looks.
+pub(super) const LOOKS_MAX: u32 = 20;
+/// Silence of the leader after which attempts are held against `lost_after`.
+pub(super) const SILENCE_MIN: Millis = Millis(500);
+/// A leader that has not answered for this long is logged, and is again after
+/// [`SILENCE_AGAIN`].
+pub(super) const SILENCE: Millis = Millis::from_secs(2);
+/// Between two log lines about a leader that does not answer.
+pub(super) const SILENCE_AGAIN: Millis = Millis::from_secs(60);
+
+/// A proposal that is neither applied nor refused by then is over.
+pub(super) const PROPOSAL_LIMIT: Duration = Duration::from_secs(2);
+/// A settle that has not been applied is proposed again after this.
+pub(super) const REPROPOSE: Duration = Duration::from_millis(400);
+/// A proposal that was made longer ago is not taken for one that the leader refused.
+pub(super) const GIVEN_UP: Duration = Duration::from_secs(5);
+/// Members' times may lie so far apart (`max_clock_skew`).
+pub(super) const HELD_BACK: Millis = Millis(500);
+/// Without cluster time a task is looked at again after this.
+pub(super) const UNSURE: Millis = Millis(1_000);
+/// A task whose actor failed is looked at again after this: it may fail again.
+pub(super) const AFTER_FAILURE: Millis = Millis::from_secs(1);
+/// Whoever sleeps until an instant of cluster time looks at it this often: it may be set meanwhile.
+pub(super) const NAP: Duration = Duration::from_secs(1);
+
+/// A grant that was asked for again is not asked for once more before this. Asking twice is harmless,
+/// since whoever names an older grant is refused; a node that was frozen must not sit on grants.
+pub(super) const ASK_AGAIN: Millis = Millis(500);
+/// An ask that nobody answered by then gives its slot back.
+pub(super) const ASK_OVER: Millis = Millis::from_secs(5);
+/// Asks are remembered this long.
+pub(super) const REMEMBER: Millis = Millis::from_secs(60);
+/// Before the end of an attempt is reported again.
+pub(super) const REPORT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A registration not answered by then is proposed again.
+pub(super) const REGISTER_LIMIT: Duration = Duration::from_secs(1);
+/// An intent to leave is not waited for longer.
+pub(super) const INTENT_LIMIT: Duration = Duration::from_secs(1);
+/// Before a declaration is tried again.
+pub(super) const DECLARE_PAUSE: Duration = Duration::from_millis(500);
+/// The node actor gets so long to end, and after it whatever is left.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+const fn ms(duration: Duration) -> u64 {
+    duration.as_secs() * 1_000 + duration.subsec_millis() as u64
+}
+
+const REPORT_EVERY: u64 = ms(TICK) * REPORT_TICKS;
+
+const _: () = {
+    // A settle may be proposed several times before the first proposal is over.
+    assert!(ms(REPROPOSE) < ms(PROPOSAL_LIMIT) && ms(PROPOSAL_LIMIT) < ms(GIVEN_UP));
+    // A slot does not go to another while its ask can still be granted, and is forgotten after that.
+    assert!(ms(PROPOSAL_LIMIT) < ASK_OVER.0 && ASK_OVER.0 < REMEMBER.0);
+    // A leader that no majority confirms says so before the proposal is given up, and an entry is
+    // carried no shorter than the proposal in it waits.
+    assert!(ms(LEAD_LIMIT) < ms(PROPOSAL_LIMIT) && ms(PROPOSAL_LIMIT) <= ms(FORWARD_LIMIT));
+    // One report may be lost and the node counts as heard; one round may be late and it reports.
+    assert!(2 * REPORT_EVERY < FRESH.0 && 2 * REPORT_EVERY < BEHIND.0);
+    // The answer to a report is not waited for longer than the next reports stay fresh.
+    assert!(ms(REPORT_LIMIT) <= FRESH.0);
+    // Silence is no shorter than a single answer that is late.
+    assert!(ms(REPORT_LIMIT) <= SILENCE_MIN.0 && SILENCE_MIN.0 < SILENCE.0);
+    // A node that hangs is down for the others long before it ends itself.
+    assert!(BEHIND.0 < ms(LOOK) * LOOKS_MAX as u64);
+};
