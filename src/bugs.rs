@@ -29,14 +29,6 @@ macro_rules! reading {
     };
 }
 
-/// What the machine's clock shows: nobody asks.
-#[cfg(not(feature = "seeded-bugs"))]
-macro_rules! reading {
-    () => {
-        0
-    };
-}
-
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
 pub const ALL: [(&str, &str); 31] = [

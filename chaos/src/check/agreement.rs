@@ -1,6 +1,7 @@
 //! Same answer everywhere: replicas at the same index have applied the same entry, given the same
 //! answers, and have equal digests, also after a restart and after a snapshot. And each process
-//! applies the entries one by one, without a gap.
+//! applies the entries one by one, without a gap. Now and then, and whenever a process goes on from
+//! a state, the records of the state are held against each other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::history::{Event, History};
 
 const SAME: &str = "same answer everywhere";
+const RECORDS: &str = "records agree with each other";
+/// After so many entries a whole state is looked at.
+const CHECK_EVERY: u64 = 64;
 
 /// Watches all replicas while they apply.
 pub struct Agreement {
@@ -26,6 +30,7 @@ struct Inner {
     /// Up to where each process is.
     at: BTreeMap<u64, u64>,
     compared: u64,
+    checked: u64,
 }
 
 /// The names that an entry marks deleted, with their revisions after it.
@@ -60,6 +65,21 @@ impl Agreement {
         self.inner.lock().compared
     }
 
+    /// How often a whole state was looked at.
+    pub fn checked(&self) -> u64 {
+        self.inner.lock().checked
+    }
+
+    /// Holds the records of a state against each other.
+    fn check(&self, node: usize, state: &State) {
+        self.inner.lock().checked += 1;
+        if let Err(what) = state.check() {
+            let index = state.cluster().applied;
+            let what = format!("node {} at entry {index}: {what}", node + 1);
+            self.history.violated(RECORDS, what);
+        }
+    }
+
     /// What a process has applied.
     pub fn at(&self, process: u64) -> u64 {
         self.inner.lock().at.get(&process).copied().unwrap_or(0)
@@ -74,6 +94,9 @@ impl Agreement {
         entry: Option<&[u8]>,
         answers: &[Response],
     ) {
+        if index.is_multiple_of(CHECK_EVERY) {
+            self.check(node, state);
+        }
         let hash = entry.map_or(0, xxh3_64);
         let mut inner = self.inner.lock();
         let former = inner.at.insert(process, index);
@@ -109,6 +132,7 @@ impl Agreement {
 
     /// A process goes on from a state.
     pub fn replaced(&self, (node, process): (usize, u64), state: &State) {
+        self.check(node, state);
         let index = state.cluster().applied;
         let mut inner = self.inner.lock();
         if index > 0 {

@@ -55,7 +55,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 31] = [
+pub const PROPERTIES: [&str; 32] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
     "checkpoints are whole",
@@ -77,6 +77,7 @@ pub const PROPERTIES: [&str; 31] = [
     "one effect per idempotency key",
     "one owner, none missing",
     "one verdict per tick",
+    "records agree with each other",
     "recovery after healing",
     "same answer everywhere",
     "sessions",

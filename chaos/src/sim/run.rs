@@ -138,6 +138,7 @@ fn weigh(world: Arc<World>, ended: u64) -> Outcome {
     run.slots = world.common.plan.slots;
     let mut findings = judge(&run);
     findings.judge("same answer everywhere", world.common.agreement.compared());
+    findings.judge("records agree with each other", world.common.agreement.checked());
     for (property, times) in history.checks() {
         findings.judge(property, times);
     }

@@ -1,29 +1,12 @@
 //! One entry in, responses and effects out.
 
-use std::sync::Arc;
-
-use crate::domain::time::Timestamp;
-
 use super::command::{Command, DecodeError};
+use super::commands::guards;
 use super::effect::Effect;
 use super::envelope::{self, Commands, Head, Key, Packed};
-use super::limits::{KEY_AGE, KEYS_MAX};
-use super::persist::key_idempotency;
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
-use super::store::digest;
-use super::task::record::KeyRecord;
-
-/// Where and when a command is applied.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    /// Log index of its entry.
-    pub index: u64,
-    /// Cluster time of the leader that took the entry.
-    pub stamp: Timestamp,
-    /// Who sent it; empty for the engine.
-    pub by: &'a str,
-}
+use super::task::editor::EntryContext;
 
 /// What an entry did.
 #[derive(Debug, Default)]
@@ -46,22 +29,24 @@ impl State {
         out: &mut Applied,
     ) -> Result<Head, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
-        self.cluster.stamp = head.stamp;
-        if bug!("wall-clock-in-apply") {
-            self.cluster.stamp = Timestamp(reading!());
-        }
+        self.cluster.stamp = guards::stamp(head.stamp);
         self.cluster.applied = index;
         self.warm(commands);
-        self.forget_old_mark(&Context { index, stamp: head.stamp, by: "" }, &mut out.effects);
+        let before = out.effects.len();
+        self.forget_old_mark(&EntryContext { index, stamp: head.stamp, by: "" }, &mut out.effects);
         for packed in commands {
             let packed = packed?;
-            let cx = Context { index, stamp: head.stamp, by: packed.by };
+            let cx = EntryContext { index, stamp: head.stamp, by: packed.by };
             self.step();
             let response = match packed.key {
                 None => self.command(&cx, &packed, &mut out.effects)?,
                 Some(key) => self.keyed(&cx, key, &packed, &mut out.effects)?,
             };
             out.responses.push(response);
+        }
+        if cfg!(debug_assertions) {
+            let checked = self.check_after(out.effects.get(before..).unwrap_or_default());
+            debug_assert_eq!(checked, Ok(()), "after entry {index}");
         }
         Ok(head)
     }
@@ -71,7 +56,7 @@ impl State {
     /// applying one after the other does not let it do.
     fn warm(&self, commands: Commands<'_>) {
         let tasks = commands
-            .filter_map(|packed| Command::task(&packed.ok()?))
+            .filter_map(|packed| packed.ok().and_then(|it| Command::task(it.kind, it.body)))
             .filter_map(|key| self.tasks.peek(key));
         std::hint::black_box(tasks.fold(0, |all, task| all ^ task.warmth()));
     }
@@ -85,7 +70,7 @@ impl State {
     /// that asks for a look at a newer state is no answer, so the key stays free.
     fn keyed(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         key: Key<'_>,
         packed: &Packed<'_>,
         effects: &mut Vec<Effect>,
@@ -93,68 +78,19 @@ impl State {
         match self.first(key) {
             Ok(Some(known)) => return Ok(known.response.clone()),
             Err(reused) => return Ok(Err(reused)),
-            Ok(None) => self.forget_key(&Arc::from(key.text)),
+            Ok(None) => self.forget_key(&key.text.into()),
         }
         let response = self.command(cx, packed, effects)?;
-        if response.as_ref().is_err_and(Refusal::outdated) {
-            return Ok(response);
+        if !response.as_ref().is_err_and(Refusal::outdated) {
+            let number = self.step();
+            self.remember(cx, key, number, &response);
         }
-        let number = self.step();
-        let request = key.request;
-        let kept = KeyRecord { number, at: cx.stamp, request, response: response.clone() };
-        self.digest.add(digest::hash(&key_idempotency(key.text), &kept));
-        let key: Arc<str> = key.text.into();
-        self.dirty.keys.insert(Arc::clone(&key));
-        self.key_order.insert(number, Arc::clone(&key));
-        self.keys.insert(key, Arc::new(kept));
-        self.forget_old_keys(cx.stamp);
         Ok(response)
-    }
-
-    /// What a key stands for; none: it is free, as one older than [`KEY_AGE`] is.
-    ///
-    /// # Errors
-    /// [`Refusal::KeyReused`] if it stands for another request.
-    pub fn first(&self, key: Key<'_>) -> Result<Option<&KeyRecord>, Refusal> {
-        let fresh = |known: &&Arc<KeyRecord>| self.cluster.stamp.since(known.at) <= KEY_AGE;
-        let known = self.keys.get(key.text).filter(fresh).filter(|_| !bug!("keys-forgotten"));
-        match known {
-            Some(known) if known.request != key.request => Err(Refusal::KeyReused),
-            known => Ok(known.map(|known| &**known)),
-        }
-    }
-
-    /// The keys that begin with `prefix`, with the rest of each, in order.
-    pub fn keys_under<'a>(
-        &'a self,
-        prefix: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a KeyRecord)> {
-        let from = self.keys.range(Arc::<str>::from(prefix)..);
-        from.map_while(move |(key, known)| Some((key.strip_prefix(prefix)?, &**known)))
-    }
-
-    fn forget_old_keys(&mut self, stamp: Timestamp) {
-        while let Some((_, key)) = self.key_order.get_min() {
-            let fresh = |kept: &Arc<KeyRecord>| stamp.since(kept.at) <= KEY_AGE;
-            if self.keys.len() <= KEYS_MAX && self.keys.get(key).is_some_and(fresh) {
-                return;
-            }
-            let key = Arc::clone(key);
-            self.forget_key(&key);
-        }
-    }
-
-    fn forget_key(&mut self, key: &Arc<str>) {
-        if let Some(kept) = self.keys.remove(key) {
-            self.digest.sub(digest::hash(&key_idempotency(key), &*kept));
-            self.key_order.remove(&kept.number);
-            self.dirty.keys.insert(Arc::clone(key));
-        }
     }
 
     fn command(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         packed: &Packed<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Response, DecodeError> {

@@ -9,8 +9,7 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
-use super::envelope::Packed;
-use super::persist::{CONFIG, append};
+use super::store::codec::{CONFIG, append};
 use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 
 /// How a put treats what is there.
@@ -394,11 +393,11 @@ impl Command {
 
     /// The task of a command about ticks or attempts, without reading the rest of it: all of these
     /// begin with it.
-    pub(super) fn task(packed: &Packed<'_>) -> Option<TaskKey> {
-        if !(Self::SETTLE..=Self::LOSE).contains(&packed.kind) {
+    pub(super) fn task(kind: u16, body: &[u8]) -> Option<TaskKey> {
+        if !(Self::SETTLE..=Self::LOSE).contains(&kind) {
             return None;
         }
-        let (key, _) = bincode::serde::decode_from_slice(packed.body, CONFIG).ok()?;
+        let (key, _) = bincode::serde::decode_from_slice(body, CONFIG).ok()?;
         Some(key)
     }
 }

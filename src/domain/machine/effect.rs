@@ -36,3 +36,19 @@ pub enum Effect {
     /// The scheduler was started or stopped.
     Scheduler,
 }
+
+impl Effect {
+    /// The task that it is about.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskKey> {
+        match self {
+            Self::Task(task)
+            | Self::Settled(task)
+            | Self::Pending(task, _)
+            | Self::Granted { task, .. }
+            | Self::Stop(task, _)
+            | Self::Ended(task, ..) => Some(*task),
+            Self::Verdict(..) | Self::Node(_) | Self::Scheduler => None,
+        }
+    }
+}

@@ -13,6 +13,7 @@
 //! proposer to look again).
 
 mod apply;
+mod check;
 pub mod command;
 mod commands;
 mod effect;
@@ -33,7 +34,9 @@ pub use command::{Command, DecodeError};
 pub use effect::Effect;
 pub use persist::{LoadError, Loader, Row};
 pub use response::{Answer, Refusal, Response};
-pub use state::{Dirty, State, Task};
+pub use state::State;
 pub use store::blocks::Blocks;
+pub use store::dirty::Dirty;
 pub use task::history::History;
 pub use task::record;
+pub use task::whole::Task;

@@ -7,41 +7,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::ids::{ExecutionId, NodeId, Revision, TaskKey};
-use crate::domain::schedule::calendar::Kept;
-use crate::domain::time::Timestamp;
-
-use super::commands::calendars;
-use super::limits::{DECODE_BYTES_MAX, TASKS_MAX};
-use super::state::{Counted, Dirty, Rules, State, Task};
-use super::store::blocks::{Blocks, Record};
-use super::store::digest::{self, Digest};
+use super::limits::TASKS_MAX;
+use super::state::State;
+use super::store::blocks::{BlockRecord, Blocks};
+use super::store::codec::{self, encode};
+use super::store::dirty::Dirty;
+use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
-use super::task::record::{
-    Cluster, Definition, Execution, FiredTick, KeyRecord, Live, Node, Progress, Span,
-};
-
-/// How commands and records are written, with a limit to what reading them may claim.
-pub(super) const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
-    bincode::config::standard().with_limit();
+use super::task::keys;
+use super::task::record::{Cluster, Definition, Execution, FiredTick, Live, Progress, Span};
+use super::task::whole::Task;
+use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::time::Timestamp;
 
 /// Version of the records; a change of any of them is a new one.
 const VERSION: u16 = 5;
-
-pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    // Writing plain data into memory has no way to fail.
-    let _written = bincode::serde::encode_into_std_write(value, out, CONFIG);
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut out = Vec::new();
-    append(value, &mut out);
-    out
-}
 
 /// Records that do not add up.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,70 +57,27 @@ pub enum LoadError {
 
 impl LoadError {
     fn left_over(key: &[u8]) -> Self {
-        Self::Value { key: key.to_vec(), error: "bytes left over".to_owned() }
+        Self::value(key, codec::LEFT_OVER.to_owned())
     }
-}
 
-pub(super) fn key_definition(task: TaskKey, revision: Revision) -> [u8; 17] {
-    two(b'd', task.0, revision.0)
-}
-
-pub(super) fn key_live(task: TaskKey) -> [u8; 9] {
-    one(b'l', task.0)
-}
-
-pub(super) fn key_progress(task: TaskKey) -> [u8; 9] {
-    one(b'p', task.0)
-}
-
-pub(super) fn key_span(task: TaskKey, to: Timestamp) -> [u8; 17] {
-    two(b's', task.0, to.0.cast_unsigned())
-}
-
-pub(super) fn key_node(node: NodeId) -> [u8; 9] {
-    one(b'n', node.0)
-}
-
-pub(super) fn key_idempotency(key: &str) -> Vec<u8> {
-    // The envelope's texts are no longer than a byte can say.
-    let mut out = vec![b'k', u8::try_from(key.len()).unwrap_or(u8::MAX)];
-    out.extend_from_slice(key.as_bytes());
-    out
-}
-
-pub(super) fn key_calendar(name: &str) -> Vec<u8> {
-    // Names are no longer than a byte can say.
-    let mut out = vec![b'a', u8::try_from(name.len()).unwrap_or(u8::MAX)];
-    out.extend_from_slice(name.as_bytes());
-    out
-}
-
-fn key_block(letter: u8, task: TaskKey, number: u64) -> [u8; 17] {
-    two(letter, task.0, number)
-}
-
-fn one(letter: u8, number: u64) -> [u8; 9] {
-    let mut out = [letter; 9];
-    out[1..].copy_from_slice(&number.to_be_bytes());
-    out
-}
-
-fn two(letter: u8, first: u64, second: u64) -> [u8; 17] {
-    let mut out = [letter; 17];
-    out[1..9].copy_from_slice(&first.to_be_bytes());
-    out[9..].copy_from_slice(&second.to_be_bytes());
-    out
+    fn value(key: &[u8], error: String) -> Self {
+        Self::Value { key: key.to_vec(), error }
+    }
 }
 
 /// A record to write, or to remove where the value is none.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
 
 /// A block of a history as its row: its number first, since its key says it too.
-fn block_row<T: Record>(task: TaskKey, number: u64, records: &VecDeque<T>) -> (Vec<u8>, Vec<u8>) {
-    (key_block(T::LETTER, task, number).to_vec(), encode(&(number, records)))
+fn block_row<T: BlockRecord>(
+    task: TaskKey,
+    number: u64,
+    records: &VecDeque<T>,
+) -> (Vec<u8>, Vec<u8>) {
+    (keys::block(T::LETTER, task, number).to_vec(), encode(&(number, records)))
 }
 
-pub(super) fn block_rows<T: Record>(
+pub(super) fn block_rows<T: BlockRecord>(
     task: TaskKey,
     blocks: &Blocks<T>,
 ) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
@@ -146,15 +85,15 @@ pub(super) fn block_rows<T: Record>(
 }
 
 /// The row of a block that was noted; without a value: it is gone.
-pub(super) fn noted_row<T: Record>(blocks: &Blocks<T>, noted: &(TaskKey, u8, u64)) -> Row {
+pub(super) fn noted_row<T: BlockRecord>(blocks: &Blocks<T>, noted: &(TaskKey, u8, u64)) -> Row {
     let (task, letter, number) = *noted;
     let value = blocks.block(number).map(|records| block_row(task, number, records).1);
-    (key_block(letter, task, number).to_vec(), value)
+    (keys::block(letter, task, number).to_vec(), value)
 }
 
 /// Reads a block, record by record: the whole may be larger than what one may claim. The blocks of
 /// a task rise.
-pub(super) fn read_block<T: Record>(
+pub(super) fn read_block<T: BlockRecord>(
     task: TaskKey,
     key: &[u8],
     value: &[u8],
@@ -167,7 +106,7 @@ pub(super) fn read_block<T: Record>(
     if !rest.is_empty() {
         return Err(LoadError::left_over(key));
     }
-    if key != key_block(T::LETTER, task, number) || !blocks.load(number, records) {
+    if key != keys::block(T::LETTER, task, number) || !blocks.load(number, records) {
         return Err(LoadError::UnknownKey(key.to_vec()));
     }
     Ok(())
@@ -181,16 +120,16 @@ impl State {
         let mut rows = vec![self.cluster_row()];
         for key in &dirty.tasks {
             let task = self.tasks.get(*key);
-            rows.push((key_progress(*key).to_vec(), task.map(|task| progress_value(task))));
+            rows.push((keys::progress(*key).to_vec(), task.map(|task| progress_value(task))));
         }
         for key in &dirty.lives {
             let task = self.tasks.get(*key).filter(|task| !left_out(task));
-            rows.push((key_live(*key).to_vec(), task.map(|task| encode(&task.live))));
+            rows.push((keys::live(*key).to_vec(), task.map(|task| encode(&task.live))));
         }
         for noted in &dirty.blocks {
             let (key, letter, number) = *noted;
             rows.push(match (self.tasks.get(key).map(|task| &task.history), letter) {
-                (None, _) => (key_block(letter, key, number).to_vec(), None),
+                (None, _) => (keys::block(letter, key, number).to_vec(), None),
                 (Some(history), FiredTick::LETTER) => noted_row(&history.ticks, noted),
                 (Some(history), Span::LETTER) => noted_row(&history.spans, noted),
                 (Some(history), _) => noted_row(&history.executions, noted),
@@ -199,17 +138,12 @@ impl State {
         for (key, revision) in &dirty.definitions {
             let kept = self.tasks.get(*key).and_then(|task| task.revision(*revision));
             let value = kept.map(|definition| encode(&**definition));
-            rows.push((key_definition(*key, *revision).to_vec(), value));
+            rows.push((keys::definition(*key, *revision).to_vec(), value));
         }
-        for id in &dirty.nodes {
-            let value = self.nodes.get(id).map(|node| encode(&**node));
-            rows.push((key_node(*id).to_vec(), value));
-        }
-        for key in &dirty.keys {
-            rows.push((key_idempotency(key), self.keys.get(key).map(|kept| encode(&**kept))));
-        }
-        for name in &dirty.calendars {
-            rows.push((key_calendar(name), self.calendars.get(name).map(|kept| encode(&**kept))));
+        for key in &dirty.registers {
+            let mut registers = self.registers.each().into_iter();
+            let register = registers.find(|register| key.first() == Some(&register.letter()));
+            rows.push((key.clone(), register.and_then(|register| register.value(key))));
         }
         rows.sort_unstable();
         rows.dedup();
@@ -219,24 +153,21 @@ impl State {
     /// Every row, in no particular order.
     pub fn all_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
         let tasks = self.tasks.iter().filter(|task| !left_out(task)).flat_map(|task| {
-            let live = (key_live(task.key).to_vec(), encode(&task.live));
-            let progress = (key_progress(task.key).to_vec(), progress_value(task));
+            let live = (keys::live(task.key).to_vec(), encode(&task.live));
+            let progress = (keys::progress(task.key).to_vec(), progress_value(task));
             let History { ticks, spans, executions, .. } = &task.history;
             let past = block_rows(task.key, ticks)
                 .chain(block_rows(task.key, spans))
                 .chain(block_rows(task.key, executions));
             let definitions = task.definitions.iter().map(|definition| {
-                (key_definition(task.key, definition.revision).to_vec(), encode(&**definition))
+                (keys::definition(task.key, definition.revision).to_vec(), encode(&**definition))
             });
             [live, progress].into_iter().chain(past).chain(definitions)
         });
-        let nodes = self.nodes.values().map(|node| (key_node(node.id).to_vec(), encode(&**node)));
-        let keys = self.keys.iter().map(|(key, kept)| (key_idempotency(key), encode(&**kept)));
         let (key, cluster) = self.cluster_row();
         let cluster = cluster.map(|cluster| (key, cluster)).into_iter();
-        let calendars =
-            self.calendars.iter().map(|(name, kept)| (key_calendar(name), encode(&**kept)));
-        cluster.chain(tasks).chain(nodes).chain(keys).chain(calendars)
+        let registers = self.registers.each().into_iter().flat_map(RegisterRows::rows);
+        cluster.chain(tasks).chain(registers)
     }
 
     fn cluster_row(&self) -> Row {
@@ -268,11 +199,11 @@ fn progress_value(task: &Task) -> Vec<u8> {
 pub struct Loader {
     state: State,
     expected: Option<u128>,
-    tasks: std::collections::BTreeMap<TaskKey, Parts>,
+    tasks: std::collections::BTreeMap<TaskKey, TaskParts>,
 }
 
 #[derive(Debug, Default)]
-struct Parts {
+struct TaskParts {
     live: Option<Live>,
     progress: Option<Progress>,
     history: History,
@@ -300,12 +231,12 @@ impl Loader {
             }
             b'l' => {
                 let task = TaskKey(number()?);
-                is(&key_live(task))?;
+                is(&keys::live(task))?;
                 self.part(task).live = Some(decode(key, value)?);
             }
             b'p' => {
                 let task = TaskKey(number()?);
-                is(&key_progress(task))?;
+                is(&keys::progress(task))?;
                 self.part(task).progress = Some(decode(key, value)?);
             }
             FiredTick::LETTER => {
@@ -322,30 +253,18 @@ impl Loader {
             }
             b'd' => {
                 let (task, definition) = (TaskKey(number()?), decode::<Definition>(key, value)?);
-                is(&key_definition(task, definition.revision))?;
+                is(&keys::definition(task, definition.revision))?;
                 self.part(task).definitions.push_back(Arc::new(definition));
             }
-            b'n' => {
-                let node: Node = decode(key, value)?;
-                is(&key_node(node.id))?;
-                self.state.nodes.insert(node.id, Arc::new(node));
+            letter => {
+                let mut registers = self.state.registers.each_mut().into_iter();
+                let register = registers.find(|register| register.letter() == letter);
+                let load = register.ok_or_else(unknown)?.load(key, value);
+                load.map_err(|error| match error {
+                    RowError::Key => unknown(),
+                    RowError::Value(error) => LoadError::value(key, error),
+                })?;
             }
-            b'k' => {
-                let text = rest.get(1..).unwrap_or_default();
-                let text = std::str::from_utf8(text).map_err(|_error| unknown())?;
-                is(&key_idempotency(text))?;
-                let kept: KeyRecord = decode(key, value)?;
-                let text: Arc<str> = text.into();
-                self.state.key_order.insert(kept.number, Arc::clone(&text));
-                self.state.keys.insert(text, Arc::new(kept));
-            }
-            b'a' => {
-                let kept: Kept = decode(key, value)?;
-                let name: Arc<str> = kept.calendar.name.as_str().into();
-                is(&key_calendar(&name))?;
-                self.state.calendars.insert(name, Arc::new(kept));
-            }
-            _ => return Err(unknown()),
         }
         Ok(())
     }
@@ -362,7 +281,7 @@ impl Loader {
         Ok(())
     }
 
-    fn part(&mut self, key: TaskKey) -> &mut Parts {
+    fn part(&mut self, key: TaskKey) -> &mut TaskParts {
         self.tasks.entry(key).or_default()
     }
 
@@ -375,22 +294,15 @@ impl Loader {
         let mut state = self.state;
         for (key, parts) in std::mem::take(&mut self.tasks) {
             let (Some(live), Some(progress)) = (parts.live, parts.progress) else {
-                return Err(LoadError::UnknownKey(key_live(key).to_vec()));
+                return Err(LoadError::UnknownKey(keys::live(key).to_vec()));
             };
             if key.slot() >= TASKS_MAX {
-                return Err(LoadError::UnknownKey(key_live(key).to_vec()));
+                return Err(LoadError::UnknownKey(keys::live(key).to_vec()));
             }
             state.names.insert(Arc::clone(&live.name), key);
-            let Parts { mut history, mut definitions, .. } = parts;
-            history.count();
-            definitions.make_contiguous().sort_by_key(|definition| definition.revision);
-            let counted = Counted::of(key, &live, &progress);
-            let rules = Rules::of(None);
-            let mut task =
-                Task { key, live, progress, definitions, history, counted, rules, noted: 0 };
-            task.rules = Rules::of(task.spec());
-            state.marks.note(&task, false);
-            calendars::count(&mut state.excluding, task.spec(), true);
+            let task = Task::of_records(key, live, progress, parts.definitions, parts.history);
+            state.marks.add(key, &task.live);
+            state.calendar_users.add(task.spec());
             state.tasks.insert(task);
         }
         let executions = |task: &Arc<Task>| {
@@ -399,7 +311,9 @@ impl Loader {
             ids.into_iter().map(move |id| (id, key))
         };
         state.executions = state.tasks.iter().flat_map(executions).collect();
-        state.digest = state.recompute();
+        let keys = state.registers.keys.iter();
+        state.key_order = keys.map(|(key, kept)| (kept.number, Arc::clone(key))).collect();
+        state.digest = state.recomputed();
         let found = state.digest();
         if found != expected {
             return Err(LoadError::Digest { expected, found });
@@ -408,54 +322,11 @@ impl Loader {
     }
 }
 
-impl State {
-    /// The digest of all records but the cluster's, from scratch.
-    pub(super) fn recompute(&self) -> Digest {
-        let mut digest = Digest::default();
-        for task in self.tasks.iter() {
-            let key = task.key;
-            digest.add(digest::hash(&key_live(key), &task.live));
-            digest.add(task.progress.hash(key));
-            for definition in &task.definitions {
-                let row = key_definition(key, definition.revision);
-                digest.add(digest::hash(&row, &**definition));
-            }
-            for tick in &task.history.ticks {
-                digest.add(tick.hash(key));
-            }
-            for span in &task.history.spans {
-                digest.add(digest::hash(&key_span(key, span.to), span));
-            }
-            for execution in &task.history.executions {
-                digest.add(execution.hash(key));
-            }
-        }
-        for node in self.nodes.values() {
-            digest.add(digest::hash(&key_node(node.id), &**node));
-        }
-        for (key, kept) in &self.keys {
-            digest.add(digest::hash(&key_idempotency(key), &**kept));
-        }
-        for (name, kept) in &self.calendars {
-            digest.add(digest::hash(&key_calendar(name), &**kept));
-        }
-        digest
-    }
-}
-
 /// Reads what stands first in `rest`, and takes it away.
 fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
-    match bincode::serde::decode_from_slice(rest, CONFIG) {
-        Ok((decoded, used)) => {
-            *rest = rest.get(used..).unwrap_or_default();
-            Ok(decoded)
-        }
-        Err(error) => Err(LoadError::Value { key: key.to_vec(), error: error.to_string() }),
-    }
+    codec::first(rest).map_err(|error| LoadError::value(key, error))
 }
 
 fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
-    let mut rest = value;
-    let decoded = first(key, &mut rest)?;
-    if rest.is_empty() { Ok(decoded) } else { Err(LoadError::left_over(key)) }
+    codec::decode(value).map_err(|error| LoadError::value(key, error))
 }

@@ -1,157 +1,39 @@
-//! The replicated state, and how its records are reached and changed.
+//! The replicated state: all records, and the two ways to change them, registers and the task editor.
 //!
-//! A clone is a frozen view and costs a few pointers: the maps are persistent, the records shared.
+//! A frozen view costs a few pointers: the maps are persistent, the records shared.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::effect::Effect;
+use super::response::Refusal;
+use super::store::digest::{self, Digest};
+use super::store::dirty::Dirty;
+use super::store::index::Index;
+use super::store::register::registers;
+use super::store::table::TaskTable;
+use super::task::calendar_users::CalendarUsers;
+use super::task::editor::{EntryContext, TaskEditor};
+use super::task::keys;
+use super::task::record::{Cluster, Execution, KeyRecord, Node};
+use super::task::tombstones::DeletedMarks;
+use super::task::whole::Task;
 use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::Kept;
-use crate::domain::task::{Keep, Strategy, TaskSpec};
+use crate::domain::task::Strategy;
 use crate::domain::time::Timestamp;
 
-use super::store::digest::{self, Digest};
-use super::store::index::Index;
-use super::store::table::Table;
-use super::task::history::History;
-use super::task::record::{
-    Cluster, Definition, Execution, KeyRecord, Live, Node, Progress, Reason,
-};
-use super::task::tombstones::Marks;
-
-/// A task: its definitions, its live record, its past.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// Names the record in the log.
-    pub key: TaskKey,
-    /// What claims leave alone.
-    pub live: Live,
-    /// What they rewrite.
-    pub progress: Progress,
-    /// Kept revisions, oldest first.
-    pub definitions: VecDeque<Arc<Definition>>,
-    /// The past.
-    pub history: History,
-    /// Hashes of these two as the digest has them.
-    pub(super) counted: Counted,
-    /// What claims need of the definition in force.
-    pub(super) rules: Rules,
-    /// The checkpoint epoch in which it was last noted as changed.
-    pub(super) noted: u64,
-}
-
-/// Hashes of a task's two records, as the digest has them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub live: u128,
-    pub progress: u128,
-}
-
-/// What claims need of a definition, so that they need not reach for all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
-    pub enabled: bool,
-    pub catch_up_on_resume: bool,
-    pub max_ticks: Option<u64>,
-    pub excludes: bool,
-    pub keep: Keep,
-}
-
-impl Rules {
-    /// Those of a definition; of none, those that stand in nobody's way.
-    pub(super) fn of(spec: Option<&TaskSpec>) -> Self {
-        Self {
-            enabled: spec.is_none_or(|spec| spec.enabled),
-            catch_up_on_resume: spec.is_some_and(|spec| spec.catch_up_on_resume),
-            excludes: spec.is_some_and(|spec| !spec.schedule.exclude.is_empty()),
-            max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
-            keep: spec.map_or_else(Keep::default, |spec| spec.keep),
-        }
+registers! {
+    /// The records that are kept by a key of their own.
+    Registers {
+        /// Members of the cluster.
+        nodes: NodeId => Node, b'n';
+        /// Answers by idempotency key.
+        keys: Arc<str> => KeyRecord, b'k';
+        /// Calendars by name.
+        calendars: Arc<str> => Kept, b'a';
     }
-}
-
-impl Task {
-    /// The definition in force; none for a bare tombstone.
-    #[must_use]
-    pub fn definition(&self) -> Option<&Arc<Definition>> {
-        self.revision(self.live.definition?)
-    }
-
-    /// What the definition in force says.
-    #[must_use]
-    pub fn spec(&self) -> Option<&TaskSpec> {
-        self.definition().map(|definition| &definition.spec)
-    }
-
-    /// A kept revision.
-    #[must_use]
-    pub fn revision(&self, revision: Revision) -> Option<&Arc<Definition>> {
-        // The newest is nearly always the one in force.
-        match self.definitions.back() {
-            Some(newest) if newest.revision == revision => Some(newest),
-            _ => self.definitions.iter().find(|kept| kept.revision == revision),
-        }
-    }
-
-    /// Why its ticks do not fire, whatever their time; none: they do.
-    #[must_use]
-    pub fn inactive(&self) -> Option<Reason> {
-        if self.live.deleted.is_some() {
-            Some(Reason::Deleted)
-        } else if !self.rules.enabled {
-            Some(Reason::Disabled)
-        } else if self.live.paused.is_some() {
-            Some(Reason::Paused)
-        } else {
-            None
-        }
-    }
-
-    /// A number made of what a claim reads first: see `State::warm`.
-    pub(super) fn warmth(&self) -> u64 {
-        self.key.0
-            ^ self.live.revision.0
-            ^ self.progress.totals.lost
-            ^ self.history.warmth()
-            ^ self.counted.progress as u64
-            ^ self.noted
-    }
-
-    /// Its executions that have not ended, newest first.
-    pub fn live_executions(&self) -> impl Iterator<Item = &Execution> {
-        let live = usize::try_from(self.progress.live).unwrap_or(usize::MAX);
-        let all = self.history.executions.iter().rev();
-        all.filter(|execution| !execution.status.ended()).take(live)
-    }
-
-    /// Whether no tick is left and nothing runs.
-    #[must_use]
-    pub fn over(&self) -> bool {
-        self.progress.exhausted && self.progress.live == 0 && self.live.deleted.is_none()
-    }
-}
-
-/// What changed since the last checkpoint.
-#[derive(Clone, Debug, Default)]
-pub struct Dirty {
-    /// Counts checkpoints.
-    pub(super) epoch: u64,
-    /// Tasks whose progress changed, or which are gone.
-    pub(super) tasks: Vec<TaskKey>,
-    /// Tasks whose live record changed, or which are gone.
-    pub(super) lives: Vec<TaskKey>,
-    /// Blocks of their history, by letter and number, that changed or are gone.
-    pub(super) blocks: Vec<(TaskKey, u8, u64)>,
-    /// Definitions that came or went.
-    pub(super) definitions: Vec<(TaskKey, Revision)>,
-    /// Nodes.
-    pub(super) nodes: BTreeSet<NodeId>,
-    /// Idempotency keys that came or went.
-    pub(super) keys: BTreeSet<Arc<str>>,
-    /// Calendars that came, changed or went.
-    pub(super) calendars: BTreeSet<Arc<str>>,
 }
 
 /// All that the log has led to.
@@ -159,18 +41,17 @@ pub struct Dirty {
 pub struct State {
     pub(super) cluster: Cluster,
     pub(super) names: OrdMap<Arc<str>, TaskKey>,
-    pub(super) tasks: Table,
-    pub(super) nodes: OrdMap<NodeId, Arc<Node>>,
-    pub(super) calendars: OrdMap<Arc<str>, Arc<Kept>>,
+    pub(super) tasks: TaskTable<Task>,
+    pub(super) registers: Registers,
     /// Whose each kept execution is; derived.
     pub(super) executions: Index,
     /// Names that carry the deleted mark; derived.
-    pub(super) marks: Marks,
-    /// How many tasks leave each calendar out, marked deleted or not; derived.
-    pub(super) excluding: OrdMap<Arc<str>, u32>,
-    pub(super) keys: OrdMap<Arc<str>, Arc<KeyRecord>>,
-    /// Keys by age; derived.
+    pub(super) marks: DeletedMarks,
+    /// How many tasks leave each calendar out; derived.
+    pub(super) calendar_users: CalendarUsers,
+    /// Idempotency keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
+    /// The sum over the records of tasks; registers have their own.
     pub(super) digest: Digest,
     pub(super) dirty: Dirty,
 }
@@ -190,16 +71,14 @@ impl Default for State {
                 applied: 0,
             },
             names: OrdMap::new(),
-            tasks: Table::default(),
-            nodes: OrdMap::new(),
-            calendars: OrdMap::new(),
+            tasks: TaskTable::default(),
+            registers: Registers::default(),
             executions: Index::default(),
-            marks: Marks::default(),
-            excluding: OrdMap::new(),
-            keys: OrdMap::new(),
+            marks: DeletedMarks::default(),
+            calendar_users: CalendarUsers::default(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
-            dirty: Dirty { epoch: 1, ..Dirty::default() },
+            dirty: Dirty::of(1),
         }
     }
 }
@@ -215,6 +94,9 @@ impl State {
     #[must_use]
     pub fn digest(&self) -> u128 {
         let mut digest = self.digest;
+        for register in self.registers.each() {
+            digest.join(register.digest());
+        }
         digest.add(digest::hash(b"c", &self.cluster));
         digest.0
     }
@@ -282,19 +164,19 @@ impl State {
 
     /// All members.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.nodes.values()
+        self.registers.nodes.values()
     }
 
     /// One member.
     #[must_use]
     pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
-        self.nodes.get(&id)
+        self.registers.nodes.get(&id)
     }
 
     /// The member whose live session this is.
     #[must_use]
     pub fn session(&self, session: SessionId) -> Option<&Arc<Node>> {
-        self.nodes.values().find(|node| node.session == session)
+        self.registers.nodes.values().find(|node| node.session == session)
     }
 
     /// Up to here every tick of the task is settled.
@@ -310,34 +192,119 @@ impl State {
             cluster: self.cluster.clone(),
             names: self.names.clone(),
             tasks: self.tasks.clone(),
-            nodes: self.nodes.clone(),
-            calendars: self.calendars.clone(),
+            registers: self.registers.frozen(),
             executions: self.executions.clone(),
             marks: self.marks.clone(),
-            excluding: self.excluding.clone(),
-            keys: self.keys.clone(),
+            calendar_users: self.calendar_users.clone(),
             key_order: self.key_order.clone(),
             digest: self.digest,
             // What changed since the last checkpoint is nothing to those who read. In an epoch of
             // its own, should it be gone on from, no task counts as noted that is not.
-            dirty: Dirty { epoch: self.dirty.epoch + 1, ..Dirty::default() },
+            dirty: Dirty::of(self.dirty.epoch + 1),
         }
     }
 
     /// Takes the list of what changed, and begins a new one.
     pub fn take_dirty(&mut self) -> Dirty {
-        let next = Dirty { epoch: self.dirty.epoch + 1, ..Dirty::default() };
-        std::mem::replace(&mut self.dirty, next)
+        let next = Dirty::of(self.dirty.epoch + 1);
+        let mut dirty = std::mem::replace(&mut self.dirty, next);
+        for register in self.registers.each_mut() {
+            dirty.registers.extend(register.take_dirty());
+        }
+        dirty
     }
 
     /// Puts a list back whose checkpoint failed.
     pub fn merge_dirty(&mut self, lost: Dirty) {
-        self.dirty.tasks.extend(lost.tasks);
-        self.dirty.lives.extend(lost.lives);
-        self.dirty.blocks.extend(lost.blocks);
-        self.dirty.definitions.extend(lost.definitions);
-        self.dirty.nodes.extend(lost.nodes);
-        self.dirty.keys.extend(lost.keys);
-        self.dirty.calendars.extend(lost.calendars);
+        self.dirty.merge(lost);
+    }
+
+    /// The digest over the records of tasks, from scratch.
+    pub(super) fn recomputed(&self) -> Digest {
+        let mut digest = Digest::default();
+        for task in self.tasks.iter() {
+            digest.add(digest::hash(&keys::live(task.key), &task.live));
+            digest.add(task.progress.hash(task.key));
+            task.each_hash(|hash| digest.add(hash));
+        }
+        digest
+    }
+
+    /// Changes a task. What its records add to the digest and to the list of changes is written once,
+    /// when the closure ends.
+    ///
+    /// # Errors
+    /// There is no such task, or the closure refuses.
+    pub(super) fn edit<R>(
+        &mut self,
+        cx: &EntryContext<'_>,
+        key: TaskKey,
+        effects: &mut Vec<Effect>,
+        change: impl FnOnce(&mut TaskEditor<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
+        let (task, busy) = self.tasks.get_mut(key).ok_or(Refusal::TaskNotFound)?;
+        let former = task.progress;
+        let mut editor = TaskEditor {
+            task,
+            index: cx.index,
+            stamp: cx.stamp,
+            floor: self.cluster.floor,
+            tasks,
+            counter: &mut self.cluster.counter,
+            digest: &mut self.digest,
+            dirty: &mut self.dirty,
+            executions: &mut self.executions,
+            marks: &mut self.marks,
+            calendar_users: &mut self.calendar_users,
+            busy,
+            effects,
+            former_live: None,
+        };
+        let answer = change(&mut editor);
+        editor.finish(&former);
+        answer
+    }
+
+    /// Makes an empty record for a name; the caller fills it.
+    pub(super) fn new_task(
+        &mut self,
+        cx: &EntryContext<'_>,
+        name: &str,
+        revision: Revision,
+    ) -> TaskKey {
+        let key = self.tasks.vacancy(revision);
+        let name: Arc<str> = name.into();
+        let task = Task::new(key, Arc::clone(&name), revision, cx.stamp, self.dirty.epoch);
+        self.digest.add(task.counted.live);
+        self.digest.add(task.counted.progress);
+        self.dirty.tasks.push(key);
+        self.dirty.lives.push(key);
+        self.names.insert(name, key);
+        self.tasks.insert(task);
+        key
+    }
+
+    /// Removes all that is known of a task.
+    pub(super) fn drop_task(&mut self, key: TaskKey) {
+        // The next checkpoint takes away the rows of its past.
+        if let Some((task, _)) = self.tasks.get_mut(key) {
+            task.history.note_all(key, &mut self.dirty);
+        }
+        let Some(task) = self.tasks.remove(key) else { return };
+        self.names.remove(&task.live.name);
+        self.marks.remove(key, &task.live);
+        self.calendar_users.remove(task.spec());
+        self.digest.sub(task.counted.live);
+        self.digest.sub(task.counted.progress);
+        task.each_hash(|hash| self.digest.sub(hash));
+        for definition in &task.definitions {
+            self.dirty.definitions.push((key, definition.revision));
+        }
+        for execution in &task.history.executions {
+            self.executions.remove(execution.id);
+        }
+        self.dirty.tasks.push(key);
+        self.dirty.lives.push(key);
     }
 }

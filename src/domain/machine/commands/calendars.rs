@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
 use crate::domain::ids::Revision;
-use crate::domain::machine::apply::Context;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::limits::CALENDARS_MAX;
-use crate::domain::machine::persist::key_calendar;
 use crate::domain::machine::response::{Answer, Refusal, Response};
-use crate::domain::machine::state::{State, Task};
-use crate::domain::machine::store::digest;
+use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::EntryContext;
+use crate::domain::machine::task::whole::Task;
 use crate::domain::schedule::calendar::{Calendar, Kept};
 use crate::domain::schedule::{Plan, Schedule, ScheduleError};
 use crate::domain::task::TaskSpec;
@@ -21,12 +18,12 @@ impl State {
     /// A calendar.
     #[must_use]
     pub fn calendar(&self, name: &str) -> Option<&Arc<Kept>> {
-        self.calendars.get(name)
+        self.registers.calendars.get(name)
     }
 
     /// All calendars, by name.
     pub fn calendars(&self) -> impl Iterator<Item = &Arc<Kept>> {
-        self.calendars.values()
+        self.registers.calendars.values()
     }
 
     /// The calendars that a schedule leaves out.
@@ -64,22 +61,22 @@ impl State {
     }
 
     /// Refuses a definition that leaves out what there is not.
-    pub(in crate::domain::machine) fn check_calendars(
+    pub(in crate::domain::machine) fn calendars_known(
         &self,
         spec: &TaskSpec,
     ) -> Result<(), Refusal> {
-        let known = |name: &String| self.calendars.contains_key(&**name);
+        let known = |name: &String| self.registers.calendars.get(&**name).is_some();
         let all = spec.schedule.exclude.iter().all(known);
         if all { Ok(()) } else { Err(Refusal::CalendarNotFound) }
     }
 
     pub(in crate::domain::machine) fn put_calendar(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         put: PutCalendar,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
-        let former = self.calendars.get(&*put.calendar.name).cloned();
+        let former = self.registers.calendars.get(&*put.calendar.name).cloned();
         seen(former.as_deref(), put.if_match)?;
         let created_at = match &former {
             Some(former) if *former.calendar == put.calendar || settings_yield(former, &put) => {
@@ -87,70 +84,39 @@ impl State {
             }
             Some(former) => former.created_at,
             None if put.if_match.is_some() => return Err(Refusal::CalendarNotFound),
-            None if self.calendars.len() >= CALENDARS_MAX => return Err(Refusal::Full),
+            None if self.registers.calendars.len() >= CALENDARS_MAX => return Err(Refusal::Full),
             None => cx.stamp,
         };
         let name: Arc<str> = put.calendar.name.as_str().into();
         let calendar = Arc::new(put.calendar);
         let (updated_at, source) = (cx.stamp, put.source);
         let kept = Kept { calendar, revision, created_at, updated_at, source };
-        self.count_calendar(&name, former.as_deref(), Some(&kept));
-        self.calendars.insert(Arc::clone(&name), Arc::new(kept));
+        self.registers.calendars.set(name, kept);
         Ok(Answer::Calendar { revision, created: former.is_none() })
     }
 
     pub(in crate::domain::machine) fn delete_calendar(&mut self, body: &Named) -> Response {
-        let former = self.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
+        let former =
+            self.registers.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
         seen(Some(&former), body.if_match)?;
-        if self.excluding.contains_key(&*body.name) {
+        if self.calendar_users.any(&body.name) {
             return Err(Refusal::CalendarInUse);
         }
         let name: Arc<str> = body.name.as_str().into();
-        self.count_calendar(&name, Some(&former), None);
-        self.calendars.remove(&name);
+        self.registers.calendars.remove(&name);
         Ok(Answer::Done)
     }
 
     /// Removes the calendars that stood at a revision and that no task leaves out.
     pub(in crate::domain::machine) fn remove_calendars(&mut self, upto: Revision) {
         let gone = self
+            .registers
             .calendars
             .iter()
-            .filter(|(name, kept)| kept.revision <= upto && !self.excluding.contains_key(*name));
-        let gone: Vec<_> = gone.map(|(name, kept)| (Arc::clone(name), Arc::clone(kept))).collect();
-        for (name, former) in gone {
-            self.count_calendar(&name, Some(&former), None);
-            self.calendars.remove(&name);
-        }
-    }
-
-    /// Notes a change in the digest and for the next checkpoint.
-    fn count_calendar(&mut self, name: &Arc<str>, former: Option<&Kept>, next: Option<&Kept>) {
-        let key = key_calendar(name);
-        if let Some(former) = former {
-            self.digest.sub(digest::hash(&key, former));
-        }
-        if let Some(next) = next {
-            self.digest.add(digest::hash(&key, next));
-        }
-        self.dirty.calendars.insert(Arc::clone(name));
-    }
-}
-
-/// Counts a definition that comes into force, or goes, among those that leave its calendars out.
-pub(in crate::domain::machine) fn count(
-    excluding: &mut OrdMap<Arc<str>, u32>,
-    spec: Option<&TaskSpec>,
-    comes: bool,
-) {
-    for name in spec.into_iter().flat_map(|spec| &spec.schedule.exclude) {
-        let users = excluding.get(&**name).copied().unwrap_or(0);
-        let users = if comes { users.saturating_add(1) } else { users.saturating_sub(1) };
-        let name: Arc<str> = name.as_str().into();
-        if users == 0 {
-            excluding.remove(&name);
-        } else {
-            excluding.insert(name, users);
+            .filter(|(name, kept)| kept.revision <= upto && !self.calendar_users.any(name));
+        let gone: Vec<Arc<str>> = gone.map(|(name, _)| Arc::clone(name)).collect();
+        for name in gone {
+            self.registers.calendars.remove(&name);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Commands about executions: created by trigger, granted, given back, ended.
 
-use crate::domain::ids::ExecutionId;
-use crate::domain::time::Millis;
+use std::sync::Arc;
 
-use crate::domain::machine::apply::Context;
+use super::guards;
+use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
 use crate::domain::machine::effect::Effect;
 use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
-use crate::domain::machine::state::{State, Task};
-use crate::domain::machine::store::blocks::Place;
-use crate::domain::machine::task::editor::{Hand, NewExecution};
+use crate::domain::machine::state::State;
+use crate::domain::machine::store::blocks::RecordPlace;
+use crate::domain::machine::task::editor::{EntryContext, NewExecution};
 use crate::domain::machine::task::record::{Execution, Liveness, Report, Status, Trigger};
+use crate::domain::machine::task::whole::Task;
+use crate::domain::time::Millis;
 
 /// A caller's claim without a timeout of its own ends after this.
 const CLAIM_TIMEOUT: Millis = Millis::from_secs(300);
@@ -19,7 +21,7 @@ const CLAIM_TIMEOUT: Millis = Millis::from_secs(300);
 impl State {
     pub(in crate::domain::machine) fn trigger(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: TriggerTask,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -27,23 +29,14 @@ impl State {
         let revision = task.live.definition.ok_or(Refusal::TaskDeleted)?;
         check_trigger(task)?;
         let key = task.key;
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        let execution = hand.execution(NewExecution {
-            revision,
-            tick: None,
-            due: cx.stamp,
-            trigger: Trigger::Manual,
-            retry_of: None,
-            attempt: None,
-            parameters: body.parameters.map(Into::into),
-        });
-        hand.effect(Effect::Pending(key, execution));
-        Ok(Answer::Execution { task: key, execution, fence: None })
+        let parameters = body.parameters.map(Into::into);
+        let new = by_request(cx, revision, Trigger::Manual, None, parameters);
+        self.wait(cx, key, new, effects)
     }
 
     pub(in crate::domain::machine) fn retry(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: OfExecution,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -59,148 +52,158 @@ impl State {
             task.live.definition.ok_or(Refusal::TaskDeleted)?
         };
         let parameters = old.parameters().cloned();
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let execution = hand.execution(NewExecution {
-            revision,
-            tick: None,
-            due: cx.stamp,
-            trigger: Trigger::Retry,
-            retry_of: Some(body.execution),
-            attempt: None,
-            parameters,
-        });
-        hand.effect(Effect::Pending(body.task, execution));
-        Ok(Answer::Execution { task: body.task, execution, fence: None })
+        let new = by_request(cx, revision, Trigger::Retry, Some(body.execution), parameters);
+        self.wait(cx, body.task, new, effects)
+    }
+
+    /// Creates an execution that waits to be granted.
+    fn wait(
+        &mut self,
+        cx: &EntryContext<'_>,
+        key: TaskKey,
+        new: NewExecution,
+        effects: &mut Vec<Effect>,
+    ) -> Response {
+        self.edit(cx, key, effects, |task| {
+            let execution = task.execution(new);
+            task.effect(Effect::Pending(key, execution));
+            Ok(Answer::Execution { task: key, execution, fence: None })
+        })
     }
 
     pub(in crate::domain::machine) fn stop(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: OfExecution,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let (at, execution) = find(&hand, body.execution)?;
-        if execution.status == Status::Pending {
-            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
-        } else {
-            hand.change(at, |execution| execution.stopping = true);
-            hand.effect(Effect::Stop(body.task, body.execution));
-        }
-        Ok(Answer::Done)
+        self.edit(cx, body.task, effects, |task| {
+            let (at, execution) = find(task, body.execution)?;
+            if execution.status == Status::Pending {
+                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
+            } else {
+                task.change(at, |execution| execution.stopping = true);
+                task.effect(Effect::Stop(body.task, body.execution));
+            }
+            Ok(Answer::Done)
+        })
     }
 
     pub(in crate::domain::machine) fn dismiss(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: OfExecution,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let history = &hand.task.history;
-        let at = history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
-        let execution = history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
-        if !execution.status.ended() {
-            return Err(Refusal::NotPending);
-        }
-        if !execution.dismissed() {
-            hand.change(at, |execution| execution.more().dismissed = true);
-        }
-        Ok(Answer::Done)
+        self.edit(cx, body.task, effects, |task| {
+            let at = task.history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
+            let execution = task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
+            if !execution.status.ended() {
+                return Err(Refusal::NotPending);
+            }
+            if !execution.dismissed() {
+                task.change(at, |execution| execution.more().dismissed = true);
+            }
+            Ok(Answer::Done)
+        })
     }
 
     pub(in crate::domain::machine) fn start(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: Start,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let node = self.proposer(body.session)?.id;
+        let node = guards::session(self, body.session)?.id;
         let scheduler = self.cluster.scheduler;
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let (at, execution) = find(&hand, body.execution)?;
-        check_start(&hand, execution, &body, scheduler)?;
-        let number = match (&execution.attempt, body.again) {
-            (Some(attempt), Some(_)) => attempt.number,
-            (Some(attempt), None) => attempt.number + 1,
-            (None, _) => 1,
-        };
-        let attempt = hand.attempt(number, node, body.session);
-        let fence = attempt.fence;
-        hand.change(at, |execution| {
-            let former = execution.attempt.replace(attempt);
-            // A grant asked for again replaces the one that was not used.
-            if let Some(former) = former.filter(|_| body.again.is_none()) {
-                execution.more().earlier.push(former);
-            }
-            execution.status = Status::Running;
-        });
-        let (task, execution) = (body.task, body.execution);
-        hand.effect(Effect::Granted { task, execution, fence, session: body.session });
-        Ok(Answer::Execution { task, execution, fence: Some(fence) })
+        self.edit(cx, body.task, effects, |task| {
+            let (at, execution) = find(task, body.execution)?;
+            check_start(task, execution, &body, scheduler)?;
+            let number = match (&execution.attempt, body.again) {
+                (Some(attempt), Some(_)) => attempt.number,
+                (Some(attempt), None) => attempt.number + 1,
+                (None, _) => 1,
+            };
+            let attempt = task.attempt(number, node, body.session);
+            let fence = attempt.fence;
+            task.change(at, |execution| {
+                let former = execution.attempt.replace(attempt);
+                // A grant asked for again replaces the one that was not used.
+                if let Some(former) = former.filter(|_| body.again.is_none()) {
+                    execution.more().earlier.push(former);
+                }
+                execution.status = Status::Running;
+            });
+            let (key, execution, session) = (body.task, body.execution, body.session);
+            task.effect(Effect::Granted { task: key, execution, fence, session });
+            Ok(Answer::Execution { task: key, execution, fence: Some(fence) })
+        })
     }
 
     /// A grant that its holder did not use and can no longer use: the execution waits again.
     pub(in crate::domain::machine) fn give_back(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: OfFence,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let at = fenced(&hand, body)?;
-        let stopping = hand.task.history.executions.get(at).is_some_and(|found| found.stopping);
-        if hand.task.live.deleted.is_some() {
-            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
-        } else if stopping {
-            hand.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
-        } else {
-            hand.change(at, |execution| {
-                execution.status = Status::Pending;
-                execution.attempt = execution.more.as_mut().and_then(|more| more.earlier.pop());
-            });
-            hand.effect(Effect::Pending(body.task, body.execution));
-        }
-        Ok(Answer::Done)
+        self.edit(cx, body.task, effects, |task| {
+            let (at, execution) = fenced(task, body)?;
+            if task.live.deleted.is_some() {
+                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
+            } else if execution.stopping {
+                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
+            } else {
+                task.change(at, |execution| {
+                    execution.status = Status::Pending;
+                    execution.attempt = execution.more.as_mut().and_then(|more| more.earlier.pop());
+                });
+                task.effect(Effect::Pending(body.task, body.execution));
+            }
+            Ok(Answer::Done)
+        })
     }
 
     pub(in crate::domain::machine) fn finish(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: Finish,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let Finish { task, execution, fence, report } = body;
-        let mut hand = self.hand(cx, task, effects).ok_or(Refusal::TaskNotFound)?;
-        let at = fenced(&hand, OfFence { task, execution, fence })?;
-        if !report.status.ended() {
-            return Err(Refusal::Order);
-        }
-        hand.end(at, report);
-        Ok(Answer::Done)
+        let of = OfFence { task, execution, fence };
+        self.edit(cx, task, effects, |task| {
+            let (at, _) = fenced(task, of)?;
+            if !report.status.ended() {
+                return Err(Refusal::Order);
+            }
+            task.end(at, report);
+            Ok(Answer::Done)
+        })
     }
 
     /// Ends an attempt that nobody will report: its node is down for `lost_after`, or a caller let
     /// its claim's timeout pass.
     pub(in crate::domain::machine) fn lose(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: OfFence,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
         let lost = self.lost_by(cx, task, execution).ok_or(Refusal::NotDue)?;
-        let mut hand = self.hand(cx, body.task, effects).ok_or(Refusal::TaskNotFound)?;
-        let at = fenced(&hand, body)?;
-        hand.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
-        Ok(Answer::Done)
+        self.edit(cx, body.task, effects, |task| {
+            let (at, _) = fenced(task, body)?;
+            task.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
+            Ok(Answer::Done)
+        })
     }
 
     /// Why nobody will report an attempt; none: somebody may.
     fn lost_by(
         &self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         task: &Task,
         execution: &Execution,
     ) -> Option<&'static str> {
@@ -231,54 +234,53 @@ fn check_trigger(task: &Task) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a request asks for: it is due at once, and no tick is behind it.
+fn by_request(
+    cx: &EntryContext<'_>,
+    revision: Revision,
+    trigger: Trigger,
+    retry_of: Option<ExecutionId>,
+    parameters: Option<Arc<str>>,
+) -> NewExecution {
+    let due = cx.stamp;
+    NewExecution { revision, tick: None, due, trigger, retry_of, attempt: None, parameters }
+}
+
 fn check_start(
-    hand: &Hand<'_>,
+    task: &Task,
     execution: &Execution,
     start: &Start,
     scheduler: bool,
 ) -> Result<(), Refusal> {
-    if hand.task.live.deleted.is_some() {
-        return Err(Refusal::TaskDeleted);
-    }
+    guards::ask_present(&task.live)?;
     match start.again {
         None if execution.status != Status::Pending => return Err(Refusal::NotPending),
+        None => {}
         Some(fence) => {
             let attempt = execution.attempt.as_ref().ok_or(Refusal::StaleFence)?;
-            let held = attempt.fence == fence && attempt.session == start.session;
-            if execution.status != Status::Running || !held {
+            guards::ask_fence(attempt, fence)?;
+            guards::ask_session(attempt, start.session)?;
+            if execution.status != Status::Running {
                 return Err(Refusal::StaleFence);
             }
         }
-        None => {}
     }
-    // What is to stop never begins.
-    if execution.stopping {
-        return Err(Refusal::Held);
-    }
-    // Triggers go on through pauses and a stopped scheduler; ticks wait.
-    if execution.tick.is_some() && (hand.task.inactive().is_some() || !scheduler) {
-        return Err(Refusal::Held);
-    }
-    Ok(())
+    guards::ask_activity(task, execution, scheduler)
 }
 
 /// A live execution and where it stands.
-fn find<'a>(hand: &'a Hand<'_>, id: ExecutionId) -> Result<(Place, &'a Execution), Refusal> {
-    let at = hand.task.history.position(id).ok_or(Refusal::ExecutionNotFound)?;
-    let execution = hand.task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
-    if execution.status.ended() {
-        return Err(Refusal::ExecutionEnded);
-    }
-    Ok((at, execution))
+fn find(task: &Task, id: ExecutionId) -> Result<(RecordPlace, &Execution), Refusal> {
+    let at = task.history.position(id).ok_or(Refusal::ExecutionNotFound)?;
+    let execution = task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
+    if execution.status.ended() { Err(Refusal::ExecutionEnded) } else { Ok((at, execution)) }
 }
 
-/// Where a running execution stands whose newest grant is this one.
-fn fenced(hand: &Hand<'_>, body: OfFence) -> Result<Place, Refusal> {
-    let (at, execution) = find(hand, body.execution)?;
-    let current = execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == body.fence);
-    let current = current || bug!("old-fence-accepted");
-    if execution.status != Status::Running || !current {
+/// A running execution whose newest grant is this one, and where it stands.
+fn fenced(task: &Task, body: OfFence) -> Result<(RecordPlace, &Execution), Refusal> {
+    let (at, execution) = find(task, body.execution)?;
+    if execution.status != Status::Running {
         return Err(Refusal::StaleFence);
     }
-    Ok(at)
+    guards::report_fence(execution, body.fence)?;
+    Ok((at, execution))
 }

@@ -1,7 +1,10 @@
-//! What each command does, one file a family.
+//! What each command does, one file a family; the rules that more than one of them knows, and those
+//! that keep a promise, are in `guards`.
 
 pub mod calendars;
 pub mod executions;
+pub mod guards;
+pub mod keys;
 pub mod nodes;
 pub mod settle;
 pub mod tasks;

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use super::guards;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
-
-use crate::domain::machine::apply::Context;
 use crate::domain::machine::command::{
     Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler,
 };
 use crate::domain::machine::effect::Effect;
-use crate::domain::machine::persist::key_node;
 use crate::domain::machine::response::{Answer, Refusal, Response};
-use crate::domain::machine::state::{State, Task};
-use crate::domain::machine::store::digest;
-use crate::domain::machine::task::record::{Execution, Intent, Liveness, Node, Status, Trigger};
+use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::EntryContext;
+use crate::domain::machine::task::record::{Intent, Liveness, Node, Status};
+use crate::domain::machine::task::whole::Task;
 
 impl State {
     pub(in crate::domain::machine) fn genesis(
@@ -35,12 +34,12 @@ impl State {
     /// Registers a process, and ends what its former process had been granted.
     pub(in crate::domain::machine) fn node_up(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: NodeUp,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let session = SessionId(self.cluster.counter);
-        let former = self.nodes.get(&body.node).cloned();
+        let former = self.registers.nodes.get(&body.node).cloned();
         if let Some(known) = former.as_ref().filter(|known| known.boot == body.boot) {
             // Proposed twice, since its answer was late: one process is one session.
             return Ok(Answer::Session(known.session));
@@ -68,19 +67,24 @@ impl State {
         Ok(Answer::Session(session))
     }
 
-    fn end_attempts_of(&mut self, cx: &Context<'_>, node: NodeId, effects: &mut Vec<Effect>) {
-        let runs_here =
-            |task: &&Arc<Task>| task.live_executions().any(|execution| runs(execution, node));
+    fn end_attempts_of(&mut self, cx: &EntryContext<'_>, node: NodeId, effects: &mut Vec<Effect>) {
+        let runs_here = |task: &&Arc<Task>| {
+            task.live_executions().any(|execution| guards::end_session(execution, node))
+        };
         let busy: Vec<TaskKey> = self.tasks.busy().filter(runs_here).map(|task| task.key).collect();
         for key in busy {
-            let Some(mut hand) = self.hand(cx, key, effects) else { continue };
-            hand.end_all(Status::Lost, "node_restarted", |execution| runs(execution, node));
+            let _known = self.edit(cx, key, effects, |task| {
+                task.end_all(Status::Lost, "node_restarted", |execution| {
+                    guards::end_session(execution, node)
+                });
+                Ok(())
+            });
         }
     }
 
     pub(in crate::domain::machine) fn node_liveness(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: NodeLiveness,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -120,8 +124,8 @@ impl State {
     ) -> Response {
         let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
         if body.weight == Some(0)
-            && self.nodes.contains_key(&body.node)
-            && !self.nodes.values().any(weighs)
+            && self.registers.nodes.get(&body.node).is_some()
+            && !self.registers.nodes.values().any(weighs)
         {
             return Err(Refusal::AllWeightsZero);
         }
@@ -141,13 +145,11 @@ impl State {
         body: OfNode,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let former = self.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
+        let former = self.registers.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
         if former.liveness != Liveness::Down || self.runs_on(body.node) {
             return Err(Refusal::Order);
         }
-        self.digest.sub(digest::hash(&key_node(body.node), &**former));
-        self.nodes.remove(&body.node);
-        self.dirty.nodes.insert(body.node);
+        self.registers.nodes.remove(&body.node);
         effects.push(Effect::Node(body.node));
         Ok(Answer::Done)
     }
@@ -155,12 +157,15 @@ impl State {
     /// Whether an attempt that was granted to this node has not ended.
     #[must_use]
     pub fn runs_on(&self, node: NodeId) -> bool {
-        self.tasks.busy().any(|task| task.live_executions().any(|execution| runs(execution, node)))
+        let runs_here = |task: &Arc<Task>| {
+            task.live_executions().any(|execution| guards::end_session(execution, node))
+        };
+        self.tasks.busy().any(runs_here)
     }
 
     pub(in crate::domain::machine) fn set_scheduler(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: SetScheduler,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -179,7 +184,7 @@ impl State {
         effects: &mut Vec<Effect>,
         change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
     ) -> Response {
-        let former = self.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
+        let former = self.registers.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
         let mut node = Node::clone(former);
         change(&mut node)?;
         if node != **former {
@@ -190,19 +195,7 @@ impl State {
 
     fn set_node(&mut self, node: Node, effects: &mut Vec<Effect>) {
         let id = node.id;
-        if let Some(former) = self.nodes.get(&id) {
-            self.digest.sub(digest::hash(&key_node(id), &**former));
-        }
-        self.digest.add(digest::hash(&key_node(id), &node));
-        self.nodes.insert(id, Arc::new(node));
-        self.dirty.nodes.insert(id);
+        self.registers.nodes.set(id, node);
         effects.push(Effect::Node(id));
     }
-}
-
-/// Whether it runs in a process of that node; a claim is run by its caller.
-fn runs(execution: &Execution, node: NodeId) -> bool {
-    execution.status == Status::Running
-        && execution.trigger != Trigger::Claim
-        && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
 }

@@ -5,13 +5,15 @@ use crate::domain::schedule::Rule;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
-use crate::domain::machine::apply::Context;
+use super::guards;
 use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
 use crate::domain::machine::effect::Effect;
-use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX};
+use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX, TOMBSTONE_AGE, TOMBSTONES_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
-use crate::domain::machine::state::{State, Task};
+use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::EntryContext;
 use crate::domain::machine::task::record::{Definition, Pause, Reason, Status, Tombstone};
+use crate::domain::machine::task::whole::Task;
 
 /// From when a schedule counts, and where the cursor begins under it: 1 ms before the tick of
 /// `immediate` and of a `once` that has passed, else at the stamp.
@@ -28,7 +30,7 @@ fn begin(spec: &TaskSpec, stamp: Timestamp, settled: Timestamp) -> (Timestamp, T
 }
 
 impl State {
-    fn find(&self, name: &str) -> Option<TaskKey> {
+    fn key_of(&self, name: &str) -> Option<TaskKey> {
         self.names.get(name).copied()
     }
 
@@ -44,12 +46,12 @@ impl State {
 
     pub(in crate::domain::machine) fn put(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         put: Put,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
-        self.check_calendars(&put.spec)?;
+        self.calendars_known(&put.spec)?;
         let found = self.named(&put.spec.name);
         match (found, put.mode) {
             (None, PutMode::Update { .. }) => Err(Refusal::TaskNotFound),
@@ -59,16 +61,14 @@ impl State {
                 self.present(&put.spec.name, if_match)?;
                 self.update(cx, key, put.spec, revision, effects)
             }
-            (Some(task), PutMode::Add)
-                if task.live.deleted.is_some() && !bug!("tombstone-ignored") =>
-            {
-                Err(Refusal::TaskDeleted)
-            }
-            (Some(task), PutMode::Add) if !task.over() && task.live.deleted.is_none() => {
-                Err(Refusal::TaskExists)
-            }
             (Some(task), PutMode::Add | PutMode::Force) => {
                 let key = task.key;
+                if put.mode == PutMode::Add {
+                    guards::add_unmarked(&task.live)?;
+                    if !task.over() && task.live.deleted.is_none() {
+                        return Err(Refusal::TaskExists);
+                    }
+                }
                 self.replace(cx, key, put.spec, revision, effects)
             }
         }
@@ -76,7 +76,7 @@ impl State {
 
     fn create(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         spec: TaskSpec,
         revision: Revision,
         effects: &mut Vec<Effect>,
@@ -86,71 +86,73 @@ impl State {
         }
         let key = self.new_task(cx, &spec.name, revision);
         let (scheduled_at, cursor) = begin(&spec, cx.stamp, self.cluster.floor);
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        hand.reborn(revision, scheduled_at, cursor);
-        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-        hand.revise(revision);
-        Ok(Answer::Task { task: key, revision, created: true })
+        self.edit(cx, key, effects, |task| {
+            task.reborn(revision, scheduled_at, cursor);
+            task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+            task.revise(revision);
+            Ok(Answer::Task { task: key, revision, created: true })
+        })
     }
 
     fn replace(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        hand.end_all(Status::Cancelled, "replaced_task", |_| true);
-        // No tick of the name is claimed twice, whichever incarnation it belongs to.
-        let settled = hand.settled();
-        let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
-        hand.reborn(revision, scheduled_at, cursor.max(settled));
-        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-        hand.revise(revision);
-        Ok(Answer::Task { task: key, revision, created: false })
+        self.edit(cx, key, effects, |task| {
+            task.end_all(Status::Cancelled, "replaced_task", |_| true);
+            let settled = task.settled();
+            let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
+            task.reborn(revision, scheduled_at, guards::carry(cursor, settled));
+            task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+            task.revise(revision);
+            Ok(Answer::Task { task: key, revision, created: false })
+        })
     }
 
     fn update(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        let (rescheduled, switched) = match hand.task.spec() {
-            Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
-            None => (true, false),
-        };
-        if rescheduled || switched {
-            let (scheduled_at, begun) = begin(&spec, cx.stamp, hand.settled());
-            let becomes = (!spec.enabled).then_some(Reason::Disabled);
-            // A new schedule may begin with the moment itself; what came before is closed, also
-            // where its one tick lies in the past.
-            let upto = if rescheduled { begun.max(cx.stamp.minus(Millis(1))) } else { cx.stamp };
-            hand.close(upto, becomes);
-            if rescheduled {
-                let live = hand.live();
-                live.scheduled_at = scheduled_at;
-                hand.progress().exhausted = false;
+        self.edit(cx, key, effects, |task| {
+            let (rescheduled, switched) = match task.spec() {
+                Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
+                None => (true, false),
+            };
+            if rescheduled || switched {
+                let (scheduled_at, begun) = begin(&spec, cx.stamp, task.settled());
+                let becomes = (!spec.enabled).then_some(Reason::Disabled);
+                // A new schedule may begin with the moment itself; what came before is closed, also
+                // where its one tick lies in the past.
+                let before = cx.stamp.minus(Millis(1));
+                let upto = if rescheduled { begun.max(before) } else { cx.stamp };
+                guards::close(task, upto, becomes);
+                if rescheduled {
+                    task.live_mut().scheduled_at = scheduled_at;
+                    task.progress_mut().exhausted = false;
+                }
             }
-        }
-        hand.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-        hand.revise(revision);
-        Ok(Answer::Task { task: key, revision, created: false })
+            task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
+            task.revise(revision);
+            Ok(Answer::Task { task: key, revision, created: false })
+        })
     }
 
     pub(in crate::domain::machine) fn mark_deleted(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: MarkDeleted,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
-        let key = match self.find(&body.name) {
+        let key = match self.key_of(&body.name) {
             Some(key) => key,
             None if !body.tombstone || body.if_match.is_some() => {
                 return Err(Refusal::TaskNotFound);
@@ -165,64 +167,66 @@ impl State {
         if !marked {
             self.room_for_mark()?;
         }
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        if hand.task.live.deleted.is_none() {
-            matches(hand.task, body.if_match)?;
-            hand.close(cx.stamp, Some(Reason::Deleted));
-            hand.live().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
-            hand.revise(revision);
-            hand.end_all(Status::Cancelled, "deleted", |execution| {
-                execution.status == Status::Pending
-            });
-        }
-        let mut running: Vec<ExecutionId> =
-            hand.task.live_executions().map(|live| live.id).collect();
-        running.reverse();
-        if body.stop {
-            for id in &running {
-                if let Some(at) = hand.task.history.position(*id) {
-                    hand.change(at, |execution| execution.stopping = true);
-                    hand.effect(Effect::Stop(key, *id));
+        self.edit(cx, key, effects, |task| {
+            if !marked {
+                matches(task, body.if_match)?;
+                guards::close(task, cx.stamp, Some(Reason::Deleted));
+                task.live_mut().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
+                task.revise(revision);
+                task.end_all(Status::Cancelled, "deleted", |execution| {
+                    execution.status == Status::Pending
+                });
+            }
+            let mut running: Vec<ExecutionId> =
+                task.live_executions().map(|live| live.id).collect();
+            running.reverse();
+            if body.stop {
+                for id in &running {
+                    if let Some(at) = task.history.position(*id) {
+                        task.change(at, |execution| execution.stopping = true);
+                        task.effect(Effect::Stop(key, *id));
+                    }
                 }
             }
-        }
-        Ok(Answer::Running(running))
+            Ok(Answer::Running(running))
+        })
     }
 
     pub(in crate::domain::machine) fn reuse(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: &Named,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
-        let key = self.find(&body.name).ok_or(Refusal::TaskNotFound)?;
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        matches(hand.task, body.if_match)?;
-        if hand.task.live.deleted.is_none() {
-            let revision = hand.task.live.revision;
+        let key = self.key_of(&body.name).ok_or(Refusal::TaskNotFound)?;
+        let task = self.task(key).ok_or(Refusal::TaskNotFound)?;
+        matches(task, body.if_match)?;
+        if task.live.deleted.is_none() {
+            let revision = task.live.revision;
             return Ok(Answer::Task { task: key, revision, created: false });
         }
-        if hand.task.live.definition.is_none() {
+        if task.live.definition.is_none() {
             // Nothing but the mark is there, so nothing is left without it.
-            drop(hand);
             self.drop_task(key);
             effects.push(Effect::Task(key));
             return Ok(Answer::Done);
         }
-        hand.close(cx.stamp, None);
-        hand.live().deleted = None;
-        hand.revise(revision);
-        Ok(Answer::Task { task: key, revision, created: false })
+        self.edit(cx, key, effects, |task| {
+            guards::close(task, cx.stamp, None);
+            task.live_mut().deleted = None;
+            task.revise(revision);
+            Ok(Answer::Task { task: key, revision, created: false })
+        })
     }
 
     pub(in crate::domain::machine) fn cleanup(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: &Named,
         effects: &mut Vec<Effect>,
     ) -> Response {
-        let Some(key) = self.find(&body.name) else { return Ok(Answer::Done) };
+        let Some(key) = self.key_of(&body.name) else { return Ok(Answer::Done) };
         if let Some(task) = self.task(key) {
             matches(task, body.if_match)?;
         }
@@ -230,17 +234,18 @@ impl State {
         Ok(Answer::Done)
     }
 
-    fn remove(&mut self, cx: &Context<'_>, key: TaskKey, effects: &mut Vec<Effect>) {
-        if let Some(mut hand) = self.hand(cx, key, effects) {
-            hand.end_all(Status::Cancelled, "cleaned_up", |_| true);
-        }
+    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Vec<Effect>) {
+        let _known = self.edit(cx, key, effects, |task| {
+            task.end_all(Status::Cancelled, "cleaned_up", |_| true);
+            Ok(())
+        });
         self.drop_task(key);
         effects.push(Effect::Task(key));
     }
 
     pub(in crate::domain::machine) fn cleanup_all(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: &CleanupAll,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -267,24 +272,25 @@ impl State {
 
     pub(in crate::domain::machine) fn pause(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: PauseTask,
         effects: &mut Vec<Effect>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.present(&body.name, body.if_match)?.key;
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        if !hand.task.rules.catch_up_on_resume {
-            hand.close(cx.stamp, Some(Reason::Paused));
-        }
-        hand.set_pause(Some(Pause { reason: body.reason, until: body.until }));
-        hand.revise(revision);
-        Ok(Answer::Task { task: key, revision, created: false })
+        self.edit(cx, key, effects, |task| {
+            if !task.rules.catch_up_on_resume {
+                guards::close(task, cx.stamp, Some(Reason::Paused));
+            }
+            task.live_mut().paused = Some(Pause { reason: body.reason, until: body.until });
+            task.revise(revision);
+            Ok(Answer::Task { task: key, revision, created: false })
+        })
     }
 
     pub(in crate::domain::machine) fn resume(
         &mut self,
-        cx: &Context<'_>,
+        cx: &EntryContext<'_>,
         body: &Named,
         effects: &mut Vec<Effect>,
     ) -> Response {
@@ -295,19 +301,42 @@ impl State {
             let revision = task.live.revision;
             return Ok(Answer::Task { task: key, revision, created: false });
         }
-        let mut hand = self.hand(cx, key, effects).ok_or(Refusal::TaskNotFound)?;
-        if !hand.task.rules.catch_up_on_resume {
-            hand.close(cx.stamp, None);
+        self.edit(cx, key, effects, |task| {
+            if !task.rules.catch_up_on_resume {
+                guards::close(task, cx.stamp, None);
+            }
+            task.live_mut().paused = None;
+            task.revise(revision);
+            let held = task.live_executions();
+            let held = held.filter(|execution| execution.status == Status::Pending);
+            let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
+            for id in held.into_iter().rev() {
+                task.effect(Effect::Pending(key, id));
+            }
+            Ok(Answer::Task { task: key, revision, created: false })
+        })
+    }
+
+    /// Refuses one more deleted mark than may be.
+    pub(in crate::domain::machine) const fn room_for_mark(&self) -> Result<(), Refusal> {
+        if self.marks.len() >= TOMBSTONES_MAX { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    /// Takes from the oldest deleted mark what it no longer has to know. Each entry does this for
+    /// one, so that none takes long.
+    pub(in crate::domain::machine) fn forget_old_mark(
+        &mut self,
+        cx: &EntryContext<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((at, key)) = self.marks.oldest_whole() else { return };
+        if cx.stamp.since(at) <= TOMBSTONE_AGE {
+            return;
         }
-        hand.set_pause(None);
-        hand.revise(revision);
-        let held = hand.task.live_executions();
-        let held = held.filter(|execution| execution.status == Status::Pending);
-        let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
-        for id in held.into_iter().rev() {
-            hand.effect(Effect::Pending(key, id));
-        }
-        Ok(Answer::Task { task: key, revision, created: false })
+        let _known = self.edit(cx, key, effects, |task| {
+            task.forget();
+            Ok(())
+        });
     }
 }
 

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::dirty::Dirty;
 use crate::domain::ids::TaskKey;
-
-use crate::domain::machine::state::Dirty;
 
 /// Records of a block; few in tests, so that they meet many blocks.
 const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
 
 /// What is kept in blocks.
-pub trait Record: Clone + Serialize + DeserializeOwned {
+pub trait BlockRecord: Clone + Serialize + DeserializeOwned {
     /// By this it is found, and by this it stands in order.
     type Key: Copy + Ord;
     /// The letter of its rows.
@@ -32,14 +31,14 @@ pub trait Record: Clone + Serialize + DeserializeOwned {
 #[derive(Clone, Debug)]
 pub struct Blocks<T> {
     /// Blocks that are added to no more; none is empty.
-    sealed: VecDeque<Block<Arc<VecDeque<T>>>>,
+    sealed: VecDeque<RecordBlock<Arc<VecDeque<T>>>>,
     /// The newest.
-    open: Block<VecDeque<T>>,
+    open: RecordBlock<VecDeque<T>>,
     len: usize,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Block<R> {
+struct RecordBlock<R> {
     /// Rises from block to block; names its row.
     number: u64,
     /// The checkpoint epoch in which it was last noted as changed.
@@ -47,7 +46,7 @@ struct Block<R> {
     records: R,
 }
 
-impl<R> Block<R> {
+impl<R> RecordBlock<R> {
     /// Notes that the next checkpoint must write it, or that it is gone.
     fn note(&mut self, letter: u8, task: TaskKey, dirty: &mut Dirty) {
         if self.noted != dirty.epoch {
@@ -59,7 +58,7 @@ impl<R> Block<R> {
 
 /// Where a record is, until the next change.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct RecordPlace {
     /// Of the sealed ones; one past them: the open one.
     block: usize,
     at: usize,
@@ -67,7 +66,7 @@ pub struct Place {
 
 impl<T> Default for Blocks<T> {
     fn default() -> Self {
-        let open = Block { number: 0, noted: 0, records: VecDeque::new() };
+        let open = RecordBlock { number: 0, noted: 0, records: VecDeque::new() };
         Self { sealed: VecDeque::new(), open, len: 0 }
     }
 }
@@ -114,15 +113,15 @@ impl<T> Blocks<T> {
 
     /// The one at a place.
     #[must_use]
-    pub fn get(&self, place: Place) -> Option<&T> {
+    pub fn get(&self, place: RecordPlace) -> Option<&T> {
         self.records(place.block).get(place.at)
     }
 
     /// The first of which this holds.
-    pub fn place_of(&self, which: impl Fn(&T) -> bool) -> Option<Place> {
+    pub fn place_of(&self, which: impl Fn(&T) -> bool) -> Option<RecordPlace> {
         (0..=self.sealed.len()).find_map(|block| {
             let at = self.records(block).iter().position(&which)?;
-            Some(Place { block, at })
+            Some(RecordPlace { block, at })
         })
     }
 
@@ -131,9 +130,9 @@ impl<T> Blocks<T> {
     }
 }
 
-impl<T: Record> Blocks<T> {
+impl<T: BlockRecord> Blocks<T> {
     /// Where the record with this key is, or else the first after it.
-    fn search(&self, key: T::Key) -> Result<Place, Place> {
+    fn search(&self, key: T::Key) -> Result<RecordPlace, RecordPlace> {
         // What is asked for is most often among the newest.
         let block = match self.open.records.front() {
             Some(first) if first.key() <= key => self.sealed.len(),
@@ -142,12 +141,12 @@ impl<T: Record> Blocks<T> {
                 .partition_point(|block| block.records.back().is_some_and(|last| last.key() < key)),
         };
         let found = self.records(block).binary_search_by_key(&key, T::key);
-        found.map(|at| Place { block, at }).map_err(|at| Place { block, at })
+        found.map(|at| RecordPlace { block, at }).map_err(|at| RecordPlace { block, at })
     }
 
     /// Where the record with this key is.
     #[must_use]
-    pub fn find(&self, key: T::Key) -> Option<Place> {
+    pub fn find(&self, key: T::Key) -> Option<RecordPlace> {
         self.search(key).ok()
     }
 
@@ -170,15 +169,15 @@ impl<T: Record> Blocks<T> {
 
     /// Begins a new block.
     fn seal(&mut self, next: u64) {
-        let open = Block { number: next, noted: 0, records: VecDeque::new() };
-        let Block { number, noted, records } = std::mem::replace(&mut self.open, open);
-        self.sealed.push_back(Block { number, noted, records: Arc::new(records) });
+        let open = RecordBlock { number: next, noted: 0, records: VecDeque::new() };
+        let RecordBlock { number, noted, records } = std::mem::replace(&mut self.open, open);
+        self.sealed.push_back(RecordBlock { number, noted, records: Arc::new(records) });
     }
 
     /// The one at a place, to be changed.
     pub(in crate::domain::machine) fn get_mut(
         &mut self,
-        place: Place,
+        place: RecordPlace,
         task: TaskKey,
         dirty: &mut Dirty,
     ) -> Option<&mut T> {
@@ -193,7 +192,7 @@ impl<T: Record> Blocks<T> {
     /// Takes out the one at a place.
     pub(in crate::domain::machine) fn remove(
         &mut self,
-        place: Place,
+        place: RecordPlace,
         task: TaskKey,
         dirty: &mut Dirty,
     ) -> Option<T> {
@@ -222,7 +221,7 @@ impl<T: Record> Blocks<T> {
         task: TaskKey,
         dirty: &mut Dirty,
     ) -> Option<T> {
-        self.remove(Place { block: 0, at: 0 }, task, dirty)
+        self.remove(RecordPlace { block: 0, at: 0 }, task, dirty)
     }
 
     /// Takes out the newest.
@@ -233,7 +232,7 @@ impl<T: Record> Blocks<T> {
     ) -> Option<T> {
         let block = self.sealed.len() - usize::from(self.open.records.is_empty());
         let at = self.records(block).len().checked_sub(1)?;
-        self.remove(Place { block, at }, task, dirty)
+        self.remove(RecordPlace { block, at }, task, dirty)
     }
 
     /// Notes that all of it goes.
@@ -278,7 +277,7 @@ impl<T: Record> Blocks<T> {
             self.seal(number);
         }
         self.len += records.len();
-        self.open = Block { number, noted: 0, records };
+        self.open = RecordBlock { number, noted: 0, records };
         true
     }
 }

@@ -4,6 +4,8 @@
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
+use super::codec;
+
 /// The sum so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest(pub u128);
@@ -17,6 +19,11 @@ impl Digest {
     /// A record went, or is about to change.
     pub const fn sub(&mut self, hash: u128) {
         self.0 = self.0.wrapping_sub(hash);
+    }
+
+    /// Adds what another sum has.
+    pub const fn join(&mut self, other: Self) {
+        self.add(other.0);
     }
 }
 
@@ -33,9 +40,7 @@ pub fn numbers<const N: usize>(letter: u8, numbers: [u64; N]) -> u128 {
 
 /// Two numbers that stand for a value in its stored form.
 pub fn of(value: &impl Serialize) -> [u64; 2] {
-    let mut stored = Vec::new();
-    crate::domain::machine::persist::append(value, &mut stored);
-    bytes(&stored)
+    bytes(&codec::encode(value))
 }
 
 /// Two numbers that stand for bytes.
@@ -54,6 +59,6 @@ pub const fn halves(hash: u128) -> [u64; 2] {
 /// beginning of another's, so no separator is needed.
 pub fn hash(key: &[u8], value: &impl Serialize) -> u128 {
     let mut record = key.to_vec();
-    crate::domain::machine::persist::append(value, &mut record);
+    codec::append(value, &mut record);
     xxh3_128(&record)
 }

@@ -15,14 +15,14 @@ type Entries = VecDeque<(ExecutionId, TaskKey)>;
 
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
-pub(in crate::domain::machine) struct Index {
+pub struct Index {
     /// Persistent, so that a frozen view costs the same however many there are.
-    blocks: Vector<Block>,
+    blocks: Vector<IndexBlock>,
 }
 
 /// Some entries; never none.
 #[derive(Clone, Debug)]
-struct Block {
+struct IndexBlock {
     /// No id in it is lower, nor is one in a block before it as high.
     first: ExecutionId,
     entries: Arc<Entries>,
@@ -37,7 +37,7 @@ impl Index {
             }
             _ => {
                 let entries = Arc::new(VecDeque::from([(id, task)]));
-                self.blocks.push_back(Block { first: id, entries });
+                self.blocks.push_back(IndexBlock { first: id, entries });
             }
         }
     }
@@ -88,7 +88,7 @@ impl Index {
     }
 
     /// How many blocks stand before the first of which this does not hold.
-    fn partition_point(&self, holds: impl Fn(&Block) -> bool) -> usize {
+    fn partition_point(&self, holds: impl Fn(&IndexBlock) -> bool) -> usize {
         // What is asked for is most often the newest.
         if self.blocks.back().is_none_or(&holds) {
             return self.blocks.len();

@@ -2,6 +2,9 @@
 //! sum by which replicas are compared. Nothing here knows what a record means.
 
 pub mod blocks;
+pub mod codec;
 pub mod digest;
+pub mod dirty;
 pub mod index;
+pub mod register;
 pub mod table;

@@ -11,7 +11,13 @@ use imbl::OrdSet;
 
 use crate::domain::ids::{Revision, TaskKey};
 
-use crate::domain::machine::state::Task;
+/// What the table has to know of a task.
+pub trait TableTask: Clone {
+    /// What names it.
+    fn key(&self) -> TaskKey;
+    /// Whether an execution of it has not ended.
+    fn busy(&self) -> bool;
+}
 
 /// Slots of a page; the bits of its mark.
 const PAGE: usize = 64;
@@ -20,24 +26,24 @@ const CHAPTER: usize = if cfg!(test) { 2 } else { 128 };
 
 /// Some tasks, and of which of them an execution has not ended.
 #[derive(Clone, Debug)]
-struct Page {
-    tasks: [Option<Arc<Task>>; PAGE],
+struct TablePage<T> {
+    tasks: [Option<Arc<T>>; PAGE],
     /// Bit s stands for slot s; derived.
     busy: u64,
 }
 
 /// Some pages, and which of them have busy tasks.
 #[derive(Clone, Debug)]
-struct Chapter {
-    pages: [Option<Arc<Page>>; CHAPTER],
+struct Chapter<T> {
+    pages: [Option<Arc<TablePage<T>>>; CHAPTER],
     /// Bit p stands for page p; derived.
     busy: u128,
 }
 
 /// Tasks by key.
-#[derive(Clone, Debug, Default)]
-pub(in crate::domain::machine) struct Table {
-    chapters: Vec<Arc<Chapter>>,
+#[derive(Clone, Debug)]
+pub struct TaskTable<T> {
+    chapters: Vec<Arc<Chapter<T>>>,
     /// Slots below the end.
     end: usize,
     /// Slots below the end that hold no task; derived.
@@ -60,13 +66,13 @@ impl At {
 }
 
 /// Where it is marked whether a task is busy.
-pub(in crate::domain::machine) struct Mark<'a> {
+pub struct BusyMark<'a> {
     page: &'a mut u64,
     chapter: &'a mut u128,
     at: At,
 }
 
-impl Mark<'_> {
+impl BusyMark<'_> {
     /// Marks the task as busy, or not.
     pub fn set(&mut self, busy: bool) {
         let bit = 1 << self.at.slot;
@@ -76,7 +82,13 @@ impl Mark<'_> {
     }
 }
 
-impl Table {
+impl<T> Default for TaskTable<T> {
+    fn default() -> Self {
+        Self { chapters: Vec::new(), end: 0, free: OrdSet::new() }
+    }
+}
+
+impl<T: TableTask> TaskTable<T> {
     pub fn len(&self) -> usize {
         self.end - self.free.len()
     }
@@ -86,42 +98,42 @@ impl Table {
         self.end
     }
 
-    pub fn get(&self, key: TaskKey) -> Option<&Arc<Task>> {
-        self.at(key.slot()).filter(|task| task.key == key)
+    pub fn get(&self, key: TaskKey) -> Option<&Arc<T>> {
+        self.at(key.slot()).filter(|task| task.key() == key)
     }
 
     /// Whatever task is in the slot, without looking into it.
-    pub fn peek(&self, key: TaskKey) -> Option<&Task> {
+    pub fn peek(&self, key: TaskKey) -> Option<&T> {
         self.at(key.slot()).map(|task| &**task)
     }
 
     /// The task in a slot.
-    pub fn at(&self, slot: usize) -> Option<&Arc<Task>> {
+    pub fn at(&self, slot: usize) -> Option<&Arc<T>> {
         let at = At::of(slot);
         let page = self.chapters.get(at.chapter)?.pages.get(at.page)?.as_ref()?;
         page.tasks.get(at.slot)?.as_ref()
     }
 
     /// A task to be changed, and where it is marked as busy.
-    pub fn get_mut(&mut self, key: TaskKey) -> Option<(&mut Task, Mark<'_>)> {
+    pub fn get_mut(&mut self, key: TaskKey) -> Option<(&mut T, BusyMark<'_>)> {
         let at = At::of(key.slot());
         let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
-        let Page { tasks, busy: page } = Arc::make_mut(pages.get_mut(at.page)?.as_mut()?);
-        let task = tasks.get_mut(at.slot)?.as_mut().filter(|task| task.key == key)?;
-        Some((Arc::make_mut(task), Mark { page, chapter, at }))
+        let TablePage { tasks, busy: page } = Arc::make_mut(pages.get_mut(at.page)?.as_mut()?);
+        let task = tasks.get_mut(at.slot)?.as_mut().filter(|task| task.key() == key)?;
+        Some((Arc::make_mut(task), BusyMark { page, chapter, at }))
     }
 
-    fn pages(&self) -> impl Iterator<Item = &Arc<Page>> {
+    fn pages(&self) -> impl Iterator<Item = &Arc<TablePage<T>>> {
         self.chapters.iter().flat_map(|chapter| chapter.pages.iter().flatten())
     }
 
     /// By slot.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.pages().flat_map(|page| page.tasks.iter().flatten())
     }
 
     /// Those of which an execution has not ended, by slot. The others are not looked at.
-    pub fn busy(&self) -> impl Iterator<Item = &Arc<Task>> {
+    pub fn busy(&self) -> impl Iterator<Item = &Arc<T>> {
         let pages = self.chapters.iter().flat_map(|chapter| {
             bits(chapter.busy).filter_map(|page| chapter.pages.get(page)?.as_ref())
         });
@@ -137,23 +149,24 @@ impl Table {
     }
 
     /// Puts a task into its slot.
-    pub fn insert(&mut self, task: Task) {
-        let slot = task.key.slot();
+    pub fn insert(&mut self, task: T) {
+        let slot = task.key().slot();
         while self.end <= slot {
             self.free.insert(number(self.end));
             self.end += 1;
         }
         self.free.remove(&number(slot));
-        self.put(slot, Some(Arc::new(task)));
+        let former = self.put(slot, Some(Arc::new(task)));
+        assert!(former.is_none(), "two tasks never share a slot: their keys would lead to one");
     }
 
-    pub fn remove(&mut self, key: TaskKey) -> Option<Arc<Task>> {
+    pub fn remove(&mut self, key: TaskKey) -> Option<Arc<T>> {
         self.get(key)?;
         self.free.insert(number(key.slot()));
         self.put(key.slot(), None)
     }
 
-    fn put(&mut self, slot: usize, task: Option<Arc<Task>>) -> Option<Arc<Task>> {
+    fn put(&mut self, slot: usize, task: Option<Arc<T>>) -> Option<Arc<T>> {
         let at = At::of(slot);
         while self.chapters.len() <= at.chapter {
             let pages = [const { None }; CHAPTER];
@@ -162,11 +175,11 @@ impl Table {
         let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
         let page = pages
             .get_mut(at.page)?
-            .get_or_insert_with(|| Arc::new(Page { tasks: [const { None }; PAGE], busy: 0 }));
-        let Page { tasks, busy: page } = Arc::make_mut(page);
-        let busy = task.as_ref().is_some_and(|task| task.progress.live > 0);
+            .get_or_insert_with(|| Arc::new(TablePage { tasks: [const { None }; PAGE], busy: 0 }));
+        let TablePage { tasks, busy: page } = Arc::make_mut(page);
+        let busy = task.as_ref().is_some_and(|task| task.busy());
         let former = std::mem::replace(tasks.get_mut(at.slot)?, task);
-        Mark { page, chapter, at }.set(busy);
+        BusyMark { page, chapter, at }.set(busy);
         former
     }
 
@@ -176,7 +189,7 @@ impl Table {
         let chapters = self.chapters.iter().zip(&other.chapters);
         let tasks = self
             .iter()
-            .filter(|task| other.get(task.key).is_some_and(|same| Arc::ptr_eq(task, same)));
+            .filter(|task| other.get(task.key()).is_some_and(|same| Arc::ptr_eq(task, same)));
         (chapters.filter(|(one, same)| Arc::ptr_eq(one, same)).count(), tasks.count())
     }
 }

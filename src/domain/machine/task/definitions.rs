@@ -3,25 +3,24 @@
 
 use std::sync::Arc;
 
-use super::editor::Hand;
+use super::editor::TaskEditor;
+use super::keys;
 use super::record::Definition;
-use crate::domain::machine::commands::calendars;
+use super::whole::ClaimRules;
 use crate::domain::machine::limits::REVISIONS_MAX;
-use crate::domain::machine::persist::key_definition;
-use crate::domain::machine::state::Rules;
 use crate::domain::machine::store::digest;
 
-impl Hand<'_> {
+impl TaskEditor<'_> {
     /// Puts a new definition in force.
     pub fn define(&mut self, definition: Definition) {
         let revision = definition.revision;
         let key = self.task.key;
-        calendars::count(self.excluding, self.task.spec(), false);
-        calendars::count(self.excluding, Some(&definition.spec), true);
-        self.live().definition = Some(revision);
-        self.digest.add(digest::hash(&key_definition(key, revision), &definition));
+        self.calendar_users.remove(self.task.spec());
+        self.calendar_users.add(Some(&definition.spec));
+        self.live_mut().definition = Some(revision);
+        self.digest.add(digest::hash(&keys::definition(key, revision), &definition));
         self.dirty.definitions.push((key, revision));
-        self.task.rules = Rules::of(Some(&definition.spec));
+        self.task.rules = ClaimRules::of(Some(&definition.spec));
         self.task.definitions.push_back(Arc::new(definition));
         self.drop_old_definitions();
     }
@@ -42,20 +41,20 @@ impl Hand<'_> {
         });
         let Some(gone) = free.and_then(|at| self.task.definitions.remove(at)) else { return false };
         let key = self.task.key;
-        self.digest.sub(digest::hash(&key_definition(key, gone.revision), &*gone));
+        self.digest.sub(digest::hash(&keys::definition(key, gone.revision), &*gone));
         self.dirty.definitions.push((key, gone.revision));
         true
     }
 
     /// Leaves a deleted mark its name, its numbers and its cursor.
     pub(in crate::domain::machine) fn forget(&mut self) {
-        calendars::count(self.excluding, self.task.spec(), false);
-        let live = self.live();
+        self.calendar_users.remove(self.task.spec());
+        let live = self.live_mut();
         live.definition = None;
         if let Some(mark) = &mut live.deleted {
             mark.by.clear();
         }
-        self.task.rules = Rules::of(None);
+        self.task.rules = ClaimRules::of(None);
         while self.drop_definition() {}
         self.drop_past();
     }

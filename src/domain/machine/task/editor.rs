@@ -1,190 +1,106 @@
-//! The one way to change a task: a hand takes it, keeps digest, index and the list of changes
-//! true to what it does, and lets it go when dropped.
+//! The one way to change a task. `State::edit` gives an editor to a closure; when the closure ends,
+//! digest, index and the list of changes are made true to what it did, once.
 
-use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
-use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
-use crate::domain::time::Timestamp;
-
-use super::history::History;
+use super::calendar_users::CalendarUsers;
+use super::keys;
 use super::record::{
-    Attempt, Ended, Execution, FiredTick, Live, More, Pause, Progress, Reason, Report, Span,
-    Status, Trigger, Verdict,
+    Attempt, Ended, Execution, FiredTick, Live, More, Progress, Reason, Report, Span, Status,
+    Trigger, Verdict, cut,
 };
-use super::tombstones::Marks;
-use crate::domain::machine::apply::Context;
-use crate::domain::machine::commands::calendars;
+use super::tombstones::DeletedMarks;
+use super::whole::Task;
+use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::effect::Effect;
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
-use crate::domain::machine::persist::{key_definition, key_live, key_span};
-use crate::domain::machine::state::{Counted, Dirty, Rules, State, Task};
-use crate::domain::machine::store::blocks::Place;
+use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest::{self, Digest};
+use crate::domain::machine::store::dirty::Dirty;
 use crate::domain::machine::store::index::Index;
-use crate::domain::machine::store::table::Mark;
+use crate::domain::machine::store::table::BusyMark;
+use crate::domain::time::Timestamp;
 
-/// A task being changed.
-pub(in crate::domain::machine) struct Hand<'a> {
-    pub task: &'a mut Task,
+/// Where and when a command is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryContext<'a> {
+    /// Log index of its entry.
     pub index: u64,
+    /// Cluster time of the leader that took the entry.
     pub stamp: Timestamp,
-    floor: Timestamp,
+    /// Who sent it; empty for the engine.
+    pub by: &'a str,
+}
+
+/// A task being changed. It reads as the task; what changes it keeps the rest of the state true.
+pub struct TaskEditor<'a> {
+    pub task: &'a mut Task,
+    /// Log index of the entry.
+    pub index: u64,
+    /// Cluster time of the entry.
+    pub stamp: Timestamp,
+    /// No tick up to here is claimed any more.
+    pub floor: Timestamp,
+    /// How many tasks there are, for their share of what is kept.
     pub tasks: u64,
-    counter: &'a mut u64,
+    pub counter: &'a mut u64,
     pub digest: &'a mut Digest,
     pub dirty: &'a mut Dirty,
     pub executions: &'a mut Index,
-    marks: &'a mut Marks,
-    pub excluding: &'a mut OrdMap<Arc<str>, u32>,
-    busy: Mark<'a>,
-    effects: &'a mut Vec<Effect>,
-    /// Whether the live record was changed, and the progress.
-    touched: (bool, bool),
+    pub marks: &'a mut DeletedMarks,
+    pub calendar_users: &'a mut CalendarUsers,
+    pub busy: BusyMark<'a>,
+    pub effects: &'a mut Vec<Effect>,
+    /// The live record as it was before the first change of it; none: it is as it was.
+    pub former_live: Option<Box<Live>>,
 }
 
-impl State {
-    /// Takes a task in hand.
-    pub(in crate::domain::machine) fn hand<'a>(
-        &'a mut self,
-        cx: &Context<'_>,
-        key: TaskKey,
-        effects: &'a mut Vec<Effect>,
-    ) -> Option<Hand<'a>> {
-        let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
-        let (task, busy) = self.tasks.get_mut(key)?;
-        Some(Hand {
-            task,
-            index: cx.index,
-            stamp: cx.stamp,
-            floor: self.cluster.floor,
-            tasks,
-            counter: &mut self.cluster.counter,
-            digest: &mut self.digest,
-            dirty: &mut self.dirty,
-            executions: &mut self.executions,
-            marks: &mut self.marks,
-            excluding: &mut self.excluding,
-            busy,
-            effects,
-            touched: (false, false),
-        })
-    }
+impl Deref for TaskEditor<'_> {
+    type Target = Task;
 
-    /// Makes an empty record for a name; the caller fills it.
-    pub(in crate::domain::machine) fn new_task(
-        &mut self,
-        cx: &Context<'_>,
-        name: &str,
-        revision: Revision,
-    ) -> TaskKey {
-        let key = self.tasks.vacancy(revision);
-        let name: Arc<str> = name.into();
-        let live = Live {
-            name: Arc::clone(&name),
-            revision,
-            incarnation: revision,
-            created_at: cx.stamp,
-            updated_at: cx.stamp,
-            definition: None,
-            scheduled_at: cx.stamp,
-            paused: None,
-            deleted: None,
-        };
-        let progress =
-            Progress { cursor: cx.stamp, truncated_before: cx.stamp, ..Progress::default() };
-        let counted = Counted::of(key, &live, &progress);
-        self.digest.add(counted.live);
-        self.digest.add(counted.progress);
-        let (definitions, history) = (VecDeque::new(), History::default());
-        let rules = Rules::of(None);
-        let noted = self.dirty.epoch;
-        let task = Task { key, live, progress, definitions, history, counted, rules, noted };
-        self.dirty.tasks.push(key);
-        self.dirty.lives.push(key);
-        self.names.insert(name, key);
-        self.tasks.insert(task);
-        key
-    }
-
-    /// Removes all that is known of a task.
-    pub(in crate::domain::machine) fn drop_task(&mut self, key: TaskKey) {
-        // The next checkpoint takes away the rows of its past.
-        if let Some((task, _)) = self.tasks.get_mut(key) {
-            task.history.note_all(key, &mut self.dirty);
-        }
-        let Some(task) = self.tasks.remove(key) else { return };
-        self.names.remove(&task.live.name);
-        self.marks.note(&task, true);
-        calendars::count(&mut self.excluding, task.spec(), false);
-        self.digest.sub(task.counted.live);
-        self.digest.sub(task.counted.progress);
-        for definition in &task.definitions {
-            self.digest.sub(digest::hash(&key_definition(key, definition.revision), &**definition));
-            self.dirty.definitions.push((key, definition.revision));
-        }
-        for tick in &task.history.ticks {
-            self.digest.sub(tick.hash(key));
-        }
-        for span in &task.history.spans {
-            self.digest.sub(digest::hash(&key_span(key, span.to), span));
-        }
-        for execution in &task.history.executions {
-            self.digest.sub(execution.hash(key));
-            self.executions.remove(execution.id);
-        }
-        self.dirty.tasks.push(key);
-        self.dirty.lives.push(key);
+    fn deref(&self) -> &Task {
+        self.task
     }
 }
 
-impl Counted {
-    pub fn of(key: TaskKey, live: &Live, progress: &Progress) -> Self {
-        let live = digest::hash(&key_live(key), live);
-        Self { live, progress: progress.hash(key) }
-    }
-}
-
-impl Drop for Hand<'_> {
-    fn drop(&mut self) {
-        let key = self.task.key;
-        if self.touched.0 {
-            let hash = digest::hash(&key_live(key), &self.task.live);
-            self.digest.sub(std::mem::replace(&mut self.task.counted.live, hash));
-            self.digest.add(hash);
-            self.marks.note(self.task, false);
-        }
-        if self.touched.1 {
-            let hash = self.task.progress.hash(key);
-            self.digest.sub(std::mem::replace(&mut self.task.counted.progress, hash));
-            self.digest.add(hash);
-            self.busy.set(self.task.progress.live > 0);
-        }
-    }
-}
-
-impl Hand<'_> {
+impl TaskEditor<'_> {
     /// The live record, to be changed.
-    pub fn live(&mut self) -> &mut Live {
-        if !self.touched.0 {
-            self.touched.0 = true;
-            // As it was until now; what it becomes is noted at the end.
-            self.marks.note(self.task, true);
-            self.dirty.lives.push(self.task.key);
+    pub fn live_mut(&mut self) -> &mut Live {
+        if self.former_live.is_none() {
+            self.former_live = Some(Box::new(self.task.live.clone()));
         }
         &mut self.task.live
     }
 
     /// The progress, to be changed.
-    pub fn progress(&mut self) -> &mut Progress {
-        self.touched.1 = true;
-        if self.task.noted != self.dirty.epoch {
-            self.task.noted = self.dirty.epoch;
-            self.dirty.tasks.push(self.task.key);
-        }
+    pub fn progress_mut(&mut self) -> &mut Progress {
         &mut self.task.progress
+    }
+
+    /// Writes what was changed into all that is derived of it: each record that changed is hashed
+    /// once, however often it was changed.
+    pub fn finish(mut self, former: &Progress) {
+        let task = self.task;
+        let key = task.key;
+        if let Some(former) = self.former_live {
+            let hash = digest::hash(&keys::live(key), &task.live);
+            self.digest.sub(std::mem::replace(&mut task.counted.live, hash));
+            self.digest.add(hash);
+            self.marks.remove(key, &former);
+            self.marks.add(key, &task.live);
+            self.dirty.lives.push(key);
+        }
+        if task.progress != *former {
+            let hash = task.progress.hash(key);
+            self.digest.sub(std::mem::replace(&mut task.counted.progress, hash));
+            self.digest.add(hash);
+            self.busy.set(task.progress.live > 0);
+            if task.noted != self.dirty.epoch {
+                task.noted = self.dirty.epoch;
+                self.dirty.tasks.push(key);
+            }
+        }
     }
 
     pub fn step(&mut self) -> u64 {
@@ -199,7 +115,7 @@ impl Hand<'_> {
     /// Notes that a command changed the task.
     pub fn revise(&mut self, revision: Revision) {
         let stamp = self.stamp;
-        let live = self.live();
+        let live = self.live_mut();
         live.revision = revision;
         live.updated_at = stamp;
         let key = self.task.key;
@@ -240,7 +156,7 @@ impl Hand<'_> {
         let key = self.task.key;
         let (index, from, revision) =
             (self.index, self.task.progress.cursor, self.task.live.definition);
-        let progress = self.progress();
+        let progress = self.progress_mut();
         progress.cursor = to;
         let totals = &mut progress.totals;
         match (count, verdict) {
@@ -257,13 +173,13 @@ impl Hand<'_> {
             let kin = last.to == from
                 && (last.verdict, last.reason, last.revision) == (verdict, reason, revision);
             if kin {
-                self.digest.sub(digest::hash(&key_span(key, last.to), &last));
+                self.digest.sub(digest::hash(&keys::span(key, last.to), &last));
                 spans.pop_back(key, self.dirty);
                 span.from = last.from;
                 span.count = last.count.zip(count).map(|(one, other)| one.saturating_add(other));
             }
         }
-        self.digest.add(digest::hash(&key_span(key, span.to), &span));
+        self.digest.add(digest::hash(&keys::span(key, span.to), &span));
         spans.push(span, key, self.dirty);
         self.trim_spans();
     }
@@ -272,7 +188,7 @@ impl Hand<'_> {
     pub fn execution(&mut self, new: NewExecution) -> ExecutionId {
         let id = ExecutionId(self.step());
         let (index, stamp, key) = (self.index, self.stamp, self.task.key);
-        self.progress().live += 1;
+        self.progress_mut().live += 1;
         let few = new.retry_of.is_some() || new.parameters.is_some();
         let more = few.then(|| {
             let NewExecution { retry_of, parameters, .. } = new;
@@ -306,7 +222,7 @@ impl Hand<'_> {
     }
 
     /// Changes an execution that stands at `at`.
-    pub fn change(&mut self, at: Place, change: impl FnOnce(&mut Execution)) {
+    pub fn change(&mut self, at: RecordPlace, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
         if let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) {
             self.digest.sub(execution.hash(key));
@@ -316,7 +232,7 @@ impl Hand<'_> {
     }
 
     /// Ends the execution that stands at `at`.
-    pub fn end(&mut self, at: Place, mut report: Report) {
+    pub fn end(&mut self, at: RecordPlace, mut report: Report) {
         let key = self.task.key;
         let (status, ended_at) = (report.status, report.ended_at);
         report.tail.drain(..report.tail.len().saturating_sub(TAIL_BYTES));
@@ -340,8 +256,9 @@ impl Hand<'_> {
         let Some((id, tick, ended)) = ended else { return };
         self.task.history.failures += usize::from(status.failure());
         self.note_end(id, tick, ended);
-        let progress = self.progress();
-        progress.live = progress.live.saturating_sub(1);
+        let progress = self.progress_mut();
+        assert!(progress.live > 0, "what ends was live: an execution ends once");
+        progress.live -= 1;
         progress.last = Some(status);
         if status == Status::Success {
             progress.last_success = progress.last_success.max(Some(ended_at));
@@ -386,7 +303,7 @@ impl Hand<'_> {
     /// Notes a fired tick and moves the cursor onto it.
     pub fn fired(&mut self, tick: Timestamp, execution: ExecutionId) {
         let (index, from, key) = (self.index, self.task.progress.cursor, self.task.key);
-        let progress = self.progress();
+        let progress = self.progress_mut();
         progress.cursor = tick;
         progress.totals.fired += 1;
         let fired = FiredTick { from, tick, execution, index, ended: None };
@@ -404,7 +321,7 @@ impl Hand<'_> {
                 until <= self.task.progress.cursor || (catch_up && until <= now)
             });
         if over {
-            self.live().paused = None;
+            self.live_mut().paused = None;
             let key = self.task.key;
             self.effect(Effect::Task(key));
         }
@@ -413,7 +330,7 @@ impl Hand<'_> {
     /// Begins a new incarnation with its ticks after `cursor`, counted from `scheduled_at`.
     pub fn reborn(&mut self, revision: Revision, scheduled_at: Timestamp, cursor: Timestamp) {
         let stamp = self.stamp;
-        let live = self.live();
+        let live = self.live_mut();
         live.incarnation = revision;
         live.created_at = stamp;
         live.scheduled_at = scheduled_at;
@@ -421,17 +338,13 @@ impl Hand<'_> {
         live.deleted = None;
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
-        *self.progress() =
+        *self.progress_mut() =
             Progress { cursor, truncated_before: cursor, live, ..Progress::default() };
-    }
-
-    pub fn set_pause(&mut self, pause: Option<Pause>) {
-        self.live().paused = pause;
     }
 }
 
 /// What a new execution is made of.
-pub(in crate::domain::machine) struct NewExecution {
+pub struct NewExecution {
     pub revision: Revision,
     pub tick: Option<Timestamp>,
     pub due: Timestamp,
@@ -460,15 +373,4 @@ impl Report {
 /// A proposer's count is not to be trusted with an overflow.
 const fn add(total: &mut u64, count: u64) {
     *total = total.saturating_add(count);
-}
-
-/// Shortens text to at most `max` bytes at a character.
-pub(in crate::domain::machine) fn cut(text: &mut String, max: usize) {
-    if text.len() > max {
-        let mut end = max;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
 }

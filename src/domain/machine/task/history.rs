@@ -5,10 +5,10 @@ use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
 use super::record::{Execution, FiredTick, Span};
-use crate::domain::machine::state::Dirty;
-use crate::domain::machine::store::blocks::{Blocks, Place, Record};
+use crate::domain::machine::store::blocks::{BlockRecord, Blocks, RecordPlace};
+use crate::domain::machine::store::dirty::Dirty;
 
-impl Record for FiredTick {
+impl BlockRecord for FiredTick {
     type Key = Timestamp;
     const LETTER: u8 = b't';
 
@@ -17,7 +17,7 @@ impl Record for FiredTick {
     }
 }
 
-impl Record for Span {
+impl BlockRecord for Span {
     type Key = Timestamp;
     const LETTER: u8 = b's';
 
@@ -26,7 +26,7 @@ impl Record for Span {
     }
 }
 
-impl Record for Execution {
+impl BlockRecord for Execution {
     type Key = ExecutionId;
     const LETTER: u8 = b'e';
 
@@ -51,7 +51,7 @@ pub struct History {
 impl History {
     /// Where an execution stands.
     #[must_use]
-    pub fn position(&self, id: ExecutionId) -> Option<Place> {
+    pub fn position(&self, id: ExecutionId) -> Option<RecordPlace> {
         self.executions.find(id)
     }
 

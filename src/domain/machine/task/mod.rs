@@ -1,10 +1,13 @@
 //! What is known of a task: its records, its past and what is kept of it, and the one way to change
 //! it.
 
+pub mod calendar_users;
 pub mod definitions;
 pub mod editor;
 pub mod execution;
 pub mod history;
+pub mod keys;
 pub mod record;
 pub mod retention;
 pub mod tombstones;
+pub mod whole;

@@ -11,7 +11,7 @@ use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
 pub use super::execution::{Attempt, Execution, More, Report, Status, Trigger};
-use crate::domain::machine::limits::REASON_BYTES;
+use crate::domain::machine::limits::{KEY_AGE, REASON_BYTES};
 use crate::domain::machine::store::digest;
 
 /// One revision of a task's definition.
@@ -279,7 +279,7 @@ impl Ended {
         let told = report.status != Status::Success && !report.detail.is_empty();
         let reason = told.then(|| {
             let mut reason = report.detail.clone();
-            super::editor::cut(&mut reason, REASON_BYTES);
+            cut(&mut reason, REASON_BYTES);
             reason.into()
         });
         let node = node.map_or(0, |node| u32::try_from(node.0).unwrap_or(0));
@@ -405,6 +405,14 @@ pub struct KeyRecord {
     pub response: crate::domain::machine::response::Response,
 }
 
+impl KeyRecord {
+    /// Whether it is too old to stand for a repeat, as seen at this stamp.
+    #[must_use]
+    pub fn older(&self, stamp: Timestamp) -> bool {
+        stamp.since(self.at) > KEY_AGE
+    }
+}
+
 /// What there is once in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
@@ -426,4 +434,15 @@ pub struct Cluster {
     pub stamp: Timestamp,
     /// Index of the last applied entry.
     pub applied: u64,
+}
+
+/// Shortens text to at most `max` bytes at a character.
+pub(in crate::domain::machine) fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
 }

@@ -1,17 +1,16 @@
 //! What is kept of a task's past: so many records of each kind, and none beyond an age. What goes
 //! has been counted in the totals when it came, and how an execution ended stays with its tick.
 
-use crate::domain::time::Timestamp;
-
-use super::editor::Hand;
+use super::editor::TaskEditor;
 use super::history::History;
+use super::keys;
 use super::record::Execution;
 use crate::domain::machine::limits::{EXECUTIONS_MAX, KEEP_MIN, TICKS_MAX, TRIM_MAX};
-use crate::domain::machine::persist::key_span;
-use crate::domain::machine::store::blocks::Place;
+use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest;
+use crate::domain::time::Timestamp;
 
-impl Hand<'_> {
+impl TaskEditor<'_> {
     /// How many records of one kind this task may keep.
     fn keep(&self, wanted: u32, cluster: u64) -> usize {
         let share = (cluster / self.tasks.max(1)).max(KEEP_MIN);
@@ -54,7 +53,7 @@ impl Hand<'_> {
         }
     }
 
-    fn drop_execution(&mut self, at: Place) {
+    fn drop_execution(&mut self, at: RecordPlace) {
         let key = self.task.key;
         let history = &mut self.task.history;
         let Some(gone) = history.executions.remove(at, key, self.dirty) else { return };
@@ -98,7 +97,7 @@ impl Hand<'_> {
     fn drop_span(&mut self) {
         let key = self.task.key;
         let Some(first) = self.task.history.spans.pop_front(key, self.dirty) else { return };
-        self.digest.sub(digest::hash(&key_span(key, first.to), &first));
+        self.digest.sub(digest::hash(&keys::span(key, first.to), &first));
         self.truncated(first.to);
     }
 
@@ -117,7 +116,7 @@ impl Hand<'_> {
     }
 
     fn truncated(&mut self, before: Timestamp) {
-        let progress = self.progress();
+        let progress = self.progress_mut();
         progress.truncated_before = progress.truncated_before.max(before);
     }
 }

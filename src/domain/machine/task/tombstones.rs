@@ -3,71 +3,51 @@
 
 use imbl::OrdSet;
 
+use super::record::Live;
 use crate::domain::ids::TaskKey;
+#[cfg(test)]
+use crate::domain::machine::limits::TOMBSTONES_MAX;
 use crate::domain::time::Timestamp;
-
-use crate::domain::machine::apply::Context;
-use crate::domain::machine::effect::Effect;
-use crate::domain::machine::limits::{TOMBSTONE_AGE, TOMBSTONES_MAX};
-use crate::domain::machine::response::Refusal;
-use crate::domain::machine::state::{State, Task};
 
 /// The marks, derived from the tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::domain::machine) struct Marks {
+pub struct DeletedMarks {
     len: usize,
     /// Those that still know a definition or a past, by age.
     whole: OrdSet<(Timestamp, TaskKey)>,
 }
 
-impl Marks {
+impl DeletedMarks {
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Notes that a task came as it is, or that it is about to go or to change.
-    pub fn note(&mut self, task: &Task, gone: bool) {
-        let Some(mark) = &task.live.deleted else { return };
-        let entry = (mark.at, task.key);
-        if gone {
-            self.len = self.len.saturating_sub(1);
-            self.whole.remove(&entry);
-            return;
-        }
+    /// The oldest mark that still knows a definition or a past, and since when it is set.
+    pub fn oldest_whole(&self) -> Option<(Timestamp, TaskKey)> {
+        self.whole.get_min().copied()
+    }
+
+    /// Notes that a task came with this record.
+    pub fn add(&mut self, key: TaskKey, live: &Live) {
+        let Some(mark) = &live.deleted else { return };
         self.len += 1;
-        if task.live.definition.is_some() {
-            self.whole.insert(entry);
+        if live.definition.is_some() {
+            self.whole.insert((mark.at, key));
         }
+    }
+
+    /// Notes that a task went, or has another record now.
+    pub fn remove(&mut self, key: TaskKey, live: &Live) {
+        let Some(mark) = &live.deleted else { return };
+        self.len = self.len.saturating_sub(1);
+        self.whole.remove(&(mark.at, key));
     }
 }
 
 #[cfg(test)]
-impl Marks {
+impl DeletedMarks {
     /// As many as there may be.
     pub const fn fill(&mut self) {
         self.len = TOMBSTONES_MAX;
-    }
-}
-
-impl State {
-    /// Refuses one more mark than may be.
-    pub(in crate::domain::machine) const fn room_for_mark(&self) -> Result<(), Refusal> {
-        if self.marks.len() >= TOMBSTONES_MAX { Err(Refusal::Full) } else { Ok(()) }
-    }
-
-    /// Takes from the oldest mark what it no longer has to know. Each entry does this for one, so
-    /// that none takes long.
-    pub(in crate::domain::machine) fn forget_old_mark(
-        &mut self,
-        cx: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some((at, key)) = self.marks.whole.get_min().copied() else { return };
-        if cx.stamp.since(at) <= TOMBSTONE_AGE {
-            return;
-        }
-        if let Some(mut hand) = self.hand(cx, key, effects) {
-            hand.forget();
-        }
     }
 }

@@ -9,9 +9,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::super::State;
 use super::super::command::{Command, Put, PutMode};
 use super::super::envelope::{self, Commands, Head, Key};
-use super::super::persist;
+use super::super::store::codec;
+use super::super::task::keys;
 use super::samples;
 use super::{DAY, World, folder, golden};
 use crate::domain::ids::{NodeId, Revision, TaskKey};
@@ -115,8 +117,8 @@ fn one<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     value: &T,
 ) {
     let mut bytes = Vec::new();
-    persist::append(value, &mut bytes);
-    let read = bincode::serde::decode_from_slice::<T, _>(&bytes, persist::CONFIG);
+    codec::append(value, &mut bytes);
+    let read = bincode::serde::decode_from_slice::<T, _>(&bytes, codec::CONFIG);
     let (read, used) = read.expect("what was written");
     assert_eq!((&read, used), (value, bytes.len()));
     hex(out, name, &bytes);
@@ -136,12 +138,13 @@ fn each<T: Serialize + DeserializeOwned + PartialEq + Debug>(
 fn every_row_keeps_its_bytes() {
     let mut out = String::new();
     let (task, at) = (TaskKey(0x0102_0304_0506_0708), Timestamp(-2));
-    hex(&mut out, "key of a live record", &persist::key_live(task));
-    hex(&mut out, "key of a definition", &persist::key_definition(task, Revision(40)));
-    hex(&mut out, "key of a span in the digest", &persist::key_span(task, at));
-    hex(&mut out, "key of a node", &persist::key_node(NodeId::new(1, 1)));
-    hex(&mut out, "key of an idempotency key", &persist::key_idempotency("key-1"));
-    hex(&mut out, "key of a calendar", &persist::key_calendar("holidays"));
+    let registers = State::default().registers;
+    hex(&mut out, "key of a live record", &keys::live(task));
+    hex(&mut out, "key of a definition", &keys::definition(task, Revision(40)));
+    hex(&mut out, "key of a span in the digest", &keys::span(task, at));
+    hex(&mut out, "key of a node", &registers.nodes.row_key(&NodeId::new(1, 1)));
+    hex(&mut out, "key of an idempotency key", &registers.keys.row_key(&"key-1".into()));
+    hex(&mut out, "key of a calendar", &registers.calendars.row_key(&"holidays".into()));
     let world = small();
     for (key, value) in world.state.all_rows() {
         let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();

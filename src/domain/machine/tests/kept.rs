@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::Blocks;
 use super::super::persist::{self, Row};
-use super::super::state::Dirty;
+use super::super::store::dirty::Dirty;
 use super::super::store::index::Index;
 use super::super::task::record::FiredTick;
 use super::samples;

@@ -7,6 +7,7 @@ mod kept;
 mod laws;
 mod line;
 mod plausible;
+mod registers;
 mod samples;
 mod story;
 mod telling;
@@ -162,7 +163,7 @@ fn genesis() -> Command {
 fn derived(state: &State) -> impl PartialEq + std::fmt::Debug + use<> {
     let busy: Vec<TaskKey> = state.tasks.busy().map(|task| task.key).collect();
     let failures: Vec<usize> = state.tasks().map(|task| task.history.failures).collect();
-    (busy, failures, state.marks.clone(), state.excluding.clone())
+    (busy, failures, state.marks.clone(), state.calendar_users.clone())
 }
 
 /// What a node of that number tells of itself.

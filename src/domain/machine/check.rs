@@ -1,0 +1,213 @@
+//! What holds of every state, whatever commands led to it. The records say these things of
+//! themselves; here they are looked at, after each entry in debug builds, and by tests and the
+//! simulator.
+
+use std::collections::BTreeMap;
+
+use super::effect::Effect;
+use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
+use super::state::State;
+use super::task::calendar_users::CalendarUsers;
+use super::task::record::{Execution, Liveness, Node, Status, Trigger, Verdict};
+use super::task::tombstones::DeletedMarks;
+use super::task::whole::{ClaimRules, RecordHashes, Task};
+use crate::domain::ids::{ExecutionId, TaskKey};
+
+/// After so many entries debug builds look at the whole state.
+const WHOLE_EVERY: u64 = 256;
+
+/// Complains unless it holds.
+macro_rules! hold {
+    ($holds:expr, $($what:tt)+) => {
+        if !$holds {
+            return Err(format!($($what)+));
+        }
+    };
+}
+
+impl State {
+    /// Looks whether the state is one that commands can lead to.
+    ///
+    /// # Errors
+    /// What does not hold, and of which record.
+    pub fn check(&self) -> Result<(), String> {
+        for task in self.tasks() {
+            self.check_task(task).map_err(|what| format!("task {}: {what}", task.live.name))?;
+        }
+        for node in self.nodes() {
+            self.check_node(node).map_err(|what| format!("node {}: {what}", node.id))?;
+        }
+        self.check_keys()?;
+        self.check_calendars()?;
+        self.check_derived()?;
+        self.check_digest()
+    }
+
+    /// Looks at the tasks that an entry had effects on, and now and then at the whole state.
+    ///
+    /// # Errors
+    /// See [`Self::check`].
+    pub(super) fn check_after(&self, effects: &[Effect]) -> Result<(), String> {
+        if self.cluster.applied.is_multiple_of(WHOLE_EVERY) {
+            return self.check();
+        }
+        let mut touched: Vec<TaskKey> = effects.iter().filter_map(Effect::task).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        for task in touched.into_iter().filter_map(|key| self.task(key)) {
+            self.check_task(task).map_err(|what| format!("task {}: {what}", task.live.name))?;
+        }
+        Ok(())
+    }
+
+    fn check_task(&self, task: &Task) -> Result<(), String> {
+        let Task { key, live, progress, definitions, history, counted, rules, .. } = task;
+        let counter = self.cluster.counter;
+        hold!(self.names.get(&live.name) == Some(key), "its name leads elsewhere");
+        hold!(live.incarnation <= live.revision, "changed before it was created");
+        hold!(live.revision.0 <= counter, "revision {} lies ahead of the counter", live.revision);
+        hold!(live.definition.is_some() || live.deleted.is_some(), "no definition and no mark");
+        hold!(
+            live.definition.is_none() == task.definition().is_none(),
+            "the definition in force is not kept"
+        );
+        hold!(
+            definitions.iter().is_sorted_by(|one, next| one.revision < next.revision),
+            "definitions do not rise"
+        );
+        hold!(*counted == RecordHashes::of(*key, live, progress), "hashes of other records");
+        hold!(*rules == ClaimRules::of(task.spec()), "rules of another definition");
+        let live_ones = history.executions.iter().filter(|execution| !execution.status.ended());
+        hold!(live_ones.count() == count(progress.live), "{} live ones counted", progress.live);
+        hold!(progress.live <= LIVE_MAX, "{} live executions", progress.live);
+        let failures = history.executions.iter().filter(|execution| execution.status.failure());
+        hold!(failures.count() == history.failures, "{} failures counted", history.failures);
+        for execution in &history.executions {
+            self.check_execution(task, execution)
+                .map_err(|what| format!("execution {}: {what}", execution.id))?;
+        }
+        rising(history.executions.iter().map(|execution| execution.id))?;
+        rising(history.ticks.iter().map(|fired| fired.tick))?;
+        rising(history.spans.iter().map(|span| span.to))?;
+        covered(task)
+    }
+
+    fn check_execution(&self, task: &Task, execution: &Execution) -> Result<(), String> {
+        let Execution { id, status, attempt, .. } = execution;
+        let counter = self.cluster.counter;
+        hold!(id.0 <= counter, "its id lies ahead of the counter");
+        hold!(self.executions.get(*id) == Some(task.key), "the index leads elsewhere");
+        hold!(status.ended() == execution.ended_at.is_some(), "{status:?} without its time");
+        hold!(!(status.ended() && execution.stopping), "ended and to be stopped");
+        hold!(execution.incarnation <= task.live.incarnation, "of an incarnation to come");
+        let mut last = 0;
+        for attempt in execution.attempts() {
+            hold!(last < attempt.fence.0 && attempt.fence.0 <= counter, "fences do not rise");
+            last = attempt.fence.0;
+        }
+        if !status.ended() {
+            let kept = task.revision(execution.revision).is_some();
+            hold!(kept, "its definition, {}, is not kept", execution.revision);
+        }
+        if *status == Status::Running {
+            let attempt = attempt.as_ref().ok_or("runs without an attempt")?;
+            hold!(attempt.report.is_none(), "runs and has ended");
+            let known = execution.trigger == Trigger::Claim || self.node(attempt.node).is_some();
+            hold!(known, "runs on node {}, which is unknown", attempt.node);
+        }
+        Ok(())
+    }
+
+    fn check_node(&self, node: &Node) -> Result<(), String> {
+        hold!(self.node(node.id).is_some_and(|same| **same == *node), "kept under another number");
+        hold!(node.session.0 <= self.cluster.counter, "its session lies ahead of the counter");
+        let down = node.liveness == Liveness::Down;
+        hold!(down == node.down_since.is_some(), "{:?} without its time", node.liveness);
+        Ok(())
+    }
+
+    fn check_keys(&self) -> Result<(), String> {
+        let keys = &self.registers.keys;
+        hold!(keys.len() <= KEYS_MAX, "{} idempotency keys", keys.len());
+        hold!(keys.len() == self.key_order.len(), "idempotency keys that have no age");
+        for (key, kept) in keys.iter() {
+            hold!(self.key_order.get(&kept.number) == Some(key), "idempotency key {key}: its age");
+            hold!(kept.number <= self.cluster.counter, "idempotency key {key}: of times to come");
+        }
+        Ok(())
+    }
+
+    fn check_calendars(&self) -> Result<(), String> {
+        let calendars = &self.registers.calendars;
+        hold!(calendars.len() <= CALENDARS_MAX, "{} calendars", calendars.len());
+        for (name, kept) in calendars.iter() {
+            hold!(**name == *kept.calendar.name, "calendar {name} is kept under another name");
+            hold!(kept.revision.0 <= self.cluster.counter, "calendar {name}: of times to come");
+        }
+        Ok(())
+    }
+
+    /// What is derived from the records is what they say.
+    fn check_derived(&self) -> Result<(), String> {
+        hold!(self.tasks.len() <= TASKS_MAX, "{} tasks", self.tasks.len());
+        hold!(self.names.len() == self.tasks().count(), "names and tasks differ");
+        hold!(self.names.len() == self.tasks.len(), "tasks are miscounted");
+        let busy: Vec<TaskKey> = self.tasks.busy().map(|task| task.key).collect();
+        let live = self.tasks().filter(|task| task.progress.live > 0).map(|task| task.key);
+        hold!(live.eq(busy), "tasks with live executions are not marked, or others are");
+        let mut marks = DeletedMarks::default();
+        let mut users = CalendarUsers::default();
+        let mut executions = BTreeMap::new();
+        for task in self.tasks() {
+            marks.add(task.key, &task.live);
+            users.add(task.spec());
+            executions.extend(task.history.executions.iter().map(|one| (one.id, task.key)));
+        }
+        hold!(marks == self.marks, "deleted marks are miscounted");
+        hold!(users == self.calendar_users, "users of calendars are miscounted");
+        let indexed = self.executions.before(ExecutionId(u64::MAX));
+        hold!(indexed.eq(executions.into_iter().rev()), "the index of executions is not theirs");
+        Ok(())
+    }
+
+    fn check_digest(&self) -> Result<(), String> {
+        hold!(self.recomputed() == self.digest, "the digest over tasks is not theirs");
+        for register in self.registers.each() {
+            let letter = char::from(register.letter());
+            let kept_up = register.digest() == register.recomputed();
+            hold!(kept_up, "the digest over the records of letter {letter} is not theirs");
+        }
+        Ok(())
+    }
+}
+
+/// Fired ticks and spans cover what is kept of the past up to the cursor, without gap or overlap.
+fn covered(task: &Task) -> Result<(), String> {
+    let begin = task.progress.truncated_before;
+    let ticks = task.history.ticks.iter().map(|fired| (fired.from, fired.tick));
+    let spans = task.history.spans.iter().map(|span| (span.from, span.to));
+    let mut parts: Vec<_> = ticks.chain(spans).filter(|(_, to)| *to > begin).collect();
+    parts.sort_unstable();
+    let mut at = begin;
+    for (from, to) in parts {
+        hold!(from == at && to > from, "settled up to {at}, then from {from} to {to}");
+        at = to;
+    }
+    hold!(at == task.progress.cursor, "covered to {at}, not to the cursor");
+    let fired = task.history.spans.iter().any(|span| span.verdict == Verdict::Fired);
+    hold!(!fired, "a span that fired");
+    Ok(())
+}
+
+fn rising<T: Ord + Copy + std::fmt::Debug>(keys: impl Iterator<Item = T>) -> Result<(), String> {
+    let mut last = None;
+    for key in keys {
+        hold!(last.is_none_or(|last| last < key), "{key:?} does not rise");
+        last = Some(key);
+    }
+    Ok(())
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,123 @@
+//! Each guard as it is promised.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
+use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::response::Refusal;
+use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::TaskEditor;
+use crate::domain::machine::task::record::{
+    Attempt, Execution, Intent, KeyRecord, Live, Liveness, Node, Reason, Status, Trigger,
+};
+use crate::domain::machine::task::whole::Task;
+use crate::domain::time::Timestamp;
+
+/// Cursor. A settle begins where the task is settled up to: of two nodes that both believe they own
+/// a task, one wins here.
+pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
+    if after == settled { Ok(()) } else { Err(Refusal::Cursor { at: settled }) }
+}
+
+/// Session. Who settles or takes an attempt is the node of a live session, works, and is not on its
+/// way out.
+pub fn session(state: &State, session: SessionId) -> Result<&Node, Refusal> {
+    let node = state.session(session).ok_or(Refusal::Session)?;
+    if node.liveness == Liveness::Working && node.intent == Intent::None {
+        Ok(node)
+    } else {
+        Err(Refusal::Session)
+    }
+}
+
+/// Revision. A settle was decided for the task as it is.
+pub fn revision(current: Revision, seen: Revision) -> Result<(), Refusal> {
+    if seen == current { Ok(()) } else { Err(Refusal::RevisionMismatch { current }) }
+}
+
+/// Activity. A claim needs a scheduler that runs and a task whose ticks fire at that time.
+pub fn activity(
+    task: &Task,
+    settle: &Settle,
+    claim: &Claim,
+    scheduler: bool,
+) -> Result<(), Refusal> {
+    let used_up = task.rules.max_ticks.is_some_and(|max| task.progress.totals.fired >= max);
+    if !scheduler || used_up {
+        return Err(Refusal::Inactive);
+    }
+    match task.inactive() {
+        None => Ok(()),
+        Some(Reason::Paused) => {
+            let until = task.live.paused.as_ref().and_then(|pause| pause.until);
+            let late = task.rules.catch_up_on_resume;
+            match until {
+                Some(until) if until <= claim.tick || (late && until <= settle.now) => Ok(()),
+                _ => Err(Refusal::Inactive),
+            }
+        }
+        Some(_) => Err(Refusal::Inactive),
+    }
+}
+
+/// Close. What an edit, a pause, a resume or a deletion finds unsettled gets a verdict with it.
+pub fn close(task: &mut TaskEditor<'_>, to: Timestamp, becomes: Option<Reason>) {
+    task.close(to, becomes);
+}
+
+/// Carry. The ticks of a new incarnation begin after the cursor of the former one: no tick of a name
+/// is claimed twice.
+pub fn carry(begin: Timestamp, settled: Timestamp) -> Timestamp {
+    begin.max(settled)
+}
+
+/// End session. A process that registers ends what its former process had been granted: what runs
+/// on the node, but for a claim, which its caller runs.
+pub fn end_session(execution: &Execution, node: NodeId) -> bool {
+    execution.status == Status::Running
+        && execution.trigger != Trigger::Claim
+        && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
+}
+
+/// Ask fence. Who asks again for an attempt names its newest grant.
+pub fn ask_fence(attempt: &Attempt, fence: Fence) -> Result<(), Refusal> {
+    if attempt.fence == fence { Ok(()) } else { Err(Refusal::StaleFence) }
+}
+
+/// Ask session. An attempt is asked for again by the session that holds it.
+pub fn ask_session(attempt: &Attempt, session: SessionId) -> Result<(), Refusal> {
+    if attempt.session == session { Ok(()) } else { Err(Refusal::StaleFence) }
+}
+
+/// Ask activity. Nothing is granted of a task that is marked deleted.
+pub fn ask_present(live: &Live) -> Result<(), Refusal> {
+    if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
+}
+
+/// Ask activity. What is to stop never begins. Triggers go on through pauses and a stopped
+/// scheduler; ticks wait.
+pub fn ask_activity(task: &Task, execution: &Execution, scheduler: bool) -> Result<(), Refusal> {
+    let waits = execution.tick.is_some() && (task.inactive().is_some() || !scheduler);
+    if execution.stopping || waits { Err(Refusal::Held) } else { Ok(()) }
+}
+
+/// A report, a loss or a return names the newest grant of what runs.
+pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {
+    let current = execution.attempt.as_ref().is_some_and(|attempt| attempt.fence == fence);
+    if current { Ok(()) } else { Err(Refusal::StaleFence) }
+}
+
+/// A name that is marked deleted is not added to.
+pub fn add_unmarked(live: &Live) -> Result<(), Refusal> {
+    if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
+}
+
+/// An answer stands for all repeats of its request while it is not too old.
+pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
+    !known.older(stamp)
+}
+
+/// The time of an entry is its stamp.
+pub fn stamp(of_entry: Timestamp) -> Timestamp {
+    of_entry
+}

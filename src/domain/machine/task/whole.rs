@@ -1,0 +1,200 @@
+//! A task as a whole: what the state keeps of it, and what is read of that.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::history::History;
+use super::keys;
+use super::record::{Definition, Execution, Live, Progress, Reason};
+use crate::domain::ids::{Revision, TaskKey};
+use crate::domain::machine::store::digest;
+use crate::domain::machine::store::table::TableTask;
+use crate::domain::task::{Keep, TaskSpec};
+use crate::domain::time::Timestamp;
+
+/// A task: its definitions, its live record, its past.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Names the record in the log.
+    pub key: TaskKey,
+    /// What claims leave alone.
+    pub live: Live,
+    /// What they rewrite.
+    pub progress: Progress,
+    /// Kept revisions, oldest first.
+    pub definitions: VecDeque<Arc<Definition>>,
+    /// The past.
+    pub history: History,
+    /// Hashes of these two as the digest has them.
+    pub(in crate::domain::machine) counted: RecordHashes,
+    /// What claims need of the definition in force.
+    pub(in crate::domain::machine) rules: ClaimRules,
+    /// The checkpoint epoch in which it was last noted as changed.
+    pub(in crate::domain::machine) noted: u64,
+}
+
+/// Hashes of a task's two records, as the digest has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::domain::machine) struct RecordHashes {
+    pub live: u128,
+    pub progress: u128,
+}
+
+/// What claims need of a definition, so that they need not reach for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain::machine) struct ClaimRules {
+    pub enabled: bool,
+    pub catch_up_on_resume: bool,
+    pub max_ticks: Option<u64>,
+    pub excludes: bool,
+    pub keep: Keep,
+}
+
+impl ClaimRules {
+    /// Those of a definition; of none, those that stand in nobody's way.
+    pub(in crate::domain::machine) fn of(spec: Option<&TaskSpec>) -> Self {
+        Self {
+            enabled: spec.is_none_or(|spec| spec.enabled),
+            catch_up_on_resume: spec.is_some_and(|spec| spec.catch_up_on_resume),
+            excludes: spec.is_some_and(|spec| !spec.schedule.exclude.is_empty()),
+            max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
+            keep: spec.map_or_else(Keep::default, |spec| spec.keep),
+        }
+    }
+}
+
+impl Task {
+    /// A task of which nothing is known but its name.
+    pub(in crate::domain::machine) fn new(
+        key: TaskKey,
+        name: Arc<str>,
+        revision: Revision,
+        stamp: Timestamp,
+        epoch: u64,
+    ) -> Self {
+        let live = Live {
+            name,
+            revision,
+            incarnation: revision,
+            created_at: stamp,
+            updated_at: stamp,
+            definition: None,
+            scheduled_at: stamp,
+            paused: None,
+            deleted: None,
+        };
+        let progress = Progress { cursor: stamp, truncated_before: stamp, ..Progress::default() };
+        let (definitions, history) = (VecDeque::new(), History::default());
+        Self { noted: epoch, ..Self::of_records(key, live, progress, definitions, history) }
+    }
+
+    /// A task from its records, as they lie in a checkpoint.
+    pub(in crate::domain::machine) fn of_records(
+        key: TaskKey,
+        live: Live,
+        progress: Progress,
+        mut definitions: VecDeque<Arc<Definition>>,
+        mut history: History,
+    ) -> Self {
+        history.count();
+        definitions.make_contiguous().sort_by_key(|definition| definition.revision);
+        let counted = RecordHashes::of(key, &live, &progress);
+        let rules = ClaimRules::of(None);
+        let mut task = Self { key, live, progress, definitions, history, counted, rules, noted: 0 };
+        task.rules = ClaimRules::of(task.spec());
+        task
+    }
+
+    /// What each of its records adds to the digest, but for the live record and the progress.
+    pub(in crate::domain::machine) fn each_hash(&self, mut note: impl FnMut(u128)) {
+        let key = self.key;
+        for definition in &self.definitions {
+            note(digest::hash(&keys::definition(key, definition.revision), &**definition));
+        }
+        for tick in &self.history.ticks {
+            note(tick.hash(key));
+        }
+        for span in &self.history.spans {
+            note(digest::hash(&keys::span(key, span.to), span));
+        }
+        for execution in &self.history.executions {
+            note(execution.hash(key));
+        }
+    }
+
+    /// The definition in force; none for a bare tombstone.
+    #[must_use]
+    pub fn definition(&self) -> Option<&Arc<Definition>> {
+        self.revision(self.live.definition?)
+    }
+
+    /// What the definition in force says.
+    #[must_use]
+    pub fn spec(&self) -> Option<&TaskSpec> {
+        self.definition().map(|definition| &definition.spec)
+    }
+
+    /// A kept revision.
+    #[must_use]
+    pub fn revision(&self, revision: Revision) -> Option<&Arc<Definition>> {
+        // The newest is nearly always the one in force.
+        match self.definitions.back() {
+            Some(newest) if newest.revision == revision => Some(newest),
+            _ => self.definitions.iter().find(|kept| kept.revision == revision),
+        }
+    }
+
+    /// Why its ticks do not fire, whatever their time; none: they do.
+    #[must_use]
+    pub fn inactive(&self) -> Option<Reason> {
+        if self.live.deleted.is_some() {
+            Some(Reason::Deleted)
+        } else if !self.rules.enabled {
+            Some(Reason::Disabled)
+        } else if self.live.paused.is_some() {
+            Some(Reason::Paused)
+        } else {
+            None
+        }
+    }
+
+    /// A number made of what a claim reads first: see `State::warm`.
+    pub(in crate::domain::machine) fn warmth(&self) -> u64 {
+        self.key.0
+            ^ self.live.revision.0
+            ^ self.progress.totals.lost
+            ^ self.history.warmth()
+            ^ self.counted.progress as u64
+            ^ self.noted
+    }
+
+    /// Its executions that have not ended, newest first.
+    pub fn live_executions(&self) -> impl Iterator<Item = &Execution> {
+        let live = usize::try_from(self.progress.live).unwrap_or(usize::MAX);
+        let all = self.history.executions.iter().rev();
+        all.filter(|execution| !execution.status.ended()).take(live)
+    }
+
+    /// Whether no tick is left and nothing runs.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        self.progress.exhausted && self.progress.live == 0 && self.live.deleted.is_none()
+    }
+}
+
+impl TableTask for Task {
+    fn key(&self) -> TaskKey {
+        self.key
+    }
+
+    fn busy(&self) -> bool {
+        self.progress.live > 0
+    }
+}
+
+impl RecordHashes {
+    pub fn of(key: TaskKey, live: &Live, progress: &Progress) -> Self {
+        let live = digest::hash(&keys::live(key), live);
+        Self { live, progress: progress.hash(key) }
+    }
+}

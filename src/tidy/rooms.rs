@@ -1,0 +1,162 @@
+//! The rooms of the state machine: `store`, `task`, `commands`, in this order. A file of a room
+//! names no file of a later one, and no files name each other in a circle: so the folder can be read
+//! from one end to the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::source::{File, is_word};
+use super::{begins_path, complain, words_before};
+
+/// The folder whose files this is about.
+const HOME: &str = "domain/machine/";
+
+/// How records are kept, below what a task is, below what commands do. The files beside the rooms
+/// are what goes in and out (`command`, `envelope`, `response`, `effect`), below all, and what is
+/// made of the rooms (`state`, `persist`, `check`, `apply`); the rule of circles holds for them.
+const ROOMS: [&str; 3] = ["store", "task", "commands"];
+
+/// The modules of a file, from the folder on; none: it lies elsewhere, or is for tests only.
+fn modules(file: &File) -> Option<Vec<&str>> {
+    let path = file.path.strip_prefix(HOME)?.strip_suffix(".rs")?;
+    let path = path.strip_suffix("mod").map_or(path, |folder| folder.trim_end_matches('/'));
+    (!file.own.is_empty()).then(|| path.split('/').filter(|name| !name.is_empty()).collect())
+}
+
+/// The words of a path that begins at a place, up to the first that is followed by no `::`.
+fn segments(code: &str, mut at: usize) -> Vec<&str> {
+    let mut found = Vec::new();
+    loop {
+        let rest = &code[at..];
+        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        found.push(&rest[..end]);
+        if end == 0 || !rest[end..].starts_with("::") {
+            return found;
+        }
+        at += end + "::".len();
+    }
+}
+
+/// Which modules a file names, and where.
+fn named<'a>(file: &'a File, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
+    let code = &file.own;
+    let mut found = Vec::new();
+    for at in words_before(code, "crate::domain::machine::") {
+        found.push((at, segments(code, at + "crate::domain::machine::".len())));
+    }
+    for root in ["super::", "self::"] {
+        for at in words_before(code, root).filter(|&at| begins_path(code, at)) {
+            let mut base = own.to_vec();
+            let mut path = segments(code, at).into_iter().peekable();
+            while let Some(step) = path.next_if(|step| ["super", "self"].contains(step)) {
+                if step == "super" && base.pop().is_none() {
+                    break;
+                }
+            }
+            base.extend(path);
+            found.push((at, base));
+        }
+    }
+    found
+}
+
+/// What is wrong with the files of the folder.
+pub(super) fn rooms(files: &[File]) -> Vec<String> {
+    let known: BTreeMap<Vec<&str>, &File> =
+        files.iter().filter_map(|file| Some((modules(file)?, file))).collect();
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let room = |modules: &[&str]| ROOMS.iter().position(|room| modules.first() == Some(room));
+    for (own, file) in known.iter().filter(|(own, _)| !own.is_empty()) {
+        for (at, path) in named(file, own) {
+            let mut target = path.clone();
+            while !target.is_empty() && !known.contains_key(&target) {
+                target.pop();
+            }
+            let Some(other) = known.get(&target).filter(|other| other.path != file.path) else {
+                continue;
+            };
+            if target.is_empty() || ROOMS.contains(&target.join("/").as_str()) {
+                let what = "name the file in which an item stands, each in a path of its own";
+                wrong.push(complain(file, at, what));
+                continue;
+            }
+            if room(&target) > room(own) && room(own).is_some() {
+                let (own, other) = (own.join("/"), target.join("/"));
+                wrong.push(complain(file, at, format!("`{own}` names `{other}`, a later room")));
+            }
+            edges.entry(&file.path).or_default().insert(&other.path);
+        }
+    }
+    wrong.extend(circle(&edges).map(|files| format!("src/: a circle: {}", files.join(" -> "))));
+    wrong
+}
+
+/// Files that name each other in a circle, if any do.
+fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
+    fn follow<'a>(
+        edges: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+        way: &mut Vec<&'a str>,
+        done: &mut BTreeSet<&'a str>,
+        file: &'a str,
+    ) -> bool {
+        if let Some(begin) = way.iter().position(|seen| *seen == file) {
+            way.drain(..begin);
+            way.push(file);
+            return true;
+        }
+        if !done.insert(file) {
+            return false;
+        }
+        way.push(file);
+        let next = edges.get(file);
+        if next.into_iter().flatten().any(|next| follow(edges, way, done, next)) {
+            return true;
+        }
+        way.pop();
+        false
+    }
+    let mut done = BTreeSet::new();
+    edges.keys().find_map(|file| {
+        let mut way = Vec::new();
+        follow(edges, &mut way, &mut done, file).then_some(way)
+    })
+}
+
+#[test]
+fn rooms_are_read_in_one_direction() {
+    let complaints = rooms(&super::source::read(super::src()));
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn the_rule_of_rooms_complains() {
+    let fixed = [
+        ("mod.rs", "mod store; mod task; pub use task::whole::Task;"),
+        ("store/mod.rs", "pub mod digest;"),
+        ("store/digest.rs", "pub struct Digest;"),
+        ("task/mod.rs", "pub mod whole;"),
+        ("task/whole.rs", "use crate::domain::machine::store::digest::{self, Digest};"),
+        ("state.rs", "use super::task::whole::Task;\nfn f(x: self::g::H) {}"),
+    ];
+    for (path, text, found) in [
+        ("commands/pause.rs", "use super::super::state::State;", 0),
+        ("task/editor.rs", "use super::whole::Task;", 0),
+        ("task/editor.rs", "use super::Task;", 1),
+        ("task/editor.rs", "use crate::domain::machine::Task;", 1),
+        ("task/editor.rs", "use crate::domain::machine::{State, Task};", 1),
+        ("task/editor.rs", "use crate::domain::machine::store::{digest};", 1),
+        ("store/table.rs", "use crate::domain::machine::task::whole::Task;", 1),
+        ("store/table.rs", "fn f(x: super::super::task::whole::Task) {}", 1),
+        ("store/table.rs", "#[cfg(test)]\nmod t { use super::super::task::whole::Task; }", 0),
+        ("store/digest.rs", "use crate::domain::machine::state::State;", 1),
+    ] {
+        let mut files: Vec<File> = fixed.iter().map(|(path, text)| made(path, text)).collect();
+        files.retain(|file| file.path != format!("{HOME}{path}"));
+        files.push(made(path, text));
+        assert_eq!(rooms(&files).len(), found, "{path}: {text}: {:?}", rooms(&files));
+    }
+}
+
+fn made(path: &str, text: &str) -> File {
+    File::new(&format!("{HOME}{path}"), text)
+}
