@@ -88,7 +88,9 @@ pub(super) async fn load(
         }
         Ok(None) => "there is no checkpoint".to_owned(),
         Err(LoadError::Storage(error)) => return Err(error.into()),
-        Err(LoadError::Version(version)) => return Err(StartError::Version(version.to_string())),
+        Err(LoadError::Version(version)) => {
+            return Err(StartError::Version(format!("the checkpoint has {version}")));
+        }
         Err(LoadError::Damaged(why)) => format!("the checkpoint is damaged: {why}"),
     };
     if checkpoints.exist() {

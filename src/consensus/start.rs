@@ -91,8 +91,9 @@ pub enum StartError {
     /// Something that was written is damaged or gone.
     #[error("{0}; {1}")]
     Damaged(String, Advice),
-    /// The checkpoint was written by other software.
-    #[error("the checkpoint has {0}; start the version that wrote it, nothing was changed")]
+    /// Another version of this software wrote what is on the disk: what was found, and what this
+    /// one reads.
+    #[error("{0}; start the version that wrote it: nothing was changed")]
     Version(String),
     /// The log ends before what this node acknowledged.
     #[error(transparent)]
@@ -164,15 +165,16 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     }
     let mut origin = [0; 8];
     (fabric.random)(&mut origin);
-    let replica = Arc::new(Replica::new(u64::from_le_bytes(origin), state, metrics.clone()));
+    let replica = Arc::new(Replica::new(
+        u64::from_le_bytes(origin),
+        state,
+        settings.formats,
+        metrics.clone(),
+    ));
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
-    let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
-    let config = config(&settings).map_err(StartError::Raft)?;
+    let checkpoints = machine.checkpoints();
     let factory = Factory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
-    let raft = Raft::new(id.0, Arc::new(config), factory, log.clone(), machine)
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?;
-    starting.lock().take();
+    let raft = raft(&settings, factory, &log, machine).await?;
     let (leading, leader) = watch::channel(None);
     let (id, contacts) = (id.0, Contacts::new(&settings));
     let core = Core { id, raft, log, replica, peers, contacts, clock, leader, metrics };
@@ -185,6 +187,24 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let events = core.replica.attach();
     let consensus = run(core, leading, desk, stop, (log_disk, checkpoints), settings);
     Ok(Started { consensus, events })
+}
+
+/// Starts openraft, which applies what it knows to be committed.
+async fn raft(
+    settings: &Settings,
+    factory: Factory,
+    log: &RaftLog,
+    machine: MachineStore,
+) -> Result<Raft, StartError> {
+    let config = config(settings).map_err(StartError::Raft)?;
+    let (starting, refused) = (machine.starting(), machine.refused());
+    let raft = Raft::new(factory.own, Arc::new(config), factory, log.clone(), machine).await;
+    let raft = raft.map_err(|error| match refused.lock().take().or_else(|| log.refused()) {
+        Some(version) => StartError::Version(version),
+        None => StartError::Raft(error.to_string()),
+    })?;
+    starting.lock().take();
+    Ok(raft)
 }
 
 /// Answers peers from now on.
@@ -252,7 +272,9 @@ fn run(
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
-    let consensus = Consensus { core, desk, work, liveness, fatal, checkpoints, stop, disk };
+    let formats = settings.formats;
+    let consensus =
+        Consensus { core, formats, desk, work, liveness, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
 }
@@ -270,7 +292,7 @@ fn mint(fabric: &Fabric) -> u128 {
 
 fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::link::Identify {
     let standing = Arc::clone(standing);
-    let (level, software) = (settings.level, settings.software.clone());
+    let (level, software) = (settings.formats.level, settings.software.clone());
     Arc::new(move || {
         let standing = standing.lock();
         let own = standing.identity.as_ref();
