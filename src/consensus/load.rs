@@ -13,7 +13,8 @@ use crate::transport::{Dialer, Frame, Purpose};
 use super::Settings;
 use super::checkpoint::Checkpoints;
 use super::machine::{self, LoadError, Loaded};
-use super::network::{Peers, kind};
+use super::network::kind;
+use super::peers::Peers;
 use super::server::receive_snapshot;
 use super::start::StartError;
 

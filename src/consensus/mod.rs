@@ -26,7 +26,9 @@ mod load;
 mod log;
 mod machine;
 mod members;
+mod membership;
 mod network;
+mod peers;
 mod proposer;
 mod replica;
 #[cfg(feature = "simulation")]
@@ -59,6 +61,7 @@ pub use self::core::{NOT_LEADER, Service};
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;
+pub use self::membership::{ListedMember, MemberList};
 pub use self::proposer::Proposal;
 pub use self::replica::{Answered, Event, Mark, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
@@ -86,7 +89,7 @@ pub struct Settings {
     pub cluster_name: String,
     /// This node's configured id.
     pub member: u16,
-    /// All members, this one included.
+    /// The members of a new cluster, this one included.
     pub members: Vec<MemberAddress>,
     /// Host and port to listen on for peers.
     pub listen: String,
@@ -191,6 +194,12 @@ impl Consensus {
     #[must_use]
     pub fn leader(&self) -> watch::Receiver<Option<u64>> {
         self.core.leader.clone()
+    }
+
+    /// The members, as the log last said.
+    #[must_use]
+    pub fn members(&self) -> watch::Receiver<MemberList> {
+        self.core.members.clone()
     }
 
     /// Whether this node leads, as far as it knows.

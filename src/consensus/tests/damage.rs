@@ -14,7 +14,7 @@ use super::super::checkpoint::Checkpoints;
 use super::super::formats::Formats;
 use super::super::load;
 use super::super::machine::{self, LoadError, MachineStore};
-use super::super::network::Peers;
+use super::super::peers::Peers;
 use super::super::replica::Replica;
 use super::super::types::{Entry, Payload, TypeConfig, log_id};
 use super::super::wire;

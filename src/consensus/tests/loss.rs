@@ -8,7 +8,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use super::super::checkpoint::Checkpoints;
 use super::super::load::{self, Advice};
 use super::super::machine::{self, Frozen, MachineStore};
-use super::super::network::Peers;
+use super::super::peers::Peers;
 use super::super::types::{SnapshotMeta, TypeConfig};
 use super::damage::entry;
 use super::*;
