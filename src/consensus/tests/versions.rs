@@ -10,18 +10,18 @@ use super::*;
 use crate::domain::machine::as_version;
 use crate::domain::machine::envelope::Head;
 use crate::domain::time::Timestamp;
-use crate::storage::{LogPos, LogState, LogStore};
+use crate::storage::{LogPos, LogStore};
 
 /// All that lies on a disk: records, entries, marks, whose it is.
 type OnDisk =
-    (Vec<(Vec<u8>, Vec<u8>)>, Vec<(LogPos, Bytes)>, LogState, Option<crate::storage::Identity>);
+    (Vec<(Vec<u8>, Vec<u8>)>, Vec<(LogPos, Bytes)>, String, Option<crate::storage::Identity>);
 
 fn on_disk(disk: &TestDisk) -> OnDisk {
     let mut records = Vec::new();
     disk.stores.damage(|found| records = found.clone().into_iter().collect());
     let log = disk.log.open();
     let entries = log.read(0, u64::MAX, usize::MAX).unwrap();
-    (records, entries, log.state(), disk.identity.lock().clone())
+    (records, entries, format!("{:?}", log.state()), disk.identity.lock().clone())
 }
 
 /// A lone node that has checkpoints and a log behind them, and stopped; gives its settings.
