@@ -61,7 +61,6 @@ pub use self::core::{NOT_LEADER, Service};
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;
-pub use self::membership::{ListedMember, MemberList};
 pub use self::proposer::Proposal;
 pub use self::replica::{Answered, Event, Mark, Outcome, ProposeError, Replica, Reply};
 pub use self::start::{Disk, Parts, StartError, Started, start};
@@ -194,12 +193,6 @@ impl Consensus {
     #[must_use]
     pub fn leader(&self) -> watch::Receiver<Option<u64>> {
         self.core.leader.clone()
-    }
-
-    /// The members, as the log last said.
-    #[must_use]
-    pub fn members(&self) -> watch::Receiver<MemberList> {
-        self.core.members.clone()
     }
 
     /// Whether this node leads, as far as it knows.
