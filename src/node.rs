@@ -15,8 +15,9 @@ use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, Hardware};
 use crate::config::{Config, Definitions};
 use crate::consensus::{
-    self, Consensus, Disk, MemberAddress, Parts, Service, Settings, StartError, Started,
+    self, Consensus, Disk, Formats, MemberAddress, Parts, Service, Settings, StartError, Started,
 };
+use crate::domain::machine::LEVEL;
 use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings};
@@ -28,8 +29,6 @@ use crate::transport::{Fabric, Random, Secret, Tcp};
 
 /// Version of this software.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Highest level of commands that this software knows.
-pub const LEVEL: u16 = 1;
 /// A checkpoint is taken at least this often, if anything was applied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// A node that leaves waits this long for its attempts.
@@ -348,7 +347,7 @@ fn settings(builder: &Builder) -> Settings {
         timezone: config.cluster.timezone.clone(),
         scheduler: config.scheduler.enabled,
         bootstrap_without: builder.bootstrap_without.clone(),
-        level: LEVEL,
+        formats: Formats::SOFTWARE,
         software: format!("punctual {VERSION}"),
     }
 }

@@ -9,8 +9,8 @@
 //! bound. Without a majority the offset is held, and after [`HOLDOVER`] nobody may rely on it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -67,7 +67,7 @@ impl Bounds {
 /// Cluster time of one node.
 pub struct ClusterClock {
     machine: Box<dyn Machine>,
-    members: usize,
+    members: AtomicUsize,
     max_skew: i64,
     peers: Mutex<BTreeMap<u16, Bounds>>,
     offset: AtomicI64,
@@ -83,7 +83,7 @@ impl ClusterClock {
         let offset = machine.wall().saturating_sub(machine.boot());
         let clock = Self {
             machine: Box::new(machine),
-            members,
+            members: AtomicUsize::new(members),
             max_skew: i64::try_from(max_skew.as_nanos()).unwrap_or(i64::MAX),
             peers: Mutex::default(),
             offset: AtomicI64::new(offset),
@@ -92,6 +92,14 @@ impl ClusterClock {
         };
         clock.agree();
         clock
+    }
+
+    /// From now on the cluster has these members: a majority of them decides, and what was known of
+    /// others counts no more.
+    pub fn set_members(&self, members: &BTreeSet<u16>) {
+        self.peers.lock().retain(|peer, _| members.contains(peer));
+        self.members.store(members.len(), Ordering::Relaxed);
+        self.agree();
     }
 
     /// The machine's own wall clock, for peers that ask, in nanoseconds since 1970.
@@ -136,7 +144,9 @@ impl ClusterClock {
             self.agreed_at.store(now, Ordering::Relaxed);
             return;
         }
-        let Some(median) = median(all, self.members, self.max_skew) else { return };
+        let Some(median) = median(all, self.members.load(Ordering::Relaxed), self.max_skew) else {
+            return;
+        };
         self.agreed_at.store(now, Ordering::Relaxed);
         let held = self.offset.load(Ordering::Relaxed);
         let target = median.estimate();
@@ -278,6 +288,27 @@ mod tests {
         hands.hear(&clock, 3, 0);
         assert!(clock.sure());
         assert_eq!(error(&hands, &clock), 0);
+    }
+
+    #[test]
+    fn a_majority_is_one_of_the_members_that_there_are_now() {
+        let (hands, clock) = three(0);
+        hands.hear(&clock, 2, 0);
+        assert!(clock.agrees());
+        hands.pass(2 * FRESH);
+        hands.hear(&clock, 2, 0);
+        clock.set_members(&BTreeSet::from([1, 2, 3, 4, 5]));
+        hands.pass(FRESH - SECOND);
+        let agreed = clock.agreed_at.load(Ordering::Relaxed);
+        clock.agree();
+        assert_eq!(clock.agreed_at.load(Ordering::Relaxed), agreed, "two of five");
+        hands.hear(&clock, 4, 0);
+        assert!(clock.agreed_at.load(Ordering::Relaxed) > agreed, "three of five");
+        clock.set_members(&BTreeSet::from([1]));
+        assert_eq!(clock.skew_of(4), None, "it is no member any more");
+        hands.pass(2 * FRESH);
+        clock.agree();
+        assert!(clock.agrees(), "one of one");
     }
 
     #[test]

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 
 use super::core::Core;
 use super::log::RaftLog;
-use super::network::{Peer, Peers, kind};
+use super::network::kind;
+use super::peers::{Peer, Peers};
 use super::types::{LogId, Vote};
 use super::wire::{self, Malformed, Reader};
 

@@ -11,25 +11,29 @@ const INDICES: usize = 16;
 
 /// What a leader was told.
 #[derive(Debug, Default)]
-pub struct Poll(BTreeMap<u64, BTreeMap<u64, u128>>);
+pub struct Poll(BTreeMap<u64, BTreeMap<u64, Told>>);
+
+/// A layout and a digest.
+type Told = (u16, u128);
 
 impl Poll {
     /// Takes what a node told, and gives the last mark on which a majority of the voters agrees.
     pub fn tell(&mut self, node: u64, mark: Mark, voters: &[u64]) -> Option<Mark> {
-        self.0.entry(mark.index).or_default().insert(node, mark.digest);
+        self.0.entry(mark.index).or_default().insert(node, (mark.layout, mark.digest));
         while self.0.len() > INDICES {
             self.0.pop_first();
         }
         self.0.iter().rev().find_map(|(index, told)| {
-            let digest = majority(told, voters)?;
-            Some(Mark { index: *index, digest })
+            let (layout, digest) = majority(told, voters)?;
+            Some(Mark { index: *index, layout, digest })
         })
     }
 }
 
-fn majority(told: &BTreeMap<u64, u128>, voters: &[u64]) -> Option<u128> {
-    let count = |digest| voters.iter().filter(|node| told.get(node) == Some(digest)).count();
-    told.values().find(|digest| count(digest) > voters.len() / 2).copied()
+/// Digests of two layouts are never the same, even if their numbers are.
+fn majority(told: &BTreeMap<u64, Told>, voters: &[u64]) -> Option<Told> {
+    let count = |one| voters.iter().filter(|node| told.get(node) == Some(one)).count();
+    told.values().find(|one| count(one) > voters.len() / 2).copied()
 }
 
 #[cfg(test)]
@@ -37,7 +41,7 @@ mod tests {
     use super::*;
 
     const fn mark(index: u64, digest: u128) -> Mark {
-        Mark { index, digest }
+        Mark { index, layout: 6, digest }
     }
 
     #[test]
@@ -52,6 +56,16 @@ mod tests {
         assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
         assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
         assert_eq!(poll.tell(1, mark(2_048, 5), &voters), Some(mark(2_048, 5)));
+    }
+
+    #[test]
+    fn digests_of_two_layouts_are_not_compared() {
+        let voters = [1, 2, 3];
+        let of_7 = |digest| Mark { layout: 7, ..mark(1_024, digest) };
+        let mut poll = Poll::default();
+        assert_eq!(poll.tell(1, mark(1_024, 9), &voters), None);
+        assert_eq!(poll.tell(2, of_7(9), &voters), None, "one of each layout");
+        assert_eq!(poll.tell(3, of_7(9), &voters), Some(of_7(9)));
     }
 
     #[test]

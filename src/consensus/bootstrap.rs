@@ -21,7 +21,8 @@ use crate::domain::ids::NodeId;
 use crate::domain::time::Timestamp;
 use crate::storage::{Identity, StorageError};
 
-use super::network::{Peer, Peers, kind};
+use super::network::kind;
+use super::peers::{Peer, Peers};
 use super::wire::{Malformed, Reader};
 use super::{MemberAddress, Settings};
 

@@ -1,16 +1,20 @@
 //! Asks the other members for their wall clocks, so that the clocks of a majority make cluster time.
 //! By the same questions a node knows which members answer, and what their settings list.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, ClusterClock};
 use crate::life;
 
 use super::core::Core;
-use super::network::{Peer, kind};
+use super::membership::MemberList;
+use super::network::{config_id, kind};
 use super::wire::{Malformed, Reader};
 
 /// How often a clock is asked for.
@@ -23,16 +27,44 @@ const LIMIT: Duration = Duration::from_millis(500);
 /// So many looks without cluster time are told of; those of a start are fewer.
 const GRACE: u32 = 5;
 
-/// Asks every other member, and looks at the own clock.
-pub(super) fn watch(core: &Arc<Core>) {
-    for peer in core.peers.all() {
-        life::spawn(ask(Arc::clone(core), peer));
+/// The members that are asked.
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<BTreeSet<u16>>>);
+
+impl Asked {
+    /// The others in the list that are not asked yet; from now on they are.
+    fn add(&self, list: &MemberList, own: u16) -> Vec<u16> {
+        let mut asked = self.0.lock();
+        let others = list.ids().into_iter().filter(|id| *id != own);
+        others.filter(|id| asked.insert(*id)).collect()
     }
-    life::spawn(look(Arc::clone(core)));
+
+    /// Whether a member is still in the list; if not, it is asked no longer.
+    fn stays(&self, member: u16, members: &watch::Receiver<MemberList>) -> bool {
+        let mut asked = self.0.lock();
+        let stays = members.borrow().get(member).is_some();
+        if !stays {
+            asked.remove(&member);
+        }
+        stays
+    }
 }
 
-async fn ask(core: Arc<Core>, peer: Arc<Peer>) {
-    loop {
+/// Asks every other member in the list that is not asked yet.
+pub(super) fn follow(core: &Arc<Core>, asked: &Asked, list: &MemberList) {
+    for member in asked.add(list, config_id(core.id)) {
+        life::spawn(ask(Arc::clone(core), asked.clone(), member));
+    }
+}
+
+/// Asks a member as long as it is one.
+async fn ask(core: Arc<Core>, all: Asked, member: u16) {
+    while all.stays(member, &core.members) {
+        let Some(peer) = core.peers.member(member) else {
+            // The change is on its way to the peers.
+            tokio::time::sleep(SOON).await;
+            continue;
+        };
         let asked = core.clock.asking();
         match peer.forward.call(kind::CLOCK, Bytes::new(), LIMIT).await {
             Ok(answer) => match read(answer) {
@@ -71,7 +103,8 @@ fn warn(core: &Core, told: &mut Vec<String>) {
     *told = warnings;
 }
 
-async fn look(core: Arc<Core>) {
+/// Looks at the own clock, and at what the others said of theirs.
+pub(super) async fn look(core: Arc<Core>) {
     let (clock, metrics) = (&core.clock, &core.metrics);
     let (mut unsure, mut moves) = (0_u32, clock.moves());
     let mut told = Vec::new();
@@ -104,4 +137,26 @@ async fn look(core: Arc<Core>) {
 )]
 fn seconds(nanos: i64) -> f64 {
     nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::membership::tests::list;
+    use super::*;
+    use crate::domain::ids::NodeId;
+
+    #[test]
+    fn whoever_comes_is_asked_once_and_whoever_goes_no_longer() {
+        let of = |ids: &[u16]| {
+            list(&ids.iter().map(|id| (NodeId::new(*id, 1), "a", true)).collect::<Vec<_>>())
+        };
+        let (changes, members) = watch::channel(of(&[1, 2, 3]));
+        let asked = Asked::default();
+        assert_eq!(asked.add(&members.borrow(), 1), [2, 3]);
+        changes.send_replace(of(&[1, 3, 4]));
+        assert_eq!(asked.add(&members.borrow(), 1), [4]);
+        assert!(asked.stays(3, &members) && !asked.stays(2, &members));
+        changes.send_replace(of(&[1, 2, 3, 4]));
+        assert_eq!(asked.add(&members.borrow(), 1), [2], "it is back");
+    }
 }

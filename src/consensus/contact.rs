@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::transport::{CallError, RefusalCode};
 
-use super::{MemberAddress, Settings};
+use super::Settings;
+use super::membership::{ListedMember, MemberList};
 
 /// The shortest silence after which a node says that it has no leader.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
@@ -57,7 +58,8 @@ struct Contact {
 /// What is known of all.
 pub(super) struct Contacts {
     own: u16,
-    members: Vec<MemberAddress>,
+    /// Whom the settings list, and a hash of it.
+    listed: BTreeSet<u16>,
     list: u64,
     silence_max: Duration,
     /// When a leader last led this node; at first, when it started.
@@ -67,12 +69,10 @@ pub(super) struct Contacts {
 
 impl Contacts {
     pub fn new(settings: &Settings) -> Self {
-        let mut members = settings.members.clone();
-        members.sort_by_key(|member| member.id);
         Self {
             own: settings.member,
-            list: super::bootstrap::list_hash(&members),
-            members,
+            listed: settings.members.iter().map(|member| member.id).collect(),
+            list: super::bootstrap::list_hash(&settings.members),
             silence_max: (settings.election_max * 2).max(SILENCE_MIN),
             led: Mutex::new(Instant::now()),
             others: Mutex::default(),
@@ -105,12 +105,12 @@ impl Contacts {
     }
 
     /// Why no leader serves this node, once it is known that none does.
-    pub fn unled(&self, leads: bool, silence: Duration) -> Unled {
+    pub fn unled(&self, leads: bool, silence: Duration, members: &MemberList) -> Unled {
         let others = self.others.lock();
-        let error = |member: &MemberAddress| others.get(&member.id)?.error.as_ref();
+        let error = |member: &ListedMember| others.get(&member.id)?.error.as_ref();
         let mut unled = Unled { leads, silence, ..Unled::default() };
         let mut silent = Vec::new();
-        for member in self.members.iter().filter(|member| member.id != self.own) {
+        for member in members.each().filter(|member| member.id != self.own) {
             match error(member) {
                 Some(CallError::Refused { code, reason }) => {
                     unled.refusals.push(refusal(member, *code, reason));
@@ -130,12 +130,11 @@ impl Contacts {
     }
 
     /// What is wrong although the node may work: members that refuse it, and settings that list
-    /// other members than the cluster has (`cluster`, by configured id; empty: not known yet) or
-    /// than another member lists.
-    pub fn warnings(&self, cluster: &BTreeSet<u16>) -> Vec<String> {
+    /// other members than the cluster has or than another member lists.
+    pub fn warnings(&self, members: &MemberList) -> Vec<String> {
         let others = self.others.lock();
         let mut warnings = Vec::new();
-        for member in &self.members {
+        for member in members.each() {
             let Some(contact) = others.get(&member.id) else { continue };
             if let Some(CallError::Refused { code, reason }) = &contact.error {
                 warnings.push(refusal(member, *code, reason));
@@ -147,24 +146,22 @@ impl Contacts {
                 ));
             }
         }
-        let listed: BTreeSet<u16> = self.members.iter().map(|member| member.id).collect();
-        if !cluster.is_empty() {
-            let missing = cluster.difference(&listed).map(|id| {
-                format!("cluster.member lacks member {id}, which the cluster has: list it again")
-            });
-            let extra = listed.difference(cluster).map(|id| {
-                format!(
-                    "cluster.member lists member {id}, which the cluster does not have: a list \
-                     that is changed after the first start adds nobody"
-                )
-            });
-            warnings.extend(missing.chain(extra));
-        }
+        let (listed, cluster) = (&self.listed, members.ids());
+        let missing = cluster.difference(listed).map(|id| {
+            format!("cluster.member lacks member {id}, which the cluster has: list it again")
+        });
+        let extra = listed.difference(&cluster).map(|id| {
+            format!(
+                "cluster.member lists member {id}, which the cluster does not have: a list that is \
+                 changed after the first start adds nobody"
+            )
+        });
+        warnings.extend(missing.chain(extra));
         warnings
     }
 }
 
-fn refusal(member: &MemberAddress, code: RefusalCode, reason: &str) -> String {
+fn refusal(member: &ListedMember, code: RefusalCode, reason: &str) -> String {
     let who = format!("member {} ({})", member.id, member.peer);
     match code {
         // The peer's sentence is about this node, and would read as if it were about the peer.
@@ -177,15 +174,20 @@ fn refusal(member: &MemberAddress, code: RefusalCode, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::membership::tests::list;
     use super::*;
+    use crate::domain::ids::NodeId;
 
     fn contacts() -> Contacts {
         let addresses: Vec<String> = (1..=3).map(|id| format!("127.0.0.1:707{id}")).collect();
-        let mut settings = super::super::tests::settings(&addresses, 3, 1_000);
-        for member in &mut settings.members {
-            member.http = format!("http://n{}", member.id);
-        }
-        Contacts::new(&settings)
+        Contacts::new(&super::super::tests::settings(&addresses, 3, 1_000))
+    }
+
+    fn members() -> MemberList {
+        let addresses: Vec<String> = (1..=3).map(|id| format!("127.0.0.1:707{id}")).collect();
+        let members =
+            addresses.iter().zip(1..).map(|(addr, id)| (NodeId::new(id, 1), &**addr, true));
+        list(&members.collect::<Vec<_>>())
     }
 
     fn refused(code: RefusalCode, reason: &str) -> CallError {
@@ -196,36 +198,42 @@ mod tests {
     fn a_node_without_a_leader_names_those_that_do_not_answer() {
         let contacts = contacts();
         let silence = Duration::from_secs(4);
-        assert_eq!(contacts.unled(false, silence).to_string(), "no leader for 4 s");
-        assert_eq!(contacts.unled(false, Duration::ZERO).to_string(), "no leader is known");
+        assert_eq!(contacts.unled(false, silence, &members()).to_string(), "no leader for 4 s");
+        assert_eq!(
+            contacts.unled(false, Duration::ZERO, &members()).to_string(),
+            "no leader is known"
+        );
         contacts.failed(1, CallError::Unknown("late".to_owned()));
-        let unled = contacts.unled(false, silence);
+        let unled = contacts.unled(false, silence, &members());
         assert_eq!(unled.to_string(), "no leader for 4 s; 127.0.0.1:7071 unreachable");
-        assert_eq!(unled.others, ["http://n2", "http://n1"], "those that answer come first");
+        assert_eq!(
+            unled.others,
+            ["http://127.0.0.1:7072", "http://127.0.0.1:7071"],
+            "those that answer come first"
+        );
         contacts.failed(2, CallError::NotSent("nobody listens".to_owned()));
         assert_eq!(
-            contacts.unled(true, silence).to_string(),
+            contacts.unled(true, silence, &members()).to_string(),
             "no majority has acknowledged this leader for 4 s; 127.0.0.1:7071, 127.0.0.1:7072 \
              unreachable"
         );
         contacts.failed(2, refused(RefusalCode::PROOF_WRONG, "the peer has another secret"));
         assert_eq!(
-            contacts.unled(false, silence).to_string(),
+            contacts.unled(false, silence, &members()).to_string(),
             "no leader for 4 s; 127.0.0.1:7071 unreachable; cluster.secret of this node and of \
              member 2 (127.0.0.1:7072) differ: make them the same"
         );
         let list = contacts.list;
         contacts.answered(1, list);
         contacts.answered(2, list);
-        assert_eq!(contacts.unled(false, silence).unreachable, Vec::<String>::new());
+        assert_eq!(contacts.unled(false, silence, &members()).unreachable, Vec::<String>::new());
     }
 
     #[test]
     fn other_member_lists_and_refusals_are_told() {
         let contacts = contacts();
-        let all = BTreeSet::from([1, 2, 3]);
+        let all = members();
         assert_eq!(contacts.warnings(&all), Vec::<String>::new());
-        assert_eq!(contacts.warnings(&BTreeSet::new()), Vec::<String>::new(), "not known yet");
         contacts.answered(1, contacts.list);
         contacts.answered(2, contacts.list + 1);
         let other = "member 2 (127.0.0.1:7072) has another cluster.member list than this node: \
@@ -235,9 +243,17 @@ mod tests {
         let refuses = "member 2 (127.0.0.1:7072) refuses this node: this cluster is \"b\"";
         assert_eq!(contacts.warnings(&all), [refuses]);
         contacts.answered(2, contacts.list);
-        let told = contacts.warnings(&BTreeSet::from([1, 2, 4]));
+        // The membership changes.
+        let changed = [(1, "127.0.0.1:7071"), (2, "moved"), (4, "127.0.0.1:7074")];
+        let changed = list(&changed.map(|(id, addr)| (NodeId::new(id, 1), addr, true)));
+        let told = contacts.warnings(&changed);
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].contains("lacks member 4"), "{told:?}");
         assert!(told[1].contains("lists member 3"), "{told:?}");
+        for member in [1, 2, 4] {
+            contacts.failed(member, CallError::Unknown("late".to_owned()));
+        }
+        let unled = contacts.unled(false, Duration::ZERO, &changed);
+        assert_eq!(unled.unreachable, ["127.0.0.1:7071", "moved", "127.0.0.1:7074"]);
     }
 }

@@ -20,7 +20,9 @@ use crate::transport::CallError;
 use super::contact::Contacts;
 use super::limits::{FAREWELL, FORWARD_LIMIT, LEAD_LIMIT, READ_LIMIT, RETRY_PAUSE};
 use super::log::RaftLog;
-use super::network::{Peers, kind};
+use super::membership::MemberList;
+use super::network::kind;
+use super::peers::Peers;
 use super::replica::Replica;
 use super::types::{Payload, Raft};
 use super::wire::{self, Malformed, Reader};
@@ -41,6 +43,8 @@ pub(super) struct Core {
     pub contacts: Contacts,
     pub clock: Arc<ClusterClock>,
     pub leader: watch::Receiver<Option<u64>>,
+    /// The members, as the log last said.
+    pub members: watch::Receiver<MemberList>,
     pub metrics: Metrics,
 }
 

@@ -1,6 +1,6 @@
 //! Who leads, how well, and how the lead is given away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::contact::Unled;
 use super::core::Core;
-use super::network::{config_id, kind};
+use super::network::kind;
 use super::types::Vote;
 use super::wire::{Malformed, Reader};
 use super::{RaftStatus, Role};
@@ -41,8 +41,8 @@ pub(super) fn status(core: &Core) -> RaftStatus {
         applied: index(seen.last_applied),
         checkpoint: index(seen.snapshot),
         purged: index(seen.purged),
-        voters: seen.membership_config.voter_ids().collect(),
-        members: seen.membership_config.nodes().map(|(id, _)| *id).collect(),
+        voters: core.members.borrow().voters(),
+        members: core.members.borrow().nodes(),
     }
 }
 
@@ -58,14 +58,12 @@ pub(super) fn unled(core: &Core) -> Option<Unled> {
         silence = silence.min((*at).elapsed());
     }
     let led = seen.current_leader.is_some() && !core.contacts.too_long(silence);
-    (!led).then(|| core.contacts.unled(leads, silence))
+    (!led).then(|| core.contacts.unled(leads, silence, &core.members.borrow()))
 }
 
 /// What is wrong although the node may work.
 pub(super) fn warnings(core: &Core) -> Vec<String> {
-    let seen = core.raft.metrics().borrow_watched().clone();
-    let members = seen.membership_config.nodes().map(|(id, _)| config_id(*id));
-    core.contacts.warnings(&members.collect::<BTreeSet<u16>>())
+    core.contacts.warnings(&core.members.borrow())
 }
 
 /// What a leader knows of a voter that may succeed it.

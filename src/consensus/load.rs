@@ -13,7 +13,8 @@ use crate::transport::{Dialer, Frame, Purpose};
 use super::Settings;
 use super::checkpoint::Checkpoints;
 use super::machine::{self, LoadError, Loaded};
-use super::network::{Peers, kind};
+use super::network::kind;
+use super::peers::Peers;
 use super::server::receive_snapshot;
 use super::start::StartError;
 
@@ -88,7 +89,9 @@ pub(super) async fn load(
         }
         Ok(None) => "there is no checkpoint".to_owned(),
         Err(LoadError::Storage(error)) => return Err(error.into()),
-        Err(LoadError::Version(version)) => return Err(StartError::Version(version.to_string())),
+        Err(LoadError::Version(version)) => {
+            return Err(StartError::Version(format!("the checkpoint has {version}")));
+        }
         Err(LoadError::Damaged(why)) => format!("the checkpoint is damaged: {why}"),
     };
     if checkpoints.exist() {

@@ -19,8 +19,9 @@ use tokio::sync::oneshot;
 use crate::life;
 use crate::storage::{LogPos, LogStore};
 
+use super::start::StartError;
 use super::types::{Entry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
-use super::wire;
+use super::wire::{self, Unreadable};
 
 /// Decoded entries kept in memory, in bytes of payload.
 const CACHE_BYTES: usize = 64 << 20;
@@ -39,6 +40,7 @@ struct Shared {
     disk: Arc<dyn LogStore>,
     tail: RwLock<Tail>,
     on_vote: OnceLock<OnVote>,
+    refused: OnceLock<String>,
 }
 
 /// What is called whenever a vote is durable, before it is acted on.
@@ -89,7 +91,7 @@ fn size(entry: &Entry) -> usize {
     }
 }
 
-fn malformed(error: wire::Malformed) -> io::Error {
+fn unreadable(error: Unreadable) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the Raft log: {error}"))
 }
 
@@ -98,9 +100,12 @@ impl RaftLog {
     ///
     /// # Errors
     /// A vote that cannot be read.
-    pub fn open(disk: Arc<dyn LogStore>) -> io::Result<Self> {
+    pub fn open(disk: Arc<dyn LogStore>) -> Result<Self, StartError> {
         let state = disk.state();
-        let vote = state.vote.map(wire::read_vote).transpose().map_err(malformed)?;
+        let vote = state.vote.map(wire::read_vote).transpose().map_err(|error| match error {
+            Unreadable::Version { .. } => StartError::Version(format!("the Raft log has {error}")),
+            Unreadable::Malformed(_) => StartError::Log(unreadable(error)),
+        })?;
         let tail = Tail {
             vote,
             committed: state.committed.map(log_id),
@@ -108,13 +113,19 @@ impl RaftLog {
             purged: state.purged.map(log_id),
             ..Tail::default()
         };
-        let shared = Shared { disk, tail: RwLock::new(tail), on_vote: OnceLock::new() };
+        let (on_vote, refused) = (OnceLock::new(), OnceLock::new());
+        let shared = Shared { disk, tail: RwLock::new(tail), on_vote, refused };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Says what is called whenever a vote is durable; only the first call counts.
     pub fn on_vote(&self, call: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
         let _first_counts = self.shared.on_vote.set(Box::new(call));
+    }
+
+    /// The first entry that was met and that another version wrote, in words.
+    pub fn refused(&self) -> Option<String> {
+        self.shared.refused.get().cloned()
     }
 
     /// The last vote and the index of the last entry.
@@ -154,7 +165,13 @@ impl RaftLog {
         let rows = read.await??;
         let mut entries = Vec::with_capacity(rows.len());
         for (at, bytes) in rows {
-            entries.push(wire::read_entry(at, bytes).map_err(malformed)?);
+            entries.push(wire::read_entry(at, bytes).map_err(|error| {
+                if matches!(error, Unreadable::Version { .. }) {
+                    let why = format!("log entry {}: {error}", at.index);
+                    let _first_counts = self.shared.refused.set(why);
+                }
+                unreadable(error)
+            })?);
         }
         // A log may begin after `from`: what is not on disk then is not anywhere.
         let next = entries.last().map_or(cold_to, |entry| entry_pos(entry).index + 1);

@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Metrics;
 use super::checkpoint::{Checkpoints, Generation};
 use super::replica::Replica;
 use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use super::wire;
+use super::wire::{self, Unreadable};
 
 /// Key of the record that says up to which entry the others go.
 const META_KEY: &[u8] = b"r";
@@ -72,8 +72,12 @@ pub struct MachineStore {
     membership: StoredMembership,
     has_snapshot: bool,
     starting: Starting,
+    refused: Refused,
     metrics: Metrics,
 }
+
+/// The entry that a later version wrote, in words, if one was met.
+pub(super) type Refused = Arc<Mutex<Option<String>>>;
 
 /// The checkpoint on disk and its state, as long as Raft starts; none once it runs.
 ///
@@ -108,23 +112,25 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
     disk.scan(&mut |key, value| {
         if key == META_KEY {
             meta = Some(Bytes::copy_from_slice(value));
-        } else if let Err(error) = loader.row(key, value) {
-            // Where the version is another one, nothing else need be readable.
-            if damage.is_none() || matches!(error, RecordError::Version(_)) {
-                damage = Some(error);
-            }
+        } else if damage.is_none() {
+            damage = loader.row(key, value).err();
         }
         Ok(())
     })?;
     match damage {
-        Some(version @ RecordError::Version(_)) => return Err(LoadError::Version(version)),
+        Some(version @ RecordError::Version { .. }) => {
+            return Err(LoadError::Version(version.to_string()));
+        }
         Some(damage) => return Err(damaged(&damage)),
         None => {}
     }
     // An emptied file opens as an empty store.
     let meta = meta.ok_or_else(|| damaged(&"it holds no records"))?;
     let state = loader.finish().map_err(|error| damaged(&error))?;
-    let (applied, membership, promised) = unsealed(meta).map_err(|error| damaged(&error))?;
+    let (applied, membership, promised) = unsealed(meta).map_err(|error| match error {
+        Unreadable::Version { .. } => LoadError::Version(error.to_string()),
+        Unreadable::Malformed(_) => damaged(&error),
+    })?;
     if applied.as_ref().map_or(0, |id| id.index()) != state.cluster().applied {
         return Err(damaged(&"records of different checkpoints"));
     }
@@ -140,9 +146,9 @@ pub enum LoadError {
     /// The records are not those that were written.
     #[error("{0}")]
     Damaged(String),
-    /// Other software wrote them.
+    /// Other software wrote them; which, and what this one reads.
     #[error("{0}")]
-    Version(RecordError),
+    Version(String),
 }
 
 impl From<StorageError> for LoadError {
@@ -166,12 +172,27 @@ impl MachineStore {
         let (applied, membership) = loaded.unwrap_or_default();
         let generation = disk.generation();
         let disk = Arc::new(Mutex::new(disk));
-        Self { replica, disk, generation, applied, membership, has_snapshot, starting, metrics }
+        Self {
+            replica,
+            disk,
+            generation,
+            applied,
+            membership,
+            has_snapshot,
+            starting,
+            refused: Refused::default(),
+            metrics,
+        }
     }
 
     /// The checkpoints that this machine writes.
     pub(super) fn checkpoints(&self) -> Arc<Mutex<Checkpoints>> {
         Arc::clone(&self.disk)
+    }
+
+    /// Filled when an entry of a later version is met.
+    pub(super) fn refused(&self) -> Refused {
+        Arc::clone(&self.refused)
     }
 
     /// To be emptied once Raft runs.
@@ -201,6 +222,11 @@ impl MachineStore {
                 let applied = catch_unwind(AssertUnwindSafe(|| replica.apply(index, bytes, out)));
                 match applied {
                     Ok(Ok(())) => {}
+                    Ok(Err(error)) if error.is_of_later_version() => {
+                        let why = format!("log entry {index}: {error}");
+                        *self.refused.lock() = Some(why.clone());
+                        return Err(fault(format!("{why}; start the version that wrote it")));
+                    }
                     Ok(Err(error)) => {
                         return Err(fault(format!("log entry {index} cannot be applied: {error}")));
                     }
@@ -357,10 +383,10 @@ fn meta_change(meta: &SnapshotMeta, promised: u64) -> Change {
 }
 
 /// What [`meta_change`] wrote, if it is still that.
-fn unsealed(mut bytes: Bytes) -> wire::Read<(Option<LogId>, StoredMembership, u64)> {
+fn unsealed(mut bytes: Bytes) -> Result<(Option<LogId>, StoredMembership, u64), Unreadable> {
     let seal = bytes.split_off(bytes.len().saturating_sub(SEAL_BYTES));
     if *seal != xxh3_128(&bytes).to_le_bytes() {
-        return Err(wire::Malformed("seal of the Raft record"));
+        return Err(wire::Malformed("seal of the Raft record").into());
     }
     let promised = bytes.split_off(bytes.len().saturating_sub(PROMISED_BYTES));
     let promised = promised.first_chunk().map(|number| u64::from_le_bytes(*number));

@@ -20,13 +20,16 @@ mod checkpoint;
 mod clocks;
 mod contact;
 mod core;
+mod formats;
 mod lead;
 pub(crate) mod limits;
 mod load;
 mod log;
 mod machine;
 mod members;
+mod membership;
 mod network;
+mod peers;
 mod proposer;
 mod replica;
 #[cfg(feature = "simulation")]
@@ -56,6 +59,7 @@ use crate::transport::CallError;
 pub use self::agreement::Poll;
 pub use self::contact::Unled;
 pub use self::core::{NOT_LEADER, Service};
+pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
@@ -85,7 +89,7 @@ pub struct Settings {
     pub cluster_name: String,
     /// This node's configured id.
     pub member: u16,
-    /// All members, this one included.
+    /// The members of a new cluster, this one included.
     pub members: Vec<MemberAddress>,
     /// Host and port to listen on for peers.
     pub listen: String,
@@ -107,8 +111,8 @@ pub struct Settings {
     pub scheduler: bool,
     /// Members that a new cluster is made without.
     pub bootstrap_without: Vec<u16>,
-    /// Highest level of commands this software knows.
-    pub level: u16,
+    /// What it writes and may propose.
+    pub formats: Formats,
     /// Name and version of the software.
     pub software: String,
 }
@@ -153,6 +157,7 @@ pub struct RaftStatus {
 #[derive(Clone)]
 pub struct Consensus {
     core: Arc<core::Core>,
+    formats: Formats,
     desk: Arc<server::Desk>,
     work: mpsc::Sender<Proposal>,
     liveness: mpsc::Sender<Proposal>,
@@ -239,16 +244,17 @@ impl Consensus {
 
     /// Hands commands to the proposer.
     pub async fn propose(&self, proposal: Proposal) {
-        send(&self.work, proposal).await;
+        self.send(&self.work, proposal).await;
     }
 
     /// Hands commands about who is alive to the proposer. They wait for no others.
     pub async fn propose_liveness(&self, proposal: Proposal) {
         let lane = if bug!("place-held-by-unknown") { &self.work } else { &self.liveness };
-        send(lane, proposal).await;
+        self.send(lane, proposal).await;
     }
 
-    /// Proposes one command and leaves its outcome to the state; false: the queue is full.
+    /// Proposes one command and leaves its outcome to the state; false: the queue is full, or the
+    /// cluster's level too low.
     #[cfg(feature = "simulation")]
     pub fn hint(&self, command: &Command, limit: Duration) -> bool {
         let mut bytes = Vec::new();
@@ -256,7 +262,26 @@ impl Consensus {
         let deadline = Instant::now() + limit;
         let proposal =
             Proposal { commands: bytes.into(), count: 1, reply: Reply::Nobody, deadline };
-        self.work.try_send(proposal).is_ok()
+        self.admit(proposal).is_some_and(|proposal| self.work.try_send(proposal).is_ok())
+    }
+
+    /// The one gate to the log: a command above the level of the cluster does not pass, and whoever
+    /// waits for the proposal hears of it.
+    fn admit(&self, proposal: Proposal) -> Option<Proposal> {
+        match self.formats.check(&proposal.commands, self.core.replica.level()) {
+            Ok(()) => Some(proposal),
+            Err(above) => {
+                proposal.reply.refuse(above);
+                None
+            }
+        }
+    }
+
+    async fn send(&self, lane: &mpsc::Sender<Proposal>, proposal: Proposal) {
+        let Some(proposal) = self.admit(proposal) else { return };
+        if let Err(stopped) = lane.send(proposal).await {
+            stopped.0.reply.refuse(ProposeError::Stopping);
+        }
     }
 
     /// Proposes commands and waits for what becomes of them.
@@ -333,13 +358,5 @@ impl Consensus {
     /// Stops: no more proposals, no more peers, a last checkpoint, the log closed.
     pub async fn stop(&self) {
         start::stop(self).await;
-    }
-}
-
-async fn send(lane: &mpsc::Sender<Proposal>, proposal: Proposal) {
-    if let Err(refused) = lane.send(proposal).await
-        && let Reply::Once(waiting) = refused.0.reply
-    {
-        let _given_up = waiting.send(Err(ProposeError::Stopping));
     }
 }

@@ -1,6 +1,6 @@
 //! openraft's network over the transport: a kept pipeline for entries, calls for the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -25,11 +25,12 @@ use tokio::time::Instant;
 use crate::domain::machine::State;
 use crate::life;
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{CallError, Caller, Connection, Dialer, Frame, Purpose, Sender};
+use crate::transport::{CallError, Connection, Dialer, Frame, Purpose, Sender};
 
 use super::acknowledged::Acknowledged;
 use super::limits::{APPEND_LIMIT, INSTALL_LIMIT, PIPELINE_STALL};
 use super::machine::Frozen;
+use super::peers::{Peer, Peers};
 use super::types::{LogId, Member, TypeConfig, Vote, pos};
 use super::wire::{self, Appended};
 
@@ -62,85 +63,6 @@ const ROWS_BYTES: usize = 256 << 10;
 /// Chunks of rows that wait for the connection.
 const ROWS_QUEUE: usize = 4;
 
-/// The ways to one peer.
-pub(super) struct Peer {
-    pub id: u16,
-    pub dialer: Dialer,
-    /// Votes and heartbeats.
-    pub control: Caller,
-    /// Writes, reads, liveness.
-    pub forward: Caller,
-}
-
-/// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
-/// own.
-pub(super) struct Peers {
-    /// What they acknowledged to this node as their leader.
-    pub acknowledged: Acknowledged,
-    make: Make,
-    known: Mutex<Known>,
-}
-
-type Known = BTreeMap<(u16, Option<u64>), Arc<Peer>>;
-
-/// Gives a dialer to a configured id, and to that Raft node if there is one, at an address.
-type Make = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
-
-impl Peers {
-    pub fn new(make: impl Fn(u16, Option<u64>, String) -> Dialer + Send + Sync + 'static) -> Self {
-        Self {
-            acknowledged: Acknowledged::default(),
-            make: Box::new(make),
-            known: Mutex::default(),
-        }
-    }
-
-    /// The peer at this address, which counts only when it is not known yet.
-    pub fn at(&self, id: u16, addr: &str) -> Arc<Peer> {
-        self.find(id, None, addr)
-    }
-
-    /// The same, if it is this Raft node.
-    fn of_raft(&self, node: u64, addr: &str) -> Arc<Peer> {
-        self.find(config_id(node), Some(node), addr)
-    }
-
-    fn find(&self, id: u16, node: Option<u64>, addr: &str) -> Arc<Peer> {
-        let mut known = self.known.lock();
-        let peer = known.entry((id, node)).or_insert_with(|| {
-            let dialer = (self.make)(id, node, addr.to_owned());
-            let control = Caller::new(dialer.clone(), Purpose::Control);
-            let forward = Caller::new(dialer.clone(), Purpose::Forward);
-            Arc::new(Peer { id, dialer, control, forward })
-        });
-        Arc::clone(peer)
-    }
-
-    /// The peer with the configured id of this Raft node, if it is known.
-    pub fn node(&self, node: u64) -> Option<Arc<Peer>> {
-        self.known.lock().get(&(config_id(node), None)).cloned()
-    }
-
-    /// One for each configured id.
-    pub fn all(&self) -> Vec<Arc<Peer>> {
-        let known = self.known.lock();
-        known.iter().filter(|((_, node), _)| node.is_none()).map(|(_, peer)| peer.clone()).collect()
-    }
-}
-
-impl Peer {
-    /// Asks what takes long, over a connection of its own: the shared one is given up as soon as
-    /// any question on it is late.
-    pub async fn ask_alone(
-        &self,
-        kind: u16,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Bytes, CallError> {
-        Caller::new(self.dialer.clone(), Purpose::Forward).call(kind, body, limit).await
-    }
-}
-
 pub(super) fn config_id(node: u64) -> u16 {
     u16::try_from(node >> 16).unwrap_or(0)
 }
@@ -156,9 +78,9 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Link {
-        let peer = self.peers.of_raft(target, &node.peer);
         let (peers, metrics) = (Arc::clone(&self.peers), self.metrics.clone());
-        Link { own: self.own, target, peer, peers, metrics, pipeline: Mutex::new(None) }
+        let addr = node.peer.clone();
+        Link { own: self.own, target, addr, peers, metrics, pipeline: Mutex::new(None) }
     }
 }
 
@@ -166,7 +88,8 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
 pub(super) struct Link {
     own: u64,
     target: u64,
-    peer: Arc<Peer>,
+    /// Where it was when this was made.
+    addr: String,
     metrics: Metrics,
     peers: Arc<Peers>,
     /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
@@ -190,8 +113,13 @@ fn broken(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
 }
 
 impl Link {
+    /// The peer where it is now.
+    fn peer(&self) -> Arc<Peer> {
+        self.peers.of_raft(self.target, &self.addr)
+    }
+
     async fn call(&self, kind: u16, body: Bytes, limit: Duration) -> Rpc<Bytes> {
-        self.peer.control.call(kind, body, limit).await.map_err(|error| match error {
+        self.peer().control.call(kind, body, limit).await.map_err(|error| match error {
             CallError::NotSent(_) | CallError::Refused { .. } => unreachable(error),
             CallError::Unknown(_) => broken(error),
         })
@@ -229,11 +157,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
         Box::pin(async move {
             // Before the dial: it is in there that openraft waits after a failure, and only there.
             let first = input.next().await;
+            let peer = self.peer();
             let slot = self.pipeline.get_mut();
             let kept = match slot.take() {
                 Some(kept) => kept,
                 None => {
-                    let connected = self.peer.dialer.connect(Purpose::Replication).await;
+                    let connected = peer.dialer.connect(Purpose::Replication).await;
                     Kept { connection: connected.map_err(unreachable)?, last_id: 0 }
                 }
             };
@@ -282,9 +211,10 @@ impl RaftNetworkV2<TypeConfig> for Link {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let peer = self.peer();
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = send_snapshot(&self.peer.dialer, vote, snapshot) => {
+            sent = send_snapshot(&peer.dialer, vote, snapshot) => {
                 if sent.is_ok() {
                     self.metrics.snapshots_sent.inc();
                 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -15,6 +16,7 @@ use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
 use crate::life::{self, Life};
 use crate::telemetry::metrics::Metrics;
 
+use super::formats::Formats;
 use super::tally;
 
 /// What became of a proposal.
@@ -39,6 +41,8 @@ const MARKS: usize = 64;
 pub struct Mark {
     /// A multiple of 1,024.
     pub index: u64,
+    /// The layout of the records, without which a digest says nothing.
+    pub layout: u16,
     /// Of the state once that was applied.
     pub digest: u128,
 }
@@ -58,6 +62,17 @@ pub enum ProposeError {
     /// This node stops.
     #[error("the node is stopping")]
     Stopping,
+    /// Not proposed: a live member would not know the command.
+    #[error(
+        "it needs level {needed}, and the cluster is at level {cluster}, the lowest of its live \
+         nodes; upgrade all nodes first"
+    )]
+    NeedsUpgrade {
+        /// The level that the command came with.
+        needed: u16,
+        /// The level of the cluster.
+        cluster: u16,
+    },
 }
 
 /// Takes the outcomes of many proposals, those of one entry together, each with its token.
@@ -74,6 +89,13 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Tells that there is no answer, and why.
+    pub(super) fn refuse(self, error: ProposeError) {
+        let mut batch = Batch::default();
+        self.send(Err(error), &mut batch);
+        batch.flush();
+    }
+
     fn send(self, outcome: Outcome, batch: &mut Batch) {
         match self {
             Self::Nobody => {}
@@ -139,6 +161,9 @@ pub enum Event {
 pub struct Replica {
     origin: u64,
     state: RwLock<State>,
+    formats: Formats,
+    /// Of the cluster; derived from the state.
+    level: AtomicU16,
     applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<Mark>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
@@ -150,13 +175,20 @@ pub struct Replica {
 
 impl Replica {
     /// A replica that nobody listens to yet.
-    pub(super) fn new(origin: u64, state: State, metrics: Metrics) -> Self {
+    pub(super) fn new(origin: u64, state: State, formats: Formats, metrics: Metrics) -> Self {
         let applied = watch::Sender::new(state.cluster().applied);
         let flights = Mutex::new(BTreeMap::new());
         let life = Life::current();
         life.replaced(&state);
-        let (state, marks) = (RwLock::new(state), Mutex::default());
-        Self { origin, state, applied, marks, flights, events: OnceLock::new(), metrics, life }
+        let level = AtomicU16::new(state.level());
+        let (state, marks, events) = (RwLock::new(state), Mutex::default(), OnceLock::new());
+        Self { origin, state, formats, level, applied, marks, flights, events, metrics, life }
+    }
+
+    /// The level of the cluster.
+    #[must_use]
+    pub fn level(&self) -> u16 {
+        self.level.load(Ordering::Relaxed)
     }
 
     /// The stream of what happens to it from now on, which begins with all that happened before, as
@@ -229,6 +261,10 @@ impl Replica {
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
+            let effects = out.effects.get(told..).unwrap_or_default();
+            if effects.iter().any(|effect| matches!(effect, Effect::Node(_))) {
+                self.level.store(state.level(), Ordering::Relaxed);
+            }
             self.mark(&state, index);
             self.life.applied(&state, index, entry, &out.responses);
             head
@@ -249,7 +285,7 @@ impl Replica {
     fn mark(&self, state: &State, index: u64) {
         if index.is_multiple_of(MARK_EVERY) {
             let mut marks = self.marks.lock();
-            marks.push_back(Mark { index, digest: state.digest() });
+            marks.push_back(self.formats.mark(state, index));
             if marks.len() > MARKS {
                 marks.pop_front();
             }
@@ -262,11 +298,13 @@ impl Replica {
         self.marks.lock().back().copied()
     }
 
-    /// Whether this state was another at that index; one that is not remembered was not.
+    /// Whether this state was another at that index; one that is not remembered was not, and one of
+    /// another layout cannot be compared.
     #[must_use]
     pub fn differs(&self, from: Mark) -> bool {
         let marks = self.marks.lock();
-        marks.iter().any(|mark| mark.index == from.index && mark.digest != from.digest)
+        let same = |mark: &&Mark| (mark.index, mark.layout) == (from.index, from.layout);
+        marks.iter().find(same).is_some_and(|mark| mark.digest != from.digest)
     }
 
     /// Tells of what was applied.
@@ -281,6 +319,7 @@ impl Replica {
     pub(super) fn replace(&self, state: State) {
         let index = state.cluster().applied;
         self.life.replaced(&state);
+        self.level.store(state.level(), Ordering::Relaxed);
         let former = std::mem::replace(&mut *self.state.write(), state);
         life::let_go(former);
         self.marks.lock().clear();

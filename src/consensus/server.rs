@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::ClusterClock;
-use crate::domain::machine::Loader;
+use crate::domain::machine::{LoadError, Loader};
 use crate::life;
 use crate::transport::{Connection, Frame, Purpose, answer_calls};
 
@@ -50,8 +50,12 @@ impl Desk {
             Purpose::Snapshot => self.snapshot(connection).await,
             Purpose::Control | Purpose::Forward => self.calls(connection).await,
         };
-        if let Err(error) = ended {
-            tracing::debug!(from, ?purpose, %error, "a peer connection ended");
+        match ended {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(from, %error, "a peer sends a snapshot of a later version");
+            }
+            Err(error) => tracing::debug!(from, ?purpose, %error, "a peer connection ended"),
+            Ok(()) => {}
         }
     }
 
@@ -260,7 +264,12 @@ pub(super) async fn receive_snapshot(
                 while !reader.0.is_empty() {
                     let key = row(&mut reader).map_err(io::Error::other)?;
                     let value = row(&mut reader).map_err(io::Error::other)?;
-                    loader.row(&key, &value).map_err(io::Error::other)?;
+                    loader.row(&key, &value).map_err(|error| match error {
+                        LoadError::Version { .. } => {
+                            io::Error::new(io::ErrorKind::Unsupported, error)
+                        }
+                        error => io::Error::other(error),
+                    })?;
                 }
             }
             kind::SNAPSHOT_END => break,

@@ -27,7 +27,9 @@ use super::core::Core;
 use super::load::Advice;
 use super::log::RaftLog;
 use super::machine::{Loaded, MachineStore};
-use super::network::{Factory, Peers};
+use super::membership::{Lists, MemberList};
+use super::network::Factory;
+use super::peers::Peers;
 use super::proposer::{self, Lane, Numbers};
 use super::replica::{Event, Replica};
 use super::server::Desk;
@@ -91,8 +93,9 @@ pub enum StartError {
     /// Something that was written is damaged or gone.
     #[error("{0}; {1}")]
     Damaged(String, Advice),
-    /// The checkpoint was written by other software.
-    #[error("the checkpoint has {0}; start the version that wrote it, nothing was changed")]
+    /// Another version of this software wrote what is on the disk: what was found, and what this
+    /// one reads.
+    #[error("{0}; start the version that wrote it: nothing was changed")]
     Version(String),
     /// The log ends before what this node acknowledged.
     #[error(transparent)]
@@ -162,29 +165,44 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     if !log.is_empty() {
         acknowledged::check_all(&peers, id.0, &log).await?;
     }
-    let mut origin = [0; 8];
-    (fabric.random)(&mut origin);
-    let replica = Arc::new(Replica::new(u64::from_le_bytes(origin), state, metrics.clone()));
+    let replica = Replica::new(draw(&fabric), state, settings.formats, metrics.clone());
+    let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
-    let (starting, checkpoints) = (machine.starting(), machine.checkpoints());
-    let config = config(&settings).map_err(StartError::Raft)?;
+    let checkpoints = machine.checkpoints();
     let factory = Factory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
-    let raft = Raft::new(id.0, Arc::new(config), factory, log.clone(), machine)
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?;
-    starting.lock().take();
+    let raft = raft(&settings, factory, &log, machine).await?;
     let (leading, leader) = watch::channel(None);
-    let (id, contacts) = (id.0, Contacts::new(&settings));
-    let core = Core { id, raft, log, replica, peers, contacts, clock, leader, metrics };
+    let (id, contacts, lists) = (id.0, Contacts::new(&settings), Lists::new(&settings));
+    let (listed, members) = watch::channel(MemberList::of_settings(&settings));
+    let core = Core { id, raft, log, replica, peers, contacts, clock, leader, members, metrics };
     let core = Arc::new(core);
     let _first = desk.core.set(Arc::clone(&core));
     if initialise {
-        let voters = members(&settings);
+        let voters = founders(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
     let events = core.replica.attach();
-    let consensus = run(core, leading, desk, stop, (log_disk, checkpoints), settings);
+    let follow = super::watches::Followed { leader: leading, members: listed, lists };
+    let consensus = run(core, follow, desk, stop, (log_disk, checkpoints), settings);
     Ok(Started { consensus, events })
+}
+
+/// Starts openraft, which applies what it knows to be committed.
+async fn raft(
+    settings: &Settings,
+    factory: Factory,
+    log: &RaftLog,
+    machine: MachineStore,
+) -> Result<Raft, StartError> {
+    let config = config(settings).map_err(StartError::Raft)?;
+    let (starting, refused) = (machine.starting(), machine.refused());
+    let raft = Raft::new(factory.own, Arc::new(config), factory, log.clone(), machine).await;
+    let raft = raft.map_err(|error| match refused.lock().take().or_else(|| log.refused()) {
+        Some(version) => StartError::Version(version),
+        None => StartError::Raft(error.to_string()),
+    })?;
+    starting.lock().take();
+    Ok(raft)
 }
 
 /// Answers peers from now on.
@@ -231,7 +249,7 @@ fn check_whole(
 /// Starts what runs beside Raft.
 fn run(
     core: Arc<Core>,
-    leader: watch::Sender<Option<u64>>,
+    followed: super::watches::Followed,
     desk: Arc<Desk>,
     stop: Arc<watch::Sender<bool>>,
     (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
@@ -247,14 +265,24 @@ fn run(
     let fatal = desk.fatal.clone();
     let standing = Arc::clone(&desk.standing);
     life::spawn(proposer::watch_late(Arc::clone(&core)));
-    super::clocks::watch(&core);
-    life::spawn(super::watches::follow(Arc::clone(&core), leader, fatal.clone(), standing));
+    life::spawn(super::clocks::look(Arc::clone(&core)));
+    life::spawn(super::membership::follow(Arc::clone(&core), core.members.clone()));
+    life::spawn(super::watches::follow(Arc::clone(&core), followed, fatal.clone(), standing));
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
     life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
-    let consensus = Consensus { core, desk, work, liveness, fatal, checkpoints, stop, disk };
+    let formats = settings.formats;
+    let consensus =
+        Consensus { core, formats, desk, work, liveness, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::found(consensus.clone(), settings));
     consensus
+}
+
+/// The number by which entries name this process.
+fn draw(fabric: &Fabric) -> u64 {
+    let mut origin = [0; 8];
+    (fabric.random)(&mut origin);
+    u64::from_le_bytes(origin)
 }
 
 fn mint(fabric: &Fabric) -> u128 {
@@ -270,7 +298,7 @@ fn mint(fabric: &Fabric) -> u128 {
 
 fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::link::Identify {
     let standing = Arc::clone(standing);
-    let (level, software) = (settings.level, settings.software.clone());
+    let (level, software) = (settings.formats.level, settings.software.clone());
     Arc::new(move || {
         let standing = standing.lock();
         let own = standing.identity.as_ref();
@@ -294,12 +322,10 @@ fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identi
         settings.listen.rsplit_once(':').and_then(|(host, _)| host.parse().ok());
     let local_ip = local_ip.filter(|ip| !ip.is_unspecified());
     let fabric = fabric.clone();
-    let configured = addresses.clone();
     let peers = Peers::new(move |id, node, addr| Dialer {
         fabric: fabric.clone(),
         local_ip,
-        // The configuration knows better than the log where a member is now.
-        addr: configured.get(&id).cloned().unwrap_or(addr),
+        addr,
         to_config_id: id,
         node: node.map(NodeId),
         connect_timeout: transport::link::CONNECT_TIMEOUT,
@@ -311,7 +337,8 @@ fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identi
     peers
 }
 
-fn members(settings: &Settings) -> BTreeMap<u64, Member> {
+/// The voters of a new cluster.
+fn founders(settings: &Settings) -> BTreeMap<u64, Member> {
     settings
         .members
         .iter()

@@ -8,6 +8,7 @@ mod loss;
 mod lost;
 mod members;
 mod suite;
+mod versions;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -95,7 +96,7 @@ pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> Sett
         timezone: "UTC".to_owned(),
         scheduler: true,
         bootstrap_without: Vec::new(),
-        level: 1,
+        formats: Formats::SOFTWARE,
         software: "test".to_owned(),
     }
 }

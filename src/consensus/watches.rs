@@ -17,6 +17,7 @@ use crate::telemetry::metrics::Metrics;
 
 use super::bootstrap::Standing;
 use super::core::Core;
+use super::membership::{Lists, MemberList};
 use super::network::config_id;
 use super::types::TypeConfig;
 use super::{Consensus, Settings};
@@ -26,13 +27,24 @@ const FLUSH_STALL: Duration = Duration::from_secs(20);
 /// How often the disk is looked at, and a checkpoint considered.
 const WATCH: Duration = Duration::from_millis(500);
 
-/// Watches Raft: who leads, whether it still runs.
+/// What others watch of Raft.
+pub(super) struct Followed {
+    /// Who leads.
+    pub leader: watch::Sender<Option<u64>>,
+    /// Who is a member.
+    pub members: watch::Sender<MemberList>,
+    /// Makes lists of members.
+    pub lists: Lists,
+}
+
+/// Watches Raft: who leads, who is a member, whether it still runs.
 pub(super) async fn follow(
     core: Arc<Core>,
-    leader: watch::Sender<Option<u64>>,
+    followed: Followed,
     fatal: watch::Sender<Option<String>>,
     standing: Arc<Mutex<Standing>>,
 ) {
+    let Followed { leader, members, mut lists } = followed;
     let mut metrics = core.raft.metrics();
     let mut stood = own_vote(&metrics.borrow_watched(), core.id);
     loop {
@@ -44,6 +56,12 @@ pub(super) async fn follow(
         if seen.last_log_index.is_some() {
             standing.lock().initialised = true;
         }
+        let list = lists.of(seen.membership_config.membership());
+        members.send_if_modified(|known| {
+            let news = *known != list;
+            known.clone_from(&list);
+            news
+        });
         leader.send_if_modified(|known| {
             let news = *known != seen.current_leader;
             if news {
@@ -121,42 +139,39 @@ pub(super) async fn watch_disk(
 pub(super) struct Turns {
     every: Duration,
     entries: u64,
-    /// Members before this one, of so many.
-    place: (u32, u32),
 }
+
+/// Members before one, of so many.
+type Place = (u32, u32);
 
 impl Turns {
     pub fn of(settings: &Settings) -> Self {
-        let before = settings.members.iter().filter(|member| member.id < settings.member).count();
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Self {
-            every: settings.checkpoint_interval,
-            entries: settings.snapshot_every.max(1),
-            place: (number(before), number(settings.members.len().max(1))),
-        }
+        Self { every: settings.checkpoint_interval, entries: settings.snapshot_every.max(1) }
     }
 
     /// After the start.
-    fn first(&self) -> Duration {
-        self.every + self.every / self.place.1 * self.place.0
+    fn first(&self, (before, of): Place) -> Duration {
+        self.every + self.every / of * before
     }
 
     /// Counts the checkpoints that the entries up to here make due.
-    fn round(&self, index: u64) -> u64 {
-        let share = self.entries / u64::from(self.place.1) * u64::from(self.place.0);
+    fn round(&self, index: u64, (before, of): Place) -> u64 {
+        let share = self.entries / u64::from(of) * u64::from(before);
         index.saturating_add(share) / self.entries
     }
 }
 
 /// Takes checkpoints.
 pub(super) async fn checkpoint(core: Arc<Core>, turns: Turns) {
-    let mut due = Instant::now() + turns.first();
+    let place = || core.members.borrow().place(config_id(core.id));
+    let mut due = Instant::now() + turns.first(place());
     let mut covered = super::lead::status(&core).checkpoint;
     let mut tick = ticking();
     loop {
         tick.tick().await;
         let applied = core.replica.applied();
-        let full = turns.round(applied) > turns.round(covered);
+        let place = place();
+        let full = turns.round(applied, place) > turns.round(covered, place);
         if full || (Instant::now() >= due && applied > covered) {
             (due, covered) = (Instant::now() + turns.every, applied);
             if core.raft.trigger().snapshot().await.is_err() {
@@ -215,7 +230,9 @@ pub(super) async fn found(consensus: Consensus, settings: Settings) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::membership::tests::list;
     use super::*;
+    use crate::domain::ids::NodeId;
 
     #[test]
     fn a_node_stood_where_its_vote_is_its_own() {
@@ -230,15 +247,19 @@ mod tests {
 
     #[test]
     fn members_take_their_checkpoints_in_turn() {
-        let turns =
-            |before| Turns { every: Duration::from_secs(30), entries: 90, place: (before, 3) };
-        let due = |turns: Turns| -> Vec<u64> {
-            (1..=180).filter(|&index| turns.round(index) > turns.round(index - 1)).collect()
+        let turns = Turns { every: Duration::from_secs(30), entries: 90 };
+        let due = |place: Place| -> Vec<u64> {
+            let is = |index: &u64| turns.round(*index, place) > turns.round(index - 1, place);
+            (1..=180).filter(is).collect()
         };
-        assert_eq!(due(turns(0)), [90, 180]);
-        assert_eq!(due(turns(1)), [60, 150]);
-        assert_eq!(due(turns(2)), [30, 120]);
-        let first = |before| turns(before).first().as_secs();
-        assert_eq!([first(0), first(1), first(2)], [30, 40, 50]);
+        let [a, b, c] = [1, 2, 3].map(|id| (NodeId::new(id, 1), "a", true));
+        let three = list(&[a, b, c]);
+        assert_eq!(due(three.place(1)), [90, 180]);
+        assert_eq!(due(three.place(2)), [60, 150]);
+        assert_eq!(due(three.place(3)), [30, 120]);
+        let first = |id| turns.first(three.place(id)).as_secs();
+        assert_eq!([first(1), first(2), first(3)], [30, 40, 50]);
+        let two = list(&[b, c]);
+        assert_eq!((due(two.place(2)), due(two.place(3))), (vec![90, 180], vec![45, 135]));
     }
 }

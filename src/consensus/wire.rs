@@ -31,6 +31,43 @@ pub struct Malformed(pub &'static str);
 
 pub(super) type Read<T> = Result<T, Malformed>;
 
+/// Why bytes on the disk cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// They are damaged.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Other software wrote them.
+    #[error("{what} {found}; this software reads {known}")]
+    Version {
+        /// What they are, up to the number.
+        what: &'static str,
+        /// The number: their first byte.
+        found: u8,
+        /// The highest number that this software reads.
+        known: u8,
+    },
+}
+
+impl From<Unreadable> for Malformed {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Malformed(malformed) => malformed,
+            Unreadable::Version { .. } => Self("version: the peer is of another one"),
+        }
+    }
+}
+
+/// The version of votes and of Raft records on the disk, their first byte.
+const FORM: u8 = 1;
+
+fn form(reader: &mut Reader, what: &'static str) -> Result<(), Unreadable> {
+    match reader.u8()? {
+        FORM => Ok(()),
+        found => Err(Unreadable::Version { what, found, known: FORM }),
+    }
+}
+
 /// A cursor over bytes that shares what it hands out.
 pub(super) struct Reader(pub Bytes);
 
@@ -120,16 +157,14 @@ pub(super) fn get_vote(reader: &mut Reader) -> Read<Vote> {
 /// A vote as it stands on disk.
 pub(super) fn vote_bytes(vote: &Vote) -> Bytes {
     let mut out = BytesMut::with_capacity(18);
-    out.put_u8(1);
+    out.put_u8(FORM);
     put_vote(&mut out, vote);
     out.freeze()
 }
 
-pub(super) fn read_vote(bytes: Bytes) -> Read<Vote> {
+pub(super) fn read_vote(bytes: Bytes) -> Result<Vote, Unreadable> {
     let mut reader = Reader(bytes);
-    if reader.u8()? != 1 {
-        return Err(Malformed("version of a vote"));
-    }
+    form(&mut reader, "a vote of version")?;
     let vote = get_vote(&mut reader)?;
     reader.end()?;
     Ok(vote)
@@ -150,7 +185,7 @@ pub(super) fn payload_bytes(entry: &Entry) -> Bytes {
 }
 
 /// An entry from its position and the bytes of its payload.
-pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Read<Entry> {
+pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Result<Entry, Unreadable> {
     let payload = match bytes.first() {
         Some(&BLANK) => EntryPayload::Blank,
         Some(&NORMAL) => EntryPayload::Normal(Payload(bytes)),
@@ -160,7 +195,11 @@ pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Read<Entry> {
             reader.end()?;
             EntryPayload::Membership(membership)
         }
-        _ => return Err(Malformed("kind of an entry")),
+        Some(&found) => {
+            let what = "an entry of kind";
+            return Err(Unreadable::Version { what, found, known: MEMBERSHIP });
+        }
+        None => return Err(Malformed("entry without bytes").into()),
     };
     Ok(Entry { log_id: log_id(at), payload })
 }
@@ -203,18 +242,16 @@ fn get_membership(reader: &mut Reader) -> Read<Membership<u64, Member>> {
 /// What a checkpoint and a snapshot say of Raft: the last applied entry and the membership then.
 pub(super) fn meta_bytes(applied: Option<&LogId>, membership: &StoredMembership) -> Bytes {
     let mut out = BytesMut::new();
-    out.put_u8(1);
+    out.put_u8(FORM);
     put_log_id(&mut out, applied);
     put_log_id(&mut out, membership.log_id().as_ref());
     put_membership(&mut out, membership.membership());
     out.freeze()
 }
 
-pub(super) fn read_meta(bytes: Bytes) -> Read<(Option<LogId>, StoredMembership)> {
+pub(super) fn read_meta(bytes: Bytes) -> Result<(Option<LogId>, StoredMembership), Unreadable> {
     let mut reader = Reader(bytes);
-    if reader.u8()? != 1 {
-        return Err(Malformed("version of the Raft record"));
-    }
+    form(&mut reader, "a Raft record of version")?;
     let applied = get_log_id(&mut reader)?;
     let at = get_log_id(&mut reader)?;
     let membership = get_membership(&mut reader)?;

@@ -105,6 +105,8 @@ codes! {
     MaxLive = "max_live", 409;
     /// The member has data of its own.
     MemberNotEmpty = "member_not_empty", 409;
+    /// A live node does not know the command yet.
+    NeedsUpgrade = "needs_upgrade", 409;
     /// There is nobody to whom the lead could be given.
     NoOtherVoter = "no_other_voter", 409;
     /// The node is on its way out.

@@ -33,8 +33,8 @@ pub struct ClusterView {
     pub floor: Rfc3339,
     /// How many there are.
     pub tasks: u64,
-    /// The lowest level of its nodes.
-    pub level: Option<u16>,
+    /// The lowest level of its live nodes: what it can be asked for.
+    pub level: u16,
     /// Of the software of the node that answers.
     pub version: String,
     /// The node that answers.

@@ -19,7 +19,7 @@ use super::node_actor::NodeMsg;
 /// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that did not hear.
 const TELL: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
-const MARK_BYTES: usize = 8 + 16;
+const MARK_BYTES: usize = 8 + 2 + 16;
 /// Length of what is told.
 const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
 
@@ -120,12 +120,17 @@ fn collect(context: &EngineContext, node: u64, mark: Option<Mark>) -> Option<Mar
 
 /// A mark, or zeros.
 fn put_mark(out: &mut BytesMut, mark: Option<Mark>) {
-    let mark = mark.unwrap_or(Mark { index: 0, digest: 0 });
+    let mark = mark.unwrap_or(Mark { index: 0, layout: 0, digest: 0 });
     out.put_u64_le(mark.index);
+    out.put_u16_le(mark.layout);
     out.put_u128_le(mark.digest);
 }
 
 fn get_mark(from: &mut Bytes) -> Option<Mark> {
-    let mark = Mark { index: from.try_get_u64_le().ok()?, digest: from.try_get_u128_le().ok()? };
+    let mark = Mark {
+        index: from.try_get_u64_le().ok()?,
+        layout: from.try_get_u16_le().ok()?,
+        digest: from.try_get_u128_le().ok()?,
+    };
     Some(mark).filter(|mark| mark.index > 0)
 }

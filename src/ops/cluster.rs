@@ -34,7 +34,7 @@ pub(crate) async fn show(context: &Context, view: &View) -> Result<ClusterView, 
         scheduler: if cluster.scheduler { "started" } else { "stopped" }.into(),
         floor: Rfc3339(cluster.floor),
         tasks: seen.tasks,
-        level: view.state.nodes().map(|node| node.info.level).min(),
+        level: view.state.level(),
         version: context.settings.version.to_owned(),
         node: context.settings.node_name.clone(),
     })

@@ -225,6 +225,9 @@ impl From<ProposeError> for OpError {
                 ErrorCode::NotAccepted,
                 format!("{error}: nothing was changed, repeating is safe"),
             ),
+            ProposeError::NeedsUpgrade { .. } => {
+                Self::new(ErrorCode::NeedsUpgrade, error.to_string())
+            }
             ProposeError::Unknown => Self::new(
                 ErrorCode::OutcomeUnknown,
                 "it was handed over and not answered in time: repeat it only with the same \

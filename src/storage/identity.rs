@@ -111,7 +111,7 @@ impl Identity {
         if format != FORMAT.to_string() {
             let why = format!(
                 "it has format {format}, this version reads format {FORMAT}; start the version \
-                 that wrote it"
+                 that wrote it: nothing was changed"
             );
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
         let error = Identity::decode("punctual data, format 3\n").unwrap_err();
-        let said = "it has format 3, this version reads format 2; start the version that wrote it";
+        let said = "it has format 3, this version reads format 2; start the version that wrote \
+                    it: nothing was changed";
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Unsupported, said));
         let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
         assert_eq!(error.to_string(), "it is not the identity of a punctual data folder");

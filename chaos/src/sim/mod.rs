@@ -22,6 +22,8 @@ mod silence;
 mod stopped;
 mod story;
 mod sweep;
+#[cfg(test)]
+mod upgrade;
 mod world;
 
 pub use self::plan::Focus;

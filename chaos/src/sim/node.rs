@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use punctual::api::{self, ApiSettings, Context, Running};
 use punctual::clock::{Clock, ClusterClock};
-use punctual::consensus::{self, MemberAddress, Parts, Settings, Started};
+use punctual::consensus::{self, Formats, MemberAddress, Parts, Settings, Started};
 use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
 use punctual::domain::machine::{Response, State};
@@ -53,6 +53,8 @@ pub struct Machine {
     /// Its own disk, while another is in its place.
     pub hidden: Option<Disk>,
     pub alive: Option<Alive>,
+    /// The version that it runs.
+    pub formats: Formats,
 }
 
 /// A running process.
@@ -93,7 +95,7 @@ impl Witness for Eye {
     }
 }
 
-fn consensus_settings(plan: &Plan, index: usize) -> Settings {
+fn consensus_settings(plan: &Plan, index: usize, formats: Formats) -> Settings {
     let member = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
     let members = (0..plan.nodes).map(|index| MemberAddress {
         id: member(index),
@@ -114,12 +116,12 @@ fn consensus_settings(plan: &Plan, index: usize) -> Settings {
         timezone: "UTC".to_owned(),
         scheduler: true,
         bootstrap_without: Vec::new(),
-        level: 1,
+        formats,
         software: "sim".to_owned(),
     }
 }
 
-fn engine_settings(plan: &Plan, index: usize, exec: &Exec) -> EngineSettings {
+fn engine_settings(plan: &Plan, index: usize, exec: &Exec, level: u16) -> EngineSettings {
     EngineSettings {
         failover_timeout: FAILOVER,
         down_after: Millis(1_000),
@@ -133,7 +135,7 @@ fn engine_settings(plan: &Plan, index: usize, exec: &Exec) -> EngineSettings {
             http: format!("http://10.0.0.{}:7001", index + 1),
             peer: address(index),
             version: "sim".to_owned(),
-            level: 1,
+            level,
             weight: 1,
             labels: Default::default(),
             slots: plan.slots,
@@ -196,7 +198,7 @@ impl Machine {
         let fabric =
             Fabric { network: common.net.port(index), random: Arc::new(random), secret: None };
         let parts = Parts {
-            settings: consensus_settings(&common.plan, index),
+            settings: consensus_settings(&common.plan, index, self.formats),
             disk: self.disk.open(),
             fabric,
             clock: cluster,
@@ -205,7 +207,7 @@ impl Machine {
         };
         history.note(Some(index), Event::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
-        let engine = engine_settings(&common.plan, index, &exec);
+        let engine = engine_settings(&common.plan, index, &exec, self.formats.level);
         let rest = Rest { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
         let ends = common.ends.clone();
         process.spawn(async move {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use punctual::consensus::Formats;
 use punctual::domain::machine::State;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -58,6 +59,7 @@ impl World {
             disk: Disk::new(index, Random::of(seed, &format!("disk {index}")), history.clone()),
             hidden: None,
             alive: None,
+            formats: Formats::SOFTWARE,
         });
         let machines = machines.collect();
         let common = Common { plan, history, agreement, net, ends };

@@ -47,6 +47,7 @@ const WRITES: &[ErrorCode] = &[
     ErrorCode::IdempotencyKeyReused,
     ErrorCode::InexactNumber,
     ErrorCode::InvalidJson,
+    ErrorCode::NeedsUpgrade,
     ErrorCode::NotAccepted,
     ErrorCode::OutcomeUnknown,
     ErrorCode::RevisionMismatch,

@@ -11,9 +11,10 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use tokio::sync::watch;
 
 use super::super::checkpoint::Checkpoints;
+use super::super::formats::Formats;
 use super::super::load;
 use super::super::machine::{self, LoadError, MachineStore};
-use super::super::network::Peers;
+use super::super::peers::Peers;
 use super::super::replica::Replica;
 use super::super::types::{Entry, Payload, TypeConfig, log_id};
 use super::super::wire;
@@ -83,7 +84,8 @@ fn held(folder: &Path) -> Result<Option<Held>, LoadError> {
 
 /// Two checkpoints one upon the other, as a node writes them; what each of them held.
 async fn write(folder: &Path) -> Vec<Held> {
-    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
+    let replica =
+        Arc::new(Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test")));
     let checkpoints = opened(folder).unwrap();
     let mut store =
         MachineStore::new(Arc::clone(&replica), checkpoints, None, Metrics::new("test"));

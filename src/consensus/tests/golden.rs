@@ -12,7 +12,7 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest, VoteResponse};
 use openraft::{EntryPayload, Membership};
 
 use super::super::types::{Entry, LogId, Member, Payload, StoredMembership, Vote, log_id};
-use super::super::wire::{self, Appended, Malformed};
+use super::super::wire::{self, Appended, Malformed, Unreadable};
 use crate::storage::LogPos;
 
 const VOTE: &str = "010700000000000000020001000000000000";
@@ -85,11 +85,11 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// `value` is written as `golden` and read from it; bytes that are cut off or go on are refused.
-fn keeps<T: Debug>(
+fn keeps<T: Debug, E: Debug>(
     golden: &str,
     value: &T,
     write: impl Fn(&T) -> Bytes,
-    read: impl Fn(Bytes) -> Result<T, Malformed>,
+    read: impl Fn(Bytes) -> Result<T, E>,
 ) {
     let bytes = write(value);
     assert_eq!(hex(&bytes), golden, "{value:?}");
@@ -120,8 +120,11 @@ fn what_lies_on_disks_keeps_its_bytes() {
         assert_eq!(hex(&bytes), golden);
         assert_eq!(read(bytes).unwrap(), entry);
     }
-    for bytes in [&b""[..], &[3], &[0xff, 1]] {
-        assert_eq!(read(Bytes::from_static(bytes)), Err(Malformed("kind of an entry")));
+    assert_eq!(read(Bytes::new()), Err(Malformed("entry without bytes").into()));
+    for bytes in [&[3][..], &[0xff, 1]] {
+        let (what, found) = ("an entry of kind", bytes[0]);
+        let later = Unreadable::Version { what, found, known: 2 };
+        assert_eq!(read(Bytes::from_static(bytes)), Err(later));
     }
     for of_a_later_version in [VOTE, META] {
         let mut bytes: Vec<u8> = (0..of_a_later_version.len())
@@ -129,8 +132,11 @@ fn what_lies_on_disks_keeps_its_bytes() {
             .map(|at| u8::from_str_radix(&of_a_later_version[at..at + 2], 16).unwrap())
             .collect();
         bytes[0] = 2;
-        assert!(wire::read_vote(bytes.clone().into()).is_err());
-        assert!(wire::read_meta(bytes.into()).is_err());
+        let errors = [
+            wire::read_vote(bytes.clone().into()).unwrap_err(),
+            wire::read_meta(bytes.into()).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| matches!(error, Unreadable::Version { found: 2, .. })));
     }
 }
 

@@ -8,7 +8,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use super::super::checkpoint::Checkpoints;
 use super::super::load::{self, Advice};
 use super::super::machine::{self, Frozen, MachineStore};
-use super::super::network::Peers;
+use super::super::peers::Peers;
 use super::super::types::{SnapshotMeta, TypeConfig};
 use super::damage::entry;
 use super::*;
@@ -118,42 +118,6 @@ async fn a_member_with_a_damaged_checkpoint_takes_the_state_of_another() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkpoint_of_another_version_is_refused_and_left_as_it_is() {
-    let disk = TestDisk::new();
-    let addresses = lone(&disk, 10, 60).await;
-    let (mut ours, mut theirs) = (0, Vec::new());
-    disk.stores.damage(|records| {
-        let cluster = records.get_mut(&b"c"[..]).unwrap();
-        ours = cluster[0];
-        cluster[0] += 1;
-        // A record whose layout is another one too, and which is met before.
-        records.insert(b"a\x01x".to_vec(), b"\xff".to_vec());
-        theirs = records.clone().into_iter().collect();
-    });
-    let said = refusal(&addresses, &disk).await;
-    let named = format!("records of version {}, this software reads {ours}", ours + 1);
-    assert!(said.contains(&named) && said.contains("start the version that wrote it"), "{said}");
-    disk.stores.damage(|records| {
-        assert!(records.clone().into_iter().eq(theirs.clone()), "something was written");
-        // The other version starts again.
-        records.get_mut(&b"c"[..]).unwrap()[0] = ours;
-        records.remove(&b"a\x01x"[..]);
-    });
-    let started = Instant::now();
-    let node = loop {
-        match try_begin(forgetful(&addresses, 1), &disk).await {
-            // The listener of the start that was refused ends a little later.
-            Err(StartError::Listen(_)) if started.elapsed() < LIMIT => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            begun => break begun.unwrap(),
-        }
-    };
-    assert_eq!(node.consensus.replica().read().task_count(), 60);
-    node.consensus.stop().await;
-}
-
 /// Applies the entries of this range to a machine that begins with an empty state.
 async fn applied(
     range: std::ops::RangeInclusive<u64>,
@@ -167,7 +131,8 @@ async fn applied(
 fn machine_on(stores: &MemoryDisk) -> MachineStore {
     let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
     let checkpoints = Checkpoints::open(Box::new(stores.open()), log).unwrap();
-    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
+    let replica =
+        Arc::new(Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test")));
     MachineStore::new(replica, checkpoints, None, Metrics::new("test"))
 }
 
@@ -208,7 +173,8 @@ async fn a_checkpoint_under_way_leaves_an_installed_snapshot_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
-    let replica = Arc::new(Replica::new(7, State::default(), Metrics::new("test")));
+    let replica =
+        Arc::new(Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test")));
     let log: Arc<dyn LogStore> = Arc::new(SimDisk::new().open());
     let checkpoints = Checkpoints::open(Box::new(MemoryDisk::new().open()), log).unwrap();
     let metrics = Metrics::new("test");

@@ -7,6 +7,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 
 use super::super::checkpoint::Checkpoints;
+use super::super::formats::Formats;
 use super::super::log::RaftLog;
 use super::super::machine::MachineStore;
 use super::super::replica::Replica;
@@ -30,7 +31,7 @@ impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Buil
         let (log, stores) = self.0(folder.path());
         let checkpoints = Checkpoints::open(stores, Arc::clone(&log)).unwrap();
         let log = RaftLog::open(log).unwrap();
-        let replica = Replica::new(7, State::default(), Metrics::new("test"));
+        let replica = Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test"));
         let metrics = Metrics::new("test");
         let machine = MachineStore::new(Arc::new(replica), checkpoints, None, metrics);
         Ok((folder, log, machine))

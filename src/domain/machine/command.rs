@@ -9,6 +9,8 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
+use super::envelope::{self, Packed};
+use super::level::LEVEL;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
 
@@ -334,9 +336,18 @@ pub struct PutCalendar {
 /// A command that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// No version of this software knew it, or a later one does.
-    #[error("unknown command kind {0}")]
+    /// A later version knows it.
+    #[error(
+        "command kind {0}; this software, of level {LEVEL}, knows kinds up to {last}",
+        last = Command::LAST_KIND
+    )]
     UnknownKind(u16),
+    /// A later version wrote the entry.
+    #[error("an entry of version {found}; this software reads version {known}", known = envelope::VERSION)]
+    Version {
+        /// The version that the entry says.
+        found: u8,
+    },
     /// Its body does not decode.
     #[error("command kind {0}: {1}")]
     Body(u16, String),
@@ -345,9 +356,29 @@ pub enum DecodeError {
     Entry(&'static str),
 }
 
+impl DecodeError {
+    /// Whether the bytes are those of a later version, not damaged ones.
+    #[must_use]
+    pub const fn is_of_later_version(&self) -> bool {
+        matches!(self, Self::UnknownKind(_) | Self::Version { .. })
+    }
+}
+
 macro_rules! kinds {
     ($($number:literal $variant:ident),* $(,)?) => {
         impl Command {
+            /// The highest number of a kind.
+            const LAST_KIND: u16 = {
+                let (mut last, mut at) = (0, 0);
+                while at < Self::KINDS.len() {
+                    if Self::KINDS[at].0 > last {
+                        last = Self::KINDS[at].0;
+                    }
+                    at += 1;
+                }
+                last
+            };
+
             /// The number of this kind.
             #[must_use]
             pub const fn kind(&self) -> u16 {

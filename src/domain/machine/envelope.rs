@@ -7,7 +7,8 @@
 use super::command::{Command, DecodeError};
 use crate::domain::time::Timestamp;
 
-const VERSION: u8 = 1;
+/// Version of entries.
+pub(super) const VERSION: u8 = 1;
 const HEAD: usize = 1 + 8 + 8 + 8;
 const HAS_BY: u8 = 1;
 const HAS_KEY: u8 = 2;
@@ -106,7 +107,7 @@ pub fn open(entry: &[u8]) -> Result<(Head, Commands<'_>), DecodeError> {
     let mut rest = Commands { rest: entry };
     let [version] = rest.number()?;
     if version != VERSION {
-        return Err(DecodeError::Entry("version"));
+        return Err(DecodeError::Version { found: version });
     }
     let head = Head {
         stamp: Timestamp(i64::from_le_bytes(rest.number()?)),

@@ -14,10 +14,12 @@
 
 mod apply;
 mod check;
+mod cluster_row;
 pub mod command;
 mod commands;
 mod effect;
 pub mod envelope;
+mod level;
 pub mod limits;
 mod persist;
 mod response;
@@ -28,10 +30,13 @@ mod task;
 mod tests;
 
 #[cfg(test)]
+pub(crate) use self::cluster_row::as_version;
+#[cfg(test)]
 pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
 pub use effect::Effect;
+pub use level::LEVEL;
 pub use persist::{LoadError, Loader, Row};
 pub use response::{Answer, Refusal, Response};
 pub use state::State;

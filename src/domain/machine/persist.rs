@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::cluster_row;
 use super::limits::TASKS_MAX;
 use super::state::State;
 use super::store::blocks::{BlockRecord, Blocks};
@@ -17,13 +18,10 @@ use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
-use super::task::record::{Cluster, Definition, Execution, FiredTick, Live, Progress, Span};
+use super::task::record::{Definition, Execution, FiredTick, Live, Progress, Span};
 use super::task::whole::Task;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
-
-/// Version of the records; a change of any of them is a new one.
-const VERSION: u16 = 5;
 
 /// Records that do not add up.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +37,19 @@ pub enum LoadError {
         /// The decoder's words.
         error: String,
     },
-    /// Another version of the records.
-    #[error("records of version {0}, this software reads {VERSION}")]
-    Version(u16),
+    /// A version of the records that this software does not read.
+    #[error(
+        "records of version {found}, written by {writer}; this software, {}, reads versions {} to {}",
+        cluster_row::WRITER,
+        cluster_row::OLDEST,
+        cluster_row::VERSION
+    )]
+    Version {
+        /// The version.
+        found: u16,
+        /// The software that wrote them.
+        writer: String,
+    },
     /// There is no cluster record.
     #[error("no cluster record")]
     NoCluster,
@@ -113,6 +121,9 @@ pub(super) fn read_block<T: BlockRecord>(
 }
 
 impl State {
+    /// The layout of the records: digests of two layouts cannot be compared.
+    pub const LAYOUT: u16 = cluster_row::VERSION;
+
     /// The rows that changed, as this frozen view has them, in the order of their keys: so a tree on
     /// disk takes them page by page.
     #[must_use]
@@ -178,7 +189,7 @@ impl State {
         if bug!("snapshot-without-floor") {
             cluster.floor = Timestamp(0);
         }
-        (b"c".to_vec(), Some(encode(&(VERSION, &cluster, self.digest()))))
+        (b"c".to_vec(), Some(cluster_row::write(&cluster, self.digest())))
     }
 }
 
@@ -194,10 +205,17 @@ fn progress_value(task: &Task) -> Vec<u8> {
     encode(&task.progress)
 }
 
-/// Puts a state together from its rows.
+/// Puts a state together from its rows, of this version or the last one.
+///
+/// Where the form of a record changes, the reader of its row decodes both forms, by the version that
+/// the cluster's row says, and notes the record as dirty, so that the next checkpoint writes it in
+/// the new form.
 #[derive(Debug, Default)]
 pub struct Loader {
     state: State,
+    /// Rows that came before that of the cluster, which says of which version they are.
+    early: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The digest in the cluster's row; none: it has not come.
     expected: Option<u128>,
     tasks: std::collections::BTreeMap<TaskKey, TaskParts>,
 }
@@ -216,6 +234,21 @@ impl Loader {
     /// # Errors
     /// A row that cannot be read.
     pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
+        if key == b"c" {
+            let (cluster, digest) = cluster_row::read(key, value)?;
+            self.state.cluster = cluster;
+            self.expected = Some(digest);
+            let early = std::mem::take(&mut self.early);
+            return early.iter().try_for_each(|(key, value)| self.record(key, value));
+        }
+        if self.expected.is_none() {
+            self.early.push((key.to_vec(), value.to_vec()));
+            return Ok(());
+        }
+        self.record(key, value)
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
         let unknown = || LoadError::UnknownKey(key.to_vec());
         let (letter, rest) = key.split_first().ok_or_else(unknown)?;
         let number = || -> Result<u64, LoadError> {
@@ -225,10 +258,6 @@ impl Loader {
         // A key says nothing that its record does not say too, so that the digest covers it.
         let is = |wanted: &[u8]| if key == wanted { Ok(()) } else { Err(unknown()) };
         match *letter {
-            b'c' => {
-                is(b"c")?;
-                self.cluster(key, value)?;
-            }
             b'l' => {
                 let task = TaskKey(number()?);
                 is(&keys::live(task))?;
@@ -266,18 +295,6 @@ impl Loader {
                 })?;
             }
         }
-        Ok(())
-    }
-
-    fn cluster(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
-        // The version stands first, so that it can be read whatever follows.
-        let version: u16 = first(key, &mut &*value)?;
-        if version != VERSION {
-            return Err(LoadError::Version(version));
-        }
-        let (_, cluster, digest): (u16, Cluster, u128) = decode(key, value)?;
-        self.state.cluster = cluster;
-        self.expected = Some(digest);
         Ok(())
     }
 
@@ -323,10 +340,11 @@ impl Loader {
 }
 
 /// Reads what stands first in `rest`, and takes it away.
-fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
+pub(super) fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
     codec::first(rest).map_err(|error| LoadError::value(key, error))
 }
 
-fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
+/// Reads a whole value.
+pub(super) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
     codec::decode(value).map_err(|error| LoadError::value(key, error))
 }

@@ -15,8 +15,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::descriptors::with_reserve;
 use super::super::{StorageError, files, write_atomic};
 
-/// Begins each of the two marks.
-const TITLE: [u8; 8] = *b"synced 1";
+/// Begins each of the two marks, before its version.
+const TITLE: [u8; 7] = *b"synced ";
+/// The version of the marks that this software reads and writes, one digit.
+const VERSION: u8 = b'1';
 /// Bytes of a mark: the title, the place, a hash of both.
 const MARK_BYTES: usize = 24;
 /// Marks lie so far apart that a torn write harms only one of them.
@@ -41,11 +43,28 @@ impl Synced {
 
     /// Opens the mark of the log in `folder`, or makes it, durably, with 0. One that says nothing
     /// any more counts as 0, with a warning: the log itself may be whole.
+    ///
+    /// # Errors
+    /// The file: it cannot be read or written, or another version wrote it.
     pub fn open(folder: &Path) -> Result<Self, StorageError> {
         let path = Self::path(folder);
         let found = files::read_file(&path)?;
         let marks = found.iter().flat_map(|bytes| bytes.chunks(SECTOR_BYTES)).enumerate();
-        let newest = marks.filter_map(|(at, mark)| Some((decode(mark)?, at == 1))).max();
+        let mut newest = None;
+        for (at, mark) in marks {
+            match decode(mark) {
+                Some((VERSION, offset)) => newest = newest.max(Some((offset, at == 1))),
+                Some((version, _)) => {
+                    let (found, known) = (char::from(version), char::from(VERSION));
+                    let why = format!(
+                        "it has version {found}, this version reads version {known}; start the \
+                         version that wrote it: nothing was changed"
+                    );
+                    return Err(StorageError::foreign(path, why));
+                }
+                None => {}
+            }
+        }
         if newest.is_none() {
             if found.is_some() {
                 let file = path.display();
@@ -88,18 +107,21 @@ impl Synced {
 fn encode(offset: u64) -> [u8; MARK_BYTES] {
     let mut mark = [0; MARK_BYTES];
     let (content, check) = mark.split_at_mut(MARK_BYTES - 8);
-    let (title, place) = content.split_at_mut(TITLE.len());
-    title.copy_from_slice(&TITLE);
+    let (title, place) = content.split_at_mut(TITLE.len() + 1);
+    title.copy_from_slice(&[&TITLE[..], &[VERSION]].concat());
     place.copy_from_slice(&offset.to_be_bytes());
     check.copy_from_slice(&xxh3_64(content).to_be_bytes());
     mark
 }
 
-fn decode(mark: &[u8]) -> Option<u64> {
+/// The version of a mark and what it says. Every version begins with the title and ends with the
+/// hash.
+fn decode(mark: &[u8]) -> Option<(u8, u64)> {
     let mark = mark.first_chunk::<MARK_BYTES>()?;
-    let place = mark.get(TITLE.len()..)?.first_chunk()?;
-    let offset = u64::from_be_bytes(*place);
-    (*mark == encode(offset)).then_some(offset)
+    let (content, check) = mark.split_last_chunk::<8>()?;
+    let (version, place) = content.strip_prefix(&TITLE)?.split_first()?;
+    let sound = *check == xxh3_64(content).to_be_bytes();
+    sound.then_some((*version, u64::from_be_bytes(*place.first_chunk()?)))
 }
 
 #[cfg(test)]
@@ -127,6 +149,28 @@ mod tests {
         }
         std::fs::write(&path, b"").unwrap();
         assert_eq!(Synced::open(&log).unwrap().offset(), 0, "it says nothing any more");
-        assert_eq!(decode(&encode(u64::MAX)), Some(u64::MAX));
+        assert_eq!(decode(&encode(u64::MAX)), Some((VERSION, u64::MAX)));
+    }
+
+    #[test]
+    fn a_mark_of_another_version_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let path = Synced::path(&log);
+        Synced::open(&log).unwrap().note(300).unwrap();
+        let ours = std::fs::read(&path).unwrap();
+        let mut theirs = ours.clone();
+        theirs[7] = b'2';
+        let check = xxh3_64(&theirs[..16]).to_be_bytes();
+        theirs[16..24].copy_from_slice(&check);
+        std::fs::write(&path, &theirs).unwrap();
+        let error = Synced::open(&log).unwrap_err();
+        assert!(!error.is_damage());
+        let said = error.to_string();
+        let why = "it has version 2, this version reads version 1; start the version that wrote it";
+        assert!(said.contains(why), "{said}");
+        assert_eq!(std::fs::read(&path).unwrap(), theirs, "something was written");
+        std::fs::write(&path, &ours).unwrap();
+        assert_eq!(Synced::open(&log).unwrap().offset(), 300);
     }
 }

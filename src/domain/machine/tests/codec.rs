@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::command::Command;
 use super::super::envelope::{self, Commands, Head, Key, TEXT_BYTES_MAX};
-use super::super::{Applied, DecodeError, Loader, State};
+use super::super::{Applied, DecodeError, LoadError, Loader, State};
 use super::{DAY, World, samples};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -124,7 +124,7 @@ proptest! {
         entry[0] = 2;
         prop_assert_eq!(
             State::default().apply(1, &entry, &mut applied),
-            Err(DecodeError::Entry("version"))
+            Err(DecodeError::Version { found: 2 })
         );
         // At most one error, and then an end.
         let found: Vec<_> = Commands::new(&bytes).take(1_000).collect();
@@ -194,10 +194,16 @@ fn a_length_beyond_the_bytes_is_an_error() {
             later.extend_from_slice(&body);
             let _decoded = Command::decode(*kind, &later);
         }
+        assert!(Loader::default().row(b"c", &body).is_err());
+        let (_, rows) = rows();
+        let (_, cluster) = rows.iter().find(|(key, _)| key == b"c").unwrap();
         for letter in *b"clptsednk" {
             let key = [letter, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9];
-            assert!(Loader::default().row(&key, &body).is_err());
-            assert!(Loader::default().row(&key[..9], &body).is_err());
+            for key in [&key[..], &key[..9]] {
+                let mut loader = Loader::default();
+                loader.row(b"c", cluster).unwrap();
+                assert!(loader.row(key, &body).is_err());
+            }
         }
     }
 }
@@ -206,9 +212,20 @@ fn a_length_beyond_the_bytes_is_an_error() {
 fn records_of_another_version_are_named_as_such() {
     let (_, mut rows) = rows();
     let cluster = rows.iter_mut().find(|(key, _)| key == b"c").unwrap();
+    let ours = "punctual 0.0.0";
+    for (found, writer) in [(9, ours), (3, "an earlier version")] {
+        let row = super::super::as_version(&cluster.1, found);
+        let error = Loader::default().row(&cluster.0, &row).unwrap_err();
+        let said = format!(
+            "records of version {found}, written by {writer}; this software, {ours}, reads \
+             versions 5 to 6"
+        );
+        assert_eq!(error.to_string(), said);
+    }
+    // A damaged version is no other one.
     cluster.1[0] = 9;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
-    assert_eq!(error.to_string(), "records of version 9, this software reads 5");
+    assert!(matches!(error, LoadError::Value { .. }), "{error}");
     assert!(Loader::default().finish().is_err());
 }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::super::State;
 use super::super::command::{Command, Put, PutMode};
 use super::super::envelope::{self, Commands, Head, Key};
+use super::super::persist::Loader;
 use super::super::store::codec;
 use super::super::task::keys;
 use super::samples;
@@ -152,6 +153,44 @@ fn every_row_keeps_its_bytes() {
     }
     writeln!(out, "digest\n  {:032x}", world.state.digest()).unwrap();
     golden(&folder("golden/rows.hex"), &out);
+}
+
+/// The last version of the records is read, and written again in today's form.
+#[test]
+fn the_rows_of_the_last_version_are_read() {
+    let text = std::fs::read_to_string(folder("golden/rows-5.hex")).expect("golden rows");
+    let bytes = |row: &str| -> Vec<u8> {
+        let digits = (0..row.len()).step_by(2);
+        digits.map(|at| u8::from_str_radix(&row[at..at + 2], 16).unwrap()).collect()
+    };
+    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut in_row = false;
+    for line in text.lines() {
+        match (line.strip_prefix("row "), line.strip_prefix("  ")) {
+            (Some(key), _) => rows.push((bytes(key), Vec::new())),
+            (None, Some(value)) if in_row => rows.last_mut().unwrap().1.extend(bytes(value)),
+            _ => {}
+        }
+        in_row = line.starts_with("row ") || (in_row && line.starts_with("  "));
+    }
+    let digest = u128::from_str_radix(text.lines().last().unwrap().trim(), 16).unwrap();
+    // As they lie on the disk, and in any other order.
+    rows.sort();
+    for turn in 0..rows.len() {
+        rows.rotate_left(turn);
+        let mut loader = Loader::default();
+        for (key, value) in &rows {
+            loader.row(key, value).unwrap();
+        }
+        let state = loader.finish().unwrap();
+        assert_eq!(state.digest(), digest);
+        let mut written: Vec<_> = state.all_rows().collect();
+        let mut now: Vec<_> = small().state.all_rows().collect();
+        written.sort();
+        now.sort();
+        assert_eq!(written, now);
+    }
+    assert!(rows.iter().any(|(key, value)| key == b"c" && value[0] == 5));
 }
 
 /// A state with a record of every kind.

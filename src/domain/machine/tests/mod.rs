@@ -5,6 +5,7 @@ mod codec;
 mod golden;
 mod kept;
 mod laws;
+mod level;
 mod line;
 mod plausible;
 mod registers;

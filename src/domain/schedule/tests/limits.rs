@@ -161,10 +161,7 @@ fn intervals_are_anchored() {
     let far = compile(&interval("1h", Some("2150-01-01T00:00:00Z"))).unwrap();
     assert_eq!(far.next_after(set_at), None);
     let longest = compile(&interval("36525d", None)).unwrap();
-    assert_eq!(
-        longest.next_after(set_at),
-        Some(set_at.plus(plan::MAX_INTERVAL))
-    );
+    assert_eq!(longest.next_after(set_at), Some(set_at.plus(plan::MAX_INTERVAL)));
 }
 
 #[test]

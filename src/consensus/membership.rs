@@ -1,0 +1,203 @@
+//! The members of the cluster: one value, which the parts that need to know them watch.
+//!
+//! Before the first start, and as long as the log says nothing, it is the list of the settings.
+//! Afterwards the log's membership rules. An address in the settings counts as long as the log says
+//! the same of that member as at the start: so a member may get another address by its settings,
+//! and another one by a change of the membership.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use openraft::Membership;
+use tokio::sync::watch;
+
+use super::Settings;
+use super::core::Core;
+use super::network::config_id;
+use super::types::Member;
+use crate::domain::ids::NodeId;
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedMember {
+    /// Its Raft id. While a member is readmitted it has two.
+    pub node: u64,
+    /// Its configured id.
+    pub id: u16,
+    /// Host and port of its peer listener.
+    pub peer: String,
+    /// Base URL of its API; empty: it has none, or it is not known.
+    pub http: String,
+    /// Whether it votes; else it is a learner.
+    pub votes: bool,
+}
+
+/// All members, by Raft id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberList(Vec<ListedMember>);
+
+impl MemberList {
+    /// What the settings of a new cluster say.
+    pub(super) fn of_settings(settings: &Settings) -> Self {
+        let listed = settings.members.iter().map(|member| ListedMember {
+            node: NodeId::new(member.id, 1).0,
+            id: member.id,
+            peer: member.peer.clone(),
+            http: member.http.clone(),
+            votes: true,
+        });
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_by_key(|member| member.node);
+        Self(listed)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ListedMember> {
+        self.0.iter()
+    }
+
+    /// Their Raft ids.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<u64> {
+        self.iter().map(|member| member.node).collect()
+    }
+
+    /// The Raft ids of those that vote.
+    #[must_use]
+    pub fn voters(&self) -> Vec<u64> {
+        self.iter().filter(|member| member.votes).map(|member| member.node).collect()
+    }
+
+    /// Their configured ids.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<u16> {
+        self.iter().map(|member| member.id).collect()
+    }
+
+    /// The member of a configured id; of several joins the last one.
+    #[must_use]
+    pub fn get(&self, id: u16) -> Option<&ListedMember> {
+        self.0.iter().rfind(|member| member.id == id)
+    }
+
+    /// Every configured id once.
+    pub fn each(&self) -> impl Iterator<Item = &ListedMember> {
+        self.ids().into_iter().filter_map(|id| self.get(id))
+    }
+
+    /// How many members come before this one, of so many.
+    #[must_use]
+    pub fn place(&self, own: u16) -> (u32, u32) {
+        let ids = self.ids();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (number(ids.range(..own).count()), number(ids.len().max(1)))
+    }
+}
+
+/// Makes lists of what the log says.
+pub(super) struct Lists {
+    settings: MemberList,
+    /// The addresses in the log when this process first saw them.
+    first: Option<BTreeMap<u16, Member>>,
+}
+
+impl Lists {
+    pub fn new(settings: &Settings) -> Self {
+        Self { settings: MemberList::of_settings(settings), first: None }
+    }
+
+    /// The list that a membership stands for.
+    pub fn of(&mut self, membership: &Membership<u64, Member>) -> MemberList {
+        let nodes = || membership.nodes().map(|(node, member)| (*node, member.clone()));
+        if nodes().next().is_none() {
+            return self.settings.clone();
+        }
+        let by_id = || nodes().map(|(node, member)| (config_id(node), member)).collect();
+        let first = self.first.get_or_insert_with(by_id);
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let listed = nodes().map(|(node, logged)| {
+            let id = config_id(node);
+            let same = first.get(&id).is_none_or(|first| *first == logged);
+            let configured = self.settings.get(id).filter(|_| same);
+            let (peer, http) = match configured {
+                Some(member) => (member.peer.clone(), member.http.clone()),
+                None => (logged.peer, logged.http),
+            };
+            ListedMember { node, id, peer, http, votes: voters.contains(&node) }
+        });
+        MemberList(listed.collect())
+    }
+}
+
+/// Hands each change of the list to those that keep something for each member.
+pub(super) async fn follow(core: Arc<Core>, mut members: watch::Receiver<MemberList>) {
+    let asked = super::clocks::Asked::default();
+    loop {
+        let list = members.borrow_and_update().clone();
+        core.peers.follow(&list, config_id(core.id));
+        core.clock.set_members(&list.ids());
+        super::clocks::follow(&core, &asked, &list);
+        if members.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::MemberAddress;
+    use super::*;
+
+    /// A list of members, each with its Raft id, its address, and whether it votes.
+    pub fn list(members: &[(NodeId, &str, bool)]) -> MemberList {
+        let listed = members.iter().map(|(node, peer, votes)| ListedMember {
+            node: node.0,
+            id: config_id(node.0),
+            peer: (*peer).to_owned(),
+            http: format!("http://{peer}"),
+            votes: *votes,
+        });
+        MemberList(listed.collect())
+    }
+
+    fn logged(voters: &[u64], nodes: &[(u64, &str)]) -> Membership<u64, Member> {
+        let nodes = nodes.iter().map(|(node, peer)| {
+            (*node, Member { peer: (*peer).to_owned(), http: format!("http://{peer}") })
+        });
+        let nodes: BTreeMap<u64, Member> = nodes.collect();
+        Membership::new(vec![voters.iter().copied().collect()], nodes).unwrap()
+    }
+
+    fn peers(list: &MemberList) -> Vec<(u64, &str, bool)> {
+        list.iter().map(|member| (member.node, member.peer.as_str(), member.votes)).collect()
+    }
+
+    #[test]
+    fn the_log_s_members_take_the_place_of_the_settings() {
+        let addresses = ["a".to_owned(), "b".to_owned(), "new-c".to_owned()];
+        let mut settings = super::super::tests::settings(&addresses, 1, 1_000);
+        settings.members.push(MemberAddress { id: 9, peer: "z".to_owned(), http: String::new() });
+        let [a, b, c, d] =
+            [(1, 1), (2, 1), (3, 1), (4, 1)].map(|(id, join)| NodeId::new(id, join).0);
+        let mut lists = Lists::new(&settings);
+        let seed = lists.of(&Membership::default());
+        assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "nothing is logged yet");
+        // The settings have another address of c than the log had at the start.
+        let first = lists.of(&logged(&[a, b, c], &[(a, "a"), (b, "b"), (c, "c")]));
+        assert_eq!(peers(&first), [(a, "a", true), (b, "b", true), (c, "new-c", true)]);
+        // A change says more than the settings; who is not listed any more is gone.
+        let then = lists.of(&logged(&[b, c], &[(b, "moved-b"), (c, "c"), (d, "d")]));
+        assert_eq!(peers(&then), [(b, "moved-b", true), (c, "new-c", true), (d, "d", false)]);
+        assert_eq!(then.voters(), [b, c]);
+        assert_eq!((then.place(3), then.place(2)), ((1, 3), (0, 3)));
+    }
+
+    #[test]
+    fn of_two_joins_under_one_id_the_last_counts() {
+        let [old, new] = [1, 2].map(|join| NodeId::new(1, join));
+        let list = list(&[(old, "old", true), (new, "new", false)]);
+        assert_eq!(list.get(1).map(|member| member.peer.as_str()), Some("new"));
+        assert_eq!(list.each().count(), 1);
+        assert_eq!(list.nodes(), [old.0, new.0]);
+    }
+}
