@@ -27,7 +27,6 @@ use crate::life;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{CallError, Connection, Dialer, Frame, Purpose, Sender};
 
-use super::acknowledged::Acknowledged;
 use super::limits::{APPEND_LIMIT, INSTALL_LIMIT, PIPELINE_STALL};
 use super::machine::Frozen;
 use super::peers::{Peer, Peers};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::engine::{Observer, Started};
+use crate::engine::{AttemptStart, Observer};
 
 /// The starts that a node saw since they were taken last; clones are the same ones.
 #[derive(Clone, Debug, Default)]
-pub struct Starts(Arc<Mutex<Vec<Started>>>);
+pub struct Starts(Arc<Mutex<Vec<AttemptStart>>>);
 
 impl Starts {
     /// Notes each start of a node.
@@ -20,7 +20,7 @@ impl Starts {
 
     /// Takes what was noted.
     #[must_use]
-    pub fn take(&self) -> Vec<Started> {
+    pub fn take(&self) -> Vec<AttemptStart> {
         std::mem::take(&mut *self.0.lock())
     }
 }

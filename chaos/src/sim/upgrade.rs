@@ -93,7 +93,7 @@ fn ended(world: &World) -> Vec<String> {
 fn a_new_kind_waits_for_the_last_node_and_no_digest_condemns_one() {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut plan = Plan::of(1, Some(NODES), 1, false);
+        let mut plan = Plan::of(1, Some(NODES), 1, false, None);
         plan.calm = true;
         (plan.shape.loss, plan.shape.twice) = (0, 0);
         let world: Arc<World> = World::new(plan);

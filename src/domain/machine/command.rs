@@ -9,7 +9,7 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
-use super::envelope::{self, Packed};
+use super::envelope;
 use super::level::LEVEL;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};

@@ -165,7 +165,7 @@ impl EngineWorld {
         if !self.gap {
             self.effects(effects);
         }
-        response.map_err(|refusal| refusal.code())
+        response.map_err(|refusal| refusal.code().as_str())
     }
 
     fn entry(&mut self, command: &Command) -> (Response, Vec<Effect>) {
