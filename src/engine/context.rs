@@ -282,6 +282,9 @@ impl EngineContext {
 
     /// Decides about attempts, by the state as it is applied here.
     pub fn decide(&self, event: DispatchEvent) -> Vec<DispatchDo> {
+        if !self.dispatch.lock().concerns(&event) {
+            return Vec::new();
+        }
         let members = Arc::clone(&self.members.read());
         let state = self.consensus.replica().read();
         let view = EngineView {

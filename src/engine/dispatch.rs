@@ -95,9 +95,29 @@ impl Dispatch {
         self.attempts.len()
     }
 
+    /// Whether an event can change anything here. Most effects are of executions of other nodes:
+    /// for these nobody has to read the state.
+    pub fn concerns(&self, event: &DispatchEvent) -> bool {
+        match event {
+            DispatchEvent::Settled(task) => self.slots.has_claims(*task),
+            DispatchEvent::TaskChanged(task) => self.waiting.has_set_aside(*task),
+            DispatchEvent::StopAsked(execution) => self.attempts.of(*execution).next().is_some(),
+            DispatchEvent::ExecutionEnded(task, execution) => {
+                let runs = self.attempts.of(*execution).next().is_some();
+                runs || self.waiting.knows(*task, *execution)
+            }
+            DispatchEvent::Fill => self.waiting.len() != 0 || self.slots.waiting() != 0,
+            DispatchEvent::Unacknowledged(_) => self.attempts.len() != 0,
+            _ => true,
+        }
+    }
+
     /// Decides what follows from an event.
     pub fn on(&mut self, event: DispatchEvent, view: &EngineView<'_>) -> Vec<DispatchDo> {
         let mut todo = Vec::new();
+        if !self.concerns(&event) {
+            return todo;
+        }
         match event {
             DispatchEvent::Pending(task, execution) => self.pending(task, execution, view),
             DispatchEvent::Granted(grant) => self.granted(grant, view, &mut todo),

@@ -217,10 +217,7 @@ impl NodeState {
         for effect in effects {
             match effect {
                 Effect::Settled(key) => {
-                    // The most frequent effect, and mostly of tasks that are not resident here.
-                    if self.context.dispatch.lock().slots.has_claims(key) {
-                        self.on_attempt(DispatchEvent::Settled(key)).await;
-                    }
+                    self.on_attempt(DispatchEvent::Settled(key)).await;
                     self.on_task(ResidencyEvent::Settled(key)).await;
                 }
                 Effect::Task(key) => {

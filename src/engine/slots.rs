@@ -71,6 +71,11 @@ impl SlotTable {
         self.waiting = waiting;
     }
 
+    /// How many executions were said to wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Whether another grant may be asked for.
     pub fn has_room(&self) -> bool {
         let taken = if bug!("slots-not-reserved") { 0 } else { self.reserved };

@@ -131,6 +131,17 @@ impl WaitingList {
         self.granted.iter().copied().collect()
     }
 
+    /// Whether one was set aside or granted to this session.
+    pub fn knows(&self, task: TaskKey, execution: ExecutionId) -> bool {
+        self.aside.contains_key(&(task, execution)) || self.granted.contains(&(task, execution))
+    }
+
+    /// Whether something of a task was set aside.
+    pub fn has_set_aside(&self, task: TaskKey) -> bool {
+        let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
+        self.aside.range(all).next().is_some()
+    }
+
     /// One ended. If it waits for a slot, that is noticed when its turn comes.
     pub fn end(&mut self, task: TaskKey, execution: ExecutionId) {
         self.aside.remove(&(task, execution));
