@@ -166,12 +166,6 @@ impl Engine {
         self.context.session()
     }
 
-    /// Attempts that run here.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.context.running()
-    }
-
     /// When the leader last heard of each node, in milliseconds ago, as far as this node leads.
     #[must_use]
     pub fn heard(&self) -> BTreeMap<u64, u64> {
