@@ -42,6 +42,5 @@ pub use response::{Answer, Refusal, Response};
 pub use state::State;
 pub use store::blocks::Blocks;
 pub use store::dirty::Dirty;
-pub use task::history::History;
 pub use task::record;
 pub use task::whole::Task;
