@@ -37,7 +37,9 @@ fn a_state_that_no_command_leads_to_is_complained_of() {
             let execution = history.executions.get_mut(place, task, &mut dirty).expect("it");
             execution.status = Status::Success;
         }),
-        ("a name leads nowhere", |state, _| drop(state.names.insert("other".into(), TaskKey(9)))),
+        ("a name leads nowhere", |state, _| {
+            state.names.insert("other".into(), TaskKey(9));
+        }),
         ("a node is gone", |state, _| drop(state.registers.nodes.remove(&NodeId::new(1, 1)))),
         ("marks are miscounted", |state, _| state.marks.fill()),
         ("the digest is another", |state, _| state.digest.add(1)),
