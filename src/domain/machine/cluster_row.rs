@@ -6,24 +6,18 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::persist::{LoadError, decode, first};
+use super::load_error::{LoadError, decode, first};
 use super::store::codec::encode;
 use super::task::record::Cluster;
+use super::versions::{RECORDS, RECORDS_OLDEST, WRITER};
 
-/// Version of the records; a change of any of them, or of their digest, is a new one.
-pub(super) const VERSION: u16 = 6;
-/// The oldest version that is read: the last one.
-pub(super) const OLDEST: u16 = VERSION - 1;
-/// The software, as it names itself.
-pub(super) const WRITER: &str =
-    if cfg!(test) { "punctual 0.0.0" } else { concat!("punctual ", env!("CARGO_PKG_VERSION")) };
 /// Length of the seal, a hash of what stands before it. The digest does not cover the version, and a
 /// damaged version must not be taken for another one.
 const SEAL_BYTES: usize = 8;
 
 /// The row of a cluster, whose records have this digest.
 pub(super) fn write(cluster: &Cluster, digest: u128) -> Vec<u8> {
-    sealed(encode(&(VERSION, WRITER, cluster, digest)))
+    sealed(encode(&(RECORDS, WRITER, cluster, digest)))
 }
 
 /// The cluster and the digest in its row.
@@ -34,16 +28,16 @@ pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(Cluster, u128), LoadError>
     let mut rest = row;
     let found: u16 = first(key, &mut rest)?;
     match found {
-        OLDEST => return decode(key, rest),
-        ..OLDEST => {
+        RECORDS_OLDEST => return decode(key, rest),
+        ..RECORDS_OLDEST => {
             let writer = "an earlier version".to_owned();
             return Err(LoadError::Version { found, writer });
         }
-        VERSION.. => {}
+        RECORDS.. => {}
     }
     rest = unsealed(key, row)?;
     let (_, writer): (u16, String) = (first(key, &mut rest)?, first(key, &mut rest)?);
-    if found > VERSION {
+    if found > RECORDS {
         return Err(LoadError::Version { found, writer });
     }
     decode(key, rest)

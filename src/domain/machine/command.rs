@@ -9,10 +9,9 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
-use super::envelope;
-use super::level::LEVEL;
 use super::store::codec::{CONFIG, append};
 use super::task::record::{Intent, Liveness, NodeInfo, Reason, Report, Trigger, Verdict};
+use super::versions::{self, LEVEL};
 
 /// How a put treats what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,7 +342,7 @@ pub enum DecodeError {
     )]
     UnknownKind(u16),
     /// A later version wrote the entry.
-    #[error("an entry of version {found}; this software reads version {known}", known = envelope::VERSION)]
+    #[error("an entry of version {found}; this software reads version {known}", known = versions::ENTRY)]
     Version {
         /// The version that the entry says.
         found: u8,

@@ -5,10 +5,10 @@
 //! The origin is the proposing process, so that its own apply can answer those who wait.
 
 use super::command::{Command, DecodeError};
+use super::versions;
 use crate::domain::time::Timestamp;
 
-/// Version of entries.
-pub(super) const VERSION: u8 = 1;
+/// Bytes before the commands of an entry.
 const HEAD: usize = 1 + 8 + 8 + 8;
 const HAS_BY: u8 = 1;
 const HAS_KEY: u8 = 2;
@@ -91,7 +91,7 @@ pub struct Head {
 #[must_use]
 pub fn entry(head: Head, commands: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD + commands.len());
-    out.push(VERSION);
+    out.push(versions::ENTRY);
     out.extend_from_slice(&head.stamp.0.to_le_bytes());
     out.extend_from_slice(&head.origin.to_le_bytes());
     out.extend_from_slice(&head.seq.to_le_bytes());
@@ -106,7 +106,7 @@ pub fn entry(head: Head, commands: &[u8]) -> Vec<u8> {
 pub fn open(entry: &[u8]) -> Result<(Head, Commands<'_>), DecodeError> {
     let mut rest = Commands { rest: entry };
     let [version] = rest.number()?;
-    if version != VERSION {
+    if version != versions::ENTRY {
         return Err(DecodeError::Version { found: version });
     }
     let head = Head {

@@ -8,8 +8,6 @@ use super::command::Command;
 use super::state::State;
 use super::task::record::Liveness;
 
-/// The highest level of commands that this software knows.
-pub const LEVEL: u16 = 1;
 /// The level of a cluster that no member has registered with.
 const FIRST: u16 = 1;
 /// The kinds that came after the first level, each with its level.

@@ -21,6 +21,7 @@ mod effect;
 pub mod envelope;
 mod level;
 pub mod limits;
+mod load_error;
 mod persist;
 mod response;
 mod state;
@@ -28,6 +29,7 @@ mod store;
 mod task;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 #[cfg(test)]
 pub(crate) use self::cluster_row::as_version;
@@ -36,12 +38,12 @@ pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
 pub use effect::Effect;
-pub use level::LEVEL;
-pub use persist::{LoadError, Loader, Row};
+pub use load_error::LoadError;
+pub use persist::{Loader, Row};
 pub use response::{Answer, Refusal, Response};
 pub use state::State;
 pub use store::blocks::Blocks;
 pub use store::dirty::Dirty;
-pub use task::history::History;
 pub use task::record;
 pub use task::whole::Task;
+pub use versions::LEVEL;

@@ -7,71 +7,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-
 use super::cluster_row;
 use super::limits::TASKS_MAX;
+use super::load_error::{LoadError, decode, first};
 use super::state::State;
 use super::store::blocks::{BlockRecord, Blocks};
-use super::store::codec::{self, encode};
+use super::store::codec::encode;
 use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
 use super::task::record::{Definition, Execution, FiredTick, Live, Progress, Span};
 use super::task::whole::Task;
+use super::versions;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
-
-/// Records that do not add up.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// A key that no version wrote.
-    #[error("unknown record {0:02x?}")]
-    UnknownKey(Vec<u8>),
-    /// A value that does not decode.
-    #[error("record {key:02x?}: {error}")]
-    Value {
-        /// Of this record.
-        key: Vec<u8>,
-        /// The decoder's words.
-        error: String,
-    },
-    /// A version of the records that this software does not read.
-    #[error(
-        "records of version {found}, written by {writer}; this software, {}, reads versions {} to {}",
-        cluster_row::WRITER,
-        cluster_row::OLDEST,
-        cluster_row::VERSION
-    )]
-    Version {
-        /// The version.
-        found: u16,
-        /// The software that wrote them.
-        writer: String,
-    },
-    /// There is no cluster record.
-    #[error("no cluster record")]
-    NoCluster,
-    /// The records are not those that were written.
-    #[error("digest {found:032x} instead of {expected:032x}: records are damaged or missing")]
-    Digest {
-        /// As stored.
-        expected: u128,
-        /// As computed.
-        found: u128,
-    },
-}
-
-impl LoadError {
-    fn left_over(key: &[u8]) -> Self {
-        Self::value(key, codec::LEFT_OVER.to_owned())
-    }
-
-    fn value(key: &[u8], error: String) -> Self {
-        Self::Value { key: key.to_vec(), error }
-    }
-}
 
 /// A record to write, or to remove where the value is none.
 pub type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -122,7 +72,7 @@ pub(super) fn read_block<T: BlockRecord>(
 
 impl State {
     /// The layout of the records: digests of two layouts cannot be compared.
-    pub const LAYOUT: u16 = cluster_row::VERSION;
+    pub const LAYOUT: u16 = versions::RECORDS;
 
     /// The rows that changed, as this frozen view has them, in the order of their keys: so a tree on
     /// disk takes them page by page.
@@ -337,14 +287,4 @@ impl Loader {
         }
         Ok(state)
     }
-}
-
-/// Reads what stands first in `rest`, and takes it away.
-pub(super) fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
-    codec::first(rest).map_err(|error| LoadError::value(key, error))
-}
-
-/// Reads a whole value.
-pub(super) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
-    codec::decode(value).map_err(|error| LoadError::value(key, error))
 }

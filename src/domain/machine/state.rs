@@ -132,12 +132,6 @@ impl State {
             .filter_map(|(_, key)| self.tasks.get(*key))
     }
 
-    /// How many names carry the deleted mark.
-    #[must_use]
-    pub const fn tombstone_count(&self) -> usize {
-        self.marks.len()
-    }
-
     /// How many tasks and tombstones there are.
     #[must_use]
     pub fn task_count(&self) -> usize {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use crate::domain::ids::Revision;
 
 /// A command line: bare words and `key=value` options.
-pub(super) struct Line {
+pub(super) struct ScriptLine {
     pub words: Vec<String>,
     pub options: BTreeMap<String, String>,
 }
 
-impl Line {
+impl ScriptLine {
     pub fn read(text: &str) -> Self {
         let (mut words, mut options) = (Vec::new(), BTreeMap::new());
         let mut rest = text;

@@ -1,6 +1,7 @@
 //! Golden stories, golden bytes and properties of the state machine.
 
 mod cases;
+mod checked;
 mod codec;
 mod golden;
 mod kept;

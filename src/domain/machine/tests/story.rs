@@ -14,7 +14,7 @@ use super::super::command::{
 };
 use super::super::task::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
-use super::line::Line;
+use super::line::ScriptLine;
 use super::telling::{Names, answer, clock, step};
 use super::*;
 use crate::domain::ids::Revision;
@@ -85,7 +85,7 @@ impl Default for Story {
 
 impl Story {
     fn line(&mut self, text: &str) -> Vec<String> {
-        let line = Line::read(text);
+        let line = ScriptLine::read(text);
         if let Some(times) = line.option("times") {
             let once = text.replace(&format!("times={times}"), "");
             let times: usize = times.parse().expect("a number");
@@ -114,7 +114,7 @@ impl Story {
             }
             "stop-all" => self.stop_all(line.word(1)),
             "add-many" => {
-                let many = 0..Line::number(line.word(2));
+                let many = 0..ScriptLine::number(line.word(2));
                 let add = |at| self.world.add(every(&format!("{}{at}", line.word(1)), 1_000));
                 vec![format!("{} tasks", many.map(add).count())]
             }
@@ -123,7 +123,7 @@ impl Story {
                 let command = self.command(&line);
                 let by = line.option("by").unwrap_or("").to_owned();
                 let request =
-                    line.option("request").map_or(1, |number| Line::number(number).into());
+                    line.option("request").map_or(1, |number| ScriptLine::number(number).into());
                 let key = line.option("key").map(|text| Key { text, request });
                 vec![self.propose(&command, &by, key)]
             }
@@ -186,17 +186,17 @@ impl Story {
     }
 
     fn node_id(name: &str) -> NodeId {
-        NodeId::new(u16::try_from(Line::number(name)).expect("a small number"), 1)
+        NodeId::new(u16::try_from(ScriptLine::number(name)).expect("a small number"), 1)
     }
 
-    fn session(&self, line: &Line) -> SessionId {
+    fn session(&self, line: &ScriptLine) -> SessionId {
         match line.option("session") {
-            Some(text) => SessionId(Line::number(text)),
+            Some(text) => SessionId(ScriptLine::number(text)),
             None => *self.sessions.get(line.option("node").unwrap_or("n1")).expect("a node"),
         }
     }
 
-    fn command(&mut self, line: &Line) -> Command {
+    fn command(&mut self, line: &ScriptLine) -> Command {
         let name = line.word(1).to_owned();
         let if_match = line.revision("if_match");
         let of_name = || Named { name: name.clone(), if_match };
@@ -249,12 +249,12 @@ impl Story {
         }
     }
 
-    fn node_command(&mut self, line: &Line) -> Command {
+    fn node_command(&mut self, line: &ScriptLine) -> Command {
         let name = line.word(1);
         let node = Self::node_id(name);
         let liveness = |liveness| {
             let session = match line.option("session") {
-                Some(text) => SessionId(Line::number(text)),
+                Some(text) => SessionId(ScriptLine::number(text)),
                 None => *self.sessions.get(name).expect("a node that was up"),
             };
             Command::NodeLiveness(NodeLiveness { node, session, liveness })
@@ -286,7 +286,7 @@ impl Story {
         }
     }
 
-    fn spec(&self, line: &Line) -> TaskSpec {
+    fn spec(&self, line: &ScriptLine) -> TaskSpec {
         let value = line.word(3);
         let rule = match line.word(2) {
             "every" => {
@@ -329,7 +329,7 @@ impl Story {
         spec
     }
 
-    fn settle(&self, line: &Line) -> Settle {
+    fn settle(&self, line: &ScriptLine) -> Settle {
         let task = self.task(line.word(1));
         let claim = line.option("claim").map(|text| {
             let (tick, jitter) = text.split_once('+').unwrap_or((text, "0s"));
@@ -378,7 +378,7 @@ impl Story {
         SettleSpan { to: self.time(parts[0]), verdict, reason, count }
     }
 
-    fn execution_command(&self, line: &Line) -> Command {
+    fn execution_command(&self, line: &ScriptLine) -> Command {
         let found = self.task(line.word(1));
         let task = found.key;
         let id = line
@@ -386,17 +386,17 @@ impl Story {
             .iter()
             .find(|word| word.starts_with('e') && word[1..].parse::<u64>().is_ok());
         let execution = match id {
-            Some(id) => ExecutionId(Line::number(id)),
+            Some(id) => ExecutionId(ScriptLine::number(id)),
             None => found.history.executions.back().expect("an execution").id,
         };
         let current = found.history.execution(execution).and_then(|kept| kept.attempt.as_ref());
         let fence = match line.option("fence") {
-            Some(text) => Fence(Line::number(text)),
+            Some(text) => Fence(ScriptLine::number(text)),
             None => current.map_or(Fence(0), |attempt| attempt.fence),
         };
         match line.word(0) {
             "start" => {
-                let again = line.option("again").map(|text| Fence(Line::number(text)));
+                let again = line.option("again").map(|text| Fence(ScriptLine::number(text)));
                 Command::Start(Start { task, execution, session: self.session(line), again })
             }
             "finish" => {
@@ -418,7 +418,7 @@ impl Story {
     }
 
     /// What the task's owner decides now, and what comes of it.
-    fn decide(&mut self, line: &Line) -> Vec<String> {
+    fn decide(&mut self, line: &ScriptLine) -> Vec<String> {
         let task = self.task(line.word(1));
         let spec = task.spec().expect("a definition");
         let plan = self.world.state.plan(spec, task.live.scheduled_at);
