@@ -1,5 +1,7 @@
 //! Parts of tasks and executions in the words that people read.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::fetch::{given, instant, millis, text, word};
@@ -53,6 +55,13 @@ pub fn labels(value: &Value, key: &str) -> String {
     let pairs = value.get(key).and_then(Value::as_object).into_iter().flatten();
     let one = |(key, value): (&String, &Value)| format!("{key}={}", list(value));
     pairs.map(one).collect::<Vec<_>>().join(",")
+}
+
+/// `a=b,c=d`
+#[must_use]
+pub fn pairs(labels: &BTreeMap<String, String>) -> String {
+    let pairs = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(",")
 }
 
 /// The task's state, with what a pause says of itself, and whether it is disabled.

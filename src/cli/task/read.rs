@@ -104,7 +104,8 @@ pub async fn show(name: &str, context: &mut Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     if let Some(found) = find(context, "nodes", name).await? {
-        context.out.one(&found, |clock| node::describe(&found, clock))?;
+        let says = fetch::typed(&found, Exit::NotAccepted)?;
+        context.out.one(&found, |clock| node::describe(&says, clock))?;
         return Ok(Exit::Ok);
     }
     Err(not_found("task, execution or node", name, "not_found", context).await)
