@@ -10,8 +10,8 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, LeaderView, MemberReplaced,
-    NodeView, SchedulerSwitched, SchedulerView,
+    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, ExecutionChanged, ExecutionView,
+    LeaderView, MemberReplaced, NodeView, SchedulerSwitched, SchedulerView,
 };
 
 /// Items asked for at a time.
@@ -34,10 +34,6 @@ pub const TASK: Shape =
     shape("a task", &["name", "state", "owner", "next_tick", "last_execution", "totals"]);
 /// A task that was changed; it may be gone by the time of the answer.
 pub const CHANGED: Shape = shape("a task", &["name", "state"]);
-/// An execution.
-pub const EXECUTION: Shape = shape("an execution", &["id", "task", "status", "attempts"]);
-/// An execution that was made; its task may be gone by the time of the answer.
-pub const MADE: Shape = shape("an execution", &["id"]);
 /// A node.
 pub const NODE: Shape = shape("a node", &["name", "state", "role", "intent"]);
 /// A list, of which more is asked elsewhere.
@@ -130,6 +126,8 @@ kinds! {
     CalendarView = "a calendar";
     CalendarChanged = "a calendar";
     CalendarRemoved = "a calendar";
+    ExecutionView = "an execution";
+    ExecutionChanged = "an execution";
 }
 
 /// Reads an answer; `exit` says what it means if it is of another kind.
@@ -154,8 +152,21 @@ pub async fn all_typed<T: ReplyKind>(
     context: &mut Context,
     path: &str,
 ) -> Result<(Value, Vec<Value>, Vec<T>), Failure> {
+    some_typed(context, path, &[], usize::MAX).await
+}
+
+/// The first `most` items of a list: the list as one answer, its items, and what they say.
+///
+/// # Errors
+/// No good answer.
+pub async fn some_typed<T: ReplyKind>(
+    context: &mut Context,
+    path: &str,
+    query: &[(&str, String)],
+    most: usize,
+) -> Result<(Value, Vec<Value>, Vec<T>), Failure> {
     let any = Shape { what: T::WHAT, fields: &[] };
-    let (whole, items) = up_to(context, path, &[], &any, usize::MAX).await?;
+    let (whole, items) = up_to(context, path, query, &any, most).await?;
     let says = items.iter().map(|item| typed(item, Exit::NotAccepted)).collect::<Result<_, _>>()?;
     Ok((whole, items, says))
 }

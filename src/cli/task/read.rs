@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, EXECUTION, NODE, TASK, given, instant, text, word};
-use crate::cli::local::LocalClock;
+use crate::cli::fetch::{self, TASK, given, instant, text, word};
+use crate::cli::local::{LocalClock, length};
 use crate::cli::suggest::not_found;
 use crate::cli::table::{Table, fields};
 use crate::cli::words::ON_TIME;
@@ -100,7 +100,8 @@ pub async fn show(name: &str, context: &mut Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     if let Some(found) = if number { find(context, "executions", name).await? } else { None } {
-        context.out.one(&found, |clock| execution::describe(&found, clock))?;
+        let says = fetch::typed(&found, Exit::NotAccepted)?;
+        context.out.one(&found, |clock| execution::describe(&says, clock))?;
         return Ok(Exit::Ok);
     }
     if let Some(found) = find(context, "nodes", name).await? {
@@ -117,14 +118,11 @@ pub(super) async fn find(
     collection: &str,
     name: &str,
 ) -> Result<Option<Value>, Failure> {
-    let shape = match collection {
-        "tasks" => &TASK,
-        "executions" => &EXECUTION,
-        _ => &NODE,
-    };
     match context.get(&path([collection, name]), &[]).await {
         Ok(reply) => {
-            shape.check(&reply.body, Exit::NotAccepted)?;
+            if collection == "tasks" {
+                TASK.check(&reply.body, Exit::NotAccepted)?;
+            }
             Ok(Some(reply.body))
         }
         Err(ClientError::Refused(refusal)) if matches!(refusal.status, 400 | 404 | 422) => Ok(None),
@@ -151,8 +149,8 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
                 Some(_) => words::past(last, "tick", clock),
                 None => words::past(last, "due", clock),
             },
-            words::lateness(last),
-            words::duration(last, clock),
+            words::lateness(last.get("lateness_ms").and_then(Value::as_i64)),
+            fetch::millis(last, "duration_ms").map(length).unwrap_or_default(),
         ];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("{} (execution {})", parts.join(", "), word(last, "id"))

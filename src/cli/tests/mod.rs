@@ -122,9 +122,12 @@ fn hello() -> Value {
     })
 }
 
-fn execution(id: &str, status: &str, tail: &str) -> Value {
+pub(in crate::cli) fn execution(id: &str, status: &str, tail: &str) -> Value {
     json!({
         "id": id, "task": "hello", "status": status, "node": "n2", "trigger": "schedule",
+        "task_id": "hello", "revision": 7, "incarnation": 5, "dismissed": false,
+        "stopping": false, "fence": 41, "attempt": 1, "parameters": {}, "index": 9,
+        "scheduled_time": "2026-12-01T12:00:00.000Z", "idempotency_key": "hello/5",
         "tick": "2026-12-01T12:00:00.000Z", "due": "2026-12-01T12:00:00.000Z",
         "start_time": "2026-12-01T12:00:00.001Z", "end_time": "2026-12-01T12:00:00.004Z",
         "lateness_ms": 1, "duration_ms": 3, "exit_code": 0, "output_tail": tail,

@@ -132,7 +132,7 @@ async fn reasons_and_elapsed_times_are_listed() {
     running["attempts"] = json!([]);
     let mut lost = execution("43", "lost", "");
     lost["exit_code"] = Value::Null;
-    lost["attempts"] = json!([{"detail": "lost"}]);
+    lost["attempts"][0]["detail"] = json!("lost");
     let listed = json!({"items": [running, lost]});
     let done = ran(&["execution", "list"], &[("GET /executions?limit=20", 200, listed)]).await;
     assert!(

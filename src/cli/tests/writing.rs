@@ -197,7 +197,7 @@ async fn changes_say_what_follows_from_them() {
     let mut paused = hello();
     paused["state"] = json!("paused");
     paused["paused"] = json!({"reason": "x", "until": "2026-12-01T14:00:02.000Z"});
-    paused["running"] = json!([{"id": "42", "node": "n2"}]);
+    paused["running"] = json!([execution("42", "running", "")]);
     let line = ["pause", "hello", "--reason", "x", "--until", "2h", "--wait"];
     let done = ran(&line, &[("POST /tasks/hello/pause?wait=true", 200, paused)]).await;
     assert_eq!(done.data, "hello: paused until 14:00:02: x\n");
