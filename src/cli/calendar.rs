@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::table::{Table, fields};
 use crate::client::path;
@@ -65,7 +65,7 @@ pub struct SetArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: CalendarCommand, context: &mut Context) -> CommandResult {
     match command {
         CalendarCommand::List => list(context).await,
         CalendarCommand::Show(args) => {
@@ -84,7 +84,7 @@ pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
     }
 }
 
-async fn list(context: &mut Context) -> Outcome {
+async fn list(context: &mut Context) -> CommandResult {
     let (whole, items, calendars) =
         fetch::all_typed::<CalendarView>(context, &path(["calendars"])).await?;
     context.out.many(&whole, &items, |clock| {
@@ -103,7 +103,7 @@ async fn list(context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-async fn set(args: &SetArgs, context: &mut Context) -> Outcome {
+async fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
     let body = match &args.file {
         Some(file) => files::read(file).map_err(Failure::usage)?,
         None => args.body().map_err(Failure::usage)?,

@@ -7,12 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, ReplyKind, TypedReply};
 use super::node;
 use super::table::fields;
 use crate::client::{Patience, path};
-use crate::dto::{ClusterView, LeaderView, MemberReplaced, SchedulerSwitched, SchedulerView};
+use crate::dto::{ClusterView, CurrentLeader, MemberReplaced, SchedulerSwitched, SchedulerView};
 
 /// An answer that only the leader has is waited for so long: a member may have much to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
@@ -54,7 +54,7 @@ pub enum SchedulerCommand {
 }
 
 /// Carries out a command about the cluster.
-pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: ClusterCommand, context: &mut Context) -> CommandResult {
     match command {
         ClusterCommand::Status => status(context).await,
         ClusterCommand::TransferLeader { node } => transfer(node.as_deref(), context).await,
@@ -65,23 +65,23 @@ pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
 }
 
 /// Has the leader give the lead away, to a node if one is named.
-async fn transfer(to: Option<&str>, context: &mut Context) -> Outcome {
+async fn transfer(to: Option<&str>, context: &mut Context) -> CommandResult {
     let body = to.map(|to| json!({ "to": to }));
     let path_to = path(["cluster", "transfer-leader"]);
-    let reply = ask::<LeaderView>(&path_to, body.as_ref(), context).await?;
+    let reply = ask::<CurrentLeader>(&path_to, body.as_ref(), context).await?;
     // The answer knows the next leader only if its election was quick; this question waits for it.
     let leader = match reply.says.leader {
         Some(leader) => Some(leader),
         None => context.read_typed::<ClusterView>(&path(["cluster"])).await?.says.leader,
     };
     let named = leader.clone().unwrap_or_default();
-    let shown = fetch::value(&LeaderView { leader });
+    let shown = fetch::value(&CurrentLeader { leader });
     context.out.one(&shown, |_clock| format!("leader: {named}"))?;
     Ok(Exit::Ok)
 }
 
 /// Has a member readmitted.
-async fn replace(member: &str, context: &mut Context) -> Outcome {
+async fn replace(member: &str, context: &mut Context) -> CommandResult {
     let path_to = path(["cluster", "members", member, "replace"]);
     let reply = ask::<MemberReplaced>(&path_to, None, context).await?;
     context.out.one(&reply.body, |_clock| {
@@ -105,7 +105,7 @@ async fn ask<T: ReplyKind>(
     Ok(TypedReply { status: reply.status, body: reply.body, says })
 }
 
-async fn status(context: &mut Context) -> Outcome {
+async fn status(context: &mut Context) -> CommandResult {
     context.tolerate_stale();
     let reply = context.read_typed::<ClusterView>(&path(["cluster"])).await?;
     let (_, _, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
@@ -132,7 +132,7 @@ const fn scheduling(started: bool) -> &'static str {
 }
 
 /// Carries out a command about the scheduler.
-pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> Outcome {
+pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> CommandResult {
     let verb = match command {
         SchedulerCommand::Status => {
             let path = path(["scheduler", "status"]);

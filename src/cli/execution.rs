@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
+use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
@@ -92,7 +92,7 @@ fn id(text: &str) -> Result<String, String> {
 }
 
 /// Carries out a command.
-pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: ExecutionCommand, context: &mut Context) -> CommandResult {
     match command {
         ExecutionCommand::List(args) => list(args, context).await,
         ExecutionCommand::Show(args) => {
@@ -113,7 +113,7 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
     }
 }
 
-async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Outcome {
+async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> CommandResult {
     let path = path(["executions", id, verb]);
     let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path, None).await?;
     context.out.one(&reply.body, |_clock| match reply.says.execution.id() {
@@ -123,7 +123,7 @@ async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Outcom
     Ok(Exit::Ok)
 }
 
-async fn list(args: ListArgs, context: &mut Context) -> Outcome {
+async fn list(args: ListArgs, context: &mut Context) -> CommandResult {
     let mut query = Vec::new();
     query.extend(args.task.map(|task| ("task_id", task)));
     query.extend(args.status.map(|status| ("status", status)));
@@ -155,7 +155,7 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
 }
 
 /// Prints the whole output of an execution; following, until the execution has ended.
-pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
+pub async fn output(id: &str, follow: bool, context: &mut Context) -> CommandResult {
     let mut from: u64 = 0;
     loop {
         // Looked at before the output is read: what an ended execution printed is then all there.

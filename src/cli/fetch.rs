@@ -10,8 +10,8 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, ExecutionChanged, ExecutionView,
-    LeaderView, MemberReplaced, NodeView, SchedulerSwitched, SchedulerView,
+    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, ExecutionChanged,
+    ExecutionView, MemberReplaced, NodeView, SchedulerSwitched, SchedulerView,
 };
 
 /// Items asked for at a time.
@@ -119,7 +119,7 @@ macro_rules! kinds {
 kinds! {
     NodeView = "a node";
     ClusterView = "a cluster";
-    LeaderView = "a leader";
+    CurrentLeader = "a leader";
     MemberReplaced = "a member";
     SchedulerView = "a scheduler";
     SchedulerSwitched = "a scheduler";
@@ -296,7 +296,7 @@ mod tests {
         for odd in [json!([]), json!({}), json!({"items": [{}]}), Value::Null] {
             assert!(TICK.items(&odd, Exit::NotAccepted).is_err(), "{odd}");
         }
-        let nobody: LeaderView = typed(&json!({"leader": null}), Exit::Unknown).unwrap();
+        let nobody: CurrentLeader = typed(&json!({"leader": null}), Exit::Unknown).unwrap();
         assert_eq!(nobody.leader, None, "null is an answer");
         let odd = typed::<SchedulerSwitched>(&json!({"started": 1}), Exit::Unknown).unwrap_err();
         assert!(odd.message.starts_with("the answer is not a scheduler: "), "{}", odd.message);

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
+use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
@@ -34,7 +34,7 @@ pub struct NodeArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: NodeCommand, context: &mut Context) -> CommandResult {
     let (node, verb) = match command {
         NodeCommand::List => return list(context).await,
         NodeCommand::Show(args) => {
@@ -54,7 +54,7 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-async fn list(context: &mut Context) -> Outcome {
+async fn list(context: &mut Context) -> CommandResult {
     context.tolerate_stale();
     let (whole, items, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
     context.out.many(&whole, &items, |clock| table(&nodes, clock))?;

@@ -88,7 +88,7 @@ pub(in crate::api) fn openapi(version: &str) -> Value {
             settings.meta_schema = None;
         })
     };
-    let mut writer = Writer {
+    let mut writer = DocumentWriter {
         answers: settings().for_serialize().into_generator(),
         requests: settings().for_deserialize().into_generator(),
     };
@@ -121,12 +121,12 @@ pub(in crate::api) fn openapi(version: &str) -> Value {
 }
 
 /// Writes operations, and collects the schemas that they name.
-struct Writer {
+struct DocumentWriter {
     answers: SchemaGenerator,
     requests: SchemaGenerator,
 }
 
-impl Writer {
+impl DocumentWriter {
     fn operation(&mut self, route: &Route, path: &str) -> Value {
         // At a fixed path where a name could stand the routes of that name are told again.
         let own = route.path == path;

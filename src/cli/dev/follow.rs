@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::clock::own_time;
 use crate::dto::{ExecutionView, ListView};
 
-use super::super::exit::Outcome;
+use super::super::exit::CommandResult;
 use super::super::fetch;
 use super::super::local::LocalClock;
 use super::super::output::Output;
@@ -35,7 +35,7 @@ pub(super) fn leader_number(cluster: &Value) -> Option<usize> {
 }
 
 /// Prints each execution once it has ended, until interrupted.
-pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
+pub(super) async fn follow(client: &Client, out: &mut Output) -> CommandResult {
     let mut printed = BTreeSet::new();
     let mut order = VecDeque::new();
     let query = [("limit", PAGE.to_string()), ("consistency", "stale".to_owned())];

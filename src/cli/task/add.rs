@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::read::find;
 use super::{confirm, name, pair};
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, CHANGED, given, instant, text, word};
 use crate::cli::local::{Day, LocalClock, pad_hour};
 use crate::cli::words;
@@ -93,7 +93,7 @@ enum CatchUp {
 }
 
 /// Creates a task.
-pub async fn run(args: AddArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: AddArgs, context: &mut Context) -> CommandResult {
     let body = args.body(context.out.clock()).map_err(Failure::usage)?;
     let query: &[(&str, String)] = if args.force { &[("force", "true".to_owned())] } else { &[] };
     let before = if args.force { Before::look(&args.name, context).await? } else { None };

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{confirm, name, pair};
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{CHANGED, instant, typed};
 use crate::cli::local::Day;
 use crate::cli::{execution, words};
@@ -84,7 +84,7 @@ async fn post(
 }
 
 /// Triggers an execution, and perhaps waits for its end.
-pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let parameters: Map<String, Value> =
         args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
     let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
@@ -136,7 +136,7 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
 }
 
 /// Pauses a task.
-pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
+pub async fn pause(args: PauseArgs, context: &mut Context) -> CommandResult {
     let mut body = Map::new();
     if !args.reason.is_empty() {
         body.insert("reason".to_owned(), json!(args.reason));
@@ -155,19 +155,19 @@ pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
 }
 
 /// Resumes a task.
-pub async fn resume(name: &str, context: &mut Context) -> Outcome {
+pub async fn resume(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "resume", false, None).await?;
     back(name, "resumed", &reply.body, context)
 }
 
 /// Takes the deleted mark off a name.
-pub async fn reuse(name: &str, context: &mut Context) -> Outcome {
+pub async fn reuse(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "reuse", false, None).await?;
     back(name, "in use again", &reply.body, context)
 }
 
 /// Says that a task is there again.
-fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> Outcome {
+fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> CommandResult {
     context.out.one(task, |clock| {
         let next = instant(task, "next_tick")
             .map(|at| format!(", next tick {} ({})", clock.distance(at), clock.short(at)));
@@ -177,7 +177,7 @@ fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> Outcome 
 }
 
 /// Removes all that is known of a name.
-pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
+pub async fn cleanup(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "cleanup", false, None).await?;
     let line = format!("{name}: removed with its history; the name is free");
     context.out.one(&reply.body, |_clock| line)?;
@@ -185,7 +185,7 @@ pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
 }
 
 /// Marks a task deleted, or removes it.
-pub async fn delete(args: DeleteArgs, context: &mut Context) -> Outcome {
+pub async fn delete(args: DeleteArgs, context: &mut Context) -> CommandResult {
     let name = &args.name;
     if args.cleanup && !args.yes {
         let question = format!("remove {name} with its history? type yes:");

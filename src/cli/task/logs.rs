@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::read::find;
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch;
 use crate::cli::local::LocalClock;
 use crate::cli::suggest::not_found;
@@ -38,7 +38,7 @@ pub struct LogsArgs {
 }
 
 /// Shows what was printed.
-pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let name = &args.name;
     if find(context, "tasks", name).await?.is_some() {
         return of_task(args, context).await;
@@ -51,7 +51,7 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
 }
 
 /// What a task's last executions printed, oldest first.
-async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
+async fn of_task(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if !args.follow {
         print_new(&args.name, most, None, context).await?;

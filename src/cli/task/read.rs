@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, TASK, given, instant, text, word};
 use crate::cli::local::{LocalClock, length};
 use crate::cli::suggest::not_found;
@@ -48,7 +48,7 @@ pub struct ShowArgs {
 }
 
 /// Lists tasks.
-pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
+pub async fn list(args: &ListArgs, context: &mut Context) -> CommandResult {
     context.tolerate_stale();
     let mut query = Vec::new();
     if args.deleted {
@@ -93,7 +93,7 @@ fn last(task: &Value, clock: &LocalClock) -> String {
 }
 
 /// Finds what has this name and shows it.
-pub async fn show(name: &str, context: &mut Context) -> Outcome {
+pub async fn show(name: &str, context: &mut Context) -> CommandResult {
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(task) = find(context, "tasks", name).await? {
         context.out.one(&task, |clock| describe(&task, clock))?;
