@@ -30,7 +30,8 @@ if [ -z "$program" ]; then
 fi
 program=$(realpath "$program")
 
-environment=${CARGO_TARGET_DIR:-target}/schemathesis-$schemathesis
+root=$PWD
+environment=$(realpath -m "${CARGO_TARGET_DIR:-target}")/schemathesis-$schemathesis
 if [ ! -x "$environment/bin/schemathesis" ]; then
     command -v python3 >/dev/null || skip "there is no python3"
     python3 -m venv "$environment" || skip "python3 makes no virtual environment"
@@ -77,8 +78,10 @@ for _ in $(seq 300); do
 done
 ready 1 && ready 2 && ready 3 || { tail -n 20 "$work"/*.log; exit 1; }
 
+# What it keeps beside its report goes with the rest.
+cd "$work"
 code=0
-"$environment/bin/schemathesis" --config-file cluster-tests/schemathesis.toml \
+"$environment/bin/schemathesis" --config-file "$root/cluster-tests/schemathesis.toml" \
     run "http://127.0.0.1:$((http + 1))/openapi.json" \
     --phases examples,coverage,fuzzing,stateful --max-examples "$examples" \
     --workers 4 --generation-deterministic --continue-on-failure --no-color \

@@ -2,13 +2,13 @@
 
 use axum::http::StatusCode;
 
-use super::extract::{Read, Reply, Segment, Write};
+use super::extract::{PathSegment, Read, Reply, Write};
 use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::ids::Revision;
 use crate::domain::spec::{calendar_definition, read_calendar};
 use crate::ops::context::aside;
-use crate::ops::{Shown, calendars};
+use crate::ops::{OpAnswer, calendars};
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
@@ -18,18 +18,18 @@ pub(super) async fn list(read: Read) -> Reply {
 }
 
 /// `GET /calendars/{name}`.
-pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
     let view = read.view().await?;
     aside(move || {
         let body = calendars::show(&view, &name)?;
         let revision = Some(Revision(body.revision));
-        Ok(answer(StatusCode::OK, Shown { view, body, revision }))
+        Ok(answer(StatusCode::OK, OpAnswer { view, body, revision }))
     })
     .await?
 }
 
 /// `PUT /calendars/{name}`: makes it or changes it.
-pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn put(PathSegment(name): PathSegment, write: Write) -> Reply {
     let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
     let (changed, created) = calendars::put(&write.caller, calendar).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -37,6 +37,6 @@ pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
 }
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
-pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn delete(PathSegment(name): PathSegment, write: Write) -> Reply {
     Ok(answer(StatusCode::OK, calendars::delete(&write.caller, name).await?))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::extract::{Read, Reply, Segment, Write};
+use super::extract::{PathSegment, Read, Reply, Write};
 use super::fields::Fields;
 use super::reply::{answer, ok};
 use crate::ops::{OpError, cluster};
@@ -25,7 +25,7 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
 /// or its node's name.
-pub(super) async fn replace(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn replace(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, cluster::replace(&write.caller, &id).await?))
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::extract::{Read, Reply, Segment, Write};
+use super::extract::{PathSegment, Read, Reply, Write};
 use super::fields::Fields;
 use super::lists::page;
 use super::reply::{answer, ok};
@@ -36,7 +36,7 @@ pub(super) async fn list(read: Read) -> Reply {
 }
 
 /// `GET /executions/{id}`.
-pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(id): PathSegment, read: Read) -> Reply {
     let view = read.view().await?;
     let (task, execution) = executions::find(&view, &id)?;
     Ok(ok(&view, views::execution(&view.state, task, execution)))
@@ -50,7 +50,7 @@ pub(super) async fn stats(read: Read) -> Reply {
 }
 
 /// `POST /executions/{id}/stop`: ends a waiting one, asks a running one to stop.
-pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn stop(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     let changed = executions::stop(&write.caller, &id).await?;
     let status = if changed.body.execution.live() { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -58,7 +58,7 @@ pub(super) async fn stop(Segment(id): Segment, write: Write) -> Reply {
 }
 
 /// `POST /executions/{id}/retry`: a new execution of what an ended one did.
-pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn retry(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     let made = executions::retry(&write.caller, &id).await?;
     let id = made.body.execution.id().to_owned();
@@ -66,13 +66,13 @@ pub(super) async fn retry(Segment(id): Segment, write: Write) -> Reply {
 }
 
 /// `DELETE /executions/{id}`: nobody need look at this failure any more.
-pub(super) async fn dismiss(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn dismiss(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, executions::dismiss(&write.caller, &id).await?))
 }
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
-pub(super) async fn callback(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn callback(PathSegment(id): PathSegment, write: Write) -> Reply {
     let in_query = write.params.number("fence", 0..=u64::MAX)?;
     let known = ["execution_id", "fence", "status", "result", "logs", "end_time"];
     let fields = Fields::of(Some(write.body()?), &known)?;

@@ -153,9 +153,9 @@ fn hash(parts: &Parts, body: &[u8]) -> u128 {
 }
 
 /// The part of a path that names something, decoded.
-pub(super) struct Segment(pub String);
+pub(super) struct PathSegment(pub String);
 
-impl FromRequestParts<Arc<Context>> for Segment {
+impl FromRequestParts<Arc<Context>> for PathSegment {
     type Rejection = OpError;
 
     async fn from_request_parts(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::extract::{Read, Reply, Segment, Write};
+use super::extract::{PathSegment, Read, Reply, Write};
 use super::fields::{Fields, escape};
 use super::lists::page;
 use super::reply::{answer, ok};
@@ -26,13 +26,13 @@ pub(super) async fn list(read: Read) -> Reply {
 }
 
 /// `GET /nodes/{id}`.
-pub(super) async fn get(Segment(id): Segment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(id): PathSegment, read: Read) -> Reply {
     let view = read.view().await?;
     Ok(answer(StatusCode::OK, nodes::show(&read.context, view, &id).await?))
 }
 
 /// `PATCH /nodes/{id}`: weight, slots, labels.
-pub(super) async fn patch(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn patch(PathSegment(id): PathSegment, write: Write) -> Reply {
     let changes = patch_request(write.body()?)?;
     Ok(answer(StatusCode::OK, nodes::patch(&write.caller, &id, &changes).await?))
 }
@@ -70,13 +70,13 @@ fn labels(fields: &Fields<'_>, changes: &Map<String, Value>) -> BTreeMap<String,
 }
 
 /// `POST /nodes/{id}/drain`: it gives its tasks away until told otherwise.
-pub(super) async fn drain(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn drain(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, true).await?))
 }
 
 /// `POST /nodes/{id}/undrain`: it takes tasks again.
-pub(super) async fn undrain(Segment(id): Segment, write: Write) -> Reply {
+pub(super) async fn undrain(PathSegment(id): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, false).await?))
 }

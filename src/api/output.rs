@@ -22,7 +22,7 @@ use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::Stopping;
-use super::extract::{Read, Reply, Segment};
+use super::extract::{PathSegment, Read, Reply};
 use super::reply::index;
 use crate::dto::{OutputEnd, OutputPiece};
 use crate::ops::OpError;
@@ -42,7 +42,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Which attempt's output, and where it is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct OutputPlace {
     execution: ExecutionId,
     attempt: u32,
     node: NodeId,
@@ -79,9 +79,9 @@ fn read_answer(mut body: Bytes) -> Option<Chunk> {
 }
 
 /// A piece of an attempt's output; none: its node keeps none.
-async fn fetch(context: &Context, place: Place, from: u64) -> Result<Option<Chunk>, OpError> {
+async fn fetch(context: &Context, place: OutputPlace, from: u64) -> Result<Option<Chunk>, OpError> {
     let consensus = &context.running()?.consensus;
-    let Place { execution, attempt, node } = place;
+    let OutputPlace { execution, attempt, node } = place;
     if node.0 == consensus.id() {
         return Ok(context.exec.read_output(execution, attempt, from, CHUNK_BYTES).await);
     }
@@ -116,7 +116,7 @@ fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>
 
 /// `GET /executions/{id}/output`: the bytes as they were printed; with `follow` as a stream.
 pub(super) async fn output(
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     read: Read,
     stopping: Option<Extension<Stopping>>,
 ) -> Reply {
@@ -151,12 +151,16 @@ pub(super) async fn output(
     }
 }
 
-fn place(execution: &Execution, attempt: &Attempt) -> Place {
-    Place { execution: execution.id, attempt: attempt.number, node: attempt.node }
+fn place(execution: &Execution, attempt: &Attempt) -> OutputPlace {
+    OutputPlace { execution: execution.id, attempt: attempt.number, node: attempt.node }
 }
 
 /// What is there now, from the first piece on, and the position behind it.
-async fn whole(context: &Context, place: Place, first: &Chunk) -> Result<(Vec<u8>, u64), OpError> {
+async fn whole(
+    context: &Context,
+    place: OutputPlace,
+    first: &Chunk,
+) -> Result<(Vec<u8>, u64), OpError> {
     let mut bytes = first.bytes.clone();
     let mut next = first.next();
     while next < first.total && bytes.len() < READ_MAX_BYTES {

@@ -44,12 +44,12 @@ pub(super) async fn show(write: Write) -> Reply {
 }
 
 /// The schedule as a task would carry it, and whether it was given as one text.
-struct Asked {
+struct PreviewSchedule {
     schedule: Value,
     expression: bool,
 }
 
-fn asked(fields: &Fields<'_>) -> Asked {
+fn asked(fields: &Fields<'_>) -> PreviewSchedule {
     if (fields.get("schedule").is_some()) == (fields.get("expression").is_some()) {
         fields.refuse("", ErrorCode::OneOf, "needs exactly one of schedule and expression");
     }
@@ -65,12 +65,12 @@ fn asked(fields: &Fields<'_>) -> Asked {
         }
         schedule.insert("timezone".to_owned(), zone.into());
     }
-    Asked { schedule: Value::Object(schedule), expression: expression.is_some() }
+    PreviewSchedule { schedule: Value::Object(schedule), expression: expression.is_some() }
 }
 
 /// Reads the schedule by the rules of a task's body.
 fn read(
-    asked: &Asked,
+    asked: &PreviewSchedule,
     name: &str,
     view: &View,
     now: Timestamp,

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::domain::ids::Revision;
-use crate::ops::Shown;
+use crate::ops::OpAnswer;
 use crate::ops::context::View;
 
 /// The header that carries the log index an answer reflects.
@@ -24,7 +24,7 @@ pub(super) fn ok(view: &View, body: impl Serialize) -> Response {
 }
 
 /// Answers with what an operation gives.
-pub(super) fn answer<T: Serialize>(status: StatusCode, shown: Shown<T>) -> Response {
+pub(super) fn answer<T: Serialize>(status: StatusCode, shown: OpAnswer<T>) -> Response {
     let mut response = reply(&shown.view, status, shown.body);
     if let Some(revision) = shown.revision {
         etag(response.headers_mut(), revision);

@@ -7,12 +7,12 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
-use super::fetch::{self, CALENDAR, REMOVED, word};
+use super::exit::{CommandResult, Exit, Failure};
+use super::fetch;
 use super::table::{Table, fields};
-use super::words;
 use crate::client::path;
 use crate::config::files;
+use crate::dto::{CalendarBody, CalendarChanged, CalendarRemoved, CalendarView};
 
 /// What can be done with calendars.
 #[derive(Debug, Subcommand)]
@@ -65,36 +65,37 @@ pub struct SetArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: CalendarCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: CalendarCommand, context: &mut Context) -> CommandResult {
     match command {
         CalendarCommand::List => list(context).await,
         CalendarCommand::Show(args) => {
             let path = path(["calendars", &args.name]);
-            let reply = context.read(&path, &[], &CALENDAR).await?;
-            context.out.one(&reply.body, |_clock| describe(&reply.body))?;
+            let reply = context.read_typed(&path).await?;
+            context.out.one(&reply.body, |_clock| describe(&reply.says))?;
             Ok(Exit::Ok)
         }
         CalendarCommand::Set(args) => set(&args, context).await,
         CalendarCommand::Delete(args) => {
             let path = path(["calendars", &args.name]);
-            let reply = context.send(Method::DELETE, &path, &[], None, &REMOVED).await?;
+            let reply = context.send_typed::<CalendarRemoved>(Method::DELETE, &path, None).await?;
             context.out.one(&reply.body, |_clock| format!("{}: removed", args.name))?;
             Ok(Exit::Ok)
         }
     }
 }
 
-async fn list(context: &mut Context) -> Outcome {
-    let (whole, calendars) = fetch::all(context, &path(["calendars"]), &[], &CALENDAR).await?;
-    context.out.many(&whole, &calendars, |clock| {
+async fn list(context: &mut Context) -> CommandResult {
+    let (whole, items, calendars) =
+        fetch::all_typed::<CalendarView>(context, &path(["calendars"])).await?;
+    context.out.many(&whole, &items, |clock| {
         let mut table = Table::new(&["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
         for calendar in &calendars {
             table.row([
-                word(calendar, "name"),
-                rules(calendar).join("; "),
-                word(calendar, "timezone"),
-                word(calendar, "task_count"),
-                words::past(calendar, "updated_at", clock),
+                calendar.body.name.clone(),
+                rules(&calendar.body).join("; "),
+                calendar.body.timezone.clone().unwrap_or_default(),
+                calendar.task_count.to_string(),
+                clock.with_age(calendar.updated_at.0),
             ]);
         }
         table
@@ -102,16 +103,20 @@ async fn list(context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-async fn set(args: &SetArgs, context: &mut Context) -> Outcome {
+async fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
     let body = match &args.file {
         Some(file) => files::read(file).map_err(Failure::usage)?,
         None => args.body().map_err(Failure::usage)?,
     };
     let path = path(["calendars", &args.name]);
-    let reply = context.send(Method::PUT, &path, &[], Some(&body), &CALENDAR).await?;
+    let reply = context.send_typed(Method::PUT, &path, Some(&body)).await?;
     let did = if reply.status == 201 { "created" } else { "set" };
     context.out.one(&reply.body, |_clock| {
-        format!("{}: {did}, {}", args.name, rules(&reply.body).join("; "))
+        let rules = match &reply.says {
+            CalendarChanged::Kept(calendar) => rules(&calendar.body),
+            CalendarChanged::Gone(_) => Vec::new(),
+        };
+        format!("{}: {did}, {}", args.name, rules.join("; "))
     })?;
     Ok(Exit::Ok)
 }
@@ -138,32 +143,24 @@ impl SetArgs {
     }
 }
 
-/// Each rule in a few words: `sat, sun, 22:00/06:00`.
-fn rules(calendar: &Value) -> Vec<String> {
-    let rules = calendar.get("rules").and_then(Value::as_array).into_iter().flatten();
-    let one = |rule: &Value| {
-        let lists = ["dates", "yearly", "weekdays", "times"]
-            .map(|key| rule.get(key).map(words::list).unwrap_or_default());
+/// Each rule in a few words: `sat,sun at 22:00/06:00`.
+fn rules(calendar: &CalendarBody) -> Vec<String> {
+    let rules = calendar.rules.iter().map(|rule| {
+        let days = rule.weekdays.join(",");
+        let lists = [rule.dates.join(","), rule.yearly.join(","), days, rule.times.join(",")];
         let given: Vec<&str> =
             lists.iter().map(String::as_str).filter(|list| !list.is_empty()).collect();
         given.join(" at ")
-    };
-    rules.map(one).collect()
+    });
+    rules.collect()
 }
 
-fn describe(calendar: &Value) -> String {
-    let mut lines = vec![
-        ("calendar", word(calendar, "name")),
-        ("for", word(calendar, "description")),
-        (
-            "zone",
-            match word(calendar, "timezone") {
-                none if none.is_empty() => "that of the schedule".to_owned(),
-                zone => zone,
-            },
-        ),
-    ];
-    lines.extend(rules(calendar).into_iter().map(|rule| ("leaves out", rule)));
-    lines.push(("tasks", fetch::list(calendar, "/tasks")));
+fn describe(calendar: &CalendarView) -> String {
+    let body = &calendar.body;
+    let zone = body.timezone.clone().unwrap_or_else(|| "that of the schedule".to_owned());
+    let mut lines =
+        vec![("calendar", body.name.clone()), ("for", body.description.clone()), ("zone", zone)];
+    lines.extend(rules(body).into_iter().map(|rule| ("leaves out", rule)));
+    lines.push(("tasks", calendar.tasks.as_deref().unwrap_or_default().join(", ")));
     fields(&lines)
 }

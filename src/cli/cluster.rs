@@ -7,11 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
-use super::fetch::{self, CLUSTER, LEADER, MEMBER, NODE, SCHEDULER, Shape, given, text, word};
+use super::exit::{CommandResult, Exit, Failure};
+use super::fetch::{self, ReplyKind, TypedReply};
 use super::node;
 use super::table::fields;
-use crate::client::{Patience, Reply, path};
+use crate::client::{Patience, path};
+use crate::dto::{ClusterView, CurrentLeader, MemberReplaced, SchedulerSwitched, SchedulerView};
 
 /// An answer that only the leader has is waited for so long: a member may have much to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
@@ -53,7 +54,7 @@ pub enum SchedulerCommand {
 }
 
 /// Carries out a command about the cluster.
-pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: ClusterCommand, context: &mut Context) -> CommandResult {
     match command {
         ClusterCommand::Status => status(context).await,
         ClusterCommand::TransferLeader { node } => transfer(node.as_deref(), context).await,
@@ -64,24 +65,25 @@ pub async fn run(command: ClusterCommand, context: &mut Context) -> Outcome {
 }
 
 /// Has the leader give the lead away, to a node if one is named.
-async fn transfer(to: Option<&str>, context: &mut Context) -> Outcome {
+async fn transfer(to: Option<&str>, context: &mut Context) -> CommandResult {
     let body = to.map(|to| json!({ "to": to }));
     let path_to = path(["cluster", "transfer-leader"]);
-    let reply = ask(&path_to, body.as_ref(), &LEADER, context).await?;
+    let reply = ask::<CurrentLeader>(&path_to, body.as_ref(), context).await?;
     // The answer knows the next leader only if its election was quick; this question waits for it.
-    let now = match text(&reply.body, "leader") {
-        Some(_) => reply.body,
-        None => context.read(&path(["cluster"]), &[], &CLUSTER).await?.body,
+    let leader = match reply.says.leader {
+        Some(leader) => Some(leader),
+        None => context.read_typed::<ClusterView>(&path(["cluster"])).await?.says.leader,
     };
-    let shown = json!({ "leader": now.get("leader") });
-    context.out.one(&shown, |_clock| format!("leader: {}", word(&shown, "leader")))?;
+    let named = leader.clone().unwrap_or_default();
+    let shown = fetch::value(&CurrentLeader { leader });
+    context.out.one(&shown, |_clock| format!("leader: {named}"))?;
     Ok(Exit::Ok)
 }
 
 /// Has a member readmitted.
-async fn replace(member: &str, context: &mut Context) -> Outcome {
+async fn replace(member: &str, context: &mut Context) -> CommandResult {
     let path_to = path(["cluster", "members", member, "replace"]);
-    let reply = ask(&path_to, None, &MEMBER, context).await?;
+    let reply = ask::<MemberReplaced>(&path_to, None, context).await?;
     context.out.one(&reply.body, |_clock| {
         let number = member.parse::<u16>().is_ok();
         let name = if number { format!("member {member}") } else { member.to_owned() };
@@ -91,64 +93,59 @@ async fn replace(member: &str, context: &mut Context) -> Outcome {
 }
 
 /// Sends a request that the node asked passes on to the leader, whose answer may take long.
-async fn ask(
+async fn ask<T: ReplyKind>(
     path_to: &str,
     body: Option<&Value>,
-    shape: &Shape,
     context: &Context,
-) -> Result<Reply, Failure> {
+) -> Result<TypedReply<T>, Failure> {
     let patience = Patience { answer_within: ANSWER_WITHIN, ..Patience::default() };
     let client = context.patient_client(patience)?;
     let reply = client.send(Method::POST, path_to, &[], body, &[]).await?;
-    shape.check(&reply.body, Exit::Unknown)?;
-    Ok(reply)
+    let says = fetch::typed(&reply.body, Exit::Unknown)?;
+    Ok(TypedReply { status: reply.status, body: reply.body, says })
 }
 
-async fn status(context: &mut Context) -> Outcome {
+async fn status(context: &mut Context) -> CommandResult {
     context.tolerate_stale();
-    let reply = context.read(&path(["cluster"]), &[], &CLUSTER).await?;
-    let (_, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
-    let cluster = &reply.body;
-    context.out.one(cluster, |clock| {
+    let reply = context.read_typed::<ClusterView>(&path(["cluster"])).await?;
+    let (_, _, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
+    let cluster = &reply.says;
+    context.out.one(&reply.body, |clock| {
         let head = fields(&[
-            ("cluster", word(cluster, "name")),
-            ("id", word(cluster, "id")),
-            ("leader", word(cluster, "leader")),
-            ("term", word(cluster, "term")),
-            ("applied", word(cluster, "applied_index")),
-            ("scheduling", scheduling(cluster).to_owned()),
-            ("timezone", word(cluster, "timezone")),
-            ("tasks", word(cluster, "tasks")),
+            ("cluster", cluster.name.clone()),
+            ("id", cluster.id.clone()),
+            ("leader", cluster.leader.clone().unwrap_or_default()),
+            ("term", cluster.term.to_string()),
+            ("applied", cluster.applied_index.to_string()),
+            ("scheduling", scheduling(cluster.scheduler == "started").to_owned()),
+            ("timezone", cluster.timezone.clone()),
+            ("tasks", cluster.tasks.to_string()),
         ]);
         format!("{head}\n{}", node::table(&nodes, clock).render(true))
     })?;
     Ok(Exit::Ok)
 }
 
-/// Whether ticks fire, as the answer tells it: `on` or `off`.
-fn scheduling(body: &Value) -> &'static str {
-    let started = ["started", "scheduler"].into_iter().find_map(|key| given(body, key));
-    match started {
-        Some(Value::Bool(true)) => "on",
-        Some(Value::String(text)) if text == "started" => "on",
-        _ => "off",
-    }
+/// Whether ticks fire: `on` or `off`.
+const fn scheduling(started: bool) -> &'static str {
+    if started { "on" } else { "off" }
 }
 
 /// Carries out a command about the scheduler.
-pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> Outcome {
+pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> CommandResult {
     let verb = match command {
         SchedulerCommand::Status => {
-            let reply = context.read(&path(["scheduler", "status"]), &[], &SCHEDULER).await?;
-            let body = &reply.body;
-            context.out.one(body, |_clock| format!("scheduling: {}", scheduling(body)))?;
+            let path = path(["scheduler", "status"]);
+            let reply = context.read_typed::<SchedulerView>(&path).await?;
+            let on = scheduling(reply.says.started);
+            context.out.one(&reply.body, |_clock| format!("scheduling: {on}"))?;
             return Ok(Exit::Ok);
         }
         SchedulerCommand::Start => "start",
         SchedulerCommand::Stop => "stop",
     };
     let path = path(["scheduler", verb]);
-    let reply = context.send(Method::POST, &path, &[], None, &SCHEDULER).await?;
+    let reply = context.send_typed::<SchedulerSwitched>(Method::POST, &path, None).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "start" => "scheduling: on; ticks fire from now on".to_owned(),
         _ => "scheduling: off; no tick fires until `punctual scheduler start`".to_owned(),

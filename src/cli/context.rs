@@ -9,12 +9,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::exit::{Exit, Failure};
-use super::fetch::{Shape, text, word};
+use super::fetch::{ReplyKind, Shape, TypedReply, typed};
 use super::local::{LocalClock, zone_to_show};
 use super::output::{Format, Output};
 use super::suggest::not_found;
 use crate::client::{Client, ClientError, ErrorKind, Patience, Reply, path};
 use crate::clock::own_time;
+use crate::dto::ClusterView;
 
 /// A command that may show what one node knows waits so long for an answer that is confirmed by
 /// the cluster, and so long again for the other.
@@ -175,17 +176,17 @@ impl Context {
     async fn warn_of_stale(&mut self, known: &Reply) {
         let index = known.headers.get("punctual-index").and_then(|index| index.to_str().ok());
         let index = index.map(|index| format!(" (log index {index})")).unwrap_or_default();
-        let cluster = self.get_stale(&path(["cluster"]), &[]).await.map(|reply| reply.body);
-        let cluster = cluster.unwrap_or_default();
-        let own = text(&cluster, "node").unwrap_or("the node").to_owned();
+        let cluster = self.get_stale(&path(["cluster"]), &[]).await.ok();
+        let cluster =
+            cluster.and_then(|reply| typed::<ClusterView>(&reply.body, Exit::NotAccepted).ok());
+        let own = cluster.as_ref().map_or("the node", |cluster| cluster.node.as_str()).to_owned();
         self.out.say(&format!(
             "stale: {own} has no contact with a leader; this is what it knows{index}"
         ));
-        let members = cluster.get("members").and_then(Value::as_array).into_iter().flatten();
-        let others = members.filter(|member| text(member, "name") != Some(&own));
-        let others: Vec<String> = others
-            .map(|node| format!("{} {}", word(node, "name"), word(node, "http")).trim().to_owned())
-            .collect();
+        let members = cluster.map(|cluster| cluster.members).unwrap_or_default();
+        let others = members.iter().filter(|member| member.name != own);
+        let others: Vec<String> =
+            others.map(|node| format!("{} {}", node.name, node.http).trim().to_owned()).collect();
         if !others.is_empty() {
             self.out.say(&format!("ask another node instead: {}", others.join(", ")));
         }
@@ -221,6 +222,40 @@ impl Context {
         self.good(answer, path, shape, Exit::Unknown).await
     }
 
+    /// Reads one thing of a kind.
+    ///
+    /// # Errors
+    /// No good answer, or it is of another kind.
+    pub async fn read_typed<T: ReplyKind>(&mut self, path: &str) -> Result<TypedReply<T>, Failure> {
+        let answer = self.get(path, &[]).await;
+        self.typed(answer, path, Exit::NotAccepted).await
+    }
+
+    /// Sends a write whose answer is of a kind.
+    ///
+    /// # Errors
+    /// No good answer, or it is of another kind: then what was done is not known.
+    pub async fn send_typed<T: ReplyKind>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<TypedReply<T>, Failure> {
+        let answer = self.client()?.send(method, path, &[], body, &[]).await;
+        self.typed(answer, path, Exit::Unknown).await
+    }
+
+    async fn typed<T: ReplyKind>(
+        &mut self,
+        answer: Result<Reply, ClientError>,
+        path: &str,
+        exit: Exit,
+    ) -> Result<TypedReply<T>, Failure> {
+        let Reply { status, body, .. } = self.found(answer, path).await?;
+        let says = typed(&body, exit)?;
+        Ok(TypedReply { status, body, says })
+    }
+
     async fn good(
         &mut self,
         answer: Result<Reply, ClientError>,
@@ -228,14 +263,24 @@ impl Context {
         shape: &Shape,
         exit: Exit,
     ) -> Result<Reply, Failure> {
+        let reply = self.found(answer, path).await?;
+        shape.check(&reply.body, exit)?;
+        Ok(reply)
+    }
+
+    /// The answer, or what is said of a name that nothing has.
+    async fn found(
+        &mut self,
+        answer: Result<Reply, ClientError>,
+        path: &str,
+    ) -> Result<Reply, Failure> {
         let what = match &answer {
-            Ok(reply) => return shape.check(&reply.body, exit).and(answer.map_err(Failure::from)),
             Err(ClientError::Refused(refusal)) => match refusal.code.as_str() {
                 "task_not_found" => Some(("task", refusal.code.clone())),
                 "node_not_found" => Some(("node", refusal.code.clone())),
                 _ => None,
             },
-            Err(_) => None,
+            Ok(_) | Err(_) => None,
         };
         if let (Some((what, code)), Some(name)) = (what, named(path)) {
             return Err(not_found(what, &name, &code, self).await);

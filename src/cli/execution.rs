@@ -8,12 +8,13 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
-use super::fetch::{self, EXECUTION, MADE, given, text, word};
+use super::exit::{CommandResult, Exit};
+use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::words;
 use crate::client::{Client, ClientError, Query, Reply, path};
+use crate::dto::{ExecutionChanged, ExecutionView};
 use crate::exec::TAIL_MAX_BYTES;
 
 /// Between two looks at an output that may grow.
@@ -91,20 +92,20 @@ fn id(text: &str) -> Result<String, String> {
 }
 
 /// Carries out a command.
-pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: ExecutionCommand, context: &mut Context) -> CommandResult {
     match command {
         ExecutionCommand::List(args) => list(args, context).await,
         ExecutionCommand::Show(args) => {
             let path = path(["executions", &args.id]);
-            let reply = context.read(&path, &[], &EXECUTION).await?;
-            context.out.one(&reply.body, |clock| describe(&reply.body, clock))?;
+            let reply = context.read_typed(&path).await?;
+            context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
             Ok(Exit::Ok)
         }
         ExecutionCommand::Stop(args) => post(&args.id, "stop", "is being stopped", context).await,
         ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
         ExecutionCommand::Dismiss(args) => {
             let path = path(["executions", &args.id]);
-            let reply = context.send(Method::DELETE, &path, &[], None, &MADE).await?;
+            let reply = context.send_typed::<ExecutionChanged>(Method::DELETE, &path, None).await?;
             context.out.one(&reply.body, |_clock| format!("execution {}: dismissed", args.id))?;
             Ok(Exit::Ok)
         }
@@ -112,17 +113,17 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> Outcome {
     }
 }
 
-async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Outcome {
+async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> CommandResult {
     let path = path(["executions", id, verb]);
-    let reply = context.send(Method::POST, &path, &[], None, &MADE).await?;
-    context.out.one(&reply.body, |_clock| match text(&reply.body, "id") {
-        Some(made) if made != id => format!("execution {id}: {done} as execution {made}"),
+    let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path, None).await?;
+    context.out.one(&reply.body, |_clock| match reply.says.execution.id() {
+        made if made != id => format!("execution {id}: {done} as execution {made}"),
         _ => format!("execution {id}: {done}"),
     })?;
     Ok(Exit::Ok)
 }
 
-async fn list(args: ListArgs, context: &mut Context) -> Outcome {
+async fn list(args: ListArgs, context: &mut Context) -> CommandResult {
     let mut query = Vec::new();
     query.extend(args.task.map(|task| ("task_id", task)));
     query.extend(args.status.map(|status| ("status", status)));
@@ -131,20 +132,19 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
         query.push(("failed", "true".to_owned()));
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let (whole, executions) =
-        fetch::up_to(context, &path(["executions"]), &query, &EXECUTION, most).await?;
-    context.out.many(&whole, &executions, |clock| {
+    let (whole, items, executions) =
+        fetch::some_typed::<ExecutionView>(context, &path(["executions"]), &query, most).await?;
+    context.out.many(&whole, &items, |clock| {
         let mut table =
             Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
         for execution in &executions {
-            let due = fetch::instant(execution, "due").map(|due| clock.short(due));
             table.row([
-                word(execution, "id"),
-                word(execution, "task"),
-                word(execution, "status"),
-                word(execution, "node"),
-                due.unwrap_or_default(),
-                words::lateness(execution),
+                execution.id.clone(),
+                execution.task.clone(),
+                execution.status.to_string(),
+                execution.node.clone().unwrap_or_default(),
+                clock.short(execution.due.0),
+                words::lateness(execution.lateness_ms),
                 words::duration(execution, clock),
                 words::result(execution),
             ]);
@@ -155,13 +155,13 @@ async fn list(args: ListArgs, context: &mut Context) -> Outcome {
 }
 
 /// Prints the whole output of an execution; following, until the execution has ended.
-pub async fn output(id: &str, follow: bool, context: &mut Context) -> Outcome {
+pub async fn output(id: &str, follow: bool, context: &mut Context) -> CommandResult {
     let mut from: u64 = 0;
     loop {
         // Looked at before the output is read: what an ended execution printed is then all there.
         let ended = !follow || {
             let path = path(["executions", id]);
-            words::ended(&context.read(&path, &[], &EXECUTION).await?.body)
+            words::ended(&context.read_typed(&path).await?.says)
         };
         let query = [("from", from.to_string())];
         let reply = context.get(&path(["executions", id, "output"]), &query).await?;
@@ -204,16 +204,16 @@ fn cut(reply: &Reply) -> Option<String> {
 /// # Errors
 /// No good answer. An execution that is gone has what its own record holds.
 pub async fn printed(
-    execution: &Value,
+    execution: &ExecutionView,
     query: Query<'_>,
     client: &Client,
 ) -> Result<(Vec<u8>, Option<String>), ClientError> {
-    let tail = text(execution, "output_tail").unwrap_or_default();
+    let tail = execution.output_tail.as_deref().unwrap_or_default();
     // Less than a tail can hold is all there was; of a lost execution the node may have kept some.
-    if tail.len() < TAIL_MAX_BYTES && text(execution, "status") != Some("lost") {
+    if tail.len() < TAIL_MAX_BYTES && execution.status != "lost" {
         return Ok((tail.as_bytes().to_vec(), None));
     }
-    let path = path(["executions", &word(execution, "id"), "output"]);
+    let path = path(["executions", &execution.id, "output"]);
     match client.get(&path, query).await {
         Ok(reply) => Ok((reply.raw.to_vec(), cut(&reply))),
         Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
@@ -225,49 +225,49 @@ pub async fn printed(
 
 /// `hello: execution 42 success on n2, 3 ms, exit 0`
 #[must_use]
-pub fn line(execution: &Value, clock: &LocalClock) -> String {
-    let node = text(execution, "node").map(|node| format!(" on {node}")).unwrap_or_default();
+pub fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
+    let ExecutionView { task, id, status, node, .. } = execution;
+    let node = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
     let parts = [words::duration(execution, clock), words::result(execution)];
     let rest: String =
         parts.iter().filter(|part| !part.is_empty()).map(|part| format!(", {part}")).collect();
-    let (task, id) = (word(execution, "task"), word(execution, "id"));
-    format!("{task}: execution {id} {}{node}{rest}", word(execution, "status"))
+    format!("{task}: execution {id} {status}{node}{rest}")
 }
 
 /// An execution for people.
 #[must_use]
-pub fn describe(execution: &Value, clock: &LocalClock) -> String {
-    let past = |key: &str| words::past(execution, key, clock);
-    let attempts = execution.get("attempts").and_then(Value::as_array).into_iter().flatten();
-    let attempts: Vec<String> = attempts
-        .map(|attempt| {
-            let outcome = given(attempt, "outcome").map(words::list);
-            let (number, node) = (word(attempt, "attempt"), word(attempt, "node"));
-            let (fence, detail) = (word(attempt, "fence"), word(attempt, "detail"));
-            let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
-            let outcome = outcome.unwrap_or_else(|| "running".to_owned());
-            format!("{number} on {node}, fence {fence}, {outcome}{detail}")
-        })
-        .collect();
-    let parameters = given(execution, "parameters").map(Value::to_string);
-    let dismissed = if execution.get("dismissed") == Some(&Value::Bool(true)) { "yes" } else { "" };
+pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
+    let attempts = execution.attempts.iter().map(|attempt| {
+        let outcome = attempt.outcome.as_deref().unwrap_or("running");
+        let detail = attempt.detail.as_deref().unwrap_or_default();
+        let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        let (number, node, fence) = (attempt.attempt, &attempt.node, attempt.fence);
+        format!("{number} on {node}, fence {fence}, {outcome}{detail}")
+    });
+    let attempts: Vec<String> = attempts.collect();
+    let parameters = match &execution.parameters {
+        Value::Null => String::new(),
+        Value::Object(none) if none.is_empty() => String::new(),
+        given => given.to_string(),
+    };
+    let dismissed = if execution.dismissed { "yes" } else { "" };
     fields(&[
-        ("execution", word(execution, "id")),
-        ("task", word(execution, "task")),
-        ("status", word(execution, "status")),
+        ("execution", execution.id.clone()),
+        ("task", execution.task.clone()),
+        ("status", execution.status.to_string()),
         ("dismissed", dismissed.to_owned()),
-        ("trigger", word(execution, "trigger")),
-        ("retry of", word(execution, "retry_of")),
-        ("tick", words::moment(execution, "tick", clock)),
-        ("due", words::moment(execution, "due", clock)),
-        ("started", past("start_time")),
-        ("late", words::lateness(execution)),
-        ("ended", past("end_time")),
+        ("trigger", execution.trigger.to_string()),
+        ("retry of", execution.retry_of.clone().unwrap_or_default()),
+        ("tick", words::at(execution.tick, clock)),
+        ("due", words::at(Some(execution.due), clock)),
+        ("started", words::ago(execution.start_time, clock)),
+        ("late", words::lateness(execution.lateness_ms)),
+        ("ended", words::ago(execution.end_time, clock)),
         ("duration", words::duration(execution, clock)),
         ("result", words::result(execution)),
         ("attempts", attempts.join("\n")),
-        ("parameters", parameters.filter(|text| text != "{}").unwrap_or_default()),
-        ("key", word(execution, "idempotency_key")),
-        ("output", word(execution, "output_tail")),
+        ("parameters", parameters),
+        ("key", execution.idempotency_key.clone()),
+        ("output", execution.output_tail.clone().unwrap_or_default()),
     ])
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::client::{ClientError, ErrorKind, Refusal};
+use crate::client::{ClientError, ErrorKind, ServerRefusal};
 
 /// Exit codes; they are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Failure {
 }
 
 /// What a command comes to.
-pub type Outcome = Result<Exit, Failure>;
+pub type CommandResult = Result<Exit, Failure>;
 
 impl Failure {
     /// What was asked for is wrong.
@@ -77,7 +77,7 @@ impl From<ClientError> for Failure {
 }
 
 /// A refusal with all that is wrong with its fields.
-fn explain(refusal: &Refusal) -> String {
+fn explain(refusal: &ServerRefusal) -> String {
     let fields: Vec<String> = refusal
         .errors
         .iter()
@@ -113,7 +113,7 @@ mod tests {
     fn a_refusal_names_its_fields() {
         let said = |errors: serde_json::Value| {
             let body = json!({"code": "invalid_cron", "detail": "no", "errors": errors});
-            Failure::from(ClientError::Refused(Box::new(Refusal::read(422, body))))
+            Failure::from(ClientError::Refused(Box::new(ServerRefusal::read(422, body))))
         };
         let cron = json!({"pointer": "/schedule/cron", "message": "column 1: no"});
         let whole = json!({"pointer": "", "message": "must be an object"});

@@ -3,11 +3,16 @@
 //! An answer without a field that its kind has is an error; it is never shown as an empty word.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use crate::domain::time::{Millis, Timestamp};
+use crate::dto::{
+    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, ExecutionChanged,
+    ExecutionView, MemberReplaced, NodeView, SchedulerSwitched, SchedulerView,
+};
 
 /// Items asked for at a time.
 const PAGE: usize = 1_000;
@@ -29,21 +34,8 @@ pub const TASK: Shape =
     shape("a task", &["name", "state", "owner", "next_tick", "last_execution", "totals"]);
 /// A task that was changed; it may be gone by the time of the answer.
 pub const CHANGED: Shape = shape("a task", &["name", "state"]);
-/// An execution.
-pub const EXECUTION: Shape = shape("an execution", &["id", "task", "status", "attempts"]);
-/// An execution that was made; its task may be gone by the time of the answer.
-pub const MADE: Shape = shape("an execution", &["id"]);
 /// A node.
 pub const NODE: Shape = shape("a node", &["name", "state", "role", "intent"]);
-/// The cluster.
-pub const CLUSTER: Shape =
-    shape("a cluster", &["name", "leader", "members", "scheduler", "applied_index", "tasks"]);
-/// Whether ticks fire.
-pub const SCHEDULER: Shape = shape("a scheduler", &["started"]);
-/// A calendar.
-pub const CALENDAR: Shape = shape("a calendar", &["name", "rules"]);
-/// A calendar that was removed.
-pub const REMOVED: Shape = shape("a calendar", &["name"]);
 /// A list, of which more is asked elsewhere.
 pub const ANY: Shape = shape("a list", &["items"]);
 /// A tick to come.
@@ -55,10 +47,6 @@ pub const WHY: Shape =
     shape("an explanation", &["summary", "at", "verdict", "expected", "execution_id"]);
 /// What became of one item of a batch.
 pub const ITEM: Shape = shape("a result", &["status"]);
-/// Who leads.
-pub const LEADER: Shape = shape("a leader", &["leader"]);
-/// A member that was readmitted.
-pub const MEMBER: Shape = shape("a member", &["member"]);
 
 impl Shape {
     /// Whether this is such an answer; `exit` says what it means if it is not.
@@ -101,6 +89,86 @@ impl Shape {
         list.iter().try_for_each(|item| self.check(item, exit))?;
         Ok(list)
     }
+}
+
+/// An answer of one kind: as it came, and what it says.
+#[derive(Clone, Debug)]
+pub struct TypedReply<T> {
+    /// HTTP status, below 400.
+    pub status: u16,
+    /// As it came, for programs.
+    pub body: Value,
+    /// What it says.
+    pub says: T,
+}
+
+/// A type of `dto` that commands read.
+pub trait ReplyKind: DeserializeOwned {
+    /// Of what it tells, with its article.
+    const WHAT: &'static str;
+}
+
+macro_rules! kinds {
+    ($($name:ident = $what:literal;)+) => {
+        $(impl ReplyKind for $name {
+            const WHAT: &'static str = $what;
+        })+
+    };
+}
+
+kinds! {
+    NodeView = "a node";
+    ClusterView = "a cluster";
+    CurrentLeader = "a leader";
+    MemberReplaced = "a member";
+    SchedulerView = "a scheduler";
+    SchedulerSwitched = "a scheduler";
+    CalendarView = "a calendar";
+    CalendarChanged = "a calendar";
+    CalendarRemoved = "a calendar";
+    ExecutionView = "an execution";
+    ExecutionChanged = "an execution";
+}
+
+/// Reads an answer; `exit` says what it means if it is of another kind.
+///
+/// # Errors
+/// A sentence that names the field.
+pub fn typed<T: ReplyKind>(body: &Value, exit: Exit) -> Result<T, Failure> {
+    T::deserialize(body).map_err(|error| Failure {
+        exit,
+        message: format!(
+            "the answer is not {}: {error}; node and command may be of different versions",
+            T::WHAT
+        ),
+    })
+}
+
+/// All items of a list: the list as one answer, its items, and what they say.
+///
+/// # Errors
+/// No good answer.
+pub async fn all_typed<T: ReplyKind>(
+    context: &mut Context,
+    path: &str,
+) -> Result<(Value, Vec<Value>, Vec<T>), Failure> {
+    some_typed(context, path, &[], usize::MAX).await
+}
+
+/// The first `most` items of a list: the list as one answer, its items, and what they say.
+///
+/// # Errors
+/// No good answer.
+pub async fn some_typed<T: ReplyKind>(
+    context: &mut Context,
+    path: &str,
+    query: &[(&str, String)],
+    most: usize,
+) -> Result<(Value, Vec<Value>, Vec<T>), Failure> {
+    let any = Shape { what: T::WHAT, fields: &[] };
+    let (whole, items) = up_to(context, path, query, &any, most).await?;
+    let says = items.iter().map(|item| typed(item, Exit::NotAccepted)).collect::<Result<_, _>>()?;
+    Ok((whole, items, says))
 }
 
 /// All items of a list, and the list as one answer.
@@ -228,7 +296,9 @@ mod tests {
         for odd in [json!([]), json!({}), json!({"items": [{}]}), Value::Null] {
             assert!(TICK.items(&odd, Exit::NotAccepted).is_err(), "{odd}");
         }
-        let nobody = json!({"leader": null});
-        assert_eq!(LEADER.check(&nobody, Exit::Unknown), Ok(()), "null is an answer");
+        let nobody: CurrentLeader = typed(&json!({"leader": null}), Exit::Unknown).unwrap();
+        assert_eq!(nobody.leader, None, "null is an answer");
+        let odd = typed::<SchedulerSwitched>(&json!({"started": 1}), Exit::Unknown).unwrap_err();
+        assert!(odd.message.starts_with("the answer is not a scheduler: "), "{}", odd.message);
     }
 }

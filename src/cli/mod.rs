@@ -38,7 +38,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use self::context::{Context, Global};
-use self::exit::{Exit, Failure, Outcome};
+use self::exit::{CommandResult, Exit, Failure};
 use crate::bugs::COMPILED_IN;
 use crate::domain::schedule::zone;
 
@@ -156,7 +156,7 @@ async fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// Says why a command failed, if it did.
-pub fn conclude(outcome: Outcome, context: &mut Context) -> Exit {
+pub fn conclude(outcome: CommandResult, context: &mut Context) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(failure) => {
@@ -168,7 +168,7 @@ pub fn conclude(outcome: Outcome, context: &mut Context) -> Exit {
     }
 }
 
-async fn dispatch(command: Command, context: &mut Context) -> Outcome {
+async fn dispatch(command: Command, context: &mut Context) -> CommandResult {
     match command {
         Command::Dev(arguments) => dev::run(arguments, context).await,
         Command::Serve(arguments) => serve::run(arguments).await,
@@ -188,7 +188,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Outcome {
     }
 }
 
-fn version(context: &mut Context) -> Outcome {
+fn version(context: &mut Context) -> CommandResult {
     let zones = zone::data_version();
     let mut value = json!({"version": VERSION, "timezone_data": zones});
     let mut bugs = "";

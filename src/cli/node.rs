@@ -2,15 +2,15 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::Value;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
-use super::fetch::{self, NODE, word};
+use super::exit::{CommandResult, Exit};
+use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::words;
 use crate::client::path;
+use crate::dto::NodeView;
 
 /// What can be done with nodes.
 #[derive(Debug, Subcommand)]
@@ -34,19 +34,19 @@ pub struct NodeArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: NodeCommand, context: &mut Context) -> CommandResult {
     let (node, verb) = match command {
         NodeCommand::List => return list(context).await,
         NodeCommand::Show(args) => {
-            let reply = context.read(&path(["nodes", &args.node]), &[], &NODE).await?;
-            context.out.one(&reply.body, |clock| describe(&reply.body, clock))?;
+            let reply = context.read_typed(&path(["nodes", &args.node])).await?;
+            context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
             return Ok(Exit::Ok);
         }
         NodeCommand::Drain(args) => (args.node, "drain"),
         NodeCommand::Undrain(args) => (args.node, "undrain"),
     };
     let path = path(["nodes", &node, verb]);
-    let reply = context.send(Method::POST, &path, &[], None, &NODE).await?;
+    let reply = context.send_typed::<NodeView>(Method::POST, &path, None).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "drain" => format!("{node}: gives its tasks away; what runs there goes on to its end"),
         _ => format!("{node}: may own tasks again"),
@@ -54,44 +54,44 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-async fn list(context: &mut Context) -> Outcome {
+async fn list(context: &mut Context) -> CommandResult {
     context.tolerate_stale();
-    let (whole, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
-    context.out.many(&whole, &nodes, |clock| table(&nodes, clock))?;
+    let (whole, items, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
+    context.out.many(&whole, &items, |clock| table(&nodes, clock))?;
     Ok(Exit::Ok)
 }
 
 /// The nodes for people.
 #[must_use]
-pub fn table(nodes: &[Value], clock: &LocalClock) -> Table {
+pub fn table(nodes: &[NodeView], clock: &LocalClock) -> Table {
     let mut table = Table::new(&[
         "NAME", "ROLE", "STATE", "CLOCK", "TASKS", "HTTP", "PEER", "VERSION", "STARTED",
     ]);
     for node in nodes {
         table.row([
-            word(node, "name"),
-            word(node, "role"),
+            node.name.clone(),
+            node.role.to_string(),
             state(node),
             skew(node),
-            word(node, "tasks_owned"),
-            word(node, "http"),
-            word(node, "peer"),
-            word(node, "version"),
-            words::past(node, "started_at", clock),
+            node.tasks_owned.to_string(),
+            node.http.clone(),
+            node.peer.clone(),
+            node.version.clone(),
+            clock.with_age(node.started_at.0),
         ]);
     }
     table
 }
 
 /// `working`, `working, draining`
-fn state(node: &Value) -> String {
-    let (state, intent) = (word(node, "state"), word(node, "intent"));
-    if intent.is_empty() || intent == "none" { state } else { format!("{state}, {intent}") }
+fn state(node: &NodeView) -> String {
+    let NodeView { state, intent, .. } = node;
+    if intent == "none" { state.to_string() } else { format!("{state}, {intent}") }
 }
 
 /// How far its wall clock is ahead of cluster time: `+3 ms`, `-86400 s`; nothing if unknown.
-fn skew(node: &Value) -> String {
-    match node["clock_skew_ms"].as_i64() {
+fn skew(node: &NodeView) -> String {
+    match node.clock_skew_ms {
         None => String::new(),
         Some(skew) if skew.abs() < 10_000 => format!("{skew:+} ms"),
         Some(skew) => format!("{:+} s", skew / 1_000),
@@ -100,26 +100,28 @@ fn skew(node: &Value) -> String {
 
 /// A node for people.
 #[must_use]
-pub fn describe(node: &Value, clock: &LocalClock) -> String {
+pub fn describe(node: &NodeView, clock: &LocalClock) -> String {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let last_seen = node.last_seen.map(|at| clock.with_age(at.0));
     fields(&[
-        ("node", word(node, "name")),
-        ("id", word(node, "id")),
+        ("node", node.name.clone()),
+        ("id", node.id.clone()),
         ("state", state(node)),
-        ("role", word(node, "role")),
+        ("role", node.role.to_string()),
         ("clock", skew(node)),
-        ("tasks", word(node, "tasks_owned")),
-        ("http", word(node, "http")),
-        ("peer", word(node, "peer")),
-        ("host", word(node, "hostname")),
-        ("process", word(node, "pid")),
-        ("version", word(node, "version")),
-        ("weight", word(node, "weight")),
-        ("slots", word(node, "slots")),
-        ("labels", words::labels(node, "labels")),
-        ("term", word(node, "term")),
-        ("applied", word(node, "applied_index")),
-        ("digest", word(node, "digest")),
-        ("started", words::past(node, "started_at", clock)),
-        ("last seen", words::past(node, "last_seen", clock)),
+        ("tasks", node.tasks_owned.to_string()),
+        ("http", node.http.clone()),
+        ("peer", node.peer.clone()),
+        ("host", node.hostname.clone()),
+        ("process", node.pid.to_string()),
+        ("version", node.version.clone()),
+        ("weight", node.weight.to_string()),
+        ("slots", node.slots.to_string()),
+        ("labels", words::pairs(&node.labels)),
+        ("term", number(node.term)),
+        ("applied", number(node.applied_index)),
+        ("digest", node.digest.clone().unwrap_or_default()),
+        ("started", clock.with_age(node.started_at.0)),
+        ("last seen", last_seen.unwrap_or_default()),
     ])
 }

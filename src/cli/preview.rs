@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::local::{Day, LocalClock};
 use super::table::Table;
@@ -75,7 +75,7 @@ enum Lang {
 }
 
 /// Prints the ticks.
-pub fn run(args: &PreviewArgs, context: &mut Context) -> Outcome {
+pub fn run(args: &PreviewArgs, context: &mut Context) -> CommandResult {
     let clock = context.out.clock();
     let from = match &args.from {
         Some(text) => clock.read(text, Day::Today).map_err(Failure::usage)?,
@@ -163,7 +163,7 @@ fn print(
     plan: &Plan,
     schedule: &Schedule,
     context: &mut Context,
-) -> Outcome {
+) -> CommandResult {
     let shown = ticks.iter().map(|tick| preview::tick(plan, tick)).collect();
     let preview = preview::body(shown, schedule, context.out.clock().zone());
     let whole = fetch::value(&preview);

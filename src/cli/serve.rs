@@ -16,7 +16,7 @@ use crate::exec::ShimProgram;
 use crate::node::{Builder, Node};
 use crate::telemetry::log::{Every, File, Form, Log, Options};
 
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 
 /// Runs a node.
 #[derive(Args, Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct ServeArguments {
 ///
 /// # Errors
 /// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
-pub async fn run(arguments: ServeArguments) -> Outcome {
+pub async fn run(arguments: ServeArguments) -> CommandResult {
     // First of all: whatever this process raises for itself, commands get what it was given.
     let open_files = getrlimit(Resource::Nofile).current;
     let config = load(&arguments)?;

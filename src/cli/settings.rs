@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use crate::config::{Config, Sources};
 
 /// What can be done with a node's settings.
@@ -58,7 +58,7 @@ impl FileArgs {
 }
 
 /// Carries out a command.
-pub fn run(command: ConfigCommand, context: &mut Context) -> Outcome {
+pub fn run(command: ConfigCommand, context: &mut Context) -> CommandResult {
     match command {
         ConfigCommand::Check(args) => {
             let config = args.load()?;

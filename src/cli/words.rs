@@ -1,9 +1,13 @@
 //! Parts of tasks and executions in the words that people read.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::fetch::{given, instant, millis, text, word};
+use super::fetch::{given, instant, text, word};
 use super::local::{LocalClock, length};
+use crate::domain::time::Millis;
+use crate::dto::{ExecutionView, Rfc3339};
 
 /// What holds for every `catch_up`.
 pub const ON_TIME: &str = "up to limits.failover_timeout late is on time";
@@ -53,6 +57,13 @@ pub fn labels(value: &Value, key: &str) -> String {
     let pairs = value.get(key).and_then(Value::as_object).into_iter().flatten();
     let one = |(key, value): (&String, &Value)| format!("{key}={}", list(value));
     pairs.map(one).collect::<Vec<_>>().join(",")
+}
+
+/// `a=b,c=d`
+#[must_use]
+pub fn pairs(labels: &BTreeMap<String, String>) -> String {
+    let pairs = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(",")
 }
 
 /// The task's state, with what a pause says of itself, and whether it is disabled.
@@ -133,47 +144,57 @@ fn quoted(word: &str) -> String {
 
 /// `+1 ms`, `-3 ms`, or nothing.
 #[must_use]
-pub fn lateness(execution: &Value) -> String {
-    let late = execution.get("lateness_ms").and_then(Value::as_i64);
+pub fn lateness(late: Option<i64>) -> String {
     late.map(|late| format!("{late:+} ms")).unwrap_or_default()
 }
 
 /// `3 ms`, `12 s so far`, or nothing.
 #[must_use]
-pub fn duration(execution: &Value, clock: &LocalClock) -> String {
-    if let Some(millis) = millis(execution, "duration_ms") {
-        return length(millis);
+pub fn duration(execution: &ExecutionView, clock: &LocalClock) -> String {
+    if let Some(millis) = execution.duration_ms {
+        return length(Millis(millis));
     }
-    let running = text(execution, "status") == Some("running");
-    let started = instant(execution, "start_time").filter(|_| running);
-    started.map(|at| format!("{} so far", length(clock.now().since(at)))).unwrap_or_default()
+    let started = execution.start_time.filter(|_| execution.status == "running");
+    started.map(|at| format!("{} so far", length(clock.now().since(at.0)))).unwrap_or_default()
 }
 
 /// What became of it: `exit 0`, `status 200`, or the newest attempt's detail.
 #[must_use]
-pub fn result(execution: &Value) -> String {
-    if let Some(code) = given(execution, "exit_code") {
+pub fn result(execution: &ExecutionView) -> String {
+    if let Some(code) = execution.exit_code {
         return format!("exit {code}");
     }
-    if let Some(status) = given(execution, "http_status") {
+    if let Some(status) = execution.http_status {
         return format!("status {status}");
     }
-    let newest = execution.get("attempts").and_then(Value::as_array).and_then(|all| all.last());
-    let detail = newest.map(|attempt| word(attempt, "detail")).unwrap_or_default();
+    let newest = execution.attempts.last().and_then(|attempt| attempt.detail.clone());
+    let detail = newest.unwrap_or_default();
     // What only repeats the status explains nothing.
-    match text(execution, "status") {
-        Some("lost") if detail.is_empty() || detail == "lost" => {
+    match &*execution.status {
+        "lost" if detail.is_empty() || detail == "lost" => {
             "its node went away before it reported the end".to_owned()
         }
-        Some(status) if detail == status => String::new(),
+        status if detail == status => String::new(),
         _ => detail,
     }
 }
 
-/// Whether an execution has come to its end.
+/// Whether an execution of this status has come to its end.
 #[must_use]
-pub fn ended(execution: &Value) -> bool {
-    !matches!(text(execution, "status"), Some("pending" | "running") | None)
+pub fn ended(execution: &ExecutionView) -> bool {
+    !matches!(&*execution.status, "pending" | "running")
+}
+
+/// An instant as `12:00:05 (in 3 s)`, or nothing.
+#[must_use]
+pub fn at(at: Option<Rfc3339>, clock: &LocalClock) -> String {
+    at.map(|at| clock.with_distance(at.0)).unwrap_or_default()
+}
+
+/// An instant that has passed as `12:00:05 (3 s ago)`, or nothing.
+#[must_use]
+pub fn ago(at: Option<Rfc3339>, clock: &LocalClock) -> String {
+    at.map(|at| clock.with_age(at.0)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub struct FieldProblem {
 
 /// A node's answer that says no: `application/problem+json`, as far as it is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ServerRefusal {
     /// HTTP status, 400 or above.
     pub status: u16,
     /// For programs, such as `task_exists`; `http_<status>` if the answer names none.
@@ -34,7 +34,7 @@ pub enum ClientError {
     Unreachable(String),
     /// A node says no.
     #[error("{} ({})", .0.detail, .0.code)]
-    Refused(Box<Refusal>),
+    Refused(Box<ServerRefusal>),
     /// A write was handed over, and nobody said what became of it.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -61,7 +61,7 @@ pub enum ErrorKind {
     Unknown,
 }
 
-impl Refusal {
+impl ServerRefusal {
     /// Reads an answer of this status.
     #[must_use]
     pub fn read(status: u16, body: Value) -> Self {
@@ -122,13 +122,16 @@ mod tests {
     fn refusals_are_read_as_far_as_they_are_problems() {
         let body = json!({"code": "invalid_task", "title": "t", "detail": "the task is not valid",
             "errors": [{"pointer": "/schedule/cron", "message": "column 3: no"}]});
-        let refusal = Refusal::read(422, body);
+        let refusal = ServerRefusal::read(422, body);
         assert_eq!((refusal.code.as_str(), refusal.kind()), ("invalid_task", ErrorKind::Invalid));
         assert_eq!(refusal.errors.first().map(|e| e.pointer.as_str()), Some("/schedule/cron"));
-        let plain = Refusal::read(502, json!("bad gateway\n"));
+        let plain = ServerRefusal::read(502, json!("bad gateway\n"));
         assert_eq!((plain.code.as_str(), plain.detail.as_str()), ("http_502", "bad gateway"));
-        assert_eq!(Refusal::read(404, json!({"error": "gone"})).detail, "gone");
-        assert_eq!(Refusal::read(400, Value::Null).detail, "the node answered with status 400");
+        assert_eq!(ServerRefusal::read(404, json!({"error": "gone"})).detail, "gone");
+        assert_eq!(
+            ServerRefusal::read(400, Value::Null).detail,
+            "the node answered with status 400"
+        );
     }
 
     #[test]
@@ -146,7 +149,7 @@ mod tests {
             (422, "invalid_task", ErrorKind::Invalid),
             (400, "invalid_json", ErrorKind::Invalid),
         ] {
-            assert_eq!(Refusal::read(status, json!({ "code": code })).kind(), kind, "{code}");
+            assert_eq!(ServerRefusal::read(status, json!({ "code": code })).kind(), kind, "{code}");
         }
     }
 }

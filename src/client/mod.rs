@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-pub use self::error::{ClientError, ErrorKind, Refusal};
+pub use self::error::{ClientError, ErrorKind, ServerRefusal};
 
 /// The header that makes a repeated write the same write.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -248,7 +248,7 @@ impl Client {
             match self.ask(server, order).await {
                 Sent::Answered(reply) => {
                     let later = matches!(reply.status, 503 | 504);
-                    let refusal = Refusal::read(reply.status, reply.body.clone());
+                    let refusal = ServerRefusal::read(reply.status, reply.body.clone());
                     round.handed_over |= later && refusal.kind() == ErrorKind::Unknown;
                     if later {
                         reasons.push(format!("{} {}", shown(server), refusal.detail));
@@ -335,5 +335,5 @@ fn judge(reply: Reply) -> Result<Reply, ClientError> {
     if reply.status < 400 {
         return Ok(reply);
     }
-    Err(ClientError::Refused(Box::new(Refusal::read(reply.status, reply.body))))
+    Err(ClientError::Refused(Box::new(ServerRefusal::read(reply.status, reply.body))))
 }

@@ -107,7 +107,7 @@ pub struct SchedulerSwitched {
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LeaderView {
+pub struct CurrentLeader {
     /// Null: the election is not over.
     pub leader: Option<String>,
 }

@@ -40,7 +40,7 @@ impl<T: Serialize> Serialize for ListView<T> {
     /// The items of a numbered page are written twice, and held once.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Body<'a, T> {
+        struct ListBody<'a, T> {
             items: &'a [T],
             #[serde(skip_serializing_if = "Option::is_none")]
             data: Option<&'a [T]>,
@@ -49,7 +49,7 @@ impl<T: Serialize> Serialize for ListView<T> {
         }
         let items = self.items.as_slice();
         let data = matches!(self.place, ListPlace::Numbered { .. }).then_some(items);
-        Body { items, data, place: &self.place }.serialize(serializer)
+        ListBody { items, data, place: &self.place }.serialize(serializer)
     }
 }
 

@@ -18,7 +18,7 @@ mod tick;
 
 pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, CalendarView};
 pub use self::cluster::{
-    ClusterView, HealthView, InstanceView, LeaderView, LiveView, MemberReplaced, MemberView,
+    ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberReplaced, MemberView,
     Message, ReadyView, SchedulerSwitched, SchedulerView, TasksLeft,
 };
 pub use self::error::{FieldError, ProblemView};

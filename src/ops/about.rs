@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::context::View;
-use super::stats::Ends;
+use super::stats::EndCounts;
 use super::{eligibility, views};
 use crate::domain::assign::unfit;
 use crate::domain::machine::Task;
@@ -16,7 +16,7 @@ use crate::dto::{
 
 /// How its ticks and executions went.
 pub(crate) fn stats(task: &Task) -> TaskStatsView {
-    let mut ends = Ends::default();
+    let mut ends = EndCounts::default();
     // Like the totals beside them: former incarnations are not counted.
     let own = |one: &&Execution| one.incarnation == task.live.incarnation;
     for one in task.history.executions.iter().filter(own) {

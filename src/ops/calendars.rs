@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context::{View, aside};
 use super::lists::PageRequest;
-use super::{Caller, OpError, Shown};
+use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
@@ -53,7 +53,7 @@ pub(crate) fn show(view: &View, name: &str) -> Result<CalendarView, OpError> {
 pub(crate) async fn put(
     caller: &Caller,
     calendar: Calendar,
-) -> Result<(Shown<CalendarChanged>, bool), OpError> {
+) -> Result<(OpAnswer<CalendarChanged>, bool), OpError> {
     let name = calendar.name.clone();
     let if_match = caller.if_match(revision(caller, &name)?);
     let put = PutCalendar { calendar, if_match, source: None };
@@ -63,11 +63,11 @@ pub(crate) async fn put(
     if view.state.calendar(&name).is_none() {
         // It was removed since.
         let gone = CalendarGone { id: name.clone(), name, revision: () };
-        return Ok((Shown::of(view, CalendarChanged::Gone(gone)), created));
+        return Ok((OpAnswer::of(view, CalendarChanged::Gone(gone)), created));
     }
     let (frozen, shown) = (view.clone(), aside(move || show(&view, &name)).await??);
     let revision = answer.revision().or(Some(Revision(shown.revision)));
-    Ok((Shown { view: frozen, body: CalendarChanged::Kept(shown), revision }, created))
+    Ok((OpAnswer { view: frozen, body: CalendarChanged::Kept(shown), revision }, created))
 }
 
 /// The revision of a calendar as this node has it.
@@ -82,13 +82,13 @@ fn revision(caller: &Caller, name: &str) -> Result<Option<Revision>, OpError> {
 pub(crate) async fn delete(
     caller: &Caller,
     name: String,
-) -> Result<Shown<CalendarRemoved>, OpError> {
+) -> Result<OpAnswer<CalendarRemoved>, OpError> {
     let if_match = caller.if_match(revision(caller, &name)?);
     let named = Named { name: name.clone(), if_match };
     let outcome = caller.try_submit(&Command::DeleteCalendar(named)).await?;
     let view = caller.context.here()?;
     match outcome {
-        Ok(_) => Ok(Shown::of(view, CalendarRemoved { name, deleted: true })),
+        Ok(_) => Ok(OpAnswer::of(view, CalendarRemoved { name, deleted: true })),
         Err(Refusal::CalendarInUse) => {
             let users = aside(move || users(&view, &name)).await?;
             let first = users.iter().take(USERS_NAMED).cloned().collect::<Vec<_>>().join(", ");

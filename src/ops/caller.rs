@@ -39,7 +39,7 @@ pub(crate) struct Caller {
 }
 
 /// An answer, the state that it shows, and the revision that goes with it.
-pub(crate) struct Shown<T> {
+pub(crate) struct OpAnswer<T> {
     /// The state.
     pub view: View,
     /// The answer.
@@ -48,7 +48,7 @@ pub(crate) struct Shown<T> {
     pub revision: Option<Revision>,
 }
 
-impl<T> Shown<T> {
+impl<T> OpAnswer<T> {
     /// An answer without a revision.
     pub fn of(view: View, body: T) -> Self {
         Self { view, body, revision: None }

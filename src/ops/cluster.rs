@@ -2,14 +2,14 @@
 
 use super::context::{Context, View};
 use super::views::{digest, node_name};
-use super::{Caller, OpError, Shown, nodes, words};
+use super::{Caller, OpAnswer, OpError, nodes, words};
 use crate::consensus::{ReplaceError, TransferError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{CleanupAll, SetScheduler};
 use crate::domain::machine::{Answer, Command};
 use crate::dto::{
-    ClusterView, InstanceView, LeaderView, MemberReplaced, Rfc3339, SchedulerSwitched,
+    ClusterView, CurrentLeader, InstanceView, MemberReplaced, Rfc3339, SchedulerSwitched,
     SchedulerView, TasksLeft,
 };
 
@@ -48,7 +48,7 @@ fn leader(view: &View, leader: Option<u64>) -> Option<String> {
 ///
 /// # Errors
 /// `no_other_voter`, `transfer_failed`, `no_leader`.
-pub(crate) async fn transfer_leader(caller: &Caller) -> Result<Shown<LeaderView>, OpError> {
+pub(crate) async fn transfer_leader(caller: &Caller) -> Result<OpAnswer<CurrentLeader>, OpError> {
     let consensus = &caller.context.running()?.consensus;
     let next = consensus.transfer().await.map_err(|error| match error {
         TransferError::Alone => OpError::new(ErrorCode::NoOtherVoter, error.to_string()),
@@ -57,14 +57,17 @@ pub(crate) async fn transfer_leader(caller: &Caller) -> Result<Shown<LeaderView>
     })?;
     let view = caller.context.here()?;
     let leader = leader(&view, next);
-    Ok(Shown::of(view, LeaderView { leader }))
+    Ok(OpAnswer::of(view, CurrentLeader { leader }))
 }
 
 /// Readmits a member that lost its data, by its configured id or its node's name.
 ///
 /// # Errors
 /// `member_not_found`, `member_not_empty`, `node_unreachable`, `outcome_unknown`, `no_leader`.
-pub(crate) async fn replace(caller: &Caller, id: &str) -> Result<Shown<MemberReplaced>, OpError> {
+pub(crate) async fn replace(
+    caller: &Caller,
+    id: &str,
+) -> Result<OpAnswer<MemberReplaced>, OpError> {
     let consensus = &caller.context.running()?.consensus;
     let member = member(&caller.context.here()?, id)?;
     let new = consensus.replace(member).await.map_err(|error| {
@@ -78,7 +81,7 @@ pub(crate) async fn replace(caller: &Caller, id: &str) -> Result<Shown<MemberRep
         OpError::new(code, error.to_string())
     })?;
     let (node, join) = (new.to_string(), new.0 & 0xFFFF);
-    Ok(Shown::of(caller.context.here()?, MemberReplaced { member, node, join }))
+    Ok(OpAnswer::of(caller.context.here()?, MemberReplaced { member, node, join }))
 }
 
 /// The configured id of a member, which need not have a node that works.
@@ -129,12 +132,12 @@ fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
 pub(crate) async fn set_scheduler(
     caller: &Caller,
     on: bool,
-) -> Result<Shown<SchedulerSwitched>, OpError> {
+) -> Result<OpAnswer<SchedulerSwitched>, OpError> {
     caller.submit(&Command::Scheduler(SetScheduler { on })).await?;
     let view = caller.context.here()?;
     let cluster = view.state.cluster();
     let body = SchedulerSwitched { started: cluster.scheduler, floor: Rfc3339(cluster.floor) };
-    Ok(Shown::of(view, body))
+    Ok(OpAnswer::of(view, body))
 }
 
 /// Removes all tasks, if the caller names the cluster.
@@ -144,7 +147,7 @@ pub(crate) async fn set_scheduler(
 pub(crate) async fn cleanup_all(
     caller: &Caller,
     cluster: String,
-) -> Result<Shown<TasksLeft>, OpError> {
+) -> Result<OpAnswer<TasksLeft>, OpError> {
     let mut part = CleanupAll { cluster, from: 0, upto: None };
     // A repeated request hears the answer to the first part again, and goes on from there.
     let mut answer = caller.submit(&Command::CleanupAll(part.clone())).await?;
@@ -154,5 +157,5 @@ pub(crate) async fn cleanup_all(
     }
     let view = caller.context.here()?;
     let tasks = view.state.task_count();
-    Ok(Shown::of(view, TasksLeft { tasks }))
+    Ok(OpAnswer::of(view, TasksLeft { tasks }))
 }

@@ -16,10 +16,10 @@ use crate::dto::FieldError;
 
 /// Why an operation was not carried out.
 #[derive(Clone, Debug)]
-pub(crate) struct OpError(Box<Inner>);
+pub(crate) struct OpError(Box<OpErrorParts>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct OpErrorParts {
     code: ErrorCode,
     detail: String,
     errors: Vec<spec::BodyProblem>,
@@ -89,7 +89,12 @@ const fn refusal(refusal: &Refusal) -> &'static str {
 impl OpError {
     /// A problem with a code of the table and a sentence for people.
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code, detail: detail.into(), errors: Vec::new(), extra: Map::new() }))
+        Self(Box::new(OpErrorParts {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            extra: Map::new(),
+        }))
     }
 
     /// A problem with one field, parameter or header.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::context::View;
 use super::lists::PageRequest;
-use super::stats::Ends;
+use super::stats::EndCounts;
 use super::tasks::trigger;
-use super::{Caller, OpError, Shown, views, words};
+use super::{Caller, OpAnswer, OpError, views, words};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, Fence, NodeId};
 use crate::domain::machine::command::{Finish, OfExecution};
@@ -79,7 +79,7 @@ pub(crate) fn list(
 /// # Errors
 /// `task_not_found`.
 pub(crate) fn stats(view: &View, task: Option<&str>) -> Result<StatsView, OpError> {
-    let mut ends = Ends::default();
+    let mut ends = EndCounts::default();
     match task {
         Some(name) => view.task(name)?.history.executions.iter().for_each(|one| ends.count(one)),
         None => {
@@ -112,11 +112,11 @@ fn ended(view: &View, id: &str) -> Result<OfExecution, OpError> {
     Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended; stop it first"))
 }
 
-/// Ends a waiting execution, asks a running one to stop.
+/// EndCounts a waiting execution, asks a running one to stop.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`.
-pub(crate) async fn stop(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+pub(crate) async fn stop(caller: &Caller, id: &str) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     let stopped = caller.answer(|view| {
         let (task, execution) = find(view, id)?;
         Ok(Some(Command::Stop(OfExecution { task: task.key, execution: execution.id })))
@@ -129,7 +129,10 @@ pub(crate) async fn stop(caller: &Caller, id: &str) -> Result<Shown<ExecutionCha
 ///
 /// # Errors
 /// `execution_not_found`, `execution_live`, and those of a trigger.
-pub(crate) async fn retry(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+pub(crate) async fn retry(
+    caller: &Caller,
+    id: &str,
+) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     let answer = caller.answer(|view| Ok(Some(Command::Retry(ended(view, id)?)))).await?;
     trigger::made(caller, &answer)
 }
@@ -139,13 +142,16 @@ pub(crate) async fn retry(caller: &Caller, id: &str) -> Result<Shown<ExecutionCh
 ///
 /// # Errors
 /// `execution_not_found`, `execution_live`.
-pub(crate) async fn dismiss(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+pub(crate) async fn dismiss(
+    caller: &Caller,
+    id: &str,
+) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     caller.answer(|view| Ok(Some(Command::Dismiss(ended(view, id)?)))).await?;
     changed(caller, id)
 }
 
 /// An execution as it is after a command about it.
-fn changed(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError> {
+fn changed(caller: &Caller, id: &str) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     let view = caller.context.here()?;
     let execution = match find(&view, id) {
         Ok((task, execution)) => {
@@ -154,7 +160,7 @@ fn changed(caller: &Caller, id: &str) -> Result<Shown<ExecutionChanged>, OpError
         // Its task was removed since.
         Err(_) => ExecutionNow::Gone { id: id.to_owned() },
     };
-    Ok(Shown::of(view, ExecutionChanged { execution, warnings: Vec::new() }))
+    Ok(OpAnswer::of(view, ExecutionChanged { execution, warnings: Vec::new() }))
 }
 
 /// What who carried a claim out tells of its end.
@@ -169,7 +175,7 @@ pub(crate) struct ClaimEnd {
     pub logs: String,
 }
 
-/// Ends an execution that a caller claimed.
+/// EndCounts an execution that a caller claimed.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.

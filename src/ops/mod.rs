@@ -31,5 +31,5 @@ pub(crate) mod words;
 pub use self::context::{ApiSettings, Context, Running};
 pub use self::measure::Starts;
 
-pub(crate) use self::caller::{Caller, Shown};
+pub(crate) use self::caller::{Caller, OpAnswer};
 pub(crate) use self::error::OpError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::{Context, View, aside};
 use super::lists::PageRequest;
 use super::views::{self, NodesSeen};
-use super::{Caller, OpError, Shown};
+use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
@@ -84,11 +84,11 @@ pub(crate) async fn show(
     context: &Context,
     view: View,
     id: &str,
-) -> Result<Shown<NodeView>, OpError> {
+) -> Result<OpAnswer<NodeView>, OpError> {
     find(&view, id)?;
     let seen = nodes_seen(context, &view).await?;
     let body = views::node(&view, &seen, find(&view, id)?);
-    Ok(Shown::of(view, body))
+    Ok(OpAnswer::of(view, body))
 }
 
 /// Changes weight, slots and labels of a node.
@@ -99,7 +99,7 @@ pub(crate) async fn patch(
     caller: &Caller,
     id: &str,
     changes: &NodePatchRequest,
-) -> Result<Shown<NodeView>, OpError> {
+) -> Result<OpAnswer<NodeView>, OpError> {
     let patched = caller.answer(|view| {
         let node = find(view, id)?;
         let labels = changes.labels.as_ref().map(|changes| labels(&node.info.labels, changes));
@@ -137,7 +137,7 @@ pub(crate) async fn drain(
     caller: &Caller,
     id: &str,
     drains: bool,
-) -> Result<Shown<NodeView>, OpError> {
+) -> Result<OpAnswer<NodeView>, OpError> {
     let intent = if drains { Intent::Draining } else { Intent::None };
     let meant = caller.answer(|view| {
         let node = find(view, id)?;

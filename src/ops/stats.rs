@@ -9,13 +9,13 @@ use super::views::{duration_ms, lateness_ms};
 
 /// What executions came to.
 #[derive(Debug, Default)]
-pub(crate) struct Ends {
+pub(crate) struct EndCounts {
     counts: BTreeMap<Status, u64>,
     durations: Vec<i64>,
     latenesses: Vec<i64>,
 }
 
-impl Ends {
+impl EndCounts {
     /// Counts one.
     pub fn count(&mut self, execution: &Execution) {
         *self.counts.entry(execution.status).or_default() += 1;

@@ -32,10 +32,10 @@ pub(crate) struct TickRange {
 }
 
 impl TickRange {
-    fn holds(&self, piece: &Piece<'_>) -> bool {
+    fn holds(&self, piece: &HistoryPiece<'_>) -> bool {
         let asked = match piece {
-            Piece::Fired(fired) => (self.from..=self.to).contains(&fired.tick),
-            Piece::Span(span, _) => span.from < self.to && self.from <= span.to,
+            HistoryPiece::Fired(fired) => (self.from..=self.to).contains(&fired.tick),
+            HistoryPiece::Span(span, _) => span.from < self.to && self.from <= span.to,
         };
         asked && self.below.is_none_or(|below| piece.end() < below)
     }
@@ -43,12 +43,12 @@ impl TickRange {
 
 /// A fired tick or a span.
 #[derive(Clone, Copy, Debug)]
-enum Piece<'a> {
+enum HistoryPiece<'a> {
     Fired(&'a FiredTick),
     Span(&'a Span, Option<u64>),
 }
 
-impl Piece<'_> {
+impl HistoryPiece<'_> {
     /// Where it ends; no two of a task end at one instant.
     fn end(&self) -> Timestamp {
         match self {
@@ -76,17 +76,17 @@ impl Piece<'_> {
 /// The answer for one task.
 pub(crate) fn list(state: &State, task: &Task, range: &TickRange) -> TicksView {
     let mut counter = Counter { task, state, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
-    let fired = task.history.ticks.iter().rev().map(Piece::Fired);
-    let spans = task.history.spans.iter().rev().map(|span| Piece::Span(span, span.count));
+    let fired = task.history.ticks.iter().rev().map(HistoryPiece::Fired);
+    let spans = task.history.spans.iter().rev().map(|span| HistoryPiece::Span(span, span.count));
     // What is known begins there; before it are remains of a former incarnation.
-    let own = |piece: &Piece<'_>| piece.end() > task.progress.truncated_before;
+    let own = |piece: &HistoryPiece<'_>| piece.end() > task.progress.truncated_before;
     let pieces = merge(fired, spans).take_while(own).filter(|piece| range.holds(piece)).filter_map(
         |piece| match piece {
-            Piece::Span(span, None) => {
+            HistoryPiece::Span(span, None) => {
                 let count = counter.count(span);
-                (range.empty || count != Some(0)).then_some(Piece::Span(span, count))
+                (range.empty || count != Some(0)).then_some(HistoryPiece::Span(span, count))
             }
-            Piece::Span(_, Some(0)) if !range.empty => None,
+            HistoryPiece::Span(_, Some(0)) if !range.empty => None,
             piece => Some(piece),
         },
     );
@@ -97,9 +97,9 @@ pub(crate) fn list(state: &State, task: &Task, range: &TickRange) -> TicksView {
 
 /// Two lists that fall by time as one that does.
 fn merge<'a>(
-    one: impl Iterator<Item = Piece<'a>>,
-    other: impl Iterator<Item = Piece<'a>>,
-) -> impl Iterator<Item = Piece<'a>> {
+    one: impl Iterator<Item = HistoryPiece<'a>>,
+    other: impl Iterator<Item = HistoryPiece<'a>>,
+) -> impl Iterator<Item = HistoryPiece<'a>> {
     let (mut one, mut other) = (one.peekable(), other.peekable());
     std::iter::from_fn(move || match (one.peek(), other.peek()) {
         (Some(first), Some(second)) if first.end() < second.end() => other.next(),

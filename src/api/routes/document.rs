@@ -88,7 +88,7 @@ pub(in crate::api) fn openapi(version: &str) -> Value {
             settings.meta_schema = None;
         })
     };
-    let mut writer = Writer {
+    let mut writer = DocumentWriter {
         answers: settings().for_serialize().into_generator(),
         requests: settings().for_deserialize().into_generator(),
     };
@@ -121,12 +121,12 @@ pub(in crate::api) fn openapi(version: &str) -> Value {
 }
 
 /// Writes operations, and collects the schemas that they name.
-struct Writer {
+struct DocumentWriter {
     answers: SchemaGenerator,
     requests: SchemaGenerator,
 }
 
-impl Writer {
+impl DocumentWriter {
     fn operation(&mut self, route: &Route, path: &str) -> Value {
         // At a fixed path where a name could stand the routes of that name are told again.
         let own = route.path == path;
@@ -140,9 +140,13 @@ impl Writer {
         if let Some(body) = route.body {
             let mut schema = json!((body.schema)(&mut self.requests));
             requested(&mut schema);
+            let mut content = json!({"schema": schema});
+            if let Some(example) = example(route.id) {
+                content["examples"] = json!({route.id: {"value": example}});
+            }
             operation["requestBody"] = json!({
                 "required": body.needed,
-                "content": {"application/json": {"schema": schema}},
+                "content": {"application/json": content},
             });
         }
         operation["responses"] = self.responses(route, own);
@@ -239,6 +243,25 @@ fn links(id: &str, status: u16) -> Map<String, Value> {
         ((*to).to_owned(), link)
     };
     links.map(link).collect()
+}
+
+/// A body that a schema alone does not lead to.
+fn example(id: &str) -> Option<Value> {
+    Some(match id {
+        "createTask" => json!({
+            "name": "hello",
+            "schedule": {"manual": true},
+            "action": {"http": {"url": "http://127.0.0.1:1/"}},
+        }),
+        "patchTask" => json!({"description": "says hello"}),
+        "triggerTask" => json!({"parameters": {"to": "you"}}),
+        "pauseTask" => json!({"reason": "maintenance"}),
+        "claimTick" => json!({"tick": "2026-01-01T00:00:00.000Z"}),
+        "changeTasks" => json!({"op": "pause", "selector": {"env": "test"}}),
+        "previewSchedule" => json!({"expression": "0 2 * * *", "timezone": "Europe/Berlin"}),
+        "putCalendar" => json!({"rules": [{"weekdays": ["sat", "sun"]}]}),
+        _ => return None,
+    })
 }
 
 /// The last part of a path, as the end of a name.

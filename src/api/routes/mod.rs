@@ -47,7 +47,7 @@ impl Verb {
 
 /// Who may. Nobody is asked for a token yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum AccessRole {
     /// Everybody.
     Open,
     /// Who may read.
@@ -122,7 +122,7 @@ pub(super) struct Route {
     pub id: &'static str,
     /// What it does.
     pub says: &'static str,
-    pub role: Role,
+    pub role: AccessRole,
     /// Its parameters, in groups.
     pub query: &'static [&'static [Param]],
     pub body: Option<Body>,

@@ -2,14 +2,14 @@
 
 use axum::routing::{delete, get, patch, post, put};
 
-use super::{Body, Content, Handler, Param, ParamKind, Role, Route, SchemaOf, Verb, of};
+use super::{AccessRole, Body, Content, Handler, Param, ParamKind, Route, SchemaOf, Verb, of};
 use crate::api::tasks::{self, about, many};
 use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
     AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
     CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
-    ExecutionChanged, ExecutionView, HealthView, ItemsView, LeaderView, ListView, LiveView,
+    CurrentLeader, ExecutionChanged, ExecutionView, HealthView, ItemsView, ListView, LiveView,
     MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView, PauseRequest,
     PreviewRequest, PreviewView, ReadyView, RevisionsView, SchedulerSwitched, SchedulerView,
     StatsView, TaskBody, TaskChanged, TaskStatsView, TaskView, TasksLeft, TicksView,
@@ -29,7 +29,7 @@ const fn route(
         path,
         id,
         says,
-        role: Role::Viewer,
+        role: AccessRole::Viewer,
         query: &[],
         body: None,
         answers: &[],
@@ -40,7 +40,7 @@ const fn route(
 }
 
 impl Route {
-    const fn role(self, role: Role) -> Self {
+    const fn role(self, role: AccessRole) -> Self {
         Self { role, ..self }
     }
 
@@ -169,52 +169,52 @@ const TASK_BODY: &[Code] = &[
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/livez", "getLivez", "Whether the process answers.", || get(health::livez))
-        .role(Role::Open).gives(&[(200, json(of::<LiveView>))]),
+        .role(AccessRole::Open).gives(&[(200, json(of::<LiveView>))]),
     route(Verb::Get, "/readyz", "getReadyz", "Whether the node takes its part in the cluster.", || get(health::readyz))
-        .role(Role::Open).gives(&[(200, json(of::<ReadyView>))]),
+        .role(AccessRole::Open).gives(&[(200, json(of::<ReadyView>))]),
     route(Verb::Get, "/health", "getHealth", "The same in the older form.", || get(health::health))
         .gives(&[(200, json(of::<HealthView>)), (503, json(of::<HealthView>))]),
     route(Verb::Get, "/metrics", "getMetrics", "For Prometheus.", || get(metrics::page))
         .gives(&[(200, Content::Text(&["text/plain", "application/openmetrics-text"]))]),
     route(Verb::Get, "/openapi.json", "getDocument", "This document.", || get(spec::document))
-        .role(Role::Open).gives(&[(200, json(of::<MergePatch>))]),
+        .role(AccessRole::Open).gives(&[(200, json(of::<MergePatch>))]),
 
     route(Verb::Get, "/api/v1/tasks", "listTasks", "Tasks that fit all filters.", || get(tasks::list))
         .query(&[TASKS, PAGING]).gives(&[(200, json(of::<ListView<TaskView>>))]),
     route(Verb::Post, "/api/v1/tasks", "createTask", "Makes a task.", || post(tasks::create))
-        .role(Role::Editor).query(&[FORCE]).takes(of::<TaskBody>)
+        .role(AccessRole::Editor).query(&[FORCE]).takes(of::<TaskBody>)
         .gives(&[(201, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Get, "/api/v1/tasks/{name}", "getTask", "A task, marked deleted or not.", || get(tasks::get))
         .gives(&[(200, json(of::<TaskView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(tasks::put))
-        .role(Role::Editor).takes(of::<TaskBody>).bound()
+        .role(AccessRole::Editor).takes(of::<TaskBody>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(tasks::patch))
-        .role(Role::Editor).takes(of::<MergePatch>).bound()
+        .role(AccessRole::Editor).takes(of::<MergePatch>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Delete, "/api/v1/tasks/{name}", "deleteTask", "Sets the deleted mark, or removes all that is known of the name.", || delete(tasks::delete))
-        .role(Role::Editor).query(&[WAIT, DELETE]).bound()
+        .role(AccessRole::Editor).query(&[WAIT, DELETE]).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::InvalidName, Code::LimitReached]),
     route(Verb::Post, "/api/v1/tasks/batch", "createTasks", "Makes many tasks; what is wrong with one stops no other.", || post(many::batch))
-        .role(Role::Editor).query(&[FORCE]).takes(of::<BatchRequest>)
+        .role(AccessRole::Editor).query(&[FORCE]).takes(of::<BatchRequest>)
         .gives(&[(200, json(of::<ItemsView>))]).refuses(&[Code::TooManyItems, Code::MissingField]),
     route(Verb::Post, "/api/v1/tasks/bulk", "changeTasks", "One operation on many tasks; what is refused for one stops no other.", || post(many::bulk))
-        .role(Role::Editor).takes(of::<BulkRequest>).gives(&[(200, json(of::<ItemsView>))])
+        .role(AccessRole::Editor).takes(of::<BulkRequest>).gives(&[(200, json(of::<ItemsView>))])
         .refuses(&[Code::OneOf, Code::TooManyItems, Code::MissingField, Code::InvalidValue, Code::Conflict, Code::Empty, Code::InvalidTime, Code::TooLarge]),
     route(Verb::Post, "/api/v1/tasks/{name}/trigger", "triggerTask", "An execution now.", || post(tasks::trigger))
-        .role(Role::Operator).may_have(of::<TriggerRequest>).gives(&[(201, json(of::<ExecutionChanged>))])
+        .role(AccessRole::Operator).may_have(of::<TriggerRequest>).gives(&[(201, json(of::<ExecutionChanged>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::TooLarge, Code::Inactive]),
     route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(tasks::pause))
-        .role(Role::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
+        .role(AccessRole::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
     route(Verb::Post, "/api/v1/tasks/{name}/resume", "resumeTask", "Its ticks fire again.", || post(tasks::resume))
-        .role(Role::Operator).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
+        .role(AccessRole::Operator).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
     route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(tasks::reuse))
-        .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
+        .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
     route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(tasks::cleanup))
-        .role(Role::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
+        .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
-        .role(Role::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
+        .role(AccessRole::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))
         .query(&[NEXT]).gives(&[(200, json(of::<NextView>))]).refuses(&[Code::TaskNotFound]),
@@ -238,11 +238,11 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/v1/calendars/{name}", "getCalendar", "A calendar.", || get(calendars::get))
         .gives(&[(200, json(of::<CalendarView>))]).refuses(&[Code::CalendarNotFound]),
     route(Verb::Put, "/api/v1/calendars/{name}", "putCalendar", "Makes it or changes it.", || put(calendars::put))
-        .role(Role::Editor).takes(of::<CalendarBody>).bound()
+        .role(AccessRole::Editor).takes(of::<CalendarBody>).bound()
         .gives(&[(200, json(of::<CalendarChanged>)), (201, json(of::<CalendarChanged>))])
         .refuses(&[Code::InvalidName, Code::NameChanged, Code::InvalidValue, Code::Empty, Code::TooLarge, Code::UnknownTimezone, Code::LimitReached, Code::MissingField]),
     route(Verb::Delete, "/api/v1/calendars/{name}", "deleteCalendar", "Removes one that no task leaves out.", || delete(calendars::delete))
-        .role(Role::Editor).bound().gives(&[(200, json(of::<CalendarRemoved>))]).refuses(&[Code::CalendarNotFound, Code::CalendarInUse]),
+        .role(AccessRole::Editor).bound().gives(&[(200, json(of::<CalendarRemoved>))]).refuses(&[Code::CalendarNotFound, Code::CalendarInUse]),
 
     route(Verb::Get, "/api/v1/executions", "listExecutions", "Executions, newest first.", || get(executions::list))
         .query(&[EXECUTIONS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]),
@@ -251,18 +251,18 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/v1/executions/{id}", "getExecution", "An execution.", || get(executions::get))
         .gives(&[(200, json(of::<ExecutionView>))]).refuses(&[Code::ExecutionNotFound]),
     route(Verb::Delete, "/api/v1/executions/{id}", "dismissExecution", "Takes a failure off the list of those to look at.", || delete(executions::dismiss))
-        .role(Role::Operator).gives(&[(200, json(of::<ExecutionChanged>))]).refuses(&[Code::ExecutionNotFound, Code::ExecutionLive]),
+        .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>))]).refuses(&[Code::ExecutionNotFound, Code::ExecutionLive]),
     route(Verb::Get, "/api/v1/executions/{id}/output", "getOutput", "What it printed.", || get(output::output))
         .query(&[OUTPUT]).gives(&[(200, Content::Text(&["text/plain", "text/event-stream"]))])
         .refuses(&[Code::ExecutionNotFound, Code::AttemptNotFound, Code::NodeUnreachable]),
     route(Verb::Post, "/api/v1/executions/{id}/callback", "endExecution", "The end of a claimed execution, told by who carried it out.", || post(executions::callback))
-        .role(Role::Operator).query(&[FENCE]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
+        .role(AccessRole::Operator).query(&[FENCE]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded, Code::StaleFence, Code::FenceRequired, Code::MissingField, Code::InvalidValue, Code::Conflict]),
     route(Verb::Post, "/api/v1/executions/{id}/stop", "stopExecution", "Ends a waiting one, asks a running one to stop.", || post(executions::stop))
-        .role(Role::Operator).gives(&[(200, json(of::<ExecutionChanged>)), (202, json(of::<ExecutionChanged>))])
+        .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>)), (202, json(of::<ExecutionChanged>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded]),
     route(Verb::Post, "/api/v1/executions/{id}/retry", "retryExecution", "A new execution of what an ended one did.", || post(executions::retry))
-        .role(Role::Operator).gives(&[(201, json(of::<ExecutionChanged>))])
+        .role(AccessRole::Operator).gives(&[(201, json(of::<ExecutionChanged>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionLive, Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Inactive]),
 
     route(Verb::Get, "/api/v1/nodes", "listNodes", "Nodes.", || get(nodes::list))
@@ -270,29 +270,29 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/v1/nodes/{id}", "getNode", "A node, by its id or name.", || get(nodes::get))
         .gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound]),
     route(Verb::Patch, "/api/v1/nodes/{id}", "patchNode", "Its weight, slots and labels.", || patch(nodes::patch))
-        .role(Role::Operator).takes(of::<NodePatchRequest>).gives(&[(200, json(of::<NodeView>))])
+        .role(AccessRole::Operator).takes(of::<NodePatchRequest>).gives(&[(200, json(of::<NodeView>))])
         .refuses(&[Code::NodeNotFound, Code::OutOfRange, Code::InvalidLabel, Code::TooLarge, Code::AllWeights0]),
     route(Verb::Post, "/api/v1/nodes/{id}/drain", "drainNode", "It gives its tasks away until told otherwise.", || post(nodes::drain))
-        .role(Role::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
+        .role(AccessRole::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
     route(Verb::Post, "/api/v1/nodes/{id}/undrain", "undrainNode", "It takes tasks again.", || post(nodes::undrain))
-        .role(Role::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
+        .role(AccessRole::Operator).gives(&[(200, json(of::<NodeView>))]).refuses(&[Code::NodeNotFound, Code::NodeLeaving]),
 
     route(Verb::Get, "/api/v1/cluster", "getCluster", "The cluster.", || get(cluster::get))
         .gives(&[(200, json(of::<ClusterView>))]),
     route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Gives the lead to another voter.", || post(cluster::transfer_leader))
-        .role(Role::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<LeaderView>))])
+        .role(AccessRole::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<CurrentLeader>))])
         .refuses(&[Code::NoOtherVoter, Code::TransferFailed, Code::NotSupported]),
     route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
-        .role(Role::Admin).gives(&[(200, json(of::<MemberReplaced>))])
+        .role(AccessRole::Admin).gives(&[(200, json(of::<MemberReplaced>))])
         .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),
     route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))
         .gives(&[(200, json(of::<SchedulerView>))]),
     route(Verb::Post, "/api/v1/scheduler/start", "startScheduler", "Ticks are claimed from now on.", || post(cluster::start))
-        .role(Role::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
+        .role(AccessRole::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
     route(Verb::Post, "/api/v1/scheduler/stop", "stopScheduler", "No more ticks are claimed, on any node.", || post(cluster::stop))
-        .role(Role::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
+        .role(AccessRole::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
     route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks.", || post(cluster::cleanup_all))
-        .role(Role::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
+        .role(AccessRole::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
         .refuses(&[Code::WrongClusterName, Code::MissingField]),
 
     later(Verb::Post, "/api/v1/tasks/{name}/cancel", "cancelTask", || post(spec::not_supported)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::api::extract::{Read, Reply, Segment};
+use crate::api::extract::{PathSegment, Read, Reply};
 use crate::api::lists::page;
 use crate::api::params::Params;
 use crate::api::reply::ok;
@@ -35,7 +35,7 @@ async fn tell<T: Serialize>(
 }
 
 /// `GET /tasks/{name}/next`: its next ticks.
-pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn next(PathSegment(name): PathSegment, read: Read) -> Reply {
     let params = &read.params;
     let n = params.number("n", 1..=NEXT_MAX)?.unwrap_or(NEXT);
     let from = params.instant("from")?;
@@ -43,20 +43,20 @@ pub(in crate::api) async fn next(Segment(name): Segment, read: Read) -> Reply {
 }
 
 /// `GET /tasks/{name}/ticks`: what became of its ticks.
-pub(in crate::api) async fn ticks(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn ticks(PathSegment(name): PathSegment, read: Read) -> Reply {
     let params = &read.params;
     let range = tick_range(params)?;
     tell(&read, name, move |view, task| Ok(ticks::list(&view.state, task, &range))).await
 }
 
 /// `GET /tasks/{name}/why`: what became of a tick, or will.
-pub(in crate::api) async fn why(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn why(PathSegment(name): PathSegment, read: Read) -> Reply {
     let at = read.params.instant("at")?;
     tell(&read, name, move |view, task| Ok(why::why(view, task, at))).await
 }
 
 /// `GET /tasks/{name}/executions`: its executions, newest first.
-pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn executions(PathSegment(name): PathSegment, read: Read) -> Reply {
     let params = &read.params;
     let status = params.word("status", &words::STATUSES)?;
     let page = page(params)?;
@@ -72,17 +72,17 @@ pub(in crate::api) async fn executions(Segment(name): Segment, read: Read) -> Re
 }
 
 /// `GET /tasks/{name}/stats`: how its ticks and executions went.
-pub(in crate::api) async fn stats(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn stats(PathSegment(name): PathSegment, read: Read) -> Reply {
     tell(&read, name, |_view, task| Ok(about::stats(task))).await
 }
 
 /// `GET /tasks/{name}/revisions`: its kept definitions, newest first, each with what it changed.
-pub(in crate::api) async fn revisions(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn revisions(PathSegment(name): PathSegment, read: Read) -> Reply {
     tell(&read, name, |_view, task| Ok(about::revisions(task))).await
 }
 
 /// `GET /tasks/{name}/assignment`: who owns it, and why.
-pub(in crate::api) async fn assignment(Segment(name): Segment, read: Read) -> Reply {
+pub(in crate::api) async fn assignment(PathSegment(name): PathSegment, read: Read) -> Reply {
     tell(&read, name, |view, task| Ok(about::assignment(view, task))).await
 }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::extract::{Read, Reply, Segment, Write};
+use super::extract::{PathSegment, Read, Reply, Write};
 use super::fields::Fields;
 use super::lists::{location, page};
 use super::params::Params;
@@ -20,7 +20,7 @@ use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::list::{TaskFilter, TaskOrder};
 use crate::ops::tasks::{claim, definition, trigger};
 use crate::ops::words::TASK_STATES;
-use crate::ops::{OpError, Shown, nodes, views};
+use crate::ops::{OpAnswer, OpError, nodes, views};
 
 /// Longest reason of a pause.
 const REASON_BYTES_MAX: usize = 4 << 10;
@@ -63,11 +63,11 @@ fn filter(params: &Params, view: &View) -> Result<TaskFilter, OpError> {
 }
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
-pub(super) async fn get(Segment(name): Segment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
     let view = read.view().await?;
     let task = view.task(&name)?;
     let (body, revision) = (views::task(&view, task), Some(task.live.revision));
-    Ok(answer(StatusCode::OK, Shown { view, body, revision }))
+    Ok(answer(StatusCode::OK, OpAnswer { view, body, revision }))
 }
 
 /// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
@@ -80,7 +80,7 @@ pub(super) async fn create(write: Write) -> Reply {
 }
 
 /// Answers with what was made, and where it is found.
-pub(super) fn created<T: Serialize>(made: Shown<T>, collection: &str, name: &str) -> Response {
+pub(super) fn created<T: Serialize>(made: OpAnswer<T>, collection: &str, name: &str) -> Response {
     let mut response = answer(StatusCode::CREATED, made);
     if let Some(location) = location(collection, name) {
         response.headers_mut().insert(LOCATION, location);
@@ -89,19 +89,19 @@ pub(super) fn created<T: Serialize>(made: Shown<T>, collection: &str, name: &str
 }
 
 /// `PUT /tasks/{name}`: another definition; cursor and history stay.
-pub(super) async fn put(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn put(PathSegment(name): PathSegment, write: Write) -> Reply {
     let changed = definition::put(&write.caller, &name, write.body()?).await?;
     Ok(answer(StatusCode::OK, changed))
 }
 
 /// `PATCH /tasks/{name}`: a JSON merge patch (RFC 7396) of the definition.
-pub(super) async fn patch(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn patch(PathSegment(name): PathSegment, write: Write) -> Reply {
     let changed = definition::patch(&write.caller, &name, write.body()?).await?;
     Ok(answer(StatusCode::OK, changed))
 }
 
 /// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
-pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn delete(PathSegment(name): PathSegment, write: Write) -> Reply {
     let params = &write.params;
     let how = Deletion {
         wait: params.flag("wait")?,
@@ -114,7 +114,7 @@ pub(super) async fn delete(Segment(name): Segment, write: Write) -> Reply {
 }
 
 /// `POST /tasks/{name}/pause`: its ticks no longer fire.
-pub(super) async fn pause(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn pause(PathSegment(name): PathSegment, write: Write) -> Reply {
     let wait = write.params.flag("wait")?;
     let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
     let pause = pause_request(&fields);
@@ -129,25 +129,25 @@ fn pause_request(fields: &Fields<'_>) -> PauseRequest {
 }
 
 /// `POST /tasks/{name}/resume`: its ticks fire again.
-pub(super) async fn resume(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn resume(PathSegment(name): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::resume(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/reuse`: takes the deleted mark away.
-pub(super) async fn reuse(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn reuse(PathSegment(name): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::reuse(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
-pub(super) async fn cleanup(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn cleanup(PathSegment(name): PathSegment, write: Write) -> Reply {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::cleanup(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/trigger`: an execution now.
-pub(super) async fn trigger(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn trigger(PathSegment(name): PathSegment, write: Write) -> Reply {
     let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
     let parameters = fields.object("parameters").cloned();
     fields.done()?;
@@ -157,7 +157,7 @@ pub(super) async fn trigger(Segment(name): Segment, write: Write) -> Reply {
 }
 
 /// `POST /tasks/{name}/claim`: takes a tick of a `manual` task.
-pub(super) async fn claim(Segment(name): Segment, write: Write) -> Reply {
+pub(super) async fn claim(PathSegment(name): PathSegment, write: Write) -> Reply {
     let fields = Fields::of(Some(write.body()?), &["tick"])?;
     let tick = fields.need("tick").instant("tick");
     fields.done()?;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::super::exit::{Exit, Failure, Outcome};
+use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::ClaimsArguments;
@@ -13,7 +13,7 @@ pub(super) async fn run(
     cluster: Cluster,
     arguments: &ClaimsArguments,
     out: &mut Output,
-) -> Outcome {
+) -> CommandResult {
     out.say(&format!("three nodes are ready; making {} tasks", arguments.tasks));
     cluster.post(0, "/bench/setup", &json!({"tasks": arguments.tasks})).await?;
     let mut rows = Vec::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::exit::{Exit, Failure, Outcome};
+use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::cluster::{Cluster, failure, number};
@@ -21,7 +21,11 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// One start: task, tick in milliseconds, microseconds after due.
 type Start = (u64, i64, i64);
 
-pub(super) async fn run(cluster: Cluster, arguments: &LagArguments, out: &mut Output) -> Outcome {
+pub(super) async fn run(
+    cluster: Cluster,
+    arguments: &LagArguments,
+    out: &mut Output,
+) -> CommandResult {
     let together = match arguments.due {
         Some(due) => due == LagDue::Together,
         None => arguments.action == LagAction::Shell,

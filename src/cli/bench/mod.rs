@@ -15,7 +15,7 @@ use crate::node::Builder;
 
 use self::cluster::Cluster;
 use super::context::Context;
-use super::exit::{Failure, Outcome};
+use super::exit::{CommandResult, Failure};
 use super::output::Output;
 
 /// The function of lag measurements: it does nothing.
@@ -111,7 +111,7 @@ pub struct ScaleArguments {
 ///
 /// # Errors
 /// A cluster that does not come up or does not answer.
-pub async fn run(arguments: BenchArguments, context: &mut Context) -> Outcome {
+pub async fn run(arguments: BenchArguments, context: &mut Context) -> CommandResult {
     let scale = matches!(arguments.what, Bench::Scale(_));
     if scale && !context.servers.is_empty() {
         return Err(Failure::usage(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::exit::{Exit, Failure, Outcome};
+use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::ScaleArguments;
@@ -25,7 +25,7 @@ pub(super) async fn run(
     mut cluster: Cluster,
     arguments: &ScaleArguments,
     out: &mut Output,
-) -> Outcome {
+) -> CommandResult {
     let began = Instant::now();
     let dormant = (0..arguments.tasks).map(|at| {
         let time = format!("{:02}:{:02}", at % 24, at / 24 % 60);

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::clock::own_time;
+use crate::dto::{ExecutionView, ListView};
 
-use super::super::exit::Outcome;
-use super::super::fetch::instant;
+use super::super::exit::CommandResult;
+use super::super::fetch;
 use super::super::local::LocalClock;
 use super::super::output::Output;
 use super::super::words;
@@ -34,7 +35,7 @@ pub(super) fn leader_number(cluster: &Value) -> Option<usize> {
 }
 
 /// Prints each execution once it has ended, until interrupted.
-pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
+pub(super) async fn follow(client: &Client, out: &mut Output) -> CommandResult {
     let mut printed = BTreeSet::new();
     let mut order = VecDeque::new();
     let query = [("limit", PAGE.to_string()), ("consistency", "stale".to_owned())];
@@ -42,14 +43,15 @@ pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
         tokio::time::sleep(EVERY).await;
         // While no node answers there is nothing to print; it goes on when one does.
         let Ok(reply) = client.get("/api/v1/executions", &query).await else { continue };
-        let items = reply.body.get("items").and_then(Value::as_array).cloned();
-        for execution in items.unwrap_or_default().iter().rev() {
-            let Some(id) = execution.get("id").and_then(Value::as_str) else { continue };
-            let ended = !matches!(text(execution, "status"), "pending" | "running");
-            if ended && printed.insert(id.to_owned()) {
-                order.push_back(id.to_owned());
+        let Ok(list) = serde_json::from_value::<ListView<ExecutionView>>(reply.body) else {
+            continue;
+        };
+        for execution in list.items.iter().rev() {
+            if words::ended(execution) && printed.insert(execution.id.clone()) {
+                order.push_back(execution.id.clone());
                 let clock = out.clock().at(own_time());
-                out.one(execution, |_clock| line(execution, &clock))?;
+                let shown = fetch::value(execution);
+                out.one(&shown, |_clock| line(execution, &clock))?;
             }
         }
         while order.len() > REMEMBER {
@@ -60,36 +62,27 @@ pub(super) async fn follow(client: &Client, out: &mut Output) -> Outcome {
     }
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
-}
-
 /// `12:00:05.000 hello  fired on n2  +1 ms  exit 0 in 3 ms  "on time"`
-fn line(execution: &Value, clock: &LocalClock) -> String {
-    let tick = text(execution, "tick");
-    let when = instant(execution, "tick").or_else(|| instant(execution, "due"));
-    let time = when.map(|at| clock.exact(at)).unwrap_or_default();
-    let how = if tick.is_empty() { "triggered" } else { "fired" };
-    let late = execution.get("lateness_ms").and_then(Value::as_i64);
-    let late = late.map_or_else(String::new, |late| format!("  {late:+} ms"));
-    let lasted = execution.get("duration_ms").and_then(Value::as_i64);
-    let lasted = lasted.map_or_else(String::new, |lasted| format!(" in {lasted} ms"));
-    let end = match (execution.get("exit_code"), execution.get("http_status")) {
-        (Some(Value::Number(code)), _) => format!("exit {code}"),
-        (_, Some(Value::Number(status))) => format!("HTTP {status}"),
+fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
+    let time = clock.exact(execution.tick.unwrap_or(execution.due).0);
+    let how = if execution.tick.is_none() { "triggered" } else { "fired" };
+    let late = execution.lateness_ms.map_or_else(String::new, |late| format!("  {late:+} ms"));
+    let lasted =
+        execution.duration_ms.map_or_else(String::new, |lasted| format!(" in {lasted} ms"));
+    let end = match (execution.exit_code, execution.http_status) {
+        (Some(code), _) => format!("exit {code}"),
+        (_, Some(status)) => format!("HTTP {status}"),
         _ => match words::result(execution) {
-            none if none.is_empty() => text(execution, "status").to_owned(),
-            why => format!("{}: {why}", text(execution, "status")),
+            none if none.is_empty() => execution.status.to_string(),
+            why => format!("{}: {why}", execution.status),
         },
     };
-    let output = text(execution, "output_tail").trim_end().lines().last().unwrap_or("");
+    let output = execution.output_tail.as_deref().unwrap_or_default();
+    let output = output.trim_end().lines().last().unwrap_or_default();
     let output: String = output.chars().take(OUTPUT_MAX).collect();
     let output = if output.is_empty() { output } else { format!("  {output:?}") };
-    format!(
-        "{time} {:<10} {how} on {}{late}  {end}{lasted}{output}",
-        text(execution, "task"),
-        text(execution, "node")
-    )
+    let node = execution.node.as_deref().unwrap_or_default();
+    format!("{time} {:<10} {how} on {node}{late}  {end}{lasted}{output}", execution.task)
 }
 
 #[cfg(test)]
@@ -103,14 +96,14 @@ mod tests {
     fn a_line_shows_the_times_that_the_other_commands_show() {
         let clock =
             LocalClock::new("Asia/Tokyo", Timestamp::parse("2026-12-01T12:00:05Z").unwrap());
-        let mut execution = json!({
-            "task": "hello", "node": "n2", "tick": "2026-12-01T12:00:00.000Z", "status": "failed",
-            "lateness_ms": 1, "duration_ms": 3, "exit_code": 5, "output_tail": "a\nno luck\n",
-        });
+        let mut execution = crate::cli::tests::execution("42", "failed", "a\nno luck\n");
+        execution["exit_code"] = json!(5);
+        let view = |execution: &Value| serde_json::from_value(execution.clone()).unwrap();
         let shown = "21:00:00.000 hello      fired on n2  +1 ms  exit 5 in 3 ms  \"no luck\"";
-        assert_eq!(line(&execution, &clock), shown);
+        assert_eq!(line(&view(&execution), &clock), shown);
         execution["exit_code"] = Value::Null;
-        execution["attempts"] = json!([{"detail": "Connection refused"}]);
-        assert!(line(&execution, &clock).contains("  failed: Connection refused in 3 ms"));
+        execution["attempts"][0]["detail"] = json!("Connection refused");
+        let shown = line(&view(&execution), &clock);
+        assert!(shown.contains("  failed: Connection refused in 3 ms"), "{shown}");
     }
 }

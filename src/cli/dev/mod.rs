@@ -22,7 +22,7 @@ use crate::client::{Client, Patience};
 use self::control::{Control, Place};
 use super::children::{Children, Flavour, ports_from};
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use super::output::Output;
 
 /// Where commands look for a node if they are not told.
@@ -80,7 +80,7 @@ pub enum DevAction {
 ///
 /// # Errors
 /// Ports or folders that cannot be used, a cluster that does not come up.
-pub async fn run(arguments: DevArguments, context: &mut Context) -> Outcome {
+pub async fn run(arguments: DevArguments, context: &mut Context) -> CommandResult {
     let out = &mut context.out;
     match &arguments.action {
         Some(action) => act(&arguments, action, out).await,
@@ -88,7 +88,7 @@ pub async fn run(arguments: DevArguments, context: &mut Context) -> Outcome {
     }
 }
 
-async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> Outcome {
+async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> CommandResult {
     let line = match action {
         DevAction::Kill { node } => format!("kill {node}"),
         DevAction::Start { node } => format!("start {node}"),
@@ -149,7 +149,7 @@ fn failure(error: impl std::fmt::Display) -> Failure {
     Failure { exit: Exit::No, message: error.to_string() }
 }
 
-async fn cluster(arguments: &DevArguments, out: &mut Output) -> Outcome {
+async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     let ports = ports_from(arguments.port, arguments.nodes);
     let ports = ports.map_err(|error| Failure::usage(error.to_string()))?;
     let data = Data::new(arguments.data.as_deref()).map_err(failure)?;
@@ -190,7 +190,7 @@ async fn show(
     client: &Client,
     children: &Arc<Mutex<Children>>,
     out: &mut Output,
-) -> Outcome {
+) -> CommandResult {
     let leader = ready(urls, client, children).await?;
     out.say(&format!("punctual {}  data {}", crate::node::VERSION, data.path.display()));
     for (number, url) in urls.iter().enumerate() {

@@ -23,7 +23,7 @@ use self::machine::RunsAs;
 use self::matching::{Fit, Wanted};
 use self::naming::{clean, file_part, program};
 use super::context::Context;
-use super::exit::{Failure, Outcome};
+use super::exit::{CommandResult, Failure};
 use super::fetch::{self, NODE};
 use super::local::{Day, machine_zone};
 use crate::client::path;
@@ -126,7 +126,7 @@ struct Import {
 }
 
 /// Imports.
-pub async fn run(command: ImportCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: ImportCommand, context: &mut Context) -> CommandResult {
     let ImportCommand::Crontab(args) = command;
     let setting = args.setting(context).await?;
     let mut import = Import { host: setting.host.clone(), ..Import::default() };

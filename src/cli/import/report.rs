@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Import, Item, Place};
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Outcome};
+use crate::cli::exit::{CommandResult, Exit};
 use crate::cli::local::LocalClock;
 use crate::cli::table::Table;
 
@@ -18,7 +18,7 @@ impl Import {
         self.items.iter().map(Item::fingerprint).collect()
     }
 
-    pub(super) fn print(&self, context: &mut Context, dry_run: bool) -> Outcome {
+    pub(super) fn print(&self, context: &mut Context, dry_run: bool) -> CommandResult {
         let values: Vec<Value> = self.items.iter().map(Item::value).collect();
         let whole = json!({
             "items": values, "problems": self.problems, "not_carried": self.not_carried,

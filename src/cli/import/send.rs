@@ -7,10 +7,11 @@ use super::matching::Fit;
 use super::{Import, Item};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::fetch::{self, CHANGED, ITEM, NODE, TASK, text, word};
+use crate::cli::fetch::{self, CHANGED, ITEM, TASK, text, word};
 use crate::cli::words;
 use crate::client::{ClientError, path};
 use crate::domain::spec;
+use crate::dto::NodeView;
 
 /// Tasks sent in one request.
 const BATCH: usize = 500;
@@ -53,9 +54,9 @@ impl Import {
     /// Notes it if no node is where the tasks are to run.
     pub(super) async fn look_for_host(&mut self, context: &mut Context) -> Result<(), Failure> {
         let Some(host) = &self.host else { return Ok(()) };
-        let (_, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
-        if !nodes.iter().any(|node| text(node, "hostname") == Some(host)) {
-            let mut hosts: Vec<String> = nodes.iter().map(|node| word(node, "hostname")).collect();
+        let (_, _, nodes) = fetch::all_typed::<NodeView>(context, &path(["nodes"])).await?;
+        if !nodes.iter().any(|node| node.hostname == *host) {
+            let mut hosts: Vec<String> = nodes.into_iter().map(|node| node.hostname).collect();
             hosts.sort();
             hosts.dedup();
             self.hints.push(format!(

@@ -11,7 +11,7 @@ use super::*;
 use crate::cli::exit::Exit;
 use crate::cli::local::LocalClock;
 use crate::cli::output::{Format, Output};
-use crate::cli::tests::Paper;
+use crate::cli::tests::CapturedOutput;
 use crate::domain::schedule::Rule;
 use crate::domain::time::Timestamp;
 
@@ -26,7 +26,7 @@ struct Line {
 
 /// Imports without a cluster: exit code, data, talk.
 async fn import(format: Format, arguments: &[&str]) -> (Exit, String, String) {
-    let (data, talk) = (Paper::default(), Paper::default());
+    let (data, talk) = (CapturedOutput::default(), CapturedOutput::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(FROM).unwrap());
     let out = Output::to(format, clock, Box::new(data.clone()), Box::new(talk.clone()));
     let mut context = Context::with(out, Vec::new(), false);

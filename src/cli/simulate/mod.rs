@@ -11,9 +11,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::load::load;
-use self::run::{Outcome as Ran, Report, run as walk};
+use self::run::{Report, SimulationOutcome as Ran, run as walk};
 use super::context::Context;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{CommandResult, Exit, Failure};
 use super::local::{Day, LocalClock, length};
 use super::table::Table;
 use super::task::pair;
@@ -40,7 +40,7 @@ pub struct SimulateArgs {
 }
 
 /// Simulates.
-pub fn run(args: &SimulateArgs, context: &mut Context) -> Outcome {
+pub fn run(args: &SimulateArgs, context: &mut Context) -> CommandResult {
     let clock = context.out.clock();
     let from = clock.read(&args.from, Day::Today).map_err(Failure::usage)?;
     let to = clock.read(&args.to, Day::Today).map_err(Failure::usage)?;

@@ -39,7 +39,7 @@ pub(super) struct Report {
 
 /// What all did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct SimulationOutcome {
     pub reports: Vec<Report>,
     pub ticks: u64,
     pub excluded: u64,
@@ -54,12 +54,17 @@ pub(super) fn run(
     tasks: &[Planned],
     to: Timestamp,
     expected: &dyn Fn(&str) -> Millis,
-) -> Result<Outcome, String> {
+) -> Result<SimulationOutcome, String> {
     let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
     // Executions of all tasks as what they add at an instant; ends come before begins.
     let mut changes: BTreeMap<(Timestamp, bool), u64> = BTreeMap::new();
-    let mut out =
-        Outcome { reports: Vec::new(), ticks: 0, excluded: 0, busiest: Vec::new(), at_once: 0 };
+    let mut out = SimulationOutcome {
+        reports: Vec::new(),
+        ticks: 0,
+        excluded: 0,
+        busiest: Vec::new(),
+        at_once: 0,
+    };
     for task in tasks {
         let takes = expected(&task.name);
         let left = TICKS_MAX.saturating_sub(out.ticks + out.excluded);

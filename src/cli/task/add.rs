@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 use super::read::find;
 use super::{confirm, name, pair};
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, CHANGED, EXECUTION, given, instant, text, word};
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::fetch::{self, CHANGED, given, instant, text, word};
 use crate::cli::local::{Day, LocalClock, pad_hour};
 use crate::cli::words;
 use crate::client::{ClientError, path};
 use crate::domain::spec::ANSWERS_ADD;
+use crate::dto::ExecutionView;
 
 /// Executions of a task that is replaced which are looked at.
 const LIVE: usize = 1_000;
@@ -92,7 +93,7 @@ enum CatchUp {
 }
 
 /// Creates a task.
-pub async fn run(args: AddArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: AddArgs, context: &mut Context) -> CommandResult {
     let body = args.body(context.out.clock()).map_err(Failure::usage)?;
     let query: &[(&str, String)] = if args.force { &[("force", "true".to_owned())] } else { &[] };
     let before = if args.force { Before::look(&args.name, context).await? } else { None };
@@ -140,7 +141,7 @@ fn refused(name: &str, error: ClientError) -> Failure {
 struct Before {
     task: Value,
     /// Its executions that have not ended.
-    live: Vec<Value>,
+    live: Vec<ExecutionView>,
 }
 
 impl Before {
@@ -151,7 +152,8 @@ impl Before {
             return Ok(None);
         }
         let path = path(["tasks", name, "executions"]);
-        let (_, mut live) = fetch::up_to(context, &path, &[], &EXECUTION, LIVE).await?;
+        let (_, _, mut live) =
+            fetch::some_typed::<ExecutionView>(context, &path, &[], LIVE).await?;
         live.retain(|execution| !words::ended(execution));
         Ok(Some(Self { task, live }))
     }
@@ -188,8 +190,8 @@ impl Before {
     /// Says what was stopped and dropped.
     fn tell(&self, now: &Value, context: &mut Context) {
         for execution in &self.live {
-            let (id, node) = (word(execution, "id"), word(execution, "node"));
-            context.out.say(&format!("execution {id} on {node} was stopped"));
+            let node = execution.node.as_deref().unwrap_or_default();
+            context.out.say(&format!("execution {} on {node} was stopped", execution.id));
         }
         if self.paused() {
             let state = words::state(&self.task, context.out.clock());

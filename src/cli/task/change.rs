@@ -9,11 +9,12 @@ use tokio::time::sleep;
 
 use super::{confirm, name, pair};
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{CHANGED, EXECUTION, MADE, instant, text, word};
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::fetch::{CHANGED, instant, typed};
 use crate::cli::local::Day;
 use crate::cli::{execution, words};
 use crate::client::{ClientError, Reply, path};
+use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView};
 
 /// Between two looks at an execution that has not ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,35 +78,41 @@ async fn post(
     wait: bool,
     body: Option<&Value>,
 ) -> Result<Reply, Failure> {
-    let shape = if verb == "trigger" { &MADE } else { &CHANGED };
     let query: &[(&str, String)] = if wait { &[("wait", "true".to_owned())] } else { &[] };
     let path = path(["tasks", name, verb]);
-    context.send(Method::POST, &path, query, body, shape).await
+    context.send(Method::POST, &path, query, body, &CHANGED).await
 }
 
 /// Triggers an execution, and perhaps waits for its end.
-pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let parameters: Map<String, Value> =
         args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
     let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
-    let reply = post(context, &args.name, "trigger", false, body.as_ref()).await?;
-    let id = word(&reply.body, "id");
-    for warning in words::warnings(&reply.body) {
-        context.out.say(&format!("warning: {warning}"));
+    let path_to = path(["tasks", &args.name, "trigger"]);
+    let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path_to, body.as_ref());
+    let reply = reply.await?;
+    let id = reply.says.execution.id().to_owned();
+    for warning in &reply.says.warnings {
+        context.out.say(&format!("warning: {}", warning.detail));
     }
     if !args.wait {
         let line = format!("{}: execution {id} triggered", args.name);
         context.out.one(&reply.body, |_clock| line)?;
         return Ok(Exit::Ok);
     }
-    let mut execution = reply.body;
-    while !words::ended(&execution) {
-        sleep(LOOK_EVERY).await;
-        execution = match context.get(&path(["executions", &id]), &[]).await {
-            Ok(reply) => {
-                EXECUTION.check(&reply.body, Exit::Unknown)?;
-                reply.body
-            }
+    let mut shown = reply.body;
+    let mut found = match reply.says.execution {
+        ExecutionNow::Kept(execution) => Some(*execution),
+        ExecutionNow::Gone { .. } => None,
+    };
+    let execution = loop {
+        match found {
+            Some(execution) if words::ended(&execution) => break execution,
+            Some(_) => sleep(LOOK_EVERY).await,
+            None => {}
+        }
+        shown = match context.get(&path(["executions", &id]), &[]).await {
+            Ok(reply) => reply.body,
             // What is live is always kept.
             Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
                 let line = format!("{}: execution {id} has ended; no record is kept", args.name);
@@ -114,8 +121,9 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
             }
             Err(error) => return Err(error.into()),
         };
-    }
-    context.out.one(&execution, |clock| execution::line(&execution, clock))?;
+        found = Some(typed(&shown, Exit::Unknown)?);
+    };
+    context.out.one(&shown, |clock| execution::line(&execution, clock))?;
     if context.out.for_people() {
         let query = context.freshness();
         let (bytes, cut) = execution::printed(&execution, &query, context.client()?).await?;
@@ -124,12 +132,11 @@ pub async fn run(args: RunArgs, context: &mut Context) -> Outcome {
         }
         context.out.printed(&bytes)?;
     }
-    let good = text(&execution, "status") == Some("success");
-    Ok(if good { Exit::Ok } else { Exit::No })
+    Ok(if execution.status == "success" { Exit::Ok } else { Exit::No })
 }
 
 /// Pauses a task.
-pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
+pub async fn pause(args: PauseArgs, context: &mut Context) -> CommandResult {
     let mut body = Map::new();
     if !args.reason.is_empty() {
         body.insert("reason".to_owned(), json!(args.reason));
@@ -148,19 +155,19 @@ pub async fn pause(args: PauseArgs, context: &mut Context) -> Outcome {
 }
 
 /// Resumes a task.
-pub async fn resume(name: &str, context: &mut Context) -> Outcome {
+pub async fn resume(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "resume", false, None).await?;
     back(name, "resumed", &reply.body, context)
 }
 
 /// Takes the deleted mark off a name.
-pub async fn reuse(name: &str, context: &mut Context) -> Outcome {
+pub async fn reuse(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "reuse", false, None).await?;
     back(name, "in use again", &reply.body, context)
 }
 
 /// Says that a task is there again.
-fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> Outcome {
+fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> CommandResult {
     context.out.one(task, |clock| {
         let next = instant(task, "next_tick")
             .map(|at| format!(", next tick {} ({})", clock.distance(at), clock.short(at)));
@@ -170,7 +177,7 @@ fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> Outcome 
 }
 
 /// Removes all that is known of a name.
-pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
+pub async fn cleanup(name: &str, context: &mut Context) -> CommandResult {
     let reply = post(context, name, "cleanup", false, None).await?;
     let line = format!("{name}: removed with its history; the name is free");
     context.out.one(&reply.body, |_clock| line)?;
@@ -178,7 +185,7 @@ pub async fn cleanup(name: &str, context: &mut Context) -> Outcome {
 }
 
 /// Marks a task deleted, or removes it.
-pub async fn delete(args: DeleteArgs, context: &mut Context) -> Outcome {
+pub async fn delete(args: DeleteArgs, context: &mut Context) -> CommandResult {
     let name = &args.name;
     if args.cleanup && !args.yes {
         let question = format!("remove {name} with its history? type yes:");
@@ -209,9 +216,10 @@ pub async fn delete(args: DeleteArgs, context: &mut Context) -> Outcome {
 
 /// Names the executions that go on.
 fn still_running(context: &mut Context, body: &Value) {
-    let running = body.get("running").and_then(Value::as_array);
-    for execution in running.into_iter().flatten() {
-        let (id, node) = (word(execution, "id"), word(execution, "node"));
-        context.out.say(&format!("execution {id} still runs on {node}"));
+    let running = body.get("running").and_then(Value::as_array).into_iter().flatten();
+    let running = running.filter_map(|one| typed::<ExecutionView>(one, Exit::Unknown).ok());
+    for execution in running {
+        let node = execution.node.unwrap_or_default();
+        context.out.say(&format!("execution {} still runs on {node}", execution.id));
     }
 }

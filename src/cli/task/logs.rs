@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
 use tokio::time::sleep;
 
 use super::read::find;
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, EXECUTION, instant, word};
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::fetch;
 use crate::cli::local::LocalClock;
 use crate::cli::suggest::not_found;
 use crate::cli::{execution, words};
 use crate::client::path;
+use crate::dto::ExecutionView;
 
 /// Between two looks at what goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -38,7 +38,7 @@ pub struct LogsArgs {
 }
 
 /// Shows what was printed.
-pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
+pub async fn run(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let name = &args.name;
     if find(context, "tasks", name).await?.is_some() {
         return of_task(args, context).await;
@@ -51,7 +51,7 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> Outcome {
 }
 
 /// What a task's last executions printed, oldest first.
-async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
+async fn of_task(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if !args.follow {
         print_new(&args.name, most, None, context).await?;
@@ -59,9 +59,10 @@ async fn of_task(args: &LogsArgs, context: &mut Context) -> Outcome {
     }
     // Those that have ended by now and are not among the last ones are never printed.
     let path = path(["tasks", &args.name, "executions"]);
-    let (_, executions) = fetch::up_to(context, &path, &[], &EXECUTION, WINDOW).await?;
+    let (_, _, executions) =
+        fetch::some_typed::<ExecutionView>(context, &path, &[], WINDOW).await?;
     let ended = executions.iter().filter(|one| words::ended(one));
-    let mut shown: Vec<String> = ended.map(|one| word(one, "id")).collect();
+    let mut shown: Vec<String> = ended.map(|one| one.id.clone()).collect();
     shown.extend(print_new(&args.name, most, None, context).await?);
     loop {
         sleep(LOOK_EVERY).await;
@@ -77,17 +78,19 @@ async fn print_new(
     context: &mut Context,
 ) -> Result<Vec<String>, Failure> {
     let path = path(["tasks", name, "executions"]);
-    let (whole, mut executions) = fetch::up_to(context, &path, &[], &EXECUTION, most).await?;
-    executions.reverse();
+    let (whole, items, says) =
+        fetch::some_typed::<ExecutionView>(context, &path, &[], most).await?;
     let first = shown.is_none();
     let shown = shown.unwrap_or_default();
-    executions.retain(|one| words::ended(one) && !shown.contains(&word(one, "id")));
+    let new = |one: &ExecutionView| words::ended(one) && !shown.contains(&one.id);
+    let (items, executions): (Vec<_>, Vec<_>) =
+        items.into_iter().zip(says).rev().filter(|(_, one)| new(one)).unzip();
     if !context.out.for_people() {
         // A list that goes on is no JSON document, but its items are.
         if first {
-            context.out.many(&whole, &executions, |_clock| Default::default())?;
+            context.out.many(&whole, &items, |_clock| Default::default())?;
         } else {
-            for one in &executions {
+            for one in &items {
                 context.out.one(one, |_clock| String::new())?;
             }
         }
@@ -97,13 +100,13 @@ async fn print_new(
             context.out.say("no execution has ended yet");
         }
     }
-    let seen = executions.iter().map(|one| word(one, "id"));
+    let seen = executions.iter().map(|one| one.id.clone());
     let kept = shown.len().saturating_sub(10 * WINDOW);
     Ok(shown.into_iter().skip(kept).chain(seen).collect())
 }
 
 /// Prints each execution with all that is kept of its output.
-async fn print(executions: &[Value], context: &mut Context) -> Result<(), Failure> {
+async fn print(executions: &[ExecutionView], context: &mut Context) -> Result<(), Failure> {
     let query = context.freshness();
     let client = context.client()?;
     let outputs: Vec<_> = stream::iter(executions)
@@ -125,14 +128,14 @@ async fn print(executions: &[Value], context: &mut Context) -> Result<(), Failur
 }
 
 /// `12:00:05.000 n2 failed 3 ms exit 5`
-fn heading(execution: &Value, clock: &LocalClock) -> String {
-    let at = instant(execution, "start_time").or_else(|| instant(execution, "due"));
-    let status = word(execution, "status");
+fn heading(execution: &ExecutionView, clock: &LocalClock) -> String {
+    let at = execution.start_time.unwrap_or(execution.due).0;
+    let status = execution.status.to_string();
     // A success needs no reason.
     let result = if status == "success" { String::new() } else { words::result(execution) };
     let parts = [
-        at.map(|at| clock.exact(at)).unwrap_or_default(),
-        word(execution, "node"),
+        clock.exact(at),
+        execution.node.clone().unwrap_or_default(),
         status,
         words::duration(execution, clock),
         result,

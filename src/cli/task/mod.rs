@@ -11,7 +11,7 @@ use std::io::{BufRead, IsTerminal};
 use clap::{Args, Subcommand};
 
 use super::context::Context;
-use super::exit::Outcome;
+use super::exit::CommandResult;
 use crate::domain::spec::check_name;
 
 /// What can be done with tasks.
@@ -55,7 +55,7 @@ pub struct NameArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: TaskCommand, context: &mut Context) -> Outcome {
+pub async fn run(command: TaskCommand, context: &mut Context) -> CommandResult {
     match command {
         TaskCommand::Add(args) => add::run(*args, context).await,
         TaskCommand::Ls(args) => read::list(&args, context).await,

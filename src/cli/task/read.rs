@@ -4,9 +4,9 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::fetch::{self, EXECUTION, NODE, TASK, given, instant, text, word};
-use crate::cli::local::LocalClock;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::fetch::{self, TASK, given, instant, text, word};
+use crate::cli::local::{LocalClock, length};
 use crate::cli::suggest::not_found;
 use crate::cli::table::{Table, fields};
 use crate::cli::words::ON_TIME;
@@ -48,7 +48,7 @@ pub struct ShowArgs {
 }
 
 /// Lists tasks.
-pub async fn list(args: &ListArgs, context: &mut Context) -> Outcome {
+pub async fn list(args: &ListArgs, context: &mut Context) -> CommandResult {
     context.tolerate_stale();
     let mut query = Vec::new();
     if args.deleted {
@@ -93,18 +93,20 @@ fn last(task: &Value, clock: &LocalClock) -> String {
 }
 
 /// Finds what has this name and shows it.
-pub async fn show(name: &str, context: &mut Context) -> Outcome {
+pub async fn show(name: &str, context: &mut Context) -> CommandResult {
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(task) = find(context, "tasks", name).await? {
         context.out.one(&task, |clock| describe(&task, clock))?;
         return Ok(Exit::Ok);
     }
     if let Some(found) = if number { find(context, "executions", name).await? } else { None } {
-        context.out.one(&found, |clock| execution::describe(&found, clock))?;
+        let says = fetch::typed(&found, Exit::NotAccepted)?;
+        context.out.one(&found, |clock| execution::describe(&says, clock))?;
         return Ok(Exit::Ok);
     }
     if let Some(found) = find(context, "nodes", name).await? {
-        context.out.one(&found, |clock| node::describe(&found, clock))?;
+        let says = fetch::typed(&found, Exit::NotAccepted)?;
+        context.out.one(&found, |clock| node::describe(&says, clock))?;
         return Ok(Exit::Ok);
     }
     Err(not_found("task, execution or node", name, "not_found", context).await)
@@ -116,14 +118,11 @@ pub(super) async fn find(
     collection: &str,
     name: &str,
 ) -> Result<Option<Value>, Failure> {
-    let shape = match collection {
-        "tasks" => &TASK,
-        "executions" => &EXECUTION,
-        _ => &NODE,
-    };
     match context.get(&path([collection, name]), &[]).await {
         Ok(reply) => {
-            shape.check(&reply.body, Exit::NotAccepted)?;
+            if collection == "tasks" {
+                TASK.check(&reply.body, Exit::NotAccepted)?;
+            }
             Ok(Some(reply.body))
         }
         Err(ClientError::Refused(refusal)) if matches!(refusal.status, 400 | 404 | 422) => Ok(None),
@@ -150,8 +149,8 @@ fn describe(task: &Value, clock: &LocalClock) -> String {
                 Some(_) => words::past(last, "tick", clock),
                 None => words::past(last, "due", clock),
             },
-            words::lateness(last),
-            words::duration(last, clock),
+            words::lateness(last.get("lateness_ms").and_then(Value::as_i64)),
+            fetch::millis(last, "duration_ms").map(length).unwrap_or_default(),
         ];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("{} (execution {})", parts.join(", "), word(last, "id"))

@@ -26,15 +26,15 @@ const NOW: &str = "2026-12-01T12:00:02Z";
 
 /// What a command printed.
 #[derive(Clone, Default)]
-pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
+pub(super) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Paper {
+impl CapturedOutput {
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
-impl Write for Paper {
+impl Write for CapturedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().write(bytes)
     }
@@ -98,7 +98,7 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
             return Ran { exit: Exit::Usage, data: String::new(), talk, asked: Vec::new() };
         }
     };
-    let (data, talk) = (Paper::default(), Paper::default());
+    let (data, talk) = (CapturedOutput::default(), CapturedOutput::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(NOW).unwrap());
     let (out, err) = (Box::new(data.clone()), Box::new(talk.clone()));
     let out = Output::to(arguments.global.output, clock, out, err);
@@ -122,9 +122,12 @@ fn hello() -> Value {
     })
 }
 
-fn execution(id: &str, status: &str, tail: &str) -> Value {
+pub(in crate::cli) fn execution(id: &str, status: &str, tail: &str) -> Value {
     json!({
         "id": id, "task": "hello", "status": status, "node": "n2", "trigger": "schedule",
+        "task_id": "hello", "revision": 7, "incarnation": 5, "dismissed": false,
+        "stopping": false, "fence": 41, "attempt": 1, "parameters": {}, "index": 9,
+        "scheduled_time": "2026-12-01T12:00:00.000Z", "idempotency_key": "hello/5",
         "tick": "2026-12-01T12:00:00.000Z", "due": "2026-12-01T12:00:00.000Z",
         "start_time": "2026-12-01T12:00:00.001Z", "end_time": "2026-12-01T12:00:00.004Z",
         "lateness_ms": 1, "duration_ms": 3, "exit_code": 0, "output_tail": tail,

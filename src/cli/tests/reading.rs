@@ -132,7 +132,7 @@ async fn reasons_and_elapsed_times_are_listed() {
     running["attempts"] = json!([]);
     let mut lost = execution("43", "lost", "");
     lost["exit_code"] = Value::Null;
-    lost["attempts"] = json!([{"detail": "lost"}]);
+    lost["attempts"][0]["detail"] = json!("lost");
     let listed = json!({"items": [running, lost]});
     let done = ran(&["execution", "list"], &[("GET /executions?limit=20", 200, listed)]).await;
     assert!(
@@ -158,9 +158,18 @@ async fn no_help_is_offered_with_what_is_gone() {
 #[tokio::test]
 async fn a_node_without_a_leader_shows_people_what_it_knows() {
     let no_leader = json!({"code": "no_leader", "detail": "no leader confirmed the read in time"});
-    let cluster = json!({"name": "c", "leader": null, "members": [
-        {"name": "n1", "http": "http://127.0.0.1:8081"}, {"name": "n3", "http": ""},
-    ], "scheduler": "started", "applied_index": 9, "tasks": 1, "node": "n3"});
+    let member = |name: &str, http: &str| {
+        json!({
+            "id": name, "name": name, "role": "follower", "state": "working", "intent": "none",
+            "http": http, "peer": "", "version": VERSION, "level": 1, "applied_index": null,
+        })
+    };
+    let cluster = json!({
+        "name": "c", "id": "0", "timezone": "UTC", "leader": null, "term": 1,
+        "members": [member("n1", "http://127.0.0.1:8081"), member("n3", "")],
+        "applied_index": 9, "committed_index": 9, "digest": "0", "scheduler": "started",
+        "floor": "2026-12-01T11:00:00.000Z", "tasks": 1, "level": 1, "version": VERSION, "node": "n3",
+    });
     let answers = [
         ("GET /tasks?limit=1000", 503, no_leader),
         ("GET /tasks?limit=1000&consistency=stale", 200, json!({"items": [hello()]})),

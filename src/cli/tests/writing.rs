@@ -133,9 +133,15 @@ async fn show_finds_tasks_executions_and_nodes() {
     let found = ran(&["show", "42"], &answers).await;
     assert!(found.data.contains("attempts    1 on n2, fence 41, failed: x\n"), "{}", found.data);
     assert!(found.data.ends_with("output      no\n            way\n"), "{}", found.data);
-    let node = json!({"name": "n1", "state": "working", "intent": "draining", "role": "leader"});
+    let node = json!({
+        "id": "1", "name": "n1", "hostname": "h", "pid": 7, "state": "working",
+        "intent": "draining", "role": "leader", "http": "", "peer": "", "version": "1",
+        "weight": 1, "labels": {"zone": "a"}, "slots": 0, "functions": [], "shell": true,
+        "created_at": "2026-12-01T11:00:00.000Z", "started_at": "2026-12-01T12:00:00.000Z",
+        "tasks_owned": 2,
+    });
     let found = ran(&["show", "n1"], &[("GET /nodes/n1", 200, node)]).await;
-    assert!(found.data.contains("state   working, draining\n"), "{}", found.data);
+    assert!(found.data.contains("state     working, draining\n"), "{}", found.data);
     let names = [("GET /tasks?limit=1000", 200, json!({"items": [hello()]}))];
     let none = ran(&["show", "helo"], &names).await;
     assert_eq!(
@@ -191,7 +197,7 @@ async fn changes_say_what_follows_from_them() {
     let mut paused = hello();
     paused["state"] = json!("paused");
     paused["paused"] = json!({"reason": "x", "until": "2026-12-01T14:00:02.000Z"});
-    paused["running"] = json!([{"id": "42", "node": "n2"}]);
+    paused["running"] = json!([execution("42", "running", "")]);
     let line = ["pause", "hello", "--reason", "x", "--until", "2h", "--wait"];
     let done = ran(&line, &[("POST /tasks/hello/pause?wait=true", 200, paused)]).await;
     assert_eq!(done.data, "hello: paused until 14:00:02: x\n");

@@ -210,11 +210,11 @@ impl EngineWorld {
                 Effect::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution));
                 }
-                Effect::Granted { task, execution, fence, session } => {
-                    if Some(session) == self.session {
-                        let grant = OfFence { task, execution, fence };
-                        self.on_attempt(DispatchEvent::Granted(grant));
-                    }
+                Effect::Granted { task, execution, fence, session }
+                    if Some(session) == self.session =>
+                {
+                    let grant = OfFence { task, execution, fence };
+                    self.on_attempt(DispatchEvent::Granted(grant));
                 }
                 Effect::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
                 Effect::Ended(task, execution, _) => {

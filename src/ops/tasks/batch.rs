@@ -11,7 +11,7 @@ use crate::domain::spec;
 use crate::dto::{ItemView, ItemsView};
 use crate::ops::context::View;
 use crate::ops::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
-use crate::ops::{Caller, OpError, Shown};
+use crate::ops::{Caller, OpAnswer, OpError};
 use crate::ops::{eligibility, views};
 
 use super::definition::{mode, settled};
@@ -32,7 +32,7 @@ pub(crate) async fn batch(
     items: &[Value],
     place: &'static str,
     force: bool,
-) -> Result<Shown<ItemsView>, OpError> {
+) -> Result<OpAnswer<ItemsView>, OpError> {
     if items.is_empty() || items.len() > ITEMS_MAX {
         let message = format!("must have 1 to {ITEMS_MAX} items, has {}", items.len());
         return Err(OpError::field(place, ErrorCode::TooManyItems, message));
@@ -41,19 +41,19 @@ pub(crate) async fn batch(
     let view = caller.context.here()?;
     let making = Making { caller, view: &view, mode: mode(force), place };
     let chunks = items.chunks(COMMANDS_MAX).enumerate();
-    let chunks: Vec<BoxFuture<'_, Vec<Item>>> =
+    let chunks: Vec<BoxFuture<'_, Vec<ItemResult>>> =
         chunks.map(|(at, items)| making.chunk(at * COMMANDS_MAX, items).boxed()).collect();
-    let made: Vec<Vec<Item>> = stream::iter(chunks).buffered(IN_FLIGHT).collect().await;
+    let made: Vec<Vec<ItemResult>> = stream::iter(chunks).buffered(IN_FLIGHT).collect().await;
     answer(caller, made.into_iter().flatten().collect())
 }
 
 /// The result of one item, and what kept the cluster from taking it.
-pub(super) struct Item {
+pub(super) struct ItemResult {
     pub shown: ItemView,
     pub fault: Option<OpError>,
 }
 
-impl Item {
+impl ItemResult {
     /// An item of which nothing is known yet.
     pub fn blank(index: Option<usize>, name: Value) -> ItemView {
         ItemView {
@@ -87,22 +87,26 @@ impl Item {
 }
 
 /// Answers with the result of every item; if none got through to the cluster, with that.
-pub(super) fn answer(caller: &Caller, items: Vec<Item>) -> Result<Shown<ItemsView>, OpError> {
+pub(super) fn answer(
+    caller: &Caller,
+    items: Vec<ItemResult>,
+) -> Result<OpAnswer<ItemsView>, OpError> {
     let failed = items.iter().filter(|item| item.fault.is_some()).count();
     let succeeded = items.len() - failed;
-    let lost = |item: &Item| item.fault.clone().filter(|problem| problem.code().status() >= 500);
+    let lost =
+        |item: &ItemResult| item.fault.clone().filter(|problem| problem.code().status() >= 500);
     let all_lost = !items.is_empty() && items.iter().all(|item| lost(item).is_some());
     if let Some(problem) = items.first().and_then(lost).filter(|_| all_lost) {
         return Err(problem);
     }
     let items = items.into_iter().map(|item| item.shown).collect();
-    Ok(Shown::of(caller.context.here()?, ItemsView { items, succeeded, failed }))
+    Ok(OpAnswer::of(caller.context.here()?, ItemsView { items, succeeded, failed }))
 }
 
 /// An item as it was read.
-enum Prepared {
+enum PreparedItem {
     /// It cannot be.
-    Refused(Item),
+    Refused(ItemResult),
     /// The request is repeated, and this was the answer.
     Answered(ItemView, Response),
     /// It is among the proposals.
@@ -119,27 +123,27 @@ struct Making<'a> {
 
 impl Making<'_> {
     /// Makes the tasks of one chunk, the first of which is item `first`.
-    async fn chunk(&self, first: usize, items: &[Value]) -> Vec<Item> {
+    async fn chunk(&self, first: usize, items: &[Value]) -> Vec<ItemResult> {
         // Reading a chunk takes milliseconds: others get their turn in between.
         tokio::task::yield_now().await;
         let mut proposals = Proposals::default();
-        let read: Vec<Prepared> = items
+        let read: Vec<PreparedItem> = items
             .iter()
             .enumerate()
             .map(|(at, body)| self.read(first + at, body, &mut proposals))
             .collect();
         let mut answers = proposals.submit(&self.caller.context).await.into_iter();
         let complete = |read| match read {
-            Prepared::Refused(bad) => bad,
-            Prepared::Answered(shown, answer) => complete(shown, Some(Ok(answer))),
-            Prepared::Proposed(shown) => complete(shown, answers.next()),
+            PreparedItem::Refused(bad) => bad,
+            PreparedItem::Answered(shown, answer) => complete(shown, Some(Ok(answer))),
+            PreparedItem::Proposed(shown) => complete(shown, answers.next()),
         };
         read.into_iter().map(complete).collect()
     }
 
-    fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> Prepared {
+    fn read(&self, index: usize, body: &Value, proposals: &mut Proposals) -> PreparedItem {
         let name = body.get("name").cloned().unwrap_or_default();
-        let mut shown = Item::blank(Some(index), name);
+        let mut shown = ItemResult::blank(Some(index), name);
         let mut reading = self.view.reading(&self.caller.context.settings);
         reading.settled = settled(self.view, body);
         let read =
@@ -156,31 +160,31 @@ impl Making<'_> {
         let known = key.and_then(|key| self.view.state.first(key).ok().flatten());
         match (read, known) {
             // What could be made then may not be any more: its time may have passed.
-            (Err(_), Some(known)) => Prepared::Answered(shown, known.response.clone()),
+            (Err(_), Some(known)) => PreparedItem::Answered(shown, known.response.clone()),
             (Err(problems), None) => {
                 let problem = OpError::from(problems).below(&format!("{}/{index}", self.place));
-                Prepared::Refused(Item::bad(shown, problem))
+                PreparedItem::Refused(ItemResult::bad(shown, problem))
             }
             (Ok(spec), _) => {
                 shown.warnings = views::warnings(&self.view.state, &spec);
                 let put = Put { mode: self.mode, spec };
                 proposals.add(&Command::Put(Box::new(put)), key);
-                Prepared::Proposed(shown)
+                PreparedItem::Proposed(shown)
             }
         }
     }
 }
 
-fn complete(mut shown: ItemView, answer: Option<Result<Response, OpError>>) -> Item {
+fn complete(mut shown: ItemView, answer: Option<Result<Response, OpError>>) -> ItemResult {
     let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
     match answer.and_then(|response| response.map_err(OpError::from)) {
-        Err(problem) => Item::bad(shown, problem),
+        Err(problem) => ItemResult::bad(shown, problem),
         Ok(answer) => {
             shown.status = CREATED;
             if let Answer::Task { revision, .. } = answer {
                 shown.revision = Some(revision.0);
             }
-            Item::good(shown)
+            ItemResult::good(shown)
         }
     }
 }

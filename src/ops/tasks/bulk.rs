@@ -12,9 +12,9 @@ use crate::domain::time::Timestamp;
 use crate::dto::{ItemView, ItemsView};
 use crate::ops::context::{View, aside};
 use crate::ops::proposals::Proposals;
-use crate::ops::{Caller, OpError, Shown};
+use crate::ops::{Caller, OpAnswer, OpError};
 
-use super::batch::{Item, answer};
+use super::batch::{ItemResult, answer};
 use super::lifecycle::check_until;
 use super::trigger::merged;
 
@@ -41,7 +41,7 @@ pub(crate) async fn bulk(
     caller: &Caller,
     operation: Operation,
     tasks: TaskSelection,
-) -> Result<Shown<ItemsView>, OpError> {
+) -> Result<OpAnswer<ItemsView>, OpError> {
     let before = caller.view().await?;
     let since = repeats(&before, caller)?;
     // A pause that is repeated may be over by now.
@@ -61,15 +61,15 @@ pub(crate) async fn bulk(
         }
     };
     let mut proposals = Proposals::default();
-    let prepared: Vec<Prepared> = names
+    let prepared: Vec<PreparedTask> = names
         .into_iter()
         .map(|name| one(caller, &view, &operation, name, &mut proposals))
         .collect();
     let mut answers = proposals.submit(&caller.context).await.into_iter();
     let items = prepared.into_iter().map(|one| match one {
-        Prepared::Refused(bad) => *bad,
-        Prepared::Answered(name, response) => complete(&name, Some(Ok(response))),
-        Prepared::Proposed(name) => complete(&name, answers.next()),
+        PreparedTask::Refused(bad) => *bad,
+        PreparedTask::Answered(name, response) => complete(&name, Some(Ok(response))),
+        PreparedTask::Proposed(name) => complete(&name, answers.next()),
     });
     answer(caller, items.collect())
 }
@@ -84,9 +84,9 @@ fn repeats(view: &View, caller: &Caller) -> Result<Option<u64>, OpError> {
 }
 
 /// What is to be done about one task.
-enum Prepared {
+enum PreparedTask {
     /// Nothing: it cannot be.
-    Refused(Box<Item>),
+    Refused(Box<ItemResult>),
     /// Nothing: the request is repeated, and this was the answer.
     Answered(String, Response),
     /// It is among the proposals.
@@ -99,18 +99,18 @@ fn one(
     operation: &Operation,
     name: String,
     proposals: &mut Proposals,
-) -> Prepared {
+) -> PreparedTask {
     let part = caller.part(&name);
     let key = part.as_deref().map(|part| caller.under(part));
     if let Some(known) = key.and_then(|key| view.state.first(key).ok().flatten()) {
-        return Prepared::Answered(name, known.response.clone());
+        return PreparedTask::Answered(name, known.response.clone());
     }
     match command(view, operation, &name) {
         Ok(command) => {
             proposals.add(&command, key);
-            Prepared::Proposed(name)
+            PreparedTask::Proposed(name)
         }
-        Err(problem) => Prepared::Refused(Box::new(Item::bad(shown(&name), problem))),
+        Err(problem) => PreparedTask::Refused(Box::new(ItemResult::bad(shown(&name), problem))),
     }
 }
 
@@ -175,14 +175,14 @@ fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, Op
 }
 
 fn shown(name: &str) -> ItemView {
-    Item::blank(None, name.into())
+    ItemResult::blank(None, name.into())
 }
 
-fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {
+fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> ItemResult {
     let answer = answer.unwrap_or_else(|| Err(OpError::internal("an item was not answered")));
     let mut shown = shown(name);
     match answer.and_then(|response| response.map_err(OpError::from)) {
-        Err(error) => return Item::bad(shown, error),
+        Err(error) => return ItemResult::bad(shown, error),
         Ok(Answer::Task { revision, .. }) => shown.revision = Some(revision.0),
         Ok(Answer::Execution { execution, .. }) => shown.execution_id = Some(execution.to_string()),
         Ok(Answer::Running(ids)) => {
@@ -190,5 +190,5 @@ fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> Item {
         }
         Ok(_) => {}
     }
-    Item::good(shown)
+    ItemResult::good(shown)
 }

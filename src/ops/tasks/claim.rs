@@ -8,7 +8,7 @@ use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{ClaimView, ExecutionNow};
 use crate::ops::context::View;
-use crate::ops::{Caller, OpError, Shown};
+use crate::ops::{Caller, OpAnswer, OpError};
 use crate::ops::{plans, views};
 
 /// A claim that meets other changes of its task is tried so many times.
@@ -22,7 +22,7 @@ pub(crate) async fn claim(
     caller: &Caller,
     name: &str,
     tick: Timestamp,
-) -> Result<Shown<ClaimView>, OpError> {
+) -> Result<OpAnswer<ClaimView>, OpError> {
     for _ in 0..TRIES {
         let view = caller.view().await?;
         if let Some(first) = caller.first(&view)? {
@@ -30,8 +30,8 @@ pub(crate) async fn claim(
         }
         let task = view.task(name)?;
         let settle = match settle(&view, task, tick)? {
-            Wanted::Grant(settle) => settle,
-            Wanted::Known(fired) => return Err(claimed(&view, task, fired)),
+            ClaimDecision::Grant(settle) => settle,
+            ClaimDecision::Known(fired) => return Err(claimed(&view, task, fired)),
         };
         match caller.try_submit(&Command::Settle(settle)).await? {
             Ok(answer) => return granted(caller, &answer),
@@ -44,14 +44,14 @@ pub(crate) async fn claim(
 }
 
 /// What there is to do about a tick.
-enum Wanted<'a> {
+enum ClaimDecision<'a> {
     /// To propose this.
     Grant(Settle),
     /// Nothing: it fired.
     Known(&'a FiredTick),
 }
 
-fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>, OpError> {
+fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<ClaimDecision<'a>, OpError> {
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());
     }
@@ -63,7 +63,7 @@ fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>
         )
     })?;
     if let Some(fired) = task.history.fired(tick) {
-        return Ok(Wanted::Known(fired));
+        return Ok(ClaimDecision::Known(fired));
     }
     let after = view.state.settled(task);
     if tick <= after {
@@ -75,7 +75,7 @@ fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<Wanted<'a>
                    again (POST /nodes/{id}/undrain) and repeat the request";
         OpError::new(ErrorCode::SessionEnded, why)
     })?;
-    Ok(Wanted::Grant(command(task, session, after, tick, plan.due(tick))))
+    Ok(ClaimDecision::Grant(command(task, session, after, tick, plan.due(tick))))
 }
 
 /// The session that holds a caller's claim: this node's, or, if this node does not work or gives
@@ -121,7 +121,7 @@ fn claimed(view: &View, task: &Task, fired: &FiredTick) -> OpError {
     problem.with("execution_id", fired.execution.to_string()).with("winner", winner)
 }
 
-fn granted(caller: &Caller, answer: &Answer) -> Result<Shown<ClaimView>, OpError> {
+fn granted(caller: &Caller, answer: &Answer) -> Result<OpAnswer<ClaimView>, OpError> {
     let Answer::Execution { execution, fence, .. } = answer else {
         return Err(Refusal::MaxLive.into());
     };
@@ -132,5 +132,5 @@ fn granted(caller: &Caller, answer: &Answer) -> Result<Shown<ClaimView>, OpError
         fence: fence.map(|fence| fence.0),
         execution: found.map(|(task, found)| views::execution(&view.state, task, found)),
     };
-    Ok(Shown::of(view, body))
+    Ok(OpAnswer::of(view, body))
 }

@@ -11,7 +11,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 use crate::dto::{TaskChanged, TaskNow};
 use crate::ops::context::View;
-use crate::ops::{Caller, OpError, Shown, eligibility, views};
+use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
 /// A patch that meets other changes is applied to the newer definition so many times.
 const PATCH_TRIES: u32 = 8;
@@ -24,7 +24,7 @@ pub(crate) async fn create(
     caller: &Caller,
     body: &Value,
     force: bool,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     let view = caller.context.here()?;
     let mut reading = view.reading(&caller.context.settings);
     reading.settled = settled(&view, body);
@@ -65,7 +65,7 @@ pub(crate) async fn put(
     caller: &Caller,
     name: &str,
     body: &Value,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     let mut body = spec::definition(body);
     if let Value::Object(fields) = &mut body {
         let named = fields.entry("name").or_insert_with(|| json!(name));
@@ -99,7 +99,7 @@ pub(crate) async fn patch(
     caller: &Caller,
     name: &str,
     changes: &Value,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     for _ in 0..PATCH_TRIES {
         let view = caller.view().await?;
         if let Some(first) = caller.first(&view)? {
@@ -113,7 +113,7 @@ pub(crate) async fn patch(
             let (now, revision) = (views::task(&view, task), Some(task.live.revision));
             let task = TaskNow::Kept(Box::new(now));
             let body = TaskChanged { task, running: None, cancelled: None };
-            return Ok(Shown { view, body, revision });
+            return Ok(OpAnswer { view, body, revision });
         }
         let if_match = bound.or(Some(task.live.revision));
         let put = Put { mode: PutMode::Update { if_match }, spec };

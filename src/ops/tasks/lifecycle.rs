@@ -9,7 +9,7 @@ use crate::domain::machine::{Answer, Command};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
 use crate::dto::{ExecutionView, PauseRequest, TaskChanged, TaskNow};
-use crate::ops::{Caller, OpError, Shown, views};
+use crate::ops::{Caller, OpAnswer, OpError, views};
 
 /// How a task is deleted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +32,7 @@ pub(crate) async fn delete(
     caller: &Caller,
     name: &str,
     how: Deletion,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     if how.cleanup && how.tombstone {
         let rule = "leaves no mark, so it does not go with tombstone";
         return Err(OpError::parameter("cleanup", rule));
@@ -70,7 +70,7 @@ pub(crate) async fn pause(
     name: &str,
     pause: PauseRequest,
     wait: bool,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     let until = pause.until.map(|until| until.0);
     let answer = match check_until(until, caller.context.clock.now()) {
         Ok(()) => {
@@ -100,11 +100,11 @@ pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<()
     }
 }
 
-/// Ends a pause: its ticks fire again.
+/// EndCounts a pause: its ticks fire again.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`.
-pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<OpAnswer<TaskChanged>, OpError> {
     let made = caller.submit(&Command::Resume(named(caller, name)?)).await?.revision();
     changed(caller, name, made, None)
 }
@@ -113,7 +113,7 @@ pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<Shown<TaskChan
 ///
 /// # Errors
 /// `task_not_found`.
-pub(crate) async fn reuse(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+pub(crate) async fn reuse(caller: &Caller, name: &str) -> Result<OpAnswer<TaskChanged>, OpError> {
     let made = caller.submit(&Command::Reuse(named(caller, name)?)).await?.revision();
     changed(caller, name, made, None)
 }
@@ -122,7 +122,7 @@ pub(crate) async fn reuse(caller: &Caller, name: &str) -> Result<Shown<TaskChang
 ///
 /// # Errors
 /// `revision_mismatch`.
-pub(crate) async fn cleanup(caller: &Caller, name: &str) -> Result<Shown<TaskChanged>, OpError> {
+pub(crate) async fn cleanup(caller: &Caller, name: &str) -> Result<OpAnswer<TaskChanged>, OpError> {
     let cancelled = remove(caller, name).await?;
     removed(caller, name, cancelled)
 }
@@ -142,9 +142,9 @@ fn removed(
     caller: &Caller,
     name: &str,
     cancelled: Vec<ExecutionView>,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     let (task, cancelled) = (TaskNow::gone(name), Some(cancelled));
-    Ok(Shown::of(caller.context.here()?, TaskChanged { task, running: None, cancelled }))
+    Ok(OpAnswer::of(caller.context.here()?, TaskChanged { task, running: None, cancelled }))
 }
 
 /// Waits until no grant that was proposed before can lead to a start any more.

@@ -8,7 +8,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod trigger;
 
-use super::{Caller, OpError, Shown, views};
+use super::{Caller, OpAnswer, OpError, views};
 use crate::domain::ids::Revision;
 use crate::dto::{ExecutionView, TaskChanged, TaskNow};
 
@@ -20,7 +20,7 @@ fn changed(
     name: &str,
     made: Option<Revision>,
     running: Option<Vec<ExecutionView>>,
-) -> Result<Shown<TaskChanged>, OpError> {
+) -> Result<OpAnswer<TaskChanged>, OpError> {
     let view = caller.context.here()?;
     let found = view.state.named(name);
     let revision = found.map(|task| made.unwrap_or(task.live.revision));
@@ -29,5 +29,5 @@ fn changed(
         // Another command has removed it since.
         None => TaskNow::gone(name),
     };
-    Ok(Shown { view, body: TaskChanged { task, running, cancelled: None }, revision })
+    Ok(OpAnswer { view, body: TaskChanged { task, running, cancelled: None }, revision })
 }

@@ -7,7 +7,7 @@ use crate::domain::machine::command::TriggerTask;
 use crate::domain::machine::{Answer, Command, Task};
 use crate::dto::{ExecutionChanged, ExecutionNow, TriggerRequest};
 use crate::ops::context::View;
-use crate::ops::{Caller, OpError, Shown, eligibility, views};
+use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
 /// Payload and parameters of an execution together.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
@@ -20,7 +20,7 @@ pub(crate) async fn trigger(
     caller: &Caller,
     name: &str,
     request: TriggerRequest,
-) -> Result<Shown<ExecutionChanged>, OpError> {
+) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     let name = name.to_owned();
     let trigger = |parameters| Command::TriggerTask(TriggerTask { name: name.clone(), parameters });
     let answer = match &request.parameters {
@@ -34,7 +34,10 @@ pub(crate) async fn trigger(
 }
 
 /// The execution that a command made.
-pub(crate) fn made(caller: &Caller, answer: &Answer) -> Result<Shown<ExecutionChanged>, OpError> {
+pub(crate) fn made(
+    caller: &Caller,
+    answer: &Answer,
+) -> Result<OpAnswer<ExecutionChanged>, OpError> {
     let Answer::Execution { execution: id, .. } = answer else {
         return Err(OpError::internal("a command made no execution"));
     };
@@ -50,7 +53,7 @@ pub(crate) fn made(caller: &Caller, answer: &Answer) -> Result<Shown<ExecutionCh
     let spec = found.and_then(|(task, _)| task.spec());
     let told = spec.and_then(|spec| eligibility::warning(&view.state, spec));
     let warnings = told.iter().map(views::warning).collect();
-    Ok(Shown::of(view, ExecutionChanged { execution, warnings }))
+    Ok(OpAnswer::of(view, ExecutionChanged { execution, warnings }))
 }
 
 /// Parameters laid over those of a task, as the log carries them: compact, keys sorted.

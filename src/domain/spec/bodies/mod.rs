@@ -20,9 +20,9 @@ use super::words::{
 };
 use crate::domain::task::TaskSpec;
 
-pub use self::action::{ActionBody, ExecutorBody, FuncBody, HttpBody, ShellBody};
-pub use self::calendar::{CalendarBody, CalendarRuleBody};
-pub use self::schedule::{DailyBody, DstBody, RuleBody, ScheduleBody, days_of_month};
+pub use self::action::ActionBody;
+pub use self::calendar::CalendarBody;
+pub use self::schedule::ScheduleBody;
 
 /// One of a few words.
 pub type Word = Cow<'static, str>;

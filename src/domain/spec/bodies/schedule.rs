@@ -94,7 +94,7 @@ pub struct DstBody {
 }
 
 /// The schema of a list of days of the month.
-pub fn days_of_month(_generator: &mut SchemaGenerator) -> Schema {
+fn days_of_month(_generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "items": {"type": "integer", "minimum": -31, "maximum": 31},
