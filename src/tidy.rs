@@ -8,6 +8,7 @@
 //! An exception is an entry in a table below, with its reason. Before adding one, look for the
 //! layer in which the code would need none.
 
+mod guards;
 mod rooms;
 mod source;
 

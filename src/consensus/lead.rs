@@ -26,6 +26,11 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn status(core: &Core) -> RaftStatus {
     let seen = core.raft.metrics().borrow_watched().clone();
     let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
+    // Once: a second look beside the first would wait for the writer that waits for the first.
+    let (voters, members) = {
+        let list = core.members.borrow();
+        (list.voters(), list.nodes())
+    };
     RaftStatus {
         term: seen.current_term,
         role: match seen.state {
@@ -41,8 +46,8 @@ pub(super) fn status(core: &Core) -> RaftStatus {
         applied: index(seen.last_applied),
         checkpoint: index(seen.snapshot),
         purged: index(seen.purged),
-        voters: core.members.borrow().voters(),
-        members: core.members.borrow().nodes(),
+        voters,
+        members,
     }
 }
 

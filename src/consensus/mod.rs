@@ -52,6 +52,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::domain::ids::NodeId;
+#[cfg(feature = "simulation")]
 use crate::domain::machine::{Command, envelope};
 use crate::life;
 use crate::transport::CallError;

@@ -118,18 +118,6 @@ impl Members {
             .min()
             .map(|(_, id)| id)
     }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.eligible.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.eligible.is_empty()
-    }
 }
 
 /// Whether a node has all these labels; `node` and `host` are every node's own.

@@ -166,7 +166,8 @@ impl NodeState {
                 }
                 self.applied(effects).await;
             }
-            NodeMsg::Event(Event::Replaced(_)) => {
+            NodeMsg::Event(Event::Replaced(index)) => {
+                tracing::debug!(index, "the state was put in place as a whole");
                 self.sweep().await;
                 self.on_attempt(DispatchEvent::Replaced).await;
                 self.find_executions().await;

@@ -72,11 +72,13 @@ impl MemoryDisk {
     }
 
     /// Takes back a failure that has not happened.
+    #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;
     }
 
     /// While true, writes fail for want of space.
+    #[cfg(feature = "simulation")]
     pub fn full(&self, full: bool) {
         self.0.lock().full = full;
     }
@@ -87,6 +89,7 @@ impl MemoryDisk {
     }
 
     /// The records of the current store, if there is one that is not void.
+    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn records(&self) -> Option<Records> {
         let disk = self.0.lock();

@@ -160,6 +160,7 @@ impl SimDisk {
     }
 
     /// Takes back a failure that has not happened.
+    #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;
     }

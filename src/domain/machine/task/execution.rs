@@ -135,6 +135,7 @@ impl Execution {
     }
 
     /// Why it ended while it waited.
+    #[cfg(test)]
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.more.as_ref()?.reason.as_deref()

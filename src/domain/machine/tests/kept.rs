@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::Blocks;
 use super::super::persist::{self, Row};
+use super::super::store::blocks::Blocks;
 use super::super::store::dirty::Dirty;
 use super::super::store::index::Index;
 use super::super::task::record::FiredTick;

@@ -22,8 +22,9 @@ use super::command::{
     Settle, TriggerTask,
 };
 use super::envelope::{self, Head, Key};
+use super::persist::Row;
 use super::record::{Liveness, NodeInfo, Report, Status, Trigger};
-use super::{Answer, Applied, Effect, Loader, Response, Row, State};
+use super::{Answer, Applied, Effect, Loader, Response, State};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
