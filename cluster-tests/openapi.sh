@@ -5,14 +5,15 @@
 #
 #   PUNCTUAL=target/debug/punctual cluster-tests/openapi.sh [EXAMPLES]
 #
-# EXAMPLES is how many each route gets; 40 makes more than 2,000 requests in all.
+# EXAMPLES is how many each route gets in a phase; 5 makes more than 10,000 requests in all. One
+# worker: on Python 3.11 several of them meet a fault of the interpreter.
 # schemathesis comes from PyPI into a virtual environment below target/. Where PyPI is not reached,
 # nothing is tested, and STRICT=1 makes that a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 schemathesis=4.32.5
-examples=${1:-40}
+examples=${1:-5}
 requests_min=2000
 http=${OPENAPI_PORT:-18741}
 peer=$((http - 1000))
@@ -84,7 +85,7 @@ code=0
 "$environment/bin/schemathesis" --config-file "$root/cluster-tests/schemathesis.toml" \
     run "http://127.0.0.1:$((http + 1))/openapi.json" \
     --phases examples,coverage,fuzzing,stateful --max-examples "$examples" \
-    --workers 4 --generation-deterministic --continue-on-failure --no-color \
+    --workers 1 --generation-deterministic --continue-on-failure --no-color \
     --report json --report-json-path "$work/report.json" || code=$?
 for id in 1 2 3; do
     ready "$id" || { echo "node $id does not answer any more"; tail -n 50 "$work/n$id.log"; exit 1; }

@@ -4,7 +4,9 @@
 //! for the log or a checkpoint that is the end of the node. So connections and attempts, which come
 //! from outside in any number, get a share each that leaves the disk and the peers theirs.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
+#[cfg(feature = "cli")]
+use rustix::process::{Rlimit, setrlimit};
 
 /// Files that disk, peers and runtime may need at the same time, at most.
 const RESERVE_MAX: u64 = 512;
@@ -51,6 +53,7 @@ impl Budget {
 ///
 /// # Errors
 /// What the system says.
+#[cfg(feature = "cli")]
 pub fn raise_limit() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

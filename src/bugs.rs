@@ -3,6 +3,7 @@
 //! program is made.
 
 /// Whether this program can have a bug put in.
+#[cfg(feature = "cli")]
 pub const COMPILED_IN: bool = cfg!(feature = "seeded-bugs");
 
 /// Whether a bug is on, or one of several.

@@ -90,6 +90,7 @@ impl Machine for Hardware {
 
 /// What this machine's wall clock shows: for programs that are no node.
 #[must_use]
+#[cfg(feature = "cli")]
 pub fn own_time() -> Timestamp {
     Timestamp(Hardware.wall().div_euclid(1_000_000))
 }

@@ -34,7 +34,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, Refs, is_plain};
-pub use self::definitions::{Definitions, told};
+pub use self::definitions::Definitions;
+#[cfg(feature = "cli")]
+pub use self::definitions::told;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::level::LogLevel;
 pub use self::secret::Secret;

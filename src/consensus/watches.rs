@@ -47,6 +47,7 @@ pub(super) async fn follow(
     let Followed { leader, members, mut lists } = followed;
     let mut metrics = core.raft.metrics();
     let mut stood = own_vote(&metrics.borrow_watched(), core.id);
+    let mut listed = None;
     loop {
         let seen = metrics.borrow_watched().clone();
         if let Err(error) = &seen.running_state {
@@ -56,12 +57,17 @@ pub(super) async fn follow(
         if seen.last_log_index.is_some() {
             standing.lock().initialised = true;
         }
-        let list = lists.of(seen.membership_config.membership());
-        members.send_if_modified(|known| {
-            let news = *known != list;
-            known.clone_from(&list);
-            news
-        });
+        // Raft tells of every entry; the membership is another one once in months.
+        let membership = Some(*seen.membership_config.log_id());
+        if listed != membership {
+            listed = membership;
+            let list = lists.of(seen.membership_config.membership());
+            members.send_if_modified(|known| {
+                let news = *known != list;
+                known.clone_from(&list);
+                news
+            });
+        }
         leader.send_if_modified(|known| {
             let news = *known != seen.current_leader;
             if news {

@@ -46,7 +46,9 @@ pub use attempt::Attempt;
 pub use boot::BootInstant;
 pub use control::{Control, Gate, Stop};
 pub use func::{Func, FuncContext, FuncFuture};
-pub use outcome::{Outcome, Status, TAIL_MAX_BYTES};
+#[cfg(feature = "cli")]
+pub use outcome::TAIL_MAX_BYTES;
+pub use outcome::{Outcome, Status};
 pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 

