@@ -210,6 +210,48 @@ async fn a_node_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> {
     cluster.finish().await
 }
 
+/// Types a command on a terminal and gives it this answer; what the terminal shows.
+async fn on_terminal(server: &str, line: &str, answer: &str) -> Outcome<(Option<i32>, String)> {
+    let program = node_program()?;
+    let command = format!("{} --server {server} {line}", program.display());
+    // `script` (bsdutils) is a terminal for its command.
+    let mut terminal = tokio::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut input = terminal.stdin.take().ok_or("no input")?;
+    input.write_all(answer.as_bytes()).await?;
+    let output = terminal.wait_with_output().await?;
+    drop(input);
+    Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+#[tokio::test]
+async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> Outcome<()> {
+    let cluster = Cluster::start(1, Options::default()).await?;
+    let server = cluster.api(1).base().to_owned();
+    good(&server, &["add", "job", "--manual", "--", "sleep", "600"]).await?;
+    good(&server, &["run", "job"]).await?;
+    until("the execution to run", async || {
+        let running = good(&server, &["execution", "list", "--status", "running"]).await?;
+        if running.stdout.contains("so far") { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await?;
+    let replace = "add job --force --manual -- true";
+    let (code, shown) = on_terminal(&server, replace, "no\n").await?;
+    assert!(shown.contains("replacing job stops 1 execution; type yes:"), "{shown}");
+    assert!(shown.contains("nothing was replaced"), "{shown}");
+    assert_eq!(code, Some(1), "{shown}");
+    let running = good(&server, &["execution", "list", "--status", "running"]).await?;
+    assert!(running.stdout.contains("so far"), "{running:?}");
+    let (code, shown) = on_terminal(&server, replace, "yes\n").await?;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("was stopped"), "{shown}");
+    cluster.finish().await
+}
+
 #[tokio::test]
 async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> Outcome<()> {
     let folder = tempfile::tempdir()?;
