@@ -1,4 +1,5 @@
-//! What one claim costs in apply: `cargo bench --bench apply -- [TASKS] [CLAIMS]`.
+//! What one claim costs in apply: `cargo bench --features simulation --bench apply -- [TASKS]
+//! [CLAIMS]`.
 //!
 //! One state, no log and no network: entries of 64 claims, each of another task and with the end of
 //! that task's execution before, as `bench claims --finish` sends them. It prints nanoseconds a

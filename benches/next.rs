@@ -1,4 +1,4 @@
-//! What the next tick costs at worst: `cargo bench --bench next`.
+//! What the next tick costs at worst: `cargo bench --features simulation --bench next`.
 //!
 //! Expressions that tick seldom or never, asked for where the search takes longest; for each the
 //! steps that it counted (of 50,000 that the contract allows) and the time of one search, the median
