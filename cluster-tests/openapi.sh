@@ -86,7 +86,9 @@ code=0
     run "http://127.0.0.1:$((http + 1))/openapi.json" \
     --phases examples,coverage,fuzzing,stateful --max-examples "$examples" \
     --workers 1 --generation-deterministic --continue-on-failure --no-color \
-    --report json --report-json-path "$work/report.json" || code=$?
+    --report json --report-json-path "$work/report.json" | tee "$work/said" || code=$?
+generated=$(sed -nE 's/^ *([0-9]+) generated.*/\1/p' "$work/said")
+[ "${generated:-0}" -ge "$requests_min" ] || { echo "only ${generated:-0} requests"; exit 1; }
 for id in 1 2 3; do
     ready "$id" || { echo "node $id does not answer any more"; tail -n 50 "$work/n$id.log"; exit 1; }
     # A handler that panics is a fault, whatever it answered.
