@@ -124,7 +124,10 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> Outcome<()> {
     };
     warned(3, lacks).await?;
     warned(2, "has another cluster.member list than this node").await?;
-    assert!(cluster.said(3).contains(lacks));
+    until("the log to say it", async || {
+        if cluster.said(3).contains(lacks) { Ok(()) } else { Err("it does not".into()) }
+    })
+    .await?;
     cluster.rewrite(3, |_| of_all)?;
     cluster.stop(3).await?;
     cluster.start_node(3)?;
