@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The rest of the node sees a [`Consensus`]: it proposes, asks for read barriers, reads the
-//! [`Replica`], and is told of events. All of it runs on the runtime that [`start`] is called on,
+//! [`Replica`], and is told of events. All of it runs on the runtime that `start` is called on,
 //! which should be one of its own, so that requests and actions cannot starve heartbeats.
 //!
 //! Architecture invariant: openraft's types go neither on the wire nor on the disk.
