@@ -4,9 +4,9 @@
 //! when the folder is.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
@@ -18,12 +18,38 @@ const TEMPORARY: &str = ".tmp";
 const FILE_MODE: u32 = 0o600;
 /// Rights of the folders that are made here.
 const FOLDER_MODE: u32 = 0o700;
+/// Rights that others than the owner have.
+const OTHERS: u32 = 0o077;
 
 /// How a file is opened for writing; one that is made thereby is its owner's alone.
 pub(super) fn private() -> OpenOptions {
     let mut options = File::options();
     options.write(true).mode(FILE_MODE);
     options
+}
+
+/// Takes the rights of all but the owner from a file or folder. One that belongs to another user
+/// stays as it is, with a warning.
+pub(super) fn keep_private(path: &Path) {
+    let tightened = fs::metadata(path).map(|meta| meta.permissions().mode()).and_then(|mode| {
+        let private = Permissions::from_mode(mode & 0o777 & !OTHERS);
+        if mode & OTHERS == 0 { Ok(()) } else { fs::set_permissions(path, private) }
+    });
+    if let Err(error) = tightened {
+        let path = path.display();
+        tracing::warn!(%path, %error, "other users may read this part of the data folder");
+    }
+}
+
+/// The same for everything in `folder`, for libraries that create files with the usual rights.
+///
+/// # Errors
+/// The folder, if it cannot be listed.
+pub(super) fn keep_content_private(folder: &Path) -> Result<(), StorageError> {
+    for name in names_in(folder)? {
+        keep_private(&folder.join(name));
+    }
+    Ok(())
 }
 
 /// Whether writes are made durable. They always are; only the power-cut test has a writer that

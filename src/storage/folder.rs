@@ -12,9 +12,8 @@
 //! Files of others are left alone: a task may write one here, and log files may lie here. A folder
 //! is refused only if its identity is another node's.
 
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{StateFolders, StorageError, descriptors, files, identity, states};
@@ -29,8 +28,6 @@ const OURS: &[&str] = &[LOCK, LOG, "log.synced", OUTPUT, WORK, states::CURRENT, 
 const REPLACED: &[&str] = &[states::CURRENT, identity::IDENTITY];
 /// What a file system of its own has at its root.
 const LOST_AND_FOUND: &str = "lost+found";
-/// Rights that others than the owner have.
-const OTHERS: u32 = 0o077;
 
 /// A data folder, locked by this process until it is dropped.
 #[derive(Debug)]
@@ -56,7 +53,7 @@ impl DataFolder {
             files::remove_temporary(&path.join(name))?;
         }
         if ours {
-            keep_private(path);
+            files::keep_private(path);
         }
         files::create_folder(&path.join(WORK))?;
         if let [first, rest @ ..] = &foreign[..] {
@@ -112,19 +109,6 @@ fn foreign(path: &Path, log_file: Option<&Path>) -> Result<Vec<String>, StorageE
     Ok(names.filter(|name| !ours(name)).map(std::borrow::Cow::into_owned).collect())
 }
 
-/// Takes the rights of all but the owner from a folder; a folder of another owner stays as it is,
-/// with a warning.
-fn keep_private(path: &Path) {
-    let tightened = fs::metadata(path).map(|meta| meta.permissions().mode()).and_then(|mode| {
-        let private = Permissions::from_mode(mode & 0o777 & !OTHERS);
-        if mode & OTHERS == 0 { Ok(()) } else { fs::set_permissions(path, private) }
-    });
-    if let Err(error) = tightened {
-        let folder = path.display();
-        tracing::warn!(%folder, %error, "other users may read the data folder");
-    }
-}
-
 fn lock(path: &Path) -> Result<File, StorageError> {
     let mut options = files::private();
     let open = options.read(true).create(true).truncate(false).open(path);
@@ -159,6 +143,9 @@ fn holder(file: &mut File) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -71,6 +71,8 @@ impl DiskStore {
             ::sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let tree = with_reserve(|| guarded(|| config.open().map_err(io_error)))
             .map_err(StorageError::at("open", folder))?;
+        // Before they are synced, which covers the rights too.
+        files::keep_content_private(folder)?;
         let data = sync_files(folder)?;
         let blobs = with_reserve(|| File::open(folder.join("blobs")));
         let blobs = blobs.and_then(|blobs| Ok(Dir::new(blobs)?));

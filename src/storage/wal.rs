@@ -77,6 +77,7 @@ impl WalLog {
         let config = Arc::new(settings(folder, chunk_max_bytes)?);
         let log = with_reserve(|| guarded(|| RaftLog::<Records>::open(Arc::clone(&config))))
             .map_err(|error| recovery::name_damaged(folder, error))?;
+        files::keep_content_private(folder)?;
         recovery::check_first(folder, &log)?;
         // What a process that was killed wrote may not be on the disk yet.
         let end = recovery::sync_end(folder)?;

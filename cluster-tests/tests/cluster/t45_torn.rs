@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cluster_tests::{Cluster, Options, Outcome, until};
 use serde_json::json;
@@ -95,7 +95,28 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> Outcome<()> {
     }
     let mode = fs::metadata(&data)?.permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "others may read the data folder");
+    // The rights of the log file are as the umask says: other programs collect it.
+    let others = ["last.txt", "half.tmp", "node.log"];
+    for path in files_below(&data)? {
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("an odd name")?;
+        let mode = fs::metadata(&path)?.permissions().mode();
+        let private = mode & 0o077 == 0 || others.iter().any(|other| name.starts_with(other));
+        assert!(private, "{}: {mode:o}", path.display());
+    }
     cluster.finish().await
+}
+
+fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(files_below(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
 }
 
 #[tokio::test]

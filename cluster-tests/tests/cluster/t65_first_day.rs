@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use cluster_tests::{Cluster, Ended, Options, Outcome, items, node_program, run, text, until};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 async fn types(server: &str, line: &[&str]) -> Outcome<Ended> {
@@ -252,34 +252,94 @@ async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> Ou
     cluster.finish().await
 }
 
-#[tokio::test]
-async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> Outcome<()> {
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().to_str().ok_or("an odd path")?;
-    let port = free_port().await?.to_string();
-    let place = ["--port", &port, "--data", data];
-    let mut dev = tokio::process::Command::new(node_program()?)
-        .args([&["dev", "--nodes", "2"], &place[..]].concat())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let pid = dev.id().ok_or("it has ended")?;
-    let server = format!("http://127.0.0.1:{port}");
-    until("the cluster", async || good_or(&server, &["node", "list"]).await).await?;
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    let children: Vec<&str> = children.split_whitespace().collect();
-    assert_eq!(children.len(), 2, "{children:?}");
-    let paused = run(&[&["dev"], &place[..], &["pause", "n2"]].concat()).await?;
-    assert_eq!(paused.code, Some(0), "{paused:?}");
-    signal(pid, Signal::KILL)?;
-    dev.wait().await?;
+/// A running `dev` of two nodes, on a port and in a folder of its own.
+struct Dev {
+    process: tokio::process::Child,
+    port: String,
+    folder: tempfile::TempDir,
+}
+
+impl Dev {
+    async fn start() -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port().await?.to_string();
+        let process = tokio::process::Command::new(node_program()?)
+            .args(["dev", "--nodes", "2", "--port", &port, "--data"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let dev = Self { process, port, folder };
+        let server = dev.server();
+        until("the cluster", async || good_or(&server, &["node", "list"]).await).await?;
+        Ok(dev)
+    }
+
+    fn server(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn pid(&self) -> Outcome<u32> {
+        Ok(self.process.id().ok_or("it has ended")?)
+    }
+
+    /// The processes of its nodes.
+    fn children(&self) -> Outcome<Vec<String>> {
+        let pid = self.pid()?;
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(children.len(), 2, "{children:?}");
+        Ok(children)
+    }
+}
+
+async fn gone(processes: &[String]) -> Outcome<()> {
     until("the nodes to end", async || {
-        let left = children.iter().filter(|pid| runs(pid)).collect::<Vec<_>>();
+        let left = processes.iter().filter(|pid| runs(pid)).collect::<Vec<_>>();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}").into()) }
     })
     .await
+}
+
+#[tokio::test]
+async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> Outcome<()> {
+    let mut dev = Dev::start().await?;
+    let children = dev.children()?;
+    let data = dev.folder.path().to_str().ok_or("an odd path")?;
+    let paused = run(&["dev", "--port", &dev.port, "--data", data, "pause", "n2"]).await?;
+    assert_eq!(paused.code, Some(0), "{paused:?}");
+    signal(dev.pid()?, Signal::KILL)?;
+    dev.process.wait().await?;
+    gone(&children).await
+}
+
+#[tokio::test]
+async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> {
+    let mut dev = Dev::start().await?;
+    let children = dev.children()?;
+    let stderr = dev.process.stderr.take().ok_or("no output")?;
+    let mut lines = BufReader::new(stderr).lines();
+    good(&dev.server(), &["add", "job", "--manual", "--", "sleep", "600"]).await?;
+    good(&dev.server(), &["run", "job"]).await?;
+    until("the execution to run", async || {
+        let running = good(&dev.server(), &["execution", "list", "--status", "running"]).await?;
+        if running.stdout.contains("so far") { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await?;
+    // Its nodes wait for the execution to end.
+    signal(dev.pid()?, Signal::INT)?;
+    while let Some(line) = lines.next_line().await? {
+        if line.contains("once more ends it at once") {
+            break;
+        }
+    }
+    assert!(children.iter().any(|pid| runs(pid)), "it did not wait");
+    signal(dev.pid()?, Signal::INT)?;
+    let ended = dev.process.wait().await?;
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    gone(&children).await
 }
 
 async fn good_or(server: &str, line: &[&str]) -> Outcome<()> {

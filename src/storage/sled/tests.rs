@@ -1,6 +1,7 @@
 //! What is particular to sled. What all stores do is in `conformance`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::super::conformance::{Records, WAIT, put, records};
@@ -40,6 +41,27 @@ fn values_and_keys_of_every_size_stay_out_of_the_blobs() {
             if (at + round) % 4 == 0 { Change::Delete(key) } else { put(key, vec![7; 30]) }
         });
         store.write(changes.collect()).unwrap();
+    }
+}
+
+#[test]
+fn every_file_is_its_owners_alone() {
+    fn shared_with_others(folder: &Path) -> Vec<std::ffi::OsString> {
+        let mode = |name: &std::ffi::OsString| {
+            fs::metadata(folder.join(name)).unwrap().permissions().mode()
+        };
+        let names = files::names_in(folder).unwrap();
+        names.into_iter().filter(|name| mode(name) & 0o077 != 0).collect()
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..3_u32 {
+        let mut store = reopen(folder.path()).unwrap();
+        let changes = (0..500_u32).map(|at| put((at + round).to_be_bytes(), [7; 5_000]));
+        store.write(changes.collect()).unwrap();
+        assert_eq!(shared_with_others(folder.path()), [""; 0], "while it is open");
+        drop(store);
+        drop(reopen(folder.path()).unwrap());
+        assert_eq!(shared_with_others(folder.path()), [""; 0], "round {round}");
     }
 }
 

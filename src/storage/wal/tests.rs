@@ -1,6 +1,7 @@
 //! Damage, torn writes and failures of the real log. What both logs do is in `conformance`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -42,6 +43,27 @@ fn sample(folder: &Path) {
     log.purge_to(pos(1, 1));
     durably(|done| log.save_vote(Bytes::from_static(b"v2"), done)).unwrap();
     append(&log, vec![entry(2, 12), (pos(2, 13), Bytes::new())]).unwrap();
+}
+
+/// The names in a folder whose rights others share.
+fn shared_with_others(folder: &Path) -> Vec<PathBuf> {
+    let others = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0;
+    let names = files::names_in(folder).unwrap();
+    names.iter().map(|name| folder.join(name)).filter(others).collect()
+}
+
+#[test]
+fn every_file_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path());
+    assert!(files_of(folder.path()).len() > 2, "one file begun by raft-log, and later ones");
+    assert_eq!(shared_with_others(folder.path()), Vec::<PathBuf>::new());
+    // Those of an earlier version, or restored from a backup.
+    for (path, _) in files_of(folder.path()) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    drop(WalLog::open_with(folder.path(), 600).unwrap());
+    assert_eq!(shared_with_others(folder.path()), Vec::<PathBuf>::new());
 }
 
 #[test]

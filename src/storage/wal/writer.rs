@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub cuts: AtomicU64,
     /// Flushes completed.
     pub flushes: AtomicU64,
+    /// The newest of the log's files from which others' rights were taken.
+    private: AtomicU64,
     waiting: Mutex<VecDeque<Instant>>,
     synced: Mutex<Synced>,
     progress: Mutex<Progress>,
@@ -63,6 +65,7 @@ impl Shared {
     pub(super) fn new(folder: &Path, log: RaftLog<Records>, mark: Synced) -> Self {
         let state = state_of(&log);
         let synced = state.last;
+        let private = AtomicU64::new(log.stat().open_chunk.chunk_id.0);
         let progress =
             Progress { taken: 0, ended: false, flushing: 0, state, synced, failed: None };
         Self {
@@ -70,6 +73,7 @@ impl Shared {
             log: RwLock::new(Some(log)),
             cuts: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
+            private,
             waiting: Mutex::default(),
             synced: Mutex::new(mark),
             progress: Mutex::new(progress),
@@ -123,6 +127,14 @@ impl Shared {
 
     fn has_failed(&self) -> bool {
         self.progress.lock().failed.is_some()
+    }
+
+    /// Takes others' rights from the file that raft-log has begun, if it has begun one.
+    fn keep_private(&self, log: &RaftLog<Records>) {
+        let present = log.stat().open_chunk.chunk_id;
+        if self.private.swap(present.0, Ordering::Relaxed) != present.0 {
+            files::keep_private(Path::new(&log.config().wal.chunk_path(present)));
+        }
     }
 
     fn wait_for_flush_slot(self: &Arc<Self>) -> Flush {
@@ -290,6 +302,7 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
         }
     }
 
+    shared.keep_private(log);
     let state = state_of(log);
     // A group without a vote or an append is not worth a sync: nobody waits for it, and what it
     // changed goes to the disk before whatever comes after.
