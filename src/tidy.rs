@@ -14,7 +14,7 @@ mod source;
 
 use std::path::Path;
 
-use self::source::{File, is_word, item_end, line, words};
+use self::source::{SourceFile, is_word, item_end, line, words};
 
 /// The layers: a module names only modules of lower numbers. `lib.rs` stands outside, it mounts
 /// them all.
@@ -113,18 +113,18 @@ fn src() -> &'static Path {
 }
 
 /// Holds a rule against the sources.
-fn hold(rule: impl Fn(&File) -> Vec<String>) {
+fn hold(rule: impl Fn(&SourceFile) -> Vec<String>) {
     let files = source::read(src());
     let complaints: Vec<String> = files.iter().flat_map(rule).collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
 /// What a rule says of made-up text.
-fn complaints(rule: impl Fn(&File) -> Vec<String>, path: &str, text: &str) -> usize {
-    rule(&File::new(path, text)).len()
+fn complaints(rule: impl Fn(&SourceFile) -> Vec<String>, path: &str, text: &str) -> usize {
+    rule(&SourceFile::new(path, text)).len()
 }
 
-fn complain(file: &File, at: usize, what: impl std::fmt::Display) -> String {
+fn complain(file: &SourceFile, at: usize, what: impl std::fmt::Display) -> String {
     format!("src/{}:{}: {what}", file.path, line(&file.code, at))
 }
 
@@ -134,7 +134,7 @@ fn layer(module: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
 }
 
-fn layers(file: &File) -> Vec<String> {
+fn layers(file: &SourceFile) -> Vec<String> {
     let own = match file.module() {
         "lib" => return Vec::new(),
         _ if file.own.is_empty() => return Vec::new(),
@@ -200,7 +200,7 @@ fn the_layer_rule_complains() {
 
 // ---- crates
 
-fn crates(file: &File) -> Vec<String> {
+fn crates(file: &SourceFile) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, homes) in HOMES {
         if homes.split(' ').any(|home| file.path.starts_with(home)) {
@@ -213,7 +213,7 @@ fn crates(file: &File) -> Vec<String> {
 }
 
 /// Whether a word stands for a crate: it leads a path, or a `use` names it alone.
-fn names_crate(file: &File, name: &str, at: usize) -> bool {
+fn names_crate(file: &SourceFile, name: &str, at: usize) -> bool {
     let (before, after) = (&file.own[..at], &file.own[at + name.len()..]);
     let leads = after.starts_with("::") || before.trim_end().ends_with("use");
     // A module of that name is meant where there is one, unless the path begins with `::`.
@@ -248,7 +248,7 @@ fn the_crate_rule_complains() {
 
 // ---- the domain
 
-fn domain(file: &File) -> Vec<String> {
+fn domain(file: &SourceFile) -> Vec<String> {
     if file.module() != "domain" {
         return Vec::new();
     }
@@ -294,7 +294,7 @@ fn the_domain_rule_complains() {
 /// What a simulated process runs must belong to it, so these spawn through `life/`.
 const SPAWN_THROUGH_LIFE: [&str; 4] = ["consensus/", "engine/", "transport/", "exec/func.rs"];
 
-fn spawns(file: &File) -> Vec<String> {
+fn spawns(file: &SourceFile) -> Vec<String> {
     if !SPAWN_THROUGH_LIFE.iter().any(|place| file.path.starts_with(place)) {
         return Vec::new();
     }
@@ -318,7 +318,7 @@ fn the_spawn_rule_complains() {
         ("exec/func.rs", "fn f() { tokio::task::spawn_blocking(g); }", 1),
         ("transport/server.rs", "fn f() { life::spawn(g()); shared.spawn(g()); }", 0),
         ("transport/server.rs", "#[cfg(test)]\nmod t { fn f() { tokio::spawn(g()); } }", 0),
-        ("exec/shell/link.rs", "fn f() { tokio::spawn(g()); }", 0),
+        ("exec/shell/shim_connection.rs", "fn f() { tokio::spawn(g()); }", 0),
         ("node.rs", "fn f() { tokio::spawn(g()); }", 0),
     ] {
         assert_eq!(complaints(spawns, path, text), found, "{path}: {text}");
@@ -342,7 +342,7 @@ const ENGINE_DECIDES: [&str; 10] = [
 ];
 
 /// Plain functions over plain data: they wait for nothing, send nothing and lock nothing.
-fn decisions(file: &File) -> Vec<String> {
+fn decisions(file: &SourceFile) -> Vec<String> {
     if !ENGINE_DECIDES.contains(&file.path.as_str()) {
         return Vec::new();
     }
@@ -375,13 +375,13 @@ fn the_decision_rule_complains() {
 
 // ---- form; holds for tests too where it says nothing else
 
-fn introduced(file: &File) -> Vec<String> {
+fn introduced(file: &SourceFile) -> Vec<String> {
     let introduced = file.text.starts_with("//! ");
     (!introduced).then(|| complain(file, 0, "begins without `//! `")).into_iter().collect()
 }
 
 /// Test code does not count.
-fn file_length(file: &File) -> Vec<String> {
+fn file_length(file: &SourceFile) -> Vec<String> {
     let lines = file.text.lines().count() - file.test_lines;
     let long = lines > FILE_LINES_MAX;
     long.then(|| complain(file, 0, format!("{lines} lines of at most {FILE_LINES_MAX}")))
@@ -390,7 +390,7 @@ fn file_length(file: &File) -> Vec<String> {
 }
 
 /// Test functions do not count: a story may be long.
-fn fn_length(file: &File) -> Vec<String> {
+fn fn_length(file: &SourceFile) -> Vec<String> {
     let code = &file.own;
     // `fn(u8)` is a type, `fn name` begins an item.
     let begins = words(code, "fn").filter(|&at| code[at..].starts_with("fn "));
@@ -403,7 +403,7 @@ fn fn_length(file: &File) -> Vec<String> {
     long.collect()
 }
 
-fn left_over(file: &File) -> Vec<String> {
+fn left_over(file: &SourceFile) -> Vec<String> {
     let mut wrong = Vec::new();
     for word in LEFT_OVERS {
         // Macros are looked for in code, words in comments too.
@@ -466,8 +466,8 @@ fn the_rules_of_form_complain() {
 // ---- the whole
 
 /// Files that no `mod` reaches are neither compiled nor tested.
-fn orphans(files: &[File]) -> Vec<String> {
-    let root = |file: &File| file.module() == "lib" || BINARIES.contains(&file.module());
+fn orphans(files: &[SourceFile]) -> Vec<String> {
+    let root = |file: &SourceFile| file.module() == "lib" || BINARIES.contains(&file.module());
     let mounted: Vec<String> = files
         .iter()
         .flat_map(|parent| parent.mounts.iter().flat_map(|(name, _)| parent.child(name)))
@@ -484,7 +484,7 @@ fn every_file_is_mounted() {
 
 #[test]
 fn the_orphan_rule_complains() {
-    let file = |(path, text)| File::new(path, text);
+    let file = |(path, text)| SourceFile::new(path, text);
     let files = [
         ("lib.rs", "mod a;\nmod b;"),
         ("a/mod.rs", "mod c;"),
@@ -495,14 +495,14 @@ fn the_orphan_rule_complains() {
     assert!(orphans(&files.map(file)).is_empty());
     for lost in ["d.rs", "a/b.rs", "a/c/c.rs", "a/c/d.rs", "b/x.rs"] {
         let mut files = Vec::from(files.map(file));
-        files.push(File::new(lost, ""));
+        files.push(SourceFile::new(lost, ""));
         assert_eq!(orphans(&files).len(), 1, "{lost}");
     }
 }
 
 /// The page names every module of `src/`, so that the map cannot rot.
-fn unmapped(page: &str, files: &[File]) -> Vec<String> {
-    let mut modules: Vec<&str> = files.iter().map(File::module).collect();
+fn unmapped(page: &str, files: &[SourceFile]) -> Vec<String> {
+    let mut modules: Vec<&str> = files.iter().map(SourceFile::module).collect();
     modules.dedup();
     modules.retain(|module| {
         !["/`", "/mod.rs`", ".rs`"].iter().any(|end| page.contains(&format!("`{module}{end}")))
@@ -519,7 +519,7 @@ fn the_architecture_page_names_every_module() {
 
 #[test]
 fn the_page_rule_complains() {
-    let files = ["lib.rs", "a.rs", "b/mod.rs", "b/c.rs"].map(|path| File::new(path, ""));
+    let files = ["lib.rs", "a.rs", "b/mod.rs", "b/c.rs"].map(|path| SourceFile::new(path, ""));
     assert!(unmapped("`lib.rs`, `a.rs` and `b/`", &files).is_empty());
     assert_eq!(unmapped("`lib.rs` and a, `b`", &files).len(), 2);
 }

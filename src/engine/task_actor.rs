@@ -6,7 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::consensus::Event;
+use crate::consensus::ReplicaEvent;
 use crate::domain::ids::{Revision, SessionId, TaskKey};
 use crate::domain::machine::command::{Claim, Command, Settle};
 use crate::domain::machine::{Answer, Effect, envelope};
@@ -214,7 +214,7 @@ impl TaskState {
         for answer in outcome.map(|answered| answered.responses).unwrap_or_default() {
             if let Ok(Answer::Execution { task, execution, fence: Some(fence) }) = answer {
                 let granted = Effect::Granted { task, execution, fence, session };
-                let event = Event::Applied(0, vec![granted]);
+                let event = ReplicaEvent::Applied(0, vec![granted]);
                 let _gone = self.arguments.node.send_message(NodeMsg::Event(event));
             }
         }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::consensus::{Answered, Consensus};
+use crate::consensus::{Consensus, ProposalAnswers};
 use crate::domain::assign::Members;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
@@ -158,7 +158,11 @@ impl Context {
     ///
     /// # Errors
     /// `not_accepted`, `outcome_unknown`.
-    pub(crate) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
+    pub(crate) async fn propose(
+        &self,
+        commands: Bytes,
+        count: usize,
+    ) -> Result<ProposalAnswers, OpError> {
         let consensus = &self.running()?.consensus;
         let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
         outcome.map_err(|error| match consensus.unled() {

@@ -3,7 +3,7 @@
 //! | name | content |
 //! |---|---|
 //! | `lock` | held locked by the process that uses the folder; its pid as text |
-//! | `identity` | [`Identity`](super::Identity) |
+//! | `identity` | [`FolderIdentity`](super::Identity) |
 //! | `log/`, `log.synced` | the Raft log, and how far it was synced |
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
 //! | `output/` | what attempts printed |

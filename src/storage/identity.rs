@@ -21,7 +21,7 @@ const TITLE: &str = "punctual data, format ";
 
 /// Whose data a folder holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct FolderIdentity {
     /// The cluster's name, as configured when it was made.
     pub cluster_name: String,
     /// The number minted when the cluster was made.
@@ -35,7 +35,7 @@ pub struct Identity {
     pub voted: bool,
 }
 
-impl Identity {
+impl FolderIdentity {
     /// Reads the identity from a data folder; `None` if it has none yet.
     ///
     /// # Errors
@@ -139,8 +139,8 @@ impl Identity {
 mod tests {
     use super::*;
 
-    fn sample() -> Identity {
-        Identity {
+    fn sample() -> FolderIdentity {
+        FolderIdentity {
             cluster_name: "night check shift".to_owned(),
             cluster_id: 0x1234,
             node: NodeId::new(2, 5),
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn it_comes_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Identity::read(folder.path()).unwrap(), None);
+        assert_eq!(FolderIdentity::read(folder.path()).unwrap(), None);
         sample().write(folder.path()).unwrap();
-        assert_eq!(Identity::read(folder.path()).unwrap(), Some(sample()));
+        assert_eq!(FolderIdentity::read(folder.path()).unwrap(), Some(sample()));
     }
 
     #[test]
@@ -165,10 +165,10 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             std::fs::write(folder.path().join(IDENTITY), &bytes).unwrap();
-            let error = Identity::read(folder.path()).unwrap_err();
+            let error = FolderIdentity::read(folder.path()).unwrap_err();
             assert!(error.file.ends_with(IDENTITY));
             std::fs::write(folder.path().join(IDENTITY), &text[..at]).unwrap();
-            Identity::read(folder.path()).unwrap_err();
+            FolderIdentity::read(folder.path()).unwrap_err();
         }
     }
 
@@ -189,18 +189,18 @@ mod tests {
 
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
-        let error = Identity::decode("punctual data, format 3\n").unwrap_err();
+        let error = FolderIdentity::decode("punctual data, format 3\n").unwrap_err();
         let said = "it has format 3, this version reads format 2; start the version that wrote \
                     it: nothing was changed";
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Unsupported, said));
-        let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
+        let error = FolderIdentity::decode("[node]\nid = 1\n").unwrap_err();
         assert_eq!(error.to_string(), "it is not the identity of a punctual data folder");
     }
 
     #[test]
     fn a_name_cannot_forge_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
+        let identity = FolderIdentity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
         identity.write(folder.path()).unwrap_err();
     }
 }

@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Dir;
 
-use self::redo::Step;
+use self::redo::RedoStep;
 use super::descriptors::with_reserve;
-use super::store::{Change, KEY_MAX_BYTES, Store, Visit};
+use super::store::{KEY_MAX_BYTES, Store, StoreChange, Visit};
 use super::{StorageError, files, guarded};
 
 /// Longest value that sled is given.
@@ -137,12 +137,12 @@ impl DiskStore {
     }
 
     /// The steps of these changes, in their order.
-    fn plan(&mut self, changes: Vec<Change>) -> io::Result<Vec<Step>> {
+    fn plan(&mut self, changes: Vec<StoreChange>) -> io::Result<Vec<RedoStep>> {
         let mut steps = Vec::with_capacity(changes.len() + 1);
         for change in changes {
             match change {
-                Change::Put(key, value) => self.put(&mut steps, key, &value)?,
-                Change::Delete(key) => {
+                StoreChange::Put(key, value) => self.put(&mut steps, key, &value)?,
+                StoreChange::Delete(key) => {
                     steps.push((head_key(&key), None));
                     self.cut_pieces(&mut steps, key, 0);
                 }
@@ -151,7 +151,7 @@ impl DiskStore {
         Ok(steps)
     }
 
-    fn put(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
+    fn put(&mut self, steps: &mut Vec<RedoStep>, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
         let (first, rest) = value.split_at(value.len().min(PIECE_MAX_BYTES - COUNT_BYTES));
         let further = rest.len().div_ceil(PIECE_MAX_BYTES);
         let further = u32::try_from(further).map_err(|_| refused("the value is too long"))?;
@@ -164,7 +164,7 @@ impl DiskStore {
     }
 
     /// Removes the pieces from `keep` on, and notes how many are left.
-    fn cut_pieces(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, keep: u32) {
+    fn cut_pieces(&mut self, steps: &mut Vec<RedoStep>, key: Vec<u8>, keep: u32) {
         for number in keep..self.pieces.get(&key).copied().unwrap_or(0) {
             steps.push((piece_key(&key, number), None));
         }
@@ -176,7 +176,7 @@ impl DiskStore {
     }
 
     /// Makes the steps of write `number`, all of which a redo file holds if they are many.
-    fn make(&mut self, number: u64, mut steps: Vec<Step>) -> Result<(), StorageError> {
+    fn make(&mut self, number: u64, mut steps: Vec<RedoStep>) -> Result<(), StorageError> {
         steps.push((MARK.to_vec(), Some(number.to_be_bytes().to_vec())));
         let mut left = steps.into_iter();
         while left.len() > 0 {
@@ -215,7 +215,7 @@ impl Store for DiskStore {
         guarded(|| self.try_scan(visit)).map_err(StorageError::at("read", &self.folder))?
     }
 
-    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+    fn write(&mut self, changes: Vec<StoreChange>) -> Result<(), StorageError> {
         let fault = if self.failed {
             Some("an earlier write failed")
         } else if changes.iter().any(|change| change.key().len() > KEY_MAX_BYTES) {

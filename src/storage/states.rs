@@ -121,11 +121,11 @@ fn parse(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Change;
+    use super::super::store::StoreChange;
     use super::*;
 
     fn put(store: &mut Box<dyn Store>, value: &str) {
-        store.write(vec![Change::Put(b"key".to_vec(), value.into())]).unwrap();
+        store.write(vec![StoreChange::Put(b"key".to_vec(), value.into())]).unwrap();
     }
 
     #[test]

@@ -29,9 +29,9 @@ use parking_lot::Mutex;
 use raft_log::RaftLog;
 
 use self::calls::Op;
-use self::record::{Blob, Records};
+use self::record::{Blob, WalTypes};
 use self::synced::Synced;
-use self::writer::{Sent, Shared};
+use self::writer::{SentCall, WalShared};
 use super::descriptors::with_reserve;
 use super::log::{Done, LogPos, LogState, LogStore};
 use super::{StorageError, files, guarded};
@@ -47,13 +47,13 @@ const READ_SLICE_BYTES: usize = 256 << 10;
 
 /// The Raft log in a folder of its own.
 pub struct WalLog {
-    front: Mutex<Front>,
-    shared: Arc<Shared>,
+    front: Mutex<WalFront>,
+    shared: Arc<WalShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Front {
-    queue: mpsc::Sender<Sent>,
+struct WalFront {
+    queue: mpsc::Sender<SentCall>,
     sent: u64,
 }
 
@@ -75,18 +75,18 @@ impl WalLog {
         let mut synced = Synced::open(folder)?;
         recovery::repair_tail(folder, synced.offset())?;
         let config = Arc::new(settings(folder, chunk_max_bytes)?);
-        let log = with_reserve(|| guarded(|| RaftLog::<Records>::open(Arc::clone(&config))))
+        let log = with_reserve(|| guarded(|| RaftLog::<WalTypes>::open(Arc::clone(&config))))
             .map_err(|error| recovery::name_damaged(folder, error))?;
         recovery::check_first(folder, &log)?;
         // What a process that was killed wrote may not be on the disk yet.
         let end = recovery::sync_end(folder)?;
         synced.note(end).map_err(StorageError::at("write", folder))?;
 
-        let shared = Arc::new(Shared::new(folder, log, synced));
+        let shared = Arc::new(WalShared::new(folder, log, synced));
         let (queue, arrivals) = mpsc::channel();
         let thread = writer::start(arrivals, Arc::clone(&shared))
             .map_err(StorageError::at("start the writer of", folder))?;
-        let front = Mutex::new(Front { queue, sent: 0 });
+        let front = Mutex::new(WalFront { queue, sent: 0 });
         Ok(Self { front, shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -94,7 +94,7 @@ impl WalLog {
         let mut front = self.front.lock();
         let ack = done.map(|(done, bytes)| self.shared.await_durable(done, bytes));
         front.sent += 1;
-        let refused = front.queue.send(Sent { op, ack });
+        let refused = front.queue.send(SentCall { op, ack });
         drop(front);
         // The writer has ended: dropping the message tells its `done` so.
         drop(refused);

@@ -13,7 +13,7 @@ use super::Rig;
 use crate::api::error::{ErrorForm, PROBLEM};
 use crate::api::frame::{self, Frame};
 use crate::api::{self, ApiSettings, Context, HttpLimits};
-use crate::clock::{ClusterClock, Hardware};
+use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
 use crate::exec::{Exec, ExecOptions};
@@ -170,7 +170,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     Arc::new(Context {
         running: OnceLock::new(),
         exec: Arc::new(exec.unwrap()),
-        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::from_millis(500))),
+        clock: Arc::new(ClusterClock::new(HardwareClocks, 1, Duration::from_millis(500))),
         metrics: Metrics::new("0"),
         progress: saying,
         settings: ApiSettings {

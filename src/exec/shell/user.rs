@@ -16,7 +16,7 @@ static LOOKUP: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::n
 
 /// A user whom a command runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Person {
+pub(super) struct UnixUser {
     pub(super) name: String,
     pub(super) home: String,
     pub(super) shell: String,
@@ -24,7 +24,7 @@ pub(super) struct Person {
     pub(super) credentials: Option<Credentials>,
 }
 
-impl Person {
+impl UnixUser {
     /// The folder in which commands of this user run: the home if it is one, else `/`, as under
     /// cron for the users of services, which often have none.
     pub(super) fn folder(&self) -> String {
@@ -36,7 +36,7 @@ impl Person {
 ///
 /// # Errors
 /// If there is no such user, or this process may not act as one.
-pub(super) async fn find(name: &str) -> Result<Person, String> {
+pub(super) async fn find(name: &str) -> Result<UnixUser, String> {
     let name = name.to_owned();
     look_up(move || named(&name)).await?
 }
@@ -45,7 +45,7 @@ pub(super) async fn find(name: &str) -> Result<Person, String> {
 ///
 /// # Errors
 /// If the lookup panics.
-pub(super) async fn own() -> Result<Person, String> {
+pub(super) async fn own() -> Result<UnixUser, String> {
     look_up(own_now).await
 }
 
@@ -61,7 +61,7 @@ async fn look_up<T: Send + 'static>(
     looking.await.map_err(|error| error.to_string())
 }
 
-fn named(name: &str) -> Result<Person, String> {
+fn named(name: &str) -> Result<UnixUser, String> {
     let found = User::from_name(name)
         .map_err(|error| format!("user `{name}` cannot be looked up: {error}"))?
         .ok_or_else(|| format!("this machine has no user `{name}`"))?;
@@ -85,11 +85,11 @@ fn named(name: &str) -> Result<Person, String> {
     Ok(person(found, Some(credentials)))
 }
 
-fn own_now() -> Person {
+fn own_now() -> UnixUser {
     let uid = geteuid().as_raw();
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(found)) => person(found, None),
-        Ok(None) | Err(_) => Person {
+        Ok(None) | Err(_) => UnixUser {
             name: uid.to_string(),
             home: "/".to_owned(),
             shell: SHELL.to_owned(),
@@ -138,9 +138,9 @@ const LIST: &str = "/etc/passwd";
 /// The shell of whoever has none.
 const SHELL: &str = "/bin/sh";
 
-fn person(user: User, credentials: Option<Credentials>) -> Person {
+fn person(user: User, credentials: Option<Credentials>) -> UnixUser {
     let or = |text: String, instead: &str| if text.is_empty() { instead.to_owned() } else { text };
-    Person {
+    UnixUser {
         name: user.name,
         home: or(user.dir.display().to_string(), "/"),
         shell: or(user.shell.display().to_string(), SHELL),

@@ -281,7 +281,7 @@ fn a_closed_log_refuses() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum LogStep {
     Append { term_up: u64, count: u64, bytes: usize },
     Vote(u8),
     Cut { back: u64 },
@@ -291,56 +291,56 @@ enum Step {
     Reopen,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = LogStep> {
     prop_oneof![
-        6 => (0_u64..3, 1_u64..9, 0_usize..400).prop_map(|(term_up, count, bytes)| Step::Append {
+        6 => (0_u64..3, 1_u64..9, 0_usize..400).prop_map(|(term_up, count, bytes)| LogStep::Append {
             term_up,
             count,
             bytes
         }),
-        1 => any::<u8>().prop_map(Step::Vote),
-        2 => (0_u64..12).prop_map(|back| Step::Cut { back }),
-        1 => (0_u64..12).prop_map(|back| Step::Purge { back }),
-        1 => (1_u64..4).prop_map(|ahead| Step::Skip { ahead }),
-        2 => (0_u64..12).prop_map(|back| Step::Commit { back }),
-        1 => Just(Step::Reopen),
+        1 => any::<u8>().prop_map(LogStep::Vote),
+        2 => (0_u64..12).prop_map(|back| LogStep::Cut { back }),
+        1 => (0_u64..12).prop_map(|back| LogStep::Purge { back }),
+        1 => (1_u64..4).prop_map(|ahead| LogStep::Skip { ahead }),
+        2 => (0_u64..12).prop_map(|back| LogStep::Commit { back }),
+        1 => Just(LogStep::Reopen),
     ]
 }
 
 /// Makes the calls of a step that a correct caller could make in this state.
-fn make(step: &Step, log: &dyn LogStore) {
+fn make(step: &LogStep, log: &dyn LogStore) {
     let state = log.state();
     let last = state.last.unwrap_or_default();
     let end = state.last.map_or(0, |last| last.index + 1);
     let held = |back: u64| log.read(end.saturating_sub(back + 1), end, 0).unwrap().pop();
     match *step {
-        Step::Append { term_up, count, bytes } => {
+        LogStep::Append { term_up, count, bytes } => {
             let term = last.term + term_up;
             let data = Bytes::from(vec![term as u8; bytes]);
             let entries =
                 (end..end + count).map(|index| (pos(term, index), data.clone())).collect();
             append(log, entries).unwrap();
         }
-        Step::Vote(vote) => durably(|done| log.save_vote(vec![vote].into(), done)).unwrap(),
-        Step::Cut { back } => {
+        LogStep::Vote(vote) => durably(|done| log.save_vote(vec![vote].into(), done)).unwrap(),
+        LogStep::Cut { back } => {
             let index = end.saturating_sub(back);
             if state.committed.is_none_or(|committed| committed.index < index) {
                 log.truncate_from(index);
             }
         }
-        Step::Purge { back } => {
+        LogStep::Purge { back } => {
             if let Some((pos, _)) = held(back) {
                 log.save_committed(pos);
                 log.purge_to(pos);
             }
         }
-        Step::Skip { ahead } => log.purge_to(pos(last.term + 1, end + ahead)),
-        Step::Commit { back } => {
+        LogStep::Skip { ahead } => log.purge_to(pos(last.term + 1, end + ahead)),
+        LogStep::Commit { back } => {
             if let Some((pos, _)) = held(back) {
                 log.save_committed(pos);
             }
         }
-        Step::Reopen => {}
+        LogStep::Reopen => {}
     }
 }
 
@@ -357,7 +357,7 @@ proptest! {
         for step in &steps {
             make(step, &wal);
             make(step, &sim);
-            if let Step::Reopen = step {
+            if let LogStep::Reopen = step {
                 drop(wal);
                 drop(sim);
                 (wal, sim) = (open(), disk.open());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use super::super::conformance::{Records, WAIT, put, records};
+use super::super::conformance::{StoredRecords, WAIT, put, records};
 use super::*;
 
 /// sled frees its lock some time after the store is dropped.
@@ -37,7 +37,7 @@ fn values_and_keys_of_every_size_stay_out_of_the_blobs() {
         let changes = (0..6_000_u32).map(|at| {
             let start = xxhash_rust::xxh3::xxh3_64(&at.to_be_bytes()).to_be_bytes();
             let key = [&start[..], &[at as u8; KEY_MAX_BYTES - 8]].concat();
-            if (at + round) % 4 == 0 { Change::Delete(key) } else { put(key, vec![7; 30]) }
+            if (at + round) % 4 == 0 { StoreChange::Delete(key) } else { put(key, vec![7; 30]) }
         });
         store.write(changes.collect()).unwrap();
     }
@@ -65,17 +65,18 @@ fn a_folder_that_is_no_store_is_named() {
 }
 
 /// Opens a store with three records and saves a write that nobody made.
-fn interrupted(folder: &Path, number: u64) -> Records {
+fn interrupted(folder: &Path, number: u64) -> StoredRecords {
     let mut store = DiskStore::open(folder).unwrap();
     store.write(vec![put("a", "1"), put("b", vec![2; 9_000]), put("c", "3")]).unwrap();
-    let changes = vec![put("a", vec![4; 20_000]), put("b", "5"), Change::Delete(b"c".to_vec())];
+    let changes =
+        vec![put("a", vec![4; 20_000]), put("b", "5"), StoreChange::Delete(b"c".to_vec())];
     let steps = store.plan(changes).unwrap();
     redo::save(folder, number, &steps).unwrap();
     // Some of it reached sled.
     let mut batch = ::sled::Batch::default();
     batch.insert(steps[2].0.clone(), steps[2].1.clone().unwrap());
     store.apply(batch).unwrap();
-    Records::from([(b"a".to_vec(), vec![4; 20_000]), (b"b".to_vec(), b"5".to_vec())])
+    StoredRecords::from([(b"a".to_vec(), vec![4; 20_000]), (b"b".to_vec(), b"5".to_vec())])
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn damage_is_an_error_or_other_records_and_never_a_crash() {
     let changes = (0..2_000_u32).map(|at| put(at.to_be_bytes(), vec![at as u8; 300]));
     store.write(changes.collect()).unwrap();
     store.write((0..500_u32).map(|at| put(at.to_be_bytes(), vec![1; 200])).collect()).unwrap();
-    let expected: Records = records(&store).unwrap();
+    let expected: StoredRecords = records(&store).unwrap();
     drop(store);
     drop(reopen(&path).unwrap());
     let names: Vec<_> = files::names_in(&path).unwrap();

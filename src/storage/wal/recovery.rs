@@ -23,7 +23,7 @@ use raft_log::codeq::Decode;
 use super::super::descriptors::with_reserve;
 use super::super::{StorageError, files};
 use super::record::{
-    CHECKSUM_BYTES, ENTRY, HEAD_BYTES, Head, POSITION_BYTES, Record, Records, TYPE_BYTES,
+    BlobHead, CHECKSUM_BYTES, ENTRY, HEAD_BYTES, POSITION_BYTES, TYPE_BYTES, WalRecord, WalTypes,
 };
 
 /// The smallest unit that a disk writes whole.
@@ -32,7 +32,7 @@ const SECTOR_BYTES: usize = 512;
 const PIECE_MIN_BYTES: usize = 8;
 
 /// The records of one file, up to the first that cannot be read.
-struct Walk {
+struct FileWalk {
     bytes: Vec<u8>,
     /// Where the whole records end.
     end: usize,
@@ -112,7 +112,7 @@ pub(super) fn name_damaged(folder: &Path, error: io::Error) -> StorageError {
 ///
 /// # Errors
 /// The folder.
-pub(super) fn check_first(folder: &Path, log: &RaftLog<Records>) -> Result<(), StorageError> {
+pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), StorageError> {
     let state = log.log_state();
     let missing = match (state.purged(), state.last()) {
         (Some(purged), Some(last)) => {
@@ -139,31 +139,31 @@ pub(super) fn chunk_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StorageE
     Ok(names.iter().filter_map(chunk).collect())
 }
 
-fn walk(path: &Path) -> Result<Walk, StorageError> {
+fn walk(path: &Path) -> Result<FileWalk, StorageError> {
     let read = with_reserve(|| fs::read(path));
     let bytes = read.map_err(StorageError::at("read", path))?;
     let (mut rest, mut end, mut damage) = (&bytes[..], 0, None);
     while !rest.is_empty() && damage.is_none() {
-        match Record::decode(&mut rest) {
+        match WalRecord::decode(&mut rest) {
             Ok(_) => end = bytes.len() - rest.len(),
             Err(error) => damage = Some(error),
         }
     }
-    Ok(Walk { bytes, end, damage })
+    Ok(FileWalk { bytes, end, damage })
 }
 
-fn damaged(path: &Path, walk: &Walk, damage: &io::Error) -> StorageError {
+fn damaged(path: &Path, walk: &FileWalk, damage: &io::Error) -> StorageError {
     let why = format!("the record at byte {} is damaged ({damage})", walk.end);
     StorageError::corrupt(path, why)
 }
 
-fn is_cut_by_raft_log(walk: &Walk, damage: &io::Error) -> bool {
+fn is_cut_by_raft_log(walk: &FileWalk, damage: &io::Error) -> bool {
     let rest = walk.bytes.get(walk.end..).unwrap_or_default();
     damage.kind() == io::ErrorKind::UnexpectedEof || rest.iter().all(|byte| *byte == 0)
 }
 
 /// Whether a sector that the damaged record covers was never written.
-fn has_hole(walk: &Walk) -> bool {
+fn has_hole(walk: &FileWalk) -> bool {
     let rest = walk.bytes.get(walk.end..).unwrap_or_default();
     let mut extent = TYPE_BYTES + POSITION_BYTES + HEAD_BYTES + CHECKSUM_BYTES;
     if let Some(head) = entry_head(rest) {
@@ -185,9 +185,9 @@ fn has_hole(walk: &Walk) -> bool {
 }
 
 /// The head of the entry that begins `rest`, if it is one and its head is intact.
-fn entry_head(rest: &[u8]) -> Option<Head> {
+fn entry_head(rest: &[u8]) -> Option<BlobHead> {
     let head = rest.get(TYPE_BYTES + POSITION_BYTES..)?.get(..HEAD_BYTES)?;
-    Head::decode(ENTRY, head.try_into().ok()?)
+    BlobHead::decode(ENTRY, head.try_into().ok()?)
 }
 
 fn cut(path: &Path, len: usize) -> io::Result<()> {

@@ -275,9 +275,9 @@ fn after_a_failure_every_caller_is_told() {
 }
 
 /// A file system in memory with little room, if this process may mount one.
-struct SmallDisk(tempfile::TempDir);
+struct TinyFileSystem(tempfile::TempDir);
 
-impl SmallDisk {
+impl TinyFileSystem {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -287,7 +287,7 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for TinyFileSystem {
     fn drop(&mut self) {
         let _left = std::process::Command::new("umount").arg(self.0.path()).status();
     }
@@ -298,7 +298,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_named_to_everybody() {
     for chunk_bytes in [1 << 20, CHUNK_MAX_BYTES] {
-        let Some(disk) = SmallDisk::mount() else {
+        let Some(disk) = TinyFileSystem::mount() else {
             crate::skip::skipped("no file system can be mounted here");
             return;
         };
