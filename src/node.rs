@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Running, Scans};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
 use crate::config::{Config, Definitions};
@@ -173,6 +173,7 @@ impl Node {
             clock: Arc::<ClusterClock>::clone(&clock),
             metrics: metrics.clone(),
             progress: saying,
+            scans: Scans::default(),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,
@@ -307,7 +308,7 @@ fn parts(
     let config = &builder.config;
     let settings = settings(builder);
     let disk_fault = |error| StartError::of_disk(error, &settings);
-    let identity = FolderIdentity::read(folder.path()).map_err(disk_fault)?;
+    let identity = FolderIdentity::read(folder.reserve(), folder.path()).map_err(disk_fault)?;
     if let Some(identity) = &identity {
         identity.expect(folder.path(), &config.cluster.name, u64::from(config.node.id))?;
     }
@@ -315,15 +316,16 @@ fn parts(
         ClusterSecret::new(secret.expose().as_bytes())
             .map_err(|error| Fatal::Part(format!("cluster.secret: {error}")))
     });
-    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log()).map_err(disk_fault)?);
-    let path = folder.path().to_owned();
+    let log: Arc<dyn LogStore> =
+        Arc::new(WalLog::open(&folder.log(), folder.reserve()).map_err(disk_fault)?);
+    let (path, reserve) = (folder.path().to_owned(), folder.reserve().clone());
     Ok(ConsensusParts {
         settings,
         disk: ConsensusDisk {
             log,
             stores: Box::new(folder.states()),
             identity,
-            save_identity: Box::new(move |identity| identity.write(&path)),
+            save_identity: Box::new(move |identity| identity.write(&reserve, &path)),
         },
         fabric: Fabric { network: Arc::new(Tcp), random: random(), secret: secret.transpose()? },
         clock: Arc::clone(clock),

@@ -67,6 +67,11 @@ impl AttemptOutcome {
         Self::new(AttemptStatus::Failed, detail)
     }
 
+    /// Nobody knows whether it took effect.
+    pub(super) fn lost(detail: impl Into<String>) -> Self {
+        Self::new(AttemptStatus::Lost, detail)
+    }
+
     /// Stopped on request.
     pub(super) fn cancelled(detail: impl Into<String>) -> Self {
         Self::new(AttemptStatus::Cancelled, detail)

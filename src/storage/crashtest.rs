@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::conformance::{StoredRecords, WAIT, durably, pos, records};
+use super::descriptors::DescriptorReserve;
 use super::store::{Store, StoreChange, Stores};
 use super::{DataFolder, LogStore, StateFolders, WalLog, files};
 
@@ -154,7 +155,7 @@ fn child() {
 /// Writes for ever.
 fn write(parts: CrashTarget, folder: &Path) {
     let _folder = (parts == CrashTarget::Both).then(|| DataFolder::open(folder, None).unwrap());
-    files::create_folder(folder).unwrap();
+    files::create_folder(&DescriptorReserve::default(), folder).unwrap();
     let said = AcknowledgedLine::default();
     std::thread::scope(|scope| {
         if parts != CrashTarget::Store {
@@ -185,7 +186,8 @@ fn entry(index: u64) -> Bytes {
 /// the entries end, and the last vote.
 fn write_log(folder: &Path, parts: CrashTarget, said: &AcknowledgedLine) {
     let chunk_bytes = if parts == CrashTarget::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
-    let log = WalLog::open_with(&folder.join("log"), chunk_bytes).unwrap();
+    let log =
+        WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), chunk_bytes).unwrap();
     let mut next = log.state().last.map_or(0, |last| last.index + 1);
     if log.read(next.saturating_sub(1), next, 0).unwrap().iter().any(|(_, data)| data == TO_BE_CUT)
     {
@@ -235,7 +237,8 @@ fn voted(log: &WalLog) -> u64 {
 /// All acknowledged entries are there or covered by the checkpoint, and no other content than was
 /// written; so is the vote.
 fn check_log(folder: &Path, promise: AcknowledgedWrites, covered: u64) {
-    let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+    let log =
+        WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
     let state = log.state();
     let end = state.last.map_or(0, |last| last.index + 1);
     assert!(end >= promise.end, "{} were acknowledged, {end} are there", promise.end);
@@ -274,7 +277,7 @@ fn changes(step: u64, parts: CrashTarget) -> Vec<StoreChange> {
 }
 
 fn open_store(folder: &Path, parts: CrashTarget) -> Box<dyn Store> {
-    let mut stores = StateFolders::new(folder);
+    let mut stores = StateFolders::new(folder, &DescriptorReserve::default());
     let started = Instant::now();
     loop {
         match stores.open_current() {

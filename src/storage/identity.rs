@@ -8,6 +8,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::descriptors::DescriptorReserve;
 use super::{StorageError, files, write_atomic};
 use crate::domain::ids::NodeId;
 use crate::domain::time::Timestamp;
@@ -40,9 +41,9 @@ impl FolderIdentity {
     ///
     /// # Errors
     /// The file: it is damaged, not ours, or from another version.
-    pub fn read(folder: &Path) -> Result<Option<Self>, StorageError> {
+    pub fn read(reserve: &DescriptorReserve, folder: &Path) -> Result<Option<Self>, StorageError> {
         let file = folder.join(IDENTITY);
-        let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
+        let Some(bytes) = files::read_file(reserve, &file)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         Self::decode(&text).map(Some).map_err(StorageError::at("read", &file))
     }
@@ -51,14 +52,14 @@ impl FolderIdentity {
     ///
     /// # Errors
     /// The file, or that the cluster's name holds a line break.
-    pub fn write(&self, folder: &Path) -> Result<(), StorageError> {
+    pub fn write(&self, reserve: &DescriptorReserve, folder: &Path) -> Result<(), StorageError> {
         let file = folder.join(IDENTITY);
         if self.cluster_name.contains(['\n', '\r']) {
             let why = "the cluster's name has a line break";
             let error = io::Error::new(io::ErrorKind::InvalidInput, why);
             return Err(StorageError::new("write", file, error));
         }
-        write_atomic(&file, self.encode().as_bytes())
+        write_atomic(reserve, &file, self.encode().as_bytes())
     }
 
     /// Refuses a folder that belongs to another cluster or another member than the configured one.
@@ -152,9 +153,15 @@ mod tests {
     #[test]
     fn it_comes_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(FolderIdentity::read(folder.path()).unwrap(), None);
-        sample().write(folder.path()).unwrap();
-        assert_eq!(FolderIdentity::read(folder.path()).unwrap(), Some(sample()));
+        assert_eq!(
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap(),
+            None
+        );
+        sample().write(&DescriptorReserve::default(), folder.path()).unwrap();
+        assert_eq!(
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap(),
+            Some(sample())
+        );
     }
 
     #[test]
@@ -165,10 +172,11 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             std::fs::write(folder.path().join(IDENTITY), &bytes).unwrap();
-            let error = FolderIdentity::read(folder.path()).unwrap_err();
+            let error =
+                FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap_err();
             assert!(error.file.ends_with(IDENTITY));
             std::fs::write(folder.path().join(IDENTITY), &text[..at]).unwrap();
-            FolderIdentity::read(folder.path()).unwrap_err();
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap_err();
         }
     }
 
@@ -201,6 +209,6 @@ mod tests {
     fn a_name_cannot_forge_lines() {
         let folder = tempfile::tempdir().unwrap();
         let identity = FolderIdentity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
-        identity.write(folder.path()).unwrap_err();
+        identity.write(&DescriptorReserve::default(), folder.path()).unwrap_err();
     }
 }

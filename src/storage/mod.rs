@@ -15,7 +15,7 @@
 //! later writes until it is opened again, because after a failed `fsync` nobody can tell which
 //! pages reached the disk.
 
-mod descriptors;
+pub mod descriptors;
 mod files;
 pub mod folder;
 pub mod identity;

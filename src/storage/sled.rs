@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Dir;
 
 use self::redo::RedoStep;
-use super::descriptors::with_reserve;
+use super::descriptors::DescriptorReserve;
 use super::store::{KEY_MAX_BYTES, Store, StoreChange, Visit};
 use super::{StorageError, files, guarded};
 
@@ -50,6 +50,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// A checkpoint in a folder of its own.
 pub struct DiskStore {
     folder: PathBuf,
+    reserve: DescriptorReserve,
     data: File,
     blobs: Dir,
     tree: ::sled::Db,
@@ -65,18 +66,20 @@ impl DiskStore {
     ///
     /// # Errors
     /// The folder, if sled cannot open what is there.
-    pub fn open(folder: &Path) -> Result<Self, StorageError> {
-        files::create_folder(folder)?;
+    pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
+        files::create_folder(reserve, folder)?;
         let config =
             ::sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let tree = with_reserve(|| guarded(|| config.open().map_err(io_error)))
+        let tree = reserve
+            .open(|| guarded(|| config.open().map_err(io_error)))
             .map_err(StorageError::at("open", folder))?;
-        let data = sync_files(folder)?;
-        let blobs = with_reserve(|| File::open(folder.join("blobs")));
+        let data = sync_files(folder, reserve)?;
+        let blobs = reserve.open(|| File::open(folder.join("blobs")));
         let blobs = blobs.and_then(|blobs| Ok(Dir::new(blobs)?));
         let blobs = blobs.map_err(StorageError::at("open", &folder.join("blobs")))?;
         let mut store = Self {
             folder: folder.to_owned(),
+            reserve: reserve.clone(),
             data,
             blobs,
             tree,
@@ -95,7 +98,7 @@ impl DiskStore {
         let mark = guarded(|| self.tree.get(MARK).map_err(io_error))
             .map_err(StorageError::at("read", &self.folder))?;
         self.number = mark.map_or(0, |mark| number_of(&mark).unwrap_or(0));
-        if let Some((number, steps)) = redo::load(&self.folder)?
+        if let Some((number, steps)) = redo::load(&self.reserve, &self.folder)?
             && number > self.number
         {
             self.make(number, steps)?;
@@ -230,7 +233,7 @@ impl Store for DiskStore {
         let steps = self.plan(changes).map_err(StorageError::at("write", &self.folder))?;
         let number = self.number + 1;
         if steps.len() >= SLICE_STEPS {
-            redo::save(&self.folder, number, &steps)?;
+            redo::save(&self.reserve, &self.folder, number, &steps)?;
         }
         self.make(number, steps)?;
         redo::remove(&self.folder)?;
@@ -245,16 +248,16 @@ fn is_folder_itself(name: &CStr) -> bool {
 }
 
 /// Makes the files of a store durable, names and all; gives the one that holds the data.
-fn sync_files(folder: &Path) -> Result<File, StorageError> {
+fn sync_files(folder: &Path, reserve: &DescriptorReserve) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);
-        let file = with_reserve(|| File::open(&path));
+        let file = reserve.open(|| File::open(&path));
         let synced = file.and_then(|file| files::sync_all(&file).map(|()| file));
         synced.map_err(StorageError::at("sync", &path))
     };
     sync("conf")?;
     let data = sync("db")?;
-    files::sync_folder(folder)?;
+    files::sync_folder(reserve, folder)?;
     Ok(data)
 }
 

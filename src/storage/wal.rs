@@ -32,7 +32,7 @@ use self::calls::Op;
 use self::record::{Blob, WalTypes};
 use self::synced::Synced;
 use self::writer::{SentCall, WalShared};
-use super::descriptors::with_reserve;
+use super::descriptors::DescriptorReserve;
 use super::log::{Done, LogPos, LogState, LogStore};
 use super::{StorageError, files, guarded};
 
@@ -66,23 +66,28 @@ impl WalLog {
     /// # Errors
     /// The file that is damaged elsewhere than in its torn end, ends before what was synced, or
     /// cannot be read or created.
-    pub fn open(folder: &Path) -> Result<Self, StorageError> {
-        Self::open_with(folder, CHUNK_MAX_BYTES)
+    pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
+        Self::open_with(folder, reserve, CHUNK_MAX_BYTES)
     }
 
-    pub(super) fn open_with(folder: &Path, chunk_max_bytes: usize) -> Result<Self, StorageError> {
-        files::create_folder(folder)?;
-        let mut synced = Synced::open(folder)?;
-        recovery::repair_tail(folder, synced.offset())?;
+    pub(super) fn open_with(
+        folder: &Path,
+        reserve: &DescriptorReserve,
+        chunk_max_bytes: usize,
+    ) -> Result<Self, StorageError> {
+        files::create_folder(reserve, folder)?;
+        let mut synced = Synced::open(folder, reserve)?;
+        recovery::repair_tail(folder, reserve, synced.offset())?;
         let config = Arc::new(settings(folder, chunk_max_bytes)?);
-        let log = with_reserve(|| guarded(|| RaftLog::<WalTypes>::open(Arc::clone(&config))))
-            .map_err(|error| recovery::name_damaged(folder, error))?;
+        let log = reserve
+            .open(|| guarded(|| RaftLog::<WalTypes>::open(Arc::clone(&config))))
+            .map_err(|error| recovery::name_damaged(folder, reserve, error))?;
         recovery::check_first(folder, &log)?;
         // What a process that was killed wrote may not be on the disk yet.
-        let end = recovery::sync_end(folder)?;
+        let end = recovery::sync_end(folder, reserve)?;
         synced.note(end).map_err(StorageError::at("write", folder))?;
 
-        let shared = Arc::new(WalShared::new(folder, log, synced));
+        let shared = Arc::new(WalShared::new(folder, reserve, log, synced));
         let (queue, arrivals) = mpsc::channel();
         let thread = writer::start(arrivals, Arc::clone(&shared))
             .map_err(StorageError::at("start the writer of", folder))?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use punctual::api::{self, ApiSettings, Context, Running};
+use punctual::api::{self, ApiSettings, Context, Running, Scans};
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{
     self, ConsensusParts, ConsensusSettings, Formats, MemberAddress, RunningConsensus,
@@ -180,6 +180,7 @@ impl Machine {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             progress: saying,
+            scans: Scans::default(),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
                 version: "sim",

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Rig;
 use crate::api::error::{ErrorForm, PROBLEM};
 use crate::api::frame::{self, Frame};
-use crate::api::{self, ApiSettings, Context, HttpLimits};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Scans};
 use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
@@ -173,6 +173,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         clock: Arc::new(ClusterClock::new(HardwareClocks, 1, Duration::from_millis(500))),
         metrics: Metrics::new("0"),
         progress: saying,
+        scans: Scans::default(),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",

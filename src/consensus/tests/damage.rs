@@ -22,6 +22,7 @@ use super::{LIMIT, add};
 use crate::domain::machine::State;
 use crate::domain::machine::envelope::{self, Head};
 use crate::domain::time::Timestamp;
+use crate::storage::descriptors::DescriptorReserve;
 use crate::storage::sim::SimDisk;
 use crate::storage::{LogPos, LogStore, StateFolders};
 use crate::telemetry::metrics::Metrics;
@@ -52,7 +53,10 @@ fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
     let started = Instant::now();
     loop {
         let log = Arc::new(SimDisk::new().open());
-        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
+        match Checkpoints::open(
+            Box::new(StateFolders::new(folder, &DescriptorReserve::default())),
+            log,
+        ) {
             Err(error) if error.to_string().contains("lock") && started.elapsed() < LIMIT => {
                 std::thread::yield_now();
             }
@@ -67,7 +71,10 @@ fn opened_with(folder: &Path, purged: u64) -> Checkpoints {
     loop {
         let log = Arc::new(SimDisk::new().open());
         log.purge_to(at(purged));
-        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
+        match Checkpoints::open(
+            Box::new(StateFolders::new(folder, &DescriptorReserve::default())),
+            log,
+        ) {
             Err(error) if error.to_string().contains("lock") => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }

@@ -13,6 +13,7 @@ use super::super::machine::MachineStore;
 use super::super::replica::Replica;
 use super::super::types::TypeConfig;
 use crate::domain::machine::State;
+use crate::storage::descriptors::DescriptorReserve;
 use crate::storage::memory::MemoryDisk;
 use crate::storage::sim::SimDisk;
 use crate::storage::{LogStore, StateFolders, Stores, WalLog};
@@ -45,8 +46,8 @@ fn passes(open: OpenDisk) {
 #[test]
 fn the_files_pass_openrafts_suite() {
     passes(|folder| {
-        let log = WalLog::open(&folder.join("log")).unwrap();
-        (Arc::new(log), Box::new(StateFolders::new(folder)))
+        let log = WalLog::open(&folder.join("log"), &DescriptorReserve::default()).unwrap();
+        (Arc::new(log), Box::new(StateFolders::new(folder, &DescriptorReserve::default())))
     });
 }
 

@@ -228,10 +228,9 @@ impl PartialResponse {
             {
                 AttemptOutcome::failed(unexpected(action, code))
             }
-            (ExchangeEnd::Broke(error), _) => AttemptOutcome::new(
-                AttemptStatus::Lost,
-                format!("the connection broke: {}", root(&error)),
-            ),
+            (ExchangeEnd::Broke(error), _) => {
+                AttemptOutcome::lost(format!("the connection broke: {}", root(&error)))
+            }
             (ExchangeEnd::Stopped, _) => {
                 AttemptOutcome::cancelled("stopped; the request was under way")
             }
@@ -239,7 +238,7 @@ impl PartialResponse {
                 let detail = format!("no whole answer within {}", attempt.timeout);
                 AttemptOutcome::new(AttemptStatus::Timeout, detail)
             }
-            (ExchangeEnd::Answered, _) => AttemptOutcome::new(AttemptStatus::Lost, "no answer"),
+            (ExchangeEnd::Answered, _) => AttemptOutcome::lost("no answer"),
         };
         let known = matches!(outcome.status, AttemptStatus::Success | AttemptStatus::Failed);
         AttemptOutcome { unknown: !known, http_status: status, ..outcome }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::user::{UnixUser, find};
+use super::user::{UnixUser, UserLookup};
 use crate::domain::task::ShellAction;
 use crate::exec::attempt::GrantedAttempt;
 use crate::exec::shim::wire::Spawn;
@@ -61,12 +61,13 @@ impl Folders {
 pub(super) async fn prepare(
     action: &ShellAction,
     attempt: &GrantedAttempt,
+    users: &UserLookup,
     own: &UnixUser,
     folders: &Folders,
 ) -> Result<Spawn, String> {
     let argv = action.argv.clone();
     let user = match &action.user {
-        Some(name) => Some(find(name).await?),
+        Some(name) => Some(users.find(name).await?),
         None => None,
     };
     let mut env = base(own, |name| std::env::var(name).ok());

@@ -24,7 +24,7 @@ use crate::domain::task::ShellAction;
 use crate::domain::time::Millis;
 pub(super) use command::Folders;
 use shim_connection::{ProcessEvent, RunningProcess, ShimConnection};
-use user::UnixUser;
+use user::{UnixUser, UserLookup};
 
 /// Beyond the time to start, the shim may take so long to say whether it did.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
@@ -57,6 +57,7 @@ pub(super) struct Shell {
     program: ShimProgram,
     folders: Folders,
     open_files: Option<u64>,
+    users: UserLookup,
     /// The node's own user, once it was needed.
     own: OnceCell<UnixUser>,
     /// The shim, once it was needed.
@@ -66,7 +67,8 @@ pub(super) struct Shell {
 impl Shell {
     /// `open_files`: see [`super::ExecOptions::open_files`].
     pub(super) fn new(program: ShimProgram, folders: Folders, open_files: Option<u64>) -> Self {
-        Self { program, folders, open_files, own: OnceCell::new(), link: Mutex::new(None) }
+        let (users, own) = (UserLookup::default(), OnceCell::new());
+        Self { program, folders, open_files, users, own, link: Mutex::new(None) }
     }
 
     /// The shim that is there, else a new one.
@@ -143,16 +145,10 @@ impl Shell {
                 return AttemptOutcome::failed(command::refusal(action, &folder, code, &error));
             }
             Ok(ProcessEvent::Ended { .. } | ProcessEvent::Gone) => {
-                return AttemptOutcome::new(
-                    AttemptStatus::Lost,
-                    "the shim ended before it said that it started",
-                );
+                return AttemptOutcome::lost("the shim ended before it said that it started");
             }
             Err(_elapsed) => {
-                return AttemptOutcome::new(
-                    AttemptStatus::Lost,
-                    "the shim does not say whether it started",
-                );
+                return AttemptOutcome::lost("the shim does not say whether it started");
             }
         };
         let _ = control.started.send(started);
@@ -165,8 +161,8 @@ impl Shell {
         action: &ShellAction,
         attempt: &GrantedAttempt,
     ) -> Result<Spawn, String> {
-        let own = self.own.get_or_try_init(user::own).await?;
-        let spawn = command::prepare(action, attempt, own, &self.folders).await?;
+        let own = self.own.get_or_try_init(|| self.users.own()).await?;
+        let spawn = command::prepare(action, attempt, &self.users, own, &self.folders).await?;
         Ok(Spawn { open_files: self.open_files, ..spawn })
     }
 }
@@ -201,7 +197,7 @@ impl<'a> ProcessWatch<'a> {
                     ProcessEvent::Ended { at, code, signal } => return (at, self.judge(code, signal)),
                     ProcessEvent::Gone => {
                         let detail = "the shim is gone; the process group was killed";
-                        return (BootInstant::now(), AttemptOutcome::new(AttemptStatus::Lost, detail));
+                        return (BootInstant::now(), AttemptOutcome::lost(detail));
                     }
                     ProcessEvent::Spawned { .. } | ProcessEvent::NotStarted | ProcessEvent::Refused { .. } => {}
                 },

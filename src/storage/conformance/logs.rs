@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::WalLog;
+use super::super::descriptors::DescriptorReserve;
 use super::super::log::{Done, LogPos, LogState, LogStore};
 use super::super::sim::SimDisk;
 use super::{LogFolder, WAIT, all, append, durably, entry, pos};
@@ -18,7 +19,11 @@ type OpenLog<'a> = &'a dyn Fn() -> Box<dyn LogStore>;
 
 fn on_each_log(case: impl Fn(OpenLog<'_>)) {
     let folder = LogFolder::new();
-    case(&|| Box::new(WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap()));
+    case(&|| {
+        Box::new(
+            WalLog::open_with(folder.path(), &DescriptorReserve::default(), CHUNK_BYTES).unwrap(),
+        )
+    });
     let disk = SimDisk::new();
     case(&|| Box::new(disk.open()));
 }
@@ -140,17 +145,23 @@ fn the_last_synced_entry_is_known() {
 #[test]
 fn a_log_that_lost_what_was_synced_is_refused() {
     let folder = LogFolder::new();
-    let log = WalLog::open(folder.path()).unwrap();
+    let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
     append(&log, vec![entry(1, 0), entry(1, 1)]).unwrap();
     drop(log);
-    let name = super::super::files::names_in(folder.path()).unwrap().pop().unwrap();
+    let name = super::super::files::names_in(&DescriptorReserve::default(), folder.path())
+        .unwrap()
+        .pop()
+        .unwrap();
     let file = std::fs::File::options().write(true).open(folder.path().join(name)).unwrap();
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     let disk = SimDisk::new();
     append(&disk.open(), vec![entry(1, 0), entry(1, 1)]).unwrap();
     drop(disk.try_open().unwrap());
     disk.lose_last();
-    for refused in [WalLog::open(folder.path()).map(drop), disk.try_open().map(drop)] {
+    for refused in [
+        WalLog::open(folder.path(), &DescriptorReserve::default()).map(drop),
+        disk.try_open().map(drop),
+    ] {
         let error = refused.unwrap_err();
         assert!(error.is_damage(), "{error}");
     }
@@ -352,7 +363,7 @@ proptest! {
     fn the_twin_is_faithful(steps in proptest::collection::vec(step(), 1..60)) {
         let folder = LogFolder::new();
         let disk = SimDisk::new();
-        let open = || WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap();
+        let open = || WalLog::open_with(folder.path(), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
         let (mut wal, mut sim) = (open(), disk.open());
         for step in &steps {
             make(step, &wal);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
+use super::super::descriptors::DescriptorReserve;
 use super::super::memory::MemoryDisk;
 use super::super::store::{KEY_MAX_BYTES, Store, StoreChange, Stores};
 use super::super::{StateFolders, StorageError};
@@ -14,7 +15,7 @@ type OpenStores<'a> = &'a dyn Fn() -> Box<dyn Stores>;
 
 fn on_each_store(case: impl Fn(OpenStores<'_>)) {
     let folder = tempfile::tempdir().unwrap();
-    case(&|| Box::new(StateFolders::new(folder.path())));
+    case(&|| Box::new(StateFolders::new(folder.path(), &DescriptorReserve::default())));
     let disk = MemoryDisk::new();
     case(&|| Box::new(disk.open()));
 }
@@ -189,8 +190,14 @@ fn a_store_that_cannot_be_opened_is_damage_and_can_be_replaced() {
     let damages: [&dyn Fn(&Path); 3] = [&redo, &pointer, &conf];
     for damage in damages {
         let folder = tempfile::tempdir().unwrap();
-        replaced(&|| Box::new(StateFolders::new(folder.path())), &|| damage(folder.path()));
-        assert_eq!(super::super::files::names_in(folder.path()).unwrap(), ["CURRENT", "state.2"]);
+        replaced(
+            &|| Box::new(StateFolders::new(folder.path(), &DescriptorReserve::default())),
+            &|| damage(folder.path()),
+        );
+        assert_eq!(
+            super::super::files::names_in(&DescriptorReserve::default(), folder.path()).unwrap(),
+            ["CURRENT", "state.2"]
+        );
     }
     let disk = MemoryDisk::new();
     replaced(&|| Box::new(disk.open()), &|| disk.make_unreadable());

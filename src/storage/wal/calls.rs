@@ -1,14 +1,13 @@
 //! The calls of [`LogStore`](super::LogStore) as raft-log takes them.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
-use super::super::descriptors::{self, Exhausted};
+use super::super::descriptors::Exhausted;
 use super::super::files;
 use super::super::log::LogPos;
 use super::record::{Blob, WalTypes};
@@ -71,8 +70,8 @@ fn rotated(
     match written {
         Err(error) if error.exhausted() => {
             tracing::warn!(%error, "no descriptor for the next file of the log");
-            let again = descriptors::lent(|| {
-                remove_unbegun(&shared.folder, log)?;
+            let again = shared.reserve.lend(|| {
+                remove_unbegun(shared, log)?;
                 // A record that changes nothing, so that it is tried again.
                 log.save_user_data(None)
             });
@@ -87,9 +86,10 @@ fn rotated(
 
 /// Removes the file that raft-log made behind the present one and could not begin, if there is one:
 /// it would be in the way.
-fn remove_unbegun(folder: &Path, log: &RaftLog<WalTypes>) -> io::Result<()> {
+fn remove_unbegun(shared: &WalShared, log: &RaftLog<WalTypes>) -> io::Result<()> {
     let present = log.stat().open_chunk.chunk_id.0;
-    let files = recovery::chunk_files(folder).map_err(|error| error.source)?;
+    let files =
+        recovery::chunk_files(&shared.folder, &shared.reserve).map_err(|error| error.source)?;
     for (_, path) in files.into_iter().filter(|(start, _)| *start > present) {
         std::fs::remove_file(path)?;
     }
@@ -103,7 +103,7 @@ fn purge(log: &mut RaftLog<WalTypes>, pos: LogPos, shared: &WalShared) -> io::Re
     let purged = log.purge(pos);
     let end = rotated(purged, log, shared)?;
     if log.stat().closed_chunks.len() < before {
-        descriptors::lent(|| {
+        shared.reserve.lend(|| {
             log.flush(files::durable(), None)?;
             log.wait_worker_idle()
         })?;

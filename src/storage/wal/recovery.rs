@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use raft_log::RaftLog;
 use raft_log::codeq::Decode;
 
-use super::super::descriptors::with_reserve;
+use super::super::descriptors::DescriptorReserve;
 use super::super::{StorageError, files};
 use super::record::{
     BlobHead, CHECKSUM_BYTES, ENTRY, HEAD_BYTES, POSITION_BYTES, TYPE_BYTES, WalRecord, WalTypes,
@@ -44,11 +44,15 @@ struct FileWalk {
 ///
 /// # Errors
 /// The last file, if it is damaged and not torn; the one in which the log ends too early.
-pub(super) fn repair_tail(folder: &Path, synced: u64) -> Result<(), StorageError> {
+pub(super) fn repair_tail(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+    synced: u64,
+) -> Result<(), StorageError> {
     let mut torn = Vec::new();
-    let (chunks, mut end) = (chunk_files(folder)?, 0);
+    let (chunks, mut end) = (chunk_files(folder, reserve)?, 0);
     for (start, path) in chunks.iter().rev() {
-        let walk = walk(path)?;
+        let walk = walk(path, reserve)?;
         if let Some(damage) = &walk.damage
             && !is_cut_by_raft_log(&walk, damage)
         {
@@ -80,10 +84,10 @@ pub(super) fn repair_tail(folder: &Path, synced: u64) -> Result<(), StorageError
 ///
 /// # Errors
 /// The file that cannot be synced.
-pub(super) fn sync_end(folder: &Path) -> Result<u64, StorageError> {
+pub(super) fn sync_end(folder: &Path, reserve: &DescriptorReserve) -> Result<u64, StorageError> {
     let mut end = 0;
-    for (start, path) in chunk_files(folder)?.into_iter().rev().take(2) {
-        let file = with_reserve(|| File::open(&path));
+    for (start, path) in chunk_files(folder, reserve)?.into_iter().rev().take(2) {
+        let file = reserve.open(|| File::open(&path));
         let synced = file.and_then(|file| files::sync_data(&file).and_then(|()| file.metadata()));
         let len = synced.map_err(StorageError::at("sync", &path))?.len();
         end = end.max(start + len);
@@ -92,10 +96,14 @@ pub(super) fn sync_end(folder: &Path) -> Result<u64, StorageError> {
 }
 
 /// The error that names the file because of which raft-log refused to open.
-pub(super) fn name_damaged(folder: &Path, error: io::Error) -> StorageError {
-    let damage = chunk_files(folder).and_then(|paths| {
+pub(super) fn name_damaged(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+    error: io::Error,
+) -> StorageError {
+    let damage = chunk_files(folder, reserve).and_then(|paths| {
         for (_, path) in paths {
-            let walk = walk(&path)?;
+            let walk = walk(&path, reserve)?;
             if let Some(damage) = &walk.damage {
                 return Err(damaged(&path, &walk, damage));
             }
@@ -132,15 +140,18 @@ pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), 
 }
 
 /// Where each of the log's files begins, counted over all of them, and its path, in order.
-pub(super) fn chunk_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
-    let names = files::names_in(folder)?;
+pub(super) fn chunk_files(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    let names = files::names_in(reserve, folder)?;
     let start = |name: &str| raft_log::chunked_wal::Config::parse_chunk_file_name(name).ok();
     let chunk = |name: &std::ffi::OsString| Some((start(name.to_str()?)?, folder.join(name)));
     Ok(names.iter().filter_map(chunk).collect())
 }
 
-fn walk(path: &Path) -> Result<FileWalk, StorageError> {
-    let read = with_reserve(|| fs::read(path));
+fn walk(path: &Path, reserve: &DescriptorReserve) -> Result<FileWalk, StorageError> {
+    let read = reserve.open(|| fs::read(path));
     let bytes = read.map_err(StorageError::at("read", path))?;
     let (mut rest, mut end, mut damage) = (&bytes[..], 0, None);
     while !rest.is_empty() && damage.is_none() {

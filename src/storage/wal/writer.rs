@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
+use super::super::descriptors::DescriptorReserve;
 use super::super::log::{Done, LogPos, LogState};
 use super::super::{files, guarded};
 use super::calls::{Op, take};
@@ -37,6 +38,8 @@ pub(super) struct SentCall {
 pub(super) struct WalShared {
     /// Where the log lies.
     pub folder: PathBuf,
+    /// Descriptors for the next file, where there are no others left.
+    pub reserve: DescriptorReserve,
     /// `None` once the log is closed.
     pub log: RwLock<Option<RaftLog<WalTypes>>>,
     /// How many times entries were cut off the end.
@@ -60,13 +63,19 @@ struct WalProgress {
 }
 
 impl WalShared {
-    pub(super) fn new(folder: &Path, log: RaftLog<WalTypes>, mark: Synced) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        reserve: &DescriptorReserve,
+        log: RaftLog<WalTypes>,
+        mark: Synced,
+    ) -> Self {
         let state = state_of(&log);
         let synced = state.last;
         let progress =
             WalProgress { taken: 0, ended: false, flushing: 0, state, synced, failed: None };
         Self {
             folder: folder.to_owned(),
+            reserve: reserve.clone(),
             log: RwLock::new(Some(log)),
             cuts: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
