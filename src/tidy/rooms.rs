@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{SourceFile, is_word};
-use super::{begins_path, complain, words_before};
+use super::complain;
+use super::source::{SourceFile, begins_path, is_word, words_before};
 
 /// The folder whose files this is about.
 const HOME: &str = "domain/machine/";

@@ -132,6 +132,22 @@ pub(super) fn words<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = us
     })
 }
 
+/// Where a path begins with `root`.
+pub(super) fn words_before<'a>(code: &'a str, root: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let name = root.trim_end_matches(':');
+    words(code, name).filter(move |&at| code[at..].starts_with(root) && begins_path(code, at))
+}
+
+/// Whether the word at a place is the first of its path; `::name` is.
+pub(super) fn begins_path(code: &str, at: usize) -> bool {
+    code[..at].strip_suffix("::").is_none_or(|before| !before.ends_with(|c| is_word(c) || c == '>'))
+}
+
+pub(super) fn name_at(code: &str, at: usize) -> &str {
+    let rest = &code[at..];
+    &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())]
+}
+
 /// The end of the item that begins at `from`: behind its body, or behind its semicolon.
 pub(super) fn item_end(code: &str, from: usize) -> usize {
     let mut depth = 0_usize;
