@@ -40,6 +40,7 @@ mod observed;
 mod operator_log;
 mod pulse;
 mod residency;
+mod settle_cycle;
 mod sleepers;
 mod slots;
 mod task_actor;
