@@ -25,13 +25,13 @@ use punctual::domain::time::{Millis, Timestamp};
 const START: Timestamp = Timestamp(1_772_409_600_000);
 const ENTRY: usize = 64;
 
-struct World {
+struct ApplyBench {
     state: State,
     index: u64,
     stamp: Timestamp,
 }
 
-impl World {
+impl ApplyBench {
     fn apply(&mut self, commands: &[Command]) -> Vec<Response> {
         let mut packed = Vec::new();
         for command in commands {
@@ -51,11 +51,11 @@ fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let tasks = numbers.first().copied().unwrap_or(30_000);
     let claims = numbers.get(1).copied().unwrap_or(1_500_000);
-    let mut world = World { state: State::default(), index: 0, stamp: START };
+    let mut world = ApplyBench { state: State::default(), index: 0, stamp: START };
     let session = prepare(&mut world);
     let mut targets = make_tasks(&mut world, tasks);
     world.stamp = START.plus(Millis::from_secs(3_600));
-    let mut load = Load { world, session, at: 0 };
+    let mut load = ClaimBench { world, session, at: 0 };
 
     let memory = resident();
     let each = load.claims(&mut targets, claims);
@@ -77,15 +77,15 @@ fn main() {
 }
 
 /// What is claimed, in which order.
-struct Load {
-    world: World,
+struct ClaimBench {
+    world: ApplyBench,
     session: SessionId,
     at: usize,
 }
 
-impl Load {
+impl ClaimBench {
     /// Nanoseconds a claim, its task's execution before ended with it.
-    fn claims(&mut self, targets: &mut [Target], claims: usize) -> u128 {
+    fn claims(&mut self, targets: &mut [ClaimedTask], claims: usize) -> u128 {
         let (mut spent, mut done) = (0_u128, 0);
         while done < claims {
             let mut packed = Vec::new();
@@ -117,7 +117,7 @@ impl Load {
         spent / done as u128
     }
 
-    fn pack(&self, packed: &mut Vec<u8>, target: &mut Target) {
+    fn pack(&self, packed: &mut Vec<u8>, target: &mut ClaimedTask) {
         let now = self.world.stamp;
         if let Some((execution, fence)) = target.held.take() {
             let report =
@@ -142,7 +142,7 @@ impl Load {
     }
 }
 
-fn prepare(world: &mut World) -> SessionId {
+fn prepare(world: &mut ApplyBench) -> SessionId {
     let genesis =
         Genesis { id: 1, name: "bench".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
     let info = NodeInfo {
@@ -169,14 +169,14 @@ fn prepare(world: &mut World) -> SessionId {
     session
 }
 
-struct Target {
+struct ClaimedTask {
     task: TaskKey,
     revision: Revision,
     settled: Timestamp,
     held: Option<(ExecutionId, Fence)>,
 }
 
-fn make_tasks(world: &mut World, tasks: usize) -> Vec<Target> {
+fn make_tasks(world: &mut ApplyBench, tasks: usize) -> Vec<ClaimedTask> {
     for from in (0..tasks).step_by(ENTRY) {
         let puts: Vec<Command> = (from..tasks.min(from + ENTRY))
             .map(|number| {
@@ -189,7 +189,7 @@ fn make_tasks(world: &mut World, tasks: usize) -> Vec<Target> {
         assert!(answers.iter().all(|answer| !matches!(answer, Err(_) | Ok(Answer::NotFired))));
     }
     let state = &world.state;
-    let target = |task: &Arc<Task>| Target {
+    let target = |task: &Arc<Task>| ClaimedTask {
         task: task.key,
         revision: task.live.revision,
         settled: state.settled(task),

@@ -1,6 +1,6 @@
 //! Time, as the parts above see it. Nothing else reads a clock of the machine.
 //!
-//! A [`Machine`] has two clocks: a wall clock, which people and programs set, and a boot-time clock,
+//! A [`MachineClocks`] has two clocks: a wall clock, which people and programs set, and a boot-time clock,
 //! which only goes on (suspended time counted). [`ClusterClock`] makes cluster time of them and of
 //! the wall clocks of the other members.
 
@@ -24,7 +24,7 @@ impl BootInstant {
     /// Reads the clock.
     #[must_use]
     pub fn now() -> Self {
-        Self(Hardware.boot().unsigned_abs() / 1_000_000)
+        Self(HardwareClocks.boot().unsigned_abs() / 1_000_000)
     }
 
     /// This instant moved forward.
@@ -66,7 +66,7 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// The clocks of a machine, in nanoseconds; a simulated one has its own.
-pub trait Machine: Send + Sync + 'static {
+pub trait MachineClocks: Send + Sync + 'static {
     /// The wall clock, since 1970: it may be wrong, and may step.
     fn wall(&self) -> i64;
 
@@ -76,9 +76,9 @@ pub trait Machine: Send + Sync + 'static {
 
 /// The machine this program runs on.
 #[derive(Clone, Copy, Debug)]
-pub struct Hardware;
+pub struct HardwareClocks;
 
-impl Machine for Hardware {
+impl MachineClocks for HardwareClocks {
     fn wall(&self) -> i64 {
         read(ClockId::Realtime)
     }
@@ -92,5 +92,5 @@ impl Machine for Hardware {
 #[must_use]
 #[cfg(feature = "cli")]
 pub fn own_time() -> Timestamp {
-    Timestamp(Hardware.wall().div_euclid(1_000_000))
+    Timestamp(HardwareClocks.wall().div_euclid(1_000_000))
 }

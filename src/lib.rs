@@ -114,5 +114,5 @@ pub use self::config::{Config, ConfigError, ConfigErrors, Flag, Sources};
 pub use self::domain::ids::{ExecutionId, Fence};
 pub use self::domain::time::{Millis, Timestamp};
 pub use self::exec::shim::serve as serve_shim;
-pub use self::exec::{Attempt, BootInstant, Func, FuncContext, FuncFuture, ShimProgram};
-pub use self::node::{Builder, Fatal, Node, VERSION};
+pub use self::exec::{BootInstant, Func, FuncContext, FuncFuture, GrantedAttempt, ShimProgram};
+pub use self::node::{Fatal, Node, NodeBuilder, VERSION};

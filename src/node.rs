@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{self, ApiSettings, Context, HttpLimits, Running};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Running, Scans};
 use crate::budget::Budget;
-use crate::clock::{Clock, ClusterClock, Hardware};
+use crate::clock::{Clock, ClusterClock, HardwareClocks};
 use crate::config::{Config, Definitions};
 use crate::consensus::{
-    self, Consensus, Disk, Formats, MemberAddress, Parts, Service, Settings, StartError, Started,
+    self, Consensus, ConsensusDisk, ConsensusParts, ConsensusSettings, Formats, MemberAddress,
+    RunningConsensus, Service, StartError,
 };
 use crate::domain::machine::LEVEL;
 use crate::domain::machine::record::NodeInfo;
@@ -23,9 +24,9 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::ops::Starts;
-use crate::storage::{DataFolder, Identity, LogStore, StorageError, WalLog};
+use crate::storage::{DataFolder, FolderIdentity, LogStore, StorageError, WalLog};
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{Fabric, Random, Secret, Tcp};
+use crate::transport::{ClusterSecret, Fabric, RandomSource, Tcp};
 
 /// Version of this software.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -62,7 +63,7 @@ pub enum Fatal {
 }
 
 /// What a node is built from.
-pub struct Builder {
+pub struct NodeBuilder {
     config: Config,
     functions: Vec<(String, Func)>,
     shim: Option<ShimProgram>,
@@ -72,7 +73,7 @@ pub struct Builder {
     open_files: Option<u64>,
 }
 
-impl Builder {
+impl NodeBuilder {
     /// Makes a function known to tasks that name it.
     #[must_use]
     pub fn function(mut self, name: impl Into<String>, func: Func) -> Self {
@@ -133,15 +134,15 @@ pub struct Node {
 
 /// What runs on the Raft thread, as the rest of the node sees it.
 struct RaftThread {
-    started: oneshot::Receiver<Result<Started, StartError>>,
+    started: oneshot::Receiver<Result<RunningConsensus, StartError>>,
     stop: watch::Receiver<bool>,
 }
 
 impl Node {
     /// A node to be built.
     #[must_use]
-    pub fn builder(config: Config) -> Builder {
-        Builder {
+    pub fn builder(config: Config) -> NodeBuilder {
+        NodeBuilder {
             config,
             functions: Vec::new(),
             shim: None,
@@ -152,12 +153,12 @@ impl Node {
         }
     }
 
-    async fn build(builder: Builder) -> Result<Self, Fatal> {
+    async fn build(builder: NodeBuilder) -> Result<Self, Fatal> {
         let config = builder.config.clone();
         let metrics = Metrics::new(VERSION);
         let members = config.cluster.members.len();
         let skew = Duration::from_millis(config.limits.max_clock_skew.0);
-        let clock = Arc::new(ClusterClock::new(Hardware, members, skew));
+        let clock = Arc::new(ClusterClock::new(HardwareClocks, members, skew));
         let folder = DataFolder::open(&config.node.data_dir, config.log.file.as_deref())?;
         let (http, listener) = listen(&config).await?;
         let exec = Arc::new(exec(&builder, &folder, http)?);
@@ -172,6 +173,7 @@ impl Node {
             clock: Arc::<ClusterClock>::clone(&clock),
             metrics: metrics.clone(),
             progress: saying,
+            scans: Scans::default(),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,
@@ -193,7 +195,8 @@ impl Node {
         }
         let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;
-        let rest = Rest { builder, context: Arc::clone(&context), exec, clock, metrics, calendars };
+        let rest =
+            UpperLayers { builder, context: Arc::clone(&context), exec, clock, metrics, calendars };
         tokio::spawn(rest.run(thread, fatal));
         Ok(Self { context, http, ended, stop, raft: Some(raft), leave_limit: LEAVE_LIMIT })
     }
@@ -268,7 +271,11 @@ async fn listen(
 }
 
 /// `http` is where the API really listens.
-fn exec(builder: &Builder, folder: &DataFolder, http: Option<SocketAddr>) -> Result<Exec, Fatal> {
+fn exec(
+    builder: &NodeBuilder,
+    folder: &DataFolder,
+    http: Option<SocketAddr>,
+) -> Result<Exec, Fatal> {
     let config = &builder.config;
     let data_dir = std::path::absolute(folder.path()).unwrap_or_else(|_| PathBuf::from("/"));
     let work_dir = std::path::absolute(folder.work()).unwrap_or_else(|_| PathBuf::from("/"));
@@ -287,37 +294,38 @@ fn exec(builder: &Builder, folder: &DataFolder, http: Option<SocketAddr>) -> Res
     Exec::new(options).map_err(|error| Fatal::Part(format!("the output folder: {error}")))
 }
 
-fn random() -> Random {
+fn random() -> RandomSource {
     Arc::new(|bytes: &mut [u8]| rand::fill(bytes))
 }
 
 fn parts(
-    builder: &Builder,
+    builder: &NodeBuilder,
     folder: &DataFolder,
     clock: &Arc<ClusterClock>,
     metrics: &Metrics,
     progress: watch::Sender<String>,
-) -> Result<Parts, Fatal> {
+) -> Result<ConsensusParts, Fatal> {
     let config = &builder.config;
     let settings = settings(builder);
     let disk_fault = |error| StartError::of_disk(error, &settings);
-    let identity = Identity::read(folder.path()).map_err(disk_fault)?;
+    let identity = FolderIdentity::read(folder.reserve(), folder.path()).map_err(disk_fault)?;
     if let Some(identity) = &identity {
         identity.expect(folder.path(), &config.cluster.name, u64::from(config.node.id))?;
     }
     let secret = config.cluster.secret.as_ref().map(|secret| {
-        Secret::new(secret.expose().as_bytes())
+        ClusterSecret::new(secret.expose().as_bytes())
             .map_err(|error| Fatal::Part(format!("cluster.secret: {error}")))
     });
-    let log: Arc<dyn LogStore> = Arc::new(WalLog::open(&folder.log()).map_err(disk_fault)?);
-    let path = folder.path().to_owned();
-    Ok(Parts {
+    let log: Arc<dyn LogStore> =
+        Arc::new(WalLog::open(&folder.log(), folder.reserve()).map_err(disk_fault)?);
+    let (path, reserve) = (folder.path().to_owned(), folder.reserve().clone());
+    Ok(ConsensusParts {
         settings,
-        disk: Disk {
+        disk: ConsensusDisk {
             log,
             stores: Box::new(folder.states()),
             identity,
-            save_identity: Box::new(move |identity| identity.write(&path)),
+            save_identity: Box::new(move |identity| identity.write(&reserve, &path)),
         },
         fabric: Fabric { network: Arc::new(Tcp), random: random(), secret: secret.transpose()? },
         clock: Arc::clone(clock),
@@ -326,14 +334,14 @@ fn parts(
     })
 }
 
-fn settings(builder: &Builder) -> Settings {
+fn settings(builder: &NodeBuilder) -> ConsensusSettings {
     let config = &builder.config;
     let members = config.cluster.members.iter().map(|member| MemberAddress {
         id: member.id,
         peer: member.peer.clone(),
         http: member.http.clone().unwrap_or_default(),
     });
-    Settings {
+    ConsensusSettings {
         cluster_name: config.cluster.name.clone(),
         member: config.node.id,
         members: members.collect(),
@@ -355,7 +363,7 @@ fn settings(builder: &Builder) -> Settings {
 /// Runs consensus on a thread and runtime of its own, so that requests and actions cannot starve
 /// heartbeats. The data folder stays locked until it ends.
 fn raft_thread(
-    parts: Parts,
+    parts: ConsensusParts,
     folder: DataFolder,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(std::thread::JoinHandle<()>, RaftThread), Fatal> {
@@ -390,8 +398,8 @@ fn raft_thread(
 }
 
 /// What is built once consensus runs.
-struct Rest {
-    builder: Builder,
+struct UpperLayers {
+    builder: NodeBuilder,
     context: Arc<Context>,
     exec: Arc<Exec>,
     clock: Arc<dyn Clock>,
@@ -399,7 +407,7 @@ struct Rest {
     calendars: Vec<Calendar>,
 }
 
-impl Rest {
+impl UpperLayers {
     async fn run(self, thread: RaftThread, fatal: oneshot::Sender<Fatal>) {
         let why = self.until_fatal(thread).await;
         if let Some(why) = why {
@@ -415,7 +423,7 @@ impl Rest {
             Err(_stopped) if *thread.stop.borrow() => return None,
             Err(_panicked) => return Some(Fatal::Ended("the Raft thread ended".to_owned())),
         };
-        let Started { consensus, events } = started;
+        let RunningConsensus { consensus, events } = started;
         let mut ended = consensus.fatal();
         let engine = Engine::start(EngineParts {
             settings: self.engine_settings(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::Outcome;
+use crate::TestResult;
 
 /// A single answer comes within this; a cluster that has just lost its leader needs a while.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ pub struct Api {
 
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// HTTP status.
     pub status: u16,
     /// The log index that it reflects; 0: it does not say.
@@ -31,7 +31,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Answer {
+impl ApiAnswer {
     /// Whether the request was carried out.
     #[must_use]
     pub const fn good(&self) -> bool {
@@ -50,7 +50,7 @@ impl Api {
     ///
     /// # Errors
     /// No TLS library.
-    pub fn new(base: impl Into<String>) -> Outcome<Self> {
+    pub fn new(base: impl Into<String>) -> TestResult<Self> {
         // Another thread may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -85,7 +85,7 @@ impl Api {
         path: &str,
         key: Option<&str>,
         body: Option<&Value>,
-    ) -> Outcome<Answer> {
+    ) -> TestResult<ApiAnswer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
@@ -99,10 +99,10 @@ impl Api {
         let index = index.and_then(|index| index.to_str().ok()?.parse().ok()).unwrap_or(0);
         let text = reply.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, index, body })
+        Ok(ApiAnswer { status, index, body })
     }
 
-    async fn good(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Value> {
+    async fn good(&self, method: Method, path: &str, body: Option<&Value>) -> TestResult<Value> {
         let said = format!("{method} {}{path}", self.base);
         let answer = self.send(method, path, None, body).await?;
         match answer.good() {
@@ -115,7 +115,7 @@ impl Api {
     ///
     /// # Errors
     /// Any answer that is not good.
-    pub async fn get(&self, path: &str) -> Outcome<Value> {
+    pub async fn get(&self, path: &str) -> TestResult<Value> {
         self.good(Method::GET, path, None).await
     }
 
@@ -123,7 +123,7 @@ impl Api {
     ///
     /// # Errors
     /// Any answer that is not good.
-    pub async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
+    pub async fn post(&self, path: &str, body: &Value) -> TestResult<Value> {
         self.good(Method::POST, path, Some(body)).await
     }
 
@@ -131,7 +131,7 @@ impl Api {
     ///
     /// # Errors
     /// Any answer that is not good.
-    pub async fn all(&self, path: &str) -> Outcome<Vec<Value>> {
+    pub async fn all(&self, path: &str) -> TestResult<Vec<Value>> {
         let mut found = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -149,7 +149,7 @@ impl Api {
     ///
     /// # Errors
     /// Its sentence, or that it does not answer.
-    pub async fn ready(&self) -> Outcome<()> {
+    pub async fn ready(&self) -> TestResult<()> {
         let answer = self.send(Method::GET, "/readyz", None, None).await?;
         match answer.good() {
             true => Ok(()),
@@ -161,7 +161,7 @@ impl Api {
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn applied(&self) -> Outcome<u64> {
+    pub async fn applied(&self) -> TestResult<u64> {
         Ok(self.send(Method::GET, "/livez", None, None).await?.index)
     }
 
@@ -169,7 +169,7 @@ impl Api {
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn metrics_page(&self) -> Outcome<String> {
+    pub async fn metrics_page(&self) -> TestResult<String> {
         let page = self.get("/metrics").await?;
         Ok(page.as_str().unwrap_or_default().to_owned())
     }
@@ -178,7 +178,7 @@ impl Api {
     ///
     /// # Errors
     /// There is none.
-    pub async fn metrics(&self, begin: &str) -> Outcome<f64> {
+    pub async fn metrics(&self, begin: &str) -> TestResult<f64> {
         let page = self.metrics_page().await?;
         let found: Vec<&str> = page.lines().filter(|line| line.starts_with(begin)).collect();
         let values = found.iter().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
@@ -192,7 +192,7 @@ impl Api {
     ///
     /// # Errors
     /// There is no such metric.
-    pub async fn metric(&self, name: &str) -> Outcome<f64> {
+    pub async fn metric(&self, name: &str) -> TestResult<f64> {
         let page = self.metrics_page().await?;
         let lines = page.lines();
         let found = lines.filter_map(|line| line.split_once(' ')).find(|(found, _)| *found == name);

@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::Process;
-use crate::{Api, Ended, Links, Outcome, field, items, text, until};
+use crate::process::NodeProcess;
+use crate::{Api, Links, ProcessExit, TestResult, field, items, text, until};
 
 const HTTP_PORT: u16 = 8080;
 const PEER_PORT: u16 = 7070;
@@ -27,7 +27,7 @@ const TRIES: usize = 100;
 
 /// How a cluster is set up.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct ClusterOptions {
     /// More settings of every node, as TOML tables.
     pub settings: String,
     /// Whether peers reach each other through proxies, so that nodes can be cut off.
@@ -46,7 +46,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn take() -> Outcome<Self> {
+    fn take() -> TestResult<Self> {
         for _ in 0..TRIES {
             // 127.0.*.* is for everybody else.
             let (a, b) = (rand::random_range(1..=254), rand::random());
@@ -75,12 +75,12 @@ impl Addresses {
     }
 }
 
-/// A cluster. Dropped before [`Cluster::finish`] it prints the ends of its logs and keeps its
+/// A cluster. Dropped before [`ProcessCluster::finish`] it prints the ends of its logs and keeps its
 /// folder: something went wrong.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct ProcessCluster {
     /// Before the folder, so that nothing writes there when that goes.
-    nodes: Vec<Process>,
+    nodes: Vec<NodeProcess>,
     links: Option<Links>,
     addresses: Addresses,
     api: Api,
@@ -88,12 +88,12 @@ pub struct Cluster {
     finished: bool,
 }
 
-impl Cluster {
+impl ProcessCluster {
     /// Starts so many nodes and waits until all are ready.
     ///
     /// # Errors
     /// They do not start, or are not ready in time.
-    pub async fn start(nodes: u8, options: Options) -> Outcome<Self> {
+    pub async fn start(nodes: u8, options: ClusterOptions) -> TestResult<Self> {
         let mut cluster = Self::prepare(nodes, options).await?;
         cluster.start_all()?;
         cluster.all_ready().await?;
@@ -104,7 +104,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Those of the disk and of the network.
-    pub async fn prepare(nodes: u8, options: Options) -> Outcome<Self> {
+    pub async fn prepare(nodes: u8, options: ClusterOptions) -> TestResult<Self> {
         let addresses = Addresses::take()?;
         let folder = tempfile::Builder::new().prefix("punctual-test-").tempdir()?;
         let peer = |node| match options.proxied {
@@ -133,7 +133,7 @@ impl Cluster {
             );
             fs::write(&settings, text)?;
             let log = folder.path().join(format!("n{node}.log"));
-            processes.push(Process::new(settings, log, options.files));
+            processes.push(NodeProcess::new(settings, log, options.files));
         }
         let pairs = (1..=nodes).map(|node| (addresses.proxy(node), addresses.peer(node)));
         let links = if options.proxied { Some(Links::start(pairs.collect()).await?) } else { None };
@@ -141,7 +141,7 @@ impl Cluster {
         Ok(Self { nodes: processes, links, addresses, api, folder, finished: false })
     }
 
-    fn process(&mut self, node: u8) -> &mut Process {
+    fn process(&mut self, node: u8) -> &mut NodeProcess {
         &mut self.nodes[usize::from(node) - 1]
     }
 
@@ -172,7 +172,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn rewrite(&mut self, node: u8, change: impl FnOnce(String) -> String) -> Outcome<()> {
+    pub fn rewrite(&mut self, node: u8, change: impl FnOnce(String) -> String) -> TestResult<()> {
         let path = self.settings(node);
         Ok(fs::write(&path, change(fs::read_to_string(&path)?))?)
     }
@@ -195,7 +195,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It runs, or cannot be started.
-    pub fn start_node(&mut self, node: u8) -> Outcome<()> {
+    pub fn start_node(&mut self, node: u8) -> TestResult<()> {
         self.process(node).start()
     }
 
@@ -203,15 +203,15 @@ impl Cluster {
     ///
     /// # Errors
     /// One runs already, or cannot be started.
-    pub fn start_all(&mut self) -> Outcome<()> {
-        self.nodes.iter_mut().try_for_each(Process::start)
+    pub fn start_all(&mut self) -> TestResult<()> {
+        self.nodes.iter_mut().try_for_each(NodeProcess::start)
     }
 
     /// `kill -9`; the process is gone on return.
     ///
     /// # Errors
     /// It does not run.
-    pub fn kill9(&mut self, node: u8) -> Outcome<()> {
+    pub fn kill9(&mut self, node: u8) -> TestResult<()> {
         self.process(node).kill9()
     }
 
@@ -219,17 +219,17 @@ impl Cluster {
     ///
     /// # Errors
     /// One does not run.
-    pub fn kill9_all(&mut self) -> Outcome<()> {
+    pub fn kill9_all(&mut self) -> TestResult<()> {
         // First the signal to all, then the farewells.
         self.nodes.iter().try_for_each(|node| node.send(Signal::KILL))?;
-        self.nodes.iter_mut().try_for_each(Process::kill9)
+        self.nodes.iter_mut().try_for_each(NodeProcess::kill9)
     }
 
     /// Freezes a node.
     ///
     /// # Errors
     /// It does not run.
-    pub fn pause(&mut self, node: u8) -> Outcome<()> {
+    pub fn pause(&mut self, node: u8) -> TestResult<()> {
         self.process(node).send(Signal::STOP)
     }
 
@@ -237,7 +237,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not run.
-    pub fn resume(&mut self, node: u8) -> Outcome<()> {
+    pub fn resume(&mut self, node: u8) -> TestResult<()> {
         self.process(node).send(Signal::CONT)
     }
 
@@ -245,7 +245,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not run, or does not end.
-    pub async fn stop(&mut self, node: u8) -> Outcome<ExitStatus> {
+    pub async fn stop(&mut self, node: u8) -> TestResult<ExitStatus> {
         self.process(node).send(Signal::TERM)?;
         self.process(node).ended().await
     }
@@ -254,7 +254,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not end by itself.
-    pub async fn refused(&mut self, node: u8) -> Outcome<Ended> {
+    pub async fn refused(&mut self, node: u8) -> TestResult<ProcessExit> {
         self.process(node).start()?;
         self.ended(node).await
     }
@@ -263,17 +263,17 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not end.
-    pub async fn ended(&mut self, node: u8) -> Outcome<Ended> {
+    pub async fn ended(&mut self, node: u8) -> TestResult<ProcessExit> {
         let process = self.process(node);
         let status = process.ended().await?;
-        Ok(Ended { code: status.code(), stdout: String::new(), stderr: process.said() })
+        Ok(ProcessExit { code: status.code(), stdout: String::new(), stderr: process.said() })
     }
 
     /// Cuts a node off from all others, both ways.
     ///
     /// # Errors
     /// The cluster has no proxies.
-    pub fn cut_off(&self, node: u8) -> Outcome<()> {
+    pub fn cut_off(&self, node: u8) -> TestResult<()> {
         self.links.as_ref().ok_or("no proxies")?.cut_off(self.addresses.at(node));
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The cluster has no proxies.
-    pub fn heal(&self) -> Outcome<()> {
+    pub fn heal(&self) -> TestResult<()> {
         self.links.as_ref().ok_or("no proxies")?.heal();
         Ok(())
     }
@@ -298,7 +298,7 @@ impl Cluster {
     /// The most lines that a node has logged, over all its starts.
     #[must_use]
     pub fn log_lines(&self) -> usize {
-        self.nodes.iter().map(Process::lines).max().unwrap_or(0)
+        self.nodes.iter().map(NodeProcess::lines).max().unwrap_or(0)
     }
 
     /// The process id of a node.
@@ -311,7 +311,7 @@ impl Cluster {
     ///
     /// # Errors
     /// It has ended, or is not ready in time.
-    pub async fn ready(&mut self, node: u8) -> Outcome<()> {
+    pub async fn ready(&mut self, node: u8) -> TestResult<()> {
         let api = self.api(node);
         let process = self.process(node);
         until(&format!("n{node} to be ready"), async || {
@@ -325,7 +325,7 @@ impl Cluster {
     ///
     /// # Errors
     /// One has ended, or is not ready in time.
-    pub async fn all_ready(&mut self) -> Outcome<()> {
+    pub async fn all_ready(&mut self) -> TestResult<()> {
         for node in self.numbers() {
             self.ready(node).await?;
         }
@@ -336,7 +336,7 @@ impl Cluster {
     ///
     /// # Errors
     /// None leads.
-    pub async fn leader(&self) -> Outcome<u8> {
+    pub async fn leader(&self) -> TestResult<u8> {
         until("a leader", async || {
             let mut best = None;
             for node in self.numbers() {
@@ -357,7 +357,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Their digests differ at one index, or they never come to stand.
-    pub async fn agreed(&self) -> Outcome<String> {
+    pub async fn agreed(&self) -> TestResult<String> {
         let states = until("all nodes to stand at one index", async || {
             let mut states = Vec::new();
             for node in self.numbers() {
@@ -381,7 +381,7 @@ impl Cluster {
     ///
     /// # Errors
     /// One of them is refused.
-    pub async fn add(&self, node: u8, tasks: &[Value]) -> Outcome<()> {
+    pub async fn add(&self, node: u8, tasks: &[Value]) -> TestResult<()> {
         let answer = self.api(node).post("/api/v1/tasks/batch", &json!({"items": tasks})).await?;
         match items(&answer).iter().find(|item| field(item, "status") != 201) {
             Some(refused) => Err(format!("a task was not made: {refused}").into()),
@@ -395,7 +395,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A node ended badly.
-    pub async fn finish(mut self) -> Outcome<()> {
+    pub async fn finish(mut self) -> TestResult<()> {
         for process in self.nodes.iter().filter(|process| process.pid().is_some()) {
             process.send(Signal::TERM)?;
         }
@@ -413,7 +413,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for ProcessCluster {
     fn drop(&mut self) {
         if self.finished {
             return;

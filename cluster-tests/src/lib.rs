@@ -1,6 +1,6 @@
 //! Process tests: real nodes as real processes on loopback, killed, frozen and cut off.
 //!
-//! [`Cluster`] starts them and does things to them, [`Api`] asks them, [`Links`] stands between
+//! [`ProcessCluster`] starts them and does things to them, [`Api`] asks them, [`Links`] stands between
 //! them, [`starts`] holds what they did against what they say of it. The loads of [`scenarios`] run
 //! twice: short in `cargo test`, in full by the binary `show`, which prints figures.
 //!
@@ -18,25 +18,25 @@ mod small_disk;
 pub mod starts;
 mod wait;
 
-pub use self::api::{Answer, Api, field, items, text};
-pub use self::cluster::{Cluster, Options};
+pub use self::api::{Api, ApiAnswer, field, items, text};
+pub use self::cluster::{ClusterOptions, ProcessCluster};
 pub use self::links::Links;
-pub use self::process::{Ended, run};
+pub use self::process::{ProcessExit, run};
 pub use self::programs::{node_program, witness_program};
 pub use self::small_disk::SmallDisk;
 pub use self::wait::{LIMIT, now_ms, until};
 
 /// Why a test cannot go on: for people.
-pub type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub type TestError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What everything here gives back.
-pub type Outcome<T> = Result<T, Fault>;
+pub type TestResult<T> = Result<T, TestError>;
 
 /// Says that this machine cannot run a test, or a part of one.
 ///
 /// # Errors
 /// With `STRICT=1`, where nothing may be left out.
-pub fn skipped(why: &str) -> Outcome<()> {
+pub fn skipped(why: &str) -> TestResult<()> {
     println!("skipped: {why}");
     let strict = std::env::var_os("STRICT").is_some_and(|value| value == "1");
     if strict {

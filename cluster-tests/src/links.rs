@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::Outcome;
+use crate::TestResult;
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -38,7 +38,7 @@ impl Links {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub(crate) async fn start(pairs: Vec<(SocketAddr, SocketAddr)>) -> Outcome<Self> {
+    pub(crate) async fn start(pairs: Vec<(SocketAddr, SocketAddr)>) -> TestResult<Self> {
         let cut = Arc::new(watch::Sender::new(BTreeSet::new()));
         let mut tasks = Vec::new();
         for (listen, target) in pairs {
@@ -67,7 +67,7 @@ async fn accept(
     cut: Arc<watch::Sender<BTreeSet<IpAddr>>>,
 ) {
     while let Ok((stream, from)) = listener.accept().await {
-        let gate = Gate { ends: [from.ip(), target.ip()], cut: cut.subscribe() };
+        let gate = LinkGate { ends: [from.ip(), target.ip()], cut: cut.subscribe() };
         // It ends with its stream, or with the runtime.
         tokio::spawn(forward(stream, target, gate));
     }
@@ -75,19 +75,19 @@ async fn accept(
 
 /// Whether a stream may pass.
 #[derive(Clone)]
-struct Gate {
+struct LinkGate {
     ends: [IpAddr; 2],
     cut: watch::Receiver<BTreeSet<IpAddr>>,
 }
 
-impl Gate {
+impl LinkGate {
     async fn passed(&mut self) {
         let ends = self.ends;
         let _gone = self.cut.wait_for(|cut| !ends.iter().any(|end| cut.contains(end))).await;
     }
 }
 
-async fn forward(stream: TcpStream, target: SocketAddr, mut gate: Gate) {
+async fn forward(stream: TcpStream, target: SocketAddr, mut gate: LinkGate) {
     gate.passed().await;
     // Whoever cannot be reached closes what was accepted for it.
     let Ok(onward) = TcpStream::connect(target).await else { return };
@@ -99,7 +99,11 @@ async fn forward(stream: TcpStream, target: SocketAddr, mut gate: Gate) {
     tokio::join!(pump(from, back_to, gate.clone()), pump(back_from, to, gate));
 }
 
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut gate: Gate) {
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut gate: LinkGate,
+) {
     let mut bytes = vec![0; READ_BYTES];
     loop {
         let count = from.read(&mut bytes).await.unwrap_or(0);

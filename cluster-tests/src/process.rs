@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Outcome, node_program, until};
+use crate::{TestResult, node_program, until};
 
 /// Lines of a log that are shown when a test fails, and how much of each.
 const SHOWN_LINES: usize = 40;
@@ -14,7 +14,7 @@ const SHOWN_CHARS: usize = 300;
 
 /// How a process ended.
 #[derive(Clone, Debug)]
-pub struct Ended {
+pub struct ProcessExit {
     /// Its exit code; none: a signal ended it.
     pub code: Option<i32>,
     /// What it wrote to standard output.
@@ -23,7 +23,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
+impl ProcessExit {
     /// The first line of standard output.
     #[must_use]
     pub fn first_line(&self) -> &str {
@@ -31,7 +31,7 @@ impl Ended {
     }
 }
 
-impl From<Output> for Ended {
+impl From<Output> for ProcessExit {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code(),
@@ -42,7 +42,7 @@ impl From<Output> for Ended {
 }
 
 /// The program, free of settings that this process has from outside.
-fn program() -> Outcome<Command> {
+fn program() -> TestResult<Command> {
     let mut command = Command::new(node_program()?);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PUNCTUAL") {
@@ -71,7 +71,7 @@ fn limited(program: Command, files: Option<u32>) -> Command {
 ///
 /// # Errors
 /// It cannot be started, or does not end within [`LIMIT`](crate::LIMIT).
-pub async fn run(arguments: &[&str]) -> Outcome<Ended> {
+pub async fn run(arguments: &[&str]) -> TestResult<ProcessExit> {
     let mut command = tokio::process::Command::from(program()?);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     match tokio::time::timeout(crate::LIMIT, command.output()).await {
@@ -82,7 +82,7 @@ pub async fn run(arguments: &[&str]) -> Outcome<Ended> {
 
 /// A node as a process, perhaps at rest.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct NodeProcess {
     settings: PathBuf,
     log: PathBuf,
     /// How many files it may have open; none: as many as this process.
@@ -92,7 +92,7 @@ pub(crate) struct Process {
     child: Option<Child>,
 }
 
-impl Process {
+impl NodeProcess {
     pub fn new(settings: PathBuf, log: PathBuf, files: Option<u32>) -> Self {
         Self { settings, log, files, log_begins: 0, child: None }
     }
@@ -101,7 +101,7 @@ impl Process {
         &self.settings
     }
 
-    pub fn start(&mut self) -> Outcome<()> {
+    pub fn start(&mut self) -> TestResult<()> {
         if self.runs() {
             return Err(format!("{} runs already", self.settings.display()).into());
         }
@@ -128,13 +128,13 @@ impl Process {
         self.child.as_ref().map(Child::id)
     }
 
-    pub fn send(&self, signal: Signal) -> Outcome<()> {
+    pub fn send(&self, signal: Signal) -> TestResult<()> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         Ok(kill_process(pid.ok_or("the node does not run")?, signal)?)
     }
 
     /// Kills it, and returns once it is gone.
-    pub fn kill9(&mut self) -> Outcome<()> {
+    pub fn kill9(&mut self) -> TestResult<()> {
         let mut child = self.child.take().ok_or("the node does not run")?;
         child.kill()?;
         child.wait()?;
@@ -142,7 +142,7 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) -> Outcome<ExitStatus> {
+    pub async fn ended(&mut self) -> TestResult<ExitStatus> {
         let child = self.child.as_mut().ok_or("the node does not run")?;
         let status = until("the end of a node", async || {
             child.try_wait()?.ok_or_else(|| "it still runs".into())
@@ -175,7 +175,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for NodeProcess {
     fn drop(&mut self) {
         if self.child.is_some() {
             let _gone = self.kill9();

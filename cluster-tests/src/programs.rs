@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::Outcome;
+use crate::TestResult;
 
 /// The `punctual` binary.
 ///
 /// # Errors
 /// It was not built.
-pub fn node_program() -> Outcome<PathBuf> {
+pub fn node_program() -> TestResult<PathBuf> {
     find("punctual-under-test")
 }
 
@@ -17,12 +17,12 @@ pub fn node_program() -> Outcome<PathBuf> {
 ///
 /// # Errors
 /// It was not built.
-pub fn witness_program() -> Outcome<PathBuf> {
+pub fn witness_program() -> TestResult<PathBuf> {
     find("witness-under-test")
 }
 
 /// Cargo puts a package's binaries beside each other, and its tests one folder below.
-fn find(name: &str) -> Outcome<PathBuf> {
+fn find(name: &str) -> TestResult<PathBuf> {
     let own = std::env::current_exe()?;
     let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     beside.into_iter().find(|path| path.is_file()).ok_or_else(|| {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use crate::Outcome;
+use crate::TestResult;
 
 /// A disk that is mounted until it is dropped.
 ///
@@ -23,7 +23,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// Why this machine or user cannot: a test that needs one is then skipped.
-    pub fn mount(image: &Path, place: &Path, mib: u64) -> Outcome<Self> {
+    pub fn mount(image: &Path, place: &Path, mib: u64) -> TestResult<Self> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount".into());
         }
@@ -39,7 +39,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// It cannot be filled.
-    pub fn fill(&self, left: u64) -> Outcome<()> {
+    pub fn fill(&self, left: u64) -> TestResult<()> {
         let seen = statvfs(&self.place)?;
         let free = seen.f_bavail.saturating_mul(seen.f_frsize);
         let ballast = File::create(self.ballast())?;
@@ -50,7 +50,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// It was not filled.
-    pub fn free(&self) -> Outcome<()> {
+    pub fn free(&self) -> TestResult<()> {
         Ok(fs::remove_file(self.ballast())?)
     }
 
@@ -62,7 +62,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// Those of `fsfreeze`.
-    pub fn freeze(&mut self) -> Outcome<()> {
+    pub fn freeze(&mut self) -> TestResult<()> {
         run(Command::new("fsfreeze").arg("--freeze").arg(&self.place))?;
         self.frozen = true;
         Ok(())
@@ -72,7 +72,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// It is not frozen.
-    pub fn thaw(&mut self) -> Outcome<()> {
+    pub fn thaw(&mut self) -> TestResult<()> {
         self.frozen = false;
         run(Command::new("fsfreeze").arg("--unfreeze").arg(&self.place))
     }
@@ -88,7 +88,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn run(command: &mut Command) -> Outcome<()> {
+fn run(command: &mut Command) -> TestResult<()> {
     let ended = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     match ended.status.success() {
         true => Ok(()),

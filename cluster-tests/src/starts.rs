@@ -9,14 +9,14 @@ use std::path::Path;
 use punctual::Timestamp;
 use serde_json::Value;
 
-use crate::{Api, Fault, Outcome, field, text};
+use crate::{Api, TestError, TestResult, field, text};
 
 /// No start before its tick by more than this, in milliseconds.
 const EARLY_MS: i64 = 50;
 
 /// One line of the witness file: one start of the action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct WitnessLine {
     /// The task.
     pub task: String,
     /// The tick in milliseconds; none: a trigger.
@@ -29,7 +29,7 @@ pub struct Line {
     pub execution: String,
 }
 
-fn millis(text: &str) -> Outcome<i64> {
+fn millis(text: &str) -> TestResult<i64> {
     Ok(Timestamp::parse(text)?.millis())
 }
 
@@ -37,7 +37,7 @@ fn millis(text: &str) -> Outcome<i64> {
 ///
 /// # Errors
 /// A line that the witness does not write.
-pub fn read(file: &Path) -> Outcome<Vec<Line>> {
+pub fn read(file: &Path) -> TestResult<Vec<WitnessLine>> {
     if !file.exists() {
         return Ok(Vec::new());
     }
@@ -45,7 +45,7 @@ pub fn read(file: &Path) -> Outcome<Vec<Line>> {
     text.lines().map(line).collect()
 }
 
-fn line(text: &str) -> Outcome<Line> {
+fn line(text: &str) -> TestResult<WitnessLine> {
     let fields: Vec<&str> = text.split(' ').collect();
     let [task, tick, nanos, fence, execution] = fields[..] else {
         return Err(format!("the witness does not write `{text}`").into());
@@ -55,12 +55,12 @@ fn line(text: &str) -> Outcome<Line> {
         tick => Some(millis(tick)?),
     };
     let (nanos, fence) = (nanos.parse()?, fence.parse()?);
-    Ok(Line { task: task.to_owned(), tick, nanos, fence, execution: execution.to_owned() })
+    Ok(WitnessLine { task: task.to_owned(), tick, nanos, fence, execution: execution.to_owned() })
 }
 
 /// A verdict on one tick or on a stretch of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum VerdictRecord {
     /// A fired tick.
     Fired {
         /// When it was due, in milliseconds.
@@ -83,7 +83,7 @@ pub enum Piece {
 
 /// What the cluster says of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Execution {
+pub struct ReportedExecution {
     /// Who carried it out last.
     pub node: String,
     /// The fence of the newest attempt.
@@ -94,7 +94,7 @@ pub struct Execution {
 
 /// What the cluster says of a task whose ticks are `step` apart.
 #[derive(Clone, Debug)]
-pub struct Story {
+pub struct TaskReport {
     /// Its name.
     pub name: String,
     /// From here on its ticks have verdicts, in milliseconds.
@@ -104,22 +104,22 @@ pub struct Story {
     /// Distance of two ticks in milliseconds; the first is one step after `begin`.
     pub step: i64,
     /// The verdicts, oldest first.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<VerdictRecord>,
     /// The executions by id.
-    pub executions: BTreeMap<String, Execution>,
+    pub executions: BTreeMap<String, ReportedExecution>,
 }
 
-impl Story {
+impl TaskReport {
     /// Asks a node about an interval task.
     ///
     /// # Errors
     /// No good answer, or one that is not as the contract has it.
-    pub async fn ask(api: &Api, name: &str, step: i64) -> Outcome<Self> {
+    pub async fn ask(api: &Api, name: &str, step: i64) -> TestResult<Self> {
         let task = api.get(&format!("/api/v1/tasks/{name}")).await?;
         let ticks = api.all(&format!("/api/v1/tasks/{name}/ticks?empty=true")).await?;
         let executions = api.all(&format!("/api/v1/tasks/{name}/executions")).await?;
         let executions = executions.iter().map(|one| {
-            let execution = Execution {
+            let execution = ReportedExecution {
                 node: text(one, "node").to_owned(),
                 fence: field(one, "fence").as_u64().unwrap_or(0),
                 status: text(one, "status").to_owned(),
@@ -131,7 +131,7 @@ impl Story {
             begin: millis(text(&task, "created_at"))?,
             cursor: millis(text(&task, "cursor"))?,
             step,
-            pieces: ticks.iter().rev().map(piece).collect::<Outcome<_>>()?,
+            pieces: ticks.iter().rev().map(piece).collect::<TestResult<_>>()?,
             executions: executions.collect(),
         })
     }
@@ -155,8 +155,10 @@ impl Story {
     /// The fired ticks.
     pub fn fired(&self) -> impl Iterator<Item = (i64, &str, u64)> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Fired { tick, execution, index } => Some((*tick, execution.as_str(), *index)),
-            Piece::Span { .. } => None,
+            VerdictRecord::Fired { tick, execution, index } => {
+                Some((*tick, execution.as_str(), *index))
+            }
+            VerdictRecord::Span { .. } => None,
         })
     }
 
@@ -169,13 +171,13 @@ impl Story {
         let mut at = self.begin;
         for piece in &self.pieces {
             match piece {
-                Piece::Fired { tick, .. } => {
+                VerdictRecord::Fired { tick, .. } => {
                     if *tick != self.tick_after(at) {
                         wrong.push(format!("after {at} the next tick told is {tick}"));
                     }
                     at = *tick;
                 }
-                Piece::Span { from, to, verdict } => {
+                VerdictRecord::Span { from, to, verdict } => {
                     if *from != at || to < from {
                         wrong.push(format!("after {at} comes the {verdict} span {from}–{to}"));
                     }
@@ -198,8 +200,8 @@ impl Story {
         };
         for piece in &self.pieces {
             match piece {
-                Piece::Fired { tick, .. } => add("fired", i64::from(*tick <= upto)),
-                Piece::Span { from, to, verdict } => {
+                VerdictRecord::Fired { tick, .. } => add("fired", i64::from(*tick <= upto)),
+                VerdictRecord::Span { from, to, verdict } => {
                     add(verdict, self.ticks_between(*from.min(&upto), *to.min(&upto)));
                 }
             }
@@ -207,23 +209,23 @@ impl Story {
     }
 }
 
-fn piece(value: &Value) -> Outcome<Piece> {
+fn piece(value: &Value) -> TestResult<VerdictRecord> {
     if text(value, "verdict") == "fired" {
         let index = field(value, "index").as_u64().ok_or("a fired tick without an index")?;
         let execution = text(value, "execution_id").to_owned();
-        return Ok(Piece::Fired { tick: millis(text(value, "tick"))?, execution, index });
+        return Ok(VerdictRecord::Fired { tick: millis(text(value, "tick"))?, execution, index });
     }
     let verdict = [text(value, "verdict"), text(value, "reason")].join(" ").trim_end().to_owned();
     let (from, to) = (millis(text(value, "from"))?, millis(text(value, "to"))?);
-    Ok::<Piece, Fault>(Piece::Span { from, to, verdict })
+    Ok::<VerdictRecord, TestError>(VerdictRecord::Span { from, to, verdict })
 }
 
 /// What is wrong with the starts as such: a tick started twice, one that never fired, one under
 /// another fence than the granted one, one too early.
 #[must_use]
-pub fn wrong_starts(lines: &[Line], stories: &BTreeMap<String, Story>) -> Vec<String> {
+pub fn wrong_starts(lines: &[WitnessLine], stories: &BTreeMap<String, TaskReport>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut seen: BTreeMap<(&str, i64), &Line> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, i64), &WitnessLine> = BTreeMap::new();
     for line in lines {
         let Some(tick) = line.tick else { continue };
         if let Some(first) = seen.insert((&line.task, tick), line) {
@@ -249,24 +251,24 @@ pub fn wrong_starts(lines: &[Line], stories: &BTreeMap<String, Story>) -> Vec<St
 mod tests {
     use super::*;
 
-    fn fired(tick: i64) -> Piece {
-        Piece::Fired { tick, execution: format!("e{tick}"), index: 1 }
+    fn fired(tick: i64) -> VerdictRecord {
+        VerdictRecord::Fired { tick, execution: format!("e{tick}"), index: 1 }
     }
 
-    fn span(from: i64, to: i64) -> Piece {
-        Piece::Span { from, to, verdict: "missed window".to_owned() }
+    fn span(from: i64, to: i64) -> VerdictRecord {
+        VerdictRecord::Span { from, to, verdict: "missed window".to_owned() }
     }
 
-    fn story(pieces: Vec<Piece>) -> Story {
+    fn story(pieces: Vec<VerdictRecord>) -> TaskReport {
         let executions = pieces.iter().filter_map(|piece| match piece {
-            Piece::Fired { execution, .. } => {
+            VerdictRecord::Fired { execution, .. } => {
                 let (node, status) = ("n1".to_owned(), "success".to_owned());
-                Some((execution.clone(), Execution { node, fence: 7, status }))
+                Some((execution.clone(), ReportedExecution { node, fence: 7, status }))
             }
-            Piece::Span { .. } => None,
+            VerdictRecord::Span { .. } => None,
         });
         let executions = executions.collect();
-        Story { name: "a".to_owned(), begin: 50, cursor: 450, step: 100, pieces, executions }
+        TaskReport { name: "a".to_owned(), begin: 50, cursor: 450, step: 100, pieces, executions }
     }
 
     #[test]
@@ -299,15 +301,15 @@ mod tests {
         let good = line("a 1970-01-01T00:00:00.150Z 150000000 7 e150").unwrap();
         assert_eq!((good.tick, good.fence, good.execution.as_str()), (Some(150), 7, "e150"));
         let stories = BTreeMap::from([("a".to_owned(), story(vec![fired(150), span(150, 450)]))]);
-        let wrong = |lines: &[Line]| wrong_starts(lines, &stories).len();
+        let wrong = |lines: &[WitnessLine]| wrong_starts(lines, &stories).len();
         assert_eq!(wrong(std::slice::from_ref(&good)), 0);
         assert_eq!(wrong(&[good.clone(), good.clone()]), 1);
-        assert_eq!(wrong(&[Line { nanos: 99_000_000, ..good.clone() }]), 1);
-        assert_eq!(wrong(&[Line { fence: 6, ..good.clone() }]), 1);
+        assert_eq!(wrong(&[WitnessLine { nanos: 99_000_000, ..good.clone() }]), 1);
+        assert_eq!(wrong(&[WitnessLine { fence: 6, ..good.clone() }]), 1);
         // Also too early for that tick.
-        assert_eq!(wrong(&[Line { tick: Some(250), ..good.clone() }]), 2);
-        assert_eq!(wrong(&[Line { execution: "e9".to_owned(), ..good.clone() }]), 2);
-        assert_eq!(wrong(&[Line { task: "b".to_owned(), ..good }]), 2);
+        assert_eq!(wrong(&[WitnessLine { tick: Some(250), ..good.clone() }]), 2);
+        assert_eq!(wrong(&[WitnessLine { execution: "e9".to_owned(), ..good.clone() }]), 2);
+        assert_eq!(wrong(&[WitnessLine { task: "b".to_owned(), ..good }]), 2);
         assert!(line("a b").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 
-use crate::Outcome;
+use crate::TestResult;
 
 /// Whatever is waited for happens within this, also on a busy machine without optimisation.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// It does not come within [`LIMIT`]; the sentence says why it was not there at the last look.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Outcome<T>) -> Outcome<T> {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> TestResult<T>) -> TestResult<T> {
     let begun = Instant::now();
     loop {
         match look().await {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::consensus::{Consensus, Outcome, Proposal, Reply};
+use crate::consensus::{Consensus, Proposal, ProposalOutcome, ProposalReply};
 use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
 use crate::domain::machine::command::{Claim, Command, Finish, Put, PutMode, Settle};
 use crate::domain::machine::record::{Report, Status, Trigger};
@@ -147,7 +147,7 @@ async fn generate(
     targets: &mut [Target],
     load: &Load,
 ) -> Tally {
-    let (collector, mut answers) = mpsc::unbounded_channel::<Vec<(u64, Outcome)>>();
+    let (collector, mut answers) = mpsc::unbounded_channel::<Vec<(u64, ProposalOutcome)>>();
     let share = targets.len() / load.in_flight;
     // A slot claims from tasks of its own, so that none is claimed twice at a time.
     let mut slots: Vec<(usize, Instant)> = vec![(0, Instant::now()); load.in_flight];
@@ -180,7 +180,7 @@ async fn generate(
     tally
 }
 
-fn settle(target: &mut Target, outcome: Outcome, tally: &mut Tally, latency: Duration) {
+fn settle(target: &mut Target, outcome: ProposalOutcome, tally: &mut Tally, latency: Duration) {
     let Ok(answered) = outcome else {
         tally.unanswered += 1;
         return;
@@ -211,7 +211,7 @@ async fn propose(
     session: SessionId,
     target: &Target,
     slot: usize,
-    collector: &mpsc::UnboundedSender<Vec<(u64, Outcome)>>,
+    collector: &mpsc::UnboundedSender<Vec<(u64, ProposalOutcome)>>,
     finish: bool,
 ) {
     let now = context.clock.now();
@@ -238,7 +238,7 @@ async fn propose(
         count = 2;
     }
     envelope::pack(&mut commands, &Command::Settle(settle), "", None);
-    let reply = Reply::Collect(collector.clone(), u64::try_from(slot).unwrap_or(0));
+    let reply = ProposalReply::Collect(collector.clone(), u64::try_from(slot).unwrap_or(0));
     let deadline = Instant::now() + CLAIM_LIMIT;
     consensus.propose(Proposal { commands: commands.into(), count, reply, deadline }).await;
 }

@@ -7,25 +7,26 @@ use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::ids::Revision;
 use crate::domain::spec::{calendar_definition, read_calendar};
-use crate::ops::context::aside;
 use crate::ops::{OpAnswer, calendars};
 
 /// `GET /calendars`.
 pub(super) async fn list(read: Read) -> Reply {
     let page = page(&read.params)?;
     let view = read.view().await?;
-    aside(move || ok(&view, calendars::list(&view, &page))).await
+    read.context.scans.run(move || ok(&view, calendars::list(&view, &page))).await
 }
 
 /// `GET /calendars/{name}`.
 pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
     let view = read.view().await?;
-    aside(move || {
-        let body = calendars::show(&view, &name)?;
-        let revision = Some(Revision(body.revision));
-        Ok(answer(StatusCode::OK, OpAnswer { view, body, revision }))
-    })
-    .await?
+    read.context
+        .scans
+        .run(move || {
+            let body = calendars::show(&view, &name)?;
+            let revision = Some(Revision(body.revision));
+            Ok(answer(StatusCode::OK, OpAnswer { view, body, revision }))
+        })
+        .await?
 }
 
 /// `PUT /calendars/{name}`: makes it or changes it.

@@ -11,7 +11,6 @@ use super::tasks::created;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::record::Status;
 use crate::dto::Message;
-use crate::ops::context::aside;
 use crate::ops::executions::{self, ClaimEnd, ExecutionFilter};
 use crate::ops::{OpError, nodes, views, words};
 
@@ -32,7 +31,7 @@ pub(super) async fn list(read: Read) -> Reply {
         status: params.word("status", &words::STATUSES)?,
         failed: params.flag("failed")?,
     };
-    aside(move || ok(&view, executions::list(&view, &filter, &page, before))).await
+    read.context.scans.run(move || ok(&view, executions::list(&view, &filter, &page, before))).await
 }
 
 /// `GET /executions/{id}`.
@@ -46,7 +45,10 @@ pub(super) async fn get(PathSegment(id): PathSegment, read: Read) -> Reply {
 pub(super) async fn stats(read: Read) -> Reply {
     let task = read.params.get("task_id").map(str::to_owned);
     let view = read.view().await?;
-    aside(move || Ok(ok(&view, executions::stats(&view, task.as_deref())?))).await?
+    read.context
+        .scans
+        .run(move || Ok(ok(&view, executions::stats(&view, task.as_deref())?)))
+        .await?
 }
 
 /// `POST /executions/{id}/stop`: ends a waiting one, asks a running one to stop.

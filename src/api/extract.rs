@@ -21,7 +21,7 @@ use super::params::{Params, idempotency_key, if_match};
 use super::routes;
 use crate::ops::OpError;
 use crate::ops::caller::Caller;
-use crate::ops::context::{Context, View, aside};
+use crate::ops::context::{Context, View};
 
 /// What a handler gives back.
 pub(super) type Reply = Result<Response, OpError>;
@@ -109,7 +109,8 @@ impl Write {
             parse_json(&text).map_err(OpError::from)
         };
         // A large body takes long to read, and others wait meanwhile.
-        let value = if max > BODY_BYTES_MAX { aside(parse).await?? } else { parse()? };
+        let value =
+            if max > BODY_BYTES_MAX { caller.context.scans.run(parse).await?? } else { parse()? };
         Ok(Self { caller, params, body: Some(value) })
     }
 }

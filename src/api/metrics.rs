@@ -13,7 +13,7 @@ use crate::telemetry::exposition::Form;
 use crate::telemetry::seen::{Seen, TaskSeen};
 
 use crate::ops::OpError;
-use crate::ops::context::{Context, View, aside};
+use crate::ops::context::{Context, View};
 use crate::ops::plans;
 
 /// `GET /metrics`: for Prometheus.
@@ -25,7 +25,7 @@ pub(super) async fn page(
     let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
     let view = context.here().ok();
     let (metrics, most) = (context.metrics.clone(), context.settings.task_series);
-    let page = aside(move || {
+    let page = context.scans.run(move || {
         let seen = view.map(|view| seen(&view, most));
         metrics.encode(seen.as_ref(), form)
     });

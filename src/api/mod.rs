@@ -38,7 +38,7 @@ use tokio::sync::watch;
 
 pub use self::output::{OUTPUT_KIND, serve_output};
 pub use self::server::{HttpLimits, serve};
-pub use crate::ops::{ApiSettings, Context, Running};
+pub use crate::ops::{ApiSettings, Context, Running, Scans};
 
 #[cfg(test)]
 pub(crate) use self::params::Params;

@@ -9,7 +9,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::{Plan, Schedule};
 use crate::domain::spec::{self, check_name};
 use crate::domain::time::{Millis, Timestamp};
-use crate::ops::context::{View, aside};
+use crate::ops::context::View;
 use crate::ops::{OpError, preview};
 
 /// Ticks that are shown, unless asked otherwise.
@@ -40,7 +40,12 @@ pub(super) async fn show(write: Write) -> Reply {
     let plan = plan.map_err(|error| OpError::field("/schedule", error.code, error.message))?;
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
-    aside(move || ok(&view, preview::preview(&view, &plan, &schedule, after, n, only_dst))).await
+    write
+        .caller
+        .context
+        .scans
+        .run(move || ok(&view, preview::preview(&view, &plan, &schedule, after, n, only_dst)))
+        .await
 }
 
 /// The schedule as a task would carry it, and whether it was given as one text.

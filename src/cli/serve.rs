@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::exec::ShimProgram;
-use crate::node::{Builder, Node};
+use crate::node::{Node, NodeBuilder};
 use crate::telemetry::log::{Every, File, Form, Log, Options};
 
 use super::exit::{CommandResult, Exit, Failure};
@@ -57,7 +57,7 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
         // A frozen process notices nothing: its parent's death lets it go on, and end.
         let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
     }
-    let mut builder: Builder = Node::builder(config)
+    let mut builder: NodeBuilder = Node::builder(config)
         .shim(ShimProgram::this())
         .bootstrap_without(arguments.bootstrap_without.clone())
         .open_files(open_files);

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{BootInstant, Clock, Machine};
+use super::{BootInstant, Clock, MachineClocks};
 
 /// How long an offset is good without agreement, in nanoseconds.
 pub const HOLDOVER: i64 = 600 * SECOND;
@@ -32,14 +32,14 @@ const NEVER: i64 = i64::MIN;
 
 /// The offset of a wall clock lies within; nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bounds {
+struct OffsetBounds {
     low: i64,
     high: i64,
     /// Boot time of this machine.
     at: i64,
 }
 
-impl Bounds {
+impl OffsetBounds {
     /// As they are later.
     fn aged(self, now: i64) -> Self {
         let drift = now.saturating_sub(self.at) / 1_000_000 * DRIFT_PPM;
@@ -66,10 +66,10 @@ impl Bounds {
 
 /// Cluster time of one node.
 pub struct ClusterClock {
-    machine: Box<dyn Machine>,
+    machine: Box<dyn MachineClocks>,
     members: AtomicUsize,
     max_skew: i64,
-    peers: Mutex<BTreeMap<u16, Bounds>>,
+    peers: Mutex<BTreeMap<u16, OffsetBounds>>,
     offset: AtomicI64,
     agreed_at: AtomicI64,
     moves: AtomicU64,
@@ -79,7 +79,7 @@ impl ClusterClock {
     /// Of a cluster of so many members, whose clocks must agree within `max_skew`. Until they do it
     /// is the machine's own, and nobody may rely on it.
     #[must_use]
-    pub fn new(machine: impl Machine, members: usize, max_skew: std::time::Duration) -> Self {
+    pub fn new(machine: impl MachineClocks, members: usize, max_skew: std::time::Duration) -> Self {
         let offset = machine.wall().saturating_sub(machine.boot());
         let clock = Self {
             machine: Box::new(machine),
@@ -117,7 +117,8 @@ impl ClusterClock {
     /// Takes what a peer, asked then, has just answered.
     pub fn answered(&self, peer: u16, asked: i64, wall: i64) {
         let at = self.machine.boot();
-        let seen = Bounds { low: wall.saturating_sub(at), high: wall.saturating_sub(asked), at };
+        let seen =
+            OffsetBounds { low: wall.saturating_sub(at), high: wall.saturating_sub(asked), at };
         {
             let mut peers = self.peers.lock();
             let known = peers.get(&peer).map_or(seen, |known| known.and(seen));
@@ -133,7 +134,7 @@ impl ClusterClock {
         let wall = self.machine.wall();
         let now = self.machine.boot();
         let (low, high) = (wall.saturating_sub(now), wall.saturating_sub(before));
-        let mut all = vec![Bounds { low, high, at: now }];
+        let mut all = vec![OffsetBounds { low, high, at: now }];
         {
             let peers = self.peers.lock();
             let fresh = peers.values().filter(|known| now.saturating_sub(known.at) <= FRESH);
@@ -204,16 +205,16 @@ impl Clock for ClusterClock {
 
 /// Of the largest set of clocks within `max_skew`, if it is a majority, the median: of an even number
 /// the earlier of the two. Of equally large sets the closest counts.
-fn median(mut clocks: Vec<Bounds>, members: usize, max_skew: i64) -> Option<Bounds> {
+fn median(mut clocks: Vec<OffsetBounds>, members: usize, max_skew: i64) -> Option<OffsetBounds> {
     clocks.sort_unstable_by_key(|clock| clock.low);
-    let within = |first: &Bounds| {
+    let within = |first: &OffsetBounds| {
         let (from, to) = (first.low, first.low.saturating_add(max_skew));
-        let mut set: Vec<Bounds> =
+        let mut set: Vec<OffsetBounds> =
             clocks.iter().filter(|one| one.low >= from && one.high <= to).copied().collect();
         set.sort_unstable_by_key(|one| one.estimate());
         set
     };
-    let spread = |set: &[Bounds]| {
+    let spread = |set: &[OffsetBounds]| {
         let high = set.iter().map(|one| one.high).max().unwrap_or(0);
         high.saturating_sub(set.iter().map(|one| one.low).min().unwrap_or(0))
     };
@@ -237,12 +238,12 @@ mod tests {
 
     /// Clocks that a test sets; boot time is true time.
     #[derive(Clone, Default)]
-    struct Hands {
+    struct TestClocks {
         now: Arc<AtomicI64>,
         ahead: Arc<AtomicI64>,
     }
 
-    impl Machine for Hands {
+    impl MachineClocks for TestClocks {
         fn wall(&self) -> i64 {
             self.boot() + self.ahead.load(Ordering::Relaxed)
         }
@@ -252,7 +253,7 @@ mod tests {
         }
     }
 
-    impl Hands {
+    impl TestClocks {
         fn pass(&self, nanos: i64) {
             self.now.fetch_add(nanos, Ordering::Relaxed);
         }
@@ -267,15 +268,15 @@ mod tests {
         }
     }
 
-    fn three(ahead: i64) -> (Hands, ClusterClock) {
-        let hands = Hands::default();
+    fn three(ahead: i64) -> (TestClocks, ClusterClock) {
+        let hands = TestClocks::default();
         hands.ahead.store(ahead, Ordering::Relaxed);
         let clock = ClusterClock::new(hands.clone(), 3, Duration::from_millis(500));
         (hands, clock)
     }
 
     /// Cluster time against true time, in milliseconds.
-    fn error(hands: &Hands, clock: &ClusterClock) -> i64 {
+    fn error(hands: &TestClocks, clock: &ClusterClock) -> i64 {
         (clock.nanos() - hands.boot()) / MILLI
     }
 
@@ -313,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_single_node_uses_its_own() {
-        let hands = Hands::default();
+        let hands = TestClocks::default();
         let clock = ClusterClock::new(hands.clone(), 1, Duration::from_millis(500));
         assert!(clock.sure());
         hands.ahead.store(SECOND, Ordering::Relaxed);
@@ -385,9 +386,9 @@ mod tests {
     }
 
     /// A machine whose process is held for a while whenever the wall clock was read.
-    struct Held(Hands);
+    struct SlowClocks(TestClocks);
 
-    impl Machine for Held {
+    impl MachineClocks for SlowClocks {
         fn wall(&self) -> i64 {
             self.0.pass(300 * MILLI);
             let wall = self.0.wall();
@@ -402,8 +403,8 @@ mod tests {
 
     #[test]
     fn a_process_that_is_held_does_not_run_ahead() {
-        let hands = Hands::default();
-        let clock = ClusterClock::new(Held(hands.clone()), 1, Duration::from_secs(2));
+        let hands = TestClocks::default();
+        let clock = ClusterClock::new(SlowClocks(hands.clone()), 1, Duration::from_secs(2));
         for _ in 0..3 {
             clock.agree();
             assert!(error(&hands, &clock) <= 10, "{}", error(&hands, &clock));
@@ -427,7 +428,7 @@ mod tests {
             clocks[which].1 = wrong;
             clocks.retain(|(at, _)| answers[*at]);
             let bounds = clocks.iter().map(|(_, ahead)| {
-                Bounds { low: (ahead - 1) * MILLI, high: (ahead + 1) * MILLI, at: 0 }
+                OffsetBounds { low: (ahead - 1) * MILLI, high: (ahead + 1) * MILLI, at: 0 }
             });
             if let Some(found) = median(bounds.collect(), members, SKEW) {
                 prop_assert!(found.estimate() <= 20 * MILLI, "{clocks:?}");

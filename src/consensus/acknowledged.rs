@@ -14,12 +14,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use super::core::Core;
+use super::core::RaftCore;
 use super::log::RaftLog;
 use super::network::kind;
-use super::peers::{Peer, Peers};
+use super::peers::{PeerConnections, Peers};
 use super::types::{LogId, Vote};
-use super::wire::{self, Malformed, Reader};
+use super::wire::{self, Malformed, WireReader};
 
 /// A member that is asked answers within this; a start waits for no longer. One that is not there
 /// is known to be away much earlier.
@@ -51,8 +51,8 @@ impl Acknowledged {
 }
 
 /// What a peer is told that asks what it acknowledged to this node.
-pub(super) fn answer(core: &Core, body: Bytes) -> Result<Bytes, Malformed> {
-    let mut reader = Reader(body);
+pub(super) fn answer(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
+    let mut reader = WireReader(body);
     let member = reader.u64()?;
     reader.end()?;
     let mut out = BytesMut::new();
@@ -67,7 +67,7 @@ fn read_answer(body: Bytes) -> Result<Option<(Vote, LogId)>, Malformed> {
     if body.is_empty() {
         return Ok(None);
     }
-    let mut reader = Reader(body);
+    let mut reader = WireReader(body);
     let vote = wire::get_vote(&mut reader)?;
     let upto = wire::get_log_id(&mut reader)?;
     reader.end()?;
@@ -77,11 +77,11 @@ fn read_answer(body: Bytes) -> Result<Option<(Vote, LogId)>, Malformed> {
 /// A log that ends before what was acknowledged out of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the Raft log ends at entry {last}, but this node acknowledged entry {acknowledged} to member \
+    "the RaftHandle log ends at entry {last}, but this node acknowledged entry {acknowledged} to member \
      {to}: what is missing was lost by the disk or is not in the copy that was put back; empty the \
      data folder, and readmit this node with: punctual cluster members replace {own}"
 )]
-pub struct Lost {
+pub struct LostAcknowledged {
     /// The last entry that is there.
     pub last: u64,
     /// The last one that was acknowledged.
@@ -104,25 +104,29 @@ fn missing(
     (!followed && last < upto.index()).then_some((last, upto.index()))
 }
 
-async fn ask(peer: &Peer, node: u64, log: &RaftLog) -> Option<Lost> {
+async fn ask(peer: &PeerConnections, node: u64, log: &RaftLog) -> Option<LostAcknowledged> {
     let body = Bytes::copy_from_slice(&node.to_le_bytes());
     let answer = peer.forward.call(kind::ACKNOWLEDGED, body, ASK_LIMIT).await.ok()?;
     let acknowledged = read_answer(answer).ok()??;
     // Only now: what was acknowledged is in the log before the leader hears of it.
     let (vote, last) = log.end();
     let (last, acknowledged) = missing(vote, last, acknowledged)?;
-    Some(Lost { last, acknowledged, to: peer.id, own: super::network::config_id(node) })
+    Some(LostAcknowledged { last, acknowledged, to: peer.id, own: super::network::config_id(node) })
 }
 
 /// Asks all members whether this node's log has what they were acknowledged.
-pub(super) async fn check_all(peers: &Peers, node: u64, log: &RaftLog) -> Result<(), Lost> {
+pub(super) async fn check_all(
+    peers: &Peers,
+    node: u64,
+    log: &RaftLog,
+) -> Result<(), LostAcknowledged> {
     let all = peers.all();
     let asked = all.iter().map(|peer| ask(peer, node, log));
     join_all(asked).await.into_iter().flatten().next().map_or(Ok(()), Err)
 }
 
 /// Asks the leader whose entries do not follow upon this node's log.
-pub(super) async fn check_with(core: &Core, leader: u64) -> Result<(), Lost> {
+pub(super) async fn check_with(core: &RaftCore, leader: u64) -> Result<(), LostAcknowledged> {
     let Some(peer) = core.peers.node(leader) else { return Ok(()) };
     ask(&peer, core.id, &core.log).await.map_or(Ok(()), Err)
 }

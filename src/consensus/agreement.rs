@@ -4,34 +4,34 @@
 
 use std::collections::BTreeMap;
 
-use super::replica::Mark;
+use super::replica::DigestMark;
 
 /// Indices whose digests a leader collects; nodes that lag further behind are compared later.
 const INDICES: usize = 16;
 
 /// What a leader was told.
 #[derive(Debug, Default)]
-pub struct Poll(BTreeMap<u64, BTreeMap<u64, Told>>);
+pub struct DigestPoll(BTreeMap<u64, BTreeMap<u64, LayoutDigest>>);
 
 /// A layout and a digest.
-type Told = (u16, u128);
+type LayoutDigest = (u16, u128);
 
-impl Poll {
+impl DigestPoll {
     /// Takes what a node told, and gives the last mark on which a majority of the voters agrees.
-    pub fn tell(&mut self, node: u64, mark: Mark, voters: &[u64]) -> Option<Mark> {
+    pub fn tell(&mut self, node: u64, mark: DigestMark, voters: &[u64]) -> Option<DigestMark> {
         self.0.entry(mark.index).or_default().insert(node, (mark.layout, mark.digest));
         while self.0.len() > INDICES {
             self.0.pop_first();
         }
         self.0.iter().rev().find_map(|(index, told)| {
             let (layout, digest) = majority(told, voters)?;
-            Some(Mark { index: *index, layout, digest })
+            Some(DigestMark { index: *index, layout, digest })
         })
     }
 }
 
 /// Digests of two layouts are never the same, even if their numbers are.
-fn majority(told: &BTreeMap<u64, Told>, voters: &[u64]) -> Option<Told> {
+fn majority(told: &BTreeMap<u64, LayoutDigest>, voters: &[u64]) -> Option<LayoutDigest> {
     let count = |one| voters.iter().filter(|node| told.get(node) == Some(one)).count();
     told.values().find(|one| count(one) > voters.len() / 2).copied()
 }
@@ -40,14 +40,14 @@ fn majority(told: &BTreeMap<u64, Told>, voters: &[u64]) -> Option<Told> {
 mod tests {
     use super::*;
 
-    const fn mark(index: u64, digest: u128) -> Mark {
-        Mark { index, layout: 6, digest }
+    const fn mark(index: u64, digest: u128) -> DigestMark {
+        DigestMark { index, layout: 6, digest }
     }
 
     #[test]
     fn a_majority_of_the_voters_decides_and_nobody_else() {
         let voters = [1, 2, 3];
-        let mut poll = Poll::default();
+        let mut poll = DigestPoll::default();
         assert_eq!(poll.tell(1, mark(1_024, 7), &voters), None);
         assert_eq!(poll.tell(9, mark(1_024, 7), &voters), None, "9 has no vote");
         assert_eq!(poll.tell(2, mark(1_024, 8), &voters), None, "one against one");
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn digests_of_two_layouts_are_not_compared() {
         let voters = [1, 2, 3];
-        let of_7 = |digest| Mark { layout: 7, ..mark(1_024, digest) };
-        let mut poll = Poll::default();
+        let of_7 = |digest| DigestMark { layout: 7, ..mark(1_024, digest) };
+        let mut poll = DigestPoll::default();
         assert_eq!(poll.tell(1, mark(1_024, 9), &voters), None);
         assert_eq!(poll.tell(2, of_7(9), &voters), None, "one of each layout");
         assert_eq!(poll.tell(3, of_7(9), &voters), Some(of_7(9)));
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn old_indices_are_forgotten() {
-        let mut poll = Poll::default();
+        let mut poll = DigestPoll::default();
         for index in 1..100 {
             poll.tell(1, mark(index * 1_024, 1), &[1, 2]);
         }

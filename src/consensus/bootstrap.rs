@@ -19,12 +19,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::ids::NodeId;
 use crate::domain::time::Timestamp;
-use crate::storage::{Identity, StorageError};
+use crate::storage::{FolderIdentity, StorageError};
 
 use super::network::kind;
-use super::peers::{Peer, Peers};
-use super::wire::{Malformed, Reader};
-use super::{MemberAddress, Settings};
+use super::peers::{PeerConnections, Peers};
+use super::wire::{Malformed, WireReader};
+use super::{ConsensusSettings, MemberAddress};
 
 /// A member asked for its standing answers within this.
 const ASK_LIMIT: Duration = Duration::from_millis(500);
@@ -34,24 +34,24 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_millis(50);
 
 /// Writes an identity down, durably.
-pub type SaveIdentity = Box<dyn Fn(&Identity) -> Result<(), StorageError> + Send + Sync>;
+pub type SaveIdentity = Box<dyn Fn(&FolderIdentity) -> Result<(), StorageError> + Send + Sync>;
 
 /// What this node is before Raft runs, and what it tells of itself.
-pub(super) struct Standing {
+pub(super) struct MemberStanding {
     pub cluster_name: String,
     pub member: u16,
     /// Hash of the member list, so that nodes with different lists notice.
     pub list: u64,
-    pub identity: Option<Identity>,
+    pub identity: Option<FolderIdentity>,
     /// Whether its log holds anything.
     pub initialised: bool,
     pub save: SaveIdentity,
     pub now: Timestamp,
 }
 
-impl Standing {
+impl MemberStanding {
     fn adopt(&mut self, cluster_id: u128, node: NodeId) -> Result<(), StorageError> {
-        let identity = Identity {
+        let identity = FolderIdentity {
             cluster_name: self.cluster_name.clone(),
             cluster_id,
             node,
@@ -78,7 +78,7 @@ impl Standing {
     pub fn note_vote(&mut self) -> Result<(), StorageError> {
         match &self.identity {
             Some(identity) if !identity.voted => {
-                let identity = Identity { voted: true, ..identity.clone() };
+                let identity = FolderIdentity { voted: true, ..identity.clone() };
                 (self.save)(&identity)?;
                 self.identity = Some(identity);
                 Ok(())
@@ -113,7 +113,7 @@ pub(super) fn list_hash(members: &[MemberAddress]) -> u64 {
     hasher.finish()
 }
 
-pub(super) fn standing_bytes(standing: &Standing) -> Bytes {
+pub(super) fn standing_bytes(standing: &MemberStanding) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u64_le(standing.list);
     out.put_u8(u8::from(standing.initialised));
@@ -121,14 +121,14 @@ pub(super) fn standing_bytes(standing: &Standing) -> Bytes {
     out.freeze()
 }
 
-struct Answer {
+struct StandingAnswer {
     list: u64,
     initialised: bool,
 }
 
-fn read_standing(body: Bytes) -> Result<Answer, Malformed> {
-    let mut reader = Reader(body);
-    let answer = Answer { list: reader.u64()?, initialised: reader.u8()? != 0 };
+fn read_standing(body: Bytes) -> Result<StandingAnswer, Malformed> {
+    let mut reader = WireReader(body);
+    let answer = StandingAnswer { list: reader.u64()?, initialised: reader.u8()? != 0 };
     reader.u8()?;
     reader.end()?;
     Ok(answer)
@@ -136,8 +136,8 @@ fn read_standing(body: Bytes) -> Result<Answer, Malformed> {
 
 /// The initialising member gives this node the cluster's id. A node whose log is empty takes it,
 /// also in the place of an earlier one: nothing was promised under that.
-pub(super) fn adopt(standing: &Mutex<Standing>, body: Bytes) -> Result<Bytes, Malformed> {
-    let mut reader = Reader(body);
+pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Bytes, Malformed> {
+    let mut reader = WireReader(body);
     let (high, low) = (reader.u64()?, reader.u64()?);
     let cluster_id = (u128::from(high) << 64) | u128::from(low);
     let node = NodeId(reader.u64()?);
@@ -153,7 +153,7 @@ pub(super) fn adopt(standing: &Mutex<Standing>, body: Bytes) -> Result<Bytes, Ma
 }
 
 /// What a round of asking led to.
-enum Round {
+enum AskRound {
     /// Every member is new and has the same list.
     AllNew,
     /// A member belongs to a running cluster.
@@ -164,19 +164,19 @@ enum Round {
 
 /// Leads an empty node to an identity; returns when it has one. True: this node initialises.
 pub(super) async fn run(
-    settings: &Settings,
-    standing: &Arc<Mutex<Standing>>,
+    settings: &ConsensusSettings,
+    standing: &Arc<Mutex<MemberStanding>>,
     peers: &Peers,
     progress: &watch::Sender<String>,
     mint: impl Fn() -> u128,
 ) -> Result<bool, StorageError> {
-    let others: Vec<Arc<Peer>> = settings
+    let others: Vec<Arc<PeerConnections>> = settings
         .members
         .iter()
         .filter(|member| member.id != settings.member)
         .map(|member| peers.at(member.id, &member.peer))
         .collect();
-    let asked: Vec<&Arc<Peer>> =
+    let asked: Vec<&Arc<PeerConnections>> =
         others.iter().filter(|peer| !settings.bootstrap_without.contains(&peer.id)).collect();
     let lowest = asked.iter().all(|peer| settings.member < peer.id);
     for id in &settings.bootstrap_without {
@@ -189,7 +189,7 @@ pub(super) async fn run(
         }
         let list = standing.lock().list;
         match ask_all(&asked, list).await {
-            Round::AllNew if lowest => {
+            AskRound::AllNew if lowest => {
                 let known = standing.lock().identity.as_ref().map(|own| own.cluster_id);
                 let id = known.unwrap_or_else(&mint);
                 if known.is_none() {
@@ -200,8 +200,8 @@ pub(super) async fn run(
                 }
                 say(progress, "waiting for every member to write the cluster's id down".to_owned());
             }
-            Round::AllNew => say(progress, "waiting for the lowest member to begin".to_owned()),
-            Round::Running(member) => {
+            AskRound::AllNew => say(progress, "waiting for the lowest member to begin".to_owned()),
+            AskRound::Running(member) => {
                 let what = format!(
                     "this node's data folder is empty, but member {member} belongs to a running \
                      cluster; readmit this node with: punctual cluster members replace {}",
@@ -212,7 +212,7 @@ pub(super) async fn run(
                 }
                 progress.send_replace(what);
             }
-            Round::Wait(why) => say(progress, why),
+            AskRound::Wait(why) => say(progress, why),
         }
         tokio::time::sleep(ROUND).await;
     }
@@ -246,7 +246,7 @@ fn say(progress: &watch::Sender<String>, what: String) {
     }
 }
 
-async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
+async fn ask_all(asked: &[&Arc<PeerConnections>], list: u64) -> AskRound {
     let calls = asked.iter().map(|peer| async move {
         let answer = peer.forward.call(kind::STATUS, Bytes::new(), ASK_LIMIT).await;
         (peer, answer)
@@ -258,7 +258,7 @@ async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
             .map_err(|error| error.to_string())
             .and_then(|body| read_standing(body).map_err(|error| error.to_string()));
         match standing {
-            Ok(answer) if answer.initialised => return Round::Running(peer.id),
+            Ok(answer) if answer.initialised => return AskRound::Running(peer.id),
             Ok(answer) if answer.list != list => {
                 wrong = Some(format!("member {} has another member list", peer.id));
             }
@@ -267,12 +267,12 @@ async fn ask_all(asked: &[&Arc<Peer>], list: u64) -> Round {
         }
     }
     if let Some(wrong) = wrong {
-        return Round::Wait(wrong);
+        return AskRound::Wait(wrong);
     }
     if silent.is_empty() {
-        return Round::AllNew;
+        return AskRound::AllNew;
     }
-    Round::Wait(format!("waiting for {}", silent.join(", ")))
+    AskRound::Wait(format!("waiting for {}", silent.join(", ")))
 }
 
 /// Asks a member without data to be this node of this cluster.
@@ -285,7 +285,7 @@ pub(super) fn adopt_bytes(cluster_id: u128, node: NodeId) -> Bytes {
     body.freeze()
 }
 
-async fn give(asked: &[&Arc<Peer>], id: u128) -> bool {
+async fn give(asked: &[&Arc<PeerConnections>], id: u128) -> bool {
     let calls = asked.iter().map(|peer| {
         let body = adopt_bytes(id, NodeId::new(peer.id, 1));
         peer.forward.call(kind::ADOPT, body, ASK_LIMIT)

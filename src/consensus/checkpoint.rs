@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::storage::store::Visit;
-use crate::storage::{Change, LogStore, StorageError, Store, Stores};
+use crate::storage::{LogStore, StorageError, Store, StoreChange, Stores};
 
 /// The stores of a node with the current one open.
 pub struct Checkpoints {
@@ -80,7 +80,7 @@ impl Checkpoints {
     pub(super) fn write(
         &mut self,
         generation: u64,
-        changes: Vec<Change>,
+        changes: Vec<StoreChange>,
     ) -> Result<bool, StorageError> {
         if generation != self.generation.now() && !bug!("checkpoint-into-other-store") {
             return Ok(false);

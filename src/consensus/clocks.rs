@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use crate::clock::{Clock, ClusterClock};
 use crate::life;
 
-use super::core::Core;
+use super::core::RaftCore;
 use super::membership::MemberList;
 use super::network::{config_id, kind};
-use super::wire::{Malformed, Reader};
+use super::wire::{Malformed, WireReader};
 
 /// How often a clock is asked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,9 +29,9 @@ const GRACE: u32 = 5;
 
 /// The members that are asked.
 #[derive(Clone, Default)]
-pub(super) struct Asked(Arc<Mutex<BTreeSet<u16>>>);
+pub(super) struct PolledMembers(Arc<Mutex<BTreeSet<u16>>>);
 
-impl Asked {
+impl PolledMembers {
     /// The others in the list that are not asked yet; from now on they are.
     fn add(&self, list: &MemberList, own: u16) -> Vec<u16> {
         let mut asked = self.0.lock();
@@ -51,14 +51,14 @@ impl Asked {
 }
 
 /// Asks every other member in the list that is not asked yet.
-pub(super) fn follow(core: &Arc<Core>, asked: &Asked, list: &MemberList) {
+pub(super) fn follow(core: &Arc<RaftCore>, asked: &PolledMembers, list: &MemberList) {
     for member in asked.add(list, config_id(core.id)) {
         life::spawn(ask(Arc::clone(core), asked.clone(), member));
     }
 }
 
 /// Asks a member as long as it is one.
-async fn ask(core: Arc<Core>, all: Asked, member: u16) {
+async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
     while all.stays(member, &core.members) {
         let Some(peer) = core.peers.member(member) else {
             // The change is on its way to the peers.
@@ -90,12 +90,12 @@ pub(super) fn shown(clock: &ClusterClock, list: u64) -> Bytes {
 }
 
 fn read(answer: Bytes) -> Result<(i64, u64), Malformed> {
-    let mut reader = Reader(answer);
+    let mut reader = WireReader(answer);
     Ok((reader.u64()?.cast_signed(), reader.u64()?))
 }
 
 /// Says what is new among the things that are wrong.
-fn warn(core: &Core, told: &mut Vec<String>) {
+fn warn(core: &RaftCore, told: &mut Vec<String>) {
     let warnings = super::lead::warnings(core);
     for warning in warnings.iter().filter(|warning| !told.contains(warning)) {
         tracing::warn!("{warning}");
@@ -104,7 +104,7 @@ fn warn(core: &Core, told: &mut Vec<String>) {
 }
 
 /// Looks at the own clock, and at what the others said of theirs.
-pub(super) async fn look(core: Arc<Core>) {
+pub(super) async fn look(core: Arc<RaftCore>) {
     let (clock, metrics) = (&core.clock, &core.metrics);
     let (mut unsure, mut moves) = (0_u32, clock.moves());
     let mut told = Vec::new();
@@ -151,7 +151,7 @@ mod tests {
             list(&ids.iter().map(|id| (NodeId::new(*id, 1), "a", true)).collect::<Vec<_>>())
         };
         let (changes, members) = watch::channel(of(&[1, 2, 3]));
-        let asked = Asked::default();
+        let asked = PolledMembers::default();
         assert_eq!(asked.add(&members.borrow(), 1), [2, 3]);
         changes.send_replace(of(&[1, 3, 4]));
         assert_eq!(asked.add(&members.borrow(), 1), [4]);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::transport::{CallError, RefusalCode};
+use crate::transport::{CallError, PeerRefusalCode};
 
-use super::Settings;
+use super::ConsensusSettings;
 use super::membership::{ListedMember, MemberList};
 
 /// The shortest silence after which a node says that it has no leader.
@@ -18,7 +18,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(1);
 
 /// Why no leader serves a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unled {
+pub struct NoLeaderReason {
     /// It leads itself, and no majority acknowledges it.
     pub leads: bool,
     /// How long no leader has served it.
@@ -31,7 +31,7 @@ pub struct Unled {
     pub others: Vec<String>,
 }
 
-impl fmt::Display for Unled {
+impl fmt::Display for NoLeaderReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.silence.as_secs();
         match (self.leads, seconds) {
@@ -68,7 +68,7 @@ pub(super) struct Contacts {
 }
 
 impl Contacts {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &ConsensusSettings) -> Self {
         Self {
             own: settings.member,
             listed: settings.members.iter().map(|member| member.id).collect(),
@@ -105,10 +105,10 @@ impl Contacts {
     }
 
     /// Why no leader serves this node, once it is known that none does.
-    pub fn unled(&self, leads: bool, silence: Duration, members: &MemberList) -> Unled {
+    pub fn unled(&self, leads: bool, silence: Duration, members: &MemberList) -> NoLeaderReason {
         let others = self.others.lock();
         let error = |member: &ListedMember| others.get(&member.id)?.error.as_ref();
-        let mut unled = Unled { leads, silence, ..Unled::default() };
+        let mut unled = NoLeaderReason { leads, silence, ..NoLeaderReason::default() };
         let mut silent = Vec::new();
         for member in members.each().filter(|member| member.id != self.own) {
             match error(member) {
@@ -161,11 +161,11 @@ impl Contacts {
     }
 }
 
-fn refusal(member: &ListedMember, code: RefusalCode, reason: &str) -> String {
+fn refusal(member: &ListedMember, code: PeerRefusalCode, reason: &str) -> String {
     let who = format!("member {} ({})", member.id, member.peer);
     match code {
         // The peer's sentence is about this node, and would read as if it were about the peer.
-        RefusalCode::PROOF_WRONG => {
+        PeerRefusalCode::PROOF_WRONG => {
             format!("cluster.secret of this node and of {who} differ: make them the same")
         }
         _ => format!("{who} refuses this node: {reason}"),
@@ -190,7 +190,7 @@ mod tests {
         list(&members.collect::<Vec<_>>())
     }
 
-    fn refused(code: RefusalCode, reason: &str) -> CallError {
+    fn refused(code: PeerRefusalCode, reason: &str) -> CallError {
         CallError::Refused { code, reason: reason.to_owned() }
     }
 
@@ -217,7 +217,7 @@ mod tests {
             "no majority has acknowledged this leader for 4 s; 127.0.0.1:7071, 127.0.0.1:7072 \
              unreachable"
         );
-        contacts.failed(2, refused(RefusalCode::PROOF_WRONG, "the peer has another secret"));
+        contacts.failed(2, refused(PeerRefusalCode::PROOF_WRONG, "the peer has another secret"));
         assert_eq!(
             contacts.unled(false, silence, &members()).to_string(),
             "no leader for 4 s; 127.0.0.1:7071 unreachable; cluster.secret of this node and of \
@@ -239,7 +239,7 @@ mod tests {
         let other = "member 2 (127.0.0.1:7072) has another cluster.member list than this node: \
                      make the lists the same";
         assert_eq!(contacts.warnings(&all), [other]);
-        contacts.failed(2, refused(RefusalCode::CLUSTER_NAME, "this cluster is \"b\""));
+        contacts.failed(2, refused(PeerRefusalCode::CLUSTER_NAME, "this cluster is \"b\""));
         let refuses = "member 2 (127.0.0.1:7072) refuses this node: this cluster is \"b\"";
         assert_eq!(contacts.warnings(&all), [refuses]);
         contacts.answered(2, contacts.list);

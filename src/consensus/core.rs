@@ -24,8 +24,8 @@ use super::membership::MemberList;
 use super::network::kind;
 use super::peers::Peers;
 use super::replica::Replica;
-use super::types::{Payload, Raft};
-use super::wire::{self, Malformed, Reader};
+use super::types::{Payload, RaftHandle};
+use super::wire::{self, Malformed, WireReader};
 
 /// What a node answers that is asked as leader and does not lead.
 pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
@@ -34,9 +34,9 @@ pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
 pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
 
 /// Raft with what is around it.
-pub(super) struct Core {
+pub(super) struct RaftCore {
     pub id: u64,
-    pub raft: Raft,
+    pub raft: RaftHandle,
     pub log: RaftLog,
     pub replica: Arc<Replica>,
     pub peers: Arc<Peers>,
@@ -50,7 +50,7 @@ pub(super) struct Core {
 
 /// How far a leader got with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum SubmitOutcome {
     /// It was applied there.
     Applied,
     /// It never entered the log.
@@ -59,7 +59,7 @@ pub(super) enum Taken {
     Unknown,
 }
 
-impl Taken {
+impl SubmitOutcome {
     fn bytes(self) -> Bytes {
         Bytes::from_static(match self {
             Self::Applied => &[0],
@@ -79,38 +79,38 @@ impl Taken {
 
 /// What became of an entry handed to a leader; unknown, if the leader says nothing while it leads.
 async fn while_leading(
-    taken: impl Future<Output = Taken>,
+    taken: impl Future<Output = SubmitOutcome>,
     leader: &mut watch::Receiver<Option<u64>>,
     deadline: Instant,
-) -> Taken {
+) -> SubmitOutcome {
     let mut taken = std::pin::pin!(taken);
     let until = tokio::select! {
         biased;
         taken = &mut taken => return taken,
         _ = leader.changed() => deadline.min(Instant::now() + FAREWELL),
-        () = tokio::time::sleep_until(deadline) => return Taken::Unknown,
+        () = tokio::time::sleep_until(deadline) => return SubmitOutcome::Unknown,
     };
     // The change is for the next turn as well.
     leader.mark_changed();
-    tokio::time::timeout_at(until, taken).await.unwrap_or(Taken::Unknown)
+    tokio::time::timeout_at(until, taken).await.unwrap_or(SubmitOutcome::Unknown)
 }
 
-impl Core {
+impl RaftCore {
     /// Brings an entry of this process into the log, whoever leads, until the deadline.
     /// An entry handed to a leader that no longer leads is unknown: whether it took it shows in
     /// what is applied, and nobody waits for its answer.
-    pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> Taken {
+    pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> SubmitOutcome {
         let mut leader_seen = self.leader.clone();
         loop {
             let leader = *leader_seen.borrow_and_update();
             let taken = match leader {
-                None => Taken::Refused,
+                None => SubmitOutcome::Refused,
                 Some(leader) => {
                     let taken = self.hand_over(leader, seq, &commands);
                     while_leading(taken, &mut leader_seen, deadline).await
                 }
             };
-            if taken != Taken::Refused || Instant::now() + RETRY_PAUSE >= deadline {
+            if taken != SubmitOutcome::Refused || Instant::now() + RETRY_PAUSE >= deadline {
                 return taken;
             }
             // Either the leader changes or the pause is over; both mean: try again.
@@ -118,7 +118,7 @@ impl Core {
         }
     }
 
-    async fn hand_over(&self, leader: u64, seq: u64, commands: &[u8]) -> Taken {
+    async fn hand_over(&self, leader: u64, seq: u64, commands: &[u8]) -> SubmitOutcome {
         if leader == self.id {
             self.take(self.replica.origin(), seq, commands).await
         } else {
@@ -127,9 +127,9 @@ impl Core {
     }
 
     /// Takes an entry as leader: stamps it and puts it into the log.
-    async fn take(&self, origin: u64, seq: u64, commands: &[u8]) -> Taken {
+    async fn take(&self, origin: u64, seq: u64, commands: &[u8]) -> SubmitOutcome {
         if !self.clock.sure() {
-            return Taken::Refused;
+            return SubmitOutcome::Refused;
         }
         let stamp: Timestamp = self.clock.now();
         let mut bytes = Vec::with_capacity(commands.len() + 32);
@@ -138,31 +138,31 @@ impl Core {
         let (responder, applied) = ProgressResponder::complete_only();
         let payload = Payload(bytes.into());
         if self.raft.client_write_ff(payload, Some(responder)).await.is_err() {
-            return Taken::Unknown;
+            return SubmitOutcome::Unknown;
         }
         match applied.await {
-            Ok(Ok(_)) => Taken::Applied,
-            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Taken::Refused,
-            Ok(Err(_)) | Err(_) => Taken::Unknown,
+            Ok(Ok(_)) => SubmitOutcome::Applied,
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => SubmitOutcome::Refused,
+            Ok(Err(_)) | Err(_) => SubmitOutcome::Unknown,
         }
     }
 
-    async fn forward(&self, leader: u64, seq: u64, commands: &[u8]) -> Taken {
-        let Some(peer) = self.peers.node(leader) else { return Taken::Refused };
+    async fn forward(&self, leader: u64, seq: u64, commands: &[u8]) -> SubmitOutcome {
+        let Some(peer) = self.peers.node(leader) else { return SubmitOutcome::Refused };
         let mut body = BytesMut::with_capacity(commands.len() + 16);
         body.put_u64_le(self.replica.origin());
         body.put_u64_le(seq);
         body.put_slice(commands);
         match peer.forward.call(kind::PROPOSE, body.freeze(), FORWARD_LIMIT).await {
-            Ok(answer) => Taken::read(&answer),
-            Err(CallError::NotSent(_) | CallError::Refused { .. }) => Taken::Refused,
-            Err(CallError::Unknown(_)) => Taken::Unknown,
+            Ok(answer) => SubmitOutcome::read(&answer),
+            Err(CallError::NotSent(_) | CallError::Refused { .. }) => SubmitOutcome::Refused,
+            Err(CallError::Unknown(_)) => SubmitOutcome::Unknown,
         }
     }
 
     /// A peer's entry.
     pub async fn propose(&self, body: Bytes) -> Result<Bytes, Malformed> {
-        let mut reader = Reader(body);
+        let mut reader = WireReader(body);
         let (origin, seq) = (reader.u64()?, reader.u64()?);
         Ok(self.take(origin, seq, &reader.0).await.bytes())
     }
@@ -175,7 +175,7 @@ impl Core {
         Some(linearizer.read_log_id().index())
     }
 
-    /// Answers a peer that asks for [`Core::lead_index`]: nothing but a zero byte if there is none,
+    /// Answers a peer that asks for [`RaftCore::lead_index`]: nothing but a zero byte if there is none,
     /// so that the peer asks elsewhere at once.
     pub async fn read_index(&self) -> Bytes {
         match self.lead_index().await {
@@ -214,7 +214,7 @@ impl Core {
         }
         let peer = self.peers.node(leader)?;
         let answer = peer.forward.call(kind::READ_INDEX, Bytes::new(), READ_LIMIT).await.ok()?;
-        Reader(answer).u64().ok()
+        WireReader(answer).u64().ok()
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    async fn later(taken: Taken, millis: u64) -> Taken {
+    async fn later(taken: SubmitOutcome, millis: u64) -> SubmitOutcome {
         tokio::time::sleep(Duration::from_millis(millis)).await;
         taken
     }
@@ -234,11 +234,11 @@ mod tests {
         let (leads, mut leader) = watch::channel(Some(1));
         let begun = Instant::now();
         let deadline = begun + Duration::from_secs(5);
-        let taken = while_leading(ready(Taken::Applied), &mut leader, deadline).await;
-        assert_eq!(taken, Taken::Applied);
+        let taken = while_leading(ready(SubmitOutcome::Applied), &mut leader, deadline).await;
+        assert_eq!(taken, SubmitOutcome::Applied);
         // Silent, and nobody follows it.
         let taken = while_leading(pending(), &mut leader, deadline).await;
-        assert_eq!((taken, Instant::now()), (Taken::Unknown, deadline));
+        assert_eq!((taken, Instant::now()), (SubmitOutcome::Unknown, deadline));
         // Silent, and another follows it.
         let deadline = Instant::now() + Duration::from_secs(5);
         let change = async {
@@ -247,13 +247,13 @@ mod tests {
         };
         let begun = Instant::now();
         let (taken, ()) = tokio::join!(while_leading(pending(), &mut leader, deadline), change);
-        assert_eq!(taken, Taken::Unknown);
+        assert_eq!(taken, SubmitOutcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_millis(800) + FAREWELL);
         assert!(leader.has_changed().unwrap(), "the next turn has to see it");
         // One that handed its lead over still says that it did not take the entry.
         leader.mark_unchanged();
         leads.send_replace(Some(3));
-        let taken = while_leading(later(Taken::Refused, 50), &mut leader, deadline).await;
-        assert_eq!(taken, Taken::Refused);
+        let taken = while_leading(later(SubmitOutcome::Refused, 50), &mut leader, deadline).await;
+        assert_eq!(taken, SubmitOutcome::Refused);
     }
 }

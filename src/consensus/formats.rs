@@ -4,7 +4,7 @@
 use crate::domain::machine::envelope::Commands;
 use crate::domain::machine::{Command, LEVEL, State};
 
-use super::replica::{Mark, ProposeError};
+use super::replica::{DigestMark, ProposeError};
 
 /// What a process writes and may propose.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,9 @@ impl Formats {
 
     /// The digest of a state at an index, with the layout that it is of. Another layout has another
     /// digest of the same state.
-    pub(super) fn mark(&self, state: &State, index: u64) -> Mark {
+    pub(super) fn mark(&self, state: &State, index: u64) -> DigestMark {
         let digest = state.digest() ^ u128::from(self.layout ^ State::LAYOUT);
-        Mark { index, layout: self.layout, digest }
+        DigestMark { index, layout: self.layout, digest }
     }
 }
 

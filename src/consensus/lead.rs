@@ -9,12 +9,12 @@ use openraft::raft::VoteRequest;
 use openraft::{Instant as _, ServerState};
 use tokio::time::Instant;
 
-use super::contact::Unled;
-use super::core::Core;
+use super::contact::NoLeaderReason;
+use super::core::RaftCore;
 use super::network::kind;
 use super::types::Vote;
-use super::wire::{Malformed, Reader};
-use super::{RaftStatus, Role};
+use super::wire::{Malformed, WireReader};
+use super::{RaftRole, RaftStatus};
 
 /// Between two looks at who leads.
 const WATCH: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const ANSWERED: Duration = Duration::from_millis(500);
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) fn status(core: &Core) -> RaftStatus {
+pub(super) fn status(core: &RaftCore) -> RaftStatus {
     let seen = core.raft.metrics().borrow_watched().clone();
     let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
     // Once: a second look beside the first would wait for the writer that waits for the first.
@@ -34,10 +34,10 @@ pub(super) fn status(core: &Core) -> RaftStatus {
     RaftStatus {
         term: seen.current_term,
         role: match seen.state {
-            ServerState::Leader => Role::Leader,
-            ServerState::Learner => Role::Learner,
+            ServerState::Leader => RaftRole::Leader,
+            ServerState::Learner => RaftRole::Learner,
             ServerState::Follower | ServerState::Candidate | ServerState::Shutdown => {
-                Role::Follower
+                RaftRole::Follower
             }
         },
         leader: seen.current_leader,
@@ -52,7 +52,7 @@ pub(super) fn status(core: &Core) -> RaftStatus {
 }
 
 /// Why no leader serves this node; none: one does. A lone voter needs nobody's acknowledgement.
-pub(super) fn unled(core: &Core) -> Option<Unled> {
+pub(super) fn unled(core: &RaftCore) -> Option<NoLeaderReason> {
     let seen = core.raft.metrics().borrow_watched().clone();
     let leads = seen.current_leader == Some(core.id);
     if leads && seen.membership_config.voter_ids().eq([core.id]) {
@@ -67,7 +67,7 @@ pub(super) fn unled(core: &Core) -> Option<Unled> {
 }
 
 /// What is wrong although the node may work.
-pub(super) fn warnings(core: &Core) -> Vec<String> {
+pub(super) fn warnings(core: &RaftCore) -> Vec<String> {
     core.contacts.warnings(&core.members.borrow())
 }
 
@@ -90,7 +90,7 @@ fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
 }
 
 /// The other voters, as this node, leading, knows them; and what is committed.
-fn voters(core: &Core) -> (BTreeMap<u64, Voter>, u64) {
+fn voters(core: &RaftCore) -> (BTreeMap<u64, Voter>, u64) {
     let seen = core.raft.metrics().borrow_watched().clone();
     let (matching, heartbeat) =
         (seen.replication.unwrap_or_default(), seen.heartbeat.unwrap_or_default());
@@ -108,7 +108,7 @@ fn voters(core: &Core) -> (BTreeMap<u64, Voter>, u64) {
 /// is told of a successor it takes no more writes, and it never takes that back: so only a voter
 /// that answers and has what is committed is named, a lone voter names nobody, and a leader that
 /// still leads when the time is over resigns, to be elected anew or not.
-pub(super) async fn leave(core: &Core, limit: Duration) -> bool {
+pub(super) async fn leave(core: &RaftCore, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     let mut leader = core.leader.clone();
     let mut named = false;
@@ -158,7 +158,7 @@ const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Has the leader, whoever that is, give the lead to another voter; gives the Raft id of the next
 /// leader, if this node learns of it in time.
-pub(super) async fn transfer(core: &Core) -> Result<Option<u64>, TransferError> {
+pub(super) async fn transfer(core: &RaftCore) -> Result<Option<u64>, TransferError> {
     let deadline = Instant::now() + TRANSFER_LIMIT;
     let mut leader = core.leader.clone();
     let former = loop {
@@ -181,7 +181,7 @@ pub(super) async fn transfer(core: &Core) -> Result<Option<u64>, TransferError> 
 }
 
 /// As leader.
-async fn give_away(core: &Core) -> Result<(), TransferError> {
+async fn give_away(core: &RaftCore) -> Result<(), TransferError> {
     if *core.leader.borrow() != Some(core.id) {
         return Err(TransferError::NoLeader);
     }
@@ -191,7 +191,7 @@ async fn give_away(core: &Core) -> Result<(), TransferError> {
     leave(core, TRANSFER_LIMIT).await.then_some(()).ok_or(TransferError::NotTaken)
 }
 
-async fn ask_to_leave(core: &Core, leader: u64) -> Result<(), TransferError> {
+async fn ask_to_leave(core: &RaftCore, leader: u64) -> Result<(), TransferError> {
     let Some(peer) = core.peers.node(leader) else { return Err(TransferError::NoLeader) };
     let answer = peer.ask_alone(kind::LEAVE, Bytes::new(), TRANSFER_LIMIT * 2).await;
     match answer.as_deref() {
@@ -203,8 +203,8 @@ async fn ask_to_leave(core: &Core, leader: u64) -> Result<(), TransferError> {
 }
 
 /// Gives the lead away since a peer asks for it.
-pub(super) async fn leave_for(core: &Core, body: Bytes) -> Result<Bytes, Malformed> {
-    Reader(body).end()?;
+pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
+    WireReader(body).end()?;
     Ok(Bytes::from_static(match give_away(core).await {
         Ok(()) => &[0],
         Err(TransferError::Alone) => &[1],
@@ -218,7 +218,7 @@ const NOBODY: u64 = 0;
 
 /// Ends this node's lead, as the request for a vote in a later term does. Nobody stands in that
 /// term, so nobody can win it, and an election follows as after any leader's end.
-pub(super) async fn resign(core: &Core) {
+pub(super) async fn resign(core: &RaftCore) {
     let term = core.raft.metrics().borrow_watched().current_term;
     let last = core.log.last();
     let mut request = VoteRequest::new(Vote::new(term + 1, NOBODY), last);

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::storage::LogPos;
-use crate::transport::{Dialer, Frame, Purpose};
+use crate::transport::{Dialer, PeerFrame, Purpose};
 
-use super::Settings;
+use super::ConsensusSettings;
 use super::checkpoint::Checkpoints;
-use super::machine::{self, LoadError, Loaded};
+use super::machine::{self, CheckpointError, LoadedCheckpoint};
 use super::network::kind;
 use super::peers::Peers;
 use super::server::receive_snapshot;
@@ -31,7 +31,7 @@ pub struct Advice {
 }
 
 impl Advice {
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &ConsensusSettings) -> Self {
         Self { member: settings.member, alone: settings.members.len() < 2 }
     }
 }
@@ -66,7 +66,7 @@ pub(super) async fn load(
     peers: &Peers,
     advice: Advice,
     progress: &watch::Sender<String>,
-) -> Result<Option<Loaded>, StartError> {
+) -> Result<Option<LoadedCheckpoint>, StartError> {
     let log = checkpoints.log().state();
     let next = |pos: Option<LogPos>| pos.map_or(0, |pos| pos.index + 1);
     let lost = |why: String| StartError::Damaged(why, advice);
@@ -74,7 +74,7 @@ pub(super) async fn load(
         Ok(Some(loaded)) if next(log.last) < loaded.promised => {
             let (end, promised) = (next(log.last), loaded.promised);
             return Err(lost(format!(
-                "the Raft log ends before entry {end}, but the checkpoint says that it was synced \
+                "the RaftHandle log ends before entry {end}, but the checkpoint says that it was synced \
                  up to entry {}",
                 promised - 1
             )));
@@ -88,11 +88,11 @@ pub(super) async fn load(
             format!("the checkpoint ends before entry {applied}")
         }
         Ok(None) => "there is no checkpoint".to_owned(),
-        Err(LoadError::Storage(error)) => return Err(error.into()),
-        Err(LoadError::Version(version)) => {
+        Err(CheckpointError::Storage(error)) => return Err(error.into()),
+        Err(CheckpointError::Version(version)) => {
             return Err(StartError::Version(format!("the checkpoint has {version}")));
         }
-        Err(LoadError::Damaged(why)) => format!("the checkpoint is damaged: {why}"),
+        Err(CheckpointError::Damaged(why)) => format!("the checkpoint is damaged: {why}"),
     };
     if checkpoints.exist() {
         tracing::error!(why, "the checkpoint is not used");
@@ -113,7 +113,7 @@ async fn from_a_member(
     index: u64,
     why: &str,
     progress: &watch::Sender<String>,
-) -> Result<Loaded, StartError> {
+) -> Result<LoadedCheckpoint, StartError> {
     loop {
         let mut answers = Vec::new();
         for peer in peers.all() {
@@ -134,9 +134,9 @@ async fn from_a_member(
     }
 }
 
-async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
+async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<LoadedCheckpoint> {
     let mut connection = dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
-    let ask = Frame { id: 1, kind: kind::SNAPSHOT_FETCH, body: Bytes::new() };
+    let ask = PeerFrame { id: 1, kind: kind::SNAPSHOT_FETCH, body: Bytes::new() };
     connection.sender.send(ask).await.map_err(io::Error::other)?;
     let first = connection.receiver.next().await.map_err(io::Error::other)?;
     let first = first.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -145,7 +145,7 @@ async fn fetch(dialer: &Dialer, at_least: u64) -> io::Result<Loaded> {
     if index < at_least {
         return Err(io::Error::other(format!("its state ends at entry {index}")));
     }
-    Ok(Loaded {
+    Ok(LoadedCheckpoint {
         state: frozen.into_state(),
         applied: meta.last_log_id,
         membership: meta.last_membership,

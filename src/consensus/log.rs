@@ -20,7 +20,7 @@ use crate::life;
 use crate::storage::{LogPos, LogStore};
 
 use super::start::StartError;
-use super::types::{Entry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
+use super::types::{LogEntry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
 use super::wire::{self, Unreadable};
 
 /// Decoded entries kept in memory, in bytes of payload.
@@ -33,12 +33,12 @@ const STREAM_BYTES: usize = 8 << 20;
 /// The log, shared by the core and its readers.
 #[derive(Clone)]
 pub struct RaftLog {
-    shared: Arc<Shared>,
+    shared: Arc<RaftLogInner>,
 }
 
-struct Shared {
+struct RaftLogInner {
     disk: Arc<dyn LogStore>,
-    tail: RwLock<Tail>,
+    tail: RwLock<LogTail>,
     on_vote: OnceLock<OnVote>,
     refused: OnceLock<String>,
 }
@@ -47,22 +47,22 @@ struct Shared {
 type OnVote = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 #[derive(Default)]
-struct Tail {
+struct LogTail {
     vote: Option<Vote>,
     committed: Option<LogId>,
     last: Option<LogId>,
     purged: Option<LogId>,
     /// The newest entries, without a gap up to `last`.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
     bytes: usize,
 }
 
-impl Tail {
+impl LogTail {
     fn first(&self) -> u64 {
         self.entries.front().map_or(u64::MAX, |entry| entry_pos(entry).index)
     }
 
-    fn push(&mut self, entry: Entry, size: usize) {
+    fn push(&mut self, entry: LogEntry, size: usize) {
         self.last = Some(entry.log_id());
         self.bytes += size;
         self.entries.push_back(entry);
@@ -84,7 +84,7 @@ impl Tail {
     }
 }
 
-fn size(entry: &Entry) -> usize {
+fn size(entry: &LogEntry) -> usize {
     match &entry.payload {
         openraft::EntryPayload::Normal(payload) => payload.0.len() + 64,
         openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 64,
@@ -106,15 +106,15 @@ impl RaftLog {
             Unreadable::Version { .. } => StartError::Version(format!("the Raft log has {error}")),
             Unreadable::Malformed(_) => StartError::Log(unreadable(error)),
         })?;
-        let tail = Tail {
+        let tail = LogTail {
             vote,
             committed: state.committed.map(log_id),
             last: state.last.map(log_id),
             purged: state.purged.map(log_id),
-            ..Tail::default()
+            ..LogTail::default()
         };
         let (on_vote, refused) = (OnceLock::new(), OnceLock::new());
-        let shared = Shared { disk, tail: RwLock::new(tail), on_vote, refused };
+        let shared = RaftLogInner { disk, tail: RwLock::new(tail), on_vote, refused };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -147,7 +147,7 @@ impl RaftLog {
 
     /// Entries from `from` to before `to`; a prefix of them if they are more than `max` bytes, but
     /// at least one.
-    async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<Entry>> {
+    async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<LogEntry>> {
         let (cold_to, last) = {
             let tail = self.shared.tail.read();
             let end = tail.last.as_ref().map_or(0, |last| last.index() + 1).min(to);
@@ -186,7 +186,7 @@ impl RaftLog {
     }
 }
 
-fn warm(tail: &Tail, from: u64, to: u64, max: usize) -> Vec<Entry> {
+fn warm(tail: &LogTail, from: u64, to: u64, max: usize) -> Vec<LogEntry> {
     let skip = usize::try_from(from.saturating_sub(tail.first())).unwrap_or(usize::MAX);
     let mut used = 0;
     tail.entries
@@ -219,7 +219,7 @@ impl RaftLogReader<TypeConfig> for RaftLog {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: RB,
-    ) -> io::Result<Vec<Entry>> {
+    ) -> io::Result<Vec<LogEntry>> {
         let (mut from, to) = bounds(&range);
         if let Some(purged) = &self.shared.tail.read().purged {
             from = from.max(purged.index() + 1);
@@ -236,12 +236,12 @@ impl RaftLogReader<TypeConfig> for RaftLog {
     async fn entries_stream<RB>(
         &mut self,
         range: RB,
-    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    ) -> impl Stream<Item = io::Result<LogEntry>> + OptionalSend
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let (from, to) = bounds(&range);
-        let start = (self.clone(), from, VecDeque::<Entry>::new());
+        let start = (self.clone(), from, VecDeque::<LogEntry>::new());
         Box::pin(futures_util::stream::unfold(Some(start), move |state| async move {
             let (log, mut from, mut ready) = state?;
             if ready.is_empty() {
@@ -256,7 +256,7 @@ impl RaftLogReader<TypeConfig> for RaftLog {
         }))
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<LogEntry>> {
         self.read(start, end, REQUEST_BYTES).await
     }
 
@@ -311,7 +311,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
     where
-        I: IntoIterator<Item = Entry> + OptionalSend,
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
         let mut rows: Vec<(LogPos, bytes::Bytes)> = Vec::new();

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::machine::{Applied, LoadError as RecordError, Loader, State};
 use crate::life;
-use crate::storage::{Change, StorageError};
+use crate::storage::{StorageError, StoreChange};
 use crate::telemetry::metrics::Metrics;
 
 use super::checkpoint::{Checkpoints, Generation};
@@ -40,9 +40,9 @@ const APPLY_TURN: usize = 64 << 10;
 
 /// A frozen state on its way to a peer, or from one.
 #[derive(Clone, Debug)]
-pub struct Frozen(Box<State>);
+pub struct FrozenState(Box<State>);
 
-impl Frozen {
+impl FrozenState {
     pub(super) fn new(state: State) -> Self {
         Self(Box::new(state))
     }
@@ -56,7 +56,7 @@ impl Frozen {
     }
 }
 
-impl Drop for Frozen {
+impl Drop for FrozenState {
     /// What the present state does not share any more may be most of the memory.
     fn drop(&mut self) {
         life::let_go(std::mem::take(&mut *self.0));
@@ -71,22 +71,22 @@ pub struct MachineStore {
     applied: Option<LogId>,
     membership: StoredMembership,
     has_snapshot: bool,
-    starting: Starting,
-    refused: Refused,
+    starting: StartCheckpoint,
+    refused: RefusedEntry,
     metrics: Metrics,
 }
 
 /// The entry that a later version wrote, in words, if one was met.
-pub(super) type Refused = Arc<Mutex<Option<String>>>;
+pub(super) type RefusedEntry = Arc<Mutex<Option<String>>>;
 
 /// The checkpoint on disk and its state, as long as Raft starts; none once it runs.
 ///
 /// Raft replays what it knows to be committed first, and asks for the snapshot then: a view of what
 /// was replayed would let it purge entries that no checkpoint covers.
-pub(super) type Starting = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
+pub(super) type StartCheckpoint = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
 
 /// What a checkpoint holds.
-pub(super) struct Loaded {
+pub(super) struct LoadedCheckpoint {
     pub state: State,
     pub applied: Option<LogId>,
     pub membership: StoredMembership,
@@ -98,8 +98,8 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// A store that cannot be read, or records that do not add up.
-pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
-    let damaged = |why: &dyn std::fmt::Display| LoadError::Damaged(why.to_string());
+pub(super) fn load(disk: &Checkpoints) -> Result<Option<LoadedCheckpoint>, CheckpointError> {
+    let damaged = |why: &dyn std::fmt::Display| CheckpointError::Damaged(why.to_string());
     if let Some(damage) = disk.damage() {
         return Err(damaged(&damage));
     }
@@ -119,7 +119,7 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
     })?;
     match damage {
         Some(version @ RecordError::Version { .. }) => {
-            return Err(LoadError::Version(version.to_string()));
+            return Err(CheckpointError::Version(version.to_string()));
         }
         Some(damage) => return Err(damaged(&damage)),
         None => {}
@@ -128,18 +128,18 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<Loaded>, LoadError> {
     let meta = meta.ok_or_else(|| damaged(&"it holds no records"))?;
     let state = loader.finish().map_err(|error| damaged(&error))?;
     let (applied, membership, promised) = unsealed(meta).map_err(|error| match error {
-        Unreadable::Version { .. } => LoadError::Version(error.to_string()),
+        Unreadable::Version { .. } => CheckpointError::Version(error.to_string()),
         Unreadable::Malformed(_) => damaged(&error),
     })?;
     if applied.as_ref().map_or(0, |id| id.index()) != state.cluster().applied {
         return Err(damaged(&"records of different checkpoints"));
     }
-    Ok(Some(Loaded { state, applied, membership, promised }))
+    Ok(Some(LoadedCheckpoint { state, applied, membership, promised }))
 }
 
 /// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum CheckpointError {
     /// The disk failed.
     #[error(transparent)]
     Storage(StorageError),
@@ -151,7 +151,7 @@ pub enum LoadError {
     Version(String),
 }
 
-impl From<StorageError> for LoadError {
+impl From<StorageError> for CheckpointError {
     fn from(error: StorageError) -> Self {
         if error.is_damage() { Self::Damaged(error.to_string()) } else { Self::Storage(error) }
     }
@@ -180,7 +180,7 @@ impl MachineStore {
             membership,
             has_snapshot,
             starting,
-            refused: Refused::default(),
+            refused: RefusedEntry::default(),
             metrics,
         }
     }
@@ -191,12 +191,12 @@ impl MachineStore {
     }
 
     /// Filled when an entry of a later version is met.
-    pub(super) fn refused(&self) -> Refused {
+    pub(super) fn refused(&self) -> RefusedEntry {
         Arc::clone(&self.refused)
     }
 
     /// To be emptied once Raft runs.
-    pub(super) fn starting(&self) -> Starting {
+    pub(super) fn starting(&self) -> StartCheckpoint {
         Arc::clone(&self.starting)
     }
 
@@ -206,7 +206,7 @@ impl MachineStore {
 
     fn apply_one(
         &mut self,
-        entry: super::types::Entry,
+        entry: super::types::LogEntry,
         out: &mut Applied,
     ) -> Result<(), io::Error> {
         let index = entry.log_id.index();
@@ -242,7 +242,7 @@ impl MachineStore {
 }
 
 /// How much there is to apply, in bytes.
-fn weight(entry: &super::types::Entry) -> usize {
+fn weight(entry: &super::types::LogEntry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(payload) => payload.0.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
@@ -254,8 +254,8 @@ fn fault(message: String) -> io::Error {
 }
 
 impl RaftStateMachine<TypeConfig> for MachineStore {
-    type SnapshotData = Frozen;
-    type SnapshotBuilder = Builder;
+    type SnapshotData = FrozenState;
+    type SnapshotBuilder = CheckpointBuilder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
         Ok((self.applied, self.membership.clone()))
@@ -283,17 +283,17 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<CheckpointBuilder> {
         Some(self.get_snapshot_builder().await)
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
+    async fn get_snapshot_builder(&mut self) -> CheckpointBuilder {
         self.has_snapshot = true;
         let (frozen, dirty) = self.replica.with_state(|state| {
             let dirty = state.take_dirty();
             (state.clone(), dirty)
         });
-        Builder {
+        CheckpointBuilder {
             replica: Arc::clone(&self.replica),
             disk: Arc::clone(&self.disk),
             generation: self.generation.now(),
@@ -304,7 +304,11 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Frozen) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: FrozenState,
+    ) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         let state = snapshot.into_state();
         let (former, written) = (self.applied, meta.clone());
@@ -323,13 +327,13 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> io::Result<Option<openraft::type_config::alias::SnapshotOf<TypeConfig, Frozen>>> {
+    ) -> io::Result<Option<openraft::type_config::alias::SnapshotOf<TypeConfig, FrozenState>>> {
         if !self.has_snapshot {
             return Ok(None);
         }
         let starting = self.starting.lock().clone();
         let (meta, state) = starting.unwrap_or_else(|| (self.meta(), self.replica.frozen()));
-        Ok(Some(Snapshot { meta, snapshot: Frozen::new(state) }))
+        Ok(Some(Snapshot { meta, snapshot: FrozenState::new(state) }))
     }
 }
 
@@ -342,7 +346,10 @@ impl MachineStore {
 }
 
 /// Writes a state that came from a peer into a fresh store and puts it in place.
-pub(super) fn install_loaded(disk: &mut Checkpoints, loaded: &Loaded) -> Result<(), StorageError> {
+pub(super) fn install_loaded(
+    disk: &mut Checkpoints,
+    loaded: &LoadedCheckpoint,
+) -> Result<(), StorageError> {
     let meta =
         SnapshotMeta { last_log_id: loaded.applied, last_membership: loaded.membership.clone() };
     install(disk, &loaded.state, &meta, None)
@@ -358,7 +365,7 @@ fn install(
     let mut fresh = disk.fresh()?;
     let mut batch = vec![meta_change(meta, promised(disk, former))];
     for (key, value) in state.all_rows() {
-        batch.push(Change::Put(key, value));
+        batch.push(StoreChange::Put(key, value));
         if batch.len() >= INSTALL_ROWS {
             fresh.write(std::mem::take(&mut batch))?;
         }
@@ -374,12 +381,12 @@ fn promised(disk: &Checkpoints, applied: Option<LogId>) -> u64 {
     applied.map_or(0, |id| id.index() + 1).min(synced)
 }
 
-fn meta_change(meta: &SnapshotMeta, promised: u64) -> Change {
+fn meta_change(meta: &SnapshotMeta, promised: u64) -> StoreChange {
     let mut bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership).to_vec();
     bytes.extend_from_slice(&promised.to_le_bytes());
     // The state's own digest says nothing of this record.
     bytes.extend_from_slice(&xxh3_128(&bytes).to_le_bytes());
-    Change::Put(META_KEY.to_vec(), bytes)
+    StoreChange::Put(META_KEY.to_vec(), bytes)
 }
 
 /// What [`meta_change`] wrote, if it is still that.
@@ -396,7 +403,7 @@ fn unsealed(mut bytes: Bytes) -> Result<(Option<LogId>, StoredMembership, u64), 
 }
 
 /// Writes one checkpoint.
-pub struct Builder {
+pub struct CheckpointBuilder {
     replica: Arc<Replica>,
     disk: Arc<Mutex<Checkpoints>>,
     /// Of the store that the changes are for.
@@ -407,12 +414,12 @@ pub struct Builder {
     metrics: Metrics,
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Builder {
-    type SnapshotData = Frozen;
+impl RaftSnapshotBuilder<TypeConfig> for CheckpointBuilder {
+    type SnapshotData = FrozenState;
 
     async fn build_snapshot(
         &mut self,
-    ) -> io::Result<openraft::type_config::alias::SnapshotOf<TypeConfig, Frozen>> {
+    ) -> io::Result<openraft::type_config::alias::SnapshotOf<TypeConfig, FrozenState>> {
         let disk = Arc::clone(&self.disk);
         // No copy stays here: letting a state go takes longer than this thread may be busy.
         let frozen = std::mem::take(&mut self.frozen);
@@ -424,11 +431,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             let mut disk = disk.lock();
             let mut changes = vec![meta_change(&meta, promised(&disk, meta.last_log_id))];
             changes.extend(rows.into_iter().map(|(key, value)| match value {
-                Some(value) => Change::Put(key, value),
-                None => Change::Delete(key),
+                Some(value) => StoreChange::Put(key, value),
+                None => StoreChange::Delete(key),
             }));
             match disk.write(generation, changes) {
-                Ok(written) => Ok((Frozen::new(frozen), written)),
+                Ok(written) => Ok((FrozenState::new(frozen), written)),
                 Err(error) => Err(Box::new((error, dirty))),
             }
         });

@@ -18,10 +18,10 @@ use crate::domain::ids::NodeId;
 use crate::transport::{CallError, Purpose};
 
 use super::bootstrap;
-use super::core::Core;
+use super::core::RaftCore;
 use super::network::{config_id, kind};
-use super::types::Member;
-use super::wire::{self, Malformed, Reader};
+use super::types::RaftMember;
+use super::wire::{self, Malformed, WireReader};
 
 /// The empty node writes its identity down within this.
 const ADOPT_LIMIT: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ const LEADER_LIMIT: Duration = Duration::from_secs(2);
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Has the leader, whoever that is, readmit a member whose data folder is empty; gives its new id.
-pub(super) async fn replace(core: &Core, member: u16) -> Result<NodeId, ReplaceError> {
+pub(super) async fn replace(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
     let deadline = Instant::now() + LEADER_LIMIT;
     let mut leader = core.leader.clone();
     loop {
@@ -74,7 +74,7 @@ pub(super) async fn replace(core: &Core, member: u16) -> Result<NodeId, ReplaceE
     }
 }
 
-async fn ask_to_replace(core: &Core, leader: u64, member: u16) -> Result<NodeId, ReplaceError> {
+async fn ask_to_replace(core: &RaftCore, leader: u64, member: u16) -> Result<NodeId, ReplaceError> {
     let peer = core.peers.node(leader).ok_or(ReplaceError::NoLeader)?;
     let body = Bytes::copy_from_slice(&member.to_le_bytes());
     match peer.ask_alone(kind::REPLACE, body, ANSWER_LIMIT).await {
@@ -89,7 +89,7 @@ async fn ask_to_replace(core: &Core, leader: u64, member: u16) -> Result<NodeId,
 }
 
 /// Readmits a member since a peer asks for it.
-pub(super) async fn replace_for(core: &Core, body: Bytes) -> Result<Bytes, Malformed> {
+pub(super) async fn replace_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
     let member: [u8; 2] = (*body).try_into().map_err(|_length| Malformed("member"))?;
     Ok(answer_bytes(&replace_here(core, u16::from_le_bytes(member)).await))
 }
@@ -117,7 +117,7 @@ fn answer_bytes(replaced: &Result<NodeId, ReplaceError>) -> Bytes {
 }
 
 fn read_answer(answer: Bytes, member: u16) -> Result<Result<NodeId, ReplaceError>, Malformed> {
-    let mut reader = Reader(answer);
+    let mut reader = WireReader(answer);
     let replaced = match reader.u8()? {
         0 => Ok(NodeId(reader.u64()?)),
         1 => Err(ReplaceError::NoLeader),
@@ -132,7 +132,7 @@ fn read_answer(answer: Bytes, member: u16) -> Result<Result<NodeId, ReplaceError
 }
 
 /// Readmits a member, as leader.
-async fn replace_here(core: &Core, member: u16) -> Result<NodeId, ReplaceError> {
+async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
     if *core.leader.borrow() != Some(core.id) {
         return Err(ReplaceError::NoLeader);
     }
@@ -141,7 +141,7 @@ async fn replace_here(core: &Core, member: u16) -> Result<NodeId, ReplaceError> 
         return Err(ReplaceError::NotEmpty(member));
     }
     let known = core.raft.metrics().borrow_watched().membership_config.clone();
-    let of_member: Vec<(u64, Member)> = known
+    let of_member: Vec<(u64, RaftMember)> = known
         .nodes()
         .filter(|(id, _)| config_id(**id) == member)
         .map(|(id, node)| (*id, node.clone()))
@@ -169,7 +169,12 @@ async fn replace_here(core: &Core, member: u16) -> Result<NodeId, ReplaceError> 
 }
 
 /// Whether the member has that id.
-async fn is(core: &Core, member: u16, id: u64, address: &Member) -> Result<bool, ReplaceError> {
+async fn is(
+    core: &RaftCore,
+    member: u16,
+    id: u64,
+    address: &RaftMember,
+) -> Result<bool, ReplaceError> {
     let peer = core.peers.at(member, &address.peer);
     let connected = peer.dialer.connect(Purpose::Forward).await;
     let connected =
@@ -179,11 +184,11 @@ async fn is(core: &Core, member: u16, id: u64, address: &Member) -> Result<bool,
 
 /// Whether the member takes the id, or has it.
 async fn adopt(
-    core: &Core,
+    core: &RaftCore,
     cluster_id: u128,
     member: u16,
     id: u64,
-    address: &Member,
+    address: &RaftMember,
 ) -> Result<bool, ReplaceError> {
     let peer = core.peers.at(member, &address.peer);
     let body = bootstrap::adopt_bytes(cluster_id, NodeId(id));
@@ -194,7 +199,7 @@ async fn adopt(
 
 /// Waits until a learner has what this node, leading, has now. openraft's own waiting ends at once
 /// while the whole log is shorter than its `replication_lag_threshold`.
-async fn caught_up(core: &Core, learner: u64) -> Result<(), String> {
+async fn caught_up(core: &RaftCore, learner: u64) -> Result<(), String> {
     let upto = core.log.last();
     let mut metrics = core.raft.metrics();
     loop {
@@ -208,9 +213,9 @@ async fn caught_up(core: &Core, learner: u64) -> Result<(), String> {
 }
 
 async fn change(
-    core: &Core,
+    core: &RaftCore,
     new: u64,
-    address: &Member,
+    address: &RaftMember,
     mut voters: BTreeSet<u64>,
     former: BTreeSet<u64>,
 ) -> Result<(), String> {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use openraft::Membership;
 use tokio::sync::watch;
 
-use super::Settings;
-use super::core::Core;
+use super::ConsensusSettings;
+use super::core::RaftCore;
 use super::network::config_id;
-use super::types::Member;
+use super::types::RaftMember;
 use crate::domain::ids::NodeId;
 
 /// One member.
@@ -38,7 +38,7 @@ pub struct MemberList(Vec<ListedMember>);
 
 impl MemberList {
     /// What the settings of a new cluster say.
-    pub(super) fn of_settings(settings: &Settings) -> Self {
+    pub(super) fn of_settings(settings: &ConsensusSettings) -> Self {
         let listed = settings.members.iter().map(|member| ListedMember {
             node: NodeId::new(member.id, 1).0,
             id: member.id,
@@ -95,19 +95,19 @@ impl MemberList {
 }
 
 /// Makes lists of what the log says.
-pub(super) struct Lists {
+pub(super) struct MemberListSource {
     settings: MemberList,
     /// The addresses in the log when this process first saw them.
-    first: Option<BTreeMap<u16, Member>>,
+    first: Option<BTreeMap<u16, RaftMember>>,
 }
 
-impl Lists {
-    pub fn new(settings: &Settings) -> Self {
+impl MemberListSource {
+    pub fn new(settings: &ConsensusSettings) -> Self {
         Self { settings: MemberList::of_settings(settings), first: None }
     }
 
     /// The list that a membership stands for.
-    pub fn of(&mut self, membership: &Membership<u64, Member>) -> MemberList {
+    pub fn of(&mut self, membership: &Membership<u64, RaftMember>) -> MemberList {
         let nodes = || membership.nodes().map(|(node, member)| (*node, member.clone()));
         if nodes().next().is_none() {
             return self.settings.clone();
@@ -130,8 +130,8 @@ impl Lists {
 }
 
 /// Hands each change of the list to those that keep something for each member.
-pub(super) async fn follow(core: Arc<Core>, mut members: watch::Receiver<MemberList>) {
-    let asked = super::clocks::Asked::default();
+pub(super) async fn follow(core: Arc<RaftCore>, mut members: watch::Receiver<MemberList>) {
+    let asked = super::clocks::PolledMembers::default();
     loop {
         let list = members.borrow_and_update().clone();
         core.peers.follow(&list, config_id(core.id));
@@ -160,11 +160,11 @@ pub(super) mod tests {
         MemberList(listed.collect())
     }
 
-    fn logged(voters: &[u64], nodes: &[(u64, &str)]) -> Membership<u64, Member> {
+    fn logged(voters: &[u64], nodes: &[(u64, &str)]) -> Membership<u64, RaftMember> {
         let nodes = nodes.iter().map(|(node, peer)| {
-            (*node, Member { peer: (*peer).to_owned(), http: format!("http://{peer}") })
+            (*node, RaftMember { peer: (*peer).to_owned(), http: format!("http://{peer}") })
         });
-        let nodes: BTreeMap<u64, Member> = nodes.collect();
+        let nodes: BTreeMap<u64, RaftMember> = nodes.collect();
         Membership::new(vec![voters.iter().copied().collect()], nodes).unwrap()
     }
 
@@ -179,7 +179,7 @@ pub(super) mod tests {
         settings.members.push(MemberAddress { id: 9, peer: "z".to_owned(), http: String::new() });
         let [a, b, c, d] =
             [(1, 1), (2, 1), (3, 1), (4, 1)].map(|(id, join)| NodeId::new(id, join).0);
-        let mut lists = Lists::new(&settings);
+        let mut lists = MemberListSource::new(&settings);
         let seed = lists.of(&Membership::default());
         assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "nothing is logged yet");
         // The settings have another address of c than the log had at the start.

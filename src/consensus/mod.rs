@@ -57,15 +57,18 @@ use crate::domain::machine::{Command, envelope};
 use crate::life;
 use crate::transport::CallError;
 
-pub use self::agreement::Poll;
-pub use self::contact::Unled;
+pub use self::agreement::DigestPoll;
+pub use self::contact::NoLeaderReason;
 pub use self::core::{NOT_LEADER, Service};
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;
 pub use self::proposer::Proposal;
-pub use self::replica::{Answered, Event, Mark, Outcome, ProposeError, Replica, Reply};
-pub use self::start::{Disk, Parts, StartError, Started, start};
+pub use self::replica::{
+    DigestMark, ProposalAnswers, ProposalOutcome, ProposalReply, ProposeError, Replica,
+    ReplicaEvent,
+};
+pub use self::start::{ConsensusDisk, ConsensusParts, RunningConsensus, StartError, start};
 
 /// Kinds of peer requests from here on belong to the layer above.
 pub const SERVICE_KIND: u16 = network::kind::SERVICE;
@@ -85,7 +88,7 @@ pub struct MemberAddress {
 
 /// What consensus needs to know.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ConsensusSettings {
     /// The cluster's name.
     pub cluster_name: String,
     /// This node's configured id.
@@ -120,7 +123,7 @@ pub struct Settings {
 
 /// The role of a node in Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum RaftRole {
     /// It takes entries.
     Leader,
     /// It votes and follows.
@@ -135,7 +138,7 @@ pub struct RaftStatus {
     /// Term.
     pub term: u64,
     /// This node's role.
-    pub role: Role,
+    pub role: RaftRole,
     /// Raft node id of the leader.
     pub leader: Option<u64>,
     /// Last entry in the log.
@@ -157,9 +160,9 @@ pub struct RaftStatus {
 /// The handle to consensus; clones share it.
 #[derive(Clone)]
 pub struct Consensus {
-    core: Arc<core::Core>,
+    core: Arc<core::RaftCore>,
     formats: Formats,
-    desk: Arc<server::Desk>,
+    desk: Arc<server::PeerRequests>,
     work: mpsc::Sender<Proposal>,
     liveness: mpsc::Sender<Proposal>,
     fatal: watch::Sender<Option<String>>,
@@ -206,7 +209,7 @@ impl Consensus {
     /// Why no leader serves this node; none: one does. A follower is served while it hears its
     /// leader, a leader while a majority acknowledges it.
     #[must_use]
-    pub fn unled(&self) -> Option<Unled> {
+    pub fn unled(&self) -> Option<NoLeaderReason> {
         lead::unled(&self.core)
     }
 
@@ -224,7 +227,7 @@ impl Consensus {
 
     /// Ends this node unless its state was what the majority holds at that index. Its checkpoint
     /// is void then: the next start takes the state from the log or from a member.
-    pub fn compare(&self, majority: Mark) {
+    pub fn compare(&self, majority: DigestMark) {
         if !self.core.replica.differs(majority) {
             return;
         }
@@ -262,7 +265,7 @@ impl Consensus {
         envelope::pack(&mut bytes, command, "", None);
         let deadline = Instant::now() + limit;
         let proposal =
-            Proposal { commands: bytes.into(), count: 1, reply: Reply::Nobody, deadline };
+            Proposal { commands: bytes.into(), count: 1, reply: ProposalReply::Nobody, deadline };
         self.admit(proposal).is_some_and(|proposal| self.work.try_send(proposal).is_ok())
     }
 
@@ -289,10 +292,11 @@ impl Consensus {
     ///
     /// # Errors
     /// No answer within `limit`.
-    pub async fn submit(&self, commands: Bytes, count: usize, limit: Duration) -> Outcome {
+    pub async fn submit(&self, commands: Bytes, count: usize, limit: Duration) -> ProposalOutcome {
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + limit;
-        self.propose(Proposal { commands, count, reply: Reply::Once(reply), deadline }).await;
+        self.propose(Proposal { commands, count, reply: ProposalReply::Once(reply), deadline })
+            .await;
         answer.await.unwrap_or(Err(ProposeError::Stopping))
     }
 

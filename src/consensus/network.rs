@@ -25,13 +25,13 @@ use tokio::time::Instant;
 use crate::domain::machine::State;
 use crate::life;
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{CallError, Connection, Dialer, Frame, Purpose, Sender};
+use crate::transport::{CallError, Dialer, PeerConnection, PeerFrame, Purpose, Sender};
 
 use super::limits::{APPEND_LIMIT, INSTALL_LIMIT, PIPELINE_STALL};
-use super::machine::Frozen;
-use super::peers::{Peer, Peers};
-use super::types::{LogId, Member, TypeConfig, Vote, pos};
-use super::wire::{self, Appended};
+use super::machine::FrozenState;
+use super::peers::{PeerConnections, Peers};
+use super::types::{LogId, RaftMember, TypeConfig, Vote, pos};
+use super::wire::{self, AppendAnswer};
 
 /// Frame kinds.
 pub(super) mod kind {
@@ -66,25 +66,32 @@ pub(super) fn config_id(node: u64) -> u16 {
     u16::try_from(node >> 16).unwrap_or(0)
 }
 
-/// Makes a [`Link`] for each thing openraft wants to say to a peer.
-pub(super) struct Factory {
+/// Makes a [`RaftPeerConnection`] for each thing openraft wants to say to a peer.
+pub(super) struct PeerConnectionFactory {
     pub own: u64,
     pub peers: Arc<Peers>,
     pub metrics: Metrics,
 }
 
-impl RaftNetworkFactory<TypeConfig> for Factory {
-    type Network = Link;
+impl RaftNetworkFactory<TypeConfig> for PeerConnectionFactory {
+    type Network = RaftPeerConnection;
 
-    async fn new_client(&mut self, target: u64, node: &Member) -> Link {
+    async fn new_client(&mut self, target: u64, node: &RaftMember) -> RaftPeerConnection {
         let (peers, metrics) = (Arc::clone(&self.peers), self.metrics.clone());
         let addr = node.peer.clone();
-        Link { own: self.own, target, addr, peers, metrics, pipeline: Mutex::new(None) }
+        RaftPeerConnection {
+            own: self.own,
+            target,
+            addr,
+            peers,
+            metrics,
+            pipeline: Mutex::new(None),
+        }
     }
 }
 
 /// A way to one peer, for one of openraft's tasks.
-pub(super) struct Link {
+pub(super) struct RaftPeerConnection {
     own: u64,
     target: u64,
     /// Where it was when this was made.
@@ -92,12 +99,12 @@ pub(super) struct Link {
     metrics: Metrics,
     peers: Arc<Peers>,
     /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
-    pipeline: Mutex<Option<Kept>>,
+    pipeline: Mutex<Option<IdleReplication>>,
 }
 
 /// A replication connection between two uses.
-struct Kept {
-    connection: Connection,
+struct IdleReplication {
+    connection: PeerConnection,
     last_id: u64,
 }
 
@@ -111,9 +118,9 @@ fn broken(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(&AnyError::error(error.to_string())))
 }
 
-impl Link {
+impl RaftPeerConnection {
     /// The peer where it is now.
-    fn peer(&self) -> Arc<Peer> {
+    fn peer(&self) -> Arc<PeerConnections> {
         self.peers.of_raft(self.target, &self.addr)
     }
 
@@ -125,8 +132,8 @@ impl Link {
     }
 }
 
-impl RaftNetworkV2<TypeConfig> for Link {
-    type SnapshotData = Frozen;
+impl RaftNetworkV2<TypeConfig> for RaftPeerConnection {
+    type SnapshotData = FrozenState;
 
     async fn append_entries(
         &mut self,
@@ -138,10 +145,10 @@ impl RaftNetworkV2<TypeConfig> for Link {
         let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
         let answer = wire::read_appended(answer).map_err(broken)?;
         Ok(match credible(&self.peers, self.target, request.vote, answer)? {
-            Appended::Matching(id) if id == last => AppendEntriesResponse::Success,
-            Appended::Matching(id) => AppendEntriesResponse::PartialSuccess(id),
-            Appended::Conflict(_) => AppendEntriesResponse::Conflict,
-            Appended::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote),
+            AppendAnswer::Matching(id) if id == last => AppendEntriesResponse::Success,
+            AppendAnswer::Matching(id) => AppendEntriesResponse::PartialSuccess(id),
+            AppendAnswer::Conflict(_) => AppendEntriesResponse::Conflict,
+            AppendAnswer::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote),
         })
     }
 
@@ -162,7 +169,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
                 Some(kept) => kept,
                 None => {
                     let connected = peer.dialer.connect(Purpose::Replication).await;
-                    Kept { connection: connected.map_err(unreachable)?, last_id: 0 }
+                    IdleReplication { connection: connected.map_err(unreachable)?, last_id: 0 }
                 }
             };
             let mut pipeline = Pipeline {
@@ -206,7 +213,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
     async fn full_snapshot(
         &mut self,
         vote: Vote,
-        snapshot: SnapshotOf<TypeConfig, Frozen>,
+        snapshot: SnapshotOf<TypeConfig, FrozenState>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
@@ -242,22 +249,22 @@ struct Pipeline<'s, S> {
     own: u64,
     target: u64,
     peers: &'s Peers,
-    slot: &'s mut Option<Kept>,
-    kept: Kept,
+    slot: &'s mut Option<IdleReplication>,
+    kept: IdleReplication,
     input: S,
     /// When each was sent, and under which vote.
     waiting: VecDeque<(Instant, Vote)>,
     ended: bool,
 }
 
-type Step<'s, S> = Option<(Rpc<StreamAppendResult<TypeConfig>>, Option<Pipeline<'s, S>>)>;
+type PipelineStep<'s, S> = Option<(Rpc<StreamAppendResult<TypeConfig>>, Option<Pipeline<'s, S>>)>;
 
 impl<'s, S> Pipeline<'s, S>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
     /// The next answer. A stream that ended well gives its connection back; an error gives it up.
-    async fn step(mut self) -> Step<'s, S> {
+    async fn step(mut self) -> PipelineStep<'s, S> {
         loop {
             let Some((oldest, _)) = self.waiting.front().copied() else {
                 if self.ended {
@@ -299,13 +306,16 @@ where
         };
         self.kept.last_id += 1;
         let id = self.kept.last_id;
-        let frame = Frame { id, kind: kind::APPEND, body: wire::append_bytes(&request) };
+        let frame = PeerFrame { id, kind: kind::APPEND, body: wire::append_bytes(&request) };
         self.kept.connection.sender.send(frame).await.map_err(broken)?;
         self.waiting.push_back((Instant::now(), request.vote));
         Ok(())
     }
 
-    fn answer(mut self, frame: Result<Option<Frame>, crate::transport::RecvError>) -> Step<'s, S> {
+    fn answer(
+        mut self,
+        frame: Result<Option<PeerFrame>, crate::transport::RecvError>,
+    ) -> PipelineStep<'s, S> {
         let frame = match frame {
             Ok(Some(frame)) => frame,
             Ok(None) => return Some((Err(broken("the peer ended the connection")), None)),
@@ -317,9 +327,11 @@ where
         let answer = wire::read_appended(frame.body).map_err(broken);
         let answer = answer.and_then(|answer| credible(self.peers, self.target, vote, answer));
         Some(match answer {
-            Ok(Appended::Matching(id)) => (Ok(Ok(id)), Some(self)),
-            Ok(Appended::Conflict(id)) => (Ok(Err(StreamAppendError::Conflict(id))), None),
-            Ok(Appended::HigherVote(vote)) => (Ok(Err(StreamAppendError::HigherVote(vote))), None),
+            Ok(AppendAnswer::Matching(id)) => (Ok(Ok(id)), Some(self)),
+            Ok(AppendAnswer::Conflict(id)) => (Ok(Err(StreamAppendError::Conflict(id))), None),
+            Ok(AppendAnswer::HigherVote(vote)) => {
+                (Ok(Err(StreamAppendError::HigherVote(vote))), None)
+            }
             Err(error) => (Err(error), None),
         })
     }
@@ -327,14 +339,16 @@ where
 
 /// Notes what a member acknowledges. One that does not have what it acknowledged before has lost
 /// it: openraft is not to take that for a log that it has yet to fill.
-fn credible(peers: &Peers, target: u64, vote: Vote, answer: Appended) -> Rpc<Appended> {
+fn credible(peers: &Peers, target: u64, vote: Vote, answer: AppendAnswer) -> Rpc<AppendAnswer> {
     match &answer {
-        Appended::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),
-        Appended::Conflict(missing) if peers.acknowledged.contradicts(target, &vote, missing) => {
+        AppendAnswer::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),
+        AppendAnswer::Conflict(missing)
+            if peers.acknowledged.contradicts(target, &vote, missing) =>
+        {
             let index = missing.index();
             return Err(unreachable(format!("it lost entry {index}, which it acknowledged")));
         }
-        Appended::Matching(None) | Appended::Conflict(_) | Appended::HigherVote(_) => {}
+        AppendAnswer::Matching(None) | AppendAnswer::Conflict(_) | AppendAnswer::HigherVote(_) => {}
     }
     Ok(answer)
 }
@@ -342,7 +356,7 @@ fn credible(peers: &Peers, target: u64, vote: Vote, answer: Appended) -> Rpc<App
 async fn send_snapshot(
     dialer: &Dialer,
     vote: Vote,
-    snapshot: SnapshotOf<TypeConfig, Frozen>,
+    snapshot: SnapshotOf<TypeConfig, FrozenState>,
 ) -> io::Result<SnapshotResponse<TypeConfig>> {
     let mut connection = dialer.connect(Purpose::Snapshot).await.map_err(io::Error::other)?;
     let mut begin = BytesMut::new();
@@ -351,7 +365,7 @@ async fn send_snapshot(
     let answer = tokio::time::timeout(INSTALL_LIMIT, connection.receiver.next()).await;
     let frame = answer.map_err(io::Error::other)?.map_err(io::Error::other)?;
     let frame = frame.ok_or_else(|| io::Error::other("the peer refused the snapshot"))?;
-    let mut reader = wire::Reader(frame.body);
+    let mut reader = wire::WireReader(frame.body);
     let vote = wire::get_vote(&mut reader).map_err(io::Error::other)?;
     Ok(SnapshotResponse::new(vote))
 }
@@ -360,7 +374,7 @@ async fn send_snapshot(
 pub(super) async fn stream_snapshot(
     to: &Sender,
     mut begin: BytesMut,
-    snapshot: &SnapshotOf<TypeConfig, Frozen>,
+    snapshot: &SnapshotOf<TypeConfig, FrozenState>,
 ) -> io::Result<()> {
     let meta = &snapshot.meta;
     begin.extend_from_slice(&wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership));
@@ -391,7 +405,7 @@ fn encode_rows(state: &State, give: &mut dyn FnMut(Bytes) -> bool) {
 }
 
 async fn send(to: &Sender, kind: u16, body: Bytes) -> io::Result<()> {
-    to.send(Frame { id: 1, kind, body }).await.map_err(io::Error::other)
+    to.send(PeerFrame { id: 1, kind, body }).await.map_err(io::Error::other)
 }
 
 /// A log id for people.

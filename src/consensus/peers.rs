@@ -7,20 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::transport::{CallError, Caller, Dialer, Purpose};
+use crate::transport::{CallError, Dialer, PeerCaller, Purpose};
 
 use super::acknowledged::Acknowledged;
 use super::membership::{ListedMember, MemberList};
 use super::network::config_id;
 
 /// The ways to one peer.
-pub(super) struct Peer {
+pub(super) struct PeerConnections {
     pub id: u16,
     pub dialer: Dialer,
     /// Votes and heartbeats.
-    pub control: Caller,
+    pub control: PeerCaller,
     /// Writes, reads, liveness.
-    pub forward: Caller,
+    pub forward: PeerCaller,
 }
 
 /// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
@@ -28,14 +28,14 @@ pub(super) struct Peer {
 pub(super) struct Peers {
     /// What they acknowledged to this node as their leader.
     pub acknowledged: Acknowledged,
-    make: Make,
-    known: Mutex<Known>,
+    make: MakeDialer,
+    known: Mutex<PeersById>,
 }
 
-type Known = BTreeMap<(u16, Option<u64>), Arc<Peer>>;
+type PeersById = BTreeMap<(u16, Option<u64>), Arc<PeerConnections>>;
 
 /// Gives a dialer to a configured id, and to that Raft node if there is one, at an address.
-type Make = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
+type MakeDialer = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
 
 impl Peers {
     pub fn new(make: impl Fn(u16, Option<u64>, String) -> Dialer + Send + Sync + 'static) -> Self {
@@ -47,24 +47,30 @@ impl Peers {
     }
 
     /// The peer at this address, which counts only when it is not known yet.
-    pub fn at(&self, id: u16, addr: &str) -> Arc<Peer> {
+    pub fn at(&self, id: u16, addr: &str) -> Arc<PeerConnections> {
         self.find(&mut self.known.lock(), id, None, addr)
     }
 
     /// The same, if it is this Raft node, at the address of its member where that is known.
-    pub fn of_raft(&self, node: u64, addr: &str) -> Arc<Peer> {
+    pub fn of_raft(&self, node: u64, addr: &str) -> Arc<PeerConnections> {
         let mut known = self.known.lock();
         let id = config_id(node);
         let addr = known.get(&(id, None)).map_or(addr, |peer| &peer.dialer.addr).to_owned();
         self.find(&mut known, id, Some(node), &addr)
     }
 
-    fn find(&self, known: &mut Known, id: u16, node: Option<u64>, addr: &str) -> Arc<Peer> {
+    fn find(
+        &self,
+        known: &mut PeersById,
+        id: u16,
+        node: Option<u64>,
+        addr: &str,
+    ) -> Arc<PeerConnections> {
         let peer = known.entry((id, node)).or_insert_with(|| {
             let dialer = (self.make)(id, node, addr.to_owned());
-            let control = Caller::new(dialer.clone(), Purpose::Control);
-            let forward = Caller::new(dialer.clone(), Purpose::Forward);
-            Arc::new(Peer { id, dialer, control, forward })
+            let control = PeerCaller::new(dialer.clone(), Purpose::Control);
+            let forward = PeerCaller::new(dialer.clone(), Purpose::Forward);
+            Arc::new(PeerConnections { id, dialer, control, forward })
         });
         Arc::clone(peer)
     }
@@ -82,23 +88,23 @@ impl Peers {
     }
 
     /// The peer with the configured id of this Raft node, if it is known.
-    pub fn node(&self, node: u64) -> Option<Arc<Peer>> {
+    pub fn node(&self, node: u64) -> Option<Arc<PeerConnections>> {
         self.member(config_id(node))
     }
 
     /// The peer with this configured id, if it is known.
-    pub fn member(&self, id: u16) -> Option<Arc<Peer>> {
+    pub fn member(&self, id: u16) -> Option<Arc<PeerConnections>> {
         self.known.lock().get(&(id, None)).cloned()
     }
 
     /// One for each configured id.
-    pub fn all(&self) -> Vec<Arc<Peer>> {
+    pub fn all(&self) -> Vec<Arc<PeerConnections>> {
         let known = self.known.lock();
         known.iter().filter(|((_, node), _)| node.is_none()).map(|(_, peer)| peer.clone()).collect()
     }
 }
 
-impl Peer {
+impl PeerConnections {
     /// Asks what takes long, over a connection of its own: the shared one is given up as soon as
     /// any question on it is late.
     pub async fn ask_alone(
@@ -107,7 +113,7 @@ impl Peer {
         body: Bytes,
         limit: Duration,
     ) -> Result<Bytes, CallError> {
-        Caller::new(self.dialer.clone(), Purpose::Forward).call(kind, body, limit).await
+        PeerCaller::new(self.dialer.clone(), Purpose::Forward).call(kind, body, limit).await
     }
 }
 
@@ -116,7 +122,7 @@ mod tests {
     use super::super::membership::tests::list;
     use super::*;
     use crate::domain::ids::NodeId;
-    use crate::transport::{Fabric, Identity, Tcp};
+    use crate::transport::{Fabric, PeerIdentity, Tcp};
 
     fn dialer(id: u16, node: Option<u64>, addr: String) -> Dialer {
         Dialer {
@@ -126,7 +132,7 @@ mod tests {
             to_config_id: id,
             node: node.map(NodeId),
             connect_timeout: Duration::from_secs(1),
-            identify: Arc::new(|| Identity {
+            identify: Arc::new(|| PeerIdentity {
                 level: 1,
                 cluster_name: String::new(),
                 cluster_id: None,

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::life;
 
-use super::core::{Core, Taken};
+use super::core::{RaftCore, SubmitOutcome};
 use super::limits::LATE_CHECK;
-use super::replica::{Flight, ProposeError, Reply};
+use super::replica::{EntryInFlight, ProposalReply, ProposeError};
 
 /// Commands of one entry.
 const ENTRY_COMMANDS: usize = 256;
@@ -36,7 +36,7 @@ pub struct Proposal {
     /// How many they are.
     pub count: usize,
     /// Who hears of them.
-    pub reply: Reply,
+    pub reply: ProposalReply,
     /// After this the outcome is unknown, or, if no leader took it, not accepted.
     pub deadline: Instant,
 }
@@ -52,9 +52,9 @@ pub(super) enum Lane {
 
 /// Numbers the entries of this process; both lanes draw from it.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(AtomicU64);
+pub(super) struct EntryNumbers(AtomicU64);
 
-impl Numbers {
+impl EntryNumbers {
     fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -62,9 +62,9 @@ impl Numbers {
 
 /// Proposes what comes by one lane, until the senders are gone.
 pub(super) async fn run(
-    core: Arc<Core>,
+    core: Arc<RaftCore>,
     lane: Lane,
-    numbers: Arc<Numbers>,
+    numbers: Arc<EntryNumbers>,
     mut queue: mpsc::Receiver<Proposal>,
 ) {
     let places = Arc::new(Semaphore::new(match lane {
@@ -92,12 +92,12 @@ pub(super) async fn run(
         let since = Instant::now();
         let mut place = Some(place);
         let _held = if bug!("place-held-by-unknown") { place.take() } else { None };
-        core.replica.depart(seq, Flight { parts, since, deadline, _held });
+        core.replica.depart(seq, EntryInFlight { parts, since, deadline, _held });
         let (core, commands) = (Arc::clone(&core), commands.freeze());
         let carry = async move {
             let _until_it_returns = place;
             // Where the entry may still come, the flight ends at its deadline.
-            if core.carry(seq, commands, deadline).await == Taken::Refused {
+            if core.carry(seq, commands, deadline).await == SubmitOutcome::Refused {
                 let sure = core.clock.sure();
                 let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
                 core.replica.fail(seq, why);
@@ -121,7 +121,7 @@ fn take_batch(waiting: &mut Vec<Proposal>) -> Vec<Proposal> {
 }
 
 /// Ends flights that are over time.
-pub(super) async fn watch_late(core: Arc<Core>) {
+pub(super) async fn watch_late(core: Arc<RaftCore>) {
     let mut tick = tokio::time::interval(LATE_CHECK);
     loop {
         tick.tick().await;

@@ -20,11 +20,11 @@ use super::formats::Formats;
 use super::tally;
 
 /// What became of a proposal.
-pub type Outcome = Result<Answered, ProposeError>;
+pub type ProposalOutcome = Result<ProposalAnswers, ProposeError>;
 
 /// The answers to the commands of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct ProposalAnswers {
     /// Log index of the entry.
     pub index: u64,
     /// One a command.
@@ -38,7 +38,7 @@ const MARKS: usize = 64;
 
 /// The digest of a state at an index where all replicas take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct DigestMark {
     /// A multiple of 1,024.
     pub index: u64,
     /// The layout of the records, without which a digest says nothing.
@@ -76,19 +76,19 @@ pub enum ProposeError {
 }
 
 /// Takes the outcomes of many proposals, those of one entry together, each with its token.
-pub type Collector = mpsc::UnboundedSender<Vec<(u64, Outcome)>>;
+pub type Collector = mpsc::UnboundedSender<Vec<(u64, ProposalOutcome)>>;
 
 /// Who hears of a proposal's outcome.
-pub enum Reply {
+pub enum ProposalReply {
     /// Nobody: the proposer looks at the state.
     Nobody,
     /// One who waits.
-    Once(oneshot::Sender<Outcome>),
+    Once(oneshot::Sender<ProposalOutcome>),
     /// A collector of many, told once per entry.
     Collect(Collector, u64),
 }
 
-impl Reply {
+impl ProposalReply {
     /// Tells that there is no answer, and why.
     pub(super) fn refuse(self, error: ProposeError) {
         let mut batch = Batch::default();
@@ -96,7 +96,7 @@ impl Reply {
         batch.flush();
     }
 
-    fn send(self, outcome: Outcome, batch: &mut Batch) {
+    fn send(self, outcome: ProposalOutcome, batch: &mut Batch) {
         match self {
             Self::Nobody => {}
             Self::Once(waiting) => {
@@ -110,10 +110,10 @@ impl Reply {
 
 /// Answers that go to one collector together.
 #[derive(Default)]
-struct Batch(Option<(Collector, Vec<(u64, Outcome)>)>);
+struct Batch(Option<(Collector, Vec<(u64, ProposalOutcome)>)>);
 
 impl Batch {
-    fn add(&mut self, to: Collector, token: u64, outcome: Outcome) {
+    fn add(&mut self, to: Collector, token: u64, outcome: ProposalOutcome) {
         match &mut self.0 {
             Some((collector, items)) if collector.same_channel(&to) => items.push((token, outcome)),
             other => {
@@ -131,9 +131,9 @@ impl Batch {
 }
 
 /// One entry of this process that has not been applied here.
-pub(super) struct Flight {
+pub(super) struct EntryInFlight {
     /// How many commands each proposal in it has, and who waits.
-    pub parts: Vec<(usize, Reply)>,
+    pub parts: Vec<(usize, ProposalReply)>,
     /// When it was proposed.
     pub since: Instant,
     /// After this the outcome is unknown.
@@ -142,7 +142,7 @@ pub(super) struct Flight {
     pub _held: Option<OwnedSemaphorePermit>,
 }
 
-impl Flight {
+impl EntryInFlight {
     fn commands(&self) -> u64 {
         self.parts.iter().map(|(count, _)| *count as u64).sum()
     }
@@ -150,7 +150,7 @@ impl Flight {
 
 /// What happened to the state.
 #[derive(Debug)]
-pub enum Event {
+pub enum ReplicaEvent {
     /// Entries were applied, up to this index.
     Applied(u64, Vec<Effect>),
     /// All of it was replaced by a snapshot.
@@ -165,10 +165,10 @@ pub struct Replica {
     /// Of the cluster; derived from the state.
     level: AtomicU16,
     applied: watch::Sender<u64>,
-    marks: Mutex<VecDeque<Mark>>,
-    flights: Mutex<BTreeMap<u64, Flight>>,
+    marks: Mutex<VecDeque<DigestMark>>,
+    flights: Mutex<BTreeMap<u64, EntryInFlight>>,
     /// None: nobody listens.
-    events: OnceLock<mpsc::UnboundedSender<Event>>,
+    events: OnceLock<mpsc::UnboundedSender<ReplicaEvent>>,
     metrics: Metrics,
     life: Life,
 }
@@ -194,14 +194,14 @@ impl Replica {
     /// The stream of what happens to it from now on, which begins with all that happened before, as
     /// one replacement. Before that nothing is kept for anyone: a start may replay very much. Only
     /// the first stream has events.
-    pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<Event> {
+    pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<ReplicaEvent> {
         let (events, stream) = mpsc::unbounded_channel();
         let _first = self.events.set(events);
-        self.tell(Event::Replaced(self.applied()));
+        self.tell(ReplicaEvent::Replaced(self.applied()));
         stream
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: ReplicaEvent) {
         if let Some(events) = self.events.get() {
             // The engine may have stopped.
             let _nobody = events.send(event);
@@ -294,16 +294,16 @@ impl Replica {
 
     /// The last mark since the state was put in place.
     #[must_use]
-    pub fn last_mark(&self) -> Option<Mark> {
+    pub fn last_mark(&self) -> Option<DigestMark> {
         self.marks.lock().back().copied()
     }
 
     /// Whether this state was another at that index; one that is not remembered was not, and one of
     /// another layout cannot be compared.
     #[must_use]
-    pub fn differs(&self, from: Mark) -> bool {
+    pub fn differs(&self, from: DigestMark) -> bool {
         let marks = self.marks.lock();
-        let same = |mark: &&Mark| (mark.index, mark.layout) == (from.index, from.layout);
+        let same = |mark: &&DigestMark| (mark.index, mark.layout) == (from.index, from.layout);
         marks.iter().find(same).is_some_and(|mark| mark.digest != from.digest)
     }
 
@@ -311,7 +311,7 @@ impl Replica {
     pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
         self.applied.send_replace(index);
         if !effects.is_empty() {
-            self.tell(Event::Applied(index, effects));
+            self.tell(ReplicaEvent::Applied(index, effects));
         }
     }
 
@@ -324,7 +324,7 @@ impl Replica {
         life::let_go(former);
         self.marks.lock().clear();
         self.applied.send_replace(index);
-        self.tell(Event::Replaced(index));
+        self.tell(ReplicaEvent::Replaced(index));
     }
 
     /// Entries of this process whose outcome is not known.
@@ -333,7 +333,7 @@ impl Replica {
         self.flights.lock().len()
     }
 
-    pub(super) fn depart(&self, seq: u64, flight: Flight) {
+    pub(super) fn depart(&self, seq: u64, flight: EntryInFlight) {
         self.flights.lock().insert(seq, flight);
     }
 
@@ -354,7 +354,7 @@ impl Replica {
             .filter(|(_, flight)| flight.deadline <= now)
             .map(|(seq, _)| *seq)
             .collect();
-        let late: Vec<Flight> = late.iter().filter_map(|seq| flights.remove(seq)).collect();
+        let late: Vec<EntryInFlight> = late.iter().filter_map(|seq| flights.remove(seq)).collect();
         drop(flights);
         for flight in late {
             self.metrics.proposals.add("unknown", flight.commands());
@@ -363,17 +363,17 @@ impl Replica {
     }
 }
 
-fn answer(flight: Flight, index: u64, responses: &mut Vec<Response>) {
+fn answer(flight: EntryInFlight, index: u64, responses: &mut Vec<Response>) {
     let mut batch = Batch::default();
     let mut rest = responses.drain(..);
     for (count, reply) in flight.parts {
         let responses: Vec<Response> = rest.by_ref().take(count).collect();
-        reply.send(Ok(Answered { index, responses }), &mut batch);
+        reply.send(Ok(ProposalAnswers { index, responses }), &mut batch);
     }
     batch.flush();
 }
 
-fn refuse(flight: Flight, error: ProposeError) {
+fn refuse(flight: EntryInFlight, error: ProposeError) {
     let mut batch = Batch::default();
     for (_, reply) in flight.parts {
         reply.send(Err(error), &mut batch);

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::life;
-use crate::life::simulation::Process;
+use crate::life::simulation::SimulatedProcess;
 
 type Tokio = openraft::impls::TokioRuntime;
 
@@ -66,7 +66,7 @@ impl AsyncRuntime for LifeRuntime {
     }
 
     fn thread_rng() -> StdRng {
-        let seed = Process::current().map_or_else(rand::random, |process| process.draw());
+        let seed = SimulatedProcess::current().map_or_else(rand::random, |process| process.draw());
         StdRng::seed_from_u64(seed)
     }
 

@@ -14,24 +14,24 @@ use tokio::sync::watch;
 use crate::clock::ClusterClock;
 use crate::domain::machine::{LoadError, Loader};
 use crate::life;
-use crate::transport::{Connection, Frame, Purpose, answer_calls};
+use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls};
 
 use super::acknowledged;
-use super::bootstrap::{self, Standing};
-use super::core::{Core, Service};
-use super::machine::Frozen;
+use super::bootstrap::{self, MemberStanding};
+use super::core::{RaftCore, Service};
+use super::machine::FrozenState;
 use super::network::{kind, stream_snapshot};
 use super::types::{SnapshotMeta, Vote};
-use super::wire::{self, Appended, Malformed, Reader};
+use super::wire::{self, AppendAnswer, Malformed, WireReader};
 
 /// What connections are answered with.
-pub(super) struct Desk {
+pub(super) struct PeerRequests {
     /// Set once Raft runs; before that only questions about this node's standing are answered.
-    pub core: OnceLock<Arc<Core>>,
+    pub core: OnceLock<Arc<RaftCore>>,
     /// Set once the layer above listens.
     pub service: OnceLock<Service>,
     /// What this node is, until Raft runs.
-    pub standing: Arc<Mutex<Standing>>,
+    pub standing: Arc<Mutex<MemberStanding>>,
     /// Cluster time, and the wall clock that others ask for.
     pub clock: Arc<ClusterClock>,
     /// Where it says why this node can go on no longer.
@@ -40,9 +40,9 @@ pub(super) struct Desk {
     pub unknown: Mutex<BTreeSet<u16>>,
 }
 
-impl Desk {
+impl PeerRequests {
     /// Serves one connection until it ends.
-    pub async fn serve(self: Arc<Self>, connection: Connection) {
+    pub async fn serve(self: Arc<Self>, connection: PeerConnection) {
         let purpose = connection.hello.purpose;
         let from = connection.hello.identity.config_id;
         let ended = match purpose {
@@ -59,16 +59,16 @@ impl Desk {
         }
     }
 
-    async fn calls(self: Arc<Self>, connection: Connection) -> io::Result<()> {
+    async fn calls(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
         let node = connection.hello.identity.node.0;
-        let answer = move |frame: Frame| {
+        let answer = move |frame: PeerFrame| {
             let desk = Arc::clone(&self);
             async move { desk.answer(node, frame).await }
         };
         answer_calls(connection, answer).await.map_err(io::Error::other)
     }
 
-    async fn answer(&self, from: u64, frame: Frame) -> Option<Bytes> {
+    async fn answer(&self, from: u64, frame: PeerFrame) -> Option<Bytes> {
         let kind = frame.kind;
         let answered = match (kind, self.core.get()) {
             (kind::STATUS, _) => Ok(Some(bootstrap::standing_bytes(&self.standing.lock()))),
@@ -94,7 +94,7 @@ impl Desk {
 
     async fn raft(
         &self,
-        core: &Arc<Core>,
+        core: &Arc<RaftCore>,
         from: u64,
         kind: u16,
         body: Bytes,
@@ -116,7 +116,7 @@ impl Desk {
                 answer.map(|answer| wire::appended_bytes(&answer))
             }
             kind::TRANSFER => {
-                let mut reader = Reader(body);
+                let mut reader = WireReader(body);
                 let from = wire::get_vote(&mut reader)?;
                 let to = reader.u64()?;
                 let last = wire::get_log_id(&mut reader)?;
@@ -140,10 +140,10 @@ impl Desk {
 
     /// Notes how this node answers a leader. What does not follow upon its log may be what it had
     /// and lost: the leader knows.
-    fn followed(&self, core: &Arc<Core>, leader: u64, answer: &Appended) {
+    fn followed(&self, core: &Arc<RaftCore>, leader: u64, answer: &AppendAnswer) {
         match answer {
-            Appended::Matching(_) => core.contacts.led(),
-            Appended::Conflict(_) => {
+            AppendAnswer::Matching(_) => core.contacts.led(),
+            AppendAnswer::Conflict(_) => {
                 let (core, fatal) = (Arc::clone(core), self.fatal.clone());
                 life::spawn(async move {
                     if let Err(lost) = acknowledged::check_with(&core, leader).await {
@@ -151,12 +151,12 @@ impl Desk {
                     }
                 });
             }
-            Appended::HigherVote(_) => {}
+            AppendAnswer::HigherVote(_) => {}
         }
     }
 
     /// Entries, in order, each answered in order.
-    async fn replicate(&self, connection: Connection) -> io::Result<()> {
+    async fn replicate(&self, connection: PeerConnection) -> io::Result<()> {
         let Some(core) = self.core.get() else { return Ok(()) };
         let from = connection.hello.identity.node.0;
         let (sender, receiver) = connection.split();
@@ -183,12 +183,12 @@ impl Desk {
         while let Some(result) = output.next().await {
             id += 1;
             let (answer, last) = match result.map_err(io::Error::other)? {
-                Ok(matching) => (Appended::Matching(matching), false),
-                Err(StreamAppendError::Conflict(at)) => (Appended::Conflict(at), true),
-                Err(StreamAppendError::HigherVote(vote)) => (Appended::HigherVote(vote), true),
+                Ok(matching) => (AppendAnswer::Matching(matching), false),
+                Err(StreamAppendError::Conflict(at)) => (AppendAnswer::Conflict(at), true),
+                Err(StreamAppendError::HigherVote(vote)) => (AppendAnswer::HigherVote(vote), true),
             };
             self.followed(core, from, &answer);
-            let frame = Frame { id, kind: kind::APPEND, body: wire::appended_bytes(&answer) };
+            let frame = PeerFrame { id, kind: kind::APPEND, body: wire::appended_bytes(&answer) };
             sender.send(frame).await.map_err(io::Error::other)?;
             if last {
                 break;
@@ -197,7 +197,7 @@ impl Desk {
         fault.lock().take().map_or(Ok(()), Err)
     }
 
-    async fn snapshot(&self, mut connection: Connection) -> io::Result<()> {
+    async fn snapshot(&self, mut connection: PeerConnection) -> io::Result<()> {
         let Some(core) = self.core.get() else { return Ok(()) };
         let first = next(&mut connection).await?;
         if first.kind == kind::SNAPSHOT_FETCH {
@@ -208,7 +208,7 @@ impl Desk {
             let _ended = connection.receiver.next().await;
             return Ok(());
         }
-        let mut reader = Reader(first.body);
+        let mut reader = WireReader(first.body);
         let vote = wire::get_vote(&mut reader).map_err(io::Error::other)?;
         let (meta, frozen) = receive_snapshot(&mut connection, reader.0).await?;
         let from = connection.hello.identity.config_id;
@@ -222,45 +222,45 @@ impl Desk {
             .vote;
         let mut out = BytesMut::new();
         wire::put_vote(&mut out, &vote);
-        let frame = Frame { id: 1, kind: kind::SNAPSHOT_END, body: out.freeze() };
+        let frame = PeerFrame { id: 1, kind: kind::SNAPSHOT_END, body: out.freeze() };
         connection.sender.send(frame).await.map_err(io::Error::other)?;
         let _ended = connection.receiver.next().await;
         Ok(())
     }
 }
 
-async fn append(core: &Core, body: Bytes) -> Result<Option<Appended>, Malformed> {
+async fn append(core: &RaftCore, body: Bytes) -> Result<Option<AppendAnswer>, Malformed> {
     let request = wire::read_append(body)?;
     let prev = request.prev_log_id;
     let last = request.entries.last().map(|entry| entry.log_id).or(prev);
     let Ok(answer) = core.raft.append_entries(request).await else { return Ok(None) };
     Ok(Some(match answer {
-        AppendEntriesResponse::Success => Appended::Matching(last),
-        AppendEntriesResponse::PartialSuccess(id) => Appended::Matching(id),
+        AppendEntriesResponse::Success => AppendAnswer::Matching(last),
+        AppendEntriesResponse::PartialSuccess(id) => AppendAnswer::Matching(id),
         AppendEntriesResponse::Conflict => {
-            Appended::Conflict(prev.ok_or(Malformed("conflict without an entry before"))?)
+            AppendAnswer::Conflict(prev.ok_or(Malformed("conflict without an entry before"))?)
         }
-        AppendEntriesResponse::HigherVote(vote) => Appended::HigherVote(vote),
+        AppendEntriesResponse::HigherVote(vote) => AppendAnswer::HigherVote(vote),
     }))
 }
 
-async fn next(connection: &mut Connection) -> io::Result<Frame> {
+async fn next(connection: &mut PeerConnection) -> io::Result<PeerFrame> {
     let frame = connection.receiver.next().await.map_err(io::Error::other)?;
     frame.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Takes a frozen state from a peer; its digest is checked.
 pub(super) async fn receive_snapshot(
-    connection: &mut Connection,
+    connection: &mut PeerConnection,
     meta: Bytes,
-) -> io::Result<(SnapshotMeta, Frozen)> {
+) -> io::Result<(SnapshotMeta, FrozenState)> {
     let (last_log_id, last_membership) = wire::read_meta(meta).map_err(io::Error::other)?;
     let mut loader = Loader::default();
     loop {
         let frame = next(connection).await?;
         match frame.kind {
             kind::SNAPSHOT_ROWS => {
-                let mut reader = Reader(frame.body);
+                let mut reader = WireReader(frame.body);
                 while !reader.0.is_empty() {
                     let key = row(&mut reader).map_err(io::Error::other)?;
                     let value = row(&mut reader).map_err(io::Error::other)?;
@@ -279,10 +279,10 @@ pub(super) async fn receive_snapshot(
     }
     let finish = life::blocking(move || loader.finish());
     let state = finish.await?.map_err(io::Error::other)?;
-    Ok((SnapshotMeta { last_log_id, last_membership }, Frozen::new(state)))
+    Ok((SnapshotMeta { last_log_id, last_membership }, FrozenState::new(state)))
 }
 
-fn row(reader: &mut Reader) -> Result<Bytes, Malformed> {
+fn row(reader: &mut WireReader) -> Result<Bytes, Malformed> {
     let len = reader.u32()? as usize;
     reader.bytes(len)
 }

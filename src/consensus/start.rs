@@ -15,27 +15,27 @@ use crate::clock::{Clock, ClusterClock};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
 use crate::life;
-use crate::storage::{Identity, LogStore, StorageError, Stores};
+use crate::storage::{FolderIdentity, LogStore, StorageError, Stores};
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, Refusal};
+use crate::transport::{self, Dialer, Fabric, Hello, ListenError, Listener, PeerRefusal};
 
-use super::acknowledged::{self, Lost};
-use super::bootstrap::{self, SaveIdentity, Standing};
+use super::acknowledged::{self, LostAcknowledged};
+use super::bootstrap::{self, MemberStanding, SaveIdentity};
 use super::checkpoint::Checkpoints;
 use super::contact::Contacts;
-use super::core::Core;
+use super::core::RaftCore;
 use super::load::Advice;
 use super::log::RaftLog;
-use super::machine::{Loaded, MachineStore};
-use super::membership::{Lists, MemberList};
-use super::network::Factory;
+use super::machine::{LoadedCheckpoint, MachineStore};
+use super::membership::{MemberList, MemberListSource};
+use super::network::PeerConnectionFactory;
 use super::peers::Peers;
-use super::proposer::{self, Lane, Numbers};
-use super::replica::{Event, Replica};
-use super::server::Desk;
-use super::types::{Member, Raft};
-use super::watches::Turns;
-use super::{Consensus, QUEUE_MAX, Settings};
+use super::proposer::{self, EntryNumbers, Lane};
+use super::replica::{Replica, ReplicaEvent};
+use super::server::PeerRequests;
+use super::types::{RaftHandle, RaftMember};
+use super::watches::CheckpointSchedule;
+use super::{Consensus, ConsensusSettings, QUEUE_MAX};
 
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
@@ -43,23 +43,23 @@ const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What of the disk consensus uses.
-pub struct Disk {
+pub struct ConsensusDisk {
     /// The Raft log.
     pub log: Arc<dyn LogStore>,
     /// The checkpoints.
     pub stores: Box<dyn Stores>,
     /// Whose data it is; none: the node is new.
-    pub identity: Option<Identity>,
+    pub identity: Option<FolderIdentity>,
     /// Writes an identity down.
     pub save_identity: SaveIdentity,
 }
 
 /// What consensus is made of.
-pub struct Parts {
+pub struct ConsensusParts {
     /// Its settings.
-    pub settings: Settings,
+    pub settings: ConsensusSettings,
     /// Its disk.
-    pub disk: Disk,
+    pub disk: ConsensusDisk,
     /// Its network.
     pub fabric: Fabric,
     /// Its time.
@@ -71,11 +71,11 @@ pub struct Parts {
 }
 
 /// Running consensus.
-pub struct Started {
+pub struct RunningConsensus {
     /// The handle.
     pub consensus: Consensus,
     /// What happens to the state.
-    pub events: mpsc::UnboundedReceiver<Event>,
+    pub events: mpsc::UnboundedReceiver<ReplicaEvent>,
 }
 
 /// Why consensus did not start.
@@ -99,7 +99,7 @@ pub enum StartError {
     Version(String),
     /// The log ends before what this node acknowledged.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    Lost(#[from] LostAcknowledged),
     /// openraft did not start.
     #[error("Raft: {0}")]
     Raft(String),
@@ -108,7 +108,7 @@ pub enum StartError {
 impl StartError {
     /// The fault of a disk, with what to do about it if that is known.
     #[must_use]
-    pub fn of_disk(error: StorageError, settings: &Settings) -> Self {
+    pub fn of_disk(error: StorageError, settings: &ConsensusSettings) -> Self {
         if error.is_damage() {
             return Self::Damaged(error.to_string(), Advice::of(settings));
         }
@@ -121,12 +121,12 @@ impl StartError {
 ///
 /// # Errors
 /// What cannot be listened on or read.
-pub async fn start(parts: Parts) -> Result<Started, StartError> {
-    let Parts { settings, disk, fabric, clock, metrics, progress } = parts;
-    let Disk { log: log_disk, stores, identity, save_identity } = disk;
+pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError> {
+    let ConsensusParts { settings, disk, fabric, clock, metrics, progress } = parts;
+    let ConsensusDisk { log: log_disk, stores, identity, save_identity } = disk;
     let log = RaftLog::open(Arc::clone(&log_disk))?;
     let mut checkpoints = Checkpoints::open(stores, Arc::clone(&log_disk))?;
-    let standing = Arc::new(Mutex::new(Standing {
+    let standing = Arc::new(Mutex::new(MemberStanding {
         cluster_name: settings.cluster_name.clone(),
         member: settings.member,
         list: bootstrap::list_hash(&settings.members),
@@ -137,7 +137,7 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     }));
     let advice = Advice::of(&settings);
     check_whole(&standing, &log, &checkpoints, advice)?;
-    let desk = Arc::new(Desk {
+    let desk = Arc::new(PeerRequests {
         core: OnceLock::new(),
         service: OnceLock::new(),
         standing: Arc::clone(&standing),
@@ -158,7 +158,9 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let peers = Arc::new(peers(&settings, &fabric, identify));
     let loaded = super::load::load(&mut checkpoints, &peers, advice, &progress).await?;
     let (state, meta) = match loaded {
-        Some(Loaded { state, applied, membership, .. }) => (state, Some((applied, membership))),
+        Some(LoadedCheckpoint { state, applied, membership, .. }) => {
+            (state, Some((applied, membership)))
+        }
         None => (State::default(), None),
     };
     let id = standing.lock().node();
@@ -169,12 +171,14 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
     let replica = Arc::new(replica);
     let machine = MachineStore::new(Arc::clone(&replica), checkpoints, meta, metrics.clone());
     let checkpoints = machine.checkpoints();
-    let factory = Factory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
+    let factory =
+        PeerConnectionFactory { own: id.0, peers: Arc::clone(&peers), metrics: metrics.clone() };
     let raft = raft(&settings, factory, &log, machine).await?;
     let (leading, leader) = watch::channel(None);
-    let (id, contacts, lists) = (id.0, Contacts::new(&settings), Lists::new(&settings));
+    let (id, contacts, lists) = (id.0, Contacts::new(&settings), MemberListSource::new(&settings));
     let (listed, members) = watch::channel(MemberList::of_settings(&settings));
-    let core = Core { id, raft, log, replica, peers, contacts, clock, leader, members, metrics };
+    let core =
+        RaftCore { id, raft, log, replica, peers, contacts, clock, leader, members, metrics };
     let core = Arc::new(core);
     let _first = desk.core.set(Arc::clone(&core));
     if initialise {
@@ -182,21 +186,21 @@ pub async fn start(parts: Parts) -> Result<Started, StartError> {
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
     let events = core.replica.attach();
-    let follow = super::watches::Followed { leader: leading, members: listed, lists };
+    let follow = super::watches::RaftWatches { leader: leading, members: listed, lists };
     let consensus = run(core, follow, desk, stop, (log_disk, checkpoints), settings);
-    Ok(Started { consensus, events })
+    Ok(RunningConsensus { consensus, events })
 }
 
 /// Starts openraft, which applies what it knows to be committed.
 async fn raft(
-    settings: &Settings,
-    factory: Factory,
+    settings: &ConsensusSettings,
+    factory: PeerConnectionFactory,
     log: &RaftLog,
     machine: MachineStore,
-) -> Result<Raft, StartError> {
+) -> Result<RaftHandle, StartError> {
     let config = config(settings).map_err(StartError::Raft)?;
     let (starting, refused) = (machine.starting(), machine.refused());
-    let raft = Raft::new(factory.own, Arc::new(config), factory, log.clone(), machine).await;
+    let raft = RaftHandle::new(factory.own, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(|error| match refused.lock().take().or_else(|| log.refused()) {
         Some(version) => StartError::Version(version),
         None => StartError::Raft(error.to_string()),
@@ -207,9 +211,9 @@ async fn raft(
 
 /// Answers peers from now on.
 async fn listen(
-    settings: &Settings,
+    settings: &ConsensusSettings,
     fabric: &Fabric,
-    desk: &Arc<Desk>,
+    desk: &Arc<PeerRequests>,
     identify: &transport::link::Identify,
     stop: &watch::Sender<bool>,
 ) -> Result<(), ListenError> {
@@ -218,7 +222,8 @@ async fn listen(
         tracing::info!(%addr, "listening for peers");
     }
     let (serving, known) = (Arc::clone(desk), Arc::clone(identify));
-    let accept = move |_hello: &Hello| -> Result<transport::Identity, Refusal> { Ok(known()) };
+    let accept =
+        move |_hello: &Hello| -> Result<transport::PeerIdentity, PeerRefusal> { Ok(known()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
     life::spawn(transport::serve(listener, accept, handle, stop.subscribe()));
     Ok(())
@@ -226,7 +231,7 @@ async fn listen(
 
 /// Refuses a folder whose parts do not belong together, and has it noted that the log holds a vote.
 fn check_whole(
-    standing: &Arc<Mutex<Standing>>,
+    standing: &Arc<Mutex<MemberStanding>>,
     log: &RaftLog,
     checkpoints: &Checkpoints,
     advice: Advice,
@@ -248,14 +253,14 @@ fn check_whole(
 
 /// Starts what runs beside Raft.
 fn run(
-    core: Arc<Core>,
-    followed: super::watches::Followed,
-    desk: Arc<Desk>,
+    core: Arc<RaftCore>,
+    followed: super::watches::RaftWatches,
+    desk: Arc<PeerRequests>,
     stop: Arc<watch::Sender<bool>>,
     (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
-    settings: Settings,
+    settings: ConsensusSettings,
 ) -> Consensus {
-    let numbers = Arc::new(Numbers::default());
+    let numbers = Arc::new(EntryNumbers::default());
     let lane = |lane| {
         let (queue, proposals) = mpsc::channel(QUEUE_MAX);
         life::spawn(proposer::run(Arc::clone(&core), lane, Arc::clone(&numbers), proposals));
@@ -269,7 +274,7 @@ fn run(
     life::spawn(super::membership::follow(Arc::clone(&core), core.members.clone()));
     life::spawn(super::watches::follow(Arc::clone(&core), followed, fatal.clone(), standing));
     life::spawn(super::watches::watch_disk(Arc::clone(&disk), fatal.clone(), core.metrics.clone()));
-    life::spawn(super::watches::checkpoint(Arc::clone(&core), Turns::of(&settings)));
+    life::spawn(super::watches::checkpoint(Arc::clone(&core), CheckpointSchedule::of(&settings)));
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let formats = settings.formats;
     let consensus =
@@ -296,13 +301,16 @@ fn mint(fabric: &Fabric) -> u128 {
     }
 }
 
-fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::link::Identify {
+fn identify(
+    settings: &ConsensusSettings,
+    standing: &Arc<Mutex<MemberStanding>>,
+) -> transport::link::Identify {
     let standing = Arc::clone(standing);
     let (level, software) = (settings.formats.level, settings.software.clone());
     Arc::new(move || {
         let standing = standing.lock();
         let own = standing.identity.as_ref();
-        transport::Identity {
+        transport::PeerIdentity {
             level,
             cluster_name: standing.cluster_name.clone(),
             // An id that nothing was written under does not keep peers apart.
@@ -315,7 +323,11 @@ fn identify(settings: &Settings, standing: &Arc<Mutex<Standing>>) -> transport::
     })
 }
 
-fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identify) -> Peers {
+fn peers(
+    settings: &ConsensusSettings,
+    fabric: &Fabric,
+    identify: transport::link::Identify,
+) -> Peers {
     let addresses: BTreeMap<u16, String> =
         settings.members.iter().map(|member| (member.id, member.peer.clone())).collect();
     let local_ip: Option<IpAddr> =
@@ -338,18 +350,18 @@ fn peers(settings: &Settings, fabric: &Fabric, identify: transport::link::Identi
 }
 
 /// The voters of a new cluster.
-fn founders(settings: &Settings) -> BTreeMap<u64, Member> {
+fn founders(settings: &ConsensusSettings) -> BTreeMap<u64, RaftMember> {
     settings
         .members
         .iter()
         .map(|member| {
-            let address = Member { peer: member.peer.clone(), http: member.http.clone() };
+            let address = RaftMember { peer: member.peer.clone(), http: member.http.clone() };
             (NodeId::new(member.id, 1).0, address)
         })
         .collect()
 }
 
-fn config(settings: &Settings) -> Result<openraft::Config, String> {
+fn config(settings: &ConsensusSettings) -> Result<openraft::Config, String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let election_timeout_max = millis(settings.election_max);
     let config = openraft::Config {
@@ -394,7 +406,7 @@ pub(super) async fn stop(consensus: &Consensus) {
 /// Takes a last checkpoint, or lets it be after a while: without it the next start replays more of
 /// the log, and nothing is lost. While one is under way openraft hears of no other, so it is asked
 /// again.
-async fn last_checkpoint(core: &Core) {
+async fn last_checkpoint(core: &RaftCore) {
     let applied = core.replica.applied();
     let deadline = Instant::now() + LAST_CHECKPOINT;
     while Instant::now() < deadline && core.raft.trigger().snapshot().await.is_ok() {

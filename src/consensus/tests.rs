@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::{ClusterClock, Hardware};
+use crate::clock::{ClusterClock, HardwareClocks};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response, State, envelope};
@@ -38,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 struct TestDisk {
     log: SimDisk,
     stores: MemoryDisk,
-    identity: Arc<Mutex<Option<crate::storage::Identity>>>,
+    identity: Arc<Mutex<Option<crate::storage::FolderIdentity>>>,
 }
 
 impl TestDisk {
@@ -46,9 +46,9 @@ impl TestDisk {
         Self { log: SimDisk::new(), stores: MemoryDisk::new(), identity: Arc::default() }
     }
 
-    fn open(&self) -> Disk {
+    fn open(&self) -> ConsensusDisk {
         let saved = Arc::clone(&self.identity);
-        Disk {
+        ConsensusDisk {
             log: Arc::new(self.log.open()),
             stores: Box::new(self.stores.open()),
             identity: self.identity.lock().clone(),
@@ -76,13 +76,13 @@ fn free_addresses(count: usize) -> Vec<String> {
     addresses
 }
 
-pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> Settings {
+pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> ConsensusSettings {
     let members = addresses.iter().zip(1..).map(|(peer, id)| MemberAddress {
         id,
         peer: peer.clone(),
         http: String::new(),
     });
-    Settings {
+    ConsensusSettings {
         cluster_name: "test".to_owned(),
         member,
         members: members.collect(),
@@ -104,13 +104,17 @@ pub(super) fn settings(addresses: &[String], member: u16, retained: u64) -> Sett
 struct TestNode {
     consensus: Consensus,
     metrics: Metrics,
-    _events: mpsc::UnboundedReceiver<Event>,
+    _events: mpsc::UnboundedReceiver<ReplicaEvent>,
 }
 
-fn parts(settings: Settings, disk: &TestDisk, network: Arc<dyn Network>) -> (Parts, Metrics) {
+fn parts(
+    settings: ConsensusSettings,
+    disk: &TestDisk,
+    network: Arc<dyn Network>,
+) -> (ConsensusParts, Metrics) {
     let metrics = Metrics::new("test");
     let (members, skew) = (settings.members.len(), Duration::from_millis(500));
-    let parts = Parts {
+    let parts = ConsensusParts {
         settings,
         disk: disk.open(),
         fabric: Fabric {
@@ -118,20 +122,20 @@ fn parts(settings: Settings, disk: &TestDisk, network: Arc<dyn Network>) -> (Par
             random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes)),
             secret: None,
         },
-        clock: Arc::new(ClusterClock::new(Hardware, members, skew)),
+        clock: Arc::new(ClusterClock::new(HardwareClocks, members, skew)),
         metrics: metrics.clone(),
         progress: watch::channel(String::new()).0,
     };
     (parts, metrics)
 }
 
-async fn begin(settings: Settings, disk: &TestDisk) -> TestNode {
+async fn begin(settings: ConsensusSettings, disk: &TestDisk) -> TestNode {
     try_begin(settings, disk).await.unwrap()
 }
 
-async fn try_begin(settings: Settings, disk: &TestDisk) -> Result<TestNode, StartError> {
+async fn try_begin(settings: ConsensusSettings, disk: &TestDisk) -> Result<TestNode, StartError> {
     let (parts, metrics) = parts(settings, disk, Arc::new(Tcp));
-    let Started { consensus, events } = start(parts).await?;
+    let RunningConsensus { consensus, events } = start(parts).await?;
     Ok(TestNode { consensus, metrics, _events: events })
 }
 

@@ -4,9 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
+#[cfg(not(feature = "simulation"))]
+use openraft::impls::TokioRuntime as RaftRuntime;
 use openraft::vote::leader_id_adv::LeaderId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[cfg(feature = "simulation")]
+use super::runtime::LifeRuntime as RaftRuntime;
 use crate::storage::LogPos;
 
 /// What the log carries: an entry of the state machine behind the byte that says so, as it stands
@@ -41,17 +45,12 @@ impl<'de> Deserialize<'de> for Payload {
 
 /// Where a member is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct RaftMember {
     /// Its peer address.
     pub peer: String,
     /// Its API.
     pub http: String,
 }
-
-#[cfg(not(feature = "simulation"))]
-type Runtime = openraft::impls::TokioRuntime;
-#[cfg(feature = "simulation")]
-type Runtime = super::runtime::LifeRuntime;
 
 openraft::declare_raft_types!(
     /// This project's Raft.
@@ -59,17 +58,17 @@ openraft::declare_raft_types!(
         D = Payload,
         R = (),
         NodeId = u64,
-        Node = Member,
-        AsyncRuntime = Runtime,
+        Node = RaftMember,
+        AsyncRuntime = RaftRuntime,
 );
 
 pub(super) type LeaderIdOf = LeaderId<u64, u64>;
 pub(super) type LogId = openraft::LogId<LeaderIdOf>;
 pub(super) type Vote = openraft::Vote<LeaderIdOf>;
-pub(super) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub(super) type LogEntry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(super) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(super) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
-pub(super) type Raft = openraft::Raft<TypeConfig, super::machine::MachineStore>;
+pub(super) type RaftHandle = openraft::Raft<TypeConfig, super::machine::MachineStore>;
 
 pub(super) fn log_id(pos: LogPos) -> LogId {
     LogId::new(LeaderId { term: pos.term, node_id: pos.node }, pos.index)
@@ -80,6 +79,6 @@ pub(super) fn pos(log_id: &LogId) -> LogPos {
     LogPos { term: leader.term, node: leader.node_id, index: log_id.index() }
 }
 
-pub(super) fn entry_pos(entry: &Entry) -> LogPos {
+pub(super) fn entry_pos(entry: &LogEntry) -> LogPos {
     pos(&entry.log_id())
 }

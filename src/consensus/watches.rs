@@ -15,12 +15,12 @@ use crate::domain::machine::command::Genesis;
 use crate::storage::LogStore;
 use crate::telemetry::metrics::Metrics;
 
-use super::bootstrap::Standing;
-use super::core::Core;
-use super::membership::{Lists, MemberList};
+use super::bootstrap::MemberStanding;
+use super::core::RaftCore;
+use super::membership::{MemberList, MemberListSource};
 use super::network::config_id;
 use super::types::TypeConfig;
-use super::{Consensus, Settings};
+use super::{Consensus, ConsensusSettings};
 
 /// An append or vote that waits longer for the disk ends the node.
 const FLUSH_STALL: Duration = Duration::from_secs(20);
@@ -28,23 +28,23 @@ const FLUSH_STALL: Duration = Duration::from_secs(20);
 const WATCH: Duration = Duration::from_millis(500);
 
 /// What others watch of Raft.
-pub(super) struct Followed {
+pub(super) struct RaftWatches {
     /// Who leads.
     pub leader: watch::Sender<Option<u64>>,
     /// Who is a member.
     pub members: watch::Sender<MemberList>,
     /// Makes lists of members.
-    pub lists: Lists,
+    pub lists: MemberListSource,
 }
 
 /// Watches Raft: who leads, who is a member, whether it still runs.
 pub(super) async fn follow(
-    core: Arc<Core>,
-    followed: Followed,
+    core: Arc<RaftCore>,
+    followed: RaftWatches,
     fatal: watch::Sender<Option<String>>,
-    standing: Arc<Mutex<Standing>>,
+    standing: Arc<Mutex<MemberStanding>>,
 ) {
-    let Followed { leader, members, mut lists } = followed;
+    let RaftWatches { leader, members, mut lists } = followed;
     let mut metrics = core.raft.metrics();
     let mut stood = own_vote(&metrics.borrow_watched(), core.id);
     let mut listed = None;
@@ -102,7 +102,7 @@ fn own_vote(seen: &RaftMetrics<TypeConfig>, own: u64) -> u64 {
 }
 
 /// Tells that another node leads, or none.
-fn tell_leader(core: &Core, leader: Option<u64>, term: u64) {
+fn tell_leader(core: &RaftCore, leader: Option<u64>, term: u64) {
     let Some(leader) = leader else {
         tracing::info!(term, "no leader is known; an election is under way");
         return;
@@ -142,33 +142,33 @@ pub(super) async fn watch_disk(
 /// theirs in turn, so that those on one machine or one disk do not write all at once, unless one
 /// takes longer than its share of the time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turns {
+pub(super) struct CheckpointSchedule {
     every: Duration,
     entries: u64,
 }
 
 /// Members before one, of so many.
-type Place = (u32, u32);
+type CheckpointTurn = (u32, u32);
 
-impl Turns {
-    pub fn of(settings: &Settings) -> Self {
+impl CheckpointSchedule {
+    pub fn of(settings: &ConsensusSettings) -> Self {
         Self { every: settings.checkpoint_interval, entries: settings.snapshot_every.max(1) }
     }
 
     /// After the start.
-    fn first(&self, (before, of): Place) -> Duration {
+    fn first(&self, (before, of): CheckpointTurn) -> Duration {
         self.every + self.every / of * before
     }
 
     /// Counts the checkpoints that the entries up to here make due.
-    fn round(&self, index: u64, (before, of): Place) -> u64 {
+    fn round(&self, index: u64, (before, of): CheckpointTurn) -> u64 {
         let share = self.entries / u64::from(of) * u64::from(before);
         index.saturating_add(share) / self.entries
     }
 }
 
 /// Takes checkpoints.
-pub(super) async fn checkpoint(core: Arc<Core>, turns: Turns) {
+pub(super) async fn checkpoint(core: Arc<RaftCore>, turns: CheckpointSchedule) {
     let place = || core.members.borrow().place(config_id(core.id));
     let mut due = Instant::now() + turns.first(place());
     let mut covered = super::lead::status(&core).checkpoint;
@@ -196,7 +196,7 @@ fn ticking() -> Interval {
 /// Removes what is behind a checkpoint. openraft does so itself once after each checkpoint, but not
 /// while an entry of that range is on its way to a member, which for one that is down may be any
 /// time: so it is asked again until it is done.
-pub(super) async fn purge(core: Arc<Core>, retained: u64) {
+pub(super) async fn purge(core: Arc<RaftCore>, retained: u64) {
     let mut tick = ticking();
     loop {
         tick.tick().await;
@@ -209,7 +209,7 @@ pub(super) async fn purge(core: Arc<Core>, retained: u64) {
 }
 
 /// As leader of a cluster without a name, names it.
-pub(super) async fn found(consensus: Consensus, settings: Settings) {
+pub(super) async fn found(consensus: Consensus, settings: ConsensusSettings) {
     let mut leader = consensus.leader();
     loop {
         if consensus.replica().read().cluster().id != 0 {
@@ -253,8 +253,8 @@ mod tests {
 
     #[test]
     fn members_take_their_checkpoints_in_turn() {
-        let turns = Turns { every: Duration::from_secs(30), entries: 90 };
-        let due = |place: Place| -> Vec<u64> {
+        let turns = CheckpointSchedule { every: Duration::from_secs(30), entries: 90 };
+        let due = |place: CheckpointTurn| -> Vec<u64> {
             let is = |index: &u64| turns.round(*index, place) > turns.round(index - 1, place);
             (1..=180).filter(is).collect()
         };

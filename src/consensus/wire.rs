@@ -14,7 +14,7 @@ use openraft::{EntryPayload, Membership};
 use crate::storage::LogPos;
 
 use super::types::{
-    Entry, LogId, Member, Payload, StoredMembership, TypeConfig, Vote, log_id, pos,
+    LogEntry, LogId, Payload, RaftMember, StoredMembership, TypeConfig, Vote, log_id, pos,
 };
 
 /// First byte of an entry that only marks a term.
@@ -29,7 +29,7 @@ const MEMBERSHIP: u8 = 2;
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
 
-pub(super) type Read<T> = Result<T, Malformed>;
+pub(super) type WireResult<T> = Result<T, Malformed>;
 
 /// Why bytes on the disk cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl From<Unreadable> for Malformed {
 /// The version of votes and of Raft records on the disk, their first byte.
 const FORM: u8 = 1;
 
-fn form(reader: &mut Reader, what: &'static str) -> Result<(), Unreadable> {
+fn form(reader: &mut WireReader, what: &'static str) -> Result<(), Unreadable> {
     match reader.u8()? {
         FORM => Ok(()),
         found => Err(Unreadable::Version { what, found, known: FORM }),
@@ -69,39 +69,39 @@ fn form(reader: &mut Reader, what: &'static str) -> Result<(), Unreadable> {
 }
 
 /// A cursor over bytes that shares what it hands out.
-pub(super) struct Reader(pub Bytes);
+pub(super) struct WireReader(pub Bytes);
 
-impl Reader {
-    pub fn u8(&mut self) -> Read<u8> {
+impl WireReader {
+    pub fn u8(&mut self) -> WireResult<u8> {
         self.need(1, "byte")?;
         Ok(self.0.get_u8())
     }
 
-    pub fn u32(&mut self) -> Read<u32> {
+    pub fn u32(&mut self) -> WireResult<u32> {
         self.need(4, "u32")?;
         Ok(self.0.get_u32_le())
     }
 
-    pub fn u64(&mut self) -> Read<u64> {
+    pub fn u64(&mut self) -> WireResult<u64> {
         self.need(8, "u64")?;
         Ok(self.0.get_u64_le())
     }
 
-    pub fn bytes(&mut self, len: usize) -> Read<Bytes> {
+    pub fn bytes(&mut self, len: usize) -> WireResult<Bytes> {
         self.need(len, "length")?;
         Ok(self.0.split_to(len))
     }
 
-    pub fn text(&mut self) -> Read<String> {
+    pub fn text(&mut self) -> WireResult<String> {
         let len = self.u32()? as usize;
         String::from_utf8(self.bytes(len)?.into()).map_err(|_error| Malformed("text"))
     }
 
-    pub fn end(&self) -> Read<()> {
+    pub fn end(&self) -> WireResult<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed("tail")) }
     }
 
-    fn need(&self, len: usize, what: &'static str) -> Read<()> {
+    fn need(&self, len: usize, what: &'static str) -> WireResult<()> {
         if self.0.len() >= len { Ok(()) } else { Err(Malformed(what)) }
     }
 }
@@ -117,7 +117,7 @@ fn put_pos(out: &mut BytesMut, pos: LogPos) {
     out.put_u64_le(pos.index);
 }
 
-fn get_pos(reader: &mut Reader) -> Read<LogPos> {
+fn get_pos(reader: &mut WireReader) -> WireResult<LogPos> {
     Ok(LogPos { term: reader.u64()?, node: reader.u64()?, index: reader.u64()? })
 }
 
@@ -131,7 +131,7 @@ pub(super) fn put_log_id(out: &mut BytesMut, id: Option<&LogId>) {
     }
 }
 
-pub(super) fn get_log_id(reader: &mut Reader) -> Read<Option<LogId>> {
+pub(super) fn get_log_id(reader: &mut WireReader) -> WireResult<Option<LogId>> {
     match reader.u8()? {
         0 => Ok(None),
         1 => Ok(Some(log_id(get_pos(reader)?))),
@@ -145,7 +145,7 @@ pub(super) fn put_vote(out: &mut BytesMut, vote: &Vote) {
     out.put_u8(u8::from(vote.committed));
 }
 
-pub(super) fn get_vote(reader: &mut Reader) -> Read<Vote> {
+pub(super) fn get_vote(reader: &mut WireReader) -> WireResult<Vote> {
     let (term, node) = (reader.u64()?, reader.u64()?);
     match reader.u8()? {
         0 => Ok(Vote::new(term, node)),
@@ -163,7 +163,7 @@ pub(super) fn vote_bytes(vote: &Vote) -> Bytes {
 }
 
 pub(super) fn read_vote(bytes: Bytes) -> Result<Vote, Unreadable> {
-    let mut reader = Reader(bytes);
+    let mut reader = WireReader(bytes);
     form(&mut reader, "a vote of version")?;
     let vote = get_vote(&mut reader)?;
     reader.end()?;
@@ -171,7 +171,7 @@ pub(super) fn read_vote(bytes: Bytes) -> Result<Vote, Unreadable> {
 }
 
 /// The bytes of an entry's payload, on disk and on the wire.
-pub(super) fn payload_bytes(entry: &Entry) -> Bytes {
+pub(super) fn payload_bytes(entry: &LogEntry) -> Bytes {
     match &entry.payload {
         EntryPayload::Blank => Bytes::from_static(&[BLANK]),
         EntryPayload::Normal(payload) => payload.0.clone(),
@@ -185,12 +185,12 @@ pub(super) fn payload_bytes(entry: &Entry) -> Bytes {
 }
 
 /// An entry from its position and the bytes of its payload.
-pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Result<Entry, Unreadable> {
+pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Result<LogEntry, Unreadable> {
     let payload = match bytes.first() {
         Some(&BLANK) => EntryPayload::Blank,
         Some(&NORMAL) => EntryPayload::Normal(Payload(bytes)),
         Some(&MEMBERSHIP) => {
-            let mut reader = Reader(bytes.slice(1..));
+            let mut reader = WireReader(bytes.slice(1..));
             let membership = get_membership(&mut reader)?;
             reader.end()?;
             EntryPayload::Membership(membership)
@@ -201,10 +201,10 @@ pub(super) fn read_entry(at: LogPos, bytes: Bytes) -> Result<Entry, Unreadable> 
         }
         None => return Err(Malformed("entry without bytes").into()),
     };
-    Ok(Entry { log_id: log_id(at), payload })
+    Ok(LogEntry { log_id: log_id(at), payload })
 }
 
-fn put_membership(out: &mut BytesMut, membership: &Membership<u64, Member>) {
+fn put_membership(out: &mut BytesMut, membership: &Membership<u64, RaftMember>) {
     let configs = membership.get_joint_config();
     out.put_u32_le(u32::try_from(configs.len()).unwrap_or(0));
     for config in configs {
@@ -222,7 +222,7 @@ fn put_membership(out: &mut BytesMut, membership: &Membership<u64, Member>) {
     }
 }
 
-fn get_membership(reader: &mut Reader) -> Read<Membership<u64, Member>> {
+fn get_membership(reader: &mut WireReader) -> WireResult<Membership<u64, RaftMember>> {
     let mut configs = Vec::new();
     for _ in 0..reader.u32()? {
         let mut config = BTreeSet::new();
@@ -234,7 +234,7 @@ fn get_membership(reader: &mut Reader) -> Read<Membership<u64, Member>> {
     let mut nodes = std::collections::BTreeMap::new();
     for _ in 0..reader.u32()? {
         let id = reader.u64()?;
-        nodes.insert(id, Member { peer: reader.text()?, http: reader.text()? });
+        nodes.insert(id, RaftMember { peer: reader.text()?, http: reader.text()? });
     }
     Membership::new(configs, nodes).map_err(|_error| Malformed("membership"))
 }
@@ -250,7 +250,7 @@ pub(super) fn meta_bytes(applied: Option<&LogId>, membership: &StoredMembership)
 }
 
 pub(super) fn read_meta(bytes: Bytes) -> Result<(Option<LogId>, StoredMembership), Unreadable> {
-    let mut reader = Reader(bytes);
+    let mut reader = WireReader(bytes);
     form(&mut reader, "a Raft record of version")?;
     let applied = get_log_id(&mut reader)?;
     let at = get_log_id(&mut reader)?;
@@ -275,8 +275,8 @@ pub(super) fn append_bytes(request: &AppendEntriesRequest<TypeConfig>) -> Bytes 
     out.freeze()
 }
 
-pub(super) fn read_append(bytes: Bytes) -> Read<AppendEntriesRequest<TypeConfig>> {
-    let mut reader = Reader(bytes);
+pub(super) fn read_append(bytes: Bytes) -> WireResult<AppendEntriesRequest<TypeConfig>> {
+    let mut reader = WireReader(bytes);
     let vote = get_vote(&mut reader)?;
     let prev_log_id = get_log_id(&mut reader)?;
     let leader_commit = get_log_id(&mut reader)?;
@@ -298,8 +298,8 @@ pub(super) fn vote_request_bytes(request: &VoteRequest<TypeConfig>) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn read_vote_request(bytes: Bytes) -> Read<VoteRequest<TypeConfig>> {
-    let mut reader = Reader(bytes);
+pub(super) fn read_vote_request(bytes: Bytes) -> WireResult<VoteRequest<TypeConfig>> {
+    let mut reader = WireReader(bytes);
     let mut request = VoteRequest::new(get_vote(&mut reader)?, get_log_id(&mut reader)?);
     request.leadership_transfer = reader.u8()? != 0;
     reader.end()?;
@@ -314,8 +314,8 @@ pub(super) fn vote_response_bytes(response: &VoteResponse<TypeConfig>) -> Bytes 
     out.freeze()
 }
 
-pub(super) fn read_vote_response(bytes: Bytes) -> Read<VoteResponse<TypeConfig>> {
-    let mut reader = Reader(bytes);
+pub(super) fn read_vote_response(bytes: Bytes) -> WireResult<VoteResponse<TypeConfig>> {
+    let mut reader = WireReader(bytes);
     let vote = get_vote(&mut reader)?;
     let granted = reader.u8()? != 0;
     let response = VoteResponse::new(vote, get_log_id(&mut reader)?, granted);
@@ -343,8 +343,8 @@ pub(super) fn transferred_bytes(answer: &TransferLeaderResponse<TypeConfig>) -> 
 pub(super) fn read_transferred(
     bytes: Bytes,
     request: &TransferLeaderRequest<TypeConfig>,
-) -> Read<TransferLeaderResponse<TypeConfig>> {
-    let mut reader = Reader(bytes);
+) -> WireResult<TransferLeaderResponse<TypeConfig>> {
+    let mut reader = WireReader(bytes);
     let answer = match reader.u8()? {
         0 => Ok(()),
         1 => Err(TransferLeaderError::VoteChanged {
@@ -363,7 +363,7 @@ pub(super) fn read_transferred(
 
 /// How a peer answers an append.
 #[derive(Debug)]
-pub(super) enum Appended {
+pub(super) enum AppendAnswer {
     /// Up to this entry all is there.
     Matching(Option<LogId>),
     /// The entry before does not match.
@@ -372,18 +372,18 @@ pub(super) enum Appended {
     HigherVote(Vote),
 }
 
-pub(super) fn appended_bytes(answer: &Appended) -> Bytes {
+pub(super) fn appended_bytes(answer: &AppendAnswer) -> Bytes {
     let mut out = BytesMut::new();
     match answer {
-        Appended::Matching(id) => {
+        AppendAnswer::Matching(id) => {
             out.put_u8(0);
             put_log_id(&mut out, id.as_ref());
         }
-        Appended::Conflict(id) => {
+        AppendAnswer::Conflict(id) => {
             out.put_u8(1);
             put_log_id(&mut out, Some(id));
         }
-        Appended::HigherVote(vote) => {
+        AppendAnswer::HigherVote(vote) => {
             out.put_u8(2);
             put_vote(&mut out, vote);
         }
@@ -391,12 +391,12 @@ pub(super) fn appended_bytes(answer: &Appended) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn read_appended(bytes: Bytes) -> Read<Appended> {
-    let mut reader = Reader(bytes);
+pub(super) fn read_appended(bytes: Bytes) -> WireResult<AppendAnswer> {
+    let mut reader = WireReader(bytes);
     let answer = match reader.u8()? {
-        0 => Appended::Matching(get_log_id(&mut reader)?),
-        1 => Appended::Conflict(get_log_id(&mut reader)?.ok_or(Malformed("conflict"))?),
-        2 => Appended::HigherVote(get_vote(&mut reader)?),
+        0 => AppendAnswer::Matching(get_log_id(&mut reader)?),
+        1 => AppendAnswer::Conflict(get_log_id(&mut reader)?.ok_or(Malformed("conflict"))?),
+        2 => AppendAnswer::HigherVote(get_vote(&mut reader)?),
         _ => return Err(Malformed("answer")),
     };
     reader.end()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::machine::command::{Command, OfFence};
 
 use super::dispatch::{DispatchDo, DispatchEvent};
-use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionMsg, Grant};
+use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionGrant, ExecutionMsg};
 use super::judge::losses;
 use super::node_actor::NodeState;
 use super::view::find_executions;
@@ -42,7 +42,7 @@ impl NodeState {
                 self.context.spawn(async move { context.propose(&[back]).await });
             }
             DispatchDo::Begin(OfFence { task, execution, fence }, start_by) => {
-                return self.begin(Grant { task, execution, fence, start_by }).await;
+                return self.begin(ExecutionGrant { task, execution, fence, start_by }).await;
             }
             DispatchDo::Stop(execution, fence, how) => {
                 if let Some(actor) = self.executions.get(&(execution, fence)) {
@@ -54,7 +54,7 @@ impl NodeState {
         None
     }
 
-    async fn begin(&mut self, grant: Grant) -> Option<DispatchEvent> {
+    async fn begin(&mut self, grant: ExecutionGrant) -> Option<DispatchEvent> {
         let (execution, fence) = (grant.execution, grant.fence);
         let context = Arc::clone(&self.context);
         let arguments = ExecutionArguments { grant, context, node: self.me.clone() };

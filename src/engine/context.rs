@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::{BootInstant, Clock};
-use crate::consensus::{Answered, Consensus, Poll, Proposal, Reply};
+use crate::consensus::{Consensus, DigestPoll, Proposal, ProposalAnswers, ProposalReply};
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Command, OfFence, Start};
@@ -74,7 +74,7 @@ pub(super) struct EngineContext {
     /// The last other node that did so as leader, and when.
     pub other_leader: Mutex<Option<(u64, BootInstant)>>,
     /// The digests that the nodes told this one, leading.
-    pub poll: Mutex<Poll>,
+    pub poll: Mutex<DigestPoll>,
     session: AtomicU64,
     members: RwLock<Arc<Members>>,
     lead_us: AtomicU64,
@@ -312,8 +312,12 @@ impl EngineContext {
             let outcome = context.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
             let refusal = match outcome {
                 // The grant is an effect like any other.
-                Ok(Answered { responses, .. }) if responses.iter().all(Result::is_ok) => return,
-                Ok(Answered { responses, .. }) => responses.into_iter().find_map(Result::err),
+                Ok(ProposalAnswers { responses, .. }) if responses.iter().all(Result::is_ok) => {
+                    return;
+                }
+                Ok(ProposalAnswers { responses, .. }) => {
+                    responses.into_iter().find_map(Result::err)
+                }
                 Err(_) => None,
             };
             let held =
@@ -355,7 +359,12 @@ fn proposal(commands: &[Command]) -> Proposal {
         envelope::pack(&mut bytes, command, "", None);
     }
     let deadline = Instant::now() + PROPOSAL_LIMIT;
-    Proposal { commands: Bytes::from(bytes), count: commands.len(), reply: Reply::Nobody, deadline }
+    Proposal {
+        commands: Bytes::from(bytes),
+        count: commands.len(),
+        reply: ProposalReply::Nobody,
+        deadline,
+    }
 }
 
 #[cfg(test)]

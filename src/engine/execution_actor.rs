@@ -18,7 +18,7 @@ use crate::domain::machine::record::{self, Execution, Report};
 use crate::domain::machine::{Task, envelope};
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
-use crate::exec::{Attempt, Control, Outcome, Status, Stop};
+use crate::exec::{AttemptControl, AttemptOutcome, AttemptStatus, GrantedAttempt, Stop};
 
 use super::context::{AttemptStart, EngineContext};
 use super::limits::{NAP, PROPOSAL_LIMIT, REPORT_PAUSE};
@@ -35,7 +35,7 @@ pub(super) enum ExecutionMsg {
 
 /// One grant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grant {
+pub(super) struct ExecutionGrant {
     pub task: TaskKey,
     pub execution: ExecutionId,
     pub fence: Fence,
@@ -44,7 +44,7 @@ pub(super) struct Grant {
 }
 
 pub(super) struct ExecutionArguments {
-    pub grant: Grant,
+    pub grant: ExecutionGrant,
     pub context: Arc<EngineContext>,
     pub node: ActorRef<NodeMsg>,
 }
@@ -97,7 +97,7 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let carried = whole(carry_out(context, *grant, stop.clone()), stop).await;
     let carried = carried.unwrap_or_else(|why| {
         tracing::error!(%execution, %fence, why, "an attempt could not be carried out to its end");
-        let lost = Outcome { status: Status::Lost, unknown: true, ..failed(&why) };
+        let lost = AttemptOutcome { status: AttemptStatus::Lost, unknown: true, ..failed(&why) };
         GrantOutcome::Ended(lost, None)
     });
     let mut last = vec![NodeMsg::Ended(execution, fence)];
@@ -139,7 +139,7 @@ fn told(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The running execution whose newest grant is this one.
-fn current(context: &EngineContext, grant: &Grant) -> Option<(Arc<Task>, Execution)> {
+fn current(context: &EngineContext, grant: &ExecutionGrant) -> Option<(Arc<Task>, Execution)> {
     let state = context.consensus.replica().read();
     let task = state.task(grant.task)?;
     let execution = task.history.execution(grant.execution)?;
@@ -155,12 +155,12 @@ enum GrantOutcome {
     /// It was not begun in time.
     NotStarted,
     /// Its attempt ended so, and started then, if it did.
-    Ended(Outcome, Option<Timestamp>),
+    Ended(AttemptOutcome, Option<Timestamp>),
 }
 
 async fn carry_out(
     context: &Arc<EngineContext>,
-    grant: Grant,
+    grant: ExecutionGrant,
     stop: watch::Receiver<Stop>,
 ) -> GrantOutcome {
     let Some((task, execution)) = current(context, &grant) else { return GrantOutcome::Over };
@@ -174,7 +174,7 @@ async fn carry_out(
     let started_at = Arc::new(Mutex::new(None));
     let (started, begun) = oneshot::channel();
     let gate = gate(context, &grant, execution.tick.is_some());
-    let control = Control { gate, stop, started };
+    let control = AttemptControl { gate, stop, started };
     let (watched, seen) = (Arc::clone(context), Arc::clone(&started_at));
     let about = (grant.task, execution.tick, execution.due);
     context.spawn(async move {
@@ -183,7 +183,7 @@ async fn carry_out(
         }
     });
     let outcome = run(context, &action, &attempt, control).await;
-    if outcome.status == Status::NotStarted {
+    if outcome.status == AttemptStatus::NotStarted {
         return GrantOutcome::NotStarted;
     }
     // The news of the start may still be on its way when a short attempt has ended.
@@ -199,9 +199,9 @@ async fn carry_out(
 async fn run(
     context: &EngineContext,
     action: &Action,
-    attempt: &Attempt,
-    control: Control,
-) -> Outcome {
+    attempt: &GrantedAttempt,
+    control: AttemptControl,
+) -> AttemptOutcome {
     let kind = match action {
         Action::Http(_) => "http",
         Action::Shell(_) => "shell",
@@ -212,7 +212,7 @@ async fn run(
     let running = context.metrics.executions_running.hold(kind);
     let outcome = context.exec.run(action, attempt, control).await;
     drop(running);
-    if outcome.status != Status::NotStarted {
+    if outcome.status != AttemptStatus::NotStarted {
         let took = Duration::from_millis(outcome.duration_ms);
         context.metrics.action_seconds.of(kind).observe(took.as_secs_f64());
     }
@@ -225,7 +225,11 @@ fn action_of(spec: &TaskSpec) -> Action {
 }
 
 /// The gate of a start: the applied state, read at the last moment.
-fn gate(context: &Arc<EngineContext>, grant: &Grant, tick: bool) -> crate::exec::Gate {
+fn gate(
+    context: &Arc<EngineContext>,
+    grant: &ExecutionGrant,
+    tick: bool,
+) -> crate::exec::StartGate {
     let context = Arc::clone(context);
     let grant = *grant;
     Arc::new(move || {
@@ -253,14 +257,14 @@ async fn wait_until(context: &EngineContext, due: Timestamp) {
     }
 }
 
-fn attempt(grant: &Grant, spec: &TaskSpec, execution: &Execution) -> Attempt {
+fn attempt(grant: &ExecutionGrant, spec: &TaskSpec, execution: &Execution) -> GrantedAttempt {
     let incarnation = execution.incarnation;
     let name = &spec.name;
     let idempotency_key = match execution.tick {
         Some(tick) => format!("{name}/{incarnation}@{tick}"),
         None => format!("{name}/{incarnation}!{}", execution.id),
     };
-    Attempt {
+    GrantedAttempt {
         execution: execution.id,
         fence: grant.fence,
         attempt: execution.attempt.as_ref().map_or(1, |attempt| attempt.number),
@@ -292,9 +296,9 @@ fn observe(
     Timestamp(at_nanos.div_euclid(1_000_000))
 }
 
-fn failed(detail: &str) -> Outcome {
-    Outcome {
-        status: Status::Failed,
+fn failed(detail: &str) -> AttemptOutcome {
+    AttemptOutcome {
+        status: AttemptStatus::Failed,
         unknown: false,
         detail: detail.to_owned(),
         exit_code: None,
@@ -306,7 +310,7 @@ fn failed(detail: &str) -> Outcome {
 }
 
 /// Whether the cluster gave an attempt up before it ended here, or granted it again.
-fn overtaken(context: &EngineContext, grant: &Grant) -> bool {
+fn overtaken(context: &EngineContext, grant: &ExecutionGrant) -> bool {
     let state = context.consensus.replica().read();
     let task = state.task(grant.task);
     let execution = task.and_then(|task| task.history.execution(grant.execution));
@@ -323,16 +327,16 @@ fn overtaken(context: &EngineContext, grant: &Grant) -> bool {
 /// Reports the end until the state shows one.
 async fn finish(
     context: &Arc<EngineContext>,
-    grant: &Grant,
-    outcome: Outcome,
+    grant: &ExecutionGrant,
+    outcome: AttemptOutcome,
     started_at: Option<Timestamp>,
 ) {
     let status = match outcome.status {
-        Status::Success => record::Status::Success,
-        Status::Failed => record::Status::Failed,
-        Status::Timeout => record::Status::Timeout,
-        Status::Cancelled => record::Status::Cancelled,
-        Status::Lost | Status::NotStarted => record::Status::Lost,
+        AttemptStatus::Success => record::Status::Success,
+        AttemptStatus::Failed => record::Status::Failed,
+        AttemptStatus::Timeout => record::Status::Timeout,
+        AttemptStatus::Cancelled => record::Status::Cancelled,
+        AttemptStatus::Lost | AttemptStatus::NotStarted => record::Status::Lost,
     };
     let ended_at = match started_at {
         Some(started_at) => started_at.plus(Millis(outcome.duration_ms)),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
 
-use crate::consensus::{Mark, NOT_LEADER, SERVICE_KIND, Service};
+use crate::consensus::{DigestMark, NOT_LEADER, SERVICE_KIND, Service};
 use crate::domain::ids::SessionId;
 
 use super::context::EngineContext;
@@ -113,21 +113,21 @@ pub(super) fn service(
 }
 
 /// Notes the digest that a node told, and gives the majority's.
-fn collect(context: &EngineContext, node: u64, mark: Option<Mark>) -> Option<Mark> {
+fn collect(context: &EngineContext, node: u64, mark: Option<DigestMark>) -> Option<DigestMark> {
     let voters = context.consensus.status().voters;
     context.poll.lock().tell(node, mark?, &voters)
 }
 
 /// A mark, or zeros.
-fn put_mark(out: &mut BytesMut, mark: Option<Mark>) {
-    let mark = mark.unwrap_or(Mark { index: 0, layout: 0, digest: 0 });
+fn put_mark(out: &mut BytesMut, mark: Option<DigestMark>) {
+    let mark = mark.unwrap_or(DigestMark { index: 0, layout: 0, digest: 0 });
     out.put_u64_le(mark.index);
     out.put_u16_le(mark.layout);
     out.put_u128_le(mark.digest);
 }
 
-fn get_mark(from: &mut Bytes) -> Option<Mark> {
-    let mark = Mark {
+fn get_mark(from: &mut Bytes) -> Option<DigestMark> {
+    let mark = DigestMark {
         index: from.try_get_u64_le().ok()?,
         layout: from.try_get_u16_le().ok()?,
         digest: from.try_get_u128_le().ok()?,

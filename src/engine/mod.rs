@@ -40,6 +40,7 @@ mod observed;
 mod operator_log;
 mod pulse;
 mod residency;
+mod settle_cycle;
 mod sleepers;
 mod slots;
 mod task_actor;
@@ -58,7 +59,7 @@ use ractor::ActorRef;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::consensus::{Consensus, Event, Service};
+use crate::consensus::{Consensus, ReplicaEvent, Service};
 use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
@@ -100,7 +101,7 @@ pub struct EngineParts {
     /// The log.
     pub consensus: Consensus,
     /// What happens to the state.
-    pub events: mpsc::UnboundedReceiver<Event>,
+    pub events: mpsc::UnboundedReceiver<ReplicaEvent>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What carries attempts out.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::BootInstant;
-use crate::consensus::Event;
+use crate::consensus::ReplicaEvent;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::machine::Effect;
 use crate::domain::machine::command::OfFence;
@@ -43,7 +43,7 @@ pub(super) struct NodeActor;
 /// What the node actor is told.
 pub(super) enum NodeMsg {
     /// Something happened to the state.
-    Event(Event),
+    Event(ReplicaEvent),
     /// This process is registered.
     Registered(SessionId),
     /// Time passed; when this was said.
@@ -160,13 +160,13 @@ impl Actor for NodeActor {
 impl NodeState {
     async fn take(&mut self, message: NodeMsg) {
         match message {
-            NodeMsg::Event(Event::Applied(index, mut effects)) => {
+            NodeMsg::Event(ReplicaEvent::Applied(index, mut effects)) => {
                 if bug!("act-on-answer") && index > 0 {
                     effects.retain(|effect| !self.claimed(effect));
                 }
                 self.applied(effects).await;
             }
-            NodeMsg::Event(Event::Replaced(index)) => {
+            NodeMsg::Event(ReplicaEvent::Replaced(index)) => {
                 tracing::debug!(index, "the state was put in place as a whole");
                 self.sweep().await;
                 self.on_attempt(DispatchEvent::Replaced).await;

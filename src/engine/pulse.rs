@@ -6,7 +6,7 @@ use ractor::ActorRef;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
-use crate::consensus::Event;
+use crate::consensus::ReplicaEvent;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Command, NodeUp};
 use crate::domain::machine::{Answer, envelope};
@@ -16,7 +16,10 @@ use super::limits::{LOOK, LOOKS_MAX, REGISTER_LIMIT, TICK};
 use super::node_actor::NodeMsg;
 
 /// Hands the events of the state on.
-pub(super) async fn pump(mut events: mpsc::UnboundedReceiver<Event>, node: ActorRef<NodeMsg>) {
+pub(super) async fn pump(
+    mut events: mpsc::UnboundedReceiver<ReplicaEvent>,
+    node: ActorRef<NodeMsg>,
+) {
     while let Some(event) = events.recv().await {
         if node.send_message(NodeMsg::Event(event)).is_err() {
             return;

@@ -6,9 +6,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::consensus::Event;
+use crate::consensus::ReplicaEvent;
 use crate::domain::ids::{Revision, SessionId, TaskKey};
-use crate::domain::machine::command::{Claim, Command, Settle};
+use crate::domain::machine::command::Command;
 use crate::domain::machine::{Answer, Effect, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::schedule::calendar::Calendar;
@@ -16,11 +16,11 @@ use crate::domain::settling::{Decision, Step, decide};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::EngineContext;
-use super::limits::{GIVEN_UP, HELD_BACK, PROPOSAL_LIMIT, REPROPOSE, UNSURE};
+use super::limits::PROPOSAL_LIMIT;
 use super::node_actor::NodeMsg;
 use super::observed::ObservedTask;
 use super::residency::Residence;
-use super::sleepers::may_sleep;
+use super::settle_cycle::{SettleCycle, TaskDo, commands, without_time};
 use super::slots::AskPurpose;
 use super::timer::{Alarm, AlarmTarget, Armed};
 
@@ -44,8 +44,9 @@ pub(super) struct TaskArguments {
 pub(super) struct TaskState {
     arguments: TaskArguments,
     plan: Option<(Revision, Vec<Arc<Calendar>>, Plan)>,
-    /// What was proposed: after which instant, and when.
-    proposed: Option<(Timestamp, Instant)>,
+    cycle: SettleCycle,
+    /// From here on the age of proposals is counted.
+    began: Instant,
     armed: Armed,
     _alive: watch::Receiver<bool>,
 }
@@ -62,7 +63,8 @@ impl Actor for TaskActor {
     ) -> Result<TaskState, ActorProcessingErr> {
         myself.send_message(TaskMsg::Look)?;
         let _alive = arguments.context.alive();
-        Ok(TaskState { arguments, plan: None, proposed: None, armed: Armed::default(), _alive })
+        let (cycle, began, armed) = (SettleCycle::default(), Instant::now(), Armed::default());
+        Ok(TaskState { arguments, plan: None, cycle, began, armed, _alive })
     }
 
     async fn handle(
@@ -100,43 +102,45 @@ impl TaskState {
         };
         let context = Arc::clone(&self.arguments.context);
         let Some(plan) = self.plan(&seen) else { return self.sleep(myself, None).await };
-        let now = context.clock.now();
+        let (now, at) = (context.clock.now(), self.began.elapsed());
         if !context.clock.sure() {
-            return self.alarm(myself, now.plus(UNSURE), now);
+            return self.carry_out(myself, &seen, without_time(now), now).await;
         }
-        let back = self.held_back(&seen);
-        let now = now.minus(back);
+        if let Some(latency) = self.cycle.settled(seen.settled, at) {
+            context.measured(latency);
+        }
         let settings = &context.settings;
-        let decision = decide(&seen.view(&plan, now, context.lead(), settings.failover_timeout));
-        if let Some((after, at)) = self.proposed
-            && seen.settled > after
-        {
-            context.measured(at.elapsed());
-            self.proposed = None;
-        }
+        let held_back = self.cycle.held_back(seen.settled, at);
+        let moment = now.minus(held_back);
+        let decision = decide(&seen.view(&plan, moment, context.lead(), settings.failover_timeout));
         let claimed = |tick| match &decision {
             Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
             Decision::Idle | Decision::Wake(_) => false,
         };
         context.dispatch.lock().slots.release_claims(self.arguments.key, seen.settled, claimed);
-        match decision {
-            Decision::Idle => self.sleep(myself, None).await,
-            Decision::Wake(at) if may_sleep(at, settings.activation_horizon, now.plus(back)) => {
-                self.sleep(myself, Some(at.minus(settings.activation_horizon))).await;
-            }
-            Decision::Wake(at) => self.alarm(myself, at.plus(back), now.plus(back)),
-            Decision::Settle(steps) => self.settle(myself, &seen, steps, now).await,
-        }
+        let horizon = settings.activation_horizon;
+        let todo = self.cycle.next(decision, seen.settled, (now, held_back), at, horizon);
+        self.carry_out(myself, &seen, todo, now).await;
     }
 
-    /// The decision is made for a moment this long before now. A leader whose time is behind this
-    /// node's refuses what lies ahead of its stamp. After a proposal that came to nothing the task
-    /// is therefore decided for a moment that has passed on every clock that members may agree on.
-    fn held_back(&self, seen: &ObservedTask) -> Millis {
-        let refused = self.proposed.is_some_and(|(after, at)| {
-            after == seen.settled && (REPROPOSE..GIVEN_UP).contains(&at.elapsed())
-        });
-        if refused { HELD_BACK } else { Millis(0) }
+    async fn carry_out(
+        &mut self,
+        myself: &ActorRef<TaskMsg>,
+        seen: &ObservedTask,
+        todo: TaskDo,
+        now: Timestamp,
+    ) {
+        match todo {
+            TaskDo::Sleep(until) => self.sleep(myself, until).await,
+            TaskDo::LookAt(at) => self.alarm(myself, at, now),
+            TaskDo::Propose { steps, moment, again } => {
+                let Some(session) = self.arguments.context.session() else {
+                    return self.sleep(myself, None).await;
+                };
+                self.propose(seen, steps, session, moment).await;
+                self.alarm(myself, again, now);
+            }
+        }
     }
 
     /// The task's ticks, computed anew when its definition or a calendar changed; none: it has
@@ -154,53 +158,29 @@ impl TaskState {
         Some(plan)
     }
 
-    async fn settle(
+    async fn propose(
         &mut self,
-        myself: &ActorRef<TaskMsg>,
         seen: &ObservedTask,
         steps: Vec<Step>,
-        now: Timestamp,
+        session: SessionId,
+        moment: Timestamp,
     ) {
         let context = &self.arguments.context;
-        let pending =
-            self.proposed.filter(|(after, at)| *after == seen.settled && at.elapsed() < REPROPOSE);
-        let again = now.plus(Millis(REPROPOSE.as_millis().try_into().unwrap_or(u64::MAX)));
-        if pending.is_some() {
-            return self.alarm(myself, again, now);
-        }
-        let Some(session) = context.session() else { return self.sleep(myself, None).await };
-        let mut room = true;
-        let mut commands = Vec::with_capacity(steps.len());
-        for step in steps {
-            let claim = step.claim.map(|firing| {
-                let purpose = AskPurpose::Claim(self.arguments.key, firing.tick);
-                // Without a slot it fires all the same, and waits; so do those after it.
-                room = room && context.dispatch.lock().slots.ask(purpose, context.clock.boot());
-                if room {
-                    let owned = || context.owns_by_state(&seen.task);
-                    context.life.claiming(self.arguments.key, firing.tick, owned);
-                }
-                Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start: room }
-            });
-            commands.push(Command::Settle(Settle {
-                task: self.arguments.key,
-                revision: seen.task.live.revision,
-                calendars: seen.calendars_at,
-                session,
-                now,
-                after: step.after,
-                spans: step.spans,
-                claim,
-                exhausted: step.exhausted,
-            }));
-        }
-        self.proposed = Some((seen.settled, Instant::now()));
+        let key = self.arguments.key;
+        let commands = commands(seen, steps, session, moment, |tick| {
+            let purpose = AskPurpose::Claim(key, tick);
+            let room = context.dispatch.lock().slots.ask(purpose, context.clock.boot());
+            if room {
+                context.life.claiming(key, tick, || context.owns_by_state(&seen.task));
+            }
+            room
+        });
+        self.cycle.proposed(seen.settled, self.began.elapsed());
         if bug!("act-on-answer") {
             self.act_on_answer(&commands, session).await;
         } else {
             context.propose(&commands).await;
         }
-        self.alarm(myself, again, now);
     }
 
     /// A bug: what the answer grants is started.
@@ -214,7 +194,7 @@ impl TaskState {
         for answer in outcome.map(|answered| answered.responses).unwrap_or_default() {
             if let Ok(Answer::Execution { task, execution, fence: Some(fence) }) = answer {
                 let granted = Effect::Granted { task, execution, fence, session };
-                let event = Event::Applied(0, vec![granted]);
+                let event = ReplicaEvent::Applied(0, vec![granted]);
                 let _gone = self.arguments.node.send_message(NodeMsg::Event(event));
             }
         }

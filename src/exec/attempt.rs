@@ -8,7 +8,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 /// One granted attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct GrantedAttempt {
     /// The execution it belongs to.
     pub execution: ExecutionId,
     /// The fencing token of its grant.
@@ -33,7 +33,7 @@ pub struct Attempt {
     pub start_by: BootInstant,
 }
 
-impl Attempt {
+impl GrantedAttempt {
     /// The identity as environment variables; a trigger's tick is empty, so that scripts under
     /// `set -u` work.
     pub(super) fn environment(&self) -> [(&'static str, String); 8] {

@@ -17,7 +17,7 @@ pub(super) const STOPPED_EARLY: &str = "stopped before it started";
 const WAIT_MAX: Millis = Millis::from_secs(10 * 365 * 86_400);
 
 /// Says, from applied state, whether the attempt's fence is current; read just before the start.
-pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+pub type StartGate = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// How an attempt is asked to stop; it only ever rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +32,9 @@ pub enum Stop {
 }
 
 /// The strings attached to one attempt.
-pub struct Control {
+pub struct AttemptControl {
     /// Whether it may start.
-    pub gate: Gate,
+    pub gate: StartGate,
     /// Whether it must stop.
     pub stop: watch::Receiver<Stop>,
     /// Told the moment of the start, at once; dropped if there is none.
@@ -42,13 +42,16 @@ pub struct Control {
 }
 
 /// The last look before a start: the moment of it, or why there is none.
-pub(super) fn may_start(gate: &Gate, start_by: BootInstant) -> Result<BootInstant, &'static str> {
+pub(super) fn may_start(
+    gate: &StartGate,
+    start_by: BootInstant,
+) -> Result<BootInstant, &'static str> {
     may_start_by(gate, start_by, BootInstant::now)
 }
 
 /// [`may_start`] by another clock than the machine's.
 pub(super) fn may_start_by(
-    gate: &Gate,
+    gate: &StartGate,
     start_by: BootInstant,
     clock: impl FnOnce() -> BootInstant,
 ) -> Result<BootInstant, &'static str> {

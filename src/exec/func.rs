@@ -11,18 +11,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
-use super::attempt::Attempt;
+use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{Control, STOPPED_EARLY, Stop, after, firmer, may_start_by};
-use super::outcome::{Outcome, Status};
-use super::output::Live;
+use super::control::{AttemptControl, STOPPED_EARLY, Stop, after, firmer, may_start_by};
+use super::outcome::{AttemptOutcome, AttemptStatus};
+use super::output::LiveOutput;
 use crate::life;
 
 /// What a function is called with.
 #[derive(Clone, Debug)]
 pub struct FuncContext {
     /// Who the attempt is; the fence is what the function hands to what it writes to.
-    pub attempt: Attempt,
+    pub attempt: GrantedAttempt,
     /// Turns true when the function should end; it is dropped after the task's grace.
     pub cancel: watch::Receiver<bool>,
 }
@@ -47,9 +47,9 @@ pub(super) struct Functions {
 }
 
 /// A call's task, which ends with its owner.
-struct Call(JoinHandle<Result<String, String>>);
+struct FunctionCall(JoinHandle<Result<String, String>>);
 
-impl Drop for Call {
+impl Drop for FunctionCall {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -77,24 +77,24 @@ impl Functions {
     pub(super) async fn attempt(
         &self,
         name: &str,
-        attempt: &Attempt,
-        control: Control,
-        live: &Live,
-    ) -> Outcome {
+        attempt: &GrantedAttempt,
+        control: AttemptControl,
+        live: &LiveOutput,
+    ) -> AttemptOutcome {
         let Some(func) = self.find(name) else {
-            return Outcome::failed(format!("this node has no function `{name}`"));
+            return AttemptOutcome::failed(format!("this node has no function `{name}`"));
         };
         if *control.stop.borrow() > Stop::No {
-            return Outcome::cancelled(STOPPED_EARLY);
+            return AttemptOutcome::cancelled(STOPPED_EARLY);
         }
         let (cancel, cancelled) = watch::channel(false);
         let context = FuncContext { attempt: attempt.clone(), cancel: cancelled };
         let started = match may_start_by(&control.gate, attempt.start_by, || (self.boot)()) {
             Ok(now) => now,
-            Err(why) => return Outcome::not_started(why),
+            Err(why) => return AttemptOutcome::not_started(why),
         };
         // A task of its own, so that a panic stays with the function.
-        let mut call = Call(life::spawn(async move { func(context).await }));
+        let mut call = FunctionCall(life::spawn(async move { func(context).await }));
         let _ = control.started.send(started);
         let mut stop = control.stop;
         let outcome = tokio::select! {
@@ -109,27 +109,30 @@ impl Functions {
 }
 
 /// Waits for the time-out or a request to stop.
-async fn end_wanted(stop: &mut watch::Receiver<Stop>, attempt: &Attempt) -> (Status, Stop) {
+async fn end_wanted(
+    stop: &mut watch::Receiver<Stop>,
+    attempt: &GrantedAttempt,
+) -> (AttemptStatus, Stop) {
     let bounded = attempt.timeout.0 > 0;
     let deadline = after(attempt.timeout);
     tokio::select! {
-        asked = firmer(stop, Stop::No) => (Status::Cancelled, asked),
-        () = sleep_until(deadline), if bounded => (Status::Timeout, Stop::Ask),
+        asked = firmer(stop, Stop::No) => (AttemptStatus::Cancelled, asked),
+        () = sleep_until(deadline), if bounded => (AttemptStatus::Timeout, Stop::Ask),
     }
 }
 
 /// Lets the function end by itself within the grace, then drops it.
 async fn give_up(
-    call: &mut Call,
-    status: Status,
+    call: &mut FunctionCall,
+    status: AttemptStatus,
     asked: Stop,
     stop: &mut watch::Receiver<Stop>,
-    attempt: &Attempt,
-) -> Outcome {
+    attempt: &GrantedAttempt,
+) -> AttemptOutcome {
     let grace = after(attempt.kill_grace);
     if asked < Stop::Kill {
         tokio::select! {
-            _ended = &mut call.0 => return Outcome::new(status, "the function ended on request"),
+            _ended = &mut call.0 => return AttemptOutcome::new(status, "the function ended on request"),
             _asked = firmer(stop, Stop::Ask) => {}
             () = sleep_until(grace) => {}
         }
@@ -137,19 +140,22 @@ async fn give_up(
     call.0.abort();
     let let_go = timeout(DROP_WAIT, &mut call.0).await.is_ok();
     let detail = if let_go { "the function was dropped" } else { "the function does not let go" };
-    Outcome { unknown: !let_go, ..Outcome::new(status, detail) }
+    AttemptOutcome { unknown: !let_go, ..AttemptOutcome::new(status, detail) }
 }
 
-fn judge(ended: Result<Result<String, String>, tokio::task::JoinError>, live: &Live) -> Outcome {
+fn judge(
+    ended: Result<Result<String, String>, tokio::task::JoinError>,
+    live: &LiveOutput,
+) -> AttemptOutcome {
     match ended {
         Ok(Ok(text)) => {
             live.push(text.as_bytes());
-            Outcome::new(Status::Success, "")
+            AttemptOutcome::new(AttemptStatus::Success, "")
         }
         Ok(Err(why)) => {
             live.push(why.as_bytes());
-            Outcome::failed(why)
+            AttemptOutcome::failed(why)
         }
-        Err(_panic) => Outcome::failed("the function panicked"),
+        Err(_panic) => AttemptOutcome::failed("the function panicked"),
     }
 }

@@ -1,15 +1,15 @@
 //! Carrying out attempts: a process, an HTTP request, a function of the embedding program.
 //!
-//! [`Exec::run`] takes one granted attempt to its [`Outcome`]. It knows nothing of how the grant
-//! came about; what it is told is in [`Attempt`] (who it is, how long, start by when) and
-//! [`Control`] (is the fence still current, stop, a line to say "it started").
+//! [`Exec::run`] takes one granted attempt to its [`AttemptOutcome`]. It knows nothing of how the grant
+//! came about; what it is told is in [`GrantedAttempt`] (who it is, how long, start by when) and
+//! [`AttemptControl`] (is the fence still current, stop, a line to say "it started").
 //!
 //! Three things hold for every kind of action:
 //!
 //! - **A start is late or it happens, never both.** The clock and the gate are read as the last
 //!   thing before the spawn call, before the first request byte on a made connection, before the
-//!   function's call. What was not started by then is [`Status::NotStarted`]: nothing happened.
-//! - **Known or unknown.** [`Outcome::unknown`] says that the action may have taken effect, or may
+//!   function's call. What was not started by then is [`AttemptStatus::NotStarted`]: nothing happened.
+//! - **Known or unknown.** [`AttemptOutcome::unknown`] says that the action may have taken effect, or may
 //!   still be taking effect, without a trace here. Only such outcomes fall under the delivery rule.
 //! - **Bounded.** Whatever the action prints or answers, a fixed amount of it is held in memory and
 //!   kept on disk ([`OutputLimits`]) and handed on ([`TAIL_MAX_BYTES`]).
@@ -23,10 +23,10 @@ mod attempt;
 mod boot;
 mod control;
 mod func;
-mod held;
 mod http;
 mod outcome;
 mod output;
+mod prepared;
 mod refs;
 mod shell;
 pub mod shim;
@@ -42,13 +42,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-pub use attempt::Attempt;
+pub use attempt::GrantedAttempt;
 pub use boot::BootInstant;
-pub use control::{Control, Gate, Stop};
+pub use control::{AttemptControl, StartGate, Stop};
 pub use func::{Func, FuncContext, FuncFuture};
 #[cfg(feature = "cli")]
 pub use outcome::TAIL_MAX_BYTES;
-pub use outcome::{Outcome, Status};
+pub use outcome::{AttemptOutcome, AttemptStatus};
 pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 
@@ -58,10 +58,10 @@ use crate::domain::task::Action;
 use crate::domain::time::Millis;
 use control::{STOPPED_EARLY, after, firmer, may_start};
 use func::Functions;
-use held::{Held, Ready};
-use http::Http;
-use output::{Live, Outputs};
-use refs::Refs;
+use http::HttpRunner;
+use output::{LiveOutput, Outputs};
+use prepared::{PreparedAttempt, PreparedAttempts};
+use refs::RefResolver;
 use shell::{Folders, Shell};
 
 /// References that are not resolved by then fail the attempt: what they name does not answer.
@@ -100,11 +100,11 @@ const USERS_MAX: usize = 1_000;
 /// Carries out the attempts of one node.
 pub struct Exec {
     shell: Option<Shell>,
-    http: Http,
+    http: HttpRunner,
     functions: Functions,
     outputs: Outputs,
-    refs: Refs,
-    held: Held,
+    refs: RefResolver,
+    held: PreparedAttempts,
 }
 
 impl Exec {
@@ -117,11 +117,11 @@ impl Exec {
         let folders = Folders { data: options.data_dir.clone(), work: options.work_dir };
         Ok(Self {
             shell: options.shell.map(|shim| Shell::new(shim, folders, options.open_files)),
-            http: Http::new(options.http_allow, options.own, options.loopback_only),
+            http: HttpRunner::new(options.http_allow, options.own, options.loopback_only),
             functions: Functions::new(BootInstant::now),
             outputs,
-            refs: Refs::new(options.refs, options.data_dir),
-            held: Held::default(),
+            refs: RefResolver::new(options.refs, options.data_dir),
+            held: PreparedAttempts::default(),
         })
     }
 
@@ -131,27 +131,34 @@ impl Exec {
     pub fn simulated(clock: Arc<dyn crate::clock::Clock>) -> Self {
         Self {
             shell: None,
-            http: Http::new(Vec::new(), Vec::new(), false),
+            http: HttpRunner::new(Vec::new(), Vec::new(), false),
             functions: Functions::new(move || clock.boot()),
             outputs: Outputs::nowhere(),
-            refs: Refs::new(config::Refs::default(), PathBuf::new()),
-            held: Held::default(),
+            refs: RefResolver::new(config::Refs::default(), PathBuf::new()),
+            held: PreparedAttempts::default(),
         }
     }
 
     /// Takes one attempt to its end; dropping the future kills what it started.
-    pub async fn run(&self, action: &Action, attempt: &Attempt, control: Control) -> Outcome {
+    pub async fn run(
+        &self,
+        action: &Action,
+        attempt: &GrantedAttempt,
+        control: AttemptControl,
+    ) -> AttemptOutcome {
         let output = self.outputs.begin(attempt.execution, attempt.attempt);
         let live = output.live();
         let mut outcome = match action {
             Action::Shell(_) if self.shell.is_none() => {
-                Outcome::failed("shell actions are off on this node (actions.shell.enabled)")
+                AttemptOutcome::failed("shell actions are off on this node (actions.shell.enabled)")
             }
             Action::Shell(_) | Action::Http(_) => {
                 self.outside(action, attempt, control, live).await
             }
             Action::Func { id } => self.functions.attempt(id, attempt, control, live).await,
-            Action::Executor(_) => Outcome::failed("executor actions are not carried out here"),
+            Action::Executor(_) => {
+                AttemptOutcome::failed("executor actions are not carried out here")
+            }
         };
         outcome.tail = output.end();
         outcome
@@ -161,24 +168,24 @@ impl Exec {
     async fn outside(
         &self,
         action: &Action,
-        attempt: &Attempt,
-        control: Control,
-        live: &Arc<Live>,
-    ) -> Outcome {
+        attempt: &GrantedAttempt,
+        control: AttemptControl,
+        live: &Arc<LiveOutput>,
+    ) -> AttemptOutcome {
         let mut stop = control.stop.clone();
         if *stop.borrow() > Stop::No {
-            return Outcome::cancelled(STOPPED_EARLY);
+            return AttemptOutcome::cancelled(STOPPED_EARLY);
         }
         let key = (attempt.execution, attempt.attempt);
         let mut ready = self.held.take(key);
         let shortages = ready.shortages;
         let outcome = self.advance(action, attempt, control, live, &mut ready).await;
-        if outcome.status != Status::NotStarted {
+        if outcome.status != AttemptStatus::NotStarted {
             return outcome;
         }
         if ready.shortages > shortages {
             tokio::select! {
-                _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+                _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
                 () = sleep(shortage::pause(ready.shortages)) => {}
             }
         }
@@ -189,14 +196,14 @@ impl Exec {
     async fn advance(
         &self,
         action: &Action,
-        attempt: &Attempt,
-        mut control: Control,
-        live: &Arc<Live>,
-        ready: &mut Ready,
-    ) -> Outcome {
+        attempt: &GrantedAttempt,
+        mut control: AttemptControl,
+        live: &Arc<LiveOutput>,
+        ready: &mut PreparedAttempt,
+    ) -> AttemptOutcome {
         // The last look comes later; without leave now nothing need be got ready.
         if let Err(why) = may_start(&control.gate, attempt.start_by) {
-            return Outcome::not_started(why);
+            return AttemptOutcome::not_started(why);
         }
         let action = match ready.action.take() {
             Some(action) => action,
@@ -212,7 +219,7 @@ impl Exec {
             (Action::Http(action), _) => {
                 self.http.attempt(action, attempt, control, live, ready).await
             }
-            _ => Outcome::failed("this action does not leave the process"),
+            _ => AttemptOutcome::failed("this action does not leave the process"),
         };
         ready.action = Some(action);
         outcome
@@ -222,19 +229,19 @@ impl Exec {
     async fn resolved(
         &self,
         action: &Action,
-        attempt: &Attempt,
+        attempt: &GrantedAttempt,
         stop: &mut watch::Receiver<Stop>,
-    ) -> Result<Action, Outcome> {
+    ) -> Result<Action, AttemptOutcome> {
         let bounded = (Millis(1)..=RESOLVE_LIMIT).contains(&attempt.timeout);
         let limit = if bounded { attempt.timeout } else { RESOLVE_LIMIT };
         tokio::select! {
             biased;
-            _asked = firmer(stop, Stop::No) => Err(Outcome::cancelled(STOPPED_EARLY)),
-            resolved = self.refs.action(action) => resolved.map_err(Outcome::failed),
+            _asked = firmer(stop, Stop::No) => Err(AttemptOutcome::cancelled(STOPPED_EARLY)),
+            resolved = self.refs.action(action) => resolved.map_err(AttemptOutcome::failed),
             () = sleep_until(after(limit)) => {
-                let status = if bounded { Status::Timeout } else { Status::Failed };
+                let status = if bounded { AttemptStatus::Timeout } else { AttemptStatus::Failed };
                 let detail = format!("its references were not resolved within {limit}");
-                Err(Outcome::new(status, detail))
+                Err(AttemptOutcome::new(status, detail))
             }
         }
     }

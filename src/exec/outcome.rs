@@ -9,7 +9,7 @@ const DETAIL_MAX_BYTES: usize = 240;
 
 /// The end of an attempt in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum AttemptStatus {
     /// It did what was asked.
     Success,
     /// It did not, or could not be started.
@@ -26,9 +26,9 @@ pub enum Status {
 
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct AttemptOutcome {
     /// In one word.
-    pub status: Status,
+    pub status: AttemptStatus,
     /// Whether the action may have taken effect, or go on doing so, beyond what is told here.
     pub unknown: bool,
     /// A short sentence for people.
@@ -45,14 +45,14 @@ pub struct Outcome {
     pub duration_ms: u64,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// An outcome that is known, without any start.
-    pub(super) fn new(status: Status, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: AttemptStatus, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         detail.truncate(detail.floor_char_boundary(DETAIL_MAX_BYTES));
         Self {
             status,
-            unknown: status == Status::Lost,
+            unknown: status == AttemptStatus::Lost,
             detail,
             exit_code: None,
             http_status: None,
@@ -64,17 +64,22 @@ impl Outcome {
 
     /// A known failure.
     pub(super) fn failed(detail: impl Into<String>) -> Self {
-        Self::new(Status::Failed, detail)
+        Self::new(AttemptStatus::Failed, detail)
+    }
+
+    /// Nobody knows whether it took effect.
+    pub(super) fn lost(detail: impl Into<String>) -> Self {
+        Self::new(AttemptStatus::Lost, detail)
     }
 
     /// Stopped on request.
     pub(super) fn cancelled(detail: impl Into<String>) -> Self {
-        Self::new(Status::Cancelled, detail)
+        Self::new(AttemptStatus::Cancelled, detail)
     }
 
     /// Nothing happened.
     pub(super) fn not_started(detail: impl Into<String>) -> Self {
-        Self::new(Status::NotStarted, detail)
+        Self::new(AttemptStatus::NotStarted, detail)
     }
 
     /// Adds the time from start to end.

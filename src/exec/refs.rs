@@ -31,21 +31,21 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 pub(super) const READERS: usize = 8;
 
 /// Resolves references as the settings allow.
-pub(super) struct Refs {
-    rules: Arc<Rules>,
+pub(super) struct RefResolver {
+    rules: Arc<RefRules>,
     pub(super) readers: Arc<Semaphore>,
 }
 
 /// What may be handed out.
-struct Rules {
+struct RefRules {
     settings: config::Refs,
     /// Holds the node's own files.
     data_dir: PathBuf,
 }
 
-impl Refs {
+impl RefResolver {
     pub(super) fn new(settings: config::Refs, data_dir: PathBuf) -> Self {
-        let rules = Arc::new(Rules { settings, data_dir });
+        let rules = Arc::new(RefRules { settings, data_dir });
         Self { rules, readers: Arc::new(Semaphore::new(READERS)) }
     }
 
@@ -111,14 +111,14 @@ impl Refs {
         Ok(out)
     }
 
-    async fn value(&self, kind: Kind, name: &str) -> Result<String, String> {
+    async fn value(&self, kind: RefKind, name: &str) -> Result<String, String> {
         match kind {
-            Kind::Env if !self.rules.settings.names(name) => {
+            RefKind::Env if !self.rules.settings.names(name) => {
                 Err(format!("${{env:{name}}}: actions.refs.env of this node does not allow it"))
             }
-            Kind::Env => std::env::var(name)
+            RefKind::Env => std::env::var(name)
                 .map_err(|_error| format!("${{env:{name}}}: not set in this node's environment")),
-            Kind::File => {
+            RefKind::File => {
                 self.file(name.to_owned()).await.map_err(|why| format!("${{file:{name}}}: {why}"))
             }
         }
@@ -136,7 +136,7 @@ impl Refs {
     }
 }
 
-impl Rules {
+impl RefRules {
     /// The text of a file that may be handed out.
     fn read(&self, path: &Path) -> Result<String, String> {
         // By the path as it is written first: of what is not allowed, not even its existence shows.
@@ -197,17 +197,17 @@ impl Rules {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum RefKind {
     Env,
     File,
 }
 
 /// Splits `${kind:name}after`.
-fn split(reference: &str) -> Option<(Kind, &str, &str)> {
+fn split(reference: &str) -> Option<(RefKind, &str, &str)> {
     let (kind, rest) = if let Some(rest) = reference.strip_prefix("${env:") {
-        (Kind::Env, rest)
+        (RefKind::Env, rest)
     } else {
-        (Kind::File, reference.strip_prefix("${file:")?)
+        (RefKind::File, reference.strip_prefix("${file:")?)
     };
     let (name, after) = rest.split_once('}')?;
     Some((kind, name, after))
@@ -219,14 +219,14 @@ mod tests {
 
     use super::*;
 
-    fn refs(folder: &Path, files: &[&str], env: &[&str]) -> Refs {
+    fn refs(folder: &Path, files: &[&str], env: &[&str]) -> RefResolver {
         let settings = config::Refs {
             files: files.iter().map(|text| config::RefFiles::parse(text).unwrap()).collect(),
             env: env.iter().map(|text| config::actions::RefNames::parse(text).unwrap()).collect(),
             secret_files: vec![folder.join("etc/secret")],
             secret_env: Vec::new(),
         };
-        Refs::new(settings, folder.join("data"))
+        RefResolver::new(settings, folder.join("data"))
     }
 
     /// A folder with a data folder, and `etc/` with a secret and some files.

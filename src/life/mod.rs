@@ -2,7 +2,7 @@
 //!
 //! In the real world this is tokio's `spawn` and `spawn_blocking`, and nothing more. With the cargo
 //! feature `simulation` a cluster can live on one thread in virtual time: then everything that a
-//! node spawns belongs to its `simulation::Process`, which can be paused and killed as a whole,
+//! node spawns belongs to its `simulation::SimulatedProcess`, which can be paused and killed as a whole,
 //! and work that would block runs where it stands. A task that belongs to no process behaves as in
 //! the real world, so the feature alone changes nothing.
 //!

@@ -7,20 +7,20 @@ use futures_util::future::Either;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::simulation::{Gate, Process};
+use super::simulation::{ProcessFuture, SimulatedProcess};
 use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Response, State};
 use crate::domain::time::Timestamp;
 
 /// The process that a task belongs to; none: it lives in the real world.
 #[derive(Clone, Debug)]
-pub struct Life(Option<Process>);
+pub struct Life(Option<SimulatedProcess>);
 
 impl Life {
     /// The process of the task that asks.
     #[must_use]
     pub fn current() -> Self {
-        Self(Process::current())
+        Self(SimulatedProcess::current())
     }
 
     /// Spawns a task that lives as long as this process.
@@ -36,8 +36,8 @@ impl Life {
     }
 
     /// A future that lives as long as this process.
-    pub fn wrap<F: Future>(&self, future: F) -> Gate<F> {
-        Gate::new(self.0.clone(), future)
+    pub fn wrap<F: Future>(&self, future: F) -> ProcessFuture<F> {
+        ProcessFuture::new(self.0.clone(), future)
     }
 
     /// Takes a task that was spawned elsewhere as one of this process.
@@ -50,7 +50,7 @@ impl Life {
     /// A place between seeing and acting, where another thread may come in between: now and then
     /// others go on for a while.
     pub async fn interleave(&self) {
-        if let Some(wait) = self.0.as_ref().and_then(Process::hold_up) {
+        if let Some(wait) = self.0.as_ref().and_then(SimulatedProcess::hold_up) {
             tokio::time::sleep(wait).await;
         }
     }

@@ -49,45 +49,45 @@ pub trait Witness: Send + Sync {
 
 /// One node process; clones are the same process.
 #[derive(Clone)]
-pub struct Process(Arc<Inner>);
+pub struct SimulatedProcess(Arc<SimulatedProcessInner>);
 
-struct Inner {
+struct SimulatedProcessInner {
     witness: Arc<dyn Witness>,
     dead: AtomicBool,
     paused: AtomicBool,
     parked: Mutex<Vec<Waker>>,
-    tasks: Mutex<Tasks>,
+    tasks: Mutex<ProcessTasks>,
     random: Mutex<u64>,
     /// Added to what background work takes, in microseconds.
     background_us: AtomicU64,
 }
 
 #[derive(Default)]
-struct Tasks {
+struct ProcessTasks {
     running: Vec<AbortHandle>,
     since_pruned: usize,
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Process>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<SimulatedProcess>> = const { RefCell::new(None) };
 }
 
-impl fmt::Debug for Process {
+impl fmt::Debug for SimulatedProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Process").finish_non_exhaustive()
     }
 }
 
-impl Process {
+impl SimulatedProcess {
     /// A process that draws from this seed.
     #[must_use]
     pub fn new(seed: u64, witness: Arc<dyn Witness>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(SimulatedProcessInner {
             witness,
             dead: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             parked: Mutex::new(Vec::new()),
-            tasks: Mutex::new(Tasks::default()),
+            tasks: Mutex::new(ProcessTasks::default()),
             random: Mutex::new(seed),
             background_us: AtomicU64::new(0),
         }))
@@ -111,7 +111,7 @@ impl Process {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let handle = tokio::spawn(Gate::new(Some(self.clone()), future));
+        let handle = tokio::spawn(ProcessFuture::new(Some(self.clone()), future));
         self.own(handle.abort_handle());
         handle
     }
@@ -216,19 +216,19 @@ impl Process {
 }
 
 /// A future of a process: it goes on while the process does, and what it spawns belongs to it.
-pub struct Gate<F> {
-    process: Option<Process>,
+pub struct ProcessFuture<F> {
+    process: Option<SimulatedProcess>,
     begun: bool,
     future: Pin<Box<F>>,
 }
 
-impl<F: Future> Gate<F> {
-    pub(super) fn new(process: Option<Process>, future: F) -> Self {
+impl<F: Future> ProcessFuture<F> {
+    pub(super) fn new(process: Option<SimulatedProcess>, future: F) -> Self {
         Self { process, begun: false, future: Box::pin(future) }
     }
 }
 
-impl<F: Future> Future for Gate<F> {
+impl<F: Future> Future for ProcessFuture<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -239,15 +239,15 @@ impl<F: Future> Future for Gate<F> {
         }
         this.begun = true;
         let former = CURRENT.replace(Some(process.clone()));
-        let _back = Back(former);
+        let _back = RestoreProcess(former);
         this.future.as_mut().poll(cx)
     }
 }
 
 /// Puts the former process back, also after a panic.
-struct Back(Option<Process>);
+struct RestoreProcess(Option<SimulatedProcess>);
 
-impl Drop for Back {
+impl Drop for RestoreProcess {
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::{View, aside};
+use super::context::View;
 use super::lists::PageRequest;
 use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
@@ -65,7 +65,8 @@ pub(crate) async fn put(
         let gone = CalendarGone { id: name.clone(), name, revision: () };
         return Ok((OpAnswer::of(view, CalendarChanged::Gone(gone)), created));
     }
-    let (frozen, shown) = (view.clone(), aside(move || show(&view, &name)).await??);
+    let frozen = view.clone();
+    let shown = caller.context.scans.run(move || show(&view, &name)).await??;
     let revision = answer.revision().or(Some(Revision(shown.revision)));
     Ok((OpAnswer { view: frozen, body: CalendarChanged::Kept(shown), revision }, created))
 }
@@ -90,7 +91,7 @@ pub(crate) async fn delete(
     match outcome {
         Ok(_) => Ok(OpAnswer::of(view, CalendarRemoved { name, deleted: true })),
         Err(Refusal::CalendarInUse) => {
-            let users = aside(move || users(&view, &name)).await?;
+            let users = caller.context.scans.run(move || users(&view, &name)).await?;
             let first = users.iter().take(USERS_NAMED).cloned().collect::<Vec<_>>().join(", ");
             let why = format!("the calendar is in use by: {first}");
             Err(OpError::new(ErrorCode::CalendarInUse, why).with("tasks", users))

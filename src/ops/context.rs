@@ -4,11 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::consensus::{Answered, Consensus};
+use crate::consensus::{Consensus, ProposalAnswers};
 use crate::domain::assign::Members;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
@@ -18,11 +17,11 @@ use crate::domain::spec::ReadContext;
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::Engine;
 use crate::exec::Exec;
-use crate::life;
 use crate::telemetry::metrics::Metrics;
 
 use super::changes;
 use crate::ops::error::OpError;
+use crate::ops::scans::Scans;
 
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
@@ -34,11 +33,6 @@ const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
 const INDEX_LIMIT: Duration = Duration::from_secs(5);
 /// A write is answered within this.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Computations beside the requests at once. Of the process, as the threads are on which they run.
-static SCANS: Semaphore = Semaphore::const_new(32);
-/// One more waits this long for a place.
-const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the routes are given.
 pub struct Context {
@@ -52,6 +46,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What the start waits for, as a sentence.
     pub progress: watch::Receiver<String>,
+    /// Limits the scans of the state that run at once.
+    pub scans: Scans,
     /// What the routes need to know.
     pub settings: ApiSettings,
 }
@@ -158,7 +154,11 @@ impl Context {
     ///
     /// # Errors
     /// `not_accepted`, `outcome_unknown`.
-    pub(crate) async fn propose(&self, commands: Bytes, count: usize) -> Result<Answered, OpError> {
+    pub(crate) async fn propose(
+        &self,
+        commands: Bytes,
+        count: usize,
+    ) -> Result<ProposalAnswers, OpError> {
         let consensus = &self.running()?.consensus;
         let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
         outcome.map_err(|error| match consensus.unled() {
@@ -222,64 +222,5 @@ impl View {
             settled: self.state.cluster().floor,
             calendars: Some(&self.state),
         }
-    }
-}
-
-/// Does work that takes long beside the requests, not before them: a few at a time, so that scans
-/// leave threads to everybody else in the process.
-///
-/// # Errors
-/// `too_busy` if others keep all places; `internal` if the work panicked.
-pub(crate) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, OpError> {
-    aside_in(&SCANS, SCAN_LIMIT, work).await
-}
-
-/// The same in one of these places, which is waited for no longer than that.
-async fn aside_in<T: Send + 'static>(
-    places: &Semaphore,
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, OpError> {
-    let place = timeout(limit, places.acquire()).await.ok().and_then(Result::ok);
-    let Some(_place) = place else {
-        let why =
-            "too many requests look through the state at once; come again, or ask another node";
-        return Err(OpError::new(ErrorCode::TooBusy, why));
-    };
-    let done = life::blocking(work).await;
-    done.map_err(|_panicked| OpError::internal("a computation failed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_scan_that_finds_no_place_is_refused_and_keeps_no_thread() {
-        let places = Semaphore::new(1);
-        let (begun, begins) = std::sync::mpsc::channel();
-        let (go, goes) = std::sync::mpsc::channel::<()>();
-        let first = aside_in(&places, SCAN_LIMIT, move || {
-            begun.send(()).unwrap();
-            goes.recv().unwrap();
-            "done"
-        });
-        let limit = Duration::from_millis(10);
-        let second = async {
-            tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
-            let refused = aside_in(&places, limit, || panic!("it has no place")).await;
-            go.send(()).unwrap();
-            refused
-        };
-        let (first, second): (Result<_, OpError>, Result<(), OpError>) =
-            tokio::join!(first, second);
-        assert_eq!(first.unwrap(), "done");
-        assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
-        // The place is free again, also after a panic.
-        let panicked = aside_in(&places, limit, || -> () { panic!("as it must") }).await;
-        assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);
-        assert_eq!(aside_in(&places, limit, || 7).await.unwrap(), 7);
     }
 }

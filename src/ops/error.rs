@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::consensus::{ProposeError, Unled};
+use crate::consensus::{NoLeaderReason, ProposeError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::Refusal;
 use crate::domain::spec;
@@ -132,7 +132,7 @@ impl OpError {
 
     /// No leader serves this node: why, which members do not answer it (`unreachable`, by their
     /// peer addresses), and where else to ask (`ask`, base URLs of the others' APIs).
-    pub(crate) fn unled(unled: &Unled) -> Self {
+    pub(crate) fn unled(unled: &NoLeaderReason) -> Self {
         let problem = Self::no_leader(unled.to_string());
         problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
     }

@@ -21,6 +21,7 @@ pub(crate) mod nodes;
 pub(crate) mod plans;
 pub(crate) mod preview;
 pub(crate) mod proposals;
+pub(crate) mod scans;
 pub(crate) mod stats;
 pub(crate) mod tasks;
 pub(crate) mod ticks;
@@ -30,6 +31,7 @@ pub(crate) mod words;
 
 pub use self::context::{ApiSettings, Context, Running};
 pub use self::measure::Starts;
+pub use self::scans::Scans;
 
 pub(crate) use self::caller::{Caller, OpAnswer};
 pub(crate) use self::error::OpError;

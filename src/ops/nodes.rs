@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::{Context, View, aside};
+use super::context::{Context, View};
 use super::lists::PageRequest;
 use super::views::{self, NodesSeen};
 use super::{Caller, OpAnswer, OpError};
@@ -38,7 +38,7 @@ pub(crate) async fn nodes_seen(context: &Context, view: &View) -> Result<NodesSe
     let status = running.consensus.status();
     let heard = running.engine.heard();
     let counted = view.clone();
-    let (owned, tasks) = aside(move || owned(&counted)).await?;
+    let (owned, tasks) = context.scans.run(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);
     let configured = view.state.nodes().map(|node| node.id.configured());
     let skews = configured.filter_map(|id| Some((id, running.consensus.skew_of(id)?))).collect();

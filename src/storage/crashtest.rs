@@ -30,8 +30,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::conformance::{Records, WAIT, durably, pos, records};
-use super::store::{Change, Store, Stores};
+use super::conformance::{StoredRecords, WAIT, durably, pos, records};
+use super::descriptors::DescriptorReserve;
+use super::store::{Store, StoreChange, Stores};
 use super::{DataFolder, LogStore, StateFolders, WalLog, files};
 
 const MODE: &str = "PUNCTUAL_CRASH";
@@ -58,13 +59,13 @@ const KEYS: u64 = 300;
 
 /// What a child writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parts {
+enum CrashTarget {
     Log,
     Store,
     Both,
 }
 
-impl FromStr for Parts {
+impl FromStr for CrashTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -79,7 +80,7 @@ impl FromStr for Parts {
 
 /// What was acknowledged: all below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Promise {
+struct AcknowledgedWrites {
     /// Entries of the log below this index.
     end: u64,
     vote: u64,
@@ -87,7 +88,7 @@ struct Promise {
     step: u64,
 }
 
-impl Promise {
+impl AcknowledgedWrites {
     fn read(text: &str) -> Self {
         let numbers: Vec<u64> = text.split(' ').map(|number| number.parse().unwrap()).collect();
         let [end, vote, step] = numbers[..] else { panic!("no promise: {text}") };
@@ -97,18 +98,18 @@ impl Promise {
 
 /// The promise as it grows.
 #[derive(Default)]
-struct Said {
-    promise: Mutex<Promise>,
+struct AcknowledgedLine {
+    promise: Mutex<AcknowledgedWrites>,
     /// Entries that the checkpoint stands for.
     covered: AtomicU64,
 }
 
-impl Said {
-    fn say(&self, change: impl FnOnce(&mut Promise)) {
+impl AcknowledgedLine {
+    fn say(&self, change: impl FnOnce(&mut AcknowledgedWrites)) {
         // Locked until it is said, so that no line promises less than one before it.
         let mut promise = self.promise.lock();
         change(&mut promise);
-        let Promise { end, vote, step } = *promise;
+        let AcknowledgedWrites { end, vote, step } = *promise;
         let mut out = std::io::stdout();
         // The reader is gone: so is the reason to go on.
         if writeln!(out, "acked {end} {vote} {step}").and_then(|()| out.flush()).is_err() {
@@ -145,34 +146,34 @@ fn child() {
     match mode.strip_prefix("check-").and_then(|rest| rest.split_once(':')) {
         None => write(mode.parse().unwrap(), &folder),
         Some((parts, promise)) => {
-            let mut model = Model::default();
-            check(parts.parse().unwrap(), &folder, Promise::read(promise), &mut model);
+            let mut model = StoreModel::default();
+            check(parts.parse().unwrap(), &folder, AcknowledgedWrites::read(promise), &mut model);
         }
     }
 }
 
 /// Writes for ever.
-fn write(parts: Parts, folder: &Path) {
-    let _folder = (parts == Parts::Both).then(|| DataFolder::open(folder, None).unwrap());
-    files::create_folder(folder).unwrap();
-    let said = Said::default();
+fn write(parts: CrashTarget, folder: &Path) {
+    let _folder = (parts == CrashTarget::Both).then(|| DataFolder::open(folder, None).unwrap());
+    files::create_folder(&DescriptorReserve::default(), folder).unwrap();
+    let said = AcknowledgedLine::default();
     std::thread::scope(|scope| {
-        if parts != Parts::Store {
+        if parts != CrashTarget::Store {
             scope.spawn(|| write_log(folder, parts, &said));
         }
-        if parts != Parts::Log {
+        if parts != CrashTarget::Log {
             scope.spawn(|| write_store(folder, parts, &said));
         }
     });
 }
 
 /// Holds what is there against the promise.
-fn check(parts: Parts, folder: &Path, promise: Promise, model: &mut Model) {
+fn check(parts: CrashTarget, folder: &Path, promise: AcknowledgedWrites, model: &mut StoreModel) {
     let covered = match parts {
-        Parts::Log => 0,
-        Parts::Store | Parts::Both => check_store(folder, parts, promise, model),
+        CrashTarget::Log => 0,
+        CrashTarget::Store | CrashTarget::Both => check_store(folder, parts, promise, model),
     };
-    if parts != Parts::Store {
+    if parts != CrashTarget::Store {
         check_log(folder, promise, covered);
     }
 }
@@ -183,9 +184,10 @@ fn entry(index: u64) -> Bytes {
 
 /// Appends several batches at a time, with votes, purges and cuts between them. Acknowledged: where
 /// the entries end, and the last vote.
-fn write_log(folder: &Path, parts: Parts, said: &Said) {
-    let chunk_bytes = if parts == Parts::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
-    let log = WalLog::open_with(&folder.join("log"), chunk_bytes).unwrap();
+fn write_log(folder: &Path, parts: CrashTarget, said: &AcknowledgedLine) {
+    let chunk_bytes = if parts == CrashTarget::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
+    let log =
+        WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), chunk_bytes).unwrap();
     let mut next = log.state().last.map_or(0, |last| last.index + 1);
     if log.read(next.saturating_sub(1), next, 0).unwrap().iter().any(|(_, data)| data == TO_BE_CUT)
     {
@@ -210,7 +212,7 @@ fn write_log(folder: &Path, parts: Parts, said: &Said) {
             durably(|done| log.save_vote(vote, done)).unwrap();
         }
         let covered = said.covered.load(Ordering::Relaxed);
-        if parts == Parts::Both && mixed(next, 4).is_multiple_of(8) && covered > KEPT {
+        if parts == CrashTarget::Both && mixed(next, 4).is_multiple_of(8) && covered > KEPT {
             log.save_committed(pos(1, covered - 1));
             log.purge_to(pos(1, covered - KEPT));
         }
@@ -234,8 +236,9 @@ fn voted(log: &WalLog) -> u64 {
 
 /// All acknowledged entries are there or covered by the checkpoint, and no other content than was
 /// written; so is the vote.
-fn check_log(folder: &Path, promise: Promise, covered: u64) {
-    let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+fn check_log(folder: &Path, promise: AcknowledgedWrites, covered: u64) {
+    let log =
+        WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
     let state = log.state();
     let end = state.last.map_or(0, |last| last.index + 1);
     assert!(end >= promise.end, "{} were acknowledged, {end} are there", promise.end);
@@ -256,25 +259,25 @@ fn check_log(folder: &Path, promise: Promise, covered: u64) {
 }
 
 /// The changes of one step; a pure function of its number.
-fn changes(step: u64, parts: Parts) -> Vec<Change> {
-    let mut changes = vec![Change::Put(b"step".to_vec(), step.to_be_bytes().to_vec())];
+fn changes(step: u64, parts: CrashTarget) -> Vec<StoreChange> {
+    let mut changes = vec![StoreChange::Put(b"step".to_vec(), step.to_be_bytes().to_vec())];
     for at in 0..mixed(step, 6) % 60 {
         let word = mixed(step, 7 + at);
         let (number, removed) = match parts {
-            Parts::Both => (word % KEYS, (word >> 32).is_multiple_of(5)),
-            Parts::Log | Parts::Store => (step * 60 + at, false),
+            CrashTarget::Both => (word % KEYS, (word >> 32).is_multiple_of(5)),
+            CrashTarget::Log | CrashTarget::Store => (step * 60 + at, false),
         };
         let key = format!("key {number}").into_bytes();
         changes.push(match removed {
-            true => Change::Delete(key),
-            false => Change::Put(key, content(step, 100 + at)),
+            true => StoreChange::Delete(key),
+            false => StoreChange::Put(key, content(step, 100 + at)),
         });
     }
     changes
 }
 
-fn open_store(folder: &Path, parts: Parts) -> Box<dyn Store> {
-    let mut stores = StateFolders::new(folder);
+fn open_store(folder: &Path, parts: CrashTarget) -> Box<dyn Store> {
+    let mut stores = StateFolders::new(folder, &DescriptorReserve::default());
     let started = Instant::now();
     loop {
         match stores.open_current() {
@@ -296,11 +299,11 @@ fn lost(error: &super::StorageError) -> bool {
     !error.to_string().contains("lock")
 }
 
-fn number_under(records: &Records, key: &str) -> Option<u64> {
+fn number_under(records: &StoredRecords, key: &str) -> Option<u64> {
     records.get(key.as_bytes()).map(|bytes| u64::from_be_bytes(bytes[..].try_into().unwrap()))
 }
 
-fn write_store(folder: &Path, parts: Parts, said: &Said) {
+fn write_store(folder: &Path, parts: CrashTarget, said: &AcknowledgedLine) {
     let mut store = open_store(folder, parts);
     let mut step = number_under(&records(&*store).unwrap(), "step").expect("the mark is there");
     loop {
@@ -308,7 +311,7 @@ fn write_store(folder: &Path, parts: Parts, said: &Said) {
         let mut changes = changes(step, parts);
         let end = said.promise.lock().end;
         if end > 0 {
-            changes.push(Change::Put(b"covered".to_vec(), end.to_be_bytes().to_vec()));
+            changes.push(StoreChange::Put(b"covered".to_vec(), end.to_be_bytes().to_vec()));
         }
         store.write(changes).unwrap();
         said.covered.store(end, Ordering::Relaxed);
@@ -318,17 +321,17 @@ fn write_store(folder: &Path, parts: Parts, said: &Said) {
 
 /// What a store holds after so many steps.
 #[derive(Default)]
-struct Model {
+struct StoreModel {
     steps: u64,
-    records: Records,
+    records: StoredRecords,
 }
 
-impl Model {
-    fn advance(&mut self, steps: u64, parts: Parts) {
+impl StoreModel {
+    fn advance(&mut self, steps: u64, parts: CrashTarget) {
         for change in (self.steps..steps).flat_map(|step| changes(step, parts)) {
             match change {
-                Change::Put(key, value) => drop(self.records.insert(key, value)),
-                Change::Delete(key) => drop(self.records.remove(&key)),
+                StoreChange::Put(key, value) => drop(self.records.insert(key, value)),
+                StoreChange::Delete(key) => drop(self.records.remove(&key)),
             }
         }
         self.steps = steps;
@@ -337,7 +340,12 @@ impl Model {
 
 /// The store holds exactly the first so many steps, and all that were acknowledged. Gives how many
 /// entries it stands for.
-fn check_store(folder: &Path, parts: Parts, promise: Promise, model: &mut Model) -> u64 {
+fn check_store(
+    folder: &Path,
+    parts: CrashTarget,
+    promise: AcknowledgedWrites,
+    model: &mut StoreModel,
+) -> u64 {
     if promise.step == 0 && !folder.join("CURRENT").exists() {
         return 0;
     }
@@ -352,7 +360,7 @@ fn check_store(folder: &Path, parts: Parts, promise: Promise, model: &mut Model)
 }
 
 /// Starts the child, kills it after `lines` acknowledgements, and gives the last one.
-fn kill_after(folder: &Path, lines: u64) -> Promise {
+fn kill_after(folder: &Path, lines: u64) -> AcknowledgedWrites {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "storage::crashtest::child", "--nocapture"])
         .env(MODE, "folder")
@@ -374,26 +382,26 @@ fn kill_after(folder: &Path, lines: u64) -> Promise {
     }
     let status = child.wait().unwrap();
     assert!(seen >= lines, "the child ended by itself: {status}");
-    Promise::read(&last)
+    AcknowledgedWrites::read(&last)
 }
 
 #[test]
 fn a_killed_process_loses_nothing_acknowledged() {
     let kills = std::env::var(KILLS_SET).map_or(KILLS, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut model = Model::default();
+    let mut model = StoreModel::default();
     let started = Instant::now();
-    let mut last = Promise::default();
+    let mut last = AcknowledgedWrites::default();
     for kill in 0..kills {
         // A few lines, so that starts are hit too, or many.
         let promise = kill_after(folder.path(), mixed(kill, 8) % LINES_MAX + 1);
         // A child that was killed early may not have come to all of it.
-        last = Promise {
+        last = AcknowledgedWrites {
             end: last.end.max(promise.end),
             vote: last.vote.max(promise.vote),
             step: last.step.max(promise.step),
         };
-        check(Parts::Both, folder.path(), last, &mut model);
+        check(CrashTarget::Both, folder.path(), last, &mut model);
     }
     println!("{kills} kills in {:.1?}: {last:?}", started.elapsed());
 }

@@ -1,21 +1,20 @@
 //! File descriptors kept back for the disk.
 //!
 //! Connections and processes of tasks may use up all that this process is allowed. A checkpoint or
-//! a new log file would then fail, and the first failed write ends the node. So some descriptors are
-//! held from the start, and given back for the moment in which a file cannot be opened otherwise.
+//! a new log file would then fail, and the first failed write ends the node. So a node reserves some
+//! descriptors at its start, and releases them for the moment in which a file cannot be opened
+//! otherwise.
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::StorageError;
 
-/// How many are held. Removing a folder's tree and opening a store need the most at a time.
-const HELD: usize = 16;
-
-/// All stores of a process share its descriptors, so they share these.
-static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+/// How many are reserved. Removing a folder's tree and opening a store need the most at a time.
+const RESERVED: usize = 16;
 
 /// An error that may say that there are no descriptors left.
 pub(super) trait Exhausted {
@@ -37,30 +36,44 @@ impl Exhausted for StorageError {
     }
 }
 
-/// Takes the descriptors that are held, as far as there are any.
-pub(super) fn hold() {
-    let mut reserve = RESERVE.lock();
-    while reserve.len() < HELD {
-        let Ok(file) = File::open("/dev/null") else { return };
-        reserve.push(file);
+/// The descriptors that a node reserves for its disk; clones share them. A new one is empty until it
+/// was lent once.
+#[derive(Clone, Debug, Default)]
+pub struct DescriptorReserve(Arc<Mutex<Vec<File>>>);
+
+impl DescriptorReserve {
+    /// A full reserve, as far as the process has descriptors left.
+    pub(super) fn full() -> Self {
+        let reserve = Self::default();
+        reserve.fill();
+        reserve
     }
-}
 
-/// Does something while the descriptors that are held are free for it.
-pub(super) fn lent<T>(act: impl FnOnce() -> T) -> T {
-    RESERVE.lock().clear();
-    let done = act();
-    hold();
-    done
-}
+    fn fill(&self) {
+        let mut files = self.0.lock();
+        while files.len() < RESERVED {
+            let Ok(file) = File::open("/dev/null") else { return };
+            files.push(file);
+        }
+    }
 
-/// Opens something; if there is no descriptor left, once more with those that are held.
-pub(super) fn with_reserve<T, E: Exhausted>(
-    mut open: impl FnMut() -> Result<T, E>,
-) -> Result<T, E> {
-    match open() {
-        Err(error) if error.exhausted() => lent(open),
-        opened => opened,
+    /// Runs something while the reserved descriptors are free for it.
+    pub(super) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.0.lock().clear();
+        let done = act();
+        self.fill();
+        done
+    }
+
+    /// Opens something; if there is no descriptor left, once more with the reserved ones.
+    pub(super) fn open<T, E: Exhausted>(
+        &self,
+        mut open: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match open() {
+            Err(error) if error.exhausted() => self.lend(open),
+            opened => opened,
+        }
     }
 }
 
@@ -88,7 +101,7 @@ mod tests {
         let few = Some(64);
         setrlimit(Resource::Nofile, Rlimit { current: few, maximum: few }).unwrap();
         let data = DataFolder::open(&folder, None).unwrap();
-        let log = WalLog::open_with(&data.log(), CHUNK_BYTES).unwrap();
+        let log = WalLog::open_with(&data.log(), data.reserve(), CHUNK_BYTES).unwrap();
         let mut stores = data.states();
         let mut store = stores.create_next().unwrap();
         store.write(vec![put("a", "1")]).unwrap();
@@ -118,14 +131,16 @@ mod tests {
         next.write(vec![put("b", "3")]).unwrap();
         stores.switch().unwrap();
         exhaust();
-        write_atomic(&folder.join("identity"), b"written").unwrap();
+        write_atomic(data.reserve(), &folder.join("identity"), b"written").unwrap();
         log.close();
     }
 
     fn written(folder: &Path) {
-        let log = WalLog::open_with(&folder.join("log"), CHUNK_BYTES).unwrap();
+        let reserve = DescriptorReserve::default();
+        let log = WalLog::open_with(&folder.join("log"), &reserve, CHUNK_BYTES).unwrap();
         assert_eq!(all(&log).last(), Some(&entry(1, ENTRIES - 1)));
-        let store = super::super::StateFolders::new(folder).open_current().unwrap().unwrap();
+        let store =
+            super::super::StateFolders::new(folder, &reserve).open_current().unwrap().unwrap();
         assert_eq!(records(&*store).unwrap()[&b"b"[..]], b"3");
     }
 

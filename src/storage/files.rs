@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
-use super::descriptors::with_reserve;
+use super::descriptors::DescriptorReserve;
 
 /// Ends the names of files that are still being written; such files are left-overs after a crash.
 const TEMPORARY: &str = ".tmp";
@@ -45,8 +45,11 @@ pub(super) fn keep_private(path: &Path) {
 ///
 /// # Errors
 /// The folder, if it cannot be listed.
-pub(super) fn keep_content_private(folder: &Path) -> Result<(), StorageError> {
-    for name in names_in(folder)? {
+pub(super) fn keep_content_private(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+) -> Result<(), StorageError> {
+    for name in names_in(reserve, folder)? {
         keep_private(&folder.join(name));
     }
     Ok(())
@@ -75,32 +78,42 @@ pub(super) fn sync_data(file: &File) -> io::Result<()> {
 }
 
 /// Makes the names in `folder` durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    let folder_file = with_reserve(|| File::open(folder));
+pub(super) fn sync_folder(reserve: &DescriptorReserve, folder: &Path) -> Result<(), StorageError> {
+    let folder_file = reserve.open(|| File::open(folder));
     folder_file.and_then(|file| sync_all(&file)).map_err(StorageError::at("sync", folder))
 }
 
 /// Creates `folder`, its owner's alone, with its parents; its name is durable on return.
-pub(super) fn create_folder(folder: &Path) -> Result<(), StorageError> {
-    create_folder_with(folder, FOLDER_MODE)
+pub(super) fn create_folder(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+) -> Result<(), StorageError> {
+    create_folder_with(reserve, folder, FOLDER_MODE)
 }
 
-fn create_folder_with(folder: &Path, mode: u32) -> Result<(), StorageError> {
+fn create_folder_with(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+    mode: u32,
+) -> Result<(), StorageError> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = parent_of(folder);
-    create_folder_with(parent, 0o777)?;
+    create_folder_with(reserve, parent, 0o777)?;
     match DirBuilder::new().mode(mode).create(folder) {
-        Ok(()) => sync_folder(parent),
+        Ok(()) => sync_folder(reserve, parent),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StorageError::new("create", folder, error)),
     }
 }
 
 /// Reads a whole small file; `None` if there is none.
-pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-    match with_reserve(|| fs::read(path)) {
+pub(super) fn read_file(
+    reserve: &DescriptorReserve,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    match reserve.open(|| fs::read(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StorageError::new("read", path, error)),
@@ -130,8 +143,11 @@ fn temporary(path: &Path) -> PathBuf {
 }
 
 /// The names in `folder`, sorted.
-pub(super) fn names_in(folder: &Path) -> Result<Vec<OsString>, StorageError> {
-    let list = with_reserve(|| fs::read_dir(folder)).and_then(|entries| {
+pub(super) fn names_in(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+) -> Result<Vec<OsString>, StorageError> {
+    let list = reserve.open(|| fs::read_dir(folder)).and_then(|entries| {
         entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>()
     });
     let mut names = list.map_err(StorageError::at("list", folder))?;
@@ -143,8 +159,12 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<OsString>, StorageError> {
 ///
 /// # Errors
 /// The file that could not be written, synced or renamed; the old content is then still there.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let mut file = AtomicFile::create(path)?;
+pub fn write_atomic(
+    reserve: &DescriptorReserve,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), StorageError> {
+    let mut file = AtomicFile::create(reserve, path)?;
     file.write_all(bytes).map_err(StorageError::at("write", path))?;
     file.commit()
 }
@@ -159,6 +179,7 @@ pub struct AtomicFile {
     path: PathBuf,
     unsynced: usize,
     committed: bool,
+    reserve: DescriptorReserve,
 }
 
 /// Bytes of a file that are synced at a time. Another file's sync may have to wait for all that the
@@ -170,11 +191,12 @@ impl AtomicFile {
     ///
     /// # Errors
     /// The temporary file, if it cannot be created.
-    pub fn create(path: &Path) -> Result<Self, StorageError> {
+    pub fn create(reserve: &DescriptorReserve, path: &Path) -> Result<Self, StorageError> {
         let temporary = temporary(path);
-        let file = with_reserve(|| private().create(true).truncate(true).open(&temporary));
+        let file = reserve.open(|| private().create(true).truncate(true).open(&temporary));
         let file = file.map_err(StorageError::at("create", &temporary))?;
-        Ok(Self { file, temporary, path: path.to_owned(), unsynced: 0, committed: false })
+        let (path, reserve) = (path.to_owned(), reserve.clone());
+        Ok(Self { file, temporary, path, unsynced: 0, committed: false, reserve })
     }
 
     /// Makes the content durable, then gives it its name, replacing what had it before.
@@ -185,7 +207,7 @@ impl AtomicFile {
         sync_all(&self.file).map_err(StorageError::at("sync", &self.temporary))?;
         fs::rename(&self.temporary, &self.path).map_err(StorageError::at("rename", &self.path))?;
         self.committed = true;
-        sync_folder(parent_of(&self.path))
+        sync_folder(&self.reserve, parent_of(&self.path))
     }
 }
 
@@ -231,22 +253,22 @@ mod tests {
     fn the_new_content_replaces_the_old_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
+        write_atomic(&DescriptorReserve::default(), &path, b"one").unwrap();
+        write_atomic(&DescriptorReserve::default(), &path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(names_in(folder.path()).unwrap(), ["note"]);
+        assert_eq!(names_in(&DescriptorReserve::default(), folder.path()).unwrap(), ["note"]);
     }
 
     #[test]
     fn a_file_given_up_leaves_the_old_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("note");
-        write_atomic(&path, b"one").unwrap();
-        let mut file = AtomicFile::create(&path).unwrap();
+        write_atomic(&DescriptorReserve::default(), &path, b"one").unwrap();
+        let mut file = AtomicFile::create(&DescriptorReserve::default(), &path).unwrap();
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"one");
-        assert_eq!(names_in(folder.path()).unwrap(), ["note"]);
+        assert_eq!(names_in(&DescriptorReserve::default(), folder.path()).unwrap(), ["note"]);
     }
 
     #[test]
@@ -257,14 +279,14 @@ mod tests {
         }
         remove_temporary(&folder.path().join("a")).unwrap();
         remove_temporary(&folder.path().join("a")).unwrap();
-        assert_eq!(names_in(folder.path()).unwrap(), ["a", "b.tmp"]);
+        assert_eq!(names_in(&DescriptorReserve::default(), folder.path()).unwrap(), ["a", "b.tmp"]);
     }
 
     #[test]
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("note");
-        let error = write_atomic(&path, b"one").unwrap_err();
+        let error = write_atomic(&DescriptorReserve::default(), &path, b"one").unwrap_err();
         assert!(error.to_string().starts_with("cannot create "), "{error}");
         assert!(error.to_string().contains("missing/note"), "{error}");
     }

@@ -3,7 +3,7 @@
 //! | name | content |
 //! |---|---|
 //! | `lock` | held locked by the process that uses the folder; its pid as text |
-//! | `identity` | [`Identity`](super::Identity) |
+//! | `identity` | [`FolderIdentity`](super::Identity) |
 //! | `log/`, `log.synced` | the Raft log, and how far it was synced |
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
 //! | `output/` | what attempts printed |
@@ -16,7 +16,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::{StateFolders, StorageError, descriptors, files, identity, states};
+use super::descriptors::DescriptorReserve;
+use super::{StateFolders, StorageError, files, identity, states};
 
 const LOCK: &str = "lock";
 const LOG: &str = "log";
@@ -33,6 +34,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
+    reserve: DescriptorReserve,
     _lock: File,
 }
 
@@ -44,9 +46,9 @@ impl DataFolder {
     /// # Errors
     /// The file or folder; if another process uses the folder, its pid.
     pub fn open(path: &Path, log_file: Option<&Path>) -> Result<Self, StorageError> {
-        descriptors::hold();
-        files::create_folder(path)?;
-        let foreign = foreign(path, log_file)?;
+        let reserve = DescriptorReserve::full();
+        files::create_folder(&reserve, path)?;
+        let foreign = foreign(&reserve, path, log_file)?;
         let ours = foreign.is_empty() || path.join(identity::IDENTITY).exists();
         let lock = lock(&path.join(LOCK))?;
         for name in REPLACED {
@@ -55,18 +57,24 @@ impl DataFolder {
         if ours {
             files::keep_private(path);
         }
-        files::create_folder(&path.join(WORK))?;
+        files::create_folder(&reserve, &path.join(WORK))?;
         if let [first, rest @ ..] = &foreign[..] {
             let (folder, more) = (path.display(), rest.len());
             tracing::warn!(%folder, %first, more, "the data folder holds files of others");
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), reserve, _lock: lock })
     }
 
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The descriptors that are reserved for what lies in this folder.
+    #[must_use]
+    pub fn reserve(&self) -> &DescriptorReserve {
+        &self.reserve
     }
 
     /// The folder of the Raft log.
@@ -90,13 +98,17 @@ impl DataFolder {
     /// The checkpoints.
     #[must_use]
     pub fn states(&self) -> StateFolders {
-        StateFolders::new(&self.path)
+        StateFolders::new(&self.path, &self.reserve)
     }
 }
 
 /// The names in a folder that no node makes there, sorted.
-fn foreign(path: &Path, log_file: Option<&Path>) -> Result<Vec<String>, StorageError> {
-    let names = files::names_in(path)?;
+fn foreign(
+    reserve: &DescriptorReserve,
+    path: &Path,
+    log_file: Option<&Path>,
+) -> Result<Vec<String>, StorageError> {
+    let names = files::names_in(reserve, path)?;
     let names = names.iter().map(|name| name.to_string_lossy());
     let log_file = log_file.and_then(|file| file.file_name()?.to_str());
     let ours = |name: &str| {
@@ -172,7 +184,10 @@ mod tests {
             fs::write(folder.path().join(name), b"half").unwrap();
         }
         let data = DataFolder::open(folder.path(), None).unwrap();
-        assert_eq!(files::names_in(data.path()).unwrap(), ["lock", "report.tmp", "work"]);
+        assert_eq!(
+            files::names_in(data.reserve(), data.path()).unwrap(),
+            ["lock", "report.tmp", "work"]
+        );
         assert!(data.work().is_dir());
     }
 
@@ -185,11 +200,14 @@ mod tests {
         }
         for _start in 0..2 {
             drop(DataFolder::open(folder.path(), None).unwrap());
-            assert_eq!(foreign(folder.path(), None).unwrap(), names);
+            assert_eq!(foreign(&DescriptorReserve::default(), folder.path(), None).unwrap(), names);
         }
         let log_file = Path::new("elsewhere/n1.log");
         let left = ["dump.tmp", "last.txt", "state.of.affairs"];
-        assert_eq!(foreign(folder.path(), Some(log_file)).unwrap(), left);
+        assert_eq!(
+            foreign(&DescriptorReserve::default(), folder.path(), Some(log_file)).unwrap(),
+            left
+        );
         for name in names {
             assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"theirs");
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::descriptors::DescriptorReserve;
 use super::{StorageError, files, write_atomic};
 use crate::domain::ids::NodeId;
 use crate::domain::time::Timestamp;
@@ -21,7 +22,7 @@ const TITLE: &str = "punctual data, format ";
 
 /// Whose data a folder holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct FolderIdentity {
     /// The cluster's name, as configured when it was made.
     pub cluster_name: String,
     /// The number minted when the cluster was made.
@@ -35,14 +36,14 @@ pub struct Identity {
     pub voted: bool,
 }
 
-impl Identity {
+impl FolderIdentity {
     /// Reads the identity from a data folder; `None` if it has none yet.
     ///
     /// # Errors
     /// The file: it is damaged, not ours, or from another version.
-    pub fn read(folder: &Path) -> Result<Option<Self>, StorageError> {
+    pub fn read(reserve: &DescriptorReserve, folder: &Path) -> Result<Option<Self>, StorageError> {
         let file = folder.join(IDENTITY);
-        let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
+        let Some(bytes) = files::read_file(reserve, &file)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         Self::decode(&text).map(Some).map_err(StorageError::at("read", &file))
     }
@@ -51,14 +52,14 @@ impl Identity {
     ///
     /// # Errors
     /// The file, or that the cluster's name holds a line break.
-    pub fn write(&self, folder: &Path) -> Result<(), StorageError> {
+    pub fn write(&self, reserve: &DescriptorReserve, folder: &Path) -> Result<(), StorageError> {
         let file = folder.join(IDENTITY);
         if self.cluster_name.contains(['\n', '\r']) {
             let why = "the cluster's name has a line break";
             let error = io::Error::new(io::ErrorKind::InvalidInput, why);
             return Err(StorageError::new("write", file, error));
         }
-        write_atomic(&file, self.encode().as_bytes())
+        write_atomic(reserve, &file, self.encode().as_bytes())
     }
 
     /// Refuses a folder that belongs to another cluster or another member than the configured one.
@@ -139,8 +140,8 @@ impl Identity {
 mod tests {
     use super::*;
 
-    fn sample() -> Identity {
-        Identity {
+    fn sample() -> FolderIdentity {
+        FolderIdentity {
             cluster_name: "night check shift".to_owned(),
             cluster_id: 0x1234,
             node: NodeId::new(2, 5),
@@ -152,9 +153,15 @@ mod tests {
     #[test]
     fn it_comes_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Identity::read(folder.path()).unwrap(), None);
-        sample().write(folder.path()).unwrap();
-        assert_eq!(Identity::read(folder.path()).unwrap(), Some(sample()));
+        assert_eq!(
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap(),
+            None
+        );
+        sample().write(&DescriptorReserve::default(), folder.path()).unwrap();
+        assert_eq!(
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap(),
+            Some(sample())
+        );
     }
 
     #[test]
@@ -165,10 +172,11 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             std::fs::write(folder.path().join(IDENTITY), &bytes).unwrap();
-            let error = Identity::read(folder.path()).unwrap_err();
+            let error =
+                FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap_err();
             assert!(error.file.ends_with(IDENTITY));
             std::fs::write(folder.path().join(IDENTITY), &text[..at]).unwrap();
-            Identity::read(folder.path()).unwrap_err();
+            FolderIdentity::read(&DescriptorReserve::default(), folder.path()).unwrap_err();
         }
     }
 
@@ -189,18 +197,18 @@ mod tests {
 
     #[test]
     fn other_versions_and_other_files_are_told_apart() {
-        let error = Identity::decode("punctual data, format 3\n").unwrap_err();
+        let error = FolderIdentity::decode("punctual data, format 3\n").unwrap_err();
         let said = "it has format 3, this version reads format 2; start the version that wrote \
                     it: nothing was changed";
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::Unsupported, said));
-        let error = Identity::decode("[node]\nid = 1\n").unwrap_err();
+        let error = FolderIdentity::decode("[node]\nid = 1\n").unwrap_err();
         assert_eq!(error.to_string(), "it is not the identity of a punctual data folder");
     }
 
     #[test]
     fn a_name_cannot_forge_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
-        identity.write(folder.path()).unwrap_err();
+        let identity = FolderIdentity { cluster_name: "a\nnode 7".to_owned(), ..sample() };
+        identity.write(&DescriptorReserve::default(), folder.path()).unwrap_err();
     }
 }

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::StorageError;
-use super::store::{Change, KEY_MAX_BYTES, Store, Stores, Visit};
+use super::store::{KEY_MAX_BYTES, Store, StoreChange, Stores, Visit};
 
 /// Records by key.
-pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+pub type StoredRecords = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A disk that holds a node's stores and outlives its processes; clones are the same disk.
 #[derive(Clone, Default)]
-pub struct MemoryDisk(Arc<Mutex<Disk>>);
+pub struct MemoryDisk(Arc<Mutex<MemoryDiskInner>>);
 
 /// The stores as one simulated process sees them; cut off by [`MemoryDisk::crash`].
 pub struct MemoryStores {
@@ -35,8 +35,8 @@ struct MemoryStore {
 }
 
 #[derive(Default)]
-struct Disk {
-    stores: BTreeMap<u64, Records>,
+struct MemoryDiskInner {
+    stores: BTreeMap<u64, StoredRecords>,
     current: Option<u64>,
     void: bool,
     /// The current store cannot be opened.
@@ -91,13 +91,13 @@ impl MemoryDisk {
     /// The records of the current store, if there is one that is not void.
     #[cfg(feature = "simulation")]
     #[must_use]
-    pub fn records(&self) -> Option<Records> {
+    pub fn records(&self) -> Option<StoredRecords> {
         let disk = self.0.lock();
         disk.stores.get(&disk.current.filter(|_| !disk.void)?).cloned()
     }
 
     /// Damages the records of the current store, if there is one.
-    pub fn damage(&self, act: impl FnOnce(&mut Records)) {
+    pub fn damage(&self, act: impl FnOnce(&mut StoredRecords)) {
         let mut disk = self.0.lock();
         let current = disk.current;
         if let Some(records) = current.and_then(|number| disk.stores.get_mut(&number)) {
@@ -112,7 +112,10 @@ impl MemoryStores {
         Box::new(MemoryStore { disk, process: self.process, number, failed: false })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Disk) -> io::Result<T>) -> Result<T, StorageError> {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut MemoryDiskInner) -> io::Result<T>,
+    ) -> Result<T, StorageError> {
         let mut disk = self.disk.0.lock();
         let alive = disk.process == self.process;
         let result = if alive { act(&mut disk) } else { Err(cut_off()) };
@@ -134,7 +137,7 @@ impl Stores for MemoryStores {
             let next = disk.stores.last_key_value().map_or(1, |(number, _)| number + 1);
             let current = disk.current;
             disk.stores.retain(|number, _| Some(*number) == current);
-            disk.stores.insert(next, Records::new());
+            disk.stores.insert(next, StoredRecords::new());
             Ok(next)
         })?;
         self.begun = Some(number);
@@ -176,7 +179,7 @@ impl Store for MemoryStore {
         records.iter().try_for_each(|(key, value)| visit(key, value))
     }
 
-    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+    fn write(&mut self, changes: Vec<StoreChange>) -> Result<(), StorageError> {
         let mut disk = self.disk.0.lock();
         let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
         let (fault, landed) = if disk.process != self.process {
@@ -193,8 +196,8 @@ impl Store for MemoryStore {
         if landed && let Some(records) = disk.stores.get_mut(&self.number) {
             for change in changes {
                 match change {
-                    Change::Put(key, value) => drop(records.insert(key, value)),
-                    Change::Delete(key) => drop(records.remove(&key)),
+                    StoreChange::Put(key, value) => drop(records.insert(key, value)),
+                    StoreChange::Delete(key) => drop(records.remove(&key)),
                 }
             }
         }

@@ -15,7 +15,7 @@
 //! later writes until it is opened again, because after a failed `fsync` nobody can tell which
 //! pages reached the disk.
 
-mod descriptors;
+pub mod descriptors;
 mod files;
 pub mod folder;
 pub mod identity;
@@ -39,11 +39,11 @@ use std::path::{Path, PathBuf};
 
 pub use self::files::{AtomicFile, write_atomic};
 pub use self::folder::DataFolder;
-pub use self::identity::Identity;
+pub use self::identity::FolderIdentity;
 pub use self::log::{LogPos, LogStore};
 pub use self::sled::DiskStore;
 pub use self::states::StateFolders;
-pub use self::store::{Change, Store, Stores};
+pub use self::store::{Store, StoreChange, Stores};
 pub use self::wal::WalLog;
 
 /// A file or folder that could not be used; the text names it.

@@ -23,7 +23,7 @@ use super::log::{Done, LogPos, LogState, LogStore};
 
 /// A disk that holds one log; clones are the same disk.
 #[derive(Clone, Default)]
-pub struct SimDisk(Arc<Mutex<Disk>>);
+pub struct SimDisk(Arc<Mutex<SimDiskInner>>);
 
 /// The log of one simulated process; cut off when the disk crashes or is opened again.
 pub struct SimLog {
@@ -34,11 +34,11 @@ pub struct SimLog {
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
-struct Disk {
-    synced: Image,
+struct SimDiskInner {
+    synced: LogImage,
     /// What a process sees: all of its writes.
-    written: Image,
-    tail: VecDeque<Write>,
+    written: LogImage,
+    tail: VecDeque<QueuedWrite>,
     manual: bool,
     hook: Option<Hook>,
     /// Counts opens and crashes; the process with this number is alive.
@@ -53,13 +53,13 @@ struct Disk {
     lost: bool,
 }
 
-struct Write {
-    record: Record,
+struct QueuedWrite {
+    record: LogRecord,
     done: Option<Done>,
 }
 
 #[derive(Clone)]
-enum Record {
+enum LogRecord {
     Vote(Bytes),
     Entry(LogPos, Bytes),
     Truncate(u64),
@@ -107,7 +107,7 @@ impl SimDisk {
         let mut disk = self.0.lock();
         let last = disk.synced.entries.last_key_value().map(|(index, _)| *index);
         if let Some(index) = last {
-            disk.synced.apply(Record::Truncate(index));
+            disk.synced.apply(LogRecord::Truncate(index));
             disk.lost = true;
         }
     }
@@ -176,7 +176,7 @@ impl SimDisk {
     }
 }
 
-impl Disk {
+impl SimDiskInner {
     fn sync(&mut self) -> Answers {
         let mut answers = Answers::new();
         for write in self.tail.drain(..) {
@@ -188,12 +188,12 @@ impl Disk {
     }
 
     /// Adds to the tail; `done` belongs to the last record.
-    fn add(&mut self, records: Vec<Record>, mut done: Option<Done>) {
+    fn add(&mut self, records: Vec<LogRecord>, mut done: Option<Done>) {
         let count = records.len();
         for (at, record) in records.into_iter().enumerate() {
             self.written.apply(record.clone());
             let done = if at + 1 == count { done.take() } else { None };
-            self.tail.push_back(Write { record, done });
+            self.tail.push_back(QueuedWrite { record, done });
         }
     }
 
@@ -210,7 +210,7 @@ impl Disk {
 }
 
 impl SimLog {
-    fn admit(&self, disk: &Disk) -> io::Result<()> {
+    fn admit(&self, disk: &SimDiskInner) -> io::Result<()> {
         if disk.process != self.process {
             return Err(cut_off());
         }
@@ -221,7 +221,7 @@ impl SimLog {
     }
 
     /// A vote or an append: on an automatic disk it is durable before this returns.
-    fn durably(&self, records: Vec<Record>, done: Done) {
+    fn durably(&self, records: Vec<LogRecord>, done: Done) {
         let mut disk = self.disk.0.lock();
         let (mut answers, mut hook) = (Answers::new(), None);
         if let Err(error) = self.admit(&disk) {
@@ -252,7 +252,7 @@ impl SimLog {
     }
 
     /// A write that nobody waits for; it rides on the next sync.
-    fn quietly(&self, record: Record) {
+    fn quietly(&self, record: LogRecord) {
         let mut disk = self.disk.0.lock();
         if self.admit(&disk).is_ok() {
             let records = vec![record];
@@ -271,24 +271,24 @@ impl LogStore for SimLog {
     }
 
     fn save_vote(&self, vote: Bytes, done: Done) {
-        self.durably(vec![Record::Vote(vote)], done);
+        self.durably(vec![LogRecord::Vote(vote)], done);
     }
 
     fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done) {
-        let records = entries.into_iter().map(|(pos, data)| Record::Entry(pos, data)).collect();
+        let records = entries.into_iter().map(|(pos, data)| LogRecord::Entry(pos, data)).collect();
         self.durably(records, done);
     }
 
     fn truncate_from(&self, index: u64) {
-        self.quietly(Record::Truncate(index));
+        self.quietly(LogRecord::Truncate(index));
     }
 
     fn purge_to(&self, pos: LogPos) {
-        self.quietly(Record::Purge(pos));
+        self.quietly(LogRecord::Purge(pos));
     }
 
     fn save_committed(&self, pos: LogPos) {
-        self.quietly(Record::Committed(pos));
+        self.quietly(LogRecord::Committed(pos));
     }
 
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
@@ -342,25 +342,25 @@ impl Drop for SimLog {
 
 /// A log as a reader of the disk would find it.
 #[derive(Clone, Default)]
-struct Image {
+struct LogImage {
     state: LogState,
     entries: BTreeMap<u64, (LogPos, Bytes)>,
 }
 
-impl Image {
+impl LogImage {
     /// Refuses what no correct caller writes.
-    fn check(&self, records: &[Record]) -> io::Result<()> {
+    fn check(&self, records: &[LogRecord]) -> io::Result<()> {
         let mut last = self.state.last;
         for record in records {
             let valid = match record {
-                Record::Entry(pos, _) => {
+                LogRecord::Entry(pos, _) => {
                     let follows = |last: LogPos| *pos > last && pos.index == last.index + 1;
                     last.replace(*pos).is_none_or(follows)
                 }
-                Record::Truncate(index) => {
+                LogRecord::Truncate(index) => {
                     self.kept_by(*index).is_none_or(|kept| kept >= self.state.committed)
                 }
-                Record::Vote(_) | Record::Purge(_) | Record::Committed(_) => true,
+                LogRecord::Vote(_) | LogRecord::Purge(_) | LogRecord::Committed(_) => true,
             };
             if !valid {
                 let text = "the entry does not follow the last one, or cuts off a committed one";
@@ -381,27 +381,27 @@ impl Image {
         Some(before.map(|(_, (pos, _))| *pos).or(self.state.purged))
     }
 
-    fn apply(&mut self, record: Record) {
+    fn apply(&mut self, record: LogRecord) {
         match record {
-            Record::Vote(vote) => self.state.vote = Some(vote),
-            Record::Entry(pos, data) => {
+            LogRecord::Vote(vote) => self.state.vote = Some(vote),
+            LogRecord::Entry(pos, data) => {
                 self.state.last = Some(pos);
                 self.entries.insert(pos.index, (pos, data));
             }
-            Record::Truncate(index) => {
+            LogRecord::Truncate(index) => {
                 if let Some(kept) = self.kept_by(index) {
                     self.state.last = kept;
                     self.entries.split_off(&index);
                 }
             }
-            Record::Purge(pos) => {
+            LogRecord::Purge(pos) => {
                 if self.state.purged.is_none_or(|purged| purged.index < pos.index) {
                     self.entries = self.entries.split_off(&(pos.index + 1));
                     self.state.purged = Some(pos);
                     self.state.last = self.state.last.max(Some(pos));
                 }
             }
-            Record::Committed(pos) => {
+            LogRecord::Committed(pos) => {
                 if Some(pos) <= self.state.last && Some(pos) > self.state.committed {
                     self.state.committed = Some(pos);
                 }

@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Dir;
 
-use self::redo::Step;
-use super::descriptors::with_reserve;
-use super::store::{Change, KEY_MAX_BYTES, Store, Visit};
+use self::redo::RedoStep;
+use super::descriptors::DescriptorReserve;
+use super::store::{KEY_MAX_BYTES, Store, StoreChange, Visit};
 use super::{StorageError, files, guarded};
 
 /// Longest value that sled is given.
@@ -50,6 +50,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// A checkpoint in a folder of its own.
 pub struct DiskStore {
     folder: PathBuf,
+    reserve: DescriptorReserve,
     data: File,
     blobs: Dir,
     tree: ::sled::Db,
@@ -65,20 +66,22 @@ impl DiskStore {
     ///
     /// # Errors
     /// The folder, if sled cannot open what is there.
-    pub fn open(folder: &Path) -> Result<Self, StorageError> {
-        files::create_folder(folder)?;
+    pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
+        files::create_folder(reserve, folder)?;
         let config =
             ::sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let tree = with_reserve(|| guarded(|| config.open().map_err(io_error)))
+        let tree = reserve
+            .open(|| guarded(|| config.open().map_err(io_error)))
             .map_err(StorageError::at("open", folder))?;
         // Before they are synced, which covers the rights too.
-        files::keep_content_private(folder)?;
-        let data = sync_files(folder)?;
-        let blobs = with_reserve(|| File::open(folder.join("blobs")));
+        files::keep_content_private(reserve, folder)?;
+        let data = sync_files(folder, reserve)?;
+        let blobs = reserve.open(|| File::open(folder.join("blobs")));
         let blobs = blobs.and_then(|blobs| Ok(Dir::new(blobs)?));
         let blobs = blobs.map_err(StorageError::at("open", &folder.join("blobs")))?;
         let mut store = Self {
             folder: folder.to_owned(),
+            reserve: reserve.clone(),
             data,
             blobs,
             tree,
@@ -97,7 +100,7 @@ impl DiskStore {
         let mark = guarded(|| self.tree.get(MARK).map_err(io_error))
             .map_err(StorageError::at("read", &self.folder))?;
         self.number = mark.map_or(0, |mark| number_of(&mark).unwrap_or(0));
-        if let Some((number, steps)) = redo::load(&self.folder)?
+        if let Some((number, steps)) = redo::load(&self.reserve, &self.folder)?
             && number > self.number
         {
             self.make(number, steps)?;
@@ -139,12 +142,12 @@ impl DiskStore {
     }
 
     /// The steps of these changes, in their order.
-    fn plan(&mut self, changes: Vec<Change>) -> io::Result<Vec<Step>> {
+    fn plan(&mut self, changes: Vec<StoreChange>) -> io::Result<Vec<RedoStep>> {
         let mut steps = Vec::with_capacity(changes.len() + 1);
         for change in changes {
             match change {
-                Change::Put(key, value) => self.put(&mut steps, key, &value)?,
-                Change::Delete(key) => {
+                StoreChange::Put(key, value) => self.put(&mut steps, key, &value)?,
+                StoreChange::Delete(key) => {
                     steps.push((head_key(&key), None));
                     self.cut_pieces(&mut steps, key, 0);
                 }
@@ -153,7 +156,7 @@ impl DiskStore {
         Ok(steps)
     }
 
-    fn put(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
+    fn put(&mut self, steps: &mut Vec<RedoStep>, key: Vec<u8>, value: &[u8]) -> io::Result<()> {
         let (first, rest) = value.split_at(value.len().min(PIECE_MAX_BYTES - COUNT_BYTES));
         let further = rest.len().div_ceil(PIECE_MAX_BYTES);
         let further = u32::try_from(further).map_err(|_| refused("the value is too long"))?;
@@ -166,7 +169,7 @@ impl DiskStore {
     }
 
     /// Removes the pieces from `keep` on, and notes how many are left.
-    fn cut_pieces(&mut self, steps: &mut Vec<Step>, key: Vec<u8>, keep: u32) {
+    fn cut_pieces(&mut self, steps: &mut Vec<RedoStep>, key: Vec<u8>, keep: u32) {
         for number in keep..self.pieces.get(&key).copied().unwrap_or(0) {
             steps.push((piece_key(&key, number), None));
         }
@@ -178,7 +181,7 @@ impl DiskStore {
     }
 
     /// Makes the steps of write `number`, all of which a redo file holds if they are many.
-    fn make(&mut self, number: u64, mut steps: Vec<Step>) -> Result<(), StorageError> {
+    fn make(&mut self, number: u64, mut steps: Vec<RedoStep>) -> Result<(), StorageError> {
         steps.push((MARK.to_vec(), Some(number.to_be_bytes().to_vec())));
         let mut left = steps.into_iter();
         while left.len() > 0 {
@@ -217,7 +220,7 @@ impl Store for DiskStore {
         guarded(|| self.try_scan(visit)).map_err(StorageError::at("read", &self.folder))?
     }
 
-    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError> {
+    fn write(&mut self, changes: Vec<StoreChange>) -> Result<(), StorageError> {
         let fault = if self.failed {
             Some("an earlier write failed")
         } else if changes.iter().any(|change| change.key().len() > KEY_MAX_BYTES) {
@@ -232,7 +235,7 @@ impl Store for DiskStore {
         let steps = self.plan(changes).map_err(StorageError::at("write", &self.folder))?;
         let number = self.number + 1;
         if steps.len() >= SLICE_STEPS {
-            redo::save(&self.folder, number, &steps)?;
+            redo::save(&self.reserve, &self.folder, number, &steps)?;
         }
         self.make(number, steps)?;
         redo::remove(&self.folder)?;
@@ -247,16 +250,16 @@ fn is_folder_itself(name: &CStr) -> bool {
 }
 
 /// Makes the files of a store durable, names and all; gives the one that holds the data.
-fn sync_files(folder: &Path) -> Result<File, StorageError> {
+fn sync_files(folder: &Path, reserve: &DescriptorReserve) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);
-        let file = with_reserve(|| File::open(&path));
+        let file = reserve.open(|| File::open(&path));
         let synced = file.and_then(|file| files::sync_all(&file).map(|()| file));
         synced.map_err(StorageError::at("sync", &path))
     };
     sync("conf")?;
     let data = sync("db")?;
-    files::sync_folder(folder)?;
+    files::sync_folder(reserve, folder)?;
     Ok(data)
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::descriptors::with_reserve;
+use super::descriptors::DescriptorReserve;
 use super::files;
 use super::store::{Store, Stores};
 use super::{DiskStore, StorageError, write_atomic};
@@ -21,14 +21,15 @@ const VOID: &str = "VOID";
 #[derive(Debug)]
 pub struct StateFolders {
     folder: PathBuf,
+    reserve: DescriptorReserve,
     begun: Option<u64>,
 }
 
 impl StateFolders {
     /// The checkpoints below `folder`, which exists.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), begun: None }
+    pub fn new(folder: &Path, reserve: &DescriptorReserve) -> Self {
+        Self { folder: folder.to_owned(), reserve: reserve.clone(), begun: None }
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -39,7 +40,7 @@ impl StateFolders {
     /// a crash may have come before the first one was switched to.
     fn current(&self) -> Result<Option<u64>, StorageError> {
         let file = self.folder.join(CURRENT);
-        let Some(bytes) = files::read_file(&file)? else { return Ok(None) };
+        let Some(bytes) = files::read_file(&self.reserve, &file)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         let Some(number) = parse(text.trim_end()) else {
             return Err(StorageError::corrupt(file, "it does not name a checkpoint"));
@@ -53,7 +54,7 @@ impl StateFolders {
 
     /// The numbers of all folders, in order.
     fn numbers(&self) -> Result<Vec<u64>, StorageError> {
-        let names = files::names_in(&self.folder)?;
+        let names = files::names_in(&self.reserve, &self.folder)?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse(name.to_str()?)).collect();
         numbers.sort_unstable();
         Ok(numbers)
@@ -62,7 +63,7 @@ impl StateFolders {
     fn remove_others(&self, kept: Option<u64>) -> Result<(), StorageError> {
         for number in self.numbers()?.into_iter().filter(|number| Some(*number) != kept) {
             let path = self.path(number);
-            let removed = with_reserve(|| fs::remove_dir_all(&path));
+            let removed = self.reserve.open(|| fs::remove_dir_all(&path));
             removed.map_err(StorageError::at("remove", &path))?;
         }
         Ok(())
@@ -81,7 +82,7 @@ impl Stores for StateFolders {
         if path.join(VOID).exists() {
             return Ok(None);
         }
-        Ok(Some(Box::new(DiskStore::open(&path)?)))
+        Ok(Some(Box::new(DiskStore::open(&path, &self.reserve)?)))
     }
 
     fn create_next(&mut self) -> Result<Box<dyn Store>, StorageError> {
@@ -92,7 +93,7 @@ impl Stores for StateFolders {
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error),
         }
-        let store = DiskStore::open(&self.path(next))?;
+        let store = DiskStore::open(&self.path(next), &self.reserve)?;
         self.begun = Some(next);
         Ok(Box::new(store))
     }
@@ -103,13 +104,13 @@ impl Stores for StateFolders {
             return Err(StorageError::new("write", self.folder.join(CURRENT), error));
         };
         let line = format!("{PREFIX}{number}\n");
-        write_atomic(&self.folder.join(CURRENT), line.as_bytes())?;
+        write_atomic(&self.reserve, &self.folder.join(CURRENT), line.as_bytes())?;
         self.remove_others(Some(number))
     }
 
     fn void_current(&mut self) -> Result<(), StorageError> {
         match self.current()? {
-            Some(number) => write_atomic(&self.path(number).join(VOID), b""),
+            Some(number) => write_atomic(&self.reserve, &self.path(number).join(VOID), b""),
             None => Ok(()),
         }
     }
@@ -121,17 +122,17 @@ fn parse(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Change;
+    use super::super::store::StoreChange;
     use super::*;
 
     fn put(store: &mut Box<dyn Store>, value: &str) {
-        store.write(vec![Change::Put(b"key".to_vec(), value.into())]).unwrap();
+        store.write(vec![StoreChange::Put(b"key".to_vec(), value.into())]).unwrap();
     }
 
     #[test]
     fn a_damaged_pointer_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut states = StateFolders::new(folder.path());
+        let mut states = StateFolders::new(folder.path(), &DescriptorReserve::default());
         for text in ["", "state.", "elsewhere", "state.7"] {
             fs::write(folder.path().join(CURRENT), text).unwrap();
             let error = states.open_current().err().unwrap();
@@ -142,14 +143,17 @@ mod tests {
     #[test]
     fn only_the_current_folder_is_left_after_a_switch() {
         let folder = tempfile::tempdir().unwrap();
-        let mut states = StateFolders::new(folder.path());
+        let mut states = StateFolders::new(folder.path(), &DescriptorReserve::default());
         for round in ["one", "two"] {
             let mut store = states.create_next().unwrap();
             put(&mut store, round);
             drop(store);
             states.switch().unwrap();
         }
-        assert_eq!(files::names_in(folder.path()).unwrap(), ["CURRENT", "state.2"]);
+        assert_eq!(
+            files::names_in(&DescriptorReserve::default(), folder.path()).unwrap(),
+            ["CURRENT", "state.2"]
+        );
         assert!(states.switch().is_err(), "nothing was begun since");
     }
 }

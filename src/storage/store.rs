@@ -4,14 +4,14 @@ use super::StorageError;
 
 /// One step of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum StoreChange {
     /// Stores the value under the key, replacing what was there.
     Put(Vec<u8>, Vec<u8>),
     /// Removes the key, if it is there.
     Delete(Vec<u8>),
 }
 
-impl Change {
+impl StoreChange {
     /// The key concerned.
     #[must_use]
     pub fn key(&self) -> &[u8] {
@@ -43,7 +43,7 @@ pub trait Store: Send + 'static {
     /// The file that cannot be written. Whether the changes were made is then open, and the store
     /// refuses all later ones. A key longer than [`KEY_MAX_BYTES`] is refused before anything is
     /// written.
-    fn write(&mut self, changes: Vec<Change>) -> Result<(), StorageError>;
+    fn write(&mut self, changes: Vec<StoreChange>) -> Result<(), StorageError>;
 }
 
 /// The place of a node's stores: one is current, another may be in the making.

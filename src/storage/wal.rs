@@ -29,10 +29,10 @@ use parking_lot::Mutex;
 use raft_log::RaftLog;
 
 use self::calls::Op;
-use self::record::{Blob, Records};
+use self::record::{Blob, WalTypes};
 use self::synced::Synced;
-use self::writer::{Sent, Shared};
-use super::descriptors::with_reserve;
+use self::writer::{SentCall, WalShared};
+use super::descriptors::DescriptorReserve;
 use super::log::{Done, LogPos, LogState, LogStore};
 use super::{StorageError, files, guarded};
 
@@ -47,13 +47,13 @@ const READ_SLICE_BYTES: usize = 256 << 10;
 
 /// The Raft log in a folder of its own.
 pub struct WalLog {
-    front: Mutex<Front>,
-    shared: Arc<Shared>,
+    front: Mutex<WalFront>,
+    shared: Arc<WalShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Front {
-    queue: mpsc::Sender<Sent>,
+struct WalFront {
+    queue: mpsc::Sender<SentCall>,
     sent: u64,
 }
 
@@ -66,28 +66,33 @@ impl WalLog {
     /// # Errors
     /// The file that is damaged elsewhere than in its torn end, ends before what was synced, or
     /// cannot be read or created.
-    pub fn open(folder: &Path) -> Result<Self, StorageError> {
-        Self::open_with(folder, CHUNK_MAX_BYTES)
+    pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
+        Self::open_with(folder, reserve, CHUNK_MAX_BYTES)
     }
 
-    pub(super) fn open_with(folder: &Path, chunk_max_bytes: usize) -> Result<Self, StorageError> {
-        files::create_folder(folder)?;
-        let mut synced = Synced::open(folder)?;
-        recovery::repair_tail(folder, synced.offset())?;
+    pub(super) fn open_with(
+        folder: &Path,
+        reserve: &DescriptorReserve,
+        chunk_max_bytes: usize,
+    ) -> Result<Self, StorageError> {
+        files::create_folder(reserve, folder)?;
+        let mut synced = Synced::open(folder, reserve)?;
+        recovery::repair_tail(folder, reserve, synced.offset())?;
         let config = Arc::new(settings(folder, chunk_max_bytes)?);
-        let log = with_reserve(|| guarded(|| RaftLog::<Records>::open(Arc::clone(&config))))
-            .map_err(|error| recovery::name_damaged(folder, error))?;
-        files::keep_content_private(folder)?;
+        let log = reserve
+            .open(|| guarded(|| RaftLog::<WalTypes>::open(Arc::clone(&config))))
+            .map_err(|error| recovery::name_damaged(folder, reserve, error))?;
+        files::keep_content_private(reserve, folder)?;
         recovery::check_first(folder, &log)?;
         // What a process that was killed wrote may not be on the disk yet.
-        let end = recovery::sync_end(folder)?;
+        let end = recovery::sync_end(folder, reserve)?;
         synced.note(end).map_err(StorageError::at("write", folder))?;
 
-        let shared = Arc::new(Shared::new(folder, log, synced));
+        let shared = Arc::new(WalShared::new(folder, reserve, log, synced));
         let (queue, arrivals) = mpsc::channel();
         let thread = writer::start(arrivals, Arc::clone(&shared))
             .map_err(StorageError::at("start the writer of", folder))?;
-        let front = Mutex::new(Front { queue, sent: 0 });
+        let front = Mutex::new(WalFront { queue, sent: 0 });
         Ok(Self { front, shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -95,7 +100,7 @@ impl WalLog {
         let mut front = self.front.lock();
         let ack = done.map(|(done, bytes)| self.shared.await_durable(done, bytes));
         front.sent += 1;
-        let refused = front.queue.send(Sent { op, ack });
+        let refused = front.queue.send(SentCall { op, ack });
         drop(front);
         // The writer has ended: dropping the message tells its `done` so.
         drop(refused);

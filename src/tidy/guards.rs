@@ -2,7 +2,7 @@
 //! statement; where a writer has come to wait meanwhile, the second look waits for that writer, and
 //! both wait for ever. A watch channel of tokio is such a lock.
 
-use super::source::{File, is_word};
+use super::source::{SourceFile, is_word};
 use super::{complain, complaints, hold};
 
 /// What gives a guard.
@@ -25,7 +25,7 @@ fn statements(code: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn looks_twice(file: &File) -> Vec<String> {
+fn looks_twice(file: &SourceFile) -> Vec<String> {
     let mut found = Vec::new();
     for (from, statement) in statements(&file.own) {
         let mut seen = Vec::new();

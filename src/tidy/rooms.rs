@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{File, is_word};
-use super::{begins_path, complain, words_before};
+use super::complain;
+use super::source::{SourceFile, begins_path, is_word, words_before};
 
 /// The folder whose files this is about.
 const HOME: &str = "domain/machine/";
@@ -16,7 +16,7 @@ const HOME: &str = "domain/machine/";
 const ROOMS: [&str; 3] = ["store", "task", "commands"];
 
 /// The modules of a file, from the folder on; none: it lies elsewhere, or is for tests only.
-fn modules(file: &File) -> Option<Vec<&str>> {
+fn modules(file: &SourceFile) -> Option<Vec<&str>> {
     let path = file.path.strip_prefix(HOME)?.strip_suffix(".rs")?;
     let path = path.strip_suffix("mod").map_or(path, |folder| folder.trim_end_matches('/'));
     (!file.own.is_empty()).then(|| path.split('/').filter(|name| !name.is_empty()).collect())
@@ -37,7 +37,7 @@ fn segments(code: &str, mut at: usize) -> Vec<&str> {
 }
 
 /// Which modules a file names, and where.
-fn named<'a>(file: &'a File, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
+fn named<'a>(file: &'a SourceFile, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
     let code = &file.own;
     let mut found = Vec::new();
     for at in words_before(code, "crate::domain::machine::") {
@@ -60,8 +60,8 @@ fn named<'a>(file: &'a File, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
 }
 
 /// What is wrong with the files of the folder.
-pub(super) fn rooms(files: &[File]) -> Vec<String> {
-    let known: BTreeMap<Vec<&str>, &File> =
+pub(super) fn rooms(files: &[SourceFile]) -> Vec<String> {
+    let known: BTreeMap<Vec<&str>, &SourceFile> =
         files.iter().filter_map(|file| Some((modules(file)?, file))).collect();
     let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -150,13 +150,14 @@ fn the_rule_of_rooms_complains() {
         ("store/table.rs", "#[cfg(test)]\nmod t { use super::super::task::whole::Task; }", 0),
         ("store/digest.rs", "use crate::domain::machine::state::State;", 1),
     ] {
-        let mut files: Vec<File> = fixed.iter().map(|(path, text)| made(path, text)).collect();
+        let mut files: Vec<SourceFile> =
+            fixed.iter().map(|(path, text)| made(path, text)).collect();
         files.retain(|file| file.path != format!("{HOME}{path}"));
         files.push(made(path, text));
         assert_eq!(rooms(&files).len(), found, "{path}: {text}: {:?}", rooms(&files));
     }
 }
 
-fn made(path: &str, text: &str) -> File {
-    File::new(&format!("{HOME}{path}"), text)
+fn made(path: &str, text: &str) -> SourceFile {
+    SourceFile::new(&format!("{HOME}{path}"), text)
 }

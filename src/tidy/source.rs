@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One file below `src/`.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct SourceFile {
     /// From `src/` on, with `/`.
     pub path: String,
     /// As it is on the disk.
@@ -23,7 +23,7 @@ pub(super) struct File {
     pub test_lines: usize,
 }
 
-impl File {
+impl SourceFile {
     /// A file with this text.
     pub fn new(path: &str, text: &str) -> Self {
         let code = blank(text);
@@ -65,7 +65,7 @@ impl File {
 
 /// All `.rs` files below a folder, in order of their paths. Files that are mounted for tests only
 /// have no code of their own.
-pub(super) fn read(src: &Path) -> Vec<File> {
+pub(super) fn read(src: &Path) -> Vec<SourceFile> {
     let mut paths = Vec::new();
     let mut folders = vec![src.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -81,13 +81,13 @@ pub(super) fn read(src: &Path) -> Vec<File> {
     paths.sort();
     let file = |path: &PathBuf| {
         let name = path.strip_prefix(src).expect("below src").to_string_lossy().replace('\\', "/");
-        File::new(&name, &fs::read_to_string(path).expect("a source file"))
+        SourceFile::new(&name, &fs::read_to_string(path).expect("a source file"))
     };
     without_tests(paths.iter().map(file).collect())
 }
 
 /// Takes the code of files away that are mounted for tests only.
-pub(super) fn without_tests(mut files: Vec<File>) -> Vec<File> {
+pub(super) fn without_tests(mut files: Vec<SourceFile>) -> Vec<SourceFile> {
     let for_tests: Vec<bool> = files
         .iter()
         .map(|file| {
@@ -130,6 +130,22 @@ pub(super) fn words<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = us
         let after = code[at + name.len()..].chars().next();
         !before.is_some_and(is_word) && !after.is_some_and(is_word)
     })
+}
+
+/// Where a path begins with `root`.
+pub(super) fn words_before<'a>(code: &'a str, root: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let name = root.trim_end_matches(':');
+    words(code, name).filter(move |&at| code[at..].starts_with(root) && begins_path(code, at))
+}
+
+/// Whether the word at a place is the first of its path; `::name` is.
+pub(super) fn begins_path(code: &str, at: usize) -> bool {
+    code[..at].strip_suffix("::").is_none_or(|before| !before.ends_with(|c| is_word(c) || c == '>'))
+}
+
+pub(super) fn name_at(code: &str, at: usize) -> &str {
+    let rest = &code[at..];
+    &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())]
 }
 
 /// The end of the item that begins at `from`: behind its body, or behind its semicolon.
@@ -266,14 +282,14 @@ fn comments_and_literals_are_blanked() {
 fn test_code_is_set_apart() {
     let text =
         "mod a;\n#[cfg(test)]\nmod tests;\nfn f() {}\n#[cfg(test)]\nmod t {\n fn g() {}\n}\n";
-    let file = File::new("x/mod.rs", text);
+    let file = SourceFile::new("x/mod.rs", text);
     assert_eq!(file.mounts, [("a".to_owned(), false), ("tests".to_owned(), true)]);
     assert!(file.own.contains("fn f") && !file.own.contains("fn g"));
     assert_eq!(file.own.lines().count(), file.code.lines().count());
     assert_eq!(file.test_lines, 6);
     let mut files = vec![file];
     let others = ["x/tests.rs", "x/tests/deep.rs", "x/testing.rs"];
-    files.extend(others.map(|path| File::new(path, "fn h() {}")));
+    files.extend(others.map(|path| SourceFile::new(path, "fn h() {}")));
     let files = without_tests(files);
     let with_code: Vec<&str> =
         files.iter().filter(|file| !file.own.is_empty()).map(|file| file.path.as_str()).collect();
@@ -291,7 +307,11 @@ fn a_child_lies_beside_a_mod_file_and_below_any_other() {
         ("x/y.rs", "z", "x/y/z.rs", true),
         ("x/y.rs", "z", "x/z.rs", false),
     ] {
-        assert_eq!(File::new(parent, "").holds(name, path), is_child, "{parent} {name} {path}");
+        assert_eq!(
+            SourceFile::new(parent, "").holds(name, path),
+            is_child,
+            "{parent} {name} {path}"
+        );
     }
 }
 

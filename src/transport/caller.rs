@@ -15,10 +15,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::Random;
-use super::frame::{Frame, Receiver, SendError, Sender};
-use super::hello::{Purpose, RefusalCode};
-use super::link::{Connection, DialError, Dialer};
+use super::RandomSource;
+use super::frame::{PeerFrame, Receiver, SendError, Sender};
+use super::hello::{PeerRefusalCode, Purpose};
+use super::link::{DialError, Dialer, PeerConnection};
 use crate::life;
 
 /// The wait after a first failed dial; it doubles up to [`BACKOFF_MAX`], and each wait is drawn
@@ -47,7 +47,7 @@ pub enum CallError {
     #[error("refused: {reason}")]
     Refused {
         /// The kind of refusal.
-        code: RefusalCode,
+        code: PeerRefusalCode,
         /// The peer's sentence.
         reason: String,
     },
@@ -64,16 +64,16 @@ impl From<DialError> for CallError {
 
 /// Calls one peer for one purpose; clones share the connection.
 #[derive(Clone)]
-pub struct Caller {
-    shared: Arc<Shared>,
+pub struct PeerCaller {
+    shared: Arc<CallerInner>,
 }
 
-impl Caller {
+impl PeerCaller {
     /// A caller that has not dialled yet.
     #[must_use]
     pub fn new(dialer: Dialer, purpose: Purpose) -> Self {
-        let state = Mutex::new(State { phase: Phase::Down(None), failures: 0 });
-        Self { shared: Arc::new(Shared { dialer, purpose, state }) }
+        let state = Mutex::new(CallerState { phase: DialPhase::Down(None), failures: 0 });
+        Self { shared: Arc::new(CallerInner { dialer, purpose, state }) }
     }
 
     /// Asks, and waits at most `limit` in all for the answer's body. Dropping the future leaves
@@ -107,7 +107,7 @@ impl Caller {
         let deadline = Instant::now() + NOTIFY_MAX;
         loop {
             let link = self.link(deadline).await?;
-            let sending = link.sender.send(Frame { id: 0, kind, body: body.clone() });
+            let sending = link.sender.send(PeerFrame { id: 0, kind, body: body.clone() });
             match timeout_at(deadline, sending).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(SendError::Closed)) => self.shared.lose(&link.waiting, GONE),
@@ -118,19 +118,19 @@ impl Caller {
     }
 
     /// Gives up a connection whose queue stayed full for `limit`.
-    fn stalled(&self, link: &Link, limit: Duration) -> CallError {
+    fn stalled(&self, link: &OpenCallConnection, limit: Duration) -> CallError {
         let reason = format!("the peer takes no bytes for {} ms", limit.as_millis());
         self.shared.lose(&link.waiting, &reason);
         CallError::NotSent(reason)
     }
 
     /// The connection, dialled if need be.
-    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, CallError> {
+    async fn link(&self, deadline: Instant) -> Result<Arc<OpenCallConnection>, CallError> {
         loop {
             let mut dial = match self.shared.look() {
-                Look::Up(link) => return Ok(link),
-                Look::Down(error) => return Err(error),
-                Look::Dialling(dial) => dial,
+                CallRoute::Up(link) => return Ok(link),
+                CallRoute::Down(error) => return Err(error),
+                CallRoute::Dialling(dial) => dial,
             };
             // Either way the dial has ended, and the next look shows how.
             if timeout_at(deadline, dial.changed()).await.is_err() {
@@ -141,42 +141,42 @@ impl Caller {
     }
 }
 
-struct Shared {
+struct CallerInner {
     dialer: Dialer,
     purpose: Purpose,
-    state: Mutex<State>,
+    state: Mutex<CallerState>,
 }
 
-struct State {
-    phase: Phase,
+struct CallerState {
+    phase: DialPhase,
     /// Dials in a row that led to no answer.
     failures: u32,
 }
 
-enum Phase {
+enum DialPhase {
     /// No connection; calls fail with this error until the instant.
     Down(Option<(CallError, Instant)>),
     /// A task dials; the channel closes when it has written the outcome here.
     Dialling(watch::Receiver<()>),
-    Up(Arc<Link>),
+    Up(Arc<OpenCallConnection>),
 }
 
-enum Look {
-    Up(Arc<Link>),
+enum CallRoute {
+    Up(Arc<OpenCallConnection>),
     Dialling(watch::Receiver<()>),
     Down(CallError),
 }
 
-impl State {
+impl CallerState {
     /// The connection, or the dial, ended without use: wait longer each time.
-    fn back_off(&mut self, error: CallError, random: &Random) {
+    fn back_off(&mut self, error: CallError, random: &RandomSource) {
         self.failures = self.failures.saturating_add(1);
         let until = Instant::now() + back_off(self.failures, random);
-        self.phase = Phase::Down(Some((error, until)));
+        self.phase = DialPhase::Down(Some((error, until)));
     }
 }
 
-fn back_off(failures: u32, random: &Random) -> Duration {
+fn back_off(failures: u32, random: &RandomSource) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let half = BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX) / 2;
     let mut draw = [0; 4];
@@ -184,25 +184,25 @@ fn back_off(failures: u32, random: &Random) -> Duration {
     half + half.mul_f64(f64::from(u32::from_be_bytes(draw)) / f64::from(u32::MAX))
 }
 
-impl Shared {
+impl CallerInner {
     /// What a call has to do now; starts the dial if nobody has.
-    fn look(self: &Arc<Self>) -> Look {
+    fn look(self: &Arc<Self>) -> CallRoute {
         let mut state = self.state.lock();
         match &state.phase {
-            Phase::Up(link) => return Look::Up(link.clone()),
-            Phase::Down(Some((error, until))) if Instant::now() < *until => {
-                return Look::Down(error.clone());
+            DialPhase::Up(link) => return CallRoute::Up(link.clone()),
+            DialPhase::Down(Some((error, until))) if Instant::now() < *until => {
+                return CallRoute::Down(error.clone());
             }
             // A closed channel in this phase: the task died without an outcome.
-            Phase::Dialling(dial) if dial.has_changed().is_ok() => {
-                return Look::Dialling(dial.clone());
+            DialPhase::Dialling(dial) if dial.has_changed().is_ok() => {
+                return CallRoute::Dialling(dial.clone());
             }
-            Phase::Down(_) | Phase::Dialling(_) => {}
+            DialPhase::Down(_) | DialPhase::Dialling(_) => {}
         }
         let (ended, dial) = watch::channel(());
-        state.phase = Phase::Dialling(dial.clone());
+        state.phase = DialPhase::Dialling(dial.clone());
         life::spawn(self.clone().dial(ended));
-        Look::Dialling(dial)
+        CallRoute::Dialling(dial)
     }
 
     /// In a task of its own: a call that gives up must not take the others' dial with it.
@@ -211,7 +211,9 @@ impl Shared {
         let mut state = self.state.lock();
         match dialled {
             // Under the lock, so that the reader's end cannot come before this.
-            Ok(connection) => state.phase = Phase::Up(Link::new(connection, &self)),
+            Ok(connection) => {
+                state.phase = DialPhase::Up(OpenCallConnection::new(connection, &self))
+            }
             Err(error) => state.back_off(error.into(), &self.dialer.fabric.random),
         }
         drop(state);
@@ -224,11 +226,11 @@ impl Shared {
     fn lose(&self, waiting: &Arc<Waiting>, reason: &str) {
         let mut state = self.state.lock();
         let lost = match &state.phase {
-            Phase::Up(link) if Arc::ptr_eq(&link.waiting, waiting) => link.clone(),
+            DialPhase::Up(link) if Arc::ptr_eq(&link.waiting, waiting) => link.clone(),
             _ => return,
         };
         if waiting.answered() || lost.since.elapsed() > BACKOFF_MAX {
-            state.phase = Phase::Down(None);
+            state.phase = DialPhase::Down(None);
             state.failures = 0;
         } else {
             let error = CallError::NotSent(reason.to_owned());
@@ -240,7 +242,7 @@ impl Shared {
 }
 
 /// One connection, in use.
-struct Link {
+struct OpenCallConnection {
     sender: Sender,
     waiting: Arc<Waiting>,
     last_id: AtomicU64,
@@ -262,8 +264,8 @@ enum Failed {
     Late,
 }
 
-impl Link {
-    fn new(connection: Connection, shared: &Arc<Shared>) -> Arc<Self> {
+impl OpenCallConnection {
+    fn new(connection: PeerConnection, shared: &Arc<CallerInner>) -> Arc<Self> {
         let (sender, receiver) = connection.split();
         let waiting = Arc::new(Waiting::default());
         let reading = read(receiver, waiting.clone(), Arc::downgrade(shared));
@@ -275,7 +277,7 @@ impl Link {
     async fn ask(&self, kind: u16, body: Bytes, deadline: Instant) -> Result<Bytes, Failed> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let place = Waiting::enter(&self.waiting, id).ok_or(Failed::Gone)?;
-        let sending = self.sender.send(Frame { id, kind, body });
+        let sending = self.sender.send(PeerFrame { id, kind, body });
         match timeout_at(deadline, sending).await {
             Ok(Ok(())) => {}
             Ok(Err(SendError::Closed)) => return Err(Failed::Gone),
@@ -297,13 +299,13 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for OpenCallConnection {
     fn drop(&mut self) {
         self.cut("the caller was dropped");
     }
 }
 
-async fn read(mut receiver: Receiver, waiting: Arc<Waiting>, shared: Weak<Shared>) {
+async fn read(mut receiver: Receiver, waiting: Arc<Waiting>, shared: Weak<CallerInner>) {
     let reason = loop {
         match receiver.next().await {
             Ok(Some(frame)) => waiting.answer(frame),
@@ -331,17 +333,17 @@ struct WaitingState {
 
 impl Waiting {
     /// A place for the answer with this id; none: the connection has ended.
-    fn enter(this: &Arc<Self>, id: u64) -> Option<Place> {
+    fn enter(this: &Arc<Self>, id: u64) -> Option<PendingCall> {
         let mut state = this.0.lock();
         if state.ended.is_some() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
         state.places.insert(id, sender);
-        Some(Place { id, receiver, waiting: this.clone() })
+        Some(PendingCall { id, receiver, waiting: this.clone() })
     }
 
-    fn answer(&self, frame: Frame) {
+    fn answer(&self, frame: PeerFrame) {
         let mut state = self.0.lock();
         state.answered = true;
         if let Some(place) = state.places.remove(&frame.id) {
@@ -367,20 +369,20 @@ impl Waiting {
 }
 
 /// One call's place among the waiting; it is given up with the call.
-struct Place {
+struct PendingCall {
     id: u64,
     receiver: oneshot::Receiver<Bytes>,
     waiting: Arc<Waiting>,
 }
 
-impl Place {
+impl PendingCall {
     /// None: the connection ended first.
     async fn answer(mut self) -> Option<Bytes> {
         (&mut self.receiver).await.ok()
     }
 }
 
-impl Drop for Place {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         self.waiting.0.lock().places.remove(&self.id);
     }

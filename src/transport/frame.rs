@@ -55,7 +55,7 @@ const READ_LEAST: usize = 8 << 10;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct PeerFrame {
     /// Pairs a question with its answer; 0 where none is expected.
     pub id: u64,
     /// What the body is, by the numbers of the layer above; 0 is the transport's own.
@@ -126,7 +126,7 @@ impl Drop for Closing {
 /// is still written, and then the peer sees the end.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    queue: UnboundedSender<Frame>,
+    queue: UnboundedSender<PeerFrame>,
     room: Arc<Semaphore>,
     writer: AbortHandle,
 }
@@ -134,7 +134,7 @@ pub struct Sender {
 impl Sender {
     /// Queues a frame, waiting while [`QUEUE_BYTES`] wait to be written. Dropping the future
     /// queues nothing. That it returns tells nothing about whether the frame will arrive.
-    pub async fn send(&self, frame: Frame) -> Result<(), SendError> {
+    pub async fn send(&self, frame: PeerFrame) -> Result<(), SendError> {
         if frame.kind == KEEPALIVE_KIND {
             return Err(SendError::ReservedKind);
         }
@@ -155,14 +155,14 @@ impl Sender {
 }
 
 /// What a frame takes of the queue's room.
-fn weight(frame: &Frame) -> u32 {
+fn weight(frame: &PeerFrame) -> u32 {
     let bytes = frame.body.len().saturating_add(QUEUED_OVERHEAD);
     u32::try_from(bytes).map_or(QUEUE_BYTES, |bytes| bytes.min(QUEUE_BYTES))
 }
 
 struct Writer {
     stream: WriteHalf<BoxedStream>,
-    queued: UnboundedReceiver<Frame>,
+    queued: UnboundedReceiver<PeerFrame>,
     room: Arc<Semaphore>,
     buffer: BytesMut,
 }
@@ -197,7 +197,7 @@ impl Writer {
         }
     }
 
-    async fn write_batch(&mut self, batch: &mut Vec<Frame>) -> io::Result<()> {
+    async fn write_batch(&mut self, batch: &mut Vec<PeerFrame>) -> io::Result<()> {
         let mut written = 0_usize;
         for frame in batch.drain(..) {
             written += weight(&frame) as usize;
@@ -277,7 +277,7 @@ impl<S: AsyncRead + Unpin> Receiver<S> {
 
     /// The next frame; none: the peer has ended the connection. Nothing is lost if the future is
     /// dropped. After an error the connection is of no use, and its sender is cut.
-    pub async fn next(&mut self) -> Result<Option<Frame>, RecvError> {
+    pub async fn next(&mut self) -> Result<Option<PeerFrame>, RecvError> {
         let next = self.read_next().await;
         if next.is_err() {
             self.writer.abort();
@@ -285,7 +285,7 @@ impl<S: AsyncRead + Unpin> Receiver<S> {
         next
     }
 
-    async fn read_next(&mut self) -> Result<Option<Frame>, RecvError> {
+    async fn read_next(&mut self) -> Result<Option<PeerFrame>, RecvError> {
         loop {
             while let Some(frame) = self.take()? {
                 if frame.kind != KEEPALIVE_KIND {
@@ -307,14 +307,14 @@ impl<S: AsyncRead + Unpin> Receiver<S> {
     }
 
     /// A frame out of the buffer.
-    fn take(&mut self) -> Result<Option<Frame>, RecvError> {
+    fn take(&mut self) -> Result<Option<PeerFrame>, RecvError> {
         let Some(length) = self.announced()? else { return Ok(None) };
         if self.buffer.len() < HEADER + length {
             return Ok(None);
         }
         self.buffer.advance(size_of::<u32>());
         let (kind, id) = (self.buffer.get_u16(), self.buffer.get_u64());
-        Ok(Some(Frame { id, kind, body: self.buffer.split_to(length).freeze() }))
+        Ok(Some(PeerFrame { id, kind, body: self.buffer.split_to(length).freeze() }))
     }
 
     /// Reads more into the buffer; false at the end of the stream.

@@ -21,7 +21,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::Fabric;
-use super::hello::{Hello, Identity, MESSAGE_MAX, Opening, Refusal, RefusalCode, Role, Secret};
+use super::hello::{
+    ClusterSecret, HandshakeSide, Hello, MESSAGE_MAX, Opening, PeerIdentity, PeerRefusal,
+    PeerRefusalCode,
+};
 
 /// The whole handshake, and the goodbye after a refusal, end within this.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
@@ -42,13 +45,13 @@ const REFUSAL: u8 = 4;
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum HandshakeError {
     /// The peer refused this node.
     #[error("refused by the peer: {0}")]
-    Refused(Refusal),
+    Refused(PeerRefusal),
     /// This node refused the peer, and told it.
     #[error("refused the peer: {0}")]
-    Refusing(Refusal),
+    Refusing(PeerRefusal),
     /// The stream broke.
     #[error("the handshake broke off: {0}")]
     Broken(#[from] io::Error),
@@ -57,19 +60,24 @@ pub enum Fault {
     Late,
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
+impl From<PeerRefusal> for HandshakeError {
+    fn from(refusal: PeerRefusal) -> Self {
         Self::Refusing(refusal)
     }
 }
 
 /// The dialler's side; gives what the listener said.
-pub(super) async fn dial<S>(stream: &mut S, hello: Hello, fabric: &Fabric) -> Result<Hello, Fault>
+pub(super) async fn dial<S>(
+    stream: &mut S,
+    hello: Hello,
+    fabric: &Fabric,
+) -> Result<Hello, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let limit = Instant::now() + HANDSHAKE_MAX;
-    let outcome = timeout_at(limit, greet(stream, hello, fabric)).await.unwrap_or(Err(Fault::Late));
+    let outcome =
+        timeout_at(limit, greet(stream, hello, fabric)).await.unwrap_or(Err(HandshakeError::Late));
     finish(stream, limit, outcome).await
 }
 
@@ -78,20 +86,20 @@ where
 pub(super) async fn answer<S, P>(
     stream: &mut S,
     fabric: &Fabric,
-    identify: impl Fn(&Hello) -> Result<Identity, Refusal>,
-    admit: impl FnOnce() -> Result<P, Refusal>,
-) -> Result<(Hello, P), Fault>
+    identify: impl Fn(&Hello) -> Result<PeerIdentity, PeerRefusal>,
+    admit: impl FnOnce() -> Result<P, PeerRefusal>,
+) -> Result<(Hello, P), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let limit = Instant::now() + HANDSHAKE_MAX;
     let outcome = timeout_at(limit, welcome(stream, fabric, identify, admit))
         .await
-        .unwrap_or(Err(Fault::Late));
+        .unwrap_or(Err(HandshakeError::Late));
     finish(stream, limit, outcome).await
 }
 
-async fn greet<S>(stream: &mut S, hello: Hello, fabric: &Fabric) -> Result<Hello, Fault>
+async fn greet<S>(stream: &mut S, hello: Hello, fabric: &Fabric) -> Result<Hello, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -105,20 +113,20 @@ where
     ours.hello.check(&theirs.hello)?;
     check_secured(&ours, &theirs)?;
 
-    let proof = secret.map(|secret| secret.prove(Role::Dialler, &said, &heard));
+    let proof = secret.map(|secret| secret.prove(HandshakeSide::Dialler, &said, &heard));
     stream.write_all(&message(PROOF, &proof.unwrap_or_default())?).await?;
 
     let welcomed = read(stream, WELCOME).await?;
-    verify(secret, Role::Listener, &said, &heard, body(&welcomed))?;
+    verify(secret, HandshakeSide::Listener, &said, &heard, body(&welcomed))?;
     Ok(theirs.hello)
 }
 
 async fn welcome<S, P>(
     stream: &mut S,
     fabric: &Fabric,
-    identify: impl Fn(&Hello) -> Result<Identity, Refusal>,
-    admit: impl FnOnce() -> Result<P, Refusal>,
-) -> Result<(Hello, P), Fault>
+    identify: impl Fn(&Hello) -> Result<PeerIdentity, PeerRefusal>,
+    admit: impl FnOnce() -> Result<P, PeerRefusal>,
+) -> Result<(Hello, P), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -137,10 +145,10 @@ where
     stream.write_all(&said).await?;
 
     let proof = read(stream, PROOF).await?;
-    verify(secret, Role::Dialler, &heard, &said, body(&proof))?;
+    verify(secret, HandshakeSide::Dialler, &heard, &said, body(&proof))?;
     let place = admit()?;
 
-    let proof = secret.map(|secret| secret.prove(Role::Listener, &heard, &said));
+    let proof = secret.map(|secret| secret.prove(HandshakeSide::Listener, &heard, &said));
     stream.write_all(&message(WELCOME, &proof.unwrap_or_default())?).await?;
     stream.flush().await?;
     Ok((theirs.hello, place))
@@ -153,14 +161,14 @@ fn open(hello: Hello, fabric: &Fabric) -> Opening {
 }
 
 /// Tells an operator which side lacks its secret. What protects is the proof, not this flag.
-fn check_secured(ours: &Opening, theirs: &Opening) -> Result<(), Refusal> {
+fn check_secured(ours: &Opening, theirs: &Opening) -> Result<(), PeerRefusal> {
     match (ours.secured, theirs.secured) {
-        (true, false) => Err(Refusal::new(
-            RefusalCode::PROOF_MISSING,
+        (true, false) => Err(PeerRefusal::new(
+            PeerRefusalCode::PROOF_MISSING,
             format!("node {} has no cluster.secret", theirs.hello.identity.config_id),
         )),
-        (false, true) => Err(Refusal::new(
-            RefusalCode::PROOF_UNEXPECTED,
+        (false, true) => Err(PeerRefusal::new(
+            PeerRefusalCode::PROOF_UNEXPECTED,
             format!("node {} has no cluster.secret", ours.hello.identity.config_id),
         )),
         _ => Ok(()),
@@ -168,20 +176,20 @@ fn check_secured(ours: &Opening, theirs: &Opening) -> Result<(), Refusal> {
 }
 
 fn verify(
-    secret: Option<&Secret>,
-    role: Role,
+    secret: Option<&ClusterSecret>,
+    role: HandshakeSide,
     dialler: &[u8],
     listener: &[u8],
     proof: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<(), PeerRefusal> {
     secret.map_or(Ok(()), |secret| secret.verify(role, dialler, listener, proof))
 }
 
-fn message(kind: u8, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn message(kind: u8, body: &[u8]) -> Result<Vec<u8>, PeerRefusal> {
     let length = u16::try_from(body.len())
         .ok()
         .filter(|_| body.len() <= MESSAGE_MAX)
-        .ok_or_else(|| Refusal::malformed(too_long(body.len())))?;
+        .ok_or_else(|| PeerRefusal::malformed(too_long(body.len())))?;
     let mut message = Vec::with_capacity(HEADER + body.len());
     message.put_slice(&MAGIC);
     message.put_u16(PROTOCOL);
@@ -200,12 +208,12 @@ fn too_long(length: usize) -> String {
 }
 
 /// Reads one whole message of the type that is due.
-async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, Fault> {
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, HandshakeError> {
     let mut message = vec![0; HEADER];
     stream.read_exact(&mut message).await?;
     let mut header = message.as_slice();
     if !header.starts_with(&MAGIC) {
-        return Err(Refusal::new(RefusalCode::MAGIC, "this is a punctual peer port").into());
+        return Err(PeerRefusal::new(PeerRefusalCode::MAGIC, "this is a punctual peer port").into());
     }
     header.advance(MAGIC.len());
     let (protocol, kind, length) = (header.get_u16(), header.get_u8(), header.get_u16());
@@ -213,29 +221,33 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, 
     // A refusal is read before the version is looked at: it may say that the versions differ.
     if kind != REFUSAL && protocol != PROTOCOL {
         let reason = format!("this node speaks peer protocol {PROTOCOL}, not {protocol}");
-        return Err(Refusal::new(RefusalCode::PROTOCOL, reason).into());
+        return Err(PeerRefusal::new(PeerRefusalCode::PROTOCOL, reason).into());
     }
     if length > MESSAGE_MAX {
-        return Err(Refusal::malformed(too_long(length)).into());
+        return Err(PeerRefusal::malformed(too_long(length)).into());
     }
     message.resize(HEADER + length, 0);
     stream.read_exact(message.get_mut(HEADER..).unwrap_or_default()).await?;
     match kind {
-        REFUSAL => Err(Fault::Refused(Refusal::decode(body(&message)))),
+        REFUSAL => Err(HandshakeError::Refused(PeerRefusal::decode(body(&message)))),
         kind if kind == due => Ok(message),
         kind => {
             let reason = format!("handshake message {kind} came where {due} was due");
-            Err(Refusal::malformed(reason).into())
+            Err(PeerRefusal::malformed(reason).into())
         }
     }
 }
 
 /// Tells the peer why, if this node refused it, within what is left of the time.
-async fn finish<S, T>(stream: &mut S, limit: Instant, outcome: Result<T, Fault>) -> Result<T, Fault>
+async fn finish<S, T>(
+    stream: &mut S,
+    limit: Instant,
+    outcome: Result<T, HandshakeError>,
+) -> Result<T, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Err(Fault::Refusing(refusal)) = &outcome {
+    if let Err(HandshakeError::Refusing(refusal)) = &outcome {
         // It is only told: whether it listens changes nothing.
         let _ = timeout_at(limit, refuse(stream, refusal)).await;
     }
@@ -244,7 +256,7 @@ where
 
 /// Closing a socket that holds unread bytes resets it, and the reset can overtake the refusal: so
 /// the rest is read first.
-async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> Result<(), Fault>
+async fn refuse<S>(stream: &mut S, refusal: &PeerRefusal) -> Result<(), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

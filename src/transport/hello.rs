@@ -52,7 +52,7 @@ impl Purpose {
 
 /// What a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct PeerIdentity {
     /// The highest level of commands that it knows.
     pub level: u16,
     /// The configured name of its cluster.
@@ -74,7 +74,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Who speaks.
-    pub identity: Identity,
+    pub identity: PeerIdentity,
     /// The configured id of the node that is spoken to.
     pub to_config_id: u16,
     /// What the connection is for.
@@ -84,37 +84,37 @@ pub struct Hello {
 impl Hello {
     /// Whether two nodes that say this to each other may talk. A node without cluster id may talk
     /// to one with: what follows from that is decided above.
-    pub(super) fn check(&self, theirs: &Self) -> Result<(), Refusal> {
+    pub(super) fn check(&self, theirs: &Self) -> Result<(), PeerRefusal> {
         let (ours, peer) = (&self.identity, &theirs.identity);
         if theirs.to_config_id != ours.config_id {
-            return Err(Refusal::new(
-                RefusalCode::ADDRESSEE,
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::ADDRESSEE,
                 format!("this is node {}, not node {}", ours.config_id, theirs.to_config_id),
             ));
         }
         if peer.config_id != self.to_config_id {
-            return Err(Refusal::new(
-                RefusalCode::ADDRESSEE,
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::ADDRESSEE,
                 format!("node {} answered in place of node {}", peer.config_id, self.to_config_id),
             ));
         }
         if peer.cluster_name != ours.cluster_name {
-            return Err(Refusal::new(
-                RefusalCode::CLUSTER_NAME,
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::CLUSTER_NAME,
                 format!("this cluster is {:?}, not {:?}", ours.cluster_name, peer.cluster_name),
             ));
         }
         if let (Some(ours), Some(theirs)) = (ours.cluster_id, peer.cluster_id)
             && ours != theirs
         {
-            return Err(Refusal::new(
-                RefusalCode::CLUSTER_ID,
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::CLUSTER_ID,
                 format!("this cluster's id is {ours:032x}, not {theirs:032x}"),
             ));
         }
         if theirs.purpose != self.purpose {
-            return Err(Refusal::new(
-                RefusalCode::MALFORMED,
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::MALFORMED,
                 format!("the purpose is {:?}, not {:?}", self.purpose, theirs.purpose),
             ));
         }
@@ -125,9 +125,9 @@ impl Hello {
 /// The kind of a refusal, a number that never changes. Those below 100 are the transport's;
 /// the layer above gives out its own from 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RefusalCode(pub u16);
+pub struct PeerRefusalCode(pub u16);
 
-impl RefusalCode {
+impl PeerRefusalCode {
     /// The peer does not speak this protocol at all.
     pub const MAGIC: Self = Self(1);
     /// Another version of the protocol.
@@ -153,21 +153,21 @@ impl RefusalCode {
 /// Why one node turns another away, in a sentence for its operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refusal {
+pub struct PeerRefusal {
     /// For programs.
-    pub code: RefusalCode,
+    pub code: PeerRefusalCode,
     /// For people; at most 512 bytes are sent.
     pub reason: String,
 }
 
-impl Refusal {
+impl PeerRefusal {
     /// A refusal with its reason.
-    pub fn new(code: RefusalCode, reason: impl Into<String>) -> Self {
+    pub fn new(code: PeerRefusalCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 
     pub(super) fn malformed(reason: impl Into<String>) -> Self {
-        Self::new(RefusalCode::MALFORMED, reason)
+        Self::new(PeerRefusalCode::MALFORMED, reason)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -184,7 +184,7 @@ impl Refusal {
         };
         let text = String::from_utf8_lossy(body.get(..REASON_MAX).unwrap_or(body));
         let line = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Self { code: RefusalCode(code), reason: line }
+        Self { code: PeerRefusalCode(code), reason: line }
     }
 }
 
@@ -219,8 +219,8 @@ const ENCODING: Configuration<LittleEndian, Varint, Limit<MESSAGE_MAX>> =
     config::standard().with_limit::<MESSAGE_MAX>();
 
 impl Opening {
-    pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
-        let Identity { level, cluster_name, cluster_id, node, config_id, software, empty } =
+    pub fn encode(&self) -> Result<Vec<u8>, PeerRefusal> {
+        let PeerIdentity { level, cluster_name, cluster_id, node, config_id, software, empty } =
             self.hello.identity.clone();
         let wire = OpeningWire {
             level,
@@ -236,15 +236,18 @@ impl Opening {
             nonce: self.nonce,
         };
         bincode::serde::encode_to_vec(wire, ENCODING)
-            .map_err(|error| Refusal::malformed(format!("this node's hello: {error}")))
+            .map_err(|error| PeerRefusal::malformed(format!("this node's hello: {error}")))
     }
 
-    pub fn decode(body: &[u8]) -> Result<Self, Refusal> {
+    pub fn decode(body: &[u8]) -> Result<Self, PeerRefusal> {
         let (wire, _): (OpeningWire, usize) = bincode::serde::decode_from_slice(body, ENCODING)
-            .map_err(|error| Refusal::malformed(format!("the hello cannot be read: {error}")))?;
-        let purpose = Purpose::from_number(wire.purpose)
-            .ok_or_else(|| Refusal::malformed(format!("purpose {} is unknown", wire.purpose)))?;
-        let identity = Identity {
+            .map_err(|error| {
+                PeerRefusal::malformed(format!("the hello cannot be read: {error}"))
+            })?;
+        let purpose = Purpose::from_number(wire.purpose).ok_or_else(|| {
+            PeerRefusal::malformed(format!("purpose {} is unknown", wire.purpose))
+        })?;
+        let identity = PeerIdentity {
             level: wire.level,
             cluster_name: wire.cluster_name,
             cluster_id: wire.cluster_id,
@@ -265,9 +268,9 @@ pub struct EmptySecret;
 
 /// The cluster's shared secret. It is never sent: each side shows that it knows it.
 #[derive(Clone)]
-pub struct Secret(hmac::Key);
+pub struct ClusterSecret(hmac::Key);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for ClusterSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
@@ -275,12 +278,12 @@ impl fmt::Debug for Secret {
 
 /// Which side proves; one side's proof is never good for the other's.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Role {
+pub(super) enum HandshakeSide {
     Dialler = 1,
     Listener = 2,
 }
 
-impl Secret {
+impl ClusterSecret {
     /// The secret with these bytes, all of them.
     pub fn new(secret: &[u8]) -> Result<Self, EmptySecret> {
         if secret.is_empty() {
@@ -290,7 +293,7 @@ impl Secret {
     }
 
     /// What is proved: the role and both openings as they were on the wire, nonces included.
-    fn message(role: Role, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+    fn message(role: HandshakeSide, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
         let mut message = b"punctual peer proof".to_vec();
         message.push(role as u8);
         for opening in [dialler, listener] {
@@ -301,23 +304,26 @@ impl Secret {
     }
 
     /// The HMAC-SHA-256 (RFC 2104) of the message.
-    pub(super) fn prove(&self, role: Role, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
+    pub(super) fn prove(&self, role: HandshakeSide, dialler: &[u8], listener: &[u8]) -> Vec<u8> {
         hmac::sign(&self.0, &Self::message(role, dialler, listener)).as_ref().to_vec()
     }
 
     /// Compares in constant time.
     pub(super) fn verify(
         &self,
-        role: Role,
+        role: HandshakeSide,
         dialler: &[u8],
         listener: &[u8],
         proof: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PeerRefusal> {
         if proof.is_empty() {
-            return Err(Refusal::new(RefusalCode::PROOF_MISSING, "the peer proved nothing"));
+            return Err(PeerRefusal::new(
+                PeerRefusalCode::PROOF_MISSING,
+                "the peer proved nothing",
+            ));
         }
         hmac::verify(&self.0, &Self::message(role, dialler, listener), proof).map_err(|_| {
-            Refusal::new(RefusalCode::PROOF_WRONG, "the peer has another cluster.secret")
+            PeerRefusal::new(PeerRefusalCode::PROOF_WRONG, "the peer has another cluster.secret")
         })
     }
 }

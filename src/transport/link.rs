@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::Fabric;
 use super::frame::{self, Receiver, Sender};
-use super::handshake::{self, Fault};
-use super::hello::{Hello, Identity, Purpose, Refusal, RefusalCode};
+use super::handshake::{self, HandshakeError};
+use super::hello::{Hello, PeerIdentity, PeerRefusal, PeerRefusalCode, Purpose};
 use super::network::BoxedStream;
 use crate::domain::ids::NodeId;
 
@@ -18,7 +18,7 @@ use crate::domain::ids::NodeId;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Says who this node is, now: it changes when the node joins a cluster.
-pub type Identify = Arc<dyn Fn() -> Identity + Send + Sync>;
+pub type Identify = Arc<dyn Fn() -> PeerIdentity + Send + Sync>;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum DialError {
         /// Where it was dialled.
         addr: String,
         /// The kind of refusal.
-        code: RefusalCode,
+        code: PeerRefusalCode,
         /// The peer's sentence.
         reason: String,
     },
@@ -55,7 +55,7 @@ pub enum DialError {
         /// Where it was dialled.
         addr: String,
         /// The kind of refusal.
-        code: RefusalCode,
+        code: PeerRefusalCode,
         /// What is wrong with it.
         reason: String,
     },
@@ -82,7 +82,7 @@ pub struct Dialer {
 
 impl Dialer {
     /// Dials once; takes at most [`Dialer::connect_timeout`] and the handshake's second.
-    pub async fn connect(&self, purpose: Purpose) -> Result<Connection, DialError> {
+    pub async fn connect(&self, purpose: Purpose) -> Result<PeerConnection, DialError> {
         let connecting = self.fabric.network.connect(self.local_ip, &self.addr);
         let mut stream = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(stream)) => stream,
@@ -101,25 +101,29 @@ impl Dialer {
         if let Some(node) = self.node.filter(|node| *node != is) {
             return Err(DialError::Untrusted {
                 addr: self.addr.clone(),
-                code: RefusalCode::ADDRESSEE,
+                code: PeerRefusalCode::ADDRESSEE,
                 reason: format!("Raft knows it as {is}, not as {node}"),
             });
         }
-        Ok(Connection::new(theirs, stream))
+        Ok(PeerConnection::new(theirs, stream))
     }
 
     fn unreachable(&self, reason: String) -> DialError {
         DialError::Unreachable { addr: self.addr.clone(), reason }
     }
 
-    fn failed(&self, fault: Fault) -> DialError {
+    fn failed(&self, fault: HandshakeError) -> DialError {
         let addr = self.addr.clone();
         match fault {
-            Fault::Refused(Refusal { code, reason }) => DialError::Refused { addr, code, reason },
-            Fault::Refusing(Refusal { code, reason }) => {
+            HandshakeError::Refused(PeerRefusal { code, reason }) => {
+                DialError::Refused { addr, code, reason }
+            }
+            HandshakeError::Refusing(PeerRefusal { code, reason }) => {
                 DialError::Untrusted { addr, code, reason }
             }
-            Fault::Broken(_) | Fault::Late => DialError::Broken { addr, reason: fault.to_string() },
+            HandshakeError::Broken(_) | HandshakeError::Late => {
+                DialError::Broken { addr, reason: fault.to_string() }
+            }
         }
     }
 }
@@ -127,7 +131,7 @@ impl Dialer {
 /// A connection after its handshake, on either side. Its writing task lives on the runtime where
 /// it was made. A peer takes the drop of the last sender for the end: a handler that only receives
 /// still keeps its sender.
-pub struct Connection {
+pub struct PeerConnection {
     /// What the peer said.
     pub hello: Hello,
     /// Frames to the peer.
@@ -136,13 +140,13 @@ pub struct Connection {
     pub receiver: Receiver,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for PeerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("hello", &self.hello).finish_non_exhaustive()
     }
 }
 
-impl Connection {
+impl PeerConnection {
     pub(super) fn new(hello: Hello, stream: BoxedStream) -> Self {
         let (sender, receiver) = frame::open(stream);
         Self { hello, sender, receiver }

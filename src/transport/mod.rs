@@ -3,9 +3,9 @@
 //! A connection has one [`Purpose`], so that a snapshot never stands in front of a heartbeat.
 //! The node that wants something dials; both sides say who they are ([`hello`]), prove that they
 //! know the cluster's secret, and refuse each other in plain sentences ([`handshake`]). After that
-//! the connection carries [`Frame`]s in order, both ways, until either side ends it.
+//! the connection carries [`PeerFrame`]s in order, both ways, until either side ends it.
 //!
-//! There are two ways to use one. [`Caller`] keeps a connection to one peer and multiplexes
+//! There are two ways to use one. [`PeerCaller`] keeps a connection to one peer and multiplexes
 //! request and answer over it; it redials by itself, and says of every call that failed whether
 //! it may have happened. [`Dialer::connect`] gives the connection itself, for a layer that builds
 //! a pipelined stream on it.
@@ -30,15 +30,15 @@ mod testing;
 
 use std::sync::Arc;
 
-pub use caller::{CallError, Caller};
-pub use frame::{Frame, RecvError, Sender};
-pub use hello::{Hello, Identity, Purpose, Refusal, RefusalCode, Secret};
-pub use link::{Connection, Dialer};
+pub use caller::{CallError, PeerCaller};
+pub use frame::{PeerFrame, RecvError, Sender};
+pub use hello::{ClusterSecret, Hello, PeerIdentity, PeerRefusal, PeerRefusalCode, Purpose};
+pub use link::{Dialer, PeerConnection};
 pub use network::{Network, Tcp};
 pub use server::{ListenError, Listener, answer_calls, serve};
 
 /// Fills a buffer with random bytes: nonces, which must not repeat, and jitter.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// What all connections of a node are made from.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub struct Fabric {
     /// Where streams come from.
     pub network: Arc<dyn Network>,
     /// The source of nonces and jitter.
-    pub random: Random,
+    pub random: RandomSource,
     /// The cluster's secret; none: peers are believed without proof.
-    pub secret: Option<Secret>,
+    pub secret: Option<ClusterSecret>,
 }

@@ -19,12 +19,12 @@ const ADDRESSES_MAX: usize = 8;
 const UNACKNOWLEDGED_MAX_MS: u32 = 2_000;
 
 /// An ordered stream of bytes, both ways.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// A stream of any network.
-pub type BoxedStream = Box<dyn Stream>;
+pub type BoxedStream = Box<dyn ByteStream>;
 
 /// A listening address.
 pub trait Accept: Send {

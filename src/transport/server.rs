@@ -14,14 +14,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::Fabric;
-use super::frame::{Frame, RecvError, SendError};
+use super::frame::{PeerFrame, RecvError, SendError};
 use super::handshake;
-use super::hello::{Hello, Identity, Refusal, RefusalCode};
-use super::link::Connection;
+use super::hello::{Hello, PeerIdentity, PeerRefusal, PeerRefusalCode};
+use super::link::PeerConnection;
 use super::network::{BoxedListener, BoxedStream};
 use crate::life::Life;
 
-/// Connections after their handshake; more are refused as [`RefusalCode::BUSY`].
+/// Connections after their handshake; more are refused as [`PeerRefusalCode::BUSY`].
 pub const CONNECTIONS_MAX: usize = 256;
 
 /// Connections in their handshake. One more takes the place of the oldest: a peer needs some
@@ -95,8 +95,8 @@ pub async fn serve<A, H, F>(
     handler: H,
     mut stop: watch::Receiver<bool>,
 ) where
-    A: Fn(&Hello) -> Result<Identity, Refusal> + Send + Sync + 'static,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    A: Fn(&Hello) -> Result<PeerIdentity, PeerRefusal> + Send + Sync + 'static,
+    H: Fn(PeerConnection) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let desk = Arc::new(Desk {
@@ -168,8 +168,8 @@ struct Desk<A, H> {
 
 impl<A, H, F> Desk<A, H>
 where
-    A: Fn(&Hello) -> Result<Identity, Refusal>,
-    H: Fn(Connection) -> F,
+    A: Fn(&Hello) -> Result<PeerIdentity, PeerRefusal>,
+    H: Fn(PeerConnection) -> F,
     F: Future<Output = ()>,
 {
     /// One connection from its first byte to its end.
@@ -182,7 +182,7 @@ where
         let admit = || {
             self.connections.clone().try_acquire_owned().map_err(|_| {
                 let reason = format!("this node has {CONNECTIONS_MAX} peer connections");
-                Refusal::new(RefusalCode::BUSY, reason)
+                PeerRefusal::new(PeerRefusalCode::BUSY, reason)
             })
         };
         let answered = tokio::select! {
@@ -194,7 +194,7 @@ where
             }
         };
         match answered {
-            Ok((hello, _place)) => (self.handler)(Connection::new(hello, stream)).await,
+            Ok((hello, _place)) => (self.handler)(PeerConnection::new(hello, stream)).await,
             Err(fault) => tracing::debug!(%from, %fault, "a peer connection came to nothing"),
         }
     }
@@ -203,9 +203,9 @@ where
 /// Answers the calls of one connection until its peer ends it or it breaks. At most [`CALLS_MAX`]
 /// are answered at the same time, in any order; no answer is sent for a frame with id 0 or where
 /// `handle` gives none. The futures of `handle` run in this task, and are dropped with it.
-pub async fn answer_calls<H, F>(connection: Connection, handle: H) -> Result<(), RecvError>
+pub async fn answer_calls<H, F>(connection: PeerConnection, handle: H) -> Result<(), RecvError>
 where
-    H: Fn(Frame) -> F,
+    H: Fn(PeerFrame) -> F,
     F: Future<Output = Option<Bytes>>,
 {
     let (sender, mut receiver) = connection.split();
@@ -215,7 +215,7 @@ where
             biased;
             Some((id, kind, answer)) = calls.next() => {
                 let Some(body) = answer else { continue };
-                match sender.send(Frame { id, kind, body }).await {
+                match sender.send(PeerFrame { id, kind, body }).await {
                     Ok(()) => {}
                     Err(SendError::Closed) => return Ok(()),
                     Err(error) => tracing::error!(%error, kind, "an answer cannot be sent"),

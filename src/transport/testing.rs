@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use super::link::CONNECT_TIMEOUT;
 use super::network::{Accept, BoxedListener, BoxedStream, Network};
 use super::{
-    Connection, Dialer, Fabric, Frame, Hello, Identity, Listener, Purpose, Random, Refusal, Secret,
-    answer_calls, serve,
+    ClusterSecret, Dialer, Fabric, Hello, Listener, PeerConnection, PeerFrame, PeerIdentity,
+    PeerRefusal, Purpose, RandomSource, answer_calls, serve,
 };
 use crate::domain::ids::NodeId;
 
@@ -29,7 +29,7 @@ pub const SILENCE: u16 = 2;
 pub const COUNTED: u16 = 3;
 
 /// Bytes that never repeat and are the same in every test.
-pub fn random() -> Random {
+pub fn random() -> RandomSource {
     let drawn = AtomicU64::new(0);
     Arc::new(move |buffer: &mut [u8]| {
         for chunk in buffer.chunks_mut(8) {
@@ -39,8 +39,8 @@ pub fn random() -> Random {
     })
 }
 
-pub fn identity(config_id: u16) -> Identity {
-    Identity {
+pub fn identity(config_id: u16) -> PeerIdentity {
+    PeerIdentity {
         level: 1,
         cluster_name: "test".to_owned(),
         cluster_id: Some(7),
@@ -57,7 +57,7 @@ pub fn hello() -> Hello {
 }
 
 pub fn fabric(network: Arc<dyn Network>, secret: Option<&str>) -> Fabric {
-    let secret = secret.map(|secret| Secret::new(secret.as_bytes()).unwrap());
+    let secret = secret.map(|secret| ClusterSecret::new(secret.as_bytes()).unwrap());
     Fabric { network, random: random(), secret }
 }
 
@@ -76,13 +76,13 @@ pub fn dialer(network: Arc<dyn Network>, addr: &str) -> Dialer {
 
 /// Streams in memory, by the names of addresses.
 #[derive(Default)]
-pub struct Memory {
+pub struct MemoryNetwork {
     listeners: Mutex<BTreeMap<String, mpsc::UnboundedSender<BoxedStream>>>,
     black_holes: Mutex<BTreeSet<String>>,
     dials: AtomicUsize,
 }
 
-impl Memory {
+impl MemoryNetwork {
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -102,7 +102,7 @@ impl Memory {
     }
 }
 
-impl Network for Memory {
+impl Network for MemoryNetwork {
     fn connect<'a>(
         &'a self,
         _local: Option<IpAddr>,
@@ -127,14 +127,14 @@ impl Network for Memory {
         Box::pin(async move {
             let (streams, incoming) = mpsc::unbounded_channel();
             self.listeners.lock().insert(addr.to_owned(), streams);
-            Ok(Box::new(Incoming(incoming)) as BoxedListener)
+            Ok(Box::new(MemoryListener(incoming)) as BoxedListener)
         })
     }
 }
 
-struct Incoming(mpsc::UnboundedReceiver<BoxedStream>);
+struct MemoryListener(mpsc::UnboundedReceiver<BoxedStream>);
 
-impl Accept for Incoming {
+impl Accept for MemoryListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxedStream, SocketAddr)>> {
         Box::pin(async move {
             let stream = self.0.recv().await.ok_or(io::ErrorKind::NotConnected)?;
@@ -148,19 +148,19 @@ impl Accept for Incoming {
 }
 
 /// A node 2 that serves until it is stopped.
-pub struct Node {
+pub struct TestPeer {
     pub addr: String,
     pub counted: Arc<AtomicUsize>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Node {
+impl TestPeer {
     /// Serves calls by their kinds.
     pub async fn start(network: Arc<dyn Network>, addr: &str) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let count = counted.clone();
-        let handler = move |connection: Connection| {
+        let handler = move |connection: PeerConnection| {
             let count = count.clone();
             async move {
                 let _ = answer_calls(connection, |frame| answer(frame, count.clone())).await;
@@ -174,8 +174,8 @@ impl Node {
 
     pub async fn start_with<A, H, F>(fabric: Fabric, addr: &str, accept: A, handler: H) -> Self
     where
-        A: Fn(&Hello) -> Result<Identity, Refusal> + Send + Sync + 'static,
-        H: Fn(Connection) -> F + Send + Sync + 'static,
+        A: Fn(&Hello) -> Result<PeerIdentity, PeerRefusal> + Send + Sync + 'static,
+        H: Fn(PeerConnection) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = Listener::bind(fabric, addr).await.unwrap();
@@ -195,7 +195,7 @@ impl Node {
     }
 }
 
-async fn answer(frame: Frame, counted: Arc<AtomicUsize>) -> Option<Bytes> {
+async fn answer(frame: PeerFrame, counted: Arc<AtomicUsize>) -> Option<Bytes> {
     match frame.kind {
         ECHO => Some(frame.body),
         SILENCE => pending().await,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use punctual::clock::Machine;
+use punctual::clock::MachineClocks;
 use tokio::time::Instant;
 
 /// True times at which simulations begin: a minute before most of Europe changes its clocks, in
@@ -71,7 +71,7 @@ impl Clocks {
     }
 }
 
-impl Machine for Clocks {
+impl MachineClocks for Clocks {
     fn wall(&self) -> i64 {
         let ahead = self.ahead();
         let inner = self.0.lock();

@@ -18,7 +18,7 @@ use punctual::domain::machine::Loader;
 use punctual::storage::log::{Done, LogState};
 use punctual::storage::memory::MemoryDisk;
 use punctual::storage::sim::{SimDisk, SimLog};
-use punctual::storage::{Identity, LogPos, LogStore};
+use punctual::storage::{FolderIdentity, LogPos, LogStore};
 
 use super::random::Random;
 use crate::check::history::{Event, History};
@@ -33,7 +33,7 @@ pub struct Disk {
     node: usize,
     log: SimDisk,
     stores: MemoryDisk,
-    identity: Arc<Mutex<Option<Identity>>>,
+    identity: Arc<Mutex<Option<FolderIdentity>>>,
     work: Arc<Work>,
     history: Arc<History>,
     watched: bool,
@@ -70,11 +70,11 @@ impl Disk {
     }
 
     /// A process opens the disk.
-    pub fn open(&self) -> consensus::Disk {
+    pub fn open(&self) -> consensus::ConsensusDisk {
         let saved = Arc::clone(&self.identity);
         let (node, watched) = (self.node, self.watched);
         let log = Watched { node, watched, log: self.log.open(), history: self.history.clone() };
-        consensus::Disk {
+        consensus::ConsensusDisk {
             log: Arc::new(log),
             stores: Box::new(self.stores.open()),
             identity: self.identity.lock().clone(),

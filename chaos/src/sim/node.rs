@@ -4,16 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use punctual::api::{self, ApiSettings, Context, Running};
+use punctual::api::{self, ApiSettings, Context, Running, Scans};
 use punctual::clock::{Clock, ClusterClock};
-use punctual::consensus::{self, Formats, MemberAddress, Parts, Settings, Started};
+use punctual::consensus::{
+    self, ConsensusParts, ConsensusSettings, Formats, MemberAddress, RunningConsensus,
+};
 use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
 use punctual::domain::machine::{Response, State};
 use punctual::domain::time::{Millis, Timestamp};
 use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
-use punctual::life::simulation::{Process, Witness};
+use punctual::life::simulation::{SimulatedProcess, Witness};
 use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
 use tokio::sync::{mpsc, watch};
@@ -61,7 +63,7 @@ pub struct Machine {
 #[derive(Clone)]
 pub struct Alive {
     pub number: u64,
-    pub process: Process,
+    pub process: SimulatedProcess,
     pub router: Router,
     pub context: Arc<Context>,
     /// The attempts that it carries out.
@@ -95,14 +97,14 @@ impl Witness for Eye {
     }
 }
 
-fn consensus_settings(plan: &Plan, index: usize, formats: Formats) -> Settings {
+fn consensus_settings(plan: &Plan, index: usize, formats: Formats) -> ConsensusSettings {
     let member = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
     let members = (0..plan.nodes).map(|index| MemberAddress {
         id: member(index),
         peer: address(index),
         http: format!("http://10.0.0.{}:7001", index + 1),
     });
-    Settings {
+    ConsensusSettings {
         cluster_name: "sim".to_owned(),
         member: member(index),
         members: members.collect(),
@@ -156,7 +158,7 @@ impl Machine {
             history: Arc::clone(history),
         };
         let seed = common.plan.seed.rotate_left(32) ^ (number << 8) ^ index as u64;
-        let process = Process::new(seed, Arc::new(eye));
+        let process = SimulatedProcess::new(seed, Arc::new(eye));
         let nodes = common.plan.nodes;
         let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
@@ -178,6 +180,7 @@ impl Machine {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             progress: saying,
+            scans: Scans::default(),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
                 version: "sim",
@@ -197,7 +200,7 @@ impl Machine {
         };
         let fabric =
             Fabric { network: common.net.port(index), random: Arc::new(random), secret: None };
-        let parts = Parts {
+        let parts = ConsensusParts {
             settings: consensus_settings(&common.plan, index, self.formats),
             disk: self.disk.open(),
             fabric,
@@ -232,8 +235,8 @@ struct Rest {
 
 impl Rest {
     /// Runs until the node cannot go on; says why.
-    async fn run(self, parts: Parts) -> String {
-        let Started { consensus, events } = match consensus::start(parts).await {
+    async fn run(self, parts: ConsensusParts) -> String {
+        let RunningConsensus { consensus, events } = match consensus::start(parts).await {
             Ok(started) => started,
             Err(error) => return format!("it did not start: {error}"),
         };

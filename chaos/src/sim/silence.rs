@@ -93,7 +93,7 @@ fn moved_on(world: &World, index: usize) -> bool {
     let purged = (0..world.common.plan.nodes).filter(|other| *other != index).filter_map(|other| {
         let alive = world.alive(other)?;
         let status = alive.context.running.get()?.consensus.status();
-        (status.role == punctual::consensus::Role::Leader).then_some(status.purged)
+        (status.role == punctual::consensus::RaftRole::Leader).then_some(status.purged)
     });
     applied.zip(purged.max()).is_some_and(|(applied, purged)| purged > applied + 1)
 }

@@ -9,8 +9,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cluster_tests::scenarios::{Broken, cut_off, durable, fresh, kills, quantile, silence};
-use cluster_tests::{Cluster, Options, Outcome};
+use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile, silence};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult};
 
 /// Settings under which a node that is away for long needs a snapshot.
 const SHORT_LOG: &str = "[raft]\nretained_log = 1000\nsnapshot_every = 5000\n";
@@ -19,13 +19,13 @@ const SHOWN: usize = 20;
 
 /// Loads on clusters of real processes, with figures.
 #[derive(Debug, Parser)]
-struct Arguments {
+struct ShowArguments {
     #[command(subcommand)]
-    load: Load,
+    load: LoadCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Load {
+enum LoadCommand {
     /// Ticks while nodes are killed and started again
     Kills {
         #[arg(long, default_value_t = 120)]
@@ -66,12 +66,12 @@ enum Load {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let broken = match Arguments::parse().load {
-        Load::Kills { seconds, tasks, kills } => show_kills(seconds, tasks, kills).await,
-        Load::Durable { ops, kills } => show_durable(ops, kills).await,
-        Load::CutOff { seconds, commands } => show_cut_off(seconds, commands).await,
-        Load::Silence { rounds, tasks } => show_silence(rounds, tasks).await,
-        Load::Starts { times } => show_starts(times).await,
+    let broken = match ShowArguments::parse().load {
+        LoadCommand::Kills { seconds, tasks, kills } => show_kills(seconds, tasks, kills).await,
+        LoadCommand::Durable { ops, kills } => show_durable(ops, kills).await,
+        LoadCommand::CutOff { seconds, commands } => show_cut_off(seconds, commands).await,
+        LoadCommand::Silence { rounds, tasks } => show_silence(rounds, tasks).await,
+        LoadCommand::Starts { times } => show_starts(times).await,
     };
     match broken {
         Ok(broken) if broken.is_empty() => {
@@ -93,16 +93,16 @@ async fn main() -> ExitCode {
 }
 
 /// Ends a cluster: only if all went well is nothing kept of it.
-async fn end(cluster: Cluster, broken: Broken) -> Outcome<Broken> {
+async fn end(cluster: ProcessCluster, broken: BrokenPromises) -> TestResult<BrokenPromises> {
     if broken.is_empty() {
         cluster.finish().await?;
     }
     Ok(broken)
 }
 
-async fn show_kills(seconds: u64, tasks: usize, kills: usize) -> Outcome<Broken> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
-    let seen = kills::run(&mut cluster, kills::Load { tasks, seconds, kills }).await?;
+async fn show_kills(seconds: u64, tasks: usize, kills: usize) -> TestResult<BrokenPromises> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let seen = kills::run(&mut cluster, kills::KillsLoad { tasks, seconds, kills }).await?;
     println!("kills                         {} ({} of the leader)", seen.kills.0, seen.kills.1);
     println!("starts                        {}", seen.starts);
     for (verdict, count) in &seen.verdicts {
@@ -119,9 +119,9 @@ async fn show_kills(seconds: u64, tasks: usize, kills: usize) -> Outcome<Broken>
     end(cluster, seen.broken).await
 }
 
-async fn show_durable(ops: usize, kills: usize) -> Outcome<Broken> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
-    let seen = durable::run(&mut cluster, durable::Load { writes: ops, kills }).await?;
+async fn show_durable(ops: usize, kills: usize) -> TestResult<BrokenPromises> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let seen = durable::run(&mut cluster, durable::DurableLoad { writes: ops, kills }).await?;
     println!("acknowledged writes           {}", seen.acknowledged);
     println!("kills of all three together   {kills}");
     println!("unanswered at the kills       {}", seen.unanswered);
@@ -130,21 +130,21 @@ async fn show_durable(ops: usize, kills: usize) -> Outcome<Broken> {
     end(cluster, seen.broken).await
 }
 
-async fn show_cut_off(seconds: u64, commands: usize) -> Outcome<Broken> {
+async fn show_cut_off(seconds: u64, commands: usize) -> TestResult<BrokenPromises> {
     println!("the leader is cut off");
-    let long_log = Options { proxied: true, ..Options::default() };
+    let long_log = ClusterOptions { proxied: true, ..ClusterOptions::default() };
     let mut broken =
-        cut_off(long_log, cut_off::Load { seconds, commands: 0, leader: true }).await?;
+        cut_off(long_log, cut_off::CutOffLoad { seconds, commands: 0, leader: true }).await?;
     println!("a follower is cut off, the log is short");
     let settings = SHORT_LOG.to_owned();
-    let short_log = Options { proxied: true, settings, ..Options::default() };
-    let load = cut_off::Load { seconds, commands, leader: false };
+    let short_log = ClusterOptions { proxied: true, settings, ..ClusterOptions::default() };
+    let load = cut_off::CutOffLoad { seconds, commands, leader: false };
     broken.extend(cut_off(short_log, load).await?);
     Ok(broken)
 }
 
-async fn cut_off(options: Options, load: cut_off::Load) -> Outcome<Broken> {
-    let mut cluster = Cluster::start(3, options).await?;
+async fn cut_off(options: ClusterOptions, load: cut_off::CutOffLoad) -> TestResult<BrokenPromises> {
+    let mut cluster = ProcessCluster::start(3, options).await?;
     let mut seen = cut_off::run(&mut cluster, load).await?;
     seen.be_prompt();
     if !load.leader && seen.snapshots < 1.0 {
@@ -158,18 +158,19 @@ async fn cut_off(options: Options, load: cut_off::Load) -> Outcome<Broken> {
     end(cluster, seen.broken).await
 }
 
-async fn show_silence(rounds: usize, tasks: usize) -> Outcome<Broken> {
-    let mut broken = Broken::new();
+async fn show_silence(rounds: usize, tasks: usize) -> TestResult<BrokenPromises> {
+    let mut broken = BrokenPromises::new();
     println!(
         "{rounds} rounds each at {tasks} ticks a second; the longest time without a start, in ms"
     );
-    for how in [silence::How::Killed, silence::How::Frozen] {
-        let mut cluster = Cluster::start(3, Options::default()).await?;
-        let mut seen = silence::run(&mut cluster, silence::Load { tasks, rounds, how }).await?;
+    for how in [silence::LeaderLoss::Killed, silence::LeaderLoss::Frozen] {
+        let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+        let mut seen =
+            silence::run(&mut cluster, silence::SilenceLoad { tasks, rounds, how }).await?;
         seen.be_prompt();
         let word = match how {
-            silence::How::Killed => "kill -9",
-            silence::How::Frozen => "SIGSTOP",
+            silence::LeaderLoss::Killed => "kill -9",
+            silence::LeaderLoss::Frozen => "SIGSTOP",
         };
         let silences = &seen.silences_ms;
         println!(
@@ -177,7 +178,7 @@ async fn show_silence(rounds: usize, tasks: usize) -> Outcome<Broken> {
             quantile(silences, 0.5),
             quantile(silences, 1.0)
         );
-        if how == silence::How::Frozen {
+        if how == silence::LeaderLoss::Frozen {
             let late = quantile(&seen.returns_ms, 1.0);
             println!("SIGCONT   latest start of an older tick after {late} ms");
         }
@@ -186,7 +187,7 @@ async fn show_silence(rounds: usize, tasks: usize) -> Outcome<Broken> {
     Ok(broken)
 }
 
-async fn show_starts(times: usize) -> Outcome<Broken> {
+async fn show_starts(times: usize) -> TestResult<BrokenPromises> {
     let mut took = Vec::new();
     for number in 1..=times {
         match fresh::run(3).await {
@@ -197,5 +198,5 @@ async fn show_starts(times: usize) -> Outcome<Broken> {
     println!("fresh starts of three         {}", took.len());
     println!("from start to ready, p50      {} ms", quantile(&took, 0.5));
     println!("longest                       {} ms", quantile(&took, 1.0));
-    Ok(Broken::new())
+    Ok(BrokenPromises::new())
 }

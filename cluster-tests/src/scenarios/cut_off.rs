@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::Broken;
-use crate::{Api, Cluster, Outcome, now_ms, until};
+use super::BrokenPromises;
+use crate::{Api, ProcessCluster, TestResult, now_ms, until};
 
 /// A healed node stands where the others do within this.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const TASKS: usize = 100;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct CutOffLoad {
     /// How long a node is cut off, at least.
     pub seconds: u64,
     /// Single commands meanwhile.
@@ -32,7 +32,7 @@ pub struct Load {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct CutOffFigures {
     /// Until the others had a leader that took writes, in milliseconds.
     pub writable_after_ms: i64,
     /// How long the node was cut off, in milliseconds.
@@ -46,10 +46,10 @@ pub struct Figures {
     /// The digest that all nodes have at the end.
     pub digest: String,
     /// Promises that did not hold.
-    pub broken: Broken,
+    pub broken: BrokenPromises,
 }
 
-impl Figures {
+impl CutOffFigures {
     /// Adds the promise of a prompt end to those that are held against it; tests on a busy machine
     /// leave that to the full form.
     pub fn be_prompt(&mut self) {
@@ -64,8 +64,8 @@ impl Figures {
 ///
 /// # Errors
 /// The load could not be carried out.
-pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
-    let mut figures = Figures::default();
+pub async fn run(cluster: &mut ProcessCluster, load: CutOffLoad) -> TestResult<CutOffFigures> {
+    let mut figures = CutOffFigures::default();
     let tasks: Vec<Value> = (0..TASKS).map(task).collect();
     cluster.add(1, &tasks).await?;
     let leader = cluster.leader().await?;
@@ -114,14 +114,14 @@ fn task(number: usize) -> Value {
 }
 
 /// One command.
-async fn change(api: &Api, task: usize, what: &str) -> Outcome<()> {
+async fn change(api: &Api, task: usize, what: &str) -> TestResult<()> {
     let path = format!("/api/v1/tasks/paper-{:03}", task % TASKS);
     let answer = api.send(Method::PATCH, &path, None, Some(&json!({"description": what}))).await?;
     if answer.good() { Ok(()) } else { Err(format!("{answer:?}").into()) }
 }
 
 /// So many commands, each in a request of its own.
-async fn write(nodes: &[Api], commands: usize) -> Outcome<()> {
+async fn write(nodes: &[Api], commands: usize) -> TestResult<()> {
     let next = Cell::new(0);
     let writers = (0..WRITERS).map(async |writer| {
         while next.get() < commands {
@@ -131,7 +131,7 @@ async fn write(nodes: &[Api], commands: usize) -> Outcome<()> {
             let api = &nodes[writer % nodes.len()];
             until("a write", async || change(api, number, &what).await).await?;
         }
-        Outcome::Ok(())
+        TestResult::Ok(())
     });
     try_join_all(writers).await?;
     Ok(())

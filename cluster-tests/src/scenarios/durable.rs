@@ -11,19 +11,20 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::Broken;
-use crate::{Answer, Api, Cluster, Outcome, field, text, until};
+use super::BrokenPromises;
+use crate::{Api, ApiAnswer, ProcessCluster, TestResult, field, text, until};
 
 /// Clients at the same time.
 const CLIENTS: usize = 4;
 /// What is done to each task; to every second one without the deletion.
-const STEPS: [Step; 5] = [Step::Create, Step::Update, Step::Trigger, Step::Update, Step::Delete];
+const STEPS: [TaskStep; 5] =
+    [TaskStep::Create, TaskStep::Update, TaskStep::Trigger, TaskStep::Update, TaskStep::Delete];
 /// Between two looks at how far the clients are.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct DurableLoad {
     /// Writes of all clients together.
     pub writes: usize,
     /// How often all nodes are killed.
@@ -32,7 +33,7 @@ pub struct Load {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct DurableFigures {
     /// Acknowledged writes.
     pub acknowledged: usize,
     /// Writes that were under way when all nodes were killed.
@@ -42,11 +43,11 @@ pub struct Figures {
     /// The digest that all nodes have at the end.
     pub digest: String,
     /// Promises that did not hold.
-    pub broken: Broken,
+    pub broken: BrokenPromises,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum TaskStep {
     Create,
     Update,
     Trigger,
@@ -55,7 +56,7 @@ enum Step {
 
 /// What a client knows of one of its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Known {
+struct ClientTask {
     created: bool,
     version: usize,
     triggers: usize,
@@ -66,25 +67,25 @@ struct Known {
     executions: Vec<String>,
 }
 
-impl Known {
-    fn after(&self, step: Step) -> Self {
+impl ClientTask {
+    fn after(&self, step: TaskStep) -> Self {
         let mut known = Self { revision: None, ..self.clone() };
         match step {
-            Step::Create => known.created = true,
-            Step::Update => known.version += 1,
-            Step::Trigger => known.triggers += 1,
-            Step::Delete => known.deleted = true,
+            TaskStep::Create => known.created = true,
+            TaskStep::Update => known.version += 1,
+            TaskStep::Trigger => known.triggers += 1,
+            TaskStep::Delete => known.deleted = true,
         }
         known
     }
 }
 
 /// One client with its tasks.
-struct Client {
+struct TaskClient {
     number: usize,
     /// The nodes, the one it turns to first in front.
     nodes: Vec<Api>,
-    tasks: Vec<Known>,
+    tasks: Vec<ClientTask>,
     /// Place in its list of writes.
     next: usize,
     writes: usize,
@@ -92,19 +93,19 @@ struct Client {
 }
 
 /// Why a client stopped.
-enum Stopped {
+enum ClientEnd {
     /// All is written.
     Done,
     /// No node answers.
     Alone,
 }
 
-impl Client {
-    fn task(&self, write: usize) -> (usize, Step) {
+impl TaskClient {
+    fn task(&self, write: usize) -> (usize, TaskStep) {
         let task = write / STEPS.len();
         let step = STEPS[write % STEPS.len()];
         // Deletions of half of the tasks; the others are triggered once more.
-        (task, if step == Step::Delete && task % 2 == 1 { Step::Trigger } else { step })
+        (task, if step == TaskStep::Delete && task % 2 == 1 { TaskStep::Trigger } else { step })
     }
 
     fn name(&self, task: usize) -> String {
@@ -112,33 +113,33 @@ impl Client {
     }
 
     /// Writes on until done, or until the nodes are gone.
-    async fn work(&mut self, progress: &watch::Sender<usize>) -> Outcome<Stopped> {
+    async fn work(&mut self, progress: &watch::Sender<usize>) -> TestResult<ClientEnd> {
         while self.next < self.writes {
-            let Some(answer) = self.write().await? else { return Ok(Stopped::Alone) };
+            let Some(answer) = self.write().await? else { return Ok(ClientEnd::Alone) };
             self.acknowledge(&answer)?;
             progress.send_modify(|all| *all += 1);
         }
-        Ok(Stopped::Done)
+        Ok(ClientEnd::Done)
     }
 
     /// The next write, sent to one node after the other until one answers; none: none does.
-    async fn write(&self) -> Outcome<Option<Answer>> {
+    async fn write(&self) -> TestResult<Option<ApiAnswer>> {
         let (task, step) = self.task(self.next);
         let name = self.name(task);
         let known = self.tasks.get(task).cloned().unwrap_or_default();
         let path = format!("/api/v1/tasks/{name}");
         let (method, path, body) = match step {
-            Step::Create => {
+            TaskStep::Create => {
                 let action = json!({"shell": {"argv": ["true"]}});
                 let body = json!({"name": name, "schedule": {"manual": true}, "action": action});
                 (Method::POST, "/api/v1/tasks".to_owned(), Some(body))
             }
-            Step::Update => {
+            TaskStep::Update => {
                 let body = json!({"description": format!("version {}", known.version + 1)});
                 (Method::PATCH, path, Some(body))
             }
-            Step::Trigger => (Method::POST, format!("{path}/trigger"), None),
-            Step::Delete => (Method::DELETE, path, None),
+            TaskStep::Trigger => (Method::POST, format!("{path}/trigger"), None),
+            TaskStep::Delete => (Method::DELETE, path, None),
         };
         let key = format!("{name}-{}", self.next);
         for node in &self.nodes {
@@ -154,14 +155,14 @@ impl Client {
         Ok(None)
     }
 
-    fn acknowledge(&mut self, answer: &Answer) -> Outcome<()> {
+    fn acknowledge(&mut self, answer: &ApiAnswer) -> TestResult<()> {
         let (task, step) = self.task(self.next);
         if self.tasks.len() <= task {
-            self.tasks.resize(task + 1, Known::default());
+            self.tasks.resize(task + 1, ClientTask::default());
         }
         let before = &self.tasks[task];
         let mut known = before.after(step);
-        if step == Step::Trigger {
+        if step == TaskStep::Trigger {
             known.revision = before.revision;
             known.executions.push(text(&answer.body, "id").to_owned());
         } else {
@@ -176,7 +177,7 @@ impl Client {
 
     /// Holds all that was acknowledged against what is there. True: the write under way was
     /// carried out.
-    async fn check(&self, api: &Api, broken: &mut Broken) -> Outcome<bool> {
+    async fn check(&self, api: &Api, broken: &mut BrokenPromises) -> TestResult<bool> {
         let mut carried_out = false;
         let under_way = (self.next < self.writes).then(|| self.task(self.next));
         let last = under_way.map_or(0, |(task, _)| task + 1).max(self.tasks.len());
@@ -199,24 +200,25 @@ impl Client {
 }
 
 /// Whether what was found is what is known, as far as that is known.
-fn same(known: &Known, found: &Known) -> bool {
+fn same(known: &ClientTask, found: &ClientTask) -> bool {
     let executions = known.executions.iter().all(|id| found.executions.contains(id));
     let revision = known.revision.is_none_or(|revision| found.revision == Some(revision));
-    let plain = |one: &Known| Known { revision: None, executions: Vec::new(), ..one.clone() };
+    let plain =
+        |one: &ClientTask| ClientTask { revision: None, executions: Vec::new(), ..one.clone() };
     executions && revision && plain(known) == plain(found)
 }
 
 /// What is there of a task.
-async fn find(api: &Api, name: &str, known: &Known) -> Outcome<Known> {
+async fn find(api: &Api, name: &str, known: &ClientTask) -> TestResult<ClientTask> {
     let path = format!("/api/v1/tasks/{name}");
     let answer = api.send(Method::GET, &path, None, None).await?;
     if answer.status == 404 && text(&answer.body, "code") == "task_not_found" {
-        return Ok(Known::default());
+        return Ok(ClientTask::default());
     }
     let task = if answer.good() { answer.body } else { return Err(format!("{answer:?}").into()) };
     let executions = api.all(&format!("{path}/executions")).await?;
     let version = text(&task, "description").strip_prefix("version ").unwrap_or("0").parse()?;
-    Ok(Known {
+    Ok(ClientTask {
         created: true,
         version,
         triggers: executions.len(),
@@ -231,9 +233,9 @@ async fn find(api: &Api, name: &str, known: &Known) -> Outcome<Known> {
 ///
 /// # Errors
 /// The load could not be carried out.
-pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
-    let mut figures = Figures::default();
-    let mut clients: Vec<Client> =
+pub async fn run(cluster: &mut ProcessCluster, load: DurableLoad) -> TestResult<DurableFigures> {
+    let mut figures = DurableFigures::default();
+    let mut clients: Vec<TaskClient> =
         (0..CLIENTS).map(|number| client(cluster, number, load)).collect();
     for round in 0..=load.kills {
         let kill_at = load.writes * (round + 1) / (load.kills + 1);
@@ -267,22 +269,22 @@ pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
     Ok(figures)
 }
 
-fn client(cluster: &Cluster, number: usize, load: Load) -> Client {
+fn client(cluster: &ProcessCluster, number: usize, load: DurableLoad) -> TaskClient {
     let mut nodes: Vec<Api> = cluster.numbers().map(|node| cluster.api(node)).collect();
     let first = number % nodes.len();
     nodes.rotate_left(first);
     let writes = load.writes / CLIENTS + usize::from(number < load.writes % CLIENTS);
-    Client { number, nodes, tasks: Vec::new(), next: 0, writes, acknowledged: 0 }
+    TaskClient { number, nodes, tasks: Vec::new(), next: 0, writes, acknowledged: 0 }
 }
 
 /// Lets all clients work; when so many writes were acknowledged, kills all nodes, but not in the
 /// last round.
 async fn work(
-    cluster: &mut Cluster,
-    clients: Vec<Client>,
+    cluster: &mut ProcessCluster,
+    clients: Vec<TaskClient>,
     kill_at: usize,
     last: bool,
-) -> Outcome<Vec<Client>> {
+) -> TestResult<Vec<TaskClient>> {
     let before: usize = clients.iter().map(|client| client.acknowledged).sum();
     let progress = std::sync::Arc::new(watch::Sender::new(before));
     let mut seen = progress.subscribe();
@@ -293,8 +295,8 @@ async fn work(
             tokio::spawn(async move {
                 loop {
                     match client.work(&progress).await? {
-                        Stopped::Alone if last => sleep(LOOK).await,
-                        Stopped::Done | Stopped::Alone => return Outcome::Ok(client),
+                        ClientEnd::Alone if last => sleep(LOOK).await,
+                        ClientEnd::Done | ClientEnd::Alone => return TestResult::Ok(client),
                     }
                 }
             })

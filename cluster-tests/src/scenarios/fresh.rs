@@ -1,13 +1,13 @@
 //! Fresh starts: nodes that have never run, all started at the same moment.
 
-use crate::{Cluster, Options, Outcome, now_ms};
+use crate::{ClusterOptions, ProcessCluster, TestResult, now_ms};
 
 /// Starts so many new nodes together; how long it took until all were ready, in milliseconds.
 ///
 /// # Errors
 /// They are not ready in time, or no node leads then.
-pub async fn run(nodes: u8) -> Outcome<i64> {
-    let mut cluster = Cluster::prepare(nodes, Options::default()).await?;
+pub async fn run(nodes: u8) -> TestResult<i64> {
+    let mut cluster = ProcessCluster::prepare(nodes, ClusterOptions::default()).await?;
     let begun = now_ms();
     cluster.start_all()?;
     cluster.all_ready().await?;

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Broken;
-use crate::starts::{self, Line, Story};
-use crate::{Api, Cluster, Outcome, items, now_ms, text, until, witness_program};
+use super::BrokenPromises;
+use crate::starts::{self, TaskReport, WitnessLine};
+use crate::{Api, ProcessCluster, TestResult, items, now_ms, text, until, witness_program};
 
 /// Distance of two ticks in milliseconds.
 const STEP_MS: i64 = 1_000;
@@ -36,7 +36,7 @@ const SAMPLE_LIMIT: Duration = Duration::from_millis(300);
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct KillsLoad {
     /// Tasks that tick each second.
     pub tasks: usize,
     /// How long, at least.
@@ -47,7 +47,7 @@ pub struct Load {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct KillsFigures {
     /// Kills, and those of the leader among them.
     pub kills: (usize, usize),
     /// Lines in the witness file.
@@ -69,7 +69,7 @@ pub struct Figures {
     /// The most lines that a node logged.
     pub log_lines: usize,
     /// Promises that did not hold.
-    pub broken: Broken,
+    pub broken: BrokenPromises,
 }
 
 /// One kill.
@@ -92,7 +92,7 @@ impl Kill {
 ///
 /// # Errors
 /// The load could not be carried out.
-pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
+pub async fn run(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<KillsFigures> {
     let witness = cluster.folder().join("starts");
     let names: Vec<String> = (0..load.tasks).map(|number| format!("beat-{number:03}")).collect();
     let program = witness_program()?;
@@ -118,7 +118,7 @@ pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
     cluster.agreed().await?;
     let samples = sampler.stop();
     let stories = stories(&cluster.api(1), &names).await?;
-    let seen = Seen { lines: starts::read(&witness)?, stories, kills, samples, end };
+    let seen = KillRecord { lines: starts::read(&witness)?, stories, kills, samples, end };
     let mut figures = seen.figures();
     figures.settled_after_ms = settled_after_ms;
     figures.log_lines = cluster.log_lines();
@@ -132,7 +132,7 @@ pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
 }
 
 /// The load proper: kills in turn, and each time a start after a while.
-async fn kill_and_start(cluster: &mut Cluster, load: Load) -> Outcome<Vec<Kill>> {
+async fn kill_and_start(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<Vec<Kill>> {
     let begun = Instant::now();
     let whole = Duration::from_secs(load.seconds);
     let apart = whole / u32::try_from(load.kills + 1)?;
@@ -158,7 +158,7 @@ async fn kill_and_start(cluster: &mut Cluster, load: Load) -> Outcome<Vec<Kill>>
 }
 
 /// Waits until every tick up to an instant has its verdict.
-async fn settled(api: &Api, tasks: usize, upto: i64) -> Outcome<()> {
+async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()> {
     let upto = punctual::Timestamp(upto - STEP_MS).to_string();
     until("every tick of the period to be settled", async || {
         let found = api.all("/api/v1/tasks").await?;
@@ -176,7 +176,7 @@ async fn settled(api: &Api, tasks: usize, upto: i64) -> Outcome<()> {
 }
 
 /// Pauses the tasks, and waits until nothing runs.
-async fn quiet(api: &Api, names: &[String]) -> Outcome<()> {
+async fn quiet(api: &Api, names: &[String]) -> TestResult<()> {
     let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
     api.post("/api/v1/tasks/bulk", &pause).await?;
     until("all executions to end", async || {
@@ -191,10 +191,10 @@ async fn quiet(api: &Api, names: &[String]) -> Outcome<()> {
     .await
 }
 
-async fn stories(api: &Api, names: &[String]) -> Outcome<BTreeMap<String, Story>> {
+async fn stories(api: &Api, names: &[String]) -> TestResult<BTreeMap<String, TaskReport>> {
     let mut stories = BTreeMap::new();
     for name in names {
-        stories.insert(name.clone(), Story::ask(api, name, STEP_MS).await?);
+        stories.insert(name.clone(), TaskReport::ask(api, name, STEP_MS).await?);
     }
     Ok(stories)
 }
@@ -209,7 +209,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn start(cluster: &Cluster) -> Self {
+    fn start(cluster: &ProcessCluster) -> Self {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let watch = |node| {
             let (api, samples) = (cluster.api(node), Arc::clone(&samples));
@@ -246,17 +246,17 @@ impl Sampler {
 }
 
 /// All that is known when it is over.
-struct Seen {
-    lines: Vec<Line>,
-    stories: BTreeMap<String, Story>,
+struct KillRecord {
+    lines: Vec<WitnessLine>,
+    stories: BTreeMap<String, TaskReport>,
     kills: Vec<Kill>,
     samples: Samples,
     /// End of the period in milliseconds.
     end: i64,
 }
 
-impl Seen {
-    fn figures(&self) -> Figures {
+impl KillRecord {
+    fn figures(&self) -> KillsFigures {
         let mut broken = starts::wrong_starts(&self.lines, &self.stories);
         let (mut verdicts, mut calm) = (BTreeMap::new(), (0, 0));
         for story in self.stories.values() {
@@ -271,8 +271,8 @@ impl Seen {
         let without_line = self.without_line(&mut broken);
         let leaders = self.kills.iter().filter(|kill| kill.leader).count();
         let (longest_silence_ms, longest_gap_ms) = self.gaps();
-        let late = |line: &Line| Some(to_ms(line.nanos) - line.tick?);
-        Figures {
+        let late = |line: &WitnessLine| Some(to_ms(line.nanos) - line.tick?);
+        KillsFigures {
             kills: (self.kills.len(), leaders),
             starts: self.lines.len(),
             verdicts,
@@ -288,7 +288,7 @@ impl Seen {
     }
 
     /// Ticks of the period away from kills, and those of them that fired.
-    fn calm(&self, story: &Story) -> (i64, i64) {
+    fn calm(&self, story: &TaskReport) -> (i64, i64) {
         let calm = |tick: i64| {
             let shaken = |kill: &Kill| (kill.from..=kill.from + TAKEOVER_MS).contains(&tick);
             tick <= self.end - STEP_MS && !self.kills.iter().any(shaken)
@@ -300,7 +300,7 @@ impl Seen {
     }
 
     /// Counts fired ticks that nobody started; none may be there but for a kill of who should have.
-    fn without_line(&self, broken: &mut Broken) -> usize {
+    fn without_line(&self, broken: &mut BrokenPromises) -> usize {
         let started: BTreeSet<(&str, i64)> =
             self.lines.iter().filter_map(|line| Some((line.task.as_str(), line.tick?))).collect();
         let mut without = 0;

@@ -1,5 +1,5 @@
 //! The loads of the process tests. Each runs on a cluster and gives figures; a promise that did
-//! not hold is a [`Broken`] sentence among them, a load that could not be carried out is an error.
+//! not hold is a [`BrokenPromises`] sentence among them, a load that could not be carried out is an error.
 
 pub mod cut_off;
 pub mod durable;
@@ -8,7 +8,7 @@ pub mod kills;
 pub mod silence;
 
 /// Promises that did not hold, for people; empty: all held.
-pub type Broken = Vec<String>;
+pub type BrokenPromises = Vec<String>;
 
 /// Value at a share of a list, such as 0.5 for the median; 0 of an empty list.
 #[must_use]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::Broken;
-use crate::starts::{self, Line, Story};
-use crate::{Cluster, Outcome, now_ms, until, witness_program};
+use super::BrokenPromises;
+use crate::starts::{self, TaskReport, WitnessLine};
+use crate::{ProcessCluster, TestResult, now_ms, until, witness_program};
 
 /// Distance of two ticks of one task in milliseconds.
 const STEP_MS: i64 = 1_000;
@@ -22,7 +22,7 @@ const SETTLED_MS: i64 = 1_000;
 
 /// How the leader goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum LeaderLoss {
     /// `kill -9`: its connections are reset.
     Killed,
     /// SIGSTOP: its connections stay, and nothing comes.
@@ -31,28 +31,28 @@ pub enum How {
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct SilenceLoad {
     /// Tasks that tick each second.
     pub tasks: usize,
     /// How often the leader goes.
     pub rounds: usize,
     /// In which way.
-    pub how: How,
+    pub how: LeaderLoss,
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct SilenceFigures {
     /// For each round the longest time without any start while the leader was away, in milliseconds.
     pub silences_ms: Vec<i64>,
     /// For each round the longest time from the leader's return to a start of an older tick, in
     /// milliseconds.
     pub returns_ms: Vec<i64>,
     /// Promises that did not hold.
-    pub broken: Broken,
+    pub broken: BrokenPromises,
 }
 
-impl Figures {
+impl SilenceFigures {
     /// Adds the promise of a prompt return to those that are held against it; tests on a busy
     /// machine leave that to the full form.
     pub fn be_prompt(&mut self) {
@@ -73,7 +73,7 @@ struct Absence {
 ///
 /// # Errors
 /// The load could not be carried out.
-pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
+pub async fn run(cluster: &mut ProcessCluster, load: SilenceLoad) -> TestResult<SilenceFigures> {
     let witness = cluster.folder().join("starts");
     let program = witness_program()?;
     let names: Vec<String> = (0..load.tasks).map(|number| format!("beat-{number:03}")).collect();
@@ -99,13 +99,13 @@ pub async fn run(cluster: &mut Cluster, load: Load) -> Outcome<Figures> {
     cluster.agreed().await?;
     let mut stories = BTreeMap::new();
     for name in &names {
-        stories.insert(name.clone(), Story::ask(&cluster.api(asked), name, STEP_MS).await?);
+        stories.insert(name.clone(), TaskReport::ask(&cluster.api(asked), name, STEP_MS).await?);
     }
     Ok(figures(&starts::read(&witness)?, &stories, &absences, load.how))
 }
 
 /// Waits until no execution has this status.
-async fn none(cluster: &Cluster, node: u8, status: &str) -> Outcome<()> {
+async fn none(cluster: &ProcessCluster, node: u8, status: &str) -> TestResult<()> {
     until(&format!("no execution to be {status}"), async || {
         let path = format!("/api/v1/executions?status={status}&limit=1");
         let page = cluster.api(node).get(&path).await?;
@@ -118,7 +118,11 @@ async fn none(cluster: &Cluster, node: u8, status: &str) -> Outcome<()> {
 }
 
 /// Has the leader go, and come back.
-async fn absence(cluster: &mut Cluster, how: How, witness: &std::path::Path) -> Outcome<Absence> {
+async fn absence(
+    cluster: &mut ProcessCluster,
+    how: LeaderLoss,
+    witness: &std::path::Path,
+) -> TestResult<Absence> {
     cluster.all_ready().await?;
     let before = starts::read(witness)?.len();
     until("starts", async || match starts::read(witness)?.len() {
@@ -130,27 +134,27 @@ async fn absence(cluster: &mut Cluster, how: How, witness: &std::path::Path) -> 
     let begun = Instant::now();
     let from = now_ms();
     match how {
-        How::Killed => cluster.kill9(leader)?,
-        How::Frozen => cluster.pause(leader)?,
+        LeaderLoss::Killed => cluster.kill9(leader)?,
+        LeaderLoss::Frozen => cluster.pause(leader)?,
     }
     sleep((begun + AWAY).saturating_duration_since(Instant::now())).await;
     let to = now_ms();
     match how {
-        How::Killed => cluster.start_node(leader)?,
-        How::Frozen => cluster.resume(leader)?,
+        LeaderLoss::Killed => cluster.start_node(leader)?,
+        LeaderLoss::Frozen => cluster.resume(leader)?,
     }
     cluster.ready(leader).await?;
     Ok(Absence { from, to })
 }
 
 fn figures(
-    lines: &[Line],
-    stories: &BTreeMap<String, Story>,
+    lines: &[WitnessLine],
+    stories: &BTreeMap<String, TaskReport>,
     absences: &[Absence],
-    how: How,
-) -> Figures {
-    let mut figures = Figures::default();
-    let at = |line: &Line| i64::try_from(line.nanos / 1_000_000).unwrap_or(i64::MAX);
+    how: LeaderLoss,
+) -> SilenceFigures {
+    let mut figures = SilenceFigures::default();
+    let at = |line: &WitnessLine| i64::try_from(line.nanos / 1_000_000).unwrap_or(i64::MAX);
     let mut times: Vec<i64> = lines.iter().map(at).collect();
     times.sort_unstable();
     for absence in absences {
@@ -165,11 +169,11 @@ fn figures(
                 && at(line) > absence.to
         });
         let late = late.map(|line| at(line) - absence.to).max();
-        if how == How::Frozen {
+        if how == LeaderLoss::Frozen {
             figures.returns_ms.push(late.unwrap_or(0));
         }
     }
     figures.broken = starts::wrong_starts(lines, stories);
-    figures.broken.extend(stories.values().flat_map(Story::uncovered));
+    figures.broken.extend(stories.values().flat_map(TaskReport::uncovered));
     figures
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use cluster_tests::{Cluster, Options, Outcome, items, run, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, items, run, text, until};
 
 #[tokio::test]
-async fn an_imported_crontab_fires_at_the_next_minute() -> Outcome<()> {
-    let cluster = Cluster::start(3, Options::default()).await?;
+async fn an_imported_crontab_fires_at_the_next_minute() -> TestResult<()> {
+    let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs/every-minute.cron");
     let file = file.to_str().ok_or("an odd path")?;
     let server = cluster.api(2).base().to_owned();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use cluster_tests::{Cluster, Options, Outcome, field, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn paper() -> Value {
 }
 
 /// Waits until a node tells of more fired ticks than so many.
-async fn fires(cluster: &Cluster, node: u8, before: u64) -> Outcome<u64> {
+async fn fires(cluster: &ProcessCluster, node: u8, before: u64) -> TestResult<u64> {
     until("ticks to fire", async || {
         let task = cluster.api(node).get("/api/v1/tasks/beat").await?;
         let fired = field(field(&task, "totals"), "fired").as_u64().unwrap_or(0);
@@ -38,8 +38,8 @@ fn lasting(task: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn three_nodes_keep_what_they_were_given() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn three_nodes_keep_what_they_were_given() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let made = cluster.api(1).post("/api/v1/tasks", &beat()).await?;
     cluster.api(2).post("/api/v1/tasks", &paper()).await?;
     // Acknowledged by one node, at once to be read on every other.
@@ -80,8 +80,8 @@ async fn three_nodes_keep_what_they_were_given() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_user_and_one_cluster() -> Outcome<()> {
-    let mut cluster = Cluster::start(1, Options::default()).await?;
+async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let pid = cluster.pid(1).ok_or("no process")?;
 
     // A second process on the same folder, which leaves the first one alone.
@@ -140,8 +140,8 @@ async fn a_folder_has_one_user_and_one_cluster() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     cluster.api(1).post("/api/v1/tasks", &beat()).await?;
     cluster.kill9(3)?;
     fs::remove_dir_all(cluster.data(3))?;
@@ -185,8 +185,8 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_peer_of_another_cluster_is_refused_with_the_reason() -> Outcome<()> {
-    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+async fn a_peer_of_another_cluster_is_refused_with_the_reason() -> TestResult<()> {
+    let mut cluster = ProcessCluster::prepare(3, ClusterOptions::default()).await?;
     cluster.rewrite(3, |text| text.replace("name = \"test\"", "name = \"other\""))?;
     cluster.start_all()?;
     // Nobody forms a cluster without a listed member, and each side says what it waits for.

@@ -4,19 +4,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::{Api, Cluster, Options, Outcome, field, text, until};
+use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Triggers a task and gives its execution when that has ended.
-async fn run_once(api: &Api, name: &str) -> Outcome<Value> {
+async fn run_once(api: &Api, name: &str) -> TestResult<Value> {
     let made = api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
     ended(api, text(&made, "id")).await
 }
 
-async fn ended(api: &Api, id: &str) -> Outcome<Value> {
+async fn ended(api: &Api, id: &str) -> TestResult<Value> {
     let path = format!("/api/v1/executions/{id}");
     until("the execution to end", async || {
         let execution = api.get(&path).await?;
@@ -28,14 +28,14 @@ async fn ended(api: &Api, id: &str) -> Outcome<Value> {
     .await
 }
 
-async fn add(api: &Api, name: &str, action: Value) -> Outcome<()> {
+async fn add(api: &Api, name: &str, action: Value) -> TestResult<()> {
     let task = json!({"name": name, "schedule": {"manual": true}, "action": action});
     api.post("/api/v1/tasks", &task).await.map(|_made| ())
 }
 
 #[tokio::test]
-async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> Outcome<()> {
-    let mut cluster = Cluster::start(1, Options::default()).await?;
+async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let api = cluster.api(1);
     add(&api, "relative", json!({"shell": {"argv": ["sh", "-c", "date > last.txt; pwd"]}})).await?;
     let execution = run_once(&api, "relative").await?;
@@ -56,7 +56,7 @@ async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> 
     cluster.finish().await
 }
 
-fn fifo(path: &Path) -> Outcome<()> {
+fn fifo(path: &Path) -> TestResult<()> {
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
 
@@ -66,14 +66,15 @@ fn threads(pid: u32) -> usize {
 }
 
 #[tokio::test]
-async fn a_reference_yields_what_the_settings_name_and_never_hangs() -> Outcome<()> {
+async fn a_reference_yields_what_the_settings_name_and_never_hangs() -> TestResult<()> {
     let folder = tempfile::tempdir()?;
     let secrets = folder.path().join("secrets");
     std::fs::create_dir(&secrets)?;
     std::fs::write(secrets.join("key"), "s3cret\n")?;
     fifo(&secrets.join("fifo"))?;
     let settings = format!("[actions.refs]\nfiles = [\"{}/\"]\n", secrets.display());
-    let mut cluster = Cluster::start(1, Options { settings, ..Options::default() }).await?;
+    let mut cluster =
+        ProcessCluster::start(1, ClusterOptions { settings, ..ClusterOptions::default() }).await?;
     let api = cluster.api(1);
     let pid = cluster.pid(1).ok_or("no process")?;
     let echo = |path: &str| json!({"shell": {"argv": ["echo", format!("${{file:{path}}}")]}});
@@ -106,7 +107,7 @@ async fn a_reference_yields_what_the_settings_name_and_never_hangs() -> Outcome<
 }
 
 /// A listener whose queue is full, so that the first packet of the next connection is lost.
-fn full() -> Outcome<(TcpListener, Vec<TcpStream>)> {
+fn full() -> TestResult<(TcpListener, Vec<TcpStream>)> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0)))?;
     listen(&socket, 0)?;
@@ -118,7 +119,7 @@ fn full() -> Outcome<(TcpListener, Vec<TcpStream>)> {
 }
 
 /// Whether some connection to this IPv4 address is being made, by the system's list.
-fn is_connecting_to(address: SocketAddr) -> Outcome<()> {
+fn is_connecting_to(address: SocketAddr) -> TestResult<()> {
     const SYN_SENT: &str = "02";
     let port = format!(":{:04X}", address.port());
     let list = std::fs::read_to_string("/proc/net/tcp")?;
@@ -143,8 +144,8 @@ async fn answer(mut stream: tokio::net::TcpStream) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_lost_packet_fails_no_execution() -> Outcome<()> {
-    let cluster = Cluster::start(3, Options::default()).await?;
+async fn a_lost_packet_fails_no_execution() -> TestResult<()> {
+    let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let api = cluster.api(2);
     let (listener, fillers) = full()?;
     let url = format!("http://{}/hook", listener.local_addr()?);

@@ -1,12 +1,12 @@
 //! A node that gives its work away still answers for the cluster.
 
-use cluster_tests::{Cluster, Options, Outcome, field, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_drained_node_takes_a_callers_claim() -> Outcome<()> {
-    let cluster = Cluster::start(3, Options::default()).await?;
+async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
+    let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let manual = json!({"name": "manual", "schedule": {"manual": true},
         "action": {"shell": {"argv": ["true"]}}});
     cluster.api(1).post("/api/v1/tasks", &manual).await?;

@@ -2,15 +2,16 @@
 
 use std::fs;
 
-use cluster_tests::scenarios::silence::{How, Load, run};
-use cluster_tests::{Cluster, Options, Outcome, field, text, until};
+use cluster_tests::scenarios::silence::{LeaderLoss, SilenceLoad, run};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_leader_that_falls_silent_is_replaced_and_gives_its_grants_back() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
-    let seen = run(&mut cluster, Load { tasks: 60, rounds: 2, how: How::Frozen }).await?;
+async fn a_leader_that_falls_silent_is_replaced_and_gives_its_grants_back() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let seen =
+        run(&mut cluster, SilenceLoad { tasks: 60, rounds: 2, how: LeaderLoss::Frozen }).await?;
     println!("{seen:#?}");
     assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
     assert_eq!(seen.silences_ms.len(), 2);
@@ -18,8 +19,8 @@ async fn a_leader_that_falls_silent_is_replaced_and_gives_its_grants_back() -> O
 }
 
 #[tokio::test]
-async fn a_lone_node_is_ready_and_stays_ready() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
+async fn a_lone_node_is_ready_and_stays_ready() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let begun = tokio::time::Instant::now();
     // Longer than any silence after which a node says that it has no leader.
     while begun.elapsed().as_secs() < 4 {
@@ -32,11 +33,11 @@ async fn a_lone_node_is_ready_and_stays_ready() -> Outcome<()> {
 
 /// Waits until a node says that it is not ready, with all these words.
 async fn unready(
-    cluster: &Cluster,
+    cluster: &ProcessCluster,
     node: u8,
     words: &[&str],
     unreachable: usize,
-) -> Outcome<Value> {
+) -> TestResult<Value> {
     until("the reason", async || {
         let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
         let detail = text(&answer.body, "detail");
@@ -51,8 +52,10 @@ async fn unready(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options { proxied: true, ..Options::default() }).await?;
+async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
+    let mut cluster =
+        ProcessCluster::start(3, ClusterOptions { proxied: true, ..ClusterOptions::default() })
+            .await?;
     let leader = cluster.leader().await?;
     let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
     cluster.cut_off(node)?;
@@ -83,13 +86,13 @@ async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_and_another_member_list_are_named() -> Outcome<()> {
+async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
     let secret = |of: &'static str| {
         move |text: String| {
             text.replace("name = \"test\"", &format!("name = \"test\"\nsecret = \"{of}\""))
         }
     };
-    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+    let mut cluster = ProcessCluster::prepare(3, ClusterOptions::default()).await?;
     for node in 1..=3 {
         cluster.rewrite(node, secret("a secret of the whole cluster"))?;
     }
@@ -136,11 +139,11 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> Outcome<()> {
 }
 
 /// A follower, and the files of its log.
-async fn follower_log(cluster: &Cluster) -> Outcome<(u8, Vec<std::path::PathBuf>)> {
+async fn follower_log(cluster: &ProcessCluster) -> TestResult<(u8, Vec<std::path::PathBuf>)> {
     let leader = cluster.leader().await?;
     let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
     let files = fs::read_dir(cluster.data(node).join("log"))?;
-    let files = files.map(|file| Ok(file?.path())).collect::<Outcome<Vec<_>>>()?;
+    let files = files.map(|file| Ok(file?.path())).collect::<TestResult<Vec<_>>>()?;
     let mut files: Vec<_> =
         files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "wal")).collect();
     files.sort();
@@ -148,8 +151,8 @@ async fn follower_log(cluster: &Cluster) -> Outcome<(u8, Vec<std::path::PathBuf>
 }
 
 #[tokio::test]
-async fn a_follower_whose_log_was_cut_refuses_and_is_readmitted() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn a_follower_whose_log_was_cut_refuses_and_is_readmitted() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let paper = |number: usize| {
         json!({"name": format!("paper-{number}"), "schedule": {"manual": true},
             "action": {"shell": {"argv": ["true"]}}})

@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use cluster_tests::{Cluster, Options, Outcome, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, until};
 use serde_json::json;
 
 /// A member that voted and lost its log could undo what was acknowledged: it must not come back.
 #[tokio::test]
-async fn a_node_without_its_log_or_its_identity_is_refused() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn a_node_without_its_log_or_its_identity_is_refused() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     cluster.add(1, &[json!({"name": "kept", "schedule": {"manual": true}})]).await?;
     for (lost, said) in [("log", "were synced are gone"), ("identity", "its identity is gone")] {
         cluster.kill9(3)?;
@@ -32,16 +32,17 @@ async fn a_node_without_its_log_or_its_identity_is_refused() -> Outcome<()> {
 }
 
 /// The newest of the log's files.
-fn newest(log: &Path) -> Outcome<std::path::PathBuf> {
-    let names = fs::read_dir(log)?.map(|entry| Ok(entry?.path())).collect::<Outcome<Vec<_>>>()?;
+fn newest(log: &Path) -> TestResult<std::path::PathBuf> {
+    let names =
+        fs::read_dir(log)?.map(|entry| Ok(entry?.path())).collect::<TestResult<Vec<_>>>()?;
     let newest = names.into_iter().filter(|path| path.extension().is_some_and(|it| it == "wal"));
     newest.max().ok_or_else(|| "the log has no files".into())
 }
 
 /// Of a lone node nobody else has a copy: it says so, and starts again once the log is whole.
 #[tokio::test]
-async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> Outcome<()> {
-    let mut cluster = Cluster::start(1, Options::default()).await?;
+async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     for number in 0..40 {
         let task = json!({"name": format!("task-{number}"), "schedule": {"manual": true}});
         cluster.add(1, &[task]).await?;
@@ -72,8 +73,8 @@ async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> Outcome<()> {
 
 /// Tasks may write there, and so may the log.
 #[tokio::test]
-async fn files_of_others_in_the_data_folder_stop_no_start() -> Outcome<()> {
-    let mut cluster = Cluster::prepare(1, Options::default()).await?;
+async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
+    let mut cluster = ProcessCluster::prepare(1, ClusterOptions::default()).await?;
     let data = cluster.data(1);
     let log = data.join("node.log");
     cluster.rewrite(1, |text| format!("{text}\n[log]\nfile = {log:?}\n"))?;
@@ -88,7 +89,8 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> Outcome<()> {
             fs::write(data.join(name), "theirs")?;
         }
         cluster.kill9(1)?;
-        names = fs::read_dir(&data)?.map(|entry| Ok(entry?.file_name())).collect::<Outcome<_>>()?;
+        names =
+            fs::read_dir(&data)?.map(|entry| Ok(entry?.file_name())).collect::<TestResult<_>>()?;
     }
     for name in ["last.txt", "half.tmp", "node.log.1", "work", "log"] {
         assert!(names.iter().any(|found| found == name), "{name} is gone: {names:?}");
@@ -120,8 +122,8 @@ fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 #[tokio::test]
-async fn a_leader_without_a_majority_is_not_ready() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn a_leader_without_a_majority_is_not_ready() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let leader = cluster.leader().await?;
     let others: Vec<u8> = cluster.numbers().filter(|node| *node != leader).collect();
     for node in &others {

@@ -1,7 +1,9 @@
 //! A node whose disk is full, or answers no more, ends and says which file it is about; the others
 //! go on.
 
-use cluster_tests::{Api, Cluster, Fault, Options, Outcome, SmallDisk, skipped, until};
+use cluster_tests::{
+    Api, ClusterOptions, ProcessCluster, SmallDisk, TestError, TestResult, skipped, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,8 +19,8 @@ const HEAVY: usize = 40_000;
 const LIGHT: usize = 40;
 
 /// A cluster whose last node has a small disk; none: this machine cannot, which is said.
-async fn with_small_disk() -> Outcome<Option<(Cluster, SmallDisk)>> {
-    let mut cluster = Cluster::prepare(3, Options::default()).await?;
+async fn with_small_disk() -> TestResult<Option<(ProcessCluster, SmallDisk)>> {
+    let mut cluster = ProcessCluster::prepare(3, ClusterOptions::default()).await?;
     let image = cluster.folder().join("disk.image");
     let disk = match SmallDisk::mount(&image, &cluster.data(NODE), DISK_MIB) {
         Ok(disk) => disk,
@@ -39,7 +41,7 @@ fn task(number: usize, bytes: usize) -> Value {
 }
 
 /// Makes one task, whoever leads: it is asked for until it is there.
-async fn add(api: &Api, number: usize, bytes: usize) -> Outcome<()> {
+async fn add(api: &Api, number: usize, bytes: usize) -> TestResult<()> {
     until("a write", async || {
         let answer =
             api.send(Method::POST, "/api/v1/tasks", None, Some(&task(number, bytes))).await?;
@@ -50,7 +52,7 @@ async fn add(api: &Api, number: usize, bytes: usize) -> Outcome<()> {
 }
 
 /// Makes tasks for ever.
-async fn load(api: &Api, from: usize, bytes: usize) -> Fault {
+async fn load(api: &Api, from: usize, bytes: usize) -> TestError {
     for number in from.. {
         if let Err(fault) = add(api, number, bytes).await {
             return fault;
@@ -60,7 +62,7 @@ async fn load(api: &Api, from: usize, bytes: usize) -> Fault {
 }
 
 #[tokio::test]
-async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcome<()> {
+async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> TestResult<()> {
     let Some((mut cluster, disk)) = with_small_disk().await? else { return Ok(()) };
     let (one, two) = (cluster.api(1), cluster.api(2));
     disk.fill(LEFT_BYTES)?;
@@ -87,7 +89,7 @@ async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> Outcom
 }
 
 #[tokio::test]
-async fn a_disk_that_answers_no_more_ends_the_node() -> Outcome<()> {
+async fn a_disk_that_answers_no_more_ends_the_node() -> TestResult<()> {
     let Some((mut cluster, mut disk)) = with_small_disk().await? else { return Ok(()) };
     let (one, two) = (cluster.api(1), cluster.api(2));
     add(&one, 0, LIGHT).await?;

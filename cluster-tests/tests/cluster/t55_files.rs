@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use cluster_tests::{Cluster, Options, Outcome, field, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, until};
 use punctual::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const TASKS: u64 = 300;
 /// Connections that are opened and say nothing.
 const SILENT: usize = 400;
 
-async fn total(cluster: &Cluster, query: &str) -> Outcome<u64> {
+async fn total(cluster: &ProcessCluster, query: &str) -> TestResult<u64> {
     let page = cluster.api(1).get(&format!("/api/v1/executions?page_size=1{query}")).await?;
     Ok(field(&page, "total").as_u64().unwrap_or(0))
 }
@@ -33,9 +33,9 @@ async fn silent(address: SocketAddr) -> Vec<TcpStream> {
 }
 
 #[tokio::test]
-async fn few_files_delay_work_and_lose_none() -> Outcome<()> {
-    let options = Options { files: Some(FILES), ..Options::default() };
-    let mut cluster = Cluster::start(1, options).await?;
+async fn few_files_delay_work_and_lose_none() -> TestResult<()> {
+    let options = ClusterOptions { files: Some(FILES), ..ClusterOptions::default() };
+    let mut cluster = ProcessCluster::start(1, options).await?;
     let address = cluster.api(1).base().trim_start_matches("http://").parse()?;
     let connections = silent(address).await;
     let now = SystemTime::now() + Duration::from_secs(5);

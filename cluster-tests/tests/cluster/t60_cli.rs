@@ -1,19 +1,21 @@
 //! The README's second terminal against a cluster of one.
 
-use cluster_tests::{Cluster, Ended, Options, Outcome, node_program, run, until};
+use cluster_tests::{
+    ClusterOptions, ProcessCluster, ProcessExit, TestResult, node_program, run, until,
+};
 
-struct Terminal {
+struct PseudoTerminal {
     server: String,
 }
 
-impl Terminal {
-    async fn types(&self, line: &[&str]) -> Outcome<Ended> {
+impl PseudoTerminal {
+    async fn types(&self, line: &[&str]) -> TestResult<ProcessExit> {
         let server = ["--server", &self.server];
         run(&[&server, line].concat()).await
     }
 
     /// Types a command that ends well.
-    async fn good(&self, line: &[&str]) -> Outcome<Ended> {
+    async fn good(&self, line: &[&str]) -> TestResult<ProcessExit> {
         let ended = self.types(line).await?;
         assert_eq!(ended.code, Some(0), "{line:?}: {ended:?}");
         Ok(ended)
@@ -21,9 +23,9 @@ impl Terminal {
 }
 
 #[tokio::test]
-async fn the_second_terminal_of_the_readme() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
-    let terminal = Terminal { server: cluster.api(1).base().to_owned() };
+async fn the_second_terminal_of_the_readme() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };
 
     let add = ["add", "hello", "--every", "1s", "--", "echo", "on time"];
     let said = terminal.good(&add).await?;
@@ -80,9 +82,9 @@ async fn the_second_terminal_of_the_readme() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
-    let terminal = Terminal { server: cluster.api(1).base().to_owned() };
+async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };
     for (line, code, said) in [
         (&["add", "bad name", "--every", "5s", "--", "true"][..], 2, ""),
         (&["add", "a", "--cron", "61 * * * *", "--", "true"], 2, "column 1"),
@@ -107,7 +109,7 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> Outcome<()
 }
 
 #[tokio::test]
-async fn no_bug_can_be_put_into_the_program() -> Outcome<()> {
+async fn no_bug_can_be_put_into_the_program() -> TestResult<()> {
     let program = std::fs::read(node_program()?)?;
     let holds = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
     // That it is looked for rightly, a name that is there shows.

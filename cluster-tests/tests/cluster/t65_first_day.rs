@@ -4,28 +4,30 @@
 use std::fs;
 use std::process::Stdio;
 
-use cluster_tests::{Cluster, Ended, Options, Outcome, items, node_program, run, text, until};
+use cluster_tests::{
+    ClusterOptions, ProcessCluster, ProcessExit, TestResult, items, node_program, run, text, until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-async fn types(server: &str, line: &[&str]) -> Outcome<Ended> {
+async fn types(server: &str, line: &[&str]) -> TestResult<ProcessExit> {
     run(&[&["--server", server], line].concat()).await
 }
 
-async fn good(server: &str, line: &[&str]) -> Outcome<Ended> {
+async fn good(server: &str, line: &[&str]) -> TestResult<ProcessExit> {
     let ended = types(server, line).await?;
     assert_eq!(ended.code, Some(0), "{line:?}: {ended:?}");
     Ok(ended)
 }
 
-fn signal(pid: u32, signal: Signal) -> Outcome<()> {
+fn signal(pid: u32, signal: Signal) -> TestResult<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no process id")?;
     Ok(kill_process(pid, signal)?)
 }
 
 #[tokio::test]
-async fn another_web_server_is_never_taken_for_a_node() -> Outcome<()> {
+async fn another_web_server_is_never_taken_for_a_node() -> TestResult<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let other = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async move {
@@ -35,7 +37,7 @@ async fn another_web_server_is_never_taken_for_a_node() -> Outcome<()> {
             let _gone = stream.write_all(answer).await;
         }
     });
-    let cluster = Cluster::start(1, Options::default()).await?;
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let [_, peer] = cluster.listens(1);
     for (server, said) in [
         (other, "is no punctual API: it answers with status 200"),
@@ -57,8 +59,8 @@ async fn another_web_server_is_never_taken_for_a_node() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn crontabs_of_two_machines_stand_side_by_side_and_are_known_again() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
+async fn crontabs_of_two_machines_stand_side_by_side_and_are_known_again() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let server = cluster.api(1).base().to_owned();
     let file = cluster.folder().join("tab");
     let path = file.to_str().ok_or("an odd path")?.to_owned();
@@ -100,8 +102,8 @@ async fn crontabs_of_two_machines_stand_side_by_side_and_are_known_again() -> Ou
 }
 
 #[tokio::test]
-async fn all_that_is_kept_of_an_output_is_shown() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
+async fn all_that_is_kept_of_an_output_is_shown() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let server = cluster.api(1).base().to_owned();
     good(&server, &["add", "count", "--manual", "--", "seq", "1000"]).await?;
     let wanted: String = (1..=1_000).map(|number| format!("{number}\n")).collect();
@@ -119,8 +121,8 @@ async fn all_that_is_kept_of_an_output_is_shown() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_replacement_says_what_it_stopped_and_an_answer_is_a_definition() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
+async fn a_replacement_says_what_it_stopped_and_an_answer_is_a_definition() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let server = cluster.api(1).base().to_owned();
     let add = ["add", "job", "--every", "1h", "--label", "team=db", "--", "sleep", "600"];
     good(&server, &add).await?;
@@ -154,9 +156,9 @@ async fn a_replacement_says_what_it_stopped_and_an_answer_is_a_definition() -> O
 }
 
 #[tokio::test]
-async fn a_node_that_is_cut_off_shows_what_it_knows() -> Outcome<()> {
-    let options = Options { proxied: true, ..Options::default() };
-    let cluster = Cluster::start(3, options).await?;
+async fn a_node_that_is_cut_off_shows_what_it_knows() -> TestResult<()> {
+    let options = ClusterOptions { proxied: true, ..ClusterOptions::default() };
+    let cluster = ProcessCluster::start(3, options).await?;
     let server = cluster.api(3).base().to_owned();
     good(&server, &["add", "job", "--every", "1h", "--", "true"]).await?;
     good(&server, &["show", "job"]).await?;
@@ -182,8 +184,8 @@ async fn a_node_that_is_cut_off_shows_what_it_knows() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_node_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> {
-    let mut cluster = Cluster::start(1, Options::default()).await?;
+async fn a_node_that_is_asked_twice_to_end_ends_at_once() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let server = cluster.api(1).base().to_owned();
     good(&server, &["add", "job", "--manual", "--", "sleep", "600"]).await?;
     good(&server, &["run", "job"]).await?;
@@ -211,7 +213,7 @@ async fn a_node_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> {
 }
 
 /// Types a command on a terminal and gives it this answer; what the terminal shows.
-async fn on_terminal(server: &str, line: &str, answer: &str) -> Outcome<(Option<i32>, String)> {
+async fn on_terminal(server: &str, line: &str, answer: &str) -> TestResult<(Option<i32>, String)> {
     let program = node_program()?;
     let command = format!("{} --server {server} {line}", program.display());
     // `script` (bsdutils) is a terminal for its command.
@@ -229,8 +231,8 @@ async fn on_terminal(server: &str, line: &str, answer: &str) -> Outcome<(Option<
 }
 
 #[tokio::test]
-async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> Outcome<()> {
-    let cluster = Cluster::start(1, Options::default()).await?;
+async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let server = cluster.api(1).base().to_owned();
     good(&server, &["add", "job", "--manual", "--", "sleep", "600"]).await?;
     good(&server, &["run", "job"]).await?;
@@ -260,7 +262,7 @@ struct Dev {
 }
 
 impl Dev {
-    async fn start() -> Outcome<Self> {
+    async fn start() -> TestResult<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port().await?.to_string();
         let process = tokio::process::Command::new(node_program()?)
@@ -281,12 +283,12 @@ impl Dev {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn pid(&self) -> Outcome<u32> {
+    fn pid(&self) -> TestResult<u32> {
         Ok(self.process.id().ok_or("it has ended")?)
     }
 
     /// The processes of its nodes.
-    fn children(&self) -> Outcome<Vec<String>> {
+    fn children(&self) -> TestResult<Vec<String>> {
         let pid = self.pid()?;
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
         let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
@@ -295,7 +297,7 @@ impl Dev {
     }
 }
 
-async fn gone(processes: &[String]) -> Outcome<()> {
+async fn gone(processes: &[String]) -> TestResult<()> {
     until("the nodes to end", async || {
         let left = processes.iter().filter(|pid| runs(pid)).collect::<Vec<_>>();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}").into()) }
@@ -304,7 +306,7 @@ async fn gone(processes: &[String]) -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> Outcome<()> {
+async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> TestResult<()> {
     let mut dev = Dev::start().await?;
     let children = dev.children()?;
     let data = dev.folder.path().to_str().ok_or("an odd path")?;
@@ -316,7 +318,7 @@ async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> {
+async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> TestResult<()> {
     let mut dev = Dev::start().await?;
     let children = dev.children()?;
     let stderr = dev.process.stderr.take().ok_or("no output")?;
@@ -342,7 +344,7 @@ async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> Outcome<()> 
     gone(&children).await
 }
 
-async fn good_or(server: &str, line: &[&str]) -> Outcome<()> {
+async fn good_or(server: &str, line: &[&str]) -> TestResult<()> {
     let ended = types(server, line).await?;
     let good = ended.code == Some(0) && ended.stdout.contains("n2");
     if good { Ok(()) } else { Err(format!("{ended:?}").into()) }
@@ -356,7 +358,7 @@ fn runs(pid: &str) -> bool {
 }
 
 /// A port where two nodes can listen for clients, and 1,000 below for peers.
-async fn free_port() -> Outcome<u16> {
+async fn free_port() -> TestResult<u16> {
     until("free ports", async || {
         let port = rand::random_range(12_000..30_000);
         for port in [port, port + 1, port - 1_000, port - 999] {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_tests::{Api, Cluster, Options, Outcome, field, now_ms, text, until};
+use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, now_ms, text, until};
 use futures_util::future::{join_all, try_join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ const WRITES: usize = 50;
 
 /// What was seen of the metrics: all names, and those with a value other than 0.
 #[derive(Default)]
-struct Moved {
+struct SeenMetrics {
     all: BTreeSet<String>,
     moved: BTreeSet<String>,
 }
 
-impl Moved {
+impl SeenMetrics {
     /// Reads the pages of all nodes that answer.
-    async fn look(&mut self, cluster: &Cluster) {
+    async fn look(&mut self, cluster: &ProcessCluster) {
         for node in cluster.numbers() {
             let Ok(page) = cluster.api(node).metrics_page().await else { continue };
             self.read(&page);
@@ -52,16 +52,16 @@ fn task(name: &str, schedule: Value, argv: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn every_metric_moves_and_what_happens_once_is_counted_once() -> Outcome<()> {
-    let options = Options { settings: SETTINGS.to_owned(), ..Options::default() };
-    let mut cluster = Cluster::prepare(3, options).await?;
+async fn every_metric_moves_and_what_happens_once_is_counted_once() -> TestResult<()> {
+    let options = ClusterOptions { settings: SETTINGS.to_owned(), ..ClusterOptions::default() };
+    let mut cluster = ProcessCluster::prepare(3, options).await?;
     for node in cluster.numbers() {
         // Executions have to wait for each other.
         cluster.rewrite(node, |text| text.replace("[node]\n", "[node]\nslots = 1\n"))?;
     }
     cluster.start_all()?;
     cluster.all_ready().await?;
-    let mut moved = Moved::default();
+    let mut moved = SeenMetrics::default();
     moved.look(&cluster).await;
 
     let second = json!({"interval": "1s"});
@@ -115,7 +115,7 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> Outcome<(
 
 /// Claims one tick of a task through all nodes at once, until one of them is refused at the cursor;
 /// then reports with a wrong fence, and with the right one.
-async fn rival_claims(cluster: &Cluster) -> Outcome<()> {
+async fn rival_claims(cluster: &ProcessCluster) -> TestResult<()> {
     until("a claim to be refused", async || {
         let at = punctual::Timestamp(now_ms()).to_string();
         let claims =
@@ -148,7 +148,7 @@ async fn rival_claims(cluster: &Cluster) -> Outcome<()> {
     .await
 }
 
-async fn sum(cluster: &Cluster, begin: &str) -> Outcome<f64> {
+async fn sum(cluster: &ProcessCluster, begin: &str) -> TestResult<f64> {
     let values = cluster.numbers().map(|node| {
         let api = cluster.api(node);
         async move { api.metrics(begin).await }
@@ -157,7 +157,7 @@ async fn sum(cluster: &Cluster, begin: &str) -> Outcome<f64> {
 }
 
 /// Pauses all tasks and waits until nothing runs or waits.
-async fn stand_still(cluster: &Cluster) -> Outcome<()> {
+async fn stand_still(cluster: &ProcessCluster) -> TestResult<()> {
     let names = ["bad", "good", "race", "slow", "twin"];
     cluster.api(1).post("/api/v1/tasks/bulk", &json!({"op": "pause", "names": names})).await?;
     let tasks = cluster.api(1).get("/api/v1/executions?status=pending&limit=1000").await?;
@@ -176,7 +176,7 @@ async fn stand_still(cluster: &Cluster) -> Outcome<()> {
 }
 
 /// The sums over all nodes are what the state says.
-async fn counted_once(cluster: &Cluster) -> Outcome<()> {
+async fn counted_once(cluster: &ProcessCluster) -> TestResult<()> {
     let mut totals: BTreeMap<&str, f64> = BTreeMap::new();
     for task in cluster.api(1).all("/api/v1/tasks").await? {
         let of = field(&task, "totals");
@@ -195,7 +195,7 @@ async fn counted_once(cluster: &Cluster) -> Outcome<()> {
 }
 
 /// Writes until the leader's log no longer holds what comes after an entry.
-async fn write_until_purged(cluster: &Cluster, leader: u8, entry: u64) -> Outcome<()> {
+async fn write_until_purged(cluster: &ProcessCluster, leader: u8, entry: u64) -> TestResult<()> {
     let api = cluster.api(leader);
     let mut number = 0;
     until("the log to be purged", async || {
@@ -209,7 +209,7 @@ async fn write_until_purged(cluster: &Cluster, leader: u8, entry: u64) -> Outcom
     .await
 }
 
-async fn write(api: &Api, writer: usize, number: usize) -> Outcome<()> {
+async fn write(api: &Api, writer: usize, number: usize) -> TestResult<()> {
     let name = ["bad", "good", "slow", "twin"][writer];
     for at in 0..WRITES {
         let body = json!({"description": format!("change {number} {at}")});

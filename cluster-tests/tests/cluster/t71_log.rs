@@ -1,7 +1,7 @@
 //! The log tells what happens to the cluster, once and in the names of `node list`, and no more
 //! than that.
 
-use cluster_tests::{Cluster, Options, Outcome, text, until};
+use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, text, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 const LINES_MAX: usize = 60;
 
 /// The messages that a node has logged since its newest start, with their level before them.
-fn told(cluster: &Cluster, node: u8) -> Vec<String> {
+fn told(cluster: &ProcessCluster, node: u8) -> Vec<String> {
     let said = cluster.said(node);
     let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.map(|line| format!("{} {}", text(&line, "level"), text(&line, "message"))).collect()
 }
 
-fn count(cluster: &Cluster, node: u8, line: &str) -> usize {
+fn count(cluster: &ProcessCluster, node: u8, line: &str) -> usize {
     told(cluster, node).iter().filter(|told| told.contains(line)).count()
 }
 
-async fn says(cluster: &Cluster, node: u8, line: &str) -> Outcome<()> {
+async fn says(cluster: &ProcessCluster, node: u8, line: &str) -> TestResult<()> {
     until(&format!("n{node} to say: {line}"), async || match count(cluster, node, line) {
         0 => Err(format!("{:?}", told(cluster, node)).into()),
         _ => Ok(()),
@@ -33,8 +33,8 @@ fn task(name: &str, schedule: Value, argv: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn the_others_tell_that_a_node_is_gone_and_little_else() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     for node in cluster.numbers() {
         let calm = told(&cluster, node).into_iter().filter(|line| !line.starts_with("INFO "));
         assert_eq!(
@@ -85,7 +85,7 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> Outcome<()> {
 }
 
 /// Makes a task that fails each second, and thirty that run for long.
-async fn fails_each_second(cluster: &Cluster) -> Outcome<()> {
+async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     let mut tasks = vec![task("bad", json!({"interval": "1s"}), &["false"])];
     for number in 0..30 {
         let name = format!("long-{number:02}");
@@ -102,7 +102,7 @@ async fn fails_each_second(cluster: &Cluster) -> Outcome<()> {
 }
 
 /// Has the long tasks run, some of them on a node.
-async fn runs_there(cluster: &Cluster, there: u8, by: u8) -> Outcome<()> {
+async fn runs_there(cluster: &ProcessCluster, there: u8, by: u8) -> TestResult<()> {
     for number in 0..30 {
         let path = format!("/api/v1/tasks/long-{number:02}/trigger");
         cluster.api(by).post(&path, &json!({})).await?;
@@ -117,7 +117,7 @@ async fn runs_there(cluster: &Cluster, there: u8, by: u8) -> Outcome<()> {
 }
 
 /// The node that takes a request tells what it changed, and no other does.
-async fn tells_changes(cluster: &Cluster, node: u8, other: u8) -> Outcome<()> {
+async fn tells_changes(cluster: &ProcessCluster, node: u8, other: u8) -> TestResult<()> {
     let api = cluster.api(node);
     api.post("/api/v1/tasks/bad/pause", &json!({"reason": "too\nloud"})).await?;
     api.post("/api/v1/tasks/bad/resume", &json!({})).await?;
@@ -130,7 +130,7 @@ async fn tells_changes(cluster: &Cluster, node: u8, other: u8) -> Outcome<()> {
 }
 
 /// Stops all nodes, and looks at all that they have said.
-async fn stops_calmly(mut cluster: Cluster) -> Outcome<()> {
+async fn stops_calmly(mut cluster: ProcessCluster) -> TestResult<()> {
     for node in cluster.numbers() {
         assert!(cluster.stop(node).await?.success());
         let told = told(&cluster, node);
@@ -143,8 +143,8 @@ async fn stops_calmly(mut cluster: Cluster) -> Outcome<()> {
 
 /// A node whose data folder was emptied says so as a warning, and its readmission is told.
 #[tokio::test]
-async fn an_empty_data_folder_is_a_warning() -> Outcome<()> {
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+async fn an_empty_data_folder_is_a_warning() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let leader = cluster.leader().await?;
     let gone = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
     cluster.kill9(gone)?;
@@ -160,8 +160,8 @@ async fn an_empty_data_folder_is_a_warning() -> Outcome<()> {
 
 /// A log file in a folder that is not there yet: the folder is made, and standard error stays empty.
 #[tokio::test]
-async fn a_log_file_is_begun_without_a_word_elsewhere() -> Outcome<()> {
-    let mut cluster = Cluster::prepare(1, Options::default()).await?;
+async fn a_log_file_is_begun_without_a_word_elsewhere() -> TestResult<()> {
+    let mut cluster = ProcessCluster::prepare(1, ClusterOptions::default()).await?;
     let logs = cluster.folder().join("logs");
     let file = logs.join("n1.log");
     cluster.rewrite(1, |text| format!("{text}\n[log]\nfile = {file:?}\n"))?;
@@ -181,9 +181,9 @@ async fn a_log_file_is_begun_without_a_word_elsewhere() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_node_that_is_cut_off_says_so_once() -> Outcome<()> {
-    let options = Options { proxied: true, ..Options::default() };
-    let cluster = Cluster::start(3, options).await?;
+async fn a_node_that_is_cut_off_says_so_once() -> TestResult<()> {
+    let options = ClusterOptions { proxied: true, ..ClusterOptions::default() };
+    let cluster = ProcessCluster::start(3, options).await?;
     let leader = cluster.leader().await?;
     let away = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
     cluster.cut_off(away)?;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use cluster_tests::{Api, Cluster, Options, Outcome, field, skipped, text, until};
+use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, skipped, text, until};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
@@ -18,7 +18,7 @@ fn configs() -> &'static Path {
 }
 
 /// Whether a program is there; if not, says that its part is skipped.
-fn there(program: &str) -> Outcome<bool> {
+fn there(program: &str) -> TestResult<bool> {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
         skipped(&format!("{program} is not installed (Debian: apt-get install prometheus)"))?;
@@ -32,7 +32,7 @@ fn shown(output: &Output) -> String {
 }
 
 #[test]
-fn the_rules_do_what_their_tests_say() -> Outcome<()> {
+fn the_rules_do_what_their_tests_say() -> TestResult<()> {
     if !there("promtool")? {
         return Ok(());
     }
@@ -48,7 +48,7 @@ fn the_rules_do_what_their_tests_say() -> Outcome<()> {
 }
 
 /// `promtool check metrics` finds nothing to say about a page.
-fn check_page(page: &str) -> Outcome<()> {
+fn check_page(page: &str) -> TestResult<()> {
     let mut child = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -70,7 +70,7 @@ struct Prometheus {
 
 impl Prometheus {
     /// Starts it with the alerts as they are, but for the times that they wait.
-    fn start(cluster: &Cluster) -> Outcome<Self> {
+    fn start(cluster: &ProcessCluster) -> TestResult<Self> {
         let folder = cluster.folder();
         let alerts = std::fs::read_to_string(configs().join("alerts.yaml"))?;
         let quick = alerts.replace("> 3600", "> 1").replace("for: 1m", "for: 0s");
@@ -101,7 +101,7 @@ impl Prometheus {
     }
 
     /// The results of a query.
-    async fn query(&self, query: &str) -> Outcome<Vec<Value>> {
+    async fn query(&self, query: &str) -> TestResult<Vec<Value>> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let answer = self.api.get(&format!("/api/v1/query?query={encoded}")).await?;
         let result = field(field(&answer, "data"), "result");
@@ -109,7 +109,7 @@ impl Prometheus {
     }
 
     /// Waits until a query has a result.
-    async fn has(&self, query: &str) -> Outcome<Vec<Value>> {
+    async fn has(&self, query: &str) -> TestResult<Vec<Value>> {
         until(query, async || {
             let found = self.query(query).await?;
             if found.is_empty() { Err("nothing".into()) } else { Ok(found) }
@@ -130,11 +130,11 @@ fn firing(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_alerts_fire_when_they_should() -> Outcome<()> {
+async fn the_alerts_fire_when_they_should() -> TestResult<()> {
     if !there("promtool")? || !there("prometheus")? {
         return Ok(());
     }
-    let mut cluster = Cluster::start(3, Options::default()).await?;
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let task = |name: &str, argv: &[&str]| {
         json!({"name": name, "schedule": {"interval": "1s"}, "catch_up": {"policy": "none"},
             "action": {"shell": {"argv": argv}}})

@@ -11,7 +11,7 @@ use crate::api::reply::ok;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
-use crate::ops::context::{View, aside};
+use crate::ops::context::View;
 use crate::ops::ticks::{self, TickRange};
 use crate::ops::{OpError, about, executions, preview, views, why, words};
 
@@ -27,11 +27,13 @@ async fn tell<T: Serialize>(
     tell: impl FnOnce(&View, &Arc<Task>) -> Result<T, OpError> + Send + 'static,
 ) -> Reply {
     let view = read.view().await?;
-    aside(move || {
-        let body = tell(&view, view.task(&name)?)?;
-        Ok(ok(&view, body))
-    })
-    .await?
+    read.context
+        .scans
+        .run(move || {
+            let body = tell(&view, view.task(&name)?)?;
+            Ok(ok(&view, body))
+        })
+        .await?
 }
 
 /// `GET /tasks/{name}/next`: its next ticks.

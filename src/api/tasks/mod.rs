@@ -15,7 +15,7 @@ use super::lists::{location, page};
 use super::params::Params;
 use super::reply::{answer, ok};
 use crate::dto::{PauseRequest, Rfc3339, TriggerRequest};
-use crate::ops::context::{View, aside};
+use crate::ops::context::View;
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::list::{TaskFilter, TaskOrder};
 use crate::ops::tasks::{claim, definition, trigger};
@@ -36,11 +36,13 @@ pub(super) async fn list(read: Read) -> Reply {
     };
     let view = read.view().await?;
     let filter = filter(params, &view)?;
-    aside(move || {
-        let list = crate::ops::tasks::list::list(&view, &filter, &page, order)?;
-        Ok(ok(&view, list))
-    })
-    .await?
+    read.context
+        .scans
+        .run(move || {
+            let list = crate::ops::tasks::list::list(&view, &filter, &page, order)?;
+            Ok(ok(&view, list))
+        })
+        .await?
 }
 
 fn filter(params: &Params, view: &View) -> Result<TaskFilter, OpError> {

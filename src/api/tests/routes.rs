@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use super::Rig;
 use crate::api::error::{ErrorForm, PROBLEM};
 use crate::api::frame::{self, Frame};
-use crate::api::{self, ApiSettings, Context, HttpLimits};
-use crate::clock::{ClusterClock, Hardware};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Scans};
+use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
 use crate::exec::{Exec, ExecOptions};
@@ -170,9 +170,10 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
     Arc::new(Context {
         running: OnceLock::new(),
         exec: Arc::new(exec.unwrap()),
-        clock: Arc::new(ClusterClock::new(Hardware, 1, Duration::from_millis(500))),
+        clock: Arc::new(ClusterClock::new(HardwareClocks, 1, Duration::from_millis(500))),
         metrics: Metrics::new("0"),
         progress: saying,
+        scans: Scans::default(),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",

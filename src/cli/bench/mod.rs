@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::node::Builder;
+use crate::node::NodeBuilder;
 
 use self::cluster::Cluster;
 use super::context::Context;
@@ -128,6 +128,6 @@ pub async fn run(arguments: BenchArguments, context: &mut Context) -> CommandRes
 }
 
 /// Makes a node one that can be measured.
-pub(super) fn prepare(builder: Builder) -> Builder {
+pub(super) fn prepare(builder: NodeBuilder) -> NodeBuilder {
     builder.bench().function(NOOP, Arc::new(|_context| Box::pin(async { Ok(String::new()) })))
 }

@@ -15,7 +15,7 @@ async fn a_node_that_a_majority_contradicts_ends_and_takes_its_state_anew() {
     for number in 0..ENTRIES {
         last = submit(&nodes[0], add(&format!("task-{number}"))).await.0;
     }
-    let mut poll = Poll::default();
+    let mut poll = DigestPoll::default();
     let mut majority = None;
     for (node, id) in nodes.iter().chain([&wrong]).zip(1..) {
         assert!(node.consensus.replica().reach(last, LIMIT).await);

@@ -13,15 +13,16 @@ use tokio::sync::watch;
 use super::super::checkpoint::Checkpoints;
 use super::super::formats::Formats;
 use super::super::load;
-use super::super::machine::{self, LoadError, MachineStore};
+use super::super::machine::{self, CheckpointError, MachineStore};
 use super::super::peers::Peers;
 use super::super::replica::Replica;
-use super::super::types::{Entry, Payload, TypeConfig, log_id};
+use super::super::types::{LogEntry, Payload, TypeConfig, log_id};
 use super::super::wire;
 use super::{LIMIT, add};
 use crate::domain::machine::State;
 use crate::domain::machine::envelope::{self, Head};
 use crate::domain::time::Timestamp;
+use crate::storage::descriptors::DescriptorReserve;
 use crate::storage::sim::SimDisk;
 use crate::storage::{LogPos, LogStore, StateFolders};
 use crate::telemetry::metrics::Metrics;
@@ -32,7 +33,7 @@ const FLIPS: u64 = 100;
 const TASKS: [u64; 2] = [500, 700];
 
 /// What a checkpoint holds: applied entry, membership, digest.
-type Held = (Option<u64>, String, u128);
+type CheckpointContents = (Option<u64>, String, u128);
 
 fn at(index: u64) -> LogPos {
     LogPos { term: 1, node: 0x1_0001, index }
@@ -44,7 +45,7 @@ pub(super) fn entry(index: u64) -> EntryResponder<TypeConfig> {
     let mut bytes = vec![wire::NORMAL];
     bytes.extend_from_slice(&envelope::entry(head, &add(&format!("task-{index}"))));
     let payload = EntryPayload::Normal(Payload(bytes.into()));
-    (Entry { log_id: log_id(at(index)), payload }, None)
+    (LogEntry { log_id: log_id(at(index)), payload }, None)
 }
 
 /// sled frees its lock some time after a store is dropped.
@@ -52,7 +53,10 @@ fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
     let started = Instant::now();
     loop {
         let log = Arc::new(SimDisk::new().open());
-        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
+        match Checkpoints::open(
+            Box::new(StateFolders::new(folder, &DescriptorReserve::default())),
+            log,
+        ) {
             Err(error) if error.to_string().contains("lock") && started.elapsed() < LIMIT => {
                 std::thread::yield_now();
             }
@@ -67,14 +71,17 @@ fn opened_with(folder: &Path, purged: u64) -> Checkpoints {
     loop {
         let log = Arc::new(SimDisk::new().open());
         log.purge_to(at(purged));
-        match Checkpoints::open(Box::new(StateFolders::new(folder)), log) {
+        match Checkpoints::open(
+            Box::new(StateFolders::new(folder, &DescriptorReserve::default())),
+            log,
+        ) {
             Err(error) if error.to_string().contains("lock") => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }
 }
 
-fn held(folder: &Path) -> Result<Option<Held>, LoadError> {
+fn held(folder: &Path) -> Result<Option<CheckpointContents>, CheckpointError> {
     let loaded = machine::load(&opened(folder)?)?;
     Ok(loaded.map(|loaded| {
         let applied = loaded.applied.map(|id| id.index());
@@ -83,7 +90,7 @@ fn held(folder: &Path) -> Result<Option<Held>, LoadError> {
 }
 
 /// Two checkpoints one upon the other, as a node writes them; what each of them held.
-async fn write(folder: &Path) -> Vec<Held> {
+async fn write(folder: &Path) -> Vec<CheckpointContents> {
     let replica =
         Arc::new(Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test")));
     let checkpoints = opened(folder).unwrap();
@@ -156,7 +163,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
         }
         let place = format!("bit {} of byte {at} of {}", word >> 61, sound[file].0.display());
         match held(&copy) {
-            Err(LoadError::Damaged(_)) => refused += 1,
+            Err(CheckpointError::Damaged(_)) => refused += 1,
             Err(other) => panic!("{place}: {other} is not taken for damage"),
             Ok(None) => none += 1,
             Ok(Some(found)) if found == written[1] => same += 1,
@@ -215,7 +222,7 @@ async fn a_lost_or_emptied_file_of_a_checkpoint_is_damage_or_does_not_matter() {
                 }
             }
             match held(&copy) {
-                Err(LoadError::Damaged(_)) => damaged += 1,
+                Err(CheckpointError::Damaged(_)) => damaged += 1,
                 Ok(Some(found)) => assert!(written.contains(&found), "{path:?}: {found:?}"),
                 Ok(None) => assert!(!emptied && path.ends_with("CURRENT"), "{path:?}"),
                 Err(error) => panic!("{path:?}: {error} is not taken for damage"),

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, VoteRequest, VoteResponse};
 use openraft::{EntryPayload, Membership};
 
-use super::super::types::{Entry, LogId, Member, Payload, StoredMembership, Vote, log_id};
-use super::super::wire::{self, Appended, Malformed, Unreadable};
+use super::super::types::{LogEntry, LogId, Payload, RaftMember, StoredMembership, Vote, log_id};
+use super::super::wire::{self, AppendAnswer, Malformed, Unreadable};
 use crate::storage::LogPos;
 
 const VOTE: &str = "010700000000000000020001000000000000";
@@ -64,19 +64,20 @@ fn committed_vote() -> Vote {
     Vote::new_committed(7, 0x1_0002)
 }
 
-fn membership() -> Membership<u64, Member> {
-    let member = |peer: &str, http: &str| Member { peer: peer.to_owned(), http: http.to_owned() };
+fn membership() -> Membership<u64, RaftMember> {
+    let member =
+        |peer: &str, http: &str| RaftMember { peer: peer.to_owned(), http: http.to_owned() };
     let (one, two) = (0x1_0001, 0x1_0002);
     let configs = vec![BTreeSet::from([one]), BTreeSet::from([one, two])];
     let nodes = BTreeMap::from([(one, member("a:7070", "http://a")), (two, member("b:7070", ""))]);
     Membership::new(configs, nodes).unwrap()
 }
 
-fn entry(payload: EntryPayload<Payload, u64, Member>) -> Entry {
-    Entry { log_id: log_id(at()), payload }
+fn entry(payload: EntryPayload<Payload, u64, RaftMember>) -> LogEntry {
+    LogEntry { log_id: log_id(at()), payload }
 }
 
-fn normal() -> Entry {
+fn normal() -> LogEntry {
     entry(EntryPayload::Normal(Payload(Bytes::from_static(b"\x01abc"))))
 }
 
@@ -158,10 +159,10 @@ fn what_peers_say_to_each_other_keeps_its_bytes() {
     let response = VoteResponse::new(vote(), None, true);
     keeps(VOTE_RESPONSE, &response, wire::vote_response_bytes, wire::read_vote_response);
     for (golden, answer) in [
-        (MATCHING, Appended::Matching(Some(before()))),
-        (MATCHING_NOTHING, Appended::Matching(None)),
-        (CONFLICT, Appended::Conflict(before())),
-        (HIGHER_VOTE, Appended::HigherVote(committed_vote())),
+        (MATCHING, AppendAnswer::Matching(Some(before()))),
+        (MATCHING_NOTHING, AppendAnswer::Matching(None)),
+        (CONFLICT, AppendAnswer::Conflict(before())),
+        (HIGHER_VOTE, AppendAnswer::HigherVote(committed_vote())),
     ] {
         keeps(golden, &answer, wire::appended_bytes, wire::read_appended);
     }

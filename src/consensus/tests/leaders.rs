@@ -5,14 +5,14 @@ use super::super::network::kind;
 use super::*;
 
 /// A node on a runtime of its own, which can be frozen as a process is.
-struct Apart {
+struct FreezableNode {
     consensus: Consensus,
     runtime: tokio::runtime::Runtime,
     _node: TestNode,
 }
 
-impl Apart {
-    fn begin(settings: Settings, disk: TestDisk) -> std::thread::JoinHandle<Self> {
+impl FreezableNode {
+    fn begin(settings: ConsensusSettings, disk: TestDisk) -> std::thread::JoinHandle<Self> {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
@@ -38,10 +38,10 @@ impl Apart {
     }
 }
 
-fn three_apart() -> Vec<Apart> {
+fn three_apart() -> Vec<FreezableNode> {
     let addresses = free_addresses(3);
     let threads: Vec<_> = (1..=3)
-        .map(|member| Apart::begin(settings(&addresses, member, 1_000), TestDisk::new()))
+        .map(|member| FreezableNode::begin(settings(&addresses, member, 1_000), TestDisk::new()))
         .collect();
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
@@ -56,7 +56,7 @@ async fn until(what: &str, mut look: impl FnMut() -> bool) {
     panic!("waited for {what}");
 }
 
-fn leader_of(nodes: &[Apart]) -> usize {
+fn leader_of(nodes: &[FreezableNode]) -> usize {
     nodes.iter().position(|node| node.consensus.is_leader()).unwrap()
 }
 
@@ -77,7 +77,7 @@ async fn what_a_silent_leader_was_given_does_not_keep_the_next_one_from_writing(
     submit_to(&nodes[0].consensus, add("before")).await;
     let leader = leader_of(&nodes);
     let guard = nodes[leader].freeze().await;
-    let others: Vec<&Apart> =
+    let others: Vec<&FreezableNode> =
         nodes.iter().enumerate().filter(|(at, _)| *at != leader).map(|(_, node)| node).collect();
     for other in &others {
         // Each on its own, so that each is an entry: one command is as many as fit beside none.
@@ -107,7 +107,7 @@ async fn submit_to(node: &Consensus, commands: Bytes) {
     panic!("no answer");
 }
 
-async fn stop_apart(nodes: Vec<Apart>) {
+async fn stop_apart(nodes: Vec<FreezableNode>) {
     for node in &nodes {
         let consensus = node.consensus.clone();
         node.runtime.spawn(async move { consensus.stop().await }).await.unwrap();
@@ -218,11 +218,11 @@ async fn another_member_list_is_told_on_both_sides() {
     last.consensus.stop().await;
     drop(last);
     let shorter = settings(&addresses[..2], 1, 1_000).members;
-    let settings = Settings { ..settings(&addresses, 3, 1_000) };
+    let settings = ConsensusSettings { ..settings(&addresses, 3, 1_000) };
     let mut members = shorter;
     members.retain(|member| member.id == 2);
     members.push(settings.members[2].clone());
-    let back = begin(Settings { members, ..settings }, &disks[2]).await;
+    let back = begin(ConsensusSettings { members, ..settings }, &disks[2]).await;
     until("a word about its list", || {
         let told = back.consensus.warnings();
         told.iter().any(|warning| warning.contains("cluster.member lacks member 1"))

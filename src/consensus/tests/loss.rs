@@ -7,7 +7,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 
 use super::super::checkpoint::Checkpoints;
 use super::super::load::{self, Advice};
-use super::super::machine::{self, Frozen, MachineStore};
+use super::super::machine::{self, FrozenState, MachineStore};
 use super::super::peers::Peers;
 use super::super::types::{SnapshotMeta, TypeConfig};
 use super::damage::entry;
@@ -15,14 +15,14 @@ use super::*;
 use crate::storage::LogStore;
 
 /// Settings under which most of the log is soon purged.
-fn forgetful(addresses: &[String], member: u16) -> Settings {
-    Settings { snapshot_every: 20, ..settings(addresses, member, 10) }
+fn forgetful(addresses: &[String], member: u16) -> ConsensusSettings {
+    ConsensusSettings { snapshot_every: 20, ..settings(addresses, member, 10) }
 }
 
 /// A lone node that has written so much, and stopped; gives its address.
 async fn lone(disk: &TestDisk, retained: u64, tasks: u64) -> Vec<String> {
     let addresses = free_addresses(1);
-    let settings = Settings { retained_log: retained, ..forgetful(&addresses, 1) };
+    let settings = ConsensusSettings { retained_log: retained, ..forgetful(&addresses, 1) };
     let node = begin(settings, disk).await;
     for number in 0..tasks {
         submit(&node, add(&format!("task-{number}"))).await.1.unwrap();
@@ -165,7 +165,7 @@ async fn a_checkpoint_under_way_leaves_an_installed_snapshot_alone() {
 
     // The next checkpoint goes to the new store.
     let mut store = machine_on(&stores);
-    store.install_snapshot(&meta, Frozen::new(loaded.state)).await.unwrap();
+    store.install_snapshot(&meta, FrozenState::new(loaded.state)).await.unwrap();
     applied(61..=70, &mut store).await.unwrap();
     store.get_snapshot_builder().await.build_snapshot().await.unwrap();
     assert_eq!(on_disk(&stores).applied.map(|id| id.index()), Some(70));
@@ -181,10 +181,10 @@ async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
     let mut store = MachineStore::new(Arc::clone(&replica), checkpoints, None, metrics);
     applied(1..=50, &mut store).await.unwrap();
     let mut events = replica.attach();
-    assert!(matches!(events.try_recv(), Ok(Event::Replaced(50))));
+    assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Replaced(50))));
     assert!(events.try_recv().is_err(), "nothing was kept");
     applied(51..=51, &mut store).await.unwrap();
-    assert!(matches!(events.try_recv(), Ok(Event::Applied(51, _))));
+    assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Applied(51, _))));
 }
 
 /// A stop takes a last checkpoint also if one is under way when it begins.

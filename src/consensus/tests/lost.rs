@@ -12,9 +12,9 @@ use crate::transport::Network;
 use crate::transport::network::{BoxedListener, BoxedStream};
 
 /// A network in which a node is reached, but reaches nobody before it may.
-struct Gate(Arc<AtomicBool>);
+struct GatedNetwork(Arc<AtomicBool>);
 
-impl Network for Gate {
+impl Network for GatedNetwork {
     fn connect<'a>(
         &'a self,
         local: Option<IpAddr>,
@@ -86,9 +86,9 @@ async fn a_follower_that_lost_the_end_of_its_log_is_refused_and_readmitted() {
 
     // Where it can ask nobody it starts, and learns of it from what does not follow upon its log.
     let gate = Arc::new(AtomicBool::new(false));
-    let network = Arc::new(Gate(Arc::clone(&gate)));
+    let network = Arc::new(GatedNetwork(Arc::clone(&gate)));
     let started = loop {
-        match start(parts(&shorter, Arc::<Gate>::clone(&network))).await {
+        match start(parts(&shorter, Arc::<GatedNetwork>::clone(&network))).await {
             Ok(started) => break started,
             // The one before frees its address a moment after it has ended.
             Err(StartError::Listen(_)) => tokio::task::yield_now().await,

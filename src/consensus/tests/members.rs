@@ -1,7 +1,7 @@
 //! A member that lost its data comes back under another Raft id.
 
 use super::super::members::ReplaceError;
-use super::super::types::Member;
+use super::super::types::RaftMember;
 use super::*;
 
 async fn replaced(nodes: &[TestNode], member: u16) -> Result<NodeId, ReplaceError> {
@@ -28,7 +28,7 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
 
     // An earlier try got as far as the membership, but the member has lost that identity again.
     let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
-    let address = Member { peer: addresses[follower].clone(), http: String::new() };
+    let address = RaftMember { peer: addresses[follower].clone(), http: String::new() };
     let raft = &leader.consensus.core.raft;
     raft.add_learner(NodeId::new(member, 2).0, address, false).await.unwrap();
 

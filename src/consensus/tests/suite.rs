@@ -13,6 +13,7 @@ use super::super::machine::MachineStore;
 use super::super::replica::Replica;
 use super::super::types::TypeConfig;
 use crate::domain::machine::State;
+use crate::storage::descriptors::DescriptorReserve;
 use crate::storage::memory::MemoryDisk;
 use crate::storage::sim::SimDisk;
 use crate::storage::{LogStore, StateFolders, Stores, WalLog};
@@ -21,12 +22,12 @@ use crate::telemetry::metrics::Metrics;
 type OpenDisk = fn(&Path) -> (Arc<dyn LogStore>, Box<dyn Stores>);
 
 /// Makes a new log and state machine for each case; the folder goes when the case is over.
-struct Build(OpenDisk);
+struct BuildLog(OpenDisk);
 
-type Built = (tempfile::TempDir, RaftLog, MachineStore);
+type BuiltLog = (tempfile::TempDir, RaftLog, MachineStore);
 
-impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Build {
-    async fn build(&self) -> Result<Built, openraft::StorageError<TypeConfig>> {
+impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for BuildLog {
+    async fn build(&self) -> Result<BuiltLog, openraft::StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let (log, stores) = self.0(folder.path());
         let checkpoints = Checkpoints::open(stores, Arc::clone(&log)).unwrap();
@@ -39,14 +40,14 @@ impl StoreBuilder<TypeConfig, RaftLog, MachineStore, tempfile::TempDir> for Buil
 }
 
 fn passes(open: OpenDisk) {
-    TypeConfig::run(async { Suite::test_all(Build(open)).await.unwrap() });
+    TypeConfig::run(async { Suite::test_all(BuildLog(open)).await.unwrap() });
 }
 
 #[test]
 fn the_files_pass_openrafts_suite() {
     passes(|folder| {
-        let log = WalLog::open(&folder.join("log")).unwrap();
-        (Arc::new(log), Box::new(StateFolders::new(folder)))
+        let log = WalLog::open(&folder.join("log"), &DescriptorReserve::default()).unwrap();
+        (Arc::new(log), Box::new(StateFolders::new(folder, &DescriptorReserve::default())))
     });
 }
 

@@ -14,7 +14,7 @@ use crate::storage::{LogPos, LogStore};
 
 /// All that lies on a disk: records, entries, marks, whose it is.
 type OnDisk =
-    (Vec<(Vec<u8>, Vec<u8>)>, Vec<(LogPos, Bytes)>, String, Option<crate::storage::Identity>);
+    (Vec<(Vec<u8>, Vec<u8>)>, Vec<(LogPos, Bytes)>, String, Option<crate::storage::FolderIdentity>);
 
 fn on_disk(disk: &TestDisk) -> OnDisk {
     let mut records = Vec::new();
@@ -25,9 +25,9 @@ fn on_disk(disk: &TestDisk) -> OnDisk {
 }
 
 /// A lone node that has checkpoints and a log behind them, and stopped; gives its settings.
-async fn stopped(disk: &TestDisk) -> Settings {
+async fn stopped(disk: &TestDisk) -> ConsensusSettings {
     let addresses = free_addresses(1);
-    let settings = Settings { snapshot_every: 20, ..settings(&addresses, 1, 10) };
+    let settings = ConsensusSettings { snapshot_every: 20, ..settings(&addresses, 1, 10) };
     let node = begin(settings.clone(), disk).await;
     for number in 0..60 {
         submit(&node, add(&format!("task-{number}"))).await.1.unwrap();
@@ -37,7 +37,7 @@ async fn stopped(disk: &TestDisk) -> Settings {
 }
 
 /// Starts once the listener of a start that was refused has ended.
-async fn started(settings: &Settings, disk: &TestDisk) -> Result<TestNode, StartError> {
+async fn started(settings: &ConsensusSettings, disk: &TestDisk) -> Result<TestNode, StartError> {
     let begun = Instant::now();
     loop {
         match try_begin(settings.clone(), disk).await {
@@ -50,7 +50,7 @@ async fn started(settings: &Settings, disk: &TestDisk) -> Result<TestNode, Start
 }
 
 /// The start is refused as the affair of another version, and nothing is written.
-async fn refused(settings: &Settings, disk: &TestDisk) -> String {
+async fn refused(settings: &ConsensusSettings, disk: &TestDisk) -> String {
     let before = on_disk(disk);
     let refused = tokio::time::timeout(LIMIT, started(settings, disk)).await;
     let error = refused.expect("it waits").err().expect("it starts");
@@ -61,7 +61,7 @@ async fn refused(settings: &Settings, disk: &TestDisk) -> String {
     said
 }
 
-async fn starts(settings: &Settings, disk: &TestDisk) {
+async fn starts(settings: &ConsensusSettings, disk: &TestDisk) {
     let node = started(settings, disk).await.unwrap();
     assert_eq!(node.consensus.replica().read().task_count(), 60);
     node.consensus.stop().await;

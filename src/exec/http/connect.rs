@@ -23,7 +23,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 use url::Url;
 
-use super::guard::{Guard, NoAddress, bare};
+use super::guard::{AddressError, AddressGuard, bare};
 use crate::exec::shortage::is_shortage;
 
 /// An address that has not answered by then gets company by the next one.
@@ -33,22 +33,22 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
 /// What bytes go over.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+trait HttpStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> HttpStream for S {}
 
 /// A connection on which nothing of a request was sent yet.
-pub(in crate::exec) struct Connection(Box<dyn Stream>);
+pub(in crate::exec) struct HttpConnection(Box<dyn HttpStream>);
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(in crate::exec) enum NoConnection {
+pub(in crate::exec) enum ConnectError {
     /// A known failure, as a sentence.
     Failed(String),
     /// See [`crate::exec::shortage`].
     Short,
 }
 
-impl Connection {
+impl HttpConnection {
     /// Whether the other end still waits for the request; what it closed or spoke on is of no use.
     pub(in crate::exec) fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
@@ -64,30 +64,30 @@ impl Connection {
 }
 
 /// Makes connections.
-pub(in crate::exec) struct Connector {
-    guard: Guard,
+pub(in crate::exec) struct HttpConnector {
+    guard: AddressGuard,
     /// Made when it is first needed: reading the machine's certificates takes its time.
     pub(in crate::exec) tls: OnceCell<TlsConnector>,
 }
 
-impl Connector {
-    pub(super) fn new(guard: Guard) -> Self {
+impl HttpConnector {
+    pub(super) fn new(guard: AddressGuard) -> Self {
         Self { guard, tls: OnceCell::new() }
     }
 
     /// Connects to the host of a URL; takes as long as the network does.
-    pub(in crate::exec) async fn connect(&self, url: &Url) -> Result<Connection, NoConnection> {
-        let failed = |why: &str| NoConnection::Failed(why.to_owned());
+    pub(in crate::exec) async fn connect(&self, url: &Url) -> Result<HttpConnection, ConnectError> {
+        let failed = |why: &str| ConnectError::Failed(why.to_owned());
         let host = url.host_str().ok_or_else(|| failed("the URL has no host"))?;
         let port = url.port_or_known_default().ok_or_else(|| failed("the URL has no port"))?;
         let addresses =
             self.guard.addresses(host, port).await.map_err(|no_address| match no_address {
-                NoAddress::Refused(why) => NoConnection::Failed(why),
-                NoAddress::Short => NoConnection::Short,
+                AddressError::Refused(why) => ConnectError::Failed(why),
+                AddressError::Short => ConnectError::Short,
             })?;
         let stream = reach(addresses).await.map_err(|error| not_connected(&error))?;
         if url.scheme() == "http" {
-            return Ok(Connection(Box::new(stream)));
+            return Ok(HttpConnection(Box::new(stream)));
         }
         let name = ServerName::try_from(bare(host).to_owned())
             .map_err(|_error| failed("the URL's host is no name that TLS knows"))?;
@@ -95,17 +95,17 @@ impl Connector {
             let made = tokio::task::spawn_blocking(make_tls).await;
             made.map_err(|error| error.to_string())?
         });
-        let tls = tls.await.map_err(NoConnection::Failed)?;
+        let tls = tls.await.map_err(ConnectError::Failed)?;
         let stream = tls.connect(name, stream).await.map_err(|error| not_connected(&error))?;
-        Ok(Connection(Box::new(stream)))
+        Ok(HttpConnection(Box::new(stream)))
     }
 }
 
-fn not_connected(error: &io::Error) -> NoConnection {
+fn not_connected(error: &io::Error) -> ConnectError {
     if is_shortage(error) {
-        return NoConnection::Short;
+        return ConnectError::Short;
     }
-    NoConnection::Failed(format!("not connected: {error}"))
+    ConnectError::Failed(format!("not connected: {error}"))
 }
 
 /// Connects to the first address that answers. They are tried in turn, each beside those before

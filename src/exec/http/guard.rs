@@ -17,7 +17,7 @@ use crate::exec::shortage::is_shortage;
 const LOOKUPS: usize = 32;
 
 /// See the module.
-pub(in crate::exec) struct Guard {
+pub(in crate::exec) struct AddressGuard {
     allow: Vec<AllowedTarget>,
     own: Vec<(String, u16)>,
     loopback: bool,
@@ -26,14 +26,14 @@ pub(in crate::exec) struct Guard {
 
 /// Why there is no address to connect to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoAddress {
+pub(super) enum AddressError {
     /// A sentence.
     Refused(String),
     /// See [`crate::exec::shortage`].
     Short,
 }
 
-impl Guard {
+impl AddressGuard {
     /// `own`: host and port of every listener of the cluster. `0.0.0.0` and `::` stand for every
     /// address of this machine.
     pub(in crate::exec) fn new(
@@ -52,13 +52,13 @@ impl Guard {
         &self,
         host: &str,
         port: u16,
-    ) -> Result<Vec<SocketAddr>, NoAddress> {
+    ) -> Result<Vec<SocketAddr>, AddressError> {
         let host = bare(host);
         let found = self.look_up(host, port).await.map_err(|error| {
             if is_shortage(&error) {
-                return NoAddress::Short;
+                return AddressError::Short;
             }
-            NoAddress::Refused(format!("host `{host}`: {error}"))
+            AddressError::Refused(format!("host `{host}`: {error}"))
         })?;
         let own = self.own_addresses(port).await;
         let mut refused = None;
@@ -70,19 +70,19 @@ impl Guard {
             }
         }
         match refused {
-            Some((ip, reason)) if allowed.is_empty() => Err(NoAddress::Refused(format!(
+            Some((ip, reason)) if allowed.is_empty() => Err(AddressError::Refused(format!(
                 "`{host}:{port}` is {reason} ({ip}), where HTTP actions do not go unless \
                  actions.http.allow names it"
             ))),
             _ if allowed.is_empty() => {
-                Err(NoAddress::Refused(format!("host `{host}` has no address")))
+                Err(AddressError::Refused(format!("host `{host}` has no address")))
             }
             _ => Ok(allowed),
         }
     }
 
     /// Why an address is refused, by any of its forms.
-    fn reason(&self, host: &str, address: SocketAddr, own: &Own) -> Option<&'static str> {
+    fn reason(&self, host: &str, address: SocketAddr, own: &OwnAddresses) -> Option<&'static str> {
         forms(address.ip()).find_map(|ip| {
             if self.allow.iter().any(|allowed| allowed.covers(host, ip, address.port())) {
                 None
@@ -101,8 +101,8 @@ impl Guard {
     }
 
     /// The addresses on which the cluster itself listens on this port.
-    async fn own_addresses(&self, port: u16) -> Own {
-        let mut own = Own::default();
+    async fn own_addresses(&self, port: u16) -> OwnAddresses {
+        let mut own = OwnAddresses::default();
         for (host, _port) in self.own.iter().filter(|(_host, theirs)| *theirs == port) {
             let found = self.look_up(bare(host), port).await.unwrap_or_default();
             for ip in found.into_iter().flat_map(|address| forms(address.ip())) {
@@ -129,13 +129,13 @@ impl Guard {
 
 /// Where the cluster listens on one port.
 #[derive(Default)]
-struct Own {
+struct OwnAddresses {
     addresses: Vec<IpAddr>,
     /// On every address of this machine.
     everywhere: bool,
 }
 
-impl Own {
+impl OwnAddresses {
     fn holds(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip) || (self.everywhere && is_of_this_machine(ip))
     }
@@ -228,13 +228,13 @@ fn is_metadata(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn guard(allow: &[&str], own: &[(&str, u16)], loopback: bool) -> Guard {
+    fn guard(allow: &[&str], own: &[(&str, u16)], loopback: bool) -> AddressGuard {
         let allow = allow.iter().map(|text| AllowedTarget::parse(text).unwrap()).collect();
         let own = own.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
-        Guard::new(allow, own, loopback)
+        AddressGuard::new(allow, own, loopback)
     }
 
-    async fn verdict(guard: &Guard, url: &str) -> Result<usize, String> {
+    async fn verdict(guard: &AddressGuard, url: &str) -> Result<usize, String> {
         // The form in which the client would use it.
         let url = url::Url::parse(url).unwrap();
         let port = url.port_or_known_default().unwrap();

@@ -22,18 +22,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use url::{Position, Url};
 
-use super::attempt::Attempt;
+use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
-use super::held::Ready;
-use super::outcome::{Outcome, Status};
-use super::output::Live;
+use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::outcome::{AttemptOutcome, AttemptStatus};
+use super::output::LiveOutput;
+use super::prepared::PreparedAttempt;
 use super::shortage::SHORT;
 use crate::config::AllowedTarget;
 use crate::domain::task::HttpAction;
-pub(super) use connect::Connection;
-use connect::{Connector, NoConnection};
-use guard::Guard;
+pub(super) use connect::HttpConnection;
+use connect::{ConnectError, HttpConnector};
+use guard::AddressGuard;
 
 #[cfg(test)]
 pub(super) use connect::{reach, tls_with};
@@ -43,21 +43,21 @@ const REFUSED_HEADERS: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE];
 
 /// Makes requests.
-pub(super) struct Http {
-    pub(super) connector: Connector,
+pub(super) struct HttpRunner {
+    pub(super) connector: HttpConnector,
 }
 
 /// How the exchange came to its end.
-enum End {
+enum ExchangeEnd {
     Answered,
     Broke(hyper::Error),
     TimedOut,
     Stopped,
 }
 
-impl Http {
+impl HttpRunner {
     pub(super) fn new(allow: Vec<AllowedTarget>, own: Vec<(String, u16)>, loopback: bool) -> Self {
-        Self { connector: Connector::new(Guard::new(allow, own, loopback)) }
+        Self { connector: HttpConnector::new(AddressGuard::new(allow, own, loopback)) }
     }
 
     /// Makes the request of an action whose references are resolved, and takes the answer, up to
@@ -65,15 +65,15 @@ impl Http {
     pub(super) async fn attempt(
         &self,
         action: &HttpAction,
-        attempt: &Attempt,
-        control: Control,
-        live: &Live,
-        ready: &mut Ready,
-    ) -> Outcome {
+        attempt: &GrantedAttempt,
+        control: AttemptControl,
+        live: &LiveOutput,
+        ready: &mut PreparedAttempt,
+    ) -> AttemptOutcome {
         let mut stop = control.stop;
         let (url, request) = match prepare(action, attempt) {
             Ok(prepared) => prepared,
-            Err(why) => return Outcome::failed(why),
+            Err(why) => return AttemptOutcome::failed(why),
         };
         let time_out = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
         let held = ready.connection.take().and_then(|mut held| held.is_quiet().then_some(held));
@@ -81,22 +81,22 @@ impl Http {
             Some(held) => held,
             None => tokio::select! {
                 biased;
-                _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+                _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
                 made = self.connector.connect(&url) => match made {
                     Ok(made) => made,
-                    Err(NoConnection::Failed(why)) => return Outcome::failed(why),
-                    Err(NoConnection::Short) => {
+                    Err(ConnectError::Failed(why)) => return AttemptOutcome::failed(why),
+                    Err(ConnectError::Short) => {
                         ready.shortages += 1;
-                        return Outcome::not_started(SHORT);
+                        return AttemptOutcome::not_started(SHORT);
                     }
                 },
                 () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
                     let detail = format!("not connected within the timeout of {}", attempt.timeout);
-                    return Outcome::new(Status::Timeout, detail);
+                    return AttemptOutcome::new(AttemptStatus::Timeout, detail);
                 }
                 () = sleep_until(after(action.connect_timeout)) => {
                     let limit = action.connect_timeout;
-                    return Outcome::failed(format!("not connected within {limit}"));
+                    return AttemptOutcome::failed(format!("not connected within {limit}"));
                 }
             },
         };
@@ -104,25 +104,28 @@ impl Http {
             Ok(started) => started,
             Err(why) => {
                 ready.connection = (why == LATE).then_some(connection);
-                return Outcome::not_started(why);
+                return AttemptOutcome::not_started(why);
             }
         };
-        let answer = Answer::default();
+        let answer = PartialResponse::default();
         let exchange = answer.take(connection, request, live);
         let _ = control.started.send(started);
         let end = tokio::select! {
-            ended = exchange => ended.map_or_else(End::Broke, |()| End::Answered),
+            ended = exchange => ended.map_or_else(ExchangeEnd::Broke, |()| ExchangeEnd::Answered),
             () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
-                End::TimedOut
+                ExchangeEnd::TimedOut
             }
-            _asked = firmer(&mut stop, Stop::No) => End::Stopped,
+            _asked = firmer(&mut stop, Stop::No) => ExchangeEnd::Stopped,
         };
         answer.judge(end, action, attempt).timed(started, BootInstant::now())
     }
 }
 
 /// The request, and the URL whose host it goes to.
-fn prepare(action: &HttpAction, attempt: &Attempt) -> Result<(Url, Request<Full<Bytes>>), String> {
+fn prepare(
+    action: &HttpAction,
+    attempt: &GrantedAttempt,
+) -> Result<(Url, Request<Full<Bytes>>), String> {
     let url = Url::parse(&action.url).map_err(|error| format!("`{}`: {error}", action.url))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{}` is neither http nor https", action.url));
@@ -167,18 +170,18 @@ fn prepare(action: &HttpAction, attempt: &Attempt) -> Result<(Url, Request<Full<
 
 /// What is known of the answer so far.
 #[derive(Default)]
-struct Answer {
+struct PartialResponse {
     /// Zero: none yet.
     status: AtomicU16,
 }
 
-impl Answer {
+impl PartialResponse {
     /// Sends the request and takes as much of the answer as is kept of any output.
     async fn take(
         &self,
-        connection: Connection,
+        connection: HttpConnection,
         request: Request<Full<Bytes>>,
-        live: &Live,
+        live: &LiveOutput,
     ) -> Result<(), hyper::Error> {
         let stream = TokioIo::new(connection.into_stream());
         let (mut sender, connection) = http1::handshake(stream).await?;
@@ -208,28 +211,37 @@ impl Answer {
     }
 
     /// Says what the end means; see "Known and unknown outcomes" in the contract.
-    fn judge(&self, end: End, action: &HttpAction, attempt: &Attempt) -> Outcome {
+    fn judge(
+        &self,
+        end: ExchangeEnd,
+        action: &HttpAction,
+        attempt: &GrantedAttempt,
+    ) -> AttemptOutcome {
         let status = Some(self.status.load(Ordering::Relaxed)).filter(|status| *status > 0);
         let outcome = match (end, status) {
-            (End::Answered, Some(code)) if expected(action, code) => {
-                Outcome::new(Status::Success, format!("status {code}"))
+            (ExchangeEnd::Answered, Some(code)) if expected(action, code) => {
+                AttemptOutcome::new(AttemptStatus::Success, format!("status {code}"))
             }
             // What was refused is refused, however the rest of the answer fared.
-            (End::Answered | End::Broke(_), Some(code)) if !expected(action, code) => {
-                Outcome::failed(unexpected(action, code))
+            (ExchangeEnd::Answered | ExchangeEnd::Broke(_), Some(code))
+                if !expected(action, code) =>
+            {
+                AttemptOutcome::failed(unexpected(action, code))
             }
-            (End::Broke(error), _) => {
-                Outcome::new(Status::Lost, format!("the connection broke: {}", root(&error)))
+            (ExchangeEnd::Broke(error), _) => {
+                AttemptOutcome::lost(format!("the connection broke: {}", root(&error)))
             }
-            (End::Stopped, _) => Outcome::cancelled("stopped; the request was under way"),
-            (End::TimedOut, _) => {
+            (ExchangeEnd::Stopped, _) => {
+                AttemptOutcome::cancelled("stopped; the request was under way")
+            }
+            (ExchangeEnd::TimedOut, _) => {
                 let detail = format!("no whole answer within {}", attempt.timeout);
-                Outcome::new(Status::Timeout, detail)
+                AttemptOutcome::new(AttemptStatus::Timeout, detail)
             }
-            (End::Answered, _) => Outcome::new(Status::Lost, "no answer"),
+            (ExchangeEnd::Answered, _) => AttemptOutcome::lost("no answer"),
         };
-        let known = matches!(outcome.status, Status::Success | Status::Failed);
-        Outcome { unknown: !known, http_status: status, ..outcome }
+        let known = matches!(outcome.status, AttemptStatus::Success | AttemptStatus::Failed);
+        AttemptOutcome { unknown: !known, http_status: status, ..outcome }
     }
 }
 

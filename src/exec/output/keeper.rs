@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::ring::{MARK_BYTES, Piece, left_out};
-use super::{Chunk, Key, Live, Running};
+use super::ring::{FilePiece, MARK_BYTES, left_out};
+use super::{Chunk, LiveOutput, OutputKey, RunningOutputs};
 use crate::domain::ids::ExecutionId;
 
 /// What little a running attempt prints is on disk after this.
@@ -26,15 +26,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const BLOCK_BYTES: u64 = 4_096;
 
 /// Work for the keeper, done in order.
-pub(super) enum Job {
-    Write { key: Key, piece: Piece },
-    Read { key: Key, from: u64, max: usize, reply: oneshot::Sender<Option<Chunk>> },
+pub(super) enum KeeperJob {
+    Write { key: OutputKey, piece: FilePiece },
+    Read { key: OutputKey, from: u64, max: usize, reply: oneshot::Sender<Option<Chunk>> },
     Flush { reply: oneshot::Sender<()> },
 }
 
 /// One file.
 #[derive(Clone, Copy, Default)]
-struct Kept {
+struct OutputFile {
     /// Bytes on disk, in whole blocks.
     size: u64,
     /// Where bytes are left out; none: nowhere.
@@ -42,23 +42,23 @@ struct Kept {
 }
 
 /// See the module.
-pub(super) struct Keeper {
+pub(super) struct OutputKeeper {
     folder: PathBuf,
     quota: u64,
-    running: Arc<Running>,
-    kept: BTreeMap<Key, Kept>,
+    running: Arc<RunningOutputs>,
+    kept: BTreeMap<OutputKey, OutputFile>,
     used: u64,
     /// Whether the last write failed; only changes are logged.
     failing: bool,
 }
 
-impl Keeper {
+impl OutputKeeper {
     /// Makes the folder and starts the thread; it ends when the last sender is dropped.
     pub(super) fn start(
         folder: PathBuf,
         quota: u64,
-        running: Arc<Running>,
-    ) -> io::Result<Sender<Job>> {
+        running: Arc<RunningOutputs>,
+    ) -> io::Result<Sender<KeeperJob>> {
         // What attempts print may be secret.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let (jobs, todo) = channel();
@@ -68,16 +68,16 @@ impl Keeper {
         Ok(jobs)
     }
 
-    fn serve(mut self, todo: &Receiver<Job>) {
+    fn serve(mut self, todo: &Receiver<KeeperJob>) {
         self.scan();
         let mut swept = Instant::now();
         loop {
             match todo.recv_timeout(SWEEP_EVERY.saturating_sub(swept.elapsed())) {
-                Ok(Job::Write { key, piece }) => self.write(key, &piece),
-                Ok(Job::Read { key, from, max, reply }) => {
+                Ok(KeeperJob::Write { key, piece }) => self.write(key, &piece),
+                Ok(KeeperJob::Read { key, from, max, reply }) => {
                     let _ = reply.send(self.read(key, from, max).ok());
                 }
-                Ok(Job::Flush { reply }) => {
+                Ok(KeeperJob::Flush { reply }) => {
                     let _ = reply.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -104,7 +104,7 @@ impl Keeper {
 
     /// Writes what running attempts printed and did not yet hand over.
     fn sweep(&mut self) {
-        let live: Vec<Arc<Live>> = self.running.lock().values().cloned().collect();
+        let live: Vec<Arc<LiveOutput>> = self.running.lock().values().cloned().collect();
         for live in live {
             if let Some(piece) = live.waiting() {
                 self.write(live.key, &piece);
@@ -112,7 +112,7 @@ impl Keeper {
         }
     }
 
-    fn write(&mut self, key: Key, piece: &Piece) {
+    fn write(&mut self, key: OutputKey, piece: &FilePiece) {
         match self.try_write(key, piece) {
             Ok(length) => {
                 self.failing = false;
@@ -133,7 +133,7 @@ impl Keeper {
     }
 
     /// Gives the file's new length. Each piece goes to its place, so a failed one moves no other.
-    fn try_write(&self, key: Key, piece: &Piece) -> io::Result<u64> {
+    fn try_write(&self, key: OutputKey, piece: &FilePiece) -> io::Result<u64> {
         let path = self.path(key);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(piece.at == 0).mode(0o600);
@@ -145,7 +145,7 @@ impl Keeper {
         Ok(file.metadata()?.len())
     }
 
-    fn account(&mut self, key: Key, length: u64) {
+    fn account(&mut self, key: OutputKey, length: u64) {
         let size = length.div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
         let kept = self.kept.entry(key).or_default();
         self.used = self.used + size - kept.size;
@@ -165,7 +165,7 @@ impl Keeper {
     }
 
     /// Reads a piece of the whole output from the file, which may leave out its middle.
-    fn read(&self, key: Key, from: u64, max: usize) -> io::Result<Chunk> {
+    fn read(&self, key: OutputKey, from: u64, max: usize) -> io::Result<Chunk> {
         let file = File::open(self.path(key))?;
         let length = file.metadata()?.len();
         let cut = self.kept.get(&key).and_then(|kept| kept.cut);
@@ -190,12 +190,12 @@ impl Keeper {
         Ok(Chunk { from, bytes, total, running: false })
     }
 
-    fn path(&self, key: Key) -> PathBuf {
+    fn path(&self, key: OutputKey) -> PathBuf {
         self.folder.join(name(key, self.kept.get(&key).and_then(|kept| kept.cut)))
     }
 }
 
-fn name((execution, attempt): Key, cut: Option<u64>) -> String {
+fn name((execution, attempt): OutputKey, cut: Option<u64>) -> String {
     match cut {
         Some(cut) => format!("{execution}.{attempt}.{cut}.log"),
         None => format!("{execution}.{attempt}.log"),
@@ -203,7 +203,7 @@ fn name((execution, attempt): Key, cut: Option<u64>) -> String {
 }
 
 /// Whose output a file holds, and where it leaves bytes out.
-fn parse_name(name: &str) -> Option<(Key, Option<u64>)> {
+fn parse_name(name: &str) -> Option<(OutputKey, Option<u64>)> {
     let mut parts = name.strip_suffix(".log")?.split('.');
     let key = (parts.next()?.parse::<ExecutionId>().ok()?, parts.next()?.parse().ok()?);
     let cut = match parts.next() {

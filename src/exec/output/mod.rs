@@ -23,15 +23,15 @@ use tokio::sync::oneshot;
 use super::outcome::TAIL_MAX_BYTES;
 use crate::config::OutputLimits;
 use crate::domain::ids::ExecutionId;
-use keeper::{Job, Keeper};
-use ring::{Piece, Ring};
+use keeper::{KeeperJob, OutputKeeper};
+use ring::{FilePiece, Ring};
 
 /// The most that is read of an output at once.
 pub const READ_MAX_BYTES: usize = 1 << 20;
 
 /// Names an attempt's output; later attempts have higher ones.
-pub(super) type Key = (ExecutionId, u32);
-type Running = Mutex<BTreeMap<Key, Arc<Live>>>;
+pub(super) type OutputKey = (ExecutionId, u32);
+type RunningOutputs = Mutex<BTreeMap<OutputKey, Arc<LiveOutput>>>;
 
 /// A piece of an attempt's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,16 +56,16 @@ impl Chunk {
 
 /// The output of all attempts of one node.
 pub(super) struct Outputs {
-    running: Arc<Running>,
-    jobs: Sender<Job>,
+    running: Arc<RunningOutputs>,
+    jobs: Sender<KeeperJob>,
     limits: OutputLimits,
 }
 
 impl Outputs {
     /// Makes the folder and starts the keeper's thread.
     pub(super) fn open(folder: PathBuf, limits: OutputLimits) -> io::Result<Self> {
-        let running = Arc::new(Running::default());
-        let jobs = Keeper::start(folder, limits.quota_bytes, Arc::clone(&running))?;
+        let running = Arc::new(RunningOutputs::default());
+        let jobs = OutputKeeper::start(folder, limits.quota_bytes, Arc::clone(&running))?;
         Ok(Self { running, jobs, limits })
     }
 
@@ -73,19 +73,19 @@ impl Outputs {
     #[cfg(feature = "simulation")]
     pub(super) fn nowhere() -> Self {
         let (jobs, _nobody) = std::sync::mpsc::channel();
-        Self { running: Arc::new(Running::default()), jobs, limits: OutputLimits::default() }
+        Self { running: Arc::new(RunningOutputs::default()), jobs, limits: OutputLimits::default() }
     }
 
     /// Opens the output of an attempt that is about to start.
-    pub(super) fn begin(&self, execution: ExecutionId, attempt: u32) -> Output<'_> {
+    pub(super) fn begin(&self, execution: ExecutionId, attempt: u32) -> OpenOutput<'_> {
         let key = (execution, attempt);
-        let live = Arc::new(Live {
+        let live = Arc::new(LiveOutput {
             key,
             jobs: self.jobs.clone(),
             ring: Mutex::new(Ring::new(self.limits)),
         });
         self.running.lock().insert(key, Arc::clone(&live));
-        Output { outputs: self, live }
+        OpenOutput { outputs: self, live }
     }
 
     /// The newest output of the running attempt of an execution.
@@ -97,14 +97,14 @@ impl Outputs {
     }
 
     /// Output from a position on, from memory if it is there.
-    pub(super) async fn read(&self, key: Key, from: u64, max: usize) -> Option<Chunk> {
+    pub(super) async fn read(&self, key: OutputKey, from: u64, max: usize) -> Option<Chunk> {
         let live = self.running.lock().get(&key).cloned();
         let held = live.as_ref().and_then(|live| live.ring.lock().read(from, max));
         if held.is_some() {
             return held;
         }
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Read { key, from, max: max.min(READ_MAX_BYTES), reply }).ok()?;
+        self.jobs.send(KeeperJob::Read { key, from, max: max.min(READ_MAX_BYTES), reply }).ok()?;
         let kept: Option<Chunk> = answer.await.ok().flatten();
         match live {
             // What was read is the beginning of something that goes on.
@@ -116,21 +116,21 @@ impl Outputs {
     /// Waits for the keeper to have done what was handed to it so far.
     pub(super) async fn flush(&self) {
         let (reply, answer) = oneshot::channel();
-        if self.jobs.send(Job::Flush { reply }).is_ok() {
+        if self.jobs.send(KeeperJob::Flush { reply }).is_ok() {
             let _ = answer.await;
         }
     }
 }
 
 /// The open output of one attempt; dropping it closes it.
-pub(super) struct Output<'a> {
+pub(super) struct OpenOutput<'a> {
     outputs: &'a Outputs,
-    live: Arc<Live>,
+    live: Arc<LiveOutput>,
 }
 
-impl Output<'_> {
+impl OpenOutput<'_> {
     /// Where the attempt's bytes go.
-    pub(super) fn live(&self) -> &Arc<Live> {
+    pub(super) fn live(&self) -> &Arc<LiveOutput> {
         &self.live
     }
 
@@ -140,7 +140,7 @@ impl Output<'_> {
     }
 }
 
-impl Drop for Output<'_> {
+impl Drop for OpenOutput<'_> {
     fn drop(&mut self) {
         for piece in self.live.ring.lock().rest() {
             self.live.keep(piece);
@@ -151,13 +151,13 @@ impl Drop for Output<'_> {
 }
 
 /// The output of one running attempt.
-pub(super) struct Live {
-    key: Key,
-    jobs: Sender<Job>,
+pub(super) struct LiveOutput {
+    key: OutputKey,
+    jobs: Sender<KeeperJob>,
     ring: Mutex<Ring>,
 }
 
-impl Live {
+impl LiveOutput {
     /// Adds bytes.
     pub(super) fn push(&self, bytes: &[u8]) {
         let mut ring = self.ring.lock();
@@ -174,13 +174,13 @@ impl Live {
     }
 
     /// What has waited in the ring for being kept, however little.
-    fn waiting(&self) -> Option<Piece> {
+    fn waiting(&self) -> Option<FilePiece> {
         self.ring.lock().waiting()
     }
 
-    fn keep(&self, piece: Piece) {
+    fn keep(&self, piece: FilePiece) {
         // The keeper is gone only when the program ends.
-        let _ = self.jobs.send(Job::Write { key: self.key, piece });
+        let _ = self.jobs.send(KeeperJob::Write { key: self.key, piece });
     }
 }
 

@@ -16,7 +16,7 @@ const MARK_END: &str = " bytes left out here]\n";
 
 /// Bytes for the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct FilePiece {
     /// Where in the file.
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
@@ -50,7 +50,7 @@ impl Ring {
     }
 
     /// Adds at most [`STEP_BYTES`]; gives what is now due for the file.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Piece> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<FilePiece> {
         self.bytes.extend(bytes);
         self.total += bytes.len() as u64;
         let over = self.bytes.len().saturating_sub(self.limits.live_bytes);
@@ -61,7 +61,7 @@ impl Ring {
     }
 
     /// All of the beginning that is not yet handed over.
-    pub(super) fn waiting(&mut self) -> Option<Piece> {
+    pub(super) fn waiting(&mut self) -> Option<FilePiece> {
         let until = self.total.min(self.head_max());
         let at = self.handed;
         if at >= until {
@@ -69,21 +69,21 @@ impl Ring {
         }
         let bytes = self.copy(at, usize::try_from(until - at).unwrap_or(usize::MAX));
         self.handed = until;
-        Some(Piece { at, bytes, cut: false })
+        Some(FilePiece { at, bytes, cut: false })
     }
 
     /// At the end: all that is still to be kept.
-    pub(super) fn rest(&mut self) -> Vec<Piece> {
-        let mut pieces: Vec<Piece> = self.waiting().into_iter().collect();
+    pub(super) fn rest(&mut self) -> Vec<FilePiece> {
+        let mut pieces: Vec<FilePiece> = self.waiting().into_iter().collect();
         let at = self.head_max();
         let left_out = self.start().saturating_sub(at);
         if left_out > 0 {
             let mut bytes = format!("{MARK_START}{left_out:>20}{MARK_END}").into_bytes();
             bytes.extend(self.bytes.iter());
-            pieces.push(Piece { at, bytes, cut: true });
+            pieces.push(FilePiece { at, bytes, cut: true });
         } else if self.total > at {
             let bytes = self.copy(at, self.limits.live_bytes);
-            pieces.push(Piece { at, bytes, cut: false });
+            pieces.push(FilePiece { at, bytes, cut: false });
         }
         pieces
     }

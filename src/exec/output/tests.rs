@@ -25,7 +25,7 @@ fn pattern(len: usize) -> Vec<u8> {
     lines.take(len).collect()
 }
 
-async fn read_all(outputs: &Outputs, key: Key, step: usize) -> Vec<(u64, Vec<u8>)> {
+async fn read_all(outputs: &Outputs, key: OutputKey, step: usize) -> Vec<(u64, Vec<u8>)> {
     let mut chunks = Vec::new();
     let mut at = 0;
     for _ in 0..10_000 {

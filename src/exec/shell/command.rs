@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::user::{Person, find};
+use super::user::{UnixUser, UserLookup};
 use crate::domain::task::ShellAction;
-use crate::exec::attempt::Attempt;
+use crate::exec::attempt::GrantedAttempt;
 use crate::exec::shim::wire::Spawn;
 
 /// What a command gets of the node's own environment: enough to find programs and speak the
@@ -60,13 +60,14 @@ impl Folders {
 /// A sentence that names what stands in the way.
 pub(super) async fn prepare(
     action: &ShellAction,
-    attempt: &Attempt,
-    own: &Person,
+    attempt: &GrantedAttempt,
+    users: &UserLookup,
+    own: &UnixUser,
     folders: &Folders,
 ) -> Result<Spawn, String> {
     let argv = action.argv.clone();
     let user = match &action.user {
-        Some(name) => Some(find(name).await?),
+        Some(name) => Some(users.find(name).await?),
         None => None,
     };
     let mut env = base(own, |name| std::env::var(name).ok());
@@ -78,7 +79,7 @@ pub(super) async fn prepare(
     let name = argv.first().ok_or("the command is empty")?.clone();
     let path = env.get("PATH").map_or(PATH, String::as_str).to_owned();
     let (cwd, home, folders) =
-        (action.cwd.clone(), user.as_ref().map(Person::folder), folders.clone());
+        (action.cwd.clone(), user.as_ref().map(UnixUser::folder), folders.clone());
     // A file system that does not answer holds a thread of its own up, and none that others need.
     let found = tokio::task::spawn_blocking(move || {
         let folder = match (cwd, home) {
@@ -123,7 +124,7 @@ pub(super) fn refusal(
 
 /// What every command gets: of the node's environment what may be handed on, and where that says
 /// nothing of the user, the node's own.
-fn base(own: &Person, node: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+fn base(own: &UnixUser, node: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = identity(own).into();
     env.insert("PATH".to_owned(), PATH.to_owned());
     let inherited = INHERITED
@@ -134,7 +135,7 @@ fn base(own: &Person, node: impl Fn(&str) -> Option<String>) -> BTreeMap<String,
     env
 }
 
-fn identity(user: &Person) -> [(String, String); 4] {
+fn identity(user: &UnixUser) -> [(String, String); 4] {
     [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &user.shell)]
         .map(|(name, value)| (name.to_owned(), value.clone()))
 }
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_command_always_has_a_user_a_shell_and_a_path() {
-        let own = Person {
+        let own = UnixUser {
             name: "svc".to_owned(),
             home: "/srv".to_owned(),
             shell: "/bin/false".to_owned(),

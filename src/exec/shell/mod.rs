@@ -1,7 +1,7 @@
 //! Shell attempts, from the node's side: what to run, when to signal, how it ended.
 
 mod command;
-mod link;
+mod shim_connection;
 pub(super) mod user;
 
 use std::io;
@@ -12,19 +12,19 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::Attempt;
+use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{Control, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
-use super::held::Ready;
-use super::outcome::{Outcome, Status};
-use super::output::Live;
+use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::outcome::{AttemptOutcome, AttemptStatus};
+use super::output::LiveOutput;
+use super::prepared::PreparedAttempt;
 use super::shim::wire::Spawn;
 use super::shortage::{SHORT, is_shortage, is_shortage_code};
 use crate::domain::task::ShellAction;
 use crate::domain::time::Millis;
 pub(super) use command::Folders;
-use link::{Event, Link, Running};
-use user::Person;
+use shim_connection::{ProcessEvent, RunningProcess, ShimConnection};
+use user::{UnixUser, UserLookup};
 
 /// Beyond the time to start, the shim may take so long to say whether it did.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
@@ -57,25 +57,27 @@ pub(super) struct Shell {
     program: ShimProgram,
     folders: Folders,
     open_files: Option<u64>,
+    users: UserLookup,
     /// The node's own user, once it was needed.
-    own: OnceCell<Person>,
+    own: OnceCell<UnixUser>,
     /// The shim, once it was needed.
-    link: Mutex<Option<Arc<Link>>>,
+    link: Mutex<Option<Arc<ShimConnection>>>,
 }
 
 impl Shell {
     /// `open_files`: see [`super::ExecOptions::open_files`].
     pub(super) fn new(program: ShimProgram, folders: Folders, open_files: Option<u64>) -> Self {
-        Self { program, folders, open_files, own: OnceCell::new(), link: Mutex::new(None) }
+        let (users, own) = (UserLookup::default(), OnceCell::new());
+        Self { program, folders, open_files, users, own, link: Mutex::new(None) }
     }
 
     /// The shim that is there, else a new one.
-    fn link(&self) -> io::Result<Arc<Link>> {
+    fn link(&self) -> io::Result<Arc<ShimConnection>> {
         let mut link = self.link.lock();
         if let Some(link) = link.as_ref().filter(|link| link.is_open()) {
             return Ok(Arc::clone(link));
         }
-        let new = Link::start(&self.program)?;
+        let new = ShimConnection::start(&self.program)?;
         Ok(Arc::clone(link.insert(Arc::new(new))))
     }
 
@@ -90,88 +92,94 @@ impl Shell {
     pub(super) async fn attempt(
         &self,
         action: &ShellAction,
-        attempt: &Attempt,
-        control: Control,
-        live: &Arc<Live>,
-        ready: &mut Ready,
-    ) -> Outcome {
+        attempt: &GrantedAttempt,
+        control: AttemptControl,
+        live: &Arc<LiveOutput>,
+        ready: &mut PreparedAttempt,
+    ) -> AttemptOutcome {
         let mut stop = control.stop;
         let prepared = tokio::select! {
             biased;
-            _asked = firmer(&mut stop, Stop::No) => return Outcome::cancelled(STOPPED_EARLY),
+            _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
             prepared = self.prepare(action, attempt) => prepared,
             () = sleep_until(after(PREPARE_LIMIT)) => {
-                return Outcome::failed(format!("user, folder and program were not found within {PREPARE_LIMIT}"));
+                return AttemptOutcome::failed(format!("user, folder and program were not found within {PREPARE_LIMIT}"));
             }
         };
         let spawn = match prepared {
             Ok(spawn) => spawn,
-            Err(why) => return Outcome::failed(why),
+            Err(why) => return AttemptOutcome::failed(why),
         };
         let link = match self.link() {
             Ok(link) => link,
             Err(error) if is_shortage(&error) => {
                 ready.shortages += 1;
-                return Outcome::not_started(SHORT);
+                return AttemptOutcome::not_started(SHORT);
             }
             Err(error) => {
                 let program = self.program.path.display();
-                return Outcome::failed(format!("cannot start the shim `{program}`: {error}"));
+                return AttemptOutcome::failed(format!(
+                    "cannot start the shim `{program}`: {error}"
+                ));
             }
         };
         let folder = spawn.folder.clone();
         // The shim looks at the clock again, right before its call.
         if let Err(why) = may_start(&control.gate, attempt.start_by) {
-            return Outcome::not_started(why);
+            return AttemptOutcome::not_started(why);
         }
         let mut running = match link.spawn(spawn, live) {
             Ok(running) => running,
-            Err(why) => return Outcome::failed(why),
+            Err(why) => return AttemptOutcome::failed(why),
         };
         let wait = attempt.start_by.since(BootInstant::now()).0.saturating_add(ANSWER_WAIT.0);
         let answer = tokio::time::timeout_at(after(Millis(wait)), running.event()).await;
         let started = match answer {
-            Ok(Event::Spawned { at }) => at,
-            Ok(Event::NotStarted) => return Outcome::not_started(LATE),
-            Ok(Event::Refused { code: Some(code), .. }) if is_shortage_code(code) => {
+            Ok(ProcessEvent::Spawned { at }) => at,
+            Ok(ProcessEvent::NotStarted) => return AttemptOutcome::not_started(LATE),
+            Ok(ProcessEvent::Refused { code: Some(code), .. }) if is_shortage_code(code) => {
                 ready.shortages += 1;
-                return Outcome::not_started(SHORT);
+                return AttemptOutcome::not_started(SHORT);
             }
-            Ok(Event::Refused { code, error }) => {
-                return Outcome::failed(command::refusal(action, &folder, code, &error));
+            Ok(ProcessEvent::Refused { code, error }) => {
+                return AttemptOutcome::failed(command::refusal(action, &folder, code, &error));
             }
-            Ok(Event::Ended { .. } | Event::Gone) => {
-                return Outcome::new(Status::Lost, "the shim ended before it said that it started");
+            Ok(ProcessEvent::Ended { .. } | ProcessEvent::Gone) => {
+                return AttemptOutcome::lost("the shim ended before it said that it started");
             }
             Err(_elapsed) => {
-                return Outcome::new(Status::Lost, "the shim does not say whether it started");
+                return AttemptOutcome::lost("the shim does not say whether it started");
             }
         };
         let _ = control.started.send(started);
-        let (ended, outcome) = Watch::new(attempt).until_end(&mut running, &mut stop).await;
+        let (ended, outcome) = ProcessWatch::new(attempt).until_end(&mut running, &mut stop).await;
         outcome.timed(started, ended)
     }
 
-    async fn prepare(&self, action: &ShellAction, attempt: &Attempt) -> Result<Spawn, String> {
-        let own = self.own.get_or_try_init(user::own).await?;
-        let spawn = command::prepare(action, attempt, own, &self.folders).await?;
+    async fn prepare(
+        &self,
+        action: &ShellAction,
+        attempt: &GrantedAttempt,
+    ) -> Result<Spawn, String> {
+        let own = self.own.get_or_try_init(|| self.users.own()).await?;
+        let spawn = command::prepare(action, attempt, &self.users, own, &self.folders).await?;
         Ok(Spawn { open_files: self.open_files, ..spawn })
     }
 }
 
 /// How far the end of a running process has been brought about.
-struct Watch<'a> {
-    attempt: &'a Attempt,
+struct ProcessWatch<'a> {
+    attempt: &'a GrantedAttempt,
     /// Why it must end; none: it need not.
-    reason: Option<Status>,
+    reason: Option<AttemptStatus>,
     /// The last signal sent.
     sent: Stop,
     /// When to go a step further; none: never.
     next: Option<Instant>,
 }
 
-impl<'a> Watch<'a> {
-    fn new(attempt: &'a Attempt) -> Self {
+impl<'a> ProcessWatch<'a> {
+    fn new(attempt: &'a GrantedAttempt) -> Self {
         let next = (attempt.timeout.0 > 0).then(|| after(attempt.timeout));
         Self { attempt, reason: None, sent: Stop::No, next }
     }
@@ -179,27 +187,27 @@ impl<'a> Watch<'a> {
     /// Waits for the end of the process, and brings it about if need be.
     async fn until_end(
         mut self,
-        running: &mut Running,
+        running: &mut RunningProcess,
         stop: &mut watch::Receiver<Stop>,
-    ) -> (BootInstant, Outcome) {
+    ) -> (BootInstant, AttemptOutcome) {
         loop {
             let next = self.next.unwrap_or_else(Instant::now);
             tokio::select! {
                 event = running.event() => match event {
-                    Event::Ended { at, code, signal } => return (at, self.judge(code, signal)),
-                    Event::Gone => {
+                    ProcessEvent::Ended { at, code, signal } => return (at, self.judge(code, signal)),
+                    ProcessEvent::Gone => {
                         let detail = "the shim is gone; the process group was killed";
-                        return (BootInstant::now(), Outcome::new(Status::Lost, detail));
+                        return (BootInstant::now(), AttemptOutcome::lost(detail));
                     }
-                    Event::Spawned { .. } | Event::NotStarted | Event::Refused { .. } => {}
+                    ProcessEvent::Spawned { .. } | ProcessEvent::NotStarted | ProcessEvent::Refused { .. } => {}
                 },
                 asked = firmer(stop, self.sent) => {
-                    self.reason.get_or_insert(Status::Cancelled);
+                    self.reason.get_or_insert(AttemptStatus::Cancelled);
                     self.signal(asked, running);
                 }
                 () = sleep_until(next), if self.next.is_some() => match self.sent {
                     Stop::No => {
-                        self.reason = Some(Status::Timeout);
+                        self.reason = Some(AttemptStatus::Timeout);
                         self.signal(Stop::Ask, running);
                     }
                     Stop::Ask => self.signal(Stop::Kill, running),
@@ -209,7 +217,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn signal(&mut self, how: Stop, running: &Running) {
+    fn signal(&mut self, how: Stop, running: &RunningProcess) {
         let how = if self.attempt.kill_grace.0 == 0 { Stop::Kill } else { how };
         running.kill(how == Stop::Kill);
         self.sent = how;
@@ -217,29 +225,32 @@ impl<'a> Watch<'a> {
             Some(after(if how == Stop::Kill { KILL_WAIT } else { self.attempt.kill_grace }));
     }
 
-    fn judge(&self, code: Option<i32>, signal: Option<i32>) -> Outcome {
+    fn judge(&self, code: Option<i32>, signal: Option<i32>) -> AttemptOutcome {
         let end = match (code, signal) {
             (Some(code), _) => format!("exit {code}"),
             (None, Some(signal)) => format!("killed by {}", signal_name(signal)),
             (None, None) => "ended".to_owned(),
         };
         let mut outcome = match self.reason {
-            Some(Status::Timeout) => {
+            Some(AttemptStatus::Timeout) => {
                 let detail =
                     format!("stopped after its timeout of {}: {end}", self.attempt.timeout);
-                Outcome::new(Status::Timeout, detail)
+                AttemptOutcome::new(AttemptStatus::Timeout, detail)
             }
-            Some(reason) => Outcome::new(reason, format!("stopped: {end}")),
-            None if code == Some(0) => Outcome::new(Status::Success, end),
-            None => Outcome::failed(end),
+            Some(reason) => AttemptOutcome::new(reason, format!("stopped: {end}")),
+            None if code == Some(0) => AttemptOutcome::new(AttemptStatus::Success, end),
+            None => AttemptOutcome::failed(end),
         };
         outcome.exit_code = code;
         outcome
     }
 
-    fn undead(&self) -> Outcome {
+    fn undead(&self) -> AttemptOutcome {
         let detail = "the process group did not end after KILL";
-        Outcome { unknown: true, ..Outcome::new(self.reason.unwrap_or(Status::Lost), detail) }
+        AttemptOutcome {
+            unknown: true,
+            ..AttemptOutcome::new(self.reason.unwrap_or(AttemptStatus::Lost), detail)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use rustix::process::geteuid;
@@ -10,13 +10,12 @@ use tokio::sync::Semaphore;
 
 use crate::exec::shim::wire::Credentials;
 
-/// Users that are looked up at once. A directory service that answers no more holds so many threads.
-const LOOKUPS: usize = 8;
-static LOOKUP: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS)));
+/// Users that are looked up at once. A directory service that does not answer holds so many threads.
+const LOOKUPS_MAX: usize = 8;
 
 /// A user whom a command runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Person {
+pub(super) struct UnixUser {
     pub(super) name: String,
     pub(super) home: String,
     pub(super) shell: String,
@@ -24,7 +23,7 @@ pub(super) struct Person {
     pub(super) credentials: Option<Credentials>,
 }
 
-impl Person {
+impl UnixUser {
     /// The folder in which commands of this user run: the home if it is one, else `/`, as under
     /// cron for the users of services, which often have none.
     pub(super) fn folder(&self) -> String {
@@ -32,36 +31,50 @@ impl Person {
     }
 }
 
-/// The user of this name, if this process may act as one.
-///
-/// # Errors
-/// If there is no such user, or this process may not act as one.
-pub(super) async fn find(name: &str) -> Result<Person, String> {
-    let name = name.to_owned();
-    look_up(move || named(&name)).await?
+/// Looks users up, a few at a time, on threads where a lookup may block.
+pub(super) struct UserLookup {
+    permits: Arc<Semaphore>,
 }
 
-/// The user of this process; one that the machine does not know goes by its number.
-///
-/// # Errors
-/// If the lookup panics.
-pub(super) async fn own() -> Result<Person, String> {
-    look_up(own_now).await
+impl Default for UserLookup {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+    }
 }
 
-async fn look_up<T: Send + 'static>(
-    look: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    let lookup = Arc::clone(&LOOKUP);
-    let permit = lookup.acquire_owned().await.map_err(|error| error.to_string())?;
-    let looking = tokio::task::spawn_blocking(move || {
-        let _while_it_looks = permit;
-        look()
-    });
-    looking.await.map_err(|error| error.to_string())
+impl UserLookup {
+    /// The user of this name, if this process may act as one.
+    ///
+    /// # Errors
+    /// If there is no such user, or this process may not act as one.
+    pub(super) async fn find(&self, name: &str) -> Result<UnixUser, String> {
+        let name = name.to_owned();
+        self.look_up(move || named(&name)).await?
+    }
+
+    /// The user of this process; one that the machine does not know goes by its number.
+    ///
+    /// # Errors
+    /// If the lookup panics.
+    pub(super) async fn own(&self) -> Result<UnixUser, String> {
+        self.look_up(own_now).await
+    }
+
+    async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(|error| error.to_string())?;
+        let looking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            look()
+        });
+        looking.await.map_err(|error| error.to_string())
+    }
 }
 
-fn named(name: &str) -> Result<Person, String> {
+fn named(name: &str) -> Result<UnixUser, String> {
     let found = User::from_name(name)
         .map_err(|error| format!("user `{name}` cannot be looked up: {error}"))?
         .ok_or_else(|| format!("this machine has no user `{name}`"))?;
@@ -85,11 +98,11 @@ fn named(name: &str) -> Result<Person, String> {
     Ok(person(found, Some(credentials)))
 }
 
-fn own_now() -> Person {
+fn own_now() -> UnixUser {
     let uid = geteuid().as_raw();
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(found)) => person(found, None),
-        Ok(None) | Err(_) => Person {
+        Ok(None) | Err(_) => UnixUser {
             name: uid.to_string(),
             home: "/".to_owned(),
             shell: SHELL.to_owned(),
@@ -138,9 +151,9 @@ const LIST: &str = "/etc/passwd";
 /// The shell of whoever has none.
 const SHELL: &str = "/bin/sh";
 
-fn person(user: User, credentials: Option<Credentials>) -> Person {
+fn person(user: User, credentials: Option<Credentials>) -> UnixUser {
     let or = |text: String, instead: &str| if text.is_empty() { instead.to_owned() } else { text };
-    Person {
+    UnixUser {
         name: user.name,
         home: or(user.dir.display().to_string(), "/"),
         shell: or(user.shell.display().to_string(), SHELL),
@@ -172,14 +185,15 @@ mod tests {
 
     #[tokio::test]
     async fn users_are_found_by_their_whole_name() {
-        let own = own().await.unwrap();
+        let users = UserLookup::default();
+        let own = users.own().await.unwrap();
         assert_eq!(own.credentials, None);
-        assert_eq!(find(&own.name).await.unwrap(), own);
+        assert_eq!(users.find(&own.name).await.unwrap(), own);
         for none in ["", "no such user", "root:x"] {
-            let error = find(none).await.unwrap_err();
+            let error = users.find(none).await.unwrap_err();
             assert!(error.contains("has no user"), "{none}: {error}");
         }
-        let other = find("daemon").await;
+        let other = users.find("daemon").await;
         if geteuid().is_root() {
             let daemon = other.unwrap().credentials.unwrap();
             assert_eq!((daemon.uid, daemon.gid), (1, 1));

@@ -44,7 +44,7 @@ pub(super) fn command(spawn: &Spawn, credentials: &Credentials) -> Command {
 }
 
 /// What such a start orders, read from its arguments; none: it is no such start.
-pub(super) fn order(arguments: &[OsString]) -> Option<Order> {
+pub(super) fn order(arguments: &[OsString]) -> Option<UserCommand> {
     let at = arguments.windows(2).position(|pair| pair == MARK)?;
     let mut rest = arguments.get(at + 2..)?.iter().cloned();
     let mut number = || rest.next()?.to_str()?.parse().ok();
@@ -52,7 +52,7 @@ pub(super) fn order(arguments: &[OsString]) -> Option<Order> {
     let groups = rest.next()?.to_str()?.to_owned();
     let groups = groups.split(',').filter(|group| !group.is_empty());
     let groups = groups.map(|group| group.parse().ok()).collect::<Option<_>>()?;
-    Some(Order {
+    Some(UserCommand {
         credentials: Credentials { uid, gid, groups },
         folder: rest.next()?,
         program: rest.next()?,
@@ -63,7 +63,7 @@ pub(super) fn order(arguments: &[OsString]) -> Option<Order> {
 
 /// Whom to become, and what.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct UserCommand {
     credentials: Credentials,
     folder: OsString,
     program: OsString,
@@ -71,7 +71,7 @@ pub(super) struct Order {
     arguments: Vec<OsString>,
 }
 
-impl Order {
+impl UserCommand {
     /// Becomes the command; where it cannot, says why where the command would print, and gives
     /// the exit code that says so.
     pub(super) fn carry_out(self) -> ExitCode {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::wire::{FromShim, Spawn};
-use super::{Shim, Told, as_user};
+use super::{SentSignal, Shim, as_user};
 use crate::exec::boot::BootInstant;
 
 /// How much is read at once.
@@ -28,7 +28,7 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 const PROBES_AFTER_KILL: u32 = 50;
 
 /// A process that was started, and this end of its pipes.
-pub(super) struct Started {
+pub(super) struct StartedProcess {
     pub(super) child: Child,
     pub(super) output: PipeReader,
     /// None: it has no standard input.
@@ -40,7 +40,11 @@ pub(super) struct Started {
 /// A process inherits the limit of open files of the one that starts it, so this one takes the
 /// other's on for as long as the start takes. Whatever a start opens or hands on must have a number
 /// below that limit (`posix_spawn` refuses others), so those of `low` are free meanwhile.
-pub(super) fn start(spawn: &Spawn, limits: &Limits, low: &mut Low) -> io::Result<Started> {
+pub(super) fn start(
+    spawn: &Spawn,
+    limits: &OpenFileLimits,
+    low: &mut LowDescriptors,
+) -> io::Result<StartedProcess> {
     let theirs = limits.of(spawn);
     if theirs == limits.own {
         return prepare(spawn)?.start(|command| command.spawn());
@@ -60,13 +64,13 @@ pub(super) fn start(spawn: &Spawn, limits: &Limits, low: &mut Low) -> io::Result
 }
 
 /// A command with its pipes.
-struct Prepared {
+struct PreparedCommand {
     command: Command,
     output: PipeReader,
     input: Option<PipeWriter>,
 }
 
-fn prepare(spawn: &Spawn) -> io::Result<Prepared> {
+fn prepare(spawn: &Spawn) -> io::Result<PreparedCommand> {
     let (output, theirs) = io::pipe()?;
     let (stdin, input) = if spawn.stdin.is_empty() {
         (Stdio::from(File::open("/dev/null")?), None)
@@ -79,10 +83,10 @@ fn prepare(spawn: &Spawn) -> io::Result<Prepared> {
         None => plain(spawn)?,
     };
     command.process_group(0).stdin(stdin).stdout(theirs.try_clone()?).stderr(theirs);
-    Ok(Prepared { command, output, input })
+    Ok(PreparedCommand { command, output, input })
 }
 
-impl Prepared {
+impl PreparedCommand {
     /// Moves this side's ends of the pipes to numbers from a limit on, where there are any.
     fn above(self, limit: Option<u64>) -> Self {
         let limit = limit.and_then(|limit| i32::try_from(limit).ok());
@@ -95,9 +99,9 @@ impl Prepared {
     fn start(
         mut self,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
-    ) -> io::Result<Started> {
+    ) -> io::Result<StartedProcess> {
         let child = spawn(&mut self.command)?;
-        Ok(Started { child, output: self.output, input: self.input })
+        Ok(StartedProcess { child, output: self.output, input: self.input })
     }
 }
 
@@ -111,15 +115,15 @@ fn moved(file: OwnedFd, from: Option<i32>) -> OwnedFd {
 
 /// Descriptors with low numbers, kept back for starts: whatever number of pipes the shim holds, a
 /// start finds room below the limit that it takes on.
-pub(super) struct Low(Vec<File>);
+pub(super) struct LowDescriptors(Vec<File>);
 
-impl Low {
+impl LowDescriptors {
     /// Two pipes, the other side's output once more, and what the standard library opens.
     const COUNT: usize = 8;
 
     /// Takes the lowest numbers that are free; none where processes get the limit of the shim, as
     /// far as is known.
-    pub(super) fn new(limits: &Limits) -> io::Result<Self> {
+    pub(super) fn new(limits: &OpenFileLimits) -> io::Result<Self> {
         let mut low = Self(Vec::with_capacity(Self::COUNT));
         if limits.own != limits.children {
             low.take()?;
@@ -140,13 +144,13 @@ impl Low {
 }
 
 /// Limits of open files.
-pub(super) struct Limits {
+pub(super) struct OpenFileLimits {
     pub(super) own: Rlimit,
     /// Of children of which nothing else is said.
     pub(super) children: Rlimit,
 }
 
-impl Limits {
+impl OpenFileLimits {
     fn of(&self, spawn: &Spawn) -> Rlimit {
         let most = self.children.maximum.unwrap_or(u64::MAX);
         let wanted = spawn.open_files.map(|wanted| wanted.min(most));
@@ -181,13 +185,13 @@ pub(super) async fn attend(
     let mut probes = 0;
     // A group that was told to stop is waited for, member by member.
     while status.is_none()
-        || (shim.told(id) > Told::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
+        || (shim.told(id) > SentSignal::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
     {
         tokio::select! {
             ended = &mut end, if status.is_none() => status = Some(ended.ok()),
             count = read(&mut output, &mut buffer) => relay(&shim, id, &buffer, count).await,
             () = sleep(PROBE_EVERY), if status.is_some() => {
-                probes += u32::from(shim.told(id) == Told::Kill);
+                probes += u32::from(shim.told(id) == SentSignal::Kill);
             }
         }
     }

@@ -20,7 +20,7 @@
 
 mod as_user;
 mod group;
-mod link;
+mod node_connection;
 pub(super) mod wire;
 
 use std::cell::RefCell;
@@ -43,8 +43,8 @@ use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::boot::BootInstant;
-use group::Limits;
-use link::Link;
+use group::OpenFileLimits;
+use node_connection::NodeConnection;
 use wire::{FromShim, Spawn, ToShim};
 
 /// Open files that the shim allows itself: two for each running attempt.
@@ -83,49 +83,49 @@ pub fn serve() -> io::Result<ExitCode> {
 }
 
 /// Lets the shim hold many pipes.
-fn raise_file_limit() -> Limits {
+fn raise_file_limit() -> OpenFileLimits {
     let children = getrlimit(Resource::Nofile);
     let most = children.maximum.unwrap_or(FILES_MAX).min(FILES_MAX);
     let enough = children.current.is_none_or(|current| current >= most);
     let raised = Rlimit { current: Some(most), ..children };
     let own =
         if enough || setrlimit(Resource::Nofile, raised).is_err() { children } else { raised };
-    Limits { own, children }
+    OpenFileLimits { own, children }
 }
 
 /// The state of a shim.
 struct Shim {
-    link: Link,
-    groups: RefCell<HashMap<u64, Group>>,
+    link: NodeConnection,
+    groups: RefCell<HashMap<u64, ProcessGroup>>,
     /// Who waits for the end of a child.
     ends: RefCell<HashMap<Pid, (u64, oneshot::Sender<WaitStatus>)>>,
-    files: Limits,
-    low: RefCell<group::Low>,
+    files: OpenFileLimits,
+    low: RefCell<group::LowDescriptors>,
 }
 
 /// A process group whose attempt has not ended.
 #[derive(Clone, Copy)]
-struct Group {
+struct ProcessGroup {
     /// Its main process, and by that its number.
     pid: Pid,
-    told: Told,
+    told: SentSignal,
 }
 
 /// What a group has been told to do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum SentSignal {
     Nothing,
     Term,
     Kill,
 }
 
 impl Shim {
-    async fn serve(stream: UnixStream, files: Limits) -> io::Result<()> {
+    async fn serve(stream: UnixStream, files: OpenFileLimits) -> io::Result<()> {
         let shim = Rc::new(Self {
-            link: Link::new(stream),
+            link: NodeConnection::new(stream),
             groups: RefCell::default(),
             ends: RefCell::default(),
-            low: RefCell::new(group::Low::new(&files)?),
+            low: RefCell::new(group::LowDescriptors::new(&files)?),
             files,
         });
         let mut child_ended = signal(SignalKind::child())?;
@@ -177,7 +177,7 @@ impl Shim {
         let pid = Pid::from_child(&started.child);
         // Told before anything else: see the end of the module's page.
         self.link.send(&FromShim::Spawned { id, at, pid: pid.as_raw_nonzero().get() });
-        self.groups.borrow_mut().insert(id, Group { pid, told: Told::Nothing });
+        self.groups.borrow_mut().insert(id, ProcessGroup { pid, told: SentSignal::Nothing });
         if let Some(pipe) = started.input {
             spawn_local(group::feed(pipe, spawn.stdin));
         }
@@ -193,7 +193,7 @@ impl Shim {
     fn reap(&self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if let Some((id, tell)) = self.ends.borrow_mut().remove(&pid) {
-                if self.told(id) == Told::Nothing {
+                if self.told(id) == SentSignal::Nothing {
                     self.groups.borrow_mut().remove(&id);
                 }
                 let _ = tell.send(status);
@@ -203,14 +203,17 @@ impl Shim {
 
     fn kill(&self, id: u64, force: bool) {
         if let Some(group) = self.groups.borrow_mut().get_mut(&id) {
-            let (told, signal) =
-                if force { (Told::Kill, Signal::KILL) } else { (Told::Term, Signal::TERM) };
+            let (told, signal) = if force {
+                (SentSignal::Kill, Signal::KILL)
+            } else {
+                (SentSignal::Term, Signal::TERM)
+            };
             group.told = group.told.max(told);
             let _ = kill_process_group(group.pid, signal);
         }
     }
 
-    fn told(&self, id: u64) -> Told {
-        self.groups.borrow().get(&id).map_or(Told::Nothing, |group| group.told)
+    fn told(&self, id: u64) -> SentSignal {
+        self.groups.borrow().get(&id).map_or(SentSignal::Nothing, |group| group.told)
     }
 }

@@ -136,8 +136,8 @@ mod raw {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
+        struct ByteBuffer;
+        impl Visitor<'_> for ByteBuffer {
             type Value = Vec<u8>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("bytes")
@@ -149,7 +149,7 @@ mod raw {
                 Ok(bytes)
             }
         }
-        from.deserialize_byte_buf(Bytes)
+        from.deserialize_byte_buf(ByteBuffer)
     }
 }
 

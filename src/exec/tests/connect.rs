@@ -28,17 +28,17 @@ fn full() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
 }
 
 /// The same attempt with the next grant.
-fn granted_again(attempt: &Attempt) -> Attempt {
+fn granted_again(attempt: &GrantedAttempt) -> GrantedAttempt {
     let start_by = BootInstant::now().plus(Millis(10_000));
-    Attempt { fence: Fence(attempt.fence.0 + 1), start_by, ..attempt.clone() }
+    GrantedAttempt { fence: Fence(attempt.fence.0 + 1), start_by, ..attempt.clone() }
 }
 
 #[tokio::test]
 async fn a_lost_packet_costs_a_grant_and_no_more() {
     let (listener, fillers) = full();
     let address = listener.local_addr().unwrap();
-    let bench = Bench::new();
-    let soon = Attempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
+    let bench = TestExec::new();
+    let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
     let first = bench.start(to(address, "/"), soon.clone());
     until("the time to start is over", || BootInstant::now() > soon.start_by).await;
     // Room again: the system sends the lost packet a second time, some seconds after the first.
@@ -60,13 +60,17 @@ async fn a_lost_packet_costs_a_grant_and_no_more() {
         }
     });
     let outcome = first.ended().await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert!(seen.try_recv().is_err(), "nothing is sent without a grant that holds");
 
     // The connection is there already, so this one needs no time at all.
     let again = granted_again(&soon);
     let outcome = bench.run(&to(address, "/"), &again).await;
-    assert_eq!((outcome.status, outcome.http_status), (Status::Success, Some(204)), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.http_status),
+        (AttemptStatus::Success, Some(204)),
+        "{outcome:?}"
+    );
     let head = seen.recv().await.unwrap();
     assert!(head.contains(&format!("punctual-fence: {}\r\n", again.fence)), "{head}");
     assert!(seen.try_recv().is_err());
@@ -86,25 +90,25 @@ async fn a_slow_handshake_costs_a_grant_and_no_more() {
         // One connection, and no second.
         (String::from_utf8(head).unwrap(), listener)
     });
-    let bench = Bench::new();
+    let bench = TestExec::new();
     assert!(bench.exec.http.connector.tls.set(tls_client()).is_ok());
     let mut action = request(SocketAddr::from(([127, 0, 0, 1], port)), "POST", "/");
     action.url = format!("https://localhost:{port}/");
     let action = Action::Http(action);
-    let soon = Attempt { start_by: BootInstant::now().plus(Millis(50)), ..attempt() };
+    let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(50)), ..attempt() };
     let first = bench.start(action.clone(), soon.clone());
     until("the time to start is over", || BootInstant::now() > soon.start_by).await;
     go.send(()).unwrap();
-    assert_eq!(first.ended().await.status, Status::NotStarted);
+    assert_eq!(first.ended().await.status, AttemptStatus::NotStarted);
     let outcome = bench.run(&action, &granted_again(&soon)).await;
-    assert_eq!((outcome.status, outcome.tail.as_slice()), (Status::Success, &b"ok"[..]));
+    assert_eq!((outcome.status, outcome.tail.as_slice()), (AttemptStatus::Success, &b"ok"[..]));
     assert!(server.await.unwrap().0.starts_with("POST / HTTP/1.1\r\n"));
 }
 
 #[tokio::test]
 async fn a_held_connection_that_was_closed_is_made_anew() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", gone.local_addr().unwrap())).unwrap();
     let mut closed = bench.exec.http.connector.connect(&url).await.unwrap();
@@ -113,17 +117,17 @@ async fn a_held_connection_that_was_closed_is_made_anew() {
     drop(server);
     until("the hang-up has come", || !closed.is_quiet()).await;
     let attempt = attempt();
-    let ready = Ready { connection: Some(closed), ..Ready::default() };
+    let ready = PreparedAttempt { connection: Some(closed), ..PreparedAttempt::default() };
     bench.exec.held.keep((attempt.execution, attempt.attempt), ready);
     let outcome = bench.run(&to(address, "/ok"), &attempt).await;
-    assert_eq!(outcome.status, Status::Success, "{outcome:?}");
+    assert_eq!(outcome.status, AttemptStatus::Success, "{outcome:?}");
     assert_eq!(seen.lock().len(), 1);
 }
 
 #[tokio::test]
 async fn the_length_of_the_content_is_always_said() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     for (method, body, length) in [
         ("POST", Some(""), Some("0")),
         ("PUT", Some(""), Some("0")),
@@ -138,7 +142,7 @@ async fn the_length_of_the_content_is_always_said() {
         let mut action = request(address, method, "/ok");
         action.body = body.map(str::to_owned);
         let outcome = bench.run(&Action::Http(action), &attempt()).await;
-        assert_eq!(outcome.status, Status::Success, "{method}: {outcome:?}");
+        assert_eq!(outcome.status, AttemptStatus::Success, "{method}: {outcome:?}");
         let (_line, headers, sent) = seen.lock().pop().unwrap();
         let said = headers.get("content-length").map(|length| length.to_str().unwrap());
         assert_eq!(said, length, "{method} {body:?}");

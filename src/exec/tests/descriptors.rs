@@ -20,15 +20,15 @@ async fn child() {
     let few = Some(64);
     setrlimit(Resource::Nofile, Rlimit { current: few, maximum: few }).unwrap();
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let mut hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-    let soon = Attempt { start_by: BootInstant::now().plus(Millis(300)), ..attempt() };
+    let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(300)), ..attempt() };
     let outcome = bench.run(&to(address, "/ok"), &soon).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert!(seen.lock().is_empty());
     hoard.clear();
     let outcome = bench.run(&to(address, "/ok"), &attempt()).await;
-    assert_eq!(outcome.status, Status::Success, "{outcome:?}");
+    assert_eq!(outcome.status, AttemptStatus::Success, "{outcome:?}");
     assert_eq!(seen.lock().len(), 1);
 }
 

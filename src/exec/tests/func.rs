@@ -6,8 +6,8 @@ fn call(id: &str) -> Action {
     Action::Func { id: id.to_owned() }
 }
 
-fn bench() -> Bench {
-    let bench = Bench::new();
+fn bench() -> TestExec {
+    let bench = TestExec::new();
     bench
         .exec
         .register("ok", Arc::new(|context| Box::pin(async move { Ok(context.attempt.task) })));
@@ -30,37 +30,37 @@ fn bench() -> Bench {
 async fn a_function_ends_as_it_says() {
     let bench = bench();
     let outcome = bench.run(&call("ok"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Success, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Success, false));
     assert_eq!(outcome.tail, "nächtlich".as_bytes());
     let outcome = bench.run(&call("bad"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.detail.as_str()), (Status::Failed, "no luck"));
+    assert_eq!((outcome.status, outcome.detail.as_str()), (AttemptStatus::Failed, "no luck"));
     let outcome = bench.run(&call("panics"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Failed, false));
     let outcome = bench.run(&call("unheard"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.started), (Status::Failed, None));
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::Failed, None));
     assert!(outcome.detail.contains("`unheard`"));
     assert_eq!(bench.exec.functions(), ["bad", "deaf", "ok", "panics", "waits"]);
     bench.exec.register("*", Arc::new(|_| Box::pin(async { Ok(String::new()) })));
-    assert_eq!(bench.run(&call("unheard"), &attempt()).await.status, Status::Success);
+    assert_eq!(bench.run(&call("unheard"), &attempt()).await.status, AttemptStatus::Success);
 }
 
 #[tokio::test]
 async fn a_function_is_asked_to_end_and_then_dropped() {
     let bench = bench();
-    let bounded = Attempt { timeout: Millis(20), ..attempt() };
+    let bounded = GrantedAttempt { timeout: Millis(20), ..attempt() };
     let outcome = bench.run(&call("waits"), &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false));
     assert!(outcome.detail.contains("on request"), "{}", outcome.detail);
 
-    let bounded = Attempt { timeout: Millis(20), kill_grace: Millis(20), ..attempt() };
+    let bounded = GrantedAttempt { timeout: Millis(20), kill_grace: Millis(20), ..attempt() };
     let outcome = bench.run(&call("deaf"), &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false));
     assert!(outcome.detail.contains("dropped"), "{}", outcome.detail);
 
     let mut running = bench.start(call("deaf"), attempt());
     running.started().await;
     running.stop.send(Stop::Kill).unwrap();
-    assert_eq!(running.ended().await.status, Status::Cancelled);
+    assert_eq!(running.ended().await.status, AttemptStatus::Cancelled);
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_function_without_leave_is_not_called() {
     let bench = bench();
     bench.exec.register("never", Arc::new(|_| panic!("called")));
     let outcome = bench.exec.run(&call("never"), &attempt(), closed()).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None));
-    let late = Attempt { start_by: BootInstant(0), ..attempt() };
-    assert_eq!(bench.run(&call("never"), &late).await.status, Status::NotStarted);
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None));
+    let late = GrantedAttempt { start_by: BootInstant(0), ..attempt() };
+    assert_eq!(bench.run(&call("never"), &late).await.status, AttemptStatus::NotStarted);
 }

@@ -17,10 +17,10 @@ use super::*;
 use crate::domain::task::HttpAction;
 
 /// What the server has been sent.
-pub(super) type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
+pub(super) type ReceivedRequests = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
 
-pub(super) async fn serve() -> (SocketAddr, Seen) {
-    let seen = Seen::default();
+pub(super) async fn serve() -> (SocketAddr, ReceivedRequests) {
+    let seen = ReceivedRequests::default();
     let record = Arc::clone(&seen);
     let router = Router::new()
         .route("/ok", any(|| async { "fine" }))
@@ -98,10 +98,14 @@ pub(super) fn to(address: SocketAddr, path: &str) -> Action {
 #[tokio::test]
 async fn a_request_says_who_it_is() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let attempt = attempt();
     let outcome = bench.run(&to(address, "/ok"), &attempt).await;
-    assert_eq!((outcome.status, outcome.http_status), (Status::Success, Some(200)), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.http_status),
+        (AttemptStatus::Success, Some(200)),
+        "{outcome:?}"
+    );
     assert_eq!((outcome.tail.as_slice(), outcome.unknown), (&b"fine"[..], false));
     let (line, headers, body) = seen.lock().pop().unwrap();
     assert_eq!(line, "POST /ok");
@@ -129,15 +133,15 @@ async fn a_request_says_who_it_is() {
 #[tokio::test]
 async fn a_request_is_what_the_definition_says() {
     let (address, seen) = serve().await;
-    let bench = Bench::with(|options| options.refs.env = names(&["PATH"]));
+    let bench = TestExec::with(|options| options.refs.env = names(&["PATH"]));
     let mut action = request(address, "PUT", "/ok?a=b");
     action.headers =
         [("X-Path", "p ${env:PATH}"), ("Punctual-Fence", "0"), ("Content-Type", "a/b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
     action.body = Some("${env:PATH}!".to_owned());
-    let attempt = Attempt { tick: None, ..attempt() };
-    assert_eq!(bench.run(&Action::Http(action), &attempt).await.status, Status::Success);
+    let attempt = GrantedAttempt { tick: None, ..attempt() };
+    assert_eq!(bench.run(&Action::Http(action), &attempt).await.status, AttemptStatus::Success);
     let (line, headers, body) = seen.lock().pop().unwrap();
     let path = std::env::var("PATH").unwrap();
     assert_eq!(line, "PUT /ok?a=b");
@@ -149,7 +153,7 @@ async fn a_request_is_what_the_definition_says() {
     assert_eq!(body, format!("{path}!").as_bytes());
 
     let outcome = bench.run(&Action::Http(request(address, "GET", "/ok")), &attempt).await;
-    assert_eq!(outcome.status, Status::Success);
+    assert_eq!(outcome.status, AttemptStatus::Success);
     let (_line, headers, body) = seen.lock().pop().unwrap();
     assert!(body.is_empty() && !headers.contains_key("content-type"));
 }
@@ -157,74 +161,78 @@ async fn a_request_is_what_the_definition_says() {
 #[tokio::test]
 async fn an_answer_is_judged_by_its_status() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let outcome = bench.run(&to(address, "/bad"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.http_status), (Status::Failed, Some(503)));
+    assert_eq!((outcome.status, outcome.http_status), (AttemptStatus::Failed, Some(503)));
     assert_eq!(outcome.detail, "status 503 Service Unavailable, expected 200-299");
     assert_eq!((outcome.tail.as_slice(), outcome.unknown), (&b"not now"[..], false));
 
     let action = HttpAction { expect_status: vec![(503, 503)], ..request(address, "POST", "/bad") };
-    assert_eq!(bench.run(&Action::Http(action), &attempt()).await.status, Status::Success);
+    assert_eq!(bench.run(&Action::Http(action), &attempt()).await.status, AttemptStatus::Success);
 
     seen.lock().clear();
     let outcome = bench.run(&to(address, "/away"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.http_status), (Status::Failed, Some(302)));
+    assert_eq!((outcome.status, outcome.http_status), (AttemptStatus::Failed, Some(302)));
     assert_eq!(outcome.tail, b"redirect, not followed: /ok\n");
     assert_eq!(seen.lock().len(), 1);
 
     let outcome = bench.run(&to(endless().await, "/"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.tail.len()), (Status::Success, TAIL_MAX_BYTES));
+    assert_eq!((outcome.status, outcome.tail.len()), (AttemptStatus::Success, TAIL_MAX_BYTES));
 }
 
 #[tokio::test]
 async fn what_is_not_answered_is_unknown_and_what_is_not_asked_is_not() {
     let (address, _seen) = serve().await;
-    let bench = Bench::new();
-    let bounded = Attempt { timeout: Millis(200), ..attempt() };
+    let bench = TestExec::new();
+    let bounded = GrantedAttempt { timeout: Millis(200), ..attempt() };
     let outcome = bench.run(&to(address, "/slow"), &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, true), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, true), "{outcome:?}");
     assert!(outcome.started.is_some() && outcome.duration_ms >= 190);
 
     let mut running = bench.start(to(address, "/slow"), attempt());
     running.started().await;
     running.stop.send(Stop::Ask).unwrap();
     let outcome = running.ended().await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Cancelled, true));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Cancelled, true));
 
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let outcome = bench.run(&to(unused, "/"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Failed, false), "{outcome:?}");
     assert!(outcome.detail.contains("refused"), "{}", outcome.detail);
     assert_eq!(outcome.started, None);
 
     let outcome = bench.run(&to(rude(b"").await, "/"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Lost, true), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Lost, true), "{outcome:?}");
 
     let cut = rude(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
     let outcome = bench.run(&to(cut, "/"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.http_status), (Status::Lost, Some(200)), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.http_status),
+        (AttemptStatus::Lost, Some(200)),
+        "{outcome:?}"
+    );
     assert_eq!(outcome.tail, b"half");
 
     let cut = rude(b"HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nhalf").await;
     let outcome = bench.run(&to(cut, "/"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Failed, false), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn without_leave_no_byte_is_sent() {
     let (address, seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let outcome = bench.exec.run(&to(address, "/ok"), &attempt(), closed()).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None));
-    let late = Attempt { start_by: BootInstant(0), ..attempt() };
-    assert_eq!(bench.run(&to(address, "/ok"), &late).await.status, Status::NotStarted);
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None));
+    let late = GrantedAttempt { start_by: BootInstant(0), ..attempt() };
+    assert_eq!(bench.run(&to(address, "/ok"), &late).await.status, AttemptStatus::NotStarted);
 
     // The fence is overtaken while the connection is made: open at first, closed at the last look.
     let looks = AtomicU64::new(0);
-    let gate: Gate = Arc::new(move || looks.fetch_add(1, Ordering::Relaxed) == 0);
-    let control = Control { gate, ..control().0 };
+    let gate: StartGate = Arc::new(move || looks.fetch_add(1, Ordering::Relaxed) == 0);
+    let control = AttemptControl { gate, ..control().0 };
     let outcome = bench.exec.run(&to(address, "/ok"), &attempt(), control).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert!(seen.lock().is_empty());
 }
 
@@ -232,21 +240,25 @@ async fn without_leave_no_byte_is_sent() {
 async fn a_target_that_does_not_shake_hands_has_failed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let mut action = request(listener.local_addr().unwrap(), "POST", "/");
     // TLS needs an answer, and none comes: the connection is never made.
     action.url = format!("https://localhost:{port}/");
     action.connect_timeout = Millis(200);
     // Whether the time to start passes first or not.
     for start_by in [Millis(50), Millis(10_000)] {
-        let soon = Attempt { start_by: BootInstant::now().plus(start_by), ..attempt() };
+        let soon = GrantedAttempt { start_by: BootInstant::now().plus(start_by), ..attempt() };
         let outcome = bench.run(&Action::Http(action.clone()), &soon).await;
-        assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+        assert_eq!(
+            (outcome.status, outcome.unknown),
+            (AttemptStatus::Failed, false),
+            "{outcome:?}"
+        );
         assert_eq!(outcome.detail, "not connected within 200ms");
     }
-    let bounded = Attempt { timeout: Millis(100), ..attempt() };
+    let bounded = GrantedAttempt { timeout: Millis(100), ..attempt() };
     let outcome = bench.run(&Action::Http(action), &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false), "{outcome:?}");
 
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut action = request(plain.local_addr().unwrap(), "POST", "/");
@@ -256,7 +268,7 @@ async fn a_target_that_does_not_shake_hands_has_failed() {
         stream.write_all(b"this is no TLS, and no beginning of it\n").await.unwrap();
     });
     let outcome = bench.run(&Action::Http(action), &attempt()).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Failed, false), "{outcome:?}");
     assert_eq!(outcome.started, None);
 }
 
@@ -264,26 +276,26 @@ async fn a_target_that_does_not_shake_hands_has_failed() {
 async fn the_guard_stands_before_every_request() {
     let (address, seen) = serve().await;
     let port = address.port();
-    let bench = Bench::with(|options| options.loopback_only = false);
+    let bench = TestExec::with(|options| options.loopback_only = false);
     for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"] {
         let mut action = request(address, "POST", "/ok");
         action.url = format!("http://{host}:{port}/ok");
         let outcome = bench.run(&Action::Http(action), &attempt()).await;
-        assert_eq!((outcome.status, outcome.started), (Status::Failed, None), "{outcome:?}");
+        assert_eq!((outcome.status, outcome.started), (AttemptStatus::Failed, None), "{outcome:?}");
         assert!(outcome.detail.contains("loopback"), "{}", outcome.detail);
     }
     assert!(seen.lock().is_empty());
 
-    let named = Bench::with(|options| {
+    let named = TestExec::with(|options| {
         options.loopback_only = false;
         let named = config::AllowedTarget::parse(&format!("localhost:{port}"));
         options.http_allow = vec![named.unwrap()];
     });
     let mut action = request(address, "POST", "/ok");
     action.url = format!("http://localhost:{port}/ok");
-    assert_eq!(named.run(&Action::Http(action), &attempt()).await.status, Status::Success);
+    assert_eq!(named.run(&Action::Http(action), &attempt()).await.status, AttemptStatus::Success);
 
-    let own = Bench::with(|options| options.own = vec![("127.0.0.1".to_owned(), port)]);
+    let own = TestExec::with(|options| options.own = vec![("127.0.0.1".to_owned(), port)]);
     let outcome = own.run(&to(address, "/ok"), &attempt()).await;
     assert!(outcome.detail.contains("the cluster's own"), "{}", outcome.detail);
 }
@@ -291,7 +303,7 @@ async fn the_guard_stands_before_every_request() {
 #[tokio::test]
 async fn a_request_that_cannot_be_made_has_failed_by_name() {
     let (address, _seen) = serve().await;
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let with_header = |name: &str, value: &str| HttpAction {
         headers: [(name.to_owned(), value.to_owned())].into(),
         ..request(address, "POST", "/ok")
@@ -308,7 +320,7 @@ async fn a_request_that_cannot_be_made_has_failed_by_name() {
         (request(address, "SPACE OUT", "/ok"), "`SPACE OUT`"),
     ] {
         let outcome = bench.run(&Action::Http(action), &attempt()).await;
-        assert_eq!((outcome.status, outcome.started), (Status::Failed, None), "{outcome:?}");
+        assert_eq!((outcome.status, outcome.started), (AttemptStatus::Failed, None), "{outcome:?}");
         assert!(outcome.detail.contains(part), "{}", outcome.detail);
     }
 }

@@ -30,7 +30,7 @@ fn soft_limit() -> String {
 
 #[tokio::test]
 async fn a_user_is_taken_on_where_that_is_possible() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let mut action = argv(&["/bin/sh", "-c", "id -u; id -G; echo $HOME $USER; pwd"]);
     action.user = Some("nobody".to_owned());
     let outcome = bench.run(&Action::Shell(action.clone()), &attempt()).await;
@@ -54,7 +54,7 @@ async fn what_another_user_cannot_start_says_so_in_its_output() {
     if !geteuid().is_root() {
         return skipped("only root takes another user on");
     }
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let closed = tempfile::tempdir().unwrap();
     std::fs::set_permissions(closed.path(), PermissionsExt::from_mode(0o700)).unwrap();
     for (folder, program, said) in [
@@ -161,10 +161,10 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
 
 #[tokio::test]
 async fn a_process_never_sees_the_shims_own_limit() {
-    let bench = Bench::with(|options| options.shell = Some(limited("-S -n 64")));
+    let bench = TestExec::with(|options| options.shell = Some(limited("-S -n 64")));
     // More of them than the limit of each.
-    let all: Vec<Attempt> = (0..100).map(|_| attempt()).collect();
-    let running: Vec<Attempted> = all
+    let all: Vec<GrantedAttempt> = (0..100).map(|_| attempt()).collect();
+    let running: Vec<StartedAttempt> = all
         .iter()
         .map(|attempt| bench.start(sh("ulimit -S -n; exec sleep 600"), attempt.clone()))
         .collect();
@@ -175,13 +175,16 @@ async fn a_process_never_sees_the_shims_own_limit() {
     for attempted in running {
         attempted.stop.send(Stop::Kill).unwrap();
         let outcome = attempted.ended().await;
-        assert_eq!((outcome.status, outcome.tail.as_slice()), (Status::Cancelled, &b"64\n"[..]));
+        assert_eq!(
+            (outcome.status, outcome.tail.as_slice()),
+            (AttemptStatus::Cancelled, &b"64\n"[..])
+        );
     }
 }
 
 #[tokio::test]
 async fn no_command_works_among_what_the_node_keeps() {
-    let bench = Bench::with(|options| options.work_dir = options.data_dir.join("work"));
+    let bench = TestExec::with(|options| options.work_dir = options.data_dir.join("work"));
     let data = bench.path("data");
     for folder in ["log", "work/mine"] {
         std::fs::create_dir_all(data.join(folder)).unwrap();
@@ -195,7 +198,12 @@ async fn no_command_works_among_what_the_node_keeps() {
         let Action::Shell(action) = sh("echo > mark") else { unreachable!() };
         let cwd = Some(folder.to_str().unwrap().to_owned());
         let outcome = bench.run(&Action::Shell(ShellAction { cwd, ..action }), &attempt()).await;
-        assert_eq!(outcome.status == Status::Success, good, "{}: {outcome:?}", folder.display());
+        assert_eq!(
+            outcome.status == AttemptStatus::Success,
+            good,
+            "{}: {outcome:?}",
+            folder.display()
+        );
         assert_eq!(outcome.detail.contains("data folder"), !good, "{outcome:?}");
         assert_eq!(folder.join("mark").exists(), good, "{}", folder.display());
     }
@@ -203,33 +211,36 @@ async fn no_command_works_among_what_the_node_keeps() {
 
 #[tokio::test]
 async fn a_process_has_the_limit_that_the_node_says() {
-    let bench = Bench::with(|options| options.open_files = Some(100));
+    let bench = TestExec::with(|options| options.open_files = Some(100));
     assert_eq!(bench.run(&sh("ulimit -S -n"), &attempt()).await.tail, b"100\n");
 }
 
 #[tokio::test]
 async fn without_descriptors_an_attempt_waits_and_does_not_fail() {
     // The hard limit too, so that the shim cannot help itself.
-    let bench = Bench::with(|options| options.shell = Some(limited("-n 24")));
-    let all: Vec<Attempt> = (0..30).map(|_| attempt()).collect();
-    let mut running: Vec<Attempted> =
+    let bench = TestExec::with(|options| options.shell = Some(limited("-n 24")));
+    let all: Vec<GrantedAttempt> = (0..30).map(|_| attempt()).collect();
+    let mut running: Vec<StartedAttempt> =
         all.iter().map(|attempt| bench.start(sh("exec sleep 600"), attempt.clone())).collect();
     until("one has ended", || running.iter().any(|attempted| attempted.task.is_finished())).await;
     let at = running.iter().position(|attempted| attempted.task.is_finished()).unwrap();
     let outcome = running.swap_remove(at).ended().await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert_eq!(outcome.detail, shortage::SHORT);
     for attempted in running {
         // Others may have ended the same way.
         let _ended = attempted.stop.send(Stop::Kill);
         let outcome = attempted.ended().await;
-        assert!(matches!(outcome.status, Status::Cancelled | Status::NotStarted), "{outcome:?}");
+        assert!(
+            matches!(outcome.status, AttemptStatus::Cancelled | AttemptStatus::NotStarted),
+            "{outcome:?}"
+        );
     }
     // There is room again, and the attempt that waited starts.
     let mut again = bench.start(sh("exec sleep 600"), all[at].clone());
     again.started().await;
     again.stop.send(Stop::Kill).unwrap();
-    assert_eq!(again.ended().await.status, Status::Cancelled);
+    assert_eq!(again.ended().await.status, AttemptStatus::Cancelled);
 }
 
 #[tokio::test]
@@ -238,7 +249,7 @@ async fn a_reference_that_does_not_answer_ends_with_the_timeout() {
     let file = folder.path().join("key");
     std::fs::write(&file, "key\n").unwrap();
     let allowed = format!("{}/", folder.path().display());
-    let bench = Bench::with(|options| {
+    let bench = TestExec::with(|options| {
         options.refs.files = vec![config::RefFiles::parse(&allowed).unwrap()];
     });
     let action = Action::Shell(argv(&["echo", &format!("${{file:{}}}", file.display())]));
@@ -247,14 +258,14 @@ async fn a_reference_that_does_not_answer_ends_with_the_timeout() {
     let readers = Arc::clone(&bench.exec.refs.readers);
     let hung = readers.acquire_many_owned(u32::try_from(refs::READERS).unwrap()).await.unwrap();
     let soon = BootInstant::now().plus(Millis(50));
-    let bounded = Attempt { timeout: Millis(200), start_by: soon, ..attempt() };
+    let bounded = GrantedAttempt { timeout: Millis(200), start_by: soon, ..attempt() };
     let outcome = bench.run(&action, &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false), "{outcome:?}");
     assert!(outcome.detail.contains("not resolved within 200ms"), "{}", outcome.detail);
     let mut running = bench.start(action.clone(), attempt());
     running.stop.send(Stop::Ask).unwrap();
     assert!(running.started.try_recv().is_err());
-    assert_eq!(running.ended().await.status, Status::Cancelled);
+    assert_eq!(running.ended().await.status, AttemptStatus::Cancelled);
     drop(hung);
-    assert_eq!(bench.run(&action, &attempt()).await.status, Status::Success);
+    assert_eq!(bench.run(&action, &attempt()).await.status, AttemptStatus::Success);
 }

@@ -37,12 +37,12 @@ pub(super) fn shim_program() -> ShimProgram {
 }
 
 /// An `Exec` with a folder of its own.
-struct Bench {
+struct TestExec {
     folder: tempfile::TempDir,
     exec: Arc<Exec>,
 }
 
-impl Bench {
+impl TestExec {
     fn new() -> Self {
         Self::with(|_options| {})
     }
@@ -72,7 +72,7 @@ impl Bench {
     }
 
     /// Takes an attempt to its end, with nobody interfering.
-    async fn run(&self, action: &Action, attempt: &Attempt) -> Outcome {
+    async fn run(&self, action: &Action, attempt: &GrantedAttempt) -> AttemptOutcome {
         let (control, strings) = control();
         let run = self.exec.run(action, attempt, control);
         let outcome = tokio::time::timeout(PATIENCE, run).await.expect("it ends");
@@ -81,53 +81,53 @@ impl Bench {
     }
 
     /// Starts an attempt and goes on.
-    fn start(&self, action: Action, attempt: Attempt) -> Attempted {
-        let (control, Strings { stop, started }) = control();
+    fn start(&self, action: Action, attempt: GrantedAttempt) -> StartedAttempt {
+        let (control, ControlHandles { stop, started }) = control();
         let exec = Arc::clone(&self.exec);
         let task = tokio::spawn(async move { exec.run(&action, &attempt, control).await });
-        Attempted { task, stop, started }
+        StartedAttempt { task, stop, started }
     }
 }
 
-/// The other ends of a `Control`.
-struct Strings {
+/// The other ends of a `AttemptControl`.
+struct ControlHandles {
     stop: watch::Sender<Stop>,
     started: oneshot::Receiver<BootInstant>,
 }
 
 /// An attempt under way.
-struct Attempted {
-    task: tokio::task::JoinHandle<Outcome>,
+struct StartedAttempt {
+    task: tokio::task::JoinHandle<AttemptOutcome>,
     stop: watch::Sender<Stop>,
     started: oneshot::Receiver<BootInstant>,
 }
 
-impl Attempted {
+impl StartedAttempt {
     async fn started(&mut self) {
         tokio::time::timeout(PATIENCE, &mut self.started).await.unwrap().unwrap();
     }
 
-    async fn ended(self) -> Outcome {
+    async fn ended(self) -> AttemptOutcome {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 }
 
-fn control() -> (Control, Strings) {
+fn control() -> (AttemptControl, ControlHandles) {
     let (stop, stopped) = watch::channel(Stop::No);
     let (tell, started) = oneshot::channel();
-    let gate: Gate = Arc::new(|| true);
-    (Control { gate, stop: stopped, started: tell }, Strings { stop, started })
+    let gate: StartGate = Arc::new(|| true);
+    (AttemptControl { gate, stop: stopped, started: tell }, ControlHandles { stop, started })
 }
 
-fn closed() -> Control {
-    Control { gate: Arc::new(|| false), ..control().0 }
+fn closed() -> AttemptControl {
+    AttemptControl { gate: Arc::new(|| false), ..control().0 }
 }
 
 /// An attempt with an execution id of its own, which may start within ten seconds.
-fn attempt() -> Attempt {
+fn attempt() -> GrantedAttempt {
     static NEXT: AtomicU64 = AtomicU64::new(100);
     let execution = ExecutionId(NEXT.fetch_add(10, Ordering::Relaxed));
-    Attempt {
+    GrantedAttempt {
         execution,
         fence: Fence(execution.0 + 1),
         attempt: 2,

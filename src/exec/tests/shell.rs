@@ -63,25 +63,25 @@ async fn all_dead(pids: &[Pid]) {
 
 #[tokio::test]
 async fn a_process_ends_as_its_exit_says() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let before = BootInstant::now();
     let outcome = bench.run(&sh("echo out; echo err >&2"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.exit_code), (Status::Success, Some(0)));
+    assert_eq!((outcome.status, outcome.exit_code), (AttemptStatus::Success, Some(0)));
     assert_eq!((outcome.detail.as_str(), outcome.tail.as_slice()), ("exit 0", &b"out\nerr\n"[..]));
     assert!(outcome.started.unwrap() >= before && !outcome.unknown);
 
     let outcome = bench.run(&sh("exit 7"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.exit_code), (Status::Failed, Some(7)));
+    assert_eq!((outcome.status, outcome.exit_code), (AttemptStatus::Failed, Some(7)));
     assert_eq!((outcome.detail.as_str(), outcome.unknown), ("exit 7", false));
 
     let outcome = bench.run(&sh("kill -9 $$"), &attempt()).await;
-    assert_eq!((outcome.status, outcome.exit_code), (Status::Failed, None));
+    assert_eq!((outcome.status, outcome.exit_code), (AttemptStatus::Failed, None));
     assert_eq!(outcome.detail, "killed by signal 9 (KILL)");
 }
 
 #[tokio::test]
 async fn a_process_sees_who_it_is_and_little_else() {
-    let bench = Bench::with(|options| options.refs.env = names(&["PATH"]));
+    let bench = TestExec::with(|options| options.refs.env = names(&["PATH"]));
     let mut action = argv(&["/bin/sh", "-c", "env; pwd; cat; echo \"$0 $1\"", "${env:PATH}"]);
     action.argv.push("$${env:PATH}".to_owned());
     action.env = [("GREETING", "hi ${env:PATH}"), ("PUNCTUAL_FENCE", "0")]
@@ -90,7 +90,7 @@ async fn a_process_sees_who_it_is_and_little_else() {
     action.stdin = "from stdin ${env:PATH}\n".to_owned();
     let attempt = attempt();
     let outcome = bench.run(&Action::Shell(action), &attempt).await;
-    assert_eq!(outcome.status, Status::Success);
+    assert_eq!(outcome.status, AttemptStatus::Success);
     let chunk = bench.exec.read_output(attempt.execution, 2, 0, 1 << 20).await.unwrap();
     let text = String::from_utf8(chunk.bytes).unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -116,13 +116,13 @@ async fn a_process_sees_who_it_is_and_little_else() {
 
 #[tokio::test]
 async fn a_large_output_is_bounded_and_a_large_input_arrives() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let attempt = attempt();
     let mut action =
         argv(&["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; wc -c"]);
     action.stdin = "y".repeat(500_000);
     let outcome = bench.run(&Action::Shell(action), &attempt).await;
-    assert_eq!(outcome.status, Status::Success);
+    assert_eq!(outcome.status, AttemptStatus::Success);
     assert_eq!(outcome.tail.len(), TAIL_MAX_BYTES);
     assert!(outcome.tail.ends_with(b"x\n500000\n"), "{}", outcome.tail.escape_ascii());
     bench.exec.flush().await;
@@ -135,7 +135,7 @@ async fn a_large_output_is_bounded_and_a_large_input_arrives() {
 
 #[tokio::test]
 async fn output_is_read_while_the_process_runs() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let attempt = attempt();
     let id = attempt.execution;
     let go = bench.path("go");
@@ -151,7 +151,7 @@ async fn output_is_read_while_the_process_runs() {
 
 #[tokio::test]
 async fn what_cannot_be_started_has_failed_by_name() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let in_folder = |folder: &str| {
         Action::Shell(ShellAction { cwd: Some(folder.to_owned()), ..argv(&["/bin/true"]) })
     };
@@ -175,59 +175,63 @@ async fn what_cannot_be_started_has_failed_by_name() {
         (as_user("no such user"), "user `no such user`"),
     ] {
         let outcome = bench.run(&action, &attempt()).await;
-        assert_eq!((outcome.status, outcome.unknown), (Status::Failed, false), "{outcome:?}");
+        assert_eq!(
+            (outcome.status, outcome.unknown),
+            (AttemptStatus::Failed, false),
+            "{outcome:?}"
+        );
         assert_eq!(outcome.started, None);
         assert!(outcome.detail.contains(part), "{}", outcome.detail);
     }
-    let off = Bench::with(|options| options.shell = None);
+    let off = TestExec::with(|options| options.shell = None);
     let outcome = off.run(&sh("true"), &attempt()).await;
     assert!(outcome.detail.contains("off on this node"), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn nothing_starts_late_or_without_leave() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let mark = bench.path("mark");
     let touch = sh(&format!("touch {}", mark.display()));
-    let late = Attempt { start_by: BootInstant(BootInstant::now().0 - 1), ..attempt() };
+    let late = GrantedAttempt { start_by: BootInstant(BootInstant::now().0 - 1), ..attempt() };
     let outcome = bench.run(&touch, &late).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None));
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None));
     let outcome = bench.exec.run(&touch, &attempt(), closed()).await;
-    assert_eq!((outcome.status, outcome.started), (Status::NotStarted, None));
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None));
     let (control, strings) = control();
     strings.stop.send(Stop::Ask).unwrap();
     let outcome = bench.exec.run(&touch, &attempt(), control).await;
-    assert_eq!((outcome.status, outcome.started), (Status::Cancelled, None));
+    assert_eq!((outcome.status, outcome.started), (AttemptStatus::Cancelled, None));
     // Orders are done in turn, so the mark would be there by now.
-    assert_eq!(bench.run(&sh("true"), &attempt()).await.status, Status::Success);
+    assert_eq!(bench.run(&sh("true"), &attempt()).await.status, AttemptStatus::Success);
     assert!(!mark.exists());
 }
 
 #[tokio::test]
 async fn the_shim_itself_refuses_what_comes_late() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     bench.run(&sh("true"), &attempt()).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
     kill_process(shim, Signal::STOP).unwrap();
     until("the shim stands still", || is_stopped(shim)).await;
     let mark = bench.path("mark");
-    let soon = Attempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
+    let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
     let deadline = soon.start_by;
     let running = bench.start(sh(&format!("touch {}", mark.display())), soon);
     until("the time to start is over", || BootInstant::now() > deadline).await;
     kill_process(shim, Signal::CONT).unwrap();
-    assert_eq!(running.ended().await.status, Status::NotStarted);
+    assert_eq!(running.ended().await.status, AttemptStatus::NotStarted);
     assert!(!mark.exists());
 }
 
 #[tokio::test]
 async fn a_timeout_is_term_for_the_whole_group() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
-    let bounded = Attempt { timeout: Millis(300), ..attempt() };
+    let bounded = GrantedAttempt { timeout: Millis(300), ..attempt() };
     let outcome = bench.run(&sh(&script), &bounded).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false));
     assert!(outcome.detail.contains("300ms: killed by signal 15 (TERM)"), "{}", outcome.detail);
     assert!((300..4_000).contains(&outcome.duration_ms), "{}", outcome.duration_ms);
     all_dead(&pids(&file, 2).await).await;
@@ -235,7 +239,7 @@ async fn a_timeout_is_term_for_the_whole_group() {
 
 #[tokio::test]
 async fn who_ignores_term_is_killed_after_the_grace() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     // The main process ends by TERM; a member of its group, its output elsewhere, does not.
     let script = format!(
@@ -243,21 +247,21 @@ async fn who_ignores_term_is_killed_after_the_grace() {
          echo $$ >> {0}; wait",
         file.display()
     );
-    let stubborn = Attempt { timeout: Millis(300), kill_grace: Millis(300), ..attempt() };
+    let stubborn = GrantedAttempt { timeout: Millis(300), kill_grace: Millis(300), ..attempt() };
     let outcome = bench.run(&sh(&script), &stubborn).await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Timeout, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Timeout, false));
     assert!(outcome.duration_ms >= 600, "{}", outcome.duration_ms);
     let pids = pids(&file, 2).await;
     assert!(!pids.iter().any(|pid| is_alive(*pid)), "the attempt ended before its group");
 
-    let stubborn = Attempt { timeout: Millis(300), kill_grace: Millis(0), ..attempt() };
+    let stubborn = GrantedAttempt { timeout: Millis(300), kill_grace: Millis(0), ..attempt() };
     let outcome = bench.run(&sh("trap '' TERM; while :; do sleep 0.05; done"), &stubborn).await;
     assert!(outcome.detail.contains("signal 9 (KILL)"), "{}", outcome.detail);
 }
 
 #[tokio::test]
 async fn a_stop_gives_the_work_its_grace() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     // As cron lines are: the shell ends by TERM at once, the work cleans up.
     let script = format!(
         "sh -c 'trap \"sleep 0.2; echo clean > {0}; exit 0\" TERM; echo up; \
@@ -271,28 +275,28 @@ async fn a_stop_gives_the_work_its_grace() {
         .await;
     running.stop.send(Stop::Ask).unwrap();
     let outcome = running.ended().await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Cancelled, false));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Cancelled, false));
     assert_eq!(std::fs::read_to_string(bench.path("clean")).unwrap(), "clean\n");
 }
 
 #[tokio::test]
 async fn a_kill_does_not_wait() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
-    let attempt = Attempt { kill_grace: Millis::from_secs(3_600), ..attempt() };
+    let attempt = GrantedAttempt { kill_grace: Millis::from_secs(3_600), ..attempt() };
     let script =
         format!("trap '' TERM; echo $$ >> {}; while :; do sleep 0.05; done", file.display());
     let running = bench.start(sh(&script), attempt);
     let pids = pids(&file, 1).await;
     running.stop.send(Stop::Ask).unwrap();
     running.stop.send(Stop::Kill).unwrap();
-    assert_eq!(running.ended().await.status, Status::Cancelled);
+    assert_eq!(running.ended().await.status, AttemptStatus::Cancelled);
     assert!(!is_alive(pids[0]));
 }
 
 #[tokio::test]
 async fn background_processes_hold_no_attempt_and_outlive_it() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     let go = bench.path("go");
     let script = format!(
@@ -302,7 +306,7 @@ async fn background_processes_hold_no_attempt_and_outlive_it() {
         go.display()
     );
     let outcome = bench.run(&sh(&script), &attempt()).await;
-    assert_eq!((outcome.status, outcome.tail.as_slice()), (Status::Success, &b"main\n"[..]));
+    assert_eq!((outcome.status, outcome.tail.as_slice()), (AttemptStatus::Success, &b"main\n"[..]));
     assert!(is_alive(pids(&file, 1).await[0]));
     std::fs::write(&go, "").unwrap();
     // It can still print, though nobody listens.
@@ -311,13 +315,14 @@ async fn background_processes_hold_no_attempt_and_outlive_it() {
 
 #[tokio::test]
 async fn when_the_node_lets_go_every_group_dies() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     let script = format!(
         "trap '' TERM HUP; sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait",
         file.display()
     );
-    let running: Vec<Attempted> = (0..5).map(|_| bench.start(sh(&script), attempt())).collect();
+    let running: Vec<StartedAttempt> =
+        (0..5).map(|_| bench.start(sh(&script), attempt())).collect();
     let pids = pids(&file, 10).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
     // The last owners of the socket go, as they do when the process dies.
@@ -332,7 +337,7 @@ async fn when_the_node_lets_go_every_group_dies() {
 
 #[tokio::test]
 async fn a_dropped_attempt_kills_its_group() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
     let running = bench.start(sh(&script), attempt());
@@ -343,7 +348,7 @@ async fn a_dropped_attempt_kills_its_group() {
 
 #[tokio::test]
 async fn when_the_shim_dies_its_groups_die_and_a_new_one_starts() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let file = bench.path("pids");
     let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
     let mut running = bench.start(sh(&script), attempt());
@@ -353,21 +358,22 @@ async fn when_the_shim_dies_its_groups_die_and_a_new_one_starts() {
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
     kill_process(shim, Signal::KILL).unwrap();
     let outcome = running.ended().await;
-    assert_eq!((outcome.status, outcome.unknown), (Status::Lost, true));
+    assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Lost, true));
     all_dead(&pids).await;
-    assert_eq!(bench.run(&sh("true"), &attempt()).await.status, Status::Success);
+    assert_eq!(bench.run(&sh("true"), &attempt()).await.status, AttemptStatus::Success);
     assert_ne!(bench.exec.shim_pid().unwrap(), shim.as_raw_nonzero().get().cast_unsigned());
 }
 
 #[tokio::test]
 async fn many_at_once_all_start_once() {
-    let bench = Bench::new();
+    let bench = TestExec::new();
     let folder = bench.path("marks");
     std::fs::create_dir(&folder).unwrap();
     let script = format!("echo x >> {}/$PUNCTUAL_EXECUTION_ID", folder.display());
-    let running: Vec<Attempted> = (0..200).map(|_| bench.start(sh(&script), attempt())).collect();
+    let running: Vec<StartedAttempt> =
+        (0..200).map(|_| bench.start(sh(&script), attempt())).collect();
     for attempted in running {
-        assert_eq!(attempted.ended().await.status, Status::Success);
+        assert_eq!(attempted.ended().await.status, AttemptStatus::Success);
     }
     let marks: Vec<_> = std::fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
     assert_eq!(marks.len(), 200);

@@ -10,7 +10,7 @@ use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
 use crate::dto::{ItemView, ItemsView};
-use crate::ops::context::{View, aside};
+use crate::ops::context::View;
 use crate::ops::proposals::Proposals;
 use crate::ops::{Caller, OpAnswer, OpError};
 
@@ -56,7 +56,8 @@ pub(crate) async fn bulk(
             let marked = matches!(operation, Operation::Cleanup);
             let selector = Selector { labels, marked, since };
             let (view, done) = (view.clone(), caller.part(""));
-            let names = aside(move || selector.names(&view, done.as_deref())).await?;
+            let names =
+                caller.context.scans.run(move || selector.names(&view, done.as_deref())).await?;
             names.into_iter().collect()
         }
     };

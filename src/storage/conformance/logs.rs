@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::WalLog;
+use super::super::descriptors::DescriptorReserve;
 use super::super::log::{Done, LogPos, LogState, LogStore};
 use super::super::sim::SimDisk;
 use super::{LogFolder, WAIT, all, append, durably, entry, pos};
@@ -18,7 +19,11 @@ type OpenLog<'a> = &'a dyn Fn() -> Box<dyn LogStore>;
 
 fn on_each_log(case: impl Fn(OpenLog<'_>)) {
     let folder = LogFolder::new();
-    case(&|| Box::new(WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap()));
+    case(&|| {
+        Box::new(
+            WalLog::open_with(folder.path(), &DescriptorReserve::default(), CHUNK_BYTES).unwrap(),
+        )
+    });
     let disk = SimDisk::new();
     case(&|| Box::new(disk.open()));
 }
@@ -140,17 +145,23 @@ fn the_last_synced_entry_is_known() {
 #[test]
 fn a_log_that_lost_what_was_synced_is_refused() {
     let folder = LogFolder::new();
-    let log = WalLog::open(folder.path()).unwrap();
+    let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
     append(&log, vec![entry(1, 0), entry(1, 1)]).unwrap();
     drop(log);
-    let name = super::super::files::names_in(folder.path()).unwrap().pop().unwrap();
+    let name = super::super::files::names_in(&DescriptorReserve::default(), folder.path())
+        .unwrap()
+        .pop()
+        .unwrap();
     let file = std::fs::File::options().write(true).open(folder.path().join(name)).unwrap();
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     let disk = SimDisk::new();
     append(&disk.open(), vec![entry(1, 0), entry(1, 1)]).unwrap();
     drop(disk.try_open().unwrap());
     disk.lose_last();
-    for refused in [WalLog::open(folder.path()).map(drop), disk.try_open().map(drop)] {
+    for refused in [
+        WalLog::open(folder.path(), &DescriptorReserve::default()).map(drop),
+        disk.try_open().map(drop),
+    ] {
         let error = refused.unwrap_err();
         assert!(error.is_damage(), "{error}");
     }
@@ -281,7 +292,7 @@ fn a_closed_log_refuses() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum LogStep {
     Append { term_up: u64, count: u64, bytes: usize },
     Vote(u8),
     Cut { back: u64 },
@@ -291,56 +302,56 @@ enum Step {
     Reopen,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = LogStep> {
     prop_oneof![
-        6 => (0_u64..3, 1_u64..9, 0_usize..400).prop_map(|(term_up, count, bytes)| Step::Append {
+        6 => (0_u64..3, 1_u64..9, 0_usize..400).prop_map(|(term_up, count, bytes)| LogStep::Append {
             term_up,
             count,
             bytes
         }),
-        1 => any::<u8>().prop_map(Step::Vote),
-        2 => (0_u64..12).prop_map(|back| Step::Cut { back }),
-        1 => (0_u64..12).prop_map(|back| Step::Purge { back }),
-        1 => (1_u64..4).prop_map(|ahead| Step::Skip { ahead }),
-        2 => (0_u64..12).prop_map(|back| Step::Commit { back }),
-        1 => Just(Step::Reopen),
+        1 => any::<u8>().prop_map(LogStep::Vote),
+        2 => (0_u64..12).prop_map(|back| LogStep::Cut { back }),
+        1 => (0_u64..12).prop_map(|back| LogStep::Purge { back }),
+        1 => (1_u64..4).prop_map(|ahead| LogStep::Skip { ahead }),
+        2 => (0_u64..12).prop_map(|back| LogStep::Commit { back }),
+        1 => Just(LogStep::Reopen),
     ]
 }
 
 /// Makes the calls of a step that a correct caller could make in this state.
-fn make(step: &Step, log: &dyn LogStore) {
+fn make(step: &LogStep, log: &dyn LogStore) {
     let state = log.state();
     let last = state.last.unwrap_or_default();
     let end = state.last.map_or(0, |last| last.index + 1);
     let held = |back: u64| log.read(end.saturating_sub(back + 1), end, 0).unwrap().pop();
     match *step {
-        Step::Append { term_up, count, bytes } => {
+        LogStep::Append { term_up, count, bytes } => {
             let term = last.term + term_up;
             let data = Bytes::from(vec![term as u8; bytes]);
             let entries =
                 (end..end + count).map(|index| (pos(term, index), data.clone())).collect();
             append(log, entries).unwrap();
         }
-        Step::Vote(vote) => durably(|done| log.save_vote(vec![vote].into(), done)).unwrap(),
-        Step::Cut { back } => {
+        LogStep::Vote(vote) => durably(|done| log.save_vote(vec![vote].into(), done)).unwrap(),
+        LogStep::Cut { back } => {
             let index = end.saturating_sub(back);
             if state.committed.is_none_or(|committed| committed.index < index) {
                 log.truncate_from(index);
             }
         }
-        Step::Purge { back } => {
+        LogStep::Purge { back } => {
             if let Some((pos, _)) = held(back) {
                 log.save_committed(pos);
                 log.purge_to(pos);
             }
         }
-        Step::Skip { ahead } => log.purge_to(pos(last.term + 1, end + ahead)),
-        Step::Commit { back } => {
+        LogStep::Skip { ahead } => log.purge_to(pos(last.term + 1, end + ahead)),
+        LogStep::Commit { back } => {
             if let Some((pos, _)) = held(back) {
                 log.save_committed(pos);
             }
         }
-        Step::Reopen => {}
+        LogStep::Reopen => {}
     }
 }
 
@@ -352,12 +363,12 @@ proptest! {
     fn the_twin_is_faithful(steps in proptest::collection::vec(step(), 1..60)) {
         let folder = LogFolder::new();
         let disk = SimDisk::new();
-        let open = || WalLog::open_with(folder.path(), CHUNK_BYTES).unwrap();
+        let open = || WalLog::open_with(folder.path(), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
         let (mut wal, mut sim) = (open(), disk.open());
         for step in &steps {
             make(step, &wal);
             make(step, &sim);
-            if let Step::Reopen = step {
+            if let LogStep::Reopen = step {
                 drop(wal);
                 drop(sim);
                 (wal, sim) = (open(), disk.open());

@@ -4,7 +4,6 @@
 mod logs;
 mod stores;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -14,7 +13,8 @@ use bytes::Bytes;
 
 use super::StorageError;
 use super::log::{Done, LogPos, LogStore};
-use super::store::{Change, Store};
+pub(super) use super::memory::StoredRecords;
+use super::store::{Store, StoreChange};
 
 /// The folder of a log, in a folder of its own that goes with it: a log writes beside its folder.
 pub(super) struct LogFolder {
@@ -62,10 +62,8 @@ pub(super) fn all(log: &dyn LogStore) -> Vec<(LogPos, Bytes)> {
     log.read(0, u64::MAX, usize::MAX).unwrap()
 }
 
-pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
-
 /// All records, which come in the order of their keys.
-pub(super) fn records(store: &dyn Store) -> Result<Records, StorageError> {
+pub(super) fn records(store: &dyn Store) -> Result<StoredRecords, StorageError> {
     let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     store.scan(&mut |key, value| {
         found.push((key.to_vec(), value.to_vec()));
@@ -75,6 +73,6 @@ pub(super) fn records(store: &dyn Store) -> Result<Records, StorageError> {
     Ok(found.into_iter().collect())
 }
 
-pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Change {
-    Change::Put(key.into(), value.into())
+pub(super) fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> StoreChange {
+    StoreChange::Put(key.into(), value.into())
 }

@@ -5,16 +5,17 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
+use super::super::descriptors::DescriptorReserve;
 use super::super::memory::MemoryDisk;
-use super::super::store::{Change, KEY_MAX_BYTES, Store, Stores};
+use super::super::store::{KEY_MAX_BYTES, Store, StoreChange, Stores};
 use super::super::{StateFolders, StorageError};
-use super::{Records, WAIT, put, records};
+use super::{StoredRecords, WAIT, put, records};
 
 type OpenStores<'a> = &'a dyn Fn() -> Box<dyn Stores>;
 
 fn on_each_store(case: impl Fn(OpenStores<'_>)) {
     let folder = tempfile::tempdir().unwrap();
-    case(&|| Box::new(StateFolders::new(folder.path())));
+    case(&|| Box::new(StateFolders::new(folder.path(), &DescriptorReserve::default())));
     let disk = MemoryDisk::new();
     case(&|| Box::new(disk.open()));
 }
@@ -37,11 +38,11 @@ fn open_store(open: OpenStores<'_>) -> Box<dyn Store> {
     store
 }
 
-fn applied(records: &mut Records, changes: &[Change]) {
+fn applied(records: &mut StoredRecords, changes: &[StoreChange]) {
     for change in changes {
         match change.clone() {
-            Change::Put(key, value) => drop(records.insert(key, value)),
-            Change::Delete(key) => drop(records.remove(&key)),
+            StoreChange::Put(key, value) => drop(records.insert(key, value)),
+            StoreChange::Delete(key) => drop(records.remove(&key)),
         }
     }
 }
@@ -51,7 +52,7 @@ fn records_come_back_in_order_whatever_their_keys() {
     on_each_store(|open| {
         let keys: [&[u8]; 9] =
             [b"", b"\0", b"\0\0\0\0\0", b"a", b"a\0", b"a\0\0\0\x01", b"ab", b"b", b"\xff\xff"];
-        let mut expected = Records::new();
+        let mut expected = StoredRecords::new();
         let mut store = open_store(open);
         // Long values, so that the pieces of one record could be taken for another one's.
         let changes: Vec<_> =
@@ -59,7 +60,9 @@ fn records_come_back_in_order_whatever_their_keys() {
         applied(&mut expected, &changes);
         store.write(changes).unwrap();
         assert_eq!(records(&*store).unwrap(), expected);
-        store.write(vec![Change::Delete(b"a\0".to_vec()), Change::Delete(b"?".to_vec())]).unwrap();
+        store
+            .write(vec![StoreChange::Delete(b"a\0".to_vec()), StoreChange::Delete(b"?".to_vec())])
+            .unwrap();
         expected.remove(&b"a\0"[..]);
         drop(store);
         assert_eq!(records(&*open_store(open)).unwrap(), expected);
@@ -76,7 +79,7 @@ fn values_of_all_lengths_grow_and_shrink() {
             let value: Vec<u8> = (0..len).map(|at| (at + round) as u8).collect();
             store.write(vec![put("key", value.clone()), put("other", "x")]).unwrap();
             let expected =
-                Records::from([(b"key".to_vec(), value), (b"other".to_vec(), b"x".to_vec())]);
+                StoredRecords::from([(b"key".to_vec(), value), (b"other".to_vec(), b"x".to_vec())]);
             assert_eq!(records(&*store).unwrap(), expected, "length {len}");
             if round % 3 == 0 {
                 drop(store);
@@ -92,7 +95,7 @@ fn the_last_change_of_a_key_counts() {
     on_each_store(|open| {
         let mut store = open_store(open);
         let long = vec![9; 20_000];
-        let delete = |key: &str| Change::Delete(key.into());
+        let delete = |key: &str| StoreChange::Delete(key.into());
         store.write(vec![put("a", long.clone()), put("b", long.clone()), put("c", "c")]).unwrap();
         let changes = vec![
             delete("a"),
@@ -105,7 +108,7 @@ fn the_last_change_of_a_key_counts() {
             put("d", "short"),
         ];
         store.write(changes).unwrap();
-        let expected = Records::from([
+        let expected = StoredRecords::from([
             (b"a".to_vec(), b"short".to_vec()),
             (b"b".to_vec(), long),
             (b"d".to_vec(), b"short".to_vec()),
@@ -187,8 +190,14 @@ fn a_store_that_cannot_be_opened_is_damage_and_can_be_replaced() {
     let damages: [&dyn Fn(&Path); 3] = [&redo, &pointer, &conf];
     for damage in damages {
         let folder = tempfile::tempdir().unwrap();
-        replaced(&|| Box::new(StateFolders::new(folder.path())), &|| damage(folder.path()));
-        assert_eq!(super::super::files::names_in(folder.path()).unwrap(), ["CURRENT", "state.2"]);
+        replaced(
+            &|| Box::new(StateFolders::new(folder.path(), &DescriptorReserve::default())),
+            &|| damage(folder.path()),
+        );
+        assert_eq!(
+            super::super::files::names_in(&DescriptorReserve::default(), folder.path()).unwrap(),
+            ["CURRENT", "state.2"]
+        );
     }
     let disk = MemoryDisk::new();
     replaced(&|| Box::new(disk.open()), &|| disk.make_unreadable());
@@ -239,12 +248,12 @@ fn a_void_store_is_passed_over_until_it_is_replaced() {
     });
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> impl Strategy<Value = StoreChange> {
     let key = proptest::collection::vec(0_u8..3, 0..5);
     let value = (0_usize..9, any::<u8>()).prop_map(|(size, byte)| vec![byte; size * size * 200]);
     (key, proptest::option::weighted(0.7, value)).prop_map(|(key, value)| match value {
-        Some(value) => Change::Put(key, value),
-        None => Change::Delete(key),
+        Some(value) => StoreChange::Put(key, value),
+        None => StoreChange::Delete(key),
     })
 }
 
@@ -256,7 +265,7 @@ proptest! {
         batches in proptest::collection::vec((proptest::collection::vec(change(), 0..30), any::<bool>()), 1..10)
     ) {
         on_each_store(|open| {
-            let mut expected = Records::new();
+            let mut expected = StoredRecords::new();
             let mut store = open_store(open);
             for (changes, reopen) in &batches {
                 applied(&mut expected, changes);

@@ -14,10 +14,11 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::super::descriptors::DescriptorReserve;
 use super::super::{AtomicFile, StorageError, files};
 
 /// One key as sled gets it, and its value; `None` removes it.
-pub(super) type Step = (Vec<u8>, Option<Vec<u8>>);
+pub(super) type RedoStep = (Vec<u8>, Option<Vec<u8>>);
 
 /// The name of the file in the store's folder.
 pub(super) const REDO: &str = "redo";
@@ -27,9 +28,15 @@ const REMOVED: u32 = u32::MAX;
 const HASH_BYTES: usize = 16;
 
 /// Writes the steps of write `number`; they are durable on return.
-pub(super) fn save(folder: &Path, number: u64, steps: &[Step]) -> Result<(), StorageError> {
+pub(super) fn save(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+    number: u64,
+    steps: &[RedoStep],
+) -> Result<(), StorageError> {
     let path = folder.join(REDO);
-    let mut file = Hashed { to: BufWriter::new(AtomicFile::create(&path)?), hash: Xxh3::new() };
+    let mut file =
+        Hashed { to: BufWriter::new(AtomicFile::create(reserve, &path)?), hash: Xxh3::new() };
     let written = encode(&mut file, number, steps).and_then(|()| {
         let hash = file.hash.digest128().to_be_bytes();
         file.to.write_all(&hash)?;
@@ -39,9 +46,12 @@ pub(super) fn save(folder: &Path, number: u64, steps: &[Step]) -> Result<(), Sto
 }
 
 /// The last write saved, with its number; `None` if there is none.
-pub(super) fn load(folder: &Path) -> Result<Option<(u64, Vec<Step>)>, StorageError> {
+pub(super) fn load(
+    reserve: &DescriptorReserve,
+    folder: &Path,
+) -> Result<Option<(u64, Vec<RedoStep>)>, StorageError> {
     let path = folder.join(REDO);
-    let Some(bytes) = files::read_file(&path)? else { return Ok(None) };
+    let Some(bytes) = files::read_file(reserve, &path)? else { return Ok(None) };
     let decoded = bytes.split_last_chunk::<HASH_BYTES>().and_then(|(content, hash)| {
         let sound = xxh3_128(content).to_be_bytes() == *hash;
         sound.then(|| decode(content)).flatten()
@@ -60,7 +70,7 @@ pub(super) fn remove(folder: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn encode(to: &mut impl Write, number: u64, steps: &[Step]) -> io::Result<()> {
+fn encode(to: &mut impl Write, number: u64, steps: &[RedoStep]) -> io::Result<()> {
     to.write_all(&number.to_be_bytes())?;
     for (key, value) in steps {
         to.write_all(&len_of(key)?.to_be_bytes())?;
@@ -80,7 +90,7 @@ fn len_of(bytes: &[u8]) -> io::Result<u32> {
     u32::try_from(bytes.len()).map_err(io::Error::other)
 }
 
-fn decode(content: &[u8]) -> Option<(u64, Vec<Step>)> {
+fn decode(content: &[u8]) -> Option<(u64, Vec<RedoStep>)> {
     let (number, mut rest) = content.split_first_chunk()?;
     let mut steps = Vec::new();
     while !rest.is_empty() {

@@ -4,14 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use super::super::conformance::{Records, WAIT, put, records};
+use super::super::conformance::{StoredRecords, WAIT, put, records};
+use super::super::descriptors::DescriptorReserve;
 use super::*;
 
 /// sled frees its lock some time after the store is dropped.
 fn reopen(folder: &Path) -> Result<DiskStore, StorageError> {
     let started = Instant::now();
     loop {
-        match DiskStore::open(folder) {
+        match DiskStore::open(folder, &DescriptorReserve::default()) {
             Err(error) if error.to_string().contains("lock") && started.elapsed() < WAIT => {
                 std::thread::yield_now();
             }
@@ -23,7 +24,7 @@ fn reopen(folder: &Path) -> Result<DiskStore, StorageError> {
 #[test]
 fn values_and_keys_of_every_size_stay_out_of_the_blobs() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = DiskStore::open(folder.path()).unwrap();
+    let mut store = DiskStore::open(folder.path(), &DescriptorReserve::default()).unwrap();
     let sizes = [300, 3_996, 4_000, 8_192, 16_384, 65_536, 200_000];
     for round in 0..6_usize {
         let changes = (0..140_usize).map(|at| {
@@ -38,7 +39,7 @@ fn values_and_keys_of_every_size_stay_out_of_the_blobs() {
         let changes = (0..6_000_u32).map(|at| {
             let start = xxhash_rust::xxh3::xxh3_64(&at.to_be_bytes()).to_be_bytes();
             let key = [&start[..], &[at as u8; KEY_MAX_BYTES - 8]].concat();
-            if (at + round) % 4 == 0 { Change::Delete(key) } else { put(key, vec![7; 30]) }
+            if (at + round) % 4 == 0 { StoreChange::Delete(key) } else { put(key, vec![7; 30]) }
         });
         store.write(changes.collect()).unwrap();
     }
@@ -50,7 +51,7 @@ fn every_file_is_its_owners_alone() {
         let mode = |name: &std::ffi::OsString| {
             fs::metadata(folder.join(name)).unwrap().permissions().mode()
         };
-        let names = files::names_in(folder).unwrap();
+        let names = files::names_in(&DescriptorReserve::default(), folder).unwrap();
         names.into_iter().filter(|name| mode(name) & 0o077 != 0).collect()
     }
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +69,7 @@ fn every_file_is_its_owners_alone() {
 #[test]
 fn a_blob_fails_the_write_and_all_later_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = DiskStore::open(folder.path()).unwrap();
+    let mut store = DiskStore::open(folder.path(), &DescriptorReserve::default()).unwrap();
     store.write(vec![put("a", "1")]).unwrap();
     let blob = folder.path().join("blobs").join("17");
     fs::write(&blob, b"").unwrap();
@@ -82,22 +83,23 @@ fn a_blob_fails_the_write_and_all_later_ones() {
 fn a_folder_that_is_no_store_is_named() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("db")).unwrap();
-    let error = DiskStore::open(folder.path()).err().unwrap();
+    let error = DiskStore::open(folder.path(), &DescriptorReserve::default()).err().unwrap();
     assert!(error.file.starts_with(folder.path()), "{error}");
 }
 
 /// Opens a store with three records and saves a write that nobody made.
-fn interrupted(folder: &Path, number: u64) -> Records {
-    let mut store = DiskStore::open(folder).unwrap();
+fn interrupted(folder: &Path, number: u64) -> StoredRecords {
+    let mut store = DiskStore::open(folder, &DescriptorReserve::default()).unwrap();
     store.write(vec![put("a", "1"), put("b", vec![2; 9_000]), put("c", "3")]).unwrap();
-    let changes = vec![put("a", vec![4; 20_000]), put("b", "5"), Change::Delete(b"c".to_vec())];
+    let changes =
+        vec![put("a", vec![4; 20_000]), put("b", "5"), StoreChange::Delete(b"c".to_vec())];
     let steps = store.plan(changes).unwrap();
-    redo::save(folder, number, &steps).unwrap();
+    redo::save(&DescriptorReserve::default(), folder, number, &steps).unwrap();
     // Some of it reached sled.
     let mut batch = ::sled::Batch::default();
     batch.insert(steps[2].0.clone(), steps[2].1.clone().unwrap());
     store.apply(batch).unwrap();
-    Records::from([(b"a".to_vec(), vec![4; 20_000]), (b"b".to_vec(), b"5".to_vec())])
+    StoredRecords::from([(b"a".to_vec(), vec![4; 20_000]), (b"b".to_vec(), b"5".to_vec())])
 }
 
 #[test]
@@ -137,10 +139,10 @@ fn a_damaged_redo_file_is_refused_and_named() {
         let mut bytes = sound.clone();
         bytes[at] ^= 16;
         fs::write(&path, bytes).unwrap();
-        let error = redo::load(folder.path()).unwrap_err();
+        let error = redo::load(&DescriptorReserve::default(), folder.path()).unwrap_err();
         assert_eq!(error.file, path);
         fs::write(&path, &sound[..at]).unwrap();
-        redo::load(folder.path()).unwrap_err();
+        redo::load(&DescriptorReserve::default(), folder.path()).unwrap_err();
     }
     let error = reopen(folder.path()).err().unwrap();
     assert_eq!(error.file, path, "{error}");
@@ -152,14 +154,14 @@ fn a_damaged_redo_file_is_refused_and_named() {
 fn damage_is_an_error_or_other_records_and_never_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let mut store = DiskStore::open(&path).unwrap();
+    let mut store = DiskStore::open(&path, &DescriptorReserve::default()).unwrap();
     let changes = (0..2_000_u32).map(|at| put(at.to_be_bytes(), vec![at as u8; 300]));
     store.write(changes.collect()).unwrap();
     store.write((0..500_u32).map(|at| put(at.to_be_bytes(), vec![1; 200])).collect()).unwrap();
-    let expected: Records = records(&store).unwrap();
+    let expected: StoredRecords = records(&store).unwrap();
     drop(store);
     drop(reopen(&path).unwrap());
-    let names: Vec<_> = files::names_in(&path).unwrap();
+    let names: Vec<_> = files::names_in(&DescriptorReserve::default(), &path).unwrap();
     let (mut refused, mut other, mut same) = (0, 0, 0);
     let sound: Vec<_> = names
         .iter()
@@ -178,7 +180,9 @@ fn damage_is_an_error_or_other_records_and_never_a_crash() {
             }
             fs::write(copy.join(file.file_name().unwrap()), bytes).unwrap();
         }
-        match DiskStore::open(&copy).and_then(|store| records(&store)) {
+        match DiskStore::open(&copy, &DescriptorReserve::default())
+            .and_then(|store| records(&store))
+        {
             Err(error) => {
                 assert!(error.file.starts_with(&copy), "{error}");
                 refused += 1;

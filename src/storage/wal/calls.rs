@@ -1,19 +1,18 @@
 //! The calls of [`LogStore`](super::LogStore) as raft-log takes them.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
-use super::super::descriptors::{self, Exhausted};
+use super::super::descriptors::Exhausted;
 use super::super::files;
 use super::super::log::LogPos;
-use super::record::{Blob, Records};
+use super::record::{Blob, WalTypes};
 use super::recovery;
-use super::writer::Shared;
+use super::writer::WalShared;
 
 /// One call, in the order of calls.
 pub(super) enum Op {
@@ -26,7 +25,11 @@ pub(super) enum Op {
 }
 
 /// Makes one call; gives where the log ends then, if the call wrote something.
-pub(super) fn take(op: Op, log: &mut RaftLog<Records>, shared: &Shared) -> io::Result<Option<u64>> {
+pub(super) fn take(
+    op: Op,
+    log: &mut RaftLog<WalTypes>,
+    shared: &WalShared,
+) -> io::Result<Option<u64>> {
     let written = match op {
         Op::Vote(vote) => log.save_vote(Blob(vote)),
         Op::Append(entries) => {
@@ -60,15 +63,15 @@ pub(super) fn take(op: Op, log: &mut RaftLog<Records>, shared: &Shared) -> io::R
 /// present one, which raft-log goes on with until it can begin the next.
 fn rotated(
     written: io::Result<raft_log::Segment>,
-    log: &mut RaftLog<Records>,
-    shared: &Shared,
+    log: &mut RaftLog<WalTypes>,
+    shared: &WalShared,
 ) -> io::Result<Option<u64>> {
     let end = |segment: raft_log::Segment| Some(segment.offset + segment.size);
     match written {
         Err(error) if error.exhausted() => {
             tracing::warn!(%error, "no descriptor for the next file of the log");
-            let again = descriptors::lent(|| {
-                remove_unbegun(&shared.folder, log)?;
+            let again = shared.reserve.lend(|| {
+                remove_unbegun(shared, log)?;
                 // A record that changes nothing, so that it is tried again.
                 log.save_user_data(None)
             });
@@ -83,9 +86,10 @@ fn rotated(
 
 /// Removes the file that raft-log made behind the present one and could not begin, if there is one:
 /// it would be in the way.
-fn remove_unbegun(folder: &Path, log: &RaftLog<Records>) -> io::Result<()> {
+fn remove_unbegun(shared: &WalShared, log: &RaftLog<WalTypes>) -> io::Result<()> {
     let present = log.stat().open_chunk.chunk_id.0;
-    let files = recovery::chunk_files(folder).map_err(|error| error.source)?;
+    let files =
+        recovery::chunk_files(&shared.folder, &shared.reserve).map_err(|error| error.source)?;
     for (_, path) in files.into_iter().filter(|(start, _)| *start > present) {
         std::fs::remove_file(path)?;
     }
@@ -94,12 +98,12 @@ fn remove_unbegun(folder: &Path, log: &RaftLog<Records>) -> io::Result<()> {
 
 /// Purges. raft-log's thread needs a descriptor to remove files, which it does behind the next sync,
 /// and ends without one: so it is waited for with those that are kept for this.
-fn purge(log: &mut RaftLog<Records>, pos: LogPos, shared: &Shared) -> io::Result<Option<u64>> {
+fn purge(log: &mut RaftLog<WalTypes>, pos: LogPos, shared: &WalShared) -> io::Result<Option<u64>> {
     let before = log.stat().closed_chunks.len();
     let purged = log.purge(pos);
     let end = rotated(purged, log, shared)?;
     if log.stat().closed_chunks.len() < before {
-        descriptors::lent(|| {
+        shared.reserve.lend(|| {
             log.flush(files::durable(), None)?;
             log.wait_worker_idle()
         })?;
@@ -109,7 +113,7 @@ fn purge(log: &mut RaftLog<Records>, pos: LogPos, shared: &Shared) -> io::Result
 
 /// Where raft-log is to cut so that the entry at `index` goes; none: there is nothing to cut. It
 /// wants to see the entry before the cut, and there may be none.
-fn cut_at(log: &RaftLog<Records>, index: u64) -> Option<u64> {
+fn cut_at(log: &RaftLog<WalTypes>, index: u64) -> Option<u64> {
     let after = |pos: Option<&LogPos>| pos.map_or(0, |pos| pos.index + 1);
     let (first, end) = (after(log.log_state().purged()), after(log.log_state().last()));
     if index >= end || first >= end {

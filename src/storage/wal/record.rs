@@ -17,9 +17,9 @@ use super::writer::Flush;
 
 /// raft-log's name for our set of types.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Records;
+pub(super) struct WalTypes;
 
-impl raft_log::Types for Records {
+impl raft_log::Types for WalTypes {
     type LogId = LogPos;
     type LogPayload = Blob<ENTRY>;
     type Vote = Blob<VOTE>;
@@ -36,7 +36,7 @@ impl raft_log::Types for Records {
 }
 
 /// The record as raft-log writes it: a type number, values, and eight bytes of checksum.
-pub(super) type Record = raft_log::WALRecord<raft_log::RaftWalTypes<Records>>;
+pub(super) type WalRecord = raft_log::WALRecord<raft_log::RaftWalTypes<WalTypes>>;
 
 /// The letter before an entry.
 pub(super) const ENTRY: u8 = b'E';
@@ -71,14 +71,14 @@ impl<const KIND: u8> PartialOrd for Blob<KIND> {
 
 /// What stands before a blob's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct BlobHead {
     /// Length of the content in bytes.
     pub len: usize,
     /// Whether the content may look like sectors that were never written.
     pub has_zero_run: bool,
 }
 
-impl Head {
+impl BlobHead {
     fn of(content: &[u8]) -> Self {
         let has_zero_run =
             content.chunks_exact(ZERO_RUN_BYTES).any(|piece| piece.iter().all(|byte| *byte == 0));
@@ -112,7 +112,7 @@ fn check(bytes: &[u8; 6]) -> [u8; 4] {
 
 impl<const KIND: u8> Encode for Blob<KIND> {
     fn encode<W: Write>(&self, mut to: W) -> io::Result<usize> {
-        to.write_all(&Head::of(&self.0).encode(KIND)?)?;
+        to.write_all(&BlobHead::of(&self.0).encode(KIND)?)?;
         to.write_all(&self.0)?;
         Ok(HEAD_BYTES + self.0.len())
     }
@@ -125,7 +125,7 @@ impl<const KIND: u8> Decode for Blob<KIND> {
         let mut head = [KIND; HEAD_BYTES];
         let [_, rest @ ..] = &mut head;
         from.read_exact(rest)?;
-        let head = Head::decode(KIND, head).ok_or_else(|| damaged("head"))?;
+        let head = BlobHead::decode(KIND, head).ok_or_else(|| damaged("head"))?;
         let mut content = vec![0; head.len];
         from.read_exact(&mut content)?;
         Ok(Self(content.into()))
@@ -202,12 +202,12 @@ mod tests {
 
     #[test]
     fn runs_of_zeros_are_marked() {
-        assert!(!Head::of(&[0; 255]).has_zero_run);
-        assert!(Head::of(&[0; 256]).has_zero_run);
+        assert!(!BlobHead::of(&[0; 255]).has_zero_run);
+        assert!(BlobHead::of(&[0; 256]).has_zero_run);
         for start in 0..256 {
             let mut content = vec![1; 2000];
             content[start..start + 512].fill(0);
-            assert!(Head::of(&content).has_zero_run, "any 512 zeros hold 256 aligned ones");
+            assert!(BlobHead::of(&content).has_zero_run, "any 512 zeros hold 256 aligned ones");
         }
     }
 }

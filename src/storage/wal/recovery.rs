@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use raft_log::RaftLog;
 use raft_log::codeq::Decode;
 
-use super::super::descriptors::with_reserve;
+use super::super::descriptors::DescriptorReserve;
 use super::super::{StorageError, files};
 use super::record::{
-    CHECKSUM_BYTES, ENTRY, HEAD_BYTES, Head, POSITION_BYTES, Record, Records, TYPE_BYTES,
+    BlobHead, CHECKSUM_BYTES, ENTRY, HEAD_BYTES, POSITION_BYTES, TYPE_BYTES, WalRecord, WalTypes,
 };
 
 /// The smallest unit that a disk writes whole.
@@ -32,7 +32,7 @@ const SECTOR_BYTES: usize = 512;
 const PIECE_MIN_BYTES: usize = 8;
 
 /// The records of one file, up to the first that cannot be read.
-struct Walk {
+struct FileWalk {
     bytes: Vec<u8>,
     /// Where the whole records end.
     end: usize,
@@ -44,11 +44,15 @@ struct Walk {
 ///
 /// # Errors
 /// The last file, if it is damaged and not torn; the one in which the log ends too early.
-pub(super) fn repair_tail(folder: &Path, synced: u64) -> Result<(), StorageError> {
+pub(super) fn repair_tail(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+    synced: u64,
+) -> Result<(), StorageError> {
     let mut torn = Vec::new();
-    let (chunks, mut end) = (chunk_files(folder)?, 0);
+    let (chunks, mut end) = (chunk_files(folder, reserve)?, 0);
     for (start, path) in chunks.iter().rev() {
-        let walk = walk(path)?;
+        let walk = walk(path, reserve)?;
         if let Some(damage) = &walk.damage
             && !is_cut_by_raft_log(&walk, damage)
         {
@@ -80,10 +84,10 @@ pub(super) fn repair_tail(folder: &Path, synced: u64) -> Result<(), StorageError
 ///
 /// # Errors
 /// The file that cannot be synced.
-pub(super) fn sync_end(folder: &Path) -> Result<u64, StorageError> {
+pub(super) fn sync_end(folder: &Path, reserve: &DescriptorReserve) -> Result<u64, StorageError> {
     let mut end = 0;
-    for (start, path) in chunk_files(folder)?.into_iter().rev().take(2) {
-        let file = with_reserve(|| File::open(&path));
+    for (start, path) in chunk_files(folder, reserve)?.into_iter().rev().take(2) {
+        let file = reserve.open(|| File::open(&path));
         let synced = file.and_then(|file| files::sync_data(&file).and_then(|()| file.metadata()));
         let len = synced.map_err(StorageError::at("sync", &path))?.len();
         end = end.max(start + len);
@@ -92,10 +96,14 @@ pub(super) fn sync_end(folder: &Path) -> Result<u64, StorageError> {
 }
 
 /// The error that names the file because of which raft-log refused to open.
-pub(super) fn name_damaged(folder: &Path, error: io::Error) -> StorageError {
-    let damage = chunk_files(folder).and_then(|paths| {
+pub(super) fn name_damaged(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+    error: io::Error,
+) -> StorageError {
+    let damage = chunk_files(folder, reserve).and_then(|paths| {
         for (_, path) in paths {
-            let walk = walk(&path)?;
+            let walk = walk(&path, reserve)?;
             if let Some(damage) = &walk.damage {
                 return Err(damaged(&path, &walk, damage));
             }
@@ -112,7 +120,7 @@ pub(super) fn name_damaged(folder: &Path, error: io::Error) -> StorageError {
 ///
 /// # Errors
 /// The folder.
-pub(super) fn check_first(folder: &Path, log: &RaftLog<Records>) -> Result<(), StorageError> {
+pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), StorageError> {
     let state = log.log_state();
     let missing = match (state.purged(), state.last()) {
         (Some(purged), Some(last)) => {
@@ -132,38 +140,41 @@ pub(super) fn check_first(folder: &Path, log: &RaftLog<Records>) -> Result<(), S
 }
 
 /// Where each of the log's files begins, counted over all of them, and its path, in order.
-pub(super) fn chunk_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError> {
-    let names = files::names_in(folder)?;
+pub(super) fn chunk_files(
+    folder: &Path,
+    reserve: &DescriptorReserve,
+) -> Result<Vec<(u64, PathBuf)>, StorageError> {
+    let names = files::names_in(reserve, folder)?;
     let start = |name: &str| raft_log::chunked_wal::Config::parse_chunk_file_name(name).ok();
     let chunk = |name: &std::ffi::OsString| Some((start(name.to_str()?)?, folder.join(name)));
     Ok(names.iter().filter_map(chunk).collect())
 }
 
-fn walk(path: &Path) -> Result<Walk, StorageError> {
-    let read = with_reserve(|| fs::read(path));
+fn walk(path: &Path, reserve: &DescriptorReserve) -> Result<FileWalk, StorageError> {
+    let read = reserve.open(|| fs::read(path));
     let bytes = read.map_err(StorageError::at("read", path))?;
     let (mut rest, mut end, mut damage) = (&bytes[..], 0, None);
     while !rest.is_empty() && damage.is_none() {
-        match Record::decode(&mut rest) {
+        match WalRecord::decode(&mut rest) {
             Ok(_) => end = bytes.len() - rest.len(),
             Err(error) => damage = Some(error),
         }
     }
-    Ok(Walk { bytes, end, damage })
+    Ok(FileWalk { bytes, end, damage })
 }
 
-fn damaged(path: &Path, walk: &Walk, damage: &io::Error) -> StorageError {
+fn damaged(path: &Path, walk: &FileWalk, damage: &io::Error) -> StorageError {
     let why = format!("the record at byte {} is damaged ({damage})", walk.end);
     StorageError::corrupt(path, why)
 }
 
-fn is_cut_by_raft_log(walk: &Walk, damage: &io::Error) -> bool {
+fn is_cut_by_raft_log(walk: &FileWalk, damage: &io::Error) -> bool {
     let rest = walk.bytes.get(walk.end..).unwrap_or_default();
     damage.kind() == io::ErrorKind::UnexpectedEof || rest.iter().all(|byte| *byte == 0)
 }
 
 /// Whether a sector that the damaged record covers was never written.
-fn has_hole(walk: &Walk) -> bool {
+fn has_hole(walk: &FileWalk) -> bool {
     let rest = walk.bytes.get(walk.end..).unwrap_or_default();
     let mut extent = TYPE_BYTES + POSITION_BYTES + HEAD_BYTES + CHECKSUM_BYTES;
     if let Some(head) = entry_head(rest) {
@@ -185,9 +196,9 @@ fn has_hole(walk: &Walk) -> bool {
 }
 
 /// The head of the entry that begins `rest`, if it is one and its head is intact.
-fn entry_head(rest: &[u8]) -> Option<Head> {
+fn entry_head(rest: &[u8]) -> Option<BlobHead> {
     let head = rest.get(TYPE_BYTES + POSITION_BYTES..)?.get(..HEAD_BYTES)?;
-    Head::decode(ENTRY, head.try_into().ok()?)
+    BlobHead::decode(ENTRY, head.try_into().ok()?)
 }
 
 fn cut(path: &Path, len: usize) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::descriptors::with_reserve;
+use super::super::descriptors::DescriptorReserve;
 use super::super::{StorageError, files, write_atomic};
 
 /// Begins each of the two marks, before its version.
@@ -46,9 +46,9 @@ impl Synced {
     ///
     /// # Errors
     /// The file: it cannot be read or written, or another version wrote it.
-    pub fn open(folder: &Path) -> Result<Self, StorageError> {
+    pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
         let path = Self::path(folder);
-        let found = files::read_file(&path)?;
+        let found = files::read_file(reserve, &path)?;
         let marks = found.iter().flat_map(|bytes| bytes.chunks(SECTOR_BYTES)).enumerate();
         let mut newest = None;
         for (at, mark) in marks {
@@ -75,9 +75,9 @@ impl Synced {
                 let mark = both.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
                 *mark.unwrap_or(&mut [0; MARK_BYTES]) = encode(0);
             }
-            write_atomic(&path, &both)?;
+            write_atomic(reserve, &path, &both)?;
         }
-        let file = with_reserve(|| files::private().open(&path));
+        let file = reserve.open(|| files::private().open(&path));
         let file = file.map_err(StorageError::at("open", &path))?;
         let (offset, second) = newest.unwrap_or_default();
         Ok(Self { path, file, offset, second })
@@ -133,22 +133,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let path = Synced::path(&log);
-        let mut synced = Synced::open(&log).unwrap();
+        let mut synced = Synced::open(&log, &DescriptorReserve::default()).unwrap();
         assert_eq!(synced.offset(), 0);
         for offset in [7, 300, 200] {
             synced.note(offset).unwrap();
         }
-        assert_eq!((synced.offset(), Synced::open(&log).unwrap().offset()), (300, 300));
+        assert_eq!(
+            (synced.offset(), Synced::open(&log, &DescriptorReserve::default()).unwrap().offset()),
+            (300, 300)
+        );
         let sound = std::fs::read(&path).unwrap();
         for bit in 0..sound.len() * 8 {
             let mut bytes = sound.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(&path, bytes).unwrap();
-            let offset = Synced::open(&log).unwrap().offset();
+            let offset = Synced::open(&log, &DescriptorReserve::default()).unwrap().offset();
             assert!([7, 300].contains(&offset), "bit {bit}: {offset} was never noted");
         }
         std::fs::write(&path, b"").unwrap();
-        assert_eq!(Synced::open(&log).unwrap().offset(), 0, "it says nothing any more");
+        assert_eq!(
+            Synced::open(&log, &DescriptorReserve::default()).unwrap().offset(),
+            0,
+            "it says nothing any more"
+        );
         assert_eq!(decode(&encode(u64::MAX)), Some((VERSION, u64::MAX)));
     }
 
@@ -157,20 +164,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let path = Synced::path(&log);
-        Synced::open(&log).unwrap().note(300).unwrap();
+        Synced::open(&log, &DescriptorReserve::default()).unwrap().note(300).unwrap();
         let ours = std::fs::read(&path).unwrap();
         let mut theirs = ours.clone();
         theirs[7] = b'2';
         let check = xxh3_64(&theirs[..16]).to_be_bytes();
         theirs[16..24].copy_from_slice(&check);
         std::fs::write(&path, &theirs).unwrap();
-        let error = Synced::open(&log).unwrap_err();
+        let error = Synced::open(&log, &DescriptorReserve::default()).unwrap_err();
         assert!(!error.is_damage());
         let said = error.to_string();
         let why = "it has version 2, this version reads version 1; start the version that wrote it";
         assert!(said.contains(why), "{said}");
         assert_eq!(std::fs::read(&path).unwrap(), theirs, "something was written");
         std::fs::write(&path, &ours).unwrap();
-        assert_eq!(Synced::open(&log).unwrap().offset(), 300);
+        assert_eq!(Synced::open(&log, &DescriptorReserve::default()).unwrap().offset(), 300);
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 
 /// The chunk files with their contents, in order.
 fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let names = files::names_in(folder).unwrap();
+    let names = files::names_in(&DescriptorReserve::default(), folder).unwrap();
     let chunk = |name: &std::ffi::OsString| name.to_str().unwrap().ends_with(".wal");
     let paths = names.iter().filter(|name| chunk(name)).map(|name| folder.join(name));
     paths.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
@@ -29,12 +29,12 @@ fn restore(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
 /// cut then.
 fn synced_up_to(folder: &Path, offset: u64) {
     let _there = fs::remove_file(Synced::path(folder));
-    Synced::open(folder).unwrap().note(offset).unwrap();
+    Synced::open(folder, &DescriptorReserve::default()).unwrap().note(offset).unwrap();
 }
 
 /// A log of several files with every kind of record.
 fn sample(folder: &Path) {
-    let log = WalLog::open_with(folder, 600).unwrap();
+    let log = WalLog::open_with(folder, &DescriptorReserve::default(), 600).unwrap();
     durably(|done| log.save_vote(Bytes::from_static(b"v1"), done)).unwrap();
     append(&log, (0..12).map(|index| entry(1, index)).collect()).unwrap();
     log.save_committed(pos(1, 5));
@@ -48,7 +48,7 @@ fn sample(folder: &Path) {
 /// The names in a folder whose rights others share.
 fn shared_with_others(folder: &Path) -> Vec<PathBuf> {
     let others = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0;
-    let names = files::names_in(folder).unwrap();
+    let names = files::names_in(&DescriptorReserve::default(), folder).unwrap();
     names.iter().map(|name| folder.join(name)).filter(others).collect()
 }
 
@@ -62,7 +62,7 @@ fn every_file_is_its_owners_alone() {
     for (path, _) in files_of(folder.path()) {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
-    drop(WalLog::open_with(folder.path(), 600).unwrap());
+    drop(WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap());
     assert_eq!(shared_with_others(folder.path()), Vec::<PathBuf>::new());
 }
 
@@ -77,14 +77,15 @@ fn every_flipped_bit_is_refused_and_its_file_named() {
             let mut damaged = files.clone();
             damaged[at].1[bit / 8] ^= 1 << (bit % 8);
             restore(folder.path(), &damaged);
-            let Err(error) = WalLog::open_with(folder.path(), 600) else {
+            let Err(error) = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600)
+            else {
                 panic!("bit {bit} of {} was not noticed", path.display());
             };
             assert_eq!(&error.file, path, "bit {bit}: {error}");
         }
     }
     restore(folder.path(), &files);
-    WalLog::open_with(folder.path(), 600).unwrap();
+    WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap();
 }
 
 #[test]
@@ -92,25 +93,30 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
     let folder = LogFolder::new();
     sample(folder.path());
     let files = files_of(folder.path());
-    let log = WalLog::open_with(folder.path(), 600).unwrap();
+    let log = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap();
     let whole = all(&log);
     drop(log);
     let mut lengths = Vec::new();
     let last = files.len() - 1;
-    let start = recovery::chunk_files(folder.path()).unwrap()[last].0;
+    let start =
+        recovery::chunk_files(folder.path(), &DescriptorReserve::default()).unwrap()[last].0;
     for len in 0..files[last].1.len() {
         let mut torn = files.clone();
         torn[last].1.truncate(len);
         restore(folder.path(), &torn);
         synced_up_to(folder.path(), start);
-        let log = WalLog::open_with(folder.path(), 600).unwrap();
+        let log = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap();
         let entries = all(&log);
         assert_eq!(entries, whole[..entries.len()]);
         lengths.push(entries.len());
         let next = log.state().last.unwrap().index + 1;
         append(&log, vec![entry(9, next)]).unwrap();
         drop(log);
-        assert_eq!(all(&WalLog::open_with(folder.path(), 600).unwrap()).len(), entries.len() + 1);
+        assert_eq!(
+            all(&WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap())
+                .len(),
+            entries.len() + 1
+        );
     }
     assert!(lengths.is_sorted());
     // In a file that is not the last one, the same is damage.
@@ -119,7 +125,7 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
     let len = damaged[0].1.len() - 1;
     damaged[0].1.truncate(len);
     restore(folder.path(), &damaged);
-    let error = WalLog::open_with(folder.path(), 600).err().unwrap();
+    let error = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).err().unwrap();
     assert_eq!(error.file, files[0].0, "{error}");
 }
 
@@ -132,7 +138,10 @@ fn a_missing_file_is_noticed() {
         let mut left = files.clone();
         left.remove(missing);
         restore(folder.path(), &left);
-        assert!(WalLog::open_with(folder.path(), 600).is_err(), "without file {missing}");
+        assert!(
+            WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).is_err(),
+            "without file {missing}"
+        );
     }
 }
 
@@ -145,7 +154,8 @@ fn what_was_synced_is_never_taken_for_a_torn_write() {
     let last = files.len() - 1;
     let refused = |damaged: &[(PathBuf, Vec<u8>)], what: &str| {
         restore(folder.path(), damaged);
-        let error = WalLog::open_with(folder.path(), 600).err().expect(what);
+        let error =
+            WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).err().expect(what);
         assert!(error.is_damage() && error.file.starts_with(folder.path()), "{what}: {error}");
         // Refusing it changed nothing.
         assert_eq!(files_of(folder.path()), damaged, "{what}");
@@ -162,7 +172,7 @@ fn what_was_synced_is_never_taken_for_a_torn_write() {
     refused(&files[..last], "the newest file is gone");
     refused(&[], "all files are gone");
     restore(folder.path(), &files);
-    WalLog::open_with(folder.path(), 600).unwrap();
+    WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap();
 }
 
 /// A sector of zeros with later, synced entries behind it.
@@ -176,7 +186,7 @@ fn a_hole_in_what_was_synced_is_damage() {
         let end = (start + 512).min(holed.len());
         holed[start..end].fill(0);
         fs::write(&path, &holed).unwrap();
-        let error = WalLog::open(folder.path()).err().unwrap();
+        let error = WalLog::open(folder.path(), &DescriptorReserve::default()).err().unwrap();
         assert_eq!(error.file, path, "sector at {start}: {error}");
         assert_eq!(fs::read(&path).unwrap(), holed, "sector at {start}");
     }
@@ -188,16 +198,20 @@ fn without_its_mark_a_log_opens() {
     let folder = LogFolder::new();
     sample(folder.path());
     fs::remove_file(Synced::path(folder.path())).unwrap();
-    let log = WalLog::open_with(folder.path(), 600).unwrap();
+    let log = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).unwrap();
     append(&log, vec![entry(2, 14)]).unwrap();
     drop(log);
-    let end = recovery::sync_end(folder.path()).unwrap();
-    assert_eq!(Synced::open(folder.path()).unwrap().offset(), end, "it is written anew");
+    let end = recovery::sync_end(folder.path(), &DescriptorReserve::default()).unwrap();
+    assert_eq!(
+        Synced::open(folder.path(), &DescriptorReserve::default()).unwrap().offset(),
+        end,
+        "it is written anew"
+    );
 }
 
 /// Ten entries in one file; the last five are taken for unsynced by the tests below.
 fn tail_sample(folder: &Path, data: &[u8]) -> (PathBuf, Vec<u8>, usize) {
-    let log = WalLog::open(folder).unwrap();
+    let log = WalLog::open(folder, &DescriptorReserve::default()).unwrap();
     let entries =
         |range: std::ops::Range<u64>| range.map(|index| (pos(1, index), data.to_vec().into()));
     append(&log, entries(0..5).collect()).unwrap();
@@ -225,7 +239,7 @@ fn a_sector_that_never_reached_the_disk_ends_the_log() {
             }
             fs::write(&path, &torn).unwrap();
             synced_up_to(folder.path(), synced as u64);
-            let log = WalLog::open(folder.path()).unwrap();
+            let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
             let kept = all(&log);
             assert!((5..10).contains(&kept.len()), "sectors at {one}, {two}: {}", kept.len());
             assert!(kept.iter().all(|(_, kept)| *kept == data));
@@ -247,7 +261,7 @@ fn zeros_in_an_entry_are_not_taken_for_a_missing_sector() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
         fs::write(&path, &damaged).unwrap();
-        let error = WalLog::open(folder.path()).err().unwrap();
+        let error = WalLog::open(folder.path(), &DescriptorReserve::default()).err().unwrap();
         assert_eq!(error.file, path, "byte {at}: {error}");
     }
 }
@@ -259,11 +273,14 @@ fn a_length_written_without_its_content_is_cut_off() {
     for zeros in [1, 4, 40, 5_000, 100_000] {
         fs::write(&path, [&bytes[..], &vec![0; zeros]].concat()).unwrap();
         synced_up_to(folder.path(), bytes.len() as u64);
-        let log = WalLog::open(folder.path()).unwrap();
+        let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
         assert_eq!(all(&log).len(), 10);
         append(&log, vec![entry(2, 10)]).unwrap();
         drop(log);
-        assert_eq!(all(&WalLog::open(folder.path()).unwrap()).len(), 11);
+        assert_eq!(
+            all(&WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap()).len(),
+            11
+        );
         for (other, _) in files_of(folder.path()) {
             fs::remove_file(other).unwrap();
         }
@@ -273,7 +290,8 @@ fn a_length_written_without_its_content_is_cut_off() {
 #[test]
 fn after_a_failure_every_caller_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let log = WalLog::open_with(&folder.path().join("log"), 5_000).unwrap();
+    let log = WalLog::open_with(&folder.path().join("log"), &DescriptorReserve::default(), 5_000)
+        .unwrap();
     append(&log, vec![entry(1, 0)]).unwrap();
     // The next file cannot be created.
     fs::remove_dir_all(folder.path().join("log")).unwrap();
@@ -297,9 +315,9 @@ fn after_a_failure_every_caller_is_told() {
 }
 
 /// A file system in memory with little room, if this process may mount one.
-struct SmallDisk(tempfile::TempDir);
+struct TinyFileSystem(tempfile::TempDir);
 
-impl SmallDisk {
+impl TinyFileSystem {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -309,7 +327,7 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for TinyFileSystem {
     fn drop(&mut self) {
         let _left = std::process::Command::new("umount").arg(self.0.path()).status();
     }
@@ -320,7 +338,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_named_to_everybody() {
     for chunk_bytes in [1 << 20, CHUNK_MAX_BYTES] {
-        let Some(disk) = SmallDisk::mount() else {
+        let Some(disk) = TinyFileSystem::mount() else {
             crate::skip::skipped("no file system can be mounted here");
             return;
         };
@@ -329,7 +347,7 @@ fn a_full_disk_is_named_to_everybody() {
 }
 
 fn fill(folder: &Path, chunk_bytes: usize) {
-    let log = WalLog::open_with(folder, chunk_bytes).unwrap();
+    let log = WalLog::open_with(folder, &DescriptorReserve::default(), chunk_bytes).unwrap();
     let (answer, answers) = mpsc::channel();
     for index in 0..100 {
         let answer = answer.clone();
@@ -353,7 +371,7 @@ fn fill(folder: &Path, chunk_bytes: usize) {
 #[test]
 fn a_panic_of_the_writer_answers_everybody() {
     let folder = LogFolder::new();
-    let log = WalLog::open(folder.path()).unwrap();
+    let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
     append(&log, vec![entry(1, 0)]).unwrap();
     let ours: Done = Box::new(|_| panic!("a caller that breaks the rules"));
     log.append(vec![entry(1, 1)], ours);
@@ -371,7 +389,7 @@ fn a_panic_of_the_writer_answers_everybody() {
 #[test]
 fn closing_makes_durable_what_is_on_its_way() {
     let folder = LogFolder::new();
-    let log = WalLog::open(folder.path()).unwrap();
+    let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
     let (answer, answers) = mpsc::channel();
     for index in 0..1_000 {
         let answer = answer.clone();
@@ -381,13 +399,17 @@ fn closing_makes_durable_what_is_on_its_way() {
     log.close();
     assert_eq!(answers.iter().filter(io::Result::is_ok).count(), 1_000);
     drop(log);
-    assert_eq!(all(&WalLog::open(folder.path()).unwrap()).len(), 1_000);
+    assert_eq!(
+        all(&WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap()).len(),
+        1_000
+    );
 }
 
 #[test]
 fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
     let folder = LogFolder::new();
-    let log = Arc::new(WalLog::open_with(folder.path(), 1 << 20).unwrap());
+    let log =
+        Arc::new(WalLog::open_with(folder.path(), &DescriptorReserve::default(), 1 << 20).unwrap());
     let data = Bytes::from(vec![5; 40_000]);
     let writer = Arc::clone(&log);
     let content = data.clone();
@@ -413,6 +435,6 @@ fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
 #[test]
 fn only_one_process_can_have_it_open() {
     let folder = LogFolder::new();
-    let _log = WalLog::open(folder.path()).unwrap();
-    assert!(WalLog::open(folder.path()).is_err());
+    let _log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
+    assert!(WalLog::open(folder.path(), &DescriptorReserve::default()).is_err());
 }

@@ -16,10 +16,11 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
+use super::super::descriptors::DescriptorReserve;
 use super::super::log::{Done, LogPos, LogState};
 use super::super::{files, guarded};
 use super::calls::{Op, take};
-use super::record::Records;
+use super::record::WalTypes;
 use super::synced::Synced;
 
 /// Groups handed to raft-log and not yet durable.
@@ -28,17 +29,19 @@ const FLUSHES_MAX: usize = 2;
 const GROUP_MAX_BYTES: usize = 8 << 20;
 
 /// A call with whom to tell about it.
-pub(super) struct Sent {
+pub(super) struct SentCall {
     pub op: Op,
     pub ack: Option<Ack>,
 }
 
 /// What callers, the writer and raft-log's thread share.
-pub(super) struct Shared {
+pub(super) struct WalShared {
     /// Where the log lies.
     pub folder: PathBuf,
+    /// Descriptors for the next file, where there are no others left.
+    pub reserve: DescriptorReserve,
     /// `None` once the log is closed.
-    pub log: RwLock<Option<RaftLog<Records>>>,
+    pub log: RwLock<Option<RaftLog<WalTypes>>>,
     /// How many times entries were cut off the end.
     pub cuts: AtomicU64,
     /// Flushes completed.
@@ -47,11 +50,11 @@ pub(super) struct Shared {
     private: AtomicU64,
     waiting: Mutex<VecDeque<Instant>>,
     synced: Mutex<Synced>,
-    progress: Mutex<Progress>,
+    progress: Mutex<WalProgress>,
     moved: Condvar,
 }
 
-struct Progress {
+struct WalProgress {
     taken: u64,
     ended: bool,
     flushing: usize,
@@ -61,15 +64,21 @@ struct Progress {
     failed: Option<(io::ErrorKind, String)>,
 }
 
-impl Shared {
-    pub(super) fn new(folder: &Path, log: RaftLog<Records>, mark: Synced) -> Self {
+impl WalShared {
+    pub(super) fn new(
+        folder: &Path,
+        reserve: &DescriptorReserve,
+        log: RaftLog<WalTypes>,
+        mark: Synced,
+    ) -> Self {
         let state = state_of(&log);
         let synced = state.last;
         let private = AtomicU64::new(log.stat().open_chunk.chunk_id.0);
         let progress =
-            Progress { taken: 0, ended: false, flushing: 0, state, synced, failed: None };
+            WalProgress { taken: 0, ended: false, flushing: 0, state, synced, failed: None };
         Self {
             folder: folder.to_owned(),
+            reserve: reserve.clone(),
             log: RwLock::new(Some(log)),
             cuts: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
@@ -130,7 +139,7 @@ impl Shared {
     }
 
     /// Takes others' rights from the file that raft-log has begun, if it has begun one.
-    fn keep_private(&self, log: &RaftLog<Records>) {
+    fn keep_private(&self, log: &RaftLog<WalTypes>) {
         let present = log.stat().open_chunk.chunk_id;
         if self.private.swap(present.0, Ordering::Relaxed) != present.0 {
             files::keep_private(Path::new(&log.config().wal.chunk_path(present)));
@@ -147,7 +156,7 @@ impl Shared {
         Flush { acks: Vec::new(), end: 0, last: None, result: None, shared }
     }
 
-    fn update(&self, change: impl FnOnce(&mut Progress)) {
+    fn update(&self, change: impl FnOnce(&mut WalProgress)) {
         change(&mut self.progress.lock());
         self.moved.notify_all();
     }
@@ -157,7 +166,7 @@ impl Shared {
 pub(super) struct Ack {
     done: Option<Done>,
     bytes: usize,
-    shared: Arc<Shared>,
+    shared: Arc<WalShared>,
 }
 
 impl Ack {
@@ -186,7 +195,7 @@ pub(super) struct Flush {
     /// The last entry then.
     last: Option<LogPos>,
     result: Option<io::Result<()>>,
-    shared: Arc<Shared>,
+    shared: Arc<WalShared>,
 }
 
 impl raft_log::Callback for Flush {
@@ -228,7 +237,7 @@ impl Drop for Flush {
 
 /// Tells callers whose group was given up why raft-log's thread ended. It cannot be asked from here,
 /// where its queue is dropped, perhaps while the writer waits for room in it.
-fn ask_why(acks: Vec<Ack>, shared: &Arc<Shared>) {
+fn ask_why(acks: Vec<Ack>, shared: &Arc<WalShared>) {
     let asked = Arc::clone(shared);
     let ask = move || {
         let why = asked.log.read().as_ref().and_then(|log| log.wait_worker_idle().err());
@@ -241,8 +250,8 @@ fn ask_why(acks: Vec<Ack>, shared: &Arc<Shared>) {
 
 /// Starts the writer; it ends after [`Op::Close`] or when all senders are gone.
 pub(super) fn start(
-    arrivals: mpsc::Receiver<Sent>,
-    shared: Arc<Shared>,
+    arrivals: mpsc::Receiver<SentCall>,
+    shared: Arc<WalShared>,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || {
         let worked = guarded(|| {
@@ -269,7 +278,11 @@ pub(super) fn start(
 }
 
 /// Takes over `first` and what waits behind it, and sends the group to the disk; false to end.
-fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>) -> bool {
+fn take_group(
+    first: SentCall,
+    arrivals: &mpsc::Receiver<SentCall>,
+    shared: &Arc<WalShared>,
+) -> bool {
     let mut flush = shared.wait_for_flush_slot();
     let (mut taken, mut bytes, mut end, mut go_on) = (0, 0, 0, true);
     // Answered after the lock is released.
@@ -278,7 +291,7 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
     let Some(log) = guard.as_mut() else { return false };
 
     let mut next = Some(first);
-    while let Some(Sent { op, ack }) = next.take() {
+    while let Some(SentCall { op, ack }) = next.take() {
         taken += 1;
         bytes += ack.as_ref().map_or(0, |ack| ack.bytes);
         if matches!(op, Op::Close) {
@@ -324,11 +337,11 @@ fn take_group(first: Sent, arrivals: &mpsc::Receiver<Sent>, shared: &Arc<Shared>
 }
 
 /// Why a call failed: that raft-log's thread has ended says less than why it did.
-fn cause(error: io::Error, log: &RaftLog<Records>) -> io::Error {
+fn cause(error: io::Error, log: &RaftLog<WalTypes>) -> io::Error {
     log.wait_worker_idle().err().unwrap_or(error)
 }
 
-fn state_of(log: &RaftLog<Records>) -> LogState {
+fn state_of(log: &RaftLog<WalTypes>) -> LogState {
     let state = log.log_state();
     LogState {
         vote: state.vote().map(|vote| vote.0.clone()),

@@ -7,17 +7,19 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::transport::network::Tcp;
-use crate::transport::testing::{COUNTED, ECHO, Memory, Node, SILENCE, dialer, fabric, identity};
-use crate::transport::{Hello, Identity, Refusal};
+use crate::transport::testing::{
+    COUNTED, ECHO, MemoryNetwork, SILENCE, TestPeer, dialer, fabric, identity,
+};
+use crate::transport::{Hello, PeerIdentity, PeerRefusal};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(300);
 
-fn caller(network: &Arc<Memory>) -> Caller {
-    Caller::new(dialer(network.clone(), "two:1"), Purpose::Forward)
+fn caller(network: &Arc<MemoryNetwork>) -> PeerCaller {
+    PeerCaller::new(dialer(network.clone(), "two:1"), Purpose::Forward)
 }
 
-async fn echo(caller: &Caller, text: &'static str) -> Result<Bytes, CallError> {
+async fn echo(caller: &PeerCaller, text: &'static str) -> Result<Bytes, CallError> {
     caller.call(ECHO, Bytes::from_static(text.as_bytes()), LIMIT).await
 }
 
@@ -34,8 +36,8 @@ async fn until(mut condition: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn calls_are_answered_and_share_one_dial() {
-    let network = Memory::new();
-    let _node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let _node = TestPeer::start(network.clone(), "two:1").await;
     let caller = caller(&network);
     let calls = (0..1000_u32).map(|number| {
         let body = Bytes::copy_from_slice(&number.to_be_bytes());
@@ -48,8 +50,8 @@ async fn calls_are_answered_and_share_one_dial() {
 
 #[tokio::test]
 async fn notices_arrive_without_answer() {
-    let network = Memory::new();
-    let node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let node = TestPeer::start(network.clone(), "two:1").await;
     let caller = caller(&network);
     for _ in 0..10 {
         caller.notify(COUNTED, Bytes::new()).await.unwrap();
@@ -62,8 +64,8 @@ async fn notices_arrive_without_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_times_out_takes_the_connection_with_it() {
-    let network = Memory::new();
-    let _node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let _node = TestPeer::start(network.clone(), "two:1").await;
     let caller = caller(&network);
     assert_eq!(echo(&caller, "a").await.unwrap(), "a");
     let begun = Instant::now();
@@ -83,8 +85,8 @@ async fn a_call_that_times_out_takes_the_connection_with_it() {
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_nobodys() {
     // Answers arrive in the other order, and one belongs to a call that was dropped.
-    let network = Memory::new();
-    let handler = |connection: Connection| async move {
+    let network = MemoryNetwork::new();
+    let handler = |connection: PeerConnection| async move {
         let (sender, mut receiver) = connection.split();
         let mut asked = Vec::new();
         while asked.len() < 3 {
@@ -96,7 +98,7 @@ async fn a_late_answer_is_nobodys() {
         let _ = receiver.next().await;
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let caller = caller(&network);
     let dropped = timeout(SHORT, echo(&caller, "dropped")).await;
     assert!(dropped.is_err(), "nothing is answered before the third question");
@@ -107,8 +109,8 @@ async fn a_late_answer_is_nobodys() {
 
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_fails_within_the_connect_timeout_and_then_at_once() {
-    let network = Memory::new();
-    let _node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let _node = TestPeer::start(network.clone(), "two:1").await;
     network.black_hole("two:1");
     let caller = caller(&network);
     let begun = Instant::now();
@@ -130,7 +132,7 @@ async fn a_black_hole_fails_within_the_connect_timeout_and_then_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_shorter_than_the_dial_leaves_the_dial_to_the_others() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     network.black_hole("two:1");
     let caller = caller(&network);
     let short = Duration::from_millis(100);
@@ -143,7 +145,7 @@ async fn a_call_shorter_than_the_dial_leaves_the_dial_to_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn dials_become_rarer_up_to_a_second() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let caller = caller(&network);
     let mut dials = Vec::new();
     let begun = Instant::now();
@@ -164,9 +166,9 @@ async fn dials_become_rarer_up_to_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_lets_in_and_never_answers_is_not_dialled_in_a_loop() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), |_| async {}).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), |_| async {}).await;
     let caller = caller(&network);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(10) {
@@ -178,17 +180,17 @@ async fn a_peer_that_lets_in_and_never_answers_is_not_dialled_in_a_loop() {
 
 #[tokio::test]
 async fn a_refusal_is_told_to_every_caller() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    let accept = move |_: &Hello| -> Result<Identity, Refusal> {
+    let accept = move |_: &Hello| -> Result<PeerIdentity, PeerRefusal> {
         count.fetch_add(1, Ordering::Relaxed);
-        Err(Refusal::new(RefusalCode(100), "removed"))
+        Err(PeerRefusal::new(PeerRefusalCode(100), "removed"))
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", accept, |_| async {}).await;
+    let _node = TestPeer::start_with(fabric, "two:1", accept, |_| async {}).await;
     let caller = caller(&network);
-    let refused = CallError::Refused { code: RefusalCode(100), reason: "removed".to_owned() };
+    let refused = CallError::Refused { code: PeerRefusalCode(100), reason: "removed".to_owned() };
     assert_eq!(echo(&caller, "a").await, Err(refused.clone()));
     assert_eq!(echo(&caller, "b").await, Err(refused.clone()));
     assert_eq!(caller.notify(ECHO, Bytes::new()).await, Err(refused));
@@ -198,9 +200,9 @@ async fn a_refusal_is_told_to_every_caller() {
 #[tokio::test]
 async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
     let network: Arc<dyn crate::transport::Network> = Arc::new(Tcp);
-    let node = Node::start(network.clone(), "127.0.0.1:0").await;
+    let node = TestPeer::start(network.clone(), "127.0.0.1:0").await;
     let addr = node.addr.clone();
-    let caller = Caller::new(dialer(network.clone(), &addr), Purpose::Forward);
+    let caller = PeerCaller::new(dialer(network.clone(), &addr), Purpose::Forward);
     assert_eq!(echo(&caller, "a").await.unwrap(), "a");
 
     let waiting = tokio::spawn({
@@ -215,7 +217,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
     assert!(matches!(unknown, Err(CallError::Unknown(_))), "{unknown:?}");
     until_not_sent(&caller).await;
 
-    let _node = Node::start(network, &addr).await;
+    let _node = TestPeer::start(network, &addr).await;
     let begun = Instant::now();
     while let Err(error) = echo(&caller, "c").await {
         assert!(matches!(error, CallError::NotSent(_)), "{error}");
@@ -225,7 +227,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
 }
 
 /// The end of a connection is seen soon, but not at once.
-async fn until_not_sent(caller: &Caller) {
+async fn until_not_sent(caller: &PeerCaller) {
     for _ in 0..100 {
         match echo(caller, "gone").await {
             Err(CallError::NotSent(_)) => return,
@@ -238,8 +240,8 @@ async fn until_not_sent(caller: &Caller) {
 
 #[tokio::test]
 async fn what_can_never_be_sent_leaves_the_connection_alone() {
-    let network = Memory::new();
-    let _node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let _node = TestPeer::start(network.clone(), "two:1").await;
     let caller = caller(&network);
     let long = Bytes::from(vec![0; crate::transport::frame::BODY_MAX + 1]);
     assert!(matches!(caller.call(ECHO, long, LIMIT).await, Err(CallError::NotSent(_))));
@@ -250,13 +252,13 @@ async fn what_can_never_be_sent_leaves_the_connection_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_no_bytes_is_dropped_and_the_call_was_not_sent() {
-    let network = Memory::new();
-    let handler = |connection: Connection| async move {
+    let network = MemoryNetwork::new();
+    let handler = |connection: PeerConnection| async move {
         let _held = connection;
         std::future::pending::<()>().await;
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let caller = caller(&network);
     let body = Bytes::from(vec![0; 7 << 20]);
     caller.notify(COUNTED, body.clone()).await.unwrap();
@@ -267,9 +269,9 @@ async fn a_peer_that_takes_no_bytes_is_dropped_and_the_call_was_not_sent() {
 
 #[tokio::test]
 async fn dropping_the_caller_ends_the_connection() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |connection: Connection| {
+    let handler = move |connection: PeerConnection| {
         let ended = ended.clone();
         async move {
             let mut connection = connection;
@@ -278,7 +280,7 @@ async fn dropping_the_caller_ends_the_connection() {
         }
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let caller = caller(&network);
     caller.notify(COUNTED, Bytes::new()).await.unwrap();
     drop(caller);
@@ -287,10 +289,10 @@ async fn dropping_the_caller_ends_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_only_carried_notices_is_dialled_again_without_a_wait() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let caller = caller(&network);
     for turn in 1..=10 {
-        let node = Node::start(network.clone(), "two:1").await;
+        let node = TestPeer::start(network.clone(), "two:1").await;
         caller.notify(COUNTED, Bytes::new()).await.unwrap();
         until(|| node.counted.load(Ordering::Relaxed) == 1).await;
         sleep(2 * BACKOFF_MAX).await;

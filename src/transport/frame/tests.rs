@@ -8,8 +8,8 @@ use tokio::io::{DuplexStream, ReadBuf, duplex};
 use super::*;
 use crate::transport::network::{Network, Tcp};
 
-fn frame(id: u64, body: impl Into<Bytes>) -> Frame {
-    Frame { id, kind: 1, body: body.into() }
+fn frame(id: u64, body: impl Into<Bytes>) -> PeerFrame {
+    PeerFrame { id, kind: 1, body: body.into() }
 }
 
 fn pair(buffer: usize) -> ((Sender, Receiver), (Sender, Receiver)) {
@@ -22,20 +22,20 @@ fn receiver<S: AsyncRead + Unpin>(stream: S) -> Receiver<S> {
 }
 
 /// Counts what would be system calls.
-struct Counted {
+struct CountingStream {
     stream: DuplexStream,
     reads: Arc<AtomicUsize>,
     writes: Arc<AtomicUsize>,
 }
 
-impl Counted {
+impl CountingStream {
     fn new(stream: DuplexStream) -> (Self, Arc<AtomicUsize>, Arc<AtomicUsize>) {
         let (reads, writes) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         (Self { stream, reads: reads.clone(), writes: writes.clone() }, reads, writes)
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -69,7 +69,8 @@ impl AsyncWrite for Counted {
 async fn the_bytes_of_a_frame_never_change() {
     let (near, mut far) = duplex(1024);
     let (sender, _receiver) = open(Box::new(near));
-    let sent = Frame { id: 0x0102_0304_0506_0708, kind: 0x0a0b, body: Bytes::from_static(b"abc") };
+    let sent =
+        PeerFrame { id: 0x0102_0304_0506_0708, kind: 0x0a0b, body: Bytes::from_static(b"abc") };
     sender.send(sent).await.unwrap();
     drop(sender);
     let mut wire = Vec::new();
@@ -85,7 +86,7 @@ async fn frames_of_all_sizes_come_back_as_they_were() {
     let sizes = [0, 1, 100, COPIED_MAX, COPIED_MAX + 1, WRITE_CHUNK, 1 << 20, 3, BODY_MAX];
     let sent: Vec<_> = (1_u64..)
         .zip(sizes)
-        .map(|(id, size)| Frame { id, kind: id as u16, body: vec![id as u8; size].into() })
+        .map(|(id, size)| PeerFrame { id, kind: id as u16, body: vec![id as u8; size].into() })
         .collect();
     let queued = sent.clone();
     tokio::spawn(async move {
@@ -115,7 +116,7 @@ async fn frames_that_come_byte_by_byte_are_put_together() {
 #[tokio::test]
 async fn what_is_queued_goes_out_in_one_write() {
     let (near, far) = duplex(1 << 20);
-    let (near, _, writes) = Counted::new(near);
+    let (near, _, writes) = CountingStream::new(near);
     let (sender, _receiver) = open(Box::new(near));
     for id in 1..=100 {
         sender.send(frame(id, vec![0; 100])).await.unwrap();
@@ -136,7 +137,7 @@ async fn one_read_brings_many_frames_without_copying_them() {
         wire.extend_from_slice(&[3; 10]);
     }
     near.write_all(&wire).await.unwrap();
-    let (far, reads, _) = Counted::new(far);
+    let (far, reads, _) = CountingStream::new(far);
     let mut received = receiver(far);
     let first = received.next().await.unwrap().unwrap();
     let second = received.next().await.unwrap().unwrap();
@@ -186,7 +187,7 @@ async fn an_end_within_a_frame_is_an_error_and_between_frames_it_is_not() {
 #[tokio::test]
 async fn kind_0_is_not_for_users() {
     let ((sender, _near), _far) = pair(1024);
-    let keepalive = Frame { id: 1, kind: 0, body: Bytes::new() };
+    let keepalive = PeerFrame { id: 1, kind: 0, body: Bytes::new() };
     assert_eq!(sender.send(keepalive).await, Err(SendError::ReservedKind));
 }
 

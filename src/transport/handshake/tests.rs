@@ -6,25 +6,25 @@ use tokio::io::{DuplexStream, duplex};
 
 use super::*;
 use crate::transport::hello::Purpose;
-use crate::transport::testing::{Memory, fabric, hello, identity};
+use crate::transport::testing::{MemoryNetwork, fabric, hello, identity};
 
-type Answered = Result<(Hello, ()), Fault>;
+type AcceptResult = Result<(Hello, ()), HandshakeError>;
 
 fn with(secret: Option<&str>) -> Fabric {
-    fabric(Memory::new(), secret)
+    fabric(MemoryNetwork::new(), secret)
 }
 
 /// What node 2 answers as.
-async fn listen(mut stream: DuplexStream, identity: Identity, fabric: Fabric) -> Answered {
+async fn listen(mut stream: DuplexStream, identity: PeerIdentity, fabric: Fabric) -> AcceptResult {
     answer(&mut stream, &fabric, |_| Ok(identity.clone()), || Ok(())).await
 }
 
 async fn shake(
     hello: Hello,
     dialler: Fabric,
-    identity: Identity,
+    identity: PeerIdentity,
     listener: Fabric,
-) -> (Result<Hello, Fault>, Answered) {
+) -> (Result<Hello, HandshakeError>, AcceptResult) {
     let (mut near, far) = duplex(1 << 16);
     let dialling = async move { dial(&mut near, hello, &dialler).await };
     tokio::join!(dialling, listen(far, identity, listener))
@@ -34,23 +34,25 @@ async fn shake(
 async fn refused(
     hello: Hello,
     dialler: Fabric,
-    identity: Identity,
+    identity: PeerIdentity,
     listener: Fabric,
-) -> (RefusalCode, String) {
+) -> (PeerRefusalCode, String) {
     let (dialled, answered) = shake(hello, dialler, identity, listener).await;
-    let Err(Fault::Refused(told)) = dialled else { panic!("the dialler saw {dialled:?}") };
-    let Err(Fault::Refusing(meant)) = answered else { panic!("the listener saw {answered:?}") };
+    let Err(HandshakeError::Refused(told)) = dialled else { panic!("the dialler saw {dialled:?}") };
+    let Err(HandshakeError::Refusing(meant)) = answered else {
+        panic!("the listener saw {answered:?}")
+    };
     assert_eq!(told, meant);
     (told.code, told.reason)
 }
 
 /// Sends these bytes to a listener, and reads the refusal that comes back.
-async fn refused_bytes(bytes: &[u8]) -> RefusalCode {
+async fn refused_bytes(bytes: &[u8]) -> PeerRefusalCode {
     let (mut near, far) = duplex(1 << 16);
     let talking = async move {
         near.write_all(bytes).await.unwrap();
         let refusal = read(&mut near, HELLO).await.unwrap_err();
-        let Fault::Refused(refusal) = refusal else { panic!("{refusal:?}") };
+        let HandshakeError::Refused(refusal) = refusal else { panic!("{refusal:?}") };
         assert!(!refusal.reason.is_empty());
         refusal.code
     };
@@ -83,7 +85,7 @@ async fn a_node_without_cluster_id_may_talk_to_one_with_and_both_see_it() {
     assert_eq!(dialled.unwrap().identity.cluster_id, Some(7));
     assert_eq!(answered.unwrap().0, fresh);
 
-    let empty = Identity { cluster_id: None, empty: true, ..identity(2) };
+    let empty = PeerIdentity { cluster_id: None, empty: true, ..identity(2) };
     let (dialled, answered) = shake(hello(), with(None), empty.clone(), with(None)).await;
     assert_eq!(dialled.unwrap().identity, empty);
     assert!(answered.is_ok());
@@ -91,12 +93,12 @@ async fn a_node_without_cluster_id_may_talk_to_one_with_and_both_see_it() {
 
 #[tokio::test]
 async fn another_cluster_or_another_node_is_refused() {
-    let name = Identity { cluster_name: "other".to_owned(), ..identity(2) };
-    let id = Identity { cluster_id: Some(8), ..identity(2) };
+    let name = PeerIdentity { cluster_name: "other".to_owned(), ..identity(2) };
+    let id = PeerIdentity { cluster_id: Some(8), ..identity(2) };
     let cases = [
-        (name, RefusalCode::CLUSTER_NAME, "this cluster is \"other\", not \"test\""),
-        (id, RefusalCode::CLUSTER_ID, "this cluster's id is 00000000000000000000000000000008"),
-        (identity(3), RefusalCode::ADDRESSEE, "this is node 3, not node 2"),
+        (name, PeerRefusalCode::CLUSTER_NAME, "this cluster is \"other\", not \"test\""),
+        (id, PeerRefusalCode::CLUSTER_ID, "this cluster's id is 00000000000000000000000000000008"),
+        (identity(3), PeerRefusalCode::ADDRESSEE, "this is node 3, not node 2"),
     ];
     for (identity, code, reason) in cases {
         let told = refused(hello(), with(None), identity, with(None)).await;
@@ -108,9 +110,9 @@ async fn another_cluster_or_another_node_is_refused() {
 #[tokio::test]
 async fn a_missing_or_wrong_secret_is_refused() {
     let cases = [
-        (None, Some("a"), RefusalCode::PROOF_MISSING, "node 1 has no cluster.secret"),
-        (Some("a"), None, RefusalCode::PROOF_UNEXPECTED, "node 2 has no cluster.secret"),
-        (Some("a"), Some("b"), RefusalCode::PROOF_WRONG, "the peer has another cluster.secret"),
+        (None, Some("a"), PeerRefusalCode::PROOF_MISSING, "node 1 has no cluster.secret"),
+        (Some("a"), None, PeerRefusalCode::PROOF_UNEXPECTED, "node 2 has no cluster.secret"),
+        (Some("a"), Some("b"), PeerRefusalCode::PROOF_WRONG, "the peer has another cluster.secret"),
     ];
     for (dialler, listener, code, reason) in cases {
         let told = refused(hello(), with(dialler), identity(2), with(listener)).await;
@@ -120,11 +122,11 @@ async fn a_missing_or_wrong_secret_is_refused() {
 
 #[tokio::test]
 async fn the_layer_above_may_refuse_before_and_the_server_after_the_proof() {
-    let cases = [(Some(RefusalCode(100)), None), (None, Some(RefusalCode::BUSY))];
+    let cases = [(Some(PeerRefusalCode(100)), None), (None, Some(PeerRefusalCode::BUSY))];
     for (above, after) in cases {
         let (mut near, mut far) = duplex(1 << 16);
-        let refuse = |code: Option<RefusalCode>| match code {
-            Some(code) => Err(Refusal::new(code, "no")),
+        let refuse = |code: Option<PeerRefusalCode>| match code {
+            Some(code) => Err(PeerRefusal::new(code, "no")),
             None => Ok(identity(2)),
         };
         let fabric = with(Some("s"));
@@ -133,8 +135,10 @@ async fn the_layer_above_may_refuse_before_and_the_server_after_the_proof() {
             answer(&mut far, &fabric, |_| refuse(above), || refuse(after).map(|_| ())),
         );
         let code = above.or(after).unwrap();
-        assert!(matches!(dialled, Err(Fault::Refused(told)) if told == Refusal::new(code, "no")));
-        assert!(matches!(answered, Err(Fault::Refusing(_))));
+        assert!(
+            matches!(dialled, Err(HandshakeError::Refused(told)) if told == PeerRefusal::new(code, "no"))
+        );
+        assert!(matches!(answered, Err(HandshakeError::Refusing(_))));
     }
 }
 
@@ -142,40 +146,44 @@ async fn the_layer_above_may_refuse_before_and_the_server_after_the_proof() {
 async fn what_does_not_speak_the_protocol_is_told_so() {
     let mut http = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
     http.resize(5000, b' ');
-    assert_eq!(refused_bytes(&http).await, RefusalCode::MAGIC);
+    assert_eq!(refused_bytes(&http).await, PeerRefusalCode::MAGIC);
 
     let mut newer = message(HELLO, b"whatever").unwrap();
     newer[4..6].copy_from_slice(&2_u16.to_be_bytes());
-    assert_eq!(refused_bytes(&newer).await, RefusalCode::PROTOCOL);
+    assert_eq!(refused_bytes(&newer).await, PeerRefusalCode::PROTOCOL);
 
     let mut long = message(HELLO, b"").unwrap();
     long[7..9].copy_from_slice(&4097_u16.to_be_bytes());
-    assert_eq!(refused_bytes(&long).await, RefusalCode::MALFORMED);
+    assert_eq!(refused_bytes(&long).await, PeerRefusalCode::MALFORMED);
 
     let early = message(PROOF, &[0; 32]).unwrap();
-    assert_eq!(refused_bytes(&early).await, RefusalCode::MALFORMED);
+    assert_eq!(refused_bytes(&early).await, PeerRefusalCode::MALFORMED);
 
     let whole = opening(hello(), false).encode().unwrap();
     for end in 0..whole.len() {
         let cut = message(HELLO, &whole[..end]).unwrap();
-        assert_eq!(refused_bytes(&cut).await, RefusalCode::MALFORMED, "cut at {end}");
+        assert_eq!(refused_bytes(&cut).await, PeerRefusalCode::MALFORMED, "cut at {end}");
     }
 }
 
 #[tokio::test]
 async fn a_refusal_is_understood_in_any_version() {
     let (mut near, mut far) = duplex(1 << 16);
-    let refusal = Refusal::new(RefusalCode::PROTOCOL, "this node speaks peer protocol 9, not 1");
+    let refusal =
+        PeerRefusal::new(PeerRefusalCode::PROTOCOL, "this node speaks peer protocol 9, not 1");
     let mut told = message(REFUSAL, &refusal.encode()).unwrap();
     told[4..6].copy_from_slice(&9_u16.to_be_bytes());
     far.write_all(&told).await.unwrap();
     let dialled = dial(&mut near, hello(), &with(None)).await;
-    assert!(matches!(dialled, Err(Fault::Refused(got)) if got == refusal));
+    assert!(matches!(dialled, Err(HandshakeError::Refused(got)) if got == refusal));
 }
 
 /// A listener of the test's own making: it answers the hello with `said` and the proof with what
 /// `welcome` makes of it, and gives the refusal that it gets.
-async fn impostor(said: Opening, welcome: fn(&[u8]) -> Vec<u8>) -> (Fault, RefusalCode) {
+async fn impostor(
+    said: Opening,
+    welcome: fn(&[u8]) -> Vec<u8>,
+) -> (HandshakeError, PeerRefusalCode) {
     let (mut near, mut far) = duplex(1 << 16);
     let fabric = with(Some("s"));
     let dialling = async move { dial(&mut near, hello(), &fabric).await.unwrap_err() };
@@ -192,7 +200,7 @@ async fn impostor(said: Opening, welcome: fn(&[u8]) -> Vec<u8>) -> (Fault, Refus
         }
     };
     let (fault, told) = tokio::join!(dialling, lying);
-    let Fault::Refused(told) = told else { panic!("the impostor saw {told:?}") };
+    let HandshakeError::Refused(told) = told else { panic!("the impostor saw {told:?}") };
     (fault, told.code)
 }
 
@@ -209,18 +217,21 @@ async fn an_impostor_is_refused_by_the_dialler() {
     let mut misread = answer_hello();
     misread.purpose = Purpose::Snapshot;
     let cases = [
-        (opening(answer_hello(), true), no_proof, RefusalCode::PROOF_MISSING),
-        (opening(answer_hello(), false), no_proof, RefusalCode::PROOF_MISSING),
-        (opening(answer_hello(), true), reflected, RefusalCode::PROOF_WRONG),
-        (opening(answer_hello(), true), invented, RefusalCode::PROOF_WRONG),
-        (opening(answer_hello(), true), short, RefusalCode::PROOF_WRONG),
-        (opening(other, true), no_proof, RefusalCode::ADDRESSEE),
-        (opening(foreign, true), no_proof, RefusalCode::CLUSTER_ID),
-        (opening(misread, true), no_proof, RefusalCode::MALFORMED),
+        (opening(answer_hello(), true), no_proof, PeerRefusalCode::PROOF_MISSING),
+        (opening(answer_hello(), false), no_proof, PeerRefusalCode::PROOF_MISSING),
+        (opening(answer_hello(), true), reflected, PeerRefusalCode::PROOF_WRONG),
+        (opening(answer_hello(), true), invented, PeerRefusalCode::PROOF_WRONG),
+        (opening(answer_hello(), true), short, PeerRefusalCode::PROOF_WRONG),
+        (opening(other, true), no_proof, PeerRefusalCode::ADDRESSEE),
+        (opening(foreign, true), no_proof, PeerRefusalCode::CLUSTER_ID),
+        (opening(misread, true), no_proof, PeerRefusalCode::MALFORMED),
     ];
     for (said, welcome, code) in cases {
         let (fault, told) = impostor(said, welcome).await;
-        assert!(matches!(&fault, Fault::Refusing(refusal) if refusal.code == code), "{fault:?}");
+        assert!(
+            matches!(&fault, HandshakeError::Refusing(refusal) if refusal.code == code),
+            "{fault:?}"
+        );
         assert_eq!(told, code);
     }
 }
@@ -236,8 +247,9 @@ async fn a_proof_that_was_overheard_is_of_no_use() {
             near.write_all(&said).await.unwrap();
             let heard = read(&mut near, HELLO).await.unwrap();
             let secret = fabric.secret.as_ref().unwrap();
-            let proof =
-                overheard.get_or_insert_with(|| secret.prove(Role::Dialler, &said, &heard)).clone();
+            let proof = overheard
+                .get_or_insert_with(|| secret.prove(HandshakeSide::Dialler, &said, &heard))
+                .clone();
             near.write_all(&message(PROOF, &proof).unwrap()).await.unwrap();
             read(&mut near, WELCOME).await
         };
@@ -245,8 +257,8 @@ async fn a_proof_that_was_overheard_is_of_no_use() {
         let (welcomed, _) = tokio::join!(talking, listen(far, identity(2), fabric.clone()));
         match welcomed {
             Ok(_) => assert_eq!(overheard.as_ref().map(Vec::len), Some(32)),
-            Err(Fault::Refused(told)) => {
-                assert_eq!(told.code, RefusalCode::PROOF_WRONG);
+            Err(HandshakeError::Refused(told)) => {
+                assert_eq!(told.code, PeerRefusalCode::PROOF_WRONG);
                 return;
             }
             Err(other) => panic!("{other:?}"),
@@ -260,19 +272,19 @@ async fn silence_ends_the_handshake_on_both_sides() {
     let (mut near, mut far) = duplex(1 << 16);
     let fabric = with(None);
     let begun = Instant::now();
-    assert!(matches!(dial(&mut near, hello(), &fabric).await, Err(Fault::Late)));
+    assert!(matches!(dial(&mut near, hello(), &fabric).await, Err(HandshakeError::Late)));
     assert_eq!(begun.elapsed().as_secs(), 1);
     let (_held, mut silent) = duplex(1 << 16);
     let begun = Instant::now();
     let answered = answer(&mut silent, &fabric, |_| Ok(identity(2)), || Ok(())).await;
-    assert!(matches!(answered, Err(Fault::Late)));
+    assert!(matches!(answered, Err(HandshakeError::Late)));
     assert_eq!(begun.elapsed().as_secs(), 1);
 
     // Nor does a peer that is refused and stays get more time.
     let begun = Instant::now();
     near.write_all(b"something else").await.unwrap();
     let answered = answer(&mut far, &fabric, |_| Ok(identity(3)), || Ok(())).await;
-    assert!(matches!(answered, Err(Fault::Refusing(_))), "{answered:?}");
+    assert!(matches!(answered, Err(HandshakeError::Refusing(_))), "{answered:?}");
     assert_eq!(begun.elapsed().as_secs(), 1);
 }
 
@@ -280,7 +292,7 @@ async fn silence_ends_the_handshake_on_both_sides() {
 async fn an_end_during_the_handshake_is_an_error() {
     let (mut near, far) = duplex(1 << 16);
     drop(far);
-    assert!(matches!(dial(&mut near, hello(), &with(None)).await, Err(Fault::Broken(_))));
+    assert!(matches!(dial(&mut near, hello(), &with(None)).await, Err(HandshakeError::Broken(_))));
 }
 
 #[test]
@@ -303,21 +315,21 @@ fn the_bytes_of_a_hello_never_change() {
 /// Also those of another version of the protocol must be able to read it.
 #[test]
 fn the_bytes_of_a_refusal_never_change() {
-    let refusal = Refusal::new(RefusalCode::PROTOCOL, "no");
+    let refusal = PeerRefusal::new(PeerRefusalCode::PROTOCOL, "no");
     let bytes = message(REFUSAL, &refusal.encode()).unwrap();
     assert_eq!(bytes, b"PNCT\0\x01\x04\0\x04\0\x02no");
-    assert_eq!(Refusal::decode(body(&bytes)), refusal);
+    assert_eq!(PeerRefusal::decode(body(&bytes)), refusal);
 }
 
 #[test]
 fn the_bytes_of_a_proof_never_change() {
-    let secret = Secret::new(b"secret").unwrap();
-    let proof = secret.prove(Role::Dialler, b"one", b"two");
+    let secret = ClusterSecret::new(b"secret").unwrap();
+    let proof = secret.prove(HandshakeSide::Dialler, b"one", b"two");
     let hex: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "db292d976507792c5f3635536ceddaf18f23eac459cfe5d2e26603ccbe5c3cad");
-    assert!(secret.verify(Role::Dialler, b"one", b"two", &proof).is_ok());
-    assert!(secret.verify(Role::Listener, b"one", b"two", &proof).is_err());
-    assert!(secret.verify(Role::Dialler, b"on", b"etwo", &proof).is_err());
+    assert!(secret.verify(HandshakeSide::Dialler, b"one", b"two", &proof).is_ok());
+    assert!(secret.verify(HandshakeSide::Listener, b"one", b"two", &proof).is_err());
+    assert!(secret.verify(HandshakeSide::Dialler, b"on", b"etwo", &proof).is_err());
 }
 
 #[test]
@@ -338,22 +350,22 @@ fn a_hello_that_is_too_long_is_an_error_of_this_node() {
     let mut hello = hello();
     hello.identity.cluster_name = "x".repeat(MESSAGE_MAX);
     let encoded = opening(hello, false).encode().and_then(|body| message(HELLO, &body));
-    assert_eq!(encoded.unwrap_err().code, RefusalCode::MALFORMED);
+    assert_eq!(encoded.unwrap_err().code, PeerRefusalCode::MALFORMED);
 }
 
 #[test]
 fn reasons_are_one_line_of_bounded_length() {
-    let refusal = Refusal::new(RefusalCode(7), format!("a\nb\x1b[31m{}", "é".repeat(1000)));
-    let read = Refusal::decode(&refusal.encode());
-    assert_eq!(read.code, RefusalCode(7));
+    let refusal = PeerRefusal::new(PeerRefusalCode(7), format!("a\nb\x1b[31m{}", "é".repeat(1000)));
+    let read = PeerRefusal::decode(&refusal.encode());
+    assert_eq!(read.code, PeerRefusalCode(7));
     assert!(read.reason.starts_with("a\u{fffd}b\u{fffd}[31mé"), "{}", read.reason);
     assert!(read.reason.chars().count() <= 512);
-    assert_eq!(Refusal::decode(&[1]).code, RefusalCode::MALFORMED);
+    assert_eq!(PeerRefusal::decode(&[1]).code, PeerRefusalCode::MALFORMED);
 }
 
 #[test]
 fn a_secret_is_not_empty_and_not_shown() {
-    assert!(Secret::new(b"").is_err());
-    assert_eq!(format!("{:?}", Secret::new(b"hunter2")), "Ok(Secret)");
-    let _: Arc<dyn Send> = Arc::new(Secret::new(b"x"));
+    assert!(ClusterSecret::new(b"").is_err());
+    assert_eq!(format!("{:?}", ClusterSecret::new(b"hunter2")), "Ok(Secret)");
+    let _: Arc<dyn Send> = Arc::new(ClusterSecret::new(b"x"));
 }

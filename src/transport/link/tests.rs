@@ -5,11 +5,11 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::transport::network::Tcp;
-use crate::transport::testing::{Memory, Node, dialer, fabric, identity};
+use crate::transport::testing::{MemoryNetwork, TestPeer, dialer, fabric, identity};
 
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_is_given_up_within_the_connect_timeout() {
-    let memory = Memory::new();
+    let memory = MemoryNetwork::new();
     memory.black_hole("two:1");
     let begun = Instant::now();
     let error = dialer(memory, "two:1").connect(Purpose::Control).await.unwrap_err();
@@ -42,7 +42,7 @@ async fn a_black_hole_on_loopback_is_given_up_too() {
 async fn a_closed_port_and_a_bad_name_are_unreachable() {
     for addr in ["nobody:1", "127.0.0.1:0", "no port"] {
         let network: Arc<dyn crate::transport::Network> =
-            if addr.starts_with("nobody") { Memory::new() } else { Arc::new(Tcp) };
+            if addr.starts_with("nobody") { MemoryNetwork::new() } else { Arc::new(Tcp) };
         let error = dialer(network, addr).connect(Purpose::Control).await.unwrap_err();
         assert!(matches!(&error, DialError::Unreachable { .. }), "{error}");
         assert!(error.to_string().starts_with(addr), "{error}");
@@ -51,14 +51,14 @@ async fn a_closed_port_and_a_bad_name_are_unreachable() {
 
 #[tokio::test]
 async fn a_refusal_surfaces_with_code_and_sentence() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let accept = |_: &Hello| Ok(identity(3));
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", accept, |_| async {}).await;
+    let _node = TestPeer::start_with(fabric, "two:1", accept, |_| async {}).await;
     let error = dialer(network, "two:1").connect(Purpose::Control).await.unwrap_err();
     let refused = DialError::Refused {
         addr: "two:1".to_owned(),
-        code: RefusalCode::ADDRESSEE,
+        code: PeerRefusalCode::ADDRESSEE,
         reason: "this is node 3, not node 2".to_owned(),
     };
     assert_eq!(error, refused);
@@ -66,20 +66,20 @@ async fn a_refusal_surfaces_with_code_and_sentence() {
 
 #[tokio::test]
 async fn each_dial_asks_anew_who_this_node_is_and_says_what_for() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let (heard, mut hellos) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |connection: Connection| {
+    let handler = move |connection: PeerConnection| {
         let heard = heard.clone();
         async move { heard.send(connection.hello).unwrap() }
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let joined = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut dialler = dialer(network, "two:1");
     let says = joined.clone();
     dialler.identify = Arc::new(move || {
         let joined = says.load(std::sync::atomic::Ordering::Relaxed);
-        Identity { cluster_id: joined.then_some(7), empty: !joined, ..identity(1) }
+        PeerIdentity { cluster_id: joined.then_some(7), empty: !joined, ..identity(1) }
     });
     let purposes = [Purpose::Replication, Purpose::Control, Purpose::Snapshot, Purpose::Forward];
     for purpose in purposes {

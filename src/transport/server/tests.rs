@@ -9,12 +9,12 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::transport::link::DialError;
 use crate::transport::network::{Network, Tcp};
-use crate::transport::testing::{ECHO, Memory, Node, dialer, fabric, identity};
-use crate::transport::{Caller, Purpose};
+use crate::transport::testing::{ECHO, MemoryNetwork, TestPeer, dialer, fabric, identity};
+use crate::transport::{PeerCaller, Purpose};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-async fn hold(connection: Connection) {
+async fn hold(connection: PeerConnection) {
     let _held = connection;
     pending::<()>().await;
 }
@@ -39,7 +39,7 @@ async fn stopping_ends_the_connections_and_frees_the_port() {
     let network: Arc<dyn Network> = Arc::new(Tcp);
     let start = |addr: String| {
         let fabric = fabric(network.clone(), None);
-        async move { Node::start_with(fabric, &addr, |_| Ok(identity(2)), hold).await }
+        async move { TestPeer::start_with(fabric, &addr, |_| Ok(identity(2)), hold).await }
     };
     let node = start("127.0.0.1:0".to_owned()).await;
     let addr = node.addr.clone();
@@ -56,13 +56,13 @@ async fn stopping_ends_the_connections_and_frees_the_port() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_refused_until_one_ends() {
-    let network = Memory::new();
-    let handler = |connection: Connection| async move {
+    let network = MemoryNetwork::new();
+    let handler = |connection: PeerConnection| async move {
         let mut connection = connection;
         while let Ok(Some(_)) = connection.receiver.next().await {}
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let dialler = dialer(network, "two:1");
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS_MAX {
@@ -72,7 +72,7 @@ async fn one_connection_too_many_is_refused_until_one_ends() {
     let reason = "this node has 256 peer connections";
     assert!(matches!(
         &error,
-        DialError::Refused { code: RefusalCode::BUSY, reason: told, .. } if told == reason
+        DialError::Refused { code: PeerRefusalCode::BUSY, reason: told, .. } if told == reason
     ));
     connections.clear();
     let begun = Instant::now();
@@ -83,8 +83,8 @@ async fn one_connection_too_many_is_refused_until_one_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_who_say_nothing_keep_nobody_out() {
-    let network = Memory::new();
-    let _node = Node::start(network.clone(), "two:1").await;
+    let network = MemoryNetwork::new();
+    let _node = TestPeer::start(network.clone(), "two:1").await;
     let mut strangers = Vec::new();
     for _ in 0..HANDSHAKES_MAX * 3 {
         strangers.push(network.connect(None, "two:1").await.unwrap());
@@ -105,27 +105,27 @@ async fn strangers_who_say_nothing_keep_nobody_out() {
 
 #[tokio::test]
 async fn a_handler_that_panics_takes_only_its_own_connection() {
-    let network = Memory::new();
-    let handler = |connection: Connection| async move {
+    let network = MemoryNetwork::new();
+    let handler = |connection: PeerConnection| async move {
         assert_ne!(connection.hello.purpose, Purpose::Snapshot, "a fault of the layer above");
         let _ = answer_calls(connection, |frame| async move { Some(frame.body) }).await;
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let dialler = dialer(network, "two:1");
     let mut doomed = dialler.connect(Purpose::Snapshot).await.unwrap();
     assert!(!matches!(timeout(LIMIT, doomed.receiver.next()).await.unwrap(), Ok(Some(_))));
-    let caller = Caller::new(dialler, Purpose::Forward);
+    let caller = PeerCaller::new(dialler, Purpose::Forward);
     assert_eq!(caller.call(ECHO, Bytes::from("a"), LIMIT).await.unwrap(), "a");
 }
 
 #[tokio::test]
 async fn calls_are_answered_side_by_side_within_a_bound() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let (open_gate, gate) = watch::channel(false);
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
-    let handler = move |connection: Connection| {
+    let handler = move |connection: PeerConnection| {
         let (gate, now, most) = (gate.clone(), now.clone(), most.clone());
         async move {
             let _ = answer_calls(connection, |frame| {
@@ -141,8 +141,8 @@ async fn calls_are_answered_side_by_side_within_a_bound() {
         }
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
-    let caller = Caller::new(dialer(network, "two:1"), Purpose::Forward);
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let caller = PeerCaller::new(dialer(network, "two:1"), Purpose::Forward);
     let calls = (0..500_u32).map(|number| {
         let body = Bytes::copy_from_slice(&number.to_be_bytes());
         let caller = caller.clone();
@@ -162,9 +162,9 @@ async fn calls_are_answered_side_by_side_within_a_bound() {
 
 #[tokio::test]
 async fn the_end_of_a_peer_drops_the_calls_it_waited_for() {
-    let network = Memory::new();
+    let network = MemoryNetwork::new();
     let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
-    let handler = move |connection: Connection| {
+    let handler = move |connection: PeerConnection| {
         let ended = ended.clone();
         async move {
             let outcome = answer_calls(connection, |_| pending()).await;
@@ -172,9 +172,9 @@ async fn the_end_of_a_peer_drops_the_calls_it_waited_for() {
         }
     };
     let fabric = fabric(network.clone(), None);
-    let _node = Node::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let connection = dialer(network, "two:1").connect(Purpose::Forward).await.unwrap();
-    let question = Frame { id: 1, kind: ECHO, body: Bytes::new() };
+    let question = PeerFrame { id: 1, kind: ECHO, body: Bytes::new() };
     connection.sender.send(question).await.unwrap();
     drop(connection);
     assert!(timeout(LIMIT, ends.recv()).await.unwrap().unwrap().is_ok());

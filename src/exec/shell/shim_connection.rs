@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ShimProgram;
 use crate::exec::boot::BootInstant;
-use crate::exec::output::Live;
+use crate::exec::output::LiveOutput;
 use crate::exec::shim::wire::{FromShim, Inbox, Spawn, ToShim, encode};
 
 /// Orders that go out in one write.
@@ -28,7 +28,7 @@ const BATCH_MAX: usize = 256;
 
 /// What happens to one process; all but `Spawned` are the last.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum ProcessEvent {
     Spawned {
         at: BootInstant,
     },
@@ -47,9 +47,9 @@ pub(super) enum Event {
 }
 
 /// A shim that was started.
-pub(super) struct Link {
+pub(super) struct ShimConnection {
     orders: UnboundedSender<Vec<u8>>,
-    slots: Arc<Mutex<Slots>>,
+    slots: Arc<Mutex<ProcessTable>>,
     next: AtomicU64,
     #[cfg(test)]
     #[cfg(test)]
@@ -58,18 +58,18 @@ pub(super) struct Link {
 
 /// The processes that the shim was asked for and that have not ended.
 #[derive(Default)]
-struct Slots {
-    by_id: HashMap<u64, Slot>,
+struct ProcessTable {
+    by_id: HashMap<u64, ProcessEntry>,
     closed: bool,
 }
 
-struct Slot {
-    events: UnboundedSender<Event>,
-    live: Arc<Live>,
+struct ProcessEntry {
+    events: UnboundedSender<ProcessEvent>,
+    live: Arc<LiveOutput>,
     pid: Option<Pid>,
 }
 
-impl Link {
+impl ShimConnection {
     /// Starts the shim.
     pub(super) fn start(program: &ShimProgram) -> std::io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
@@ -82,7 +82,7 @@ impl Link {
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         let (orders, queue) = unbounded_channel();
-        let slots = Arc::new(Mutex::new(Slots::default()));
+        let slots = Arc::new(Mutex::new(ProcessTable::default()));
         #[cfg(test)]
         let pid = shim.id();
         tokio::spawn(write(writer, queue));
@@ -111,8 +111,8 @@ impl Link {
     pub(super) fn spawn(
         self: &Arc<Self>,
         mut spawn: Spawn,
-        live: &Arc<Live>,
-    ) -> Result<Running, String> {
+        live: &Arc<LiveOutput>,
+    ) -> Result<RunningProcess, String> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         spawn.id = id;
         let order = encode(&ToShim::Spawn(Box::new(spawn))).map_err(|_error| {
@@ -121,29 +121,29 @@ impl Link {
         let (events, happenings) = unbounded_channel();
         let mut slots = self.slots.lock();
         if slots.closed {
-            let _ = events.send(Event::NotStarted);
+            let _ = events.send(ProcessEvent::NotStarted);
         } else {
-            slots.by_id.insert(id, Slot { events, live: Arc::clone(live), pid: None });
+            slots.by_id.insert(id, ProcessEntry { events, live: Arc::clone(live), pid: None });
             let _ = self.orders.send(order);
         }
         drop(slots);
-        Ok(Running { link: Arc::clone(self), id, happenings, over: false })
+        Ok(RunningProcess { link: Arc::clone(self), id, happenings, over: false })
     }
 }
 
 /// One process that was asked for; dropping it kills its group.
-pub(super) struct Running {
-    link: Arc<Link>,
+pub(super) struct RunningProcess {
+    link: Arc<ShimConnection>,
     id: u64,
-    happenings: UnboundedReceiver<Event>,
+    happenings: UnboundedReceiver<ProcessEvent>,
     over: bool,
 }
 
-impl Running {
+impl RunningProcess {
     /// The next thing that happens to it.
-    pub(super) async fn event(&mut self) -> Event {
-        let event = self.happenings.recv().await.unwrap_or(Event::Gone);
-        self.over = !matches!(event, Event::Spawned { .. });
+    pub(super) async fn event(&mut self) -> ProcessEvent {
+        let event = self.happenings.recv().await.unwrap_or(ProcessEvent::Gone);
+        self.over = !matches!(event, ProcessEvent::Spawned { .. });
         event
     }
 
@@ -155,7 +155,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         if !self.over {
             self.kill(true);
@@ -175,7 +175,7 @@ async fn write(mut writer: OwnedWriteHalf, mut queue: UnboundedReceiver<Vec<u8>>
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, slots: Arc<Mutex<Slots>>, mut shim: Child) {
+async fn read(mut reader: OwnedReadHalf, slots: Arc<Mutex<ProcessTable>>, mut shim: Child) {
     let mut inbox = Inbox::default();
     let error = loop {
         match reader.read_buf(inbox.room()).await {
@@ -200,19 +200,19 @@ async fn read(mut reader: OwnedReadHalf, slots: Arc<Mutex<Slots>>, mut shim: Chi
         if let Some(pid) = slot.pid {
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        let _ = slot.events.send(Event::Gone);
+        let _ = slot.events.send(ProcessEvent::Gone);
     }
     let _ = shim.wait().await;
 }
 
-fn take_reports(inbox: &mut Inbox, slots: &Mutex<Slots>) -> std::io::Result<()> {
+fn take_reports(inbox: &mut Inbox, slots: &Mutex<ProcessTable>) -> std::io::Result<()> {
     while let Some(report) = inbox.next()? {
         let mut slots = slots.lock();
         let (id, event) = match report {
             FromShim::Spawned { id, at, pid } => {
                 if let Some(slot) = slots.by_id.get_mut(&id) {
                     slot.pid = Pid::from_raw(pid);
-                    let _ = slot.events.send(Event::Spawned { at });
+                    let _ = slot.events.send(ProcessEvent::Spawned { at });
                 }
                 continue;
             }
@@ -224,9 +224,11 @@ fn take_reports(inbox: &mut Inbox, slots: &Mutex<Slots>) -> std::io::Result<()> 
                 }
                 continue;
             }
-            FromShim::Late { id } => (id, Event::NotStarted),
-            FromShim::Refused { id, code, error } => (id, Event::Refused { code, error }),
-            FromShim::Ended { id, at, code, signal } => (id, Event::Ended { at, code, signal }),
+            FromShim::Late { id } => (id, ProcessEvent::NotStarted),
+            FromShim::Refused { id, code, error } => (id, ProcessEvent::Refused { code, error }),
+            FromShim::Ended { id, at, code, signal } => {
+                (id, ProcessEvent::Ended { at, code, signal })
+            }
         };
         if let Some(slot) = slots.by_id.remove(&id) {
             let _ = slot.events.send(event);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::http::Connection;
+use super::http::HttpConnection;
 use crate::domain::ids::ExecutionId;
 use crate::domain::task::Action;
 
@@ -17,34 +17,34 @@ use crate::domain::task::Action;
 const HOLD: Duration = Duration::from_secs(10);
 
 /// Names an attempt, whatever its fence.
-type Key = (ExecutionId, u32);
+type PreparedKey = (ExecutionId, u32);
 
 /// What is ready of one attempt.
 #[derive(Default)]
-pub(super) struct Ready {
+pub(super) struct PreparedAttempt {
     /// Its action with the references resolved.
     pub(super) action: Option<Action>,
     /// Made, and nothing sent on it.
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Option<HttpConnection>,
     /// How often it could not start because the machine had nothing left to start it with.
     pub(super) shortages: u32,
 }
 
 /// All that is held of attempts without a grant.
 #[derive(Clone, Default)]
-pub(super) struct Held {
-    by_attempt: Arc<Mutex<HashMap<Key, (u64, Ready)>>>,
+pub(super) struct PreparedAttempts {
+    by_attempt: Arc<Mutex<HashMap<PreparedKey, (u64, PreparedAttempt)>>>,
     next: Arc<AtomicU64>,
 }
 
-impl Held {
+impl PreparedAttempts {
     /// Takes what is there of an attempt.
-    pub(super) fn take(&self, key: Key) -> Ready {
+    pub(super) fn take(&self, key: PreparedKey) -> PreparedAttempt {
         self.by_attempt.lock().remove(&key).map(|(_number, ready)| ready).unwrap_or_default()
     }
 
     /// Holds it for a while.
-    pub(super) fn keep(&self, key: Key, ready: Ready) {
+    pub(super) fn keep(&self, key: PreparedKey, ready: PreparedAttempt) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.by_attempt.lock().insert(key, (number, ready));
         let held = Arc::downgrade(&self.by_attempt);

@@ -14,14 +14,14 @@ use super::wire::{FromShim, Inbox, encode};
 const BACKLOG_MAX_BYTES: usize = 256 << 10;
 
 /// See the module.
-pub(super) struct Link {
+pub(super) struct NodeConnection {
     stream: UnixStream,
     backlog: RefCell<BytesMut>,
     more: Notify,
     less: Notify,
 }
 
-impl Link {
+impl NodeConnection {
     pub(super) fn new(stream: UnixStream) -> Self {
         Self { stream, backlog: RefCell::default(), more: Notify::new(), less: Notify::new() }
     }

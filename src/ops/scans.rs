@@ -1,0 +1,84 @@
+//! Scans of the state: work that takes too long for the threads that answer requests.
+
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::error::OpError;
+use crate::domain::error_code::ErrorCode;
+use crate::life;
+
+/// Scans of one node at once; the others wait, so that threads are left for other work.
+const SCANS_MAX: usize = 32;
+/// A scan waits this long for its turn.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Limits the scans of one node that run at once.
+pub struct Scans(Semaphore);
+
+impl Default for Scans {
+    fn default() -> Self {
+        Self(Semaphore::new(SCANS_MAX))
+    }
+}
+
+impl Scans {
+    /// Runs a scan on a thread where it may take long.
+    ///
+    /// # Errors
+    /// `too_busy` if none of the running scans ends in time; `internal` if the scan panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, OpError> {
+        self.run_within(WAIT_LIMIT, scan).await
+    }
+
+    async fn run_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        scan: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, OpError> {
+        let permit = timeout(limit, self.0.acquire()).await.ok().and_then(Result::ok);
+        let Some(_permit) = permit else {
+            let why =
+                "too many requests look through the state at once; come again, or ask another node";
+            return Err(OpError::new(ErrorCode::TooBusy, why));
+        };
+        let done = life::blocking(scan).await;
+        done.map_err(|_panicked| OpError::internal("a computation failed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scan_without_a_turn_is_refused_and_keeps_no_thread() {
+        let scans = Scans(Semaphore::new(1));
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let first = scans.run(move || {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            "done"
+        });
+        let limit = Duration::from_millis(10);
+        let second = async {
+            tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
+            let refused = scans.run_within(limit, || panic!("it has no turn")).await;
+            go.send(()).unwrap();
+            refused
+        };
+        let (first, second): (Result<_, OpError>, Result<(), OpError>) =
+            tokio::join!(first, second);
+        assert_eq!(first.unwrap(), "done");
+        assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
+        // Its permit is free again, also after a panic.
+        let panicked = scans.run_within(limit, || -> () { panic!("as it must") }).await;
+        assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);
+        assert_eq!(scans.run_within(limit, || 7).await.unwrap(), 7);
+    }
+}

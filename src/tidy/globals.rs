@@ -1,0 +1,51 @@
+//! The library keeps nothing in the process: several nodes may live in one, and a program that embeds
+//! it decides what they share. What is kept belongs to a value that a node owns.
+
+use super::source::{SourceFile, name_at, words};
+use super::{complain, complaints, hold};
+
+/// What is kept in the process after all: file, name, reason.
+const ALLOWED: [(&str, &str, &str); 5] = [
+    ("api/routes/table.rs", "ROUTES", "a table of constants"),
+    ("bugs.rs", "ON", "the feature `seeded-bugs`, which no shipped program has"),
+    ("domain/time.rs", "PARSER", "a parser without state"),
+    ("life/simulation.rs", "CURRENT", "the feature `simulation`: the process of the running task"),
+    ("main.rs", "ALLOCATOR", "the binary's own"),
+];
+
+/// Items that live as long as the process. Thread-locals and cells that are filled once need such an
+/// item, so they are found by it.
+fn globals(file: &SourceFile) -> Vec<String> {
+    let code = &file.own;
+    let items = words(code, "static").filter(|&at| !code[..at].ends_with('\''));
+    let wrong = items.filter_map(|at| {
+        let name = code[at + "static".len()..].trim_start();
+        let name = name.strip_prefix("mut ").unwrap_or(name);
+        let name = name_at(name, 0);
+        let known = ALLOWED.iter().any(|(path, item, _)| (*path, *item) == (&file.path, name));
+        (!known).then(|| complain(file, at, format!("`{name}` belongs to a value of the node")))
+    });
+    wrong.collect()
+}
+
+#[test]
+fn the_library_keeps_nothing_in_the_process() {
+    hold(globals);
+}
+
+#[test]
+fn the_rule_of_globals_complains() {
+    for (path, text, found) in [
+        ("ops/context.rs", "static SCANS: Semaphore = Semaphore::const_new(32);", 1),
+        ("exec/mod.rs", "static A: LazyLock<B> = LazyLock::new(B::new);", 1),
+        ("exec/mod.rs", "fn f() { static mut N: u8 = 0; }", 1),
+        ("exec/mod.rs", "thread_local! {\n static A: Cell<u8> = const { Cell::new(0) };\n}", 1),
+        ("exec/mod.rs", "fn f(x: &'static str, y: impl Fn() + 'static) {}", 0),
+        ("exec/mod.rs", "struct A { core: OnceLock<B> }", 0),
+        ("exec/mod.rs", "#[cfg(test)]\nmod t { static A: AtomicU8 = AtomicU8::new(0); }", 0),
+        ("bugs.rs", "static ON: OnceLock<String> = OnceLock::new();", 0),
+        ("bugs.rs", "static OFF: OnceLock<String> = OnceLock::new();", 1),
+    ] {
+        assert_eq!(complaints(globals, path, text), found, "{path}: {text}");
+    }
+}
