@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::{self, ApiSettings, Context, HttpLimits, Running, Scans};
+use crate::api::{self, ApiSettings, Context, HttpLimits, RunningParts, Scans};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
 use crate::config::{Config, Definitions};
@@ -232,7 +232,7 @@ impl Node {
 
     /// Gives tasks and leadership away, then stops the parts from top to bottom.
     async fn leave(mut self) {
-        if let Some(Running { consensus, engine }) = self.context.running.get() {
+        if let Some(RunningParts { consensus, engine }) = self.context.running.get() {
             tracing::info!("leaving: tasks go to other nodes");
             engine.leave(self.leave_limit).await;
             let _handed_over = consensus.leave_leadership(LEADERSHIP_LIMIT).await;
@@ -442,7 +442,7 @@ impl UpperLayers {
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
         engine::declare(consensus.clone(), self.calendars);
-        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        let _first = self.context.running.set(RunningParts { consensus, engine: engine.clone() });
         let why = tokio::select! {
             biased;
             _ = thread.stop.wait_for(|stop| *stop) => None,

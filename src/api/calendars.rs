@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::extract::{PathSegment, Read, Reply, Write};
+use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::ids::Revision;
@@ -10,14 +10,14 @@ use crate::domain::spec::{calendar_definition, read_calendar};
 use crate::ops::{OpAnswer, calendars};
 
 /// `GET /calendars`.
-pub(super) async fn list(read: Read) -> Reply {
+pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let page = page(&read.params)?;
     let view = read.view().await?;
     read.context.scans.run(move || ok(&view, calendars::list(&view, &page))).await
 }
 
 /// `GET /calendars/{name}`.
-pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(name): PathSegment, read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     read.context
         .scans
@@ -30,7 +30,7 @@ pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
 }
 
 /// `PUT /calendars/{name}`: makes it or changes it.
-pub(super) async fn put(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn put(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
     let (changed, created) = calendars::put(&write.caller, calendar).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -38,6 +38,6 @@ pub(super) async fn put(PathSegment(name): PathSegment, write: Write) -> Reply {
 }
 
 /// `DELETE /calendars/{name}`: removes one that no task leaves out.
-pub(super) async fn delete(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     Ok(answer(StatusCode::OK, calendars::delete(&write.caller, name).await?))
 }

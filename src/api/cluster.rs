@@ -2,20 +2,20 @@
 
 use axum::http::StatusCode;
 
-use super::extract::{PathSegment, Read, Reply, Write};
-use super::fields::Fields;
+use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
+use super::fields::BodyFields;
 use super::reply::{answer, ok};
 use crate::ops::{OpError, cluster};
 
 /// `GET /cluster`.
-pub(super) async fn get(read: Read) -> Reply {
+pub(super) async fn get(read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     Ok(ok(&view, cluster::show(&read.context, &view).await?))
 }
 
 /// `POST /cluster/transfer-leader`: gives the lead to another voter.
-pub(super) async fn transfer_leader(write: Write) -> Reply {
-    let fields = Fields::of(write.body.as_ref(), &["to"])?;
+pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of(write.body.as_ref(), &["to"])?;
     if fields.has("to") {
         return Err(OpError::not_supported("choosing who leads next"));
     }
@@ -25,32 +25,32 @@ pub(super) async fn transfer_leader(write: Write) -> Reply {
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
 /// or its node's name.
-pub(super) async fn replace(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn replace(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, cluster::replace(&write.caller, &id).await?))
 }
 
 /// `GET /scheduler/status`.
-pub(super) async fn scheduler(read: Read) -> Reply {
+pub(super) async fn scheduler(read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     Ok(ok(&view, cluster::scheduler(&read.context, &view)?))
 }
 
 /// `POST /scheduler/start`: ticks are claimed from now on.
-pub(super) async fn start(write: Write) -> Reply {
+pub(super) async fn start(write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, true).await?))
 }
 
 /// `POST /scheduler/stop`: no more ticks are claimed, on any node.
-pub(super) async fn stop(write: Write) -> Reply {
+pub(super) async fn stop(write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, false).await?))
 }
 
 /// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
-pub(super) async fn cleanup_all(write: Write) -> Reply {
-    let fields = Fields::of(Some(write.body()?), &["cluster"])?;
+pub(super) async fn cleanup_all(write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of(Some(write.body()?), &["cluster"])?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();
     fields.done()?;
     Ok(answer(StatusCode::OK, cluster::cleanup_all(&write.caller, cluster).await?))

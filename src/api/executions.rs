@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::extract::{PathSegment, Read, Reply, Write};
-use super::fields::Fields;
+use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
+use super::fields::BodyFields;
 use super::lists::page;
 use super::reply::{answer, ok};
 use super::tasks::created;
@@ -15,7 +15,7 @@ use crate::ops::executions::{self, ClaimEnd, ExecutionFilter};
 use crate::ops::{OpError, nodes, views, words};
 
 /// `GET /executions`: newest first.
-pub(super) async fn list(read: Read) -> Reply {
+pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let params = &read.params;
     if params.get("executor_id").is_some() {
         return Err(OpError::not_supported("executors"));
@@ -35,14 +35,14 @@ pub(super) async fn list(read: Read) -> Reply {
 }
 
 /// `GET /executions/{id}`.
-pub(super) async fn get(PathSegment(id): PathSegment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(id): PathSegment, read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     let (task, execution) = executions::find(&view, &id)?;
     Ok(ok(&view, views::execution(&view.state, task, execution)))
 }
 
 /// `GET /executions/stats`: how the kept executions went, of all tasks or of one.
-pub(super) async fn stats(read: Read) -> Reply {
+pub(super) async fn stats(read: ReadRequest) -> HandlerResult {
     let task = read.params.get("task_id").map(str::to_owned);
     let view = read.view().await?;
     read.context
@@ -52,7 +52,7 @@ pub(super) async fn stats(read: Read) -> Reply {
 }
 
 /// `POST /executions/{id}/stop`: ends a waiting one, asks a running one to stop.
-pub(super) async fn stop(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn stop(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     let changed = executions::stop(&write.caller, &id).await?;
     let status = if changed.body.execution.live() { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -60,7 +60,7 @@ pub(super) async fn stop(PathSegment(id): PathSegment, write: Write) -> Reply {
 }
 
 /// `POST /executions/{id}/retry`: a new execution of what an ended one did.
-pub(super) async fn retry(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn retry(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     let made = executions::retry(&write.caller, &id).await?;
     let id = made.body.execution.id().to_owned();
@@ -68,16 +68,16 @@ pub(super) async fn retry(PathSegment(id): PathSegment, write: Write) -> Reply {
 }
 
 /// `DELETE /executions/{id}`: nobody need look at this failure any more.
-pub(super) async fn dismiss(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn dismiss(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, executions::dismiss(&write.caller, &id).await?))
 }
 
 /// `POST /executions/{id}/callback`: the end of an execution, told by who carried it out.
-pub(super) async fn callback(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn callback(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     let in_query = write.params.number("fence", 0..=u64::MAX)?;
     let known = ["execution_id", "fence", "status", "result", "logs", "end_time"];
-    let fields = Fields::of(Some(write.body()?), &known)?;
+    let fields = BodyFields::of(Some(write.body()?), &known)?;
     let status = fields.need("status").word("status", &["success", "failed", "timeout"]);
     let logs = fields.text("logs").unwrap_or_default().to_owned();
     let fence = in_query.or(fields.number("fence", 0..=u64::MAX));

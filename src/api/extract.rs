@@ -16,15 +16,15 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::spec::parse_json;
 
-use super::fields::Fields;
+use super::fields::BodyFields;
 use super::params::{Params, idempotency_key, if_match};
 use super::routes;
 use crate::ops::OpError;
 use crate::ops::caller::Caller;
-use crate::ops::context::{Context, View};
+use crate::ops::context::{Context, StateView};
 
 /// What a handler gives back.
-pub(super) type Reply = Result<Response, OpError>;
+pub(super) type HandlerResult = Result<Response, OpError>;
 
 /// Largest body.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -36,7 +36,7 @@ const BULKY_ROUTES: [&str; 2] = ["/api/v1/tasks/batch", "/api/v1/tasks/bulk"];
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A request that changes nothing.
-pub(super) struct Read {
+pub(super) struct ReadRequest {
     /// The node.
     pub context: Arc<Context>,
     /// The query.
@@ -45,14 +45,14 @@ pub(super) struct Read {
     pub headers: HeaderMap,
 }
 
-impl Read {
+impl ReadRequest {
     /// The state, as fresh as the request asks for.
-    pub async fn view(&self) -> Result<View, OpError> {
+    pub async fn view(&self) -> Result<StateView, OpError> {
         self.context.view(self.params.freshness()?).await
     }
 }
 
-impl FromRequestParts<Arc<Context>> for Read {
+impl FromRequestParts<Arc<Context>> for ReadRequest {
     type Rejection = OpError;
 
     async fn from_request_parts(
@@ -66,7 +66,7 @@ impl FromRequestParts<Arc<Context>> for Read {
 }
 
 /// A request that changes something.
-pub(super) struct Write {
+pub(super) struct WriteRequest {
     /// Who asks for it.
     pub caller: Caller,
     /// The query.
@@ -75,7 +75,7 @@ pub(super) struct Write {
     pub body: Option<Value>,
 }
 
-impl Write {
+impl WriteRequest {
     /// The body, which must be there.
     pub fn body(&self) -> Result<&Value, OpError> {
         self.body.as_ref().ok_or_else(|| {
@@ -85,7 +85,7 @@ impl Write {
 
     /// Refuses a body that says anything.
     pub fn no_fields(&self) -> Result<(), OpError> {
-        Fields::of(self.body.as_ref(), &[])?.done()
+        BodyFields::of(self.body.as_ref(), &[])?.done()
     }
 
     async fn read(request: Request, context: &Arc<Context>, max: usize) -> Result<Self, OpError> {
@@ -115,7 +115,7 @@ impl Write {
     }
 }
 
-impl FromRequest<Arc<Context>> for Write {
+impl FromRequest<Arc<Context>> for WriteRequest {
     type Rejection = OpError;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, OpError> {
@@ -124,13 +124,13 @@ impl FromRequest<Arc<Context>> for Write {
 }
 
 /// A request about many tasks.
-pub(super) struct Bulky(pub Write);
+pub(super) struct Bulky(pub WriteRequest);
 
 impl FromRequest<Arc<Context>> for Bulky {
     type Rejection = OpError;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, OpError> {
-        Write::read(request, context, BULKY_BYTES_MAX).await.map(Self)
+        WriteRequest::read(request, context, BULKY_BYTES_MAX).await.map(Self)
     }
 }
 

@@ -13,12 +13,12 @@ use crate::domain::time::Timestamp;
 use crate::ops::OpError;
 
 /// An object, or the absence of one, which reads as all fields absent.
-pub(super) struct Fields<'v> {
+pub(super) struct BodyFields<'v> {
     map: Option<&'v Map<String, Value>>,
     problems: RefCell<Vec<spec::BodyProblem>>,
 }
 
-impl<'v> Fields<'v> {
+impl<'v> BodyFields<'v> {
     /// Begins to read a body that may have these fields.
     ///
     /// # Errors

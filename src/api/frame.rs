@@ -33,13 +33,13 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// What surrounds the routes of one router.
 #[derive(Clone)]
-pub(super) struct Frame {
+pub(super) struct RequestFrame {
     context: Arc<Context>,
     /// How its errors are written.
     form: ErrorForm,
 }
 
-impl Frame {
+impl RequestFrame {
     /// The frame of a router that writes its errors in this form.
     pub fn of(context: &Arc<Context>, form: ErrorForm) -> Self {
         Self { context: Arc::clone(context), form }
@@ -48,7 +48,7 @@ impl Frame {
 
 /// Runs a request and completes its answer.
 pub(super) async fn frame(
-    State(Frame { context, form }): State<Frame>,
+    State(RequestFrame { context, form }): State<RequestFrame>,
     request: Request,
     next: Next,
 ) -> Response {

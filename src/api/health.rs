@@ -12,7 +12,7 @@ use crate::domain::machine::record::Liveness;
 
 use crate::dto::{HealthView, LiveView, ReadyView, Rfc3339};
 use crate::ops::OpError;
-use crate::ops::context::{Context, Running};
+use crate::ops::context::{Context, RunningParts};
 
 /// A node this far behind what is committed catches up first, in entries.
 const BEHIND_MAX: u64 = 1_024;
@@ -62,7 +62,7 @@ fn unready(context: &Context) -> Option<OpError> {
 }
 
 /// Why a node that a leader serves does not take its part.
-fn idle(context: &Context, running: &Running) -> Option<String> {
+fn idle(context: &Context, running: &RunningParts) -> Option<String> {
     let consensus = &running.consensus;
     if !context.clock.sure() {
         return Some("the clocks of a majority do not agree".to_owned());

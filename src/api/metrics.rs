@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Liveness, Status};
 use crate::domain::time::Timestamp;
-use crate::telemetry::exposition::Form;
-use crate::telemetry::seen::{Seen, TaskSeen};
+use crate::telemetry::exposition::MetricsFormat;
+use crate::telemetry::seen::{ClusterSeen, TaskSeen};
 
 use crate::ops::OpError;
-use crate::ops::context::{Context, View};
+use crate::ops::context::{Context, StateView};
 use crate::ops::plans;
 
 /// `GET /metrics`: for Prometheus.
@@ -22,7 +22,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, OpError> {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let form = Form::accepted(&accepts.collect::<Vec<_>>().join(","));
+    let form = MetricsFormat::accepted(&accepts.collect::<Vec<_>>().join(","));
     let view = context.here().ok();
     let (metrics, most) = (context.metrics.clone(), context.settings.task_series);
     let page = context.scans.run(move || {
@@ -33,13 +33,13 @@ pub(super) async fn page(
 }
 
 /// What this node sees, with series for the first `most` tasks by name.
-fn seen(view: &View, most: usize) -> Seen {
+fn seen(view: &StateView, most: usize) -> ClusterSeen {
     let nodes = view.state.nodes();
-    let mut seen = Seen {
+    let mut seen = ClusterSeen {
         nodes: nodes
             .map(|node| (node.info.name.clone(), node.liveness == Liveness::Working))
             .collect(),
-        ..Seen::default()
+        ..ClusterSeen::default()
     };
     let mut oldest: Option<Timestamp> = None;
     for task in view.state.by_name("") {
@@ -63,7 +63,7 @@ fn seen(view: &View, most: usize) -> Seen {
     seen
 }
 
-fn task_seen(view: &View, task: &Task) -> TaskSeen {
+fn task_seen(view: &StateView, task: &Task) -> TaskSeen {
     TaskSeen {
         name: task.live.name.to_string(),
         created: seconds(task.live.created_at),

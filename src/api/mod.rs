@@ -2,7 +2,7 @@
 //!
 //! Connections are held by [`server`]. A request is read by [`extract`], answered by the handler that
 //! the table of [`routes`] names, and completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
-//! frozen state ([`View`](crate::ops::context::View)) and change it only by proposing commands; how an error is
+//! frozen state ([`StateView`](crate::ops::context::StateView)) and change it only by proposing commands; how an error is
 //! written is known to [`error`] alone.
 //!
 //! Architecture invariant: nobody holds the replica's lock across an await or a scan.
@@ -38,14 +38,14 @@ use tokio::sync::watch;
 
 pub use self::output::{OUTPUT_KIND, serve_output};
 pub use self::server::{HttpLimits, serve};
-pub use crate::ops::{ApiSettings, Context, Running, Scans};
+pub use crate::ops::{ApiSettings, Context, RunningParts, Scans};
 
 #[cfg(test)]
 pub(crate) use self::params::Params;
 #[cfg(test)]
 pub(crate) use self::tasks::about::tick_range;
 
-use self::frame::Frame;
+use self::frame::RequestFrame;
 
 /// All routes.
 pub fn router(context: Arc<Context>) -> Router {
@@ -53,7 +53,7 @@ pub fn router(context: Arc<Context>) -> Router {
     routes::router()
         .merge(measured)
         .fallback(frame::not_found)
-        .layer(from_fn_with_state(Frame::of(&context, error::PROBLEM), frame::frame))
+        .layer(from_fn_with_state(RequestFrame::of(&context, error::PROBLEM), frame::frame))
         .with_state(context)
 }
 

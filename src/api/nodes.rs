@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::extract::{PathSegment, Read, Reply, Write};
-use super::fields::{Fields, escape};
+use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
+use super::fields::{BodyFields, escape};
 use super::lists::page;
 use super::reply::{answer, ok};
 use crate::domain::assign::WEIGHT_MAX;
@@ -19,26 +19,26 @@ use crate::ops::{OpError, nodes};
 const SLOTS_MAX: u64 = 1_000_000;
 
 /// `GET /nodes`.
-pub(super) async fn list(read: Read) -> Reply {
+pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let page = page(&read.params)?;
     let view = read.view().await?;
     Ok(ok(&view, nodes::list(&read.context, &view, &page).await?))
 }
 
 /// `GET /nodes/{id}`.
-pub(super) async fn get(PathSegment(id): PathSegment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(id): PathSegment, read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     Ok(answer(StatusCode::OK, nodes::show(&read.context, view, &id).await?))
 }
 
 /// `PATCH /nodes/{id}`: weight, slots, labels.
-pub(super) async fn patch(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn patch(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     let changes = patch_request(write.body()?)?;
     Ok(answer(StatusCode::OK, nodes::patch(&write.caller, &id, &changes).await?))
 }
 
 fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
-    let fields = Fields::of(Some(body), &["weight", "slots", "labels"])?;
+    let fields = BodyFields::of(Some(body), &["weight", "slots", "labels"])?;
     let number = |key, max| {
         let number = fields.number(key, 0..=max);
         number.and_then(|number| u32::try_from(number).ok())
@@ -50,7 +50,10 @@ fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
 }
 
 /// Labels to set; those with a null are removed.
-fn labels(fields: &Fields<'_>, changes: &Map<String, Value>) -> BTreeMap<String, Option<String>> {
+fn labels(
+    fields: &BodyFields<'_>,
+    changes: &Map<String, Value>,
+) -> BTreeMap<String, Option<String>> {
     let mut labels = BTreeMap::new();
     for (key, value) in changes {
         let pointer = format!("/labels/{}", escape(key));
@@ -70,13 +73,13 @@ fn labels(fields: &Fields<'_>, changes: &Map<String, Value>) -> BTreeMap<String,
 }
 
 /// `POST /nodes/{id}/drain`: it gives its tasks away until told otherwise.
-pub(super) async fn drain(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn drain(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, true).await?))
 }
 
 /// `POST /nodes/{id}/undrain`: it takes tasks again.
-pub(super) async fn undrain(PathSegment(id): PathSegment, write: Write) -> Reply {
+pub(super) async fn undrain(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, false).await?))
 }

@@ -22,11 +22,11 @@ use crate::domain::machine::record::{Attempt, Execution};
 use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::Stopping;
-use super::extract::{PathSegment, Read, Reply};
+use super::extract::{HandlerResult, PathSegment, ReadRequest};
 use super::reply::index;
 use crate::dto::{OutputEnd, OutputPiece};
 use crate::ops::OpError;
-use crate::ops::context::{Context, Freshness, View};
+use crate::ops::context::{Context, Freshness, StateView};
 use crate::ops::{executions, views, words};
 
 /// The kind of peer requests for output.
@@ -117,9 +117,9 @@ fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>
 /// `GET /executions/{id}/output`: the bytes as they were printed; with `follow` as a stream.
 pub(super) async fn output(
     PathSegment(id): PathSegment,
-    read: Read,
+    read: ReadRequest,
     stopping: Option<Extension<Stopping>>,
-) -> Reply {
+) -> HandlerResult {
     let params = &read.params;
     let from = params.number("from", 0..=u64::MAX)?;
     let number = params.number("attempt", 1..=u64::from(u32::MAX))?;
@@ -180,7 +180,7 @@ async fn whole(
 }
 
 /// The bytes of an output, with where they stand in it.
-fn kept(view: &View, first: &Chunk, bytes: Vec<u8>, next: u64) -> Response {
+fn kept(view: &StateView, first: &Chunk, bytes: Vec<u8>, next: u64) -> Response {
     let mut response = text(view, bytes, true);
     let headers = response.headers_mut();
     for (name, value) in [("from", first.from), ("next", next), ("total", first.total)] {
@@ -195,7 +195,7 @@ fn kept(view: &View, first: &Chunk, bytes: Vec<u8>, next: u64) -> Response {
 }
 
 /// Bytes that were printed; a tail from the log is not kept output.
-fn text(view: &View, bytes: Vec<u8>, kept: bool) -> Response {
+fn text(view: &StateView, bytes: Vec<u8>, kept: bool) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let kept = HeaderValue::from_static(if kept { "true" } else { "false" });
     let kept = (HeaderName::from_static("punctual-output-kept"), kept);
@@ -226,7 +226,7 @@ struct Follower {
 impl Follower {
     /// Goes on at a place: an attempt (0: any) and a byte of its output.
     fn new(
-        read: &Read,
+        read: &ReadRequest,
         execution: ExecutionId,
         number: Option<u32>,
         (attempt, next): (u32, u64),

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::extract::{Reply, Write};
-use super::fields::Fields;
+use super::extract::{HandlerResult, WriteRequest};
+use super::fields::BodyFields;
 use super::reply::ok;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::{Plan, Schedule};
 use crate::domain::spec::{self, check_name};
 use crate::domain::time::{Millis, Timestamp};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::{OpError, preview};
 
 /// Ticks that are shown, unless asked otherwise.
@@ -21,8 +21,8 @@ const NAME: &str = "preview";
 const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from", "n", "only_dst"];
 
 /// `POST /schedules/preview`.
-pub(super) async fn show(write: Write) -> Reply {
-    let fields = Fields::of(Some(write.body()?), &FIELDS)?;
+pub(super) async fn show(write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of(Some(write.body()?), &FIELDS)?;
     let from = fields.instant("from");
     let n = fields.number("n", 1..=N_MAX).unwrap_or(N);
     let only_dst = fields.flag("only_dst");
@@ -54,7 +54,7 @@ struct PreviewSchedule {
     expression: bool,
 }
 
-fn asked(fields: &Fields<'_>) -> PreviewSchedule {
+fn asked(fields: &BodyFields<'_>) -> PreviewSchedule {
     if (fields.get("schedule").is_some()) == (fields.get("expression").is_some()) {
         fields.refuse("", ErrorCode::OneOf, "needs exactly one of schedule and expression");
     }
@@ -77,9 +77,9 @@ fn asked(fields: &Fields<'_>) -> PreviewSchedule {
 fn read(
     asked: &PreviewSchedule,
     name: &str,
-    view: &View,
+    view: &StateView,
     now: Timestamp,
-    write: &Write,
+    write: &WriteRequest,
 ) -> Result<Schedule, OpError> {
     let task = json!({"name": name, "schedule": asked.schedule});
     let reading = spec::ReadContext { now, ..view.reading(&write.caller.context.settings) };

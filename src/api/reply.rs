@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use crate::domain::ids::Revision;
 use crate::ops::OpAnswer;
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 
 /// The header that carries the log index an answer reflects.
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
 
 /// Answers with a body that shows a state.
-pub(super) fn reply(view: &View, status: StatusCode, body: impl Serialize) -> Response {
+pub(super) fn reply(view: &StateView, status: StatusCode, body: impl Serialize) -> Response {
     (status, index(view), Json(body)).into_response()
 }
 
 /// [`reply`] with 200.
-pub(super) fn ok(view: &View, body: impl Serialize) -> Response {
+pub(super) fn ok(view: &StateView, body: impl Serialize) -> Response {
     reply(view, StatusCode::OK, body)
 }
 
@@ -33,7 +33,7 @@ pub(super) fn answer<T: Serialize>(status: StatusCode, shown: OpAnswer<T>) -> Re
 }
 
 /// The header that names a state.
-pub(super) fn index(view: &View) -> [(HeaderName, HeaderValue); 1] {
+pub(super) fn index(view: &StateView) -> [(HeaderName, HeaderValue); 1] {
     [(INDEX_HEADER, HeaderValue::from(view.state.cluster().applied))]
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::table::{Table, fields};
@@ -21,16 +21,16 @@ pub enum CalendarCommand {
     #[command(visible_alias = "ls")]
     List,
     /// Show a calendar and the tasks that leave it out
-    Show(NameArgs),
+    Show(CalendarNameArgs),
     /// Make a calendar, or change all of it
     Set(SetArgs),
     /// Remove a calendar that no task leaves out
-    Delete(NameArgs),
+    Delete(CalendarNameArgs),
 }
 
 /// A calendar and nothing else.
 #[derive(Debug, Args)]
-pub struct NameArgs {
+pub struct CalendarNameArgs {
     /// The calendar
     name: String,
 }
@@ -65,7 +65,7 @@ pub struct SetArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: CalendarCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandResult {
     match command {
         CalendarCommand::List => list(context).await,
         CalendarCommand::Show(args) => {
@@ -84,7 +84,7 @@ pub async fn run(command: CalendarCommand, context: &mut Context) -> CommandResu
     }
 }
 
-async fn list(context: &mut Context) -> CommandResult {
+async fn list(context: &mut CliContext) -> CommandResult {
     let (whole, items, calendars) =
         fetch::all_typed::<CalendarView>(context, &path(["calendars"])).await?;
     context.out.many(&whole, &items, |clock| {
@@ -103,7 +103,7 @@ async fn list(context: &mut Context) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-async fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
+async fn set(args: &SetArgs, context: &mut CliContext) -> CommandResult {
     let body = match &args.file {
         Some(file) => files::read(file).map_err(Failure::usage)?,
         None => args.body().map_err(Failure::usage)?,

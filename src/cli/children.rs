@@ -15,7 +15,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks at a process that is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
-struct Node {
+struct ChildNode {
     name: String,
     url: String,
     config: PathBuf,
@@ -26,7 +26,7 @@ struct Node {
 
 /// All nodes.
 pub(super) struct Children {
-    nodes: Vec<Node>,
+    nodes: Vec<ChildNode>,
 }
 
 /// Ports tried before giving up.
@@ -97,7 +97,7 @@ impl Children {
             let log = data.join(format!("{name}.log"));
             let url = format!("http://127.0.0.1:{http}");
             let arguments = flavour.arguments.clone();
-            nodes.push(Node { name, url, config, log, arguments, child: None });
+            nodes.push(ChildNode { name, url, config, log, arguments, child: None });
         }
         Ok(Self { nodes })
     }
@@ -108,12 +108,12 @@ impl Children {
     }
 
     pub fn start_all(&mut self) -> io::Result<()> {
-        self.nodes.iter_mut().try_for_each(Node::start)
+        self.nodes.iter_mut().try_for_each(ChildNode::start)
     }
 
     /// A sentence about a node that ended by itself, if one did.
     pub fn ended(&mut self) -> Option<String> {
-        self.nodes.iter_mut().find_map(Node::ended)
+        self.nodes.iter_mut().find_map(ChildNode::ended)
     }
 
     /// Carries out one line from the control socket.
@@ -166,7 +166,7 @@ fn send(child: &Child, signal: Signal) -> io::Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-impl Node {
+impl ChildNode {
     fn start(&mut self) -> io::Result<()> {
         let log = fs::File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(std::env::current_exe()?)

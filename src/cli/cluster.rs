@@ -6,7 +6,7 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, ReplyKind, TypedReply};
 use super::node;
@@ -54,7 +54,7 @@ pub enum SchedulerCommand {
 }
 
 /// Carries out a command about the cluster.
-pub async fn run(command: ClusterCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ClusterCommand::Status => status(context).await,
         ClusterCommand::TransferLeader { node } => transfer(node.as_deref(), context).await,
@@ -65,7 +65,7 @@ pub async fn run(command: ClusterCommand, context: &mut Context) -> CommandResul
 }
 
 /// Has the leader give the lead away, to a node if one is named.
-async fn transfer(to: Option<&str>, context: &mut Context) -> CommandResult {
+async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
     let body = to.map(|to| json!({ "to": to }));
     let path_to = path(["cluster", "transfer-leader"]);
     let reply = ask::<CurrentLeader>(&path_to, body.as_ref(), context).await?;
@@ -81,7 +81,7 @@ async fn transfer(to: Option<&str>, context: &mut Context) -> CommandResult {
 }
 
 /// Has a member readmitted.
-async fn replace(member: &str, context: &mut Context) -> CommandResult {
+async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     let path_to = path(["cluster", "members", member, "replace"]);
     let reply = ask::<MemberReplaced>(&path_to, None, context).await?;
     context.out.one(&reply.body, |_clock| {
@@ -96,7 +96,7 @@ async fn replace(member: &str, context: &mut Context) -> CommandResult {
 async fn ask<T: ReplyKind>(
     path_to: &str,
     body: Option<&Value>,
-    context: &Context,
+    context: &CliContext,
 ) -> Result<TypedReply<T>, Failure> {
     let patience = Patience { answer_within: ANSWER_WITHIN, ..Patience::default() };
     let client = context.patient_client(patience)?;
@@ -105,7 +105,7 @@ async fn ask<T: ReplyKind>(
     Ok(TypedReply { status: reply.status, body: reply.body, says })
 }
 
-async fn status(context: &mut Context) -> CommandResult {
+async fn status(context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
     let reply = context.read_typed::<ClusterView>(&path(["cluster"])).await?;
     let (_, _, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
@@ -132,7 +132,10 @@ const fn scheduling(started: bool) -> &'static str {
 }
 
 /// Carries out a command about the scheduler.
-pub async fn scheduler_command(command: SchedulerCommand, context: &mut Context) -> CommandResult {
+pub async fn scheduler_command(
+    command: SchedulerCommand,
+    context: &mut CliContext,
+) -> CommandResult {
     let verb = match command {
         SchedulerCommand::Status => {
             let path = path(["scheduler", "status"]);

@@ -54,7 +54,7 @@ pub struct Global {
 }
 
 /// What every command is handed.
-pub struct Context {
+pub struct CliContext {
     /// Where to print.
     pub out: Output,
     /// The servers that were named; none: the default one.
@@ -78,7 +78,7 @@ enum Reading {
 /// Where a node is looked for that nobody named.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
-impl Context {
+impl CliContext {
     /// What these options say.
     #[must_use]
     pub fn new(global: &Global) -> Self {

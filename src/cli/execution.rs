@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
@@ -31,7 +31,7 @@ const OUTPUT_KEPT: &str = "punctual-output-kept";
 pub enum ExecutionCommand {
     /// List executions, the newest first
     #[command(visible_alias = "ls")]
-    List(ListArgs),
+    List(ExecutionListArgs),
     /// Show an execution
     Show(IdArgs),
     /// Stop an execution
@@ -54,7 +54,7 @@ pub struct IdArgs {
 
 /// Options of `execution list`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub struct ExecutionListArgs {
     /// Only those of this task
     #[arg(long)]
     task: Option<String>,
@@ -92,7 +92,7 @@ fn id(text: &str) -> Result<String, String> {
 }
 
 /// Carries out a command.
-pub async fn run(command: ExecutionCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ExecutionCommand::List(args) => list(args, context).await,
         ExecutionCommand::Show(args) => {
@@ -113,7 +113,7 @@ pub async fn run(command: ExecutionCommand, context: &mut Context) -> CommandRes
     }
 }
 
-async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> CommandResult {
+async fn post(id: &str, verb: &str, done: &str, context: &mut CliContext) -> CommandResult {
     let path = path(["executions", id, verb]);
     let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path, None).await?;
     context.out.one(&reply.body, |_clock| match reply.says.execution.id() {
@@ -123,7 +123,7 @@ async fn post(id: &str, verb: &str, done: &str, context: &mut Context) -> Comman
     Ok(Exit::Ok)
 }
 
-async fn list(args: ListArgs, context: &mut Context) -> CommandResult {
+async fn list(args: ExecutionListArgs, context: &mut CliContext) -> CommandResult {
     let mut query = Vec::new();
     query.extend(args.task.map(|task| ("task_id", task)));
     query.extend(args.status.map(|status| ("status", status)));
@@ -155,7 +155,7 @@ async fn list(args: ListArgs, context: &mut Context) -> CommandResult {
 }
 
 /// Prints the whole output of an execution; following, until the execution has ended.
-pub async fn output(id: &str, follow: bool, context: &mut Context) -> CommandResult {
+pub async fn output(id: &str, follow: bool, context: &mut CliContext) -> CommandResult {
     let mut from: u64 = 0;
     loop {
         // Looked at before the output is read: what an ended execution printed is then all there.

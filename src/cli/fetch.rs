@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
@@ -149,7 +149,7 @@ pub fn typed<T: ReplyKind>(body: &Value, exit: Exit) -> Result<T, Failure> {
 /// # Errors
 /// No good answer.
 pub async fn all_typed<T: ReplyKind>(
-    context: &mut Context,
+    context: &mut CliContext,
     path: &str,
 ) -> Result<(Value, Vec<Value>, Vec<T>), Failure> {
     some_typed(context, path, &[], usize::MAX).await
@@ -160,7 +160,7 @@ pub async fn all_typed<T: ReplyKind>(
 /// # Errors
 /// No good answer.
 pub async fn some_typed<T: ReplyKind>(
-    context: &mut Context,
+    context: &mut CliContext,
     path: &str,
     query: &[(&str, String)],
     most: usize,
@@ -176,7 +176,7 @@ pub async fn some_typed<T: ReplyKind>(
 /// # Errors
 /// No good answer.
 pub async fn all(
-    context: &mut Context,
+    context: &mut CliContext,
     path: &str,
     query: &[(&str, String)],
     shape: &Shape,
@@ -189,7 +189,7 @@ pub async fn all(
 /// # Errors
 /// No good answer.
 pub async fn up_to(
-    context: &mut Context,
+    context: &mut CliContext,
     path: &str,
     query: &[(&str, String)],
     shape: &Shape,

@@ -37,7 +37,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use self::context::{Context, Global};
+use self::context::{CliContext, Global};
 use self::exit::{CommandResult, Exit, Failure};
 use crate::bugs::COMPILED_IN;
 use crate::domain::schedule::zone;
@@ -61,18 +61,18 @@ Exit codes: 0 ok, 1 the answer is no, 2 wrong usage, 3 not accepted (trying agai
 /// cron for a cluster, in one binary
 #[derive(Debug, Parser)]
 #[command(name = "punctual", version, about, after_help = EXAMPLES, max_term_width = 100)]
-pub struct Arguments {
+pub struct CliArgs {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run a throw-away cluster on loopback
     Dev(dev::DevArguments),
     /// Run a node
@@ -125,11 +125,11 @@ pub enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let arguments = match Arguments::try_parse_from(&words) {
+    let arguments = match CliArgs::try_parse_from(&words) {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(error, &words),
     };
-    if matches!(arguments.command, Command::Shim { .. }) {
+    if matches!(arguments.command, CliCommand::Shim { .. }) {
         // The shim has a runtime of its own, and no more of this program than it needs.
         return match crate::exec::shim::serve() {
             Ok(code) => code,
@@ -149,14 +149,14 @@ pub fn main() -> ExitCode {
 }
 
 /// Carries out a command and says how it ended.
-async fn run(arguments: Arguments) -> ExitCode {
-    let mut context = Context::new(&arguments.global);
+async fn run(arguments: CliArgs) -> ExitCode {
+    let mut context = CliContext::new(&arguments.global);
     let outcome = dispatch(arguments.command, &mut context).await;
     conclude(outcome, &mut context).into()
 }
 
 /// Says why a command failed, if it did.
-pub fn conclude(outcome: CommandResult, context: &mut Context) -> Exit {
+pub fn conclude(outcome: CommandResult, context: &mut CliContext) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(failure) => {
@@ -168,27 +168,27 @@ pub fn conclude(outcome: CommandResult, context: &mut Context) -> Exit {
     }
 }
 
-async fn dispatch(command: Command, context: &mut Context) -> CommandResult {
+async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        Command::Dev(arguments) => dev::run(arguments, context).await,
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Bench(arguments) => bench::run(arguments, context).await,
-        Command::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
-        Command::Daily(command) | Command::Task(command) => task::run(command, context).await,
-        Command::Execution(command) => execution::run(command, context).await,
-        Command::Node(command) => node::run(command, context).await,
-        Command::Cluster(command) => cluster::run(command, context).await,
-        Command::Scheduler(command) => cluster::scheduler_command(command, context).await,
-        Command::Calendar(command) => calendar::run(command, context).await,
-        Command::Preview(args) => preview::run(&args, context),
-        Command::Simulate(args) => simulate::run(&args, context),
-        Command::Import(command) => import::run(command, context).await,
-        Command::Config(command) => settings::run(command, context),
-        Command::Version => version(context),
+        CliCommand::Dev(arguments) => dev::run(arguments, context).await,
+        CliCommand::Serve(arguments) => serve::run(arguments).await,
+        CliCommand::Bench(arguments) => bench::run(arguments, context).await,
+        CliCommand::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
+        CliCommand::Daily(command) | CliCommand::Task(command) => task::run(command, context).await,
+        CliCommand::Execution(command) => execution::run(command, context).await,
+        CliCommand::Node(command) => node::run(command, context).await,
+        CliCommand::Cluster(command) => cluster::run(command, context).await,
+        CliCommand::Scheduler(command) => cluster::scheduler_command(command, context).await,
+        CliCommand::Calendar(command) => calendar::run(command, context).await,
+        CliCommand::Preview(args) => preview::run(&args, context),
+        CliCommand::Simulate(args) => simulate::run(&args, context),
+        CliCommand::Import(command) => import::run(command, context).await,
+        CliCommand::Config(command) => settings::run(command, context),
+        CliCommand::Version => version(context),
     }
 }
 
-fn version(context: &mut Context) -> CommandResult {
+fn version(context: &mut CliContext) -> CommandResult {
     let zones = zone::data_version();
     let mut value = json!({"version": VERSION, "timezone_data": zones});
     let mut bugs = "";

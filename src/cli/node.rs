@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
@@ -34,7 +34,7 @@ pub struct NodeArgs {
 }
 
 /// Carries out a command.
-pub async fn run(command: NodeCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResult {
     let (node, verb) = match command {
         NodeCommand::List => return list(context).await,
         NodeCommand::Show(args) => {
@@ -54,7 +54,7 @@ pub async fn run(command: NodeCommand, context: &mut Context) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-async fn list(context: &mut Context) -> CommandResult {
+async fn list(context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
     let (whole, items, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
     context.out.many(&whole, &items, |clock| table(&nodes, clock))?;

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::local::{Day, LocalClock};
@@ -36,10 +36,10 @@ pub struct PreviewArgs {
     n: u32,
     /// What becomes of local times that do not exist
     #[arg(long, value_enum, value_name = "WHICH")]
-    dst_gap: Option<Gap>,
+    dst_gap: Option<GapChoice>,
     /// What becomes of local times that exist twice
     #[arg(long, value_enum, value_name = "WHICH")]
-    dst_fold: Option<Fold>,
+    dst_fold: Option<FoldChoice>,
     /// Only ticks that a clock change touches
     #[arg(long)]
     only_dst: bool,
@@ -55,13 +55,13 @@ pub struct PreviewArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Gap {
+enum GapChoice {
     Shift,
     Skip,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Fold {
+enum FoldChoice {
     First,
     Second,
     Both,
@@ -75,7 +75,7 @@ enum Lang {
 }
 
 /// Prints the ticks.
-pub fn run(args: &PreviewArgs, context: &mut Context) -> CommandResult {
+pub fn run(args: &PreviewArgs, context: &mut CliContext) -> CommandResult {
     let clock = context.out.clock();
     let from = match &args.from {
         Some(text) => clock.read(text, Day::Today).map_err(Failure::usage)?,
@@ -119,16 +119,16 @@ impl PreviewArgs {
         let mut dst = Map::new();
         if let Some(gap) = self.dst_gap {
             let word = match gap {
-                Gap::Shift => "shift",
-                Gap::Skip => "skip",
+                GapChoice::Shift => "shift",
+                GapChoice::Skip => "skip",
             };
             dst.insert("gap".to_owned(), json!(word));
         }
         if let Some(fold) = self.dst_fold {
             let word = match fold {
-                Fold::First => "first",
-                Fold::Second => "second",
-                Fold::Both => "both",
+                FoldChoice::First => "first",
+                FoldChoice::Second => "second",
+                FoldChoice::Both => "both",
             };
             dst.insert("fold".to_owned(), json!(word));
         }
@@ -162,7 +162,7 @@ fn print(
     ticks: &[NotedTick],
     plan: &Plan,
     schedule: &Schedule,
-    context: &mut Context,
+    context: &mut CliContext,
 ) -> CommandResult {
     let shown = ticks.iter().map(|tick| preview::tick(plan, tick)).collect();
     let preview = preview::body(shown, schedule, context.out.clock().zone());

@@ -14,7 +14,7 @@ use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::exec::ShimProgram;
 use crate::node::{Node, NodeBuilder};
-use crate::telemetry::log::{Every, File, Form, Log, Options};
+use crate::telemetry::log::{Every, LineFormat, LogFile, LogOptions, RunningLog};
 
 use super::exit::{CommandResult, Exit, Failure};
 
@@ -47,8 +47,8 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     // First of all: whatever this process raises for itself, commands get what it was given.
     let open_files = getrlimit(Resource::Nofile).current;
     let config = load(&arguments)?;
-    let log =
-        Log::start(&log_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
+    let log = RunningLog::start(&log_options(&config))
+        .map_err(|error| Failure::usage(error.to_string()))?;
     if let Err(error) = budget::raise_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -105,7 +105,7 @@ fn load(arguments: &ServeArguments) -> Result<Config, Failure> {
         .map_err(|errors| Failure::usage(errors.to_string()))
 }
 
-fn log_options(config: &Config) -> Options {
+fn log_options(config: &Config) -> LogOptions {
     let every = match config.log.rotate {
         Rotate::Never => Every::Never,
         Rotate::Minute => Every::Minute,
@@ -114,15 +114,15 @@ fn log_options(config: &Config) -> Options {
         Rotate::Week => Every::Week,
     };
     let keep = usize::try_from(config.log.keep).unwrap_or(usize::MAX);
-    Options {
+    LogOptions {
         node: config.node.name(),
         directives: config.log.level.directives(),
         form: match config.log.format {
             LogFormat::Auto => None,
-            LogFormat::Text => Some(Form::Text),
-            LogFormat::Json => Some(Form::Json),
+            LogFormat::Text => Some(LineFormat::Text),
+            LogFormat::Json => Some(LineFormat::Json),
         },
-        file: config.log.file.clone().map(|path| File { path, every, keep }),
+        file: config.log.file.clone().map(|path| LogFile { path, every, keep }),
     }
 }
 
@@ -130,7 +130,7 @@ fn log_options(config: &Config) -> Options {
 /// waits no longer. Re-reads the log's level on SIGHUP.
 async fn signals(
     arguments: &ServeArguments,
-    log: &Log,
+    log: &RunningLog,
     with_parent: bool,
     ask: oneshot::Sender<()>,
 ) {
@@ -160,7 +160,7 @@ async fn signals(
     }
 }
 
-fn reload(arguments: &ServeArguments, log: &Log) {
+fn reload(arguments: &ServeArguments, log: &RunningLog) {
     match load(arguments) {
         Ok(config) => match log.reload(&config.log.level.directives()) {
             Ok(()) => tracing::info!("log levels re-read"),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use crate::config::{Config, Sources};
 
@@ -16,7 +16,7 @@ pub enum ConfigCommand {
     /// Say whether the settings are right
     Check(FileArgs),
     /// Print the settings in force
-    Show(ShowArgs),
+    Show(ConfigShowArgs),
     /// Print a file with every setting and its default, or write it
     Init(InitArgs),
 }
@@ -34,7 +34,7 @@ pub struct FileArgs {
 
 /// Options of `config show`.
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub struct ConfigShowArgs {
     #[command(flatten)]
     file: FileArgs,
     /// Say where each value comes from
@@ -58,7 +58,7 @@ impl FileArgs {
 }
 
 /// Carries out a command.
-pub fn run(command: ConfigCommand, context: &mut Context) -> CommandResult {
+pub fn run(command: ConfigCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ConfigCommand::Check(args) => {
             let config = args.load()?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use super::fetch::{NODE, TASK, text};
 use crate::client::path;
@@ -11,7 +11,7 @@ use crate::client::path;
 const NAMES: usize = 1_000;
 
 /// The failure for a name that no `what` (a task, say) has.
-pub async fn not_found(what: &str, name: &str, code: &str, context: &mut Context) -> Failure {
+pub async fn not_found(what: &str, name: &str, code: &str, context: &mut CliContext) -> Failure {
     let nodes = what == "node";
     let names = names(if nodes { "nodes" } else { "tasks" }, context).await;
     let near = match nearest(name, &names) {
@@ -35,7 +35,7 @@ fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
 }
 
 /// What there is, as far as it can be told: the failure is told without it, too.
-async fn names(collection: &str, context: &mut Context) -> Vec<String> {
+async fn names(collection: &str, context: &mut CliContext) -> Vec<String> {
     let shape = if collection == "nodes" { NODE } else { TASK };
     let query = [("limit", NAMES.to_string())];
     let Ok(reply) = context.get(&path([collection]), &query).await else { return Vec::new() };

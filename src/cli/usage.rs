@@ -66,11 +66,11 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::Arguments;
+    use crate::cli::CliArgs;
 
     fn said(line: &str) -> String {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let error = Arguments::try_parse_from(&words).unwrap_err();
+        let error = CliArgs::try_parse_from(&words).unwrap_err();
         with_tips(error, &words).to_string()
     }
 
@@ -81,7 +81,7 @@ mod tests {
             assert!(said.contains(&format!("'{here}'")), "{said}");
             // What is proposed is there.
             let words = ["punctual"].into_iter().chain(here.split(' '));
-            let proposed = Arguments::try_parse_from(words.chain(["--help"]));
+            let proposed = CliArgs::try_parse_from(words.chain(["--help"]));
             let kind = proposed.map(drop).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::DisplayHelp, "{here}");
         }

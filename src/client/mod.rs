@@ -5,7 +5,7 @@
 //! too, while the answer is 503, 504 or none at all. How long that goes on is bounded.
 //!
 //! Every answer of a node carries its version in a header. An answer without it comes from another
-//! program and is never taken for an answer, whatever its status: see [`Sent::Foreign`].
+//! program and is never taken for an answer, whatever its status: see [`ServerOutcome::Foreign`].
 
 mod error;
 mod http;
@@ -75,7 +75,7 @@ pub struct Client {
 }
 
 /// One request, so that it can be sent again as it was.
-struct Order<'a> {
+struct PreparedRequest<'a> {
     method: Method,
     path: &'a str,
     query: Query<'a>,
@@ -85,14 +85,14 @@ struct Order<'a> {
     wait: Option<Duration>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> PreparedRequest<'a> {
     fn get(path: &'a str, query: Query<'a>) -> Self {
         Self { method: Method::GET, path, query, body: None, headers: Vec::new(), wait: None }
     }
 }
 
 /// What became of sending a request to one server.
-enum Sent {
+enum ServerOutcome {
     Answered(Reply),
     /// Not connected: nothing was handed over.
     Refused(String),
@@ -103,7 +103,7 @@ enum Sent {
 }
 
 /// What became of a request on all servers.
-struct Round {
+struct RoundOutcome {
     /// An answer, if one came.
     answer: Option<Reply>,
     /// Whether a server may have carried it out without saying so.
@@ -154,7 +154,7 @@ impl Client {
     /// # Errors
     /// No good answer; see [`ClientError`].
     pub async fn get(&self, path: &str, query: Query<'_>) -> Result<Reply, ClientError> {
-        self.carry_out(Order::get(path, query)).await
+        self.carry_out(PreparedRequest::get(path, query)).await
     }
 
     /// Reads what is at a path, asking each server once at most; a server that has not answered
@@ -168,7 +168,7 @@ impl Client {
         query: Query<'_>,
         wait: Duration,
     ) -> Result<Reply, ClientError> {
-        let order = Order { wait: Some(wait), ..Order::get(path, query) };
+        let order = PreparedRequest { wait: Some(wait), ..PreparedRequest::get(path, query) };
         let round = self.round(&order).await;
         match round.answer {
             Some(reply) => judge(reply),
@@ -203,7 +203,8 @@ impl Client {
             all.push(((*name).to_owned(), value.clone()));
         }
         let body = body.map(|body| Bytes::from(body.to_string()));
-        self.carry_out(Order { method, path, query, body, headers: all, wait: None }).await
+        self.carry_out(PreparedRequest { method, path, query, body, headers: all, wait: None })
+            .await
     }
 
     /// `POST` with a body.
@@ -215,7 +216,7 @@ impl Client {
     }
 
     /// Sends until there is an answer that waiting does not change.
-    async fn carry_out(&self, order: Order<'_>) -> Result<Reply, ClientError> {
+    async fn carry_out(&self, order: PreparedRequest<'_>) -> Result<Reply, ClientError> {
         let write = order.method != Method::GET;
         let give_up = Instant::now() + self.patience.repeat_for;
         let mut pause = PAUSE_FIRST;
@@ -238,15 +239,15 @@ impl Client {
     }
 
     /// Asks one server after the other, from the preferred one on, until one answers for good.
-    async fn round(&self, order: &Order<'_>) -> Round {
+    async fn round(&self, order: &PreparedRequest<'_>) -> RoundOutcome {
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut round = Round { answer: None, handed_over: false, why: String::new() };
+        let mut round = RoundOutcome { answer: None, handed_over: false, why: String::new() };
         let mut reasons = Vec::new();
         for step in 0..self.servers.len() {
             let index = (first + step) % self.servers.len();
             let Some(server) = self.servers.get(index) else { continue };
             match self.ask(server, order).await {
-                Sent::Answered(reply) => {
+                ServerOutcome::Answered(reply) => {
                     let later = matches!(reply.status, 503 | 504);
                     let refusal = ServerRefusal::read(reply.status, reply.body.clone());
                     round.handed_over |= later && refusal.kind() == ErrorKind::Unknown;
@@ -259,10 +260,10 @@ impl Client {
                         return round;
                     }
                 }
-                Sent::Refused(why) | Sent::Foreign(why) => {
+                ServerOutcome::Refused(why) | ServerOutcome::Foreign(why) => {
                     reasons.push(format!("{} {why}", shown(server)));
                 }
-                Sent::Broke(why) => {
+                ServerOutcome::Broke(why) => {
                     round.handed_over = true;
                     reasons.push(format!("{} {why}", shown(server)));
                 }
@@ -272,7 +273,7 @@ impl Client {
         round
     }
 
-    async fn ask(&self, server: &Url, order: &Order<'_>) -> Sent {
+    async fn ask(&self, server: &Url, order: &PreparedRequest<'_>) -> ServerOutcome {
         let mut url = server.clone();
         url.set_path(&format!("{}{}", server.path().trim_end_matches('/'), order.path));
         if !order.query.is_empty() {
@@ -291,12 +292,14 @@ impl Client {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
-                return Sent::Refused(http::reason(&error));
+                return ServerOutcome::Refused(http::reason(&error));
             }
             Err(error) if http::no_http(&error) => {
-                return Sent::Foreign("is no punctual API: what it sends is no HTTP".to_owned());
+                return ServerOutcome::Foreign(
+                    "is no punctual API: what it sends is no HTTP".to_owned(),
+                );
             }
-            Err(error) => return Sent::Broke(http::reason(&error)),
+            Err(error) => return ServerOutcome::Broke(http::reason(&error)),
         };
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -305,23 +308,25 @@ impl Client {
         }
         let raw = match response.bytes().await {
             Ok(raw) => raw,
-            Err(error) => return Sent::Broke(http::reason(&error)),
+            Err(error) => return ServerOutcome::Broke(http::reason(&error)),
         };
         let body = match serde_json::from_slice(&raw) {
             Ok(body) => body,
             Err(_) if raw.is_empty() => Value::Null,
             Err(_) => Value::String(String::from_utf8_lossy(&raw).into_owned()),
         };
-        Sent::Answered(Reply { status, headers, body, raw })
+        ServerOutcome::Answered(Reply { status, headers, body, raw })
     }
 }
 
 /// What another program's answer means. Those of a proxy whose node is away leave open whether the
 /// node was reached.
-fn foreign(status: u16) -> Sent {
+fn foreign(status: u16) -> ServerOutcome {
     match status {
-        502..=504 => Sent::Broke(format!("is a proxy that reaches no node (status {status})")),
-        _ => Sent::Foreign(format!("is no punctual API: it answers with status {status}")),
+        502..=504 => {
+            ServerOutcome::Broke(format!("is a proxy that reaches no node (status {status})"))
+        }
+        _ => ServerOutcome::Foreign(format!("is no punctual API: it answers with status {status}")),
     }
 }
 

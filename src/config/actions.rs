@@ -16,13 +16,13 @@ pub const KERNEL_FOLDERS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// A target that HTTP actions may reach although the rule would refuse it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedTarget {
-    place: Place,
+    place: TargetPlace,
     /// None: every port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum TargetPlace {
     /// A name as it stands in the URL, in lower case.
     Name(String),
     Network(IpNet),
@@ -36,7 +36,7 @@ impl AllowedTarget {
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a host, host:port, an address or a network such as 10.1.0.0/16";
-        let network = |net: IpNet| Self { place: Place::Network(net), port: None };
+        let network = |net: IpNet| Self { place: TargetPlace::Network(net), port: None };
         if let Ok(net) = text.parse::<IpNet>() {
             return Ok(network(net));
         }
@@ -56,9 +56,9 @@ impl AllowedTarget {
             Host::Domain(name) if name.is_empty() || name.contains(['/', '*']) => {
                 return Err(RULE.to_owned());
             }
-            Host::Domain(name) => Place::Name(name),
-            Host::Ipv4(ip) => Place::Network(IpNet::from(IpAddr::V4(ip))),
-            Host::Ipv6(ip) => Place::Network(IpNet::from(IpAddr::V6(ip))),
+            Host::Domain(name) => TargetPlace::Name(name),
+            Host::Ipv4(ip) => TargetPlace::Network(IpNet::from(IpAddr::V4(ip))),
+            Host::Ipv6(ip) => TargetPlace::Network(IpNet::from(IpAddr::V6(ip))),
         };
         Ok(Self { place, port })
     }
@@ -67,8 +67,8 @@ impl AllowedTarget {
     #[must_use]
     pub fn covers(&self, host: &str, ip: IpAddr, port: u16) -> bool {
         let named = match &self.place {
-            Place::Name(name) => name.eq_ignore_ascii_case(host),
-            Place::Network(net) => net.contains(&ip),
+            TargetPlace::Name(name) => name.eq_ignore_ascii_case(host),
+            TargetPlace::Network(net) => net.contains(&ip),
         };
         named && self.port.is_none_or(|allowed| allowed == port)
     }
@@ -76,7 +76,7 @@ impl AllowedTarget {
 
 /// What `${file:PATH}` and `${env:NAME}` in definitions may refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refs {
+pub struct RefSettings {
     /// Files, and folders with all that is below them.
     pub files: Vec<RefFiles>,
     /// Names of variables.
@@ -87,7 +87,7 @@ pub struct Refs {
     pub secret_env: Vec<String>,
 }
 
-impl Refs {
+impl RefSettings {
     /// Whether a variable may be handed out.
     #[must_use]
     pub fn names(&self, variable: &str) -> bool {
@@ -237,12 +237,12 @@ mod tests {
 
     #[test]
     fn variables_are_named_or_begun_and_never_the_nodes_own() {
-        let refs = |env: &[&str]| Refs {
+        let refs = |env: &[&str]| RefSettings {
             env: env.iter().map(|text| RefNames::parse(text).unwrap()).collect(),
             secret_env: vec!["APP_CLUSTER".to_owned()],
-            ..Refs::default()
+            ..RefSettings::default()
         };
-        assert!(!Refs::default().names("PATH"));
+        assert!(!RefSettings::default().names("PATH"));
         let some = refs(&["APP_*", "PATH"]);
         for (name, expected) in [
             ("PATH", true),

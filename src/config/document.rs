@@ -6,7 +6,7 @@ use toml::Value;
 use toml::de::{DeTable, DeValue};
 
 /// A value of the file.
-pub(super) struct Entry {
+pub(super) struct DocumentEntry {
     /// `peer.listen`
     pub(super) path: String,
     /// Counted from 1.
@@ -19,7 +19,7 @@ pub(super) struct Entry {
 /// What a file says.
 #[derive(Default)]
 pub(super) struct Document {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<DocumentEntry>,
     /// Line and message of everything that is no TOML.
     pub(super) errors: Vec<(usize, String)>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Document {
 /// values, or unknown as a whole.
 pub(super) fn read(text: &str, holds_keys: &dyn Fn(&str) -> bool) -> Document {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let lines = Lines(text);
+    let lines = LineIndex(text);
     let mut out = Document::default();
     for error in errors {
         let line = error.span().map_or(1, |span| lines.of(&span));
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, holds_keys: &dyn Fn(&str) -> bool) -> Document {
 fn walk(
     table: &DeTable<'_>,
     above: &str,
-    lines: &Lines<'_>,
+    lines: &LineIndex<'_>,
     holds_keys: &dyn Fn(&str) -> bool,
     out: &mut Document,
 ) {
@@ -60,11 +60,11 @@ fn walk(
             DeValue::Array(items) => {
                 let item_lines = items.iter().map(|item| lines.of(&item.span())).collect();
                 let value = plain(value.get_ref());
-                out.entries.push(Entry { path, line, value, item_lines });
+                out.entries.push(DocumentEntry { path, line, value, item_lines });
             }
             other => {
                 let value = plain(other);
-                out.entries.push(Entry { path, line, value, item_lines: Vec::new() });
+                out.entries.push(DocumentEntry { path, line, value, item_lines: Vec::new() });
             }
         }
     }
@@ -92,9 +92,9 @@ fn plain(value: &DeValue<'_>) -> Value {
 }
 
 /// Turns places of the text into lines.
-struct Lines<'a>(&'a str);
+struct LineIndex<'a>(&'a str);
 
-impl Lines<'_> {
+impl LineIndex<'_> {
     fn of(&self, span: &Range<usize>) -> usize {
         let before = self.0.as_bytes().iter().take(span.start);
         1 + before.filter(|byte| **byte == b'\n').count()

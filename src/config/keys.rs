@@ -1,7 +1,7 @@
 //! Every setting there is.
 
 /// One setting.
-pub(super) struct Key {
+pub(super) struct SettingKey {
     /// The table that it stands in.
     pub(super) section: &'static str,
     /// Its name in there.
@@ -14,7 +14,7 @@ pub(super) struct Key {
     pub(super) later: bool,
 }
 
-impl Key {
+impl SettingKey {
     /// Section and name: `peer.listen`.
     pub(super) fn path(&self) -> String {
         format!("{}.{}", self.section, self.name)
@@ -31,8 +31,8 @@ const fn key(
     name: &'static str,
     default: &'static str,
     about: &'static str,
-) -> Key {
-    Key { section, name, default, about, later: false }
+) -> SettingKey {
+    SettingKey { section, name, default, about, later: false }
 }
 
 const fn later(
@@ -40,13 +40,13 @@ const fn later(
     name: &'static str,
     default: &'static str,
     about: &'static str,
-) -> Key {
-    Key { section, name, default, about, later: true }
+) -> SettingKey {
+    SettingKey { section, name, default, about, later: true }
 }
 
 /// The keys in the order of the commented file.
 #[rustfmt::skip]
-pub(super) const KEYS: &[Key] = &[
+pub(super) const KEYS: &[SettingKey] = &[
     key("cluster", "name", r#""punctual""#,
         "Only nodes of one cluster name talk to each other."),
     key("cluster", "secret", r#""""#,
@@ -183,12 +183,13 @@ pub(super) fn sections() -> Vec<&'static str> {
 }
 
 /// The key of this path.
-pub(super) fn find(path: &str) -> Option<&'static Key> {
+pub(super) fn find(path: &str) -> Option<&'static SettingKey> {
     KEYS.iter().find(|key| key.path() == path)
 }
 
 /// Whether there are keys below this path.
 pub(super) fn is_table(path: &str) -> bool {
-    let below = |key: &Key| key.path().strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let below =
+        |key: &SettingKey| key.path().strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     KEYS.iter().any(below)
 }

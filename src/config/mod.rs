@@ -33,7 +33,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, Refs, is_plain};
+pub use self::actions::{AllowedTarget, KERNEL_FOLDERS, RefFiles, RefSettings, is_plain};
 pub use self::definitions::Definitions;
 #[cfg(feature = "cli")]
 pub use self::definitions::told;
@@ -41,7 +41,7 @@ pub use self::error::{ConfigError, ConfigErrors};
 pub use self::level::LogLevel;
 pub use self::secret::Secret;
 pub use self::source::Flag;
-use self::source::Settings;
+use self::source::SettingValues;
 use crate::domain::time::Millis;
 
 /// Environment variables of settings begin with this.
@@ -88,36 +88,36 @@ pub fn read_file(path: &Path) -> io::Result<String> {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[cluster]`
-    pub cluster: Cluster,
+    pub cluster: ClusterSettings,
     /// `[node]`
-    pub node: Node,
+    pub node: NodeSettings,
     /// `[http]`
-    pub http: Http,
+    pub http: HttpSettings,
     /// `[peer]`
-    pub peer: Peer,
+    pub peer: PeerSettings,
     /// `[raft]`
-    pub raft: Raft,
+    pub raft: RaftSettings,
     /// `[log]`
-    pub log: Log,
+    pub log: LogSettings,
     /// `[metrics]`
-    pub metrics: Metrics,
+    pub metrics: MetricsSettings,
     /// `[scheduler]`
-    pub scheduler: Scheduler,
+    pub scheduler: SchedulerSettings,
     /// `[schedule]`
-    pub schedule: Schedule,
+    pub schedule: ScheduleSettings,
     /// `[calendars]`
-    pub calendars: Calendars,
+    pub calendars: CalendarSettings,
     /// `[actions]`
-    pub actions: Actions,
+    pub actions: ActionSettings,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// As they were given, for [`Config::show`].
-    settings: Settings,
+    settings: SettingValues,
 }
 
 /// What all nodes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
+pub struct ClusterSettings {
     /// Only nodes of one name talk to each other.
     pub name: String,
     /// Proved in every handshake between peers.
@@ -125,12 +125,12 @@ pub struct Cluster {
     /// IANA name; for schedules that name no zone.
     pub timezone: String,
     /// Who forms the cluster at its first start, by id; at least this node.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberSettings>,
 }
 
 /// One entry of `[[cluster.member]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct MemberSettings {
     /// Its `node.id`.
     pub id: u16,
     /// Where peers reach it: `host:port`, the host perhaps a name.
@@ -141,7 +141,7 @@ pub struct Member {
 
 /// This node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct NodeSettings {
     /// Which member it is.
     pub id: u16,
     /// All that it keeps.
@@ -154,7 +154,7 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
-impl Node {
+impl NodeSettings {
     /// How this node is called in logs: `n1`.
     #[must_use]
     pub fn name(&self) -> String {
@@ -164,7 +164,7 @@ impl Node {
 
 /// The API and the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpSettings {
     /// Whether they are served at all.
     pub enabled: bool,
     /// Where.
@@ -175,7 +175,7 @@ pub struct Http {
 
 /// The links between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct PeerSettings {
     /// Where this node accepts them.
     pub listen: SocketAddr,
     /// Whether the operator accepts that anyone who reaches it may give commands.
@@ -184,7 +184,7 @@ pub struct Peer {
 
 /// Consensus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raft {
+pub struct RaftSettings {
     /// A leader speaks at least this often.
     pub heartbeat: Millis,
     /// A follower without a leader waits at least this long.
@@ -199,7 +199,7 @@ pub struct Raft {
 
 /// The node's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     /// How much is logged.
     pub level: LogLevel,
     /// In which form.
@@ -240,41 +240,41 @@ pub enum Rotate {
 
 /// The page for Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metrics {
+pub struct MetricsSettings {
     /// Tasks that have series of their own.
     pub tasks: usize,
 }
 
 /// Whether ticks fire.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scheduler {
+pub struct SchedulerSettings {
     /// False: the cluster starts stopped, on its first start only.
     pub enabled: bool,
 }
 
 /// Bounds of task schedules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct ScheduleSettings {
     /// The shortest interval.
     pub min_interval: Millis,
 }
 
 /// What the node declares to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calendars {
+pub struct CalendarSettings {
     /// A file or folder of calendars.
     pub path: Option<PathBuf>,
 }
 
 /// What executions may do on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actions {
+pub struct ActionSettings {
     /// Whether processes may be started.
     pub shell_enabled: bool,
     /// Where requests may go although it is loopback, link-local or the cluster's own.
     pub http_allow: Vec<AllowedTarget>,
     /// What references in definitions may yield.
-    pub refs: Refs,
+    pub refs: RefSettings,
     /// How much of outputs is held and kept.
     pub output: OutputLimits,
 }
@@ -299,7 +299,7 @@ impl Default for OutputLimits {
 
 /// The contract's numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Ticks younger than this when settled are on time.
     pub failover_timeout: Millis,
     /// A node that is silent for this long loses its tasks.
@@ -319,7 +319,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let Some(settings) = Settings::gather(sources, &mut errors) else {
+        let Some(settings) = SettingValues::gather(sources, &mut errors) else {
             return Err(ConfigErrors::new(errors));
         };
         let config = reader::read(settings, sources, &mut errors);
@@ -346,7 +346,7 @@ impl Config {
 
     /// The entry of `[[cluster.member]]` that is this node.
     #[must_use]
-    pub fn this_member(&self) -> Option<&Member> {
+    pub fn this_member(&self) -> Option<&MemberSettings> {
         self.cluster.members.iter().find(|member| member.id == self.node.id)
     }
 

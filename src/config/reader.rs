@@ -7,14 +7,15 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::actions::{AllowedTarget, RefFiles, RefNames, Refs};
+use super::actions::{AllowedTarget, RefFiles, RefNames, RefSettings};
 use super::error::ConfigError;
 use super::keys::{KEYS, LABELS, MEMBERS};
 use super::secret::{Secret, reference};
-use super::source::{Origin, Setting, Settings};
+use super::source::{Origin, SettingValue, SettingValues};
 use super::{
-    Actions, Calendars, Cluster, Config, Http, Limits, Log, LogFormat, LogLevel, Member, Metrics,
-    Node, OutputLimits, Peer, Raft, Rotate, Schedule, Scheduler, Sources, address,
+    ActionSettings, CalendarSettings, ClusterSettings, Config, HttpSettings, LimitSettings,
+    LogFormat, LogLevel, LogSettings, MemberSettings, MetricsSettings, NodeSettings, OutputLimits,
+    PeerSettings, RaftSettings, Rotate, ScheduleSettings, SchedulerSettings, Sources, address,
 };
 use crate::domain::assign::WEIGHT_MAX;
 use crate::domain::schedule::{MIN_INTERVAL, zone};
@@ -28,22 +29,22 @@ const DURATION_MAX: Millis = Millis::from_secs(86_400);
 
 /// Reads every setting; where one has a problem, the result carries some value.
 pub(super) fn read(
-    settings: Settings,
+    settings: SettingValues,
     sources: &Sources<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Config {
-    let mut reader = Reader { settings: &settings, errors };
+    let mut reader = SettingsReader { settings: &settings, errors };
     reader.refuse_later();
     let (http, peer) = (reader.http(), reader.peer());
     let node = reader.node();
     let cluster = reader.cluster(&node, &http, &peer, sources);
     let (raft, log, limits) = (reader.raft(), reader.log(), reader.limits());
-    let scheduler = Scheduler { enabled: reader.flag("scheduler.enabled") };
+    let scheduler = SchedulerSettings { enabled: reader.flag("scheduler.enabled") };
     let min_interval = reader.duration("schedule.min_interval", MIN_INTERVAL..=DURATION_MAX);
     let actions = reader.actions(sources);
-    let schedule = Schedule { min_interval };
-    let metrics = Metrics { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
-    let calendars = Calendars {
+    let schedule = ScheduleSettings { min_interval };
+    let metrics = MetricsSettings { tasks: reader.whole("metrics.tasks", 0..=1_000_000) };
+    let calendars = CalendarSettings {
         path: reader.checked("calendars.path", None, |path| match path.as_str() {
             "" => Ok(None),
             path => Ok(Some(PathBuf::from(path))),
@@ -66,19 +67,25 @@ pub(super) fn read(
     }
 }
 
-struct Reader<'a> {
-    settings: &'a Settings,
+struct SettingsReader<'a> {
+    settings: &'a SettingValues,
     errors: &'a mut Vec<ConfigError>,
 }
 
-impl Reader<'_> {
-    fn cluster(&mut self, node: &Node, http: &Http, peer: &Peer, sources: &Sources<'_>) -> Cluster {
+impl SettingsReader<'_> {
+    fn cluster(
+        &mut self,
+        node: &NodeSettings,
+        http: &HttpSettings,
+        peer: &PeerSettings,
+        sources: &Sources<'_>,
+    ) -> ClusterSettings {
         let mut members = self.members();
         if members.is_empty() {
             let http = http.enabled.then(|| format!("http://{}", http.listen));
-            members.push(Member { id: node.id, peer: peer.listen.to_string(), http });
+            members.push(MemberSettings { id: node.id, peer: peer.listen.to_string(), http });
         }
-        Cluster {
+        ClusterSettings {
             name: self
                 .checked("cluster.name", String::new(), |name| check_name(&name).map(|()| name)),
             secret: self.checked(SECRET, None, |written| match written.as_str() {
@@ -92,8 +99,8 @@ impl Reader<'_> {
         }
     }
 
-    fn node(&mut self) -> Node {
-        Node {
+    fn node(&mut self) -> NodeSettings {
+        NodeSettings {
             id: self.whole("node.id", 1..=i64::from(u16::MAX)),
             data_dir: self.checked("node.data_dir", PathBuf::new(), |path| match path.as_str() {
                 "" => Err("must not be empty".to_owned()),
@@ -105,21 +112,21 @@ impl Reader<'_> {
         }
     }
 
-    fn http(&mut self) -> Http {
-        Http {
+    fn http(&mut self) -> HttpSettings {
+        HttpSettings {
             enabled: self.flag("http.enabled"),
             listen: self.listen("http.listen"),
             insecure: self.flag("http.insecure"),
         }
     }
 
-    fn peer(&mut self) -> Peer {
-        Peer { listen: self.listen("peer.listen"), insecure: self.flag("peer.insecure") }
+    fn peer(&mut self) -> PeerSettings {
+        PeerSettings { listen: self.listen("peer.listen"), insecure: self.flag("peer.insecure") }
     }
 
-    fn raft(&mut self) -> Raft {
+    fn raft(&mut self) -> RaftSettings {
         let time = Millis(10)..=Millis::from_secs(60);
-        Raft {
+        RaftSettings {
             heartbeat: self.duration("raft.heartbeat", time.clone()),
             election_min: self.duration("raft.election_min", time.clone()),
             election_max: self.duration("raft.election_max", time),
@@ -128,8 +135,8 @@ impl Reader<'_> {
         }
     }
 
-    fn log(&mut self) -> Log {
-        Log {
+    fn log(&mut self) -> LogSettings {
+        LogSettings {
             level: self.checked("log.level", LogLevel::default(), |text| LogLevel::parse(&text)),
             format: self.checked("log.format", LogFormat::Auto, |format| match format.as_str() {
                 "auto" => Ok(LogFormat::Auto),
@@ -154,9 +161,9 @@ impl Reader<'_> {
         }
     }
 
-    fn limits(&mut self) -> Limits {
+    fn limits(&mut self) -> LimitSettings {
         let time = Millis(10)..=DURATION_MAX;
-        Limits {
+        LimitSettings {
             failover_timeout: self.duration("limits.failover_timeout", time.clone()),
             down_after: self.duration("limits.down_after", time.clone()),
             max_clock_skew: self.duration("limits.max_clock_skew", time.clone()),
@@ -187,7 +194,7 @@ impl Reader<'_> {
         &mut self,
         path: &str,
         instead: T,
-        read: impl FnOnce(&Setting) -> Result<T, String>,
+        read: impl FnOnce(&SettingValue) -> Result<T, String>,
     ) -> T {
         let Some(setting) = self.settings.get(path) else {
             self.refuse(path, "has no default");
@@ -266,7 +273,7 @@ impl Reader<'_> {
         out
     }
 
-    fn actions(&mut self, sources: &Sources<'_>) -> Actions {
+    fn actions(&mut self, sources: &Sources<'_>) -> ActionSettings {
         let secret = self.settings.get("cluster.secret").and_then(|secret| secret.value.as_str());
         let secret = secret.and_then(reference);
         let target = |kind: &str| secret.filter(|(is, _)| *is == kind).map(|(_, target)| target);
@@ -274,14 +281,14 @@ impl Reader<'_> {
         let secret_files =
             target("file").map(PathBuf::from).into_iter().chain(sources.file.clone());
         let secret_env = target("env").map(str::to_owned).into_iter();
-        Actions {
+        ActionSettings {
             shell_enabled: self.flag("actions.shell.enabled"),
             http_allow: self.list(
                 "actions.http.allow",
                 "hosts, host:port, addresses or networks",
                 AllowedTarget::parse,
             ),
-            refs: Refs {
+            refs: RefSettings {
                 files: self.list("actions.refs.files", "paths", RefFiles::parse),
                 env: self.list("actions.refs.env", "names of variables", RefNames::parse),
                 secret_files: secret_files.collect(),
@@ -315,7 +322,7 @@ impl Reader<'_> {
         })
     }
 
-    fn members(&mut self) -> Vec<Member> {
+    fn members(&mut self) -> Vec<MemberSettings> {
         let Some(setting) = self.settings.get(MEMBERS) else { return Vec::new() };
         let Value::Array(items) = &setting.value else {
             self.refuse(MEMBERS, format!("must be written as [[{MEMBERS}]]"));
@@ -337,7 +344,7 @@ impl Reader<'_> {
 }
 
 /// Where the item of a list stands.
-pub(super) fn item_origin(setting: &Setting, index: usize) -> Origin {
+pub(super) fn item_origin(setting: &SettingValue, index: usize) -> Origin {
     match (&setting.origin, setting.item_lines.get(index)) {
         (Origin::File { name, .. }, Some(line)) => Origin::File { name: name.clone(), line: *line },
         (origin, _) => origin.clone(),
@@ -345,7 +352,7 @@ pub(super) fn item_origin(setting: &Setting, index: usize) -> Origin {
 }
 
 /// Reads one `[[cluster.member]]`, or everything that is wrong with it.
-fn member(item: &Value) -> Result<Member, Vec<String>> {
+fn member(item: &Value) -> Result<MemberSettings, Vec<String>> {
     const FIELDS: [&str; 3] = ["id", "peer", "http"];
     let Value::Table(fields) = item else { return Err(vec![wrong("a table", item)]) };
     let mut rules = Vec::new();
@@ -378,7 +385,7 @@ fn member(item: &Value) -> Result<Member, Vec<String>> {
         note("peer", "is needed".to_owned());
     }
     if rules.is_empty() {
-        Ok(Member { id, peer: peer.unwrap_or_default(), http })
+        Ok(MemberSettings { id, peer: peer.unwrap_or_default(), http })
     } else {
         Err(rules)
     }

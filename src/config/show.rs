@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::keys::{KEYS, Key, LABELS, MEMBERS, sections};
+use super::keys::{KEYS, LABELS, MEMBERS, SettingKey, sections};
 use super::secret::reference;
-use super::source::{Setting, Settings};
+use super::source::{SettingValue, SettingValues};
 
 /// Comments are wrapped at this column.
 const WIDTH: usize = 96;
@@ -24,7 +24,7 @@ const MEMBER_EXAMPLE: &str = "\
 ";
 
 /// The settings in force.
-pub(super) fn show(settings: &Settings, origin: bool) -> String {
+pub(super) fn show(settings: &SettingValues, origin: bool) -> String {
     let mut out = String::new();
     for section in sections() {
         let mut members = String::new();
@@ -52,7 +52,7 @@ fn heading(out: &mut String, section: &str) {
     let _infallible = writeln!(out, "{gap}[{section}]");
 }
 
-fn shown(key: &Key, setting: &Setting) -> String {
+fn shown(key: &SettingKey, setting: &SettingValue) -> String {
     let hidden = Value::String(HIDDEN.to_owned());
     match &setting.value {
         Value::String(text) if key.path() == "cluster.secret" => {
@@ -64,7 +64,7 @@ fn shown(key: &Key, setting: &Setting) -> String {
     }
 }
 
-fn member_tables(setting: &Setting, from: &str) -> String {
+fn member_tables(setting: &SettingValue, from: &str) -> String {
     let mut out = String::new();
     for item in setting.value.as_array().into_iter().flatten() {
         let _infallible = writeln!(out, "\n[[{MEMBERS}]]{from}");

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Value;
 
 use super::error::ConfigError;
-use super::keys::{self, KEYS, Key, MEMBERS, sections};
+use super::keys::{self, KEYS, MEMBERS, SettingKey, sections};
 use super::{ENVIRONMENT_PREFIX, Sources, document};
 use crate::domain::spec::closest;
 
@@ -54,7 +54,7 @@ impl Origin {
 
 /// A value and who gave it.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(super) struct SettingValue {
     pub(super) value: Value,
     pub(super) origin: Origin,
     /// Of a list in the file: the line of each item.
@@ -63,16 +63,16 @@ pub(super) struct Setting {
 
 /// The value in force of every key.
 #[derive(Clone)]
-pub(super) struct Settings(BTreeMap<String, Setting>);
+pub(super) struct SettingValues(BTreeMap<String, SettingValue>);
 
 /// Hides everything, since a secret may stand there as it is.
-impl fmt::Debug for Settings {
+impl fmt::Debug for SettingValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Settings")
     }
 }
 
-impl Settings {
+impl SettingValues {
     /// Lays the sources over the defaults; nothing if the file is no TOML, since then any other
     /// complaint could be wrong.
     pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> Option<Self> {
@@ -97,12 +97,12 @@ impl Settings {
     }
 
     /// The setting of a key of the table.
-    pub(super) fn get(&self, path: &str) -> Option<&Setting> {
+    pub(super) fn get(&self, path: &str) -> Option<&SettingValue> {
         self.0.get(path)
     }
 
     fn set(&mut self, path: String, value: Value, origin: Origin, item_lines: Vec<usize>) {
-        self.0.insert(path, Setting { value, origin, item_lines });
+        self.0.insert(path, SettingValue { value, origin, item_lines });
     }
 
     fn add_file(
@@ -166,7 +166,7 @@ fn unknown(path: &str) -> String {
         return format!("must be written as [[{MEMBERS}]]");
     }
     let (above, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let paths: Vec<String> = KEYS.iter().map(Key::path).collect();
+    let paths: Vec<String> = KEYS.iter().map(SettingKey::path).collect();
     let inside = keys::is_table(above);
     let mut known = sections();
     if inside {

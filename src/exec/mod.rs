@@ -75,7 +75,7 @@ pub struct ExecOptions {
     /// Where HTTP actions may go although the rule would refuse it.
     pub http_allow: Vec<config::AllowedTarget>,
     /// What references in definitions may yield.
-    pub refs: config::Refs,
+    pub refs: config::RefSettings,
     /// Host and port of every listener of the cluster; HTTP actions do not reach them. `0.0.0.0`
     /// and `::` stand for every address of this machine.
     pub own: Vec<(String, u16)>,
@@ -134,7 +134,7 @@ impl Exec {
             http: HttpRunner::new(Vec::new(), Vec::new(), false),
             functions: Functions::new(move || clock.boot()),
             outputs: Outputs::nowhere(),
-            refs: RefResolver::new(config::Refs::default(), PathBuf::new()),
+            refs: RefResolver::new(config::RefSettings::default(), PathBuf::new()),
             held: PreparedAttempts::default(),
         }
     }

@@ -38,13 +38,13 @@ pub(super) struct RefResolver {
 
 /// What may be handed out.
 struct RefRules {
-    settings: config::Refs,
+    settings: config::RefSettings,
     /// Holds the node's own files.
     data_dir: PathBuf,
 }
 
 impl RefResolver {
-    pub(super) fn new(settings: config::Refs, data_dir: PathBuf) -> Self {
+    pub(super) fn new(settings: config::RefSettings, data_dir: PathBuf) -> Self {
         let rules = Arc::new(RefRules { settings, data_dir });
         Self { rules, readers: Arc::new(Semaphore::new(READERS)) }
     }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn refs(folder: &Path, files: &[&str], env: &[&str]) -> RefResolver {
-        let settings = config::Refs {
+        let settings = config::RefSettings {
             files: files.iter().map(|text| config::RefFiles::parse(text).unwrap()).collect(),
             env: env.iter().map(|text| config::actions::RefNames::parse(text).unwrap()).collect(),
             secret_files: vec![folder.join("etc/secret")],

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::context::View;
+use super::context::StateView;
 use super::stats::EndCounts;
 use super::{eligibility, views};
 use crate::domain::assign::unfit;
@@ -74,7 +74,7 @@ fn diff(pointer: &str, before: &Value, after: &Value, out: &mut Vec<ChangeView>)
 }
 
 /// Who owns it, and why.
-pub(crate) fn assignment(view: &View, task: &Task) -> AssignmentView {
+pub(crate) fn assignment(view: &StateView, task: &Task) -> AssignmentView {
     let spec = task.spec().filter(|_| task.live.deleted.is_none());
     let owner = spec.and_then(|spec| view.members.owner(spec));
     let owner = owner.map(|owner| views::node_name(&view.state, owner));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::View;
+use super::context::StateView;
 use super::lists::PageRequest;
 use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
@@ -21,7 +21,7 @@ const USERS_TOLD: usize = 100;
 const USERS_NAMED: usize = 5;
 
 /// Calendars from a place on.
-pub(crate) fn list(view: &View, page: &PageRequest) -> ListView<CalendarView> {
+pub(crate) fn list(view: &StateView, page: &PageRequest) -> ListView<CalendarView> {
     let mut users: BTreeMap<&str, u64> = BTreeMap::new();
     for task in view.state.tasks() {
         for name in task.spec().into_iter().flat_map(|spec| &spec.schedule.exclude) {
@@ -41,7 +41,7 @@ pub(crate) fn list(view: &View, page: &PageRequest) -> ListView<CalendarView> {
 ///
 /// # Errors
 /// `calendar_not_found`.
-pub(crate) fn show(view: &View, name: &str) -> Result<CalendarView, OpError> {
+pub(crate) fn show(view: &StateView, name: &str) -> Result<CalendarView, OpError> {
     let kept = view.state.calendar(name).ok_or_else(|| OpError::from(Refusal::CalendarNotFound))?;
     Ok(body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))))
 }
@@ -101,7 +101,7 @@ pub(crate) async fn delete(
 }
 
 /// The names of the tasks that leave a calendar out, so many of them.
-fn users(view: &View, name: &str) -> Vec<String> {
+fn users(view: &StateView, name: &str) -> Vec<String> {
     let users = view.state.users_of(name).take(USERS_TOLD);
     users.map(|task| task.live.name.to_string()).collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::OpError;
-use super::context::{Context, Freshness, View};
+use super::context::{Context, Freshness, StateView};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{PutMode, TakeKey};
@@ -41,7 +41,7 @@ pub(crate) struct Caller {
 /// An answer, the state that it shows, and the revision that goes with it.
 pub(crate) struct OpAnswer<T> {
     /// The state.
-    pub view: View,
+    pub view: StateView,
     /// The answer.
     pub body: T,
     /// Of what was changed.
@@ -50,14 +50,14 @@ pub(crate) struct OpAnswer<T> {
 
 impl<T> OpAnswer<T> {
     /// An answer without a revision.
-    pub fn of(view: View, body: T) -> Self {
+    pub fn of(view: StateView, body: T) -> Self {
         Self { view, body, revision: None }
     }
 }
 
 impl Caller {
     /// The state with all that was acknowledged before.
-    pub async fn view(&self) -> Result<View, OpError> {
+    pub async fn view(&self) -> Result<StateView, OpError> {
         self.context.view(Freshness { stale: false, ..self.fresh }).await
     }
 
@@ -82,7 +82,7 @@ impl Caller {
     ///
     /// # Errors
     /// `idempotency_key_reused`, or why it was refused before.
-    pub fn first(&self, view: &View) -> Result<Option<Answer>, OpError> {
+    pub fn first(&self, view: &StateView) -> Result<Option<Answer>, OpError> {
         let Some(key) = self.key() else { return Ok(None) };
         let known = view.state.first(key)?;
         Ok(known.map(|known| known.response.clone()).transpose()?)
@@ -95,7 +95,7 @@ impl Caller {
     /// Those of `make` and [`Caller::submit`].
     pub async fn answer(
         &self,
-        make: impl FnOnce(&View) -> Result<Option<Command>, OpError>,
+        make: impl FnOnce(&StateView) -> Result<Option<Command>, OpError>,
     ) -> Result<Answer, OpError> {
         let view = self.view().await?;
         if let Some(first) = self.first(&view)? {

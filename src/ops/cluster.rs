@@ -1,6 +1,6 @@
 //! The cluster as a whole, and its scheduler.
 
-use super::context::{Context, View};
+use super::context::{Context, StateView};
 use super::views::{digest, node_name};
 use super::{Caller, OpAnswer, OpError, nodes, words};
 use crate::consensus::{ReplaceError, TransferError};
@@ -17,7 +17,7 @@ use crate::dto::{
 ///
 /// # Errors
 /// `no_leader`, `too_busy`.
-pub(crate) async fn show(context: &Context, view: &View) -> Result<ClusterView, OpError> {
+pub(crate) async fn show(context: &Context, view: &StateView) -> Result<ClusterView, OpError> {
     let seen = nodes::nodes_seen(context, view).await?;
     let status = context.running()?.consensus.status();
     let cluster = view.state.cluster();
@@ -40,7 +40,7 @@ pub(crate) async fn show(context: &Context, view: &View) -> Result<ClusterView, 
     })
 }
 
-fn leader(view: &View, leader: Option<u64>) -> Option<String> {
+fn leader(view: &StateView, leader: Option<u64>) -> Option<String> {
     leader.map(|leader| node_name(&view.state, NodeId(leader)))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn replace(
 }
 
 /// The configured id of a member, which need not have a node that works.
-fn member(view: &View, id: &str) -> Result<u16, OpError> {
+fn member(view: &StateView, id: &str) -> Result<u16, OpError> {
     let named = nodes::find(view, id).ok().map(|node| node.id.configured());
     let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
     let rule = format!("there is no member {id:?}: a member is named by its id or its node's name");
@@ -96,7 +96,7 @@ fn member(view: &View, id: &str) -> Result<u16, OpError> {
 ///
 /// # Errors
 /// `no_leader`.
-pub(crate) fn scheduler(context: &Context, view: &View) -> Result<SchedulerView, OpError> {
+pub(crate) fn scheduler(context: &Context, view: &StateView) -> Result<SchedulerView, OpError> {
     let leads = *context.running()?.consensus.leader().borrow();
     let instances = view.state.nodes().map(|node| {
         let (host, port) = host_and_port(&node.info.http);

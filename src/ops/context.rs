@@ -37,7 +37,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// What the routes are given.
 pub struct Context {
     /// Consensus and engine, once they run.
-    pub running: OnceLock<Running>,
+    pub running: OnceLock<RunningParts>,
     /// For the output of attempts.
     pub exec: Arc<Exec>,
     /// Cluster time.
@@ -53,7 +53,7 @@ pub struct Context {
 }
 
 /// The parts that are there once the node found its cluster.
-pub struct Running {
+pub struct RunningParts {
     /// The replicated log.
     pub consensus: Consensus,
     /// What acts on it.
@@ -95,7 +95,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(crate) fn running(&self) -> Result<&Running, OpError> {
+    pub(crate) fn running(&self) -> Result<&RunningParts, OpError> {
         self.running.get().ok_or_else(|| OpError::no_leader(self.progress.borrow().clone()))
     }
 
@@ -103,7 +103,7 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader`, `index_not_reached`.
-    pub(crate) async fn view(&self, fresh: Freshness) -> Result<View, OpError> {
+    pub(crate) async fn view(&self, fresh: Freshness) -> Result<StateView, OpError> {
         let consensus = &self.running()?.consensus;
         let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
         if !fresh.stale && !consensus.read_barrier(limit).await {
@@ -123,11 +123,11 @@ impl Context {
     ///
     /// # Errors
     /// `no_leader` as long as the node looks for its cluster.
-    pub(crate) fn here(&self) -> Result<View, OpError> {
+    pub(crate) fn here(&self) -> Result<StateView, OpError> {
         let consensus = &self.running()?.consensus;
         let state = consensus.replica().frozen();
         let members = Members::of(&state);
-        Ok(View { members, now: self.clock.now(), own: NodeId(consensus.id()), state })
+        Ok(StateView { members, now: self.clock.now(), own: NodeId(consensus.id()), state })
     }
 
     /// Proposes one command and waits for its answer.
@@ -184,7 +184,7 @@ pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
 
 /// A frozen state, and what is asked of it together with it.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
+pub(crate) struct StateView {
     /// The state.
     pub state: State,
     /// Who may own tasks in it.
@@ -195,7 +195,7 @@ pub(crate) struct View {
     pub own: NodeId,
 }
 
-impl View {
+impl StateView {
     /// A task, marked deleted or not.
     ///
     /// # Errors

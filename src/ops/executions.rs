@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::View;
+use super::context::StateView;
 use super::lists::PageRequest;
 use super::stats::EndCounts;
 use super::tasks::trigger;
@@ -51,7 +51,7 @@ pub(crate) fn before(page: &PageRequest) -> Result<ExecutionId, OpError> {
 
 /// Executions that fit a filter, newest first, from `before` on.
 pub(crate) fn list(
-    view: &View,
+    view: &StateView,
     filter: &ExecutionFilter,
     page: &PageRequest,
     before: ExecutionId,
@@ -78,7 +78,7 @@ pub(crate) fn list(
 ///
 /// # Errors
 /// `task_not_found`.
-pub(crate) fn stats(view: &View, task: Option<&str>) -> Result<StatsView, OpError> {
+pub(crate) fn stats(view: &StateView, task: Option<&str>) -> Result<StatsView, OpError> {
     let mut ends = EndCounts::default();
     match task {
         Some(name) => view.task(name)?.history.executions.iter().for_each(|one| ends.count(one)),
@@ -95,7 +95,7 @@ pub(crate) fn stats(view: &View, task: Option<&str>) -> Result<StatsView, OpErro
 /// # Errors
 /// `execution_not_found`.
 pub(crate) fn find<'a>(
-    view: &'a View,
+    view: &'a StateView,
     id: &str,
 ) -> Result<(&'a Arc<Task>, &'a Execution), OpError> {
     let id = id.parse::<ExecutionId>().ok();
@@ -104,7 +104,7 @@ pub(crate) fn find<'a>(
 }
 
 /// An execution that has ended.
-fn ended(view: &View, id: &str) -> Result<OfExecution, OpError> {
+fn ended(view: &StateView, id: &str) -> Result<OfExecution, OpError> {
     let (task, execution) = find(view, id)?;
     if execution.status.ended() {
         return Ok(OfExecution { task: task.key, execution: execution.id });
@@ -179,7 +179,7 @@ pub(crate) struct ClaimEnd {
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.
-pub(crate) async fn end(caller: &Caller, id: &str, end: ClaimEnd) -> Result<View, OpError> {
+pub(crate) async fn end(caller: &Caller, id: &str, end: ClaimEnd) -> Result<StateView, OpError> {
     let metrics = &caller.context.metrics;
     let told = caller.answer(|view| {
         let (task, execution) = find(view, id)?;
@@ -193,7 +193,7 @@ pub(crate) async fn end(caller: &Caller, id: &str, end: ClaimEnd) -> Result<View
 
 /// The report of a claim's end; none: the same was told before.
 fn finish(
-    view: &View,
+    view: &StateView,
     (task, execution): (&Task, &Execution),
     fence: Option<u64>,
     (status, detail, logs): (Status, String, &str),

@@ -29,7 +29,7 @@ pub(crate) mod views;
 pub(crate) mod why;
 pub(crate) mod words;
 
-pub use self::context::{ApiSettings, Context, Running};
+pub use self::context::{ApiSettings, Context, RunningParts};
 pub use self::measure::Starts;
 pub use self::scans::Scans;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::{Context, View};
+use super::context::{Context, StateView};
 use super::lists::PageRequest;
 use super::views::{self, NodesSeen};
 use super::{Caller, OpAnswer, OpError};
@@ -21,7 +21,7 @@ const LABELS_MAX: usize = 64;
 ///
 /// # Errors
 /// `node_not_found`.
-pub(crate) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, OpError> {
+pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<Node>, OpError> {
     let number = id.parse::<u64>().ok();
     let nodes = || view.state.nodes();
     let named = nodes().find(|node| node.info.name == id);
@@ -33,7 +33,7 @@ pub(crate) fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Node>, OpErro
 }
 
 /// What is known of the nodes beyond their records; counting what they own takes time.
-pub(crate) async fn nodes_seen(context: &Context, view: &View) -> Result<NodesSeen, OpError> {
+pub(crate) async fn nodes_seen(context: &Context, view: &StateView) -> Result<NodesSeen, OpError> {
     let running = context.running()?;
     let status = running.consensus.status();
     let heard = running.engine.heard();
@@ -46,7 +46,7 @@ pub(crate) async fn nodes_seen(context: &Context, view: &View) -> Result<NodesSe
 }
 
 /// How many tasks each node owns, and how many there are.
-fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
+fn owned(view: &StateView) -> (BTreeMap<NodeId, u64>, u64) {
     let (mut owned, mut tasks) = (BTreeMap::new(), 0);
     for task in view.state.tasks().filter(|task| task.live.deleted.is_none()) {
         tasks += 1;
@@ -63,7 +63,7 @@ fn owned(view: &View) -> (BTreeMap<NodeId, u64>, u64) {
 /// `no_leader`; `invalid_parameter`.
 pub(crate) async fn list(
     context: &Context,
-    view: &View,
+    view: &StateView,
     page: &PageRequest,
 ) -> Result<ListView<NodeView>, OpError> {
     let seen = nodes_seen(context, view).await?;
@@ -82,7 +82,7 @@ pub(crate) async fn list(
 /// `node_not_found`.
 pub(crate) async fn show(
     context: &Context,
-    view: View,
+    view: StateView,
     id: &str,
 ) -> Result<OpAnswer<NodeView>, OpError> {
     find(&view, id)?;
@@ -152,6 +152,6 @@ pub(crate) async fn drain(
 }
 
 /// The nodes, one line each.
-pub(crate) fn members(view: &View, seen: &NodesSeen) -> Vec<MemberView> {
+pub(crate) fn members(view: &StateView, seen: &NodesSeen) -> Vec<MemberView> {
     view.state.nodes().map(|node| views::member(view, seen, node)).collect()
 }

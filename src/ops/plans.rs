@@ -8,7 +8,7 @@ use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{Plan, Rule};
 use crate::domain::time::Timestamp;
 
-use super::context::View;
+use super::context::StateView;
 
 /// The ticks of a task's definition in force; none for a bare tombstone.
 pub(crate) fn current(state: &State, task: &Task) -> Option<Plan> {
@@ -48,13 +48,17 @@ fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
 }
 
 /// The next tick that will fire as things stand; none: there is none.
-pub(crate) fn next_tick(view: &View, task: &Task) -> Option<Timestamp> {
+pub(crate) fn next_tick(view: &StateView, task: &Task) -> Option<Timestamp> {
     next_tick_after(view, task, view.state.settled(task).max(view.now))
 }
 
 /// The first tick after an instant that fires as things stand; also one that has fired since, so
 /// that the answer stays the same as long as nobody changes the task.
-pub(crate) fn next_tick_after(view: &View, task: &Task, mut after: Timestamp) -> Option<Timestamp> {
+pub(crate) fn next_tick_after(
+    view: &StateView,
+    task: &Task,
+    mut after: Timestamp,
+) -> Option<Timestamp> {
     let over = task.progress.exhausted && task.progress.cursor <= after;
     if !view.state.cluster().scheduler || over {
         return None;

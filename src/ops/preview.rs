@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::View;
+use super::context::StateView;
 use super::describe::describe;
 use super::describe_zh::describe_zh;
 use super::{plans, views};
@@ -33,7 +33,7 @@ pub(crate) fn body(ticks: Vec<NextTick>, schedule: &Schedule, default_zone: &str
 
 /// What a plan would do after an instant: so many ticks.
 pub(crate) fn preview(
-    view: &View,
+    view: &StateView,
     plan: &Plan,
     schedule: &Schedule,
     after: Timestamp,
@@ -76,7 +76,7 @@ fn ticks(
 }
 
 /// The next `n` ticks of a task, from an instant on.
-pub(crate) fn next(view: &View, task: &Task, from: Option<Timestamp>, n: u64) -> NextView {
+pub(crate) fn next(view: &StateView, task: &Task, from: Option<Timestamp>, n: u64) -> NextView {
     let settled = view.state.settled(task);
     let mut at = from.map_or(settled.max(view.now), |from| from.minus(Millis(1)).max(settled));
     let plan = plans::current(&view.state, task).filter(|_| !task.progress.exhausted);
@@ -95,7 +95,7 @@ pub(crate) fn next(view: &View, task: &Task, from: Option<Timestamp>, n: u64) ->
 }
 
 /// What is said of a tick on the hour at which many tasks of the cluster tick.
-fn crowd(view: &View, first: Timestamp) -> Option<Warning> {
+fn crowd(view: &StateView, first: Timestamp) -> Option<Warning> {
     if first.0.rem_euclid(HOUR_MS) != 0 {
         return None;
     }

@@ -17,11 +17,11 @@ use crate::dto::{
     PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
 };
 
-use super::context::View;
+use super::context::StateView;
 use super::{eligibility, plans, words};
 
 /// A task.
-pub(crate) fn task(view: &View, task: &Task) -> TaskView {
+pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
     let live = &task.live;
     let definition = match task.spec() {
         Some(spec) => TaskHead::Defined(Box::new(TaskBody::from(spec))),
@@ -249,7 +249,7 @@ pub(crate) struct NodesSeen {
 }
 
 /// A node.
-pub(crate) fn node(view: &View, seen: &NodesSeen, node: &Node) -> NodeView {
+pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &Node) -> NodeView {
     let own = node.id == view.own;
     let info = &node.info;
     let heard = seen.heard.get(&node.id.0).map(|ago| view.now.minus(Millis(*ago)));
@@ -281,7 +281,7 @@ pub(crate) fn node(view: &View, seen: &NodesSeen, node: &Node) -> NodeView {
 }
 
 /// A node in one line.
-pub(crate) fn member(view: &View, seen: &NodesSeen, node: &Node) -> MemberView {
+pub(crate) fn member(view: &StateView, seen: &NodesSeen, node: &Node) -> MemberView {
     let own = node.id == view.own;
     MemberView {
         id: node.id.configured().to_string(),

@@ -8,11 +8,11 @@ use crate::domain::task::CatchUpPolicy;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 
-use super::context::View;
+use super::context::StateView;
 use super::{eligibility, plans, views, words};
 
 /// What is known of one instant of a task.
-struct Finding {
+struct TickFinding {
     /// Whether the schedule has a tick there; none: the definition of that time is not kept.
     tick: Option<bool>,
     verdict: Option<Verdict>,
@@ -27,7 +27,7 @@ struct Finding {
     summary: String,
 }
 
-impl Finding {
+impl TickFinding {
     fn open(tick: Option<bool>, summary: impl Into<String>) -> Self {
         let summary = summary.into();
         let (verdict, reason, fired, index) = (None, None, None, None);
@@ -65,7 +65,7 @@ impl Finding {
 }
 
 /// The answer about an instant; none: about the next tick.
-pub(crate) fn why(view: &View, task: &Task, at: Option<Timestamp>) -> WhyView {
+pub(crate) fn why(view: &StateView, task: &Task, at: Option<Timestamp>) -> WhyView {
     let plan = plans::current(&view.state, task);
     let settled = view.state.settled(task);
     let next = || plan.as_ref().and_then(|plan| plan.next_after(settled.max(view.now)));
@@ -117,7 +117,7 @@ fn is_tick(plan: &Plan, at: Timestamp) -> bool {
 }
 
 /// What became of a tick that fired, as a sentence.
-fn told(view: &View, fired: &FiredTick) -> String {
+fn told(view: &StateView, fired: &FiredTick) -> String {
     let (at, id) = (fired.tick, fired.execution);
     let execution = view.state.execution(id).map(|(_, execution)| execution);
     let Some(ended) = &fired.ended else {
@@ -145,54 +145,59 @@ fn told(view: &View, fired: &FiredTick) -> String {
 }
 
 /// An instant up to the cursor: its verdict stands in the state, if history is kept so far back.
-fn past(view: &View, task: &Task, at: Timestamp) -> Finding {
+fn past(view: &StateView, task: &Task, at: Timestamp) -> TickFinding {
     if let Some(fired) = task.history.fired(at) {
-        return Finding {
+        return TickFinding {
             settled: true,
             fired: Some(views::fired(&view.state, fired)),
             index: Some(fired.index),
-            ..Finding::foreseen(Verdict::Fired, None, told(view, fired))
+            ..TickFinding::foreseen(Verdict::Fired, None, told(view, fired))
         };
     }
     let Some(span) = task.history.span(at) else {
         let begin = task.progress.truncated_before;
         if at <= begin {
             let summary = format!("{at} lies before {begin}, where what is known begins");
-            return Finding::open(None, summary);
+            return TickFinding::open(None, summary);
         }
         // It lies in the stretch that ends with a fired tick and has no other.
         let ticks = &task.history.ticks;
         let before = ticks.iter().rev().map(|fired| fired.tick).find(|tick| *tick < at);
         let before = before.filter(|tick| *tick > begin);
         let after = ticks.at_or_after(at).map(|fired| fired.tick);
-        return Finding { settled: true, ..Finding::between(at, "tick that fired", before, after) };
+        return TickFinding {
+            settled: true,
+            ..TickFinding::between(at, "tick that fired", before, after)
+        };
     };
     let plan = span.revision.and_then(|it| plans::of_revision(&view.state, task, it));
     let tick = plan.as_ref().map(|plan| is_tick(plan, at));
     if let (Some(false), Some(plan)) = (tick, &plan) {
-        return Finding { settled: true, ..Finding::no_tick(plan, at) };
+        return TickFinding { settled: true, ..TickFinding::no_tick(plan, at) };
     }
     let (verdict, because) = (words::verdict(span.verdict), words::because(span.reason));
     let summary = match tick {
         Some(_) => format!("{at} was {verdict}: {because}"),
         None => format!("if {at} was a tick, it was {verdict}: {because}"),
     };
-    Finding {
+    TickFinding {
         tick,
         reason: Some(span.reason),
         settled: true,
         index: Some(span.index),
-        ..Finding::foreseen(span.verdict, Some(span.reason), summary)
+        ..TickFinding::foreseen(span.verdict, Some(span.reason), summary)
     }
 }
 
 /// An instant that the start of the scheduler passed over.
-fn passed_over(plan: Option<&Plan>, at: Timestamp) -> Finding {
+fn passed_over(plan: Option<&Plan>, at: Timestamp) -> TickFinding {
     match plan {
-        Some(plan) if !is_tick(plan, at) => Finding { settled: true, ..Finding::no_tick(plan, at) },
-        _ => Finding {
+        Some(plan) if !is_tick(plan, at) => {
+            TickFinding { settled: true, ..TickFinding::no_tick(plan, at) }
+        }
+        _ => TickFinding {
             settled: true,
-            ..Finding::foreseen(
+            ..TickFinding::foreseen(
                 Verdict::Skipped,
                 Some(Reason::Stopped),
                 format!("{at} was skipped: {}", words::because(Reason::Stopped)),
@@ -202,23 +207,26 @@ fn passed_over(plan: Option<&Plan>, at: Timestamp) -> Finding {
 }
 
 /// An instant that nobody has settled.
-fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Finding {
+fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> TickFinding {
     let Some(plan) = plan else {
-        return Finding::open(None, "the task has no definition: only its deleted mark is left");
+        return TickFinding::open(
+            None,
+            "the task has no definition: only its deleted mark is left",
+        );
     };
     if plan.manual() {
         let summary =
             "a manual task has no ticks of its own: a trigger or a caller's claim makes one";
-        return Finding::open(None, summary);
+        return TickFinding::open(None, summary);
     }
     if !is_tick(plan, at) {
-        return Finding::no_tick(plan, at);
+        return TickFinding::no_tick(plan, at);
     }
     let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
     let fired = task.progress.totals.fired;
     if let Some(max) = max.filter(|max| fired >= *max) {
         let summary = format!("{at} is no tick any more: {fired} have fired, max_ticks is {max}");
-        return Finding::open(Some(false), summary);
+        return TickFinding::open(Some(false), summary);
     }
     if let Some(finding) = held(view, task, at) {
         return finding;
@@ -226,17 +234,17 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
     if let Some(calendar) = plan.excluded(at) {
         let name = &calendar.name;
         let summary = format!("{at} will be skipped: calendar {name} leaves it out");
-        return Finding::foreseen(Verdict::Skipped, Some(Reason::Excluded), summary);
+        return TickFinding::foreseen(Verdict::Skipped, Some(Reason::Excluded), summary);
     }
     let owner = task.spec().and_then(|spec| view.members.owner(spec));
     let Some(owner) = owner.map(|owner| views::node_name(&view.state, owner)) else {
         let nobody = task.spec().map(|spec| eligibility::nobody(&view.state, spec));
         let summary = format!("{at} waits: {}", nobody.unwrap_or_default());
-        return Finding::open(Some(true), summary);
+        return TickFinding::open(Some(true), summary);
     };
     let due = plan.due(at);
     if due > view.now {
-        return Finding::foreseen(
+        return TickFinding::foreseen(
             Verdict::Fired,
             None,
             format!("{at} will fire on {owner}, which owns the task, if nothing changes"),
@@ -249,14 +257,14 @@ fn future(view: &View, task: &Task, plan: Option<&Plan>, at: Timestamp) -> Findi
         CatchUpPolicy::None => "late ticks do not fire",
     };
     let summary = format!("{at} is due and not yet settled by {owner}; once it is late, {then}");
-    Finding::open(Some(true), summary)
+    TickFinding::open(Some(true), summary)
 }
 
 /// What keeps a future tick from firing, whoever owns the task.
-fn held(view: &View, task: &Task, at: Timestamp) -> Option<Finding> {
+fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
     if !view.state.cluster().scheduler {
         let summary = format!("{at} will be skipped unless the scheduler is started before it");
-        return Some(Finding::foreseen(Verdict::Skipped, Some(Reason::Stopped), summary));
+        return Some(TickFinding::foreseen(Verdict::Skipped, Some(Reason::Stopped), summary));
     }
     let reason = task.inactive()?;
     let pause = task.live.paused.as_ref().filter(|_| reason == Reason::Paused);
@@ -265,7 +273,7 @@ fn held(view: &View, task: &Task, at: Timestamp) -> Option<Finding> {
     }
     if pause.is_some() && task.spec().is_some_and(|spec| spec.catch_up_on_resume) {
         let summary = format!("{at} waits for the end of the pause, and then goes by catch_up");
-        return Some(Finding::open(Some(true), summary));
+        return Some(TickFinding::open(Some(true), summary));
     }
     let what = match reason {
         Reason::Deleted => "the task is marked deleted",
@@ -273,5 +281,5 @@ fn held(view: &View, task: &Task, at: Timestamp) -> Option<Finding> {
         _ => "the task is paused",
     };
     let summary = format!("{at} will be skipped if nothing changes: {what}");
-    Some(Finding::foreseen(Verdict::Skipped, Some(reason), summary))
+    Some(TickFinding::foreseen(Verdict::Skipped, Some(reason), summary))
 }

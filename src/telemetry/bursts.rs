@@ -24,7 +24,7 @@ struct Burst {
 
 /// What was counted and is to be told now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counted<K> {
+pub struct CountedBurst<K> {
     /// How many more there were of each kind.
     pub kinds: Vec<(K, u64)>,
     /// How many there were of kinds that were not told apart.
@@ -59,7 +59,7 @@ impl<K: Ord + Clone> Bursts<K> {
     }
 
     /// What has been counted for long enough. A kind of which nothing more came is forgotten.
-    pub fn due(&mut self, now: u64) -> Counted<K> {
+    pub fn due(&mut self, now: u64) -> CountedBurst<K> {
         let over = |burst: &Burst| now.saturating_sub(burst.since) >= EVERY_MS;
         let mut kinds = Vec::new();
         self.open.retain(|kind, burst| {
@@ -74,7 +74,7 @@ impl<K: Ord + Clone> Bursts<K> {
             more > 0
         });
         let others = if over(&self.others) { std::mem::take(&mut self.others.more) } else { 0 };
-        Counted { kinds, others }
+        CountedBurst { kinds, others }
     }
 }
 
@@ -87,12 +87,12 @@ mod tests {
         let mut bursts = Bursts::default();
         let told: Vec<u64> = (0..180).filter(|second| bursts.admit("a", second * 1_000)).collect();
         assert_eq!(told, [0]);
-        assert_eq!(bursts.due(59_999), Counted { kinds: vec![], others: 0 });
-        assert_eq!(bursts.due(180_000), Counted { kinds: vec![("a", 179)], others: 0 });
+        assert_eq!(bursts.due(59_999), CountedBurst { kinds: vec![], others: 0 });
+        assert_eq!(bursts.due(180_000), CountedBurst { kinds: vec![("a", 179)], others: 0 });
         // It goes on, and is counted on; then it ends, and the next one is news again.
         assert!(!bursts.admit("a", 181_000));
-        assert_eq!(bursts.due(240_000), Counted { kinds: vec![("a", 1)], others: 0 });
-        assert_eq!(bursts.due(300_000), Counted { kinds: vec![], others: 0 });
+        assert_eq!(bursts.due(240_000), CountedBurst { kinds: vec![("a", 1)], others: 0 });
+        assert_eq!(bursts.due(300_000), CountedBurst { kinds: vec![], others: 0 });
         assert!(bursts.admit("a", 301_000));
     }
 
@@ -101,7 +101,7 @@ mod tests {
         let mut bursts = Bursts::default();
         let told = (0..1_000).filter(|kind| bursts.admit(*kind, 5)).count();
         assert_eq!(told, KINDS_MAX);
-        assert_eq!(bursts.due(60_005), Counted { kinds: vec![], others: 980 });
-        assert_eq!(bursts.due(120_005), Counted { kinds: vec![], others: 0 });
+        assert_eq!(bursts.due(60_005), CountedBurst { kinds: vec![], others: 980 });
+        assert_eq!(bursts.due(120_005), CountedBurst { kinds: vec![], others: 0 });
     }
 }

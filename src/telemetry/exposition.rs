@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum MetricsFormat {
     /// Prometheus text format 0.0.4.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
-impl Form {
+impl MetricsFormat {
     /// Its media type.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
@@ -56,10 +56,10 @@ fn weight(item: &str, kind: &str) -> Option<f32> {
 }
 
 /// Brings a page as the library writes it into a format.
-pub(super) fn finish(page: String, form: Form) -> String {
+pub(super) fn finish(page: String, form: MetricsFormat) -> String {
     match form {
-        Form::OpenMetrics => page,
-        Form::Text => plain(&page),
+        MetricsFormat::OpenMetrics => page,
+        MetricsFormat::Text => plain(&page),
     }
 }
 
@@ -129,22 +129,25 @@ mod tests {
     #[test]
     fn the_format_follows_accept() {
         for (accept, form) in [
-            ("", Form::Text),
-            ("*/*", Form::Text),
-            ("text/html, */*;q=0.1", Form::Text),
-            ("application/openmetrics-text", Form::OpenMetrics),
-            ("Application/OpenMetrics-Text; version=1.0.0; q=0.5", Form::OpenMetrics),
-            ("application/openmetrics-text; version=2.0.0", Form::Text),
-            ("application/openmetrics-text; q=0", Form::Text),
-            ("application/openmetrics-text;q=0.4,text/plain;version=0.0.4;q=0.5", Form::Text),
+            ("", MetricsFormat::Text),
+            ("*/*", MetricsFormat::Text),
+            ("text/html, */*;q=0.1", MetricsFormat::Text),
+            ("application/openmetrics-text", MetricsFormat::OpenMetrics),
+            ("Application/OpenMetrics-Text; version=1.0.0; q=0.5", MetricsFormat::OpenMetrics),
+            ("application/openmetrics-text; version=2.0.0", MetricsFormat::Text),
+            ("application/openmetrics-text; q=0", MetricsFormat::Text),
+            (
+                "application/openmetrics-text;q=0.4,text/plain;version=0.0.4;q=0.5",
+                MetricsFormat::Text,
+            ),
             // Prometheus 2.42.
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
                  version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-                Form::OpenMetrics,
+                MetricsFormat::OpenMetrics,
             ),
         ] {
-            assert_eq!(Form::accepted(accept), form, "{accept}");
+            assert_eq!(MetricsFormat::accepted(accept), form, "{accept}");
         }
     }
 }

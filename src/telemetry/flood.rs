@@ -22,10 +22,10 @@ const LINES_MAX: u32 = 30;
 /// Lets lines through, or counts them.
 #[derive(Clone, Default)]
 pub(super) struct Flood {
-    places: Arc<Mutex<HashMap<Identifier, Place>>>,
+    places: Arc<Mutex<HashMap<Identifier, SourcePlace>>>,
 }
 
-struct Place {
+struct SourcePlace {
     since: Instant,
     told: u32,
     left_out: u64,
@@ -35,7 +35,7 @@ impl Flood {
     /// Whether another line of a place may be told.
     fn admit(&self, place: Identifier, now: Instant) -> bool {
         let mut places = self.places.lock();
-        let place = places.entry(place).or_insert(Place { since: now, told: 0, left_out: 0 });
+        let place = places.entry(place).or_insert(SourcePlace { since: now, told: 0, left_out: 0 });
         if now.duration_since(place.since) >= EVERY {
             place.since = now;
             place.told = 0;

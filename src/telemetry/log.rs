@@ -24,20 +24,20 @@ use super::flood::Flood;
 
 /// What the binary wants of the log.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct LogOptions {
     /// The node's name; stands in every line.
     pub node: String,
     /// What is logged, as `tracing` filters say it: `warn,punctual=info`.
     pub directives: String,
     /// The form of lines; none: text on a terminal, else JSON.
-    pub form: Option<Form>,
+    pub form: Option<LineFormat>,
     /// Where to; none: standard error.
-    pub file: Option<File>,
+    pub file: Option<LogFile>,
 }
 
 /// The form of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum LineFormat {
     /// For people.
     Text,
     /// For programs: an object per line.
@@ -46,7 +46,7 @@ pub enum Form {
 
 /// A log file that begins anew from time to time.
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct LogFile {
     /// Its path; the time of its beginning is added to it.
     pub path: PathBuf,
     /// How long one file lasts.
@@ -88,19 +88,20 @@ pub enum LogError {
 }
 
 /// The running log. Dropping it writes what is still waiting.
-pub struct Log {
+pub struct RunningLog {
     filter: reload::Handle<Targets, Registry>,
     _writer: WorkerGuard,
 }
 
-impl Log {
+impl RunningLog {
     /// Sets the log of this process up.
     ///
     /// # Errors
     /// A filter or a file that cannot be used, and a second call.
-    pub fn start(options: &Options) -> Result<Self, LogError> {
+    pub fn start(options: &LogOptions) -> Result<Self, LogError> {
         let terminal = options.file.is_none() && io::stderr().is_terminal();
-        let form = options.form.unwrap_or(if terminal { Form::Text } else { Form::Json });
+        let form =
+            options.form.unwrap_or(if terminal { LineFormat::Text } else { LineFormat::Json });
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let (lines, guard) = match &options.file {
             None => tracing_appender::non_blocking(io::stderr()),
@@ -125,7 +126,7 @@ fn filter(directives: &str) -> Result<Targets, LogError> {
     Ok(directives.parse()?)
 }
 
-fn open(file: &File) -> Result<RollingFileAppender, LogError> {
+fn open(file: &LogFile) -> Result<RollingFileAppender, LogError> {
     let error = |rule: &str| LogError::File(format!("{}: {rule}", file.path.display()));
     let name = file.path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| error("must be the path of a file"))?;
@@ -149,8 +150,8 @@ fn open(file: &File) -> Result<RollingFileAppender, LogError> {
 
 /// The subscriber, and the handle on its filter.
 fn subscriber<W>(
-    options: &Options,
-    form: Form,
+    options: &LogOptions,
+    form: LineFormat,
     color: bool,
     filter: Targets,
     lines: W,
@@ -164,11 +165,11 @@ where
     let flood = Flood::default();
     let seen = flood.clone();
     let layer = match form {
-        Form::Text => {
+        LineFormat::Text => {
             let format = TextLine { node, flood, format: Format::default().compact() };
             layer.fmt_fields(DefaultFields::new()).event_format(format).boxed()
         }
-        Form::Json => {
+        LineFormat::Json => {
             let format = Format::default().json().flatten_event(true);
             let format = JsonLine { node, flood, format };
             layer.fmt_fields(JsonFields::new()).event_format(format).boxed()
@@ -242,9 +243,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct WrittenLines(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for WrittenLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -255,22 +256,22 @@ mod tests {
         }
     }
 
-    impl Lines {
+    impl WrittenLines {
         fn take(&self) -> Vec<String> {
             let bytes = std::mem::take(&mut *self.0.lock().unwrap());
             String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
         }
     }
 
-    fn options(directives: &str) -> Options {
+    fn options(directives: &str) -> LogOptions {
         let directives = directives.to_owned();
-        Options { node: "n\"1".to_owned(), directives, form: None, file: None }
+        LogOptions { node: "n\"1".to_owned(), directives, form: None, file: None }
     }
 
     #[test]
     fn every_line_names_the_node_in_both_forms() {
-        for form in [Form::Text, Form::Json] {
-            let lines = Lines::default();
+        for form in [LineFormat::Text, LineFormat::Json] {
+            let lines = WrittenLines::default();
             let writer = lines.clone();
             let options = options("info");
             let filter = filter(&options.directives).unwrap();
@@ -283,7 +284,7 @@ mod tests {
             });
             let lines = lines.take();
             assert_eq!(lines.len(), 1, "{lines:?}");
-            if form == Form::Text {
+            if form == LineFormat::Text {
                 assert!(lines[0].starts_with("n\"1 2"), "{lines:?}");
                 assert!(lines[0].contains("punctual::engine") && lines[0].contains("started"));
                 assert!(lines[0].contains("id=7"), "{lines:?}");
@@ -300,12 +301,12 @@ mod tests {
 
     #[test]
     fn a_fault_that_comes_back_does_not_fill_the_log() {
-        let lines = Lines::default();
+        let lines = WrittenLines::default();
         let writer = lines.clone();
         let options = options("info");
         let filter = filter(&options.directives).unwrap();
         let (subscriber, _handle) =
-            subscriber(&options, Form::Json, false, filter, move || writer.clone());
+            subscriber(&options, LineFormat::Json, false, filter, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..500 {
                 tracing::warn!(target: "punctual::engine", number, "again");
@@ -319,14 +320,14 @@ mod tests {
 
     #[test]
     fn the_filter_can_be_changed_while_running() {
-        let lines = Lines::default();
+        let lines = WrittenLines::default();
         let writer = lines.clone();
         let options = options("warn,punctual=info");
         let filter = filter(&options.directives).unwrap();
         let (subscriber, handle) =
-            subscriber(&options, Form::Text, false, filter, move || writer.clone());
+            subscriber(&options, LineFormat::Text, false, filter, move || writer.clone());
         let (_never, guard) = tracing_appender::non_blocking(io::sink());
-        let log = Log { filter: handle, _writer: guard };
+        let log = RunningLog { filter: handle, _writer: guard };
         tracing::subscriber::with_default(subscriber, || {
             let say = || {
                 tracing::info!(target: "openraft::core", "library");
@@ -351,7 +352,7 @@ mod tests {
     fn files_rotate_in_their_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/n1.log");
-        let file = File { path, every: Every::Day, keep: 2 };
+        let file = LogFile { path, every: Every::Day, keep: 2 };
         let mut appender = open(&file).unwrap();
         io::Write::write_all(&mut appender, b"line\n").unwrap();
         let names: Vec<_> = std::fs::read_dir(folder.path().join("logs"))
@@ -361,10 +362,10 @@ mod tests {
         assert_eq!(names.len(), 1);
         assert!(names[0].starts_with("n1.log."), "{names:?}");
 
-        let plain = File { path: folder.path().join("plain.log"), every: Every::Never, keep: 2 };
+        let plain = LogFile { path: folder.path().join("plain.log"), every: Every::Never, keep: 2 };
         drop(open(&plain).unwrap());
         assert!(plain.path.exists());
-        let bad = File { path: PathBuf::from("/"), every: Every::Day, keep: 2 };
+        let bad = LogFile { path: PathBuf::from("/"), every: Every::Day, keep: 2 };
         assert!(matches!(open(&bad), Err(LogError::File(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers about this node for Prometheus.
 //!
 //! Every metric is a field; cloning a [`Metrics`] shares them all. What is a property of the
-//! applied state ([`Seen`]) and what the kernel knows of the process are not kept here but asked
+//! applied state ([`ClusterSeen`]) and what the kernel knows of the process are not kept here but asked
 //! for when the page is made.
 //!
 //! What happens once in the cluster is counted once in the cluster, by the process that proposed
@@ -21,9 +21,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use super::exposition::{self, Form};
+use super::exposition::{self, MetricsFormat};
 use super::process;
-use super::seen::{self, Seen};
+use super::seen::{self, ClusterSeen};
 
 /// Upper bounds of tick lateness in seconds: fine around the promise of 50 ms, coarse up to the
 /// longest failover.
@@ -91,18 +91,18 @@ impl By<Counter> {
 impl By<Gauge> {
     /// Counts one more until what this gives goes away, however that comes about.
     #[must_use]
-    pub fn hold(&self, value: &'static str) -> Held {
+    pub fn hold(&self, value: &'static str) -> GaugeGuard {
         let gauge = self.of(value);
         gauge.inc();
-        Held(gauge)
+        GaugeGuard(gauge)
     }
 }
 
 /// One that counts in a gauge.
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -187,7 +187,7 @@ metrics! {
 impl Metrics {
     /// The page of `/metrics`; without a state what depends on one is left out.
     #[must_use]
-    pub fn encode(&self, seen: Option<&Seen>, form: Form) -> String {
+    pub fn encode(&self, seen: Option<&ClusterSeen>, form: MetricsFormat) -> String {
         let mut registry = Registry::default();
         process::register(&mut registry);
         if let Some(seen) = seen {

@@ -11,7 +11,7 @@ use super::metrics::add;
 
 /// What one node sees of the cluster. Every node that is up to date sees the same.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct ClusterSeen {
     /// The nodes by name, and whether they work.
     pub nodes: Vec<(String, bool)>,
     /// Tasks that are not marked deleted.
@@ -45,7 +45,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 type PerTask = Family<[(&'static str, String); 1], Seconds>;
 
 /// Makes metrics of it.
-pub(super) fn register(registry: &mut Registry, seen: &Seen) {
+pub(super) fn register(registry: &mut Registry, seen: &ClusterSeen) {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let up: Family<[(&'static str, String); 1], Gauge> =
         add(registry, "node_up", "1 for a node that works, 0 for one that is down, by name");

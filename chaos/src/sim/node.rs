@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use punctual::api::{self, ApiSettings, Context, Running, Scans};
+use punctual::api::{self, ApiSettings, Context, RunningParts, Scans};
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{
     self, ConsensusParts, ConsensusSettings, Formats, MemberAddress, RunningConsensus,
@@ -257,7 +257,7 @@ impl Rest {
             Ok(engine) => engine,
             Err(error) => return format!("the engine did not start: {error}"),
         };
-        let _first = self.context.running.set(Running { consensus, engine: engine.clone() });
+        let _first = self.context.running.set(RunningParts { consensus, engine: engine.clone() });
         tokio::select! {
             biased;
             why = ended.wait_for(Option::is_some) => {

@@ -108,7 +108,7 @@ pub(super) enum Content {
 
 /// The body of a request.
 #[derive(Clone, Copy)]
-pub(super) struct Body {
+pub(super) struct RequestBody {
     pub schema: SchemaOf,
     /// Whether it must be there.
     pub needed: bool,
@@ -125,7 +125,7 @@ pub(super) struct Route {
     pub role: AccessRole,
     /// Its parameters, in groups.
     pub query: &'static [&'static [Param]],
-    pub body: Option<Body>,
+    pub body: Option<RequestBody>,
     /// Statuses and bodies of good answers.
     pub answers: &'static [(u16, Content)],
     /// Codes of refusals, beyond those of all routes of its kind.

@@ -2,7 +2,9 @@
 
 use axum::routing::{delete, get, patch, post, put};
 
-use super::{AccessRole, Body, Content, Handler, Param, ParamKind, Route, SchemaOf, Verb, of};
+use super::{
+    AccessRole, Content, Handler, Param, ParamKind, RequestBody, Route, SchemaOf, Verb, of,
+};
 use crate::api::tasks::{self, about, many};
 use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
 use crate::domain::error_code::ErrorCode as Code;
@@ -50,12 +52,12 @@ impl Route {
 
     /// It takes a body, which may be left out.
     const fn may_have(self, schema: SchemaOf) -> Self {
-        Self { body: Some(Body { schema, needed: false }), ..self }
+        Self { body: Some(RequestBody { schema, needed: false }), ..self }
     }
 
     /// It takes a body.
     const fn takes(self, schema: SchemaOf) -> Self {
-        Self { body: Some(Body { schema, needed: true }), ..self }
+        Self { body: Some(RequestBody { schema, needed: true }), ..self }
     }
 
     const fn gives(self, answers: &'static [(u16, Content)]) -> Self {

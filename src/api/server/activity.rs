@@ -14,7 +14,7 @@ use super::HttpLimits;
 
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ConnectionPhase {
     /// The head of a request is awaited or read.
     Head,
     /// Nothing, after an answer.
@@ -36,7 +36,7 @@ pub(super) enum Overdue {
 
 #[derive(Debug)]
 struct Now {
-    phase: Phase,
+    phase: ConnectionPhase,
     since: Instant,
     /// Since when bytes wait to be written.
     blocked: Option<Instant>,
@@ -52,11 +52,11 @@ pub(super) struct Activity {
 
 impl Activity {
     pub fn new() -> Self {
-        let now = Now { phase: Phase::Head, since: Instant::now(), blocked: None };
+        let now = Now { phase: ConnectionPhase::Head, since: Instant::now(), blocked: None };
         Self { now: Mutex::new(now), changed: Notify::new(), close: Notify::new() }
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: ConnectionPhase) {
         let mut now = self.now.lock();
         (now.phase, now.since) = (phase, Instant::now());
         drop(now);
@@ -65,8 +65,8 @@ impl Activity {
 
     /// Bytes came.
     pub fn read(&self) {
-        if self.now.lock().phase == Phase::Idle {
-            self.enter(Phase::Head);
+        if self.now.lock().phase == ConnectionPhase::Idle {
+            self.enter(ConnectionPhase::Head);
         }
     }
 
@@ -75,7 +75,7 @@ impl Activity {
         let mut now = self.now.lock();
         let was = now.blocked.is_some();
         now.blocked = if ready { None } else { now.blocked.or_else(|| Some(Instant::now())) };
-        if ready && now.phase == Phase::Idle {
+        if ready && now.phase == ConnectionPhase::Idle {
             now.since = Instant::now();
         }
         drop(now);
@@ -86,19 +86,19 @@ impl Activity {
 
     /// A request is whole as far as its head goes.
     pub fn begin(self: &Arc<Self>) -> Busy {
-        self.enter(Phase::Busy);
+        self.enter(ConnectionPhase::Busy);
         Busy(Arc::clone(self))
     }
 
     /// Whether no answer of ours is on its way: what is written then, hyper says by itself.
     pub fn between_answers(&self) -> bool {
-        self.now.lock().phase != Phase::Busy
+        self.now.lock().phase != ConnectionPhase::Busy
     }
 
     /// Since when it waits for a request; none: it answers one.
     pub fn waits_since(&self) -> Option<Instant> {
         let now = self.now.lock();
-        (now.phase != Phase::Busy).then_some(now.since)
+        (now.phase != ConnectionPhase::Busy).then_some(now.since)
     }
 
     pub fn ask_to_close(&self) {
@@ -134,10 +134,10 @@ impl Activity {
         let now = self.now.lock();
         match (now.blocked, now.phase) {
             (Some(since), _) => (since + limits.stalled, Overdue::Stalled),
-            (None, Phase::Head) => (now.since + limits.head, Overdue::Head),
-            (None, Phase::Idle) => (now.since + limits.idle, Overdue::Idle),
+            (None, ConnectionPhase::Head) => (now.since + limits.head, Overdue::Head),
+            (None, ConnectionPhase::Idle) => (now.since + limits.idle, Overdue::Idle),
             // The handler has limits of its own; look again later.
-            (None, Phase::Busy) => (Instant::now() + limits.idle, Overdue::Stalled),
+            (None, ConnectionPhase::Busy) => (Instant::now() + limits.idle, Overdue::Stalled),
         }
     }
 }
@@ -148,7 +148,7 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
+        self.0.enter(ConnectionPhase::Idle);
     }
 }
 

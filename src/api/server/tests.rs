@@ -24,7 +24,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A server that answers `/` at once and `/wait` when `gate` lets it.
-struct Rig {
+struct ServerRig {
     address: SocketAddr,
     gate: Arc<Semaphore>,
     /// How many requests have come to the gate.
@@ -33,7 +33,7 @@ struct Rig {
     served: tokio::task::JoinHandle<()>,
 }
 
-impl Rig {
+impl ServerRig {
     async fn start(limits: HttpLimits) -> Self {
         let gate = Arc::new(Semaphore::new(0));
         let (came, _) = watch::channel(0);
@@ -116,7 +116,7 @@ fn refused(answer: &str, status: u16, code: &str) -> Value {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let rig = Rig::start(HttpLimits { head: SHORT, ..limits() }).await;
+    let rig = ServerRig::start(HttpLimits { head: SHORT, ..limits() }).await;
     for begun in ["", "GET / HTTP/1.1\r\nHost: a\r\nX: "] {
         let mut stream = rig.connect().await;
         stream.write_all(begun.as_bytes()).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let rig = Rig::start(HttpLimits { head: LONG, idle: SHORT, ..limits() }).await;
+    let rig = ServerRig::start(HttpLimits { head: LONG, idle: SHORT, ..limits() }).await;
     let mut busy = rig.connect().await;
     busy.write_all(WAIT.as_bytes()).await.unwrap();
     rig.came(1).await;
@@ -151,7 +151,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[tokio::test]
 async fn a_full_server_closes_who_waits_longest_or_says_that_it_is_full() {
-    let rig = Rig::start(HttpLimits { connections: 2, ..limits() }).await;
+    let rig = ServerRig::start(HttpLimits { connections: 2, ..limits() }).await;
     let (mut first, mut second) = (rig.connect().await, rig.connect().await);
     for stream in [&mut first, &mut second] {
         stream.write_all(GET.as_bytes()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_full_server_closes_who_waits_longest_or_says_that_it_is_full() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_refused_with_a_body() {
-    let rig = Rig::start(limits()).await;
+    let rig = ServerRig::start(limits()).await;
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000));
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(200));
     let large = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
@@ -210,7 +210,7 @@ async fn what_cannot_be_read_is_refused_with_a_body() {
 
 #[tokio::test]
 async fn a_request_names_one_host() {
-    let rig = Rig::start(limits()).await;
+    let rig = ServerRig::start(limits()).await;
     for (hosts, good) in [("", false), ("Host: a\r\nHost: a\r\n", false), ("Host: a\r\n", true)] {
         let answer =
             rig.exchange(&format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).await;
@@ -226,7 +226,7 @@ async fn a_request_names_one_host() {
 
 #[tokio::test]
 async fn a_server_that_stops_answers_what_is_under_way() {
-    let rig = Rig::start(limits()).await;
+    let rig = ServerRig::start(limits()).await;
     let (mut idle, mut busy) = (rig.connect().await, rig.connect().await);
     idle.write_all(GET.as_bytes()).await.unwrap();
     until(&mut idle, "here").await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::api::extract::{PathSegment, Read, Reply};
+use crate::api::extract::{HandlerResult, PathSegment, ReadRequest};
 use crate::api::lists::page;
 use crate::api::params::Params;
 use crate::api::reply::ok;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::ticks::{self, TickRange};
 use crate::ops::{OpError, about, executions, preview, views, why, words};
 
@@ -22,10 +22,10 @@ const NEXT_MAX: u64 = 1_000;
 
 /// Answers with what is computed from a task, beside other requests.
 async fn tell<T: Serialize>(
-    read: &Read,
+    read: &ReadRequest,
     name: String,
-    tell: impl FnOnce(&View, &Arc<Task>) -> Result<T, OpError> + Send + 'static,
-) -> Reply {
+    tell: impl FnOnce(&StateView, &Arc<Task>) -> Result<T, OpError> + Send + 'static,
+) -> HandlerResult {
     let view = read.view().await?;
     read.context
         .scans
@@ -37,7 +37,10 @@ async fn tell<T: Serialize>(
 }
 
 /// `GET /tasks/{name}/next`: its next ticks.
-pub(in crate::api) async fn next(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn next(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     let params = &read.params;
     let n = params.number("n", 1..=NEXT_MAX)?.unwrap_or(NEXT);
     let from = params.instant("from")?;
@@ -45,20 +48,29 @@ pub(in crate::api) async fn next(PathSegment(name): PathSegment, read: Read) -> 
 }
 
 /// `GET /tasks/{name}/ticks`: what became of its ticks.
-pub(in crate::api) async fn ticks(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn ticks(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     let params = &read.params;
     let range = tick_range(params)?;
     tell(&read, name, move |view, task| Ok(ticks::list(&view.state, task, &range))).await
 }
 
 /// `GET /tasks/{name}/why`: what became of a tick, or will.
-pub(in crate::api) async fn why(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn why(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     let at = read.params.instant("at")?;
     tell(&read, name, move |view, task| Ok(why::why(view, task, at))).await
 }
 
 /// `GET /tasks/{name}/executions`: its executions, newest first.
-pub(in crate::api) async fn executions(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn executions(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     let params = &read.params;
     let status = params.word("status", &words::STATUSES)?;
     let page = page(params)?;
@@ -74,17 +86,26 @@ pub(in crate::api) async fn executions(PathSegment(name): PathSegment, read: Rea
 }
 
 /// `GET /tasks/{name}/stats`: how its ticks and executions went.
-pub(in crate::api) async fn stats(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn stats(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     tell(&read, name, |_view, task| Ok(about::stats(task))).await
 }
 
 /// `GET /tasks/{name}/revisions`: its kept definitions, newest first, each with what it changed.
-pub(in crate::api) async fn revisions(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn revisions(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     tell(&read, name, |_view, task| Ok(about::revisions(task))).await
 }
 
 /// `GET /tasks/{name}/assignment`: who owns it, and why.
-pub(in crate::api) async fn assignment(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(in crate::api) async fn assignment(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+) -> HandlerResult {
     tell(&read, name, |view, task| Ok(about::assignment(view, task))).await
 }
 

@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::pause_request;
-use crate::api::extract::{Bulky, Reply, Write};
-use crate::api::fields::{Fields, escape};
+use crate::api::extract::{Bulky, HandlerResult, WriteRequest};
+use crate::api::fields::{BodyFields, escape};
 use crate::api::reply::answer;
 use crate::domain::error_code::ErrorCode;
 use crate::ops::OpError;
@@ -19,12 +19,12 @@ const BULK_FIELDS: [&str; 8] =
     ["op", "names", "selector", "reason", "until", "parameters", "stop", "tombstone"];
 
 /// `POST /tasks/batch`: makes each task of a list; what is wrong with one stops no other.
-pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
+pub(in crate::api) async fn batch(Bulky(write): Bulky) -> HandlerResult {
     let force = write.params.flag("force")?;
     let (items, place) = match write.body()? {
         Value::Array(items) => (items, ""),
         body => {
-            let fields = Fields::of(Some(body), &["items"])?;
+            let fields = BodyFields::of(Some(body), &["items"])?;
             let items = fields.need("items").list("items");
             fields.done()?;
             let missing = || OpError::internal("items were read and not found");
@@ -36,14 +36,14 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> Reply {
 }
 
 /// `POST /tasks/bulk`: one operation on many tasks; what is refused for one stops no other.
-pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> Reply {
+pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> HandlerResult {
     let (operation, tasks) = bulk_request(&write)?;
     Ok(answer(StatusCode::OK, bulk::bulk(&write.caller, operation, tasks).await?))
 }
 
 /// Reads which operation is wanted, and on which tasks.
-fn bulk_request(write: &Write) -> Result<(Operation, TaskSelection), OpError> {
-    let fields = Fields::of(Some(write.body()?), &BULK_FIELDS)?;
+fn bulk_request(write: &WriteRequest) -> Result<(Operation, TaskSelection), OpError> {
+    let fields = BodyFields::of(Some(write.body()?), &BULK_FIELDS)?;
     let op = fields.need("op").word("op", &OPERATIONS);
     let belongs: &[(&str, &str)] = &[
         ("reason", "pause"),
@@ -75,7 +75,7 @@ fn bulk_request(write: &Write) -> Result<(Operation, TaskSelection), OpError> {
     Ok((operation, tasks))
 }
 
-fn selection(fields: &Fields<'_>) -> TaskSelection {
+fn selection(fields: &BodyFields<'_>) -> TaskSelection {
     if fields.has("names") == fields.has("selector") {
         fields.refuse("", ErrorCode::OneOf, "needs exactly one of names and selector");
     }

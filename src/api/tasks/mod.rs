@@ -9,13 +9,13 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::extract::{PathSegment, Read, Reply, Write};
-use super::fields::Fields;
+use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
+use super::fields::BodyFields;
 use super::lists::{location, page};
 use super::params::Params;
 use super::reply::{answer, ok};
 use crate::dto::{PauseRequest, Rfc3339, TriggerRequest};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::tasks::lifecycle::{self, Deletion};
 use crate::ops::tasks::list::{TaskFilter, TaskOrder};
 use crate::ops::tasks::{claim, definition, trigger};
@@ -26,7 +26,7 @@ use crate::ops::{OpAnswer, OpError, nodes, views};
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// `GET /tasks`: tasks that fit all filters, marked deleted only where asked for.
-pub(super) async fn list(read: Read) -> Reply {
+pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let params = &read.params;
     let page = page(params)?;
     let order = match params.word("sort", &["name", "next", "last"])? {
@@ -45,7 +45,7 @@ pub(super) async fn list(read: Read) -> Reply {
         .await?
 }
 
-fn filter(params: &Params, view: &View) -> Result<TaskFilter, OpError> {
+fn filter(params: &Params, view: &StateView) -> Result<TaskFilter, OpError> {
     let status = params.word("status", &TASK_STATES)?;
     let labels = params.all("label").map(|label| match label.split_once('=') {
         Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -65,7 +65,7 @@ fn filter(params: &Params, view: &View) -> Result<TaskFilter, OpError> {
 }
 
 /// `GET /tasks/{name}`: a task, marked deleted or not.
-pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
+pub(super) async fn get(PathSegment(name): PathSegment, read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     let task = view.task(&name)?;
     let (body, revision) = (views::task(&view, task), Some(task.live.revision));
@@ -73,7 +73,7 @@ pub(super) async fn get(PathSegment(name): PathSegment, read: Read) -> Reply {
 }
 
 /// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
-pub(super) async fn create(write: Write) -> Reply {
+pub(super) async fn create(write: WriteRequest) -> HandlerResult {
     let force = write.params.flag("force")?;
     let body = write.body()?;
     let made = definition::create(&write.caller, body, force).await?;
@@ -91,19 +91,19 @@ pub(super) fn created<T: Serialize>(made: OpAnswer<T>, collection: &str, name: &
 }
 
 /// `PUT /tasks/{name}`: another definition; cursor and history stay.
-pub(super) async fn put(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn put(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let changed = definition::put(&write.caller, &name, write.body()?).await?;
     Ok(answer(StatusCode::OK, changed))
 }
 
 /// `PATCH /tasks/{name}`: a JSON merge patch (RFC 7396) of the definition.
-pub(super) async fn patch(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn patch(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let changed = definition::patch(&write.caller, &name, write.body()?).await?;
     Ok(answer(StatusCode::OK, changed))
 }
 
 /// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
-pub(super) async fn delete(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let params = &write.params;
     let how = Deletion {
         wait: params.flag("wait")?,
@@ -116,41 +116,41 @@ pub(super) async fn delete(PathSegment(name): PathSegment, write: Write) -> Repl
 }
 
 /// `POST /tasks/{name}/pause`: its ticks no longer fire.
-pub(super) async fn pause(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn pause(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let wait = write.params.flag("wait")?;
-    let fields = Fields::of(write.body.as_ref(), &["reason", "until"])?;
+    let fields = BodyFields::of(write.body.as_ref(), &["reason", "until"])?;
     let pause = pause_request(&fields);
     fields.done()?;
     Ok(answer(StatusCode::OK, lifecycle::pause(&write.caller, &name, pause, wait).await?))
 }
 
 /// Reads what a pause says.
-fn pause_request(fields: &Fields<'_>) -> PauseRequest {
+fn pause_request(fields: &BodyFields<'_>) -> PauseRequest {
     let reason = fields.short_text("reason", REASON_BYTES_MAX).map(str::to_owned);
     PauseRequest { reason, until: fields.instant("until").map(Rfc3339) }
 }
 
 /// `POST /tasks/{name}/resume`: its ticks fire again.
-pub(super) async fn resume(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn resume(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::resume(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/reuse`: takes the deleted mark away.
-pub(super) async fn reuse(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn reuse(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::reuse(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
-pub(super) async fn cleanup(PathSegment(name): PathSegment, write: Write) -> Reply {
+pub(super) async fn cleanup(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::cleanup(&write.caller, &name).await?))
 }
 
 /// `POST /tasks/{name}/trigger`: an execution now.
-pub(super) async fn trigger(PathSegment(name): PathSegment, write: Write) -> Reply {
-    let fields = Fields::of(write.body.as_ref(), &["parameters"])?;
+pub(super) async fn trigger(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of(write.body.as_ref(), &["parameters"])?;
     let parameters = fields.object("parameters").cloned();
     fields.done()?;
     let made = trigger::trigger(&write.caller, &name, TriggerRequest { parameters }).await?;
@@ -159,8 +159,8 @@ pub(super) async fn trigger(PathSegment(name): PathSegment, write: Write) -> Rep
 }
 
 /// `POST /tasks/{name}/claim`: takes a tick of a `manual` task.
-pub(super) async fn claim(PathSegment(name): PathSegment, write: Write) -> Reply {
-    let fields = Fields::of(Some(write.body()?), &["tick"])?;
+pub(super) async fn claim(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
+    let fields = BodyFields::of(Some(write.body()?), &["tick"])?;
     let tick = fields.need("tick").instant("tick");
     fields.done()?;
     let Some(tick) = tick else { return Err(OpError::internal("a tick was read and not found")) };

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, ok, yearly};
+use super::{ApiRig, ok, yearly};
 
 type Row = (&'static str, Value, &'static str);
 /// Headers, body, status, code.
@@ -146,7 +146,7 @@ fn queries() -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_requests_are_refused_with_the_field_and_change_nothing() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let kept = rig.make("kept", yearly(), "ok").await;
     for (request, body, answer) in [fields(), schedules(), requests()].concat() {
         let (method, path) = request.split_once(' ').unwrap();
@@ -177,7 +177,7 @@ async fn bad_requests_are_refused_with_the_field_and_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_cannot_be_read_are_refused() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let json = ("content-type", "application/json");
     let good =
         json!({"name": "new", "schedule": yearly(), "action": ok()}).to_string().into_bytes();

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Got, Rig, ok, yearly};
+use super::{ApiRig, Got, ok, yearly};
 
 /// All of time.
 fn always() -> Value {
@@ -12,7 +12,7 @@ fn always() -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calendars_are_made_changed_and_removed() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.get("/calendars/holidays").await.refused(404, "calendar_not_found");
     let body = json!({"description": "d", "rules": [{"yearly": ["12-24/01-01"]}]});
     let made = rig.call(Method::PUT, "/calendars/holidays", body.clone(), &[]).await.expect(201);
@@ -59,7 +59,7 @@ async fn calendars_are_made_changed_and_removed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn excluded_ticks_are_skipped_and_told_before_and_after() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.call(Method::PUT, "/calendars/all", always(), &[]).await.expect(201);
     let schedule = json!({"interval": "200ms", "exclude": ["all"]});
     let made = rig.make("beat", schedule.clone(), "ok").await;
@@ -101,7 +101,7 @@ async fn excluded_ticks_are_skipped_and_told_before_and_after() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_fires_as_often_as_it_may() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("thrice", json!({"interval": "100ms", "max_ticks": 3}), "ok").await;
     let over = |got: &Got| got.body["state"] == "completed";
     let told = rig.until("/api/v1/tasks/thrice", over).await;
@@ -120,7 +120,7 @@ async fn a_task_fires_as_often_as_it_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_warns_of_a_crowd_on_the_hour() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let preview = async |expression: &str| {
         let body = json!({"expression": expression, "n": 1});
         let told = rig.post("/schedules/preview", body).await.expect(200).body;
@@ -142,7 +142,7 @@ async fn settings_declare_calendars_and_leave_changed_ones_alone() {
     let file = folder.path().join("calendars.yaml");
     let text = "calendars:\n  - name: nights\n    rules: [{times: ['22:00/06:00']}]\n";
     std::fs::write(&file, text).unwrap();
-    let rig = Rig::with(&[("calendars.path", file.display().to_string())]).await;
+    let rig = ApiRig::with(&[("calendars.path", file.display().to_string())]).await;
     let declared = rig.until("/api/v1/calendars/nights", |got| got.status == 200).await;
     assert_eq!(declared.body["origin"], "static");
     let changed = rig.call(Method::PUT, "/calendars/nights", always(), &[]).await.expect(200);

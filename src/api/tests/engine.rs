@@ -5,17 +5,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{PATIENCE, Rig, config, function, yearly};
-use crate::config::Member;
+use super::{ApiRig, PATIENCE, config, function, yearly};
+use crate::config::MemberSettings;
 use crate::domain::ids::NodeId;
 use crate::engine::ActorFault;
 use crate::exec::{Func, FuncContext};
 
-fn fail(rig: &Rig, fault: ActorFault) {
+fn fail(rig: &ApiRig, fault: ActorFault) {
     rig.context.running.get().unwrap().engine.fail(fault);
 }
 
-async fn fired(rig: &Rig, more_than: u64) -> u64 {
+async fn fired(rig: &ApiRig, more_than: u64) -> u64 {
     let path = "/api/v1/tasks/beat";
     let fires = |body: &Value| body["totals"]["fired"].as_u64().unwrap();
     let got = rig.until(path, |got| fires(&got.body) > more_than).await;
@@ -24,7 +24,7 @@ async fn fired(rig: &Rig, more_than: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_its_node_actor_ends_and_says_why() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     fail(&rig, ActorFault::KillNode);
     let ended = tokio::time::timeout(PATIENCE, rig.node).await.expect("it ends by itself");
     let why = ended.unwrap().unwrap_err().to_string();
@@ -33,7 +33,7 @@ async fn a_node_without_its_node_actor_ends_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_whose_actor_fails_goes_on() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("beat", json!({"interval": "200ms"}), "ok").await;
     let before = fired(&rig, 0).await;
     fail(&rig, ActorFault::KillTask("beat".to_owned()));
@@ -43,7 +43,7 @@ async fn a_task_whose_actor_fails_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_whose_actor_fails_ends_as_lost() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("slow", yearly(), "slow").await;
     let fired = rig.post("/tasks/slow/trigger", Value::Null).await.expect(201);
     let path = format!("/api/v1/executions/{}", fired.body["id"].as_str().unwrap());
@@ -59,20 +59,20 @@ async fn an_attempt_whose_actor_fails_ends_as_lost() {
 }
 
 /// Two nodes of one cluster, the leader first.
-async fn pair() -> (Rig, Rig) {
+async fn pair() -> (ApiRig, ApiRig) {
     // Both are bound at once, so that they differ.
     let [one, other] = {
         let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         listeners.map(|listener| listener.local_addr().unwrap().to_string())
     };
-    let member = |id, peer: &String| Member { id, peer: peer.clone(), http: None };
+    let member = |id, peer: &String| MemberSettings { id, peer: peer.clone(), http: None };
     let members = vec![member(1, &one), member(2, &other)];
     let start = |id: u16, peer: &str| {
         let folder = tempfile::tempdir().unwrap();
         let settings = [("node.id", id.to_string()), ("peer.listen", peer.to_owned())];
         let mut config = config(&folder, &settings);
         config.cluster.members.clone_from(&members);
-        Rig::of(config, folder, [])
+        ApiRig::of(config, folder, [])
     };
     let (one, other) = tokio::join!(start(1, &one), start(2, &other));
     let leads = one.context.running.get().unwrap().consensus.is_leader();
@@ -80,7 +80,7 @@ async fn pair() -> (Rig, Rig) {
 }
 
 /// Waits until a node says this of another.
-async fn until_state(leader: &Rig, id: u64, state: &str) {
+async fn until_state(leader: &ApiRig, id: u64, state: &str) {
     leader.until(&format!("/api/v1/nodes/{id}"), |got| got.body["state"] == state).await;
 }
 
@@ -102,9 +102,9 @@ async fn a_node_whose_engine_does_not_come_round_is_marked_down() {
 }
 
 /// Notes in a value when it begins and when it goes.
-struct Guard(watch::Sender<&'static str>);
+struct NoteGuard(watch::Sender<&'static str>);
 
-impl Drop for Guard {
+impl Drop for NoteGuard {
     fn drop(&mut self) {
         self.0.send_replace("gone");
     }
@@ -114,14 +114,14 @@ impl Drop for Guard {
 async fn a_stopped_engine_leaves_nothing_running() {
     let (noted, mut seen) = watch::channel("");
     let endless: Func = Arc::new(move |_context: FuncContext| {
-        let guard = Guard(noted.clone());
+        let guard = NoteGuard(noted.clone());
         noted.send_replace("begun");
         Box::pin(async move {
             let _guard = guard;
             std::future::pending().await
         })
     });
-    let rig = Rig::having(&[], [("endless", endless), ("ok", function("ok"))]).await;
+    let rig = ApiRig::having(&[], [("endless", endless), ("ok", function("ok"))]).await;
     rig.make("beat", json!({"interval": "1s"}), "ok").await;
     rig.make("endless", yearly(), "endless").await;
     rig.post("/tasks/endless/trigger", Value::Null).await.expect(201);

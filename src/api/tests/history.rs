@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Got, Rig, yearly};
+use super::{ApiRig, Got, yearly};
 use crate::domain::time::Timestamp;
 
 fn at(value: &Value) -> Timestamp {
@@ -11,7 +11,7 @@ fn at(value: &Value) -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_settled_tick_is_told_once() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("beat", json!({"interval": "200ms"}), "ok").await;
     let fired = |got: &Got| got.body["totals"]["fired"].as_u64() >= Some(3);
     rig.until("/api/v1/tasks/beat", fired).await;
@@ -78,7 +78,7 @@ async fn every_settled_tick_is_told_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_will_be_is_foreseen() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("yearly", yearly(), "ok").await;
     let why = rig.get("/tasks/yearly/why").await.expect(200).body;
     assert_eq!(
@@ -107,7 +107,7 @@ async fn what_will_be_is_foreseen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_are_those_of_the_incarnation() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let stats = async |total: u64| {
         let right = move |got: &Got| got.body["success"] == total && got.body["total"] == total;
         rig.until("/api/v1/tasks/again/stats", right).await.body
@@ -126,7 +126,7 @@ async fn statistics_are_those_of_the_incarnation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_stores_nothing_and_tells_what_clocks_do() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let body = json!({"expression": "30 2 * * *", "timezone": "Europe/Berlin",
         "from": "2026-03-28T00:00:00Z", "n": 3});
     let shown = rig.post("/schedules/preview", body.clone()).await.expect(200).body;

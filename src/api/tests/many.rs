@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, ok, yearly};
+use super::{ApiRig, ok, yearly};
 
 fn names(body: &Value) -> Vec<String> {
     let items = body["items"].as_array().unwrap();
@@ -12,7 +12,7 @@ fn names(body: &Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_make_what_can_be_made() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("t-00007", yearly(), "ok").await;
     let mut items: Vec<Value> = (0..1_000)
         .map(|n| {
@@ -83,7 +83,7 @@ async fn batches_make_what_can_be_made() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_may_be_called_like_the_operations_on_many() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     for name in ["batch", "bulk"] {
         let path = format!("/tasks/{name}");
         let body = rig.make(name, yearly(), "ok").await.body;
@@ -102,7 +102,7 @@ async fn tasks_may_be_called_like_the_operations_on_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sorted_pages_neither_repeat_nor_skip_while_tasks_run() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     for n in 0..6 {
         rig.make(&format!("t{n}"), yearly(), "ok").await;
     }
@@ -144,7 +144,7 @@ async fn sorted_pages_neither_repeat_nor_skip_while_tasks_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_go_on_where_they_stopped() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     for n in 0..7 {
         let at = json!({"at": format!("2099-01-0{}T00:00:00Z", 7 - n)});
         rig.make(&format!("task-{n}"), at, "ok").await;

@@ -36,7 +36,7 @@ use crate::node::{Fatal, Node};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A cluster of one.
-struct Rig {
+struct ApiRig {
     context: Arc<Context>,
     client: reqwest::Client,
     base: String,
@@ -121,7 +121,7 @@ fn function(name: &'static str) -> Func {
     })
 }
 
-impl Rig {
+impl ApiRig {
     async fn start() -> Self {
         Self::with(&[]).await
     }

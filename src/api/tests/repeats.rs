@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, yearly};
+use super::{ApiRig, yearly};
 use crate::domain::time::{Millis, Timestamp};
 
 /// A request with a key.
-async fn keyed(rig: &Rig, method: Method, path: &str, body: &Value, key: &str) -> super::Got {
+async fn keyed(rig: &ApiRig, method: Method, path: &str, body: &Value, key: &str) -> super::Got {
     rig.call(method, path, body.clone(), &[("idempotency-key", key)]).await
 }
 
@@ -18,7 +18,7 @@ fn states(body: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_patch_is_answered_as_the_first_time() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("t", yearly(), "ok").await;
     let patch = json!({"timeout": "7s"});
     let first = keyed(&rig, Method::PATCH, "/tasks/t", &patch, "p-1").await.expect(200);
@@ -65,7 +65,7 @@ async fn a_repeated_patch_is_answered_as_the_first_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_trigger_and_what_follows_it_happen_once() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("t", yearly(), "fail").await;
     let over = json!({"parameters": {"a": 1}});
     let trigger = || keyed(&rig, Method::POST, "/tasks/t/trigger", &over, "t-1");
@@ -89,7 +89,7 @@ async fn a_repeated_trigger_and_what_follows_it_happen_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_create_is_answered_though_its_time_has_passed() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
     let at = Timestamp(i64::try_from(now).unwrap()).plus(Millis(1_500)).to_string();
     let once = |name: &str| {
@@ -121,7 +121,7 @@ async fn a_repeated_create_is_answered_though_its_time_has_passed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_bulk_request_touches_nothing_new() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let labelled = |name: &str| json!({"name": name, "schedule": yearly(), "action": {"func": {"id": "ok"}}, "labels": {"team": "x"}});
     for name in ["a", "b", "c"] {
         rig.post("/tasks", labelled(name)).await.expect(201);

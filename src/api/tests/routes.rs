@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::Rig;
+use super::ApiRig;
 use crate::api::error::{ErrorForm, PROBLEM};
-use crate::api::frame::{self, Frame};
+use crate::api::frame::{self, RequestFrame};
 use crate::api::{self, ApiSettings, Context, HttpLimits, Scans};
 use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routes_answer_in_one_form() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let open = |path| rig.send(Method::GET, path, &[], None);
     assert_eq!(open("/livez").await.expect(200).body["status"], "alive");
     assert_eq!(open("/readyz").await.expect(200).body["status"], "ready");
@@ -83,7 +83,7 @@ async fn routes_answer_in_one_form() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_say_what_they_reflect() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let index = |got: &super::Got| got.header("punctual-index").parse::<u64>().unwrap();
     let made = rig.make("seen", super::yearly(), "ok").await;
     let seen = rig.get(&format!("/tasks/seen?min_index={}", index(&made))).await.expect(200);
@@ -98,7 +98,7 @@ async fn reads_say_what_they_reflect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_and_cluster_are_told_and_changed() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("owned", super::yearly(), "ok").await;
     let cluster = rig.get("/cluster").await.expect(200).body;
     assert_eq!((&cluster["name"], &cluster["leader"]), (&json!("punctual"), &json!("n1")));
@@ -163,7 +163,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         output: OutputLimits::default(),
         data_dir: folder.path().to_owned(),
         work_dir: folder.path().join("work"),
-        refs: config::Refs::default(),
+        refs: config::RefSettings::default(),
         open_files: None,
     });
     let (_progress, saying) = watch::channel("waiting for member 2".to_owned());
@@ -235,7 +235,10 @@ async fn a_handler_that_panics_answers_all_the_same() {
         });
     let router = axum::Router::new()
         .route("/fails", fails)
-        .layer(axum::middleware::from_fn_with_state(Frame::of(&context, PROBLEM), frame::frame))
+        .layer(axum::middleware::from_fn_with_state(
+            RequestFrame::of(&context, PROBLEM),
+            frame::frame,
+        ))
         .with_state(context);
     for _ in 0..2 {
         let request = axum::extract::Request::get("/fails").header("x-request-id", "r-1");
@@ -261,7 +264,10 @@ async fn each_router_writes_its_errors_in_its_own_form() {
         body: |error, _request| json!({"error": error.detail()}),
     };
     let framed = |router: axum::Router<Arc<Context>>, form| {
-        router.layer(axum::middleware::from_fn_with_state(Frame::of(&context, form), frame::frame))
+        router.layer(axum::middleware::from_fn_with_state(
+            RequestFrame::of(&context, form),
+            frame::frame,
+        ))
     };
     let fails = || async { crate::ops::OpError::no_leader("waiting") };
     let old = axum::Router::new()

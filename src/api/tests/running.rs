@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Got, Rig, yearly};
+use super::{ApiRig, Got, yearly};
 
-async fn ended(rig: &Rig, id: &str) -> Got {
+async fn ended(rig: &ApiRig, id: &str) -> Got {
     let done = |got: &Got| got.body["end_time"].is_string();
     rig.until(&format!("/api/v1/executions/{id}"), done).await
 }
@@ -19,7 +19,7 @@ fn id(got: &Got) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trigger_is_carried_out_and_told() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let body = json!({"name": "greet", "schedule": yearly(), "action": {"func": {"id": "ok"}},
         "parameters": {"a": 1, "b": 1}});
     rig.post("/tasks", body).await.expect(201);
@@ -75,7 +75,7 @@ async fn a_trigger_is_carried_out_and_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_can_be_stopped_and_what_failed_is_found() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("slow", yearly(), "slow").await;
     rig.make("broken", yearly(), "fail").await;
     let slow = rig.post("/tasks/slow/trigger", Value::Null).await.expect(201);
@@ -124,7 +124,7 @@ async fn what_runs_can_be_stopped_and_what_failed_is_found() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tick_has_one_claimer() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("manual", json!({"manual": true}), "ok").await;
     rig.make("yearly", yearly(), "ok").await;
     let tick = json!({"tick": "2026-01-01T00:00:00Z"});
@@ -172,7 +172,7 @@ async fn a_tick_has_one_claimer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_claimers_one_wins() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("manual", json!({"manual": true}), "ok").await;
     for _ in 0..5 {
         let time = rig.get("/scheduler/status").await.expect(200).body["time"].clone();
@@ -190,7 +190,7 @@ async fn of_many_claimers_one_wins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_ends_with_its_node() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("waits", yearly(), "ok").await;
     // A node that gives its tasks away takes no execution either, so this one stays pending.
     rig.post("/nodes/1/drain", Value::Null).await.expect(200);

@@ -17,7 +17,7 @@ use crate::domain::settling::{self, Decision, decide};
 use crate::domain::spec::read_calendar;
 use crate::domain::task::{CatchUpPolicy, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::preview::{body, tick};
 use crate::ops::why::why;
 
@@ -51,14 +51,14 @@ fn preview(out: &mut String, what: &str, schedule: &Schedule, from: &str, n: usi
 }
 
 /// One node with the state machine and nothing between them.
-struct Owner {
+struct ShownOwner {
     state: State,
     session: SessionId,
     now: Timestamp,
     index: u64,
 }
 
-impl Owner {
+impl ShownOwner {
     fn apply(&mut self, command: &Command) -> Answer {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
@@ -140,7 +140,7 @@ impl Owner {
     fn why(&self, out: &mut String, name: &str, when: &str) {
         let members = Members::of(&self.state);
         let view =
-            View { state: self.state.clone(), members, now: self.now, own: NodeId::new(1, 1) };
+            StateView { state: self.state.clone(), members, now: self.now, own: NodeId::new(1, 1) };
         let told = why(&view, self.state.named(name).unwrap(), Some(at(when)));
         let told = serde_json::to_value(told).unwrap();
         let facts =
@@ -173,7 +173,7 @@ fn the_cases_that_are_shown_are_golden() {
     let fridays = cron("0 0 13 * FRI", "UTC");
     preview(&mut out, "0 0 13 * FRI,", &fridays, "2026-01-01T00:00:00Z", 20);
 
-    let mut owner = Owner::start(at("2026-03-02T12:00:00Z"));
+    let mut owner = ShownOwner::start(at("2026-03-02T12:00:00Z"));
     let weekend = serde_json::json!({"rules": [{"times": ["12:20/12:40"]}]});
     let calendar = read_calendar("lunch", &weekend).unwrap();
     owner.apply(&Command::PutCalendar(Box::new(PutCalendar {

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Rig;
+use super::ApiRig;
 use crate::exec::{Func, FuncContext};
 
 /// What attempts of a function do and note.
@@ -55,9 +55,9 @@ impl Gauge {
 }
 
 /// A node with so many slots and so many tasks that are due at one instant, soon.
-async fn burst(slots: u32, tasks: usize, gauge: &Gauge) -> Rig {
+async fn burst(slots: u32, tasks: usize, gauge: &Gauge) -> ApiRig {
     let slots = [("node.slots", slots.to_string())];
-    let rig = Rig::having(&slots, [("gauge", gauge.function())]).await;
+    let rig = ApiRig::having(&slots, [("gauge", gauge.function())]).await;
     let now = jiff::Timestamp::now().as_second();
     let at = jiff::Timestamp::from_second(now + 3).unwrap().to_string();
     let items: Vec<Value> = (0..tasks)
@@ -73,13 +73,13 @@ async fn burst(slots: u32, tasks: usize, gauge: &Gauge) -> Rig {
     rig
 }
 
-async fn counted(rig: &Rig, what: &str, count: usize) {
+async fn counted(rig: &ApiRig, what: &str, count: usize) {
     let path = "/api/v1/executions/stats";
     rig.until(path, |got| got.body[what] == json!(count)).await;
 }
 
 /// Executions with this status, as the state has them.
-async fn with_status(rig: &Rig, status: &str) -> Vec<u64> {
+async fn with_status(rig: &ApiRig, status: &str) -> Vec<u64> {
     let got = rig.get(&format!("/executions?status={status}&limit=100")).await.expect(200);
     let items = got.body["items"].as_array().unwrap();
     items.iter().map(|item| item["id"].as_str().unwrap().parse().unwrap()).collect()

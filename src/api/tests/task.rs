@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Rig, ok, yearly};
+use super::{ApiRig, ok, yearly};
 use crate::domain::time::Timestamp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_is_made_and_changed() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let made = rig.make("report", yearly(), "ok").await;
     assert_eq!(made.header("location"), "/api/v1/tasks/report");
     let revision = made.body["revision"].as_u64().unwrap();
@@ -58,7 +58,7 @@ async fn a_task_is_made_and_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_goes_and_comes_back() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let made = rig.make("report", yearly(), "ok").await;
     let revision = made.body["revision"].as_u64().unwrap();
     let paused = rig.post("/tasks/report/pause", json!({"reason": "move"})).await.expect(200);
@@ -98,7 +98,7 @@ async fn a_task_goes_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.call(Method::DELETE, "/tasks/none", Value::Null, &[]).await.refused(404, "task_not_found");
     let mark = rig.call(Method::DELETE, "/tasks/none?tombstone=true", Value::Null, &[]).await;
     assert_eq!(mark.expect(200).body["state"], "deleted");
@@ -113,7 +113,7 @@ async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let idle = |schedule: Value| json!({"name": "idle", "schedule": schedule});
     let refused = rig.post("/tasks", idle(yearly())).await.refused(422, "no_handler").body;
     assert_eq!(refused["errors"][0]["pointer"], "/action");
@@ -152,7 +152,7 @@ async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_write_is_one_write() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     let key = &[("idempotency-key", "k-1")];
     let body = json!({"name": "once", "schedule": yearly(), "action": {"func": {"id": "ok"}}});
     let first = rig.call(Method::POST, "/tasks", body.clone(), key).await.expect(201);
@@ -202,7 +202,7 @@ async fn a_repeated_write_is_one_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patches_of_different_fields_all_last() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("shared", yearly(), "ok").await;
     let patches = (0..8).map(|n| {
         let body = json!({"labels": {format!("l{n}"): "x"}});
@@ -229,7 +229,7 @@ async fn patches_of_different_fields_all_last() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_repeated_after_its_end_is_answered_as_it_was_the_first_time() {
-    let rig = Rig::start().await;
+    let rig = ApiRig::start().await;
     rig.make("quick", yearly(), "ok").await;
     let now = UNIX_EPOCH.elapsed().unwrap().as_millis();
     let until = Timestamp(i64::try_from(now).unwrap() + 700);

@@ -7,10 +7,10 @@ use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::ClaimsArguments;
-use super::cluster::{Cluster, failure, number};
+use super::cluster::{BenchCluster, failure, number};
 
 pub(super) async fn run(
-    cluster: Cluster,
+    cluster: BenchCluster,
     arguments: &ClaimsArguments,
     out: &mut Output,
 ) -> CommandResult {
@@ -54,7 +54,7 @@ fn sum(states: &[Value], field: &str) -> f64 {
 }
 
 async fn load(
-    cluster: &Cluster,
+    cluster: &BenchCluster,
     arguments: &ClaimsArguments,
     in_flight: usize,
 ) -> Result<Value, Failure> {

@@ -24,21 +24,21 @@ pub(super) fn failure(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Three processes in a temporary folder, or nodes that were there before.
-pub(super) struct Cluster {
+pub(super) struct BenchCluster {
     children: Option<Children>,
     pub urls: Vec<String>,
     pub folder: PathBuf,
     http: reqwest::Client,
 }
 
-impl Drop for Cluster {
+impl Drop for BenchCluster {
     fn drop(&mut self) {
         // Left to the system's own cleaning where it cannot be removed.
         let _removed = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Cluster {
+impl BenchCluster {
     /// The nodes at these addresses, or three of its own; waits until every node is ready.
     pub async fn open(servers: &[Url]) -> Result<Self, Failure> {
         let number: u64 = rand::random();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
-use super::cluster::{Cluster, failure, number};
+use super::cluster::{BenchCluster, failure, number};
 use super::{LagAction, LagArguments, LagDue, NOOP};
 
 /// Before measuring: ticks of the first seconds find actors and connections cold.
@@ -19,10 +19,10 @@ const WARM_UP: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// One start: task, tick in milliseconds, microseconds after due.
-type Start = (u64, i64, i64);
+type StartSample = (u64, i64, i64);
 
 pub(super) async fn run(
-    cluster: Cluster,
+    cluster: BenchCluster,
     arguments: &LagArguments,
     out: &mut Output,
 ) -> CommandResult {
@@ -79,7 +79,7 @@ fn task(
     })
 }
 
-async fn drain(cluster: &Cluster) -> Result<Vec<Start>, Failure> {
+async fn drain(cluster: &BenchCluster) -> Result<Vec<StartSample>, Failure> {
     let mut starts = Vec::new();
     for node in 0..cluster.urls.len() {
         let rows = cluster.get(node, "/bench/starts").await?;
@@ -94,13 +94,13 @@ async fn drain(cluster: &Cluster) -> Result<Vec<Start>, Failure> {
 }
 
 /// Cluster time, rounded up to a whole second.
-async fn cluster_now(cluster: &Cluster) -> Result<i64, Failure> {
+async fn cluster_now(cluster: &BenchCluster) -> Result<i64, Failure> {
     let state = cluster.get(0, "/bench/state").await?;
     Ok(number(&state, "now_ms") as i64 / 1_000 * 1_000 + 1_000)
 }
 
 /// Lines `task tick nanoseconds` as the small program wrote them.
-fn read_witness(file: &Path) -> Result<Vec<Start>, Failure> {
+fn read_witness(file: &Path) -> Result<Vec<StartSample>, Failure> {
     let text = fs::read_to_string(file).map_err(failure)?;
     let mut tasks: HashMap<&str, u64> = HashMap::new();
     let mut starts = Vec::new();
@@ -122,7 +122,7 @@ fn read_witness(file: &Path) -> Result<Vec<Start>, Failure> {
 fn summary(
     arguments: &LagArguments,
     together: bool,
-    starts: &[Start],
+    starts: &[StartSample],
     from: i64,
     to: i64,
 ) -> Value {

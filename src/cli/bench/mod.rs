@@ -13,8 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::node::NodeBuilder;
 
-use self::cluster::Cluster;
-use super::context::Context;
+use self::cluster::BenchCluster;
+use super::context::CliContext;
 use super::exit::{CommandResult, Failure};
 use super::output::Output;
 
@@ -26,12 +26,12 @@ const NOOP: &str = "bench-noop";
 pub struct BenchArguments {
     /// What.
     #[command(subcommand)]
-    pub what: Bench,
+    pub what: BenchCommand,
 }
 
 /// What can be measured.
 #[derive(Subcommand, Debug, Clone)]
-pub enum Bench {
+pub enum BenchCommand {
     /// Claims per second through the replicated log, and how long one takes.
     Claims(ClaimsArguments),
     /// How late ticks start.
@@ -111,19 +111,19 @@ pub struct ScaleArguments {
 ///
 /// # Errors
 /// A cluster that does not come up or does not answer.
-pub async fn run(arguments: BenchArguments, context: &mut Context) -> CommandResult {
-    let scale = matches!(arguments.what, Bench::Scale(_));
+pub async fn run(arguments: BenchArguments, context: &mut CliContext) -> CommandResult {
+    let scale = matches!(arguments.what, BenchCommand::Scale(_));
     if scale && !context.servers.is_empty() {
         return Err(Failure::usage(
             "bench scale kills nodes: it measures only a cluster of its own",
         ));
     }
-    let cluster = Cluster::open(&context.servers).await?;
+    let cluster = BenchCluster::open(&context.servers).await?;
     let out: &mut Output = &mut context.out;
     match arguments.what {
-        Bench::Claims(arguments) => claims::run(cluster, &arguments, out).await,
-        Bench::Lag(arguments) => lag::run(cluster, &arguments, out).await,
-        Bench::Scale(arguments) => scale::run(cluster, &arguments, out).await,
+        BenchCommand::Claims(arguments) => claims::run(cluster, &arguments, out).await,
+        BenchCommand::Lag(arguments) => lag::run(cluster, &arguments, out).await,
+        BenchCommand::Scale(arguments) => scale::run(cluster, &arguments, out).await,
     }
 }
 

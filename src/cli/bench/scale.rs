@@ -10,7 +10,7 @@ use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::ScaleArguments;
-use super::cluster::{Cluster, failure, number};
+use super::cluster::{BenchCluster, failure, number};
 
 /// One-second tasks beside the dormant ones.
 const BUSY: usize = 10;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(
-    mut cluster: Cluster,
+    mut cluster: BenchCluster,
     arguments: &ScaleArguments,
     out: &mut Output,
 ) -> CommandResult {
@@ -89,7 +89,7 @@ pub(super) async fn run(
 }
 
 /// Resident memory of the largest node, in MB.
-async fn memory(cluster: &Cluster) -> Result<f64, Failure> {
+async fn memory(cluster: &BenchCluster) -> Result<f64, Failure> {
     let mut largest: f64 = 0.0;
     for node in 0..cluster.urls.len() {
         let state = cluster.get(node, "/bench/state").await?;
@@ -105,7 +105,7 @@ async fn memory(cluster: &Cluster) -> Result<f64, Failure> {
 }
 
 /// Fired ticks of each busy task, as a node that answers knows them.
-async fn fired(cluster: &Cluster) -> Option<Vec<u64>> {
+async fn fired(cluster: &BenchCluster) -> Option<Vec<u64>> {
     for node in 0..cluster.urls.len() {
         if let Ok(state) = cluster.get(node, "/bench/fired?prefix=busy-").await {
             let counts = state.as_array()?.iter().filter_map(Value::as_u64).collect();
@@ -116,7 +116,7 @@ async fn fired(cluster: &Cluster) -> Option<Vec<u64>> {
 }
 
 /// Kills the leader; milliseconds until every busy task has fired again.
-async fn kill_leader(cluster: &mut Cluster) -> Result<f64, Failure> {
+async fn kill_leader(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     let leader = cluster.leader().await?;
     let name = format!("n{}", leader + 1);
     cluster.children()?.act(&format!("kill {name}")).await.map_err(failure)?;
@@ -129,7 +129,7 @@ async fn kill_leader(cluster: &mut Cluster) -> Result<f64, Failure> {
 }
 
 /// Milliseconds from `since` until every busy task fired a tick that it had not fired then.
-async fn next_ticks(cluster: &Cluster, since: Instant) -> Result<f64, Failure> {
+async fn next_ticks(cluster: &BenchCluster, since: Instant) -> Result<f64, Failure> {
     let mut before: Option<Vec<u64>> = None;
     while since.elapsed() < LIMIT {
         if let Some(now) = fired(cluster).await {
@@ -144,7 +144,7 @@ async fn next_ticks(cluster: &Cluster, since: Instant) -> Result<f64, Failure> {
 }
 
 /// Kills all nodes; milliseconds from their start to the first fired tick.
-async fn restart(cluster: &mut Cluster) -> Result<f64, Failure> {
+async fn restart(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     let before: u64 = fired(cluster).await.unwrap_or_default().iter().sum();
     for node in 1..=cluster.urls.len() {
         cluster.children()?.act(&format!("kill n{node}")).await.map_err(failure)?;
@@ -163,7 +163,7 @@ async fn restart(cluster: &mut Cluster) -> Result<f64, Failure> {
 }
 
 /// Seconds of the busy tasks' lives up to their cursors that no verdict covers.
-async fn without_verdict(cluster: &Cluster) -> Result<u64, Failure> {
+async fn without_verdict(cluster: &BenchCluster) -> Result<u64, Failure> {
     tokio::time::sleep(CALM).await;
     let answer = cluster.get(0, "/bench/uncovered?prefix=busy-").await?;
     Ok(number(&answer, "ms") as u64 / 1_000)

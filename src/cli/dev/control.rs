@@ -22,14 +22,14 @@ const NAME: &str = "control.sock";
 
 /// Where a socket lies.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum SocketPlace {
     /// With the others of this user, named by the first port.
     Port(u16),
     /// In this data folder.
     Folder(PathBuf),
 }
 
-impl Place {
+impl SocketPlace {
     /// The socket's path, which is good as long as the file beside it is open.
     fn open(&self) -> io::Result<(PathBuf, Option<File>)> {
         match self {
@@ -49,23 +49,23 @@ impl Place {
 }
 
 /// A socket that goes away with this.
-pub(super) struct Control {
+pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     _folder: Option<File>,
 }
 
-impl Control {
+impl ControlSocket {
     /// Makes the socket.
     ///
     /// # Errors
     /// A dev cluster that has it already, a place that cannot be written.
-    pub async fn bind(place: &Place) -> io::Result<Self> {
+    pub async fn bind(place: &SocketPlace) -> io::Result<Self> {
         let (path, folder) = place.open()?;
         if UnixStream::connect(&path).await.is_ok() {
             return Err(io::Error::other(match place {
-                Place::Port(port) => format!("a dev cluster with --port {port} runs already"),
-                Place::Folder(folder) => {
+                SocketPlace::Port(port) => format!("a dev cluster with --port {port} runs already"),
+                SocketPlace::Folder(folder) => {
                     format!("a dev cluster with --data {} runs already", folder.display())
                 }
             }));
@@ -93,7 +93,7 @@ impl Control {
     }
 }
 
-impl Drop for Control {
+impl Drop for ControlSocket {
     fn drop(&mut self) {
         let _gone = std::fs::remove_file(&self.path);
     }
@@ -111,7 +111,7 @@ async fn answer(stream: UnixStream, children: &Mutex<Children>) -> io::Result<()
 }
 
 /// Asks the dev cluster that has this socket.
-pub(super) async fn ask(place: &Place, line: &str) -> io::Result<String> {
+pub(super) async fn ask(place: &SocketPlace, line: &str) -> io::Result<String> {
     let asking = async {
         let (path, _folder) = place.open()?;
         let stream = UnixStream::connect(path).await?;
@@ -134,11 +134,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("x".repeat(150));
         std::fs::create_dir(&deep).unwrap();
-        let place = Place::Folder(deep.clone());
+        let place = SocketPlace::Folder(deep.clone());
         assert!(ask(&place, "kill n1").await.is_err(), "nobody listens");
         std::fs::write(deep.join(NAME), "left over").unwrap();
-        let control = Control::bind(&place).await.unwrap();
-        let again = Control::bind(&place).await.err().unwrap().to_string();
+        let control = ControlSocket::bind(&place).await.unwrap();
+        let again = ControlSocket::bind(&place).await.err().unwrap().to_string();
         assert!(again.ends_with("runs already"), "{again}");
         let children = Children::new(&deep, &[(10_000, 9_000)], &Flavour::default()).unwrap();
         let children = Arc::new(Mutex::new(children));
@@ -148,6 +148,6 @@ mod tests {
         }
         drop(control);
         assert!(!deep.join(NAME).exists());
-        assert!(Control::bind(&Place::Folder(deep.join("none"))).await.is_err());
+        assert!(ControlSocket::bind(&SocketPlace::Folder(deep.join("none"))).await.is_err());
     }
 }

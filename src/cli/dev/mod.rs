@@ -19,9 +19,9 @@ use url::Url;
 
 use crate::client::{Client, Patience};
 
-use self::control::{Control, Place};
+use self::control::{ControlSocket, SocketPlace};
 use super::children::{Children, Flavour, ports_from};
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::output::Output;
 
@@ -80,7 +80,7 @@ pub enum DevAction {
 ///
 /// # Errors
 /// Ports or folders that cannot be used, a cluster that does not come up.
-pub async fn run(arguments: DevArguments, context: &mut Context) -> CommandResult {
+pub async fn run(arguments: DevArguments, context: &mut CliContext) -> CommandResult {
     let out = &mut context.out;
     match &arguments.action {
         Some(action) => act(&arguments, action, out).await,
@@ -96,8 +96,8 @@ async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> 
         DevAction::Resume { node } => format!("resume {node}"),
     };
     let (place, named) = match &arguments.data {
-        Some(folder) => (Place::Folder(folder.clone()), format!("in {}", folder.display())),
-        None => (Place::Port(arguments.port), format!("for port {}", arguments.port)),
+        Some(folder) => (SocketPlace::Folder(folder.clone()), format!("in {}", folder.display())),
+        None => (SocketPlace::Port(arguments.port), format!("for port {}", arguments.port)),
     };
     let answer = control::ask(&place, &line).await.map_err(|error| Failure {
         exit: Exit::No,
@@ -153,8 +153,9 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     let ports = ports_from(arguments.port, arguments.nodes);
     let ports = ports.map_err(|error| Failure::usage(error.to_string()))?;
     let data = Data::new(arguments.data.as_deref()).map_err(failure)?;
-    let by_port = Control::bind(&Place::Port(arguments.port)).await.map_err(failure)?;
-    let in_folder = Control::bind(&Place::Folder(data.path.clone())).await.map_err(failure)?;
+    let by_port = ControlSocket::bind(&SocketPlace::Port(arguments.port)).await.map_err(failure)?;
+    let in_folder =
+        ControlSocket::bind(&SocketPlace::Folder(data.path.clone())).await.map_err(failure)?;
     let mut children = Children::new(&data.path, &ports, &Flavour::default()).map_err(failure)?;
     children.start_all().map_err(failure)?;
     let urls = children.urls();
@@ -271,11 +272,11 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::{Arguments, Command};
+    use crate::cli::{CliArgs, CliCommand};
 
     fn parse(line: &str) -> DevArguments {
-        let arguments = Arguments::try_parse_from(line.replace('"', "").split(' ')).unwrap();
-        let Command::Dev(arguments) = arguments.command else { panic!("{line}") };
+        let arguments = CliArgs::try_parse_from(line.replace('"', "").split(' ')).unwrap();
+        let CliCommand::Dev(arguments) = arguments.command else { panic!("{line}") };
         arguments
     }
 
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(commands(&parse("punctual dev")).len(), 2, "there is no n2");
         let shown = commands(&parse("punctual dev --nodes 3 --port 9180"));
         for line in &shown[..2] {
-            let arguments = Arguments::try_parse_from(line.replace('"', "").split(' ')).unwrap();
+            let arguments = CliArgs::try_parse_from(line.replace('"', "").split(' ')).unwrap();
             assert_eq!(arguments.global.server[0].as_str(), "http://127.0.0.1:9180/");
         }
         assert_eq!(parse(&shown[2]).port, 9_180);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::crontab::{Job, PATH, SHELL};
-use super::machine::{Owner, RunsAs, spool_user};
+use super::crontab::{CrontabJob, PATH, SHELL};
+use super::machine::{CrontabOwner, RunsAs, spool_user};
 use crate::domain::schedule::{Plan, Rule, Warning, warnings};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
@@ -16,7 +16,7 @@ const DESCRIPTION_CHARS_MAX: usize = 200;
 
 /// What holds for all jobs of an import.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct ImportSettings {
     /// The zone of jobs that name none.
     pub zone: String,
     /// The machine whose nodes may run them; none: any.
@@ -27,14 +27,14 @@ pub struct Setting {
     pub user: Option<String>,
     /// Who imports them: whose jobs they are if nothing else says so. None for the crontabs of the
     /// system.
-    pub owner: Option<Owner>,
+    pub owner: Option<CrontabOwner>,
     /// The moment after which ticks are shown.
     pub from: Timestamp,
 }
 
 /// A job made ready.
 #[derive(Clone, Debug)]
-pub struct Prepared {
+pub struct PreparedJob {
     /// The task's canonical body, without what is default.
     pub body: Value,
     /// The schedule as text, such as `0 3 * * *`.
@@ -51,7 +51,7 @@ pub struct Prepared {
     pub warnings: Vec<Warning>,
 }
 
-impl Setting {
+impl ImportSettings {
     /// The setting for one file, which may be a user's by its place.
     #[must_use]
     pub fn of_file(&self, path: &Path) -> Self {
@@ -65,7 +65,11 @@ impl Setting {
 ///
 /// # Errors
 /// What a node would say against the task.
-pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, String> {
+pub fn prepare(
+    job: &CrontabJob,
+    name: &str,
+    setting: &ImportSettings,
+) -> Result<PreparedJob, String> {
     let zone = job.zone.clone().unwrap_or_else(|| setting.zone.clone());
     let named = job.user.clone().or_else(|| setting.user.clone());
     let owner = setting.owner.as_ref();
@@ -94,7 +98,7 @@ pub fn prepare(job: &Job, name: &str, setting: &Setting) -> Result<Prepared, Str
     let spec = check(&body, setting.from)?;
     let next = next(&spec, setting.from);
     let warnings = warnings(&spec.schedule);
-    Ok(Prepared { body, schedule, zone, named, user, next, warnings })
+    Ok(PreparedJob { body, schedule, zone, named, user, next, warnings })
 }
 
 /// Sets a field of an object.
@@ -105,7 +109,7 @@ pub(super) fn put(object: &mut Value, key: &str, value: Value) {
 }
 
 /// The action: the file's shell with the file's environment, in the folder where cron starts.
-fn shell(job: &Job, user: Option<&str>, setting: &Setting) -> Value {
+fn shell(job: &CrontabJob, user: Option<&str>, setting: &ImportSettings) -> Value {
     let file = |name: &str| job.env.get(name).map(String::as_str);
     let shell = file("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(SHELL);
     let user = user.filter(|user| setting.runs_as.can_be(user));

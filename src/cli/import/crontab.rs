@@ -22,7 +22,7 @@ const HEADING: [&str; 3] = ["dom", "dow", "command"];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crontab {
     /// Its jobs, in order.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<CrontabJob>,
     /// What could not be read.
     pub problems: Vec<LineProblem>,
     /// What was read and has no counterpart here.
@@ -31,7 +31,7 @@ pub struct Crontab {
 
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
+pub struct CrontabJob {
     /// Where it stands, from 1.
     pub line: usize,
     /// When it runs.
@@ -71,14 +71,14 @@ pub struct Remark {
 }
 
 /// What stands on a line that is no comment.
-enum Line {
+enum CrontabLine {
     Assignment(String, String),
-    Job(Entry),
+    Job(CrontabEntry),
     Reboot,
 }
 
 /// A job as its line alone tells it.
-struct Entry {
+struct CrontabEntry {
     rule: Rule,
     user: Option<String>,
     command: String,
@@ -94,7 +94,7 @@ struct Wrong {
 /// Reads a crontab; in a `system` one each job names its user.
 #[must_use]
 pub fn parse(bytes: &[u8], system: bool) -> Crontab {
-    let mut reader = Reader { system, ..Reader::default() };
+    let mut reader = CrontabReader { system, ..CrontabReader::default() };
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -113,7 +113,7 @@ pub fn parse(bytes: &[u8], system: bool) -> Crontab {
 }
 
 #[derive(Default)]
-struct Reader {
+struct CrontabReader {
     system: bool,
     number: usize,
     env: BTreeMap<String, String>,
@@ -123,7 +123,7 @@ struct Reader {
     out: Crontab,
 }
 
-impl Reader {
+impl CrontabReader {
     fn refuse(&mut self, column: usize, message: impl Into<String>) {
         let problem = LineProblem { line: self.number, column, message: message.into() };
         self.out.problems.push(problem);
@@ -145,9 +145,9 @@ impl Reader {
         }
         let comment = self.comment.take();
         match read(line, line.len() - text.len(), self.system) {
-            Ok(Line::Assignment(name, value)) => self.assign(name, value, line),
-            Ok(Line::Job(entry)) => self.job(entry, comment),
-            Ok(Line::Reboot) => {
+            Ok(CrontabLine::Assignment(name, value)) => self.assign(name, value, line),
+            Ok(CrontabLine::Job(entry)) => self.job(entry, comment),
+            Ok(CrontabLine::Reboot) => {
                 self.remark("@reboot: a cluster does not start up with a machine".to_owned());
             }
             Err(wrong) => self.refuse(column(line, wrong.at), wrong.message),
@@ -183,7 +183,7 @@ impl Reader {
         self.env.insert(name, value);
     }
 
-    fn job(&mut self, entry: Entry, comment: Option<String>) {
+    fn job(&mut self, entry: CrontabEntry, comment: Option<String>) {
         let zone = match &self.zone {
             Some(Err(line)) => {
                 let message = format!("its zone is not known; see CRON_TZ in line {line}");
@@ -192,7 +192,7 @@ impl Reader {
             Some(Ok(zone)) => Some(zone.clone()),
             None => None,
         };
-        self.out.jobs.push(Job {
+        self.out.jobs.push(CrontabJob {
             line: self.number,
             rule: entry.rule,
             zone,
@@ -223,7 +223,7 @@ fn describe(comment: &str) -> Option<String> {
 }
 
 /// Reads a line whose first character is at byte `start`.
-fn read(line: &str, start: usize, system: bool) -> Result<Line, Wrong> {
+fn read(line: &str, start: usize, system: bool) -> Result<CrontabLine, Wrong> {
     let text = line.get(start..).unwrap_or_default();
     // A job begins with a digit, a star, `@` or, where it is not to be logged, a minus sign.
     let job = text.starts_with(|c: char| c.is_ascii_digit() || "*@-~?".contains(c));
@@ -233,13 +233,13 @@ fn read(line: &str, start: usize, system: bool) -> Result<Line, Wrong> {
             message: "is neither a job nor an assignment such as NAME=value or NAME=\"value\""
                 .to_owned(),
         })?;
-        return Ok(Line::Assignment(name, value));
+        return Ok(CrontabLine::Assignment(name, value));
     }
     let start = if text.starts_with('-') { start + 1 } else { start };
     let (from, to) = times(line, start).ok_or_else(|| too_short(line, system))?;
     let schedule = line.get(from..to).unwrap_or_default();
     if schedule.eq_ignore_ascii_case("@reboot") {
-        return Ok(Line::Reboot);
+        return Ok(CrontabLine::Reboot);
     }
     let (rule, _no_prefix) = parse_cron(schedule).map_err(|error| {
         let chars = error.column.map_or(0, |column| column.saturating_sub(1));
@@ -259,7 +259,7 @@ fn read(line: &str, start: usize, system: bool) -> Result<Line, Wrong> {
     if command.trim().is_empty() {
         return Err(Wrong { at: from, message: "the command is empty".to_owned() });
     }
-    Ok(Line::Job(Entry { rule, user, command, stdin }))
+    Ok(CrontabLine::Job(CrontabEntry { rule, user, command, stdin }))
 }
 
 fn too_short(line: &str, system: bool) -> Wrong {

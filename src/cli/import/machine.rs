@@ -12,7 +12,7 @@ const SPOOLS: [&str; 3] = ["/var/spool/cron/crontabs", "/var/spool/cron/tabs", "
 
 /// Whose crontab it is, if the file does not say: the one who imports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct CrontabOwner {
     /// Of the login.
     pub name: String,
     /// The folder in which cron starts the jobs.
@@ -53,10 +53,10 @@ pub fn hostname() -> String {
 
 /// The user of this process, if the machine knows it and the home is there.
 #[must_use]
-pub fn owner() -> Option<Owner> {
+pub fn owner() -> Option<CrontabOwner> {
     let user = User::from_uid(Uid::current()).ok()??;
     let home = user.dir.to_str().filter(|_| user.dir.is_absolute() && user.dir.is_dir())?;
-    Some(Owner { name: user.name, home: home.to_owned() })
+    Some(CrontabOwner { name: user.name, home: home.to_owned() })
 }
 
 /// Whose crontab a file is by its place, if it lies where cron keeps those of users.

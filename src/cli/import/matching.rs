@@ -146,19 +146,19 @@ mod tests {
 
     use super::*;
 
-    struct Line {
+    struct WantedLine {
         base: &'static str,
         command: &'static str,
         schedule: &'static str,
         fields: Value,
     }
 
-    fn line(base: &'static str, command: &'static str, schedule: &'static str) -> Line {
+    fn line(base: &'static str, command: &'static str, schedule: &'static str) -> WantedLine {
         let fields = json!({"schedule": schedule, "action": command});
-        Line { base, command, schedule, fields }
+        WantedLine { base, command, schedule, fields }
     }
 
-    fn fits(lines: &[Line], known: &[Value]) -> Vec<(String, Fit)> {
+    fn fits(lines: &[WantedLine], known: &[Value]) -> Vec<(String, Fit)> {
         let wanted: Vec<Wanted<'_>> = lines
             .iter()
             .map(|line| Wanted {
@@ -172,8 +172,8 @@ mod tests {
     }
 
     /// The tasks that the cluster has after an import.
-    fn imported(lines: &[Line]) -> Vec<Value> {
-        let one = |(line, (name, fit)): (&Line, (String, Fit))| {
+    fn imported(lines: &[WantedLine]) -> Vec<Value> {
+        let one = |(line, (name, fit)): (&WantedLine, (String, Fit))| {
             assert_eq!(fit, Fit::New);
             let mut task = line.fields.clone();
             task["name"] = json!(name);
@@ -183,7 +183,7 @@ mod tests {
         lines.iter().zip(fits(lines, &[])).map(one).collect()
     }
 
-    fn lines() -> Vec<Line> {
+    fn lines() -> Vec<WantedLine> {
         vec![
             line("b", "parts hourly", "1"),
             line("b", "parts daily", "2"),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn no_name_depends_on_the_order_of_the_lines() {
-        let names = |lines: &[Line]| -> BTreeSet<(String, &str, &str)> {
+        let names = |lines: &[WantedLine]| -> BTreeSet<(String, &str, &str)> {
             let fits = fits(lines, &[]);
             fits.into_iter().zip(lines).map(|((n, _), l)| (n, l.command, l.schedule)).collect()
         };

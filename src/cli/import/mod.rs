@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use self::body::{Prepared, Setting};
+use self::body::{ImportSettings, PreparedJob};
 use self::crontab::{Crontab, Remark};
 use self::machine::RunsAs;
 use self::matching::{Fit, Wanted};
 use self::naming::{clean, file_part, program};
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::{CommandResult, Failure};
 use super::fetch::{self, NODE};
 use super::local::{Day, machine_zone};
@@ -78,7 +78,7 @@ pub struct CrontabArgs {
 
 /// The crontab that a line stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum CrontabPlace {
     /// A file of the system.
     File(String),
     /// That of a named user.
@@ -88,14 +88,14 @@ enum Place {
 }
 
 /// A line that becomes a task.
-struct Item {
+struct ImportItem {
     file: String,
-    place: Place,
+    place: CrontabPlace,
     line: usize,
     command: String,
     /// Its task's name if no other line has the same.
     base: String,
-    prepared: Prepared,
+    prepared: PreparedJob,
     /// The fields of the body as a node shows them.
     canonical: Value,
     fit: Fit,
@@ -103,7 +103,7 @@ struct Item {
     result: String,
 }
 
-impl Item {
+impl ImportItem {
     fn name(&self) -> &str {
         self.prepared.body.get("name").and_then(Value::as_str).unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl Item {
 /// What an import found, of all files.
 #[derive(Default)]
 struct Import {
-    items: Vec<Item>,
+    items: Vec<ImportItem>,
     /// The begins of the names.
     stems: BTreeSet<String>,
     /// The machine on which the tasks run; none: any.
@@ -126,7 +126,7 @@ struct Import {
 }
 
 /// Imports.
-pub async fn run(command: ImportCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: ImportCommand, context: &mut CliContext) -> CommandResult {
     let ImportCommand::Crontab(args) = command;
     let setting = args.setting(context).await?;
     let mut import = Import { host: setting.host.clone(), ..Import::default() };
@@ -159,7 +159,7 @@ pub async fn run(command: ImportCommand, context: &mut Context) -> CommandResult
 
 impl CrontabArgs {
     /// What holds for all lines.
-    async fn setting(&self, context: &mut Context) -> Result<Setting, Failure> {
+    async fn setting(&self, context: &mut CliContext) -> Result<ImportSettings, Failure> {
         let zone = match &self.tz {
             Some(tz) => zone::canonical(tz).map_err(|e| Failure::usage(e.message))?,
             None => machine_zone().unwrap_or_else(|| {
@@ -187,7 +187,7 @@ impl CrontabArgs {
             }
         };
         let owner = machine::owner().filter(|_| self.user.is_none() && !self.system);
-        Ok(Setting { zone, host, runs_as, user: self.user.clone(), owner, from })
+        Ok(ImportSettings { zone, host, runs_as, user: self.user.clone(), owner, from })
     }
 }
 
@@ -216,7 +216,7 @@ fn is_system(path: &Path) -> bool {
 
 impl CrontabArgs {
     /// The begin of the names of a file's tasks.
-    fn stem(&self, path: &Path, setting: &Setting) -> String {
+    fn stem(&self, path: &Path, setting: &ImportSettings) -> String {
         if let Some(prefix) = &self.prefix {
             return prefix.clone();
         }
@@ -234,21 +234,21 @@ impl CrontabArgs {
         }
     }
 
-    fn place(&self, path: &Path) -> Place {
+    fn place(&self, path: &Path) -> CrontabPlace {
         match (&self.user, self.system) {
-            (_, true) => Place::File(match path.to_str() {
+            (_, true) => CrontabPlace::File(match path.to_str() {
                 Some("-") | None => "the crontab".to_owned(),
                 Some(file) => file.to_owned(),
             }),
-            (Some(user), false) => Place::Of(user.clone()),
-            (None, false) => Place::Own,
+            (Some(user), false) => CrontabPlace::Of(user.clone()),
+            (None, false) => CrontabPlace::Own,
         }
     }
 }
 
 impl Import {
     /// Takes in what was read of a file.
-    fn add(&mut self, path: &Path, crontab: Crontab, args: &CrontabArgs, setting: &Setting) {
+    fn add(&mut self, path: &Path, crontab: Crontab, args: &CrontabArgs, setting: &ImportSettings) {
         let file = path.display().to_string();
         let (stem, place) = (args.stem(path, setting), args.place(path));
         let mut problems: Vec<(usize, usize, String)> =
@@ -276,7 +276,7 @@ impl Import {
                     format!("user {user}: only a node that runs as root, or as {user}, can be it");
                 remarks.push(Remark { line: job.line, message });
             }
-            self.items.push(Item {
+            self.items.push(ImportItem {
                 file: file.clone(),
                 place: place.clone(),
                 line: job.line,

@@ -3,8 +3,8 @@
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::{Import, Item, Place};
-use crate::cli::context::Context;
+use super::{CrontabPlace, Import, ImportItem};
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit};
 use crate::cli::local::LocalClock;
 use crate::cli::table::Table;
@@ -15,11 +15,11 @@ const THERE: [&str; 3] = ["created", "updated", "unchanged"];
 impl Import {
     /// One line for each task, for tests: nothing of the command but its hash.
     pub(super) fn fingerprint(&self) -> String {
-        self.items.iter().map(Item::fingerprint).collect()
+        self.items.iter().map(ImportItem::fingerprint).collect()
     }
 
-    pub(super) fn print(&self, context: &mut Context, dry_run: bool) -> CommandResult {
-        let values: Vec<Value> = self.items.iter().map(Item::value).collect();
+    pub(super) fn print(&self, context: &mut CliContext, dry_run: bool) -> CommandResult {
+        let values: Vec<Value> = self.items.iter().map(ImportItem::value).collect();
         let whole = json!({
             "items": values, "problems": self.problems, "not_carried": self.not_carried,
         });
@@ -72,17 +72,17 @@ impl Import {
 
     /// How to take the lines out of cron, which goes on with them.
     fn out_of_cron(&self) -> Option<String> {
-        let there = |item: &&Item| THERE.contains(&item.result.as_str());
-        let mut places: Vec<&Place> =
+        let there = |item: &&ImportItem| THERE.contains(&item.result.as_str());
+        let mut places: Vec<&CrontabPlace> =
             self.items.iter().filter(there).map(|item| &item.place).collect();
         places.dedup();
         let host = self.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
         let ways: Vec<String> = places
             .iter()
             .map(|place| match place {
-                Place::Of(user) => format!("`crontab -e -u {user}`{host}"),
-                Place::File(file) => format!("an edit of {file}{host}"),
-                Place::Own => format!("`crontab -e`{host}"),
+                CrontabPlace::Of(user) => format!("`crontab -e -u {user}`{host}"),
+                CrontabPlace::File(file) => format!("an edit of {file}{host}"),
+                CrontabPlace::Own => format!("`crontab -e`{host}"),
             })
             .collect();
         let ways = ways.join(", ");
@@ -137,7 +137,7 @@ impl Import {
     }
 }
 
-impl Item {
+impl ImportItem {
     fn value(&self) -> Value {
         let prepared = &self.prepared;
         let next: Vec<String> = prepared.next.iter().map(ToString::to_string).collect();

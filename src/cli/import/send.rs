@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::matching::Fit;
-use super::{Import, Item};
-use crate::cli::context::Context;
+use super::{Import, ImportItem};
+use crate::cli::context::CliContext;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{self, CHANGED, ITEM, TASK, text, word};
 use crate::cli::words;
@@ -18,7 +18,7 @@ const BATCH: usize = 500;
 
 impl Import {
     /// The tasks that the cluster has of these crontabs.
-    pub(super) async fn known(&self, context: &mut Context) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn known(&self, context: &mut CliContext) -> Result<Vec<Value>, Failure> {
         let mut known = Vec::new();
         for stem in &self.stems {
             let query = [("name", format!("{stem}-*"))];
@@ -33,7 +33,7 @@ impl Import {
         &mut self,
         known: &[Value],
         update: bool,
-        context: &mut Context,
+        context: &mut CliContext,
     ) -> Result<(), Failure> {
         for item in &mut self.items {
             item.result = match item.fit {
@@ -43,7 +43,7 @@ impl Import {
                 Fit::New => continue,
             };
         }
-        let mut new: Vec<&mut Item> =
+        let mut new: Vec<&mut ImportItem> =
             self.items.iter_mut().filter(|item| item.fit == Fit::New).collect();
         for items in new.chunks_mut(BATCH) {
             create(items, context).await?;
@@ -52,7 +52,7 @@ impl Import {
     }
 
     /// Notes it if no node is where the tasks are to run.
-    pub(super) async fn look_for_host(&mut self, context: &mut Context) -> Result<(), Failure> {
+    pub(super) async fn look_for_host(&mut self, context: &mut CliContext) -> Result<(), Failure> {
         let Some(host) = &self.host else { return Ok(()) };
         let (_, _, nodes) = fetch::all_typed::<NodeView>(context, &path(["nodes"])).await?;
         if !nodes.iter().any(|node| node.hostname == *host) {
@@ -68,7 +68,7 @@ impl Import {
     }
 }
 
-async fn create(items: &mut [&mut Item], context: &mut Context) -> Result<(), Failure> {
+async fn create(items: &mut [&mut ImportItem], context: &mut CliContext) -> Result<(), Failure> {
     let bodies: Vec<&Value> = items.iter().map(|item| &item.prepared.body).collect();
     let body = json!({ "items": bodies });
     let reply = context.client()?.post(&path(["tasks", "batch"]), &body).await?;
@@ -103,9 +103,9 @@ async fn create(items: &mut [&mut Item], context: &mut Context) -> Result<(), Fa
     Ok(())
 }
 
-impl Item {
+impl ImportItem {
     /// Changes the task to what the line says; what the line says nothing of stays.
-    async fn update(&self, known: &[Value], context: &mut Context) -> Result<String, Failure> {
+    async fn update(&self, known: &[Value], context: &mut CliContext) -> Result<String, Failure> {
         let name = self.name();
         let old = known.iter().find(|task| text(task, "name") == Some(name));
         let mut body = old.map(spec::definition).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::fs;
 use clap::Parser;
 use serde_json::json;
 
-use super::crontab::{Crontab, Job, parse};
+use super::crontab::{Crontab, CrontabJob, parse};
 use super::*;
 use crate::cli::exit::Exit;
 use crate::cli::local::LocalClock;
@@ -19,7 +19,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster-tests/crontab
 const FROM: &str = "2026-01-01T00:00:00Z";
 
 #[derive(Parser)]
-struct Line {
+struct TestLine {
     #[command(subcommand)]
     command: ImportCommand,
 }
@@ -29,9 +29,9 @@ async fn import(format: Format, arguments: &[&str]) -> (Exit, String, String) {
     let (data, talk) = (CapturedOutput::default(), CapturedOutput::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(FROM).unwrap());
     let out = Output::to(format, clock, Box::new(data.clone()), Box::new(talk.clone()));
-    let mut context = Context::with(out, Vec::new(), false);
+    let mut context = CliContext::with(out, Vec::new(), false);
     let line = ["import", "crontab", "--dry-run"].iter().chain(arguments);
-    let line = Line::try_parse_from(line).unwrap();
+    let line = TestLine::try_parse_from(line).unwrap();
     let exit = run(line.command, &mut context).await.unwrap();
     (exit, data.text(), talk.text())
 }
@@ -204,7 +204,7 @@ async fn an_import_of_nothing_is_no_success() {
     assert!(talk.ends_with("nothing to import: there is no job in it\n"), "{talk}");
 }
 
-fn only(text: &str, system: bool) -> Job {
+fn only(text: &str, system: bool) -> CrontabJob {
     let crontab = parse(text.as_bytes(), system);
     assert_eq!(crontab.problems, Vec::new(), "{text}");
     assert_eq!(crontab.jobs.len(), 1, "{text}");
@@ -289,8 +289,8 @@ fn columns_count_characters_of_the_line() {
 #[test]
 fn a_users_crontab_never_runs_as_the_nodes_user() {
     let job = only("* * * * * backup", false);
-    let owner = machine::Owner { name: "daemon".to_owned(), home: "/usr/sbin".to_owned() };
-    let setting = |uids: &[u32], owner: Option<&machine::Owner>| Setting {
+    let owner = machine::CrontabOwner { name: "daemon".to_owned(), home: "/usr/sbin".to_owned() };
+    let setting = |uids: &[u32], owner: Option<&machine::CrontabOwner>| ImportSettings {
         zone: "UTC".to_owned(),
         host: None,
         runs_as: RunsAs::Users(uids.iter().copied().collect()),
@@ -298,7 +298,7 @@ fn a_users_crontab_never_runs_as_the_nodes_user() {
         owner: owner.cloned(),
         from: Timestamp::parse(FROM).unwrap(),
     };
-    let shell = |setting: &Setting| {
+    let shell = |setting: &ImportSettings| {
         let prepared = body::prepare(&job, "x", setting).unwrap();
         (prepared.body["action"]["shell"].clone(), prepared.user)
     };
@@ -313,7 +313,7 @@ fn a_users_crontab_never_runs_as_the_nodes_user() {
     assert_eq!((action.get("user"), user.as_deref()), (None, Some("daemon")));
     assert_eq!(action["env"]["LOGNAME"], json!("daemon"));
     // A crontab in cron's own folder is its user's, whoever imports it.
-    let root = machine::Owner { name: "root".to_owned(), home: "/root".to_owned() };
+    let root = machine::CrontabOwner { name: "root".to_owned(), home: "/root".to_owned() };
     let spool = setting(&[0], Some(&root)).of_file(Path::new("/var/spool/cron/crontabs/daemon"));
     assert_eq!(shell(&spool).0["user"], json!("daemon"));
 }

@@ -11,8 +11,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::load::load;
-use self::run::{Report, SimulationOutcome as Ran, run as walk};
-use super::context::Context;
+use self::run::{SimulatedTask, SimulationOutcome as Ran, run as walk};
+use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::local::{Day, LocalClock, length};
 use super::table::Table;
@@ -40,7 +40,7 @@ pub struct SimulateArgs {
 }
 
 /// Simulates.
-pub fn run(args: &SimulateArgs, context: &mut Context) -> CommandResult {
+pub fn run(args: &SimulateArgs, context: &mut CliContext) -> CommandResult {
     let clock = context.out.clock();
     let from = clock.read(&args.from, Day::Today).map_err(Failure::usage)?;
     let to = clock.read(&args.to, Day::Today).map_err(Failure::usage)?;
@@ -76,7 +76,7 @@ pub fn run(args: &SimulateArgs, context: &mut Context) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-fn clock_of(context: &Context) -> &LocalClock {
+fn clock_of(context: &CliContext) -> &LocalClock {
     context.out.clock()
 }
 
@@ -105,7 +105,7 @@ impl Expected {
     }
 }
 
-fn shown(report: &Report) -> Value {
+fn shown(report: &SimulatedTask) -> Value {
     json!({
         "name": report.name,
         "ticks": report.ticks,
@@ -118,7 +118,7 @@ fn shown(report: &Report) -> Value {
     })
 }
 
-fn table(reports: &[Report], clock: &LocalClock) -> Table {
+fn table(reports: &[SimulatedTask], clock: &LocalClock) -> Table {
     let mut table =
         Table::new(&["NAME", "TICKS", "EXCLUDED", "FIRST", "LAST", "TAKES", "OVERLAPS", "AT ONCE"]);
     for report in reports {

@@ -23,7 +23,7 @@ pub(super) struct Planned {
 
 /// What one task did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Report {
+pub(super) struct SimulatedTask {
     pub name: String,
     pub ticks: u64,
     pub excluded: u64,
@@ -40,7 +40,7 @@ pub(super) struct Report {
 /// What all did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SimulationOutcome {
-    pub reports: Vec<Report>,
+    pub reports: Vec<SimulatedTask>,
     pub ticks: u64,
     pub excluded: u64,
     /// Minutes with the most ticks, by when they are due.
@@ -97,8 +97,8 @@ fn one(
     expected: Millis,
     left: u64,
     due: &mut dyn FnMut(Timestamp),
-) -> Result<Report, String> {
-    let mut report = Report {
+) -> Result<SimulatedTask, String> {
+    let mut report = SimulatedTask {
         name: task.name.clone(),
         ticks: 0,
         excluded: 0,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::find;
 use super::{confirm, name, pair};
-use crate::cli::context::Context;
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, CHANGED, given, instant, text, word};
 use crate::cli::local::{Day, LocalClock, pad_hour};
@@ -55,7 +55,7 @@ pub struct AddArgs {
     jitter: Option<String>,
     /// Which late ticks fire; up to limits.failover_timeout (5 s) late counts as on time
     #[arg(long, value_enum, value_name = "WHICH")]
-    catch_up: Option<CatchUp>,
+    catch_up: Option<CatchUpChoice>,
     /// Start this program, without a shell in between; it stands after `--`
     #[arg(last = true, value_name = "ARGV")]
     argv: Vec<String>,
@@ -86,14 +86,14 @@ struct When {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum CatchUp {
+enum CatchUpChoice {
     Last,
     All,
     None,
 }
 
 /// Creates a task.
-pub async fn run(args: AddArgs, context: &mut Context) -> CommandResult {
+pub async fn run(args: AddArgs, context: &mut CliContext) -> CommandResult {
     let body = args.body(context.out.clock()).map_err(Failure::usage)?;
     let query: &[(&str, String)] = if args.force { &[("force", "true".to_owned())] } else { &[] };
     let before = if args.force { Before::look(&args.name, context).await? } else { None };
@@ -146,7 +146,7 @@ struct Before {
 
 impl Before {
     /// The task of this name, unless it is deleted.
-    async fn look(name: &str, context: &mut Context) -> Result<Option<Self>, Failure> {
+    async fn look(name: &str, context: &mut CliContext) -> Result<Option<Self>, Failure> {
         let Some(task) = find(context, "tasks", name).await? else { return Ok(None) };
         if text(&task, "state") == Some("deleted") {
             return Ok(None);
@@ -163,7 +163,7 @@ impl Before {
     }
 
     /// Asks on a terminal if somebody would miss what goes.
-    fn confirm(&self, context: &mut Context) -> Result<(), Failure> {
+    fn confirm(&self, context: &mut CliContext) -> Result<(), Failure> {
         let mut lost = Vec::new();
         match self.live.len() {
             0 => {}
@@ -188,7 +188,7 @@ impl Before {
     }
 
     /// Says what was stopped and dropped.
-    fn tell(&self, now: &Value, context: &mut Context) {
+    fn tell(&self, now: &Value, context: &mut CliContext) {
         for execution in &self.live {
             let node = execution.node.as_deref().unwrap_or_default();
             context.out.say(&format!("execution {} on {node} was stopped", execution.id));
@@ -253,9 +253,9 @@ impl AddArgs {
         }
         if let Some(policy) = self.catch_up {
             let policy = match policy {
-                CatchUp::Last => "last",
-                CatchUp::All => "all",
-                CatchUp::None => "none",
+                CatchUpChoice::Last => "last",
+                CatchUpChoice::All => "all",
+                CatchUpChoice::None => "none",
             };
             body.insert("catch_up".to_owned(), json!({ "policy": policy }));
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::{confirm, name, pair};
-use crate::cli::context::Context;
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{CHANGED, instant, typed};
 use crate::cli::local::Day;
@@ -72,7 +72,7 @@ pub struct DeleteArgs {
 
 /// Does something to a task.
 async fn post(
-    context: &mut Context,
+    context: &mut CliContext,
     name: &str,
     verb: &str,
     wait: bool,
@@ -84,7 +84,7 @@ async fn post(
 }
 
 /// Triggers an execution, and perhaps waits for its end.
-pub async fn run(args: RunArgs, context: &mut Context) -> CommandResult {
+pub async fn run(args: RunArgs, context: &mut CliContext) -> CommandResult {
     let parameters: Map<String, Value> =
         args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
     let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
@@ -136,7 +136,7 @@ pub async fn run(args: RunArgs, context: &mut Context) -> CommandResult {
 }
 
 /// Pauses a task.
-pub async fn pause(args: PauseArgs, context: &mut Context) -> CommandResult {
+pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
     let mut body = Map::new();
     if !args.reason.is_empty() {
         body.insert("reason".to_owned(), json!(args.reason));
@@ -155,19 +155,19 @@ pub async fn pause(args: PauseArgs, context: &mut Context) -> CommandResult {
 }
 
 /// Resumes a task.
-pub async fn resume(name: &str, context: &mut Context) -> CommandResult {
+pub async fn resume(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = post(context, name, "resume", false, None).await?;
     back(name, "resumed", &reply.body, context)
 }
 
 /// Takes the deleted mark off a name.
-pub async fn reuse(name: &str, context: &mut Context) -> CommandResult {
+pub async fn reuse(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = post(context, name, "reuse", false, None).await?;
     back(name, "in use again", &reply.body, context)
 }
 
 /// Says that a task is there again.
-fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> CommandResult {
+fn back(name: &str, what: &str, task: &Value, context: &mut CliContext) -> CommandResult {
     context.out.one(task, |clock| {
         let next = instant(task, "next_tick")
             .map(|at| format!(", next tick {} ({})", clock.distance(at), clock.short(at)));
@@ -177,7 +177,7 @@ fn back(name: &str, what: &str, task: &Value, context: &mut Context) -> CommandR
 }
 
 /// Removes all that is known of a name.
-pub async fn cleanup(name: &str, context: &mut Context) -> CommandResult {
+pub async fn cleanup(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = post(context, name, "cleanup", false, None).await?;
     let line = format!("{name}: removed with its history; the name is free");
     context.out.one(&reply.body, |_clock| line)?;
@@ -185,7 +185,7 @@ pub async fn cleanup(name: &str, context: &mut Context) -> CommandResult {
 }
 
 /// Marks a task deleted, or removes it.
-pub async fn delete(args: DeleteArgs, context: &mut Context) -> CommandResult {
+pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult {
     let name = &args.name;
     if args.cleanup && !args.yes {
         let question = format!("remove {name} with its history? type yes:");
@@ -215,7 +215,7 @@ pub async fn delete(args: DeleteArgs, context: &mut Context) -> CommandResult {
 }
 
 /// Names the executions that go on.
-fn still_running(context: &mut Context, body: &Value) {
+fn still_running(context: &mut CliContext, body: &Value) {
     let running = body.get("running").and_then(Value::as_array).into_iter().flatten();
     let running = running.filter_map(|one| typed::<ExecutionView>(one, Exit::Unknown).ok());
     for execution in running {

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 use super::read::find;
-use crate::cli::context::Context;
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch;
 use crate::cli::local::LocalClock;
@@ -38,7 +38,7 @@ pub struct LogsArgs {
 }
 
 /// Shows what was printed.
-pub async fn run(args: &LogsArgs, context: &mut Context) -> CommandResult {
+pub async fn run(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     let name = &args.name;
     if find(context, "tasks", name).await?.is_some() {
         return of_task(args, context).await;
@@ -51,7 +51,7 @@ pub async fn run(args: &LogsArgs, context: &mut Context) -> CommandResult {
 }
 
 /// What a task's last executions printed, oldest first.
-async fn of_task(args: &LogsArgs, context: &mut Context) -> CommandResult {
+async fn of_task(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     if !args.follow {
         print_new(&args.name, most, None, context).await?;
@@ -75,7 +75,7 @@ async fn print_new(
     name: &str,
     most: usize,
     shown: Option<Vec<String>>,
-    context: &mut Context,
+    context: &mut CliContext,
 ) -> Result<Vec<String>, Failure> {
     let path = path(["tasks", name, "executions"]);
     let (whole, items, says) =
@@ -106,7 +106,7 @@ async fn print_new(
 }
 
 /// Prints each execution with all that is kept of its output.
-async fn print(executions: &[ExecutionView], context: &mut Context) -> Result<(), Failure> {
+async fn print(executions: &[ExecutionView], context: &mut CliContext) -> Result<(), Failure> {
     let query = context.freshness();
     let client = context.client()?;
     let outputs: Vec<_> = stream::iter(executions)

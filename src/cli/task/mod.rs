@@ -10,7 +10,7 @@ use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
 
-use super::context::Context;
+use super::context::CliContext;
 use super::exit::CommandResult;
 use crate::domain::spec::check_name;
 
@@ -21,21 +21,21 @@ pub enum TaskCommand {
     Add(Box<add::AddArgs>),
     /// List tasks
     #[command(visible_alias = "list")]
-    Ls(read::ListArgs),
+    Ls(read::TaskListArgs),
     /// Show a task, an execution or a node
-    Show(read::ShowArgs),
+    Show(read::TaskShowArgs),
     /// Run a task once now; its schedule is unaffected
     Run(change::RunArgs),
     /// Pause a task: its ticks are skipped
     Pause(change::PauseArgs),
     /// End a pause
-    Resume(NameArgs),
+    Resume(TaskNameArgs),
     /// Delete a task; its name and history stay (`cleanup` removes them)
     Delete(change::DeleteArgs),
     /// Bring a deleted task back
-    Reuse(NameArgs),
+    Reuse(TaskNameArgs),
     /// Remove a task with its history, and free its name
-    Cleanup(NameArgs),
+    Cleanup(TaskNameArgs),
     /// Show what a task's last executions, or one execution, printed
     Logs(logs::LogsArgs),
     /// Show the next ticks of a task, or of all
@@ -48,14 +48,14 @@ pub enum TaskCommand {
 
 /// A task's name and nothing else.
 #[derive(Debug, Args)]
-pub struct NameArgs {
+pub struct TaskNameArgs {
     /// The task
     #[arg(value_parser = name)]
     pub name: String,
 }
 
 /// Carries out a command.
-pub async fn run(command: TaskCommand, context: &mut Context) -> CommandResult {
+pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResult {
     match command {
         TaskCommand::Add(args) => add::run(*args, context).await,
         TaskCommand::Ls(args) => read::list(&args, context).await,
@@ -74,7 +74,7 @@ pub async fn run(command: TaskCommand, context: &mut Context) -> CommandResult {
 }
 
 /// Asks on a terminal for a yes; none: there is no terminal, and nobody could answer.
-fn confirm(question: &str, context: &mut Context) -> Option<bool> {
+fn confirm(question: &str, context: &mut CliContext) -> Option<bool> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return None;

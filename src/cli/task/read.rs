@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::context::Context;
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, TASK, given, instant, text, word};
 use crate::cli::local::{LocalClock, length};
@@ -15,7 +15,7 @@ use crate::client::{ClientError, path};
 
 /// Options of `ls`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub struct TaskListArgs {
     /// Only names like this; * stands for anything
     #[arg(value_name = "PATTERN")]
     pattern: Option<String>,
@@ -42,13 +42,13 @@ enum Sort {
 
 /// Options of `show`.
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub struct TaskShowArgs {
     /// A task's name, an execution's id or a node's name
     pub name: String,
 }
 
 /// Lists tasks.
-pub async fn list(args: &ListArgs, context: &mut Context) -> CommandResult {
+pub async fn list(args: &TaskListArgs, context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
     let mut query = Vec::new();
     if args.deleted {
@@ -93,7 +93,7 @@ fn last(task: &Value, clock: &LocalClock) -> String {
 }
 
 /// Finds what has this name and shows it.
-pub async fn show(name: &str, context: &mut Context) -> CommandResult {
+pub async fn show(name: &str, context: &mut CliContext) -> CommandResult {
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(task) = find(context, "tasks", name).await? {
         context.out.one(&task, |clock| describe(&task, clock))?;
@@ -114,7 +114,7 @@ pub async fn show(name: &str, context: &mut Context) -> CommandResult {
 
 /// What has this name in a collection, if anything has.
 pub(super) async fn find(
-    context: &mut Context,
+    context: &mut CliContext,
     collection: &str,
     name: &str,
 ) -> Result<Option<Value>, Failure> {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::name;
-use crate::cli::context::Context;
+use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, ANY, TASK, TICK, VERDICT, WHY, instant, text, word};
 use crate::cli::local::{Day, LocalClock};
@@ -57,7 +57,7 @@ pub struct WhyArgs {
 }
 
 /// Shows the ticks to come.
-pub async fn next(args: &NextArgs, context: &mut Context) -> CommandResult {
+pub async fn next(args: &NextArgs, context: &mut CliContext) -> CommandResult {
     let Some(name) = &args.name else { return next_of_all(args.n, context).await };
     let mut query = vec![("n", args.n.to_string())];
     query.extend(moment("from", args.from.as_deref(), context)?);
@@ -82,7 +82,7 @@ pub async fn next(args: &NextArgs, context: &mut Context) -> CommandResult {
 fn moment(
     key: &'static str,
     text: Option<&str>,
-    context: &Context,
+    context: &CliContext,
 ) -> Result<Option<(&'static str, String)>, Failure> {
     let read = |text| context.out.clock().read(text, Day::Today).map_err(Failure::usage);
     let at = text.map(read).transpose()?;
@@ -98,7 +98,7 @@ fn note(tick: &Value) -> String {
     notes.join("; ")
 }
 
-async fn next_of_all(count: u32, context: &mut Context) -> CommandResult {
+async fn next_of_all(count: u32, context: &mut CliContext) -> CommandResult {
     let query = [("sort", "next".to_owned())];
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let (whole, tasks) = fetch::up_to(context, &path(["tasks"]), &query, &TASK, most).await?;
@@ -115,7 +115,7 @@ async fn next_of_all(count: u32, context: &mut Context) -> CommandResult {
 }
 
 /// Shows the ticks that are settled.
-pub async fn ticks(args: &TicksArgs, context: &mut Context) -> CommandResult {
+pub async fn ticks(args: &TicksArgs, context: &mut CliContext) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let path = path(["tasks", &args.name, "ticks"]);
     let mut query = Vec::new();
@@ -155,7 +155,7 @@ fn stretch(tick: &Value, clock: &LocalClock) -> String {
 }
 
 /// Says why a task fired or did not.
-pub async fn why(args: &WhyArgs, context: &mut Context) -> CommandResult {
+pub async fn why(args: &WhyArgs, context: &mut CliContext) -> CommandResult {
     let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
     context.tolerate_stale();
     let answer = context.read(&path(["tasks", &args.name, "why"]), &query, &WHY).await?.body;

@@ -91,7 +91,7 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
     let router = Router::new().fallback(answer).with_state(Arc::clone(&stub));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let line = ["punctual"].iter().chain(line);
-    let arguments = match Arguments::try_parse_from(line) {
+    let arguments = match CliArgs::try_parse_from(line) {
         Ok(arguments) => arguments,
         Err(error) => {
             let talk = error.to_string();
@@ -102,7 +102,7 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
     let clock = LocalClock::new("UTC", Timestamp::parse(NOW).unwrap());
     let (out, err) = (Box::new(data.clone()), Box::new(talk.clone()));
     let out = Output::to(arguments.global.output, clock, out, err);
-    let mut context = Context::with(out, vec![server], arguments.global.stale);
+    let mut context = CliContext::with(out, vec![server], arguments.global.stale);
     let outcome = dispatch(arguments.command, &mut context).await;
     let exit = conclude(outcome, &mut context);
     let asked = stub.asked.lock().clone();
@@ -137,5 +137,5 @@ pub(in crate::cli) fn execution(id: &str, status: &str, tail: &str) -> Value {
 
 #[test]
 fn the_tree_of_commands_is_sound() {
-    Arguments::command().debug_assert();
+    CliArgs::command().debug_assert();
 }

@@ -13,14 +13,14 @@ use crate::domain::spec::number;
 /// What is wrong, with line, column and pointer.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
-    Reader { text }.table(table.get_ref(), "")
+    TomlReader { text }.table(table.get_ref(), "")
 }
 
-struct Reader<'t> {
+struct TomlReader<'t> {
     text: &'t str,
 }
 
-impl Reader<'_> {
+impl TomlReader<'_> {
     fn table(&self, table: &DeTable<'_>, pointer: &str) -> Result<Value, String> {
         let mut out = Map::new();
         for (key, value) in table {

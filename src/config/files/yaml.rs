@@ -29,32 +29,32 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
 }
 
 /// Where in a document the parser stands.
-enum Level {
+enum YamlLevel {
     Map { key: String, at_key: bool },
     List(usize),
 }
 
 #[derive(Default)]
-struct Path(Vec<Level>);
+struct Path(Vec<YamlLevel>);
 
 impl Path {
     fn pointer(&self) -> String {
-        let part = |level: &Level| match level {
-            Level::Map { key, .. } => {
+        let part = |level: &YamlLevel| match level {
+            YamlLevel::Map { key, .. } => {
                 format!("/{}", key.replace('~', "~0").replace('/', "~1"))
             }
-            Level::List(index) => format!("/{index}"),
+            YamlLevel::List(index) => format!("/{index}"),
         };
         self.0.iter().map(part).collect()
     }
 
     /// Whether the next node is a key.
     fn at_key(&self) -> bool {
-        matches!(self.0.last(), Some(Level::Map { at_key: true, .. }))
+        matches!(self.0.last(), Some(YamlLevel::Map { at_key: true, .. }))
     }
 
     fn name(&mut self, name: &str) {
-        if let Some(Level::Map { key, .. }) = self.0.last_mut() {
+        if let Some(YamlLevel::Map { key, .. }) = self.0.last_mut() {
             name.clone_into(key);
         }
     }
@@ -62,8 +62,8 @@ impl Path {
     /// A node has ended.
     fn done(&mut self) {
         match self.0.last_mut() {
-            Some(Level::Map { at_key, .. }) => *at_key = !*at_key,
-            Some(Level::List(index)) => *index += 1,
+            Some(YamlLevel::Map { at_key, .. }) => *at_key = !*at_key,
+            Some(YamlLevel::List(index)) => *index += 1,
             None => {}
         }
     }
@@ -96,9 +96,9 @@ fn look_through(text: &str) -> Result<(), String> {
                 path.done();
             }
             Event::Alias(_) => path.done(),
-            Event::SequenceStart(..) => path.0.push(Level::List(0)),
+            Event::SequenceStart(..) => path.0.push(YamlLevel::List(0)),
             Event::MappingStart(..) => {
-                path.0.push(Level::Map { key: String::new(), at_key: true });
+                path.0.push(YamlLevel::Map { key: String::new(), at_key: true });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 path.0.pop();

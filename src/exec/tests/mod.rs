@@ -52,7 +52,7 @@ impl TestExec {
         let mut options = ExecOptions {
             shell: Some(shim_program()),
             http_allow: Vec::new(),
-            refs: config::Refs::default(),
+            refs: config::RefSettings::default(),
             open_files: None,
             own: Vec::new(),
             loopback_only: true,

@@ -9,7 +9,7 @@ use crate::domain::machine::command::{Put, PutMode};
 use crate::domain::machine::{Answer, Command, Response};
 use crate::domain::spec;
 use crate::dto::{ItemView, ItemsView};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::proposals::{COMMANDS_MAX, IN_FLIGHT, Proposals};
 use crate::ops::{Caller, OpAnswer, OpError};
 use crate::ops::{eligibility, views};
@@ -116,7 +116,7 @@ enum PreparedItem {
 /// What all items of a request share.
 struct Making<'a> {
     caller: &'a Caller,
-    view: &'a View,
+    view: &'a StateView,
     mode: PutMode,
     place: &'static str,
 }

@@ -10,7 +10,7 @@ use crate::domain::machine::{Answer, Command, Refusal, Response, Task};
 use crate::domain::spec::check_name;
 use crate::domain::time::Timestamp;
 use crate::dto::{ItemView, ItemsView};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::proposals::Proposals;
 use crate::ops::{Caller, OpAnswer, OpError};
 
@@ -79,7 +79,7 @@ pub(crate) async fn bulk(
 ///
 /// # Errors
 /// `idempotency_key_reused`.
-fn repeats(view: &View, caller: &Caller) -> Result<Option<u64>, OpError> {
+fn repeats(view: &StateView, caller: &Caller) -> Result<Option<u64>, OpError> {
     let Some(key) = caller.key() else { return Ok(None) };
     Ok(view.state.first(key)?.map(|known| known.number))
 }
@@ -96,7 +96,7 @@ enum PreparedTask {
 
 fn one(
     caller: &Caller,
-    view: &View,
+    view: &StateView,
     operation: &Operation,
     name: String,
     proposals: &mut Proposals,
@@ -128,7 +128,7 @@ struct Selector {
 
 impl Selector {
     /// The names, in order; `done` is what keys of tasks that were done begin with.
-    fn names(&self, view: &View, done: Option<&str>) -> BTreeSet<String> {
+    fn names(&self, view: &StateView, done: Option<&str>) -> BTreeSet<String> {
         let tasks = view.state.by_name("").filter(|task| {
             (self.marked || task.live.deleted.is_none())
                 && self.since.is_none_or(|since| task.live.revision.0 < since)
@@ -147,7 +147,7 @@ impl Selector {
     }
 }
 
-fn command(view: &View, operation: &Operation, name: &str) -> Result<Command, OpError> {
+fn command(view: &StateView, operation: &Operation, name: &str) -> Result<Command, OpError> {
     let name = name.to_owned();
     let if_match = None;
     Ok(match operation {

@@ -7,7 +7,7 @@ use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger}
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{ClaimView, ExecutionNow};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError};
 use crate::ops::{plans, views};
 
@@ -51,7 +51,11 @@ enum ClaimDecision<'a> {
     Known(&'a FiredTick),
 }
 
-fn settle<'a>(view: &View, task: &'a Task, tick: Timestamp) -> Result<ClaimDecision<'a>, OpError> {
+fn settle<'a>(
+    view: &StateView,
+    task: &'a Task,
+    tick: Timestamp,
+) -> Result<ClaimDecision<'a>, OpError> {
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());
     }
@@ -108,7 +112,7 @@ fn command(
 }
 
 /// A tick that another caller was granted.
-fn claimed(view: &View, task: &Task, fired: &FiredTick) -> OpError {
+fn claimed(view: &StateView, task: &Task, fired: &FiredTick) -> OpError {
     let execution = task.history.execution(fired.execution);
     let winner = match execution {
         Some(execution) => {

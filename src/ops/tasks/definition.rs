@@ -10,7 +10,7 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 use crate::dto::{TaskChanged, TaskNow};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
 /// A patch that meets other changes is applied to the newer definition so many times.
@@ -46,7 +46,7 @@ pub(crate) async fn create(
 }
 
 /// Up to here no tick of a new task of that name fires: what its name had before is settled.
-pub(super) fn settled(view: &View, body: &Value) -> Timestamp {
+pub(super) fn settled(view: &StateView, body: &Value) -> Timestamp {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let floor = view.state.cluster().floor;
     view.state.named(name).map_or(floor, |task| view.state.settled(task))
@@ -130,7 +130,7 @@ pub(crate) async fn patch(
 }
 
 fn patched(
-    view: &View,
+    view: &StateView,
     task: &Task,
     changes: &Value,
     caller: &Caller,
@@ -142,7 +142,7 @@ fn patched(
 }
 
 /// A task that is there and not marked deleted.
-fn present<'a>(view: &'a View, name: &str) -> Result<&'a Task, OpError> {
+fn present<'a>(view: &'a StateView, name: &str) -> Result<&'a Task, OpError> {
     let task = view.task(name)?;
     if task.live.deleted.is_some() {
         return Err(Refusal::TaskDeleted.into());

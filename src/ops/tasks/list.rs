@@ -6,7 +6,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::Task;
 use crate::domain::time::Timestamp;
 use crate::dto::{ListView, TaskView};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::lists::{PageRequest, glob};
 use crate::ops::words::task_state;
 use crate::ops::{OpError, plans, views};
@@ -27,7 +27,7 @@ pub(crate) enum TaskOrder {
 /// # Errors
 /// `invalid_parameter`: the cursor is not one of this list.
 pub(crate) fn list(
-    view: &View,
+    view: &StateView,
     filter: &TaskFilter,
     page: &PageRequest,
     order: TaskOrder,
@@ -56,7 +56,7 @@ pub(crate) struct TaskFilter {
 }
 
 impl TaskFilter {
-    fn fits(&self, view: &View, task: &Task) -> bool {
+    fn fits(&self, view: &StateView, task: &Task) -> bool {
         let label = |(key, value): &(String, Option<String>)| {
             let found = task.spec().and_then(|spec| spec.labels.get(key));
             found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
@@ -71,7 +71,7 @@ impl TaskFilter {
     }
 }
 
-fn by_name(view: &View, filter: &TaskFilter, page: &PageRequest) -> ListView<TaskView> {
+fn by_name(view: &StateView, filter: &TaskFilter, page: &PageRequest) -> ListView<TaskView> {
     let tasks = view.state.by_name(page.after().unwrap_or_default());
     let tasks = tasks.filter(|task| filter.fits(view, task));
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
@@ -102,11 +102,11 @@ impl SortedPlace {
 
 /// In the order of a key; tasks of equal keys by name.
 fn by_key(
-    view: &View,
+    view: &StateView,
     filter: &TaskFilter,
     page: &PageRequest,
     after: Option<SortedPlace>,
-    key: fn(&View, &Task, Timestamp) -> i64,
+    key: fn(&StateView, &Task, Timestamp) -> i64,
 ) -> ListView<TaskView> {
     let as_of = after.as_ref().map_or(view.state.cluster().stamp, |after| after.as_of);
     let tasks = view.state.by_name("").filter(|task| filter.fits(view, task));
@@ -127,12 +127,12 @@ fn by_key(
 }
 
 /// Soonest first, those without a next tick last.
-fn next_key(view: &View, task: &Task, as_of: Timestamp) -> i64 {
+fn next_key(view: &StateView, task: &Task, as_of: Timestamp) -> i64 {
     plans::next_tick_after(view, task, as_of).map_or(i64::MAX, |next| next.0)
 }
 
 /// Newest execution first, those without one last.
-fn last_key(_view: &View, task: &Task, as_of: Timestamp) -> i64 {
+fn last_key(_view: &StateView, task: &Task, as_of: Timestamp) -> i64 {
     let mut newest = task.history.executions.iter().rev();
     let newest = newest.find(|execution| execution.created_at <= as_of);
     newest.map_or(i64::MAX, |last| -last.created_at.0)

@@ -6,7 +6,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::command::TriggerTask;
 use crate::domain::machine::{Answer, Command, Task};
 use crate::dto::{ExecutionChanged, ExecutionNow, TriggerRequest};
-use crate::ops::context::View;
+use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
 /// Payload and parameters of an execution together.
@@ -26,7 +26,7 @@ pub(crate) async fn trigger(
     let answer = match &request.parameters {
         None => caller.submit(&trigger(None)).await?,
         Some(over) => {
-            let laid = |view: &View| merged(view.task(&name)?, over);
+            let laid = |view: &StateView| merged(view.task(&name)?, over);
             caller.answer(|view| Ok(Some(trigger(Some(laid(view)?))))).await?
         }
     };

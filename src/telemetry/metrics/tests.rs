@@ -7,8 +7,8 @@ use super::*;
 use crate::domain::machine::Refusal;
 use crate::telemetry::seen::TaskSeen;
 
-fn seen() -> Seen {
-    Seen {
+fn seen() -> ClusterSeen {
+    ClusterSeen {
         nodes: vec![("n1".to_owned(), true), ("n2".to_owned(), false)],
         tasks: 3,
         without_series: 2,
@@ -30,7 +30,7 @@ fn lines(page: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_value_of_a_label_is_there_at_zero() {
-    let page = Metrics::new("0.1.0").encode(None, Form::Text);
+    let page = Metrics::new("0.1.0").encode(None, MetricsFormat::Text);
     for line in [
         "punctual_build_info{version=\"0.1.0\"} 1",
         "punctual_raft_elections_total 0",
@@ -66,7 +66,7 @@ fn clones_share_what_they_count() {
     shared.ticks.add("fired", 3);
     shared.tick_lateness_seconds.observe(0.003);
     shared.clock_skew_seconds.set(-0.25);
-    let page = metrics.encode(None, Form::Text);
+    let page = metrics.encode(None, MetricsFormat::Text);
     for line in [
         "punctual_raft_is_leader 1",
         "punctual_ticks_total{verdict=\"fired\"} 3",
@@ -80,7 +80,7 @@ fn clones_share_what_they_count() {
 
 #[test]
 fn the_state_and_the_process_are_on_the_page() {
-    let page = Metrics::new("0.1.0").encode(Some(&seen()), Form::Text);
+    let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::Text);
     for line in [
         "punctual_node_up{node=\"n1\"} 1",
         "punctual_node_up{node=\"n2\"} 0",
@@ -111,7 +111,7 @@ fn the_state_and_the_process_are_on_the_page() {
 
 #[test]
 fn openmetrics_is_sent_as_the_library_writes_it() {
-    let page = Metrics::new("0.1.0").encode(Some(&seen()), Form::OpenMetrics);
+    let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::OpenMetrics);
     assert!(page.ends_with("\n# EOF\n"), "{page}");
     assert!(page.contains("# TYPE punctual_build info\n"), "{page}");
     assert!(page.contains("# TYPE punctual_ticks counter\n"), "{page}");
@@ -149,7 +149,7 @@ fn is_word(c: char) -> bool {
 /// `configs/prometheus/README.md` lists every metric: with `BLESS` set it is written anew.
 #[test]
 fn the_documentation_lists_every_metric() {
-    let page = Metrics::new("0.1.0").encode(Some(&seen()), Form::Text);
+    let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::Text);
     let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for (name, (kind, labels, help)) in described(&page) {
         let labels = labels.into_iter().collect::<Vec<_>>().join(", ");
@@ -168,7 +168,7 @@ fn the_documentation_lists_every_metric() {
 
 #[test]
 fn names_and_texts_follow_the_conventions() {
-    let page = Metrics::new("0.1.0").encode(Some(&seen()), Form::Text);
+    let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::Text);
     for (name, (kind, _, help)) in described(&page) {
         assert!(name.starts_with("punctual_") || name.starts_with("process_"), "{name}");
         assert!(!name.contains("_total_") && name.matches("_total").count() < 2, "{name}");
