@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,6 +30,8 @@ impl Life {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        // One type for all futures with this output: tokio's part of a task is compiled once.
+        let future: Pin<Box<dyn Future<Output = F::Output> + Send>> = Box::pin(future);
         tokio::spawn(future)
     }
 
@@ -63,6 +66,7 @@ impl Life {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = io::Result<T>> + Send {
+        let work: Box<dyn FnOnce() -> T + Send> = Box::new(work);
         let task = tokio::task::spawn_blocking(work);
         async move { task.await.map_err(io::Error::other) }
     }

@@ -108,7 +108,7 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     cluster.finish().await
 }
 
-fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
+fn files_below(folder: &Path) -> TestResult<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
