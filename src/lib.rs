@@ -106,6 +106,8 @@ mod client;
 #[cfg(test)]
 mod skip;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod tidy;
 
 #[cfg(feature = "cli")]

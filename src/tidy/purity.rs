@@ -109,13 +109,14 @@ fn the_spawn_rule_complains() {
 }
 
 /// What decides in the engine; the actors carry out.
-const ENGINE_DECIDES: [&str; 10] = [
+const ENGINE_DECIDES: [&str; 11] = [
     "engine/attempts.rs",
     "engine/dispatch.rs",
     "engine/judge.rs",
     "engine/limits.rs",
     "engine/observed.rs",
     "engine/residency.rs",
+    "engine/settle_cycle.rs",
     "engine/sleepers.rs",
     "engine/slots.rs",
     "engine/view.rs",

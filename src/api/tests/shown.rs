@@ -11,7 +11,7 @@ use crate::domain::machine::command::{
 };
 use crate::domain::machine::envelope::{self, Head};
 use crate::domain::machine::record::Liveness;
-use crate::domain::machine::{Answer, Applied, State, golden, node_info};
+use crate::domain::machine::{Answer, Applied, State, node_info};
 use crate::domain::schedule::{Dst, Fold, Gap, Plan, Schedule, parse_cron};
 use crate::domain::settling::{self, Decision, decide};
 use crate::domain::spec::read_calendar;
@@ -20,6 +20,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::ops::context::StateView;
 use crate::ops::preview::{body, tick};
 use crate::ops::why::why;
+use crate::stories::golden;
 
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()

@@ -34,7 +34,7 @@ mod versions;
 #[cfg(test)]
 pub(crate) use self::cluster_row::as_version;
 #[cfg(test)]
-pub(crate) use self::tests::{golden, node_info};
+pub(crate) use self::tests::node_info;
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
 pub use effect::Effect;

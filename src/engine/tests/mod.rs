@@ -1,4 +1,4 @@
 //! Golden stories of the engine's decisions.
 
-mod story;
+mod script;
 mod world;

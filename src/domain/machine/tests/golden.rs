@@ -16,9 +16,10 @@ use super::super::persist::Loader;
 use super::super::store::codec;
 use super::super::task::keys;
 use super::samples;
-use super::{DAY, World, folder, golden};
+use super::{DAY, World, folder};
 use crate::domain::ids::{NodeId, Revision, TaskKey};
 use crate::domain::time::{Millis, Timestamp};
+use crate::stories::golden;
 
 /// A name, and bytes in rows of 32.
 fn hex(out: &mut String, name: &str, bytes: &[u8]) {

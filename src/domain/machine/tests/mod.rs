@@ -7,7 +7,6 @@ mod golden;
 mod kept;
 mod laws;
 mod level;
-mod line;
 mod plausible;
 mod registers;
 mod samples;
@@ -236,26 +235,4 @@ fn report(status: Status, at: Timestamp) -> Report {
 /// A folder beside these tests.
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/domain/machine").join(name)
-}
-
-/// Compares with a golden file, or writes it where `BLESS` is set.
-pub(crate) fn golden(path: &std::path::Path, found: &str) {
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(path, found).expect("a writable tree");
-        return;
-    }
-    let wanted = std::fs::read_to_string(path).unwrap_or_default();
-    if wanted == found {
-        return;
-    }
-    let same = wanted.lines().zip(found.lines()).take_while(|(one, other)| one == other).count();
-    let line = |text: &str| text.lines().nth(same).unwrap_or("<end>").to_owned();
-    panic!(
-        "{} differs at line {}:\n  wanted {}\n  found  {}\nIf that is right, set BLESS=1 and review \
-         the difference.",
-        path.display(),
-        same + 1,
-        line(&wanted),
-        line(found),
-    );
 }

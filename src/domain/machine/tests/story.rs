@@ -1,11 +1,8 @@
 //! Runs the stories in `testscripts/`.
 //!
-//! A script begins with a sentence of purpose. Blocks follow: commands, a line `----`, and what
-//! the commands answered. Each command is an entry of its own; after each the digest is recomputed.
-//! `BLESS=1` writes the answers anew.
+//! Each command is an entry of its own; after each the digest is recomputed.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::super::command::{
     Claim, CleanupAll, Command, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch,
@@ -14,7 +11,6 @@ use super::super::command::{
 };
 use super::super::task::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
-use super::line::ScriptLine;
 use super::telling::{Names, answer, clock, step};
 use super::*;
 use crate::domain::ids::Revision;
@@ -22,53 +18,11 @@ use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, Step, View, decide};
 use crate::domain::task::CatchUpPolicy;
+use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    let mut paths: Vec<_> = std::fs::read_dir(folder("testscripts"))
-        .expect("the scripts")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    paths.sort();
-    assert!(paths.len() >= 15, "{} scripts", paths.len());
-    for path in paths {
-        let text = std::fs::read_to_string(&path).expect("a script");
-        golden(&path, &tell(&text));
-    }
-}
-
-/// The script with the answers as they are now.
-fn tell(script: &str) -> String {
-    let mut story = Story::default();
-    let mut out = String::new();
-    let mut answers: Option<String> = None;
-    let mut skipping = false;
-    for line in script.lines() {
-        match line.trim() {
-            "----" => {
-                out.push_str("----\n");
-                out.push_str(&answers.take().unwrap_or_default());
-                skipping = true;
-            }
-            "" => {
-                skipping = false;
-                out.push('\n');
-            }
-            _ if skipping => {}
-            text => {
-                writeln!(out, "{line}").unwrap();
-                if !text.starts_with('#') {
-                    let told = answers.get_or_insert_default();
-                    for answer in story.line(text) {
-                        writeln!(told, "{answer}").unwrap();
-                    }
-                }
-            }
-        }
-    }
-    assert!(answers.is_none(), "commands without an answer at the end");
-    out
+    stories::play::<Story>("domain/machine/testscripts", 15);
 }
 
 struct Story {
@@ -83,7 +37,7 @@ impl Default for Story {
     }
 }
 
-impl Story {
+impl StoryWorld for Story {
     fn line(&mut self, text: &str) -> Vec<String> {
         let line = ScriptLine::read(text);
         if let Some(times) = line.option("times") {
@@ -136,7 +90,9 @@ impl Story {
             }
         }
     }
+}
 
+impl Story {
     fn propose(&mut self, command: &Command, by: &str, key: Option<Key<'_>>) -> String {
         let (response, effects) = self.world.apply_as(command, by, key);
         if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
