@@ -155,3 +155,67 @@ pub(crate) async fn drain(
 pub(crate) fn members(view: &StateView, seen: &NodesSeen) -> Vec<MemberView> {
     view.state.nodes().map(|node| views::member(view, seen, node)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::assign::Members;
+    use crate::domain::machine::command::{Genesis, NodeUp};
+    use crate::domain::machine::envelope::{self, Head};
+    use crate::domain::machine::{Applied, State, node_info};
+    use crate::domain::time::Timestamp;
+
+    fn apply(state: &mut State, command: &Command) {
+        let mut packed = Vec::new();
+        envelope::pack(&mut packed, command, "", None);
+        let index = state.cluster().applied + 1;
+        let entry = envelope::entry(Head { stamp: Timestamp(1), origin: 1, seq: index }, &packed);
+        let mut applied = Applied::default();
+        state.apply(index, &entry, &mut applied).unwrap();
+        assert!(applied.responses[0].is_ok(), "{:?}", applied.responses);
+    }
+
+    fn join(state: &mut State, node: NodeId) {
+        let info = node_info(node.configured());
+        apply(state, &Command::NodeUp(Box::new(NodeUp { node, boot: u128::from(node.0), info })));
+    }
+
+    /// The roles of the nodes, in their order, with these voters, the first of which leads.
+    fn roles(state: &State, voters: &[NodeId]) -> Vec<String> {
+        let seen = NodesSeen {
+            leader: voters.first().map(|node| node.0),
+            voters: voters.iter().map(|node| node.0).collect(),
+            term: 1,
+            heard: BTreeMap::new(),
+            skews: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            tasks: 0,
+        };
+        let members = Members::of(state);
+        let view = View { state: state.clone(), members, now: Timestamp(1), own: voters[0] };
+        let shown = super::members(&view, &seen).into_iter();
+        shown.map(|member| format!("{} {}", member.name, &*member.role)).collect()
+    }
+
+    #[test]
+    fn the_roles_that_are_shown_follow_the_membership() {
+        let mut state = State::default();
+        let genesis =
+            Genesis { id: 1, name: "test".to_owned(), timezone: "UTC".to_owned(), scheduler: true };
+        apply(&mut state, &Command::Genesis(genesis));
+        let [one, two, three, anew] =
+            [(1, 1), (2, 1), (3, 1), (3, 2)].map(|(id, join)| NodeId::new(id, join));
+        for node in [one, two, three] {
+            join(&mut state, node);
+        }
+        let shown = roles(&state, &[one, two, three]);
+        assert_eq!(shown, ["n1 leader", "n2 follower", "n3 follower"]);
+        // The third lost its data and comes back: first without a vote, then in its own place.
+        join(&mut state, anew);
+        assert_eq!(roles(&state, &[one, two, three])[3], "n3 learner");
+        let shown = roles(&state, &[two, one, anew]);
+        assert_eq!(shown, ["n1 follower", "n2 leader", "n3 learner", "n3 follower"]);
+    }
+}
