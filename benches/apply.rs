@@ -1,11 +1,11 @@
-//! What one claim costs in apply: `cargo bench --features simulation --bench apply -- [TASKS]
+//! The cost of one claim in apply: `cargo bench --features simulation --bench apply -- [TASKS]
 //! [CLAIMS]`.
 //!
-//! One state, no log and no network: entries of 64 claims, each of another task and with the end of
-//! that task's execution before, as `bench claims --finish` sends them. It prints nanoseconds a
-//! claim and the bytes of memory that one leaves behind; then what a checkpoint costs those after
-//! it: the first claim of each task that meets a state which is shared with a frozen view, the
-//! second, and letting the view go.
+//! One state, without log and network: entries of 64 claims, each of another task and preceded by
+//! the end of that task's previous execution, as `bench claims --finish` sends them. It prints
+//! nanoseconds per claim and the bytes of memory that a claim leaves behind. Then it prints the
+//! cost of a checkpoint for later claims: the first claim of each task on a state that is shared
+//! with a frozen view, the second claim, and the drop of the view.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! What the next tick costs at worst: `cargo bench --features simulation --bench next`.
+//! The worst-case cost of the next tick: `cargo bench --features simulation --bench next`.
 //!
-//! Expressions that tick seldom or never, asked for where the search takes longest; for each the
-//! steps that it counted (of 50,000 that the contract allows) and the time of one search, the median
-//! of many. Then what reading an expression costs, and the usual ones.
+//! For expressions that tick rarely or never, from the start with the longest search: the number of
+//! steps (of 50,000 that the contract allows) and the median time of one search. Then the cost of
+//! parsing an expression, and the usual expressions.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
-//! What the open files of a process are for.
+//! The budget of open files of a process.
 //!
-//! A process may have so many files open and no more; the next one fails, whoever asks for it, and
-//! for the log or a checkpoint that is the end of the node. So connections and attempts, which come
-//! from outside in any number, get a share each that leaves the disk and the peers theirs.
+//! A process may open a limited number of files. If the limit is reached, the next open fails; for
+//! the log or a checkpoint this ends the node. Connections and attempts come from outside in any
+//! number, so each gets a share that leaves enough for the disk and the peers.
 
 use rustix::process::{Resource, getrlimit};
 #[cfg(feature = "cli")]

@@ -1,8 +1,8 @@
-//! Time, as the parts above see it. Nothing else reads a clock of the machine.
+//! The clocks of a node. Only this module reads the clocks of the machine.
 //!
-//! A [`MachineClocks`] has two clocks: a wall clock, which people and programs set, and a boot-time clock,
-//! which only goes on (suspended time counted). [`ClusterClock`] makes cluster time of them and of
-//! the wall clocks of the other members.
+//! [`MachineClocks`] has a wall clock, which people and programs set, and a boot-time clock, which
+//! runs steadily and includes suspended time. [`ClusterClock`] computes cluster time from these and
+//! from the wall clocks of the other members.
 
 mod agreement;
 

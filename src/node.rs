@@ -1,7 +1,8 @@
-//! The composition root: builds the parts of a node in order, connects them, stops them in order.
+//! The composition root: builds the parts of a node in order, connects them, and stops them in
+//! order.
 //!
-//! The library never takes the process over: [`Node::run`] returns why the node ended, and only
-//! the binary exits.
+//! The library does not control the process: [`Node::run`] returns the reason for the node's end,
+//! and only the binary exits.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

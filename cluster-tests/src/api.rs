@@ -1,4 +1,4 @@
-//! Questions to a node over HTTP.
+//! An HTTP client for one node.
 
 use std::time::Duration;
 

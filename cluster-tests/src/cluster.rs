@@ -1,7 +1,7 @@
-//! A cluster of real processes in a folder that is thrown away, and what can be done to it.
+//! A cluster of real processes in a temporary folder, and operations on it.
 //!
-//! Each node has a loopback address of its own, so no two clusters meet at a port, also not while
-//! a node is down and its port is free. Nodes are called by their number, from 1.
+//! Each node has a loopback address of its own, so two clusters never share a port, even while a
+//! node is down and its port is free. Nodes are numbered from 1.
 
 use std::fmt::Write as _;
 use std::fs;

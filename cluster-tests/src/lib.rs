@@ -1,11 +1,12 @@
-//! Process tests: real nodes as real processes on loopback, killed, frozen and cut off.
+//! Process tests: real nodes as processes on loopback, killed, frozen and cut off.
 //!
-//! [`ProcessCluster`] starts them and does things to them, [`Api`] asks them, [`Links`] stands between
-//! them, [`starts`] holds what they did against what they say of it. The loads of [`scenarios`] run
-//! twice: short in `cargo test`, in full by the binary `show`, which prints figures.
+//! [`ProcessCluster`] starts and controls them, [`Api`] queries them, [`Links`] are proxies between
+//! them, [`starts`] compares the observed starts with the cluster's reports. The loads of
+//! [`scenarios`] run twice: short in `cargo test`, in full by the binary `show`, which prints
+//! figures.
 //!
-//! Nothing here waits for luck: [`until`] waits for a condition within a generous bound, and the
-//! only sleeps are those that are part of a load.
+//! No test sleeps for luck: [`until`] waits for a condition within a generous limit, and the only
+//! sleeps are part of a load.
 #![forbid(unsafe_code)]
 
 mod api;

@@ -1,8 +1,8 @@
-//! What stands between nodes: a proxy before each one's peer address, that can stop forwarding.
+//! Proxies between nodes: one before each peer address, which can stop forwarding.
 //!
-//! A node's outgoing connections come from its own address, so the proxies see who speaks to whom,
-//! and a node can be cut off both ways. Streams stay open meanwhile and nothing is refused: what is
-//! sent is simply not heard, as behind a firewall that drops.
+//! A node's outgoing connections use its own address, so the proxies know both ends, and a node can
+//! be cut off in both directions. Streams stay open meanwhile and nothing is refused: sent bytes do
+//! not arrive, as behind a firewall that drops packets.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! A small disk for one node: an ext4 in an image file, which can be filled and frozen.
+//! A small disk for one node: an ext4 image that can be filled and frozen.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! What was started, held against what the cluster says of it.
+//! Compares observed starts with the reports of the cluster.
 //!
-//! The action of the tasks under test is the witness: it appends a line to a file, whatever the
-//! nodes believe. This module knows the contract only, and nothing of how it is kept.
+//! The action of the tasks under test is the witness, which appends a line to a file, independent
+//! of the nodes. This module knows only the contract, not the implementation.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,12 +1,13 @@
-//! Cluster time: a node's boot-time clock plus an offset, which follows the wall clocks of a
-//! majority and no single one.
+//! Cluster time: a node's boot-time clock plus an offset. The offset follows the wall clocks of a
+//! majority, not a single one.
 //!
-//! Of each peer's wall clock a node keeps the interval in which its offset from the own boot-time
-//! clock lies: an answer bounds it by the round trip, age widens it. When the intervals of a majority
-//! lie within `max_skew`, cluster time is the median one; of an even number, the earlier: so one
-//! wrong clock among them, whichever it is, never puts cluster time ahead of all right ones, and no
-//! tick fires early. For the same reason a loosely bounded clock counts as little ahead of its lower
-//! bound. Without a majority the offset is held, and after [`HOLDOVER`] nobody may rely on it.
+//! For each peer a node keeps the interval that contains the offset between the peer's wall clock
+//! and its own boot-time clock. The round trip of an answer bounds the interval, and age widens it.
+//! If the intervals of a majority lie within `max_skew`, cluster time is their median; with an even
+//! number, the earlier one. A single wrong clock therefore never moves cluster time ahead of all
+//! correct ones, and no tick fires early. For the same reason a clock with a wide interval counts
+//! near its lower bound. Without a majority the offset is kept, and after [`HOLDOVER`] cluster time
+//! is invalid.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

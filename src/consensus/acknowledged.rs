@@ -1,11 +1,11 @@
-//! What members acknowledged to this node as their leader, and a member whose log ends before that.
+//! Detects a member whose log ends before an entry that it acknowledged.
 //!
-//! A disk that lost the end of a log, or an old copy of a folder, gives back a log that is whole in
-//! itself. Only the leader that the lost entries were acknowledged to can tell. Such a member must
-//! not go on: its vote and its place in a majority would count for entries that it does not have.
-//! So a node asks the others before its Raft runs, and again whenever what a leader sends does not
-//! follow upon its log; and a leader does not take "this does not follow" from a member that
-//! acknowledged it before.
+//! A disk that lost the end of a log, or an old copy of a folder, yields a log that is consistent
+//! in itself. Only the leader that received the acknowledgements can detect the loss. Such a member
+//! must stop: its vote and its place in a majority would count for entries that it does not have. A
+//! node therefore asks the other members before its Raft starts, and again whenever a leader's
+//! entries do not follow its log. A leader does not accept a conflict from a member that
+//! acknowledged the entry before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Whether the replicas agree. Every node tells the leader the digest of its state where all
-//! replicas take it; what a majority tells, the leader tells back, and whoever holds something
-//! else knows that it is wrong.
+//! Compares the states of the replicas. Every node sends the leader the digest of its state at
+//! agreed indexes. The leader answers with the digest of the majority, and a node with another
+//! digest knows that its state is wrong.
 
 use std::collections::BTreeMap;
 

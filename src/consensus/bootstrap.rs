@@ -1,9 +1,11 @@
-//! The first start: how empty nodes become one cluster, and why a wiped one does not join in.
+//! The first start: empty nodes form a cluster, and an emptied node does not rejoin as if it were
+//! new.
 //!
-//! An empty node neither votes nor initialises until every listed member has answered. If all are
-//! new, with the same name and list, the lowest id mints the cluster id, makes every other write it
-//! down, and only then initialises. If any belongs to a running cluster, this node stays out: a
-//! wiped voter that voted again could undo what was acknowledged.
+//! An empty node neither votes nor initialises before every listed member has answered. If all are
+//! new and have the same cluster name and member list, the member with the lowest id generates the
+//! cluster id, waits until all others have stored it, and only then initialises. If any member
+//! belongs to a running cluster, this node waits: an emptied voter that votes again could undo
+//! acknowledged entries.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;

@@ -1,4 +1,4 @@
-//! The checkpoint in use, and how another takes its place.
+//! The current checkpoint, and its replacement by another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

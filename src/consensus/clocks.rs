@@ -1,5 +1,5 @@
-//! Asks the other members for their wall clocks, so that the clocks of a majority make cluster time.
-//! By the same questions a node knows which members answer, and what their settings list.
+//! Asks the other members for their wall clocks, which cluster time is computed from. The answers
+//! also show which members respond and which members their settings list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What this node hears of the others: when a leader last led it, which members answer, which
-//! refuse it, and whether their settings list the same members.
+//! The contact of this node with the other members: when a leader last led it, which members answer
+//! or refuse, and whether their settings list the same members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the parts of consensus share once Raft runs: the handle that the rest of the node holds.
+//! The handle shared by the parts of consensus while Raft runs.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! What a process writes and may propose: its level, the kinds of commands, the layout of its
-//! records. All of it belongs to the software; only a simulated process may stand for another one.
+//! The formats that a process writes and may propose: its level, the kinds of commands, the layout
+//! of records. They belong to the software; only a simulated process may use those of another
+//! version.
 
 use crate::domain::machine::envelope::Commands;
 use crate::domain::machine::{Command, LEVEL, State};

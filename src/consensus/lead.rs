@@ -1,4 +1,4 @@
-//! Who leads, how well, and how the lead is given away.
+//! The leader: who it is, its contact with the voters, and the transfer of the lead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

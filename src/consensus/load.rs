@@ -1,4 +1,4 @@
-//! The state at the start: from the checkpoint, else from the log, else from a member.
+//! Loads the state at the start: from the checkpoint, else from the log, else from a member.
 
 use std::fmt;
 use std::io;

@@ -1,7 +1,7 @@
-//! openraft's log storage over ours, with the newest entries kept decoded in memory.
+//! openraft's log storage on top of ours, with the newest entries decoded in memory.
 //!
-//! Replication and apply read what was just appended; they find it here and never touch the disk.
-//! Older entries are read from the log off the core's path.
+//! Replication and apply mostly read entries that were just appended; these are in memory. Older
+//! entries are read from the log without blocking openraft's core.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;

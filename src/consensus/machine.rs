@@ -1,8 +1,9 @@
-//! openraft's state machine over ours: entries into the replica, the replica into checkpoints.
+//! openraft's state machine on top of ours: applies entries to the replica, writes the replica to
+//! checkpoints.
 //!
-//! A checkpoint is what openraft calls building a snapshot: the records that changed since the last
-//! one go to the store, durably, in one batch with the index they stand for. Only then may the log
-//! be purged. What is sent to a peer is a frozen view of memory, so no snapshot file exists.
+//! A checkpoint is openraft's "build snapshot": the records that changed since the last one are
+//! written to the store, durably, in one batch with their index. Only then may the log be purged. A
+//! peer receives a frozen view of memory; there is no snapshot file.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,10 +1,10 @@
-//! A member that lost its data comes back under a new Raft id: what the old one promised is gone
-//! with its log, so the old one may never vote again.
+//! Readmits a member that lost its data, under a new Raft id. The promises of the old id are lost
+//! with its log, so the old id may never vote again.
 //!
-//! The leader tells the empty node the id that it has from now on, has it follow until it knows
-//! what the others know, and then puts it in the place of the old one, in one change of the
-//! membership. Each step may be repeated: what an earlier try has done is found in the membership.
-//! Any node takes the request, and has the leader carry it out.
+//! The leader assigns the new id to the empty node, adds it as a learner until it has caught up,
+//! and replaces the old id by the new one in one membership change. Every step can be repeated: an
+//! earlier attempt is visible in the membership. Any node accepts the request and forwards it to
+//! the leader.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

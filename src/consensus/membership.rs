@@ -1,9 +1,9 @@
-//! The members of the cluster: one value, which the parts that need to know them watch.
+//! The members of the cluster: one value, watched by all parts that need it.
 //!
-//! Before the first start, and as long as the log says nothing, it is the list of the settings.
-//! Afterwards the log's membership rules. An address in the settings counts as long as the log says
-//! the same of that member as at the start: so a member may get another address by its settings,
-//! and another one by a change of the membership.
+//! Before the first start, and while the log has no membership, it is the list of the settings.
+//! Afterwards the membership of the log applies. The address of a member in the settings is used as
+//! long as the log has the same address for it as at the start. A member can thus change its
+//! address by its settings, and again by a membership change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

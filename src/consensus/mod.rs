@@ -1,17 +1,17 @@
-//! The replicated log, and the only place that names openraft.
+//! The replicated log. Only this module names openraft.
 //!
 //! ```text
 //! Command ──▶ proposer ──▶ (peer) leader: stamp ──▶ openraft ──▶ log ──▶ apply ──▶ Replica
 //!                                                                             │
-//!                                            Event (effects) ◀────────────────┘
+//!                                     ReplicaEvent (effects) ◀────────────────┘
 //! ```
 //!
-//! The rest of the node sees a [`Consensus`]: it proposes, asks for read barriers, reads the
-//! [`Replica`], and is told of events. All of it runs on the runtime that `start` is called on,
-//! which should be one of its own, so that requests and actions cannot starve heartbeats.
+//! The rest of the node uses a [`Consensus`]: it proposes, requests read barriers, reads the
+//! [`Replica`] and receives events. Everything runs on the runtime that calls `start`. It should be
+//! a runtime of its own, so that requests and actions cannot delay heartbeats.
 //!
 //! Architecture invariant: openraft's types go neither on the wire nor on the disk.
-//! Architecture invariant: nobody acts on an answer to a proposal; what was applied counts.
+//! Architecture invariant: nothing acts on the answer to a proposal; only the applied state counts.
 
 mod acknowledged;
 mod agreement;

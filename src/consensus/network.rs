@@ -1,4 +1,5 @@
-//! openraft's network over the transport: a kept pipeline for entries, calls for the rest.
+//! openraft's network on top of the transport: a persistent pipeline for entries, calls for the
+//! rest.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! The ways to the other members.
+//! The connections to the other members.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

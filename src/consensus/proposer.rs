@@ -1,10 +1,10 @@
-//! From commands to entries: whatever waits when the proposer wakes goes into one entry, and so
-//! many entries are on their way at once. Nothing lingers.
+//! Packs commands into entries. All commands that wait when the proposer wakes go into one entry,
+//! and a bounded number of entries is in flight. The proposer never waits for an entry to fill.
 //!
-//! An entry holds its place as long as it is carried to a leader, not until its outcome is known:
-//! a leader that falls silent leaves outcomes unknown, and its successor must not wait for them.
-//! Commands about who is alive have a [`Lane`] of their own, so that no amount of other work delays
-//! the word that a node is down.
+//! An entry occupies one of these places until a leader has taken it, not until its outcome is
+//! known: a silent leader leaves outcomes unknown, and the entries of its successor must not wait
+//! for them. Liveness commands have a [`Lane`] of their own, so that other work does not delay
+//! them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

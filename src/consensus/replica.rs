@@ -1,7 +1,8 @@
-//! The applied state, as the rest of the node sees it, and those who wait for an entry of theirs.
+//! The applied state as the rest of the node sees it, and the proposals that wait for their
+//! entries.
 //!
-//! Only apply writes here. Readers take the lock for a moment, or a frozen view for longer: whoever
-//! holds the lock holds up apply.
+//! Only apply writes here. Readers take the lock briefly, or a frozen view for longer work: a held
+//! lock blocks apply.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::OnceLock;

@@ -1,5 +1,5 @@
-//! The runtime that openraft gets where there may be a simulation: tokio's, but what is spawned
-//! belongs to the process that spawns it, and chance comes from that process.
+//! The runtime for openraft in simulations: tokio's, except that spawned tasks and random numbers
+//! belong to the process that asks for them.
 
 use std::future::Future;
 use std::io;

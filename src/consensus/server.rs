@@ -1,4 +1,4 @@
-//! What this node does with what peers send.
+//! Answers the requests of peers.
 
 use std::collections::BTreeSet;
 use std::io;

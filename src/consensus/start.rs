@@ -1,4 +1,4 @@
-//! Putting consensus together, and taking it apart.
+//! Starts and stops consensus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

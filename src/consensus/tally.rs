@@ -1,5 +1,5 @@
-//! Counting what an entry of this process did, so that it is counted once in the cluster: the
-//! process that proposed an entry is the only one that counts it, and it applies it once.
+//! Counts the results of entries. Only the process that proposed an entry counts it, once, so that
+//! totals over the cluster are correct.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Three nodes over real sockets and twin disks.
+//! Three nodes over real sockets, with logs and stores in memory.
 
 mod agreement;
 mod damage;

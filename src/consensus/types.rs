@@ -1,4 +1,4 @@
-//! The types that openraft is made for, and the way between them and ours.
+//! The types that openraft is instantiated with, and conversions between them and ours.
 
 use std::fmt;
 

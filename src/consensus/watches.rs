@@ -1,4 +1,5 @@
-//! What runs beside Raft: who leads, is the disk alive, is there something to purge or to found.
+//! Background tasks beside Raft: they follow the leader and the membership, check the disk, take
+//! checkpoints, purge the log and create the cluster's first entry.
 
 use std::sync::Arc;
 use std::time::Duration;

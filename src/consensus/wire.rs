@@ -1,5 +1,5 @@
-//! Our own bytes for what Raft says and keeps: entries, votes, memberships, requests and answers.
-//! openraft's types never go on the wire or the disk; a change here is a new protocol version.
+//! Our encoding of Raft's entries, votes, memberships, requests and answers. openraft's types never
+//! go on the wire or the disk; a change here is a new protocol version.
 
 use std::collections::BTreeSet;
 

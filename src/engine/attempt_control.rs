@@ -1,4 +1,4 @@
-//! Carries out what [`dispatch`](super::dispatch) decides: proposals, and actors of attempts.
+//! Carries out the decisions of [`dispatch`](super::dispatch): proposals, and actors of attempts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

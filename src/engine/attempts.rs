@@ -1,5 +1,5 @@
-//! The attempts that this process carries out, each under the fence of its grant: of one execution
-//! there may be two for a moment, one that was not begun in time and the one that follows it.
+//! The attempts that run in this process, by the fence of their grant. An execution can briefly
+//! have two: one that was not started in time, and its successor.
 
 use std::collections::BTreeSet;
 

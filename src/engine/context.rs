@@ -1,4 +1,4 @@
-//! What all actors of a node have in common.
+//! The context that all actors of a node share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

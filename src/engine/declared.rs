@@ -1,4 +1,4 @@
-//! What a node's settings declare, proposed until the cluster has it or says why not.
+//! Proposes the calendars that the settings declare, until the cluster has them or refuses them.
 
 use xxhash_rust::xxh3::xxh3_128;
 

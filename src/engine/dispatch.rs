@@ -1,12 +1,12 @@
-//! Which attempts run on this node: what it asks for, begins, gives back and stops.
+//! Decides which attempts run on this node: which grants it requests, starts, returns and stops.
 //!
-//! A decision core: [`Dispatch::on`] takes one event and the applied state, changes plain tables
-//! and returns what is to be done. It waits for nothing and takes no lock. The node actor carries
-//! out ([`attempt_control`](super::attempt_control)); task actors reserve slots for the ticks that
-//! they claim.
+//! [`Dispatch::on`] takes one event and the applied state, updates plain tables and returns the
+//! actions to carry out. It does not wait and takes no lock. The node actor carries the actions out
+//! ([`attempt_control`](super::attempt_control)); task actors reserve slots for the ticks that they
+//! claim.
 //!
-//! An effect of an applied command says at once what there is to do. Regular looks at the state
-//! find the same work where an effect was lost.
+//! Effects of applied commands trigger work at once. Regular looks at the state find the same work
+//! if an effect was lost.
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};

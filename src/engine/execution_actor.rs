@@ -1,4 +1,4 @@
-//! One attempt granted to this session: waits for its due time, starts it, reports its end until
+//! The actor of one granted attempt: waits for its due time, starts it, and reports its end until
 //! the state shows it.
 
 use std::any::Any;

@@ -1,8 +1,8 @@
-//! Who works and who is down, as the leader decides it from what nodes report; and which attempts
-//! have lost their node.
+//! The leader's judgement: which nodes are working or down, from their reports, and which attempts
+//! lost their node.
 //!
-//! A decision core: plain functions over plain data. [`liveness`](super::liveness) brings the
-//! reports, the node actor proposes the commands.
+//! Plain functions over plain data. [`liveness`](super::liveness) receives the reports, the node
+//! actor proposes the commands.
 
 use std::collections::{BTreeMap, VecDeque};
 

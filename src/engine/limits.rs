@@ -1,21 +1,20 @@
-//! How long the engine waits for what, in one place, because these times depend on each other.
+//! The time limits of the engine, in one place, because they depend on each other.
 //!
 //! | who waits | for what | at most | and then |
 //! |---|---|---|---|
 //! | a task's actor | its settle in the applied state | [`REPROPOSE`] | it proposes again |
 //! | a proposal | to be applied or refused | [`PROPOSAL_LIMIT`] | it is over |
 //! | a slot | the grant that it was reserved for | [`ASK_OVER`] | it is free again |
-//! | a grant without an attempt | an ask of its own | [`ASK_AGAIN`] | it is asked for again |
+//! | a grant without an attempt | a request of its own | [`ASK_AGAIN`] | it is requested again |
 //! | a node | the leader's answer to its report | [`REPORT_LIMIT`] | it reports again |
-//! | a report | the node actor, which must have come round | [`BEHIND`] | it is not sent |
+//! | a report | the next round of the node actor | [`BEHIND`] | it is not sent |
 //! | the leader | a node's report | `limits.down_after` | the node is down |
 //! | an attempt | a leader that acknowledges its node | 7/10 of `lost_after` | it is killed |
 //! | the node | the node actor | [`LOOK`] times [`LOOKS_MAX`] | it ends |
-//! | a task | its actor, which failed | [`AFTER_FAILURE`] | it gets a new one |
+//! | a task | its failed actor | [`AFTER_FAILURE`] | it gets a new one |
 //! | [`Engine::stop`](super::Engine::stop) | its tasks and actors | twice [`STOP_LIMIT`] | it returns |
 //!
-//! What the log waits for stands in `consensus/limits.rs`. The relations are checked when this is
-//! compiled.
+//! `consensus/limits.rs` has the limits of the log. The relations are checked at compile time.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How the leader learns who is alive: a round trip of the engine, not of Raft. Every node reports
-//! to the leader; [`judge`](super::judge) decides who works and who is down.
+//! The liveness report: a round trip of the engine, not of Raft. Every node reports to the leader,
+//! whose [`judge`](super::judge) decides which nodes are working or down.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,30 +1,30 @@
-//! The part that acts: actors that wake at ticks, propose settles, start what is granted, and say
-//! how it ended.
+//! The acting part of a node: actors that wake at ticks, propose settles, start granted attempts
+//! and report their ends.
 //!
 //! ```text
-//! node actor ── one per process: registration, liveness, ownership, who is resident
-//!  ├─ task actor ── one per owned task whose next tick is near: decides and proposes
+//! node actor ── one per process: registration, liveness, ownership, residency
+//!  ├─ task actor ── one per owned task with a near tick: decides and proposes
 //!  └─ execution actor ── one per attempt granted to this session: starts, watches, reports
-//! timer queue ── one heap for all of them and for the tasks that sleep
+//! timer queue ── one heap for all of them and for tasks without an actor
 //! ```
 //!
 //! Effects of applied commands are hints; looks at the state find the same work. An actor never
-//! acts on an answer: it looks at what its own replica applied.
+//! acts on an answer: it looks at the state that its own replica applied.
 //!
-//! What is decided is decided by three cores of plain data: [`residency`] (which tasks have an
-//! actor), [`dispatch`] (which attempts run here) and [`judge`] (who works and who is down). Each
-//! takes one event at a time and returns what is to be done; the actors carry it out. Stories in
-//! `testscripts/` hold their answers.
+//! Plain functions over plain data decide: [`residency`] (which tasks have an actor),
+//! [`settle_cycle`] (when a task proposes), [`dispatch`] (which attempts run here) and [`judge`]
+//! (which nodes are working or down). Each takes one event and returns the actions, which the
+//! actors carry out. The stories in `testscripts/` test their answers.
 //!
-//! The node actor supervises the others. A task whose actor fails is looked at again, an attempt
-//! whose actor fails ends as lost. Without the node actor, the timer, or one of the tasks that drive
-//! them the engine cannot go on, and says so ([`Engine::failure`]): nobody else would take this
-//! node's tasks over while its Raft part lives. What the node tells the leader of itself goes through
-//! the node actor for the same reason.
+//! The node actor supervises the other actors. A task whose actor fails is looked at again; an
+//! attempt whose actor fails ends as lost. Without the node actor, the timer, or one of the tasks
+//! that drive them, the engine cannot continue and reports it ([`Engine::failure`]): no other node
+//! takes over the tasks of a node whose Raft part is alive. For the same reason the node's liveness
+//! reports pass through the node actor.
 //!
-//! Architecture invariant: no domain rule of its own. What a tick becomes is decided by
-//! [`domain::settling`](crate::domain::settling), who owns a task by
-//! [`domain::assign`](crate::domain::assign).
+//! Architecture invariant: no rule of the domain is here.
+//! [`domain::settling`](crate::domain::settling) decides verdicts,
+//! [`domain::assign`](crate::domain::assign) decides ownership.
 
 mod attempt_control;
 mod attempts;

@@ -1,5 +1,5 @@
-//! The root actor: takes what happens, asks the decision cores what follows from it, and
-//! supervises the actors of tasks and attempts.
+//! The root actor: receives events, asks the decisions, and supervises the actors of tasks and
+//! attempts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

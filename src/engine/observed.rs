@@ -1,5 +1,5 @@
-//! What the engine sees of a task at one index, for its actor and for the choice whether it needs
-//! one: the two look at the same.
+//! The view of a task at one index. The task's actor and the decision whether it needs one use the
+//! same view.
 
 use std::sync::Arc;
 

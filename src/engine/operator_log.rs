@@ -1,9 +1,9 @@
-//! What a node logs of the cluster. Every node logs nodes that come and go, and the scheduler. The
-//! node that ran an execution logs how it failed, the leader logs executions that are lost. A node
-//! that no leader answers logs that. Tasks that a node takes over are logged by
-//! [`task_control`](super::task_control).
+//! The log lines about the cluster. Every node logs changes of nodes and of the scheduler. The node
+//! that ran an execution logs its failure; the leader logs lost executions. A node without an
+//! answering leader logs that. [`task_control`](super::task_control) logs tasks that a node takes
+//! over.
 //!
-//! Nothing that was applied before this process registered is logged.
+//! Entries that were applied before this process registered are not logged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,5 @@
-//! What drives the node actor: events of the state, time, and the registration of this process.
+//! The tasks that drive the node actor: events of the state, time, and the registration of this
+//! process.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
-//! Which tasks have an actor: owned ones whose next tick is near. All others have an alarm, or
-//! nothing.
+//! Decides which tasks have an actor: owned tasks whose next tick is near. All others have an
+//! alarm, or nothing.
 //!
-//! A decision core: [`Residency::on`] takes one event, changes plain tables and returns what is to
-//! be done. What a task needs is computed outside, from the state and its ticks, and comes in as
-//! [`ResidencyEvent::Assessed`]. The node actor carries out ([`task_control`](super::task_control)).
+//! [`Residency::on`] takes one event, updates plain tables and returns the actions to carry out.
+//! The needs of a task are computed outside, from the state and its ticks, and passed in as
+//! [`ResidencyEvent::Assessed`]. The node actor carries the actions out
+//! ([`task_control`](super::task_control)).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -1,8 +1,8 @@
 //! The cycle of a task's actor: it proposes a settle, waits until the state shows it, and proposes
-//! again if it does not. All times here are handed in; the actor sets the alarms and proposes.
+//! again if it does not. All times are parameters; the actor sets the alarms and proposes.
 //!
-//! Two clocks are at work. `now` is cluster time, by which ticks are due. `at` is a time that only
-//! goes on, counted from the start of the actor: by it the age of a proposal is measured.
+//! There are two kinds of time. `now` is cluster time, which ticks are due by. `at` is monotonic
+//! time since the start of the actor, which measures the age of a proposal.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tasks without an actor: until when, and the alarm that each has set.
+//! Tasks without an actor, and the alarm of each.
 
 use std::collections::HashMap;
 

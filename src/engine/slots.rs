@@ -1,11 +1,11 @@
-//! What this node asked for and carries out, counted against its slots.
+//! The requests and attempts of this node, counted against its slots.
 //!
-//! An ask for a grant holds a slot from the moment it is made. The slot goes back when the ask is
-//! refused, when the attempt that it became ends, or when nothing came of it for a while. Between
-//! asking and being granted lies a round trip through the log: whoever counted only what runs
-//! would ask for everything that is due at one instant.
+//! A request for a grant holds a slot from the moment it is made. The slot is free again when the
+//! request is refused, when its attempt ends, or when nothing came of it for a while. A grant needs
+//! a round trip through the log. If only running attempts counted, a node would request everything
+//! that is due at one instant.
 //!
-//! An ask is remembered longer than its slot: the time to start counts from the first one.
+//! A request is remembered longer than its slot: the time to start counts from the first request.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,4 +1,5 @@
-//! One owned task whose next tick is near: looks at the state, decides, proposes, looks again.
+//! The actor of one owned task with a near tick: looks at the state, decides, proposes, looks
+//! again.
 
 use std::sync::Arc;
 

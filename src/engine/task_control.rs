@@ -1,4 +1,5 @@
-//! Carries out what [`residency`](super::residency) decides: actors of tasks, alarms, log lines.
+//! Carries out the decisions of [`residency`](super::residency): actors of tasks, alarms, log
+//! lines.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

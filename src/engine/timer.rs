@@ -1,4 +1,4 @@
-//! One heap of instants for the whole node: 16 bytes a sleeping task.
+//! One heap of alarms for the whole node: 16 bytes for each task without an actor.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

@@ -1,5 +1,5 @@
-//! What decisions about attempts are made from: the applied state, and the executions in it that
-//! want something of this node.
+//! The input of decisions about attempts: the applied state, and the executions in it that concern
+//! this node.
 
 use crate::clock::BootInstant;
 use crate::domain::assign::Members;

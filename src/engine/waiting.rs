@@ -1,5 +1,5 @@
-//! Executions that may want something of this node: those that wait for a slot, in the order in
-//! which they start, and those granted to its session.
+//! Executions that concern this node: those that wait for a slot, in the order in which they start,
+//! and those granted to its session.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What an attempt is told about itself, in the form each kind of action takes it.
+//! The description of an attempt, in the form that each kind of action needs.
 
 use serde_json::{Value, json};
 

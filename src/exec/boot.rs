@@ -1,3 +1,3 @@
-//! The clock that starts are measured by.
+//! The clock that measures starts.
 
 pub use crate::clock::BootInstant;

@@ -1,4 +1,5 @@
-//! What whoever granted an attempt holds in hand while it is carried out.
+//! The controls of a running attempt: the gate before its start, stops, and the report of the
+//! start.
 
 use std::future::pending;
 use std::sync::Arc;

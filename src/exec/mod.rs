@@ -1,21 +1,21 @@
-//! Carrying out attempts: a process, an HTTP request, a function of the embedding program.
+//! Runs attempts: a process, an HTTP request, a function of the embedding program.
 //!
-//! [`Exec::run`] takes one granted attempt to its [`AttemptOutcome`]. It knows nothing of how the grant
-//! came about; what it is told is in [`GrantedAttempt`] (who it is, how long, start by when) and
-//! [`AttemptControl`] (is the fence still current, stop, a line to say "it started").
+//! [`Exec::run`] takes one granted attempt to its [`AttemptOutcome`]. It does not know how the
+//! grant was made. Its input is a [`GrantedAttempt`] (identity, limits, latest start) and an
+//! [`AttemptControl`] (whether the fence is current, stops, a channel for "it started").
 //!
-//! Three things hold for every kind of action:
+//! Three rules apply to every kind of action:
 //!
-//! - **A start is late or it happens, never both.** The clock and the gate are read as the last
-//!   thing before the spawn call, before the first request byte on a made connection, before the
-//!   function's call. What was not started by then is [`AttemptStatus::NotStarted`]: nothing happened.
-//! - **Known or unknown.** [`AttemptOutcome::unknown`] says that the action may have taken effect, or may
-//!   still be taking effect, without a trace here. Only such outcomes fall under the delivery rule.
-//! - **Bounded.** Whatever the action prints or answers, a fixed amount of it is held in memory and
-//!   kept on disk ([`OutputLimits`]) and handed on ([`TAIL_MAX_BYTES`]).
+//! - **A start is late or it happens, never both.** The clock and the gate are read immediately
+//!   before the spawn call, the first byte of the request, or the call of the function. An attempt
+//!   that was not started by then is [`AttemptStatus::NotStarted`]: nothing happened.
+//! - **Known or unknown.** [`AttemptOutcome::unknown`] means that the action may have taken effect,
+//!   or may still do so, without evidence here. Only such outcomes fall under the delivery rule.
+//! - **Bounded.** Of every output or answer, a fixed amount is kept in memory and on disk
+//!   ([`OutputLimits`]) and reported ([`TAIL_MAX_BYTES`]).
 //!
-//! Processes are not children of the node but of its shim (see [`shim`]), one per node, which kills
-//! every process group when the node is gone.
+//! Processes are children of the node's shim (see [`shim`]), one per node, which kills every
+//! process group when the node is gone.
 //!
 //! Architecture invariant: nothing here knows Raft, storage, transport or the engine.
 

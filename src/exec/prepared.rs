@@ -1,6 +1,6 @@
-//! What an attempt has got ready when its time to start passes. The owner then asks for a new
-//! grant, and the attempt of that grant goes on from here instead of from the beginning: a
-//! connection that takes longer to make than a grant holds would otherwise never be used.
+//! The prepared parts of an attempt that missed its time to start. The owner requests a new grant,
+//! and the next attempt continues with these parts. Otherwise a connection that takes longer than a
+//! grant is valid could never be used.
 
 use std::collections::HashMap;
 use std::sync::Arc;

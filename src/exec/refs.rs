@@ -1,14 +1,14 @@
-//! References in definitions that are resolved by the node that runs the attempt.
+//! References in definitions, resolved by the node that runs the attempt.
 //!
-//! `${env:NAME}` is a variable of the node's environment, `${file:PATH}` a text file on its disk
-//! without the line end at its end. A second dollar sign in front keeps either as it is written.
-//! All other text, `${HOME}` of a shell script included, is left alone. What a reference yields is
-//! not looked at again.
+//! `${env:NAME}` is a variable of the node's environment. `${file:PATH}` is a text file on its
+//! disk, without the final line end. A second dollar sign in front leaves either unresolved. All
+//! other text, such as `${HOME}` in a shell script, is left alone. Resolved text is not scanned
+//! again.
 //!
-//! Whoever may edit a task chooses what it refers to, and the task's action can send it anywhere.
-//! So only what the node's settings name is resolved. A file is judged by the path at which it is
-//! really found, after all links, and without being opened: opening a device can have effects, and
-//! opening a FIFO waits for its other end.
+//! Everyone who may edit a task chooses its references, and the task's action can send the values
+//! anywhere. So only variables and files that the node's settings list are resolved. A file is
+//! checked by its real path, after all links, before it is opened: opening a device can have
+//! effects, and opening a FIFO waits for its other end.
 
 use std::collections::BTreeMap;
 use std::fs::File;

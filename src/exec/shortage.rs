@@ -1,6 +1,7 @@
-//! When the machine has nothing left to start an attempt with: descriptors, processes, memory.
+//! Shortages of the machine at a start: descriptors, processes, memory.
 //!
-//! That is no failure of the action. Nothing happened, so the attempt waits and is asked for again.
+//! They are no failure of the action. Nothing happened, so the attempt waits and is requested
+//! again.
 
 use std::io;
 use std::time::Duration;

@@ -1,12 +1,13 @@
-//! The life of one node process: what it spawns, and the work it does on threads of its own.
+//! The tasks of one node process: spawned tasks, and blocking work on threads of its own.
 //!
-//! In the real world this is tokio's `spawn` and `spawn_blocking`, and nothing more. With the cargo
-//! feature `simulation` a cluster can live on one thread in virtual time: then everything that a
-//! node spawns belongs to its `simulation::SimulatedProcess`, which can be paused and killed as a whole,
-//! and work that would block runs where it stands. A task that belongs to no process behaves as in
-//! the real world, so the feature alone changes nothing.
+//! Normally this is tokio's `spawn` and `spawn_blocking`. With the cargo feature `simulation` a
+//! cluster can run on one thread in virtual time: all tasks of a node belong to its
+//! `simulation::SimulatedProcess`, which can be paused and killed as a whole, and blocking work
+//! runs inline. A task that belongs to no simulated process behaves normally, so the feature alone
+//! changes nothing.
 //!
-//! Architecture invariant: consensus, engine, transport and functions spawn through here only.
+//! Architecture invariant: consensus, engine, transport and functions spawn only through this
+//! module.
 
 #[cfg(not(feature = "simulation"))]
 mod real;

@@ -1,4 +1,4 @@
-//! Life in the real world: tokio's own.
+//! The implementation without simulation: tokio's functions.
 
 use std::future::Future;
 use std::io;

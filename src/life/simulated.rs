@@ -1,4 +1,5 @@
-//! Life where there may be a simulation: the process of the task that asks, if it belongs to one.
+//! The implementation with simulation: it uses the process of the calling task, if it belongs to
+//! one.
 
 use std::future::Future;
 use std::io;

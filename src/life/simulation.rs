@@ -1,10 +1,10 @@
-//! A node process in a simulation: all its tasks as one thing that can be paused and killed, the
-//! randomness it draws from, and a witness of what it applies.
+//! A simulated node process: its tasks, which can be paused and killed together, its random source,
+//! and a witness of the entries that it applies.
 //!
-//! A killed process runs no further line of its code: its tasks are aborted where they wait. A
-//! paused one keeps its tasks where they are while the world goes on, and finds all its timers run
-//! out when it is resumed. A task just spawned gets its first turn even then, so that "checked, then
-//! called" stays one step.
+//! A killed process runs no further code: its tasks are aborted where they wait. The tasks of a
+//! paused process stop while virtual time goes on; when it resumes, its timers have expired. A task
+//! that was just spawned is polled once even then, so that a check and the call after it stay one
+//! step.
 
 use std::cell::RefCell;
 use std::fmt;

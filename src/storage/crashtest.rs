@@ -1,22 +1,20 @@
-//! Processes that are killed while they write, and what must be there afterwards.
+//! Kills writing processes, and checks what they left on the disk.
 //!
-//! The test binary starts itself again with [`MODE`] set; that child writes for ever and prints one
-//! line `acked PROMISE` for each write that was acknowledged. The parent kills it after a number of
-//! lines and compares what the files hold with the last promise. The same child serves
-//! `cluster-tests/power-cuts.sh`:
+//! The test binary starts itself again with [`MODE`] set. The child writes forever and prints one
+//! line `acked PROMISE` for each acknowledged write. The parent kills it after a number of lines
+//! and compares the files with the last promise. `cluster-tests/power-cuts.sh` uses the same child:
 //!
 //! ```text
 //! PUNCTUAL_CRASH=log PUNCTUAL_CRASH_DIR=/mnt/x BINARY --exact storage::crashtest::child --nocapture
 //! PUNCTUAL_CRASH=check-log:PROMISE PUNCTUAL_CRASH_DIR=/mnt/x BINARY --exact storage::crashtest::child
 //! ```
 //!
-//! `log` writes the Raft log, `store` checkpoints, and both files only grow: what a disk does to a
-//! file that grows is the harder case, and apart from each other the syncs of one cannot hide that
-//! the other lacks them. `folder` writes both as a node does, and the log is cut behind the
-//! checkpoint.
+//! `log` writes the Raft log, `store` writes checkpoints, and both files only grow: growing files
+//! are the harder case for a disk, and separate runs cannot hide a missing sync behind the syncs of
+//! the other. `folder` writes both as a node does, and purges the log behind the checkpoint.
 //!
-//! What is written follows from its number alone, so the check needs nothing but the files and the
-//! last numbers acknowledged.
+//! The content of a write follows from its number, so the check needs only the files and the last
+//! acknowledged numbers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

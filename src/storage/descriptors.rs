@@ -1,8 +1,8 @@
-//! File descriptors kept back for the disk.
+//! File descriptors reserved for the disk.
 //!
-//! Connections and processes of tasks may use up all that this process is allowed. A checkpoint or
-//! a new log file would then fail, and the first failed write ends the node. So a node reserves some
-//! descriptors at its start, and releases them for the moment in which a file cannot be opened
+//! Connections and processes of tasks may use up all descriptors of this process. A checkpoint or a
+//! new log file would then fail, and the first failed write ends the node. So a node reserves some
+//! descriptors at its start, and releases them while it opens a file that cannot be opened
 //! otherwise.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, also after a power cut.
+//! Files that exist completely or not at all, even after a power cut.
 //!
 //! A new file is durable when its content **and** the folder that names it are synced; a rename
 //! when the folder is.

@@ -1,16 +1,16 @@
-//! The data folder of a node: who uses it, and where its parts lie.
+//! The data folder of a node: its lock and its parts.
 //!
 //! | name | content |
 //! |---|---|
-//! | `lock` | held locked by the process that uses the folder; its pid as text |
-//! | `identity` | [`FolderIdentity`](super::Identity) |
-//! | `log/`, `log.synced` | the Raft log, and how far it was synced |
+//! | `lock` | locked by the process that uses the folder; its pid as text |
+//! | `identity` | [`FolderIdentity`](super::FolderIdentity) |
+//! | `log/`, `log.synced` | the Raft log, and its synced length |
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
-//! | `output/` | what attempts printed |
-//! | `work/` | where shell attempts without a folder of their own work |
+//! | `output/` | the output of attempts |
+//! | `work/` | the working folder of shell attempts that name none |
 //!
-//! Files of others are left alone: a task may write one here, and log files may lie here. A folder
-//! is refused only if its identity is another node's.
+//! Foreign files are left alone: a task may write here, and log files may be here. A folder is
+//! refused only if its identity is that of another node.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -1,6 +1,6 @@
-//! Who a data folder belongs to: the cluster, and the member that may use it.
+//! The owner of a data folder: the cluster, and the member that may use it.
 //!
-//! The file is text, for operators, with a hash of the lines before it as its last line.
+//! The file is text, for operators. Its last line is a hash of the lines before it.
 
 use std::fmt::Write as _;
 use std::io;

@@ -1,9 +1,8 @@
 //! The Raft log as consensus sees it: a vote, entries, and two marks.
 //!
-//! Calls take effect in the order in which they are made, and what was made durable after a call is
-//! never without it: a vote or a truncation that precedes an append on the disk precedes it after a
-//! crash. Only [`LogStore::save_vote`] and [`LogStore::append`] say when they are durable; the
-//! others become so with the next of these.
+//! Calls take effect in order, also on the disk: if a vote or a truncation precedes an append, it
+//! also precedes it after a crash. Only [`LogStore::save_vote`] and [`LogStore::append`] report
+//! their durability; the other calls become durable with the next of these.
 
 use std::io;
 use std::path::PathBuf;

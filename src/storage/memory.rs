@@ -1,7 +1,7 @@
 //! Checkpoint stores in memory, for the simulator and for tests.
 //!
-//! A write is durable when it returns, so a crash can only fall before or after it: there is no
-//! unsynced tail, but a write may fail and have landed all the same ([`MemoryDisk::fail_next`]).
+//! A write is durable when it returns, so a crash comes before or after it and there is no unsynced
+//! tail. A write may however fail and still have taken effect ([`MemoryDisk::fail_next`]).
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,19 +1,19 @@
-//! The node's disk: the Raft log, the checkpoints of the state, and the data folder around them.
+//! The node's disk: the Raft log, the checkpoints of the state, and the data folder.
 //!
-//! Two traits are the seams, each with a twin in memory for the simulator:
+//! There are two traits, each with an implementation in memory for the simulator:
 //!
-//! | trait | on disk | twin | what "durable" means |
+//! | trait | on disk | in memory | meaning of "durable" |
 //! |---|---|---|---|
 //! | [`LogStore`] | [`WalLog`], over raft-log | [`sim::SimDisk`] | `done` was called with `Ok`: an `fdatasync` covers it |
 //! | [`Store`], found through [`Stores`] | [`DiskStore`], over sled | [`memory::MemoryDisk`] | [`Store::write`] returned `Ok` |
 //!
-//! The log is the truth and is written at once; a checkpoint only shortens the replay after a
-//! start. So a lost checkpoint costs time, a lost log entry would cost the cluster its word.
+//! The log is authoritative and written at once; a checkpoint only shortens the replay after a
+//! start. A lost checkpoint costs time; a lost log entry would break a promise of the cluster.
 //!
-//! Architecture invariant: nothing here knows what a record or a log entry means.
-//! Architecture invariant: the first failed write is the last one. A store that failed refuses all
-//! later writes until it is opened again, because after a failed `fsync` nobody can tell which
-//! pages reached the disk.
+//! Architecture invariant: nothing here knows the meaning of a record or a log entry.
+//! Architecture invariant: after a failed write nothing more is written. A failed store refuses all
+//! writes until it is opened again, because after a failed `fsync` it is unknown which pages
+//! reached the disk.
 
 pub mod descriptors;
 mod files;

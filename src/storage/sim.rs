@@ -1,13 +1,14 @@
-//! The Raft log in memory, for the simulator: what was synced, and what a crash may take.
+//! The Raft log in memory, for the simulator: synced content, and an unsynced tail that a crash may
+//! lose.
 //!
-//! A [`SimDisk`] outlives the processes that open it. Each write joins an unsynced tail; a sync
-//! makes it durable and answers its caller; [`SimDisk::crash`] keeps a part of the tail of the
-//! caller's choice, torn between two entries of one append if need be, and cuts off the process that
-//! had it open. No thread, no clock, no randomness: the same calls give the same log.
+//! A [`SimDisk`] outlives the processes that open it. Each write joins the unsynced tail; a sync
+//! makes it durable and answers its caller. [`SimDisk::crash`] keeps a prefix of the tail that the
+//! caller chooses, possibly cut between two entries of one append, and cuts off the process that
+//! had it open. There is no thread, clock or random source: the same calls give the same log.
 //!
-//! A disk starts automatic: every write is synced before the call returns. In manual mode the test
-//! or the simulator calls [`SimDisk::sync`] when its virtual disk is done, and learns through
-//! [`SimDisk::on_unsynced`] that there is something to do.
+//! A disk starts in automatic mode: every write is synced before the call returns. In manual mode
+//! the test or the simulator calls [`SimDisk::sync`] when its virtual disk is done, and
+//! [`SimDisk::on_unsynced`] notifies it of unsynced writes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -1,7 +1,7 @@
 //! The checkpoint folders `state.1`, `state.2`, … and the file `CURRENT` that names one of them.
 //!
-//! An installed snapshot is written to a folder of its own, made durable, and then becomes current
-//! by one rename: there is no moment at which half a snapshot stands.
+//! An installed snapshot is written to a new folder, made durable, and becomes current by one
+//! rename. A half-written snapshot is never current.
 
 use std::fs;
 use std::io;

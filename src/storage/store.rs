@@ -1,4 +1,4 @@
-//! Where checkpoints of the state lie: records under keys, replaced some at a time.
+//! The store of a checkpoint: records under keys, replaced in batches.
 
 use super::StorageError;
 

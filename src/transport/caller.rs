@@ -1,8 +1,8 @@
-//! Questions and answers over one kept connection to one peer.
+//! Requests and answers over one persistent connection to one peer.
 //!
-//! Calls made at the same time share the connection, and share the dial when there is none. A
-//! connection that ends is dialled again by the next call; when a dial fails, calls fail at once
-//! until the back-off has passed. A call that gets no answer in time takes the connection with it.
+//! Concurrent calls share the connection, and the dial if there is none. If a connection ends, the
+//! next call dials again. After a failed dial, calls fail at once until the back-off has passed. A
+//! call that times out closes the connection.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,4 @@
-//! Who is speaking: what the two sides of a connection tell each other before any frame, and the
-//! reasons for which they turn each other away.
+//! The first messages of a connection: the identities of both sides, and the reasons for a refusal.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A way to one peer: dial it, shake hands, get a connection.
+//! A dialer to one peer: it connects, shakes hands and returns a connection.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,22 +1,21 @@
 //! Bytes between nodes: framed connections over TCP, opened by a handshake.
 //!
-//! A connection has one [`Purpose`], so that a snapshot never stands in front of a heartbeat.
-//! The node that wants something dials; both sides say who they are ([`hello`]), prove that they
-//! know the cluster's secret, and refuse each other in plain sentences ([`handshake`]). After that
-//! the connection carries [`PeerFrame`]s in order, both ways, until either side ends it.
+//! A connection has one [`Purpose`], so that a snapshot does not delay a heartbeat. The node that
+//! needs a connection dials. Both sides state their identity ([`hello`]), prove that they know the
+//! cluster's secret, and refuse each other with readable reasons ([`handshake`]). The connection
+//! then carries [`PeerFrame`]s in order, both ways, until either side ends it.
 //!
-//! There are two ways to use one. [`PeerCaller`] keeps a connection to one peer and multiplexes
-//! request and answer over it; it redials by itself, and says of every call that failed whether
-//! it may have happened. [`Dialer::connect`] gives the connection itself, for a layer that builds
+//! It can be used in two ways. [`PeerCaller`] keeps a connection to one peer and multiplexes
+//! requests and answers over it; it reconnects by itself, and reports for every failed call whether
+//! it may have happened. [`Dialer::connect`] returns the connection itself, for a layer that builds
 //! a pipelined stream on it.
 //!
-//! A connection that has gone quiet is worth nothing: a TCP stream kept through a 20 s partition
-//! resumed 6.7 s after it healed, a new one after 0.16 s. So a call that times out drops its
-//! connection, and a peer that sends nothing at all, not even the keepalives of [`frame`], is
-//! given up.
+//! A silent connection is useless: a TCP stream kept through a 20 s partition resumed 6.7 s after
+//! the partition healed, a new one after 0.16 s. So a call that times out drops its connection, and
+//! a peer that sends nothing at all, not even the keepalives of [`frame`], is disconnected.
 //!
-//! Nothing here knows what the bytes mean. Network and randomness come in through [`Fabric`],
-//! and time is tokio's, so that a whole cluster can live in one simulated world.
+//! Nothing here knows the meaning of the bytes. The network and the random source come from
+//! [`Fabric`], and timers are tokio's, so that a whole cluster can run in one simulation.
 
 pub mod caller;
 pub mod frame;

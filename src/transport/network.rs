@@ -1,5 +1,4 @@
-//! The seam to the network: where streams come from, so that a simulated network can take TCP's
-//! place.
+//! The abstraction of the network, so that a simulated network can replace TCP.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

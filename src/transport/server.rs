@@ -1,4 +1,4 @@
-//! The listening side: takes connections in, shakes hands, hands them to the layer above.
+//! The listening side: accepts connections, shakes hands, passes them to the layer above.
 
 use std::collections::VecDeque;
 use std::io;

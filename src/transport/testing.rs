@@ -1,5 +1,5 @@
-//! What the tests of this module share: a network in memory, nodes that say who they are, and a
-//! server that answers.
+//! Helpers for the tests of this module: a network in memory, nodes with identities, and a server
+//! that answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,8 +1,8 @@
-//! Writes while all nodes are killed together: what was acknowledged is there afterwards, once.
+//! Writes while all nodes are killed together: every acknowledged write exists afterwards, once.
 //!
-//! Each client works on tasks of its own, one request after the other, so it knows what must be
-//! there: all that was acknowledged, and perhaps the one request that was not answered. That one it
-//! sends again under its key when the nodes are back.
+//! Each client works on its own tasks, one request after the other, so it knows the expected state:
+//! all acknowledged writes, and possibly the one request without an answer. It repeats that request
+//! with the same key when the nodes are back.
 
 use std::time::Duration;
 

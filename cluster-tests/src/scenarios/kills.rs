@@ -1,5 +1,4 @@
-//! Ticks while nodes are killed and started again: each is started once at most, and each has one
-//! verdict.
+//! Ticks while nodes are killed and restarted: each starts at most once, and each has one verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! The loads of the process tests. Each runs on a cluster and gives figures; a promise that did
-//! not hold is a [`BrokenPromises`] sentence among them, a load that could not be carried out is an error.
+//! The loads of the process tests. Each runs on a cluster and returns figures, among them broken
+//! promises as sentences ([`BrokenPromises`]). A load that could not run is an error.
 
 pub mod cut_off;
 pub mod durable;

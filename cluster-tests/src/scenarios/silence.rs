@@ -1,4 +1,4 @@
-//! The time without a fired tick when the leader is killed, and when it falls silent.
+//! The time without a fired tick after the leader is killed or becomes silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

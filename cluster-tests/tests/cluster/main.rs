@@ -1,4 +1,4 @@
-//! Process tests: one program, so that they run beside each other and not one after the other.
+//! Process tests, in one program, so that they run in parallel.
 
 mod t05_crontab;
 mod t10_lifecycle;

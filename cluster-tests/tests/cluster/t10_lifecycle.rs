@@ -1,4 +1,4 @@
-//! The life of a cluster: it forms, keeps what it was given, and refuses what does not belong.
+//! The life of a cluster: it forms, keeps its data, and refuses foreign nodes and folders.
 
 use std::fs;
 use std::net::TcpListener;

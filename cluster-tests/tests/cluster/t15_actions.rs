@@ -1,4 +1,4 @@
-//! What actions get of their node, and what they leave behind on it.
+//! The environment of actions on a node, and what they leave behind.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A node that gives its work away still answers for the cluster.
+//! A drained node still answers requests.
 
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, text, until};
 use reqwest::Method;

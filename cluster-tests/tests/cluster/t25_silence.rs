@@ -1,4 +1,4 @@
-//! Leaders that fall silent, nodes that are cut off, and nodes that stand alone.
+//! Silent leaders, nodes that are cut off, and single nodes.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Nodes whose data folder is not whole, and a leader that is alone.
+//! Nodes with incomplete data folders, and a leader without followers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

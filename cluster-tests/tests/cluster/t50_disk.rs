@@ -1,5 +1,4 @@
-//! A node whose disk is full, or answers no more, ends and says which file it is about; the others
-//! go on.
+//! A node with a full or unresponsive disk ends and names the file; the other nodes continue.
 
 use cluster_tests::{
     Api, ClusterOptions, ProcessCluster, SmallDisk, TestError, TestResult, skipped, until,

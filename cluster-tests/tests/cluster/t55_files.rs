@@ -1,4 +1,4 @@
-//! A node that may have few files open works: what does not fit waits, and nothing of it is lost.
+//! A node with a low limit of open files works: excess work waits, and none is lost.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

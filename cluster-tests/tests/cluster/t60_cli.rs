@@ -1,4 +1,4 @@
-//! The README's second terminal against a cluster of one.
+//! The commands of the README against a cluster of one node.
 
 use cluster_tests::{
     ClusterOptions, ProcessCluster, ProcessExit, TestResult, node_program, run, until,

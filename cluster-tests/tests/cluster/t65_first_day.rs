@@ -1,5 +1,5 @@
-//! What somebody meets on a first day: wrong addresses, crontabs of several machines, a task that
-//! is replaced while it runs, a node that is cut off, and the ends of nodes.
+//! Common mistakes and events of a first day: wrong addresses, crontabs of several machines, a task
+//! that is replaced while it runs, a node that is cut off, nodes that end.
 
 use std::fs;
 use std::process::Stdio;

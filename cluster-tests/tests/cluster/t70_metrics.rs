@@ -1,5 +1,4 @@
-//! Every metric that a node shows moves when what it counts happens, and what happens once in the
-//! cluster is counted once.
+//! Every metric changes when its event happens, and an event of the cluster is counted once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

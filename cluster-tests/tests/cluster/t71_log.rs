@@ -1,5 +1,5 @@
-//! The log tells what happens to the cluster, once and in the names of `node list`, and no more
-//! than that.
+//! The log reports the events of the cluster, once, with the names of `node list`, and nothing
+//! more.
 
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, text, until};
 use reqwest::Method;

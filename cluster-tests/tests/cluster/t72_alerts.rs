@@ -1,5 +1,5 @@
 //! The alerts of `configs/prometheus` against a real Prometheus that scrapes a cluster, and the
-//! page against `promtool`. Where these programs are missing it is skipped, with a word.
+//! metrics page against `promtool`. Skipped with a message if these programs are missing.
 
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A state that is not the others'.
+//! A node whose state differs from that of the others.
 
 use super::*;
 

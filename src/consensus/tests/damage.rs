@@ -1,4 +1,4 @@
-//! Checkpoints that are not what was written.
+//! Damaged checkpoints.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Golden bytes: what Raft's logs, checkpoints and connections hold cannot change unnoticed.
+//! Golden bytes: the contents of Raft's logs, checkpoints and connections cannot change unnoticed.
 //!
-//! A difference means that a node of this version misreads what another wrote. What lies on disks
-//! then needs a new version, its first byte; what goes over the wire a new protocol, which the
-//! handshake carries (`transport::handshake::PROTOCOL`).
+//! A difference means that a node of this version misreads the bytes of another. A change on the
+//! disk needs a new version number, its first byte; a change on the wire needs a new protocol
+//! number, which the handshake carries (`transport::handshake::PROTOCOL`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! Leaders that fall silent, that lead nobody, or that give their lead away.
+//! Leaders that become silent, lead nobody, or transfer their lead.
 
 use super::super::core::NOT_LEADER;
 use super::super::network::kind;

@@ -1,4 +1,4 @@
-//! Nodes that find less on their disk than they wrote there.
+//! Nodes that find less on their disk than they wrote.
 
 use std::sync::Arc;
 

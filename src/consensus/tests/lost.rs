@@ -1,4 +1,4 @@
-//! A member whose log ends before what it acknowledged.
+//! A member whose log ends before an entry that it acknowledged.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! openraft's own suite for log and state machine: over the files, and over their twins.
+//! openraft's own suite for log and state machine, for the implementations on disk and in memory.
 
 use std::path::Path;
 use std::sync::Arc;

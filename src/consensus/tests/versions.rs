@@ -1,5 +1,5 @@
-//! What another version of this software wrote is refused, in words that name both, and left as it
-//! is: that version starts again.
+//! Data of another version is refused with a message that names both versions, and left unchanged,
+//! so that the other version can start again.
 
 use std::time::Instant;
 

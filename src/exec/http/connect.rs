@@ -1,9 +1,8 @@
-//! Makes the connection of one request: the host looked up and judged, one of its addresses
-//! reached, TLS if the URL asks for it. No byte of the request is sent here.
+//! Makes the connection of one request: looks up and checks the host, connects to one of its
+//! addresses, and starts TLS if the URL asks for it. No byte of the request is sent here.
 //!
-//! Names are looked up once, here, and only addresses that the guard lets through are connected to.
-//! A connection is never shared between requests, and no proxy is used: it would lead around the
-//! guard.
+//! Names are looked up once, here, and only addresses that the guard allows are connected to. A
+//! connection is not shared between requests. No proxy is used, because it would bypass the guard.
 
 use std::io;
 use std::net::SocketAddr;

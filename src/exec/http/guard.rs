@@ -1,8 +1,8 @@
-//! Where HTTP actions may not go: the machine itself, its link, the services in which clouds tell
-//! their machines secrets, the cluster's own ports.
+//! Restricts the targets of HTTP actions: not this machine, not link-local addresses, not the
+//! metadata services of clouds, not the cluster's own ports.
 //!
-//! Whoever may edit tasks could otherwise make every node a client of services that trust whoever
-//! reaches them. What the operator names is allowed all the same.
+//! Otherwise everyone who may edit tasks could use every node as a client of services that trust
+//! local callers. Targets that the operator lists are allowed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};

@@ -1,10 +1,9 @@
 //! HTTP attempts: one request on a connection of its own.
 //!
-//! The connection is made first, for as long as the action's `connect_timeout` allows: a lost
-//! packet costs a second, and a slow handshake more than that. Then the clock and the gate are read,
-//! and in the same breath the first byte goes out. A connection that came after the time to start
-//! is held for the grant that is asked for next. Redirects are not followed: they would lead around
-//! the guard.
+//! The connection is made first, within the action's `connect_timeout`: a lost packet costs a
+//! second, a slow handshake more. Then the clock and the gate are read, and the first byte is sent
+//! immediately after. A connection that was made too late is kept for the next grant. Redirects are
+//! not followed, because they would bypass the guard.
 
 mod connect;
 mod guard;

@@ -1,12 +1,12 @@
-//! What attempts print: a ring in memory while they run, a file of bounded size for later.
+//! The output of attempts: a ring in memory while they run, a file of bounded size afterwards.
 //!
-//! A byte's position is its place in the whole output. Of an output that outgrows
-//! `kept_bytes` the file holds the beginning and the end, with one line between them that
-//! says how much is left out: the beginning is written once and never moved, the end is what the
-//! ring still holds when the attempt ends.
+//! A byte's position is its place in the whole output. If an output exceeds `kept_bytes`, the file
+//! holds its beginning and its end, with one line between them that states the number of omitted
+//! bytes. The beginning is written once and never moved; the end is the content of the ring when
+//! the attempt ends.
 //!
-//! Pushing never waits for the disk: the ring hands what is to be kept to the keeper's thread. At
-//! most the kept size of each running attempt can be under way there.
+//! A push never waits for the disk: the ring passes the bytes to the keeper's thread. At most the
+//! kept size of each running attempt is in transit there.
 
 mod keeper;
 mod ring;

@@ -1,4 +1,4 @@
-//! The newest bytes of one output, and how much of it has been handed to the keeper.
+//! The newest bytes of one output, and how many of its bytes were passed to the keeper.
 
 use std::collections::VecDeque;
 

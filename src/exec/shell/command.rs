@@ -1,5 +1,5 @@
-//! From a shell action to what the shim needs: references resolved, environment put together, the
-//! program found.
+//! From a shell action to an order for the shim: resolves user, folder and program, and builds the
+//! environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

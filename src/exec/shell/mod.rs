@@ -1,4 +1,4 @@
-//! Shell attempts, from the node's side: what to run, when to signal, how it ended.
+//! Shell attempts, on the node's side: what to run, when to signal, how it ended.
 
 mod command;
 mod shim_connection;

@@ -1,7 +1,7 @@
 //! The node's end of the socket to its shim.
 //!
-//! If the shim dies, every group it is known to have started is killed here, and the attempts end
-//! with an unknown outcome. If the node lets go of the link, the shim kills them.
+//! If the shim dies, every group that it is known to have started is killed here, and the attempts
+//! end with an unknown outcome. If the node closes the connection, the shim kills them.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;

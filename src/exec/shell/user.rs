@@ -1,4 +1,4 @@
-//! Users of the machine, wherever its name service keeps them.
+//! Users of the machine, from whichever name service has them.
 
 use std::ffi::CString;
 use std::path::Path;

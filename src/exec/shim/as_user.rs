@@ -1,11 +1,11 @@
-//! A process on its way to another user.
+//! Starts a command as another user.
 //!
-//! The standard library can set user and group of a new process, but not its further groups, and
-//! what could is either unstable or unsafe. So the shim starts this same program once more, with
-//! the order below; it takes the user on, which is safe while a process has one thread, and becomes
-//! the command. Only what is a number or a path comes as an argument before the command's own;
-//! every variable comes under a name of its own with a prefix, so that none of them means anything
-//! to this program while it is still root.
+//! The standard library can set the user and the group of a new process, but not its supplementary
+//! groups; the alternatives are unstable or unsafe. So the shim starts this program once more with
+//! the arguments below. The new process switches to the user, which is safe while it has one
+//! thread, and executes the command. The arguments before the command's own are only numbers and
+//! paths, and every variable is passed under a prefixed name, so none of them affects this program
+//! while it is still root.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};

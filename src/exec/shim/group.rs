@@ -1,4 +1,4 @@
-//! One process group: its start, what it prints, its end.
+//! One process group: its start, its output, its end.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};

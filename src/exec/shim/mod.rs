@@ -1,22 +1,22 @@
-//! The process between a node and the commands it runs: the parent of every shell attempt.
+//! The process between a node and its commands: the parent of every shell attempt.
 //!
-//! A node that is killed can kill nobody, and a process cannot ask to be killed together with its
-//! whole group when its parent goes. So each node has one shim, connected by a socket pair that
-//! stands as the shim's standard input. It does what the node writes there (spawn, signal a
-//! group), tells what became of it (spawned, printed, ended), and when the socket ends, it kills
-//! every group that is left and ends as well.
+//! A killed node cannot kill its children, and a process cannot ask to be killed together with its
+//! group when its parent dies. So each node has one shim, connected by a socket pair that is the
+//! shim's standard input. The shim carries out the node's orders (spawn, signal a group) and
+//! reports the results (spawned, output, ended). When the socket closes, it kills every remaining
+//! group and ends.
 //!
-//! One thread, little memory, and nothing before a spawn but a look at the clock, because many
-//! ticks fall due at one instant: a spawn costs little more than the bare system call,
-//! `posix_spawn`. A command of another user is started through a process of this same program, which
-//! takes the user on (see `as_user`).
+//! The shim has one thread and little memory, and does nothing before a spawn but read the clock,
+//! because many ticks fall due at the same instant: a spawn costs little more than the system call
+//! `posix_spawn`. A command of another user is started through another process of this program,
+//! which switches to the user (see `as_user`).
 //!
-//! When the main process of a group ends, the attempt ends. What it left running in the background
-//! goes on, as it does under cron, and what that prints is read and forgotten. But of a group that
-//! was told to stop nothing is left: the attempt ends when the group is empty, or has been killed.
+//! When the main process of a group ends, the attempt ends. Its background processes continue, as
+//! under cron, and their output is read and discarded. A stopped group leaves nothing behind: its
+//! attempt ends when the group is empty or was killed.
 //!
-//! What remains: the shim is killed between a spawn and the report of it. The node then knows of no
-//! group to kill, and the attempt's outcome is unknown.
+//! One gap remains: if the shim is killed between a spawn and its report, the node knows of no
+//! group to kill, and the outcome of the attempt is unknown.
 
 mod as_user;
 mod group;

@@ -1,5 +1,5 @@
-//! The shim's end of the socket: reports go out at once while the node keeps up, and wait in
-//! memory, up to a bound for output, while it does not.
+//! The shim's end of the socket. Reports are sent at once while the node reads them; otherwise they
+//! wait in memory, output up to a bound.
 
 use std::cell::RefCell;
 use std::io;

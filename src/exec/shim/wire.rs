@@ -1,4 +1,4 @@
-//! What a node and its shim say to each other: length, then bincode.
+//! The messages between a node and its shim: length, then bincode.
 //!
 //! Both ends are the same binary, so there is no version.
 

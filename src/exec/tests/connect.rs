@@ -1,4 +1,4 @@
-//! Connections: that they take time and fail nothing by it, and what is said on them.
+//! Slow connections: they delay an attempt and do not fail it.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Attempts in a process that may open no file any more.
+//! Attempts in a process without free descriptors.
 
 use std::fs::File;
 use std::process::Command;

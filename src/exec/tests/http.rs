@@ -1,4 +1,4 @@
-//! Requests: what arrives, what the answers mean, where they do not go.
+//! HTTP requests: their content, the meaning of answers, forbidden targets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

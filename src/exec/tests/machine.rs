@@ -1,5 +1,5 @@
-//! What a process gets of the machine: a user with all groups, limits, a folder, descriptors; and
-//! what becomes of attempts where the machine has none of it left.
+//! The environment of a process on the machine: a user with all groups, limits, a folder,
+//! descriptors; and attempts when the machine is short of them.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;

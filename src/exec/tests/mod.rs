@@ -1,4 +1,4 @@
-//! Attempts carried out for real: processes under a real shim, requests to a real server.
+//! Attempts with real effects: processes under a real shim, requests to a real server.
 
 mod connect;
 mod descriptors;

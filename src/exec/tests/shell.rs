@@ -1,4 +1,4 @@
-//! Processes: how they end, what they see, that none is left behind.
+//! Processes: how they end, their environment, and that none is left behind.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What every [`LogStore`] must do.
+//! The rules for every [`LogStore`].
 
 use std::io;
 use std::sync::mpsc;

@@ -1,5 +1,5 @@
-//! What every implementation of the two traits must do; each test is held against all of them.
-//! Here: what the tests of this folder share.
+//! The rules for every implementation of the two traits; each test runs on all of them. This file
+//! has the helpers.
 
 mod logs;
 mod stores;

@@ -1,4 +1,4 @@
-//! What every [`Store`] and the [`Stores`] around it must do.
+//! The rules for every [`Store`] and its [`Stores`].
 
 use std::path::Path;
 use std::time::Instant;

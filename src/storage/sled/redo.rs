@@ -1,9 +1,9 @@
-//! The file that makes a write of many slices one.
+//! The redo file, which makes a write of many batches atomic.
 //!
-//! sled holds on to every page it replaces until a batch ends: 5 KB a changed key, half a gigabyte
-//! for 100,000. So a large write goes to sled in slices, after all of it was written to this file.
-//! If the process dies between two slices, the next one that opens the store makes them all again;
-//! that is harmless for those already made, because a step sets or removes a key and no more.
+//! sled keeps every page that a batch replaces until the batch ends: 5 KB per changed key, half a
+//! gigabyte for 100,000. So a large write is first written to this file and then applied to sled in
+//! slices. If the process dies between two slices, the next start applies all of them again. This
+//! is harmless for those already applied, because a step only sets or removes a key.
 //!
 //! Layout: the number of the write (u64), then for each step the length of the key (u32), the key,
 //! and the length of the value (u32) with the value, or [`REMOVED`]; at the end a 128-bit hash of

@@ -1,17 +1,17 @@
-//! What a crash may do to the log's last file, told from damage.
+//! Distinguishes what a crash may do to the log's last file from damage.
 //!
-//! Entries that were never acknowledged may be half on the disk after a power cut. Three shapes are
-//! torn writes and are cut off:
+//! After a power cut, entries that were never acknowledged may be partly on the disk. Three forms
+//! are torn writes and are cut off:
 //!
 //! - the file ends inside a record (raft-log cuts it);
 //! - from some record on it holds only zeros: its length was written, its content not (raft-log);
-//! - a sector inside a damaged record holds only zeros though later ones have content: of several
-//!   sectors written at once, the disk kept a later one and not this. No record has such a sector,
-//!   or its head says that it may. So the sector was never written (cut here).
+//! - a sector inside a damaged record holds only zeros although later sectors have content: of
+//!   several sectors written at once, the disk kept a later one and not this one. No record
+//!   contains such a sector unless its head says so, so the sector was never written (cut here).
 //!
-//! These are torn writes only behind the place up to which the log was synced, see
-//! [`super::synced`]: nothing that lies there was acknowledged. Everything else is damage, and this
-//! node must not start: it has promised what it cannot read any more.
+//! These are torn writes only behind the synced length of the log, see [`super::synced`]: nothing
+//! there was acknowledged. Everything else is damage, and the node must not start: it cannot read
+//! entries that it acknowledged.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,9 +1,9 @@
-//! How far the log was synced, written down beside it.
+//! The synced length of the log, in a file beside it.
 //!
-//! A torn write at the log's end was never synced, and is cut off. Whether an end is torn or was
-//! taken away later, the log's files cannot tell. So the place up to which they were synced stands
-//! in a file of its own: behind each sync, in two sectors by turns, without a sync of its own. It may
-//! therefore say less than was synced, after a power cut, but never more.
+//! A torn write at the log's end was never synced, and is cut off. The log's files do not show
+//! whether their end is torn or was removed later. So the synced length is kept in a separate file.
+//! It is written after each sync, alternating between two sectors, and is itself not synced. After
+//! a power cut it may therefore be too small, but never too large.
 
 use std::fs::File;
 use std::io;

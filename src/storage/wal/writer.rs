@@ -1,8 +1,9 @@
-//! The thread that owns the log file: takes calls in order, groups them, flushes, answers.
+//! The thread that owns the log file: it takes calls in order, groups and flushes them, and
+//! answers.
 //!
-//! raft-log calls [`Flush`] back on its own thread once a group is on the disk. At most
-//! [`FLUSHES_MAX`] groups are on their way: one being synced and one behind it, so that the disk
-//! never waits for a thread to wake; what arrives meanwhile becomes the next group.
+//! raft-log calls [`Flush`] back on its own thread when a group is on the disk. At most
+//! [`FLUSHES_MAX`] groups are in flight: one being synced and one behind it, so that the disk never
+//! waits for a thread. Calls that arrive meanwhile form the next group.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! The listening side: its bounds, its errors, its end.
+//! The listening side: its limits, its errors, its end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
