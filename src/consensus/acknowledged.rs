@@ -15,15 +15,12 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use super::core::RaftCore;
+use super::limits::ACKNOWLEDGED_LIMIT;
 use super::log::RaftLog;
 use super::network::kind;
 use super::peers::{PeerConnections, Peers};
 use super::types::{LogId, Vote};
 use super::wire::{self, Malformed, WireReader};
-
-/// A member that is asked answers within this; a start waits for no longer. One that is not there
-/// is known to be away much earlier.
-const ASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// What members acknowledged, by Raft id: under which vote of this node, and up to which entry.
 #[derive(Debug, Default)]
@@ -106,7 +103,7 @@ fn missing(
 
 async fn ask(peer: &PeerConnections, node: u64, log: &RaftLog) -> Option<LostAcknowledged> {
     let body = Bytes::copy_from_slice(&node.to_le_bytes());
-    let answer = peer.forward.call(kind::ACKNOWLEDGED, body, ASK_LIMIT).await.ok()?;
+    let answer = peer.forward.call(kind::ACKNOWLEDGED, body, ACKNOWLEDGED_LIMIT).await.ok()?;
     let acknowledged = read_answer(answer).ok()??;
     // Only now: what was acknowledged is in the log before the leader hears of it.
     let (vote, last) = log.end();

@@ -13,16 +13,13 @@ use crate::clock::{Clock, ClusterClock};
 use crate::life;
 
 use super::core::RaftCore;
+use super::limits::{CLOCK_EVERY, CLOCK_LIMIT};
 use super::membership::MemberList;
 use super::network::{config_id, kind};
 use super::wire::{Malformed, WireReader};
 
-/// How often a clock is asked for.
-const EVERY: Duration = Duration::from_secs(1);
 /// And as long as no majority is found, or no leader.
 const SOON: Duration = Duration::from_millis(100);
-/// An answer that takes longer bounds a clock too loosely to be of use.
-const LIMIT: Duration = Duration::from_millis(500);
 
 /// So many looks without cluster time are told of; those of a start are fewer.
 const GRACE: u32 = 5;
@@ -66,7 +63,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
             continue;
         };
         let asked = core.clock.asking();
-        match peer.forward.call(kind::CLOCK, Bytes::new(), LIMIT).await {
+        match peer.forward.call(kind::CLOCK, Bytes::new(), CLOCK_LIMIT).await {
             Ok(answer) => match read(answer) {
                 Ok((wall, list)) => {
                     core.clock.answered(peer.id, asked, wall);
@@ -77,7 +74,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
             Err(error) => core.contacts.failed(peer.id, error),
         }
         let calm = core.clock.sure() && super::lead::unled(&core).is_none();
-        tokio::time::sleep(if calm { EVERY } else { SOON }).await;
+        tokio::time::sleep(if calm { CLOCK_EVERY } else { SOON }).await;
     }
 }
 
@@ -127,7 +124,7 @@ pub(super) async fn look(core: Arc<RaftCore>) {
         }
         metrics.clock_skew_seconds.set(seconds(clock.skew()));
         metrics.clock_agreed.set(i64::from(clock.agrees()));
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(CLOCK_EVERY).await;
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::contact::NoLeaderReason;
 use super::core::RaftCore;
+use super::limits::{SUCCESSOR_SILENCE, TRANSFER_ANSWER, TRANSFER_LIMIT};
 use super::network::kind;
 use super::types::Vote;
 use super::wire::{Malformed, WireReader};
@@ -18,8 +19,6 @@ use super::{RaftRole, RaftStatus};
 
 /// Between two looks at who leads.
 const WATCH: Duration = Duration::from_millis(500);
-/// A member that has not answered a heartbeat for so long is no successor.
-const ANSWERED: Duration = Duration::from_millis(500);
 /// Between two looks for a successor.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -83,8 +82,9 @@ struct Voter {
 /// The voter that is furthest, of those that answer; of equals the one that answered last. None of
 /// them can lead at once if it lacks what is committed.
 fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
-    let fit =
-        voters.iter().filter(|(_, voter)| voter.answered < ANSWERED && voter.matching >= committed);
+    let fit = voters
+        .iter()
+        .filter(|(_, voter)| voter.answered < SUCCESSOR_SILENCE && voter.matching >= committed);
     let best = fit.max_by_key(|(_, voter)| (voter.matching, std::cmp::Reverse(voter.answered)));
     best.map(|(id, _)| *id)
 }
@@ -151,8 +151,6 @@ pub enum TransferError {
     NoLeader,
 }
 
-/// A leader gives the lead away within this; whoever asks it waits somewhat longer.
-const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
 /// Before a node that did not lead is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -193,7 +191,7 @@ async fn give_away(core: &RaftCore) -> Result<(), TransferError> {
 
 async fn ask_to_leave(core: &RaftCore, leader: u64) -> Result<(), TransferError> {
     let Some(peer) = core.peers.node(leader) else { return Err(TransferError::NoLeader) };
-    let answer = peer.ask_alone(kind::LEAVE, Bytes::new(), TRANSFER_LIMIT * 2).await;
+    let answer = peer.ask_alone(kind::LEAVE, Bytes::new(), TRANSFER_ANSWER).await;
     match answer.as_deref() {
         Ok([0]) => Ok(()),
         Ok([1]) => Err(TransferError::Alone),

@@ -19,6 +19,7 @@ use crate::transport::{CallError, Purpose};
 
 use super::bootstrap;
 use super::core::RaftCore;
+use super::limits::{REPLACE_ANSWER, REPLACE_LIMIT};
 use super::network::{config_id, kind};
 use super::types::RaftMember;
 use super::wire::{self, Malformed, WireReader};
@@ -46,10 +47,6 @@ pub enum ReplaceError {
     Unfinished(u16, String),
 }
 
-/// A member that comes back without data gets all of it within this.
-const REPLACE_LIMIT: Duration = Duration::from_secs(120);
-/// Whoever asked the leader waits so much longer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(125);
 /// A node without a leader waits this long for one.
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
 /// Before a node that did not lead is asked again.
@@ -77,7 +74,7 @@ pub(super) async fn replace(core: &RaftCore, member: u16) -> Result<NodeId, Repl
 async fn ask_to_replace(core: &RaftCore, leader: u64, member: u16) -> Result<NodeId, ReplaceError> {
     let peer = core.peers.node(leader).ok_or(ReplaceError::NoLeader)?;
     let body = Bytes::copy_from_slice(&member.to_le_bytes());
-    match peer.ask_alone(kind::REPLACE, body, ANSWER_LIMIT).await {
+    match peer.ask_alone(kind::REPLACE, body, REPLACE_ANSWER).await {
         Ok(answer) => read_answer(answer, member).unwrap_or_else(|error| {
             Err(ReplaceError::Unfinished(member, format!("the leader's answer: {error}")))
         }),

@@ -18,13 +18,12 @@ use crate::telemetry::metrics::Metrics;
 
 use super::bootstrap::MemberStanding;
 use super::core::RaftCore;
+use super::limits::FLUSH_STALL;
 use super::membership::{MemberList, MemberListSource};
 use super::network::config_id;
 use super::types::TypeConfig;
 use super::{Consensus, ConsensusSettings};
 
-/// An append or vote that waits longer for the disk ends the node.
-const FLUSH_STALL: Duration = Duration::from_secs(20);
 /// How often the disk is looked at, and a checkpoint considered.
 const WATCH: Duration = Duration::from_millis(500);
 

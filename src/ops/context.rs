@@ -1,7 +1,6 @@
 //! What the routes are given: the parts of the node, and views of its state.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -20,19 +19,12 @@ use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
 
 use super::changes;
+use super::limits::{INDEX_LIMIT, READ_LIMIT, UNLED_READ_LIMIT, WRITE_LIMIT};
 use crate::ops::error::OpError;
 use crate::ops::scans::Scans;
 
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
-/// A read waits this long for a leader to confirm it; an election is over by then.
-const READ_LIMIT: Duration = Duration::from_millis(1_800);
-/// And this long on a node that no leader has served for longer than elections take.
-const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
-/// And this long for an index that it names.
-const INDEX_LIMIT: Duration = Duration::from_secs(5);
-/// A write is answered within this.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the routes are given.
 pub struct Context {

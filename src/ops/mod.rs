@@ -15,6 +15,7 @@ mod describe_zh;
 pub(crate) mod eligibility;
 pub(crate) mod error;
 pub(crate) mod executions;
+mod limits;
 pub(crate) mod lists;
 mod measure;
 pub(crate) mod nodes;

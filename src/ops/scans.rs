@@ -6,13 +6,12 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::OpError;
+use super::limits::SCAN_LIMIT;
 use crate::domain::error_code::ErrorCode;
 use crate::life;
 
 /// Scans of one node at once; the others wait, so that threads are left for other work.
 const SCANS_MAX: usize = 32;
-/// A scan waits this long for its turn.
-const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Limits the scans of one node that run at once.
 pub struct Scans(Semaphore);
@@ -32,7 +31,7 @@ impl Scans {
         &self,
         scan: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, OpError> {
-        self.run_within(WAIT_LIMIT, scan).await
+        self.run_within(SCAN_LIMIT, scan).await
     }
 
     async fn run_within<T: Send + 'static>(
