@@ -16,7 +16,7 @@ pub struct Checkpoints {
     log: Arc<dyn LogStore>,
     generation: Generation,
     /// What this process would write is wrong.
-    condemned: bool,
+    voided: bool,
 }
 
 /// Counts how often another store took the place of the current one. What was collected for one
@@ -47,7 +47,7 @@ impl Checkpoints {
             Err(error) => return Err(error),
         };
         let generation = Generation::default();
-        Ok(Self { stores, current, damage, log, generation, condemned: false })
+        Ok(Self { stores, current, damage, log, generation, voided: false })
     }
 
     /// Whether there is a current store.
@@ -85,7 +85,7 @@ impl Checkpoints {
         if generation != self.generation.now() && !bug!("checkpoint-into-other-store") {
             return Ok(false);
         }
-        if let Some(store) = self.current.as_mut().filter(|_| !self.condemned) {
+        if let Some(store) = self.current.as_mut().filter(|_| !self.voided) {
             store.write(changes)?;
             return Ok(true);
         }
@@ -97,7 +97,7 @@ impl Checkpoints {
 
     /// An empty store beside the current one.
     pub(super) fn fresh(&mut self) -> Result<Box<dyn Store>, StorageError> {
-        if self.condemned {
+        if self.voided {
             let why = std::io::Error::other("this process does not hold the cluster's state");
             return Err(StorageError::new("write", "the checkpoint", why));
         }
@@ -125,8 +125,8 @@ impl Checkpoints {
 
     /// Gives the current store up, also for later starts, and lets no other take its place as long
     /// as this process runs.
-    pub(super) fn condemn(&mut self) -> Result<(), StorageError> {
-        self.condemned = true;
+    pub(super) fn void(&mut self) -> Result<(), StorageError> {
+        self.voided = true;
         self.current = None;
         self.stores.void_current()
     }

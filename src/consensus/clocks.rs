@@ -73,7 +73,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
             },
             Err(error) => core.contacts.failed(peer.id, error),
         }
-        let calm = core.clock.sure() && super::lead::unled(&core).is_none();
+        let calm = core.clock.sure() && super::lead::no_leader_reason(&core).is_none();
         tokio::time::sleep(if calm { CLOCK_EVERY } else { SOON }).await;
     }
 }

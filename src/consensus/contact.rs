@@ -105,28 +105,33 @@ impl Contacts {
     }
 
     /// Why no leader serves this node, once it is known that none does.
-    pub fn unled(&self, leads: bool, silence: Duration, members: &MemberList) -> NoLeaderReason {
+    pub fn no_leader_reason(
+        &self,
+        leads: bool,
+        silence: Duration,
+        members: &MemberList,
+    ) -> NoLeaderReason {
         let others = self.others.lock();
         let error = |member: &ListedMember| others.get(&member.id)?.error.as_ref();
-        let mut unled = NoLeaderReason { leads, silence, ..NoLeaderReason::default() };
+        let mut no_leader_reason = NoLeaderReason { leads, silence, ..NoLeaderReason::default() };
         let mut silent = Vec::new();
         for member in members.each().filter(|member| member.id != self.own) {
             match error(member) {
                 Some(CallError::Refused { code, reason }) => {
-                    unled.refusals.push(refusal(member, *code, reason));
+                    no_leader_reason.refusals.push(refusal(member, *code, reason));
                 }
                 Some(CallError::NotSent(_) | CallError::Unknown(_)) => {
-                    unled.unreachable.push(member.peer.clone());
+                    no_leader_reason.unreachable.push(member.peer.clone());
                     silent.push(member.http.clone());
                     continue;
                 }
                 None => {}
             }
-            unled.others.push(member.http.clone());
+            no_leader_reason.others.push(member.http.clone());
         }
-        unled.others.append(&mut silent);
-        unled.others.retain(|http| !http.is_empty());
-        unled
+        no_leader_reason.others.append(&mut silent);
+        no_leader_reason.others.retain(|http| !http.is_empty());
+        no_leader_reason
     }
 
     /// What is wrong although the node may work: members that refuse it, and settings that list
@@ -198,35 +203,41 @@ mod tests {
     fn a_node_without_a_leader_names_those_that_do_not_answer() {
         let contacts = contacts();
         let silence = Duration::from_secs(4);
-        assert_eq!(contacts.unled(false, silence, &members()).to_string(), "no leader for 4 s");
         assert_eq!(
-            contacts.unled(false, Duration::ZERO, &members()).to_string(),
+            contacts.no_leader_reason(false, silence, &members()).to_string(),
+            "no leader for 4 s"
+        );
+        assert_eq!(
+            contacts.no_leader_reason(false, Duration::ZERO, &members()).to_string(),
             "no leader is known"
         );
         contacts.failed(1, CallError::Unknown("late".to_owned()));
-        let unled = contacts.unled(false, silence, &members());
-        assert_eq!(unled.to_string(), "no leader for 4 s; 127.0.0.1:7071 unreachable");
+        let no_leader_reason = contacts.no_leader_reason(false, silence, &members());
+        assert_eq!(no_leader_reason.to_string(), "no leader for 4 s; 127.0.0.1:7071 unreachable");
         assert_eq!(
-            unled.others,
+            no_leader_reason.others,
             ["http://127.0.0.1:7072", "http://127.0.0.1:7071"],
             "those that answer come first"
         );
         contacts.failed(2, CallError::NotSent("nobody listens".to_owned()));
         assert_eq!(
-            contacts.unled(true, silence, &members()).to_string(),
+            contacts.no_leader_reason(true, silence, &members()).to_string(),
             "no majority has acknowledged this leader for 4 s; 127.0.0.1:7071, 127.0.0.1:7072 \
              unreachable"
         );
         contacts.failed(2, refused(PeerRefusalCode::PROOF_WRONG, "the peer has another secret"));
         assert_eq!(
-            contacts.unled(false, silence, &members()).to_string(),
+            contacts.no_leader_reason(false, silence, &members()).to_string(),
             "no leader for 4 s; 127.0.0.1:7071 unreachable; cluster.secret of this node and of \
              member 2 (127.0.0.1:7072) differ: make them the same"
         );
         let list = contacts.list;
         contacts.answered(1, list);
         contacts.answered(2, list);
-        assert_eq!(contacts.unled(false, silence, &members()).unreachable, Vec::<String>::new());
+        assert_eq!(
+            contacts.no_leader_reason(false, silence, &members()).unreachable,
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -253,7 +264,7 @@ mod tests {
         for member in [1, 2, 4] {
             contacts.failed(member, CallError::Unknown("late".to_owned()));
         }
-        let unled = contacts.unled(false, Duration::ZERO, &changed);
-        assert_eq!(unled.unreachable, ["127.0.0.1:7071", "moved", "127.0.0.1:7074"]);
+        let no_leader_reason = contacts.no_leader_reason(false, Duration::ZERO, &changed);
+        assert_eq!(no_leader_reason.unreachable, ["127.0.0.1:7071", "moved", "127.0.0.1:7074"]);
     }
 }

@@ -99,7 +99,12 @@ impl RaftCore {
     /// Brings an entry of this process into the log, whoever leads, until the deadline.
     /// An entry handed to a leader that no longer leads is unknown: whether it took it shows in
     /// what is applied, and nobody waits for its answer.
-    pub async fn carry(&self, seq: u64, commands: Bytes, deadline: Instant) -> SubmitOutcome {
+    pub async fn submit_entry(
+        &self,
+        seq: u64,
+        commands: Bytes,
+        deadline: Instant,
+    ) -> SubmitOutcome {
         let mut leader_seen = self.leader.clone();
         loop {
             let leader = *leader_seen.borrow_and_update();

@@ -51,7 +51,7 @@ pub(super) fn status(core: &RaftCore) -> RaftStatus {
 }
 
 /// Why no leader serves this node; none: one does. A lone voter needs nobody's acknowledgement.
-pub(super) fn unled(core: &RaftCore) -> Option<NoLeaderReason> {
+pub(super) fn no_leader_reason(core: &RaftCore) -> Option<NoLeaderReason> {
     let seen = core.raft.metrics().borrow_watched().clone();
     let leads = seen.current_leader == Some(core.id);
     if leads && seen.membership_config.voter_ids().eq([core.id]) {
@@ -62,7 +62,7 @@ pub(super) fn unled(core: &RaftCore) -> Option<NoLeaderReason> {
         silence = silence.min((*at).elapsed());
     }
     let led = seen.current_leader.is_some() && !core.contacts.too_long(silence);
-    (!led).then(|| core.contacts.unled(leads, silence, &core.members.borrow()))
+    (!led).then(|| core.contacts.no_leader_reason(leads, silence, &core.members.borrow()))
 }
 
 /// What is wrong although the node may work.

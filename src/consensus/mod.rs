@@ -209,8 +209,8 @@ impl Consensus {
     /// Why no leader serves this node; none: one does. A follower is served while it hears its
     /// leader, a leader while a majority acknowledges it.
     #[must_use]
-    pub fn unled(&self) -> Option<NoLeaderReason> {
-        lead::unled(&self.core)
+    pub fn no_leader_reason(&self) -> Option<NoLeaderReason> {
+        lead::no_leader_reason(&self.core)
     }
 
     /// What is wrong although the node may work, each in a sentence for its operator.
@@ -233,7 +233,7 @@ impl Consensus {
         }
         let (checkpoints, fatal) = (Arc::clone(&self.checkpoints), self.fatal.clone());
         life::spawn(async move {
-            let voided = life::blocking(move || checkpoints.lock().condemn()).await;
+            let voided = life::blocking(move || checkpoints.lock().void()).await;
             let voided = voided.map_err(|error| error.to_string());
             let then = match voided.and_then(|voided| voided.map_err(|error| error.to_string())) {
                 Ok(()) => "its checkpoint is void, and the next start takes the state anew".into(),

@@ -145,7 +145,7 @@ impl RaftNetworkV2<TypeConfig> for RaftPeerConnection {
         let answer = self.call(kind::APPEND, wire::append_bytes(&request), limit).await?;
         let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
         let answer = wire::read_appended(answer).map_err(broken)?;
-        Ok(match credible(&self.peers, self.target, request.vote, answer)? {
+        Ok(match check_answer(&self.peers, self.target, request.vote, answer)? {
             AppendAnswer::Matching(id) if id == last => AppendEntriesResponse::Success,
             AppendAnswer::Matching(id) => AppendEntriesResponse::PartialSuccess(id),
             AppendAnswer::Conflict(_) => AppendEntriesResponse::Conflict,
@@ -326,7 +326,7 @@ where
             return Some((Err(broken("an answer without a question")), None));
         };
         let answer = wire::read_appended(frame.body).map_err(broken);
-        let answer = answer.and_then(|answer| credible(self.peers, self.target, vote, answer));
+        let answer = answer.and_then(|answer| check_answer(self.peers, self.target, vote, answer));
         Some(match answer {
             Ok(AppendAnswer::Matching(id)) => (Ok(Ok(id)), Some(self)),
             Ok(AppendAnswer::Conflict(id)) => (Ok(Err(StreamAppendError::Conflict(id))), None),
@@ -340,7 +340,7 @@ where
 
 /// Notes what a member acknowledges. One that does not have what it acknowledged before has lost
 /// it: openraft is not to take that for a log that it has yet to fill.
-fn credible(peers: &Peers, target: u64, vote: Vote, answer: AppendAnswer) -> Rpc<AppendAnswer> {
+fn check_answer(peers: &Peers, target: u64, vote: Vote, answer: AppendAnswer) -> Rpc<AppendAnswer> {
     match &answer {
         AppendAnswer::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),
         AppendAnswer::Conflict(missing)

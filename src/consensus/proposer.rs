@@ -92,18 +92,18 @@ pub(super) async fn run(
         let since = Instant::now();
         let mut place = Some(place);
         let _held = if bug!("place-held-by-unknown") { place.take() } else { None };
-        core.replica.depart(seq, EntryInFlight { parts, since, deadline, _held });
+        core.replica.register_flight(seq, EntryInFlight { parts, since, deadline, _held });
         let (core, commands) = (Arc::clone(&core), commands.freeze());
-        let carry = async move {
+        let submit = async move {
             let _until_it_returns = place;
             // Where the entry may still come, the flight ends at its deadline.
-            if core.carry(seq, commands, deadline).await == SubmitOutcome::Refused {
+            if core.submit_entry(seq, commands, deadline).await == SubmitOutcome::Refused {
                 let sure = core.clock.sure();
                 let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
                 core.replica.fail(seq, why);
             }
         };
-        life::spawn(carry);
+        life::spawn(submit);
     }
 }
 
@@ -121,7 +121,7 @@ fn take_batch(waiting: &mut Vec<Proposal>) -> Vec<Proposal> {
 }
 
 /// Ends flights that are over time.
-pub(super) async fn watch_late(core: Arc<RaftCore>) {
+pub(super) async fn expire_flights(core: Arc<RaftCore>) {
     let mut tick = tokio::time::interval(LATE_CHECK);
     loop {
         tick.tick().await;

@@ -334,7 +334,7 @@ impl Replica {
         self.flights.lock().len()
     }
 
-    pub(super) fn depart(&self, seq: u64, flight: EntryInFlight) {
+    pub(super) fn register_flight(&self, seq: u64, flight: EntryInFlight) {
         self.flights.lock().insert(seq, flight);
     }
 

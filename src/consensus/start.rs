@@ -269,7 +269,7 @@ fn run(
     let (work, liveness) = (lane(Lane::Work), lane(Lane::Liveness));
     let fatal = desk.fatal.clone();
     let standing = Arc::clone(&desk.standing);
-    life::spawn(proposer::watch_late(Arc::clone(&core)));
+    life::spawn(proposer::expire_flights(Arc::clone(&core)));
     life::spawn(super::clocks::look(Arc::clone(&core)));
     life::spawn(super::membership::follow(Arc::clone(&core), core.members.clone()));
     life::spawn(super::watches::follow(Arc::clone(&core), followed, fatal.clone(), standing));
@@ -279,7 +279,7 @@ fn run(
     let formats = settings.formats;
     let consensus =
         Consensus { core, formats, desk, work, liveness, fatal, checkpoints, stop, disk };
-    life::spawn(super::watches::found(consensus.clone(), settings));
+    life::spawn(super::watches::create_cluster(consensus.clone(), settings));
     consensus
 }
 

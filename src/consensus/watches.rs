@@ -209,7 +209,7 @@ pub(super) async fn purge(core: Arc<RaftCore>, retained: u64) {
 }
 
 /// As leader of a cluster without a name, names it.
-pub(super) async fn found(consensus: Consensus, settings: ConsensusSettings) {
+pub(super) async fn create_cluster(consensus: Consensus, settings: ConsensusSettings) {
     let mut leader = consensus.leader();
     loop {
         if consensus.replica().read().cluster().id != 0 {

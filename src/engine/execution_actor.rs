@@ -82,9 +82,9 @@ impl Actor for ExecutionActor {
     ) -> Result<(), ActorProcessingErr> {
         let ExecutionMsg::Stop(how) = message;
         state.stop.send_if_modified(|asked| {
-            let firmer = how > *asked;
+            let stronger = how > *asked;
             *asked = how.max(*asked);
-            firmer
+            stronger
         });
         Ok(())
     }

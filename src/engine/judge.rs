@@ -61,7 +61,7 @@ pub(super) struct LeaderView<'a> {
 
 impl LivenessJudge {
     /// Notes a report, unless it comes late from a former process.
-    pub fn hear(&mut self, report: LivenessReport, now: BootInstant) {
+    pub fn note_report(&mut self, report: LivenessReport, now: BootInstant) {
         if self.reports.get(&report.node).is_some_and(|heard| heard.session > report.session) {
             return;
         }
@@ -84,23 +84,23 @@ impl LivenessJudge {
             self.applied.clear();
         }
         for node in view.state.nodes() {
-            self.meet(node, now);
+            self.note_session(node, now);
         }
         if begins && let Some((former, at)) = view.former_leader {
-            self.inherit(former, at);
+            self.inherit_silence(former, at);
         }
-        let least = self.least(view, now);
+        let least = self.required_applied(view, now);
         let judged = view
             .state
             .nodes()
             .filter_map(|node| self.judge_node(node, now, least, view.down_after));
         let mut commands: Vec<Command> = judged.collect();
-        commands.extend(gone(view.state, view.members));
+        commands.extend(removed_members(view.state, view.members));
         commands
     }
 
     /// What a node must have applied to be up to date: what was applied here `down_after` ago.
-    fn least(&mut self, view: &LeaderView<'_>, now: BootInstant) -> u64 {
+    fn required_applied(&mut self, view: &LeaderView<'_>, now: BootInstant) -> u64 {
         self.applied.push_back((now, view.state.cluster().applied));
         let old = |at: BootInstant| now.since(at) >= view.down_after;
         while self.applied.get(1).is_some_and(|(at, _)| old(*at)) {
@@ -116,7 +116,7 @@ impl LivenessJudge {
     }
 
     /// A session that is new here has not been silent yet, whatever the one before it was.
-    fn meet(&mut self, node: &Node, now: BootInstant) {
+    fn note_session(&mut self, node: &Node, now: BootInstant) {
         let session = node.session;
         if self.reports.get(&node.id.0).is_none_or(|heard| heard.session != session) {
             self.reports.insert(node.id.0, LastReport { session, at: now, applied: u64::MAX });
@@ -124,7 +124,7 @@ impl LivenessJudge {
     }
 
     /// The former leader has been silent since it last acknowledged this node.
-    fn inherit(&mut self, former: u64, at: BootInstant) {
+    fn inherit_silence(&mut self, former: u64, at: BootInstant) {
         if let Some(heard) = self.reports.get_mut(&former) {
             heard.at = heard.at.min(at);
         }
@@ -154,7 +154,7 @@ impl LivenessJudge {
 }
 
 /// Nodes that are no members any more, once nothing runs there.
-fn gone(state: &State, members: &[u64]) -> Vec<Command> {
+fn removed_members(state: &State, members: &[u64]) -> Vec<Command> {
     let nodes = state.nodes().filter(|node| !members.contains(&node.id.0));
     let ended = nodes.filter(|node| node.liveness == Liveness::Down && !state.runs_on(node.id));
     ended.map(|node| Command::NodeRemove(OfNode { node: node.id })).collect()
@@ -225,7 +225,7 @@ mod tests {
     const DOWN_AFTER: Millis = Millis(1_500);
 
     fn judged(judge: &mut LivenessJudge, node: &Node, now: u64) -> Option<Liveness> {
-        judge.meet(node, BootInstant(now));
+        judge.note_session(node, BootInstant(now));
         match judge.judge_node(node, BootInstant(now), 0, DOWN_AFTER)? {
             Command::NodeLiveness(judged) => Some(judged.liveness),
             other => panic!("{other:?}"),
@@ -238,16 +238,16 @@ mod tests {
         let report = |session| LivenessReport { node: 1, session: SessionId(session), applied: 5 };
         let old = node(7, Liveness::Working);
         assert_eq!(judged(&mut judge, &old, 0), None);
-        judge.hear(report(7), BootInstant(100));
+        judge.note_report(report(7), BootInstant(100));
         assert_eq!(judged(&mut judge, &old, 1_599), None);
         assert_eq!(judged(&mut judge, &old, 1_600), Some(Liveness::Down));
         // Ten seconds later the process is there again and has registered, but not told yet.
         let new = node(8, Liveness::Starting);
         assert_eq!(judged(&mut judge, &new, 10_000), None);
         // What comes late from the process before changes nothing.
-        judge.hear(report(7), BootInstant(10_100));
+        judge.note_report(report(7), BootInstant(10_100));
         assert_eq!(judged(&mut judge, &new, 10_200), None);
-        judge.hear(report(8), BootInstant(10_300));
+        judge.note_report(report(8), BootInstant(10_300));
         assert_eq!(judged(&mut judge, &new, 10_400), Some(Liveness::Working));
         let silent = node(9, Liveness::Starting);
         assert_eq!(judged(&mut judge, &silent, 20_000), None);
@@ -258,12 +258,12 @@ mod tests {
     fn the_former_leader_is_silent_since_it_last_acknowledged() {
         let mut judge = LivenessJudge::default();
         let former = node(7, Liveness::Working);
-        judge.meet(&former, BootInstant(5_000));
-        judge.inherit(1, BootInstant(4_200));
+        judge.note_session(&former, BootInstant(5_000));
+        judge.inherit_silence(1, BootInstant(4_200));
         assert_eq!(judged(&mut judge, &former, 5_699), None);
         assert_eq!(judged(&mut judge, &former, 5_700), Some(Liveness::Down));
         // It lives, and tells the new leader of itself.
-        judge.hear(
+        judge.note_report(
             LivenessReport { node: 1, session: SessionId(7), applied: 5 },
             BootInstant(5_600),
         );

@@ -17,14 +17,14 @@ use super::node_actor::NodeMsg;
 
 /// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
 /// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that did not hear.
-const TELL: u16 = SERVICE_KIND;
+const REPORT_KIND: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 2 + 16;
 /// Length of what is told.
-const TELL_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
+const REPORT_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
 
 /// Tells the leader, whenever the node actor comes round or the leader changes.
-pub(super) async fn tell(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
+pub(super) async fn report(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
     let mut round = context.round.subscribe();
     let mut leader_seen = context.consensus.leader();
     let mut at_once = false;
@@ -51,13 +51,13 @@ pub(super) async fn tell(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
             // A leader is acknowledged by its followers.
             told && context.consensus.read_barrier(REPORT_LIMIT).await
         } else {
-            let mut body = BytesMut::with_capacity(TELL_BYTES);
+            let mut body = BytesMut::with_capacity(REPORT_BYTES);
             body.put_u64_le(session.0);
             body.put_u64_le(applied);
             body.put_u8(context.clock.sure().into());
             put_mark(&mut body, mark);
             let answer = tokio::select! {
-                answer = context.consensus.ask(leader, TELL, body.freeze(), REPORT_LIMIT) => {
+                answer = context.consensus.ask(leader, REPORT_KIND, body.freeze(), REPORT_LIMIT) => {
                     answer.ok()
                 }
                 // The next leader hears at once, however long this one stays silent.
@@ -89,10 +89,10 @@ pub(super) fn service(
     others: Service,
 ) -> Service {
     Arc::new(move |from, kind, mut body: Bytes| {
-        if kind != TELL {
+        if kind != REPORT_KIND {
             return others(from, kind, body);
         }
-        let heard = body.len() == TELL_BYTES && context.consensus.is_leader();
+        let heard = body.len() == REPORT_BYTES && context.consensus.is_leader();
         let answer = heard.then(|| {
             let session = SessionId(body.get_u64_le());
             let report = LivenessReport { node: from, session, applied: body.get_u64_le() };

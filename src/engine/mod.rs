@@ -150,7 +150,7 @@ impl Engine {
         context.watch("tick", context.spawn(tick));
         context.watch("watch", context.spawn(pulse::watch(Arc::clone(&context))));
         context
-            .watch("liveness", context.spawn(liveness::tell(Arc::clone(&context), node.clone())));
+            .watch("liveness", context.spawn(liveness::report(Arc::clone(&context), node.clone())));
         context.spawn(pulse::register(Arc::clone(&context), node.clone()));
         context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
         Ok(Self { context, node })

@@ -179,8 +179,8 @@ impl NodeState {
                 self.find_executions().await;
             }
             NodeMsg::Tick(sent) => self.tick(sent).await,
-            NodeMsg::Reported(report) => self.judge.hear(report, self.context.clock.boot()),
-            NodeMsg::Awake(alarms) => self.on_task(ResidencyEvent::Rang(alarms)).await,
+            NodeMsg::Reported(report) => self.judge.note_report(report, self.context.clock.boot()),
+            NodeMsg::Awake(alarms) => self.on_task(ResidencyEvent::AlarmsDue(alarms)).await,
             NodeMsg::Asleep(task, residence, until) => {
                 self.on_task(ResidencyEvent::Asleep(task, residence, until)).await;
             }

@@ -31,7 +31,7 @@ pub(super) enum ResidencyEvent {
     /// All tasks are to be looked at; these are all.
     Sweep(VecDeque<TaskKey>),
     /// Alarms of tasks rang, each set for its instant.
-    Rang(Vec<(TaskKey, Timestamp)>),
+    AlarmsDue(Vec<(TaskKey, Timestamp)>),
     /// The next slice of the tasks to be looked at may be taken.
     Continue,
     /// What a task needs at present, asked for by [`ResidencyDo::Assess`]; the error says why its
@@ -99,9 +99,9 @@ impl Residency {
                 self.queue = tasks;
                 self.go_on(&mut todo);
             }
-            ResidencyEvent::Rang(alarms) => {
+            ResidencyEvent::AlarmsDue(alarms) => {
                 for (task, at) in alarms {
-                    if self.asleep.rang(task, at) {
+                    if self.asleep.is_current_alarm(task, at) {
                         self.awake.push_back(task);
                     }
                 }

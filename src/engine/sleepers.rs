@@ -59,7 +59,7 @@ impl Sleepers {
 
     /// Whether an alarm that rang is the one that counts. One that an earlier alarm replaced is
     /// not: whoever sets a new one for it has more of them with every change.
-    pub fn rang(&mut self, task: TaskKey, at: Timestamp) -> bool {
+    pub fn is_current_alarm(&mut self, task: TaskKey, at: Timestamp) -> bool {
         let counts = self.0.get(&task) == Some(&at);
         if counts {
             self.0.remove(&task);
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(heap, [300, 400, 500].into());
         let mut woken = 0;
         while let Some(at) = heap.pop_first() {
-            if sleepers.rang(TASK, Timestamp(at)) {
+            if sleepers.is_current_alarm(TASK, Timestamp(at)) {
                 woken += 1;
                 // Its next tick is far away.
                 if at < 1_000 && sleepers.arm(TASK, Timestamp(at + 1_000)) {

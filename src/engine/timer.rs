@@ -17,7 +17,7 @@ use super::limits::NAP;
 use super::node_actor::NodeMsg;
 use super::task_actor::TaskMsg;
 
-/// AlarmTarget an alarm wakes.
+/// What an alarm wakes.
 pub(super) enum AlarmTarget {
     /// A task without an actor.
     Sleeper(TaskKey),

@@ -70,7 +70,7 @@ pub(super) fn after(wait: Millis) -> Instant {
 }
 
 /// Waits until the attempt is asked to stop more firmly than `than`.
-pub(super) async fn firmer(stop: &mut watch::Receiver<Stop>, than: Stop) -> Stop {
+pub(super) async fn stop_above(stop: &mut watch::Receiver<Stop>, than: Stop) -> Stop {
     let asked = stop.wait_for(|asked| *asked > than).await.map(|asked| *asked);
     match asked {
         Ok(asked) => asked,

@@ -13,7 +13,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{AttemptControl, STOPPED_EARLY, Stop, after, firmer, may_start_by};
+use super::control::{AttemptControl, STOPPED_EARLY, Stop, after, may_start_by, stop_above};
 use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use crate::life;
@@ -116,7 +116,7 @@ async fn end_wanted(
     let bounded = attempt.timeout.0 > 0;
     let deadline = after(attempt.timeout);
     tokio::select! {
-        asked = firmer(stop, Stop::No) => (AttemptStatus::Cancelled, asked),
+        asked = stop_above(stop, Stop::No) => (AttemptStatus::Cancelled, asked),
         () = sleep_until(deadline), if bounded => (AttemptStatus::Timeout, Stop::Ask),
     }
 }
@@ -133,7 +133,7 @@ async fn give_up(
     if asked < Stop::Kill {
         tokio::select! {
             _ended = &mut call.0 => return AttemptOutcome::new(status, "the function ended on request"),
-            _asked = firmer(stop, Stop::Ask) => {}
+            _asked = stop_above(stop, Stop::Ask) => {}
             () = sleep_until(grace) => {}
         }
     }

@@ -56,7 +56,7 @@ use crate::config::{self, OutputLimits};
 use crate::domain::ids::ExecutionId;
 use crate::domain::task::Action;
 use crate::domain::time::Millis;
-use control::{STOPPED_EARLY, after, firmer, may_start};
+use control::{STOPPED_EARLY, after, may_start, stop_above};
 use func::Functions;
 use http::HttpRunner;
 use output::{LiveOutput, Outputs};
@@ -185,7 +185,7 @@ impl Exec {
         }
         if ready.shortages > shortages {
             tokio::select! {
-                _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
+                _asked = stop_above(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
                 () = sleep(shortage::pause(ready.shortages)) => {}
             }
         }
@@ -236,7 +236,7 @@ impl Exec {
         let limit = if bounded { attempt.timeout } else { RESOLVE_LIMIT };
         tokio::select! {
             biased;
-            _asked = firmer(stop, Stop::No) => Err(AttemptOutcome::cancelled(STOPPED_EARLY)),
+            _asked = stop_above(stop, Stop::No) => Err(AttemptOutcome::cancelled(STOPPED_EARLY)),
             resolved = self.refs.action(action) => resolved.map_err(AttemptOutcome::failed),
             () = sleep_until(after(limit)) => {
                 let status = if bounded { AttemptStatus::Timeout } else { AttemptStatus::Failed };

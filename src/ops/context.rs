@@ -97,7 +97,8 @@ impl Context {
     /// `no_leader`, `index_not_reached`.
     pub(crate) async fn view(&self, fresh: Freshness) -> Result<StateView, OpError> {
         let consensus = &self.running()?.consensus;
-        let limit = if consensus.unled().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
+        let limit =
+            if consensus.no_leader_reason().is_some() { UNLED_READ_LIMIT } else { READ_LIMIT };
         if !fresh.stale && !consensus.read_barrier(limit).await {
             return Err(self.unled("no leader confirmed the read in time"));
         }
@@ -153,7 +154,7 @@ impl Context {
     ) -> Result<ProposalAnswers, OpError> {
         let consensus = &self.running()?.consensus;
         let outcome = consensus.submit(commands, count, WRITE_LIMIT).await;
-        outcome.map_err(|error| match consensus.unled() {
+        outcome.map_err(|error| match consensus.no_leader_reason() {
             Some(unled) => OpError::from(error).because(OpError::unled(&unled)),
             None => error.into(),
         })
@@ -162,7 +163,7 @@ impl Context {
     /// `no_leader`: what was not done for want of one, and if no leader serves this node, why.
     pub(crate) fn unled(&self, what: &str) -> OpError {
         let problem = OpError::no_leader(what);
-        match self.running.get().and_then(|running| running.consensus.unled()) {
+        match self.running.get().and_then(|running| running.consensus.no_leader_reason()) {
             Some(unled) => problem.because(OpError::unled(&unled)),
             None => problem,
         }

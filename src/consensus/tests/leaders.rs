@@ -38,7 +38,7 @@ impl FreezableNode {
     }
 }
 
-fn three_apart() -> Vec<FreezableNode> {
+fn three_freezable() -> Vec<FreezableNode> {
     let addresses = free_addresses(3);
     let threads: Vec<_> = (1..=3)
         .map(|member| FreezableNode::begin(settings(&addresses, member, 1_000), TestDisk::new()))
@@ -73,7 +73,7 @@ async fn fill(node: &Consensus, entries: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_silent_leader_was_given_does_not_keep_the_next_one_from_writing() {
-    let nodes = tokio::task::spawn_blocking(three_apart).await.unwrap();
+    let nodes = tokio::task::spawn_blocking(three_freezable).await.unwrap();
     submit_to(&nodes[0].consensus, add("before")).await;
     let leader = leader_of(&nodes);
     let guard = nodes[leader].freeze().await;
@@ -95,7 +95,7 @@ async fn what_a_silent_leader_was_given_does_not_keep_the_next_one_from_writing(
     drop(guard);
     let applied = others[0].consensus.replica().applied();
     assert!(nodes[leader].consensus.replica().reach(applied, LIMIT).await);
-    stop_apart(nodes).await;
+    stop_freezable(nodes).await;
 }
 
 async fn submit_to(node: &Consensus, commands: Bytes) {
@@ -107,7 +107,7 @@ async fn submit_to(node: &Consensus, commands: Bytes) {
     panic!("no answer");
 }
 
-async fn stop_apart(nodes: Vec<FreezableNode>) {
+async fn stop_freezable(nodes: Vec<FreezableNode>) {
     for node in &nodes {
         let consensus = node.consensus.clone();
         node.runtime.spawn(async move { consensus.stop().await }).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_lone_node_is_led_by_itself_however_long() {
     submit(&node, add("first")).await.1.unwrap();
     let contacts = &node.consensus.core.contacts;
     until("a long silence", || contacts.too_long(contacts.silence())).await;
-    assert_eq!(node.consensus.unled(), None);
+    assert_eq!(node.consensus.no_leader_reason(), None);
     assert_eq!(node.consensus.warnings(), Vec::<String>::new());
     // It has nobody to give its lead to, and goes on.
     assert_eq!(node.consensus.transfer().await, Err(TransferError::Alone));
@@ -158,14 +158,14 @@ async fn a_node_without_a_majority_says_why_and_whom_it_does_not_reach() {
     let (addresses, _, mut nodes) = three(1_000).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
     let left = nodes.pop().unwrap();
-    until("a leader", || left.consensus.unled().is_none()).await;
+    until("a leader", || left.consensus.no_leader_reason().is_none()).await;
     for node in nodes {
         node.consensus.stop().await;
     }
     let mut seen = None;
     until("the reason", || {
-        seen = left.consensus.unled();
-        seen.as_ref().is_some_and(|unled| unled.unreachable == addresses[..2])
+        seen = left.consensus.no_leader_reason();
+        seen.as_ref().is_some_and(|no_leader_reason| no_leader_reason.unreachable == addresses[..2])
     })
     .await;
     let said = seen.unwrap().to_string();
@@ -195,7 +195,7 @@ async fn any_node_has_the_lead_given_away_and_writes_go_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lead_that_nobody_takes_is_not_said_to_be_given_away() {
-    let nodes = tokio::task::spawn_blocking(three_apart).await.unwrap();
+    let nodes = tokio::task::spawn_blocking(three_freezable).await.unwrap();
     submit_to(&nodes[0].consensus, add("before")).await;
     let leader = leader_of(&nodes);
     let mut guards = Vec::new();
@@ -207,7 +207,7 @@ async fn a_lead_that_nobody_takes_is_not_said_to_be_given_away() {
     drop(guards);
     // Whoever leads now, writes go on.
     submit_to(&nodes[leader].consensus, add("after")).await;
-    stop_apart(nodes).await;
+    stop_freezable(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

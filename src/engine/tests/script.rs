@@ -255,7 +255,7 @@ impl EngineWorld {
         let applied = applied.unwrap_or(self.state.cluster().applied);
         let session = line.option("session").map(|text| SessionId(text.parse().expect("one")));
         let session = session.unwrap_or(self.sessions[&node]);
-        self.judge.hear(LivenessReport { node: node.0, session, applied }, boot(self.now));
+        self.judge.note_report(LivenessReport { node: node.0, session, applied }, boot(self.now));
     }
 
     fn task_line(&mut self, line: &ScriptLine) {

@@ -226,7 +226,7 @@ impl EngineWorld {
         self.alarms.sort_unstable();
         let due = self.alarms.iter().take_while(|(at, _)| *at <= self.now).count();
         let rang = self.alarms.drain(..due).map(|(at, task)| (task, at)).collect();
-        self.on_task(ResidencyEvent::Rang(rang));
+        self.on_task(ResidencyEvent::AlarmsDue(rang));
     }
 
     pub fn on_task(&mut self, event: ResidencyEvent) {

@@ -23,7 +23,7 @@ use url::{Position, Url};
 
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, may_start, stop_above};
 use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use super::prepared::PreparedAttempt;
@@ -80,7 +80,7 @@ impl HttpRunner {
             Some(held) => held,
             None => tokio::select! {
                 biased;
-                _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
+                _asked = stop_above(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
                 made = self.connector.connect(&url) => match made {
                     Ok(made) => made,
                     Err(ConnectError::Failed(why)) => return AttemptOutcome::failed(why),
@@ -114,7 +114,7 @@ impl HttpRunner {
             () = sleep_until(time_out.unwrap_or_else(Instant::now)), if time_out.is_some() => {
                 ExchangeEnd::TimedOut
             }
-            _asked = firmer(&mut stop, Stop::No) => ExchangeEnd::Stopped,
+            _asked = stop_above(&mut stop, Stop::No) => ExchangeEnd::Stopped,
         };
         answer.judge(end, action, attempt).timed(started, BootInstant::now())
     }

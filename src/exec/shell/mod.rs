@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::attempt::GrantedAttempt;
 use super::boot::BootInstant;
-use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, firmer, may_start};
+use super::control::{AttemptControl, LATE, STOPPED_EARLY, Stop, after, may_start, stop_above};
 use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use super::prepared::PreparedAttempt;
@@ -100,7 +100,7 @@ impl Shell {
         let mut stop = control.stop;
         let prepared = tokio::select! {
             biased;
-            _asked = firmer(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
+            _asked = stop_above(&mut stop, Stop::No) => return AttemptOutcome::cancelled(STOPPED_EARLY),
             prepared = self.prepare(action, attempt) => prepared,
             () = sleep_until(after(PREPARE_LIMIT)) => {
                 return AttemptOutcome::failed(format!("user, folder and program were not found within {PREPARE_LIMIT}"));
@@ -201,7 +201,7 @@ impl<'a> ProcessWatch<'a> {
                     }
                     ProcessEvent::Spawned { .. } | ProcessEvent::NotStarted | ProcessEvent::Refused { .. } => {}
                 },
-                asked = firmer(stop, self.sent) => {
+                asked = stop_above(stop, self.sent) => {
                     self.reason.get_or_insert(AttemptStatus::Cancelled);
                     self.signal(asked, running);
                 }
@@ -211,7 +211,7 @@ impl<'a> ProcessWatch<'a> {
                         self.signal(Stop::Ask, running);
                     }
                     Stop::Ask => self.signal(Stop::Kill, running),
-                    Stop::Kill => return (BootInstant::now(), self.undead()),
+                    Stop::Kill => return (BootInstant::now(), self.unkillable()),
                 },
             }
         }
@@ -245,7 +245,7 @@ impl<'a> ProcessWatch<'a> {
         outcome
     }
 
-    fn undead(&self) -> AttemptOutcome {
+    fn unkillable(&self) -> AttemptOutcome {
         let detail = "the process group did not end after KILL";
         AttemptOutcome {
             unknown: true,

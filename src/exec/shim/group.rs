@@ -185,13 +185,13 @@ pub(super) async fn attend(
     let mut probes = 0;
     // A group that was told to stop is waited for, member by member.
     while status.is_none()
-        || (shim.told(id) > SentSignal::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
+        || (shim.signalled(id) > SentSignal::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
     {
         tokio::select! {
             ended = &mut end, if status.is_none() => status = Some(ended.ok()),
             count = read(&mut output, &mut buffer) => relay(&shim, id, &buffer, count).await,
             () = sleep(PROBE_EVERY), if status.is_some() => {
-                probes += u32::from(shim.told(id) == SentSignal::Kill);
+                probes += u32::from(shim.signalled(id) == SentSignal::Kill);
             }
         }
     }

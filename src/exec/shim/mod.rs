@@ -108,7 +108,7 @@ struct Shim {
 struct ProcessGroup {
     /// Its main process, and by that its number.
     pid: Pid,
-    told: SentSignal,
+    signalled: SentSignal,
 }
 
 /// What a group has been told to do.
@@ -177,7 +177,7 @@ impl Shim {
         let pid = Pid::from_child(&started.child);
         // Told before anything else: see the end of the module's page.
         self.link.send(&FromShim::Spawned { id, at, pid: pid.as_raw_nonzero().get() });
-        self.groups.borrow_mut().insert(id, ProcessGroup { pid, told: SentSignal::Nothing });
+        self.groups.borrow_mut().insert(id, ProcessGroup { pid, signalled: SentSignal::Nothing });
         if let Some(pipe) = started.input {
             spawn_local(group::feed(pipe, spawn.stdin));
         }
@@ -193,7 +193,7 @@ impl Shim {
     fn reap(&self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if let Some((id, tell)) = self.ends.borrow_mut().remove(&pid) {
-                if self.told(id) == SentSignal::Nothing {
+                if self.signalled(id) == SentSignal::Nothing {
                     self.groups.borrow_mut().remove(&id);
                 }
                 let _ = tell.send(status);
@@ -208,12 +208,12 @@ impl Shim {
             } else {
                 (SentSignal::Term, Signal::TERM)
             };
-            group.told = group.told.max(told);
+            group.signalled = group.signalled.max(told);
             let _ = kill_process_group(group.pid, signal);
         }
     }
 
-    fn told(&self, id: u64) -> SentSignal {
-        self.groups.borrow().get(&id).map_or(SentSignal::Nothing, |group| group.told)
+    fn signalled(&self, id: u64) -> SentSignal {
+        self.groups.borrow().get(&id).map_or(SentSignal::Nothing, |group| group.signalled)
     }
 }
