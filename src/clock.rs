@@ -46,7 +46,7 @@ fn read(clock: ClockId) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
-/// Where time comes from.
+/// A source of cluster time.
 pub trait Clock: Send + Sync + 'static {
     /// Cluster time in nanoseconds since 1970.
     fn nanos(&self) -> i64;
@@ -74,7 +74,7 @@ pub trait MachineClocks: Send + Sync + 'static {
     fn boot(&self) -> i64;
 }
 
-/// The machine this program runs on.
+/// The clocks of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct HardwareClocks;
 

@@ -38,7 +38,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 /// And this long for another to take the lead.
 const LEADERSHIP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why a node could not start, or ended.
+/// The reason why a node could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The disk failed.
@@ -63,7 +63,7 @@ pub enum Fatal {
     Ended(String),
 }
 
-/// What a node is built from.
+/// The parameters of a node.
 pub struct NodeBuilder {
     config: Config,
     functions: Vec<(String, Func)>,
@@ -133,7 +133,7 @@ pub struct Node {
     leave_limit: Duration,
 }
 
-/// What runs on the Raft thread, as the rest of the node sees it.
+/// The handle to the Raft thread.
 struct RaftThread {
     started: oneshot::Receiver<Result<RunningConsensus, StartError>>,
     stop: watch::Receiver<bool>,
@@ -398,7 +398,7 @@ fn raft_thread(
     Ok((thread, RaftThread { started, stop: stopping }))
 }
 
-/// What is built once consensus runs.
+/// The parts that are built once consensus runs.
 struct UpperLayers {
     builder: NodeBuilder,
     context: Arc<Context>,

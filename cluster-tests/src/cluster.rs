@@ -25,7 +25,7 @@ const PROXIES: u8 = 100;
 /// Networks that are tried before it is given up.
 const TRIES: usize = 100;
 
-/// How a cluster is set up.
+/// The setup of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
     /// More settings of every node, as TOML tables.

@@ -27,10 +27,10 @@ pub use self::programs::{node_program, witness_program};
 pub use self::small_disk::SmallDisk;
 pub use self::wait::{LIMIT, now_ms, until};
 
-/// Why a test cannot go on: for people.
+/// The reason why a test cannot continue.
 pub type TestError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What everything here gives back.
+/// The result of every function here.
 pub type TestResult<T> = Result<T, TestError>;
 
 /// Says that this machine cannot run a test, or a part of one.

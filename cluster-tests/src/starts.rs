@@ -81,7 +81,7 @@ pub enum VerdictRecord {
     },
 }
 
-/// What the cluster says of an execution.
+/// The cluster's report of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedExecution {
     /// Who carried it out last.
@@ -92,7 +92,7 @@ pub struct ReportedExecution {
     pub status: String,
 }
 
-/// What the cluster says of a task whose ticks are `step` apart.
+/// The cluster's report of a task whose ticks are `step` apart.
 #[derive(Clone, Debug)]
 pub struct TaskReport {
     /// Its name.

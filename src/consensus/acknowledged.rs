@@ -22,7 +22,7 @@ use super::peers::{PeerConnections, Peers};
 use super::types::{LogId, Vote};
 use super::wire::{self, Malformed, WireReader};
 
-/// What members acknowledged, by Raft id: under which vote of this node, and up to which entry.
+/// The acknowledgements of members, by Raft id: this node's vote then, and the last entry.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged(Mutex<BTreeMap<u64, (Vote, LogId)>>);
 
@@ -47,7 +47,7 @@ impl Acknowledged {
     }
 }
 
-/// What a peer is told that asks what it acknowledged to this node.
+/// Answers a peer that asks for its acknowledgements to this node.
 pub(super) fn answer(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
     let mut reader = WireReader(body);
     let member = reader.u64()?;
@@ -71,7 +71,7 @@ fn read_answer(body: Bytes) -> Result<Option<(Vote, LogId)>, Malformed> {
     Ok(upto.map(|upto| (vote, upto)))
 }
 
-/// A log that ends before what was acknowledged out of it.
+/// A log that ends before an acknowledged entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the RaftHandle log ends at entry {last}, but this node acknowledged entry {acknowledged} to member \
@@ -111,7 +111,7 @@ async fn ask(peer: &PeerConnections, node: u64, log: &RaftLog) -> Option<LostAck
     Some(LostAcknowledged { last, acknowledged, to: peer.id, own: super::network::config_id(node) })
 }
 
-/// Asks all members whether this node's log has what they were acknowledged.
+/// Asks all members whether this node's log has every entry that it acknowledged to them.
 pub(super) async fn check_all(
     peers: &Peers,
     node: u64,

@@ -9,7 +9,7 @@ use super::replica::DigestMark;
 /// Indices whose digests a leader collects; nodes that lag further behind are compared later.
 const INDICES: usize = 16;
 
-/// What a leader was told.
+/// The digests that a leader received.
 #[derive(Debug, Default)]
 pub struct DigestPoll(BTreeMap<u64, BTreeMap<u64, LayoutDigest>>);
 
@@ -17,7 +17,7 @@ pub struct DigestPoll(BTreeMap<u64, BTreeMap<u64, LayoutDigest>>);
 type LayoutDigest = (u16, u128);
 
 impl DigestPoll {
-    /// Takes what a node told, and gives the last mark on which a majority of the voters agrees.
+    /// Notes a node's mark, and returns the last mark on which a majority of the voters agrees.
     pub fn tell(&mut self, node: u64, mark: DigestMark, voters: &[u64]) -> Option<DigestMark> {
         self.0.entry(mark.index).or_default().insert(node, (mark.layout, mark.digest));
         while self.0.len() > INDICES {

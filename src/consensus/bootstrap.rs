@@ -30,7 +30,7 @@ use super::{ConsensusSettings, MemberAddress};
 
 /// A member asked for its standing answers within this.
 const ASK_LIMIT: Duration = Duration::from_millis(500);
-/// What wants an operator is told again after this.
+/// A message for the operator is repeated after this.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Between two rounds of asking.
 const ROUND: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ const ROUND: Duration = Duration::from_millis(50);
 /// Writes an identity down, durably.
 pub type SaveIdentity = Box<dyn Fn(&FolderIdentity) -> Result<(), StorageError> + Send + Sync>;
 
-/// What this node is before Raft runs, and what it tells of itself.
+/// The identity of this node before Raft runs, which it reports to the other members.
 pub(super) struct MemberStanding {
     pub cluster_name: String,
     pub member: u16,
@@ -70,7 +70,7 @@ impl MemberStanding {
         self.identity.as_ref().map_or(NodeId::new(self.member, 0), |own| own.node)
     }
 
-    /// Whether this member must take part in making the cluster, or be told who it is.
+    /// Whether this member must take part in creating the cluster, or be given its identity.
     pub fn is_new(&self, lowest: bool) -> bool {
         let first = self.node() <= NodeId::new(self.member, 1);
         self.identity.is_none() || (lowest && first && !self.initialised)
@@ -154,7 +154,7 @@ pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Byt
     Ok(Bytes::from_static(if taken { &[1] } else { &[0] }))
 }
 
-/// What a round of asking led to.
+/// The result of one round of requests.
 enum AskRound {
     /// Every member is new and has the same list.
     AllNew,
@@ -220,7 +220,7 @@ pub(super) async fn run(
     }
 }
 
-/// Says now and then again what wants an operator.
+/// Limits how often a message for the operator is repeated.
 #[derive(Default)]
 struct Reminder {
     said: Option<Instant>,

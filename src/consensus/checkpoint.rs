@@ -15,7 +15,7 @@ pub struct Checkpoints {
     /// Whose entries the checkpoints stand for.
     log: Arc<dyn LogStore>,
     generation: Generation,
-    /// What this process would write is wrong.
+    /// The state of this process is wrong and must not be written.
     voided: bool,
 }
 
@@ -104,7 +104,7 @@ impl Checkpoints {
         self.stores.create_next()
     }
 
-    /// Puts a fresh store, with another state, in the place of the current one.
+    /// Replaces the current store by a new one with another state.
     pub(super) fn switch(&mut self, fresh: Box<dyn Store>) -> Result<(), StorageError> {
         self.generation.step();
         self.put(fresh)

@@ -21,7 +21,7 @@ use super::wire::{Malformed, WireReader};
 /// And as long as no majority is found, or no leader.
 const SOON: Duration = Duration::from_millis(100);
 
-/// So many looks without cluster time are told of; those of a start are fewer.
+/// Looks without cluster time until it is logged; a start needs fewer.
 const GRACE: u32 = 5;
 
 /// The members that are asked.
@@ -78,7 +78,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
     }
 }
 
-/// What is answered: the wall clock, and the hash of the member list.
+/// The answer: the wall clock, and the hash of the member list.
 pub(super) fn shown(clock: &ClusterClock, list: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(16);
     out.put_i64_le(clock.wall());
@@ -91,7 +91,7 @@ fn read(answer: Bytes) -> Result<(i64, u64), Malformed> {
     Ok((reader.u64()?.cast_signed(), reader.u64()?))
 }
 
-/// Says what is new among the things that are wrong.
+/// Logs new problems.
 fn warn(core: &RaftCore, told: &mut Vec<String>) {
     let warnings = super::lead::warnings(core);
     for warning in warnings.iter().filter(|warning| !told.contains(warning)) {
@@ -100,7 +100,7 @@ fn warn(core: &RaftCore, told: &mut Vec<String>) {
     *told = warnings;
 }
 
-/// Looks at the own clock, and at what the others said of theirs.
+/// Compares the own clock with those of the other members.
 pub(super) async fn look(core: Arc<RaftCore>) {
     let (clock, metrics) = (&core.clock, &core.metrics);
     let (mut unsure, mut moves) = (0_u32, clock.moves());

@@ -46,19 +46,19 @@ impl fmt::Display for NoLeaderReason {
     }
 }
 
-/// What is known of one other member.
+/// The contact with one member.
 #[derive(Clone, Debug, Default)]
 struct Contact {
-    /// Why it did not answer the last question; none: it did, or was not asked yet.
+    /// Why it did not answer the last request; none: it did, or was not asked yet.
     error: Option<CallError>,
-    /// The hash of its member list, as it last told.
+    /// The last reported hash of its member list.
     list: Option<u64>,
 }
 
-/// What is known of all.
+/// The contact with all members.
 pub(super) struct Contacts {
     own: u16,
-    /// Whom the settings list, and a hash of it.
+    /// The members in the settings, and a hash of them.
     listed: BTreeSet<u16>,
     list: u64,
     silence_max: Duration,
@@ -79,12 +79,12 @@ impl Contacts {
         }
     }
 
-    /// A leader other than this node has just been heard and followed.
+    /// This node has just followed another leader.
     pub fn led(&self) {
         *self.led.lock() = Instant::now();
     }
 
-    /// How long no leader other than this node was heard.
+    /// Time since another leader was last heard.
     pub fn silence(&self) -> Duration {
         self.led.lock().elapsed()
     }
@@ -94,7 +94,7 @@ impl Contacts {
         silence >= self.silence_max
     }
 
-    /// A member answered, and told the hash of its member list.
+    /// A member answered with the hash of its member list.
     pub fn answered(&self, member: u16, list: u64) {
         self.others.lock().insert(member, Contact { error: None, list: Some(list) });
     }

@@ -27,13 +27,13 @@ use super::replica::Replica;
 use super::types::{Payload, RaftHandle};
 use super::wire::{self, Malformed, WireReader};
 
-/// What a node answers that is asked as leader and does not lead.
+/// The answer of a node that is asked as leader and does not lead.
 pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
 
 /// A request of the layer above from a peer: its Raft node id, the kind, the body; the answer.
 pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
 
-/// Raft with what is around it.
+/// Raft and the parts around it.
 pub(super) struct RaftCore {
     pub id: u64,
     pub raft: RaftHandle,
@@ -77,7 +77,7 @@ impl SubmitOutcome {
     }
 }
 
-/// What became of an entry handed to a leader; unknown, if the leader says nothing while it leads.
+/// The outcome of an entry at a leader; unknown if the leader does not answer while it leads.
 async fn while_leading(
     taken: impl Future<Output = SubmitOutcome>,
     leader: &mut watch::Receiver<Option<u64>>,

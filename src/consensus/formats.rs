@@ -7,7 +7,7 @@ use crate::domain::machine::{Command, LEVEL, State};
 
 use super::replica::{DigestMark, ProposeError};
 
-/// What a process writes and may propose.
+/// The formats that a process writes and may propose.
 #[derive(Clone, Copy, Debug)]
 pub struct Formats {
     /// The level that it announces.

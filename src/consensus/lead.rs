@@ -50,7 +50,7 @@ pub(super) fn status(core: &RaftCore) -> RaftStatus {
     }
 }
 
-/// Why no leader serves this node; none: one does. A lone voter needs nobody's acknowledgement.
+/// Why no leader serves this node; none: one does. A single voter needs no acknowledgement.
 pub(super) fn no_leader_reason(core: &RaftCore) -> Option<NoLeaderReason> {
     let seen = core.raft.metrics().borrow_watched().clone();
     let leads = seen.current_leader == Some(core.id);
@@ -65,17 +65,17 @@ pub(super) fn no_leader_reason(core: &RaftCore) -> Option<NoLeaderReason> {
     (!led).then(|| core.contacts.no_leader_reason(leads, silence, &core.members.borrow()))
 }
 
-/// What is wrong although the node may work.
+/// Problems that do not stop the node.
 pub(super) fn warnings(core: &RaftCore) -> Vec<String> {
     core.contacts.warnings(&core.members.borrow())
 }
 
-/// What a leader knows of a voter that may succeed it.
+/// A voter that may succeed the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Voter {
     /// The last entry that it is known to have.
     matching: u64,
-    /// Since it answered a heartbeat.
+    /// Time since it answered a heartbeat.
     answered: Duration,
 }
 
@@ -140,13 +140,13 @@ pub(super) async fn leave(core: &RaftCore, limit: Duration) -> bool {
 /// Why the lead was not given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// Nobody could take it.
+    /// No voter could take it.
     #[error("there is no other voter to give the lead to")]
     Alone,
-    /// Nobody took it.
+    /// No voter took it.
     #[error("no other voter took the lead in time")]
     NotTaken,
-    /// There is no leader who could give it, or it does not answer.
+    /// There is no leader, or it does not answer.
     #[error("no leader answered in time")]
     NoLeader,
 }
@@ -200,7 +200,7 @@ async fn ask_to_leave(core: &RaftCore, leader: u64) -> Result<(), TransferError>
     }
 }
 
-/// Gives the lead away since a peer asks for it.
+/// Transfers the lead for a peer.
 pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
     WireReader(body).end()?;
     Ok(Bytes::from_static(match give_away(core).await {
@@ -211,7 +211,7 @@ pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Mal
     }))
 }
 
-/// Stands in an election for nobody: the Raft id of a node without one.
+/// The Raft id of no node, as a candidate of an election.
 const NOBODY: u64 = 0;
 
 /// Ends this node's lead, as the request for a vote in a later term does. Nobody stands in that

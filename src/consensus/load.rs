@@ -21,7 +21,7 @@ use super::start::StartError;
 /// Before the members are asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// What the operator of a node does whose data is damaged or gone.
+/// Advice for the operator of a node whose data is damaged or missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// The node.

@@ -43,7 +43,7 @@ struct RaftLogInner {
     refused: OnceLock<String>,
 }
 
-/// What is called whenever a vote is durable, before it is acted on.
+/// Called whenever a vote is durable, before it takes effect.
 type OnVote = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 #[derive(Default)]
@@ -96,7 +96,7 @@ fn unreadable(error: Unreadable) -> io::Error {
 }
 
 impl RaftLog {
-    /// A log over what is on disk.
+    /// A log on an open disk.
     ///
     /// # Errors
     /// A vote that cannot be read.
@@ -118,7 +118,7 @@ impl RaftLog {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Says what is called whenever a vote is durable; only the first call counts.
+    /// Sets the callback for durable votes; only the first call counts.
     pub fn on_vote(&self, call: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
         let _first_counts = self.shared.on_vote.set(Box::new(call));
     }

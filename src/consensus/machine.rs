@@ -86,7 +86,7 @@ pub(super) type RefusedEntry = Arc<Mutex<Option<String>>>;
 /// was replayed would let it purge entries that no checkpoint covers.
 pub(super) type StartCheckpoint = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
 
-/// What a checkpoint holds.
+/// The contents of a checkpoint.
 pub(super) struct LoadedCheckpoint {
     pub state: State,
     pub applied: Option<LogId>,
@@ -95,7 +95,7 @@ pub(super) struct LoadedCheckpoint {
     pub promised: u64,
 }
 
-/// Reads the current checkpoint; none: there is none.
+/// Reads the current checkpoint, if there is one.
 ///
 /// # Errors
 /// A store that cannot be read, or records that do not add up.
@@ -147,7 +147,7 @@ pub enum CheckpointError {
     /// The records are not those that were written.
     #[error("{0}")]
     Damaged(String),
-    /// Other software wrote them; which, and what this one reads.
+    /// Another version wrote them; both versions.
     #[error("{0}")]
     Version(String),
 }
@@ -390,7 +390,7 @@ fn meta_change(meta: &SnapshotMeta, promised: u64) -> StoreChange {
     StoreChange::Put(META_KEY.to_vec(), bytes)
 }
 
-/// What [`meta_change`] wrote, if it is still that.
+/// Reads and verifies the record of [`meta_change`].
 fn unsealed(mut bytes: Bytes) -> Result<(Option<LogId>, StoredMembership, u64), Unreadable> {
     let seal = bytes.split_off(bytes.len().saturating_sub(SEAL_BYTES));
     if *seal != xxh3_128(&bytes).to_le_bytes() {

@@ -52,7 +52,7 @@ const LEADER_LIMIT: Duration = Duration::from_secs(2);
 /// Before a node that did not lead is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Has the leader, whoever that is, readmit a member whose data folder is empty; gives its new id.
+/// Makes the leader readmit a member whose data folder is empty; returns its new id.
 pub(super) async fn replace(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
     let deadline = Instant::now() + LEADER_LIMIT;
     let mut leader = core.leader.clone();

@@ -37,7 +37,7 @@ pub struct ListedMember {
 pub struct MemberList(Vec<ListedMember>);
 
 impl MemberList {
-    /// What the settings of a new cluster say.
+    /// The list of the settings, for a new cluster.
     pub(super) fn of_settings(settings: &ConsensusSettings) -> Self {
         let listed = settings.members.iter().map(|member| ListedMember {
             node: NodeId::new(member.id, 1).0,
@@ -85,7 +85,7 @@ impl MemberList {
         self.ids().into_iter().filter_map(|id| self.get(id))
     }
 
-    /// How many members come before this one, of so many.
+    /// The number of members before this one, and of all members.
     #[must_use]
     pub fn place(&self, own: u16) -> (u32, u32) {
         let ids = self.ids();
@@ -94,7 +94,7 @@ impl MemberList {
     }
 }
 
-/// Makes lists of what the log says.
+/// Makes lists of members from memberships of the log.
 pub(super) struct MemberListSource {
     settings: MemberList,
     /// The addresses in the log when this process first saw them.
@@ -106,7 +106,7 @@ impl MemberListSource {
         Self { settings: MemberList::of_settings(settings), first: None }
     }
 
-    /// The list that a membership stands for.
+    /// The list for a membership.
     pub fn of(&mut self, membership: &Membership<u64, RaftMember>) -> MemberList {
         let nodes = || membership.nodes().map(|(node, member)| (*node, member.clone()));
         if nodes().next().is_none() {

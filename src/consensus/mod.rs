@@ -86,7 +86,7 @@ pub struct MemberAddress {
     pub http: String,
 }
 
-/// What consensus needs to know.
+/// The settings of consensus.
 #[derive(Clone, Debug)]
 pub struct ConsensusSettings {
     /// The cluster's name.
@@ -105,9 +105,9 @@ pub struct ConsensusSettings {
     pub election_max: Duration,
     /// Entries kept behind a checkpoint for members that were away.
     pub retained_log: u64,
-    /// A checkpoint after so many entries.
+    /// Entries between two checkpoints.
     pub snapshot_every: u64,
-    /// And at least so often, if anything was applied.
+    /// Longest time between two checkpoints, if anything was applied.
     pub checkpoint_interval: Duration,
     /// Default zone of a new cluster.
     pub timezone: String,
@@ -115,7 +115,7 @@ pub struct ConsensusSettings {
     pub scheduler: bool,
     /// Members that a new cluster is made without.
     pub bootstrap_without: Vec<u16>,
-    /// What it writes and may propose.
+    /// The formats that it writes and may propose.
     pub formats: Formats,
     /// Name and version of the software.
     pub software: String,
@@ -213,7 +213,7 @@ impl Consensus {
         lead::no_leader_reason(&self.core)
     }
 
-    /// What is wrong although the node may work, each in a sentence for its operator.
+    /// Problems that do not stop the node, each as a sentence for its operator.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         lead::warnings(&self.core)
@@ -288,7 +288,7 @@ impl Consensus {
         }
     }
 
-    /// Proposes commands and waits for what becomes of them.
+    /// Proposes commands and waits for their outcome.
     ///
     /// # Errors
     /// No answer within `limit`.
@@ -326,7 +326,7 @@ impl Consensus {
         let _first_counts = self.desk.service.set(service);
     }
 
-    /// How many times the log's disk was told to sync since the start.
+    /// Number of syncs of the log since the start.
     #[must_use]
     pub fn fsyncs(&self) -> u64 {
         self.disk.fsyncs()
@@ -338,7 +338,7 @@ impl Consensus {
         lead::status(&self.core)
     }
 
-    /// Gives leadership to another voter, if this node has it; true once it is gone.
+    /// Transfers leadership to another voter, if this node has it; true once it is transferred.
     pub async fn leave_leadership(&self, limit: Duration) -> bool {
         lead::leave(&self.core, limit).await
     }

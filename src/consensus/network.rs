@@ -264,7 +264,7 @@ impl<'s, S> Pipeline<'s, S>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
-    /// The next answer. A stream that ended well gives its connection back; an error gives it up.
+    /// The next answer. A stream that ended well returns its connection; an error drops it.
     async fn step(mut self) -> PipelineStep<'s, S> {
         loop {
             let Some((oldest, _)) = self.waiting.front().copied() else {
@@ -371,7 +371,7 @@ async fn send_snapshot(
     Ok(SnapshotResponse::new(vote))
 }
 
-/// Sends a frozen state: what it stands for, its rows, an end.
+/// Sends a frozen state: its metadata, its rows, an end.
 pub(super) async fn stream_snapshot(
     to: &Sender,
     mut begin: BytesMut,
@@ -389,7 +389,7 @@ pub(super) async fn stream_snapshot(
     send(to, kind::SNAPSHOT_END, Bytes::new()).await
 }
 
-/// Turns a state into chunks of rows, until it is done or nobody takes them.
+/// Encodes a state in chunks of rows, until all are sent or the receiver is gone.
 fn encode_rows(state: &State, give: &mut dyn FnMut(Bytes) -> bool) {
     let mut rows = BytesMut::with_capacity(ROWS_BYTES * 2);
     for (key, value) in state.all_rows() {

@@ -17,7 +17,7 @@ use super::network::config_id;
 pub(super) struct PeerConnections {
     pub id: u16,
     pub dialer: Dialer,
-    /// Votes and heartbeats.
+    /// For votes and heartbeats.
     pub control: PeerCaller,
     /// Writes, reads, liveness.
     pub forward: PeerCaller,
@@ -26,7 +26,7 @@ pub(super) struct PeerConnections {
 /// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
 /// own.
 pub(super) struct Peers {
-    /// What they acknowledged to this node as their leader.
+    /// Their acknowledgements to this node as their leader.
     pub acknowledged: Acknowledged,
     make: MakeDialer,
     known: Mutex<PeersById>,
@@ -34,7 +34,7 @@ pub(super) struct Peers {
 
 type PeersById = BTreeMap<(u16, Option<u64>), Arc<PeerConnections>>;
 
-/// Gives a dialer to a configured id, and to that Raft node if there is one, at an address.
+/// Makes a dialer for a configured id, and for that Raft node if there is one, at an address.
 type MakeDialer = Box<dyn Fn(u16, Option<u64>, String) -> Dialer + Send + Sync>;
 
 impl Peers {

@@ -35,7 +35,7 @@ pub struct Proposal {
     pub commands: Bytes,
     /// How many they are.
     pub count: usize,
-    /// Who hears of them.
+    /// Where the outcome goes.
     pub reply: ProposalReply,
     /// After this the outcome is unknown, or, if no leader took it, not accepted.
     pub deadline: Instant,
@@ -60,7 +60,7 @@ impl EntryNumbers {
     }
 }
 
-/// Proposes what comes by one lane, until the senders are gone.
+/// Proposes the commands of one lane, until its senders are gone.
 pub(super) async fn run(
     core: Arc<RaftCore>,
     lane: Lane,

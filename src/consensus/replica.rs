@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 use super::formats::Formats;
 use super::tally;
 
-/// What became of a proposal.
+/// The outcome of a proposal.
 pub type ProposalOutcome = Result<ProposalAnswers, ProposeError>;
 
 /// The answers to the commands of a proposal.
@@ -79,18 +79,18 @@ pub enum ProposeError {
 /// Takes the outcomes of many proposals, those of one entry together, each with its token.
 pub type Collector = mpsc::UnboundedSender<Vec<(u64, ProposalOutcome)>>;
 
-/// Who hears of a proposal's outcome.
+/// Where a proposal's outcome goes.
 pub enum ProposalReply {
-    /// Nobody: the proposer looks at the state.
+    /// Nowhere: the proposer looks at the state.
     Nobody,
     /// One who waits.
     Once(oneshot::Sender<ProposalOutcome>),
-    /// A collector of many, told once per entry.
+    /// A collector for many proposals, called once per entry.
     Collect(Collector, u64),
 }
 
 impl ProposalReply {
-    /// Tells that there is no answer, and why.
+    /// Reports that there is no answer, and why.
     pub(super) fn refuse(self, error: ProposeError) {
         let mut batch = Batch::default();
         self.send(Err(error), &mut batch);
@@ -168,14 +168,14 @@ pub struct Replica {
     applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<DigestMark>>,
     flights: Mutex<BTreeMap<u64, EntryInFlight>>,
-    /// None: nobody listens.
+    /// None: there is no receiver.
     events: OnceLock<mpsc::UnboundedSender<ReplicaEvent>>,
     metrics: Metrics,
     life: Life,
 }
 
 impl Replica {
-    /// A replica that nobody listens to yet.
+    /// A replica without a receiver of events.
     pub(super) fn new(origin: u64, state: State, formats: Formats, metrics: Metrics) -> Self {
         let applied = watch::Sender::new(state.cluster().applied);
         let flights = Mutex::new(BTreeMap::new());
@@ -308,7 +308,7 @@ impl Replica {
         marks.iter().find(same).is_some_and(|mark| mark.digest != from.digest)
     }
 
-    /// Tells of what was applied.
+    /// Sends an event.
     pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
         self.applied.send_replace(index);
         if !effects.is_empty() {

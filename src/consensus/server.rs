@@ -24,19 +24,19 @@ use super::network::{kind, stream_snapshot};
 use super::types::{SnapshotMeta, Vote};
 use super::wire::{self, AppendAnswer, Malformed, WireReader};
 
-/// What connections are answered with.
+/// The handler of connections from peers.
 pub(super) struct PeerRequests {
     /// Set once Raft runs; before that only questions about this node's standing are answered.
     pub core: OnceLock<Arc<RaftCore>>,
     /// Set once the layer above listens.
     pub service: OnceLock<Service>,
-    /// What this node is, until Raft runs.
+    /// The identity of this node, until Raft runs.
     pub standing: Arc<Mutex<MemberStanding>>,
     /// Cluster time, and the wall clock that others ask for.
     pub clock: Arc<ClusterClock>,
     /// Where it says why this node can go on no longer.
     pub fatal: watch::Sender<Option<String>>,
-    /// Kinds seen that nobody here knows; told once each.
+    /// Unknown kinds of requests; each is logged once.
     pub unknown: Mutex<BTreeSet<u16>>,
 }
 

@@ -39,22 +39,22 @@ use super::{Consensus, ConsensusSettings, QUEUE_MAX};
 
 /// A stop waits this long for a last checkpoint.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
-/// And asks for it so often.
+/// And asks for it at this interval.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What of the disk consensus uses.
+/// The parts of the disk that consensus uses.
 pub struct ConsensusDisk {
     /// The Raft log.
     pub log: Arc<dyn LogStore>,
     /// The checkpoints.
     pub stores: Box<dyn Stores>,
-    /// Whose data it is; none: the node is new.
+    /// The owner of the data; none: the node is new.
     pub identity: Option<FolderIdentity>,
     /// Writes an identity down.
     pub save_identity: SaveIdentity,
 }
 
-/// What consensus is made of.
+/// The parts of consensus.
 pub struct ConsensusParts {
     /// Its settings.
     pub settings: ConsensusSettings,
@@ -66,7 +66,7 @@ pub struct ConsensusParts {
     pub clock: Arc<ClusterClock>,
     /// Where it counts.
     pub metrics: Metrics,
-    /// Where it says what it waits for.
+    /// Receives what the start waits for, as a sentence.
     pub progress: watch::Sender<String>,
 }
 
@@ -74,7 +74,7 @@ pub struct ConsensusParts {
 pub struct RunningConsensus {
     /// The handle.
     pub consensus: Consensus,
-    /// What happens to the state.
+    /// Changes of the state.
     pub events: mpsc::UnboundedReceiver<ReplicaEvent>,
 }
 
@@ -97,7 +97,7 @@ pub enum StartError {
     /// one reads.
     #[error("{0}; start the version that wrote it: nothing was changed")]
     Version(String),
-    /// The log ends before what this node acknowledged.
+    /// The log ends before an entry that this node acknowledged.
     #[error(transparent)]
     Lost(#[from] LostAcknowledged),
     /// openraft did not start.
@@ -106,7 +106,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The fault of a disk, with what to do about it if that is known.
+    /// A disk error, with advice if there is any.
     #[must_use]
     pub fn of_disk(error: StorageError, settings: &ConsensusSettings) -> Self {
         if error.is_damage() {
@@ -191,7 +191,7 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     Ok(RunningConsensus { consensus, events })
 }
 
-/// Starts openraft, which applies what it knows to be committed.
+/// Starts openraft, which applies all entries known to be committed.
 async fn raft(
     settings: &ConsensusSettings,
     factory: PeerConnectionFactory,
@@ -251,7 +251,7 @@ fn check_whole(
     Ok(())
 }
 
-/// Starts what runs beside Raft.
+/// Starts the background tasks.
 fn run(
     core: Arc<RaftCore>,
     followed: super::watches::RaftWatches,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::domain::machine::{Command, Effect, Refusal, Response, envelope};
 use crate::telemetry::metrics::Metrics;
 
-/// Counts what became of the commands of an applied entry.
+/// Counts the results of the commands of an applied entry.
 pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], effects: &[Effect]) {
     let kinds = envelope::open(entry).into_iter().flat_map(|(_, commands)| commands.flatten());
     let mut committed = 0;

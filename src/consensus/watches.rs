@@ -27,7 +27,7 @@ use super::{Consensus, ConsensusSettings};
 /// How often the disk is looked at, and a checkpoint considered.
 const WATCH: Duration = Duration::from_millis(500);
 
-/// What others watch of Raft.
+/// The values of Raft that other parts watch.
 pub(super) struct RaftWatches {
     /// Who leads.
     pub leader: watch::Sender<Option<u64>>,
@@ -101,7 +101,7 @@ fn own_vote(seen: &RaftMetrics<TypeConfig>, own: u64) -> u64 {
     if voted.node_id == own { voted.term } else { 0 }
 }
 
-/// Tells that another node leads, or none.
+/// Publishes a change of the leader.
 fn tell_leader(core: &RaftCore, leader: Option<u64>, term: u64) {
     let Some(leader) = leader else {
         tracing::info!(term, "no leader is known; an election is under way");
@@ -112,7 +112,7 @@ fn tell_leader(core: &RaftCore, leader: Option<u64>, term: u64) {
     tracing::info!(term, "n{} leads the cluster", config_id(leader));
 }
 
-/// Ends the node when its disk hangs; counts what is synced.
+/// Ends the node when its disk hangs; counts syncs.
 pub(super) async fn watch_disk(
     disk: Arc<dyn LogStore>,
     fatal: watch::Sender<Option<String>>,
@@ -147,7 +147,7 @@ pub(super) struct CheckpointSchedule {
     entries: u64,
 }
 
-/// Members before one, of so many.
+/// The number of members before one, and of all members.
 type CheckpointTurn = (u32, u32);
 
 impl CheckpointSchedule {

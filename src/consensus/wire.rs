@@ -24,7 +24,7 @@ pub(super) const NORMAL: u8 = 1;
 /// First byte of a membership.
 const MEMBERSHIP: u8 = 2;
 
-/// Bytes that are not what they should be.
+/// Malformed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
@@ -40,7 +40,7 @@ pub enum Unreadable {
     /// Other software wrote them.
     #[error("{what} {found}; this software reads {known}")]
     Version {
-        /// What they are, up to the number.
+        /// A description that the version number completes.
         what: &'static str,
         /// The number: their first byte.
         found: u8,
@@ -68,7 +68,7 @@ fn form(reader: &mut WireReader, what: &'static str) -> Result<(), Unreadable> {
     }
 }
 
-/// A cursor over bytes that shares what it hands out.
+/// A cursor over bytes; its results share the buffer.
 pub(super) struct WireReader(pub Bytes);
 
 impl WireReader {
@@ -154,7 +154,7 @@ pub(super) fn get_vote(reader: &mut WireReader) -> WireResult<Vote> {
     }
 }
 
-/// A vote as it stands on disk.
+/// A vote as it is on disk.
 pub(super) fn vote_bytes(vote: &Vote) -> Bytes {
     let mut out = BytesMut::with_capacity(18);
     out.put_u8(FORM);
@@ -239,7 +239,7 @@ fn get_membership(reader: &mut WireReader) -> WireResult<Membership<u64, RaftMem
     Membership::new(configs, nodes).map_err(|_error| Malformed("membership"))
 }
 
-/// What a checkpoint and a snapshot say of Raft: the last applied entry and the membership then.
+/// The metadata of a checkpoint or snapshot: the last applied entry and the membership then.
 pub(super) fn meta_bytes(applied: Option<&LogId>, membership: &StoredMembership) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(FORM);

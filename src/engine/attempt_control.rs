@@ -15,7 +15,7 @@ use super::view::find_executions;
 const TOGETHER: usize = 200;
 
 impl NodeState {
-    /// Decides what follows from an event for attempts, and carries that out.
+    /// Passes an event to the decisions about attempts, and carries the result out.
     pub(super) async fn on_attempt(&mut self, event: DispatchEvent) {
         let mut todo: VecDeque<DispatchDo> = self.context.decide(event).into();
         while let Some(next) = todo.pop_front() {
@@ -25,7 +25,7 @@ impl NodeState {
         }
     }
 
-    /// Finds in the state what effects told before.
+    /// Finds the work in the state that lost effects would have announced.
     pub(super) async fn find_executions(&mut self) {
         let session = self.context.session();
         let found = find_executions(&self.context.consensus.replica().frozen(), session);
@@ -70,7 +70,7 @@ impl NodeState {
         }
     }
 
-    /// As leader, ends the attempts that nobody will report.
+    /// As leader, ends attempts whose nodes will not report.
     pub(super) fn lose(&mut self) {
         let busy = self.losing.as_ref().is_some_and(|losing| !losing.is_finished());
         if busy || !self.context.consensus.is_leader() {

@@ -37,7 +37,7 @@ const LEAD_MIN_US: u64 = 5_000;
 /// The longest lead.
 const LEAD_MAX_US: u64 = LEAD_MAX.0 * 1_000;
 
-/// One start, for whoever measures.
+/// One start, for the observer.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptStart {
     /// Its task.
@@ -50,7 +50,7 @@ pub struct AttemptStart {
     pub at_nanos: i64,
 }
 
-/// Is told of each start.
+/// Called at each start.
 pub type Observer = Arc<dyn Fn(AttemptStart) + Send + Sync>;
 
 pub(super) struct EngineContext {
@@ -73,7 +73,7 @@ pub(super) struct EngineContext {
     pub acknowledged: AtomicU64,
     /// The last other node that did so as leader, and when.
     pub other_leader: Mutex<Option<(u64, BootInstant)>>,
-    /// The digests that the nodes told this one, leading.
+    /// As leader: the digests that the nodes reported.
     pub poll: Mutex<DigestPoll>,
     session: AtomicU64,
     members: RwLock<Arc<Members>>,
@@ -184,7 +184,7 @@ impl EngineContext {
         why.unwrap_or_default()
     }
 
-    /// What an actor holds as long as it lives.
+    /// A token that an actor holds while it runs.
     pub fn alive(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
     }
@@ -205,7 +205,7 @@ impl EngineContext {
         self.stopping.receiver_count()
     }
 
-    /// Has somebody woken.
+    /// Sets an alarm.
     pub fn set_alarm(&self, alarm: Alarm) {
         // The timer ends with the engine.
         let _ended = self.timers.send(alarm);

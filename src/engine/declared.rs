@@ -10,7 +10,7 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::domain::spec::write_calendar;
 use crate::life;
 
-/// Proposes calendars: what somebody made or changed otherwise stays as it is.
+/// Proposes calendars. A calendar that was created or changed by other means is left alone.
 pub fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
     life::spawn(async move {
         for calendar in calendars {

@@ -22,7 +22,7 @@ use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
 use super::waiting::{StartEligibility, WaitingExecution, WaitingList, eligibility, waits};
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub(super) enum DispatchEvent {
     /// An execution waits to be granted.
@@ -61,7 +61,7 @@ pub(super) enum DispatchEvent {
     CheckGrants,
 }
 
-/// What is to be done.
+/// An action to carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DispatchDo {
     /// Propose a start; if it comes to nothing, [`DispatchEvent::AskRefused`] says so.
@@ -74,7 +74,7 @@ pub(super) enum DispatchDo {
     Stop(ExecutionId, Fence, Stop),
 }
 
-/// What this node asked for, what waits for it and what it carries out.
+/// The requests, waiting executions and attempts of this node.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
     /// How long after its first ask a grant may still be begun.
@@ -112,7 +112,7 @@ impl Dispatch {
         }
     }
 
-    /// Decides what follows from an event.
+    /// Decides the consequences of an event.
     pub fn on(&mut self, event: DispatchEvent, view: &EngineView<'_>) -> Vec<DispatchDo> {
         let mut todo = Vec::new();
         if !self.concerns(&event) {
@@ -213,7 +213,7 @@ impl Dispatch {
         room
     }
 
-    /// An ask came to nothing: its slot is free, and what it was for is asked for again later.
+    /// A request failed: its slot is free, and it is made again later.
     fn refused(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
         self.slots.release(AskPurpose::Start(execution));
         if let Some(found) = view.execution(task, execution).filter(|found| waits(found)) {
@@ -276,7 +276,7 @@ impl Dispatch {
         }
     }
 
-    /// A node that nobody acknowledges stops what its successor may start again.
+    /// A node without acknowledgement stops attempts that its successor may start again.
     fn kill_stale(&self, silence: Millis, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         if silence < SILENCE_MIN {
             return;
@@ -291,7 +291,7 @@ impl Dispatch {
         }
     }
 
-    /// Looks after what was asked for and what runs.
+    /// Checks requests and attempts.
     fn check(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         let state = view.state;
         let open = |purpose: &AskPurpose| match *purpose {

@@ -26,7 +26,7 @@ use super::node_actor::NodeMsg;
 
 pub(super) struct ExecutionActor;
 
-/// What an execution actor is told.
+/// A message to an execution actor.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ExecutionMsg {
     /// To stop, and how firmly.
@@ -90,7 +90,7 @@ impl Actor for ExecutionActor {
     }
 }
 
-/// Carries a grant out and tells the node actor when that is over.
+/// Carries a grant out and notifies the node actor of the end.
 async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let ExecutionArguments { grant, context, node } = arguments;
     let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
@@ -131,7 +131,7 @@ async fn whole<T>(
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn told(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -148,7 +148,7 @@ fn current(context: &EngineContext, grant: &ExecutionGrant) -> Option<(Arc<Task>
     held.then(|| (Arc::clone(task), execution.clone()))
 }
 
-/// What became of a grant.
+/// The outcome of a grant.
 enum GrantOutcome {
     /// It was over before it was begun.
     Over,
@@ -219,7 +219,7 @@ async fn run(
     outcome
 }
 
-/// A task without an action goes to the function of its name.
+/// A task without an action calls the function of its name.
 fn action_of(spec: &TaskSpec) -> Action {
     spec.action.clone().unwrap_or_else(|| Action::Func { id: spec.name.clone() })
 }
@@ -279,7 +279,7 @@ fn attempt(grant: &ExecutionGrant, spec: &TaskSpec, execution: &Execution) -> Gr
     }
 }
 
-/// Notes a start: for the histogram, and for whoever measures.
+/// Notes a start for the histogram and the observer.
 fn observe(
     context: &EngineContext,
     (task, tick, due): (TaskKey, Option<Timestamp>, Timestamp),

@@ -20,7 +20,7 @@ pub(super) fn may_report(round: BootInstant, now: BootInstant) -> bool {
     now.since(round) < BEHIND
 }
 
-/// What a node reports of itself to the leader.
+/// A node's report to the leader.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LivenessReport {
     /// Its number.
@@ -31,7 +31,7 @@ pub(super) struct LivenessReport {
     pub applied: u64,
 }
 
-/// What a leader knows of the other nodes by their reports.
+/// The leader's knowledge of the other nodes, from their reports.
 #[derive(Debug, Default)]
 pub(super) struct LivenessJudge {
     leads: bool,
@@ -40,7 +40,7 @@ pub(super) struct LivenessJudge {
     applied: VecDeque<(BootInstant, u64)>,
 }
 
-/// When a node last reported, and what.
+/// The last report of a node.
 #[derive(Clone, Copy, Debug)]
 struct LastReport {
     session: SessionId,
@@ -48,7 +48,7 @@ struct LastReport {
     applied: u64,
 }
 
-/// What a leader judges by.
+/// The input of a leader's judgement.
 pub(super) struct LeaderView<'a> {
     pub state: &'a State,
     /// The members of the log.
@@ -69,7 +69,7 @@ impl LivenessJudge {
         self.reports.insert(report.node, heard);
     }
 
-    /// What the leader has to write down now; none: this node does not lead.
+    /// The commands that the leader has to propose now; `view` is none on other nodes.
     pub fn judge(&mut self, view: Option<&LeaderView<'_>>, now: BootInstant) -> Vec<Command> {
         let Some(view) = view else {
             // Only a leader hears of the others.

@@ -20,7 +20,7 @@ use super::node_actor::NodeMsg;
 const REPORT_KIND: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 2 + 16;
-/// Length of what is told.
+/// Length of a report.
 const REPORT_BYTES: usize = 8 + 8 + 1 + MARK_BYTES;
 
 /// Tells the leader, whenever the node actor comes round or the leader changes.

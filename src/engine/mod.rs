@@ -77,7 +77,7 @@ pub use declared::declare;
 #[cfg(test)]
 pub(crate) use node_actor::ActorFault;
 
-/// What the engine needs to know.
+/// The settings of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// Younger ticks are on time.
@@ -94,13 +94,13 @@ pub struct EngineSettings {
     pub info: NodeInfo,
 }
 
-/// What the engine is made of.
+/// The parts of the engine.
 pub struct EngineParts {
     /// Its settings.
     pub settings: EngineSettings,
     /// The log.
     pub consensus: Consensus,
-    /// What happens to the state.
+    /// Changes of the state.
     pub events: mpsc::UnboundedReceiver<ReplicaEvent>,
     /// Time.
     pub clock: Arc<dyn Clock>,

@@ -33,14 +33,14 @@ use super::task_actor::TaskMsg;
 const GRANTS_EVERY: u64 = 5;
 /// Ticks between two looks at live executions.
 const LIVE_EVERY: u64 = 10;
-/// Ticks between two looks for attempts that nobody will end.
+/// Ticks between two looks for orphaned attempts.
 const LOSE_EVERY: u64 = 100;
 /// Ticks between two looks at all tasks.
 const ALL_EVERY: u64 = 300;
 
 pub(super) struct NodeActor;
 
-/// What the node actor is told.
+/// A message to the node actor.
 pub(super) enum NodeMsg {
     /// Something happened to the state.
     Event(ReplicaEvent),
@@ -69,7 +69,7 @@ pub(super) enum NodeMsg {
     Fail(ActorFault),
 }
 
-/// What a test does to actors.
+/// A fault that a test causes in an actor.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) enum ActorFault {
@@ -94,9 +94,9 @@ pub(super) struct NodeState {
     pub(super) executions: BTreeMap<(ExecutionId, Fence), ActorRef<ExecutionMsg>>,
     judge: LivenessJudge,
     pub(super) operator_log: OperatorLog,
-    /// What is being written down of nodes.
+    /// The pending proposal about nodes.
     judging: Option<JoinHandle<()>>,
-    /// What is being written down of lost attempts.
+    /// The pending proposal about lost attempts.
     pub(super) losing: Option<JoinHandle<()>>,
     ticks: u64,
     _alive: watch::Receiver<bool>,

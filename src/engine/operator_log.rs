@@ -18,14 +18,14 @@ use crate::telemetry::line::one_line;
 use super::context::EngineContext;
 use super::limits::{SILENCE, SILENCE_AGAIN};
 
-/// What was told, as far as it matters for what is to be told next.
+/// The lines already logged, as far as later lines depend on them.
 #[derive(Default)]
 pub(super) struct OperatorLog {
     nodes: BTreeMap<NodeId, Node>,
-    /// Whether the scheduler is started; none: the cluster has not been made yet.
+    /// Whether the scheduler is started; none: there is no cluster yet.
     scheduler: Option<bool>,
     ended: Bursts<(TaskKey, Status)>,
-    /// When it was last told that no leader answers.
+    /// When the lack of an answering leader was last logged.
     silent: Option<BootInstant>,
 }
 
@@ -38,7 +38,7 @@ impl OperatorLog {
         self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
     }
 
-    /// Tells what effects mean for people.
+    /// Logs the effects that matter to operators.
     pub fn tell(&mut self, context: &EngineContext, effects: &[Effect]) {
         if context.session().is_none() {
             return;
@@ -92,7 +92,7 @@ impl OperatorLog {
         }
     }
 
-    /// Tells what was counted, and whether a leader answers.
+    /// Logs counted events, and whether a leader answers.
     pub fn tick(&mut self, context: &EngineContext) {
         let now = context.clock.boot();
         let counted = self.ended.due(now.0);
@@ -147,7 +147,7 @@ fn how(state: &State, execution: &Execution, status: Status) -> String {
     }
 }
 
-/// What became of a node, and whether somebody should look at it.
+/// The new state of a node, and whether it needs attention.
 fn changes(before: Option<&Node>, now: Option<&Node>) -> Vec<(bool, String)> {
     let Some(now) = now else {
         let gone = before.map(|node| (false, format!("{} is no member any more", node.info.name)));

@@ -28,7 +28,7 @@ pub(super) async fn pump(
     }
 }
 
-/// Tells the node actor that time passes.
+/// Sends ticks to the node actor.
 pub(super) async fn tick(clock: Arc<dyn Clock>, node: ActorRef<NodeMsg>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

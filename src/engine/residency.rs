@@ -21,7 +21,7 @@ const SLICE: usize = 500;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Residence(pub u64);
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub(super) enum ResidencyEvent {
     /// A task's cursor moved.
@@ -45,7 +45,7 @@ pub(super) enum ResidencyEvent {
     Failed(TaskKey),
 }
 
-/// What is to be done.
+/// An action to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ResidencyDo {
     /// Have the task's actor look at the state.

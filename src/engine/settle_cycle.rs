@@ -15,7 +15,7 @@ use super::limits::{GIVEN_UP, HELD_BACK, REPROPOSE, UNSURE};
 use super::observed::ObservedTask;
 use super::sleepers::may_sleep;
 
-/// What a task's actor does after a look at its task.
+/// The next action of a task's actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TaskDo {
     /// It ends, and is not needed before this instant; none: not before something changes.
@@ -35,7 +35,7 @@ struct LastProposal {
     at: Duration,
 }
 
-/// What an actor remembers of its proposals.
+/// The proposals of an actor, as far as later decisions need them.
 #[derive(Debug, Default)]
 pub(super) struct SettleCycle {
     last: Option<LastProposal>,

@@ -10,7 +10,7 @@ use crate::domain::time::{Millis, Timestamp};
 /// measurement if they were set for the lead of the moment.
 pub(super) const LEAD_MAX: Millis = Millis(100);
 
-/// What an owned task needs.
+/// The needs of an owned task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     /// Its actor, now.

@@ -14,7 +14,7 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::{Millis, Timestamp};
 
-/// What was asked for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum AskPurpose {
     /// The claim of a tick, with its grant.
@@ -30,12 +30,12 @@ struct Ask {
     holds: bool,
 }
 
-/// What to do with a grant.
+/// The verdict on a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrantVerdict {
     /// Carry it out; it was first asked for then.
     Carry(BootInstant),
-    /// Give it back: its slot was given to another meanwhile.
+    /// Return it: another attempt has its slot.
     Full,
     /// Ask for it again: this process does not remember when it asked.
     Forgotten,
@@ -144,7 +144,7 @@ impl SlotTable {
         }
     }
 
-    /// A grant came, of a tick or of what waited: its ask is over, and its attempt counts.
+    /// A grant arrived: its request is over, and its attempt counts.
     pub fn granted(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) -> GrantVerdict {
         let start = self.take(AskPurpose::Start(execution));
         let claim = claim.and_then(|claim| self.take(claim));
@@ -160,7 +160,7 @@ impl SlotTable {
         GrantVerdict::Carry(first)
     }
 
-    /// A grant came of what is over already.
+    /// A grant arrived for an attempt that is over.
     pub fn over(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) {
         let _start = self.take(AskPurpose::Start(execution));
         let _claim = claim.and_then(|claim| self.take(claim));
@@ -190,7 +190,7 @@ impl SlotTable {
         }
     }
 
-    /// Takes back the slots of asks that were last made so long ago.
+    /// Frees the slots of requests that are too old.
     pub fn expire(&mut self, now: BootInstant, after: Millis) {
         for ask in self.asks.values_mut().filter(|ask| ask.holds) {
             if now.since(ask.last) >= after {

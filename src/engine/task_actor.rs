@@ -27,7 +27,7 @@ use super::timer::{Alarm, AlarmTarget, Armed};
 
 pub(super) struct TaskActor;
 
-/// What a task actor is told.
+/// A message to a task actor.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TaskMsg {
     /// Something may have changed.
@@ -36,7 +36,7 @@ pub(super) enum TaskMsg {
 
 pub(super) struct TaskArguments {
     pub key: TaskKey,
-    /// Tells this actor from others of the task.
+    /// Distinguishes this actor from other actors of the task.
     pub residence: Residence,
     pub context: Arc<EngineContext>,
     pub node: ActorRef<NodeMsg>,
@@ -184,7 +184,7 @@ impl TaskState {
         }
     }
 
-    /// A bug: what the answer grants is started.
+    /// A seeded bug: starts what the answer grants.
     async fn act_on_answer(&self, commands: &[Command], session: SessionId) {
         let mut bytes = Vec::new();
         for command in commands {

@@ -65,7 +65,7 @@ impl NodeState {
         None
     }
 
-    /// What a task needs: nothing, if this node does not own it or is not registered.
+    /// The needs of a task: nothing if this node does not own it or is not registered.
     fn assess(&self, task: TaskKey) -> Result<Need, String> {
         if self.context.session().is_none() {
             return Ok(Need::Nothing);

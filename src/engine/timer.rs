@@ -25,7 +25,7 @@ pub(super) enum AlarmTarget {
     Task(ActorRef<TaskMsg>),
 }
 
-/// Wakes somebody at an instant of cluster time.
+/// A wake-up at an instant of cluster time.
 pub(super) struct Alarm {
     pub at: Timestamp,
     pub target: AlarmTarget,
@@ -70,7 +70,7 @@ impl Armed {
 /// Alarms taken in before the heap is looked at again.
 const INTAKE: usize = 4_096;
 
-/// Serves alarms until nobody can set any.
+/// Serves alarms until all senders are gone.
 pub(super) async fn run(
     clock: Arc<dyn Clock>,
     mut alarms: mpsc::UnboundedReceiver<Alarm>,

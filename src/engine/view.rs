@@ -17,7 +17,7 @@ pub(super) struct EngineView<'a> {
     pub members: &'a Members,
     /// This node.
     pub node: NodeId,
-    /// The registration of this process; none: not registered.
+    /// The session of this process; none: it is not registered.
     pub session: Option<SessionId>,
     /// Cluster time.
     pub now: Timestamp,
@@ -38,7 +38,7 @@ impl EngineView<'_> {
     }
 }
 
-/// An execution that wants something of this node.
+/// An execution that concerns this node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FoundExecution {
     /// It waits for a grant.

@@ -20,7 +20,7 @@ const WAIT_MAX: Millis = Millis::from_secs(10 * 365 * 86_400);
 /// Says, from applied state, whether the attempt's fence is current; read just before the start.
 pub type StartGate = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// How an attempt is asked to stop; it only ever rises.
+/// How an attempt is asked to stop; a later request is never weaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
     /// It is not.
@@ -32,7 +32,7 @@ pub enum Stop {
     Kill,
 }
 
-/// The strings attached to one attempt.
+/// The controls of one attempt.
 pub struct AttemptControl {
     /// Whether it may start.
     pub gate: StartGate,

@@ -18,7 +18,7 @@ use super::outcome::{AttemptOutcome, AttemptStatus};
 use super::output::LiveOutput;
 use crate::life;
 
-/// What a function is called with.
+/// The arguments of a function call.
 #[derive(Clone, Debug)]
 pub struct FuncContext {
     /// Who the attempt is; the fence is what the function hands to what it writes to.
@@ -27,7 +27,7 @@ pub struct FuncContext {
     pub cancel: watch::Receiver<bool>,
 }
 
-/// What a function's call yields: text that becomes the attempt's output, or why it failed.
+/// The result of a function: the attempt's output, or the reason of its failure.
 pub type FuncFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 /// A function of the embedding program.
 pub type Func = Arc<dyn Fn(FuncContext) -> FuncFuture + Send + Sync>;

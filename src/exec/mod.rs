@@ -67,7 +67,7 @@ use shell::{Folders, Shell};
 /// References that are not resolved by then fail the attempt: what they name does not answer.
 const RESOLVE_LIMIT: Millis = Millis::from_secs(10);
 
-/// What a node lets its attempts do, and where their output goes.
+/// The settings for attempts and their output.
 #[derive(Clone, Debug)]
 pub struct ExecOptions {
     /// How to start the shim; none: shell actions are off on this node.

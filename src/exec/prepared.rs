@@ -19,7 +19,7 @@ const HOLD: Duration = Duration::from_secs(10);
 /// Names an attempt, whatever its fence.
 type PreparedKey = (ExecutionId, u32);
 
-/// What is ready of one attempt.
+/// The prepared parts of one attempt.
 #[derive(Default)]
 pub(super) struct PreparedAttempt {
     /// Its action with the references resolved.
@@ -30,7 +30,7 @@ pub(super) struct PreparedAttempt {
     pub(super) shortages: u32,
 }
 
-/// All that is held of attempts without a grant.
+/// The prepared attempts without a grant.
 #[derive(Clone, Default)]
 pub(super) struct PreparedAttempts {
     by_attempt: Arc<Mutex<HashMap<PreparedKey, (u64, PreparedAttempt)>>>,

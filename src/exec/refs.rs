@@ -36,7 +36,7 @@ pub(super) struct RefResolver {
     pub(super) readers: Arc<Semaphore>,
 }
 
-/// What may be handed out.
+/// The references that may be resolved.
 struct RefRules {
     settings: config::RefSettings,
     /// Holds the node's own files.

@@ -31,7 +31,7 @@ const HELD_UP_ONE_IN: u64 = 4;
 /// A thread is held up at most so long, in microseconds.
 const HELD_UP_MAX_US: u64 = 100_000;
 
-/// Is told what a simulated process does.
+/// Observes a simulated process.
 pub trait Witness: Send + Sync {
     /// An entry was applied; `state` is the state after it.
     fn applied(&self, state: &State, index: u64, entry: &[u8], responses: &[Response]);
@@ -244,7 +244,7 @@ impl<F: Future> Future for ProcessFuture<F> {
     }
 }
 
-/// Puts the former process back, also after a panic.
+/// Restores the former process, also after a panic.
 struct RestoreProcess(Option<SimulatedProcess>);
 
 impl Drop for RestoreProcess {

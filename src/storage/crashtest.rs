@@ -55,7 +55,7 @@ const TO_BE_CUT: &[u8] = b"to be cut";
 /// Keys of a store that does not grow.
 const KEYS: u64 = 300;
 
-/// What a child writes.
+/// The files that a child writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CrashTarget {
     Log,
@@ -76,7 +76,7 @@ impl FromStr for CrashTarget {
     }
 }
 
-/// What was acknowledged: all below.
+/// The acknowledged writes: all below these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct AcknowledgedWrites {
     /// Entries of the log below this index.
@@ -94,7 +94,7 @@ impl AcknowledgedWrites {
     }
 }
 
-/// The promise as it grows.
+/// Prints the acknowledged writes.
 #[derive(Default)]
 struct AcknowledgedLine {
     promise: Mutex<AcknowledgedWrites>,
@@ -317,7 +317,7 @@ fn write_store(folder: &Path, parts: CrashTarget, said: &AcknowledgedLine) {
     }
 }
 
-/// What a store holds after so many steps.
+/// The expected contents of a store after a number of steps.
 #[derive(Default)]
 struct StoreModel {
     steps: u64,

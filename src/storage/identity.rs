@@ -20,7 +20,7 @@ pub const FORMAT: u32 = 2;
 
 const TITLE: &str = "punctual data, format ";
 
-/// Whose data a folder holds.
+/// The owner of a data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderIdentity {
     /// The cluster's name, as configured when it was made.

@@ -34,7 +34,7 @@ pub const NOTIFY_MAX: Duration = Duration::from_secs(1);
 
 const GONE: &str = "the connection has ended";
 
-/// Why a call has no answer.
+/// The reason why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The peer has not seen it and never will.
@@ -250,7 +250,7 @@ struct OpenCallConnection {
     reader: AbortHandle,
 }
 
-/// How a question came to no answer.
+/// How a call failed.
 enum Failed {
     /// The connection had ended before.
     Gone,

@@ -43,7 +43,7 @@ const PROOF: u8 = 2;
 const WELCOME: u8 = 3;
 const REFUSAL: u8 = 4;
 
-/// Why a handshake failed.
+/// The reason why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The peer refused this node.

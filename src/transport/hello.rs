@@ -17,7 +17,7 @@ const REASON_MAX: usize = 512;
 
 const NONCE: usize = 32;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// Log entries, in order.
@@ -49,7 +49,7 @@ impl Purpose {
     }
 }
 
-/// What a node says about itself.
+/// The identity that a node presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity {
     /// The highest level of commands that it knows.
@@ -149,7 +149,7 @@ impl PeerRefusalCode {
     pub const BUSY: Self = Self(10);
 }
 
-/// Why one node turns another away, in a sentence for its operator.
+/// The reason why a node refuses another, as a sentence for its operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct PeerRefusal {
@@ -187,7 +187,7 @@ impl PeerRefusal {
     }
 }
 
-/// What the first message of each side holds.
+/// The contents of each side's first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Opening {
     pub hello: Hello,

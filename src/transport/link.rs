@@ -17,10 +17,10 @@ use crate::domain::ids::NodeId;
 /// The usual [`Dialer::connect_timeout`]: below every election timeout.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Says who this node is, now: it changes when the node joins a cluster.
+/// Returns the current identity of this node; it changes when the node joins a cluster.
 pub type Identify = Arc<dyn Fn() -> PeerIdentity + Send + Sync>;
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
     /// No stream could be made within the time.
@@ -36,7 +36,7 @@ pub enum DialError {
     Broken {
         /// Where it was dialled.
         addr: String,
-        /// What happened.
+        /// An event.
         reason: String,
     },
     /// The peer refused this node.

@@ -39,7 +39,7 @@ pub use server::{ListenError, Listener, answer_calls, serve};
 /// Fills a buffer with random bytes: nonces, which must not repeat, and jitter.
 pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-/// What all connections of a node are made from.
+/// The parameters of all connections of a node.
 #[derive(Clone)]
 pub struct Fabric {
     /// Where streams come from.

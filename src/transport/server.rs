@@ -49,7 +49,7 @@ pub enum ListenError {
     /// Anything else.
     #[error("peer address {addr} cannot be listened on: {source}")]
     Other {
-        /// What was asked for.
+        /// The purpose of a request.
         addr: String,
         /// What the system said.
         source: io::Error,

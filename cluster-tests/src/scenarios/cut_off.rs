@@ -19,7 +19,7 @@ const WRITERS: usize = 6;
 /// How many tasks they change.
 const TASKS: usize = 100;
 
-/// How much is done.
+/// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct CutOffLoad {
     /// How long a node is cut off, at least.
@@ -30,7 +30,7 @@ pub struct CutOffLoad {
     pub leader: bool,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub struct CutOffFigures {
     /// Until the others had a leader that took writes, in milliseconds.

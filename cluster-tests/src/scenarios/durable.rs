@@ -22,7 +22,7 @@ const STEPS: [TaskStep; 5] =
 /// Between two looks at how far the clients are.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How much is done.
+/// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct DurableLoad {
     /// Writes of all clients together.
@@ -31,7 +31,7 @@ pub struct DurableLoad {
     pub kills: usize,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub struct DurableFigures {
     /// Acknowledged writes.
@@ -54,7 +54,7 @@ enum TaskStep {
     Delete,
 }
 
-/// What a client knows of one of its tasks.
+/// A client's knowledge of one of its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ClientTask {
     created: bool,

@@ -33,7 +33,7 @@ const SAMPLE: Duration = Duration::from_millis(20);
 /// A node that does not answer a look within this is passed over.
 const SAMPLE_LIMIT: Duration = Duration::from_millis(300);
 
-/// How much is done.
+/// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct KillsLoad {
     /// Tasks that tick each second.
@@ -44,7 +44,7 @@ pub struct KillsLoad {
     pub kills: usize,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub struct KillsFigures {
     /// Kills, and those of the leader among them.
@@ -244,7 +244,7 @@ impl Sampler {
     }
 }
 
-/// All that is known when it is over.
+/// The record of a run.
 struct KillRecord {
     lines: Vec<WitnessLine>,
     stories: BTreeMap<String, TaskReport>,

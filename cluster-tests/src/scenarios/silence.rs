@@ -20,7 +20,7 @@ const STEADY: usize = 200;
 /// of its waking, in milliseconds.
 const SETTLED_MS: i64 = 1_000;
 
-/// How the leader goes.
+/// How the leader is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaderLoss {
     /// `kill -9`: its connections are reset.
@@ -29,7 +29,7 @@ pub enum LeaderLoss {
     Frozen,
 }
 
-/// How much is done.
+/// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct SilenceLoad {
     /// Tasks that tick each second.
@@ -40,7 +40,7 @@ pub struct SilenceLoad {
     pub how: LeaderLoss,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub struct SilenceFigures {
     /// For each round the longest time without any start while the leader was away, in milliseconds.

@@ -31,14 +31,14 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(300);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What bytes go over.
+/// A stream of bytes.
 trait HttpStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> HttpStream for S {}
 
 /// A connection on which nothing of a request was sent yet.
 pub(in crate::exec) struct HttpConnection(Box<dyn HttpStream>);
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug)]
 pub(in crate::exec) enum ConnectError {
     /// A known failure, as a sentence.

@@ -46,7 +46,7 @@ pub(super) struct HttpRunner {
     pub(super) connector: HttpConnector,
 }
 
-/// How the exchange came to its end.
+/// The end of a request and its answer.
 enum ExchangeEnd {
     Answered,
     Broke(hyper::Error),
@@ -167,7 +167,7 @@ fn prepare(
     Ok((url, request))
 }
 
-/// What is known of the answer so far.
+/// The part of the answer that has arrived.
 #[derive(Default)]
 struct PartialResponse {
     /// Zero: none yet.

@@ -22,7 +22,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// "No such file or directory".
 const ENOENT: i32 = 2;
 
-/// The folders of a node that matter to its commands.
+/// The folders of a node that concern its commands.
 #[derive(Clone)]
 pub(in crate::exec) struct Folders {
     /// What the node keeps.

@@ -167,7 +167,7 @@ impl Shell {
     }
 }
 
-/// How far the end of a running process has been brought about.
+/// Watches a running process until its end, and enforces limits and stops.
 struct ProcessWatch<'a> {
     attempt: &'a GrantedAttempt,
     /// Why it must end; none: it need not.

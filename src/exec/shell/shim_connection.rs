@@ -26,7 +26,7 @@ use crate::exec::shim::wire::{FromShim, Inbox, Spawn, ToShim, encode};
 /// Orders that go out in one write.
 const BATCH_MAX: usize = 256;
 
-/// What happens to one process; all but `Spawned` are the last.
+/// An event of one process; all but `Spawned` are the last.
 #[derive(Debug)]
 pub(super) enum ProcessEvent {
     Spawned {
@@ -56,7 +56,7 @@ pub(super) struct ShimConnection {
     pid: Option<u32>,
 }
 
-/// The processes that the shim was asked for and that have not ended.
+/// The requested processes that have not ended.
 #[derive(Default)]
 struct ProcessTable {
     by_id: HashMap<u64, ProcessEntry>,
@@ -131,7 +131,7 @@ impl ShimConnection {
     }
 }
 
-/// One process that was asked for; dropping it kills its group.
+/// One requested process; dropping it kills its group.
 pub(super) struct RunningProcess {
     link: Arc<ShimConnection>,
     id: u64,

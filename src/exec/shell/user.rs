@@ -13,7 +13,7 @@ use crate::exec::shim::wire::Credentials;
 /// Users that are looked up at once. A directory service that does not answer holds so many threads.
 const LOOKUPS_MAX: usize = 8;
 
-/// A user whom a command runs as.
+/// The user of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnixUser {
     pub(super) name: String,

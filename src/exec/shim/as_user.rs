@@ -61,7 +61,7 @@ pub(super) fn order(arguments: &[OsString]) -> Option<UserCommand> {
     })
 }
 
-/// Whom to become, and what.
+/// The user and the command to become.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UserCommand {
     credentials: Credentials,

@@ -111,7 +111,7 @@ struct ProcessGroup {
     signalled: SentSignal,
 }
 
-/// What a group has been told to do.
+/// The strongest signal that was sent to a group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SentSignal {
     Nothing,

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::domain::task::HttpAction;
 
-/// What the server has been sent.
+/// The requests that the server received.
 pub(super) type ReceivedRequests = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
 
 pub(super) async fn serve() -> (SocketAddr, ReceivedRequests) {

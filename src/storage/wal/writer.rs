@@ -29,13 +29,13 @@ const FLUSHES_MAX: usize = 2;
 /// Bytes after which a group is flushed although more is waiting.
 const GROUP_MAX_BYTES: usize = 8 << 20;
 
-/// A call with whom to tell about it.
+/// A call and its waiting caller.
 pub(super) struct SentCall {
     pub op: Op,
     pub ack: Option<Ack>,
 }
 
-/// What callers, the writer and raft-log's thread share.
+/// The data shared by callers, the writer and raft-log's thread.
 pub(super) struct WalShared {
     /// Where the log lies.
     pub folder: PathBuf,
