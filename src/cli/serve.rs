@@ -139,7 +139,7 @@ async fn signals(
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     ) else {
-        tracing::warn!("signals cannot be listened for");
+        tracing::warn!("signal handlers cannot be installed");
         let _unused = ask;
         return std::future::pending().await;
     };

@@ -223,7 +223,7 @@ pub(super) async fn resign(core: &RaftCore) {
     request.leadership_transfer = true;
     match core.raft.vote(request).await {
         Ok(_) => tracing::info!("no other member took the lead; an election follows"),
-        Err(error) => tracing::warn!(%error, "the lead could not be given up"),
+        Err(error) => tracing::warn!(%error, "the leader could not resign"),
     }
 }
 

@@ -131,7 +131,7 @@ impl PeerRequests {
             kind::ACKNOWLEDGED => Some(acknowledged::answer(core, body)?),
             _ => {
                 if self.unknown.lock().insert(kind) {
-                    tracing::warn!(kind, "a peer asks for what this version does not know");
+                    tracing::warn!(kind, "a peer sends a request that this version does not know");
                 }
                 None
             }

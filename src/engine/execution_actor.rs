@@ -96,7 +96,7 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     let (task, execution, fence) = (grant.task, grant.execution, grant.fence);
     let carried = whole(carry_out(context, *grant, stop.clone()), stop).await;
     let carried = carried.unwrap_or_else(|why| {
-        tracing::error!(%execution, %fence, why, "an attempt could not be carried out to its end");
+        tracing::error!(%execution, %fence, why, "an attempt failed with an internal error");
         let lost = AttemptOutcome { status: AttemptStatus::Lost, unknown: true, ..failed(&why) };
         GrantOutcome::Ended(lost, None)
     });

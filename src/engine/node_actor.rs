@@ -167,7 +167,7 @@ impl NodeState {
                 self.applied(effects).await;
             }
             NodeMsg::Event(ReplicaEvent::Replaced(index)) => {
-                tracing::debug!(index, "the state was put in place as a whole");
+                tracing::debug!(index, "the state was replaced by a snapshot");
                 self.sweep().await;
                 self.on_attempt(DispatchEvent::Replaced).await;
                 self.find_executions().await;

@@ -59,7 +59,7 @@ impl NodeState {
             ResidencyDo::Unreadable(task, error) => {
                 let state = self.context.consensus.replica().read();
                 let name = state.task(task).map(|task| &*task.live.name);
-                tracing::error!(task = name, error, "a stored schedule cannot be read");
+                tracing::error!(task = name, error, "a stored schedule cannot be computed");
             }
         }
         None

@@ -189,13 +189,13 @@ where
             biased;
             answered = handshake::answer(&mut stream, &self.fabric, &self.accept, admit) => answered,
             _ = gives_way => {
-                tracing::debug!(%from, "a handshake gave way to a later one");
+                tracing::debug!(%from, "a handshake was dropped for a newer one");
                 return;
             }
         };
         match answered {
             Ok((hello, _place)) => (self.handler)(PeerConnection::new(hello, stream)).await,
-            Err(fault) => tracing::debug!(%from, %fault, "a peer connection came to nothing"),
+            Err(fault) => tracing::debug!(%from, %fault, "a peer connection failed"),
         }
     }
 }

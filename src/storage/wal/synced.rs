@@ -68,7 +68,7 @@ impl Synced {
         if newest.is_none() {
             if found.is_some() {
                 let file = path.display();
-                tracing::warn!(%file, "damaged; how far the log was synced is not known");
+                tracing::warn!(%file, "damaged; the synced length of the log is unknown");
             }
             let mut both = vec![0; SECTOR_BYTES + MARK_BYTES];
             for at in [0, SECTOR_BYTES] {
