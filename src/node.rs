@@ -50,7 +50,7 @@ pub enum Fatal {
     /// The API's address cannot be listened on.
     #[error("http address {addr} cannot be listened on: {source}")]
     Http {
-        /// As configured.
+        /// Its configured id.
         addr: SocketAddr,
         /// What the system said.
         source: std::io::Error,

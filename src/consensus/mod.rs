@@ -75,10 +75,10 @@ pub const SERVICE_KIND: u16 = network::kind::SERVICE;
 /// Proposals that may wait for the proposer.
 const QUEUE_MAX: usize = 65_536;
 
-/// One listed member.
+/// One member of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// As configured.
+    /// Its configured id.
     pub id: u16,
     /// Host and port of its peer listener.
     pub peer: String,
@@ -97,11 +97,11 @@ pub struct ConsensusSettings {
     pub members: Vec<MemberAddress>,
     /// Host and port to listen on for peers.
     pub listen: String,
-    /// Of a leader.
+    /// Interval of a leader's heartbeats.
     pub heartbeat: Duration,
     /// Shortest wait before an election.
     pub election_min: Duration,
-    /// Longest.
+    /// Longest wait before an election.
     pub election_max: Duration,
     /// Entries kept behind a checkpoint for members that were away.
     pub retained_log: u64,
@@ -113,7 +113,7 @@ pub struct ConsensusSettings {
     pub timezone: String,
     /// Whether the scheduler of a new cluster begins started.
     pub scheduler: bool,
-    /// Members that a new cluster is made without.
+    /// Members that a new cluster is created without.
     pub bootstrap_without: Vec<u16>,
     /// The formats that it writes and may propose.
     pub formats: Formats,
@@ -124,7 +124,7 @@ pub struct ConsensusSettings {
 /// The role of a node in Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RaftRole {
-    /// It takes entries.
+    /// It accepts entries.
     Leader,
     /// It votes and follows.
     Follower,
@@ -132,7 +132,7 @@ pub enum RaftRole {
     Learner,
 }
 
-/// How far Raft is, as this node sees it.
+/// The progress of Raft, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaftStatus {
     /// Term.
@@ -153,7 +153,7 @@ pub struct RaftStatus {
     pub purged: u64,
     /// Raft node ids of the voters.
     pub voters: Vec<u64>,
-    /// Of all members, those without a vote included.
+    /// Raft node ids of all members, including those without a vote.
     pub members: Vec<u64>,
 }
 
@@ -219,7 +219,7 @@ impl Consensus {
         lead::warnings(&self.core)
     }
 
-    /// Says why this node can go on no longer, when it cannot.
+    /// Reports why this node cannot continue, if it cannot.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {
         self.fatal.subscribe()
@@ -251,7 +251,7 @@ impl Consensus {
         self.send(&self.work, proposal).await;
     }
 
-    /// Hands commands about who is alive to the proposer. They wait for no others.
+    /// Hands liveness commands to the proposer; they do not wait for other commands.
     pub async fn propose_liveness(&self, proposal: Proposal) {
         let lane = if bug!("place-held-by-unknown") { &self.work } else { &self.liveness };
         self.send(lane, proposal).await;
@@ -300,12 +300,12 @@ impl Consensus {
         answer.await.unwrap_or(Err(ProposeError::Stopping))
     }
 
-    /// Waits until this replica has all that was acknowledged before; false: not in time.
+    /// Waits until this replica has applied everything acknowledged before; false: not in time.
     pub async fn read_barrier(&self, limit: Duration) -> bool {
         self.core.read_barrier(limit).await
     }
 
-    /// Asks the layer above of a member.
+    /// Sends a request to the layer above of a member.
     ///
     /// # Errors
     /// No answer within `limit`, or the member is not known.
@@ -321,7 +321,7 @@ impl Consensus {
         peer.forward.call(kind, body, limit).await
     }
 
-    /// Says who answers the requests of peers to the layer above; only the first call counts.
+    /// Sets the handler of peers' requests to the layer above; only the first call counts.
     pub fn serve(&self, service: Service) {
         let _first_counts = self.desk.service.set(service);
     }
@@ -332,7 +332,7 @@ impl Consensus {
         self.disk.fsyncs()
     }
 
-    /// How far Raft is.
+    /// The progress of Raft.
     #[must_use]
     pub fn status(&self) -> RaftStatus {
         lead::status(&self.core)
@@ -352,7 +352,7 @@ impl Consensus {
         lead::transfer(&self.core).await
     }
 
-    /// Has the leader readmit a member that lost its data, under a new Raft id.
+    /// Makes the leader readmit a member that lost its data, under a new Raft id.
     ///
     /// # Errors
     /// Why it was not readmitted; repeating it is safe.

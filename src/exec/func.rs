@@ -34,7 +34,7 @@ pub type Func = Arc<dyn Fn(FuncContext) -> FuncFuture + Send + Sync>;
 
 /// The name that serves all names without a function of their own.
 const DEFAULT: &str = "*";
-/// How long a dropped function may take to let go before its end counts as unknown.
+/// How long a dropped function may take to end before its outcome counts as unknown.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the clock that starts are measured by.

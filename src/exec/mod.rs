@@ -85,7 +85,7 @@ pub struct ExecOptions {
     pub output_dir: PathBuf,
     /// How much of it.
     pub output: OutputLimits,
-    /// The node's data folder: no reference yields what lies in it.
+    /// The node's data folder; references cannot read files in it.
     pub data_dir: PathBuf,
     /// The working folder of a process that names neither a folder nor a user.
     pub work_dir: PathBuf,
@@ -94,7 +94,7 @@ pub struct ExecOptions {
     pub open_files: Option<u64>,
 }
 
-/// Users that a node tells of itself.
+/// Users that a node reports.
 const USERS_MAX: usize = 1_000;
 
 /// Carries out the attempts of one node.
@@ -139,7 +139,7 @@ impl Exec {
         }
     }
 
-    /// Takes one attempt to its end; dropping the future kills what it started.
+    /// Runs one attempt to its end; dropping the future kills its processes.
     pub async fn run(
         &self,
         action: &Action,

@@ -18,7 +18,7 @@ pub enum AttemptStatus {
     Timeout,
     /// It was asked to stop.
     Cancelled,
-    /// How it ended cannot be told.
+    /// Its end is unknown.
     Lost,
     /// Its time to start had passed, or its fence was no longer current: nothing happened.
     NotStarted,
@@ -67,7 +67,7 @@ impl AttemptOutcome {
         Self::new(AttemptStatus::Failed, detail)
     }
 
-    /// Nobody knows whether it took effect.
+    /// It is unknown whether it took effect.
     pub(super) fn lost(detail: impl Into<String>) -> Self {
         Self::new(AttemptStatus::Lost, detail)
     }

@@ -38,12 +38,12 @@ pub(super) struct PreparedAttempts {
 }
 
 impl PreparedAttempts {
-    /// Takes what is there of an attempt.
+    /// Takes the prepared parts of an attempt.
     pub(super) fn take(&self, key: PreparedKey) -> PreparedAttempt {
         self.by_attempt.lock().remove(&key).map(|(_number, ready)| ready).unwrap_or_default()
     }
 
-    /// Holds it for a while.
+    /// Keeps it for a while.
     pub(super) fn keep(&self, key: PreparedKey, ready: PreparedAttempt) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.by_attempt.lock().insert(key, (number, ready));

@@ -39,7 +39,7 @@ pub(super) struct RefResolver {
 /// The references that may be resolved.
 struct RefRules {
     settings: config::RefSettings,
-    /// Holds the node's own files.
+    /// The folder of the node's own files.
     data_dir: PathBuf,
 }
 
@@ -171,7 +171,7 @@ impl RefRules {
         Ok(bare.map(str::to_owned).unwrap_or(text))
     }
 
-    /// Judges a regular file by where it really lies.
+    /// Checks a regular file by its real path.
     fn allow(&self, place: &OwnedFd, real: &Path, stat: &Stat) -> Result<(), String> {
         let kernel = config::KERNEL_FOLDERS.iter().any(|folder| real.starts_with(folder))
             || fstatfs(place).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC);

@@ -27,7 +27,7 @@ pub(super) fn is_shortage_code(code: i32) -> bool {
         .any(|errno| errno.raw_os_error() == code)
 }
 
-/// How long to wait after so many of them in a row.
+/// The wait after a number of shortages in a row.
 pub(super) fn pause(shortages: u32) -> Duration {
     PAUSE_MIN * (1 << shortages.saturating_sub(1).min(DOUBLINGS_MAX))
 }

@@ -40,11 +40,11 @@ const KILLS_SET: &str = "PUNCTUAL_CRASH_KILLS";
 const KILLS: u64 = 20;
 /// Set for a child: it syncs nothing.
 pub(super) const NO_SYNC: &str = "PUNCTUAL_CRASH_NO_SYNC";
-/// A kill comes after at most so many acknowledgements.
+/// The largest number of acknowledgements before a kill.
 const LINES_MAX: u64 = 100;
 /// Small, so that kills fall into changes of files, too; raft-log syncs at each of them.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The same for a log that only grows: more of it lies between two changes.
+/// The same for a log that only grows, which has more acknowledgements.
 const GROWING_CHUNK_BYTES: usize = 8 << 20;
 /// Appends on their way at once.
 const IN_FLIGHT: u64 = 8;
@@ -98,7 +98,7 @@ impl AcknowledgedWrites {
 #[derive(Default)]
 struct AcknowledgedLine {
     promise: Mutex<AcknowledgedWrites>,
-    /// Entries that the checkpoint stands for.
+    /// Entries that the checkpoint covers.
     covered: AtomicU64,
 }
 
@@ -150,7 +150,7 @@ fn child() {
     }
 }
 
-/// Writes for ever.
+/// Writes forever.
 fn write(parts: CrashTarget, folder: &Path) {
     let _folder = (parts == CrashTarget::Both).then(|| DataFolder::open(folder, None).unwrap());
     files::create_folder(&DescriptorReserve::default(), folder).unwrap();
@@ -165,7 +165,7 @@ fn write(parts: CrashTarget, folder: &Path) {
     });
 }
 
-/// Holds what is there against the promise.
+/// Compares the files with the acknowledged writes.
 fn check(parts: CrashTarget, folder: &Path, promise: AcknowledgedWrites, model: &mut StoreModel) {
     let covered = match parts {
         CrashTarget::Log => 0,
@@ -357,7 +357,7 @@ fn check_store(
     covered
 }
 
-/// Starts the child, kills it after `lines` acknowledgements, and gives the last one.
+/// Starts the child, kills it after `lines` acknowledgements, and returns the last one.
 fn kill_after(folder: &Path, lines: u64) -> AcknowledgedWrites {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "storage::crashtest::child", "--nocapture"])

@@ -169,7 +169,7 @@ pub fn write_atomic(
     file.commit()
 }
 
-/// A file being written, which takes its name only when it is complete and durable.
+/// A file being written; it gets its name only when it is complete and durable.
 ///
 /// Dropping it without [`AtomicFile::commit`] removes it.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ impl AtomicFile {
         Ok(Self { file, temporary, path, unsynced: 0, committed: false, reserve })
     }
 
-    /// Makes the content durable, then gives it its name, replacing what had it before.
+    /// Makes the content durable, then renames the file, replacing an older one.
     ///
     /// # Errors
     /// The file that could not be synced or renamed.

@@ -71,7 +71,7 @@ impl DataFolder {
         &self.path
     }
 
-    /// The descriptors that are reserved for what lies in this folder.
+    /// The descriptors reserved for the files of this folder.
     #[must_use]
     pub fn reserve(&self) -> &DescriptorReserve {
         &self.reserve
@@ -143,7 +143,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     }
 }
 
-/// The process that holds the lock, as it wrote itself down.
+/// The process that holds the lock, by the pid in the file.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));

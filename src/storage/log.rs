@@ -81,10 +81,10 @@ pub trait LogStore: Send + Sync + 'static {
     /// were removed since. The last one purged, if there was none after it.
     fn synced(&self) -> Option<LogPos>;
 
-    /// Where it lies, for people.
+    /// Its path, for messages.
     fn place(&self) -> PathBuf;
 
-    /// How many times the disk was told to sync since the log was opened.
+    /// Number of syncs since the log was opened.
     fn fsyncs(&self) -> u64;
 
     /// The age of the oldest vote or append that is not yet durable.

@@ -71,7 +71,7 @@ impl MemoryDisk {
         self.0.lock().fail_next = Some((error, landed));
     }
 
-    /// Takes back a failure that has not happened.
+    /// Cancels a failure that has not happened.
     #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;

@@ -103,7 +103,7 @@ impl SimDisk {
         Ok(self.open())
     }
 
-    /// Takes the last synced entry away, as damage does; nothing if there is none.
+    /// Removes the last synced entry, as damage does, if there is one.
     pub fn lose_last(&self) {
         let mut disk = self.0.lock();
         let last = disk.synced.entries.last_key_value().map(|(index, _)| *index);
@@ -129,7 +129,7 @@ impl SimDisk {
         self.0.lock().tail.len()
     }
 
-    /// Makes all writes durable and tells their callers.
+    /// Makes all writes durable and answers their callers.
     pub fn sync(&self) {
         let answers = self.0.lock().sync();
         answer(answers);
@@ -160,7 +160,7 @@ impl SimDisk {
         self.0.lock().fail_next = Some(error);
     }
 
-    /// Takes back a failure that has not happened.
+    /// Cancels a failure that has not happened.
     #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;
@@ -171,7 +171,7 @@ impl SimDisk {
         self.0.lock().full = full;
     }
 
-    /// What [`LogStore::oldest_unflushed`] tells while something waits; a simulated disk is stuck.
+    /// The result of [`LogStore::oldest_unflushed`] while a write waits, for a stuck disk.
     pub fn set_age(&self, age: Option<Duration>) {
         self.0.lock().age = age;
     }
@@ -252,7 +252,7 @@ impl SimLog {
         }
     }
 
-    /// A write that nobody waits for; it rides on the next sync.
+    /// A write without a waiting caller; the next sync covers it.
     fn quietly(&self, record: LogRecord) {
         let mut disk = self.disk.0.lock();
         if self.admit(&disk).is_ok() {

@@ -180,7 +180,7 @@ impl DiskStore {
         }
     }
 
-    /// Makes the steps of write `number`, all of which a redo file holds if they are many.
+    /// Applies the steps of write `number`; if they are many, a redo file has all of them.
     fn make(&mut self, number: u64, mut steps: Vec<RedoStep>) -> Result<(), StorageError> {
         steps.push((MARK.to_vec(), Some(number.to_be_bytes().to_vec())));
         let mut left = steps.into_iter();
@@ -249,7 +249,7 @@ fn is_folder_itself(name: &CStr) -> bool {
     [&b"."[..], b".."].contains(&name.to_bytes())
 }
 
-/// Makes the files of a store durable, names and all; gives the one that holds the data.
+/// Makes the files of a store and their names durable; returns the data file.
 fn sync_files(folder: &Path, reserve: &DescriptorReserve) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);

@@ -69,7 +69,7 @@ pub trait Stores: Send + 'static {
     /// The file that cannot be written, or that no store was begun.
     fn switch(&mut self) -> Result<(), StorageError>;
 
-    /// Makes the next start ignore the current store: what it holds is wrong.
+    /// Makes the next start ignore the current store, because its contents are wrong.
     ///
     /// # Errors
     /// The file that cannot be written.

@@ -117,7 +117,7 @@ impl PeerCaller {
         }
     }
 
-    /// Gives up a connection whose queue stayed full for `limit`.
+    /// Drops a connection whose queue stayed full for `limit`.
     fn stalled(&self, link: &OpenCallConnection, limit: Duration) -> CallError {
         let reason = format!("the peer takes no bytes for {} ms", limit.as_millis());
         self.shared.lose(&link.waiting, &reason);
@@ -185,7 +185,7 @@ fn back_off(failures: u32, random: &RandomSource) -> Duration {
 }
 
 impl CallerInner {
-    /// What a call has to do now; starts the dial if nobody has.
+    /// The next step of a call; starts the dial if there is none.
     fn look(self: &Arc<Self>) -> CallRoute {
         let mut state = self.state.lock();
         match &state.phase {
@@ -205,7 +205,7 @@ impl CallerInner {
         CallRoute::Dialling(dial)
     }
 
-    /// In a task of its own: a call that gives up must not take the others' dial with it.
+    /// In a task of its own, so that a cancelled call does not cancel the dial of others.
     async fn dial(self: Arc<Self>, ended: watch::Sender<()>) {
         let dialled = self.dialer.connect(self.purpose).await;
         let mut state = self.state.lock();

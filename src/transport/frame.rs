@@ -28,7 +28,7 @@ pub const BODY_MAX: usize = 64 << 20;
 /// A writer with nothing to write says so this often.
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// A peer that sends nothing, or takes nothing, for this long is gone.
+/// A peer that sends or accepts nothing for this long is gone.
 pub const IDLE_MAX: Duration = Duration::from_secs(15);
 
 /// What may wait in one connection's queue, in bytes; one larger frame fills it alone.
@@ -46,7 +46,7 @@ const BATCH: usize = 1024;
 /// Shorter bodies are copied into the write buffer; longer ones are written from where they lie.
 const COPIED_MAX: usize = 16 << 10;
 
-/// The write buffer goes out when it holds this many bytes.
+/// The write buffer is flushed at this many bytes.
 const WRITE_CHUNK: usize = 256 << 10;
 
 /// The space for one read; and the least with which a read is worth its system call.
@@ -154,7 +154,7 @@ impl Sender {
     }
 }
 
-/// What a frame takes of the queue's room.
+/// The size of a frame in the queue.
 fn weight(frame: &PeerFrame) -> u32 {
     let bytes = frame.body.len().saturating_add(QUEUED_OVERHEAD);
     u32::try_from(bytes).map_or(QUEUE_BYTES, |bytes| bytes.min(QUEUE_BYTES))

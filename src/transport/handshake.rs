@@ -49,7 +49,7 @@ pub enum HandshakeError {
     /// The peer refused this node.
     #[error("refused by the peer: {0}")]
     Refused(PeerRefusal),
-    /// This node refused the peer, and told it.
+    /// This node refused the peer and informed it.
     #[error("refused the peer: {0}")]
     Refusing(PeerRefusal),
     /// The stream broke.
@@ -66,7 +66,7 @@ impl From<PeerRefusal> for HandshakeError {
     }
 }
 
-/// The dialler's side; gives what the listener said.
+/// The dialler's side; returns the listener's hello.
 pub(super) async fn dial<S>(
     stream: &mut S,
     hello: Hello,
@@ -238,7 +238,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, 
     }
 }
 
-/// Tells the peer why, if this node refused it, within what is left of the time.
+/// Sends the peer the reason of a refusal, within the remaining time.
 async fn finish<S, T>(
     stream: &mut S,
     limit: Instant,

@@ -64,7 +64,7 @@ pub struct PeerIdentity {
     pub config_id: u16,
     /// Its version, for people.
     pub software: String,
-    /// Whether it holds no data: neither vote nor log nor state.
+    /// Whether it has no data: neither vote nor log nor state.
     pub empty: bool,
 }
 
@@ -137,7 +137,7 @@ impl PeerRefusalCode {
     pub const CLUSTER_NAME: Self = Self(4);
     /// Another cluster, by its minted id.
     pub const CLUSTER_ID: Self = Self(5);
-    /// The peer meant another node.
+    /// The peer wanted another node.
     pub const ADDRESSEE: Self = Self(6);
     /// A secret is set here and not there.
     pub const PROOF_MISSING: Self = Self(7);

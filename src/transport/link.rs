@@ -72,7 +72,7 @@ pub struct Dialer {
     pub addr: String,
     /// The configured id of the peer.
     pub to_config_id: u16,
-    /// The id by which Raft must know the peer; none: whoever has the configured id now.
+    /// The Raft id that the peer must have; none: any node with the configured id.
     pub node: Option<NodeId>,
     /// The limit for a stream, name resolution included; the handshake has its own.
     pub connect_timeout: Duration,
@@ -81,7 +81,7 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Dials once; takes at most [`Dialer::connect_timeout`] and the handshake's second.
+    /// Dials once, within [`Dialer::connect_timeout`] and the handshake's second.
     pub async fn connect(&self, purpose: Purpose) -> Result<PeerConnection, DialError> {
         let connecting = self.fabric.network.connect(self.local_ip, &self.addr);
         let mut stream = match timeout(self.connect_timeout, connecting).await {

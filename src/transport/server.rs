@@ -123,7 +123,7 @@ pub async fn serve<A, H, F>(
     tasks.shutdown().await;
 }
 
-/// The handshakes under way, oldest first: whoever holds the other end waits for it to close.
+/// The handshakes in progress, oldest first; each handshake waits for the other end to close.
 #[derive(Default)]
 struct Handshakes(VecDeque<oneshot::Sender<()>>);
 

@@ -74,7 +74,7 @@ impl HttpConnector {
         Self { guard, tls: OnceCell::new() }
     }
 
-    /// Connects to the host of a URL; takes as long as the network does.
+    /// Connects to the host of a URL, without a time limit of its own.
     pub(in crate::exec) async fn connect(&self, url: &Url) -> Result<HttpConnection, ConnectError> {
         let failed = |why: &str| ConnectError::Failed(why.to_owned());
         let host = url.host_str().ok_or_else(|| failed("the URL has no host"))?;

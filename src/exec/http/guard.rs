@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::config::AllowedTarget;
 use crate::exec::shortage::is_shortage;
 
-/// Names that are looked up at once. A name server that answers no more holds so many threads.
+/// Names looked up at once. An unresponsive name server blocks that many threads.
 const LOOKUPS: usize = 32;
 
 /// See the module.

@@ -175,7 +175,7 @@ struct PartialResponse {
 }
 
 impl PartialResponse {
-    /// Sends the request and takes as much of the answer as is kept of any output.
+    /// Sends the request and reads the answer, up to the size that is kept of an output.
     async fn take(
         &self,
         connection: HttpConnection,

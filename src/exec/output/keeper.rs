@@ -22,7 +22,7 @@ use crate::domain::ids::ExecutionId;
 
 /// What little a running attempt prints is on disk after this.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// What a file takes on disk is a multiple of this.
+/// The size of a file on disk is a multiple of this.
 const BLOCK_BYTES: u64 = 4_096;
 
 /// Work for the keeper, done in order.
@@ -90,7 +90,7 @@ impl OutputKeeper {
         }
     }
 
-    /// Takes up what earlier processes of this node kept.
+    /// Reads the files that earlier processes of this node kept.
     fn scan(&mut self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let named = entry.file_name().to_str().and_then(parse_name);

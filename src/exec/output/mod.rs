@@ -134,7 +134,7 @@ impl OpenOutput<'_> {
         &self.live
     }
 
-    /// Closes the output and gives its tail.
+    /// Closes the output and returns its tail.
     pub(super) fn end(self) -> Vec<u8> {
         self.live.ring.lock().tail(TAIL_MAX_BYTES)
     }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use super::Chunk;
 use crate::config::OutputLimits;
 
-/// At most so many bytes are added in one step, so that none falls out before it is handed over.
+/// Bytes added in one step, so that none is dropped before it is passed to the keeper.
 pub(super) const STEP_BYTES: usize = 16 << 10;
-/// So many bytes go to the keeper together.
+/// Bytes passed to the keeper together.
 const BATCH_BYTES: u64 = 32 << 10;
 /// The line between beginning and end.
 pub(super) const MARK_BYTES: usize = 54;

@@ -140,7 +140,7 @@ fn identity(user: &UnixUser) -> [(String, String); 4] {
         .map(|(name, value)| (name.to_owned(), value.clone()))
 }
 
-/// The system takes no zero bytes, and no `=` in a variable's name.
+/// The system accepts no zero bytes, and no `=` in a variable's name.
 fn check(argv: &[String], env: &BTreeMap<String, String>) -> Result<(), String> {
     if argv.iter().any(|argument| argument.contains('\0')) {
         return Err("an argument contains a zero byte".to_owned());
@@ -156,7 +156,7 @@ fn check(argv: &[String], env: &BTreeMap<String, String>) -> Result<(), String> 
     Ok(())
 }
 
-/// The program's path: as it stands if it has a slash, else the first that can be run.
+/// The program's path: unchanged if it has a slash, else the first executable in `PATH`.
 fn locate(name: &str, path: &str) -> Option<String> {
     if name.contains('/') {
         return Some(name.to_owned());

@@ -26,12 +26,12 @@ pub(super) use command::Folders;
 use shim_connection::{ProcessEvent, RunningProcess, ShimConnection};
 use user::{UnixUser, UserLookup};
 
-/// Beyond the time to start, the shim may take so long to say whether it did.
+/// How long after the time to start the shim may take to report the start.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
 /// What a command needs is looked up within this: a name service or a file system that does not
 /// answer fails the attempt.
 const PREPARE_LIMIT: Millis = Millis::from_secs(10);
-/// A killed group is gone after this, or its end cannot be told.
+/// A killed group is gone after this, or its end is unknown.
 const KILL_WAIT: Millis = Millis::from_secs(5);
 
 /// The command that becomes a shim.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::exec::shim::wire::Credentials;
 
-/// Users that are looked up at once. A directory service that does not answer holds so many threads.
+/// Users looked up at once. An unresponsive directory service blocks that many threads.
 const LOOKUPS_MAX: usize = 8;
 
 /// The user of a command.
@@ -19,7 +19,7 @@ pub(super) struct UnixUser {
     pub(super) name: String,
     pub(super) home: String,
     pub(super) shell: String,
-    /// What the command takes on; none: it is this process's own user.
+    /// The identity of the command's process; none: this process's own user.
     pub(super) credentials: Option<Credentials>,
 }
 
@@ -148,7 +148,7 @@ fn named_in(list: &str) -> Vec<String> {
 const SOURCES: &str = "/etc/nsswitch.conf";
 /// The users in the machine's own files.
 const LIST: &str = "/etc/passwd";
-/// The shell of whoever has none.
+/// The shell of a user without one.
 const SHELL: &str = "/bin/sh";
 
 fn person(user: User, credentials: Option<Credentials>) -> UnixUser {

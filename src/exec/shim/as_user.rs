@@ -18,7 +18,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::wire::{Credentials, Spawn};
 
-/// Stands between the arguments that make this program a shim and the order.
+/// Separates the arguments that select the shim from the command.
 const MARK: [&str; 2] = ["--", "as-user"];
 /// In front of each variable's name.
 const PREFIX: &str = "as_user_";

@@ -20,11 +20,11 @@ use crate::exec::boot::BootInstant;
 
 /// How much is read at once.
 const READ_BYTES: usize = 16 << 10;
-/// A pipe holds no more than this by default; what its main process printed is in there.
+/// The default capacity of a pipe; the last output of the main process fits into it.
 const DRAIN_MAX_BYTES: usize = 64 << 10;
-/// How often a group that was told to stop is looked at.
+/// How often a signalled group is checked.
 const PROBE_EVERY: Duration = Duration::from_millis(20);
-/// Who is left so many looks after KILL is stuck in the kernel, or dead and ignored by its parent.
+/// A process left after so many checks after KILL is stuck, or a zombie of another parent.
 const PROBES_AFTER_KILL: u32 = 50;
 
 /// A process that was started, and this end of its pipes.

@@ -70,7 +70,7 @@ impl NodeConnection {
         self.post(&FromShim::Output { id, bytes: bytes.to_vec() });
     }
 
-    /// Writes what waits, as the socket takes it, until the socket breaks.
+    /// Writes waiting bytes as the socket accepts them, until the socket breaks.
     pub(super) async fn write_on(&self) {
         while self.stream.writable().await.is_ok() {
             if self.backlog.borrow().is_empty() {

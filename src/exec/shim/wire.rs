@@ -43,7 +43,7 @@ pub(in crate::exec) struct Spawn {
     pub(in crate::exec) stdin: String,
     /// Its soft limit of open files; none: the one that the shim was started with.
     pub(in crate::exec) open_files: Option<u64>,
-    /// Whom it runs as; none: as the node.
+    /// Its user; none: the node's.
     pub(in crate::exec) user: Option<Credentials>,
 }
 

@@ -22,7 +22,7 @@ pub(super) type RedoStep = (Vec<u8>, Option<Vec<u8>>);
 
 /// The name of the file in the store's folder.
 pub(super) const REDO: &str = "redo";
-/// Stands for a length where a key is removed.
+/// Replaces the length of the value if the key is removed.
 const REMOVED: u32 = u32::MAX;
 /// Bytes of the hash at the end.
 const HASH_BYTES: usize = 16;
@@ -59,7 +59,7 @@ pub(super) fn load(
     decoded.map(Some).ok_or_else(|| StorageError::corrupt(path, "it is damaged"))
 }
 
-/// Removes the file. A power cut may bring it back: its number tells that it is old.
+/// Removes the file. It may reappear after a power cut; its number then shows that it is old.
 pub(super) fn remove(folder: &Path) -> Result<(), StorageError> {
     let path = folder.join(REDO);
     match std::fs::remove_file(&path) {

@@ -24,7 +24,7 @@ pub(super) enum Op {
     Close,
 }
 
-/// Makes one call; gives where the log ends then, if the call wrote something.
+/// Makes one call; returns the new end of the log if the call wrote something.
 pub(super) fn take(
     op: Op,
     log: &mut RaftLog<WalTypes>,

@@ -69,7 +69,7 @@ impl<const KIND: u8> PartialOrd for Blob<KIND> {
     }
 }
 
-/// What stands before a blob's content.
+/// The head of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlobHead {
     /// Length of the content in bytes.

@@ -37,7 +37,7 @@ pub(super) struct SentCall {
 
 /// The data shared by callers, the writer and raft-log's thread.
 pub(super) struct WalShared {
-    /// Where the log lies.
+    /// The folder of the log.
     pub folder: PathBuf,
     /// Descriptors for the next file, where there are no others left.
     pub reserve: DescriptorReserve,
@@ -91,7 +91,7 @@ impl WalShared {
         }
     }
 
-    /// Notes a write that somebody waits for, from now on.
+    /// Registers a write with a waiting caller.
     pub(super) fn await_durable(self: &Arc<Self>, done: Done, bytes: usize) -> Ack {
         self.waiting.lock().push_back(Instant::now());
         Ack { done: Some(done), bytes, shared: Arc::clone(self) }
@@ -139,7 +139,7 @@ impl WalShared {
         self.progress.lock().failed.is_some()
     }
 
-    /// Takes others' rights from the file that raft-log has begun, if it has begun one.
+    /// Removes the access rights of others from a file that raft-log has just begun.
     fn keep_private(&self, log: &RaftLog<WalTypes>) {
         let present = log.stat().open_chunk.chunk_id;
         if self.private.swap(present.0, Ordering::Relaxed) != present.0 {
@@ -163,7 +163,7 @@ impl WalShared {
     }
 }
 
-/// One waiting caller; told even if this is dropped.
+/// One waiting caller; it is answered even if this is dropped.
 pub(super) struct Ack {
     done: Option<Done>,
     bytes: usize,
