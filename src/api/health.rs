@@ -55,7 +55,7 @@ fn unready(context: &Context) -> Option<OpError> {
     let Some(running) = context.running.get() else {
         return Some(OpError::no_leader(context.progress.borrow().clone()));
     };
-    if let Some(unled) = running.consensus.unled() {
+    if let Some(unled) = running.consensus.no_leader_reason() {
         return Some(OpError::unled(&unled));
     }
     idle(context, running).map(OpError::no_leader)

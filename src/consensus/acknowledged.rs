@@ -8,7 +8,6 @@
 //! acknowledged the entry before.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;

@@ -194,7 +194,7 @@ mod tests {
             tasks: 0,
         };
         let members = Members::of(state);
-        let view = View { state: state.clone(), members, now: Timestamp(1), own: voters[0] };
+        let view = StateView { state: state.clone(), members, now: Timestamp(1), own: voters[0] };
         let shown = super::members(&view, &seen).into_iter();
         shown.map(|member| format!("{} {}", member.name, &*member.role)).collect()
     }
