@@ -107,13 +107,13 @@ impl TaskState {
         if !context.clock.sure() {
             return self.carry_out(myself, &seen, without_time(now), now).await;
         }
-        if let Some(latency) = self.cycle.settled(seen.settled, at) {
-            context.measured(latency);
-        }
         let settings = &context.settings;
         let held_back = self.cycle.held_back(seen.settled, at);
         let moment = now.minus(held_back);
         let decision = decide(&seen.view(&plan, moment, context.lead(), settings.failover_timeout));
+        if let Some(latency) = self.cycle.settled(seen.settled, at) {
+            context.measured(latency);
+        }
         let claimed = |tick| match &decision {
             Decision::Settle(steps) => steps.iter().any(|step| claims(step, tick)),
             Decision::Idle | Decision::Wake(_) => false,
