@@ -73,7 +73,7 @@ fn read_answer(body: Bytes) -> Result<Option<(Vote, LogId)>, Malformed> {
 /// A log that ends before an acknowledged entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the RaftHandle log ends at entry {last}, but this node acknowledged entry {acknowledged} to member \
+    "the Raft log ends at entry {last}, but this node acknowledged entry {acknowledged} to member \
      {to}: what is missing was lost by the disk or is not in the copy that was put back; empty the \
      data folder, and readmit this node with: punctual cluster members replace {own}"
 )]

@@ -74,7 +74,7 @@ pub(super) async fn load(
         Ok(Some(loaded)) if next(log.last) < loaded.promised => {
             let (end, promised) = (next(log.last), loaded.promised);
             return Err(lost(format!(
-                "the RaftHandle log ends before entry {end}, but the checkpoint says that it was synced \
+                "the Raft log ends before entry {end}, but the checkpoint says that it was synced \
                  up to entry {}",
                 promised - 1
             )));

@@ -42,7 +42,10 @@ fn node_at(line: &ScriptLine, at: usize) -> Option<u64> {
 /// A settle in words.
 fn settle_words(command: &Command) -> String {
     let Command::Settle(settle) = command else { panic!("{command:?}") };
-    let spans = settle.spans.iter().map(|span| format!("{span:?}"));
+    let spans = settle.spans.iter().map(|span| {
+        let verdict = format!("{:?}", span.verdict).to_lowercase();
+        format!("{verdict} to {}", clock(span.to))
+    });
     let claim = settle.claim.iter().map(|claim| {
         let start = if claim.start { "with a start" } else { "to wait" };
         format!("claim {} {start}", clock(claim.tick))
