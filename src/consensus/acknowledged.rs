@@ -88,8 +88,8 @@ pub struct LostAcknowledged {
     pub own: u16,
 }
 
-/// What is missing of a log with this vote and this last entry. A leader whose vote is lower than
-/// the log's was followed by another, which may have replaced what was acknowledged to it.
+/// The missing entries of a log with this vote and this last entry. A leader with a lower vote than
+/// the log's was replaced by another leader, which may have replaced its entries.
 fn missing(
     vote: Option<Vote>,
     last: Option<u64>,

@@ -136,8 +136,8 @@ fn read_standing(body: Bytes) -> Result<StandingAnswer, Malformed> {
     Ok(answer)
 }
 
-/// The initialising member gives this node the cluster's id. A node whose log is empty takes it,
-/// also in the place of an earlier one: nothing was promised under that.
+/// The initialising member assigns the cluster's id to this node. A node with an empty log accepts
+/// it, also instead of an earlier id: nothing was promised under that.
 pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Bytes, Malformed> {
     let mut reader = WireReader(body);
     let (high, low) = (reader.u64()?, reader.u64()?);

@@ -19,8 +19,8 @@ pub struct Checkpoints {
     voided: bool,
 }
 
-/// Counts how often another store took the place of the current one. What was collected for one
-/// store must not be written into the next.
+/// Counts replacements of the current store. Changes collected for one store must not be written to
+/// the next.
 #[derive(Clone, Default)]
 pub(super) struct Generation(Arc<AtomicU64>);
 
@@ -35,8 +35,8 @@ impl Generation {
 }
 
 impl Checkpoints {
-    /// Opens the current store, if there is one, of the state of this log. One that is damaged
-    /// counts as there.
+    /// Opens the current store of this log's state, if there is one. A damaged store counts as
+    /// existing.
     ///
     /// # Errors
     /// A store that cannot be opened for another reason than damage.
@@ -75,8 +75,8 @@ impl Checkpoints {
         self.current.as_ref().map_or(Ok(()), |store| store.scan(visit))
     }
 
-    /// Changes the current store, or makes the first one. False, and nothing is written: since
-    /// `generation` another store took the place of the one that the changes are for.
+    /// Changes the current store, or creates the first one. False: another store has replaced the
+    /// one of `generation`, and nothing is written.
     pub(super) fn write(
         &mut self,
         generation: u64,
@@ -117,14 +117,13 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Leaves the current store alone, as it is, until another takes its place: what it holds is
-    /// damaged.
+    /// Leaves the current, damaged store unchanged until another one replaces it.
     pub(super) fn set_aside(&mut self) {
         (self.current, self.damage) = (None, None);
     }
 
-    /// Gives the current store up, also for later starts, and lets no other take its place as long
-    /// as this process runs.
+    /// Invalidates the current store, also for later starts, and allows no replacement while this
+    /// process runs.
     pub(super) fn void(&mut self) -> Result<(), StorageError> {
         self.voided = true;
         self.current = None;

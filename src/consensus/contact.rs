@@ -134,8 +134,8 @@ impl Contacts {
         no_leader_reason
     }
 
-    /// What is wrong although the node may work: members that refuse it, and settings that list
-    /// other members than the cluster has or than another member lists.
+    /// Problems that do not stop the node: members that refuse it, and settings whose member list
+    /// differs from the cluster's or from another member's.
     pub fn warnings(&self, members: &MemberList) -> Vec<String> {
         let others = self.others.lock();
         let mut warnings = Vec::new();

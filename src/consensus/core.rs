@@ -96,9 +96,9 @@ async fn while_leading(
 }
 
 impl RaftCore {
-    /// Brings an entry of this process into the log, whoever leads, until the deadline.
-    /// An entry handed to a leader that no longer leads is unknown: whether it took it shows in
-    /// what is applied, and nobody waits for its answer.
+    /// Submits an entry of this process to the current leader, until the deadline. The outcome of an
+    /// entry at a former leader is unknown: the applied state shows it, and nobody waits for the
+    /// answer.
     pub async fn submit_entry(
         &self,
         seq: u64,
@@ -172,15 +172,15 @@ impl RaftCore {
         Ok(self.take(origin, seq, &reader.0).await.bytes())
     }
 
-    /// The index up to which a linearizable read must see the log, as the leader knows it; none:
-    /// this node does not lead, or no majority says that it does.
+    /// The index that a linearizable read must have applied, from the leader. None: this node does
+    /// not lead, or no majority confirms it.
     async fn lead_index(&self) -> Option<u64> {
         let read = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
         let linearizer = tokio::time::timeout(LEAD_LIMIT, read).await.ok()?.ok()?;
         Some(linearizer.read_log_id().index())
     }
 
-    /// Answers a peer that asks for [`RaftCore::lead_index`]: nothing but a zero byte if there is none,
+    /// Answers a peer that asks for [`RaftCore::lead_index`]. A zero byte means that there is none,
     /// so that the peer asks elsewhere at once.
     pub async fn read_index(&self) -> Bytes {
         match self.lead_index().await {
@@ -189,8 +189,8 @@ impl RaftCore {
         }
     }
 
-    /// Waits until this replica has all that was acknowledged before the call; false: no leader
-    /// confirmed it in time.
+    /// Waits until this replica has applied everything acknowledged before the call. False: no
+    /// leader confirmed it in time.
     pub async fn read_barrier(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut leader_seen = self.leader.clone();

@@ -40,8 +40,8 @@ impl Formats {
         above.map_or(Ok(()), |needed| Err(ProposeError::NeedsUpgrade { needed, cluster }))
     }
 
-    /// The digest of a state at an index, with the layout that it is of. Another layout has another
-    /// digest of the same state.
+    /// The digest of a state at an index, with its layout. Another layout has another digest of the
+    /// same state.
     pub(super) fn mark(&self, state: &State, index: u64) -> DigestMark {
         let digest = state.digest() ^ u128::from(self.layout ^ State::LAYOUT);
         DigestMark { index, layout: self.layout, digest }

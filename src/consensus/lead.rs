@@ -79,8 +79,8 @@ struct Voter {
     answered: Duration,
 }
 
-/// The voter that is furthest, of those that answer; of equals the one that answered last. None of
-/// them can lead at once if it lacks what is committed.
+/// The most advanced voter of those that answer; of equals, the one that answered last. None, if no
+/// such voter has all committed entries.
 fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
     let fit = voters
         .iter()
@@ -104,10 +104,10 @@ fn voters(core: &RaftCore) -> (BTreeMap<u64, Voter>, u64) {
     (others.collect(), seen.cluster_committed.map_or(0, |id| id.index()))
 }
 
-/// Gives the lead to the voter that is furthest; true once it is gone. From the moment that openraft
-/// is told of a successor it takes no more writes, and it never takes that back: so only a voter
-/// that answers and has what is committed is named, a lone voter names nobody, and a leader that
-/// still leads when the time is over resigns, to be elected anew or not.
+/// Transfers the lead to the most advanced voter; true once it is transferred. After openraft has
+/// been given a successor, it accepts no more writes and does not revoke this. So only a voter that
+/// answers and has all committed entries becomes successor, and a single voter keeps the lead. A
+/// leader that still leads at the end of the time limit resigns; it may be elected again.
 pub(super) async fn leave(core: &RaftCore, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     let mut leader = core.leader.clone();
@@ -154,8 +154,8 @@ pub enum TransferError {
 /// Before a node that did not lead is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Has the leader, whoever that is, give the lead to another voter; gives the Raft id of the next
-/// leader, if this node learns of it in time.
+/// Makes the current leader transfer the lead to another voter. Returns the Raft id of the next
+/// leader, if this node learns it in time.
 pub(super) async fn transfer(core: &RaftCore) -> Result<Option<u64>, TransferError> {
     let deadline = Instant::now() + TRANSFER_LIMIT;
     let mut leader = core.leader.clone();
@@ -214,8 +214,8 @@ pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Mal
 /// The Raft id of no node, as a candidate of an election.
 const NOBODY: u64 = 0;
 
-/// Ends this node's lead, as the request for a vote in a later term does. Nobody stands in that
-/// term, so nobody can win it, and an election follows as after any leader's end.
+/// Ends this node's lead, like a vote request of a later term. No candidate exists in that term, so
+/// an election follows as after the end of any leader.
 pub(super) async fn resign(core: &RaftCore) {
     let term = core.raft.metrics().borrow_watched().current_term;
     let last = core.log.last();

@@ -26,11 +26,11 @@ use std::time::Duration;
 pub(crate) const FORWARD_LIMIT: Duration = Duration::from_secs(5);
 /// A leader asked for its read index answers within a few heartbeats.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(2);
-/// A leader that no majority confirms within this says so. Shorter than [`READ_LIMIT`], so that the
-/// asker has the answer before it gives the connection up.
+/// A leader without the confirmation of a majority reports it after this. It is shorter than
+/// [`READ_LIMIT`], so that the answer arrives before the asker drops the connection.
 pub(crate) const LEAD_LIMIT: Duration = Duration::from_secs(1);
-/// A leader that was followed by another has this long to say what became of an entry. One that
-/// handed its lead over says so at once; one that fell silent never will.
+/// A replaced leader has this long to report the outcome of an entry. A leader that transferred its
+/// lead reports at once; a silent one never does.
 pub(super) const FAREWELL: Duration = Duration::from_millis(100);
 /// Before the next try, when no leader is known or it refused.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -55,8 +55,8 @@ pub(super) const SUCCESSOR_SILENCE: Duration = Duration::from_millis(500);
 pub(super) const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 /// A node that asked the leader to readmit a member waits this long for the answer.
 pub(super) const REPLACE_ANSWER: Duration = Duration::from_secs(125);
-/// A starting node waits this long for what a member says of its acknowledgements. A member that
-/// does not answer is known to be away much earlier.
+/// A starting node waits this long for a member's answer about its acknowledgements. A member that
+/// is away is usually detected much earlier.
 pub(super) const ACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(1);
 /// How often the wall clock of a member is asked for.
 pub(super) const CLOCK_EVERY: Duration = Duration::from_secs(1);

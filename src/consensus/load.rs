@@ -54,9 +54,9 @@ impl fmt::Display for Advice {
     }
 }
 
-/// Loads the checkpoint. One that is damaged, or older than what was cut off the log, is set aside:
-/// its state comes from the log if all of it is there, else from a peer. Until another state is
-/// there nothing is changed on the disk.
+/// Loads the checkpoint. A checkpoint that is damaged, or older than the purged part of the log, is
+/// not used: the state comes from the log if it is complete, else from a peer. Nothing on the disk
+/// is changed before another state is there.
 ///
 /// # Errors
 /// What the disk has lost, if no member can make up for it: entries that it had synced, or the

@@ -145,8 +145,8 @@ impl RaftLog {
         tail.vote.is_none() && tail.last.is_none()
     }
 
-    /// Entries from `from` to before `to`; a prefix of them if they are more than `max` bytes, but
-    /// at least one.
+    /// Entries from `from` to before `to`; if they exceed `max` bytes, a prefix of them with at
+    /// least one entry.
     async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<LogEntry>> {
         let (cold_to, last) = {
             let tail = self.shared.tail.read();

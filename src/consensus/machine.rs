@@ -35,8 +35,8 @@ const SEAL_BYTES: usize = 16;
 const PROMISED_BYTES: usize = 8;
 /// Rows written at once into the fresh store of an installed snapshot.
 const INSTALL_ROWS: usize = 10_000;
-/// Bytes of entries applied before others get a turn on the runtime: a few milliseconds of work, so
-/// that a node behind with applying still answers heartbeats in time.
+/// Bytes of entries applied before apply yields to other tasks: a few milliseconds of work, so that
+/// a node that catches up still answers heartbeats in time.
 const APPLY_TURN: usize = 64 << 10;
 
 /// A frozen state on its way to a peer, or from one.
@@ -375,8 +375,8 @@ fn install(
     disk.switch(fresh)
 }
 
-/// How many entries the log must hold from now on, or have purged: those that are synced and were
-/// applied, since only these are never cut off.
+/// The number of entries that the log must have, or have purged, from now on: those that are synced
+/// and applied, since these are never cut off.
 fn promised(disk: &Checkpoints, applied: Option<LogId>) -> u64 {
     let synced = disk.log().synced().map_or(0, |pos| pos.index + 1);
     applied.map_or(0, |id| id.index() + 1).min(synced)

@@ -194,8 +194,8 @@ async fn adopt(
     Ok(*answer == [1])
 }
 
-/// Waits until a learner has what this node, leading, has now. openraft's own waiting ends at once
-/// while the whole log is shorter than its `replication_lag_threshold`.
+/// As leader, waits until a learner has all entries that this node has now. openraft's own wait
+/// ends at once while the log is shorter than its `replication_lag_threshold`.
 async fn caught_up(core: &RaftCore, learner: u64) -> Result<(), String> {
     let upto = core.log.last();
     let mut metrics = core.raft.metrics();

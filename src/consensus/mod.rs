@@ -178,8 +178,8 @@ impl Consensus {
         self.core.id
     }
 
-    /// How many milliseconds the wall clock of a member, given by its configured id, is ahead of
-    /// cluster time, if that is known.
+    /// Milliseconds by which the wall clock of a member, given by its configured id, is ahead of
+    /// cluster time, if known.
     #[must_use]
     pub fn skew_of(&self, member: u64) -> Option<i64> {
         let (clock, member) = (&self.core.clock, u16::try_from(member).ok()?);
@@ -225,8 +225,8 @@ impl Consensus {
         self.fatal.subscribe()
     }
 
-    /// Ends this node unless its state was what the majority holds at that index. Its checkpoint
-    /// is void then: the next start takes the state from the log or from a member.
+    /// Ends this node if its state at that index differed from the majority's. Its checkpoint is
+    /// then invalid, and the next start takes the state from the log or from a member.
     pub fn compare(&self, majority: DigestMark) {
         if !self.core.replica.differs(majority) {
             return;
@@ -257,8 +257,8 @@ impl Consensus {
         self.send(lane, proposal).await;
     }
 
-    /// Proposes one command and leaves its outcome to the state; false: the queue is full, or the
-    /// cluster's level too low.
+    /// Proposes one command without waiting for its outcome. False: the queue is full, or the level
+    /// of the cluster is too low.
     #[cfg(feature = "simulation")]
     pub fn hint(&self, command: &Command, limit: Duration) -> bool {
         let mut bytes = Vec::new();
@@ -269,8 +269,8 @@ impl Consensus {
         self.admit(proposal).is_some_and(|proposal| self.work.try_send(proposal).is_ok())
     }
 
-    /// The one gate to the log: a command above the level of the cluster does not pass, and whoever
-    /// waits for the proposal hears of it.
+    /// The only gate to the log. A command above the level of the cluster is refused, and its
+    /// proposer is informed.
     fn admit(&self, proposal: Proposal) -> Option<Proposal> {
         match self.formats.check(&proposal.commands, self.core.replica.level()) {
             Ok(()) => Some(proposal),
@@ -343,8 +343,8 @@ impl Consensus {
         lead::leave(&self.core, limit).await
     }
 
-    /// Has the leader give the lead to another voter; the Raft id of the next leader, if it is
-    /// known in time.
+    /// Makes the leader transfer the lead to another voter. Returns the Raft id of the next leader,
+    /// if it is known in time.
     ///
     /// # Errors
     /// Nobody could take it, nobody took it, or no leader answered.

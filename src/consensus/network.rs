@@ -338,8 +338,8 @@ where
     }
 }
 
-/// Notes what a member acknowledges. One that does not have what it acknowledged before has lost
-/// it: openraft is not to take that for a log that it has yet to fill.
+/// Notes the acknowledgements of a member. A member without an entry that it acknowledged has lost
+/// data; openraft must not treat its log as one that is merely behind.
 fn check_answer(peers: &Peers, target: u64, vote: Vote, answer: AppendAnswer) -> Rpc<AppendAnswer> {
     match &answer {
         AppendAnswer::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),

@@ -23,8 +23,8 @@ pub(super) struct PeerConnections {
     pub forward: PeerCaller,
 }
 
-/// The ways to all peers: by configured id, and for Raft, which must know whom it talks to, by its
-/// own.
+/// The connections to all peers: by configured id, and for Raft, which must know the exact node, by
+/// Raft id.
 pub(super) struct Peers {
     /// Their acknowledgements to this node as their leader.
     pub acknowledged: Acknowledged,
@@ -105,8 +105,8 @@ impl Peers {
 }
 
 impl PeerConnections {
-    /// Asks what takes long, over a connection of its own: the shared one is given up as soon as
-    /// any question on it is late.
+    /// Sends a long request over a connection of its own, because the shared connection is dropped
+    /// as soon as any request on it is late.
     pub async fn ask_alone(
         &self,
         kind: u16,

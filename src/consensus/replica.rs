@@ -192,9 +192,8 @@ impl Replica {
         self.level.load(Ordering::Relaxed)
     }
 
-    /// The stream of what happens to it from now on, which begins with all that happened before, as
-    /// one replacement. Before that nothing is kept for anyone: a start may replay very much. Only
-    /// the first stream has events.
+    /// The stream of events from now on. It begins with one event that stands for the whole state,
+    /// because a start may replay many entries. Only the first stream has events.
     pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<ReplicaEvent> {
         let (events, stream) = mpsc::unbounded_channel();
         let _first = self.events.set(events);
@@ -299,8 +298,8 @@ impl Replica {
         self.marks.lock().back().copied()
     }
 
-    /// Whether this state was another at that index; one that is not remembered was not, and one of
-    /// another layout cannot be compared.
+    /// Whether the digest of this state at that index was different. False for an index that is not
+    /// remembered or a mark of another layout.
     #[must_use]
     pub fn differs(&self, from: DigestMark) -> bool {
         let marks = self.marks.lock();

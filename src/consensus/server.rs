@@ -138,8 +138,8 @@ impl PeerRequests {
         })
     }
 
-    /// Notes how this node answers a leader. What does not follow upon its log may be what it had
-    /// and lost: the leader knows.
+    /// Notes this node's answer to a leader. If the leader's entries do not follow the log, the log
+    /// may have lost entries; the leader knows.
     fn followed(&self, core: &Arc<RaftCore>, leader: u64, answer: &AppendAnswer) {
         match answer {
             AppendAnswer::Matching(_) => core.contacts.led(),

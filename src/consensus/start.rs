@@ -93,8 +93,8 @@ pub enum StartError {
     /// Something that was written is damaged or gone.
     #[error("{0}; {1}")]
     Damaged(String, Advice),
-    /// Another version of this software wrote what is on the disk: what was found, and what this
-    /// one reads.
+    /// Another version of this software wrote the data on the disk: the version found, and the
+    /// version that this one reads.
     #[error("{0}; start the version that wrote it: nothing was changed")]
     Version(String),
     /// The log ends before an entry that this node acknowledged.
@@ -116,8 +116,8 @@ impl StartError {
     }
 }
 
-/// Starts: listens, finds or makes the cluster, loads the state, runs Raft. It waits as long as
-/// the first start needs, and says in `progress` for what.
+/// Starts consensus: listens, finds or creates the cluster, loads the state, runs Raft. It waits as
+/// long as the first start needs, and reports in `progress` what it waits for.
 ///
 /// # Errors
 /// What cannot be listened on or read.
@@ -403,9 +403,9 @@ pub(super) async fn stop(consensus: &Consensus) {
     }
 }
 
-/// Takes a last checkpoint, or lets it be after a while: without it the next start replays more of
-/// the log, and nothing is lost. While one is under way openraft hears of no other, so it is asked
-/// again.
+/// Takes a last checkpoint, within a time limit. Without it the next start replays more of the log,
+/// and nothing is lost. openraft ignores the request while another checkpoint is in progress, so it
+/// is repeated.
 async fn last_checkpoint(core: &RaftCore) {
     let applied = core.replica.applied();
     let deadline = Instant::now() + LAST_CHECKPOINT;

@@ -60,8 +60,8 @@ impl TestDisk {
     }
 }
 
-/// Addresses that nobody listens on, below the ports of outgoing connections: a node that is
-/// stopped finds its own free when it comes back.
+/// Free addresses below the ports of outgoing connections, so that a stopped node finds its own
+/// address free when it restarts.
 fn free_addresses(count: usize) -> Vec<String> {
     let mut addresses = Vec::new();
     for _ in 0..1_000 {

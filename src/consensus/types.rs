@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::runtime::LifeRuntime as RaftRuntime;
 use crate::storage::LogPos;
 
-/// What the log carries: an entry of the state machine behind the byte that says so, as it stands
-/// on disk and on the wire. A clone shares the bytes.
+/// The payload of a log entry: an entry of the state machine after a type byte, as on disk and on
+/// the wire. A clone shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(pub Bytes);
 

@@ -138,9 +138,9 @@ pub(super) async fn watch_disk(
     }
 }
 
-/// When a member's checkpoints are due: after so many entries, and at least so often. Members take
-/// theirs in turn, so that those on one machine or one disk do not write all at once, unless one
-/// takes longer than its share of the time.
+/// When a member's checkpoints are due: after a number of entries, and at least at an interval.
+/// Members take turns, so that those on one machine or disk do not write at the same time, unless
+/// one takes longer than its share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckpointSchedule {
     every: Duration,
@@ -193,9 +193,9 @@ fn ticking() -> Interval {
     tick
 }
 
-/// Removes what is behind a checkpoint. openraft does so itself once after each checkpoint, but not
-/// while an entry of that range is on its way to a member, which for one that is down may be any
-/// time: so it is asked again until it is done.
+/// Purges the log behind a checkpoint. openraft does this once after each checkpoint, but not while
+/// an entry of that range is being sent to a member, which may take any time for a member that is
+/// down. So the purge is requested again until it is done.
 pub(super) async fn purge(core: Arc<RaftCore>, retained: u64) {
     let mut tick = ticking();
     loop {

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use crate::domain::ids::{ExecutionId, Fence};
 use crate::domain::machine::record::{Execution, Status};
 
-/// The attempts that run here. A B-tree, so that all of them are stopped in one order, also in a
-/// simulation.
+/// The attempts that run here. A B-tree gives them a fixed order of stopping, also in a simulation.
 #[derive(Debug, Default)]
 pub(super) struct AttemptTable(BTreeSet<(ExecutionId, Fence)>);
 

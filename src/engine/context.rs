@@ -62,8 +62,8 @@ pub(super) struct EngineContext {
     pub observer: Option<Observer>,
     pub boot: u128,
     timers: mpsc::UnboundedSender<Alarm>,
-    /// What was asked for, what waits and what runs. Whoever holds this lock does not read the
-    /// state; whoever needs both reads the state first.
+    /// The requests, waiting executions and attempts. A holder of this lock must not read the
+    /// state. Code that needs both locks reads the state first.
     pub dispatch: Mutex<Dispatch>,
     /// When the node actor last came round.
     pub round: watch::Sender<BootInstant>,
@@ -79,8 +79,8 @@ pub(super) struct EngineContext {
     members: RwLock<Arc<Members>>,
     lead_us: AtomicU64,
     running: watch::Sender<usize>,
-    /// Whether the engine ends; every task and actor of it holds a receiver, so that whoever stops
-    /// it knows when the last one is gone.
+    /// Whether the engine is stopping. Every task and actor holds a receiver, so that the number of
+    /// receivers shows when the last one has ended.
     stopping: watch::Sender<bool>,
     /// Why the engine can go on no longer, when it cannot.
     failed: watch::Sender<Option<String>>,
@@ -127,8 +127,8 @@ impl EngineContext {
         (context, alarms)
     }
 
-    /// Starts an actor that ends with its parent, which is told when it fails; and what waits for
-    /// its end.
+    /// Starts an actor that ends with its parent; the parent is notified if it fails. Also returns
+    /// a future for its end.
     pub async fn actor<A: Actor>(
         &self,
         actor: A,
@@ -261,8 +261,8 @@ impl EngineContext {
         Millis(self.lead_us.load(Ordering::Relaxed).div_ceil(1_000))
     }
 
-    /// A settle took this long from proposal to apply. The lead follows at four times the running
-    /// mean, so that nearly all claims are granted before their due time.
+    /// Notes the time of a settle from proposal to apply. The lead is four times the running mean,
+    /// so that nearly all claims are granted before their due time.
     pub fn measured(&self, latency: Duration) {
         let latency = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).min(LEAD_MAX_US);
         let lead = self.lead_us.load(Ordering::Relaxed);
@@ -302,8 +302,8 @@ impl EngineContext {
         todo
     }
 
-    /// Proposes a start. The node actor hears of one that came to nothing. Where a grant can no
-    /// longer be had, the former one is given back.
+    /// Proposes a start. If it fails, the node actor is notified. If no grant is possible any more,
+    /// the previous grant is returned.
     pub fn propose_start(self: &Arc<Self>, start: Start, node: &ActorRef<NodeMsg>) {
         let (context, node) = (Arc::clone(self), node.clone());
         self.spawn(async move {
@@ -344,8 +344,8 @@ impl EngineContext {
     }
 }
 
-/// How many attempts may run at once: by the node's slots, of which 0 bounds nothing, and by what
-/// the process can carry out.
+/// The limit of parallel attempts: the smaller of the node's slots (0: no limit) and the limit of
+/// the process.
 fn limit(slots: u32, attempts_max: usize) -> usize {
     match usize::try_from(slots) {
         Ok(0) | Err(_) => attempts_max,

@@ -95,8 +95,8 @@ impl Dispatch {
         self.attempts.len()
     }
 
-    /// Whether an event can change anything here. Most effects are of executions of other nodes:
-    /// for these nobody has to read the state.
+    /// Whether an event can change anything here. Most effects concern executions of other nodes
+    /// and need no access to the state.
     pub fn concerns(&self, event: &DispatchEvent) -> bool {
         match event {
             DispatchEvent::Settled(task) => self.slots.has_claims(*task),
@@ -262,8 +262,8 @@ impl Dispatch {
         todo.extend(fences.map(|fence| DispatchDo::Stop(execution, fence, Stop::Ask)));
     }
 
-    /// Stops what the state does not hold any more. An effect that would have said so may have been
-    /// lost in a snapshot.
+    /// Stops attempts that the state does not have any more. Their effects may have been lost in a
+    /// snapshot.
     fn stop_superseded(&self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         if bug!("stop-in-gap-lost") {
             return;

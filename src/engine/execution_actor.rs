@@ -117,8 +117,8 @@ async fn work(arguments: &ExecutionArguments, stop: watch::Receiver<Stop>) {
     }
 }
 
-/// Awaits the end of an attempt; says why there is none: it panicked, or the actor that would have
-/// stopped it is gone.
+/// Waits for the end of an attempt. An error says why there is none: it panicked, or its actor is
+/// gone.
 async fn whole<T>(
     attempt: impl Future<Output = T>,
     mut stop: watch::Receiver<Stop>,

@@ -160,8 +160,8 @@ fn removed_members(state: &State, members: &[u64]) -> Vec<Command> {
     ended.map(|node| Command::NodeRemove(OfNode { node: node.id })).collect()
 }
 
-/// Attempts of nodes that are down for good, and callers' claims over time: nobody will report
-/// their end.
+/// Attempts of nodes that are down beyond their limit, and expired claims of callers. Nobody will
+/// report their ends.
 pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
     let down: Vec<(NodeId, Timestamp)> = state
         .nodes()

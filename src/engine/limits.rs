@@ -29,7 +29,7 @@ pub(super) const REPORT_TICKS: u64 = 2;
 pub(super) const REPORT_LIMIT: Duration = Duration::from_millis(500);
 /// A node has reported when its last report is younger than this.
 pub(super) const FRESH: Millis = Millis(600);
-/// A node actor that came round longer ago than this is dead or far behind, and its node does not
+/// A node actor whose last round is older than this is dead or far behind; its node does not
 /// report.
 pub(super) const BEHIND: Millis = Millis(1_000);
 /// How often the node actor is looked after.
@@ -38,8 +38,7 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 pub(super) const LOOKS_MAX: u32 = 20;
 /// Silence of the leader after which attempts are held against `lost_after`.
 pub(super) const SILENCE_MIN: Millis = Millis(500);
-/// A leader that has not answered for this long is logged, and is again after
-/// [`SILENCE_AGAIN`].
+/// A leader that has not answered for this long is logged, and again after each [`SILENCE_AGAIN`].
 pub(super) const SILENCE: Millis = Millis::from_secs(2);
 /// Between two log lines about a leader that does not answer.
 pub(super) const SILENCE_AGAIN: Millis = Millis::from_secs(60);
@@ -59,8 +58,8 @@ pub(super) const AFTER_FAILURE: Millis = Millis::from_secs(1);
 /// Whoever sleeps until an instant of cluster time looks at it this often: it may be set meanwhile.
 pub(super) const NAP: Duration = Duration::from_secs(1);
 
-/// A grant that was asked for again is not asked for once more before this. Asking twice is harmless,
-/// since whoever names an older grant is refused; a node that was frozen must not sit on grants.
+/// The wait before a grant is requested once more. A second request is harmless, because a request
+/// that names an older grant is refused; a node that was frozen must not keep grants unused.
 pub(super) const ASK_AGAIN: Millis = Millis(500);
 /// An ask that nobody answered by then gives its slot back.
 pub(super) const ASK_OVER: Millis = Millis::from_secs(5);

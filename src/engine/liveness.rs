@@ -15,8 +15,9 @@ use super::judge::{LivenessReport, may_report};
 use super::limits::REPORT_LIMIT;
 use super::node_actor::NodeMsg;
 
-/// A node tells of itself: its session, what it has applied, whether it has cluster time, its last
-/// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that did not hear.
+/// The report of a node: its session, its applied index, whether it has cluster time, its last
+/// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that does not
+/// lead.
 const REPORT_KIND: u16 = SERVICE_KIND;
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 2 + 16;

@@ -173,8 +173,8 @@ impl Engine {
         self.context.heard.lock().clone()
     }
 
-    /// Gives all tasks away and waits for the running attempts, at most so long; those left are
-    /// then stopped.
+    /// Hands all tasks over and waits for the running attempts, at most this long. Then it stops
+    /// the remaining ones.
     pub async fn leave(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
         let node = crate::domain::ids::NodeId(self.context.consensus.id());

@@ -308,8 +308,8 @@ impl NodeState {
         }
     }
 
-    /// As leader, writes down who works and who is down. Where proposals wait for room this actor
-    /// does not: it would look dead itself.
+    /// As leader, proposes which nodes are working or down. This actor does not wait for room in
+    /// the queue of proposals: it would look dead itself.
     fn judge(&mut self) {
         let (context, now) = (&self.context, self.context.clock.boot());
         let members = context.consensus.status().members;
@@ -333,8 +333,8 @@ impl NodeState {
             Some(self.context.spawn(async move { context.propose_liveness(&commands).await }));
     }
 
-    /// A registration of the process before this one that came late takes the session away, and
-    /// with it every attempt: this process registers again.
+    /// A late registration of the previous process ends this session and all its attempts. This
+    /// process then registers again.
     async fn keep_session(&mut self) {
         let context = Arc::clone(&self.context);
         let Some(session) = context.session() else { return };

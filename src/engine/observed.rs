@@ -120,8 +120,8 @@ mod tests {
         }
     }
 
-    /// In a cluster with members of several releases one of them may not know a zone. Its ticks
-    /// are due, but an actor could only end again: it must not get one for that.
+    /// In a cluster of several releases a member may not know a zone. Ticks of that zone are due,
+    /// but an actor could only end again, so the task must not get one.
     #[test]
     fn a_task_that_cannot_be_computed_needs_no_actor() {
         let mut state = State::default();

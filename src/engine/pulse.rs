@@ -46,8 +46,8 @@ pub(super) async fn watch(context: Arc<EngineContext>) {
     context.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
 }
 
-/// Returns when nobody came round for so many looks. Looks are counted and not time: a process that
-/// was held still has not looked either.
+/// Returns when there was no round for this many looks. Looks are counted instead of time, because
+/// a process that was paused did not look either.
 async fn hangs<T>(mut rounds: watch::Receiver<T>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -34,7 +34,7 @@ pub(super) enum ResidencyEvent {
     AlarmsDue(Vec<(TaskKey, Timestamp)>),
     /// The next slice of the tasks to be looked at may be taken.
     Continue,
-    /// What a task needs at present, asked for by [`ResidencyDo::Assess`]; the error says why its
+    /// The current needs of a task, the answer to [`ResidencyDo::Assess`]; the error says why its
     /// ticks cannot be computed.
     Assessed { task: TaskKey, need: Result<Need, String>, swept: bool },
     /// A task's actor ended itself: it has nothing to do before this instant.
@@ -50,7 +50,7 @@ pub(super) enum ResidencyEvent {
 pub(super) enum ResidencyDo {
     /// Have the task's actor look at the state.
     Look(TaskKey),
-    /// Find out what a task needs, and say it at once with [`ResidencyEvent::Assessed`]; whether
+    /// Compute the needs of a task and answer at once with [`ResidencyEvent::Assessed`]; whether
     /// this is part of a look at all tasks.
     Assess(TaskKey, bool),
     /// Start an actor for a task.

@@ -53,9 +53,9 @@ impl SettleCycle {
         Some(at.saturating_sub(last.at))
     }
 
-    /// How long before now the instant lies for which the task is decided. A leader whose time is
-    /// behind this node's refuses what lies ahead of its stamp. After a proposal without effect the
-    /// task is therefore decided for an instant that has passed on every clock of the cluster.
+    /// How far the decision's instant is before now. A leader whose time is behind this node's
+    /// refuses settles ahead of its stamp. After a proposal without effect the task is therefore
+    /// decided for an instant that has passed on every clock of the cluster.
     pub fn held_back(&self, settled: Timestamp, at: Duration) -> Millis {
         let age = self.age(settled, at);
         let refused = age.is_some_and(|age| (REPROPOSE..GIVEN_UP).contains(&age));
@@ -99,8 +99,8 @@ impl SettleCycle {
     }
 }
 
-/// The commands of a proposal. `ask` asks for the slot of a claim. A claim without one fires too, and
-/// its execution waits; so do those after it.
+/// The commands of a proposal. `ask` requests the slot of a claim. A claim without a slot fires
+/// too, but its execution waits; so do all later ones.
 pub(super) fn commands(
     task: &ObservedTask,
     steps: Vec<Step>,

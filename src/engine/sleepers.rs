@@ -6,8 +6,8 @@ use crate::domain::ids::TaskKey;
 use crate::domain::settling::Outlook;
 use crate::domain::time::{Millis, Timestamp};
 
-/// The longest lead of the contract. Alarms are set for this one: they would move with every
-/// measurement if they were set for the lead of the moment.
+/// The longest lead of the contract. Alarms are set for this lead, because the current lead changes
+/// with every measurement.
 pub(super) const LEAD_MAX: Millis = Millis(100);
 
 /// The needs of an owned task.
@@ -31,8 +31,8 @@ pub(super) fn need(outlook: Outlook, horizon: Millis, now: Timestamp) -> Need {
     }
 }
 
-/// Whether an actor may end that has nothing to do before `wake`, which it computed with any lead.
-/// [`need`] gives it an alarm then, and no new actor.
+/// Whether an actor with nothing to do before `wake` may end; `wake` may be computed with any lead.
+/// [`need`] then gives the task an alarm, and no new actor.
 pub(super) fn may_sleep(wake: Timestamp, horizon: Millis, now: Timestamp) -> bool {
     wake.minus(horizon).minus(LEAD_MAX) > now
 }
@@ -42,8 +42,8 @@ pub(super) fn may_sleep(wake: Timestamp, horizon: Millis, now: Timestamp) -> boo
 pub(super) struct Sleepers(HashMap<TaskKey, Timestamp>);
 
 impl Sleepers {
-    /// Whether an alarm must be set for a task to be woken at `at`: not while one is set that rings
-    /// before.
+    /// Whether an alarm must be set to wake a task at `at`. An earlier alarm that is already set
+    /// suffices.
     pub fn arm(&mut self, task: TaskKey, at: Timestamp) -> bool {
         if self.0.get(&task).is_some_and(|set| *set <= at) {
             return false;
@@ -57,8 +57,8 @@ impl Sleepers {
         self.0.contains_key(&task)
     }
 
-    /// Whether an alarm that rang is the one that counts. One that an earlier alarm replaced is
-    /// not: whoever sets a new one for it has more of them with every change.
+    /// Whether an alarm that rang is the current one, and was not replaced by an earlier one. If
+    /// replaced alarms were set again, their number would grow with every change.
     pub fn is_current_alarm(&mut self, task: TaskKey, at: Timestamp) -> bool {
         let counts = self.0.get(&task) == Some(&at);
         if counts {
@@ -90,8 +90,8 @@ mod tests {
         assert_eq!(alarms, 1);
     }
 
-    /// A task that is paused and resumed, moved back and forth, has as many alarms as it had
-    /// earlier instants, and loses those that were replaced.
+    /// A task that is paused and resumed repeatedly has as many alarms as it had earlier instants,
+    /// and replaced alarms are dropped.
     #[test]
     fn replaced_alarms_are_not_set_again() {
         let mut sleepers = Sleepers::default();

@@ -128,8 +128,8 @@ impl SlotTable {
         }
     }
 
-    /// Takes the slots of a task's claims after an instant back, but of those that are kept: its
-    /// ticks are other ones now.
+    /// Frees the slots of a task's claims after an instant, except those that are kept, because its
+    /// ticks have changed.
     pub fn release_claims(
         &mut self,
         task: TaskKey,
@@ -171,8 +171,8 @@ impl SlotTable {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Forgets the claims of a task's ticks up to `settled` that were not granted to this node;
-    /// the others' grants are still to come.
+    /// Forgets the claims of a task's ticks up to `settled` that were not granted to this node; the
+    /// grants of the others are still to come.
     pub fn settled(
         &mut self,
         task: TaskKey,
@@ -200,8 +200,8 @@ impl SlotTable {
         }
     }
 
-    /// Forgets old asks of which nothing can come any more. A proposal that may still be applied
-    /// stays noted, however late that is.
+    /// Forgets old requests that can have no effect any more. A proposal that may still be applied
+    /// is kept, however late.
     pub fn forget(&mut self, now: BootInstant, after: Millis, open: impl Fn(&AskPurpose) -> bool) {
         let stays = |purpose: &AskPurpose, ask: &Ask| {
             ask.holds || now.since(ask.first) < after || open(purpose)

@@ -144,8 +144,8 @@ impl TaskState {
         }
     }
 
-    /// The task's ticks, computed anew when its definition or a calendar changed; none: it has
-    /// none, or none that can be computed, which the node actor says.
+    /// The task's ticks, recomputed when its definition or a calendar has changed. None: it has no
+    /// ticks, or they cannot be computed, which the node actor reports.
     fn plan(&mut self, seen: &ObservedTask) -> Option<Plan> {
         let revision = seen.task.definition()?.revision;
         if let Some((known, calendars, plan)) = &self.plan
@@ -209,8 +209,8 @@ impl TaskState {
         self.arguments.context.set_alarm(alarm);
     }
 
-    /// Ends this actor; the node actor looks at the task then, and wakes it when it is time. What
-    /// is sent to this actor from here on reaches nobody.
+    /// Ends this actor. The node actor then looks at the task and wakes it in time. Later messages
+    /// to this actor are lost.
     async fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
         let TaskArguments { key, residence, context, node } = &self.arguments;
         context.life.interleave().await;

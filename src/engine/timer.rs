@@ -51,8 +51,8 @@ impl Ord for Alarm {
     }
 }
 
-/// The alarm that somebody has set. Whoever sets one at every look, and looks at every alarm, has
-/// more of them with every tick.
+/// The alarm that an actor has set. An actor that set one at every look, and looked at every alarm,
+/// would have more of them with every tick.
 #[derive(Debug, Default)]
 pub(super) struct Armed(Option<Timestamp>);
 
