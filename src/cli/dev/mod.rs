@@ -23,6 +23,7 @@ use self::control::{ControlSocket, SocketPlace};
 use super::children::{Children, Flavour, ports_from};
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
+use super::fetch;
 use super::output::Output;
 
 /// Where commands look for a node if they are not told.
@@ -249,7 +250,8 @@ async fn ready(
         }
     }
     let cluster = client.get("/api/v1/cluster", &[]).await?;
-    Ok(follow::leader_number(&cluster.body).unwrap_or(0))
+    let cluster = fetch::typed(&cluster.body, Exit::Unknown)?;
+    Ok(follow::leader_number(&cluster).unwrap_or(0))
 }
 
 async fn interrupted() {
