@@ -41,7 +41,9 @@ pub(super) async fn show(write: WriteRequest) -> HandlerResult {
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
     let scans = &write.caller.context.scans;
-    scans.run(move || ok(&view, preview::preview(&view, &plan, &schedule, after, n, only_dst))).await
+    scans
+        .run(move || ok(&view, preview::preview(&view, &plan, &schedule, after, n, only_dst)))
+        .await
 }
 
 fn asked(fields: &BodyFields<'_>) -> PreviewSchedule {

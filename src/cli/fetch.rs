@@ -82,7 +82,7 @@ pub fn typed<T: ReplyKind>(body: &Value, exit: Exit) -> Result<T, Failure> {
     T::deserialize(body).map_err(|error| Failure {
         exit,
         message: format!(
-            "the answer is not {}: {error}; node and command may be of different versions",
+            "the answer is not {}: {error}\n  Use a `punctual` of the version that the node has.",
             T::WHAT
         ),
     })
@@ -95,7 +95,11 @@ pub fn typed<T: ReplyKind>(body: &Value, exit: Exit) -> Result<T, Failure> {
 pub fn page<T: ReplyKind>(body: &Value) -> Result<ListView<Value>, Failure> {
     serde::Deserialize::deserialize(body).map_err(|_error| Failure {
         exit: Exit::NotAccepted,
-        message: format!("the answer is no list with {} in each place", T::WHAT),
+        message: format!(
+            "the answer is no list with {} in each place\n  Use a `punctual` of the version that \
+             the node has.",
+            T::WHAT
+        ),
     })
 }
 

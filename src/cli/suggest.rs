@@ -19,7 +19,8 @@ pub async fn not_found(what: &str, name: &str, code: &str, context: &mut CliCont
     let near = match nearest(name, &names) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if nodes && !names.is_empty() => format!("; there are {}", names.join(", ")),
-        None => String::new(),
+        None if nodes => "; `punctual node list` lists them".to_owned(),
+        None => "; `punctual ls` lists the tasks".to_owned(),
     };
     let message = format!("no {what} is called `{name}`{near} ({code})");
     Failure { exit: Exit::Conflict, message }

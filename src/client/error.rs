@@ -18,8 +18,10 @@ pub struct ServerRefusal {
     pub status: u16,
     /// For programs, such as `task_exists`; `http_<status>` if the answer names none.
     pub code: String,
-    /// For people.
+    /// What is wrong, for people.
     pub detail: String,
+    /// What to do next, for people; empty: the node does not say.
+    pub advice: String,
     /// What is wrong with the fields of the body.
     pub errors: Vec<FieldProblem>,
     /// The whole answer.
@@ -72,6 +74,7 @@ impl ServerRefusal {
             .or_else(|| text("error"))
             .or_else(|| body.as_str().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned))
             .unwrap_or_else(|| format!("the node answered with status {status}"));
+        let advice = text("advice").unwrap_or_default();
         let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
         let field = |error: &Value, key: &str| {
             error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -82,7 +85,7 @@ impl ServerRefusal {
                 message: field(error, "message"),
             })
             .collect();
-        Self { status, code, detail, errors, body }
+        Self { status, code, detail, advice, errors, body }
     }
 
     /// What the caller can do.

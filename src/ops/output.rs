@@ -90,12 +90,7 @@ fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>
         None => Ok(execution.attempt.as_ref()),
         Some(number) => {
             let found = views::attempts(execution).find(|attempt| attempt.number == number);
-            let missing = || {
-                OpError::new(
-                    ErrorCode::AttemptNotFound,
-                    "there was no such attempt; the execution's `attempts` has all of them",
-                )
-            };
+            let missing = || OpError::new(ErrorCode::AttemptNotFound, "there was no such attempt");
             found.map(Some).ok_or_else(missing)
         }
     }

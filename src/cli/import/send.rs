@@ -112,7 +112,8 @@ impl ImportItem {
                 .out
                 .say(&format!("{place}: was deleted; `punctual reuse {name}` brings it back"));
         } else if let Some(detail) = result.detail.as_ref().filter(|_| !created) {
-            context.out.say(&format!("{place}: {detail}"));
+            let advice = result.advice.iter().map(|advice| format!("\n  {advice}"));
+            context.out.say(&format!("{place}: {detail}{}", advice.collect::<String>()));
         }
     }
 

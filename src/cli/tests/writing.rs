@@ -71,7 +71,10 @@ async fn each_way_to_say_when_has_its_field() {
         vec!["ls", "-o", "xml"],
         vec!["--server", "ftp://x", "ls"],
     ] {
-        assert_eq!(ran(&wrong, &[]).await.exit, Exit::Usage, "{wrong:?}");
+        let ran = ran(&wrong, &[]).await;
+        assert_eq!(ran.exit, Exit::Usage, "{wrong:?}");
+        // The parser's errors and those of the commands end alike.
+        assert!(ran.talk.trim_end().ends_with("try '--help'."), "{wrong:?}: {}", ran.talk);
     }
 }
 
