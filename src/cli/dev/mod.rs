@@ -102,7 +102,10 @@ async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> 
     };
     let answer = control::ask(&place, &line).await.map_err(|error| Failure {
         exit: Exit::No,
-        message: format!("no dev cluster answers {named}: {error}"),
+        message: format!(
+            "no dev cluster answers {named}: {error}\n  Start one with `punctual dev`, or name its \
+             --port or --data."
+        ),
     })?;
     match answer.strip_prefix("ok ") {
         Some(what) => {
