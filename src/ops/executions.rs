@@ -112,7 +112,7 @@ fn ended(view: &StateView, id: &str) -> Result<OfExecution, OpError> {
     Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended"))
 }
 
-/// EndCounts a waiting execution, asks a running one to stop.
+/// Ends a waiting execution, asks a running one to stop.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`.
@@ -175,7 +175,7 @@ pub(crate) struct ClaimEnd {
     pub logs: String,
 }
 
-/// EndCounts an execution that a caller claimed.
+/// Ends an execution that a caller claimed.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.
