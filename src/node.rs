@@ -4,6 +4,8 @@
 //! The library does not control the process: [`Node::run`] returns the reason for the node's end,
 //! and only the binary exits.
 
+mod fatal;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+pub use self::fatal::Fatal;
 use crate::api::{self, ApiSettings, Context, HttpLimits, RunningParts, Scans};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
@@ -25,7 +28,7 @@ use crate::domain::schedule::calendar::Calendar;
 use crate::engine::{self, Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::ops::Starts;
-use crate::storage::{DataFolder, FolderIdentity, LogStore, StorageError, WalLog};
+use crate::storage::{DataFolder, FolderIdentity, LogStore, WalLog};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{ClusterSecret, Fabric, RandomSource, Tcp};
 
@@ -37,31 +40,6 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 /// And this long for another to take the lead.
 const LEADERSHIP_LIMIT: Duration = Duration::from_secs(2);
-
-/// The reason why a node could not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// The disk failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// Consensus did not start.
-    #[error(transparent)]
-    Consensus(#[from] StartError),
-    /// The API's address cannot be listened on.
-    #[error("http address {addr} cannot be listened on: {source}")]
-    Http {
-        /// Its configured id.
-        addr: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A part could not be started.
-    #[error("{0}")]
-    Part(String),
-    /// Consensus ended: the disk or the log failed.
-    #[error("{0}")]
-    Ended(String),
-}
 
 /// The parameters of a node.
 pub struct NodeBuilder {

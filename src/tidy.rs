@@ -16,6 +16,7 @@ mod names;
 mod purity;
 mod rooms;
 mod source;
+mod surface;
 
 use std::path::Path;
 

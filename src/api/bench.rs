@@ -1,35 +1,18 @@
 //! Routes that measure; open only on nodes that were started for it.
-//!
-//! `POST /bench/claims` generates its load inside this process: each claim in flight is one packed
-//! settle of its own (task, tick), handed to the proposer as any other command, and counts when
-//! this node's own apply granted it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{Query, State as Shared};
+use axum::extract::{Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use crate::consensus::{Consensus, Proposal, ProposalOutcome, ProposalReply};
-use crate::domain::ids::{ExecutionId, Fence, Revision, SessionId, TaskKey};
-use crate::domain::machine::command::{Claim, Command, Finish, Put, PutMode, Settle};
-use crate::domain::machine::record::{Report, Status, Trigger};
-use crate::domain::machine::{Answer, Refusal, envelope};
-use crate::domain::schedule::{Rule, Schedule};
-use crate::domain::task::TaskSpec;
-use crate::domain::time::{Millis, Timestamp};
-use crate::ops::{Context, Starts};
+use crate::dto::{
+    BenchClaims, BenchClaimsReport, BenchPrefix, BenchStart, BenchState, BenchTasks, BenchUncovered,
+};
+use crate::ops::{Context, OpError, bench};
 
-/// Commands of one proposal while tasks are made.
-const SETUP_BATCH: usize = 200;
-/// A claim is waited for this long.
-const CLAIM_LIMIT: Duration = Duration::from_secs(5);
+/// What a handler gives back.
+type Measured<T> = Result<Json<T>, OpError>;
 
 pub(super) fn router() -> Router<Arc<Context>> {
     Router::new()
@@ -41,273 +24,38 @@ pub(super) fn router() -> Router<Arc<Context>> {
         .route("/bench/uncovered", get(uncovered))
 }
 
-type Body = Json<Value>;
-
-fn failed(why: &str) -> Body {
-    Json(json!({"error": why}))
+async fn setup(
+    State(context): State<Arc<Context>>,
+    Json(wanted): Json<BenchTasks>,
+) -> Measured<BenchTasks> {
+    bench::setup(&context, &wanted).await.map(Json)
 }
 
-#[derive(Deserialize)]
-struct Setup {
-    tasks: usize,
+async fn claims(
+    State(context): State<Arc<Context>>,
+    Json(load): Json<BenchClaims>,
+) -> Measured<BenchClaimsReport> {
+    bench::claims(&context, &load).await.map(Json)
 }
 
-/// Makes manual tasks.
-async fn setup(Shared(context): Shared<Arc<Context>>, Json(setup): Json<Setup>) -> Body {
-    let Some(running) = context.running.get() else { return failed("not ready") };
-    let names: Vec<String> = (0..setup.tasks).map(|number| format!("bench-{number:06}")).collect();
-    for chunk in names.chunks(SETUP_BATCH) {
-        let mut commands = Vec::new();
-        for name in chunk {
-            let spec = TaskSpec::new(name.clone(), Schedule::of(Rule::Manual), None);
-            let put = Command::Put(Box::new(Put { mode: PutMode::Force, spec }));
-            envelope::pack(&mut commands, &put, "bench", None);
-        }
-        let outcome = running.consensus.submit(commands.into(), chunk.len(), CLAIM_LIMIT).await;
-        if let Err(error) = outcome {
-            return failed(&error.to_string());
-        }
-    }
-    Json(json!({"tasks": setup.tasks}))
+async fn state(State(context): State<Arc<Context>>) -> Measured<BenchState> {
+    bench::state(&context).map(Json)
 }
 
-#[derive(Deserialize)]
-struct Load {
-    in_flight: usize,
-    seconds: u64,
-    /// This node claims the ticks of every `stride`-th task, from `offset`.
-    offset: usize,
-    stride: usize,
-    /// Whether the claim before is finished with each claim.
-    finish: bool,
+async fn starts(State(context): State<Arc<Context>>) -> Json<Vec<BenchStart>> {
+    Json(bench::starts(&context))
 }
 
-/// A task that this process claims ticks of.
-struct Target {
-    key: TaskKey,
-    revision: Revision,
-    settled: Timestamp,
-    held: Option<(ExecutionId, Fence)>,
+async fn fired(
+    State(context): State<Arc<Context>>,
+    Query(query): Query<BenchPrefix>,
+) -> Measured<Vec<u64>> {
+    bench::fired(&context, &query.prefix).map(Json)
 }
 
-#[derive(Default)]
-struct Tally {
-    granted: u64,
-    refused: HashMap<&'static str, u64>,
-    unanswered: u64,
-    latencies_us: Vec<u32>,
-}
-
-async fn claims(Shared(context): Shared<Arc<Context>>, Json(load): Json<Load>) -> Body {
-    let Some(running) = context.running.get() else { return failed("not ready") };
-    let Some(session) = running.engine.session() else { return failed("not registered") };
-    let mut targets: Vec<Target> = {
-        let state = running.consensus.replica().frozen();
-        let tasks = state.tasks().filter(|task| task.live.name.starts_with("bench-"));
-        tasks
-            .skip(load.offset)
-            .step_by(load.stride.max(1))
-            .map(|task| Target {
-                key: task.key,
-                revision: task.live.revision,
-                settled: state.settled(task),
-                held: None,
-            })
-            .collect()
-    };
-    if targets.len() < load.in_flight {
-        return failed("fewer tasks than claims in flight");
-    }
-    let began = Instant::now();
-    let tally = generate(&context, &running.consensus, session, &mut targets, &load).await;
-    let seconds = began.elapsed().as_secs_f64();
-    let mut latencies = tally.latencies_us;
-    latencies.sort_unstable();
-    Json(json!({
-        "granted": tally.granted,
-        "refused": tally.refused,
-        "unanswered": tally.unanswered,
-        "seconds": seconds,
-        "latencies_us": percentiles(&latencies),
-    }))
-}
-
-/// Every thousandth part of the latencies, so that those of several nodes can be joined.
-fn percentiles(sorted: &[u32]) -> Vec<u32> {
-    (0..=1_000)
-        .filter_map(|at| sorted.get(at * sorted.len().saturating_sub(1) / 1_000))
-        .copied()
-        .collect()
-}
-
-async fn generate(
-    context: &Context,
-    consensus: &Consensus,
-    session: SessionId,
-    targets: &mut [Target],
-    load: &Load,
-) -> Tally {
-    let (collector, mut answers) = mpsc::unbounded_channel::<Vec<(u64, ProposalOutcome)>>();
-    let share = targets.len() / load.in_flight;
-    // A slot claims from tasks of its own, so that none is claimed twice at a time.
-    let mut slots: Vec<(usize, Instant)> = vec![(0, Instant::now()); load.in_flight];
-    let end = Instant::now() + Duration::from_secs(load.seconds);
-    let mut tally = Tally::default();
-    let mut open = 0;
-    for slot in 0..load.in_flight {
-        let target = &targets[slot * share];
-        propose(context, consensus, session, target, slot, &collector, load.finish).await;
-        open += 1;
-    }
-    while open > 0 {
-        let Some(batch) = answers.recv().await else { break };
-        let now = Instant::now();
-        for (token, outcome) in batch {
-            let slot = usize::try_from(token).unwrap_or(0);
-            let Some((turn, sent)) = slots.get_mut(slot) else { continue };
-            let target = &mut targets[slot * share + *turn];
-            settle(target, outcome, &mut tally, now.duration_since(*sent));
-            open -= 1;
-            if now < end {
-                *turn = (*turn + 1) % share;
-                *sent = now;
-                let target = &targets[slot * share + *turn];
-                propose(context, consensus, session, target, slot, &collector, load.finish).await;
-                open += 1;
-            }
-        }
-    }
-    tally
-}
-
-fn settle(target: &mut Target, outcome: ProposalOutcome, tally: &mut Tally, latency: Duration) {
-    let Ok(answered) = outcome else {
-        tally.unanswered += 1;
-        return;
-    };
-    for response in answered.responses {
-        match response {
-            Ok(Answer::Execution { execution, fence: Some(fence), .. }) => {
-                tally.granted += 1;
-                target.held = Some((execution, fence));
-                tally.latencies_us.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
-            }
-            Ok(_) => {}
-            Err(refusal) => {
-                *tally.refused.entry(refusal.code().as_str()).or_insert(0) += 1;
-                if let Refusal::Cursor { at } = refusal {
-                    target.settled = at;
-                    return;
-                }
-            }
-        }
-    }
-    target.settled = target.settled.plus(Millis(1));
-}
-
-async fn propose(
-    context: &Context,
-    consensus: &Consensus,
-    session: SessionId,
-    target: &Target,
-    slot: usize,
-    collector: &mpsc::UnboundedSender<Vec<(u64, ProposalOutcome)>>,
-    finish: bool,
-) {
-    let now = context.clock.now();
-    // Ticks rise by a millisecond from the task's creation on, so all of them lie in the past.
-    let tick = target.settled.plus(Millis(1));
-    let settle = Settle {
-        task: target.key,
-        revision: target.revision,
-        calendars: Revision(0),
-        session,
-        now,
-        after: target.settled,
-        spans: Vec::new(),
-        claim: Some(Claim { tick, due: tick, trigger: Trigger::Claim, start: true }),
-        exhausted: false,
-    };
-    let mut commands = Vec::with_capacity(96);
-    let mut count = 1;
-    if let (true, Some((execution, fence))) = (finish, target.held) {
-        let report =
-            Report { started_at: Some(now), ..Report::unreported(Status::Success, now, "") };
-        let finish = Finish { task: target.key, execution, fence, report };
-        envelope::pack(&mut commands, &Command::Finish(Box::new(finish)), "", None);
-        count = 2;
-    }
-    envelope::pack(&mut commands, &Command::Settle(settle), "", None);
-    let reply = ProposalReply::Collect(collector.clone(), u64::try_from(slot).unwrap_or(0));
-    let deadline = Instant::now() + CLAIM_LIMIT;
-    consensus.propose(Proposal { commands: commands.into(), count, reply, deadline }).await;
-}
-
-/// What the states of the nodes are compared by.
-async fn state(Shared(context): Shared<Arc<Context>>) -> Body {
-    let Some(running) = context.running.get() else { return failed("not ready") };
-    let state = running.consensus.replica().frozen();
-    let fired: u64 = state.tasks().map(|task| task.progress.totals.fired).sum();
-    let status = running.consensus.status();
-    Json(json!({
-        "fired": fired,
-        "applied": state.cluster().applied,
-        "digest": format!("{:032x}", state.digest()),
-        "fsyncs": running.consensus.fsyncs(),
-        "term": status.term,
-        "leader": running.consensus.is_leader(),
-        "pid": std::process::id(),
-        "now_ms": context.clock.now().0,
-        "tasks": state.task_count(),
-    }))
-}
-
-/// The starts of this node since the last call: task, tick, microseconds after due.
-async fn starts(Shared(context): Shared<Arc<Context>>) -> Body {
-    let starts = context.settings.bench.as_ref();
-    let starts = starts.map(Starts::take).unwrap_or_default();
-    let rows: Vec<Value> = starts
-        .iter()
-        .map(|start| {
-            let late = (start.at_nanos - start.due.0.saturating_mul(1_000_000)) / 1_000;
-            json!([start.task.0, start.tick.map(|tick| tick.0), late])
-        })
-        .collect();
-    Json(Value::Array(rows))
-}
-
-#[derive(Deserialize)]
-struct Prefix {
-    prefix: String,
-}
-
-/// Fired ticks of each task whose name begins so, by name, as this node has applied them.
-async fn fired(Shared(context): Shared<Arc<Context>>, Query(query): Query<Prefix>) -> Body {
-    let Some(running) = context.running.get() else { return failed("not ready") };
-    let state = running.consensus.replica().frozen();
-    let tasks = state.by_name(&query.prefix);
-    let tasks = tasks.take_while(|task| task.live.name.starts_with(&query.prefix));
-    Json(tasks.map(|task| json!(task.progress.totals.fired)).collect())
-}
-
-/// Milliseconds of these tasks' lives that neither a fired tick nor a span covers.
-async fn uncovered(Shared(context): Shared<Arc<Context>>, Query(query): Query<Prefix>) -> Body {
-    let Some(running) = context.running.get() else { return failed("not ready") };
-    let state = running.consensus.replica().frozen();
-    let mut gaps = 0;
-    for task in
-        state.by_name(&query.prefix).filter(|task| task.live.name.starts_with(&query.prefix))
-    {
-        let ticks = task.history.ticks.iter().map(|tick| (tick.from, tick.tick));
-        let spans = task.history.spans.iter().map(|span| (span.from, span.to));
-        let mut covered: Vec<(Timestamp, Timestamp)> = ticks.chain(spans).collect();
-        covered.sort_unstable();
-        let mut at = task.progress.truncated_before;
-        for (from, to) in covered {
-            gaps += from.since(at).0;
-            at = at.max(to);
-        }
-        gaps += task.progress.cursor.since(at).0;
-    }
-    Json(json!({"ms": gaps}))
+async fn uncovered(
+    State(context): State<Arc<Context>>,
+    Query(query): Query<BenchPrefix>,
+) -> Measured<BenchUncovered> {
+    bench::uncovered(&context, &query.prefix).map(Json)
 }

@@ -36,6 +36,7 @@ fn problem(error: &OpError, request_id: &str) -> Value {
         title: code.as_str().replace('_', " "),
         status: code.status(),
         detail: error.detail().to_owned(),
+        advice: error.advice().to_owned(),
         code: code.as_str().into(),
         request_id: request_id.to_owned(),
         errors: error.fields(),

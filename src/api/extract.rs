@@ -78,9 +78,7 @@ pub(super) struct WriteRequest {
 impl WriteRequest {
     /// The body, which must be there.
     pub fn body(&self) -> Result<&Value, OpError> {
-        self.body.as_ref().ok_or_else(|| {
-            OpError::new(ErrorCode::InvalidJson, "the body is empty; a JSON value is needed")
-        })
+        self.body.as_ref().ok_or_else(|| OpError::new(ErrorCode::InvalidJson, "the body is empty"))
     }
 
     /// Refuses a body that says anything.
@@ -103,9 +101,8 @@ impl WriteRequest {
         }
         check_type(&parts.headers)?;
         let parse = move || {
-            let text = String::from_utf8(bytes).map_err(|_error| {
-                OpError::new(ErrorCode::InvalidJson, "the body is not UTF-8; send JSON in UTF-8")
-            })?;
+            let text = String::from_utf8(bytes)
+                .map_err(|_error| OpError::new(ErrorCode::InvalidJson, "the body is not UTF-8"))?;
             parse_json(&text).map_err(OpError::from)
         };
         // A large body takes long to read, and others wait meanwhile.
@@ -142,7 +139,7 @@ pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
 
 /// Refuses a body that is larger than `max`.
 pub(super) fn body_too_large(max: usize) -> OpError {
-    let rule = format!("the body may have at most {max} bytes here; send less at once");
+    let rule = format!("the body may have at most {max} bytes here");
     OpError::new(ErrorCode::BodyTooLarge, rule)
 }
 
@@ -164,7 +161,7 @@ impl FromRequestParts<Arc<Context>> for PathSegment {
         context: &Arc<Context>,
     ) -> Result<Self, OpError> {
         let wrong = |_| {
-            let rule = "the path is not UTF-8; percent-encode the UTF-8 bytes of names";
+            let rule = "the path is not UTF-8";
             OpError::new(ErrorCode::InvalidPath, rule)
         };
         let params = RawPathParams::from_request_parts(parts, context).await.map_err(wrong)?;
@@ -193,7 +190,7 @@ async fn read_body(headers: &HeaderMap, body: Body, max: usize) -> Result<Vec<u8
     let announced = announced.and_then(|length| length.parse().ok()).unwrap_or(0);
     let read = tokio::time::timeout(BODY_LIMIT, collect(body, announced, max)).await;
     read.unwrap_or_else(|_late| {
-        Err(OpError::new(ErrorCode::BodyTimeout, "the body took longer than 30 s; send it at once"))
+        Err(OpError::new(ErrorCode::BodyTimeout, "the body took longer than 30 s"))
     })
 }
 
@@ -201,9 +198,8 @@ async fn collect(body: Body, announced: usize, max: usize) -> Result<Vec<u8>, Op
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::with_capacity(announced.min(max));
     while let Some(frame) = frames.next().await {
-        let frame = frame.map_err(|_error| {
-            OpError::new(ErrorCode::BadRequest, "the body was cut short; send the request again")
-        })?;
+        let frame = frame
+            .map_err(|_error| OpError::new(ErrorCode::BadRequest, "the body was cut short"))?;
         if bytes.len() + frame.len() > max {
             return Err(body_too_large(max));
         }

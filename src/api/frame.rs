@@ -130,7 +130,7 @@ async fn run(request: Request, next: Next, id: &str) -> Response {
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             let panic = text.unwrap_or("no text");
             tracing::error!(route, panic, request = id, "a handler panicked");
-            let why = "a fault of this node kept it from answering; its log has the request id";
+            let why = "a fault of this node kept it from answering";
             OpError::new(ErrorCode::Internal, why).into_response()
         }
     }
@@ -155,7 +155,7 @@ fn too_large(request: &Request) -> Option<OpError> {
 fn cross_site(request: &Request) -> Option<OpError> {
     let site = request.headers().get("sec-fetch-site")?;
     let own = matches!(site.as_bytes(), b"same-origin" | b"none");
-    let why = "a page of another site may not change anything here; send the request from a program, or from a page of this node";
+    let why = "a page of another site may not change anything here";
     (!own && !request.method().is_safe()).then(|| OpError::new(ErrorCode::CrossSite, why))
 }
 
@@ -166,8 +166,7 @@ fn foreign_host(request: &Request) -> Option<OpError> {
     let named = named.chain(request.uri().host().map(str::as_bytes));
     let foreign = named.map(String::from_utf8_lossy).find(|host| !is_loopback(host))?;
     let why = format!(
-        "`{foreign}` is no name of this machine's loopback, the only one where this node listens; \
-         use localhost or 127.0.0.1"
+        "`{foreign}` is no name of this machine's loopback, the only one where this node listens"
     );
     Some(OpError::new(ErrorCode::ForeignHost, why))
 }
@@ -202,10 +201,10 @@ fn bare(response: &Response) -> Option<OpError> {
         StatusCode::PAYLOAD_TOO_LARGE => {
             OpError::new(ErrorCode::BodyTooLarge, "the body is too large")
         }
-        other if other.is_client_error() => OpError::new(
-            ErrorCode::BadRequest,
-            "the request cannot be read; check its path, its query and its headers",
-        ),
+        other if other.is_client_error() => {
+            let problem = OpError::new(ErrorCode::BadRequest, "the request cannot be read");
+            problem.advise("Check its path, its query and its headers.")
+        }
         _ => OpError::internal("a route failed"),
     })
 }
@@ -251,10 +250,7 @@ pub(super) fn new_request_id() -> String {
 
 /// Answers what no route matches.
 pub(super) async fn not_found(uri: Uri) -> OpError {
-    OpError::new(
-        ErrorCode::RouteNotFound,
-        format!("there is no route {}; those of the API begin with /api/v1", uri.path()),
-    )
+    OpError::new(ErrorCode::RouteNotFound, format!("there is no route {}", uri.path()))
 }
 
 #[cfg(test)]

@@ -6,15 +6,8 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse, Response};
 
-use crate::domain::machine::Task;
-use crate::domain::machine::record::{Liveness, Status};
-use crate::domain::time::Timestamp;
+use crate::ops::{Context, OpError, metrics};
 use crate::telemetry::exposition::MetricsFormat;
-use crate::telemetry::seen::{ClusterSeen, TaskSeen};
-
-use crate::ops::OpError;
-use crate::ops::context::{Context, StateView};
-use crate::ops::plans;
 
 /// `GET /metrics`: for Prometheus.
 pub(super) async fn page(
@@ -22,57 +15,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, OpError> {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let form = MetricsFormat::accepted(&accepts.collect::<Vec<_>>().join(","));
-    let view = context.here().ok();
-    let (metrics, most) = (context.metrics.clone(), context.settings.task_series);
-    let page = context.scans.run(move || {
-        let seen = view.map(|view| seen(&view, most));
-        metrics.encode(seen.as_ref(), form)
-    });
-    Ok(([(CONTENT_TYPE, form.content_type())], page.await?).into_response())
-}
-
-/// What this node sees, with series for the first `most` tasks by name.
-fn seen(view: &StateView, most: usize) -> ClusterSeen {
-    let nodes = view.state.nodes();
-    let mut seen = ClusterSeen {
-        nodes: nodes
-            .map(|node| (node.info.name.clone(), node.liveness == Liveness::Working))
-            .collect(),
-        ..ClusterSeen::default()
-    };
-    let mut oldest: Option<Timestamp> = None;
-    for task in view.state.by_name("") {
-        if task.progress.live > 0 {
-            for waiting in task.live_executions().filter(|one| one.status == Status::Pending) {
-                seen.pending += 1;
-                oldest = Some(oldest.map_or(waiting.due, |oldest| oldest.min(waiting.due)));
-            }
-        }
-        if task.live.deleted.is_some() {
-            continue;
-        }
-        seen.tasks += 1;
-        if seen.series.len() < most {
-            seen.series.push(task_seen(view, task));
-        } else {
-            seen.without_series += 1;
-        }
-    }
-    seen.oldest_pending = oldest.map_or(0.0, |due| view.now.since(due).0 as f64 / 1e3);
-    seen
-}
-
-fn task_seen(view: &StateView, task: &Task) -> TaskSeen {
-    TaskSeen {
-        name: task.live.name.to_string(),
-        created: seconds(task.live.created_at),
-        last_success: task.progress.last_success.map(seconds),
-        last_status: task.progress.last.map(Status::word),
-        next_tick: plans::next_tick(view, task).map(seconds),
-    }
-}
-
-fn seconds(at: Timestamp) -> f64 {
-    at.0 as f64 / 1e3
+    let format = MetricsFormat::accepted(&accepts.collect::<Vec<_>>().join(","));
+    let page = metrics::page(&context, format).await?;
+    Ok(([(CONTENT_TYPE, format.content_type())], page).into_response())
 }

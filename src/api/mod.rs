@@ -36,8 +36,8 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::watch;
 
-pub use self::output::{OUTPUT_KIND, serve_output};
 pub use self::server::{HttpLimits, serve};
+pub use crate::ops::output::{OUTPUT_KIND, serve_output};
 pub use crate::ops::{ApiSettings, Context, RunningParts, Scans};
 
 #[cfg(test)]

@@ -1,7 +1,4 @@
-//! What attempts print, from whichever node keeps it.
-//!
-//! A node asks the one that ran the attempt: [`serve_output`] answers peer requests of kind
-//! [`OUTPUT_KIND`].
+//! What attempts print: as bytes, or as a stream of events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,108 +8,17 @@ use axum::extract::Extension;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-
-use crate::consensus::SERVICE_KIND;
-use crate::domain::error_code::ErrorCode;
-use crate::domain::ids::{ExecutionId, NodeId};
-use crate::domain::machine::record::{Attempt, Execution};
-use crate::exec::{Chunk, Exec, READ_MAX_BYTES};
 
 use super::Stopping;
 use super::extract::{HandlerResult, PathSegment, ReadRequest};
 use super::reply::index;
-use crate::dto::{OutputEnd, OutputPiece};
-use crate::ops::OpError;
-use crate::ops::context::{Context, Freshness, StateView};
-use crate::ops::{executions, views, words};
+use crate::ops::context::StateView;
+use crate::ops::output::{self, Follower, OutputEvent, OutputNow};
 
-/// The kind of peer requests for output.
-pub const OUTPUT_KIND: u16 = SERVICE_KIND + 1;
-/// Bytes asked for at once.
-const CHUNK_BYTES: usize = 64 << 10;
-/// A node that keeps output answers within this.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// Between two looks at an output that goes on.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A stream without news says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// Which attempt's output, and where it is.
-#[derive(Clone, Copy, Debug)]
-struct OutputPlace {
-    execution: ExecutionId,
-    attempt: u32,
-    node: NodeId,
-}
-
-/// Answers a peer's request for output: `execution u64 | attempt u32 | from u64 | max u32`,
-/// little-endian. The answer is empty if nothing is kept here, else
-/// `running u8 | from u64 | total u64 | bytes`; none: the request is no such thing.
-pub async fn serve_output(exec: &Exec, mut body: Bytes) -> Option<Bytes> {
-    if body.len() != 24 {
-        return None;
-    }
-    let (execution, attempt) = (ExecutionId(body.get_u64_le()), body.get_u32_le());
-    let (from, max) = (body.get_u64_le(), body.get_u32_le());
-    let max = usize::try_from(max).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-    let Some(chunk) = exec.read_output(execution, attempt, from, max).await else {
-        return Some(Bytes::new());
-    };
-    let mut out = BytesMut::with_capacity(17 + chunk.bytes.len());
-    out.put_u8(u8::from(chunk.running));
-    out.put_u64_le(chunk.from);
-    out.put_u64_le(chunk.total);
-    out.put_slice(&chunk.bytes);
-    Some(out.freeze())
-}
-
-fn read_answer(mut body: Bytes) -> Option<Chunk> {
-    if body.len() < 17 {
-        return None;
-    }
-    let running = body.get_u8() != 0;
-    let (from, total) = (body.get_u64_le(), body.get_u64_le());
-    Some(Chunk { from, bytes: body.to_vec(), total, running })
-}
-
-/// A piece of an attempt's output; none: its node keeps none.
-async fn fetch(context: &Context, place: OutputPlace, from: u64) -> Result<Option<Chunk>, OpError> {
-    let consensus = &context.running()?.consensus;
-    let OutputPlace { execution, attempt, node } = place;
-    if node.0 == consensus.id() {
-        return Ok(context.exec.read_output(execution, attempt, from, CHUNK_BYTES).await);
-    }
-    let mut body = BytesMut::with_capacity(24);
-    body.put_u64_le(execution.0);
-    body.put_u32_le(attempt);
-    body.put_u64_le(from);
-    body.put_u32_le(u32::try_from(CHUNK_BYTES).unwrap_or(u32::MAX));
-    let answer = consensus.ask(node.0, OUTPUT_KIND, body.freeze(), ASK_LIMIT).await;
-    answer.map(read_answer).map_err(|error| {
-        let why = format!("the node that ran the attempt does not answer: {error}");
-        OpError::new(ErrorCode::NodeUnreachable, why)
-    })
-}
-
-/// The attempt that is asked for; none: the execution has not been granted yet.
-fn chosen(execution: &Execution, number: Option<u32>) -> Result<Option<&Attempt>, OpError> {
-    match number {
-        None => Ok(execution.attempt.as_ref()),
-        Some(number) => {
-            let found = views::attempts(execution).find(|attempt| attempt.number == number);
-            let missing = || {
-                OpError::new(
-                    ErrorCode::AttemptNotFound,
-                    "there was no such attempt; the execution's `attempts` has all of them",
-                )
-            };
-            found.map(Some).ok_or_else(missing)
-        }
-    }
-}
 
 /// `GET /executions/{id}/output`: the bytes as they were printed; with `follow` as a stream.
 pub(super) async fn output(
@@ -126,69 +32,32 @@ pub(super) async fn output(
     let number = number.and_then(|number| u32::try_from(number).ok());
     let follow = params.flag("follow")?;
     let view = read.view().await?;
-    let (_, execution) = executions::find(&view, &id)?;
-    let attempt = chosen(execution, number)?;
     if follow {
         let last = read.headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let place = last.and_then(event_place).unwrap_or((number.unwrap_or(0), from.unwrap_or(0)));
-        let follower = Follower::new(&read, execution.id, number, place);
-        return Ok(follower.respond(stopping.map(|Extension(stopping)| stopping)));
+        let follower = output::follow(Arc::clone(&read.context), &view, &id, number, place)?;
+        return Ok(stream_of(follower, stopping.map(|Extension(stopping)| stopping)));
     }
-    let Some(attempt) = attempt else { return Ok(text(&view, Vec::new(), false)) };
-    let place = place(execution, attempt);
-    match fetch(&read.context, place, from.unwrap_or(0)).await {
-        Ok(Some(first)) => {
-            let (bytes, next) = whole(&read.context, place, &first).await?;
-            Ok(kept(&view, &first, bytes, next))
-        }
-        // Gone with its node, or never there: what went through the log is left.
-        Ok(None) | Err(_) if from.unwrap_or(0) == 0 && attempt.report.is_some() => {
-            let tail = attempt.report.as_ref().map(|report| report.tail.clone());
-            Ok(text(&view, tail.unwrap_or_default(), false))
-        }
-        Ok(None) => Ok(text(&view, Vec::new(), false)),
-        Err(problem) => Err(problem),
-    }
+    let now = output::read(&read.context, &view, &id, number, from.unwrap_or(0)).await?;
+    Ok(bytes_of(&view, now))
 }
 
-fn place(execution: &Execution, attempt: &Attempt) -> OutputPlace {
-    OutputPlace { execution: execution.id, attempt: attempt.number, node: attempt.node }
-}
-
-/// What is there now, from the first piece on, and the position behind it.
-async fn whole(
-    context: &Context,
-    place: OutputPlace,
-    first: &Chunk,
-) -> Result<(Vec<u8>, u64), OpError> {
-    let mut bytes = first.bytes.clone();
-    let mut next = first.next();
-    while next < first.total && bytes.len() < READ_MAX_BYTES {
-        let Some(chunk) = fetch(context, place, next).await? else { break };
-        if chunk.bytes.is_empty() {
-            break;
+/// The bytes of an output, with where they stand in it if a node keeps it.
+fn bytes_of(view: &StateView, now: OutputNow) -> Response {
+    let (from, next, total, running, bytes) = match now {
+        OutputNow::Tail(bytes) => return text(view, bytes, false),
+        OutputNow::Kept { from, next, total, running, bytes } => {
+            (from, next, total, running, bytes)
         }
-        if chunk.from > next {
-            let left_out = chunk.from - next;
-            let mark = format!("\n[punctual: {left_out} bytes left out here]\n");
-            bytes.extend_from_slice(mark.as_bytes());
-        }
-        next = chunk.next();
-        bytes.extend_from_slice(&chunk.bytes);
-    }
-    Ok((bytes, next))
-}
-
-/// The bytes of an output, with where they stand in it.
-fn kept(view: &StateView, first: &Chunk, bytes: Vec<u8>, next: u64) -> Response {
+    };
     let mut response = text(view, bytes, true);
     let headers = response.headers_mut();
-    for (name, value) in [("from", first.from), ("next", next), ("total", first.total)] {
+    for (name, value) in [("from", from), ("next", next), ("total", total)] {
         if let Ok(name) = HeaderName::try_from(format!("punctual-output-{name}")) {
             headers.insert(name, HeaderValue::from(value));
         }
     }
-    let running = if first.running { "true" } else { "false" };
+    let running = if running { "true" } else { "false" };
     let name = HeaderName::from_static("punctual-output-running");
     headers.insert(name, HeaderValue::from_static(running));
     response
@@ -208,122 +77,32 @@ fn event_place(id: &str) -> Option<(u32, u64)> {
     Some((attempt.parse().ok()?, next.parse().ok()?))
 }
 
-/// One who reads an output while it grows.
-struct Follower {
-    context: Arc<Context>,
-    execution: ExecutionId,
-    /// None: the newest, whichever that becomes.
-    number: Option<u32>,
-    attempt: u32,
-    next: u64,
-    /// The beginning of a character whose rest has not been printed.
-    broken: Vec<u8>,
-    /// Whether there may be more without waiting.
-    eager: bool,
-    ended: bool,
+/// The events of an output, until it ends or the node stops.
+fn stream_of(follower: Follower, stopping: Option<Stopping>) -> Response {
+    let events = stream::unfold(follower, |mut follower| async move {
+        let event = follower.event().await?;
+        Some((Ok::<_, Infallible>(sse(&event)), follower))
+    });
+    let stopped = async move {
+        match stopping {
+            Some(Stopping(mut stop)) => {
+                let _gone = stop.wait_for(|stop| *stop).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let events = events.take_until(Box::pin(stopped));
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-impl Follower {
-    /// Goes on at a place: an attempt (0: any) and a byte of its output.
-    fn new(
-        read: &ReadRequest,
-        execution: ExecutionId,
-        number: Option<u32>,
-        (attempt, next): (u32, u64),
-    ) -> Self {
-        let context = Arc::clone(&read.context);
-        let (broken, eager, ended) = (Vec::new(), true, false);
-        Self { context, execution, number, attempt, next, broken, eager, ended }
-    }
-
-    fn respond(self, stopping: Option<Stopping>) -> Response {
-        let events = stream::unfold(self, |mut follower| async move {
-            if follower.ended {
-                return None;
-            }
-            let event = follower.event().await;
-            Some((Ok::<_, Infallible>(event), follower))
-        });
-        let stopped = async move {
-            match stopping {
-                Some(Stopping(mut stop)) => {
-                    let _gone = stop.wait_for(|stop| *stop).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let events = events.take_until(Box::pin(stopped));
-        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-    }
-
-    /// Waits for the next event: `output` with a piece, or `end`.
-    async fn event(&mut self) -> Event {
-        loop {
-            if !std::mem::take(&mut self.eager) {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            if let Some(event) = self.look().await {
-                return event;
-            }
+/// `output` with a piece, or `end`. The id names the place behind the piece.
+fn sse(event: &OutputEvent) -> Event {
+    match event {
+        OutputEvent::Piece(piece) => {
+            let id = format!("{}-{}", piece.attempt, piece.next);
+            Event::default().event("output").id(id).data(data(piece))
         }
-    }
-
-    async fn look(&mut self) -> Option<Event> {
-        let stale = Freshness { stale: true, min_index: None };
-        let view = self.context.view(stale).await.ok()?;
-        let Some((_, execution)) = view.state.execution(self.execution) else {
-            return Some(self.end("gone"));
-        };
-        let ended = execution.status.ended();
-        let Ok(Some(attempt)) = chosen(execution, self.number) else {
-            return ended.then(|| self.end(words::status(execution.status)));
-        };
-        if attempt.number != self.attempt {
-            // Another attempt begins from its own beginning.
-            self.next = if self.attempt == 0 { self.next } else { 0 };
-            self.attempt = attempt.number;
-            self.broken.clear();
-        }
-        let over = attempt.report.is_some();
-        let fetched = fetch(&self.context, place(execution, attempt), self.next).await;
-        match fetched {
-            Ok(Some(chunk)) if !chunk.bytes.is_empty() => {
-                self.eager = chunk.next() < chunk.total;
-                self.piece(chunk)
-            }
-            Ok(Some(chunk)) if chunk.running => None,
-            Ok(_) | Err(_) if over && ended => Some(self.end(words::status(execution.status))),
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    /// A piece as text; a character that is not complete waits for the next one.
-    fn piece(&mut self, chunk: Chunk) -> Option<Event> {
-        let from = chunk.from;
-        self.next = chunk.next();
-        let mut bytes = std::mem::take(&mut self.broken);
-        bytes.extend(chunk.bytes);
-        let whole = match std::str::from_utf8(&bytes) {
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Ok(_) | Err(_) => bytes.len(),
-        };
-        self.broken = bytes.split_off(whole);
-        if bytes.is_empty() {
-            return None;
-        }
-        let id = self.next.saturating_sub(self.broken.len() as u64);
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.into_owned();
-        let piece = OutputPiece { attempt: self.attempt, from, next: id, text };
-        let id = format!("{}-{id}", self.attempt);
-        Some(Event::default().event("output").id(id).data(data(&piece)))
-    }
-
-    fn end(&mut self, status: &str) -> Event {
-        self.ended = true;
-        let status = status.to_owned().into();
-        let end = OutputEnd { attempt: self.attempt, next: self.next, status };
-        Event::default().event("end").data(data(&end))
+        OutputEvent::End(end) => Event::default().event("end").data(data(end)),
     }
 }
 

@@ -134,9 +134,9 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, OpError> {
         return Ok(IfMatch::Any);
     }
     let wrong = || {
-        let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"; \
-                    send the ETag of the answer that you saw";
-        OpError::field("If-Match", ErrorCode::InvalidHeader, rule)
+        let rule = "must be *, or entity tags in quotes separated by commas, such as \"42\"";
+        let problem = OpError::field("If-Match", ErrorCode::InvalidHeader, rule);
+        problem.advise("Send the ETag of the answer that you saw.")
     };
     let mut revisions = Vec::new();
     for line in &lines {

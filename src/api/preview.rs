@@ -1,16 +1,16 @@
 //! `POST /schedules/preview`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::extract::{HandlerResult, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::ok;
 use crate::domain::error_code::ErrorCode;
-use crate::domain::schedule::{Plan, Schedule};
-use crate::domain::spec::{self, check_name};
-use crate::domain::time::{Millis, Timestamp};
-use crate::ops::context::StateView;
-use crate::ops::{OpError, preview};
+use crate::domain::schedule::Plan;
+use crate::domain::spec::check_name;
+use crate::domain::time::Millis;
+use crate::ops::OpError;
+use crate::ops::preview::{self, PreviewSchedule};
 
 /// Ticks that are shown, unless asked otherwise.
 const N: u64 = 10;
@@ -34,24 +34,16 @@ pub(super) async fn show(write: WriteRequest) -> HandlerResult {
     fields.done()?;
     let view = write.caller.context.here()?;
     let now = from.map_or(view.now, |from| from.minus(Millis(1)));
-    let schedule = read(&asked, name, &view, now, &write)?;
+    let schedule = asked.read(name, &view, now, &write.caller.context.settings)?;
     let calendars = view.state.excluded_by(&schedule);
     let plan = Plan::excluding(&schedule, name, view.zone(), now, calendars);
     let plan = plan.map_err(|error| OpError::field("/schedule", error.code, error.message))?;
     // The one tick of `immediate` is the moment itself.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
-    write
-        .caller
-        .context
-        .scans
+    let scans = &write.caller.context.scans;
+    scans
         .run(move || ok(&view, preview::preview(&view, &plan, &schedule, after, n, only_dst)))
         .await
-}
-
-/// The schedule as a task would carry it, and whether it was given as one text.
-struct PreviewSchedule {
-    schedule: Value,
-    expression: bool,
 }
 
 fn asked(fields: &BodyFields<'_>) -> PreviewSchedule {
@@ -71,27 +63,4 @@ fn asked(fields: &BodyFields<'_>) -> PreviewSchedule {
         schedule.insert("timezone".to_owned(), zone.into());
     }
     PreviewSchedule { schedule: Value::Object(schedule), expression: expression.is_some() }
-}
-
-/// Reads the schedule by the rules of a task's body.
-fn read(
-    asked: &PreviewSchedule,
-    name: &str,
-    view: &StateView,
-    now: Timestamp,
-    write: &WriteRequest,
-) -> Result<Schedule, OpError> {
-    let task = json!({"name": name, "schedule": asked.schedule});
-    let reading = spec::ReadContext { now, ..view.reading(&write.caller.context.settings) };
-    let read = spec::read(&task, reading).map_err(|mut problems| {
-        for problem in problems.iter_mut().filter(|_| asked.expression) {
-            let pointer = match problem.pointer.as_str() {
-                "/schedule/timezone" => "/timezone",
-                _ => "/expression",
-            };
-            problem.pointer = pointer.to_owned();
-        }
-        problems
-    })?;
-    Ok(read.schedule)
 }

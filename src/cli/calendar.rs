@@ -70,14 +70,14 @@ pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandR
         CalendarCommand::List => list(context).await,
         CalendarCommand::Show(args) => {
             let path = path(["calendars", &args.name]);
-            let reply = context.read_typed(&path).await?;
+            let reply = context.read(&path, &[]).await?;
             context.out.one(&reply.body, |_clock| describe(&reply.says))?;
             Ok(Exit::Ok)
         }
         CalendarCommand::Set(args) => set(&args, context).await,
         CalendarCommand::Delete(args) => {
             let path = path(["calendars", &args.name]);
-            let reply = context.send_typed::<CalendarRemoved>(Method::DELETE, &path, None).await?;
+            let reply = context.send::<CalendarRemoved>(Method::DELETE, &path, &[], None).await?;
             context.out.one(&reply.body, |_clock| format!("{}: removed", args.name))?;
             Ok(Exit::Ok)
         }
@@ -85,11 +85,10 @@ pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandR
 }
 
 async fn list(context: &mut CliContext) -> CommandResult {
-    let (whole, items, calendars) =
-        fetch::all_typed::<CalendarView>(context, &path(["calendars"])).await?;
-    context.out.many(&whole, &items, |clock| {
+    let list = fetch::all::<CalendarView>(context, &path(["calendars"]), &[]).await?;
+    context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(&["NAME", "TIMES", "ZONE", "TASKS", "UPDATED"]);
-        for calendar in &calendars {
+        for calendar in &list.says {
             table.row([
                 calendar.body.name.clone(),
                 rules(&calendar.body).join("; "),
@@ -109,7 +108,7 @@ async fn set(args: &SetArgs, context: &mut CliContext) -> CommandResult {
         None => args.body().map_err(Failure::usage)?,
     };
     let path = path(["calendars", &args.name]);
-    let reply = context.send_typed(Method::PUT, &path, Some(&body)).await?;
+    let reply = context.send(Method::PUT, &path, &[], Some(&body)).await?;
     let did = if reply.status == 201 { "created" } else { "set" };
     context.out.one(&reply.body, |_clock| {
         let rules = match &reply.says {

@@ -119,13 +119,17 @@ impl Children {
     /// Carries out one line from the control socket.
     pub async fn act(&mut self, line: &str) -> Result<String, String> {
         let (what, name) = line.split_once(' ').ok_or("say what to do with which node")?;
+        let count = self.nodes.len();
         let node = self.nodes.iter_mut().find(|node| node.name == name);
-        let node = node.ok_or_else(|| format!("there is no node {name}"))?;
+        let node =
+            node.ok_or_else(|| format!("there is no node {name}; name one from n1 to n{count}"))?;
         match what {
             "kill" => node.signal(Signal::KILL, "killed").await,
             "pause" => node.signal(Signal::STOP, "paused").await,
             "resume" => node.signal(Signal::CONT, "goes on").await,
-            "start" if node.runs() => Err(format!("{name} runs already")),
+            "start" if node.runs() => {
+                Err(format!("{name} runs already; `punctual dev kill {name}` ends it"))
+            }
             "start" => {
                 node.start().map(|()| format!("{name} started")).map_err(|error| error.to_string())
             }
@@ -198,7 +202,7 @@ impl ChildNode {
 
     async fn signal(&mut self, signal: Signal, done: &str) -> Result<String, String> {
         if !self.runs() {
-            return Err(format!("{} does not run", self.name));
+            return Err(format!("{0} does not run; `punctual dev start {0}` starts it", self.name));
         }
         let Some(child) = &mut self.child else { return Err("no process".to_owned()) };
         send(child, signal).map_err(|error| error.to_string())?;

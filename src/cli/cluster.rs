@@ -72,7 +72,7 @@ async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
     // The answer knows the next leader only if its election was quick; this question waits for it.
     let leader = match reply.says.leader {
         Some(leader) => Some(leader),
-        None => context.read_typed::<ClusterView>(&path(["cluster"])).await?.says.leader,
+        None => context.read::<ClusterView>(&path(["cluster"]), &[]).await?.says.leader,
     };
     let named = leader.clone().unwrap_or_default();
     let shown = fetch::value(&CurrentLeader { leader });
@@ -107,8 +107,8 @@ async fn ask<T: ReplyKind>(
 
 async fn status(context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
-    let reply = context.read_typed::<ClusterView>(&path(["cluster"])).await?;
-    let (_, _, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
+    let reply = context.read::<ClusterView>(&path(["cluster"]), &[]).await?;
+    let nodes = fetch::all(context, &path(["nodes"]), &[]).await?.says;
     let cluster = &reply.says;
     context.out.one(&reply.body, |clock| {
         let head = fields(&[
@@ -139,7 +139,7 @@ pub async fn scheduler_command(
     let verb = match command {
         SchedulerCommand::Status => {
             let path = path(["scheduler", "status"]);
-            let reply = context.read_typed::<SchedulerView>(&path).await?;
+            let reply = context.read::<SchedulerView>(&path, &[]).await?;
             let on = scheduling(reply.says.started);
             context.out.one(&reply.body, |_clock| format!("scheduling: {on}"))?;
             return Ok(Exit::Ok);
@@ -148,7 +148,7 @@ pub async fn scheduler_command(
         SchedulerCommand::Stop => "stop",
     };
     let path = path(["scheduler", verb]);
-    let reply = context.send_typed::<SchedulerSwitched>(Method::POST, &path, None).await?;
+    let reply = context.send::<SchedulerSwitched>(Method::POST, &path, &[], None).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "start" => "scheduling: on; ticks fire from now on".to_owned(),
         _ => "scheduling: off; no tick fires until `punctual scheduler start`".to_owned(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::exit::{Exit, Failure};
-use super::fetch::{ReplyKind, Shape, TypedReply, typed};
+use super::fetch::{ReplyKind, TypedReply, typed};
 use super::local::{LocalClock, zone_to_show};
 use super::output::{Format, Output};
 use super::suggest::not_found;
@@ -20,6 +20,9 @@ use crate::dto::ClusterView;
 /// A command that may show what one node knows waits so long for an answer that is confirmed by
 /// the cluster, and so long again for the other.
 const SHORT_WAIT: Duration = Duration::from_millis(900);
+
+/// The header of an answer with the log index that it shows.
+const INDEX: &str = "punctual-index";
 
 /// Options that every command has.
 #[derive(Clone, Debug, Args)]
@@ -174,7 +177,7 @@ impl CliContext {
 
     /// Says that what follows is old, and whom to ask instead.
     async fn warn_of_stale(&mut self, known: &Reply) {
-        let index = known.headers.get("punctual-index").and_then(|index| index.to_str().ok());
+        let index = known.headers.get(INDEX).and_then(|index| index.to_str().ok());
         let index = index.map(|index| format!(" (log index {index})")).unwrap_or_default();
         let cluster = self.get_stale(&path(["cluster"]), &[]).await.ok();
         let cluster =
@@ -196,38 +199,12 @@ impl CliContext {
     ///
     /// # Errors
     /// No good answer, or it is of another kind.
-    pub async fn read(
+    pub async fn read<T: ReplyKind>(
         &mut self,
         path: &str,
         query: &[(&str, String)],
-        shape: &Shape,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<TypedReply<T>, Failure> {
         let answer = self.get(path, query).await;
-        self.good(answer, path, shape, Exit::NotAccepted).await
-    }
-
-    /// Sends a write whose answer is of a kind.
-    ///
-    /// # Errors
-    /// No good answer, or it is of another kind: then what was done is not known.
-    pub async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<&Value>,
-        shape: &Shape,
-    ) -> Result<Reply, Failure> {
-        let answer = self.client()?.send(method, path, query, body, &[]).await;
-        self.good(answer, path, shape, Exit::Unknown).await
-    }
-
-    /// Reads one thing of a kind.
-    ///
-    /// # Errors
-    /// No good answer, or it is of another kind.
-    pub async fn read_typed<T: ReplyKind>(&mut self, path: &str) -> Result<TypedReply<T>, Failure> {
-        let answer = self.get(path, &[]).await;
         self.typed(answer, path, Exit::NotAccepted).await
     }
 
@@ -235,13 +212,14 @@ impl CliContext {
     ///
     /// # Errors
     /// No good answer, or it is of another kind: then what was done is not known.
-    pub async fn send_typed<T: ReplyKind>(
+    pub async fn send<T: ReplyKind>(
         &mut self,
         method: Method,
         path: &str,
+        query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<TypedReply<T>, Failure> {
-        let answer = self.client()?.send(method, path, &[], body, &[]).await;
+        let answer = self.client()?.send(method, path, query, body, &[]).await;
         self.typed(answer, path, Exit::Unknown).await
     }
 
@@ -254,18 +232,6 @@ impl CliContext {
         let Reply { status, body, .. } = self.found(answer, path).await?;
         let says = typed(&body, exit)?;
         Ok(TypedReply { status, body, says })
-    }
-
-    async fn good(
-        &mut self,
-        answer: Result<Reply, ClientError>,
-        path: &str,
-        shape: &Shape,
-        exit: Exit,
-    ) -> Result<Reply, Failure> {
-        let reply = self.found(answer, path).await?;
-        shape.check(&reply.body, exit)?;
-        Ok(reply)
     }
 
     /// The answer, or what is said of a name that nothing has.

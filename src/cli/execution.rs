@@ -97,7 +97,7 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
         ExecutionCommand::List(args) => list(args, context).await,
         ExecutionCommand::Show(args) => {
             let path = path(["executions", &args.id]);
-            let reply = context.read_typed(&path).await?;
+            let reply = context.read(&path, &[]).await?;
             context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
             Ok(Exit::Ok)
         }
@@ -105,7 +105,7 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
         ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
         ExecutionCommand::Dismiss(args) => {
             let path = path(["executions", &args.id]);
-            let reply = context.send_typed::<ExecutionChanged>(Method::DELETE, &path, None).await?;
+            let reply = context.send::<ExecutionChanged>(Method::DELETE, &path, &[], None).await?;
             context.out.one(&reply.body, |_clock| format!("execution {}: dismissed", args.id))?;
             Ok(Exit::Ok)
         }
@@ -115,7 +115,7 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
 
 async fn post(id: &str, verb: &str, done: &str, context: &mut CliContext) -> CommandResult {
     let path = path(["executions", id, verb]);
-    let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path, None).await?;
+    let reply = context.send::<ExecutionChanged>(Method::POST, &path, &[], None).await?;
     context.out.one(&reply.body, |_clock| match reply.says.execution.id() {
         made if made != id => format!("execution {id}: {done} as execution {made}"),
         _ => format!("execution {id}: {done}"),
@@ -132,12 +132,11 @@ async fn list(args: ExecutionListArgs, context: &mut CliContext) -> CommandResul
         query.push(("failed", "true".to_owned()));
     }
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let (whole, items, executions) =
-        fetch::some_typed::<ExecutionView>(context, &path(["executions"]), &query, most).await?;
-    context.out.many(&whole, &items, |clock| {
+    let list = fetch::up_to::<ExecutionView>(context, &path(["executions"]), &query, most).await?;
+    context.out.many(&list.whole, &list.items, |clock| {
         let mut table =
             Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
-        for execution in &executions {
+        for execution in &list.says {
             table.row([
                 execution.id.clone(),
                 execution.task.clone(),
@@ -161,7 +160,7 @@ pub async fn output(id: &str, follow: bool, context: &mut CliContext) -> Command
         // Looked at before the output is read: what an ended execution printed is then all there.
         let ended = !follow || {
             let path = path(["executions", id]);
-            words::ended(&context.read_typed(&path).await?.says)
+            words::ended(&context.read(&path, &[]).await?.says)
         };
         let query = [("from", from.to_string())];
         let reply = context.get(&path(["executions", id, "output"]), &query).await?;

@@ -55,28 +55,32 @@ pub struct Failure {
 pub type CommandResult = Result<Exit, Failure>;
 
 impl Failure {
-    /// What was asked for is wrong.
+    /// What was asked for is wrong. It ends as the errors of the parser do.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        let message = message.into();
+        let message = format!("{}\n\nFor more information, try '--help'.", message.trim_end());
+        Self { exit: Exit::Usage, message }
     }
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let message = match &error {
-            ClientError::Refused(refusal) => explain(refusal),
-            ClientError::Unreachable(_) => {
-                format!(
-                    "{error}\n  start a cluster with `punctual dev`, or say where one is: --server"
-                )
+        let advice = match &error {
+            ClientError::Refused(refusal) => {
+                return Self { exit: error.kind().into(), message: explain(refusal) };
             }
-            _ => error.to_string(),
+            ClientError::Usage(_) => return Self::usage(error.to_string()),
+            ClientError::Unreachable(_) => {
+                "Start a cluster with `punctual dev`, or name a node with --server."
+            }
+            ClientError::Unknown(_) => "Look whether it was done before you repeat it.",
+            ClientError::Broken(_) => "Repeat the command, or name another node with --server.",
         };
-        Self { exit: error.kind().into(), message }
+        Self { exit: error.kind().into(), message: format!("{error}\n  {advice}") }
     }
 }
 
-/// A refusal with all that is wrong with its fields.
+/// A refusal with all that is wrong with its fields, and what to do.
 fn explain(refusal: &ServerRefusal) -> String {
     let fields: Vec<String> = refusal
         .errors
@@ -86,10 +90,14 @@ fn explain(refusal: &ServerRefusal) -> String {
             place => format!("{}: {}", place.replace('/', "."), field.message),
         })
         .collect();
-    match fields.as_slice() {
+    let wrong = match fields.as_slice() {
         [] => format!("{} ({})", refusal.detail, refusal.code),
         [only] => format!("{only} ({})", refusal.code),
         many => format!("{} problems\n  {}", many.len(), many.join("\n  ")),
+    };
+    match refusal.advice.as_str() {
+        "" => wrong,
+        advice => format!("{wrong}\n  {advice}"),
     }
 }
 
@@ -119,11 +127,37 @@ mod tests {
         let whole = json!({"pointer": "", "message": "must be an object"});
         let failure = said(json!([]));
         assert_eq!((failure.exit, failure.message.as_str()), (Exit::Usage, "no (invalid_cron)"));
+        let advised = json!({"code": "task_exists", "detail": "it exists", "advice": "Change it."});
+        let failure =
+            Failure::from(ClientError::Refused(Box::new(ServerRefusal::read(409, advised))));
+        assert_eq!(failure.message, "it exists (task_exists)\n  Change it.");
         assert_eq!(said(json!([cron])).message, "schedule.cron: column 1: no (invalid_cron)");
         assert_eq!(
             said(json!([cron, whole])).message,
             "2 problems\n  schedule.cron: column 1: no\n  must be an object"
         );
+    }
+
+    #[test]
+    fn every_error_of_the_client_says_what_to_do() {
+        let refusal = ServerRefusal::read(
+            503,
+            json!({
+                "code": "no_leader", "detail": "no leader is known", "advice": "Repeat the request.",
+            }),
+        );
+        for error in [
+            ClientError::Unreachable("refused".to_owned()),
+            ClientError::Unknown("refused".to_owned()),
+            ClientError::Broken("refused".to_owned()),
+            ClientError::Usage("no URL".to_owned()),
+            ClientError::Refused(Box::new(refusal)),
+        ] {
+            let said = error.to_string();
+            let message = Failure::from(error).message;
+            let advice = message.strip_prefix(&said).unwrap().trim();
+            assert!(advice.starts_with(char::is_uppercase) && advice.ends_with('.'), "{message}");
+        }
     }
 
     #[test]

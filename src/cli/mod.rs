@@ -190,12 +190,13 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
 
 fn version(context: &mut CliContext) -> CommandResult {
     let zones = zone::data_version();
-    let mut value = json!({"version": VERSION, "timezone_data": zones});
-    let mut bugs = "";
-    if COMPILED_IN {
-        value["seeded_bugs"] = true.into();
-        bugs = ", with seeded bugs: not for use";
-    }
+    let (value, bugs) = match COMPILED_IN {
+        false => (json!({"version": VERSION, "timezone_data": zones}), ""),
+        true => (
+            json!({"version": VERSION, "timezone_data": zones, "seeded_bugs": true}),
+            ", with seeded bugs: not for use",
+        ),
+    };
     context.out.one(&value, |_clock| format!("punctual {VERSION} (time zones {zones}){bugs}"))?;
     Ok(Exit::Ok)
 }

@@ -38,7 +38,7 @@ pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResul
     let (node, verb) = match command {
         NodeCommand::List => return list(context).await,
         NodeCommand::Show(args) => {
-            let reply = context.read_typed(&path(["nodes", &args.node])).await?;
+            let reply = context.read(&path(["nodes", &args.node]), &[]).await?;
             context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
             return Ok(Exit::Ok);
         }
@@ -46,7 +46,7 @@ pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResul
         NodeCommand::Undrain(args) => (args.node, "undrain"),
     };
     let path = path(["nodes", &node, verb]);
-    let reply = context.send_typed::<NodeView>(Method::POST, &path, None).await?;
+    let reply = context.send::<NodeView>(Method::POST, &path, &[], None).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "drain" => format!("{node}: gives its tasks away; what runs there goes on to its end"),
         _ => format!("{node}: may own tasks again"),
@@ -56,8 +56,8 @@ pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResul
 
 async fn list(context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
-    let (whole, items, nodes) = fetch::all_typed(context, &path(["nodes"])).await?;
-    context.out.many(&whole, &items, |clock| table(&nodes, clock))?;
+    let list = fetch::all(context, &path(["nodes"]), &[]).await?;
+    context.out.many(&list.whole, &list.items, |clock| table(&list.says, clock))?;
     Ok(Exit::Ok)
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::budget;
 use crate::config::{Config, Flag, LogFormat, Rotate, Sources};
 use crate::exec::ShimProgram;
-use crate::node::{Node, NodeBuilder};
+use crate::node::{Fatal, Node, NodeBuilder};
 use crate::telemetry::log::{Every, LineFormat, LogFile, LogOptions, RunningLog};
 
 use super::exit::{CommandResult, Exit, Failure};
@@ -88,8 +88,9 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     ended.map(|()| Exit::Ok).map_err(|fatal| fault(&fatal))
 }
 
-fn fault(fatal: &crate::node::Fatal) -> Failure {
-    Failure { exit: Exit::No, message: fatal.to_string() }
+fn fault(fatal: &Fatal) -> Failure {
+    let advice = fatal.advice().map(|advice| format!("\n  {advice}")).unwrap_or_default();
+    Failure { exit: Exit::No, message: format!("{fatal}{advice}") }
 }
 
 fn load(arguments: &ServeArguments) -> Result<Config, Failure> {

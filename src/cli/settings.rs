@@ -80,7 +80,10 @@ pub fn run(command: ConfigCommand, context: &mut CliContext) -> CommandResult {
             match written {
                 Ok(()) => context.out.say(&format!("{shown}: written")),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    let message = format!("{shown} exists, and is left as it is");
+                    let message = format!(
+                        "{shown} exists, and is left as it is\n  Choose another file, or remove it \
+                         first."
+                    );
                     return Err(Failure { exit: Exit::Conflict, message });
                 }
                 Err(error) => return Err(Failure::usage(format!("{shown}: {error}"))),

@@ -1,11 +1,10 @@
 //! What is said of a name that nothing has: the name, and the nearest one that there is.
 
-use serde_json::Value;
-
 use super::context::CliContext;
 use super::exit::{Exit, Failure};
-use super::fetch::{NODE, TASK, text};
+use super::fetch::{self, ReplyKind};
 use crate::client::path;
+use crate::dto::{NodeView, TaskView};
 
 /// Names that are looked at for one that is near.
 const NAMES: usize = 1_000;
@@ -13,11 +12,15 @@ const NAMES: usize = 1_000;
 /// The failure for a name that no `what` (a task, say) has.
 pub async fn not_found(what: &str, name: &str, code: &str, context: &mut CliContext) -> Failure {
     let nodes = what == "node";
-    let names = names(if nodes { "nodes" } else { "tasks" }, context).await;
+    let names = match nodes {
+        true => names(context, "nodes", |node: &NodeView| &node.name).await,
+        false => names(context, "tasks", |task: &TaskView| &task.id).await,
+    };
     let near = match nearest(name, &names) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if nodes && !names.is_empty() => format!("; there are {}", names.join(", ")),
-        None => String::new(),
+        None if nodes => "; `punctual node list` lists them".to_owned(),
+        None => "; `punctual ls` lists the tasks".to_owned(),
     };
     let message = format!("no {what} is called `{name}`{near} ({code})");
     Failure { exit: Exit::Conflict, message }
@@ -35,12 +38,13 @@ fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
 }
 
 /// What there is, as far as it can be told: the failure is told without it, too.
-async fn names(collection: &str, context: &mut CliContext) -> Vec<String> {
-    let shape = if collection == "nodes" { NODE } else { TASK };
-    let query = [("limit", NAMES.to_string())];
-    let Ok(reply) = context.get(&path([collection]), &query).await else { return Vec::new() };
-    let items = shape.items(&reply.body, Exit::NotAccepted).unwrap_or_default();
-    items.iter().filter_map(|item: &Value| Some(text(item, "name")?.to_owned())).collect()
+async fn names<T: ReplyKind>(
+    context: &mut CliContext,
+    collection: &str,
+    name: fn(&T) -> &String,
+) -> Vec<String> {
+    let found = fetch::up_to(context, &path([collection]), &[], NAMES).await;
+    found.map(|list| list.says.iter().map(name).cloned().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,61 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::fetch::{given, instant, text, word};
+use super::fetch;
 use super::local::{LocalClock, length};
 use crate::domain::time::Millis;
-use crate::dto::{ExecutionView, Rfc3339};
+use crate::dto::{
+    ActionBody, DailyBody, EndedView, ExecutionView, PauseView, Rfc3339, RuleBody, ScheduleBody,
+    TaskView, WarningView,
+};
 
 /// What holds for every `catch_up`.
 pub const ON_TIME: &str = "up to limits.failover_timeout late is on time";
 
 /// `every 5s`, `0 2 * * * Europe/Berlin`, `daily 02:00`, `manual`.
 #[must_use]
-pub fn schedule(task: &Value) -> String {
-    let Some(schedule) = given(task, "schedule") else { return String::new() };
-    let zone = text(schedule, "timezone").map(|zone| format!(" {zone}")).unwrap_or_default();
-    if let Some(every) = text(schedule, "interval") {
-        return format!("every {every}");
-    }
-    if let Some(cron) = text(schedule, "cron") {
-        return format!("{cron}{zone}");
-    }
-    for key in ["at", "delay"] {
-        if let Some(value) = text(schedule, key) {
-            return format!("{key} {value}");
+pub fn schedule(schedule: &ScheduleBody) -> String {
+    let zone = schedule.timezone.as_ref().map(|zone| format!(" {zone}")).unwrap_or_default();
+    match &schedule.rule {
+        RuleBody::Interval(every) => format!("every {every}"),
+        RuleBody::Cron(cron) => format!("{cron}{zone}"),
+        RuleBody::At(at) => format!("at {}", at.0),
+        RuleBody::Delay(delay) => format!("delay {delay}"),
+        RuleBody::Daily(DailyBody::One(time)) => format!("daily {time}{zone}"),
+        RuleBody::Daily(DailyBody::Many(times)) => format!("daily {}{zone}", times.join(",")),
+        RuleBody::Weekly { days, at } => format!("weekly {} {at}{zone}", days.join(",")),
+        RuleBody::Monthly { days, at } => {
+            let days: Vec<String> = days.iter().map(ToString::to_string).collect();
+            format!("monthly {} {at}{zone}", days.join(","))
         }
-    }
-    if let Some(daily) = given(schedule, "daily") {
-        return format!("daily {}{zone}", list(daily));
-    }
-    for key in ["weekly", "monthly"] {
-        if let Some(rule) = given(schedule, key) {
-            let days = given(rule, "days").map(list).unwrap_or_default();
-            return format!("{key} {days} {}{zone}", word(rule, "at"));
-        }
-    }
-    let known = ["immediate", "manual"].into_iter().find(|key| given(schedule, key).is_some());
-    known.unwrap_or_default().to_owned()
-}
-
-/// The items of a list with commas between them.
-#[must_use]
-pub fn list(value: &Value) -> String {
-    let one = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
-    match value.as_array() {
-        Some(items) => items.iter().map(one).collect::<Vec<_>>().join(","),
-        None => one(value),
+        RuleBody::Immediate(_) => "immediate".to_owned(),
+        RuleBody::Manual(_) => "manual".to_owned(),
     }
 }
 
-/// `a=b,c=d`
+/// The schedule of a task, if its definition is known.
 #[must_use]
-pub fn labels(value: &Value, key: &str) -> String {
-    let pairs = value.get(key).and_then(Value::as_object).into_iter().flatten();
-    let one = |(key, value): (&String, &Value)| format!("{key}={}", list(value));
-    pairs.map(one).collect::<Vec<_>>().join(",")
+pub fn schedule_of(task: &TaskView) -> String {
+    task.definition.body().map(|body| schedule(&body.schedule)).unwrap_or_default()
 }
 
 /// `a=b,c=d`
@@ -68,68 +49,70 @@ pub fn pairs(labels: &BTreeMap<String, String>) -> String {
 
 /// The task's state, with what a pause says of itself, and whether it is disabled.
 #[must_use]
-pub fn state(task: &Value, clock: &LocalClock) -> String {
-    let mut out = word(task, "state");
-    if out == "active" && task.get("enabled") == Some(&Value::Bool(false)) {
+pub fn state(task: &TaskView, clock: &LocalClock) -> String {
+    let enabled = task.definition.body().is_none_or(|body| body.enabled);
+    state_of(&task.state, enabled, task.paused.as_ref(), clock)
+}
+
+/// The same of a task of which only this is known.
+#[must_use]
+pub fn state_of(
+    state: &str,
+    enabled: bool,
+    pause: Option<&PauseView>,
+    clock: &LocalClock,
+) -> String {
+    let mut out = state.to_owned();
+    if state == "active" && !enabled {
         out.push_str(" (disabled)");
     }
-    if let Some(pause) = given(task, "paused").filter(|_| out == "paused") {
-        if let Some(until) = instant(pause, "until") {
-            out.push_str(&format!(" until {}", clock.short(until)));
+    if let Some(pause) = pause.filter(|_| state == "paused") {
+        if let Some(until) = pause.until {
+            out.push_str(&format!(" until {}", clock.short(until.0)));
         }
-        if let Some(reason) = text(pause, "reason").filter(|reason| !reason.is_empty()) {
-            out.push_str(&format!(": {reason}"));
+        if !pause.reason.is_empty() {
+            out.push_str(&format!(": {}", pause.reason));
         }
     }
     out
 }
 
+/// `, next tick in 3 s (12:00:05)`, or nothing: behind what was done to a task.
+#[must_use]
+pub fn next_tick(task: &TaskView, clock: &LocalClock) -> String {
+    let next = task
+        .next_tick
+        .map(|at| format!(", next tick {} ({})", clock.distance(at.0), clock.short(at.0)));
+    next.unwrap_or_default()
+}
+
 /// What is worth knowing of a task or a schedule.
 #[must_use]
-pub fn warnings(value: &Value) -> Vec<String> {
-    let told = value.get("warnings").and_then(Value::as_array).into_iter().flatten();
-    told.map(|warning| word(warning, "detail")).collect()
+pub fn warnings(warnings: &[WarningView]) -> Vec<String> {
+    warnings.iter().map(|warning| warning.detail.clone()).collect()
 }
 
-/// How the execution of a tick ended: `failed, exit 5`; nothing while it has not.
+/// How the execution of a tick ended: `failed, exit 5`.
 #[must_use]
-pub fn ending(ended: &Value) -> String {
-    let number = |key: &str, what: &str| {
-        let number = given(ended, key).map(|number| format!(", {what} {number}"));
-        number.unwrap_or_default()
-    };
-    let (exit, status) = (number("exit_code", "exit"), number("http_status", "status"));
-    format!("{}{exit}{status}", word(ended, "status"))
-}
-
-/// `12:00:05 (in 3 s)`, or nothing.
-#[must_use]
-pub fn moment(value: &Value, key: &str, clock: &LocalClock) -> String {
-    instant(value, key).map(|at| clock.with_distance(at)).unwrap_or_default()
-}
-
-/// `12:00:05 (3 s ago)`, or nothing: of what has happened.
-#[must_use]
-pub fn past(value: &Value, key: &str, clock: &LocalClock) -> String {
-    instant(value, key).map(|at| clock.with_age(at)).unwrap_or_default()
+pub fn ending(ended: &EndedView) -> String {
+    let exit = ended.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
+    let status = ended.http_status.map(|status| format!(", status {status}")).unwrap_or_default();
+    format!("{}{exit}{status}", ended.status)
 }
 
 /// What a task does.
 #[must_use]
-pub fn action(task: &Value) -> String {
-    let Some(action) = given(task, "action") else {
-        return "by the function or executor of its name".to_owned();
-    };
-    if let Some(http) = given(action, "http") {
-        return format!("{} {}", word(http, "method"), word(http, "url"));
+pub fn action(action: Option<&ActionBody>) -> String {
+    match action {
+        None => "by the function or executor of its name".to_owned(),
+        Some(ActionBody::Http(http)) => format!("{} {}", http.method, http.url),
+        Some(ActionBody::Shell(shell)) => {
+            let words: Vec<String> = shell.argv.iter().map(|word| quoted(word)).collect();
+            let user = shell.user.as_ref().map(|user| format!(" (as {user})")).unwrap_or_default();
+            format!("{}{user}", words.join(" "))
+        }
+        Some(other) => fetch::value(other).to_string(),
     }
-    if let Some(shell) = given(action, "shell") {
-        let argv = shell.get("argv").and_then(Value::as_array).into_iter().flatten();
-        let words: Vec<String> = argv.filter_map(Value::as_str).map(quoted).collect();
-        let user = text(shell, "user").map(|user| format!(" (as {user})")).unwrap_or_default();
-        return format!("{}{user}", words.join(" "));
-    }
-    action.to_string()
 }
 
 /// A word of a command line as a shell would need it.
@@ -205,25 +188,40 @@ mod tests {
 
     #[test]
     fn schedules_read_like_the_options_that_make_them() {
-        for (schedule, words) in [
+        for (rule, words) in [
             (json!({"interval": "5s", "anchor": null}), "every 5s"),
             (json!({"cron": "0 2 * * *", "timezone": "Asia/Tokyo"}), "0 2 * * * Asia/Tokyo"),
             (json!({"daily": ["02:00", "14:00"]}), "daily 02:00,14:00"),
+            (json!({"daily": "02:00", "timezone": "UTC"}), "daily 02:00 UTC"),
             (json!({"weekly": {"days": ["mon", "fri"], "at": "09:00"}}), "weekly mon,fri 09:00"),
             (json!({"monthly": {"days": [1, -1], "at": "09:00"}}), "monthly 1,-1 09:00"),
             (json!({"at": "2026-12-01T01:00:00.000Z"}), "at 2026-12-01T01:00:00.000Z"),
+            (json!({"delay": "5m"}), "delay 5m"),
+            (json!({"immediate": true}), "immediate"),
             (json!({"manual": true}), "manual"),
-            (json!(null), ""),
         ] {
-            assert_eq!(super::schedule(&json!({ "schedule": schedule })), words);
+            let mut body = json!({
+                "timezone": null, "dst": {"gap": "shift", "fold": "first"}, "exclude": [],
+            });
+            body.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+            let body: ScheduleBody = serde_json::from_value(body).unwrap();
+            assert_eq!(schedule(&body), words);
         }
     }
 
     #[test]
     fn actions_are_shown_as_a_shell_would_read_them() {
-        let shell = json!({"action": {"shell": {"argv": ["echo", "it's", ""], "user": "www"}}});
-        assert_eq!(action(&shell), r"echo 'it'\''s' '' (as www)");
-        let http = json!({"action": {"http": {"url": "http://x/", "method": "POST"}}});
-        assert_eq!(action(&http), "POST http://x/");
+        let read = |body| serde_json::from_value::<ActionBody>(body).unwrap();
+        let shell = read(json!({"shell": {
+            "argv": ["echo", "it's", ""], "env": {}, "cwd": null, "stdin": "", "user": "www",
+        }}));
+        assert_eq!(action(Some(&shell)), r"echo 'it'\''s' '' (as www)");
+        let http = read(json!({"http": {
+            "url": "http://x/", "method": "POST", "headers": {}, "body": null,
+            "expect_status": ["200-299"], "connect_timeout": "10s",
+        }}));
+        assert_eq!(action(Some(&http)), "POST http://x/");
+        let function = read(json!({"func": {"id": "report"}}));
+        assert_eq!(action(Some(&function)), r#"{"func":{"id":"report"}}"#);
     }
 }

@@ -1,14 +1,28 @@
 //! Why a request has no good answer.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// One field that a request got wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct FieldProblem {
     /// JSON pointer into the body; empty: the body as a whole.
     pub pointer: String,
     /// The rule; reads on after the name of the field.
     pub message: String,
+}
+
+/// What is read of an answer that says no; a proxy may have written it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProblemText {
+    code: Option<String>,
+    detail: Option<String>,
+    title: Option<String>,
+    error: Option<String>,
+    advice: String,
+    errors: Vec<FieldProblem>,
 }
 
 /// A node's answer that says no: `application/problem+json`, as far as it is one.
@@ -18,8 +32,10 @@ pub struct ServerRefusal {
     pub status: u16,
     /// For programs, such as `task_exists`; `http_<status>` if the answer names none.
     pub code: String,
-    /// For people.
+    /// What is wrong, for people.
     pub detail: String,
+    /// What to do next, for people; empty: the node does not say.
+    pub advice: String,
     /// What is wrong with the fields of the body.
     pub errors: Vec<FieldProblem>,
     /// The whole answer.
@@ -65,24 +81,13 @@ impl ServerRefusal {
     /// Reads an answer of this status.
     #[must_use]
     pub fn read(status: u16, body: Value) -> Self {
-        let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
-        let code = text("code").unwrap_or_else(|| format!("http_{status}"));
-        let detail = text("detail")
-            .or_else(|| text("title"))
-            .or_else(|| text("error"))
-            .or_else(|| body.as_str().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned))
-            .unwrap_or_else(|| format!("the node answered with status {status}"));
-        let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
-        let field = |error: &Value, key: &str| {
-            error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let errors = errors
-            .map(|error| FieldProblem {
-                pointer: field(error, "pointer"),
-                message: field(error, "message"),
-            })
-            .collect();
-        Self { status, code, detail, errors, body }
+        let said = ProblemText::deserialize(&body).unwrap_or_default();
+        let code = said.code.unwrap_or_else(|| format!("http_{status}"));
+        let plain = || body.as_str().map(str::trim).filter(|text| !text.is_empty());
+        let detail = said.detail.or(said.title).or(said.error);
+        let detail = detail.or_else(|| plain().map(str::to_owned));
+        let detail = detail.unwrap_or_else(|| format!("the node answered with status {status}"));
+        Self { status, code, detail, advice: said.advice, errors: said.errors, body }
     }
 
     /// What the caller can do.

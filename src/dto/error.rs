@@ -16,8 +16,11 @@ pub struct ProblemView {
     pub title: String,
     /// The status of the answer.
     pub status: u16,
-    /// What is wrong, and what can be done.
+    /// What is wrong.
     pub detail: String,
+    /// What to do next.
+    #[serde(default)]
+    pub advice: String,
     /// For programs; it never changes its meaning.
     pub code: Word,
     /// Also in the header `X-Request-Id` and in the node's log.

@@ -5,6 +5,7 @@
 //! known to the reader is passed over; one that is missing is an error, unless it may be null.
 //! The bodies of tasks and calendars are those of `domain::spec::bodies`.
 
+mod bench;
 mod calendar;
 mod cluster;
 mod error;
@@ -16,6 +17,9 @@ mod request;
 mod task;
 mod tick;
 
+pub use self::bench::{
+    BenchClaims, BenchClaimsReport, BenchPrefix, BenchStart, BenchState, BenchTasks, BenchUncovered,
+};
 pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, CalendarView};
 pub use self::cluster::{
     ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberReplaced, MemberView,
@@ -38,5 +42,7 @@ pub use self::task::{
     RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView, WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
-pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
+pub use crate::domain::spec::bodies::{
+    ActionBody, CalendarBody, CatchUpBody, DailyBody, RuleBody, ScheduleBody, TaskBody, Word,
+};
 pub use crate::domain::time::Rfc3339;

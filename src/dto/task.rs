@@ -59,6 +59,26 @@ pub enum TaskHead {
     },
 }
 
+impl TaskHead {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Defined(body) => &body.name,
+            Self::Named { name } => name,
+        }
+    }
+
+    /// All of the definition, if it is known.
+    #[must_use]
+    pub fn body(&self) -> Option<&TaskBody> {
+        match self {
+            Self::Defined(body) => Some(body),
+            Self::Named { .. } => None,
+        }
+    }
+}
+
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseView {
@@ -110,6 +130,24 @@ pub struct TotalsView {
     pub lost: u64,
 }
 
+impl TotalsView {
+    /// Each count of ticks and executions with its name.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 9] {
+        [
+            ("fired", self.fired),
+            ("skipped", self.skipped),
+            ("missed", self.missed),
+            ("coalesced", self.coalesced),
+            ("success", self.success),
+            ("failed", self.failed),
+            ("timeout", self.timeout),
+            ("cancelled", self.cancelled),
+            ("lost", self.lost),
+        ]
+    }
+}
+
 /// What is worth knowing of something that is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
@@ -137,6 +175,15 @@ pub enum TaskNow {
 }
 
 impl TaskNow {
+    /// The task, if it is there.
+    #[must_use]
+    pub fn kept(&self) -> Option<&TaskView> {
+        match self {
+            Self::Kept(task) => Some(task),
+            Self::Gone { .. } => None,
+        }
+    }
+
     /// What is left of a name that was removed.
     #[must_use]
     pub fn gone(name: &str) -> Self {
@@ -264,6 +311,9 @@ pub struct ItemView {
     /// Why it was refused, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     /// What is wrong with its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,

@@ -179,7 +179,8 @@ impl Caller {
         if bound || matches!(self.if_match, IfMatch::Any) {
             return Ok(());
         }
-        let why = "this request changes no revision, so none can match If-Match; leave it out";
-        Err(OpError::new(ErrorCode::RevisionMismatch, why))
+        let why = "this request changes no revision, so none can match If-Match";
+        let problem = OpError::new(ErrorCode::RevisionMismatch, why);
+        Err(problem.advise("Leave If-Match out."))
     }
 }

@@ -3,7 +3,7 @@
 use crate::domain::schedule::{LocalTime, Rule, Schedule, weekday_name};
 
 /// Times of day that are told one by one.
-pub(crate) const TIMES_MAX: usize = 6;
+const TIMES_MAX: usize = 6;
 
 /// What a schedule says, as a sentence without a full stop.
 pub(crate) fn describe(schedule: &Schedule, default_zone: &str) -> String {
@@ -137,15 +137,18 @@ fn day_item(item: &str) -> String {
     }
 }
 
+/// The times of day that second, minute and hour give, if they give a few.
+pub(crate) fn times_of_day(second: &str, minute: &str, hour: &str) -> Option<Vec<LocalTime>> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let (second, minute) = (number(second)?, number(minute)?);
+    let hours: Vec<u32> = hour.split(',').map(number).collect::<Option<_>>()?;
+    let time = |hour: &u32| LocalTime(hour * 3_600 + minute * 60 + second);
+    (hours.len() <= TIMES_MAX).then(|| hours.iter().map(time).collect())
+}
+
 /// Second, minute and hour: a time of day where they give one, else field by field.
 fn time(second: &str, minute: &str, hour: &str) -> String {
-    let number = |text: &str| text.parse::<u32>().ok();
-    let hours: Option<Vec<u32>> = hour.split(',').map(number).collect();
-    if let (Some(s), Some(m), Some(hours)) = (number(second), number(minute), hours)
-        && hours.len() <= TIMES_MAX
-    {
-        let times: Vec<LocalTime> =
-            hours.iter().map(|h| LocalTime(h * 3_600 + m * 60 + s)).collect();
+    if let Some(times) = times_of_day(second, minute, hour) {
         return format!("at {}", and(&times));
     }
     let mut parts = Vec::new();

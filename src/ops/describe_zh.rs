@@ -1,7 +1,7 @@
 //! A schedule in words, in Chinese: from the large to the small, as dates are told.
 
-use super::describe::{TIMES_MAX, either_day, fields, told};
-use crate::domain::schedule::{LocalTime, Rule, Schedule, parse_weekday, weekday_name};
+use super::describe::{either_day, fields, times_of_day, told};
+use crate::domain::schedule::{Rule, Schedule, parse_weekday, weekday_name};
 use crate::domain::time::Millis;
 
 /// What a schedule says, as a sentence without a full stop.
@@ -95,13 +95,7 @@ fn cron(text: &str) -> String {
 
 /// Hour, minute and second: a time of day where they give one, else field by field.
 fn time(second: &str, minute: &str, hour: &str) -> String {
-    let number = |text: &str| text.parse::<u32>().ok();
-    let hours: Option<Vec<u32>> = hour.split(',').map(number).collect();
-    if let (Some(s), Some(m), Some(hours)) = (number(second), number(minute), hours)
-        && hours.len() <= TIMES_MAX
-    {
-        let times: Vec<LocalTime> =
-            hours.iter().map(|h| LocalTime(h * 3_600 + m * 60 + s)).collect();
+    if let Some(times) = times_of_day(second, minute, hour) {
         return enumerate(&times);
     }
     let mut parts = Vec::new();
@@ -205,7 +199,7 @@ fn enumerate(items: &[impl ToString]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::schedule::parse_cron;
+    use crate::domain::schedule::{LocalTime, parse_cron};
 
     #[test]
     fn crontabs_read_as_sentences() {

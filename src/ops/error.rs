@@ -22,66 +22,43 @@ pub(crate) struct OpError(Box<OpErrorParts>);
 struct OpErrorParts {
     code: ErrorCode,
     detail: String,
+    /// What to do, if that is not what the code says.
+    advice: Option<String>,
     errors: Vec<spec::BodyProblem>,
     extra: Map<String, Value>,
 }
 
-/// What a refusal means to a caller, and what may be done about it; its code is its own.
+/// What a refusal means to a caller; its code is its own, and says what to do.
 const fn refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::TaskExists => {
-            "a task of this name exists; change it with PUT or PATCH, or replace it with force=true"
-        }
-        Refusal::TaskDeleted => {
-            "the name carries a deleted mark; reuse or cleanup removes it, force=true creates anew"
-        }
-        Refusal::TaskNotFound => "there is no task of this name; GET /api/v1/tasks lists them",
-        Refusal::RevisionMismatch { .. } => {
-            "it was changed since the revision of If-Match; read it again, and send its ETag"
-        }
-        Refusal::KeyReused => {
-            "the Idempotency-Key was used for another request; take a new key for each request, and \
-             the same one only to repeat it unchanged"
-        }
-        Refusal::ExecutionNotFound => {
-            "there is no such execution, or it is no longer kept; GET /api/v1/executions lists them"
-        }
-        Refusal::ExecutionEnded => "the execution has ended; its record says how",
-        Refusal::NotPending => "the execution was granted before; its record says to which node",
-        Refusal::StaleFence => {
-            "a newer grant was made, or the execution has ended; what was done under the old fence \
-             does not count"
-        }
-        Refusal::Held => {
-            "a pause or the stopped scheduler holds the execution; resume the task or start the \
-             scheduler"
-        }
-        Refusal::MaxLive => {
-            "the task has as many live executions as it may have; wait for one to end, or stop one"
-        }
-        Refusal::Session => "this node may not take executions now; ask another node",
-        Refusal::Cursor { .. } => "the tick was settled, and nobody claimed it; claim a later one",
-        Refusal::Order => "ticks of a task must rise; claim one after the last",
-        Refusal::Ahead => "the instant lies ahead of cluster time; wait for it",
-        Refusal::Inactive => {
-            "the task or the scheduler is not active; resume or enable the task, or start the \
-             scheduler"
-        }
-        Refusal::NodeNotFound => "there is no such node; GET /api/v1/nodes lists them",
-        Refusal::NotDue => "it is too early for this; ask again later",
+        Refusal::TaskExists => "a task of this name exists",
+        Refusal::TaskDeleted => "the name carries a deleted mark",
+        Refusal::TaskNotFound => "there is no task of this name",
+        Refusal::RevisionMismatch { .. } => "it was changed since the revision of If-Match",
+        Refusal::KeyReused => "the Idempotency-Key was used for another request",
+        Refusal::ExecutionNotFound => "there is no such execution, or it is no longer kept",
+        Refusal::ExecutionEnded => "the execution has ended",
+        Refusal::NotPending => "the execution was granted before",
+        Refusal::StaleFence => "a newer grant was made, or the execution has ended",
+        Refusal::Held => "a pause or the stopped scheduler holds the execution",
+        Refusal::MaxLive => "the task has as many live executions as it may have",
+        Refusal::Session => "this node may not take executions now",
+        Refusal::Cursor { .. } => "the tick was settled, and nobody claimed it",
+        Refusal::Order => "ticks of a task must rise",
+        Refusal::Ahead => "the instant lies ahead of cluster time",
+        Refusal::Inactive => "the task or the scheduler is not active",
+        Refusal::NodeNotFound => "there is no such node",
+        Refusal::NotDue => "it is too early for this",
         Refusal::Initialised => "the cluster has a name and an id already",
-        Refusal::ClusterName => "must be the name of this cluster, as GET /api/v1/cluster shows it",
+        Refusal::ClusterName => "must be the name of this cluster",
         Refusal::Full => {
             "a limit of the cluster is reached (2,000,000 names, 1,000,000 of them marked deleted; \
-             10,000 calendars); cleanup removes what is no longer needed"
+             10,000 calendars)"
         }
-        Refusal::CalendarNotFound => {
-            "there is no calendar of this name; GET /api/v1/calendars lists them"
-        }
-        Refusal::CalendarInUse => "tasks leave the calendar out; they have to do without it first",
+        Refusal::CalendarNotFound => "there is no calendar of this name",
+        Refusal::CalendarInUse => "tasks leave the calendar out",
         Refusal::AllWeightsZero => {
-            "must not be 0: every node would have weight 0, and no task an owner; give another node \
-             a weight first"
+            "must not be 0: every node would have weight 0, and no task an owner"
         }
     }
 }
@@ -92,9 +69,16 @@ impl OpError {
         Self(Box::new(OpErrorParts {
             code,
             detail: detail.into(),
+            advice: None,
             errors: Vec::new(),
             extra: Map::new(),
         }))
+    }
+
+    /// Says what to do, where more is known than the code says: sentences.
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
     }
 
     /// A problem with one field, parameter or header.
@@ -114,15 +98,13 @@ impl OpError {
 
     /// A cursor that the list did not give out.
     pub(crate) fn cursor() -> Self {
-        Self::parameter("cursor", "is not one of this list; begin without one")
+        let problem = Self::parameter("cursor", "is not one of this list");
+        problem.advise("Begin the list again, without `cursor`.")
     }
 
     /// What this version cannot do yet.
     pub(crate) fn not_supported(what: &str) -> Self {
-        Self::new(
-            ErrorCode::NotSupported,
-            format!("{what}: not supported in this version; leave it out"),
-        )
+        Self::new(ErrorCode::NotSupported, format!("{what}: not supported in this version"))
     }
 
     /// No leader is known, or this node is not ready; the sentence says what is waited for.
@@ -133,7 +115,11 @@ impl OpError {
     /// No leader serves this node: why, which members do not answer it (`unreachable`, by their
     /// peer addresses), and where else to ask (`ask`, base URLs of the others' APIs).
     pub(crate) fn unled(unled: &NoLeaderReason) -> Self {
-        let problem = Self::no_leader(unled.to_string());
+        let mut problem = Self::no_leader(unled.to_string());
+        if !unled.others.is_empty() {
+            let others = unled.others.join(" or ");
+            problem = problem.advise(format!("Repeat the request, or ask another node: {others}."));
+        }
         problem.with("unreachable", unled.unreachable.clone()).with("ask", unled.others.clone())
     }
 
@@ -141,6 +127,7 @@ impl OpError {
     pub(crate) fn because(mut self, reason: Self) -> Self {
         self.0.detail = format!("{}: {}", self.0.detail, reason.0.detail);
         self.0.extra.extend(reason.0.extra);
+        self.0.advice = reason.0.advice.or(self.0.advice);
         self
     }
 
@@ -164,6 +151,11 @@ impl OpError {
     /// Its sentence.
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What to do, in one sentence or more.
+    pub(crate) fn advice(&self) -> &str {
+        self.0.advice.as_deref().unwrap_or(self.0.code.advice())
     }
 
     /// What is wrong with the fields of the request.
@@ -226,18 +218,15 @@ impl From<Refusal> for OpError {
 impl From<ProposeError> for OpError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotAccepted | ProposeError::NoTime | ProposeError::Stopping => Self::new(
-                ErrorCode::NotAccepted,
-                format!("{error}: nothing was changed, repeating is safe"),
-            ),
+            ProposeError::NotAccepted | ProposeError::NoTime | ProposeError::Stopping => {
+                Self::new(ErrorCode::NotAccepted, format!("{error}: nothing was changed"))
+            }
             ProposeError::NeedsUpgrade { .. } => {
                 Self::new(ErrorCode::NeedsUpgrade, error.to_string())
             }
-            ProposeError::Unknown => Self::new(
-                ErrorCode::OutcomeUnknown,
-                "it was handed over and not answered in time: repeat it only with the same \
-                 Idempotency-Key",
-            ),
+            ProposeError::Unknown => {
+                Self::new(ErrorCode::OutcomeUnknown, "it was handed over and not answered in time")
+            }
         }
     }
 }

@@ -109,10 +109,10 @@ fn ended(view: &StateView, id: &str) -> Result<OfExecution, OpError> {
     if execution.status.ended() {
         return Ok(OfExecution { task: task.key, execution: execution.id });
     }
-    Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended; stop it first"))
+    Err(OpError::new(ErrorCode::ExecutionLive, "the execution has not ended"))
 }
 
-/// EndCounts a waiting execution, asks a running one to stop.
+/// Ends a waiting execution, asks a running one to stop.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`.
@@ -175,7 +175,7 @@ pub(crate) struct ClaimEnd {
     pub logs: String,
 }
 
-/// EndCounts an execution that a caller claimed.
+/// Ends an execution that a caller claimed.
 ///
 /// # Errors
 /// `execution_not_found`, `execution_ended`, `stale_fence`, `fence_required`, `not_supported`.
@@ -203,10 +203,8 @@ fn finish(
         return Err(OpError::not_supported("callbacks of executions that no caller claimed"));
     }
     let Some(fence) = fence.map(Fence) else {
-        return Err(OpError::new(
-            ErrorCode::FenceRequired,
-            "give the fence of the claim, as ?fence= or in the body",
-        ));
+        let problem = OpError::new(ErrorCode::FenceRequired, "the fence of the claim is missing");
+        return Err(problem.advise("Give it as ?fence= or in the body."));
     };
     let attempt = execution.attempt.as_ref().filter(|attempt| attempt.fence == fence);
     let Some(attempt) = attempt else {

@@ -2,9 +2,10 @@
 //!
 //! An operation takes typed input and gives a typed answer of `dto` or an [`OpError`]. The API turns
 //! requests into operations and answers into bytes. Reads are functions of a frozen state
-//! ([`context::View`]); whatever changes it is proposed.
+//! ([`context::StateView`]); whatever changes it is proposed.
 
 pub(crate) mod about;
+pub(crate) mod bench;
 pub(crate) mod calendars;
 pub(crate) mod caller;
 pub(crate) mod changes;
@@ -15,10 +16,13 @@ mod describe_zh;
 pub(crate) mod eligibility;
 pub(crate) mod error;
 pub(crate) mod executions;
+pub(crate) mod health;
 mod limits;
 pub(crate) mod lists;
 mod measure;
+pub(crate) mod metrics;
 pub(crate) mod nodes;
+pub(crate) mod output;
 pub(crate) mod plans;
 pub(crate) mod preview;
 pub(crate) mod proposals;

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::context::StateView;
+use serde_json::{Value, json};
+
+use super::OpError;
+use super::context::{ApiSettings, StateView};
 use super::describe::describe;
 use super::describe_zh::describe_zh;
 use super::{plans, views};
 use crate::domain::machine::Task;
 use crate::domain::schedule::{NotedTick, Plan, Rule, Schedule, Warning, warnings};
+use crate::domain::spec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{ExpressionView, NextTick, NextView, PreviewView, Rfc3339, ScheduleBody};
 
@@ -18,6 +22,39 @@ const CROWD: usize = 10;
 /// Tasks that are looked at for that.
 const CROWD_LOOKS: usize = 20_000;
 const HOUR_MS: i64 = 3_600_000;
+
+/// A schedule that is to be shown.
+pub(crate) struct PreviewSchedule {
+    /// As the body of a task would have it.
+    pub schedule: Value,
+    /// Whether it was given as one text.
+    pub expression: bool,
+}
+
+impl PreviewSchedule {
+    /// Reads the schedule by the rules of a task's body.
+    pub fn read(
+        &self,
+        name: &str,
+        view: &StateView,
+        now: Timestamp,
+        settings: &ApiSettings,
+    ) -> Result<Schedule, OpError> {
+        let task = json!({"name": name, "schedule": self.schedule});
+        let reading = spec::ReadContext { now, ..view.reading(settings) };
+        let read = spec::read(&task, reading).map_err(|mut problems| {
+            for problem in problems.iter_mut().filter(|_| self.expression) {
+                let pointer = match problem.pointer.as_str() {
+                    "/schedule/timezone" => "/timezone",
+                    _ => "/expression",
+                };
+                problem.pointer = pointer.to_owned();
+            }
+            problems
+        })?;
+        Ok(read.schedule)
+    }
+}
 
 /// The answer, here and on the command line.
 pub(crate) fn body(ticks: Vec<NextTick>, schedule: &Schedule, default_zone: &str) -> PreviewView {

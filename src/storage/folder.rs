@@ -133,9 +133,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
         }
         Err(TryLockError::WouldBlock) => {
             let holder = holder(&mut file);
-            let why = format!(
-                "{holder} uses this data folder; stop it, or set node.data_dir to another folder"
-            );
+            let why = format!("{holder} uses this data folder");
             let error = io::Error::new(io::ErrorKind::ResourceBusy, why);
             Err(StorageError::new("lock", path, error))
         }
@@ -166,7 +164,7 @@ mod tests {
         let path = folder.path().join("a").join("b");
         let first = DataFolder::open(&path, None).unwrap();
         let error = DataFolder::open(&path, None).unwrap_err();
-        let expected = format!("process {} uses this data folder; stop it", std::process::id());
+        let expected = format!("process {} uses this data folder", std::process::id());
         assert!(error.to_string().contains(&expected), "{error}");
         assert!(error.file.ends_with("b/lock"));
         drop(first);

@@ -82,6 +82,30 @@ impl StorageError {
             || (self.action == "read" && self.source.raw_os_error() == unreadable)
     }
 
+    /// What to do next, as a sentence.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        use io::ErrorKind as Kind;
+        match self.source.kind() {
+            _ if self.is_damage() => {
+                "Keep the folder as it is, and put a whole copy of it in its place, or readmit the \
+                 node with an empty one if other members have the data."
+            }
+            Kind::StorageFull | Kind::QuotaExceeded => {
+                "Free space on the disk, and start the node again."
+            }
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+                "Let the user of the node read and write there, and start the node again."
+            }
+            Kind::NotFound => "Check that the folder is there and its disk is mounted.",
+            Kind::Unsupported => "Start the node with a data folder of its own.",
+            Kind::WouldBlock | Kind::ResourceBusy | Kind::AlreadyExists => {
+                "End the other process that uses the folder, or choose another node.data_dir."
+            }
+            _ => "Check the disk, and start the node again.",
+        }
+    }
+
     /// For `map_err`: names the action and the file of an I/O error.
     fn at(action: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let file = file.to_owned();

@@ -41,7 +41,6 @@ const PENDING: &[&str] = &[
     "Rows",
     "Rule",
     "Segment",
-    "Shape",
     "Stage",
     "Start",
     "Step",

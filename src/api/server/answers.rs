@@ -28,27 +28,21 @@ pub(super) fn automatic(written: &[u8]) -> Option<u16> {
 /// Why a request could not be read, by the status that hyper gave it.
 pub(super) fn unreadable(status: u16) -> OpError {
     match status {
-        414 => OpError::new(
-            ErrorCode::UriTooLong,
-            "the request line is too long: ask for less at once, or send it in a body",
-        ),
+        414 => OpError::new(ErrorCode::UriTooLong, "the request line is too long"),
         431 => OpError::new(
             ErrorCode::HeadersTooLarge,
-            "the head of the request is too large, or has more than 100 header fields: send fewer \
-             or shorter ones",
+            "the head of the request is too large, or has more than 100 header fields",
         ),
-        _ => OpError::new(
-            ErrorCode::BadRequest,
-            "the request is no HTTP/1.1 (RFC 9112): check that its first line is `METHOD /path \
-             HTTP/1.1`, that each header is `Name: value`, and that one length is given, by \
-             Content-Length or by Transfer-Encoding",
+        _ => OpError::new(ErrorCode::BadRequest, "the request is no HTTP/1.1 (RFC 9112)").advise(
+            "Check that its first line is `METHOD /path HTTP/1.1`, that each header is `Name: \
+             value`, and that one length is given, by Content-Length or by Transfer-Encoding.",
         ),
     }
 }
 
 /// The head of a request did not come in time.
 pub(super) fn late_head(limit: Duration) -> OpError {
-    let why = format!("the head of the request took longer than {limit:?}: send it at once");
+    let why = format!("the head of the request took longer than {limit:?}");
     OpError::new(ErrorCode::RequestTimeout, why)
 }
 

@@ -173,8 +173,7 @@ impl Server {
     fn refuse(&self, mut stream: TcpStream) {
         let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         let why = format!(
-            "{} connections are open, as many as this node may have, and all are in use: come \
-             again, or ask another node",
+            "{} connections are open, as many as this node may have, and all are in use",
             self.limits.connections
         );
         tokio::spawn(async move {

@@ -165,7 +165,7 @@ async fn a_full_server_closes_who_waits_longest_or_says_that_it_is_full() {
     let answer = rig.exchange(GET).await;
     let problem = refused(&answer, 503, "too_many_connections");
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    assert!(problem["detail"].as_str().unwrap().contains("come again"), "{answer}");
+    assert!(problem["advice"].as_str().unwrap().contains("come again later"), "{answer}");
     rig.gate.add_permits(2);
     until(&mut second, "done").await;
     until(&mut third, "done").await;
@@ -198,7 +198,7 @@ async fn what_cannot_be_read_is_refused_with_a_body() {
     ] {
         let answer = rig.exchange(sent).await;
         let problem = refused(&answer, status, code);
-        assert!(problem["detail"].as_str().unwrap().len() > 40, "{answer}");
+        assert!(problem["advice"].as_str().unwrap().len() > 20, "{answer}");
         // Also where a good request came before on the same connection.
         let answer = rig.exchange(&(good.clone() + sent)).await;
         let (first, second) = answer.split_once("here").unwrap_or_else(|| panic!("{answer}"));

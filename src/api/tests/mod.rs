@@ -78,6 +78,8 @@ impl Got {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        let advice = self.body["advice"].as_str().unwrap_or_default();
+        assert!(advice.ends_with('.'), "it says what to do: {}", self.text);
         assert_eq!(self.header("punctual-version"), env!("CARGO_PKG_VERSION"));
         self
     }

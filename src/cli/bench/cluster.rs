@@ -5,12 +5,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
 use super::super::children::{Children, Flavour, free_ports};
 use super::super::exit::{Exit, Failure};
+use crate::dto::{BenchState, ItemsView};
 
 /// A cluster is ready within this.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -101,49 +104,49 @@ impl BenchCluster {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    pub async fn get(&self, node: usize, path: &str) -> Result<Value, Failure> {
+    /// Asks one node.
+    pub async fn get<T: DeserializeOwned>(&self, node: usize, path: &str) -> Result<T, Failure> {
         let url = format!("{}{path}", self.urls.get(node).map_or("", String::as_str));
-        let answer = self.http.get(url).send().await.map_err(failure)?;
-        answer.json().await.map_err(failure)
+        read(self.http.get(url)).await
     }
 
-    pub async fn post(&self, node: usize, path: &str, body: &Value) -> Result<Value, Failure> {
+    /// Has one node do something.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        node: usize,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
         let url = format!("{}{path}", self.urls.get(node).map_or("", String::as_str));
-        let answer = self.http.post(url).json(body).send().await.map_err(failure)?;
-        answer.json().await.map_err(failure)
+        read(self.http.post(url).json(body)).await
     }
 
     /// Adds task bodies through one node.
     pub async fn add(&self, tasks: Vec<Value>) -> Result<(), Failure> {
         for chunk in tasks.chunks(5_000) {
-            let answer = self.post(0, "/api/v1/tasks/batch", &json!({"items": chunk})).await?;
-            let results = answer.get("items").and_then(Value::as_array).cloned();
-            let results = results.unwrap_or_default();
-            let good = |result: &Value| {
-                result.get("status").and_then(Value::as_u64).is_some_and(|status| status < 300)
-            };
-            if results.len() != chunk.len() || !results.iter().all(good) {
-                let first = results.iter().find(|result| !good(result));
-                return Err(failure(format!("tasks were not added: {first:?} {answer:.300}")));
+            let body = json!({"items": chunk});
+            let answer: ItemsView = self.post(0, "/api/v1/tasks/batch", &body).await?;
+            if answer.succeeded != chunk.len() {
+                let first = answer.items.iter().find(|item| item.status >= 300);
+                return Err(failure(format!("tasks were not added: {first:?}")));
             }
         }
         Ok(())
     }
 
     /// The states of all nodes once they stand at one index; they must agree.
-    pub async fn agreed(&self) -> Result<Vec<Value>, Failure> {
+    pub async fn agreed(&self) -> Result<Vec<BenchState>, Failure> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
-            let mut states = Vec::new();
+            let mut states: Vec<BenchState> = Vec::new();
             for node in 0..self.urls.len() {
                 states.push(self.get(node, "/bench/state").await?);
             }
-            let field = |name: &str| -> Vec<Option<&Value>> {
-                states.iter().map(|state| state.get(name)).collect()
+            let all = |same: fn(&BenchState, &BenchState) -> bool| {
+                states.iter().all(|state| same(state, &states[0]))
             };
-            let same = |values: Vec<Option<&Value>>| values.iter().all(|one| *one == values[0]);
-            if same(field("applied")) {
-                if !same(field("digest")) {
+            if all(|one, other| one.applied == other.applied) {
+                if !all(|one, other| one.digest == other.digest) {
                     return Err(failure(format!("the states differ: {states:?}")));
                 }
                 return Ok(states);
@@ -160,8 +163,8 @@ impl BenchCluster {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
             for node in 0..self.urls.len() {
-                let state = self.get(node, "/bench/state").await.unwrap_or_default();
-                if state.get("leader") == Some(&Value::Bool(true)) {
+                let state = self.get::<BenchState>(node, "/bench/state").await;
+                if state.is_ok_and(|state| state.leader) {
                     return Ok(node);
                 }
             }
@@ -173,6 +176,13 @@ impl BenchCluster {
     }
 }
 
-pub(super) fn number(value: &Value, field: &str) -> f64 {
-    value.get(field).and_then(Value::as_f64).unwrap_or(0.0)
+/// Sends a request and reads a good answer.
+async fn read<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Failure> {
+    let answer = request.send().await.map_err(failure)?;
+    let status = answer.status();
+    if !status.is_success() {
+        let text = answer.text().await.unwrap_or_default();
+        return Err(failure(format!("{status}: {text:.300}")));
+    }
+    answer.json().await.map_err(failure)
 }

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
-use super::cluster::{BenchCluster, failure, number};
+use super::cluster::{BenchCluster, failure};
 use super::{LagAction, LagArguments, LagDue, NOOP};
+use crate::cli::fetch;
+use crate::dto::{BenchStart, BenchState};
 
 /// Before measuring: ticks of the first seconds find actors and connections cold.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -52,7 +55,7 @@ pub(super) async fn run(
         LagAction::Shell => read_witness(&file)?,
     };
     let row = summary(arguments, together, &starts, from, to);
-    let rows = [row.clone()];
+    let rows = [fetch::value(&row)];
     out.many(&Value::Array(rows.to_vec()), &rows, |_clock| table(&row)).map_err(failure)?;
     Ok(Exit::Ok)
 }
@@ -82,21 +85,19 @@ fn task(
 async fn drain(cluster: &BenchCluster) -> Result<Vec<StartSample>, Failure> {
     let mut starts = Vec::new();
     for node in 0..cluster.urls.len() {
-        let rows = cluster.get(node, "/bench/starts").await?;
-        for row in rows.as_array().into_iter().flatten() {
-            let field = |at: usize| row.get(at).and_then(Value::as_i64);
-            if let (Some(task), Some(tick), Some(late)) = (field(0), field(1), field(2)) {
-                starts.push((task.unsigned_abs(), tick, late));
-            }
-        }
+        let noted: Vec<BenchStart> = cluster.get(node, "/bench/starts").await?;
+        let ticks = noted
+            .into_iter()
+            .filter_map(|BenchStart(task, tick, late)| tick.map(|tick| (task, tick, late)));
+        starts.extend(ticks);
     }
     Ok(starts)
 }
 
 /// Cluster time, rounded up to a whole second.
 async fn cluster_now(cluster: &BenchCluster) -> Result<i64, Failure> {
-    let state = cluster.get(0, "/bench/state").await?;
-    Ok(number(&state, "now_ms") as i64 / 1_000 * 1_000 + 1_000)
+    let state: BenchState = cluster.get(0, "/bench/state").await?;
+    Ok(state.now_ms / 1_000 * 1_000 + 1_000)
 }
 
 /// Lines `task tick nanoseconds` as the small program wrote them.
@@ -125,7 +126,7 @@ fn summary(
     starts: &[StartSample],
     from: i64,
     to: i64,
-) -> Value {
+) -> LagRow {
     let mut seen: HashMap<(u64, i64), u32> = HashMap::new();
     let mut late: Vec<i64> = Vec::new();
     let (mut first, mut last) = (Vec::new(), Vec::new());
@@ -141,22 +142,41 @@ fn summary(
     }
     let expected = arguments.tasks * usize::try_from(arguments.seconds).unwrap_or(0);
     let doubled = seen.values().filter(|times| **times > 1).count();
-    json!({
-        "load": "lag",
-        "action": format!("{:?}", arguments.action).to_lowercase(),
-        "due": if together { "together" } else { "staggered" },
-        "tasks": arguments.tasks,
-        "starts": late.len(),
-        "missed": expected.saturating_sub(seen.len()),
-        "doubled": doubled,
-        "p50_ms": percentile(&mut late, 0.5),
-        "p99_ms": percentile(&mut late, 0.99),
-        "p999_ms": percentile(&mut late, 0.999),
-        "max_ms": percentile(&mut late, 1.0),
-        "min_ms": percentile(&mut late, 0.0),
-        "p99_first_10_s_ms": percentile(&mut first, 0.99),
-        "p99_last_10_s_ms": percentile(&mut last, 0.99),
-    })
+    LagRow {
+        load: "lag",
+        action: format!("{:?}", arguments.action).to_lowercase(),
+        due: if together { "together" } else { "staggered" },
+        tasks: arguments.tasks,
+        starts: late.len(),
+        missed: expected.saturating_sub(seen.len()),
+        doubled,
+        p50_ms: percentile(&mut late, 0.5),
+        p99_ms: percentile(&mut late, 0.99),
+        p999_ms: percentile(&mut late, 0.999),
+        max_ms: percentile(&mut late, 1.0),
+        min_ms: percentile(&mut late, 0.0),
+        p99_first_10_s_ms: percentile(&mut first, 0.99),
+        p99_last_10_s_ms: percentile(&mut last, 0.99),
+    }
+}
+
+/// The result.
+#[derive(Serialize)]
+struct LagRow {
+    load: &'static str,
+    action: String,
+    due: &'static str,
+    tasks: usize,
+    starts: usize,
+    missed: usize,
+    doubled: usize,
+    p50_ms: f64,
+    p99_ms: f64,
+    p999_ms: f64,
+    max_ms: f64,
+    min_ms: f64,
+    p99_first_10_s_ms: f64,
+    p99_last_10_s_ms: f64,
 }
 
 fn percentile(values: &mut [i64], part: f64) -> f64 {
@@ -165,7 +185,7 @@ fn percentile(values: &mut [i64], part: f64) -> f64 {
     values.get(at).map_or(0.0, |micros| *micros as f64 / 1_000.0)
 }
 
-fn table(row: &Value) -> Table {
+fn table(row: &LagRow) -> Table {
     let mut table = Table::new(&[
         "DUE",
         "STARTS",
@@ -179,21 +199,19 @@ fn table(row: &Value) -> Table {
         "P99 FIRST 10 S",
         "P99 LAST 10 S",
     ]);
-    let due = row.get("due").and_then(Value::as_str).unwrap_or("").to_owned();
-    let count = |field: &str| format!("{:.0}", number(row, field));
-    let millis = |field: &str| format!("{:.2}", number(row, field));
+    let millis = |millis: f64| format!("{millis:.2}");
     table.row([
-        due,
-        count("starts"),
-        count("missed"),
-        count("doubled"),
-        millis("min_ms"),
-        millis("p50_ms"),
-        millis("p99_ms"),
-        millis("p999_ms"),
-        millis("max_ms"),
-        millis("p99_first_10_s_ms"),
-        millis("p99_last_10_s_ms"),
+        row.due.to_owned(),
+        row.starts.to_string(),
+        row.missed.to_string(),
+        row.doubled.to_string(),
+        millis(row.min_ms),
+        millis(row.p50_ms),
+        millis(row.p99_ms),
+        millis(row.p999_ms),
+        millis(row.max_ms),
+        millis(row.p99_first_10_s_ms),
+        millis(row.p99_last_10_s_ms),
     ]);
     table
 }

@@ -10,7 +10,8 @@ use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
 use super::ScaleArguments;
-use super::cluster::{BenchCluster, failure, number};
+use super::cluster::{BenchCluster, failure};
+use crate::dto::{BenchState, BenchUncovered};
 
 /// One-second tasks beside the dormant ones.
 const BUSY: usize = 10;
@@ -92,9 +93,8 @@ pub(super) async fn run(
 async fn memory(cluster: &BenchCluster) -> Result<f64, Failure> {
     let mut largest: f64 = 0.0;
     for node in 0..cluster.urls.len() {
-        let state = cluster.get(node, "/bench/state").await?;
-        let pid = number(&state, "pid") as u64;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(failure)?;
+        let state: BenchState = cluster.get(node, "/bench/state").await?;
+        let status = fs::read_to_string(format!("/proc/{}/status", state.pid)).map_err(failure)?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib: f64 = line
             .and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok())
@@ -107,8 +107,7 @@ async fn memory(cluster: &BenchCluster) -> Result<f64, Failure> {
 /// Fired ticks of each busy task, as a node that answers knows them.
 async fn fired(cluster: &BenchCluster) -> Option<Vec<u64>> {
     for node in 0..cluster.urls.len() {
-        if let Ok(state) = cluster.get(node, "/bench/fired?prefix=busy-").await {
-            let counts = state.as_array()?.iter().filter_map(Value::as_u64).collect();
+        if let Ok(counts) = cluster.get(node, "/bench/fired?prefix=busy-").await {
             return Some(counts);
         }
     }
@@ -165,6 +164,6 @@ async fn restart(cluster: &mut BenchCluster) -> Result<f64, Failure> {
 /// Seconds of the busy tasks' lives up to their cursors that no verdict covers.
 async fn without_verdict(cluster: &BenchCluster) -> Result<u64, Failure> {
     tokio::time::sleep(CALM).await;
-    let answer = cluster.get(0, "/bench/uncovered?prefix=busy-").await?;
-    Ok(number(&answer, "ms") as u64 / 1_000)
+    let answer: BenchUncovered = cluster.get(0, "/bench/uncovered?prefix=busy-").await?;
+    Ok(answer.ms / 1_000)
 }

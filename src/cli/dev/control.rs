@@ -64,9 +64,16 @@ impl ControlSocket {
         let (path, folder) = place.open()?;
         if UnixStream::connect(&path).await.is_ok() {
             return Err(io::Error::other(match place {
-                SocketPlace::Port(port) => format!("a dev cluster with --port {port} runs already"),
+                SocketPlace::Port(port) => format!(
+                    "a dev cluster with --port {port} runs already\n  Choose another --port, or end \
+                     it first."
+                ),
                 SocketPlace::Folder(folder) => {
-                    format!("a dev cluster with --data {} runs already", folder.display())
+                    format!(
+                        "a dev cluster with --data {} runs already\n  Choose another --data, or end \
+                         it first.",
+                        folder.display()
+                    )
                 }
             }));
         }
@@ -139,12 +146,12 @@ mod tests {
         std::fs::write(deep.join(NAME), "left over").unwrap();
         let control = ControlSocket::bind(&place).await.unwrap();
         let again = ControlSocket::bind(&place).await.err().unwrap().to_string();
-        assert!(again.ends_with("runs already"), "{again}");
+        assert!(again.contains("runs already\n  Choose another --data"), "{again}");
         let children = Children::new(&deep, &[(10_000, 9_000)], &Flavour::default()).unwrap();
         let children = Arc::new(Mutex::new(children));
         tokio::select! {
             ended = control.serve(&children) => panic!("{ended}"),
-            said = ask(&place, "kill n7") => assert_eq!(said.unwrap(), "there is no node n7"),
+            said = ask(&place, "kill n7") => assert_eq!(said.unwrap(), "there is no node n7; name one from n1 to n1"),
         }
         drop(control);
         assert!(!deep.join(NAME).exists());

@@ -3,11 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::client::Client;
 use crate::clock::own_time;
-use crate::dto::{ExecutionView, ListView};
+use crate::dto::{ClusterView, ExecutionView, ListView};
 
 use super::super::exit::CommandResult;
 use super::super::fetch;
@@ -24,14 +22,9 @@ const REMEMBER: usize = 5_000;
 /// Characters of output shown.
 const OUTPUT_MAX: usize = 60;
 
-/// The number of the leading node in the answer of `/api/v1/cluster`.
-pub(super) fn leader_number(cluster: &Value) -> Option<usize> {
-    let leader = cluster.get("leader")?;
-    let name = leader.as_str().or_else(|| leader.get("name")?.as_str());
-    match name {
-        Some(name) => name.trim_start_matches('n').parse().ok(),
-        None => leader.as_u64().and_then(|id| usize::try_from(id).ok()),
-    }
+/// The number of the leading node of the cluster.
+pub(super) fn leader_number(cluster: &ClusterView) -> Option<usize> {
+    cluster.leader.as_ref()?.trim_start_matches('n').parse().ok()
 }
 
 /// Prints each execution once it has ended, until interrupted.
@@ -87,7 +80,7 @@ fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::domain::time::Timestamp;

@@ -23,6 +23,7 @@ use self::control::{ControlSocket, SocketPlace};
 use super::children::{Children, Flavour, ports_from};
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
+use super::fetch;
 use super::output::Output;
 
 /// Where commands look for a node if they are not told.
@@ -101,7 +102,10 @@ async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> 
     };
     let answer = control::ask(&place, &line).await.map_err(|error| Failure {
         exit: Exit::No,
-        message: format!("no dev cluster answers {named}: {error}"),
+        message: format!(
+            "no dev cluster answers {named}: {error}\n  Start one with `punctual dev`, or name its \
+             --port or --data."
+        ),
     })?;
     match answer.strip_prefix("ok ") {
         Some(what) => {
@@ -249,7 +253,8 @@ async fn ready(
         }
     }
     let cluster = client.get("/api/v1/cluster", &[]).await?;
-    Ok(follow::leader_number(&cluster.body).unwrap_or(0))
+    let cluster = fetch::typed(&cluster.body, Exit::Unknown)?;
+    Ok(follow::leader_number(&cluster).unwrap_or(0))
 }
 
 async fn interrupted() {

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{Uid, User};
-use serde_json::Value;
+
+use crate::dto::NodeView;
 
 /// Where cron keeps the crontabs of users, each under the user's name.
 const SPOOLS: [&str; 3] = ["/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"];
@@ -69,12 +70,11 @@ pub fn spool_user(path: &Path) -> Option<String> {
 
 /// Whom the nodes of this machine run as; none: none of them is here.
 #[must_use]
-pub fn nodes_run_as(nodes: &[Value], hostname: &str) -> Option<RunsAs> {
+pub fn nodes_run_as(nodes: &[NodeView], hostname: &str) -> Option<RunsAs> {
     let here: BTreeSet<u32> = nodes
         .iter()
-        .filter(|node| node.get("hostname").and_then(Value::as_str) == Some(hostname))
-        .filter_map(|node| node.get("pid")?.as_u64())
-        .filter_map(|pid| std::fs::metadata(format!("/proc/{pid}")).ok())
+        .filter(|node| node.hostname == hostname)
+        .filter_map(|node| std::fs::metadata(format!("/proc/{}", node.pid)).ok())
         .map(|process| process.uid())
         .collect();
     (!here.is_empty()).then_some(RunsAs::Users(here))
@@ -85,10 +85,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::tests::node;
 
     #[test]
     fn nodes_are_judged_by_their_processes() {
-        let node = |host: &str, pid: u32| json!({"hostname": host, "pid": pid});
+        let node = |host: &str, pid: u32| -> NodeView {
+            let mut node = node("n1");
+            node["hostname"] = json!(host);
+            node["pid"] = json!(pid);
+            serde_json::from_value(node).unwrap()
+        };
         let own = node("here", std::process::id());
         assert_eq!(nodes_run_as(&[own.clone(), node("there", 1)], "here"), Some(RunsAs::this()));
         assert_eq!(nodes_run_as(&[node("here", u32::MAX)], "here"), None);

@@ -37,17 +37,27 @@ pub enum Fit {
     Differs,
 }
 
+/// A task that the cluster has.
+#[derive(Clone, Debug)]
+pub struct ImportedTask {
+    /// Its name.
+    pub name: String,
+    /// The number of its last change.
+    pub revision: u64,
+    /// Its definition, as it was answered: a newer node may say more than this version knows.
+    pub body: Value,
+}
+
 /// The name of each line's task, and what the cluster has under it; `known` are the tasks that it
-/// has, as it answers.
+/// has.
 #[must_use]
-pub fn fit(wanted: &[Wanted<'_>], known: &[Value]) -> Vec<(String, Fit)> {
+pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> {
     let mut found: Vec<Option<(String, Fit)>> = vec![None; wanted.len()];
-    let mut left: Vec<&Value> = known.iter().collect();
-    let same = |line: &Wanted<'_>, task: &Value| holds(task, line.fields);
+    let mut left: Vec<&ImportedTask> = known.iter().collect();
+    let same = |line: &Wanted<'_>, task: &ImportedTask| holds(task, line.fields, |_| true);
     claim(wanted, &mut found, &mut left, Fit::Unchanged, same);
-    let same_action = |line: &Wanted<'_>, task: &Value| {
-        line.fields.get("action").is_some_and(|action| task.get("action") == Some(action))
-    };
+    let same_action =
+        |line: &Wanted<'_>, task: &ImportedTask| holds(task, line.fields, |key| key == "action");
     claim(wanted, &mut found, &mut left, Fit::Differs, same_action);
     // One line and one task are left of a base: the command was changed.
     for at in 0..wanted.len() {
@@ -59,10 +69,10 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[Value]) -> Vec<(String, Fit)> {
         if let (Some(task), None, true) = (tasks.next(), tasks.next(), alone)
             && let Some(slot) = found.get_mut(at).filter(|slot| slot.is_none())
         {
-            *slot = Some((name(task).to_owned(), Fit::Differs));
+            *slot = Some((task.name.clone(), Fit::Differs));
         }
     }
-    let mut taken: BTreeSet<String> = known.iter().map(|task| name(task).to_owned()).collect();
+    let mut taken: BTreeSet<String> = known.iter().map(|task| task.name.clone()).collect();
     let fits = wanted.iter().zip(found).map(|(line, found)| {
         found.unwrap_or_else(|| {
             let name = new_name(line, wanted, &taken);
@@ -75,44 +85,41 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[Value]) -> Vec<(String, Fit)> {
 
 /// The names of tasks that no line has any more.
 #[must_use]
-pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [Value]) -> Vec<&'v str> {
+pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [ImportedTask]) -> Vec<&'v str> {
     let names: BTreeSet<&str> = fits.iter().map(|(name, _)| name.as_str()).collect();
-    known.iter().map(name).filter(|name| !names.contains(name)).collect()
+    known.iter().map(|task| task.name.as_str()).filter(|name| !names.contains(name)).collect()
 }
 
 /// Gives each open line of a base a task of that base that is left and fits.
 fn claim(
     wanted: &[Wanted<'_>],
     found: &mut [Option<(String, Fit)>],
-    left: &mut Vec<&Value>,
+    left: &mut Vec<&ImportedTask>,
     fit: Fit,
-    fits: impl Fn(&Wanted<'_>, &Value) -> bool,
+    fits: impl Fn(&Wanted<'_>, &ImportedTask) -> bool,
 ) {
     for (line, slot) in wanted.iter().zip(found.iter_mut()).filter(|(_, slot)| slot.is_none()) {
         let at = left.iter().position(|task| is_called(task, line.base) && fits(line, task));
         if let Some(at) = at {
-            *slot = Some((name(left.remove(at)).to_owned(), fit.clone()));
+            *slot = Some((left.remove(at).name.clone(), fit.clone()));
         }
     }
 }
 
-fn name(task: &Value) -> &str {
-    task.get("name").and_then(Value::as_str).unwrap_or_default()
-}
-
 /// Whether a task's name is one that lines of this base are given.
-fn is_called(task: &Value, base: &str) -> bool {
-    let Some(rest) = name(task).strip_prefix(base) else { return false };
+fn is_called(task: &ImportedTask, base: &str) -> bool {
+    let Some(rest) = task.name.strip_prefix(base) else { return false };
     let hash = rest.strip_prefix('-').map(|rest| rest.split('-').next().unwrap_or_default());
     let is_hash =
         |hash: &str| hash.len() == HASH_CHARS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     rest.is_empty() || hash.is_some_and(is_hash)
 }
 
-/// Whether a task has all these fields.
-fn holds(task: &Value, fields: &Value) -> bool {
-    let mut fields = fields.as_object().into_iter().flatten();
-    fields.all(|(key, value)| key == "name" || task.get(key) == Some(value))
+/// Whether a task's definition has these fields, of those that count.
+fn holds(task: &ImportedTask, fields: &Value, counts: impl Fn(&str) -> bool) -> bool {
+    let fields = fields.as_object().into_iter().flatten();
+    let mut fields = fields.filter(|(key, _)| *key != "name" && counts(key));
+    fields.all(|(key, value)| task.body.get(key) == Some(value))
 }
 
 /// A free name for a line among all: as short as tells it from the others.
@@ -158,7 +165,7 @@ mod tests {
         WantedLine { base, command, schedule, fields }
     }
 
-    fn fits(lines: &[WantedLine], known: &[Value]) -> Vec<(String, Fit)> {
+    fn fits(lines: &[WantedLine], known: &[ImportedTask]) -> Vec<(String, Fit)> {
         let wanted: Vec<Wanted<'_>> = lines
             .iter()
             .map(|line| Wanted {
@@ -172,13 +179,10 @@ mod tests {
     }
 
     /// The tasks that the cluster has after an import.
-    fn imported(lines: &[WantedLine]) -> Vec<Value> {
+    fn imported(lines: &[WantedLine]) -> Vec<ImportedTask> {
         let one = |(line, (name, fit)): (&WantedLine, (String, Fit))| {
             assert_eq!(fit, Fit::New);
-            let mut task = line.fields.clone();
-            task["name"] = json!(name);
-            task["owner"] = json!("n1");
-            task
+            ImportedTask { name, revision: 1, body: line.fields.clone() }
         };
         lines.iter().zip(fits(lines, &[])).map(one).collect()
     }
@@ -215,7 +219,7 @@ mod tests {
         again.insert(0, line("b", "parts weekly", "9"));
         let fits = fits(&again, &known);
         assert_eq!(fits[0].1, Fit::New);
-        let names: Vec<&str> = known.iter().map(name).collect();
+        let names: Vec<&str> = known.iter().map(|task| task.name.as_str()).collect();
         for (at, (name, fit)) in fits[1..].iter().enumerate() {
             assert_eq!((name.as_str(), fit), (names[at], &Fit::Unchanged));
         }
@@ -237,16 +241,23 @@ mod tests {
         changed[0] = line("b", "parts hourly", "7");
         changed[4] = line("c", "alone --now", "4");
         let fits = fits(&changed, &known);
-        assert_eq!((fits[0].0.as_str(), &fits[0].1), (name(&known[0]), &Fit::Differs), "schedule");
+        assert_eq!(
+            (fits[0].0.as_str(), &fits[0].1),
+            (known[0].name.as_str(), &Fit::Differs),
+            "schedule"
+        );
         assert_eq!((fits[4].0.as_str(), &fits[4].1), ("c", &Fit::Differs), "command");
         let fewer = fits[1..].to_vec();
-        assert_eq!(left_over(&fewer, &known), [name(&known[0])]);
+        assert_eq!(left_over(&fewer, &known), [known[0].name.as_str()]);
     }
 
     #[test]
     fn tasks_of_other_programs_are_left_alone() {
-        let known =
-            [json!({"name": "b-long", "action": "x"}), json!({"name": "bb", "action": "x"})];
+        let known = ["b-long", "bb"].map(|name| ImportedTask {
+            name: name.to_owned(),
+            revision: 1,
+            body: json!({"action": "x"}),
+        });
         assert_eq!(fits(&[line("b", "x", "1")], &known), [("b".to_owned(), Fit::New)]);
     }
 }

@@ -20,11 +20,11 @@ use serde_json::Value;
 use self::body::{ImportSettings, PreparedJob};
 use self::crontab::{Crontab, Remark};
 use self::machine::RunsAs;
-use self::matching::{Fit, Wanted};
+use self::matching::{Fit, ImportedTask, Wanted};
 use self::naming::{clean, file_part, program};
 use super::context::CliContext;
 use super::exit::{CommandResult, Failure};
-use super::fetch::{self, NODE};
+use super::fetch;
 use super::local::{Day, machine_zone};
 use crate::client::path;
 use crate::domain::schedule::zone;
@@ -95,18 +95,14 @@ struct ImportItem {
     command: String,
     /// Its task's name if no other line has the same.
     base: String,
+    /// Its task's name.
+    name: String,
     prepared: PreparedJob,
     /// The fields of the body as a node shows them.
     canonical: Value,
     fit: Fit,
     /// What the cluster made of it; empty: it was not asked.
     result: String,
-}
-
-impl ImportItem {
-    fn name(&self) -> &str {
-        self.prepared.body.get("name").and_then(Value::as_str).unwrap_or_default()
-    }
 }
 
 /// What an import found, of all files.
@@ -182,7 +178,7 @@ impl CrontabArgs {
             (_, false) => RunsAs::Unknown,
             (true, _) => RunsAs::this(),
             (false, _) => {
-                let (_, nodes) = fetch::all(context, &path(["nodes"]), &[], &NODE).await?;
+                let nodes = fetch::all(context, &path(["nodes"]), &[]).await?.says;
                 machine::nodes_run_as(&nodes, &this).unwrap_or_else(RunsAs::this)
             }
         };
@@ -281,6 +277,7 @@ impl Import {
                 place: place.clone(),
                 line: job.line,
                 command: job.command,
+                name: base.clone(),
                 base,
                 prepared,
                 canonical,
@@ -298,7 +295,7 @@ impl Import {
     }
 
     /// Gives each line's task its name, after what the cluster has.
-    fn name(&mut self, known: &[Value]) {
+    fn name(&mut self, known: &[ImportedTask]) {
         let wanted: Vec<Wanted<'_>> = self
             .items
             .iter()
@@ -317,7 +314,8 @@ impl Import {
                 .push(format!("no line has these tasks any more (`punctual delete`): {names}"));
         }
         for (item, (name, fit)) in self.items.iter_mut().zip(fits) {
-            body::put(&mut item.prepared.body, "name", name.into());
+            body::put(&mut item.prepared.body, "name", name.clone().into());
+            item.name = name;
             item.fit = fit;
         }
     }

@@ -97,7 +97,7 @@ impl Import {
         });
         for item in &self.items {
             let prepared = &item.prepared;
-            let (line, name) = (item.line.to_string(), item.name().to_owned());
+            let (line, name) = (item.line.to_string(), item.name.clone());
             let ticks = prepared.next.iter().take(if dry_run { 3 } else { 1 });
             let next = ticks.map(|tick| clock.short(*tick)).collect::<Vec<_>>().join(", ");
             let (schedule, zone) = (prepared.schedule.clone(), prepared.zone.clone());
@@ -144,7 +144,7 @@ impl ImportItem {
         json!({
             "file": self.file,
             "line": self.line,
-            "name": self.name(),
+            "name": self.name,
             "schedule": prepared.schedule,
             "timezone": prepared.zone,
             "user": prepared.user,
@@ -171,7 +171,7 @@ impl ImportItem {
         format!(
             "{}\t{}\t{}\t{user}\t{}\t{hash}\t{}\n",
             self.line,
-            self.name(),
+            self.name,
             prepared.schedule,
             prepared.zone,
             next.join(" ")

@@ -3,27 +3,34 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::matching::Fit;
+use super::matching::{Fit, ImportedTask};
 use super::{Import, ImportItem};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::fetch::{self, CHANGED, ITEM, TASK, text, word};
+use crate::cli::fetch::{self, typed};
 use crate::cli::words;
 use crate::client::{ClientError, path};
 use crate::domain::spec;
-use crate::dto::NodeView;
+use crate::dto::{ItemView, ItemsView, NodeView, TaskChanged, TaskView};
 
 /// Tasks sent in one request.
 const BATCH: usize = 500;
 
 impl Import {
     /// The tasks that the cluster has of these crontabs.
-    pub(super) async fn known(&self, context: &mut CliContext) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn known(
+        &self,
+        context: &mut CliContext,
+    ) -> Result<Vec<ImportedTask>, Failure> {
         let mut known = Vec::new();
         for stem in &self.stems {
             let query = [("name", format!("{stem}-*"))];
-            let (_, tasks) = fetch::all(context, &path(["tasks"]), &query, &TASK).await?;
-            known.extend(tasks);
+            let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
+            known.extend(list.items.iter().zip(list.says).map(|(item, task)| ImportedTask {
+                name: task.id,
+                revision: task.revision,
+                body: spec::definition(item),
+            }));
         }
         Ok(known)
     }
@@ -31,7 +38,7 @@ impl Import {
     /// Makes the tasks that are new, and changes those that differ if that is wanted.
     pub(super) async fn send(
         &mut self,
-        known: &[Value],
+        known: &[ImportedTask],
         update: bool,
         context: &mut CliContext,
     ) -> Result<(), Failure> {
@@ -54,7 +61,7 @@ impl Import {
     /// Notes it if no node is where the tasks are to run.
     pub(super) async fn look_for_host(&mut self, context: &mut CliContext) -> Result<(), Failure> {
         let Some(host) = &self.host else { return Ok(()) };
-        let (_, _, nodes) = fetch::all_typed::<NodeView>(context, &path(["nodes"])).await?;
+        let nodes = fetch::all::<NodeView>(context, &path(["nodes"]), &[]).await?.says;
         if !nodes.iter().any(|node| node.hostname == *host) {
             let mut hosts: Vec<String> = nodes.into_iter().map(|node| node.hostname).collect();
             hosts.sort();
@@ -72,52 +79,62 @@ async fn create(items: &mut [&mut ImportItem], context: &mut CliContext) -> Resu
     let bodies: Vec<&Value> = items.iter().map(|item| &item.prepared.body).collect();
     let body = json!({ "items": bodies });
     let reply = context.client()?.post(&path(["tasks", "batch"]), &body).await?;
-    let results = ITEM.items(&reply.body, Exit::Unknown)?;
+    let results = typed::<ItemsView>(&reply.body, Exit::Unknown)?.items;
     if results.len() != items.len() {
         let message = format!("{} lines were sent, {} answered", items.len(), results.len());
         return Err(Failure { exit: Exit::Unknown, message });
     }
     for (item, result) in items.iter_mut().zip(results) {
-        let created = result.get("status").and_then(Value::as_u64).is_some_and(|it| it < 400);
-        item.result = match (created, text(result, "code")) {
-            (true, _) => "created".to_owned(),
-            (false, Some(code)) => code.to_owned(),
-            (false, None) => "refused".to_owned(),
-        };
-        let place = format!("{}:{}: {}", item.file, item.line, item.name());
-        // Those of the schedule are told with the lines.
-        let own =
-            |warning: &String| item.prepared.warnings.iter().any(|one| one.detail == *warning);
-        for warning in words::warnings(result).iter().filter(|warning| !own(warning)) {
-            context.out.say(&format!("{place}: warning: {warning}"));
-        }
-        let said = match (item.result.as_str(), text(result, "detail")) {
-            ("task_deleted", _) => {
-                format!("was deleted; `punctual reuse {}` brings it back", item.name())
-            }
-            (_, Some(detail)) if !created => detail.to_owned(),
-            _ => continue,
-        };
-        context.out.say(&format!("{place}: {said}"));
+        item.created(&result, context);
     }
     Ok(())
 }
 
 impl ImportItem {
+    /// Notes and says what became of a line that was sent.
+    fn created(&mut self, result: &ItemView, context: &mut CliContext) {
+        let created = result.status < 400;
+        self.result = match (created, &result.code) {
+            (true, _) => "created".to_owned(),
+            (false, Some(code)) => code.to_string(),
+            (false, None) => "refused".to_owned(),
+        };
+        let place = format!("{}:{}: {}", self.file, self.line, self.name);
+        // Those of the schedule are told with the lines.
+        let own =
+            |warning: &String| self.prepared.warnings.iter().any(|one| one.detail == *warning);
+        for warning in words::warnings(&result.warnings).iter().filter(|warning| !own(warning)) {
+            context.out.say(&format!("{place}: warning: {warning}"));
+        }
+        if self.result == "task_deleted" {
+            let name = &self.name;
+            context
+                .out
+                .say(&format!("{place}: was deleted; `punctual reuse {name}` brings it back"));
+        } else if let Some(detail) = result.detail.as_ref().filter(|_| !created) {
+            let advice = result.advice.iter().map(|advice| format!("\n  {advice}"));
+            context.out.say(&format!("{place}: {detail}{}", advice.collect::<String>()));
+        }
+    }
+
     /// Changes the task to what the line says; what the line says nothing of stays.
-    async fn update(&self, known: &[Value], context: &mut CliContext) -> Result<String, Failure> {
-        let name = self.name();
-        let old = known.iter().find(|task| text(task, "name") == Some(name));
-        let mut body = old.map(spec::definition).unwrap_or_default();
+    async fn update(
+        &self,
+        known: &[ImportedTask],
+        context: &mut CliContext,
+    ) -> Result<String, Failure> {
+        let name = self.name.as_str();
+        let old = known.iter().find(|task| task.name == name);
+        let mut body = old.map(|old| old.body.clone()).unwrap_or_default();
         if let (Value::Object(body), Some(fields)) = (&mut body, self.prepared.body.as_object()) {
             body.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
-        let revision = old.map(|old| word(old, "revision")).unwrap_or_default();
+        let revision = old.map(|old| old.revision.to_string()).unwrap_or_default();
         let headers = [("If-Match", format!("\"{revision}\""))];
         let path = path(["tasks", name]);
         match context.client()?.send(Method::PUT, &path, &[], Some(&body), &headers).await {
             Ok(reply) => {
-                CHANGED.check(&reply.body, Exit::Unknown)?;
+                typed::<TaskChanged>(&reply.body, Exit::Unknown)?;
                 Ok("updated".to_owned())
             }
             Err(ClientError::Refused(refusal)) => {

@@ -56,7 +56,7 @@ pub fn run(args: &SimulateArgs, context: &mut CliContext) -> CommandResult {
     }
     let ran = walk(&tasks, to, &|task| expected.of_task(task)).map_err(Failure::usage)?;
     let reports: Vec<Value> = ran.reports.iter().map(shown).collect();
-    let mut whole = json!({
+    let whole = json!({
         "from": from.to_string(),
         "to": to.to_string(),
         "tasks": reports,
@@ -66,9 +66,13 @@ pub fn run(args: &SimulateArgs, context: &mut CliContext) -> CommandResult {
             json!({"minute": at.to_string(), "ticks": count})
         }).collect::<Vec<_>>(),
     });
-    if !args.expect.is_empty() {
-        whole["running_at_once"] = ran.at_once.into();
-    }
+    let whole = match (whole, args.expect.is_empty()) {
+        (Value::Object(mut whole), false) => {
+            whole.insert("running_at_once".to_owned(), ran.at_once.into());
+            Value::Object(whole)
+        }
+        (whole, _) => whole,
+    };
     context.out.many(&whole, &reports, |clock| table(&ran.reports, clock))?;
     for line in summary(&ran, clock_of(context), !args.expect.is_empty()) {
         context.out.say(&line);

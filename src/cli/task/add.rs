@@ -8,12 +8,11 @@ use super::read::find;
 use super::{confirm, name, pair};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::{self, CHANGED, given, instant, text, word};
+use crate::cli::fetch::{self, typed};
 use crate::cli::local::{Day, LocalClock, pad_hour};
 use crate::cli::words;
 use crate::client::{ClientError, path};
-use crate::domain::spec::ANSWERS_ADD;
-use crate::dto::ExecutionView;
+use crate::dto::{ExecutionView, TaskBody, TaskChanged, TaskNow, TaskView};
 
 /// Executions of a task that is replaced which are looked at.
 const LIVE: usize = 1_000;
@@ -103,13 +102,14 @@ pub async fn run(args: AddArgs, context: &mut CliContext) -> CommandResult {
     let path = path(["tasks"]);
     let answer = context.client()?.send(Method::POST, &path, query, Some(&body), &[]).await;
     let answer = answer.map_err(|error| refused(&args.name, error))?.body;
-    CHANGED.check(&answer, Exit::Unknown)?;
+    let changed: TaskChanged = typed(&answer, Exit::Unknown)?;
     let did = if before.is_some() { "replaced" } else { "created" };
-    context.out.one(&answer, |clock| told(&answer, did, clock))?;
+    context.out.one(&answer, |clock| told(&args.name, &changed.task, did, clock))?;
+    let task = changed.task.kept();
     if let Some(before) = before {
-        before.tell(&answer, context);
+        before.tell(task, context);
     }
-    for warning in words::warnings(&answer) {
+    for warning in task.into_iter().flat_map(|task| words::warnings(&task.warnings)) {
         context.out.say(&format!("warning: {warning}"));
     }
     Ok(Exit::Ok)
@@ -139,7 +139,7 @@ fn refused(name: &str, error: ClientError) -> Failure {
 
 /// What a task was before it is replaced.
 struct Before {
-    task: Value,
+    task: TaskView,
     /// Its executions that have not ended.
     live: Vec<ExecutionView>,
 }
@@ -147,19 +147,19 @@ struct Before {
 impl Before {
     /// The task of this name, unless it is deleted.
     async fn look(name: &str, context: &mut CliContext) -> Result<Option<Self>, Failure> {
-        let Some(task) = find(context, "tasks", name).await? else { return Ok(None) };
-        if text(&task, "state") == Some("deleted") {
+        let Some(found) = find::<TaskView>(context, "tasks", name).await? else { return Ok(None) };
+        let task = found.says;
+        if task.state == "deleted" {
             return Ok(None);
         }
         let path = path(["tasks", name, "executions"]);
-        let (_, _, mut live) =
-            fetch::some_typed::<ExecutionView>(context, &path, &[], LIVE).await?;
+        let mut live = fetch::up_to::<ExecutionView>(context, &path, &[], LIVE).await?.says;
         live.retain(|execution| !words::ended(execution));
         Ok(Some(Self { task, live }))
     }
 
     fn paused(&self) -> bool {
-        given(&self.task, "paused").is_some()
+        self.task.paused.is_some()
     }
 
     /// Asks on a terminal if somebody would miss what goes.
@@ -176,7 +176,7 @@ impl Before {
         if lost.is_empty() {
             return Ok(());
         }
-        let name = word(&self.task, "name");
+        let name = &self.task.id;
         let question = format!("replacing {name} {}; type yes:", lost.join(" and "));
         match confirm(&question, context) {
             Some(false) => {
@@ -188,7 +188,7 @@ impl Before {
     }
 
     /// Says what was stopped and dropped.
-    fn tell(&self, now: &Value, context: &mut CliContext) {
+    fn tell(&self, now: Option<&TaskView>, context: &mut CliContext) {
         for execution in &self.live {
             let node = execution.node.as_deref().unwrap_or_default();
             context.out.say(&format!("execution {} on {node} was stopped", execution.id));
@@ -197,13 +197,9 @@ impl Before {
             let state = words::state(&self.task, context.out.clock());
             context.out.say(&format!("it was {state}; the pause is over"));
         }
-        let old = self.task.as_object().into_iter().flatten();
-        let settings = old.filter(|(key, _)| !ANSWERS_ADD.contains(&key.as_str()));
-        let differs: Vec<&str> = settings
-            .filter(|(key, value)| now.get(key.as_str()) != Some(value))
-            .map(|(key, _)| key.as_str())
-            .collect();
-        let differs = match differs.as_slice() {
+        let (old, new) = (self.task.definition.body(), now.and_then(|now| now.definition.body()));
+        let changed = old.zip(new).map(|(old, new)| changed(old, new)).unwrap_or_default();
+        let differs = match changed.as_slice() {
             [] => String::new(),
             some => format!("; changed: {}", some.join(", ")),
         };
@@ -211,13 +207,25 @@ impl Before {
     }
 }
 
-/// `hello: created, every 5s, next tick in 3 s (12:00:05)`
-fn told(task: &Value, did: &str, clock: &LocalClock) -> String {
-    let next = match instant(task, "next_tick") {
-        Some(at) => format!(", next tick {} ({})", clock.distance(at), clock.short(at)),
-        None => String::new(),
+/// The settings that differ between two definitions.
+fn changed(old: &TaskBody, new: &TaskBody) -> Vec<String> {
+    let (Value::Object(old), Value::Object(new)) = (fetch::value(old), fetch::value(new)) else {
+        return Vec::new();
     };
-    format!("{}: {did}, {}{next}", word(task, "name"), words::schedule(task))
+    // Both have the same fields in the same order.
+    let pairs = old.into_iter().zip(new).filter(|((_, old), (_, new))| old != new);
+    pairs.map(|((key, _), _)| key).collect()
+}
+
+/// `hello: created, every 5s, next tick in 3 s (12:00:05)`
+fn told(name: &str, task: &TaskNow, did: &str, clock: &LocalClock) -> String {
+    match task.kept() {
+        Some(task) => {
+            let (schedule, next) = (words::schedule_of(task), words::next_tick(task, clock));
+            format!("{name}: {did}, {schedule}{next}")
+        }
+        None => format!("{name}: {did}"),
+    }
 }
 
 impl AddArgs {

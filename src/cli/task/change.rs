@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use super::{confirm, name, pair};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::{CHANGED, instant, typed};
+use crate::cli::fetch::{TypedReply, typed};
 use crate::cli::local::Day;
 use crate::cli::{execution, words};
-use crate::client::{ClientError, Reply, path};
-use crate::dto::{ExecutionChanged, ExecutionNow, ExecutionView};
+use crate::client::{ClientError, path};
+use crate::dto::{ExecutionChanged, ExecutionNow, TaskChanged};
 
 /// Between two looks at an execution that has not ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -77,10 +77,10 @@ async fn post(
     verb: &str,
     wait: bool,
     body: Option<&Value>,
-) -> Result<Reply, Failure> {
+) -> Result<TypedReply<TaskChanged>, Failure> {
     let query: &[(&str, String)] = if wait { &[("wait", "true".to_owned())] } else { &[] };
     let path = path(["tasks", name, verb]);
-    context.send(Method::POST, &path, query, body, &CHANGED).await
+    context.send(Method::POST, &path, query, body).await
 }
 
 /// Triggers an execution, and perhaps waits for its end.
@@ -89,8 +89,8 @@ pub async fn run(args: RunArgs, context: &mut CliContext) -> CommandResult {
         args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
     let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
     let path_to = path(["tasks", &args.name, "trigger"]);
-    let reply = context.send_typed::<ExecutionChanged>(Method::POST, &path_to, body.as_ref());
-    let reply = reply.await?;
+    let sent = context.send::<ExecutionChanged>(Method::POST, &path_to, &[], body.as_ref());
+    let reply = sent.await?;
     let id = reply.says.execution.id().to_owned();
     for warning in &reply.says.warnings {
         context.out.say(&format!("warning: {}", warning.detail));
@@ -147,30 +147,35 @@ pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
     }
     let body = Value::Object(body);
     let reply = post(context, &args.name, "pause", args.wait, Some(&body)).await?;
-    context
-        .out
-        .one(&reply.body, |clock| format!("{}: {}", args.name, words::state(&reply.body, clock)))?;
-    still_running(context, &reply.body);
+    context.out.one(&reply.body, |clock| {
+        let state = reply.says.task.kept().map(|task| words::state(task, clock));
+        format!("{}: {}", args.name, state.unwrap_or_default())
+    })?;
+    still_running(context, &reply.says);
     Ok(Exit::Ok)
 }
 
 /// Resumes a task.
 pub async fn resume(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = post(context, name, "resume", false, None).await?;
-    back(name, "resumed", &reply.body, context)
+    back(name, "resumed", &reply, context)
 }
 
 /// Takes the deleted mark off a name.
 pub async fn reuse(name: &str, context: &mut CliContext) -> CommandResult {
     let reply = post(context, name, "reuse", false, None).await?;
-    back(name, "in use again", &reply.body, context)
+    back(name, "in use again", &reply, context)
 }
 
 /// Says that a task is there again.
-fn back(name: &str, what: &str, task: &Value, context: &mut CliContext) -> CommandResult {
-    context.out.one(task, |clock| {
-        let next = instant(task, "next_tick")
-            .map(|at| format!(", next tick {} ({})", clock.distance(at), clock.short(at)));
+fn back(
+    name: &str,
+    what: &str,
+    reply: &TypedReply<TaskChanged>,
+    context: &mut CliContext,
+) -> CommandResult {
+    context.out.one(&reply.body, |clock| {
+        let next = reply.says.task.kept().map(|task| words::next_tick(task, clock));
         format!("{name}: {what}{}", next.unwrap_or_default())
     })?;
     Ok(Exit::Ok)
@@ -199,7 +204,7 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
     let query: Vec<(&str, String)> =
         asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
     let path = path(["tasks", name]);
-    let reply = context.send(Method::DELETE, &path, &query, None, &CHANGED).await?;
+    let reply = context.send::<TaskChanged>(Method::DELETE, &path, &query, None).await?;
     context.out.one(&reply.body, |_clock| match args.cleanup {
         true => format!("{name}: removed with its history; the name is free"),
         false => format!("{name}: deleted; no tick fires any more"),
@@ -210,16 +215,14 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
              `punctual cleanup {name}` removes them"
         ));
     }
-    still_running(context, &reply.body);
+    still_running(context, &reply.says);
     Ok(Exit::Ok)
 }
 
 /// Names the executions that go on.
-fn still_running(context: &mut CliContext, body: &Value) {
-    let running = body.get("running").and_then(Value::as_array).into_iter().flatten();
-    let running = running.filter_map(|one| typed::<ExecutionView>(one, Exit::Unknown).ok());
-    for execution in running {
-        let node = execution.node.unwrap_or_default();
+fn still_running(context: &mut CliContext, changed: &TaskChanged) {
+    for execution in changed.running.iter().flatten() {
+        let node = execution.node.as_deref().unwrap_or_default();
         context.out.say(&format!("execution {} still runs on {node}", execution.id));
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::sleep;
 use super::read::find;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch;
+use crate::cli::fetch::{self, ListReply};
 use crate::cli::local::LocalClock;
 use crate::cli::suggest::not_found;
 use crate::cli::{execution, words};
 use crate::client::path;
-use crate::dto::ExecutionView;
+use crate::dto::{ExecutionView, TaskView};
 
 /// Between two looks at what goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -40,11 +40,11 @@ pub struct LogsArgs {
 /// Shows what was printed.
 pub async fn run(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     let name = &args.name;
-    if find(context, "tasks", name).await?.is_some() {
+    if find::<TaskView>(context, "tasks", name).await?.is_some() {
         return of_task(args, context).await;
     }
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if number && find(context, "executions", name).await?.is_some() {
+    if number && find::<ExecutionView>(context, "executions", name).await?.is_some() {
         return execution::output(name, args.follow, context).await;
     }
     Err(not_found("task or execution", name, "not_found", context).await)
@@ -59,9 +59,8 @@ async fn of_task(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     }
     // Those that have ended by now and are not among the last ones are never printed.
     let path = path(["tasks", &args.name, "executions"]);
-    let (_, _, executions) =
-        fetch::some_typed::<ExecutionView>(context, &path, &[], WINDOW).await?;
-    let ended = executions.iter().filter(|one| words::ended(one));
+    let executions = fetch::up_to::<ExecutionView>(context, &path, &[], WINDOW).await?;
+    let ended = executions.says.iter().filter(|one| words::ended(one));
     let mut shown: Vec<String> = ended.map(|one| one.id.clone()).collect();
     shown.extend(print_new(&args.name, most, None, context).await?);
     loop {
@@ -78,8 +77,8 @@ async fn print_new(
     context: &mut CliContext,
 ) -> Result<Vec<String>, Failure> {
     let path = path(["tasks", name, "executions"]);
-    let (whole, items, says) =
-        fetch::some_typed::<ExecutionView>(context, &path, &[], most).await?;
+    let ListReply { whole, items, says } =
+        fetch::up_to::<ExecutionView>(context, &path, &[], most).await?;
     let first = shown.is_none();
     let shown = shown.unwrap_or_default();
     let new = |one: &ExecutionView| words::ended(one) && !shown.contains(&one.id);

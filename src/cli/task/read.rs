@@ -1,17 +1,18 @@
 //! `ls` and `show`.
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::{self, TASK, given, instant, text, word};
+use crate::cli::fetch::{self, ReplyKind, TypedReply, typed};
 use crate::cli::local::{LocalClock, length};
 use crate::cli::suggest::not_found;
 use crate::cli::table::{Table, fields};
 use crate::cli::words::ON_TIME;
 use crate::cli::{execution, node, words};
-use crate::client::{ClientError, path};
+use crate::client::{ClientError, Reply, path};
+use crate::domain::time::Millis;
+use crate::dto::{CatchUpBody, LastExecution, TaskBody, TaskView, TotalsView};
 
 /// Options of `ls`.
 #[derive(Debug, Args)]
@@ -65,17 +66,17 @@ pub async fn list(args: &TaskListArgs, context: &mut CliContext) -> CommandResul
         };
         query.push(("sort", order.to_owned()));
     }
-    let (whole, tasks) = fetch::all(context, &path(["tasks"]), &query, &TASK).await?;
-    context.out.many(&whole, &tasks, |clock| {
+    let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
+    context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
-        for task in &tasks {
+        for task in &list.says {
             table.row([
-                word(task, "name"),
+                task.id.clone(),
                 words::state(task, clock),
-                words::schedule(task),
-                words::moment(task, "next_tick", clock),
+                words::schedule_of(task),
+                words::at(task.next_tick, clock),
                 last(task, clock),
-                word(task, "owner"),
+                task.owner.clone().unwrap_or_default(),
             ]);
         }
         table
@@ -84,46 +85,40 @@ pub async fn list(args: &TaskListArgs, context: &mut CliContext) -> CommandResul
 }
 
 /// `success 12:00:05`
-fn last(task: &Value, clock: &LocalClock) -> String {
-    let Some(last) = given(task, "last_execution") else { return String::new() };
+fn last(task: &TaskView, clock: &LocalClock) -> String {
+    let Some(last) = &task.last_execution else { return String::new() };
     // An execution that was triggered by hand has no tick.
-    let at = instant(last, "tick").or_else(|| instant(last, "due"));
-    let at = at.map(|at| format!(" {}", clock.short(at)));
-    format!("{}{}", word(last, "status"), at.unwrap_or_default())
+    format!("{} {}", last.status, clock.short(last.tick.unwrap_or(last.due).0))
 }
 
 /// Finds what has this name and shows it.
 pub async fn show(name: &str, context: &mut CliContext) -> CommandResult {
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(task) = find(context, "tasks", name).await? {
-        context.out.one(&task, |clock| describe(&task, clock))?;
+    if let Some(task) = find::<TaskView>(context, "tasks", name).await? {
+        context.out.one(&task.body, |clock| describe(&task.says, clock))?;
         return Ok(Exit::Ok);
     }
-    if let Some(found) = if number { find(context, "executions", name).await? } else { None } {
-        let says = fetch::typed(&found, Exit::NotAccepted)?;
-        context.out.one(&found, |clock| execution::describe(&says, clock))?;
+    if number && let Some(found) = find(context, "executions", name).await? {
+        context.out.one(&found.body, |clock| execution::describe(&found.says, clock))?;
         return Ok(Exit::Ok);
     }
     if let Some(found) = find(context, "nodes", name).await? {
-        let says = fetch::typed(&found, Exit::NotAccepted)?;
-        context.out.one(&found, |clock| node::describe(&says, clock))?;
+        context.out.one(&found.body, |clock| node::describe(&found.says, clock))?;
         return Ok(Exit::Ok);
     }
     Err(not_found("task, execution or node", name, "not_found", context).await)
 }
 
 /// What has this name in a collection, if anything has.
-pub(super) async fn find(
+pub(super) async fn find<T: ReplyKind>(
     context: &mut CliContext,
     collection: &str,
     name: &str,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<TypedReply<T>>, Failure> {
     match context.get(&path([collection, name]), &[]).await {
-        Ok(reply) => {
-            if collection == "tasks" {
-                TASK.check(&reply.body, Exit::NotAccepted)?;
-            }
-            Ok(Some(reply.body))
+        Ok(Reply { status, body, .. }) => {
+            let says = typed(&body, Exit::NotAccepted)?;
+            Ok(Some(TypedReply { status, body, says }))
         }
         Err(ClientError::Refused(refusal)) if matches!(refusal.status, 400 | 404 | 422) => Ok(None),
         Err(error) => Err(error.into()),
@@ -131,58 +126,55 @@ pub(super) async fn find(
 }
 
 /// A task for people.
-fn describe(task: &Value, clock: &LocalClock) -> String {
-    let past = |key: &str| words::past(task, key, clock);
-    let catch_up = given(task, "catch_up").map(|catch_up| {
-        let policy = word(catch_up, "policy");
-        let window = match policy.as_str() {
-            "none" => String::new(),
-            _ => format!(", window {}", word(catch_up, "window")),
-        };
+fn describe(task: &TaskView, clock: &LocalClock) -> String {
+    let body = task.definition.body();
+    let catch_up = body.map(|TaskBody { catch_up: CatchUpBody { policy, window, .. }, .. }| {
+        let window = if policy == "none" { String::new() } else { format!(", window {window}") };
         format!("{policy}{window}; {ON_TIME}")
     });
-    let selector = given(task, "assignment").map(|part| words::labels(part, "selector"));
-    let last = given(task, "last_execution").map(|last| {
-        let parts = [
-            word(last, "status"),
-            match given(last, "tick") {
-                Some(_) => words::past(last, "tick", clock),
-                None => words::past(last, "due", clock),
-            },
-            words::lateness(last.get("lateness_ms").and_then(Value::as_i64)),
-            fetch::millis(last, "duration_ms").map(length).unwrap_or_default(),
-        ];
-        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        format!("{} (execution {})", parts.join(", "), word(last, "id"))
-    });
-    let totals = task.get("totals").and_then(Value::as_object).into_iter().flatten();
-    let totals: Vec<String> = totals
-        .filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0))
-        .map(|(what, count)| match (what.as_str(), count.as_u64()) {
-            ("uncounted_spans", Some(1)) => "1 stretch not counted yet".to_owned(),
-            ("uncounted_spans", _) => format!("{count} stretches not counted yet"),
-            _ => format!("{count} {what}"),
-        })
-        .collect();
-    let timeout = text(task, "timeout").filter(|timeout| *timeout != "0s");
+    let timeout = body.map(|body| body.timeout.clone()).filter(|timeout| timeout != "0s");
     fields(&[
-        ("name", word(task, "name")),
-        ("description", word(task, "description")),
-        ("labels", words::labels(task, "labels")),
+        ("name", task.id.clone()),
+        ("description", body.map(|body| body.description.clone()).unwrap_or_default()),
+        ("labels", body.map(|body| words::pairs(&body.labels)).unwrap_or_default()),
         ("state", words::state(task, clock)),
-        ("schedule", words::schedule(task)),
-        ("next", words::moment(task, "next_tick", clock)),
-        ("action", words::action(task)),
-        ("timeout", timeout.unwrap_or_default().to_owned()),
+        ("schedule", words::schedule_of(task)),
+        ("next", words::at(task.next_tick, clock)),
+        ("action", body.map(|body| words::action(body.action.as_ref())).unwrap_or_default()),
+        ("timeout", timeout.unwrap_or_default()),
         ("catch-up", catch_up.unwrap_or_default()),
-        ("selector", selector.unwrap_or_default()),
-        ("owner", word(task, "owner")),
-        ("warning", words::warnings(task).join("; ")),
-        ("last", last.unwrap_or_default()),
-        ("totals", totals.join(", ")),
-        ("decided up to", past("cursor")),
-        ("created", past("created_at")),
-        ("updated", past("updated_at")),
-        ("revision", word(task, "revision")),
+        ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
+        ("owner", task.owner.clone().unwrap_or_default()),
+        ("warning", words::warnings(&task.warnings).join("; ")),
+        ("last", task.last_execution.as_ref().map(|one| newest(one, clock)).unwrap_or_default()),
+        ("totals", totals(&task.totals)),
+        ("decided up to", words::ago(Some(task.cursor), clock)),
+        ("created", words::ago(Some(task.created_at), clock)),
+        ("updated", words::ago(Some(task.updated_at), clock)),
+        ("revision", task.revision.to_string()),
     ])
+}
+
+/// `success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)`
+fn newest(last: &LastExecution, clock: &LocalClock) -> String {
+    let parts = [
+        last.status.to_string(),
+        words::ago(Some(last.tick.unwrap_or(last.due)), clock),
+        words::lateness(last.lateness_ms),
+        last.duration_ms.map(|lasted| length(Millis(lasted))).unwrap_or_default(),
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{} (execution {})", parts.join(", "), last.id)
+}
+
+/// `9 fired, 9 success`
+fn totals(totals: &TotalsView) -> String {
+    let counts = totals.counts().into_iter().filter(|(_, count)| *count > 0);
+    let mut words: Vec<String> = counts.map(|(what, count)| format!("{count} {what}")).collect();
+    match totals.uncounted_spans {
+        0 => {}
+        1 => words.push("1 stretch not counted yet".to_owned()),
+        many => words.push(format!("{many} stretches not counted yet")),
+    }
+    words.join(", ")
 }

@@ -1,16 +1,18 @@
 //! `next`, `ticks` and `why`: a task's ticks before and after they are settled.
 
 use clap::Args;
-use serde_json::Value;
 
 use super::name;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::{self, ANY, TASK, TICK, VERDICT, WHY, instant, text, word};
+use crate::cli::fetch;
 use crate::cli::local::{Day, LocalClock};
 use crate::cli::table::{Table, fields};
 use crate::cli::words::{self, ON_TIME};
 use crate::client::path;
+use crate::dto::{
+    CatchUpBody, FiredView, NextTick, NextView, SpanView, TaskView, TickView, WhyView,
+};
 
 /// Options of `next`.
 #[derive(Debug, Args)]
@@ -62,17 +64,17 @@ pub async fn next(args: &NextArgs, context: &mut CliContext) -> CommandResult {
     let mut query = vec![("n", args.n.to_string())];
     query.extend(moment("from", args.from.as_deref(), context)?);
     let path = path(["tasks", name, "next"]);
-    let reply = context.read(&path, &query, &ANY).await?;
-    let ticks = TICK.items(&reply.body, Exit::NotAccepted)?;
-    context.out.many(&reply.body, ticks, |clock| {
+    let reply = context.read::<NextView>(&path, &query).await?;
+    let items = fetch::page::<NextView>(&reply.body)?.items;
+    context.out.many(&reply.body, &items, |clock| {
         let mut table = Table::new(&["TICK", "IN", "UTC", "NOTE"]);
-        for tick in ticks {
-            let Some(at) = instant(tick, "at") else { continue };
+        for tick in &reply.says.items {
+            let at = tick.at.0;
             table.row([clock.short(at), clock.distance(at), at.to_string(), note(tick)]);
         }
         table
     })?;
-    if let Some(held) = text(&reply.body, "held") {
+    if let Some(held) = &reply.says.held {
         context.out.say(&format!("none of them will fire as things stand: {held}"));
     }
     Ok(Exit::Ok)
@@ -90,24 +92,27 @@ fn moment(
 }
 
 /// What is to be known of a tick to come.
-fn note(tick: &Value) -> String {
-    let excluded = text(tick, "excluded").map(|name| format!("calendar {name} leaves it out"));
-    let notes = [excluded.unwrap_or_default(), word(tick, "note")];
-    let notes: Vec<&str> =
-        notes.iter().map(String::as_str).filter(|note| !note.is_empty()).collect();
+fn note(tick: &NextTick) -> String {
+    let excluded = tick.excluded.as_ref().map(|name| format!("calendar {name} leaves it out"));
+    let notes: Vec<String> = excluded.into_iter().chain(tick.note.clone()).collect();
     notes.join("; ")
 }
 
 async fn next_of_all(count: u32, context: &mut CliContext) -> CommandResult {
     let query = [("sort", "next".to_owned())];
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let (whole, tasks) = fetch::up_to(context, &path(["tasks"]), &query, &TASK, most).await?;
-    context.out.many(&whole, &tasks, |clock| {
+    let list = fetch::up_to::<TaskView>(context, &path(["tasks"]), &query, most).await?;
+    context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(&["TICK", "IN", "NAME", "SCHEDULE", "OWNER"]);
-        for task in &tasks {
-            let Some(at) = instant(task, "next_tick") else { continue };
-            let (name, owner) = (word(task, "name"), word(task, "owner"));
-            table.row([clock.short(at), clock.distance(at), name, words::schedule(task), owner]);
+        for task in &list.says {
+            let Some(at) = task.next_tick else { continue };
+            table.row([
+                clock.short(at.0),
+                clock.distance(at.0),
+                task.id.clone(),
+                words::schedule_of(task),
+                task.owner.clone().unwrap_or_default(),
+            ]);
         }
         table
     })?;
@@ -121,77 +126,83 @@ pub async fn ticks(args: &TicksArgs, context: &mut CliContext) -> CommandResult 
     let mut query = Vec::new();
     query.extend(moment("from", args.from.as_deref(), context)?);
     query.extend(moment("to", args.to.as_deref(), context)?);
-    let (whole, ticks) = fetch::up_to(context, &path, &query, &VERDICT, most).await?;
-    context.out.many(&whole, &ticks, |clock| {
+    let list = fetch::up_to::<TickView>(context, &path, &query, most).await?;
+    context.out.many(&list.whole, &list.items, |clock| {
         let columns = ["TICK", "VERDICT", "ENDED", "NODE", "REASON", "COUNT", "EXECUTION"];
         let mut table = Table::new(&columns);
-        for tick in &ticks {
-            let ended = tick.get("ended").unwrap_or(&Value::Null);
-            let reason = if ended.is_null() { word(tick, "reason") } else { word(ended, "reason") };
-            table.row([
-                stretch(tick, clock),
-                word(tick, "verdict"),
-                words::ending(ended),
-                word(ended, "node"),
-                reason,
-                word(tick, "count"),
-                word(tick, "execution_id"),
-            ]);
+        for tick in &list.says {
+            table.row(match tick {
+                TickView::Fired(fired) => fired_row(fired, clock),
+                TickView::Span(span) => span_row(span, clock),
+            });
         }
         table
     })?;
     Ok(Exit::Ok)
 }
 
-/// A tick, or a stretch of them; what it begins after is no part of it.
-fn stretch(tick: &Value, clock: &LocalClock) -> String {
-    if let Some(at) = instant(tick, "tick") {
-        return clock.short(at);
-    }
-    match (instant(tick, "from"), instant(tick, "to")) {
-        (Some(from), Some(to)) => format!("after {} to {}", clock.short(from), clock.short(to)),
-        _ => String::new(),
-    }
+/// A tick that fired.
+fn fired_row(fired: &FiredView, clock: &LocalClock) -> [String; 7] {
+    let ended = fired.ended.as_ref();
+    [
+        clock.short(fired.tick.0),
+        fired.verdict.to_string(),
+        ended.map(words::ending).unwrap_or_default(),
+        ended.and_then(|ended| ended.node.clone()).unwrap_or_default(),
+        ended.and_then(|ended| ended.reason.clone()).unwrap_or_default(),
+        String::new(),
+        fired.execution_id.clone(),
+    ]
+}
+
+/// A stretch of others; what it begins after is no part of it.
+fn span_row(span: &SpanView, clock: &LocalClock) -> [String; 7] {
+    [
+        format!("after {} to {}", clock.short(span.from.0), clock.short(span.to.0)),
+        span.verdict.to_string(),
+        String::new(),
+        String::new(),
+        span.reason.to_string(),
+        span.count.map(|count| count.to_string()).unwrap_or_default(),
+        String::new(),
+    ]
 }
 
 /// Says why a task fired or did not.
 pub async fn why(args: &WhyArgs, context: &mut CliContext) -> CommandResult {
     let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
     context.tolerate_stale();
-    let answer = context.read(&path(["tasks", &args.name, "why"]), &query, &WHY).await?.body;
-    context.out.one(&answer, |clock| explain(&answer, clock))?;
+    let reply = context.read::<WhyView>(&path(["tasks", &args.name, "why"]), &query).await?;
+    context.out.one(&reply.body, |clock| explain(&reply.says, clock))?;
     Ok(Exit::Ok)
 }
 
 /// `last, within 1h`, and what holds for all.
-fn catch_up(answer: &Value) -> String {
-    let policy = answer.pointer("/catch_up/policy").and_then(Value::as_str).unwrap_or_default();
-    let window = answer.pointer("/catch_up/window").and_then(Value::as_str).unwrap_or_default();
-    match policy {
-        "" => String::new(),
+fn catch_up(catch_up: &CatchUpBody) -> String {
+    match &*catch_up.policy {
         "none" => format!("none; {ON_TIME}"),
-        _ => format!("{policy}, within {window}; {ON_TIME}"),
+        policy => format!("{policy}, within {}; {ON_TIME}", catch_up.window),
     }
 }
 
 /// The answer for people: its sentence, and what it rests on.
-fn explain(answer: &Value, clock: &LocalClock) -> String {
-    let summary = word(answer, "summary");
-    let kept = answer.get("execution_kept").and_then(Value::as_bool).unwrap_or(false);
-    let logs = text(answer, "execution_id").filter(|_| kept);
-    let logs = logs.map(|id| format!("punctual logs {id}"));
+fn explain(why: &WhyView, clock: &LocalClock) -> String {
+    let word = |word: &Option<_>| word.as_ref().map(ToString::to_string).unwrap_or_default();
+    let kept = why.execution_id.as_ref().filter(|_| why.execution_kept == Some(true));
+    let schedule = why.schedule.as_ref();
+    let enabled = why.enabled != Some(false);
     let facts = fields(&[
-        ("at", instant(answer, "at").map(|at| clock.with_distance(at)).unwrap_or_default()),
-        ("verdict", word(answer, "verdict")),
-        ("expected", word(answer, "expected")),
-        ("reason", word(answer, "reason")),
-        ("index", word(answer, "index")),
-        ("schedule", words::schedule(answer)),
-        ("exclude", fetch::list(answer, "/schedule/exclude")),
-        ("catch up", catch_up(answer)),
-        ("state", words::state(answer, clock)),
-        ("owner", word(answer, "owner")),
-        ("help", logs.unwrap_or_default()),
+        ("at", words::at(Some(why.at), clock)),
+        ("verdict", word(&why.verdict)),
+        ("expected", word(&why.expected)),
+        ("reason", word(&why.reason)),
+        ("index", why.index.map(|index| index.to_string()).unwrap_or_default()),
+        ("schedule", schedule.map(words::schedule).unwrap_or_default()),
+        ("exclude", schedule.map(|schedule| schedule.exclude.join(", ")).unwrap_or_default()),
+        ("catch up", why.catch_up.as_ref().map(catch_up).unwrap_or_default()),
+        ("state", words::state_of(&why.state, enabled, why.paused.as_ref(), clock)),
+        ("owner", why.owner.clone().unwrap_or_default()),
+        ("help", kept.map(|id| format!("punctual logs {id}")).unwrap_or_default()),
     ]);
-    format!("{summary}\n{facts}")
+    format!("{}\n{facts}", why.summary)
 }

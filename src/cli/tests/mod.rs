@@ -17,7 +17,8 @@ use url::Url;
 use super::*;
 use crate::cli::local::LocalClock;
 use crate::cli::output::Output;
-use crate::domain::time::Timestamp;
+use crate::domain::spec::{self, ReadContext};
+use crate::domain::time::{Millis, Timestamp};
 
 mod reading;
 mod writing;
@@ -109,16 +110,44 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
     Ran { exit, data: data.text(), talk: talk.text(), asked }
 }
 
-fn hello() -> Value {
-    json!({
-        "name": "hello", "state": "active", "owner": "n2", "revision": 7,
-        "schedule": {"interval": "5s", "anchor": null, "timezone": null},
-        "action": {"shell": {"argv": ["echo", "on time"], "user": null}},
-        "next_tick": "2026-12-01T12:00:05.000Z", "paused": null, "labels": {"env": "prod"},
+pub(in crate::cli) fn hello() -> Value {
+    let body = json!({
+        "name": "hello", "labels": {"env": "prod"}, "schedule": {"interval": "5s"},
+        "action": {"shell": {"argv": ["echo", "on time"]}},
         "catch_up": {"policy": "last", "window": "1h", "max": 100},
-        "last_execution": {"id": "42", "tick": "2026-12-01T12:00:00.000Z", "status": "success",
-            "lateness_ms": 1, "duration_ms": 3},
-        "totals": {"fired": 9, "failed": 0, "success": 9},
+    });
+    let context = ReadContext {
+        default_zone: "UTC",
+        now: Timestamp::parse(NOW).unwrap(),
+        min_interval: Millis(100),
+        functions_allowed: false,
+        current: None,
+        settled: Timestamp(0),
+        calendars: None,
+    };
+    let mut task = spec::write(&spec::read(&body, context).unwrap());
+    let answer = json!({
+        "id": "hello", "revision": 7, "incarnation": 5, "origin": "api", "state": "active",
+        "paused": null, "owner": "n2", "cursor": "2026-12-01T12:00:00.000Z",
+        "next_tick": "2026-12-01T12:00:05.000Z",
+        "last_execution": {"id": "42", "tick": "2026-12-01T12:00:00.000Z",
+            "due": "2026-12-01T12:00:00.000Z", "status": "success", "lateness_ms": 1,
+            "duration_ms": 3},
+        "totals": {"fired": 9, "skipped": 0, "missed": 0, "coalesced": 0, "uncounted_spans": 0,
+            "success": 9, "failed": 0, "timeout": 0, "cancelled": 0, "lost": 0},
+        "created_at": "2026-12-01T11:00:00.000Z", "updated_at": "2026-12-01T11:00:00.000Z",
+    });
+    task.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+    task
+}
+
+pub(in crate::cli) fn node(name: &str) -> Value {
+    json!({
+        "id": "1", "name": name, "hostname": "h", "pid": 7, "state": "working",
+        "intent": "none", "role": "leader", "http": "", "peer": "", "version": "1",
+        "weight": 1, "labels": {"zone": "a"}, "slots": 0, "functions": [], "shell": true,
+        "created_at": "2026-12-01T11:00:00.000Z", "started_at": "2026-12-01T12:00:00.000Z",
+        "tasks_owned": 2,
     })
 }
 

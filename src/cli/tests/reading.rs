@@ -50,7 +50,7 @@ async fn ticks_before_and_after_are_tables() {
     let answers = [(
         "GET /tasks/hello/next?n=2",
         200,
-        json!({"held": "paused", "items": [
+        json!({"held": "paused", "next_cursor": null, "items": [
             {"at": "2026-12-01T12:00:05.000Z", "local": "x", "note": null},
             {"at": "2026-12-01T12:00:10.000Z", "local": "x", "note": "odd"},
         ]}),
@@ -67,11 +67,13 @@ async fn ticks_before_and_after_are_tables() {
         "GET /tasks/hello/ticks?limit=20",
         200,
         json!({"items": [
-            {"tick": "2026-12-01T12:00:05.000Z", "verdict": "fired", "execution_id": "43"},
+            {"tick": "2026-12-01T12:00:05.000Z", "verdict": "fired", "execution_id": "43",
+                "execution_kept": true, "ended": null, "index": 9},
             {"tick": "2026-12-01T12:00:00.000Z", "verdict": "fired", "execution_id": "42",
+                "execution_kept": true, "index": 8,
                 "ended": {"status": "failed", "exit_code": 5, "node": "n2", "reason": "no disk"}},
             {"from": "2026-11-30T12:00:00.000Z", "to": "2026-12-01T11:00:00.000Z",
-                "verdict": "skipped", "reason": "paused", "count": 3},
+                "verdict": "skipped", "reason": "paused", "count": 3, "index": 7},
         ]}),
     )];
     let ticks = ran(&["ticks", "hello"], &answers).await;
@@ -147,7 +149,9 @@ async fn reasons_and_elapsed_times_are_listed() {
 async fn no_help_is_offered_with_what_is_gone() {
     let why = |kept: bool| {
         json!({"summary": "it fired", "at": "2026-12-01T12:00:00.000Z", "verdict": "fired",
-            "expected": null, "execution_id": "42", "execution_kept": kept, "state": "active"})
+            "expected": null, "execution_id": "42", "execution_kept": kept, "state": "active",
+            "task": "hello", "settled": true, "scheduler_started": true,
+            "cursor": "2026-12-01T12:00:00.000Z", "truncated_before": "2026-12-01T11:00:00.000Z"})
     };
     let gone = ran(&["why", "hello"], &[("GET /tasks/hello/why", 200, why(false))]).await;
     assert!(!gone.data.contains("punctual logs"), "{}", gone.data);

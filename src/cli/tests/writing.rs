@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{execution, hello, ran};
+use super::{execution, hello, node, ran};
 use crate::cli::exit::Exit;
 
 #[tokio::test]
@@ -71,7 +71,10 @@ async fn each_way_to_say_when_has_its_field() {
         vec!["ls", "-o", "xml"],
         vec!["--server", "ftp://x", "ls"],
     ] {
-        assert_eq!(ran(&wrong, &[]).await.exit, Exit::Usage, "{wrong:?}");
+        let ran = ran(&wrong, &[]).await;
+        assert_eq!(ran.exit, Exit::Usage, "{wrong:?}");
+        // The parser's errors and those of the commands end alike.
+        assert!(ran.talk.trim_end().ends_with("try '--help'."), "{wrong:?}: {}", ran.talk);
     }
 }
 
@@ -79,6 +82,7 @@ async fn each_way_to_say_when_has_its_field() {
 async fn lists_are_tables_for_people_and_answers_for_programs() {
     let mut paused = hello();
     paused["name"] = json!("报表");
+    paused["id"] = json!("报表");
     paused["state"] = json!("paused");
     paused["paused"] = json!({"reason": "upgrade", "until": null});
     paused["next_tick"] = Value::Null;
@@ -118,14 +122,14 @@ async fn show_finds_tasks_executions_and_nodes() {
     let mut disabled = hello();
     disabled["enabled"] = json!(false);
     let told = ran(&["show", "hello"], &[("GET /tasks/hello", 200, disabled)]).await;
-    assert!(told.data.contains("state      active (disabled)\n"), "{}", told.data);
+    assert!(told.data.contains("state           active (disabled)\n"), "{}", told.data);
     for part in [
-        "name       hello\n",
-        "state      active\n",
-        "next       12:00:05 (in 3 s)\n",
-        "action     echo 'on time'\n",
-        "last       success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)\n",
-        "totals     9 fired, 9 success\n",
+        "name            hello\n",
+        "state           active\n",
+        "next            12:00:05 (in 3 s)\n",
+        "action          echo 'on time'\n",
+        "last            success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)\n",
+        "totals          9 fired, 9 success\n",
     ] {
         assert!(task.data.contains(part), "{part} is not in\n{}", task.data);
     }
@@ -133,14 +137,9 @@ async fn show_finds_tasks_executions_and_nodes() {
     let found = ran(&["show", "42"], &answers).await;
     assert!(found.data.contains("attempts    1 on n2, fence 41, failed: x\n"), "{}", found.data);
     assert!(found.data.ends_with("output      no\n            way\n"), "{}", found.data);
-    let node = json!({
-        "id": "1", "name": "n1", "hostname": "h", "pid": 7, "state": "working",
-        "intent": "draining", "role": "leader", "http": "", "peer": "", "version": "1",
-        "weight": 1, "labels": {"zone": "a"}, "slots": 0, "functions": [], "shell": true,
-        "created_at": "2026-12-01T11:00:00.000Z", "started_at": "2026-12-01T12:00:00.000Z",
-        "tasks_owned": 2,
-    });
-    let found = ran(&["show", "n1"], &[("GET /nodes/n1", 200, node)]).await;
+    let mut draining = node("n1");
+    draining["intent"] = json!("draining");
+    let found = ran(&["show", "n1"], &[("GET /nodes/n1", 200, draining)]).await;
     assert!(found.data.contains("state     working, draining\n"), "{}", found.data);
     let names = [("GET /tasks?limit=1000", 200, json!({"items": [hello()]}))];
     let none = ran(&["show", "helo"], &names).await;
@@ -206,12 +205,14 @@ async fn changes_say_what_follows_from_them() {
     assert_eq!(done.asked, [format!("POST /tasks/hello/pause?wait=true {body}")]);
     let done = ran(&["resume", "hello"], &[("POST /tasks/hello/resume", 200, hello())]).await;
     assert_eq!(done.data, "hello: resumed, next tick in 3 s (12:00:05)\n");
-    let deleted = json!({"name": "hello", "state": "deleted"});
-    let answers = [("DELETE /tasks/hello?stop=true", 200, deleted.clone())];
+    let mut deleted = hello();
+    deleted["state"] = json!("deleted");
+    let answers = [("DELETE /tasks/hello?stop=true", 200, deleted)];
     let done = ran(&["delete", "hello", "--stop"], &answers).await;
     assert_eq!(done.data, "hello: deleted; no tick fires any more\n");
     assert!(done.talk.contains("`punctual reuse hello`"), "{}", done.talk);
-    let answers = [("DELETE /tasks/hello?cleanup=true", 200, deleted)];
+    let gone = json!({"id": "hello", "name": "hello", "state": null});
+    let answers = [("DELETE /tasks/hello?cleanup=true", 200, gone)];
     let done = ran(&["delete", "hello", "--cleanup", "--yes"], &answers).await;
     assert_eq!(done.data, "hello: removed with its history; the name is free\n");
     let refused = json!({"code": "no_leader", "detail": "no leader is known"});
@@ -231,7 +232,7 @@ async fn imports_are_sent_in_batches_and_told_line_by_line() {
             json!({"items": [
                 {"index": 0, "name": "a", "status": 201},
                 {"index": 1, "name": "b", "status": 409, "code": "task_exists", "detail": "is there"},
-            ]}),
+            ], "succeeded": 1, "failed": 1}),
         ),
     ];
     let line = ["import", "crontab", path, "--tz", "UTC", "--prefix", "mine", "--host", "web9"];

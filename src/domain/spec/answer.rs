@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-pub const ANSWERS_ADD: [&str; 14] = [
+const TO_TASKS: [&str; 14] = [
     "id",
     "revision",
     "incarnation",
@@ -28,7 +28,7 @@ const TO_CALENDARS: [&str; 7] =
 #[must_use]
 pub fn definition(body: &Value) -> Value {
     // Only an answer carries these two; elsewhere an added field is a mistake to be told.
-    without(body, &["incarnation", "revision"], &ANSWERS_ADD)
+    without(body, &["incarnation", "revision"], &TO_TASKS)
 }
 
 /// The body of a calendar without what answers add to it.

@@ -66,6 +66,7 @@ impl ItemResult {
             running: None,
             code: None,
             detail: None,
+            advice: None,
             errors: None,
         }
     }
@@ -79,6 +80,7 @@ impl ItemResult {
             status: error.code().status(),
             code: Some(error.code().as_str().into()),
             detail: Some(error.detail().to_owned()),
+            advice: Some(error.advice().to_owned()),
             errors: Some(error.fields()),
             ..shown
         };

@@ -75,9 +75,9 @@ fn settle<'a>(
     }
     let session = holder(view.state.nodes().map(|node| &**node), view.own);
     let session = session.ok_or_else(|| {
-        let why = "no node can hold the claim: all are down, draining or leaving; let one work \
-                   again (POST /nodes/{id}/undrain) and repeat the request";
+        let why = "no node can hold the claim: all are down, draining or leaving";
         OpError::new(ErrorCode::SessionEnded, why)
+            .advise("Let a node work again (POST /nodes/{id}/undrain), and repeat the request.")
     })?;
     Ok(ClaimDecision::Grant(command(task, session, after, tick, plan.due(tick))))
 }

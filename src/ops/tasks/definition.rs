@@ -124,8 +124,7 @@ pub(crate) async fn patch(
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    let why = "others change the task faster than this patch can be applied; nothing was changed, \
-               send it again";
+    let why = "others change the task faster than this patch can be applied; nothing was changed";
     Err(OpError::new(ErrorCode::NotAccepted, why))
 }
 

@@ -100,7 +100,7 @@ pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<()
     }
 }
 
-/// EndCounts a pause: its ticks fire again.
+/// Ends a pause: its ticks fire again.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`.

@@ -22,7 +22,7 @@ use crate::domain::task::TaskSpec;
 
 pub use self::action::ActionBody;
 pub use self::calendar::CalendarBody;
-pub use self::schedule::ScheduleBody;
+pub use self::schedule::{DailyBody, RuleBody, ScheduleBody};
 
 /// One of a few words.
 pub type Word = Cow<'static, str>;

@@ -1,0 +1,71 @@
+//! Whether the node takes its part in the cluster.
+
+use super::OpError;
+use super::context::{Context, RunningParts};
+use crate::domain::ids::NodeId;
+use crate::domain::machine::record::Liveness;
+use crate::dto::{HealthView, ReadyView, Rfc3339};
+
+/// A node this far behind what is committed catches up first, in entries.
+const BEHIND_MAX: u64 = 1_024;
+
+/// Whether the node takes its part. `warnings` says what is wrong with its settings or those of
+/// others, whether it does or not.
+pub(crate) fn ready(context: &Context) -> Result<ReadyView, OpError> {
+    let warnings = context.running.get().map(|running| running.consensus.warnings());
+    let warnings = warnings.unwrap_or_default();
+    match unready(context) {
+        None => Ok(ReadyView { status: "ready".into(), warnings }),
+        Some(problem) if warnings.is_empty() => Err(problem),
+        Some(problem) => Err(problem.with("warnings", warnings)),
+    }
+}
+
+/// The same in the older form.
+pub(crate) fn health(context: &Context) -> HealthView {
+    match unready(context) {
+        None => HealthView::Healthy {
+            status: "healthy".into(),
+            instance_id: context.settings.node_name.clone(),
+            timestamp: Rfc3339(context.clock.now()),
+            mode: "cluster".into(),
+        },
+        Some(problem) => {
+            let error = problem.detail().to_owned();
+            HealthView::Unhealthy { status: "unhealthy".into(), error }
+        }
+    }
+}
+
+/// Why the node does not take its part; none: it does.
+fn unready(context: &Context) -> Option<OpError> {
+    let Some(running) = context.running.get() else {
+        return Some(OpError::no_leader(context.progress.borrow().clone()));
+    };
+    if let Some(unled) = running.consensus.no_leader_reason() {
+        return Some(OpError::unled(&unled));
+    }
+    idle(context, running).map(OpError::no_leader)
+}
+
+/// Why a node that a leader serves does not take its part.
+fn idle(context: &Context, running: &RunningParts) -> Option<String> {
+    let consensus = &running.consensus;
+    if !context.clock.sure() {
+        return Some("the clocks of a majority do not agree".to_owned());
+    }
+    let liveness = {
+        let state = consensus.replica().read();
+        let node = state.node(NodeId(consensus.id()));
+        node.filter(|node| Some(node.session) == running.engine.session()).map(|node| node.liveness)
+    };
+    match liveness {
+        Some(Liveness::Working) => {}
+        Some(Liveness::Starting) => return Some("the leader has not yet heard of it".to_owned()),
+        Some(Liveness::Down) => return Some("the leader counts it as down".to_owned()),
+        None => return Some("it is not yet registered".to_owned()),
+    }
+    let status = consensus.status();
+    let behind = status.committed.saturating_sub(status.applied);
+    (behind > BEHIND_MAX).then(|| format!("it is {behind} entries behind"))
+}
