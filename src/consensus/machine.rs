@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::domain::machine::{Applied, LoadError as RecordError, Loader, State};
+use crate::domain::machine::{Applied, Loader, RecordError, State};
 use crate::life;
 use crate::storage::{StorageError, StoreChange};
 use crate::telemetry::metrics::Metrics;

@@ -12,7 +12,7 @@ use crate::domain::machine::command::Command;
 use crate::domain::machine::{Answer, Effect, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::settling::{Decision, Step, decide};
+use crate::domain::settling::{Decision, SettleStep, decide};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::EngineContext;
@@ -79,7 +79,7 @@ impl Actor for TaskActor {
     }
 }
 
-fn claims(step: &Step, tick: Timestamp) -> bool {
+fn claims(step: &SettleStep, tick: Timestamp) -> bool {
     step.claim.is_some_and(|firing| firing.tick == tick)
 }
 
@@ -161,7 +161,7 @@ impl TaskState {
     async fn propose(
         &mut self,
         seen: &ObservedTask,
-        steps: Vec<Step>,
+        steps: Vec<SettleStep>,
         session: SessionId,
         moment: Timestamp,
     ) {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use punctual::domain::machine::{Command, Response, State, envelope};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::history::{Event, History};
+use super::history::{HistoryEvent, RunHistory};
 
 const SAME: &str = "same answer everywhere";
 const RECORDS: &str = "records agree with each other";
@@ -19,14 +19,14 @@ const RECORDS: &str = "records agree with each other";
 const CHECK_EVERY: u64 = 64;
 
 /// Watches all replicas while they apply.
-pub struct Agreement {
-    history: Arc<History>,
-    inner: Mutex<Inner>,
+pub struct ReplicaAgreement {
+    history: Arc<RunHistory>,
+    inner: Mutex<AgreementState>,
 }
 
 #[derive(Default)]
-struct Inner {
-    known: BTreeMap<u64, Known>,
+struct AgreementState {
+    known: BTreeMap<u64, KnownEntry>,
     /// Up to where each process is.
     at: BTreeMap<u64, u64>,
     compared: u64,
@@ -48,15 +48,15 @@ fn marks(state: &State, entry: &[u8]) -> Vec<(String, u64)> {
 }
 
 /// An entry as the first replica saw it.
-struct Known {
+struct KnownEntry {
     entry: u64,
     answers: Arc<[Response]>,
     digest: u128,
 }
 
-impl Agreement {
+impl ReplicaAgreement {
     /// Nothing seen yet.
-    pub fn new(history: Arc<History>) -> Self {
+    pub fn new(history: Arc<RunHistory>) -> Self {
         Self { history, inner: Mutex::default() }
     }
 
@@ -122,12 +122,13 @@ impl Agreement {
             return;
         }
         let answers: Arc<[Response]> = answers.into();
-        let known = Known { entry: hash, answers: Arc::clone(&answers), digest: state.digest() };
+        let known =
+            KnownEntry { entry: hash, answers: Arc::clone(&answers), digest: state.digest() };
         inner.known.insert(index, known);
         drop(inner);
         let marks = entry.map(|entry| marks(state, entry)).unwrap_or_default();
         let entry = entry.map(Bytes::copy_from_slice);
-        self.history.note(Some(node), Event::Committed { index, entry, answers, marks });
+        self.history.note(Some(node), HistoryEvent::Committed { index, entry, answers, marks });
     }
 
     /// A process goes on from a state.
@@ -151,6 +152,6 @@ impl Agreement {
             inner.compared += 1;
         }
         drop(inner);
-        self.history.note(Some(node), Event::Loaded { process, index });
+        self.history.note(Some(node), HistoryEvent::Loaded { process, index });
     }
 }

@@ -5,17 +5,17 @@ use std::fmt;
 
 use punctual::domain::machine::State;
 
-use super::history::{Event, Record};
-use super::model::Model;
+use super::history::{HistoryEvent, HistoryRecord};
+use super::model::ReferenceModel;
 use super::{cover, durability, failover, halts, liveness, owners, registers, starts, votes};
 use crate::sim::Focus;
 
 /// One run, to be judged.
 pub struct Run {
     /// What happened.
-    pub records: Vec<Record>,
+    pub records: Vec<HistoryRecord>,
     /// What the log led to.
-    pub model: Model,
+    pub model: ReferenceModel,
     /// When each entry was first applied anywhere, in microseconds.
     pub applied_at: BTreeMap<u64, u64>,
     /// The states of the nodes at the end.
@@ -127,11 +127,13 @@ impl Findings {
 
 impl Run {
     /// A run from what happened in it.
-    pub fn new(records: Vec<Record>, states: Vec<(usize, State)>, nodes: usize) -> Self {
-        let mut model = Model::default();
+    pub fn new(records: Vec<HistoryRecord>, states: Vec<(usize, State)>, nodes: usize) -> Self {
+        let mut model = ReferenceModel::default();
         let mut applied_at = BTreeMap::new();
         for record in &records {
-            let Event::Committed { index, entry, answers, marks } = &record.event else { continue };
+            let HistoryEvent::Committed { index, entry, answers, marks } = &record.event else {
+                continue;
+            };
             applied_at.insert(*index, record.at);
             if let Some(entry) = entry {
                 model.entry(*index, entry, answers, marks);

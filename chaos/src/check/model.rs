@@ -19,7 +19,7 @@ use super::{oracle, settles};
 
 /// A task as the model has it.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct ReplayedTask {
     /// Its name.
     pub name: String,
     /// The revision that created it.
@@ -46,7 +46,7 @@ pub struct Task {
 
 /// One grant of an attempt.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct ReplayedGrant {
     /// Log index.
     pub index: u64,
     /// To this session.
@@ -67,7 +67,7 @@ pub struct Grant {
 
 /// An execution as the model has it.
 #[derive(Clone, Debug)]
-struct Execution {
+struct ReplayedExecution {
     task: u64,
     tick: Option<i64>,
     due: i64,
@@ -87,7 +87,7 @@ pub struct Keyed {
 
 /// A change of a task in the log.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct TaskChange {
     /// Log index.
     pub index: u64,
     /// Whether it may lead to starts: it creates, reuses, resumes.
@@ -96,20 +96,20 @@ pub struct Change {
 
 /// What the log led to, and what is wrong with it.
 #[derive(Debug, Default)]
-pub struct Model {
-    pub tasks: BTreeMap<u64, Task>,
+pub struct ReferenceModel {
+    pub tasks: BTreeMap<u64, ReplayedTask>,
     pub names: BTreeMap<String, u64>,
     calendars: BTreeMap<String, Calendar>,
-    executions: BTreeMap<u64, Execution>,
+    executions: BTreeMap<u64, ReplayedExecution>,
     /// Live sessions, with their node.
     pub sessions: BTreeMap<u64, u64>,
     working: BTreeSet<u64>,
     leaving: BTreeSet<u64>,
     scheduler: bool,
     floor: i64,
-    pub grants: BTreeMap<u64, Grant>,
+    pub grants: BTreeMap<u64, ReplayedGrant>,
     pub keyed: BTreeMap<String, Keyed>,
-    pub changes: BTreeMap<String, Vec<Change>>,
+    pub changes: BTreeMap<String, Vec<TaskChange>>,
     /// The revision that a client's command made, by its key.
     pub revisions: BTreeMap<String, u64>,
     /// Log indices at which nodes were noted as down.
@@ -128,7 +128,7 @@ pub struct Model {
     stamp: i64,
 }
 
-impl Model {
+impl ReferenceModel {
     /// Takes an entry of the log.
     pub fn entry(
         &mut self,
@@ -260,7 +260,7 @@ impl Model {
             self.revisions.retain(|_, known| *known != revision);
             self.revisions.insert(key.clone(), revision);
         }
-        let change = Change { index: self.index, revives };
+        let change = TaskChange { index: self.index, revives };
         self.changes.entry(name.to_owned()).or_default().push(change);
     }
 
@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    fn settled(&self, task: &Task) -> i64 {
+    fn settled(&self, task: &ReplayedTask) -> i64 {
         task.cursor.max(self.floor)
     }
 
@@ -333,7 +333,7 @@ impl Model {
         let (set_at, begun) = self.begin(&put.spec, settled);
         let cursor = if former.is_some() { begun.max(settled) } else { begun };
         self.end_where(|execution| execution.task == key);
-        let task = Task {
+        let task = ReplayedTask {
             name: name.clone(),
             incarnation: revision,
             revision,
@@ -431,7 +431,7 @@ impl Model {
         let Some(task) = self.tasks.get(&key).cloned() else {
             return self.alive("settles", key, "a settle");
         };
-        let seen = settles::Seen {
+        let seen = settles::SettleContext {
             task: &task,
             settled: self.settled(&task),
             scheduler: self.scheduler,

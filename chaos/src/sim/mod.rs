@@ -35,7 +35,7 @@ use clap::Args;
 
 /// What `sim` is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Arguments {
+pub struct SimArguments {
     /// The seed of one run.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -76,7 +76,7 @@ pub struct Arguments {
 }
 
 /// Runs one seed, or many.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &SimArguments) -> ExitCode {
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &arguments.bug
         && !punctual::bugs::turn_on(bug)

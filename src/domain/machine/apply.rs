@@ -3,7 +3,7 @@
 use super::command::{Command, DecodeError};
 use super::commands::guards;
 use super::effect::Effect;
-use super::envelope::{self, Commands, Head, Key, Packed};
+use super::envelope::{self, Commands, EntryHead, IdempotencyKey, Packed};
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 use super::task::editor::EntryContext;
@@ -27,7 +27,7 @@ impl State {
         index: u64,
         entry: &[u8],
         out: &mut Applied,
-    ) -> Result<Head, DecodeError> {
+    ) -> Result<EntryHead, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
         self.cluster.stamp = guards::stamp(head.stamp);
         self.cluster.applied = index;
@@ -71,7 +71,7 @@ impl State {
     fn keyed(
         &mut self,
         cx: &EntryContext<'_>,
-        key: Key<'_>,
+        key: IdempotencyKey<'_>,
         packed: &Packed<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Response, DecodeError> {

@@ -20,7 +20,7 @@ use super::task::record::{Cluster, Execution, KeyRecord, Node};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
-use crate::domain::schedule::calendar::Kept;
+use crate::domain::schedule::calendar::CalendarRecord;
 use crate::domain::task::Strategy;
 use crate::domain::time::Timestamp;
 
@@ -32,7 +32,7 @@ registers! {
         /// Answers by idempotency key.
         keys: Arc<str> => KeyRecord, b'k';
         /// Calendars by name.
-        calendars: Arc<str> => Kept, b'a';
+        calendars: Arc<str> => CalendarRecord, b'a';
     }
 }
 

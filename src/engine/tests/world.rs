@@ -12,7 +12,7 @@ use crate::domain::machine::command::{
     Claim, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness, NodePatch, NodeUp,
     OfExecution, OfFence, PauseTask, Put, PutMode, SetScheduler, Settle, TriggerTask,
 };
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::{Intent, Liveness, Report, Status, Trigger};
 use crate::domain::machine::{Answer, Applied, Command, Effect, Response, State};
 use crate::domain::spec::{self, ReadContext};
@@ -172,7 +172,7 @@ impl EngineWorld {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = self.state.cluster().applied + 1;
-        let entry = envelope::entry(Head { stamp: self.now, origin: 1, seq: index }, &packed);
+        let entry = envelope::entry(EntryHead { stamp: self.now, origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         self.state.apply(index, &entry, &mut applied).expect("a well-formed entry");
         (applied.responses.remove(0), applied.effects)

@@ -3,9 +3,9 @@
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::Start;
 
-use super::{Execution, Grant, Model};
+use super::{ReferenceModel, ReplayedExecution, ReplayedGrant};
 
-impl Model {
+impl ReferenceModel {
     /// A session must be live, and its node allowed to propose.
     pub(super) fn session(&mut self, property: &'static str, session: u64, what: &str) {
         self.judge(property);
@@ -27,7 +27,7 @@ impl Model {
     ) {
         let Answer::Execution { execution, fence, .. } = answer else { return };
         let (task, granted) = (key, None);
-        let new = Execution { task, tick, due, granted, ended: false };
+        let new = ReplayedExecution { task, tick, due, granted, ended: false };
         self.executions.insert(execution.0, new);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.live.insert(execution.0);
@@ -45,7 +45,7 @@ impl Model {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.granted = Some((fence, session));
         let task = self.tasks.get(&execution.task).map(|task| task.name.clone());
-        let grant = Grant {
+        let grant = ReplayedGrant {
             index: self.index,
             session,
             task: task.unwrap_or_default(),
@@ -102,7 +102,7 @@ impl Model {
         }
     }
 
-    pub(super) fn end_where(&mut self, which: impl Fn(&Execution) -> bool) {
+    pub(super) fn end_where(&mut self, which: impl Fn(&ReplayedExecution) -> bool) {
         let live = self.executions.iter().filter(|(_, found)| !found.ended && which(found));
         let ids: Vec<u64> = live.map(|(id, _)| *id).collect();
         for id in ids {

@@ -9,7 +9,7 @@ use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
 use crate::domain::machine::task::whole::Task;
-use crate::domain::schedule::calendar::{Calendar, Kept};
+use crate::domain::schedule::calendar::{Calendar, CalendarRecord};
 use crate::domain::schedule::{Plan, Schedule, ScheduleError};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
@@ -17,12 +17,12 @@ use crate::domain::time::Timestamp;
 impl State {
     /// A calendar.
     #[must_use]
-    pub fn calendar(&self, name: &str) -> Option<&Arc<Kept>> {
+    pub fn calendar(&self, name: &str) -> Option<&Arc<CalendarRecord>> {
         self.registers.calendars.get(name)
     }
 
     /// All calendars, by name.
-    pub fn calendars(&self) -> impl Iterator<Item = &Arc<Kept>> {
+    pub fn calendars(&self) -> impl Iterator<Item = &Arc<CalendarRecord>> {
         self.registers.calendars.values()
     }
 
@@ -90,7 +90,7 @@ impl State {
         let name: Arc<str> = put.calendar.name.as_str().into();
         let calendar = Arc::new(put.calendar);
         let (updated_at, source) = (cx.stamp, put.source);
-        let kept = Kept { calendar, revision, created_at, updated_at, source };
+        let kept = CalendarRecord { calendar, revision, created_at, updated_at, source };
         self.registers.calendars.set(name, kept);
         Ok(Answer::Calendar { revision, created: former.is_none() })
     }
@@ -123,12 +123,12 @@ impl State {
 
 /// Whether settings leave a calendar alone: it is not from settings, or they say what they said
 /// before, and somebody knows better since.
-fn settings_yield(former: &Kept, put: &PutCalendar) -> bool {
+fn settings_yield(former: &CalendarRecord, put: &PutCalendar) -> bool {
     put.source.is_some() && (former.source.is_none() || former.source == put.source)
 }
 
 /// Whether a calendar is as the caller saw it.
-fn seen(former: Option<&Kept>, if_match: Option<Revision>) -> Result<(), Refusal> {
+fn seen(former: Option<&CalendarRecord>, if_match: Option<Revision>) -> Result<(), Refusal> {
     match (former, if_match) {
         (Some(former), Some(seen)) if former.revision != seen => {
             Err(Refusal::RevisionMismatch { current: former.revision })

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::calendar_users::CalendarUsers;
 use super::keys;
 use super::record::{
-    Attempt, Ended, Execution, FiredTick, Live, More, Progress, Reason, Report, Span, Status,
-    Trigger, Verdict, cut,
+    Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, Reason, Report, Span, Status,
+    TaskProgress, Trigger, Verdict, cut,
 };
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
@@ -53,7 +53,7 @@ pub struct TaskEditor<'a> {
     pub busy: BusyMark<'a>,
     pub effects: &'a mut Vec<Effect>,
     /// The live record as it was before the first change of it; none: it is as it was.
-    pub former_live: Option<Box<Live>>,
+    pub former_live: Option<Box<LiveRecord>>,
 }
 
 impl Deref for TaskEditor<'_> {
@@ -66,7 +66,7 @@ impl Deref for TaskEditor<'_> {
 
 impl TaskEditor<'_> {
     /// The live record, to be changed.
-    pub fn live_mut(&mut self) -> &mut Live {
+    pub fn live_mut(&mut self) -> &mut LiveRecord {
         if self.former_live.is_none() {
             self.former_live = Some(Box::new(self.task.live.clone()));
         }
@@ -74,13 +74,13 @@ impl TaskEditor<'_> {
     }
 
     /// The progress, to be changed.
-    pub fn progress_mut(&mut self) -> &mut Progress {
+    pub fn progress_mut(&mut self) -> &mut TaskProgress {
         &mut self.task.progress
     }
 
     /// Writes what was changed into all that is derived of it: each record that changed is hashed
     /// once, however often it was changed.
-    pub fn finish(mut self, former: &Progress) {
+    pub fn finish(mut self, former: &TaskProgress) {
         let task = self.task;
         let key = task.key;
         if let Some(former) = self.former_live {
@@ -241,7 +241,7 @@ impl TaskEditor<'_> {
         self.change(at, |execution| {
             let granted = execution.status == Status::Running;
             let node = execution.attempt.as_ref().filter(|_| granted).map(|attempt| attempt.node);
-            ended = Some((execution.id, execution.tick, Ended::of(&report, node)));
+            ended = Some((execution.id, execution.tick, ExecutionEnd::of(&report, node)));
             match &mut execution.attempt {
                 Some(attempt) if execution.status == Status::Running => {
                     attempt.report = Some(Box::new(report));
@@ -277,7 +277,7 @@ impl TaskEditor<'_> {
     }
 
     /// Writes how an execution ended beside the tick that it was for.
-    fn note_end(&mut self, id: ExecutionId, tick: Option<Timestamp>, ended: Ended) {
+    fn note_end(&mut self, id: ExecutionId, tick: Option<Timestamp>, ended: ExecutionEnd) {
         let key = self.task.key;
         let ticks = &mut self.task.history.ticks;
         let Some(place) = tick.and_then(|tick| ticks.find(tick)) else { return };
@@ -339,7 +339,7 @@ impl TaskEditor<'_> {
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =
-            Progress { cursor, truncated_before: cursor, live, ..Progress::default() };
+            TaskProgress { cursor, truncated_before: cursor, live, ..TaskProgress::default() };
     }
 }
 

@@ -24,7 +24,7 @@ struct KnownTask {
 
 /// A cluster, its twin that is written out and read back, and what was seen so far.
 struct LawWitness {
-    world: World,
+    world: TestWorld,
     twin: State,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     known: BTreeMap<String, KnownTask>,
@@ -38,7 +38,7 @@ struct LawWitness {
 impl LawWitness {
     fn new() -> Self {
         Self {
-            world: World::empty(),
+            world: TestWorld::empty(),
             twin: State::default(),
             store: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -50,7 +50,7 @@ impl LawWitness {
         }
     }
 
-    fn step(&mut self, command: &Command, key: Option<Key<'_>>, dice: &mut Dice) {
+    fn step(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>, dice: &mut Dice) {
         let before = self.world.rows();
         let counter = self.world.state.cluster().counter;
         let entry = self.world.entry(command, "someone", key);
@@ -83,7 +83,11 @@ impl LawWitness {
         self.executions();
     }
 
-    fn nothing_changed(&self, before: &BTreeMap<Vec<u8>, Vec<u8>>, key: Option<Key<'_>>) {
+    fn nothing_changed(
+        &self,
+        before: &BTreeMap<Vec<u8>, Vec<u8>>,
+        key: Option<IdempotencyKey<'_>>,
+    ) {
         let mut after = self.world.rows();
         let mut before = before.clone();
         if key.is_some() {

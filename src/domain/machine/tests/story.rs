@@ -20,7 +20,7 @@ use super::*;
 use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
-use crate::domain::settling::{Decision, Step, View, decide};
+use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
 use crate::domain::task::CatchUpPolicy;
 
 #[test]
@@ -40,7 +40,7 @@ fn the_stories_are_told_as_written() {
 
 /// The script with the answers as they are now.
 fn tell(script: &str) -> String {
-    let mut story = Story::default();
+    let mut story = MachineStory::default();
     let mut out = String::new();
     let mut answers: Option<String> = None;
     let mut skipping = false;
@@ -71,19 +71,19 @@ fn tell(script: &str) -> String {
     out
 }
 
-struct Story {
-    world: World,
+struct MachineStory {
+    world: TestWorld,
     sessions: BTreeMap<String, SessionId>,
     boots: u128,
 }
 
-impl Default for Story {
+impl Default for MachineStory {
     fn default() -> Self {
-        Self { world: World::new(), sessions: BTreeMap::new(), boots: 0 }
+        Self { world: TestWorld::new(), sessions: BTreeMap::new(), boots: 0 }
     }
 }
 
-impl Story {
+impl MachineStory {
     fn line(&mut self, text: &str) -> Vec<String> {
         let line = ScriptLine::read(text);
         if let Some(times) = line.option("times") {
@@ -124,7 +124,7 @@ impl Story {
                 let by = line.option("by").unwrap_or("").to_owned();
                 let request =
                     line.option("request").map_or(1, |number| ScriptLine::number(number).into());
-                let key = line.option("key").map(|text| Key { text, request });
+                let key = line.option("key").map(|text| IdempotencyKey { text, request });
                 vec![self.propose(&command, &by, key)]
             }
         };
@@ -137,7 +137,7 @@ impl Story {
         }
     }
 
-    fn propose(&mut self, command: &Command, by: &str, key: Option<Key<'_>>) -> String {
+    fn propose(&mut self, command: &Command, by: &str, key: Option<IdempotencyKey<'_>>) -> String {
         let (response, effects) = self.world.apply_as(command, by, key);
         if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
             self.sessions.insert(up.info.name.clone(), *session);
@@ -235,7 +235,8 @@ impl Story {
             "calendar" => {
                 let dates = line.words.iter().skip(2);
                 let dates = dates.map(|text| Dates::parse(text).expect("dates")).collect();
-                let rules = vec![calendar::Rule { dates, ..calendar::Rule::default() }];
+                let rules =
+                    vec![calendar::CalendarRule { dates, ..calendar::CalendarRule::default() }];
                 let (description, timezone) = (String::new(), None);
                 let calendar = Calendar { name, description, timezone, rules };
                 Command::PutCalendar(Box::new(PutCalendar {
@@ -422,7 +423,7 @@ impl Story {
         let task = self.task(line.word(1));
         let spec = task.spec().expect("a definition");
         let plan = self.world.state.plan(spec, task.live.scheduled_at);
-        let decision = decide(&View {
+        let decision = decide(&SettleView {
             task,
             plan: &plan.expect("a schedule"),
             settled: self.world.state.settled(task),
@@ -452,7 +453,7 @@ impl Story {
         task: TaskKey,
         revision: Revision,
         session: SessionId,
-        step: Step,
+        step: SettleStep,
     ) -> Settle {
         let claim = step.claim.map(|firing| Claim {
             tick: firing.tick,

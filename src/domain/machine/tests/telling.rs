@@ -7,7 +7,7 @@ use super::super::task::record::{
 };
 use super::super::{Answer, Effect, Refusal, Response, State, Task};
 use crate::domain::ids::SessionId;
-use crate::domain::settling::Step;
+use crate::domain::settling::SettleStep;
 use crate::domain::time::Timestamp;
 
 /// Effects of one command that are told one by one.
@@ -112,7 +112,7 @@ fn effect(names: &Names<'_>, effect: &Effect) -> Option<String> {
 }
 
 /// One settle before it is proposed.
-pub(super) fn step(step: &Step) -> String {
+pub(super) fn step(step: &SettleStep) -> String {
     let mut parts: Vec<String> = step
         .spans
         .iter()

@@ -8,7 +8,7 @@ use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Attempt, Execution, Intent, KeyRecord, Live, Liveness, Node, Reason, Status, Trigger,
+    Attempt, Execution, Intent, KeyRecord, LiveRecord, Liveness, Node, Reason, Status, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
@@ -90,7 +90,7 @@ pub fn ask_session(attempt: &Attempt, session: SessionId) -> Result<(), Refusal>
 }
 
 /// Ask activity. Nothing is granted of a task that is marked deleted.
-pub fn ask_present(live: &Live) -> Result<(), Refusal> {
+pub fn ask_present(live: &LiveRecord) -> Result<(), Refusal> {
     if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
 }
 
@@ -108,7 +108,7 @@ pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> 
 }
 
 /// A name that is marked deleted is not added to.
-pub fn add_unmarked(live: &Live) -> Result<(), Refusal> {
+pub fn add_unmarked(live: &LiveRecord) -> Result<(), Refusal> {
     if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
 }
 

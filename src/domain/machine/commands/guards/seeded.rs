@@ -9,7 +9,7 @@ use crate::domain::ids::{Fence, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
-use crate::domain::machine::task::record::{Execution, KeyRecord, Live, Node};
+use crate::domain::machine::task::record::{Execution, KeyRecord, LiveRecord, Node};
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
 
@@ -43,7 +43,7 @@ pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> 
     if bug!("old-fence-accepted") { Ok(()) } else { rows::report_fence(execution, fence) }
 }
 
-pub fn add_unmarked(live: &Live) -> Result<(), Refusal> {
+pub fn add_unmarked(live: &LiveRecord) -> Result<(), Refusal> {
     if bug!("tombstone-ignored") { Ok(()) } else { rows::add_unmarked(live) }
 }
 
