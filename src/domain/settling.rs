@@ -7,6 +7,7 @@
 //! large holds up those after it: they are as old as it is, not older.
 
 mod cover;
+mod guards;
 mod look;
 #[cfg(test)]
 mod tests;

@@ -122,6 +122,31 @@ fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a st
     })
 }
 
+/// Bugs are put into the functions of `guards` only, so that no rule of the domain is written around
+/// one.
+fn seeded_bugs(file: &SourceFile) -> Vec<String> {
+    if file.module() != "domain" || file.path.contains("/guards") {
+        return Vec::new();
+    }
+    let found = ["bug!", "reading!"].into_iter().flat_map(|name| file.own.match_indices(name));
+    let bugs = found.filter(|(at, _)| !file.own[..*at].ends_with(is_word));
+    bugs.map(|(at, name)| complain(file, at, format!("`{name}` belongs in `guards`"))).collect()
+}
+
+#[test]
+fn seeded_bugs_stand_in_guards() {
+    super::hold(seeded_bugs);
+    for (path, text, found) in [
+        ("domain/settling.rs", "fn f() { if bug!(\"a\") {} }", 1),
+        ("domain/settling.rs", "fn f() { debug!(\"a\") }", 0),
+        ("domain/settling/guards.rs", "fn f() { if bug!(\"a\") {} }", 0),
+        ("domain/machine/commands/guards/seeded.rs", "fn f() { if bug!(\"a\") {} }", 0),
+        ("engine/slots.rs", "fn f() { if bug!(\"a\") {} }", 0),
+    ] {
+        assert_eq!(super::complaints(seeded_bugs, path, text), found, "{path}: {text}");
+    }
+}
+
 #[test]
 fn rooms_are_read_in_one_direction() {
     let complaints = rooms(&super::source::read(super::src()));

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::cluster_row;
+use super::commands::guards;
 use super::limits::TASKS_MAX;
 use super::record_error::{RecordError, decode, first};
 use super::state::State;
@@ -21,7 +22,6 @@ use super::task::record::{Definition, Execution, FiredTick, LiveRecord, Span, Ta
 use super::task::whole::Task;
 use super::versions;
 use crate::domain::ids::{ExecutionId, TaskKey};
-use crate::domain::time::Timestamp;
 
 /// A record to write, or to remove where the value is none.
 pub type RecordRow = (Vec<u8>, Option<Vec<u8>>);
@@ -87,7 +87,7 @@ impl State {
             rows.push((keys::progress(*key).to_vec(), task.map(|task| progress_value(task))));
         }
         for key in &dirty.lives {
-            let task = self.tasks.get(*key).filter(|task| !left_out(task));
+            let task = self.tasks.get(*key).filter(|task| guards::in_checkpoint(task));
             rows.push((keys::live(*key).to_vec(), task.map(|task| encode(&task.live))));
         }
         for noted in &dirty.blocks {
@@ -116,7 +116,7 @@ impl State {
 
     /// Every row, in no particular order.
     pub fn all_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
-        let tasks = self.tasks.iter().filter(|task| !left_out(task)).flat_map(|task| {
+        let tasks = self.tasks.iter().filter(|task| guards::in_checkpoint(task)).flat_map(|task| {
             let live = (keys::live(task.key).to_vec(), encode(&task.live));
             let progress = (keys::progress(task.key).to_vec(), progress_value(task));
             let History { ticks, spans, executions, .. } = &task.history;
@@ -135,27 +135,13 @@ impl State {
     }
 
     fn cluster_row(&self) -> RecordRow {
-        let mut cluster = self.cluster.clone();
-        if bug!("snapshot-without-counter") {
-            cluster.counter = 0;
-        }
-        if bug!("snapshot-without-floor") {
-            cluster.floor = Timestamp(0);
-        }
+        let cluster = guards::cluster_row(&self.cluster);
         (b"c".to_vec(), Some(cluster_row::write(&cluster, self.digest())))
     }
 }
 
-/// Whether a checkpoint leaves a task out: never.
-fn left_out(task: &Task) -> bool {
-    bug!("snapshot-without-tombstones") && task.live.deleted.is_some()
-}
-
 fn progress_value(task: &Task) -> Vec<u8> {
-    if bug!("snapshot-without-cursors") {
-        return encode(&TaskProgress { cursor: Timestamp(0), ..task.progress });
-    }
-    encode(&task.progress)
+    encode(&guards::progress_row(&task.progress))
 }
 
 /// Puts a state together from its rows, of this version or the last one.

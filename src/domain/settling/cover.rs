@@ -1,6 +1,7 @@
 //! What is settled in one go: spans of what does not fire, cut where calendars begin and end, and the
 //! claims between them.
 
+use super::guards;
 use super::look::{count, next};
 use super::{Firing, STEPS_MAX, SettleStep, SettleView};
 use crate::domain::machine::command::SettleSpan;
@@ -43,11 +44,7 @@ impl<'a> Cover<'a> {
                 return Err(self.all());
             }
             let stretch = self.plan.stretch(tick, to);
-            let (verdict, reason) = match stretch.calendar {
-                Some(_) => (Verdict::Skipped, Reason::Excluded),
-                None if bug!("label-excluded") => (verdict, Reason::Excluded),
-                None => (verdict, reason),
-            };
+            let (verdict, reason) = guards::label(stretch.calendar.is_some(), verdict, reason);
             let end = stretch.last.min(to);
             let count = count(self.plan, self.at, end);
             let alike = |last: &&mut SettleSpan| (last.verdict, last.reason) == (verdict, reason);

@@ -9,7 +9,9 @@ use crate::domain::ids::{Fence, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
-use crate::domain::machine::task::record::{Execution, KeyRecord, LiveRecord, Node};
+use crate::domain::machine::task::record::{
+    Cluster, Execution, KeyRecord, LiveRecord, Node, TaskProgress,
+};
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
 
@@ -53,4 +55,28 @@ pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
 
 pub fn stamp(of_entry: Timestamp) -> Timestamp {
     if bug!("wall-clock-in-apply") { Timestamp(reading!()) } else { rows::stamp(of_entry) }
+}
+
+pub fn in_checkpoint(task: &Task) -> bool {
+    let left_out = bug!("snapshot-without-tombstones") && task.live.deleted.is_some();
+    !left_out && rows::in_checkpoint(task)
+}
+
+pub fn progress_row(progress: &TaskProgress) -> TaskProgress {
+    let written = rows::progress_row(progress);
+    if bug!("snapshot-without-cursors") {
+        return TaskProgress { cursor: Timestamp(0), ..written };
+    }
+    written
+}
+
+pub fn cluster_row(cluster: &Cluster) -> Cluster {
+    let mut written = rows::cluster_row(cluster);
+    if bug!("snapshot-without-counter") {
+        written.counter = 0;
+    }
+    if bug!("snapshot-without-floor") {
+        written.floor = Timestamp(0);
+    }
+    written
 }
