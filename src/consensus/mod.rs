@@ -3,7 +3,7 @@
 //! ```text
 //! Command ──▶ proposer ──▶ (peer) leader: stamp ──▶ openraft ──▶ log ──▶ apply ──▶ Replica
 //!                                                                             │
-//!                                            Event (effects) ◀────────────────┘
+//!                                            Event (hints) ◀────────────────┘
 //! ```
 //!
 //! The rest of the node sees a [`Consensus`]: it proposes, asks for read barriers, reads the

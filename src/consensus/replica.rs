@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
+use crate::domain::machine::{Applied, DecodeError, Hint, Response, State};
 use crate::life::{self, Life};
 use crate::telemetry::metrics::Metrics;
 
@@ -152,7 +152,7 @@ impl EntryInFlight {
 #[derive(Debug)]
 pub enum ReplicaEvent {
     /// Entries were applied, up to this index.
-    Applied(u64, Vec<Effect>),
+    Applied(u64, Vec<Hint>),
     /// All of it was replaced by a snapshot.
     Replaced(u64),
 }
@@ -257,12 +257,12 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
-        let told = out.effects.len();
+        let told = out.hints.len();
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
-            let effects = out.effects.get(told..).unwrap_or_default();
-            if effects.iter().any(|effect| matches!(effect, Effect::Node(_))) {
+            let hints = out.hints.get(told..).unwrap_or_default();
+            if hints.iter().any(|hint| matches!(hint, Hint::Node(_))) {
                 self.level.store(state.level(), Ordering::Relaxed);
             }
             self.mark(&state, index);
@@ -270,8 +270,8 @@ impl Replica {
             head
         };
         if head.origin == self.origin {
-            let effects = out.effects.get(told..).unwrap_or_default();
-            tally::count(&self.metrics, entry, &out.responses, effects);
+            let hints = out.hints.get(told..).unwrap_or_default();
+            tally::count(&self.metrics, entry, &out.responses, hints);
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
                 self.metrics.commit_seconds.observe(flight.since.elapsed().as_secs_f64());
@@ -308,10 +308,10 @@ impl Replica {
     }
 
     /// Tells of what was applied.
-    pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
+    pub(super) fn applied_to(&self, index: u64, hints: Vec<Hint>) {
         self.applied.send_replace(index);
-        if !effects.is_empty() {
-            self.tell(ReplicaEvent::Applied(index, effects));
+        if !hints.is_empty() {
+            self.tell(ReplicaEvent::Applied(index, hints));
         }
     }
 

@@ -25,7 +25,7 @@ impl NodeState {
         }
     }
 
-    /// Finds in the state what effects told before.
+    /// Finds in the state what hints told before.
     pub(super) async fn find_executions(&mut self) {
         let session = self.context.session();
         let found = find_executions(&self.context.consensus.replica().frozen(), session);

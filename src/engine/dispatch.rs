@@ -5,8 +5,8 @@
 //! out ([`attempt_control`](super::attempt_control)); task actors reserve slots for the ticks that
 //! they claim.
 //!
-//! An effect of an applied command says at once what there is to do. Regular looks at the state
-//! find the same work where an effect was lost.
+//! A hint of an applied command says at once what there is to do. Regular looks at the state
+//! find the same work where a hint was lost.
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
@@ -39,11 +39,11 @@ pub(super) enum DispatchEvent {
     TaskChanged(TaskKey),
     /// A node or the scheduler changed.
     MembersChanged,
-    /// The state was replaced by a snapshot; effects may be missing.
+    /// The state was replaced by a snapshot; hints may be missing.
     Replaced,
     /// A look at the whole state found these.
     Found(Vec<FoundExecution>),
-    /// All effects of a batch were given: free slots are to be filled.
+    /// All hints of a batch were given: free slots are to be filled.
     Fill,
     /// An attempt is over on this node.
     AttemptEnded(ExecutionId, Fence),
@@ -95,7 +95,7 @@ impl Dispatch {
         self.attempts.len()
     }
 
-    /// Whether an event can change anything here. Most effects are of executions of other nodes:
+    /// Whether an event can change anything here. Most hints are of executions of other nodes:
     /// for these nobody has to read the state.
     pub fn concerns(&self, event: &DispatchEvent) -> bool {
         match event {
@@ -230,7 +230,7 @@ impl Dispatch {
             // It is over already, and so is the ask that it came from.
             self.slots.over(execution, claim);
         }
-        // A newer grant has an ask of its own, and an effect that is still to come.
+        // A newer grant has an ask of its own, and a hint that is still to come.
         let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
         if found.trigger == Trigger::Claim {
             return;
@@ -262,7 +262,7 @@ impl Dispatch {
         todo.extend(fences.map(|fence| DispatchDo::Stop(execution, fence, Stop::Ask)));
     }
 
-    /// Stops what the state does not hold any more. An effect that would have said so may have been
+    /// Stops what the state does not hold any more. A hint that would have said so may have been
     /// lost in a snapshot.
     fn stop_superseded(&self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         if bug!("stop-in-gap-lost") {

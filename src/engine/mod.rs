@@ -8,7 +8,7 @@
 //! timer queue ── one heap for all of them and for the tasks that sleep
 //! ```
 //!
-//! Effects of applied commands are hints; looks at the state find the same work. An actor never
+//! Hints of applied commands may be lost; looks at the state find the same work. An actor never
 //! acts on an answer: it looks at what its own replica applied.
 //!
 //! What is decided is decided by three cores of plain data: [`residency`] (which tasks have an

@@ -11,7 +11,7 @@ use super::source::{SourceFile, begins_path, is_word, words_before};
 const HOME: &str = "domain/machine/";
 
 /// How records are kept, below what a task is, below what commands do. The files beside the rooms
-/// are what goes in and out (`command`, `envelope`, `response`, `effect`), below all, and what is
+/// are what goes in and out (`command`, `envelope`, `response`, `hint`), below all, and what is
 /// made of the rooms (`state`, `persist`, `check`, `apply`); the rule of circles holds for them.
 const ROOMS: [&str; 3] = ["store", "task", "commands"];
 

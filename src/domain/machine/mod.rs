@@ -3,7 +3,7 @@
 //! ```text
 //! entry {stamp, origin, seq, commands…} ──▶ State::apply ──▶ responses, in order
 //!                                              │
-//!                                              └──▶ effects: hints for those who act
+//!                                              └──▶ hints for the engine
 //! ```
 //!
 //! Apply compares numbers and decides as little as it can, since what it evaluates can never
@@ -17,8 +17,8 @@ mod check;
 mod cluster_row;
 pub mod command;
 mod commands;
-mod effect;
 pub mod envelope;
+mod hint;
 mod level;
 pub mod limits;
 mod persist;
@@ -37,7 +37,7 @@ pub(crate) use self::cluster_row::as_version;
 pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
-pub use effect::Effect;
+pub use hint::Hint;
 pub use persist::Loader;
 pub use record_error::RecordError;
 pub use response::{Answer, Refusal, Response};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::effect::Effect;
+use super::hint::Hint;
 use super::response::Refusal;
 use super::store::digest::{self, Digest};
 use super::store::dirty::Dirty;
@@ -233,7 +233,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         key: TaskKey,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
         change: impl FnOnce(&mut TaskEditor<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
@@ -252,7 +252,7 @@ impl State {
             marks: &mut self.marks,
             calendar_users: &mut self.calendar_users,
             busy,
-            effects,
+            hints,
             former_live: None,
         };
         let answer = change(&mut editor);

@@ -14,7 +14,7 @@ use crate::domain::machine::command::{
 };
 use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::{Intent, Liveness, Report, Status, Trigger};
-use crate::domain::machine::{Answer, Applied, Command, Effect, Response, State};
+use crate::domain::machine::{Answer, Applied, Command, Hint, Response, State};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::EngineSettings;
@@ -50,7 +50,7 @@ pub(super) struct EngineWorld {
     alarms: Vec<(Timestamp, TaskKey)>,
     /// Proposed and not yet applied.
     proposed: VecDeque<Command>,
-    /// Whether effects of what is applied are lost.
+    /// Whether hints of what is applied are lost.
     gap: bool,
     told: Vec<String>,
 }
@@ -159,23 +159,23 @@ impl EngineWorld {
 
     // ---- the log
 
-    /// Applies a command and has the cores decide about its effects.
+    /// Applies a command and has the cores decide about its hints.
     fn apply(&mut self, command: &Command) -> Result<Answer, &'static str> {
-        let (response, effects) = self.entry(command);
+        let (response, hints) = self.entry(command);
         if !self.gap {
-            self.effects(effects);
+            self.hints(hints);
         }
         response.map_err(|refusal| refusal.code().as_str())
     }
 
-    fn entry(&mut self, command: &Command) -> (Response, Vec<Effect>) {
+    fn entry(&mut self, command: &Command) -> (Response, Vec<Hint>) {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = self.state.cluster().applied + 1;
         let entry = envelope::entry(EntryHead { stamp: self.now, origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         self.state.apply(index, &entry, &mut applied).expect("a well-formed entry");
-        (applied.responses.remove(0), applied.effects)
+        (applied.responses.remove(0), applied.hints)
     }
 
     /// Applies what was proposed, all of it or so many; the rest is lost if `word` is `none`.
@@ -195,32 +195,32 @@ impl EngineWorld {
         }
     }
 
-    fn effects(&mut self, effects: Vec<Effect>) {
+    fn hints(&mut self, hints: Vec<Hint>) {
         let mut members = false;
-        for effect in effects {
-            match effect {
-                Effect::Settled(task) => {
+        for hint in hints {
+            match hint {
+                Hint::Settled(task) => {
                     self.on_attempt(DispatchEvent::Settled(task));
                     self.on_task(ResidencyEvent::Settled(task));
                 }
-                Effect::Task(task) => {
+                Hint::Task(task) => {
                     self.on_attempt(DispatchEvent::TaskChanged(task));
                     self.on_task(ResidencyEvent::Changed(task));
                 }
-                Effect::Pending(task, execution) => {
+                Hint::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution));
                 }
-                Effect::Granted { task, execution, fence, session }
+                Hint::Granted { task, execution, fence, session }
                     if Some(session) == self.session =>
                 {
                     let grant = OfFence { task, execution, fence };
                     self.on_attempt(DispatchEvent::Granted(grant));
                 }
-                Effect::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
-                Effect::Ended(task, execution, _) => {
+                Hint::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
+                Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));
                 }
-                Effect::Node(_) | Effect::Scheduler => members = true,
+                Hint::Node(_) | Hint::Scheduler => members = true,
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::guards;
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -23,7 +23,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: TriggerTask,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let task = self.named(&body.name).ok_or(Refusal::TaskNotFound)?;
         let revision = task.live.definition.ok_or(Refusal::TaskDeleted)?;
@@ -31,14 +31,14 @@ impl State {
         let key = task.key;
         let parameters = body.parameters.map(Into::into);
         let new = by_request(cx, revision, Trigger::Manual, None, parameters);
-        self.wait(cx, key, new, effects)
+        self.wait(cx, key, new, hints)
     }
 
     pub(in crate::domain::machine) fn retry(
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let old = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
@@ -53,7 +53,7 @@ impl State {
         };
         let parameters = old.parameters().cloned();
         let new = by_request(cx, revision, Trigger::Retry, Some(body.execution), parameters);
-        self.wait(cx, body.task, new, effects)
+        self.wait(cx, body.task, new, hints)
     }
 
     /// Creates an execution that waits to be granted.
@@ -62,11 +62,11 @@ impl State {
         cx: &EntryContext<'_>,
         key: TaskKey,
         new: NewExecution,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             let execution = task.execution(new);
-            task.effect(Effect::Pending(key, execution));
+            task.hint(Hint::Pending(key, execution));
             Ok(Answer::Execution { task: key, execution, fence: None })
         })
     }
@@ -75,15 +75,15 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, body.task, effects, |task| {
+        self.edit(cx, body.task, hints, |task| {
             let (at, execution) = find(task, body.execution)?;
             if execution.status == Status::Pending {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
             } else {
                 task.change(at, |execution| execution.stopping = true);
-                task.effect(Effect::Stop(body.task, body.execution));
+                task.hint(Hint::Stop(body.task, body.execution));
             }
             Ok(Answer::Done)
         })
@@ -93,9 +93,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, body.task, effects, |task| {
+        self.edit(cx, body.task, hints, |task| {
             let at = task.history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
             let execution = task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
             if !execution.status.ended() {
@@ -112,11 +112,11 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Start,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let node = guards::session(self, body.session)?.id;
         let scheduler = self.cluster.scheduler;
-        self.edit(cx, body.task, effects, |task| {
+        self.edit(cx, body.task, hints, |task| {
             let (at, execution) = find(task, body.execution)?;
             check_start(task, execution, &body, scheduler)?;
             let number = match (&execution.attempt, body.again) {
@@ -135,7 +135,7 @@ impl State {
                 execution.status = Status::Running;
             });
             let (key, execution, session) = (body.task, body.execution, body.session);
-            task.effect(Effect::Granted { task: key, execution, fence, session });
+            task.hint(Hint::Granted { task: key, execution, fence, session });
             Ok(Answer::Execution { task: key, execution, fence: Some(fence) })
         })
     }
@@ -145,9 +145,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, body.task, effects, |task| {
+        self.edit(cx, body.task, hints, |task| {
             let (at, execution) = fenced(task, body)?;
             if task.live.deleted.is_some() {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
@@ -158,7 +158,7 @@ impl State {
                     execution.status = Status::Pending;
                     execution.attempt = execution.more.as_mut().and_then(|more| more.earlier.pop());
                 });
-                task.effect(Effect::Pending(body.task, body.execution));
+                task.hint(Hint::Pending(body.task, body.execution));
             }
             Ok(Answer::Done)
         })
@@ -168,11 +168,11 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Finish,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let Finish { task, execution, fence, report } = body;
         let of = OfFence { task, execution, fence };
-        self.edit(cx, task, effects, |task| {
+        self.edit(cx, task, hints, |task| {
             let (at, _) = fenced(task, of)?;
             if !report.status.ended() {
                 return Err(Refusal::Order);
@@ -188,12 +188,12 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
         let lost = self.lost_by(cx, task, execution).ok_or(Refusal::NotDue)?;
-        self.edit(cx, body.task, effects, |task| {
+        self.edit(cx, body.task, hints, |task| {
             let (at, _) = fenced(task, body)?;
             task.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
             Ok(Answer::Done)

@@ -7,7 +7,7 @@ use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
     Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler,
 };
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
@@ -18,7 +18,7 @@ impl State {
     pub(in crate::domain::machine) fn genesis(
         &mut self,
         body: Genesis,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         if self.cluster.id != 0 {
             return Err(Refusal::Initialised);
@@ -27,7 +27,7 @@ impl State {
         self.cluster.name = body.name;
         self.cluster.timezone = body.timezone;
         self.cluster.scheduler = body.scheduler;
-        effects.push(Effect::Scheduler);
+        hints.push(Hint::Scheduler);
         Ok(Answer::Done)
     }
 
@@ -36,7 +36,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: NodeUp,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let session = SessionId(self.cluster.counter);
         let former = self.registers.nodes.get(&body.node).cloned();
@@ -61,19 +61,19 @@ impl State {
                 created_at,
                 started_at: cx.stamp,
             },
-            effects,
+            hints,
         );
-        self.end_attempts_of(cx, body.node, effects);
+        self.end_attempts_of(cx, body.node, hints);
         Ok(Answer::Session(session))
     }
 
-    fn end_attempts_of(&mut self, cx: &EntryContext<'_>, node: NodeId, effects: &mut Vec<Effect>) {
+    fn end_attempts_of(&mut self, cx: &EntryContext<'_>, node: NodeId, hints: &mut Vec<Hint>) {
         let runs_here = |task: &&Arc<Task>| {
             task.live_executions().any(|execution| guards::end_session(execution, node))
         };
         let busy: Vec<TaskKey> = self.tasks.busy().filter(runs_here).map(|task| task.key).collect();
         for key in busy {
-            let _known = self.edit(cx, key, effects, |task| {
+            let _known = self.edit(cx, key, hints, |task| {
                 task.end_all(Status::Lost, "node_restarted", |execution| {
                     guards::end_session(execution, node)
                 });
@@ -86,9 +86,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: NodeLiveness,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.change_node(body.node, effects, |node| {
+        self.change_node(body.node, hints, |node| {
             if node.session != body.session {
                 return Err(Refusal::Session);
             }
@@ -106,9 +106,9 @@ impl State {
     pub(in crate::domain::machine) fn node_intent(
         &mut self,
         body: NodeIntent,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.change_node(body.node, effects, |node| {
+        self.change_node(body.node, hints, |node| {
             node.intent = body.intent;
             Ok(())
         })
@@ -120,7 +120,7 @@ impl State {
     pub(in crate::domain::machine) fn node_patch(
         &mut self,
         body: NodePatch,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
         if body.weight == Some(0)
@@ -129,7 +129,7 @@ impl State {
         {
             return Err(Refusal::AllWeightsZero);
         }
-        self.change_node(body.node, effects, |node| {
+        self.change_node(body.node, hints, |node| {
             node.info.weight = body.weight.unwrap_or(node.info.weight);
             node.info.slots = body.slots.unwrap_or(node.info.slots);
             if let Some(labels) = body.labels {
@@ -143,14 +143,14 @@ impl State {
     pub(in crate::domain::machine) fn node_remove(
         &mut self,
         body: OfNode,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let former = self.registers.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
         if former.liveness != Liveness::Down || self.runs_on(body.node) {
             return Err(Refusal::Order);
         }
         self.registers.nodes.remove(&body.node);
-        effects.push(Effect::Node(body.node));
+        hints.push(Hint::Node(body.node));
         Ok(Answer::Done)
     }
 
@@ -167,35 +167,35 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: SetScheduler,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         if body.on && !self.cluster.scheduler {
             // What was not settled while it stood still never fires.
             self.cluster.floor = self.cluster.floor.max(cx.stamp);
         }
         self.cluster.scheduler = body.on;
-        effects.push(Effect::Scheduler);
+        hints.push(Hint::Scheduler);
         Ok(Answer::Done)
     }
 
     fn change_node(
         &mut self,
         id: NodeId,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
         change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
     ) -> Response {
         let former = self.registers.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
         let mut node = Node::clone(former);
         change(&mut node)?;
         if node != **former {
-            self.set_node(node, effects);
+            self.set_node(node, hints);
         }
         Ok(Answer::Done)
     }
 
-    fn set_node(&mut self, node: Node, effects: &mut Vec<Effect>) {
+    fn set_node(&mut self, node: Node, hints: &mut Vec<Hint>) {
         let id = node.id;
         self.registers.nodes.set(id, node);
-        effects.push(Effect::Node(id));
+        hints.push(Hint::Node(id));
     }
 }

@@ -4,7 +4,7 @@
 use super::guards;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Claim, Settle};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -17,7 +17,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         settle: &Settle,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let node = guards::session(self, settle.session)?.id;
         let scheduler = self.cluster.scheduler;
@@ -25,7 +25,7 @@ impl State {
         if let Some(current) = calendars.filter(|current| *current != settle.calendars) {
             return Err(Refusal::RevisionMismatch { current });
         }
-        self.edit(cx, settle.task, effects, |task| {
+        self.edit(cx, settle.task, hints, |task| {
             check(task, settle, scheduler)?;
             task.close_floor();
             for span in &settle.spans {
@@ -39,7 +39,7 @@ impl State {
                 task.progress_mut().exhausted = true;
             }
             task.end_pause(settle.now);
-            task.effect(Effect::Settled(settle.task));
+            task.hint(Hint::Settled(settle.task));
             Ok(answer)
         })
     }
@@ -115,9 +115,9 @@ fn fire(task: &mut TaskEditor<'_>, settle: &Settle, claim: Claim, node: NodeId) 
         Some(_) if claim.trigger == Trigger::Claim => {}
         Some(fence) => {
             let session = settle.session;
-            task.effect(Effect::Granted { task: key, execution, fence, session });
+            task.hint(Hint::Granted { task: key, execution, fence, session });
         }
-        None => task.effect(Effect::Pending(key, execution)),
+        None => task.hint(Hint::Pending(key, execution)),
     }
     Answer::Execution { task: key, execution, fence }
 }

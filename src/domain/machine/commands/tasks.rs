@@ -7,7 +7,7 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::guards;
 use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX, TOMBSTONE_AGE, TOMBSTONES_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -48,18 +48,18 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         put: Put,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         self.calendars_known(&put.spec)?;
         let found = self.named(&put.spec.name);
         match (found, put.mode) {
             (None, PutMode::Update { .. }) => Err(Refusal::TaskNotFound),
-            (None, PutMode::Add | PutMode::Force) => self.create(cx, put.spec, revision, effects),
+            (None, PutMode::Add | PutMode::Force) => self.create(cx, put.spec, revision, hints),
             (Some(task), PutMode::Update { if_match }) => {
                 let key = task.key;
                 self.present(&put.spec.name, if_match)?;
-                self.update(cx, key, put.spec, revision, effects)
+                self.update(cx, key, put.spec, revision, hints)
             }
             (Some(task), PutMode::Add | PutMode::Force) => {
                 let key = task.key;
@@ -69,7 +69,7 @@ impl State {
                         return Err(Refusal::TaskExists);
                     }
                 }
-                self.replace(cx, key, put.spec, revision, effects)
+                self.replace(cx, key, put.spec, revision, hints)
             }
         }
     }
@@ -79,14 +79,14 @@ impl State {
         cx: &EntryContext<'_>,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         if self.tasks.len() >= TASKS_MAX {
             return Err(Refusal::Full);
         }
         let key = self.new_task(cx, &spec.name, revision);
         let (scheduled_at, cursor) = begin(&spec, cx.stamp, self.cluster.floor);
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             task.reborn(revision, scheduled_at, cursor);
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
             task.revise(revision);
@@ -100,9 +100,9 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             task.end_all(Status::Cancelled, "replaced_task", |_| true);
             let settled = task.settled();
             let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
@@ -119,9 +119,9 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             let (rescheduled, switched) = match task.spec() {
                 Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
                 None => (true, false),
@@ -149,7 +149,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: MarkDeleted,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = match self.key_of(&body.name) {
@@ -167,7 +167,7 @@ impl State {
         if !marked {
             self.room_for_mark()?;
         }
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             if !marked {
                 matches(task, body.if_match)?;
                 guards::close(task, cx.stamp, Some(Reason::Deleted));
@@ -184,7 +184,7 @@ impl State {
                 for id in &running {
                     if let Some(at) = task.history.position(*id) {
                         task.change(at, |execution| execution.stopping = true);
-                        task.effect(Effect::Stop(key, *id));
+                        task.hint(Hint::Stop(key, *id));
                     }
                 }
             }
@@ -196,7 +196,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.key_of(&body.name).ok_or(Refusal::TaskNotFound)?;
@@ -209,10 +209,10 @@ impl State {
         if task.live.definition.is_none() {
             // Nothing but the mark is there, so nothing is left without it.
             self.drop_task(key);
-            effects.push(Effect::Task(key));
+            hints.push(Hint::Task(key));
             return Ok(Answer::Done);
         }
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             guards::close(task, cx.stamp, None);
             task.live_mut().deleted = None;
             task.revise(revision);
@@ -224,30 +224,30 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let Some(key) = self.key_of(&body.name) else { return Ok(Answer::Done) };
         if let Some(task) = self.task(key) {
             matches(task, body.if_match)?;
         }
-        self.remove(cx, key, effects);
+        self.remove(cx, key, hints);
         Ok(Answer::Done)
     }
 
-    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Vec<Effect>) {
-        let _known = self.edit(cx, key, effects, |task| {
+    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, hints: &mut Vec<Hint>) {
+        let _known = self.edit(cx, key, hints, |task| {
             task.end_all(Status::Cancelled, "cleaned_up", |_| true);
             Ok(())
         });
         self.drop_task(key);
-        effects.push(Effect::Task(key));
+        hints.push(Hint::Task(key));
     }
 
     pub(in crate::domain::machine) fn cleanup_all(
         &mut self,
         cx: &EntryContext<'_>,
         body: &CleanupAll,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         if body.cluster != self.cluster.name {
             return Err(Refusal::ClusterName);
@@ -260,7 +260,7 @@ impl State {
         let old = found.filter(|task| task.live.incarnation <= upto);
         let keys: Vec<TaskKey> = old.map(|task| task.key).collect();
         for key in keys {
-            self.remove(cx, key, effects);
+            self.remove(cx, key, hints);
         }
         let more = end < self.tasks.end() && end > from;
         if !more {
@@ -274,11 +274,11 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: PauseTask,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.present(&body.name, body.if_match)?.key;
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, Some(Reason::Paused));
             }
@@ -292,7 +292,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let task = self.present(&body.name, body.if_match)?;
@@ -301,7 +301,7 @@ impl State {
             let revision = task.live.revision;
             return Ok(Answer::Task { task: key, revision, created: false });
         }
-        self.edit(cx, key, effects, |task| {
+        self.edit(cx, key, hints, |task| {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, None);
             }
@@ -311,7 +311,7 @@ impl State {
             let held = held.filter(|execution| execution.status == Status::Pending);
             let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
             for id in held.into_iter().rev() {
-                task.effect(Effect::Pending(key, id));
+                task.hint(Hint::Pending(key, id));
             }
             Ok(Answer::Task { task: key, revision, created: false })
         })
@@ -327,13 +327,13 @@ impl State {
     pub(in crate::domain::machine) fn forget_old_mark(
         &mut self,
         cx: &EntryContext<'_>,
-        effects: &mut Vec<Effect>,
+        hints: &mut Vec<Hint>,
     ) {
         let Some((at, key)) = self.marks.oldest_whole() else { return };
         if cx.stamp.since(at) <= TOMBSTONE_AGE {
             return;
         }
-        let _known = self.edit(cx, key, effects, |task| {
+        let _known = self.edit(cx, key, hints, |task| {
             task.forget();
             Ok(())
         });

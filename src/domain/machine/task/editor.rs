@@ -13,7 +13,7 @@ use super::record::{
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest::{self, Digest};
@@ -51,7 +51,7 @@ pub struct TaskEditor<'a> {
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
     pub busy: BusyMark<'a>,
-    pub effects: &'a mut Vec<Effect>,
+    pub hints: &'a mut Vec<Hint>,
     /// The live record as it was before the first change of it; none: it is as it was.
     pub former_live: Option<Box<LiveRecord>>,
 }
@@ -108,8 +108,8 @@ impl TaskEditor<'_> {
         *self.counter
     }
 
-    pub fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
+    pub fn hint(&mut self, hint: Hint) {
+        self.hints.push(hint);
     }
 
     /// Notes that a command changed the task.
@@ -119,7 +119,7 @@ impl TaskEditor<'_> {
         live.revision = revision;
         live.updated_at = stamp;
         let key = self.task.key;
-        self.effect(Effect::Task(key));
+        self.hint(Hint::Task(key));
     }
 
     /// Up to here every tick is settled.
@@ -166,7 +166,7 @@ impl TaskEditor<'_> {
             (Some(count), Verdict::Coalesced) => add(&mut totals.coalesced, count),
             (Some(_), Verdict::Fired) => {}
         }
-        self.effects.push(Effect::Verdict(verdict, Some(reason), count.unwrap_or(0)));
+        self.hints.push(Hint::Verdict(verdict, Some(reason), count.unwrap_or(0)));
         let mut span = Span { from, to, verdict, reason, count, revision, index };
         let spans = &mut self.task.history.spans;
         if let Some(last) = spans.back().copied() {
@@ -272,7 +272,7 @@ impl TaskEditor<'_> {
             Status::Lost => totals.lost += 1,
             Status::Pending | Status::Running => {}
         }
-        self.effect(Effect::Ended(key, id, status));
+        self.hint(Hint::Ended(key, id, status));
         self.trim_executions();
     }
 
@@ -309,7 +309,7 @@ impl TaskEditor<'_> {
         let fired = FiredTick { from, tick, execution, index, ended: None };
         self.digest.add(fired.hash(key));
         self.task.history.ticks.push(fired, key, self.dirty);
-        self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
+        self.hints.push(Hint::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
     }
 
@@ -323,7 +323,7 @@ impl TaskEditor<'_> {
         if over {
             self.live_mut().paused = None;
             let key = self.task.key;
-            self.effect(Effect::Task(key));
+            self.hint(Hint::Task(key));
         }
     }
 

@@ -55,11 +55,11 @@ impl LawWitness {
         let counter = self.world.state.cluster().counter;
         let entry = self.world.entry(command, "someone", key);
         let old = self.world.state.clone();
-        let (response, effects) = self.world.apply_as(command, "someone", key);
+        let (response, hints) = self.world.apply_as(command, "someone", key);
         let mut applied = Applied::default();
         self.twin.apply(self.world.index, &entry, &mut applied).expect("the same entry");
         assert_eq!(applied.responses, std::slice::from_ref(&response));
-        assert_eq!(applied.effects, effects);
+        assert_eq!(applied.hints, hints);
 
         // A key is as old as it is when the command is applied.
         let stamp = self.world.state.cluster().stamp;
@@ -69,12 +69,12 @@ impl LawWitness {
         assert!(self.world.state.cluster().counter > counter, "the counter rises");
         if response.is_err() || replayed {
             self.nothing_changed(&before, key);
-            assert!(effects.is_empty(), "a refusal has no effects: {effects:?}");
+            assert!(hints.is_empty(), "a refusal has no hints: {hints:?}");
         } else {
             self.allowed(&old, command, &response);
             self.learn(command, &response);
         }
-        self.numbers_rise(&effects, counter);
+        self.numbers_rise(&hints, counter);
         self.checkpoint(dice);
         self.digests();
         for task in self.world.state.tasks() {
@@ -178,9 +178,9 @@ impl LawWitness {
     }
 
     /// Fences and execution ids rise, cursors do not go back, no tick is claimed twice.
-    fn numbers_rise(&mut self, effects: &[Effect], before: u64) {
-        for effect in effects {
-            if let Effect::Granted { fence, .. } = effect {
+    fn numbers_rise(&mut self, hints: &[Hint], before: u64) {
+        for hint in hints {
+            if let Hint::Granted { fence, .. } = hint {
                 assert!(fence.0 > before && fence.0 > self.greatest);
                 self.greatest = fence.0;
             }
