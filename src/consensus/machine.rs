@@ -340,7 +340,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
 impl MachineStore {
     fn publish(&self, out: &mut Applied) {
         if let Some(applied) = &self.applied {
-            self.replica.applied_to(applied.index(), std::mem::take(&mut out.hints));
+            self.replica.applied_to(applied.index(), std::mem::take(&mut out.effects.hints));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::machine::{Applied, DecodeError, Hint, Response, State};
 use crate::life::{self, Life};
 use crate::telemetry::metrics::Metrics;
 
+use super::events::{EVENTS_MAX, EventRing};
 use super::formats::Formats;
 use super::tally;
 
@@ -164,8 +165,9 @@ pub struct Replica {
     formats: Formats,
     /// Of the cluster; derived from the state.
     level: AtomicU16,
-    applied: watch::Sender<u64>,
+    pub(super) applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<DigestMark>>,
+    pub(super) ring: Mutex<EventRing>,
     flights: Mutex<BTreeMap<u64, EntryInFlight>>,
     /// None: nobody listens.
     events: OnceLock<mpsc::UnboundedSender<ReplicaEvent>>,
@@ -181,8 +183,9 @@ impl Replica {
         let life = Life::current();
         life.replaced(&state);
         let level = AtomicU16::new(state.level());
+        let ring = Mutex::new(EventRing::new(state.cluster().counter, EVENTS_MAX));
         let (state, marks, events) = (RwLock::new(state), Mutex::default(), OnceLock::new());
-        Self { origin, state, formats, level, applied, marks, flights, events, metrics, life }
+        Self { origin, state, formats, level, applied, marks, ring, flights, events, metrics, life }
     }
 
     /// The level of the cluster.
@@ -257,20 +260,21 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
-        let told = out.hints.len();
+        let told = out.effects.hints.len();
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
-            let hints = out.hints.get(told..).unwrap_or_default();
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
             if hints.iter().any(|hint| matches!(hint, Hint::Node(_))) {
                 self.level.store(state.level(), Ordering::Relaxed);
             }
             self.mark(&state, index);
-            self.life.applied(&state, index, entry, &out.responses);
+            self.life.applied(&state, index, entry, out);
+            self.ring.lock().add(out.effects.events.drain(..), state.cluster().counter);
             head
         };
         if head.origin == self.origin {
-            let hints = out.hints.get(told..).unwrap_or_default();
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
             tally::count(&self.metrics, entry, &out.responses, hints);
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
@@ -320,7 +324,11 @@ impl Replica {
         let index = state.cluster().applied;
         self.life.replaced(&state);
         self.level.store(state.level(), Ordering::Relaxed);
-        let former = std::mem::replace(&mut *self.state.write(), state);
+        let former = {
+            let mut present = self.state.write();
+            self.ring.lock().replace(state.cluster().counter);
+            std::mem::replace(&mut *present, state)
+        };
         life::let_go(former);
         self.marks.lock().clear();
         self.applied.send_replace(index);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use punctual::domain::machine::Response;
+use punctual::domain::machine::{Event, Response};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -204,6 +204,8 @@ pub enum HistoryEvent {
         /// Names that it marks deleted, with their revisions after it, which the answers do not
         /// tell.
         marks: Vec<(String, u64)>,
+        /// What it tells those who watch.
+        events: Vec<Event>,
     },
     /// An attempt started.
     Start(ObservedStart),

@@ -7,7 +7,9 @@ use punctual::domain::machine::State;
 
 use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
-use super::{cover, durability, failover, halts, liveness, owners, registers, starts, votes};
+use super::{
+    cover, durability, events, failover, halts, liveness, owners, registers, starts, votes,
+};
 use crate::sim::Focus;
 
 /// One run, to be judged.
@@ -55,13 +57,15 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 32] = [
+pub const PROPERTIES: [&str; 34] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
     "checkpoints are whole",
     "clocks change as the schedule says",
     "cursors",
     "due ticks are settled",
+    "events reach those who watch",
+    "events tell every change",
     "failover is prompt",
     "fences",
     "grant before act",
@@ -131,7 +135,7 @@ impl Run {
         let mut model = ReferenceModel::default();
         let mut applied_at = BTreeMap::new();
         for record in &records {
-            let HistoryEvent::Committed { index, entry, answers, marks } = &record.event else {
+            let HistoryEvent::Committed { index, entry, answers, marks, .. } = &record.event else {
                 continue;
             };
             applied_at.insert(*index, record.at);
@@ -180,6 +184,7 @@ pub fn judge(run: &Run) -> Findings {
         halts::judge,
         registers::judge,
         durability::judge,
+        events::judge,
         votes::judge,
         cover::judge,
         owners::judge,

@@ -112,6 +112,8 @@ pub struct ReferenceModel {
     pub changes: BTreeMap<String, Vec<TaskChange>>,
     /// The revision that a client's command made, by its key.
     pub revisions: BTreeMap<String, u64>,
+    /// Executions that ended, with the log index of their end.
+    pub ends: Vec<(u64, u64)>,
     /// Log indices at which nodes were noted as down.
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which ticks of a task were settled that were late.

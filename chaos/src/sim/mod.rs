@@ -15,6 +15,7 @@ mod node;
 mod operator;
 mod plan;
 mod random;
+mod readers;
 mod run;
 #[cfg(test)]
 mod scenarios;

@@ -11,7 +11,7 @@ use punctual::consensus::{
 };
 use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
-use punctual::domain::machine::{Response, State};
+use punctual::domain::machine::{Applied, State};
 use punctual::domain::time::{Millis, Timestamp};
 use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
@@ -78,12 +78,12 @@ struct Eye {
 }
 
 impl Witness for Eye {
-    fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
-        self.agreement.applied(self.at, state, index, Some(entry), answers);
+    fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied) {
+        self.agreement.applied(self.at, state, index, Some((entry, out)));
     }
 
     fn skipped(&self, state: &State, index: u64) {
-        self.agreement.applied(self.at, state, index, None, &[]);
+        self.agreement.applied(self.at, state, index, None);
     }
 
     fn replaced(&self, state: &State) {

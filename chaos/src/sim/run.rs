@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::plan::RunPlan;
 use super::world::SimWorld;
-use super::{SimArguments, clients, nemesis, operator, stopped, story};
+use super::{SimArguments, clients, nemesis, operator, readers, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// From the first start until clients begin.
@@ -109,6 +109,7 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
         world.start(index);
         sleep(Duration::from_millis(137)).await;
     }
+    readers::begin(&world);
     sleep(WARM_UP).await;
     clients::set_up(&world).await;
     let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));

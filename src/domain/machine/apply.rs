@@ -1,9 +1,9 @@
-//! One entry in, responses and hints out.
+//! One entry in; responses, hints and events out.
 
 use super::command::{Command, DecodeError};
 use super::commands::guards;
+use super::effects::Effects;
 use super::envelope::{self, Commands, EntryHead, IdempotencyKey, Packed};
-use super::hint::Hint;
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 use super::task::editor::EntryContext;
@@ -13,8 +13,8 @@ use super::task::editor::EntryContext;
 pub struct Applied {
     /// One answer a command.
     pub responses: Vec<Response>,
-    /// Hints, in order.
-    pub hints: Vec<Hint>,
+    /// What else it did.
+    pub effects: Effects,
 }
 
 impl State {
@@ -32,20 +32,21 @@ impl State {
         self.cluster.stamp = guards::stamp(head.stamp);
         self.cluster.applied = index;
         self.warm(commands);
-        let before = out.hints.len();
-        self.forget_old_mark(&EntryContext { index, stamp: head.stamp, by: "" }, &mut out.hints);
+        let before = out.effects.hints.len();
+        self.forget_old_mark(&EntryContext { index, stamp: head.stamp, by: "" }, &mut out.effects);
         for packed in commands {
             let packed = packed?;
             let cx = EntryContext { index, stamp: head.stamp, by: packed.by };
             self.step();
             let response = match packed.key {
-                None => self.command(&cx, &packed, &mut out.hints)?,
-                Some(key) => self.keyed(&cx, key, &packed, &mut out.hints)?,
+                None => self.command(&cx, &packed, &mut out.effects)?,
+                Some(key) => self.keyed(&cx, key, &packed, &mut out.effects)?,
             };
             out.responses.push(response);
         }
+        guards::tell(&mut out.effects);
         if cfg!(debug_assertions) {
-            let checked = self.check_after(out.hints.get(before..).unwrap_or_default());
+            let checked = self.check_after(out.effects.hints.get(before..).unwrap_or_default());
             debug_assert_eq!(checked, Ok(()), "after entry {index}");
         }
         Ok(head)
@@ -73,14 +74,14 @@ impl State {
         cx: &EntryContext<'_>,
         key: IdempotencyKey<'_>,
         packed: &Packed<'_>,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Result<Response, DecodeError> {
         match self.first(key) {
             Ok(Some(known)) => return Ok(known.response.clone()),
             Err(reused) => return Ok(Err(reused)),
             Ok(None) => self.forget_key(&key.text.into()),
         }
-        let response = self.command(cx, packed, hints)?;
+        let response = self.command(cx, packed, effects)?;
         if !response.as_ref().is_err_and(Refusal::outdated) {
             let number = self.step();
             self.remember(cx, key, number, &response);
@@ -92,41 +93,35 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         packed: &Packed<'_>,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Result<Response, DecodeError> {
         Ok(match Command::decode(packed.kind, packed.body)? {
-            Command::Genesis(body) => self.genesis(body, hints),
-            Command::Put(body) => self.put(cx, *body, hints),
-            Command::MarkDeleted(body) => self.mark_deleted(cx, body, hints),
-            Command::Reuse(body) => self.reuse(cx, &body, hints),
-            Command::Cleanup(body) => self.cleanup(cx, &body, hints),
-            Command::CleanupAll(body) => self.cleanup_all(cx, &body, hints),
-            Command::Pause(body) => self.pause(cx, body, hints),
-            Command::Resume(body) => self.resume(cx, &body, hints),
-            Command::TriggerTask(body) => self.trigger(cx, body, hints),
-            Command::Retry(body) => self.retry(cx, body, hints),
-            Command::Stop(body) => self.stop(cx, body, hints),
-            Command::Dismiss(body) => self.dismiss(cx, body, hints),
-            Command::Settle(body) => self.settle(cx, &body, hints),
-            Command::Start(body) => self.start(cx, body, hints),
-            Command::Return(body) => self.give_back(cx, body, hints),
-            Command::Finish(body) => self.finish(cx, *body, hints),
-            Command::Lose(body) => self.lose(cx, body, hints),
-            Command::NodeUp(body) => self.node_up(cx, *body, hints),
-            Command::NodeLiveness(body) => self.node_liveness(cx, body, hints),
-            Command::NodeIntent(body) => self.node_intent(body, hints),
-            Command::NodePatch(body) => self.node_patch(body, hints),
-            Command::NodeRemove(body) => self.node_remove(body, hints),
-            Command::Scheduler(body) => self.set_scheduler(cx, body, hints),
+            Command::Genesis(body) => self.genesis(cx, body, effects),
+            Command::Put(body) => self.put(cx, *body, effects),
+            Command::MarkDeleted(body) => self.mark_deleted(cx, body, effects),
+            Command::Reuse(body) => self.reuse(cx, &body, effects),
+            Command::Cleanup(body) => self.cleanup(cx, &body, effects),
+            Command::CleanupAll(body) => self.cleanup_all(cx, &body, effects),
+            Command::Pause(body) => self.pause(cx, body, effects),
+            Command::Resume(body) => self.resume(cx, &body, effects),
+            Command::TriggerTask(body) => self.trigger(cx, body, effects),
+            Command::Retry(body) => self.retry(cx, body, effects),
+            Command::Stop(body) => self.stop(cx, body, effects),
+            Command::Dismiss(body) => self.dismiss(cx, body, effects),
+            Command::Settle(body) => self.settle(cx, &body, effects),
+            Command::Start(body) => self.start(cx, body, effects),
+            Command::Return(body) => self.give_back(cx, body, effects),
+            Command::Finish(body) => self.finish(cx, *body, effects),
+            Command::Lose(body) => self.lose(cx, body, effects),
+            Command::NodeUp(body) => self.node_up(cx, *body, effects),
+            Command::NodeLiveness(body) => self.node_liveness(cx, body, effects),
+            Command::NodeIntent(body) => self.node_intent(cx, body, effects),
+            Command::NodePatch(body) => self.node_patch(cx, body, effects),
+            Command::NodeRemove(body) => self.node_remove(cx, body, effects),
+            Command::Scheduler(body) => self.set_scheduler(cx, body, effects),
             Command::TakeKey(_) => Ok(Answer::Done),
-            Command::PutCalendar(body) => self.put_calendar(cx, *body),
-            Command::DeleteCalendar(body) => self.delete_calendar(&body),
+            Command::PutCalendar(body) => self.put_calendar(cx, *body, effects),
+            Command::DeleteCalendar(body) => self.delete_calendar(cx, &body, effects),
         })
-    }
-
-    /// The next value of the counter.
-    pub(super) const fn step(&mut self) -> u64 {
-        self.cluster.counter += 1;
-        self.cluster.counter
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! entry {stamp, origin, seq, commands…} ──▶ State::apply ──▶ responses, in order
 //!                                              │
-//!                                              └──▶ hints for the engine
+//!                                              ├──▶ hints for the engine
+//!                                              └──▶ events for those who watch
 //! ```
 //!
 //! Apply compares numbers and decides as little as it can, since what it evaluates can never
@@ -17,7 +18,9 @@ mod check;
 mod cluster_row;
 pub mod command;
 mod commands;
+mod effects;
 pub mod envelope;
+mod event;
 mod hint;
 mod level;
 pub mod limits;
@@ -37,6 +40,11 @@ pub(crate) use self::cluster_row::as_version;
 pub(crate) use self::tests::{golden, node_info};
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
+#[cfg(any(test, feature = "simulation"))]
+pub use effects::Effects;
+pub use event::Event;
+#[cfg(any(test, feature = "simulation"))]
+pub use event::{EventKind, EventObject};
 pub use hint::Hint;
 pub use persist::Loader;
 pub use record_error::RecordError;

@@ -97,6 +97,7 @@ impl ReferenceModel {
     pub(super) fn end_where_id(&mut self, id: u64) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.ended = true;
+        self.ends.push((self.index, id));
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
         }

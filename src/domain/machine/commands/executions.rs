@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::guards;
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
+use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
@@ -23,7 +24,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: TriggerTask,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.named(&body.name).ok_or(Refusal::TaskNotFound)?;
         let revision = task.live.definition.ok_or(Refusal::TaskDeleted)?;
@@ -31,14 +32,14 @@ impl State {
         let key = task.key;
         let parameters = body.parameters.map(Into::into);
         let new = by_request(cx, revision, Trigger::Manual, None, parameters);
-        self.wait(cx, key, new, hints)
+        self.wait(cx, key, new, effects)
     }
 
     pub(in crate::domain::machine) fn retry(
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let old = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
@@ -53,7 +54,7 @@ impl State {
         };
         let parameters = old.parameters().cloned();
         let new = by_request(cx, revision, Trigger::Retry, Some(body.execution), parameters);
-        self.wait(cx, body.task, new, hints)
+        self.wait(cx, body.task, new, effects)
     }
 
     /// Creates an execution that waits to be granted.
@@ -62,9 +63,9 @@ impl State {
         cx: &EntryContext<'_>,
         key: TaskKey,
         new: NewExecution,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             let execution = task.execution(new);
             task.hint(Hint::Pending(key, execution));
             Ok(Answer::Execution { task: key, execution, fence: None })
@@ -75,9 +76,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, body.task, hints, |task| {
+        self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
             if execution.status == Status::Pending {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
@@ -93,9 +94,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, body.task, hints, |task| {
+        self.edit(cx, body.task, effects, |task| {
             let at = task.history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
             let execution = task.history.executions.get(at).ok_or(Refusal::ExecutionNotFound)?;
             if !execution.status.ended() {
@@ -112,11 +113,11 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Start,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let node = guards::session(self, body.session)?.id;
         let scheduler = self.cluster.scheduler;
-        self.edit(cx, body.task, hints, |task| {
+        self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
             check_start(task, execution, &body, scheduler)?;
             let number = match (&execution.attempt, body.again) {
@@ -145,9 +146,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, body.task, hints, |task| {
+        self.edit(cx, body.task, effects, |task| {
             let (at, execution) = fenced(task, body)?;
             if task.live.deleted.is_some() {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
@@ -168,11 +169,11 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Finish,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let Finish { task, execution, fence, report } = body;
         let of = OfFence { task, execution, fence };
-        self.edit(cx, task, hints, |task| {
+        self.edit(cx, task, effects, |task| {
             let (at, _) = fenced(task, of)?;
             if !report.status.ended() {
                 return Err(Refusal::Order);
@@ -188,12 +189,12 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
         let lost = self.lost_by(cx, task, execution).ok_or(Refusal::NotDue)?;
-        self.edit(cx, body.task, hints, |task| {
+        self.edit(cx, body.task, effects, |task| {
             let (at, _) = fenced(task, body)?;
             task.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
             Ok(Answer::Done)

@@ -4,6 +4,7 @@
 use super::guards;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
@@ -17,7 +18,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         settle: &Settle,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let node = guards::session(self, settle.session)?.id;
         let scheduler = self.cluster.scheduler;
@@ -25,7 +26,7 @@ impl State {
         if let Some(current) = calendars.filter(|current| *current != settle.calendars) {
             return Err(Refusal::RevisionMismatch { current });
         }
-        self.edit(cx, settle.task, hints, |task| {
+        self.edit(cx, settle.task, effects, |task| {
             check(task, settle, scheduler)?;
             task.close_floor();
             for span in &settle.spans {
@@ -36,7 +37,7 @@ impl State {
                 Some(claim) => fire(task, settle, claim, node),
             };
             if settle.exhausted {
-                task.progress_mut().exhausted = true;
+                task.exhaust();
             }
             task.end_pause(settle.now);
             task.hint(Hint::Settled(settle.task));

@@ -7,6 +7,8 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::guards;
 use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::EventKind;
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX, TOMBSTONE_AGE, TOMBSTONES_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
@@ -48,18 +50,18 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         put: Put,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         self.calendars_known(&put.spec)?;
         let found = self.named(&put.spec.name);
         match (found, put.mode) {
             (None, PutMode::Update { .. }) => Err(Refusal::TaskNotFound),
-            (None, PutMode::Add | PutMode::Force) => self.create(cx, put.spec, revision, hints),
+            (None, PutMode::Add | PutMode::Force) => self.create(cx, put.spec, revision, effects),
             (Some(task), PutMode::Update { if_match }) => {
                 let key = task.key;
                 self.present(&put.spec.name, if_match)?;
-                self.update(cx, key, put.spec, revision, hints)
+                self.update(cx, key, put.spec, revision, effects)
             }
             (Some(task), PutMode::Add | PutMode::Force) => {
                 let key = task.key;
@@ -69,7 +71,7 @@ impl State {
                         return Err(Refusal::TaskExists);
                     }
                 }
-                self.replace(cx, key, put.spec, revision, hints)
+                self.replace(cx, key, put.spec, revision, effects)
             }
         }
     }
@@ -79,17 +81,17 @@ impl State {
         cx: &EntryContext<'_>,
         spec: TaskSpec,
         revision: Revision,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         if self.tasks.len() >= TASKS_MAX {
             return Err(Refusal::Full);
         }
         let key = self.new_task(cx, &spec.name, revision);
         let (scheduled_at, cursor) = begin(&spec, cx.stamp, self.cluster.floor);
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             task.reborn(revision, scheduled_at, cursor);
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: true })
         })
     }
@@ -100,15 +102,15 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             task.end_all(Status::Cancelled, "replaced_task", |_| true);
             let settled = task.settled();
             let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
             task.reborn(revision, scheduled_at, guards::carry(cursor, settled));
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -119,9 +121,9 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             let (rescheduled, switched) = match task.spec() {
                 Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
                 None => (true, false),
@@ -140,7 +142,7 @@ impl State {
                 }
             }
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -149,7 +151,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: MarkDeleted,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = match self.key_of(&body.name) {
@@ -167,12 +169,12 @@ impl State {
         if !marked {
             self.room_for_mark()?;
         }
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             if !marked {
                 matches(task, body.if_match)?;
                 guards::close(task, cx.stamp, Some(Reason::Deleted));
                 task.live_mut().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
-                task.revise(revision);
+                task.revise(revision, EventKind::TaskDeleted);
                 task.end_all(Status::Cancelled, "deleted", |execution| {
                     execution.status == Status::Pending
                 });
@@ -196,7 +198,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.key_of(&body.name).ok_or(Refusal::TaskNotFound)?;
@@ -208,14 +210,13 @@ impl State {
         }
         if task.live.definition.is_none() {
             // Nothing but the mark is there, so nothing is left without it.
-            self.drop_task(key);
-            hints.push(Hint::Task(key));
+            self.drop_task(cx, key, effects);
             return Ok(Answer::Done);
         }
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             guards::close(task, cx.stamp, None);
             task.live_mut().deleted = None;
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskReused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -224,30 +225,29 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let Some(key) = self.key_of(&body.name) else { return Ok(Answer::Done) };
         if let Some(task) = self.task(key) {
             matches(task, body.if_match)?;
         }
-        self.remove(cx, key, hints);
+        self.remove(cx, key, effects);
         Ok(Answer::Done)
     }
 
-    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, hints: &mut Vec<Hint>) {
-        let _known = self.edit(cx, key, hints, |task| {
+    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Effects) {
+        let _known = self.edit(cx, key, effects, |task| {
             task.end_all(Status::Cancelled, "cleaned_up", |_| true);
             Ok(())
         });
-        self.drop_task(key);
-        hints.push(Hint::Task(key));
+        self.drop_task(cx, key, effects);
     }
 
     pub(in crate::domain::machine) fn cleanup_all(
         &mut self,
         cx: &EntryContext<'_>,
         body: &CleanupAll,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         if body.cluster != self.cluster.name {
             return Err(Refusal::ClusterName);
@@ -260,11 +260,11 @@ impl State {
         let old = found.filter(|task| task.live.incarnation <= upto);
         let keys: Vec<TaskKey> = old.map(|task| task.key).collect();
         for key in keys {
-            self.remove(cx, key, hints);
+            self.remove(cx, key, effects);
         }
         let more = end < self.tasks.end() && end > from;
         if !more {
-            self.remove_calendars(upto);
+            self.remove_calendars(cx, upto, effects);
         }
         let next = u32::try_from(end).ok().filter(|_| more);
         Ok(Answer::Swept { upto, next })
@@ -274,16 +274,16 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: PauseTask,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.present(&body.name, body.if_match)?.key;
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, Some(Reason::Paused));
             }
             task.live_mut().paused = Some(Pause { reason: body.reason, until: body.until });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPaused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -292,7 +292,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let task = self.present(&body.name, body.if_match)?;
@@ -301,12 +301,12 @@ impl State {
             let revision = task.live.revision;
             return Ok(Answer::Task { task: key, revision, created: false });
         }
-        self.edit(cx, key, hints, |task| {
+        self.edit(cx, key, effects, |task| {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, None);
             }
             task.live_mut().paused = None;
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskResumed);
             let held = task.live_executions();
             let held = held.filter(|execution| execution.status == Status::Pending);
             let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
@@ -327,13 +327,13 @@ impl State {
     pub(in crate::domain::machine) fn forget_old_mark(
         &mut self,
         cx: &EntryContext<'_>,
-        hints: &mut Vec<Hint>,
+        effects: &mut Effects,
     ) {
         let Some((at, key)) = self.marks.oldest_whole() else { return };
         if cx.stamp.since(at) <= TOMBSTONE_AGE {
             return;
         }
-        let _known = self.edit(cx, key, hints, |task| {
+        let _known = self.edit(cx, key, effects, |task| {
             task.forget();
             Ok(())
         });

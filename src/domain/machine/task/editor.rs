@@ -12,7 +12,9 @@ use super::record::{
 };
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
-use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::{Event, EventKind, EventObject};
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
@@ -51,7 +53,7 @@ pub struct TaskEditor<'a> {
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
     pub busy: BusyMark<'a>,
-    pub hints: &'a mut Vec<Hint>,
+    pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
     pub former_live: Option<Box<LiveRecord>>,
 }
@@ -109,17 +111,34 @@ impl TaskEditor<'_> {
     }
 
     pub fn hint(&mut self, hint: Hint) {
-        self.hints.push(hint);
+        self.effects.hints.push(hint);
     }
 
-    /// Notes that a command changed the task.
-    pub fn revise(&mut self, revision: Revision) {
+    /// Tells those who watch what happened to the task.
+    pub fn tell(&mut self, kind: EventKind) {
+        let name = Arc::clone(&self.task.live.name);
+        self.event(kind, EventObject::Task(name));
+    }
+
+    fn event(&mut self, kind: EventKind, object: EventObject) {
+        let id = EventId(self.step());
+        self.effects.events.push(Event { id, at: self.stamp, kind, object });
+    }
+
+    /// Tells of an execution that was created or changed.
+    fn tell_execution(&mut self, execution: ExecutionId, status: Status) {
+        let object = EventObject::Execution { task: self.task.key, execution, status };
+        self.event(EventKind::ExecutionChanged, object);
+    }
+
+    /// Notes that a command changed the task, and what it did to it.
+    pub fn revise(&mut self, revision: Revision, kind: EventKind) {
         let stamp = self.stamp;
         let live = self.live_mut();
         live.revision = revision;
         live.updated_at = stamp;
-        let key = self.task.key;
-        self.hint(Hint::Task(key));
+        self.hint(Hint::Task(self.task.key));
+        self.tell(kind);
     }
 
     /// Up to here every tick is settled.
@@ -166,7 +185,7 @@ impl TaskEditor<'_> {
             (Some(count), Verdict::Coalesced) => add(&mut totals.coalesced, count),
             (Some(_), Verdict::Fired) => {}
         }
-        self.hints.push(Hint::Verdict(verdict, Some(reason), count.unwrap_or(0)));
+        self.hint(Hint::Verdict(verdict, Some(reason), count.unwrap_or(0)));
         let mut span = Span { from, to, verdict, reason, count, revision, index };
         let spans = &mut self.task.history.spans;
         if let Some(last) = spans.back().copied() {
@@ -209,9 +228,11 @@ impl TaskEditor<'_> {
             index,
             more,
         };
+        let status = execution.status;
         self.digest.add(execution.hash(key));
         self.task.history.executions.push(execution, key, self.dirty);
         self.executions.push(id, key);
+        self.tell_execution(id, status);
         id
     }
 
@@ -224,10 +245,17 @@ impl TaskEditor<'_> {
     /// Changes an execution that stands at `at`.
     pub fn change(&mut self, at: RecordPlace, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
-        if let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) {
-            self.digest.sub(execution.hash(key));
-            change(execution);
-            self.digest.add(execution.hash(key));
+        let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) else {
+            return;
+        };
+        let former = execution.hash(key);
+        change(execution);
+        let hash = execution.hash(key);
+        let (id, status) = (execution.id, execution.status);
+        self.digest.sub(former);
+        self.digest.add(hash);
+        if hash != former {
+            self.tell_execution(id, status);
         }
     }
 
@@ -309,7 +337,7 @@ impl TaskEditor<'_> {
         let fired = FiredTick { from, tick, execution, index, ended: None };
         self.digest.add(fired.hash(key));
         self.task.history.ticks.push(fired, key, self.dirty);
-        self.hints.push(Hint::Verdict(Verdict::Fired, None, 1));
+        self.hint(Hint::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
     }
 
@@ -322,8 +350,16 @@ impl TaskEditor<'_> {
             });
         if over {
             self.live_mut().paused = None;
-            let key = self.task.key;
-            self.hint(Hint::Task(key));
+            self.hint(Hint::Task(self.task.key));
+            self.tell(EventKind::TaskResumed);
+        }
+    }
+
+    /// Notes that no tick is left.
+    pub fn exhaust(&mut self) {
+        if !self.task.progress.exhausted {
+            self.progress_mut().exhausted = true;
+            self.tell(EventKind::TaskCompleted);
         }
     }
 

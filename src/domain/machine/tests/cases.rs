@@ -6,7 +6,7 @@ use super::super::command::{
     Command, MarkDeleted, NodeIntent, NodeLiveness, NodePatch, PauseTask, SettleSpan,
 };
 use super::super::task::record::{Intent, Liveness, Reason, Status, Verdict};
-use super::super::{Hint, Refusal};
+use super::super::{Effects, Hint, Refusal};
 use super::*;
 
 #[test]
@@ -59,8 +59,8 @@ fn what_changes_nothing_says_nothing() {
         Command::NodeIntent(NodeIntent { node, intent: Intent::None }),
         Command::NodePatch(none),
     ] {
-        let (response, hints) = world.apply_as(&command, "", None);
-        assert_eq!((response, hints), (Ok(Answer::Done), vec![]), "{command:?}");
+        let (response, effects) = world.apply_as(&command, "", None);
+        assert_eq!((response, effects), (Ok(Answer::Done), Effects::default()), "{command:?}");
     }
 }
 
@@ -168,7 +168,7 @@ fn an_entry_answers_each_of_its_commands() {
     let ok: Vec<bool> = applied.responses.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [true, false, true, false]);
     assert_eq!(world.state.cluster().applied, 9);
-    assert!(applied.hints.iter().any(|hint| matches!(hint, Hint::Pending(..))));
+    assert!(applied.effects.hints.iter().any(|hint| matches!(hint, Hint::Pending(..))));
     world.state.skip(10);
     assert_eq!((world.state.cluster().applied, world.state.cluster().stamp), (10, world.stamp));
 }

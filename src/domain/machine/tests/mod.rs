@@ -24,7 +24,7 @@ use super::command::{
 use super::envelope::{self, EntryHead, IdempotencyKey};
 use super::persist::RecordRow;
 use super::record::{Liveness, NodeInfo, Report, Status, Trigger};
-use super::{Answer, Applied, Hint, Loader, Response, State};
+use super::{Answer, Applied, Effects, Loader, Response, State};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
@@ -59,13 +59,13 @@ impl TestWorld {
         command: &Command,
         by: &str,
         key: Option<IdempotencyKey<'_>>,
-    ) -> (Response, Vec<Hint>) {
+    ) -> (Response, Effects) {
         let entry = self.entry(command, by, key);
         let mut applied = Applied::default();
         self.index += 1;
         self.state.apply(self.index, &entry, &mut applied).expect("a well-formed entry");
         let [response] = &applied.responses[..] else { panic!("one answer a command") };
-        (response.clone(), applied.hints)
+        (response.clone(), applied.effects)
     }
 
     /// The entry that would carry a command now.

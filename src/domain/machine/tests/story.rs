@@ -138,7 +138,7 @@ impl MachineStory {
     }
 
     fn propose(&mut self, command: &Command, by: &str, key: Option<IdempotencyKey<'_>>) -> String {
-        let (response, hints) = self.world.apply_as(command, by, key);
+        let (response, effects) = self.world.apply_as(command, by, key);
         if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
             self.sessions.insert(up.info.name.clone(), *session);
         }
@@ -146,7 +146,7 @@ impl MachineStory {
         let loaded = load(state.all_rows());
         assert_eq!(state.digest(), loaded.digest(), "{command:?}");
         assert_eq!(derived(state), derived(&loaded), "{command:?}");
-        answer(&self.names(), &response, &hints)
+        answer(&self.names(), &response, &effects)
     }
 
     /// Stops all executions of a task.

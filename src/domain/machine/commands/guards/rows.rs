@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effects::Effects;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
@@ -122,6 +123,9 @@ pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
 pub fn stamp(of_entry: Timestamp) -> Timestamp {
     of_entry
 }
+
+/// What an entry changed is told to those who watch, all of it.
+pub const fn tell(_effects: &mut Effects) {}
 
 /// A checkpoint holds every task, with or without a deleted mark.
 pub const fn in_checkpoint(_task: &Task) -> bool {

@@ -7,6 +7,8 @@ use super::rows;
 pub use super::rows::*;
 use crate::domain::ids::{Fence, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::record::{
@@ -55,6 +57,14 @@ pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
 
 pub fn stamp(of_entry: Timestamp) -> Timestamp {
     if bug!("wall-clock-in-apply") { Timestamp(reading!()) } else { rows::stamp(of_entry) }
+}
+
+pub fn tell(effects: &mut Effects) {
+    if bug!("end-without-event") {
+        let ends = |object: &EventObject| matches!(object, EventObject::Execution { status, .. } if status.ended());
+        effects.events.retain(|event| !ends(&event.object));
+    }
+    rows::tell(effects);
 }
 
 pub fn in_checkpoint(task: &Task) -> bool {
