@@ -5,17 +5,16 @@
 //! It shares the words of the log with the product, and none of its rules.
 
 mod executions;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use punctual::domain::machine::command::{Put, PutMode, Settle};
-use punctual::domain::machine::record::{Intent, Liveness, Reason, Trigger, Verdict};
+use punctual::domain::machine::command::{Put, PutMode};
+use punctual::domain::machine::record::{Intent, Liveness};
 use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
-
-use super::{oracle, settles};
 
 /// A task as the model has it.
 #[derive(Clone, Debug)]
@@ -425,84 +424,5 @@ impl ReferenceModel {
     fn catches_up(&self, key: u64) -> bool {
         let spec = self.tasks.get(&key).and_then(|task| task.spec.as_ref());
         spec.is_some_and(|spec| spec.catch_up_on_resume)
-    }
-
-    fn settle(&mut self, settle: &Settle, answer: &Answer) {
-        self.session("sessions", settle.session.0, "a settle");
-        let key = settle.task.0;
-        let Some(task) = self.tasks.get(&key).cloned() else {
-            return self.alive("settles", key, "a settle");
-        };
-        let seen = settles::SettleContext {
-            task: &task,
-            settled: self.settled(&task),
-            scheduler: self.scheduler,
-            stamp: self.stamp,
-            calendars: &self.calendars,
-        };
-        let wrong = settles::judge(&seen, settle, *answer == Answer::NotFired);
-        self.judge("settles and their labels");
-        for what in wrong {
-            self.complain("settles and their labels", format!("{}: {what}", task.name));
-        }
-        let behind = settle
-            .spans
-            .iter()
-            .any(|span| matches!(span.verdict, Verdict::Missed | Verdict::Coalesced));
-        let caught_up = settle.claim.is_some_and(|claim| claim.trigger == Trigger::CatchUp);
-        if (behind || caught_up) && !self.catches_up(key) {
-            self.late.push((self.index, task.name.clone()));
-        }
-        let mut to = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
-        if settle.spans.iter().any(|span| span.reason == Reason::Excluded) {
-            self.judge("calendars leave out their ticks");
-        }
-        if task.spec.as_ref().is_some_and(|spec| {
-            let to = settle.claim.map_or(to, |claim| claim.tick.0);
-            oracle::crosses(&spec.schedule, settle.after.0, to)
-        }) {
-            self.judge("clocks change as the schedule says");
-        }
-        if let Some(claim) = &settle.claim {
-            to = claim.tick.0;
-            self.claims += 1;
-            self.judge("one claim per tick");
-            if !self.claimed.insert((key, task.incarnation, to)) {
-                let what = format!("{} was claimed twice at {to}", task.name);
-                self.complain("one claim per tick", what);
-            }
-            self.execution(key, answer, Some(to), claim.due.0, Some(settle.session.0));
-        }
-        let catch_up = self.catches_up(key);
-        if let Some(task) = self.tasks.get_mut(&key) {
-            self.judged.entry("cursors").and_modify(|count| *count += 1).or_insert(1);
-            if to < task.cursor {
-                let what = format!("the cursor of {} went back", task.name);
-                self.wrong.push((self.index, "cursors", what));
-            }
-            task.cursor = to;
-            task.fired += u64::from(settle.claim.is_some() && *answer != Answer::NotFired);
-            task.exhausted |= settle.exhausted;
-            let until = task.paused.flatten();
-            let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);
-            if until.is_some_and(over) {
-                task.paused = None;
-            }
-        }
-    }
-
-    fn node_up(&mut self, node: u64, session: u64) {
-        if self.sessions.get(&session) == Some(&node) {
-            return;
-        }
-        let former: Vec<u64> =
-            self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
-        for gone in former {
-            self.sessions.remove(&gone);
-            self.end_where(|execution| execution.granted.is_some_and(|(_, of)| of == gone));
-        }
-        self.sessions.insert(session, node);
-        self.working.remove(&node);
-        self.leaving.remove(&node);
     }
 }

@@ -110,4 +110,20 @@ impl ReferenceModel {
             self.end_where_id(id);
         }
     }
+
+    /// A process registers; the session of the one before it is over, with what it had been granted.
+    pub(super) fn node_up(&mut self, node: u64, session: u64) {
+        if self.sessions.get(&session) == Some(&node) {
+            return;
+        }
+        let former: Vec<u64> =
+            self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
+        for gone in former {
+            self.sessions.remove(&gone);
+            self.end_where(|execution| execution.granted.is_some_and(|(_, of)| of == gone));
+        }
+        self.sessions.insert(session, node);
+        self.working.remove(&node);
+        self.leaving.remove(&node);
+    }
 }
