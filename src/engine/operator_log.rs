@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, NodeId, TaskKey};
 use crate::domain::machine::record::{Execution, Intent, Liveness, Node, Status};
-use crate::domain::machine::{Effect, State};
+use crate::domain::machine::{Hint, State};
 use crate::telemetry::bursts::Bursts;
 use crate::telemetry::line::one_line;
 
@@ -38,16 +38,16 @@ impl OperatorLog {
         self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
     }
 
-    /// Logs the effects that matter to operators.
-    pub fn tell(&mut self, context: &EngineContext, effects: &[Effect]) {
+    /// Logs the hints that matter to operators.
+    pub fn tell(&mut self, context: &EngineContext, hints: &[Hint]) {
         if context.session().is_none() {
             return;
         }
-        for effect in effects {
-            match *effect {
-                Effect::Node(id) => self.node(&context.consensus.replica().read(), id),
-                Effect::Scheduler => self.scheduler(&context.consensus.replica().read()),
-                Effect::Ended(task, execution, status) => {
+        for hint in hints {
+            match *hint {
+                Hint::Node(id) => self.node(&context.consensus.replica().read(), id),
+                Hint::Scheduler => self.scheduler(&context.consensus.replica().read()),
+                Hint::Ended(task, execution, status) => {
                     self.ended(context, task, execution, status);
                 }
                 _ => {}

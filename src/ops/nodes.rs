@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::domain::assign::Members;
     use crate::domain::machine::command::{Genesis, NodeUp};
-    use crate::domain::machine::envelope::{self, Head};
+    use crate::domain::machine::envelope::{self, EntryHead};
     use crate::domain::machine::{Applied, State, node_info};
     use crate::domain::time::Timestamp;
 
@@ -171,7 +171,8 @@ mod tests {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = state.cluster().applied + 1;
-        let entry = envelope::entry(Head { stamp: Timestamp(1), origin: 1, seq: index }, &packed);
+        let entry =
+            envelope::entry(EntryHead { stamp: Timestamp(1), origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         state.apply(index, &entry, &mut applied).unwrap();
         assert!(applied.responses[0].is_ok(), "{:?}", applied.responses);

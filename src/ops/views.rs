@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{
-    Attempt, Code, Ended, Execution, FiredTick, Node, Pause, Status, Totals,
+    Attempt, Code, Execution, ExecutionEnd, FiredTick, Node, Pause, Status, Totals,
 };
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{self, Warning};
@@ -100,7 +100,7 @@ pub(crate) fn fired(state: &State, fired: &FiredTick) -> FiredView {
     }
 }
 
-fn end_of(state: &State, ended: &Ended) -> EndedView {
+fn end_of(state: &State, ended: &ExecutionEnd) -> EndedView {
     let (exit_code, http_status) = match ended.code {
         Code::None => (None, None),
         Code::Exit(code) => (Some(code), None),

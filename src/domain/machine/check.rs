@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::Effect;
+use super::hint::Hint;
 use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
@@ -43,15 +43,15 @@ impl State {
         self.check_digest()
     }
 
-    /// Looks at the tasks that an entry had effects on, and now and then at the whole state.
+    /// Looks at the tasks that an entry gave hints of, and now and then at the whole state.
     ///
     /// # Errors
     /// See [`Self::check`].
-    pub(super) fn check_after(&self, effects: &[Effect]) -> Result<(), String> {
+    pub(super) fn check_after(&self, hints: &[Hint]) -> Result<(), String> {
         if self.cluster.applied.is_multiple_of(WHOLE_EVERY) {
             return self.check();
         }
-        let mut touched: Vec<TaskKey> = effects.iter().filter_map(Effect::task).collect();
+        let mut touched: Vec<TaskKey> = hints.iter().filter_map(Hint::task).collect();
         touched.sort_unstable();
         touched.dedup();
         for task in touched.into_iter().filter_map(|key| self.task(key)) {
