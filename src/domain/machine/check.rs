@@ -8,7 +8,7 @@ use super::hint::Hint;
 use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
-use super::task::record::{Execution, Liveness, Node, Status, Trigger, Verdict};
+use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verdict};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
 use crate::domain::ids::{ExecutionId, TaskKey};
@@ -118,7 +118,7 @@ impl State {
         Ok(())
     }
 
-    fn check_node(&self, node: &Node) -> Result<(), String> {
+    fn check_node(&self, node: &NodeRecord) -> Result<(), String> {
         hold!(self.node(node.id).is_some_and(|same| **same == *node), "kept under another number");
         hold!(node.session.0 <= self.cluster.counter, "its session lies ahead of the counter");
         let down = node.liveness == Liveness::Down;

@@ -18,7 +18,7 @@ use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
-use super::task::record::{Cluster, Execution, KeyRecord, Node};
+use super::task::record::{Cluster, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, NodeId, Revision, SessionId, TaskKey};
@@ -30,7 +30,7 @@ registers! {
     /// The records that are kept by a key of their own.
     Registers {
         /// Members of the cluster.
-        nodes: NodeId => Node, b'n';
+        nodes: NodeId => NodeRecord, b'n';
         /// Answers by idempotency key.
         keys: Arc<str> => KeyRecord, b'k';
         /// Calendars by name.
@@ -159,19 +159,19 @@ impl State {
     }
 
     /// All members.
-    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
         self.registers.nodes.values()
     }
 
     /// One member.
     #[must_use]
-    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+    pub fn node(&self, id: NodeId) -> Option<&Arc<NodeRecord>> {
         self.registers.nodes.get(&id)
     }
 
     /// The member whose live session this is.
     #[must_use]
-    pub fn session(&self, session: SessionId) -> Option<&Arc<Node>> {
+    pub fn session(&self, session: SessionId) -> Option<&Arc<NodeRecord>> {
         self.registers.nodes.values().find(|node| node.session == session)
     }
 

@@ -13,7 +13,7 @@ use crate::domain::machine::hint::Hint;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::record::{Intent, Liveness, Node, Status};
+use crate::domain::machine::task::record::{Intent, Liveness, NodeRecord, Status};
 use crate::domain::machine::task::whole::Task;
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
         let created_at = former.as_ref().map_or(cx.stamp, |node| node.created_at);
         self.set_node(
             cx,
-            Node {
+            NodeRecord {
                 id: body.node,
                 info: body.info,
                 session,
@@ -130,7 +130,7 @@ impl State {
         body: NodePatch,
         effects: &mut Effects,
     ) -> Response {
-        let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
+        let weighs = |node: &Arc<NodeRecord>| node.id != body.node && node.info.weight > 0;
         if body.weight == Some(0)
             && self.registers.nodes.get(&body.node).is_some()
             && !self.registers.nodes.values().any(weighs)
@@ -196,10 +196,10 @@ impl State {
         cx: &EntryContext<'_>,
         id: NodeId,
         effects: &mut Effects,
-        change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
+        change: impl FnOnce(&mut NodeRecord) -> Result<(), Refusal>,
     ) -> Response {
         let former = self.registers.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
-        let mut node = Node::clone(former);
+        let mut node = NodeRecord::clone(former);
         change(&mut node)?;
         if node != **former {
             self.set_node(cx, node, EventKind::NodeChanged, effects);
@@ -210,7 +210,7 @@ impl State {
     fn set_node(
         &mut self,
         cx: &EntryContext<'_>,
-        node: Node,
+        node: NodeRecord,
         kind: EventKind,
         effects: &mut Effects,
     ) {

@@ -371,7 +371,7 @@ pub struct NodeInfo {
 
 /// A cluster member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
+pub struct NodeRecord {
     /// Its number.
     pub id: NodeId,
     /// What it told at its last boot.

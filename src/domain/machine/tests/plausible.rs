@@ -191,7 +191,7 @@ fn about_node(state: &State, dice: &mut Dice) -> Command {
 
 /// A session, most often one that may propose.
 fn session(state: &State, dice: &mut Dice) -> SessionId {
-    let able = |node: &&std::sync::Arc<super::super::task::record::Node>| {
+    let able = |node: &&std::sync::Arc<super::super::task::record::NodeRecord>| {
         node.liveness == Liveness::Working && node.intent == Intent::None
     };
     let able: Vec<SessionId> = state.nodes().filter(able).map(|node| node.session).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::record::Node;
+use super::super::record::NodeRecord;
 use super::super::store::digest::Digest;
 use super::super::store::register::{RegisterRows, RowError, registers};
 use super::TestWorld;
@@ -21,7 +21,7 @@ pub struct Sample {
 registers! {
     /// Registers of another version: nodes, and a kind that is not there yet.
     LaterRegisters {
-        nodes: NodeId => Node, b'n';
+        nodes: NodeId => NodeRecord, b'n';
         samples: Arc<str> => Sample, b'x';
     }
 }
@@ -71,7 +71,7 @@ fn a_new_kind_of_record_is_one_declaration() {
     let mut registers = LaterRegisters::default();
     assert_eq!((rows(&registers).len(), digest(&registers)), (0, Digest::default()));
 
-    let node = Node::clone(world.state.nodes().next().expect("a node"));
+    let node = NodeRecord::clone(world.state.nodes().next().expect("a node"));
     registers.nodes.set(node.id, node);
     let mut store = RegisterRowMap::new();
     assert_eq!(checkpoint(&mut registers, &mut store), 1);

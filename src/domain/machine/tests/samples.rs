@@ -9,8 +9,8 @@ use super::super::command::{
 };
 use super::super::task::record::{
     Attempt, Cluster, Code, Definition, Execution, ExecutionEnd, FiredTick, Intent, KeyRecord,
-    LiveRecord, Liveness, More, Node, NodeInfo, Pause, Reason, Report, Span, Status, TaskProgress,
-    Tombstone, Totals, Trigger, Verdict,
+    LiveRecord, Liveness, More, NodeInfo, NodeRecord, Pause, Reason, Report, Span, Status,
+    TaskProgress, Tombstone, Totals, Trigger, Verdict,
 };
 use super::super::{Answer, Refusal};
 use super::DAY;
@@ -366,8 +366,8 @@ pub(super) fn fired() -> FiredTick {
     FiredTick { from: at(600), tick: at(900), execution: ExecutionId(300), index: 77, ended }
 }
 
-pub(super) fn node() -> Node {
-    Node {
+pub(super) fn node() -> NodeRecord {
+    NodeRecord {
         id: NodeId::new(1, 1),
         info: info(),
         session: SessionId(3),

@@ -9,8 +9,8 @@ use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Attempt, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, Node, Reason, Status,
-    TaskProgress, Trigger,
+    Attempt, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason,
+    Status, TaskProgress, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
@@ -23,7 +23,7 @@ pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
 
 /// Session. Who settles or takes an attempt is the node of a live session, works, and is not on its
 /// way out.
-pub fn session(state: &State, session: SessionId) -> Result<&Node, Refusal> {
+pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal> {
     let node = state.session(session).ok_or(Refusal::Session)?;
     if node.liveness == Liveness::Working && node.intent == Intent::None {
         Ok(node)

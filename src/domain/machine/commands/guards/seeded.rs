@@ -12,7 +12,7 @@ use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::record::{
-    Cluster, Execution, KeyRecord, LiveRecord, Node, TaskProgress,
+    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
@@ -22,7 +22,7 @@ pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
     if anywhere { Ok(()) } else { rows::cursor(settled, after) }
 }
 
-pub fn session(state: &State, session: SessionId) -> Result<&Node, Refusal> {
+pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal> {
     if bug!("session-ignored") {
         return state.nodes().next().map(|node| &**node).ok_or(Refusal::Session);
     }
