@@ -118,7 +118,7 @@ impl EngineWorld {
         let entry = envelope::entry(EntryHead { stamp, origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         self.state.apply(index, &entry, &mut applied).expect("a well-formed entry");
-        (applied.responses.remove(0), applied.hints.hints)
+        (applied.responses.remove(0), applied.effects.hints)
     }
 
     /// Applies what was proposed, all of it or so many; the rest is lost if `word` is `none`. The
