@@ -260,21 +260,21 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
-        let told = out.hints.hints.len();
+        let told = out.effects.hints.len();
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
-            let hints = out.hints.hints.get(told..).unwrap_or_default();
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
             if hints.iter().any(|hint| matches!(hint, Hint::Node(_))) {
                 self.level.store(state.level(), Ordering::Relaxed);
             }
             self.mark(&state, index);
             self.life.applied(&state, index, entry, out);
-            self.ring.lock().add(out.hints.events.drain(..), state.cluster().counter);
+            self.ring.lock().add(out.effects.events.drain(..), state.cluster().counter);
             head
         };
         if head.origin == self.origin {
-            let hints = out.hints.hints.get(told..).unwrap_or_default();
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
             tally::count(&self.metrics, entry, &out.responses, hints);
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
