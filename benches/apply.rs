@@ -15,7 +15,7 @@ use punctual::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, Tas
 use punctual::domain::machine::command::{
     Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle,
 };
-use punctual::domain::machine::envelope::{self, Head};
+use punctual::domain::machine::envelope::{self, EntryHead};
 use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
 use punctual::domain::machine::{Answer, Applied, Command, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
@@ -39,7 +39,7 @@ impl ApplyBench {
         }
         let mut applied = Applied::default();
         self.index += 1;
-        let head = Head { stamp: self.stamp, origin: 1, seq: self.index };
+        let head = EntryHead { stamp: self.stamp, origin: 1, seq: self.index };
         let entry = envelope::entry(head, &packed);
         let outcome = self.state.apply(self.index, &entry, &mut applied);
         assert!(outcome.is_ok(), "{outcome:?}");
@@ -99,7 +99,7 @@ impl ClaimBench {
             }
             done += ENTRY;
             self.world.index += 1;
-            let head = Head { stamp: self.world.stamp, origin: 1, seq: self.world.index };
+            let head = EntryHead { stamp: self.world.stamp, origin: 1, seq: self.world.index };
             let entry = envelope::entry(head, &packed);
             let mut applied = Applied::default();
             let began = Instant::now();

@@ -32,7 +32,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 31] = [
+pub const ALL: [(&str, &str); 33] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -54,6 +54,8 @@ pub const ALL: [(&str, &str); 31] = [
     ("checkpoint-into-other-store", "a checkpoint is written into the store of a later snapshot"),
     ("wall-clock-in-apply", "apply takes the time from the machine it runs on"),
     ("own-wall-clock", "cluster time is the node's own wall clock"),
+    ("end-without-event", "the events leave out how executions end"),
+    ("events-lost-unsaid", "a reader is not told what a snapshot passed over"),
     ("delete-does-not-wait", "a delete with wait answers at once"),
     ("act-on-answer", "what a proposal's answer grants is started, not what is applied"),
     ("clock-for-cursor", "a tick is new if the node's own clock has not passed it"),

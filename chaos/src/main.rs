@@ -12,28 +12,28 @@ use clap::{Parser, Subcommand};
 /// Puts punctual to the test.
 #[derive(Parser)]
 #[command(name = "chaos", version)]
-struct Arguments {
+struct ChaosArguments {
     #[command(subcommand)]
-    command: Command,
+    command: ChaosCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum ChaosCommand {
     /// Looks at every state of a model of the agreement on ticks.
-    Model(model::Arguments),
+    Model(model::ModelArguments),
     /// Runs a whole cluster in virtual time, drawn from one seed, and judges it.
-    Sim(sim::Arguments),
+    Sim(sim::SimArguments),
     /// Looks for each bug put in on purpose, and tells the seed that found it.
     #[cfg(feature = "seeded-bugs")]
-    Bugs(sim::bugs::Arguments),
+    Bugs(sim::bugs::BugsArguments),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Model(arguments) => model::run(&arguments),
-        Command::Sim(arguments) => sim::run(&arguments),
+    match ChaosArguments::parse().command {
+        ChaosCommand::Model(arguments) => model::run(&arguments),
+        ChaosCommand::Sim(arguments) => sim::run(&arguments),
         #[cfg(feature = "seeded-bugs")]
-        Command::Bugs(arguments) => sim::bugs::run(&arguments),
+        ChaosCommand::Bugs(arguments) => sim::bugs::run(&arguments),
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn no_bug_can_be_put_in() {
-        let asked = |words: &[&str]| Arguments::try_parse_from(words).is_ok();
+        let asked = |words: &[&str]| ChaosArguments::try_parse_from(words).is_ok();
         assert!(asked(&["chaos", "sim", "--seed", "1"]));
         assert!(!asked(&["chaos", "sim", "--seed", "1", "--bug", "settle-any-cursor"]));
         assert!(!asked(&["chaos", "bugs"]));

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, ClusterClock};
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::CallError;
@@ -139,7 +139,7 @@ impl RaftCore {
         let stamp: Timestamp = self.clock.now();
         let mut bytes = Vec::with_capacity(commands.len() + 32);
         bytes.push(wire::NORMAL);
-        bytes.extend_from_slice(&envelope::entry(Head { stamp, origin, seq }, commands));
+        bytes.extend_from_slice(&envelope::entry(EntryHead { stamp, origin, seq }, commands));
         let (responder, applied) = ProgressResponder::complete_only();
         let payload = Payload(bytes.into());
         if self.raft.client_write_ff(payload, Some(responder)).await.is_err() {

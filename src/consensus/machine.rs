@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::domain::machine::{Applied, LoadError as RecordError, Loader, State};
+use crate::domain::machine::{Applied, Loader, RecordError, State};
 use crate::life;
 use crate::storage::{StorageError, StoreChange};
 use crate::telemetry::metrics::Metrics;
@@ -341,7 +341,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
 impl MachineStore {
     fn publish(&self, out: &mut Applied) {
         if let Some(applied) = &self.applied {
-            self.replica.applied_to(applied.index(), std::mem::take(&mut out.effects));
+            self.replica.applied_to(applied.index(), std::mem::take(&mut out.effects.hints));
         }
     }
 }

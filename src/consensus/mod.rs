@@ -3,7 +3,7 @@
 //! ```text
 //! Command ──▶ proposer ──▶ (peer) leader: stamp ──▶ openraft ──▶ log ──▶ apply ──▶ Replica
 //!                                                                             │
-//!                                     ReplicaEvent (effects) ◀────────────────┘
+//!                                     ReplicaEvent (hints) ◀────────────────┘
 //! ```
 //!
 //! The rest of the node uses a [`Consensus`]: it proposes, requests read barriers, reads the
@@ -20,6 +20,11 @@ mod checkpoint;
 mod clocks;
 mod contact;
 mod core;
+#[cfg_attr(
+    not(any(test, feature = "simulation")),
+    expect(dead_code, reason = "nothing in the product reads events yet; the simulator does")
+)]
+mod events;
 mod formats;
 mod lead;
 pub(crate) mod limits;
@@ -60,6 +65,8 @@ use crate::transport::CallError;
 pub use self::agreement::DigestPoll;
 pub use self::contact::NoLeaderReason;
 pub use self::core::{NOT_LEADER, Service};
+#[cfg(any(test, feature = "simulation"))]
+pub use self::events::EventsAfter;
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;

@@ -13,10 +13,11 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::domain::machine::{Applied, DecodeError, Effect, Response, State};
+use crate::domain::machine::{Applied, DecodeError, Hint, Response, State};
 use crate::life::{self, Life};
 use crate::telemetry::metrics::Metrics;
 
+use super::events::{EVENTS_MAX, EventRing};
 use super::formats::Formats;
 use super::tally;
 
@@ -153,7 +154,7 @@ impl EntryInFlight {
 #[derive(Debug)]
 pub enum ReplicaEvent {
     /// Entries were applied, up to this index.
-    Applied(u64, Vec<Effect>),
+    Applied(u64, Vec<Hint>),
     /// All of it was replaced by a snapshot.
     Replaced(u64),
 }
@@ -165,8 +166,9 @@ pub struct Replica {
     formats: Formats,
     /// Of the cluster; derived from the state.
     level: AtomicU16,
-    applied: watch::Sender<u64>,
+    pub(super) applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<DigestMark>>,
+    pub(super) ring: Mutex<EventRing>,
     flights: Mutex<BTreeMap<u64, EntryInFlight>>,
     /// None: there is no receiver.
     events: OnceLock<mpsc::UnboundedSender<ReplicaEvent>>,
@@ -182,8 +184,9 @@ impl Replica {
         let life = Life::current();
         life.replaced(&state);
         let level = AtomicU16::new(state.level());
+        let ring = Mutex::new(EventRing::new(state.cluster().counter, EVENTS_MAX));
         let (state, marks, events) = (RwLock::new(state), Mutex::default(), OnceLock::new());
-        Self { origin, state, formats, level, applied, marks, flights, events, metrics, life }
+        Self { origin, state, formats, level, applied, marks, ring, flights, events, metrics, life }
     }
 
     /// The level of the cluster.
@@ -257,21 +260,22 @@ impl Replica {
         entry: &[u8],
         out: &mut Applied,
     ) -> Result<(), DecodeError> {
-        let told = out.effects.len();
+        let told = out.effects.hints.len();
         let head = {
             let mut state = self.state.write();
             let head = state.apply(index, entry, out)?;
-            let effects = out.effects.get(told..).unwrap_or_default();
-            if effects.iter().any(|effect| matches!(effect, Effect::Node(_))) {
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
+            if hints.iter().any(|hint| matches!(hint, Hint::Node(_))) {
                 self.level.store(state.level(), Ordering::Relaxed);
             }
             self.mark(&state, index);
-            self.life.applied(&state, index, entry, &out.responses);
+            self.life.applied(&state, index, entry, out);
+            self.ring.lock().add(out.effects.events.drain(..), state.cluster().counter);
             head
         };
         if head.origin == self.origin {
-            let effects = out.effects.get(told..).unwrap_or_default();
-            tally::count(&self.metrics, entry, &out.responses, effects);
+            let hints = out.effects.hints.get(told..).unwrap_or_default();
+            tally::count(&self.metrics, entry, &out.responses, hints);
             let flight = self.flights.lock().remove(&head.seq);
             if let Some(flight) = flight {
                 self.metrics.commit_seconds.observe(flight.since.elapsed().as_secs_f64());
@@ -308,10 +312,10 @@ impl Replica {
     }
 
     /// Sends an event.
-    pub(super) fn applied_to(&self, index: u64, effects: Vec<Effect>) {
+    pub(super) fn applied_to(&self, index: u64, hints: Vec<Hint>) {
         self.applied.send_replace(index);
-        if !effects.is_empty() {
-            self.tell(ReplicaEvent::Applied(index, effects));
+        if !hints.is_empty() {
+            self.tell(ReplicaEvent::Applied(index, hints));
         }
     }
 
@@ -320,7 +324,11 @@ impl Replica {
         let index = state.cluster().applied;
         self.life.replaced(&state);
         self.level.store(state.level(), Ordering::Relaxed);
-        let former = std::mem::replace(&mut *self.state.write(), state);
+        let former = {
+            let mut present = self.state.write();
+            self.ring.lock().replace(state.cluster().counter);
+            std::mem::replace(&mut *present, state)
+        };
         life::let_go(former);
         self.marks.lock().clear();
         self.applied.send_replace(index);

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::ClusterClock;
-use crate::domain::machine::{LoadError, Loader};
+use crate::domain::machine::{Loader, RecordError};
 use crate::life;
 use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls};
 
@@ -265,7 +265,7 @@ pub(super) async fn receive_snapshot(
                     let key = row(&mut reader).map_err(io::Error::other)?;
                     let value = row(&mut reader).map_err(io::Error::other)?;
                     loader.row(&key, &value).map_err(|error| match error {
-                        LoadError::Version { .. } => {
+                        RecordError::Version { .. } => {
                             io::Error::new(io::ErrorKind::Unsupported, error)
                         }
                         error => io::Error::other(error),

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::machine::{Command, Effect, Refusal, Response, envelope};
+use crate::domain::machine::{Command, Hint, Refusal, Response, envelope};
 use crate::telemetry::metrics::Metrics;
 
 /// Counts the results of the commands of an applied entry.
-pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], effects: &[Effect]) {
+pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], hints: &[Hint]) {
     let kinds = envelope::open(entry).into_iter().flat_map(|(_, commands)| commands.flatten());
     let mut committed = 0;
     for (packed, response) in kinds.zip(responses) {
@@ -26,12 +26,10 @@ pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], eff
     }
     metrics.proposals.add("committed", committed);
     let mut ticks: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for effect in effects {
-        match effect {
-            Effect::Verdict(verdict, _, count) => {
-                *ticks.entry(verdict.word()).or_default() += count
-            }
-            Effect::Ended(_, _, status) => metrics.executions.inc(status.word()),
+    for hint in hints {
+        match hint {
+            Hint::Verdict(verdict, _, count) => *ticks.entry(verdict.word()).or_default() += count,
+            Hint::Ended(_, _, status) => metrics.executions.inc(status.word()),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod damage;
+mod events;
 mod golden;
 mod leaders;
 mod loss;
@@ -245,6 +246,7 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     let (addresses, disks, mut nodes) = three(50).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
     let away = nodes.pop().unwrap();
+    let told = away.consensus.replica().newest_event();
     away.consensus.stop().await;
     drop(away);
     let mut last = 0;
@@ -262,6 +264,8 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     same_everywhere(&[&nodes[0], &nodes[1], &back], last).await;
     let seen: Vec<RaftStatus> = nodes.iter().map(|node| node.consensus.status()).collect();
     assert!(back.metrics.snapshots_installed.get() >= 1, "it caught up from the log: {seen:?}");
+    let missed = back.consensus.replica().events_after(told, 1);
+    assert!(matches!(missed, EventsAfter::Reset { .. }), "{missed:?}");
     nodes.push(back);
     for node in &nodes {
         node.consensus.stop().await;

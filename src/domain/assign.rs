@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::domain::ids::NodeId;
 use crate::domain::machine::State;
-use crate::domain::machine::record::{Intent, Liveness, Node};
+use crate::domain::machine::record::{Intent, Liveness, NodeRecord};
 use crate::domain::schedule::Rule;
 use crate::domain::task::{Action, TaskSpec};
 
@@ -28,7 +28,7 @@ pub const DEFAULT_FUNCTION: &str = "*";
 /// The nodes that may own tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    eligible: Vec<Arc<Node>>,
+    eligible: Vec<Arc<NodeRecord>>,
 }
 
 /// Why a node cannot own a task.
@@ -51,7 +51,7 @@ pub enum Unfit {
 }
 
 /// Why a node can own no task at all at present; none: it can.
-fn away(node: &Node) -> Option<Unfit> {
+fn away(node: &NodeRecord) -> Option<Unfit> {
     if node.liveness != Liveness::Working {
         Some(Unfit::Liveness(node.liveness))
     } else if node.intent != Intent::None {
@@ -64,7 +64,7 @@ fn away(node: &Node) -> Option<Unfit> {
 }
 
 /// Why a node that works can own no task like this; none: it can.
-fn unsuited(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+fn unsuited(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
     if matches(node, &spec.assignment.selector) {
         unable(node, spec)
     } else {
@@ -74,14 +74,14 @@ fn unsuited(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
 
 /// Why a node cannot own a task; none: it can.
 #[must_use]
-pub fn unfit(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+pub fn unfit(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
     away(node).or_else(|| unsuited(node, spec))
 }
 
 /// What a node lacks to carry a task out, as it told when it registered. A `manual` task without an
 /// action is for callers who claim its ticks: it needs nothing.
 #[must_use]
-pub fn unable(node: &Node, spec: &TaskSpec) -> Option<Unfit> {
+pub fn unable(node: &NodeRecord, spec: &TaskSpec) -> Option<Unfit> {
     let info = &node.info;
     let knows = |name: &String| info.functions.iter().any(|known| known == name);
     let handles = |name| knows(name) || info.functions.iter().any(|any| any == DEFAULT_FUNCTION);
@@ -121,7 +121,7 @@ impl Members {
 }
 
 /// Whether a node has all these labels; `node` and `host` are every node's own.
-fn matches(node: &Node, selector: &BTreeMap<String, String>) -> bool {
+fn matches(node: &NodeRecord, selector: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| match key.as_str() {
         "node" => *value == node.info.name,
         "host" => *value == node.info.hostname,
@@ -160,11 +160,11 @@ mod tests {
     use crate::domain::task::ShellAction;
     use crate::domain::time::Millis;
 
-    fn node(number: u16) -> Node {
+    fn node(number: u16) -> NodeRecord {
         let id = NodeId::new(number, 1);
         let mut info = node_info(number.into());
         info.functions.clear();
-        Node {
+        NodeRecord {
             id,
             info,
             session: crate::domain::ids::SessionId(number.into()),

@@ -60,6 +60,10 @@ number! {
     Fence
 }
 number! {
+    /// One change that is told to those who watch; later ones have higher ids.
+    EventId
+}
+number! {
     /// One boot of one node; ended by the next `NodeUp` of that node.
     SessionId
 }

@@ -7,6 +7,7 @@
 //! large holds up those after it: they are as old as it is, not older.
 
 mod cover;
+mod guards;
 mod look;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ const LOOKS_MAX: usize = 200;
 
 /// What an owner sees.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct SettleView<'a> {
     /// The task.
     pub task: &'a Task,
     /// Its ticks.
@@ -46,7 +47,7 @@ pub struct View<'a> {
 
 /// One settle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct SettleStep {
     /// What is settled before it.
     pub after: Timestamp,
     /// What does not fire.
@@ -72,7 +73,7 @@ pub struct Firing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Settle, in this order.
-    Settle(Vec<Step>),
+    Settle(Vec<SettleStep>),
     /// Nothing before this instant.
     Wake(Timestamp),
     /// Nothing until something changes.
@@ -92,35 +93,35 @@ pub enum Outlook {
 
 /// What [`decide`] begins with, and no more: it computes two ticks at most.
 #[must_use]
-pub fn outlook(view: &View<'_>) -> Outlook {
+pub fn outlook(view: &SettleView<'_>) -> Outlook {
     match stage(view) {
-        Stage::Idle => Outlook::Idle,
-        Stage::Wake(at) => Outlook::Wake(at),
-        Stage::PauseEnds { .. } | Stage::Ticks { .. } => Outlook::Due,
+        TaskStage::Idle => Outlook::Idle,
+        TaskStage::Wake(at) => Outlook::Wake(at),
+        TaskStage::PauseEnds { .. } | TaskStage::Ticks { .. } => Outlook::Due,
     }
 }
 
 /// Decides.
 #[must_use]
-pub fn decide(view: &View<'_>) -> Decision {
+pub fn decide(view: &SettleView<'_>) -> Decision {
     match stage(view) {
-        Stage::Idle => Decision::Idle,
-        Stage::Wake(at) => Decision::Wake(at),
-        Stage::PauseEnds { to } => {
+        TaskStage::Idle => Decision::Idle,
+        TaskStage::Wake(at) => Decision::Wake(at),
+        TaskStage::PauseEnds { to } => {
             let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
             // Of a schedule that is used up no tick is left, whatever its rule says.
             let count =
                 if used_up(view.task) { Some(0) } else { count(view.plan, view.settled, to) };
             let spans = vec![SettleSpan { to, verdict, reason, count }];
             let after = view.settled;
-            Decision::Settle(vec![Step { after, spans, claim: None, exhausted: false }])
+            Decision::Settle(vec![SettleStep { after, spans, claim: None, exhausted: false }])
         }
-        Stage::Ticks { spec, first } => Decision::Settle(settle(view, spec, first)),
+        TaskStage::Ticks { spec, first } => Decision::Settle(settle(view, spec, first)),
     }
 }
 
 /// Where a task stands.
-enum Stage<'a> {
+enum TaskStage<'a> {
     Idle,
     Wake(Timestamp),
     /// Its pause is over, and what lay in it is settled up to here.
@@ -134,11 +135,11 @@ enum Stage<'a> {
     },
 }
 
-fn stage<'a>(view: &View<'a>) -> Stage<'a> {
+fn stage<'a>(view: &SettleView<'a>) -> TaskStage<'a> {
     let task = view.task;
-    let Some(spec) = task.spec() else { return Stage::Idle };
+    let Some(spec) = task.spec() else { return TaskStage::Idle };
     if !view.scheduler {
-        return Stage::Idle;
+        return TaskStage::Idle;
     }
     // What has no tick left has none to catch up with, but its pause ends like any other.
     let over = task.progress.exhausted || view.plan.manual();
@@ -149,40 +150,40 @@ fn stage<'a>(view: &View<'a>) -> Stage<'a> {
                 return stage;
             }
         }
-        Some(_) => return Stage::Idle,
+        Some(_) => return TaskStage::Idle,
     }
     if over {
-        return Stage::Idle;
+        return TaskStage::Idle;
     }
     if left(task, spec) == 0 {
-        return Stage::Ticks { spec, first: None };
+        return TaskStage::Ticks { spec, first: None };
     }
     let first = next(view.plan, view.settled);
     match first.map(|first| view.plan.due(first)) {
-        Some(due) if due > view.now.plus(view.lead) => Stage::Wake(due.minus(view.lead)),
-        _ => Stage::Ticks { spec, first },
+        Some(due) if due > view.now.plus(view.lead) => TaskStage::Wake(due.minus(view.lead)),
+        _ => TaskStage::Ticks { spec, first },
     }
 }
 
 /// What a pause asks for; none: it is over, and its task is one like any other.
-fn paused<'a>(view: &View<'a>, catch_up: bool) -> Option<Stage<'a>> {
+fn paused<'a>(view: &SettleView<'a>, catch_up: bool) -> Option<TaskStage<'a>> {
     let Some(until) = view.task.live.paused.as_ref().and_then(|pause| pause.until) else {
-        return Some(Stage::Idle);
+        return Some(TaskStage::Idle);
     };
     if view.now < until {
-        return Some(Stage::Wake(until));
+        return Some(TaskStage::Wake(until));
     }
     // A tick at the very end lies outside; where no tick is left, there is none.
     let last = until.minus(Millis(1));
     let outside = !used_up(view.task) && next(view.plan, last) == Some(until);
     let to = if outside { last } else { until };
-    (!catch_up && view.settled < to).then_some(Stage::PauseEnds { to })
+    (!catch_up && view.settled < to).then_some(TaskStage::PauseEnds { to })
 }
 
-fn settle(view: &View<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> Vec<Step> {
+fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> Vec<SettleStep> {
     let Some(first) = first else {
         let after = view.settled;
-        return vec![Step { after, spans: Vec::new(), claim: None, exhausted: true }];
+        return vec![SettleStep { after, spans: Vec::new(), claim: None, exhausted: true }];
     };
     let jitter = spec.schedule.jitter.unwrap_or_default();
     // Ticks up to here are late.
@@ -235,7 +236,7 @@ fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
 }
 
 /// Claims the ticks that are due after what is covered.
-fn on_time(view: &View<'_>, mut cover: Cover<'_>) -> Vec<Step> {
+fn on_time(view: &SettleView<'_>, mut cover: Cover<'_>) -> Vec<SettleStep> {
     let left = view.task.spec().map_or(u64::MAX, |spec| left(view.task, spec));
     for _ in 0..LOOKS_MAX {
         if !cover.has_room(left) {
@@ -264,7 +265,7 @@ fn on_time(view: &View<'_>, mut cover: Cover<'_>) -> Vec<Step> {
 }
 
 /// Policy `none`: late ticks do not fire.
-fn none(view: &View<'_>, cover: Cover<'_>, late: Timestamp) -> Full<Vec<Step>> {
+fn none(view: &SettleView<'_>, cover: Cover<'_>, late: Timestamp) -> Full<Vec<SettleStep>> {
     let cover = cover.up_to(late, Verdict::Missed, Reason::NoNode)?;
     Ok(on_time(view, cover))
 }
@@ -272,11 +273,11 @@ fn none(view: &View<'_>, cover: Cover<'_>, late: Timestamp) -> Full<Vec<Step>> {
 /// Policy `last`: the first on-time tick stands for all late ones after `begin`; without it the
 /// newest late one does.
 fn newest_only(
-    view: &View<'_>,
+    view: &SettleView<'_>,
     cover: Cover<'_>,
     begin: Timestamp,
     late: Timestamp,
-) -> Full<Vec<Step>> {
+) -> Full<Vec<SettleStep>> {
     let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
     let Some(newest) = newest_open(view.plan, begin.max(cover.at), late) else {
         return Ok(on_time(view, cover.up_to(late, Verdict::Missed, Reason::Window)?));
@@ -293,7 +294,7 @@ fn newest_only(
 }
 
 /// Whether a tick after the newest late one is about to fire on time.
-fn stands(view: &View<'_>, newest: Timestamp) -> bool {
+fn stands(view: &SettleView<'_>, newest: Timestamp) -> bool {
     let moved = view.task.spec().is_some_and(|spec| spec.schedule.jitter.is_some());
     let soon = view.now.plus(view.lead);
     let mut at = newest;
@@ -311,12 +312,12 @@ fn stands(view: &View<'_>, newest: Timestamp) -> bool {
 
 /// Policy `all`: the newest `max` late ticks after `begin` fire in order, then the on-time ones.
 fn all(
-    view: &View<'_>,
+    view: &SettleView<'_>,
     cover: Cover<'_>,
     max: u64,
     begin: Timestamp,
     late: Timestamp,
-) -> Full<Vec<Step>> {
+) -> Full<Vec<SettleStep>> {
     let cover = cover.up_to(begin, Verdict::Missed, Reason::Window)?;
     let first = before_newest(view.plan, cover.at, late, max);
     let mut cover = cover.up_to(first, Verdict::Missed, Reason::Max)?;
@@ -335,7 +336,7 @@ fn all(
     Ok(if cover.steps.len() == before { on_time(view, cover) } else { cover.steps })
 }
 
-fn caught_up<'a>(view: &View<'_>, cover: Cover<'a>, tick: Timestamp) -> Cover<'a> {
+fn caught_up<'a>(view: &SettleView<'_>, cover: Cover<'a>, tick: Timestamp) -> Cover<'a> {
     let due = view.plan.due(tick);
     let firing = Firing { tick, due, trigger: Trigger::CatchUp };
     cover.step(Some(firing), next(view.plan, tick).is_none())

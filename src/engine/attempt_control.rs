@@ -25,7 +25,7 @@ impl NodeState {
         }
     }
 
-    /// Finds the work in the state that lost effects would have announced.
+    /// Finds the work in the state that lost hints would have announced.
     pub(super) async fn find_executions(&mut self) {
         let session = self.context.session();
         let found = find_executions(&self.context.consensus.replica().frozen(), session);

@@ -311,7 +311,7 @@ impl EngineContext {
             envelope::pack(&mut bytes, &Command::Start(start), "", None);
             let outcome = context.consensus.submit(bytes.into(), 1, PROPOSAL_LIMIT).await;
             let refusal = match outcome {
-                // The grant is an effect like any other.
+                // The grant is a hint like any other.
                 Ok(ProposalAnswers { responses, .. }) if responses.iter().all(Result::is_ok) => {
                     return;
                 }

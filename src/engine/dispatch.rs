@@ -5,8 +5,8 @@
 //! ([`attempt_control`](super::attempt_control)); task actors reserve slots for the ticks that they
 //! claim.
 //!
-//! Effects of applied commands trigger work at once. Regular looks at the state find the same work
-//! if an effect was lost.
+//! Hints of applied commands trigger work at once. Regular looks at the state find the same work
+//! if a hint was lost.
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
@@ -39,11 +39,11 @@ pub(super) enum DispatchEvent {
     TaskChanged(TaskKey),
     /// A node or the scheduler changed.
     MembersChanged,
-    /// The state was replaced by a snapshot; effects may be missing.
+    /// The state was replaced by a snapshot; hints may be missing.
     Replaced,
     /// A look at the whole state found these.
     Found(Vec<FoundExecution>),
-    /// All effects of a batch were given: free slots are to be filled.
+    /// All hints of a batch were given: free slots are to be filled.
     Fill,
     /// An attempt is over on this node.
     AttemptEnded(ExecutionId, Fence),
@@ -95,7 +95,7 @@ impl Dispatch {
         self.attempts.len()
     }
 
-    /// Whether an event can change anything here. Most effects concern executions of other nodes
+    /// Whether an event can change anything here. Most hints concern executions of other nodes
     /// and need no access to the state.
     pub fn concerns(&self, event: &DispatchEvent) -> bool {
         match event {
@@ -230,7 +230,7 @@ impl Dispatch {
             // It is over already, and so is the ask that it came from.
             self.slots.over(execution, claim);
         }
-        // A newer grant has an ask of its own, and an effect that is still to come.
+        // A newer grant has an ask of its own, and a hint that is still to come.
         let Some(found) = found.filter(|found| is_granted(found, fence)) else { return };
         if found.trigger == Trigger::Claim {
             return;
@@ -262,7 +262,7 @@ impl Dispatch {
         todo.extend(fences.map(|fence| DispatchDo::Stop(execution, fence, Stop::Ask)));
     }
 
-    /// Stops attempts that the state does not have any more. Their effects may have been lost in a
+    /// Stops attempts that the state does not have any more. Their hints may have been lost in a
     /// snapshot.
     fn stop_superseded(&self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
         if bug!("stop-in-gap-lost") {

@@ -10,7 +10,7 @@ use crate::clock::BootInstant;
 use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::State;
 use crate::domain::machine::command::{Command, NodeLiveness, OfFence, OfNode};
-use crate::domain::machine::record::{Liveness, Node, Status, Trigger};
+use crate::domain::machine::record::{Liveness, NodeRecord, Status, Trigger};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::limits::{BEHIND, FRESH};
@@ -116,7 +116,7 @@ impl LivenessJudge {
     }
 
     /// A session that is new here has not been silent yet, whatever the one before it was.
-    fn note_session(&mut self, node: &Node, now: BootInstant) {
+    fn note_session(&mut self, node: &NodeRecord, now: BootInstant) {
         let session = node.session;
         if self.reports.get(&node.id.0).is_none_or(|heard| heard.session != session) {
             self.reports.insert(node.id.0, LastReport { session, at: now, applied: u64::MAX });
@@ -132,7 +132,7 @@ impl LivenessJudge {
 
     fn judge_node(
         &self,
-        node: &Node,
+        node: &NodeRecord,
         now: BootInstant,
         least: u64,
         down_after: Millis,
@@ -195,7 +195,7 @@ pub(super) fn losses(state: &State, now: Timestamp) -> Vec<Command> {
 
 /// A node, for tests.
 #[cfg(test)]
-pub(super) fn sample_node(session: u64, liveness: Liveness) -> Node {
+pub(super) fn sample_node(session: u64, liveness: Liveness) -> NodeRecord {
     let info = crate::domain::machine::record::NodeInfo {
         name: "n1".to_owned(),
         hostname: String::new(),
@@ -214,7 +214,17 @@ pub(super) fn sample_node(session: u64, liveness: Liveness) -> Node {
     let session = SessionId(session);
     let (id, intent) = (NodeId(1), crate::domain::machine::record::Intent::None);
     let (created_at, started_at) = (Timestamp(0), Timestamp(0));
-    Node { id, info, session, boot: 1, liveness, intent, down_since: None, created_at, started_at }
+    NodeRecord {
+        id,
+        info,
+        session,
+        boot: 1,
+        liveness,
+        intent,
+        down_since: None,
+        created_at,
+        started_at,
+    }
 }
 
 #[cfg(test)]
@@ -224,7 +234,7 @@ mod tests {
 
     const DOWN_AFTER: Millis = Millis(1_500);
 
-    fn judged(judge: &mut LivenessJudge, node: &Node, now: u64) -> Option<Liveness> {
+    fn judged(judge: &mut LivenessJudge, node: &NodeRecord, now: u64) -> Option<Liveness> {
         judge.note_session(node, BootInstant(now));
         match judge.judge_node(node, BootInstant(now), 0, DOWN_AFTER)? {
             Command::NodeLiveness(judged) => Some(judged.liveness),

@@ -8,7 +8,7 @@
 //! timer queue ── one heap for all of them and for tasks without an actor
 //! ```
 //!
-//! Effects of applied commands are hints; looks at the state find the same work. An actor never
+//! Hints of applied commands may be lost; looks at the state find the same work. An actor never
 //! acts on an answer: it looks at the state that its own replica applied.
 //!
 //! Plain functions over plain data decide: [`residency`] (which tasks have an actor),

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::clock::BootInstant;
 use crate::consensus::ReplicaEvent;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
-use crate::domain::machine::Effect;
+use crate::domain::machine::Hint;
 use crate::domain::machine::command::OfFence;
 use crate::domain::machine::record::Liveness;
 use crate::domain::time::Timestamp;
@@ -160,11 +160,11 @@ impl Actor for NodeActor {
 impl NodeState {
     async fn take(&mut self, message: NodeMsg) {
         match message {
-            NodeMsg::Event(ReplicaEvent::Applied(index, mut effects)) => {
+            NodeMsg::Event(ReplicaEvent::Applied(index, mut hints)) => {
                 if bug!("act-on-answer") && index > 0 {
-                    effects.retain(|effect| !self.claimed(effect));
+                    hints.retain(|hint| !self.claimed(hint));
                 }
-                self.applied(effects).await;
+                self.applied(hints).await;
             }
             NodeMsg::Event(ReplicaEvent::Replaced(index)) => {
                 tracing::debug!(index, "the state was replaced by a snapshot");
@@ -212,38 +212,38 @@ impl NodeState {
         }
     }
 
-    async fn applied(&mut self, effects: Vec<Effect>) {
-        self.operator_log.tell(&self.context, &effects);
+    async fn applied(&mut self, hints: Vec<Hint>) {
+        self.operator_log.tell(&self.context, &hints);
         let mut members = false;
-        for effect in effects {
-            match effect {
-                Effect::Settled(key) => {
+        for hint in hints {
+            match hint {
+                Hint::Settled(key) => {
                     self.on_attempt(DispatchEvent::Settled(key)).await;
                     self.on_task(ResidencyEvent::Settled(key)).await;
                 }
-                Effect::Task(key) => {
+                Hint::Task(key) => {
                     self.on_attempt(DispatchEvent::TaskChanged(key)).await;
                     self.on_task(ResidencyEvent::Changed(key)).await;
                 }
                 // Whoever proposed it counts it.
-                Effect::Verdict(..) => {}
-                Effect::Pending(task, execution) => {
+                Hint::Verdict(..) => {}
+                Hint::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution)).await;
                 }
-                Effect::Granted { task, execution, fence, session } => {
+                Hint::Granted { task, execution, fence, session } => {
                     let replayed = bug!("replay-starts-work") && self.context.session().is_none();
                     if Some(session) == self.context.session() || replayed {
                         let grant = OfFence { task, execution, fence };
                         self.on_attempt(DispatchEvent::Granted(grant)).await;
                     }
                 }
-                Effect::Stop(_, execution) => {
+                Hint::Stop(_, execution) => {
                     self.on_attempt(DispatchEvent::StopAsked(execution)).await;
                 }
-                Effect::Ended(task, execution, _) => {
+                Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution)).await;
                 }
-                Effect::Node(_) | Effect::Scheduler => members = true,
+                Hint::Node(_) | Hint::Scheduler => members = true,
             }
         }
         if members {
@@ -253,9 +253,9 @@ impl NodeState {
         self.on_attempt(DispatchEvent::Fill).await;
     }
 
-    /// Whether an effect is the grant of a claim: one that nobody asked for by itself.
-    fn claimed(&self, effect: &Effect) -> bool {
-        let Effect::Granted { execution, .. } = effect else { return false };
+    /// Whether a hint is the grant of a claim: one that nobody asked for by itself.
+    fn claimed(&self, hint: &Hint) -> bool {
+        let Hint::Granted { execution, .. } = hint else { return false };
         !self.context.dispatch.lock().slots.knows(AskPurpose::Start(*execution))
     }
 

@@ -7,7 +7,7 @@ use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::schedule::{Plan, ScheduleError};
-use crate::domain::settling::{View, outlook};
+use crate::domain::settling::{SettleView, outlook};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::EngineSettings;
@@ -57,9 +57,9 @@ impl ObservedTask {
         now: Timestamp,
         lead: Millis,
         failover: Millis,
-    ) -> View<'a> {
+    ) -> SettleView<'a> {
         let Self { task, settled, scheduler, .. } = self;
-        View { task, plan, settled: *settled, scheduler: *scheduler, now, lead, failover }
+        SettleView { task, plan, settled: *settled, scheduler: *scheduler, now, lead, failover }
     }
 
     /// What it needs: an actor, an alarm or nothing.
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
     use crate::domain::machine::command::{Genesis, Put, PutCalendar, PutMode};
-    use crate::domain::machine::envelope::{self, Head};
+    use crate::domain::machine::envelope::{self, EntryHead};
     use crate::domain::machine::record::Liveness;
     use crate::domain::machine::{Applied, Command};
     use crate::domain::spec::{self, ReadContext};
@@ -92,7 +92,7 @@ mod tests {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = state.cluster().applied + 1;
-        let entry = envelope::entry(Head { stamp: NOON, origin: 1, seq: index }, &packed);
+        let entry = envelope::entry(EntryHead { stamp: NOON, origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         state.apply(index, &entry, &mut applied).unwrap();
         assert!(applied.responses[0].is_ok(), "{command:?} {:?}", applied.responses);

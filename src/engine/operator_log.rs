@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, NodeId, TaskKey};
-use crate::domain::machine::record::{Execution, Intent, Liveness, Node, Status};
-use crate::domain::machine::{Effect, State};
+use crate::domain::machine::record::{Execution, Intent, Liveness, NodeRecord, Status};
+use crate::domain::machine::{Hint, State};
 use crate::telemetry::bursts::Bursts;
 use crate::telemetry::line::one_line;
 
@@ -21,7 +21,7 @@ use super::limits::{SILENCE, SILENCE_AGAIN};
 /// The lines already logged, as far as later lines depend on them.
 #[derive(Default)]
 pub(super) struct OperatorLog {
-    nodes: BTreeMap<NodeId, Node>,
+    nodes: BTreeMap<NodeId, NodeRecord>,
     /// Whether the scheduler is started; none: there is no cluster yet.
     scheduler: Option<bool>,
     ended: Bursts<(TaskKey, Status)>,
@@ -33,21 +33,21 @@ impl OperatorLog {
     /// Begins with the state as it is.
     pub fn begin(&mut self, context: &EngineContext) {
         let state = context.consensus.replica().read();
-        self.nodes = state.nodes().map(|node| (node.id, Node::clone(node))).collect();
+        self.nodes = state.nodes().map(|node| (node.id, NodeRecord::clone(node))).collect();
         let cluster = state.cluster();
         self.scheduler = (cluster.id != 0).then_some(cluster.scheduler);
     }
 
-    /// Logs the effects that matter to operators.
-    pub fn tell(&mut self, context: &EngineContext, effects: &[Effect]) {
+    /// Logs the hints that matter to operators.
+    pub fn tell(&mut self, context: &EngineContext, hints: &[Hint]) {
         if context.session().is_none() {
             return;
         }
-        for effect in effects {
-            match *effect {
-                Effect::Node(id) => self.node(&context.consensus.replica().read(), id),
-                Effect::Scheduler => self.scheduler(&context.consensus.replica().read()),
-                Effect::Ended(task, execution, status) => {
+        for hint in hints {
+            match *hint {
+                Hint::Node(id) => self.node(&context.consensus.replica().read(), id),
+                Hint::Scheduler => self.scheduler(&context.consensus.replica().read()),
+                Hint::Ended(task, execution, status) => {
                     self.ended(context, task, execution, status);
                 }
                 _ => {}
@@ -58,7 +58,7 @@ impl OperatorLog {
     fn node(&mut self, state: &State, id: NodeId) {
         let now = state.node(id);
         let before = match now {
-            Some(now) => self.nodes.insert(id, Node::clone(now)),
+            Some(now) => self.nodes.insert(id, NodeRecord::clone(now)),
             None => self.nodes.remove(&id),
         };
         for (grave, line) in changes(before.as_ref(), now.map(|now| &**now)) {
@@ -148,7 +148,7 @@ fn how(state: &State, execution: &Execution, status: Status) -> String {
 }
 
 /// The new state of a node, and whether it needs attention.
-fn changes(before: Option<&Node>, now: Option<&Node>) -> Vec<(bool, String)> {
+fn changes(before: Option<&NodeRecord>, now: Option<&NodeRecord>) -> Vec<(bool, String)> {
     let Some(now) = now else {
         let gone = before.map(|node| (false, format!("{} is no member any more", node.info.name)));
         return gone.into_iter().collect();
@@ -199,11 +199,11 @@ mod tests {
         let leaving = node(7, Liveness::Working, Intent::Leaving);
         let left = node(7, Liveness::Down, Intent::Leaving);
         let again = node(8, Liveness::Starting, Intent::None);
-        let told = |before: Option<&Node>, now: Option<&Node>| {
+        let told = |before: Option<&NodeRecord>, now: Option<&NodeRecord>| {
             let lines = changes(before, now).into_iter();
             lines.map(|(grave, line)| format!("{}{line}", if grave { "!" } else { "" })).collect()
         };
-        let cases: [(Option<&Node>, Option<&Node>, &[&str]); 9] = [
+        let cases: [(Option<&NodeRecord>, Option<&NodeRecord>, &[&str]); 9] = [
             (None, Some(&again), &["n1 has started"]),
             (Some(&again), Some(&again), &[]),
             (Some(&working), Some(&down), &["!n1 is down: its tasks go to other nodes"]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{Claim, Command, Settle};
-use crate::domain::settling::{Decision, Step};
+use crate::domain::settling::{Decision, SettleStep};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::limits::{GIVEN_UP, HELD_BACK, REPROPOSE, UNSURE};
@@ -23,7 +23,7 @@ pub(super) enum TaskDo {
     /// It looks again at an instant.
     LookAt(Timestamp),
     /// It proposes these steps, decided for the instant `moment`, and looks again at `again`.
-    Propose { steps: Vec<Step>, moment: Timestamp, again: Timestamp },
+    Propose { steps: Vec<SettleStep>, moment: Timestamp, again: Timestamp },
 }
 
 /// The last proposal of an actor.
@@ -103,13 +103,13 @@ impl SettleCycle {
 /// too, but its execution waits; so do all later ones.
 pub(super) fn commands(
     task: &ObservedTask,
-    steps: Vec<Step>,
+    steps: Vec<SettleStep>,
     session: SessionId,
     moment: Timestamp,
     mut ask: impl FnMut(Timestamp) -> bool,
 ) -> Vec<Command> {
     let mut room = true;
-    let command = |step: Step| {
+    let command = |step: SettleStep| {
         let claim = step.claim.map(|firing| {
             room = room && ask(firing.tick);
             Claim { tick: firing.tick, due: firing.due, trigger: firing.trigger, start: room }

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::consensus::ReplicaEvent;
 use crate::domain::ids::{Revision, SessionId, TaskKey};
 use crate::domain::machine::command::Command;
-use crate::domain::machine::{Answer, Effect, envelope};
+use crate::domain::machine::{Answer, Hint, envelope};
 use crate::domain::schedule::Plan;
 use crate::domain::schedule::calendar::Calendar;
-use crate::domain::settling::{Decision, Step, decide};
+use crate::domain::settling::{Decision, SettleStep, decide};
 use crate::domain::time::{Millis, Timestamp};
 
 use super::context::EngineContext;
@@ -80,7 +80,7 @@ impl Actor for TaskActor {
     }
 }
 
-fn claims(step: &Step, tick: Timestamp) -> bool {
+fn claims(step: &SettleStep, tick: Timestamp) -> bool {
     step.claim.is_some_and(|firing| firing.tick == tick)
 }
 
@@ -162,7 +162,7 @@ impl TaskState {
     async fn propose(
         &mut self,
         seen: &ObservedTask,
-        steps: Vec<Step>,
+        steps: Vec<SettleStep>,
         session: SessionId,
         moment: Timestamp,
     ) {
@@ -194,7 +194,7 @@ impl TaskState {
         let outcome = consensus.submit(bytes.into(), commands.len(), PROPOSAL_LIMIT).await;
         for answer in outcome.map(|answered| answered.responses).unwrap_or_default() {
             if let Ok(Answer::Execution { task, execution, fence: Some(fence) }) = answer {
-                let granted = Effect::Granted { task, execution, fence, session };
+                let granted = Hint::Granted { task, execution, fence, session };
                 let event = ReplicaEvent::Applied(0, vec![granted]);
                 let _gone = self.arguments.node.send_message(NodeMsg::Event(event));
             }

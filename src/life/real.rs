@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::domain::ids::TaskKey;
-use crate::domain::machine::{Response, State};
+use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
 /// The process; there is one.
@@ -50,8 +50,7 @@ impl Life {
     }
 
     /// Tells that an entry was applied; `state` is the state after it.
-    pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _answers: &[Response]) {
-    }
+    pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _out: &Applied) {}
 
     /// Tells that an entry without commands was passed over.
     pub const fn skipped(&self, _state: &State, _index: u64) {}

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::simulation::{ProcessFuture, SimulatedProcess};
 use crate::domain::ids::TaskKey;
-use crate::domain::machine::{Response, State};
+use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
 /// The process that a task belongs to; none: it lives in the real world.
@@ -57,9 +57,9 @@ impl Life {
     }
 
     /// Tells that an entry was applied; `state` is the state after it.
-    pub fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
+    pub fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied) {
         if let Some(process) = &self.0 {
-            process.witness().applied(state, index, entry, answers);
+            process.witness().applied(state, index, entry, out);
         }
     }
 

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::domain::ids::TaskKey;
-use crate::domain::machine::{Response, State};
+use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
 /// Tasks that ended are forgotten when so many were spawned since.
@@ -33,8 +33,8 @@ const HELD_UP_MAX_US: u64 = 100_000;
 
 /// Observes a simulated process.
 pub trait Witness: Send + Sync {
-    /// An entry was applied; `state` is the state after it.
-    fn applied(&self, state: &State, index: u64, entry: &[u8], responses: &[Response]);
+    /// An entry was applied; `state` is the state after it, `out` has the answers and events of it.
+    fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied);
 
     /// A blank or membership entry was passed over.
     fn skipped(&self, state: &State, index: u64);

@@ -10,7 +10,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
 use crate::domain::machine::{Answer, Command, Refusal};
-use crate::domain::schedule::calendar::{Calendar, Kept};
+use crate::domain::schedule::calendar::{Calendar, CalendarRecord};
 use crate::dto::{
     CalendarBody, CalendarChanged, CalendarGone, CalendarRemoved, CalendarView, ListView, Rfc3339,
 };
@@ -30,7 +30,7 @@ pub(crate) fn list(view: &StateView, page: &PageRequest) -> ListView<CalendarVie
     }
     let after = page.after().unwrap_or_default();
     let behind = view.state.calendars().filter(|kept| *kept.calendar.name > *after);
-    let show = |kept: &&Arc<Kept>| {
+    let show = |kept: &&Arc<CalendarRecord>| {
         let tasks = users.get(kept.calendar.name.as_str()).copied().unwrap_or(0);
         body(kept, tasks, None)
     };
@@ -106,7 +106,7 @@ fn users(view: &StateView, name: &str) -> Vec<String> {
     users.map(|task| task.live.name.to_string()).collect()
 }
 
-fn body(kept: &Kept, task_count: u64, tasks: Option<Vec<String>>) -> CalendarView {
+fn body(kept: &CalendarRecord, task_count: u64, tasks: Option<Vec<String>>) -> CalendarView {
     CalendarView {
         body: CalendarBody::from(&*kept.calendar),
         id: kept.calendar.name.clone(),

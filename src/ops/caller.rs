@@ -10,7 +10,7 @@ use super::context::{Context, Freshness, StateView};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{PutMode, TakeKey};
-use crate::domain::machine::envelope::Key;
+use crate::domain::machine::envelope::IdempotencyKey;
 use crate::domain::machine::{Answer, Command, Refusal};
 
 /// Which revisions a request may change.
@@ -62,13 +62,13 @@ impl Caller {
     }
 
     /// The caller's key with what it stands for.
-    pub fn key(&self) -> Option<Key<'_>> {
+    pub fn key(&self) -> Option<IdempotencyKey<'_>> {
         self.key.as_deref().map(|text| self.under(text))
     }
 
     /// A key that stands for this request.
-    pub const fn under<'a>(&self, text: &'a str) -> Key<'a> {
-        Key { text, request: self.request }
+    pub const fn under<'a>(&self, text: &'a str) -> IdempotencyKey<'a> {
+        IdempotencyKey { text, request: self.request }
     }
 
     /// The text of a key for one of several commands; none: the caller gave no key. No caller's key

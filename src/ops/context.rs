@@ -10,7 +10,7 @@ use crate::consensus::{Consensus, ProposalAnswers};
 use crate::domain::assign::Members;
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
-use crate::domain::machine::envelope::{self, Key};
+use crate::domain::machine::envelope::{self, IdempotencyKey};
 use crate::domain::machine::{Answer, Command, Refusal, State, Task};
 use crate::domain::spec::ReadContext;
 use crate::domain::time::{Millis, Timestamp};
@@ -130,7 +130,7 @@ impl Context {
     pub(crate) async fn submit(
         &self,
         command: &Command,
-        key: Option<Key<'_>>,
+        key: Option<IdempotencyKey<'_>>,
     ) -> Result<Result<Answer, Refusal>, OpError> {
         let mut commands = Vec::new();
         envelope::pack(&mut commands, command, PRINCIPAL, key);
@@ -171,7 +171,7 @@ impl Context {
 }
 
 /// Appends a command of a request to those that travel together.
-pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<Key<'_>>) {
+pub(crate) fn pack(out: &mut Vec<u8>, command: &Command, key: Option<IdempotencyKey<'_>>) {
     envelope::pack(out, command, PRINCIPAL, key);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::assign::{Unfit, unable, unfit};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::machine::State;
-use crate::domain::machine::record::Node;
+use crate::domain::machine::record::NodeRecord;
 use crate::domain::schedule::{Rule, Warning};
 use crate::domain::spec;
 use crate::domain::task::{Action, TaskSpec};
@@ -85,7 +85,7 @@ pub(crate) fn check(
     former: Option<&TaskSpec>,
 ) -> Result<(), spec::BodyProblem> {
     let needs = |spec: &TaskSpec| spec.action.is_none() && spec.schedule.rule != Rule::Manual;
-    let able = |node: &Arc<Node>| unable(node, spec).is_none();
+    let able = |node: &Arc<NodeRecord>| unable(node, spec).is_none();
     if !needs(spec) || former.is_some_and(needs) || state.nodes().any(able) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::{Caller, OpAnswer, OpError};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{NodeIntent, NodePatch};
-use crate::domain::machine::record::{Intent, Node};
+use crate::domain::machine::record::{Intent, NodeRecord};
 use crate::domain::machine::{Command, Refusal};
 use crate::dto::{ListView, MemberView, NodePatchRequest, NodeView};
 
@@ -21,7 +21,7 @@ const LABELS_MAX: usize = 64;
 ///
 /// # Errors
 /// `node_not_found`.
-pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<Node>, OpError> {
+pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<NodeRecord>, OpError> {
     let number = id.parse::<u64>().ok();
     let nodes = || view.state.nodes();
     let named = nodes().find(|node| node.info.name == id);
@@ -72,7 +72,7 @@ pub(crate) async fn list(
         Some(id) => id.parse().map_err(|_error| OpError::cursor())?,
     };
     let nodes = view.state.nodes().filter(|node| node.id.0 > after);
-    let key = |node: &&Arc<Node>| node.id.to_string();
+    let key = |node: &&Arc<NodeRecord>| node.id.to_string();
     Ok(page.list(nodes, key, |node| views::node(view, &seen, node)))
 }
 
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::domain::assign::Members;
     use crate::domain::machine::command::{Genesis, NodeUp};
-    use crate::domain::machine::envelope::{self, Head};
+    use crate::domain::machine::envelope::{self, EntryHead};
     use crate::domain::machine::{Applied, State, node_info};
     use crate::domain::time::Timestamp;
 
@@ -171,7 +171,8 @@ mod tests {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = state.cluster().applied + 1;
-        let entry = envelope::entry(Head { stamp: Timestamp(1), origin: 1, seq: index }, &packed);
+        let entry =
+            envelope::entry(EntryHead { stamp: Timestamp(1), origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         state.apply(index, &entry, &mut applied).unwrap();
         assert!(applied.responses[0].is_ok(), "{:?}", applied.responses);

@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt, stream};
 
-use crate::domain::machine::envelope::Key;
+use crate::domain::machine::envelope::IdempotencyKey;
 use crate::domain::machine::{Command, Response};
 
 use super::changes;
@@ -27,7 +27,7 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     /// Adds a command.
-    pub fn add(&mut self, command: &Command, key: Option<Key<'_>>) {
+    pub fn add(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>) {
         let full =
             |(bytes, count): &(Vec<u8>, usize)| bytes.len() >= BYTES_MAX || *count >= COMMANDS_MAX;
         self.lines.push(changes::line(command));

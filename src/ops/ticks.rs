@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::api::{Params, tick_range};
     use crate::domain::machine::command::{Named, PauseTask, Put, PutMode};
-    use crate::domain::machine::envelope::{Head, entry, pack};
+    use crate::domain::machine::envelope::{EntryHead, entry, pack};
     use crate::domain::machine::{Applied, Command, State};
     use crate::domain::schedule::{Rule, Schedule};
     use crate::domain::task::TaskSpec;
@@ -161,7 +161,8 @@ mod tests {
         for (index, (secs, command)) in (1..).zip(commands) {
             let mut bytes = Vec::new();
             pack(&mut bytes, &command, "", None);
-            let head = Head { stamp: BEGIN.plus(Millis::from_secs(secs)), origin: 1, seq: index };
+            let head =
+                EntryHead { stamp: BEGIN.plus(Millis::from_secs(secs)), origin: 1, seq: index };
             let mut out = Applied::default();
             state.apply(index, &entry(head, &bytes), &mut out).unwrap();
             assert!(out.responses.iter().all(Result::is_ok), "{:?}", out.responses);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{
-    Attempt, Code, Ended, Execution, FiredTick, Node, Pause, Status, Totals,
+    Attempt, Code, Execution, ExecutionEnd, FiredTick, NodeRecord, Pause, Status, Totals,
 };
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{self, Warning};
@@ -100,7 +100,7 @@ pub(crate) fn fired(state: &State, fired: &FiredTick) -> FiredView {
     }
 }
 
-fn end_of(state: &State, ended: &Ended) -> EndedView {
+fn end_of(state: &State, ended: &ExecutionEnd) -> EndedView {
     let (exit_code, http_status) = match ended.code {
         Code::None => (None, None),
         Code::Exit(code) => (Some(code), None),
@@ -249,7 +249,7 @@ pub(crate) struct NodesSeen {
 }
 
 /// A node.
-pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &Node) -> NodeView {
+pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> NodeView {
     let own = node.id == view.own;
     let info = &node.info;
     let heard = seen.heard.get(&node.id.0).map(|ago| view.now.minus(Millis(*ago)));
@@ -281,7 +281,7 @@ pub(crate) fn node(view: &StateView, seen: &NodesSeen, node: &Node) -> NodeView 
 }
 
 /// A node in one line.
-pub(crate) fn member(view: &StateView, seen: &NodesSeen, node: &Node) -> MemberView {
+pub(crate) fn member(view: &StateView, seen: &NodesSeen, node: &NodeRecord) -> MemberView {
     let own = node.id == view.own;
     MemberView {
         id: node.id.configured().to_string(),

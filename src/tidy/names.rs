@@ -14,47 +14,6 @@ const FOLDERS: [&str; 5] =
 const ALLOWED: [(&str, &str); 1] =
     [("Life", "the feature `simulation` chooses one of two implementations")];
 
-/// Names whose second definition is to get a name of its own.
-const PENDING: &[&str] = &[
-    "Activity",
-    "Agreement",
-    "Arguments",
-    "Attempt",
-    "Client",
-    "Command",
-    "End",
-    "Entries",
-    "Execution",
-    "Fate",
-    "Fault",
-    "Grant",
-    "History",
-    "Inner",
-    "Item",
-    "Key",
-    "Machine",
-    "Node",
-    "Outcome",
-    "Plan",
-    "Random",
-    "Row",
-    "Rows",
-    "Rule",
-    "Segment",
-    "Stage",
-    "Start",
-    "Step",
-    "Stretch",
-    "Task",
-    "Times",
-    "Totals",
-    "Verdict",
-    "Way",
-    "Word",
-    "Work",
-    "World",
-];
-
 /// The names of the types that a file defines, and where. Types that belong to a trait (`type Item`
 /// in its definition or in an `impl`) are named by the trait.
 fn defined(file: &SourceFile) -> Vec<(usize, &str)> {
@@ -105,7 +64,7 @@ fn repeated(files: &[(&str, SourceFile)]) -> Vec<String> {
     let known = |name: &str| ALLOWED.iter().any(|(allowed, _)| *allowed == name);
     let stale = ALLOWED.iter().filter(|(name, _)| !places.contains_key(name));
     let stale = stale.map(|(name, _)| format!("`{name}` has one definition and needs no entry"));
-    let repeated = places.iter().filter(|(name, _)| !known(name) && !PENDING.contains(*name));
+    let repeated = places.iter().filter(|(name, _)| !known(name));
     let repeated = repeated.map(|(name, at)| format!("`{name}` is defined in {}", at.join(", ")));
     repeated.chain(stale).collect()
 }

@@ -11,7 +11,7 @@ use super::source::{SourceFile, begins_path, is_word, words_before};
 const HOME: &str = "domain/machine/";
 
 /// How records are kept, below what a task is, below what commands do. The files beside the rooms
-/// are what goes in and out (`command`, `envelope`, `response`, `effect`), below all, and what is
+/// are what goes in and out (`command`, `envelope`, `response`, `hint`), below all, and what is
 /// made of the rooms (`state`, `persist`, `check`, `apply`); the rule of circles holds for them.
 const ROOMS: [&str; 3] = ["store", "task", "commands"];
 
@@ -120,6 +120,31 @@ fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a st
         let mut way = Vec::new();
         follow(edges, &mut way, &mut done, file).then_some(way)
     })
+}
+
+/// Bugs are put into the functions of `guards` only, so that no rule of the domain is written around
+/// one.
+fn seeded_bugs(file: &SourceFile) -> Vec<String> {
+    if file.module() != "domain" || file.path.contains("/guards") {
+        return Vec::new();
+    }
+    let found = ["bug!", "reading!"].into_iter().flat_map(|name| file.own.match_indices(name));
+    let bugs = found.filter(|(at, _)| !file.own[..*at].ends_with(is_word));
+    bugs.map(|(at, name)| complain(file, at, format!("`{name}` belongs in `guards`"))).collect()
+}
+
+#[test]
+fn seeded_bugs_stand_in_guards() {
+    super::hold(seeded_bugs);
+    for (path, text, found) in [
+        ("domain/settling.rs", "fn f() { if bug!(\"a\") {} }", 1),
+        ("domain/settling.rs", "fn f() { debug!(\"a\") }", 0),
+        ("domain/settling/guards.rs", "fn f() { if bug!(\"a\") {} }", 0),
+        ("domain/machine/commands/guards/seeded.rs", "fn f() { if bug!(\"a\") {} }", 0),
+        ("engine/slots.rs", "fn f() { if bug!(\"a\") {} }", 0),
+    ] {
+        assert_eq!(super::complaints(seeded_bugs, path, text), found, "{path}: {text}");
+    }
 }
 
 #[test]

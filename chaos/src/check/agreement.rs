@@ -1,5 +1,5 @@
 //! Same answer everywhere: replicas at the same index have applied the same entry, given the same
-//! answers, and have equal digests, also after a restart and after a snapshot. And each process
+//! answers and the same events, and have equal digests, also after a restart and after a snapshot. And each process
 //! applies the entries one by one, without a gap. Now and then, and whenever a process goes on from
 //! a state, the records of the state are held against each other.
 
@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use punctual::domain::machine::{Command, Response, State, envelope};
+use punctual::domain::ids::EventId;
+use punctual::domain::machine::{Applied, Command, Event, Response, State, envelope};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::history::{Event, History};
+use super::history::{HistoryEvent, RunHistory};
 
 const SAME: &str = "same answer everywhere";
 const RECORDS: &str = "records agree with each other";
@@ -19,14 +20,16 @@ const RECORDS: &str = "records agree with each other";
 const CHECK_EVERY: u64 = 64;
 
 /// Watches all replicas while they apply.
-pub struct Agreement {
-    history: Arc<History>,
-    inner: Mutex<Inner>,
+pub struct ReplicaAgreement {
+    history: Arc<RunHistory>,
+    inner: Mutex<AgreementState>,
 }
 
 #[derive(Default)]
-struct Inner {
-    known: BTreeMap<u64, Known>,
+struct AgreementState {
+    known: BTreeMap<u64, KnownEntry>,
+    /// The events of all entries.
+    events: Vec<Event>,
     /// Up to where each process is.
     at: BTreeMap<u64, u64>,
     compared: u64,
@@ -48,15 +51,16 @@ fn marks(state: &State, entry: &[u8]) -> Vec<(String, u64)> {
 }
 
 /// An entry as the first replica saw it.
-struct Known {
+struct KnownEntry {
     entry: u64,
     answers: Arc<[Response]>,
+    events: Vec<Event>,
     digest: u128,
 }
 
-impl Agreement {
+impl ReplicaAgreement {
     /// Nothing seen yet.
-    pub fn new(history: Arc<History>) -> Self {
+    pub fn new(history: Arc<RunHistory>) -> Self {
         Self { history, inner: Mutex::default() }
     }
 
@@ -85,18 +89,27 @@ impl Agreement {
         self.inner.lock().at.get(&process).copied().unwrap_or(0)
     }
 
-    /// A process applied an entry; none: one without commands.
+    /// The events that all entries so far told after one, at most so many.
+    pub fn events_after(&self, id: EventId, limit: usize) -> Vec<Event> {
+        let inner = self.inner.lock();
+        let from = inner.events.partition_point(|event| event.id <= id);
+        inner.events.iter().skip(from).take(limit).cloned().collect()
+    }
+
+    /// A process applied an entry, with its answers and events; none: one without commands.
     pub fn applied(
         &self,
         (node, process): (usize, u64),
         state: &State,
         index: u64,
-        entry: Option<&[u8]>,
-        answers: &[Response],
+        entry: Option<(&[u8], &Applied)>,
     ) {
         if index.is_multiple_of(CHECK_EVERY) {
             self.check(node, state);
         }
+        let (entry, out) = entry.unzip();
+        let answers = out.map_or(&[][..], |out| &out.responses);
+        let events = out.map_or(&[][..], |out| &out.effects.events);
         let hash = entry.map_or(0, xxh3_64);
         let mut inner = self.inner.lock();
         let former = inner.at.insert(process, index);
@@ -108,7 +121,7 @@ impl Agreement {
         }
         if let Some(known) = inner.known.get(&index) {
             let same = (known.entry, known.digest) == (hash, state.digest());
-            if !same || *known.answers != *answers {
+            if !same || *known.answers != *answers || known.events != events {
                 let what = if known.entry == hash { "with another result" } else { "another" };
                 self.history.violated(
                     SAME,
@@ -122,12 +135,20 @@ impl Agreement {
             return;
         }
         let answers: Arc<[Response]> = answers.into();
-        let known = Known { entry: hash, answers: Arc::clone(&answers), digest: state.digest() };
+        let known = KnownEntry {
+            entry: hash,
+            answers: Arc::clone(&answers),
+            events: events.to_vec(),
+            digest: state.digest(),
+        };
         inner.known.insert(index, known);
+        inner.events.extend_from_slice(events);
         drop(inner);
         let marks = entry.map(|entry| marks(state, entry)).unwrap_or_default();
         let entry = entry.map(Bytes::copy_from_slice);
-        self.history.note(Some(node), Event::Committed { index, entry, answers, marks });
+        let events = events.to_vec();
+        let event = HistoryEvent::Committed { index, entry, answers, marks, events };
+        self.history.note(Some(node), event);
     }
 
     /// A process goes on from a state.
@@ -151,6 +172,6 @@ impl Agreement {
             inner.compared += 1;
         }
         drop(inner);
-        self.history.note(Some(node), Event::Loaded { process, index });
+        self.history.note(Some(node), HistoryEvent::Loaded { process, index });
     }
 }

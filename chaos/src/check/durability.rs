@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{Event, Returned};
+use super::history::{HistoryEvent, Returned};
 use super::judge::{Findings, Run};
 use super::model::Keyed;
 
@@ -22,10 +22,10 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut asked = BTreeMap::new();
     for record in &run.records {
         match &record.event {
-            Event::Call { call, task, key: Some(key), asked: what, .. } => {
+            HistoryEvent::Call { call, task, key: Some(key), asked: what, .. } => {
                 asked.insert(*call, (key.as_str(), task.as_str(), *what));
             }
-            Event::Return { call, returned } => {
+            HistoryEvent::Return { call, returned } => {
                 let Some((key, task, what)) = asked.get(call) else { continue };
                 let known = keyed(run, key);
                 let wrong = match returned {

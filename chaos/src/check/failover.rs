@@ -2,7 +2,7 @@
 //! within a bounded time, however many proposals were under way; and in a run without any trouble no
 //! tick is settled late.
 
-use super::history::Event;
+use super::history::HistoryEvent;
 use super::judge::{Findings, Run};
 use crate::sim::Focus;
 
@@ -14,11 +14,13 @@ const DOWN_WITHIN_US: u64 = 1_700_000;
 
 /// See the module.
 pub fn judge(run: &Run, findings: &mut Findings) {
-    let healed = run.records.iter().find(|record| matches!(record.event, Event::Healed));
+    let healed = run.records.iter().find(|record| matches!(record.event, HistoryEvent::Healed));
     let healed = healed.map_or(run.ended, |record| record.at);
     // One that is healed before it must be noted was not silent for long.
     for record in run.records.iter().filter(|record| record.at + DOWN_WITHIN_US < healed) {
-        let (Event::LeaderSilent, Some(node)) = (&record.event, record.node) else { continue };
+        let (HistoryEvent::LeaderSilent, Some(node)) = (&record.event, record.node) else {
+            continue;
+        };
         findings.judge(PROMPT, 1);
         let member = node as u64 + 1;
         let downs = run.model.downs.iter().filter(|(_, down)| down >> 16 == member);

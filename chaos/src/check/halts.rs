@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{Asked, Event, Returned};
+use super::history::{ClientRequest, HistoryEvent, Returned};
 use super::judge::{Findings, Run};
 
 const HALTS: &str = "no start after delete or pause";
@@ -28,14 +28,14 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut halts: BTreeMap<&str, Vec<Halt>> = BTreeMap::new();
     for record in &run.records {
         match &record.event {
-            Event::Call { call, asked: what, task, key: Some(key), .. } => {
+            HistoryEvent::Call { call, asked: what, task, key: Some(key), .. } => {
                 asked.insert(*call, (*what, task.as_str(), key.as_str()));
             }
-            Event::Return { call, returned: Returned::Answer { status: 200, .. } } => {
+            HistoryEvent::Return { call, returned: Returned::Answer { status: 200, .. } } => {
                 let Some((what, task, key)) = asked.get(call) else { continue };
                 let (wait, ticks) = match what {
-                    Asked::Delete { wait } => (*wait, false),
-                    Asked::Pause { wait } => (*wait, true),
+                    ClientRequest::Delete { wait } => (*wait, false),
+                    ClientRequest::Pause { wait } => (*wait, true),
                     _ => continue,
                 };
                 let Some(index) = index_of(run, key) else { continue };
@@ -46,7 +46,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
         }
     }
     for record in &run.records {
-        let Event::Start(start) = &record.event else { continue };
+        let HistoryEvent::Start(start) = &record.event else { continue };
         for halt in halts.get(start.task.as_str()).into_iter().flatten() {
             let known = start.applied >= halt.index;
             if (record.at <= halt.from && !known) || (halt.ticks && start.tick.is_none()) {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use punctual::domain::machine::Response;
+use punctual::domain::machine::{Event, Response};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Classes of trouble, each of which a sweep must have met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum FaultKind {
     /// A segment was lost and came later.
     Loss,
     /// A connection request came twice.
@@ -69,7 +69,7 @@ pub enum Fault {
     SnapshotMeanwhile,
 }
 
-impl Fault {
+impl FaultKind {
     /// All of them.
     pub const ALL: [Self; 26] = [
         Self::Loss,
@@ -123,7 +123,7 @@ pub enum Returned {
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ClientRequest {
     /// `POST /tasks`.
     Add,
     /// The same with force.
@@ -157,7 +157,7 @@ pub enum Asked {
 /// One thing that happened.
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "the story and the hash show all of it")]
-pub enum Event {
+pub enum HistoryEvent {
     /// A process began.
     Boot {
         /// Its number among all processes of the run.
@@ -204,9 +204,11 @@ pub enum Event {
         /// Names that it marks deleted, with their revisions after it, which the answers do not
         /// tell.
         marks: Vec<(String, u64)>,
+        /// What it tells those who watch.
+        events: Vec<Event>,
     },
     /// An attempt started.
-    Start(Start),
+    Start(ObservedStart),
     /// An attempt's work ended by itself.
     Done {
         /// Its grant.
@@ -219,7 +221,7 @@ pub enum Event {
         /// The call's number.
         call: u64,
         /// For what.
-        asked: Asked,
+        asked: ClientRequest,
         /// Of which task.
         task: String,
         /// The idempotency key as the log has it; none: a read.
@@ -242,7 +244,7 @@ pub enum Event {
 
 /// The start of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct ObservedStart {
     /// The process that did it.
     pub process: u64,
     /// Its grant.
@@ -261,25 +263,25 @@ pub struct Start {
 
 /// When and where.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct HistoryRecord {
     /// True time since the beginning, in microseconds.
     pub at: u64,
     /// The node; none: the world.
     pub node: Option<usize>,
     /// What.
-    pub event: Event,
+    pub event: HistoryEvent,
 }
 
 /// See the module.
-pub struct History {
+pub struct RunHistory {
     begun: Instant,
-    inner: Mutex<Inner>,
+    inner: Mutex<HistoryState>,
 }
 
 #[derive(Default)]
-struct Inner {
-    records: Vec<Record>,
-    faults: BTreeMap<Fault, u64>,
+struct HistoryState {
+    records: Vec<HistoryRecord>,
+    faults: BTreeMap<FaultKind, u64>,
     checked: BTreeMap<&'static str, u64>,
     violations: Vec<(u64, &'static str, String)>,
     hash: Hash,
@@ -300,7 +302,7 @@ impl fmt::Write for Hash {
     }
 }
 
-impl History {
+impl RunHistory {
     /// An empty history that begins now.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { begun: Instant::now(), inner: Mutex::default() })
@@ -312,8 +314,8 @@ impl History {
     }
 
     /// Notes something that happened.
-    pub fn note(&self, node: Option<usize>, event: Event) {
-        let record = Record { at: self.now(), node, event };
+    pub fn note(&self, node: Option<usize>, event: HistoryEvent) {
+        let record = HistoryRecord { at: self.now(), node, event };
         let mut inner = self.inner.lock();
         // Writing to a hash cannot fail.
         let _ = write!(inner.hash, "{record:?}");
@@ -321,13 +323,13 @@ impl History {
     }
 
     /// Notes trouble, and counts it.
-    pub fn trouble(&self, node: Option<usize>, fault: Fault, what: impl fmt::Display) {
+    pub fn trouble(&self, node: Option<usize>, fault: FaultKind, what: impl fmt::Display) {
         self.fault(fault);
-        self.note(node, Event::Trouble(format!("{fault:?}: {what}")));
+        self.note(node, HistoryEvent::Trouble(format!("{fault:?}: {what}")));
     }
 
     /// Counts trouble that is too common to be noted.
-    pub fn fault(&self, fault: Fault) {
+    pub fn fault(&self, fault: FaultKind) {
         *self.inner.lock().faults.entry(fault).or_insert(0) += 1;
     }
 
@@ -368,7 +370,7 @@ impl History {
     }
 
     /// How often each class of trouble happened.
-    pub fn faults(&self) -> BTreeMap<Fault, u64> {
+    pub fn faults(&self) -> BTreeMap<FaultKind, u64> {
         self.inner.lock().faults.clone()
     }
 
@@ -376,14 +378,14 @@ impl History {
     pub fn committed(&self, back: usize) -> Option<Bytes> {
         let inner = self.inner.lock();
         let mut entries = inner.records.iter().rev().filter_map(|record| match &record.event {
-            Event::Committed { entry, .. } => entry.clone(),
+            HistoryEvent::Committed { entry, .. } => entry.clone(),
             _ => None,
         });
         entries.nth(back)
     }
 
     /// All of it so far.
-    pub fn records(&self) -> Vec<Record> {
+    pub fn records(&self) -> Vec<HistoryRecord> {
         self.inner.lock().records.clone()
     }
 }

@@ -5,17 +5,19 @@ use std::fmt;
 
 use punctual::domain::machine::State;
 
-use super::history::{Event, Record};
-use super::model::Model;
-use super::{cover, durability, failover, halts, liveness, owners, registers, starts, votes};
+use super::history::{HistoryEvent, HistoryRecord};
+use super::model::ReferenceModel;
+use super::{
+    cover, durability, events, failover, halts, liveness, owners, registers, starts, votes,
+};
 use crate::sim::Focus;
 
 /// One run, to be judged.
 pub struct Run {
     /// What happened.
-    pub records: Vec<Record>,
+    pub records: Vec<HistoryRecord>,
     /// What the log led to.
-    pub model: Model,
+    pub model: ReferenceModel,
     /// When each entry was first applied anywhere, in microseconds.
     pub applied_at: BTreeMap<u64, u64>,
     /// The states of the nodes at the end.
@@ -55,13 +57,15 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 32] = [
+pub const PROPERTIES: [&str; 34] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
     "checkpoints are whole",
     "clocks change as the schedule says",
     "cursors",
     "due ticks are settled",
+    "events reach those who watch",
+    "events tell every change",
     "failover is prompt",
     "fences",
     "grant before act",
@@ -127,11 +131,13 @@ impl Findings {
 
 impl Run {
     /// A run from what happened in it.
-    pub fn new(records: Vec<Record>, states: Vec<(usize, State)>, nodes: usize) -> Self {
-        let mut model = Model::default();
+    pub fn new(records: Vec<HistoryRecord>, states: Vec<(usize, State)>, nodes: usize) -> Self {
+        let mut model = ReferenceModel::default();
         let mut applied_at = BTreeMap::new();
         for record in &records {
-            let Event::Committed { index, entry, answers, marks } = &record.event else { continue };
+            let HistoryEvent::Committed { index, entry, answers, marks, .. } = &record.event else {
+                continue;
+            };
             applied_at.insert(*index, record.at);
             if let Some(entry) = entry {
                 model.entry(*index, entry, answers, marks);
@@ -178,6 +184,7 @@ pub fn judge(run: &Run) -> Findings {
         halts::judge,
         registers::judge,
         durability::judge,
+        events::judge,
         votes::judge,
         cover::judge,
         owners::judge,

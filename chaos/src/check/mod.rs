@@ -8,6 +8,7 @@
 pub mod agreement;
 mod cover;
 mod durability;
+pub mod events;
 mod failover;
 mod halts;
 pub mod history;

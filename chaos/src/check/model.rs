@@ -5,21 +5,20 @@
 //! It shares the words of the log with the product, and none of its rules.
 
 mod executions;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use punctual::domain::machine::command::{Put, PutMode, Settle};
-use punctual::domain::machine::record::{Intent, Liveness, Reason, Trigger, Verdict};
+use punctual::domain::machine::command::{Put, PutMode};
+use punctual::domain::machine::record::{Intent, Liveness};
 use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
 
-use super::{oracle, settles};
-
 /// A task as the model has it.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct ReplayedTask {
     /// Its name.
     pub name: String,
     /// The revision that created it.
@@ -46,7 +45,7 @@ pub struct Task {
 
 /// One grant of an attempt.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct ReplayedGrant {
     /// Log index.
     pub index: u64,
     /// To this session.
@@ -67,7 +66,7 @@ pub struct Grant {
 
 /// An execution as the model has it.
 #[derive(Clone, Debug)]
-struct Execution {
+struct ReplayedExecution {
     task: u64,
     tick: Option<i64>,
     due: i64,
@@ -87,7 +86,7 @@ pub struct Keyed {
 
 /// A change of a task in the log.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct TaskChange {
     /// Log index.
     pub index: u64,
     /// Whether it may lead to starts: it creates, reuses, resumes.
@@ -96,22 +95,24 @@ pub struct Change {
 
 /// What the log led to, and what is wrong with it.
 #[derive(Debug, Default)]
-pub struct Model {
-    pub tasks: BTreeMap<u64, Task>,
+pub struct ReferenceModel {
+    pub tasks: BTreeMap<u64, ReplayedTask>,
     pub names: BTreeMap<String, u64>,
     calendars: BTreeMap<String, Calendar>,
-    executions: BTreeMap<u64, Execution>,
+    executions: BTreeMap<u64, ReplayedExecution>,
     /// Live sessions, with their node.
     pub sessions: BTreeMap<u64, u64>,
     working: BTreeSet<u64>,
     leaving: BTreeSet<u64>,
     scheduler: bool,
     floor: i64,
-    pub grants: BTreeMap<u64, Grant>,
+    pub grants: BTreeMap<u64, ReplayedGrant>,
     pub keyed: BTreeMap<String, Keyed>,
-    pub changes: BTreeMap<String, Vec<Change>>,
+    pub changes: BTreeMap<String, Vec<TaskChange>>,
     /// The revision that a client's command made, by its key.
     pub revisions: BTreeMap<String, u64>,
+    /// Executions that ended, with the log index of their end.
+    pub ends: Vec<(u64, u64)>,
     /// Log indices at which nodes were noted as down.
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which ticks of a task were settled that were late.
@@ -128,7 +129,7 @@ pub struct Model {
     stamp: i64,
 }
 
-impl Model {
+impl ReferenceModel {
     /// Takes an entry of the log.
     pub fn entry(
         &mut self,
@@ -260,7 +261,7 @@ impl Model {
             self.revisions.retain(|_, known| *known != revision);
             self.revisions.insert(key.clone(), revision);
         }
-        let change = Change { index: self.index, revives };
+        let change = TaskChange { index: self.index, revives };
         self.changes.entry(name.to_owned()).or_default().push(change);
     }
 
@@ -290,7 +291,7 @@ impl Model {
         }
     }
 
-    fn settled(&self, task: &Task) -> i64 {
+    fn settled(&self, task: &ReplayedTask) -> i64 {
         task.cursor.max(self.floor)
     }
 
@@ -333,7 +334,7 @@ impl Model {
         let (set_at, begun) = self.begin(&put.spec, settled);
         let cursor = if former.is_some() { begun.max(settled) } else { begun };
         self.end_where(|execution| execution.task == key);
-        let task = Task {
+        let task = ReplayedTask {
             name: name.clone(),
             incarnation: revision,
             revision,
@@ -423,84 +424,5 @@ impl Model {
     fn catches_up(&self, key: u64) -> bool {
         let spec = self.tasks.get(&key).and_then(|task| task.spec.as_ref());
         spec.is_some_and(|spec| spec.catch_up_on_resume)
-    }
-
-    fn settle(&mut self, settle: &Settle, answer: &Answer) {
-        self.session("sessions", settle.session.0, "a settle");
-        let key = settle.task.0;
-        let Some(task) = self.tasks.get(&key).cloned() else {
-            return self.alive("settles", key, "a settle");
-        };
-        let seen = settles::Seen {
-            task: &task,
-            settled: self.settled(&task),
-            scheduler: self.scheduler,
-            stamp: self.stamp,
-            calendars: &self.calendars,
-        };
-        let wrong = settles::judge(&seen, settle, *answer == Answer::NotFired);
-        self.judge("settles and their labels");
-        for what in wrong {
-            self.complain("settles and their labels", format!("{}: {what}", task.name));
-        }
-        let behind = settle
-            .spans
-            .iter()
-            .any(|span| matches!(span.verdict, Verdict::Missed | Verdict::Coalesced));
-        let caught_up = settle.claim.is_some_and(|claim| claim.trigger == Trigger::CatchUp);
-        if (behind || caught_up) && !self.catches_up(key) {
-            self.late.push((self.index, task.name.clone()));
-        }
-        let mut to = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
-        if settle.spans.iter().any(|span| span.reason == Reason::Excluded) {
-            self.judge("calendars leave out their ticks");
-        }
-        if task.spec.as_ref().is_some_and(|spec| {
-            let to = settle.claim.map_or(to, |claim| claim.tick.0);
-            oracle::crosses(&spec.schedule, settle.after.0, to)
-        }) {
-            self.judge("clocks change as the schedule says");
-        }
-        if let Some(claim) = &settle.claim {
-            to = claim.tick.0;
-            self.claims += 1;
-            self.judge("one claim per tick");
-            if !self.claimed.insert((key, task.incarnation, to)) {
-                let what = format!("{} was claimed twice at {to}", task.name);
-                self.complain("one claim per tick", what);
-            }
-            self.execution(key, answer, Some(to), claim.due.0, Some(settle.session.0));
-        }
-        let catch_up = self.catches_up(key);
-        if let Some(task) = self.tasks.get_mut(&key) {
-            self.judged.entry("cursors").and_modify(|count| *count += 1).or_insert(1);
-            if to < task.cursor {
-                let what = format!("the cursor of {} went back", task.name);
-                self.wrong.push((self.index, "cursors", what));
-            }
-            task.cursor = to;
-            task.fired += u64::from(settle.claim.is_some() && *answer != Answer::NotFired);
-            task.exhausted |= settle.exhausted;
-            let until = task.paused.flatten();
-            let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);
-            if until.is_some_and(over) {
-                task.paused = None;
-            }
-        }
-    }
-
-    fn node_up(&mut self, node: u64, session: u64) {
-        if self.sessions.get(&session) == Some(&node) {
-            return;
-        }
-        let former: Vec<u64> =
-            self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
-        for gone in former {
-            self.sessions.remove(&gone);
-            self.end_where(|execution| execution.granted.is_some_and(|(_, of)| of == gone));
-        }
-        self.sessions.insert(session, node);
-        self.working.remove(&node);
-        self.leaving.remove(&node);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use punctual::domain::assign::Members;
 use punctual::domain::machine::record::Liveness;
 
-use super::history::Event;
+use super::history::HistoryEvent;
 use super::judge::{Findings, Run};
 
 const OWNERS: &str = "one owner, none missing";
@@ -20,7 +20,7 @@ const TURN_US: u64 = 500_000;
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut others: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     for record in &run.records {
-        let Event::Claiming { process, task, owned, .. } = record.event else { continue };
+        let HistoryEvent::Claiming { process, task, owned, .. } = record.event else { continue };
         findings.judge(OWNERS, 1);
         if owned {
             others.remove(&(process, task));

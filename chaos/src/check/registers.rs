@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::{Asked, Event, Returned};
+use super::history::{ClientRequest, HistoryEvent, Returned};
 use super::judge::{Findings, Run};
 
 const REGISTERS: &str = "tasks are linearizable registers";
@@ -25,9 +25,9 @@ struct Zone {
     reads: u32,
 }
 
-struct Call<'a> {
+struct RegisterCall<'a> {
     at: u64,
-    asked: Asked,
+    asked: ClientRequest,
     task: &'a str,
     key: Option<&'a str>,
 }
@@ -38,11 +38,11 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut returns = BTreeMap::new();
     for record in &run.records {
         match &record.event {
-            Event::Call { call, asked, task, key } => {
+            HistoryEvent::Call { call, asked, task, key } => {
                 let (task, key) = (task.as_str(), key.as_deref());
-                calls.insert(*call, Call { at: record.at, asked: *asked, task, key });
+                calls.insert(*call, RegisterCall { at: record.at, asked: *asked, task, key });
             }
-            Event::Return { call, returned } => {
+            HistoryEvent::Return { call, returned } => {
                 returns.insert(*call, (record.at, returned));
             }
             _ => {}
@@ -53,7 +53,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     for (number, call) in calls.iter().filter(|(_, call)| call.task.starts_with("name-")) {
         let zones = names.entry(call.task).or_default();
         let returned = returns.get(number);
-        if call.asked == Asked::Read {
+        if call.asked == ClientRequest::Read {
             read(zones, call, returned);
         } else if let Some(value) = call.key.and_then(|key| written.get(key)) {
             let zone = zones.entry(*value).or_default();
@@ -75,7 +75,11 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     }
 }
 
-fn read(zones: &mut BTreeMap<u64, Zone>, call: &Call<'_>, returned: Option<&(u64, &Returned)>) {
+fn read(
+    zones: &mut BTreeMap<u64, Zone>,
+    call: &RegisterCall<'_>,
+    returned: Option<&(u64, &Returned)>,
+) {
     let Some((at, Returned::Answer { status, revision, .. })) = returned else { return };
     let value = match (status, revision) {
         (200, Some(revision)) => *revision,

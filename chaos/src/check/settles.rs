@@ -17,7 +17,7 @@ use punctual::domain::machine::record::{Reason, Trigger, Verdict};
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::{CatchUpPolicy, TaskSpec};
 
-use super::model::Task;
+use super::model::ReplayedTask;
 use super::oracle;
 
 /// `failover_timeout` of the runs, in milliseconds.
@@ -26,15 +26,15 @@ pub const FAILOVER_MS: i64 = 5_000;
 const AHEAD_MS: i64 = 200;
 
 /// What was there when it was accepted.
-pub struct Seen<'a> {
-    pub task: &'a Task,
+pub struct SettleContext<'a> {
+    pub task: &'a ReplayedTask,
     pub settled: i64,
     pub scheduler: bool,
     pub stamp: i64,
     pub calendars: &'a BTreeMap<String, Calendar>,
 }
 
-impl Seen<'_> {
+impl SettleContext<'_> {
     /// Whether a calendar of the task leaves a tick out.
     fn excluded(&self, spec: &TaskSpec, tick: i64) -> bool {
         let known = spec.schedule.exclude.iter().filter_map(|name| self.calendars.get(name));
@@ -43,7 +43,7 @@ impl Seen<'_> {
 }
 
 /// What is wrong with an accepted settle.
-pub fn judge(seen: &Seen<'_>, settle: &Settle, not_fired: bool) -> Vec<String> {
+pub fn judge(seen: &SettleContext<'_>, settle: &Settle, not_fired: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let task = seen.task;
     let Some(spec) = &task.spec else { return vec!["it has no definition".to_owned()] };
@@ -90,7 +90,7 @@ fn jitter(spec: &TaskSpec) -> i64 {
 }
 
 fn judge_span(
-    seen: &Seen<'_>,
+    seen: &SettleContext<'_>,
     spec: &TaskSpec,
     settle: &Settle,
     span: &SettleSpan,
@@ -149,7 +149,7 @@ fn judge_span(
 }
 
 fn judge_claim(
-    seen: &Seen<'_>,
+    seen: &SettleContext<'_>,
     spec: &TaskSpec,
     settle: &Settle,
     claim: &Claim,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::Event;
+use super::history::HistoryEvent;
 use super::judge::{Findings, Run};
 
 const DOUBLE: &str = "no double start";
@@ -25,10 +25,10 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     let mut sessions: BTreeMap<u64, u64> = BTreeMap::new();
     let mut proposed: BTreeMap<(u64, u64, i64), u64> = BTreeMap::new();
     for record in &run.records {
-        if let Event::Claiming { process, task, tick, .. } = record.event {
+        if let HistoryEvent::Claiming { process, task, tick, .. } = record.event {
             proposed.entry((process, task, tick)).or_insert(record.at);
         }
-        let Event::Start(start) = &record.event else { continue };
+        let HistoryEvent::Start(start) = &record.event else { continue };
         let task = Some(start.task.as_str());
         findings.judge(DOUBLE, 1);
         if !fences.insert(start.fence) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::Event;
+use super::history::HistoryEvent;
 use super::judge::{Findings, Run};
 
 const VOTES: &str = "terms and votes never go back";
@@ -11,7 +11,9 @@ const VOTES: &str = "terms and votes never go back";
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut last: BTreeMap<usize, (u64, u64, u8)> = BTreeMap::new();
     for record in &run.records {
-        let (Event::Voted { vote }, Some(node)) = (&record.event, record.node) else { continue };
+        let (HistoryEvent::Voted { vote }, Some(node)) = (&record.event, record.node) else {
+            continue;
+        };
         // Version, term, node, committed: the product's own bytes.
         let number = |at: usize| {
             let bytes = vote.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());

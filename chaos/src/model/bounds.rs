@@ -18,7 +18,7 @@ pub(super) const LEAD: u8 = 1;
 
 /// What may happen how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct ModelBounds {
     /// Time ends here.
     pub time: u8,
     /// Different settles proposed.
@@ -33,7 +33,7 @@ pub(crate) struct Bounds {
     pub ups: u8,
 }
 
-impl Bounds {
+impl ModelBounds {
     /// What `chaos model` looks at.
     pub(super) const FULL: Self =
         Self { time: 3, settles: 2, asks: 1, deeds: 2, crashes: 1, ups: 2 };

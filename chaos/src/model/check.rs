@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
-use super::bounds::Bounds;
+use super::bounds::ModelBounds;
 use super::guards::Guards;
-use super::property::Promise;
+use super::property::ModelProperty;
 use super::sighting::Sighting;
-use super::step::{self, Step};
-use super::world::World;
+use super::step::{self, ModelStep};
+use super::world::ModelWorld;
 
 /// The model: what may happen, and which guards stand.
-pub(super) struct Agreement {
-    pub bounds: Bounds,
+pub(super) struct TickModel {
+    pub bounds: ModelBounds,
     pub guards: Guards,
     /// The promises that are watched.
     watched: u16,
@@ -23,7 +23,7 @@ pub(super) struct Agreement {
     found: AtomicU32,
 }
 
-impl Agreement {
+impl TickModel {
     fn first(&self, place: usize) -> bool {
         let bit = 1 << place;
         self.found.load(Ordering::Relaxed) & bit == 0
@@ -31,21 +31,21 @@ impl Agreement {
     }
 }
 
-impl Model for Agreement {
-    type State = World;
-    type Action = Step;
+impl Model for TickModel {
+    type State = ModelWorld;
+    type Action = ModelStep;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::default()]
+    fn init_states(&self) -> Vec<ModelWorld> {
+        vec![ModelWorld::default()]
     }
 
-    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+    fn actions(&self, world: &ModelWorld, steps: &mut Vec<ModelStep>) {
         if world.broken == 0 {
             step::possible(world, self.bounds, self.guards, steps);
         }
     }
 
-    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+    fn next_state(&self, world: &ModelWorld, step: ModelStep) -> Option<ModelWorld> {
         step::next(world, step, self.guards, self.watched)
     }
 
@@ -78,7 +78,7 @@ impl Model for Agreement {
             happens::<10>,
             happens::<11>,
         ];
-        let always = Promise::ALL.into_iter().zip(holds);
+        let always = ModelProperty::ALL.into_iter().zip(holds);
         let sometimes = Sighting::ALL.into_iter().zip(happens);
         always
             .map(|(promise, holds)| Property::always(promise.name(), holds))
@@ -87,38 +87,38 @@ impl Model for Agreement {
     }
 }
 
-fn holds<const AT: usize>(model: &Agreement, world: &World) -> bool {
-    world.broken & Promise::ALL[AT].bit() == 0 || !model.first(AT)
+fn holds<const AT: usize>(model: &TickModel, world: &ModelWorld) -> bool {
+    world.broken & ModelProperty::ALL[AT].bit() == 0 || !model.first(AT)
 }
 
-fn happens<const AT: usize>(model: &Agreement, world: &World) -> bool {
-    let place = Promise::ALL.len() + AT;
+fn happens<const AT: usize>(model: &TickModel, world: &ModelWorld) -> bool {
+    let place = ModelProperty::ALL.len() + AT;
     let known = model.found.load(Ordering::Relaxed) & (1 << place) != 0;
     !known && Sighting::ALL[AT].seen(world, model.guards) && model.first(place)
 }
 
 /// The way to a state.
-pub(super) type Way = Vec<(World, Option<Step>)>;
+pub(super) type ModelPath = Vec<(ModelWorld, Option<ModelStep>)>;
 
 /// What a look through the states showed.
-pub(super) struct Outcome {
+pub(super) struct SearchOutcome {
     pub states: usize,
     pub unique: usize,
     pub depth: usize,
     pub seconds: f64,
     /// The broken promises, each with the way to it; the shortest first.
-    pub broken: Vec<(Promise, Way)>,
+    pub broken: Vec<(ModelProperty, ModelPath)>,
     /// The states of interest that were seen, with the length of the way to each.
     pub seen: Vec<(Sighting, usize)>,
 }
 
 /// How to look.
 #[derive(Clone, Copy)]
-pub(super) struct Look<'a> {
-    pub bounds: Bounds,
+pub(super) struct SearchOptions<'a> {
+    pub bounds: ModelBounds,
     pub guards: Guards,
     /// Only these promises; breaking others is no end.
-    pub watched: &'a [Promise],
+    pub watched: &'a [ModelProperty],
     /// With more than one the ways found need not be the shortest.
     pub threads: usize,
     /// Whether to stop at the first broken promise.
@@ -126,15 +126,15 @@ pub(super) struct Look<'a> {
 }
 
 /// Looks at all states within the bounds.
-pub(super) fn look(look: Look<'_>) -> Outcome {
+pub(super) fn look(look: SearchOptions<'_>) -> SearchOutcome {
     let begun = Instant::now();
     let watched = look.watched.iter().fold(0, |all, promise| all | promise.bit());
-    let Look { bounds, guards, .. } = look;
-    let model = Agreement { bounds, guards, watched, found: AtomicU32::new(0) };
+    let SearchOptions { bounds, guards, .. } = look;
+    let model = TickModel { bounds, guards, watched, found: AtomicU32::new(0) };
     let end = if look.stop { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
     let checker = model.checker().threads(look.threads).finish_when(end).spawn_bfs().join();
     let mut found = checker.discoveries();
-    let mut broken: Vec<(Promise, Way)> = Promise::ALL
+    let mut broken: Vec<(ModelProperty, ModelPath)> = ModelProperty::ALL
         .into_iter()
         .filter_map(|promise| Some((promise, found.remove(promise.name()).map(Path::into_vec)?)))
         .collect();
@@ -143,7 +143,7 @@ pub(super) fn look(look: Look<'_>) -> Outcome {
         .into_iter()
         .filter_map(|seen| Some((seen, found.remove(seen.name())?.into_vec().len() - 1)))
         .collect();
-    Outcome {
+    SearchOutcome {
         states: checker.state_count(),
         unique: checker.unique_state_count(),
         depth: checker.max_depth(),

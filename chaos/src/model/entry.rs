@@ -30,7 +30,7 @@ pub(super) const DEEDS: [Deed; 4] = [Deed::Delete, Deed::Pause, Deed::Resume, De
 
 /// A command of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Entry {
+pub(super) enum ModelEntry {
     /// Decides the ticks after `after` up to `to`; with a claim `to` fires, all others pass.
     Settle { session: u8, revision: u8, after: u8, to: u8, claim: bool },
     /// Asks for a new fence for an attempt that was granted under `fence` and not started.
@@ -41,7 +41,7 @@ pub(super) enum Entry {
     Done { deed: Deed, stamp: u8 },
 }
 
-impl Entry {
+impl ModelEntry {
     /// What stands where nothing is.
     const NONE: Self = Self::Up { node: 0, boot: 0 };
 
@@ -78,25 +78,25 @@ pub(super) fn number(index: usize) -> u8 {
 
 /// A short list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entries<const N: usize> {
+pub(super) struct ModelEntries<const N: usize> {
     len: u8,
-    items: [Entry; N],
+    items: [ModelEntry; N],
 }
 
-impl<const N: usize> Default for Entries<N> {
+impl<const N: usize> Default for ModelEntries<N> {
     fn default() -> Self {
-        Self { len: 0, items: [Entry::NONE; N] }
+        Self { len: 0, items: [ModelEntry::NONE; N] }
     }
 }
 
-impl<const N: usize> Entries<N> {
+impl<const N: usize> ModelEntries<N> {
     /// The entries.
-    pub(super) fn as_slice(&self) -> &[Entry] {
+    pub(super) fn as_slice(&self) -> &[ModelEntry] {
         self.items.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
     /// Adds one at the end; false: there is no room.
-    pub(super) fn push(&mut self, entry: Entry) -> bool {
+    pub(super) fn push(&mut self, entry: ModelEntry) -> bool {
         let Some(slot) = self.items.get_mut(usize::from(self.len)) else { return false };
         *slot = entry;
         self.len += 1;
@@ -104,7 +104,7 @@ impl<const N: usize> Entries<N> {
     }
 
     /// Adds one, and forgets in which order they came; false: there is no room.
-    pub(super) fn insert(&mut self, entry: Entry) -> bool {
+    pub(super) fn insert(&mut self, entry: ModelEntry) -> bool {
         let added = self.push(entry);
         if let Some(used) = self.items.get_mut(..usize::from(self.len)) {
             used.sort_unstable();
@@ -113,7 +113,7 @@ impl<const N: usize> Entries<N> {
     }
 
     /// Writes them down for hashing.
-    pub(super) fn write(&self, bytes: &mut Bytes) {
+    pub(super) fn write(&self, bytes: &mut WorldBytes) {
         bytes.push(self.len);
         for entry in self.as_slice() {
             let code = entry.code();
@@ -124,12 +124,12 @@ impl<const N: usize> Entries<N> {
 }
 
 /// A buffer that holds any world.
-pub(super) struct Bytes {
+pub(super) struct WorldBytes {
     len: usize,
     items: [u8; 64],
 }
 
-impl Bytes {
+impl WorldBytes {
     /// Nothing.
     pub(super) const fn new() -> Self {
         Self { len: 0, items: [0; 64] }

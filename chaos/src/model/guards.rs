@@ -3,7 +3,7 @@
 /// One rule that stands between the system and a broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Guard {
+pub(super) enum ModelGuard {
     Cursor,
     Session,
     Revision,
@@ -30,7 +30,7 @@ pub(super) enum Guard {
     Wait,
 }
 
-impl Guard {
+impl ModelGuard {
     /// All of them, in the order of a tick's way.
     pub(super) const ALL: [Self; 24] = [
         Self::Cursor,
@@ -99,12 +99,12 @@ impl Guards {
     pub(super) const ALL: Self = Self(u32::MAX);
 
     /// All but some.
-    pub(super) fn without(removed: &[Guard]) -> Self {
+    pub(super) fn without(removed: &[ModelGuard]) -> Self {
         removed.iter().fold(Self::ALL, |all, guard| Self(all.0 & !(1 << *guard as u32)))
     }
 
     /// Whether one stands.
-    pub(super) const fn has(self, guard: Guard) -> bool {
+    pub(super) const fn has(self, guard: ModelGuard) -> bool {
         self.0 & (1 << guard as u32) != 0
     }
 }

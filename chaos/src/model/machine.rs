@@ -2,13 +2,13 @@
 //! it breaks by that. It knows of no owner, so any node's settle is judged by the numbers alone.
 
 use super::bounds::{NODES, TICKS};
-use super::entry::{CREATED, Deed, Entry};
-use super::guards::{Guard, Guards};
-use super::property::Promise;
+use super::entry::{CREATED, Deed, ModelEntry};
+use super::guards::{Guards, ModelGuard};
+use super::property::ModelProperty;
 
 /// Whether the task's ticks may fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activity {
+pub(super) enum ModelActivity {
     Active,
     Paused,
     Deleted,
@@ -16,7 +16,7 @@ pub(super) enum Activity {
 
 /// What became of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ModelVerdict {
     /// Nothing yet.
     None,
     Fired,
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 
 /// The attempt of a fired tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct ModelAttempt {
     pub fence: u8,
     pub session: u8,
     /// Not ended.
@@ -37,10 +37,10 @@ pub(super) struct Attempt {
 
 /// The state after some entries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Machine {
+pub(super) struct ModelMachine {
     pub cursor: u8,
     pub revision: u8,
-    pub activity: Activity,
+    pub activity: ModelActivity,
     /// Since when it is inactive.
     pub since: u8,
     /// The last tick of the schedule in force.
@@ -49,62 +49,65 @@ pub(super) struct Machine {
     quiet: u8,
     /// Per node: session, and the boot that it belongs to.
     pub sessions: [(u8, u8); NODES],
-    pub attempts: [Option<Attempt>; TICKS],
-    verdicts: [Verdict; TICKS],
+    pub attempts: [Option<ModelAttempt>; TICKS],
+    verdicts: [ModelVerdict; TICKS],
 }
 
-impl Machine {
+impl ModelMachine {
     /// Two nodes are registered, the task is created.
     pub(super) fn new() -> Self {
         Self {
             cursor: 0,
             revision: CREATED,
-            activity: Activity::Active,
+            activity: ModelActivity::Active,
             since: 0,
             last: TICKS as u8,
             quiet: 0,
             sessions: std::array::from_fn(|node| (node as u8 + 1, 0)),
             attempts: [None; TICKS],
-            verdicts: [Verdict::None; TICKS],
+            verdicts: [ModelVerdict::None; TICKS],
         }
     }
 
     /// Applies an entry; none: it is refused. Gives the set of promises that it breaks.
-    pub(super) fn apply(&mut self, entry: Entry, number: u8, guards: Guards) -> Option<u16> {
+    pub(super) fn apply(&mut self, entry: ModelEntry, number: u8, guards: Guards) -> Option<u16> {
         let before = self.cursor;
         let mut broken = match entry {
-            Entry::Settle { session, revision, after, to, claim } => {
-                let current = revision == self.revision || !guards.has(Guard::Revision);
-                let placed = after == self.cursor || !guards.has(Guard::Cursor);
-                let held = claim && self.inactive() && guards.has(Guard::Activity);
+            ModelEntry::Settle { session, revision, after, to, claim } => {
+                let current = revision == self.revision || !guards.has(ModelGuard::Revision);
+                let placed = after == self.cursor || !guards.has(ModelGuard::Cursor);
+                let held = claim && self.inactive() && guards.has(ModelGuard::Activity);
                 if !self.live(session, guards) || !current || !placed || held {
                     return None;
                 }
                 self.settle(
                     after,
                     to,
-                    claim.then_some(Attempt { fence: number, session, running: true }),
+                    claim.then_some(ModelAttempt { fence: number, session, running: true }),
                 )
             }
-            Entry::Again { session, tick, fence } => {
-                self.again(Attempt { fence: number, session, running: true }, tick, fence, guards)?
-            }
-            Entry::Up { node, boot } => self.up(node, boot, number, guards)?,
-            Entry::Done { deed, stamp } => self.deed(deed, stamp, number, guards)?,
+            ModelEntry::Again { session, tick, fence } => self.again(
+                ModelAttempt { fence: number, session, running: true },
+                tick,
+                fence,
+                guards,
+            )?,
+            ModelEntry::Up { node, boot } => self.up(node, boot, number, guards)?,
+            ModelEntry::Done { deed, stamp } => self.deed(deed, stamp, number, guards)?,
         };
-        broken |= bit(self.cursor < before, Promise::Forward);
-        broken |= bit(!self.covered(), Promise::OneVerdict);
-        broken |= bit(self.strays(), Promise::LiveSession);
+        broken |= bit(self.cursor < before, ModelProperty::Forward);
+        broken |= bit(!self.covered(), ModelProperty::OneVerdict);
+        broken |= bit(self.strays(), ModelProperty::LiveSession);
         Some(broken)
     }
 
     /// Whether the task's ticks wait.
     pub(super) fn inactive(&self) -> bool {
-        self.activity != Activity::Active
+        self.activity != ModelActivity::Active
     }
 
     /// The attempt of a tick.
-    pub(super) fn attempt(&self, tick: u8) -> Option<Attempt> {
+    pub(super) fn attempt(&self, tick: u8) -> Option<ModelAttempt> {
         self.attempts.get(usize::from(tick).wrapping_sub(1)).copied().flatten()
     }
 
@@ -114,50 +117,50 @@ impl Machine {
     }
 
     fn live(&self, session: u8, guards: Guards) -> bool {
-        !guards.has(Guard::Session) || self.sessions.iter().any(|(live, _)| *live == session)
+        !guards.has(ModelGuard::Session) || self.sessions.iter().any(|(live, _)| *live == session)
     }
 
-    fn settle(&mut self, after: u8, to: u8, claim: Option<Attempt>) -> u16 {
+    fn settle(&mut self, after: u8, to: u8, claim: Option<ModelAttempt>) -> u16 {
         let last = if claim.is_some() { to.saturating_sub(1) } else { to };
         let mut broken = 0;
         for tick in after + 1..=last {
-            broken |= self.give(tick, Verdict::Passed);
+            broken |= self.give(tick, ModelVerdict::Passed);
         }
         if let Some(attempt) = claim {
-            broken |= bit(self.attempt(to).is_some(), Promise::OneExecution);
-            broken |= bit(to > self.last, Promise::InForce);
-            broken |= bit(self.inactive(), Promise::Inactive);
-            broken |= bit(to <= self.quiet, Promise::Quiet);
-            broken |= self.give(to, Verdict::Fired);
+            broken |= bit(self.attempt(to).is_some(), ModelProperty::OneExecution);
+            broken |= bit(to > self.last, ModelProperty::InForce);
+            broken |= bit(self.inactive(), ModelProperty::Inactive);
+            broken |= bit(to <= self.quiet, ModelProperty::Quiet);
+            broken |= self.give(to, ModelVerdict::Fired);
             self.hold(to, attempt);
         }
         self.cursor = to;
         broken
     }
 
-    fn hold(&mut self, tick: u8, attempt: Attempt) {
+    fn hold(&mut self, tick: u8, attempt: ModelAttempt) {
         if let Some(slot) = self.attempts.get_mut(usize::from(tick).wrapping_sub(1)) {
             *slot = Some(attempt);
         }
     }
 
-    fn again(&mut self, wanted: Attempt, tick: u8, fence: u8, guards: Guards) -> Option<u16> {
+    fn again(&mut self, wanted: ModelAttempt, tick: u8, fence: u8, guards: Guards) -> Option<u16> {
         let held = self.attempt(tick)?;
-        let stale = held.fence != fence && guards.has(Guard::AskFence);
-        let foreign = held.session != wanted.session && guards.has(Guard::AskSession);
-        let inactive = self.inactive() && guards.has(Guard::AskActivity);
+        let stale = held.fence != fence && guards.has(ModelGuard::AskFence);
+        let foreign = held.session != wanted.session && guards.has(ModelGuard::AskSession);
+        let inactive = self.inactive() && guards.has(ModelGuard::AskActivity);
         if !self.live(wanted.session, guards) || !held.running || stale || foreign || inactive {
             return None;
         }
         self.hold(tick, wanted);
-        Some(bit(self.inactive(), Promise::Inactive))
+        Some(bit(self.inactive(), ModelProperty::Inactive))
     }
 
     fn up(&mut self, node: u8, boot: u8, number: u8, guards: Guards) -> Option<u16> {
         let slot = self.sessions.get_mut(usize::from(node))?;
         // One process is one session.
         let (former, _) = (slot.1 != boot).then(|| std::mem::replace(slot, (number, boot)))?;
-        if guards.has(Guard::EndSession) {
+        if guards.has(ModelGuard::EndSession) {
             self.end(|attempt| attempt.session == former);
         }
         Some(0)
@@ -165,8 +168,8 @@ impl Machine {
 
     fn deed(&mut self, deed: Deed, stamp: u8, number: u8, guards: Guards) -> Option<u16> {
         let possible = match deed {
-            Deed::Delete => self.activity != Activity::Deleted,
-            Deed::Pause => self.activity == Activity::Active,
+            Deed::Delete => self.activity != ModelActivity::Deleted,
+            Deed::Pause => self.activity == ModelActivity::Active,
             Deed::Resume => self.inactive(),
             // Once is enough.
             Deed::Replace => self.last == TICKS as u8,
@@ -180,20 +183,20 @@ impl Machine {
                 self.reborn(stamp, guards);
                 0
             }
-            _ if guards.has(Guard::Close) => self.close(stamp),
+            _ if guards.has(ModelGuard::Close) => self.close(stamp),
             _ => 0,
         };
         if matches!(deed, Deed::Delete | Deed::Pause) && !self.inactive() {
             self.since = stamp;
         }
         self.activity = match deed {
-            Deed::Delete => Activity::Deleted,
-            Deed::Pause => Activity::Paused,
+            Deed::Delete => ModelActivity::Deleted,
+            Deed::Pause => ModelActivity::Paused,
             Deed::Resume => {
                 self.quiet = stamp;
-                Activity::Active
+                ModelActivity::Active
             }
-            Deed::Replace => Activity::Active,
+            Deed::Replace => ModelActivity::Active,
         };
         Some(broken)
     }
@@ -208,31 +211,34 @@ impl Machine {
     fn reborn(&mut self, stamp: u8, guards: Guards) {
         self.end(|_| true);
         let begin = stamp.min(TICKS as u8);
-        let carried = if guards.has(Guard::Carry) { self.cursor.max(begin) } else { begin };
+        let carried = if guards.has(ModelGuard::Carry) { self.cursor.max(begin) } else { begin };
         self.cursor = carried;
         self.last = TICKS as u8 - 1;
         for (index, verdict) in self.verdicts.iter_mut().enumerate() {
             let before = index < usize::from(carried);
-            *verdict = if before { Verdict::Before } else { Verdict::None };
+            *verdict = if before { ModelVerdict::Before } else { ModelVerdict::None };
         }
     }
 
-    fn end(&mut self, which: impl Fn(&Attempt) -> bool) {
+    fn end(&mut self, which: impl Fn(&ModelAttempt) -> bool) {
         for attempt in self.attempts.iter_mut().flatten() {
             attempt.running &= !which(attempt);
         }
     }
 
-    fn give(&mut self, tick: u8, verdict: Verdict) -> u16 {
+    fn give(&mut self, tick: u8, verdict: ModelVerdict) -> u16 {
         let Some(slot) = self.verdicts.get_mut(usize::from(tick).wrapping_sub(1)) else { return 0 };
         let former = std::mem::replace(slot, verdict);
-        bit(former != Verdict::None, Promise::OneVerdict)
+        bit(former != ModelVerdict::None, ModelProperty::OneVerdict)
     }
 
     /// Whether the ticks up to the cursor, and only they, have verdicts.
     fn covered(&self) -> bool {
         let settled = |index| index < usize::from(self.cursor);
-        self.verdicts.iter().enumerate().all(|(at, given)| settled(at) == (*given != Verdict::None))
+        self.verdicts
+            .iter()
+            .enumerate()
+            .all(|(at, given)| settled(at) == (*given != ModelVerdict::None))
     }
 
     /// Whether an attempt runs for a session that is over.
@@ -243,6 +249,6 @@ impl Machine {
 }
 
 /// A promise, if it is broken.
-pub(super) const fn bit(broken: bool, promise: Promise) -> u16 {
+pub(super) const fn bit(broken: bool, promise: ModelProperty) -> u16 {
     if broken { promise.bit() } else { 0 }
 }

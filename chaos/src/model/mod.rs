@@ -39,14 +39,14 @@ mod world;
 
 use std::process::ExitCode;
 
-use self::bounds::Bounds;
-use self::check::{Look, look};
+use self::bounds::ModelBounds;
+use self::check::{SearchOptions, look};
 use self::guards::Guards;
-use self::property::Promise;
+use self::property::ModelProperty;
 
 /// What to look at.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct ModelArguments {
     /// Removes each guard in turn, and says what breaks without it
     #[arg(long)]
     guards: bool,
@@ -62,15 +62,15 @@ pub(crate) struct Arguments {
 }
 
 /// Looks, and prints what it sees; the code is 0 if everything is as it should be.
-pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let bounds = if arguments.small { Bounds::SMALL } else { Bounds::FULL };
+pub(crate) fn run(arguments: &ModelArguments) -> ExitCode {
+    let bounds = if arguments.small { ModelBounds::SMALL } else { ModelBounds::FULL };
     let (threads, stop) = (arguments.threads.max(1), false);
-    let watched = &Promise::ALL;
-    let outcome = look(Look { bounds, guards: Guards::ALL, watched, threads, stop });
+    let watched = &ModelProperty::ALL;
+    let outcome = look(SearchOptions { bounds, guards: Guards::ALL, watched, threads, stop });
     let (text, mut valid) = report::whole(bounds, &outcome);
     println!("{text}");
     if arguments.guards {
-        let rows = removal::remove_each(Bounds::SMALL);
+        let rows = removal::remove_each(ModelBounds::SMALL);
         let (table, explained) = report::removals(&rows);
         println!("{table}");
         if arguments.stories {

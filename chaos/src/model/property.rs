@@ -3,7 +3,7 @@
 /// A promise of the contract. A world in which one is broken is the end of its story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Promise {
+pub(super) enum ModelProperty {
     OneExecution,
     OneVerdict,
     Forward,
@@ -18,7 +18,7 @@ pub(super) enum Promise {
     OneStart,
 }
 
-impl Promise {
+impl ModelProperty {
     /// All of them.
     pub(super) const ALL: [Self; 12] = [
         Self::OneExecution,

@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use super::bounds::{Bounds, NODES, TICKS};
-use super::check::Outcome;
-use super::guards::{Guard, Guards};
-use super::property::Promise;
-use super::removal::{Finding, Row};
+use super::bounds::{ModelBounds, NODES, TICKS};
+use super::check::SearchOutcome;
+use super::guards::{Guards, ModelGuard};
+use super::property::ModelProperty;
+use super::removal::{RemovalFinding, RemovalRow};
 use super::sighting::Sighting;
 use super::story::tell;
 
 /// The look through the whole model, and whether it shows what it should.
-pub(super) fn whole(bounds: Bounds, outcome: &Outcome) -> (String, bool) {
+pub(super) fn whole(bounds: ModelBounds, outcome: &SearchOutcome) -> (String, bool) {
     let mut text = String::new();
-    let Bounds { time, settles, asks, deeds, crashes, ups } = bounds;
+    let ModelBounds { time, settles, asks, deeds, crashes, ups } = bounds;
     let _ = writeln!(
         text,
         "{NODES} nodes, {TICKS} ticks, time 0..{time} in units of dispatch_ttl; at most {settles} \
@@ -21,7 +21,7 @@ pub(super) fn whole(bounds: Bounds, outcome: &Outcome) -> (String, bool) {
          after it\n\nstates {}, unique {}, depth {}, seconds {:.1}\n",
         outcome.states, outcome.unique, outcome.depth, outcome.seconds
     );
-    for promise in Promise::ALL {
+    for promise in ModelProperty::ALL {
         let broken = outcome.broken.iter().any(|(found, _)| *found == promise);
         let result = if broken { "BROKEN" } else { "holds" };
         let _ = writeln!(text, "{result:<7} {}: {}", promise.name(), promise.definition());
@@ -43,15 +43,15 @@ pub(super) fn whole(bounds: Bounds, outcome: &Outcome) -> (String, bool) {
 }
 
 /// The table of removed guards, and whether each is caught or explained.
-pub(super) fn removals(rows: &[Row]) -> (String, bool) {
+pub(super) fn removals(rows: &[RemovalRow]) -> (String, bool) {
     let mut text = format!("{:<57} {:>8}  result\n", "guard removed", "seconds");
     let mut valid = true;
-    for Row { guard, finding, seconds } in rows {
+    for RemovalRow { guard, finding, seconds } in rows {
         let result = match finding {
-            Finding::Caught { promise, way } => {
+            RemovalFinding::Caught { promise, way } => {
                 format!("caught: {} ({} steps)", promise.name(), way.len() - 1)
             }
-            Finding::Redundant { unique, covers, promise, way, alone } => {
+            RemovalFinding::Redundant { unique, covers, promise, way, alone } => {
                 let names: Vec<String> =
                     covers.iter().map(|cover| format!("\"{}\"", cover.words())).collect();
                 let either = match alone {
@@ -67,7 +67,7 @@ pub(super) fn removals(rows: &[Row]) -> (String, bool) {
                     way.len() - 1
                 )
             }
-            Finding::Unexplained { unique } => {
+            RemovalFinding::Unexplained { unique } => {
                 valid = false;
                 format!("NOT CAUGHT in {unique} states")
             }
@@ -78,15 +78,15 @@ pub(super) fn removals(rows: &[Row]) -> (String, bool) {
 }
 
 /// The stories of removed guards.
-pub(super) fn stories(rows: &[Row]) -> String {
+pub(super) fn stories(rows: &[RemovalRow]) -> String {
     let mut text = String::new();
-    for Row { guard, finding, .. } in rows {
-        let (covers, promise, way): (&[Guard], _, _) = match finding {
-            Finding::Caught { promise, way } => (&[], *promise, way),
-            Finding::Redundant { covers, promise, way, .. } => (covers, *promise, way),
-            Finding::Unexplained { .. } => continue,
+    for RemovalRow { guard, finding, .. } in rows {
+        let (covers, promise, way): (&[ModelGuard], _, _) = match finding {
+            RemovalFinding::Caught { promise, way } => (&[], *promise, way),
+            RemovalFinding::Redundant { covers, promise, way, .. } => (covers, *promise, way),
+            RemovalFinding::Unexplained { .. } => continue,
         };
-        let removed: Vec<Guard> = [*guard].into_iter().chain(covers.iter().copied()).collect();
+        let removed: Vec<ModelGuard> = [*guard].into_iter().chain(covers.iter().copied()).collect();
         let names: Vec<&str> = removed.iter().map(|guard| guard.words()).collect();
         let lines = tell(way, promise, Guards::without(&removed));
         let _ = writeln!(text, "\nwithout {}\n  {}", names.join(" + "), lines.join("\n  "));

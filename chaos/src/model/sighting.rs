@@ -1,11 +1,11 @@
 //! What must be seen somewhere, or the model proves nothing: each is a state of interest.
 
 use super::bounds::TICKS;
-use super::entry::{Deed, Entry, number};
+use super::entry::{Deed, ModelEntry, number};
 use super::guards::Guards;
-use super::machine::Machine;
-use super::starts::{Grant, acknowledged, counted_from, may_start};
-use super::world::World;
+use super::machine::ModelMachine;
+use super::starts::{ModelGrant, acknowledged, counted_from, may_start};
+use super::world::ModelWorld;
 
 /// A state of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Sighting {
     }
 
     /// Whether it is seen here.
-    pub(super) fn seen(self, world: &World, guards: Guards) -> bool {
+    pub(super) fn seen(self, world: &ModelWorld, guards: Guards) -> bool {
         let started = |which: &dyn Fn(usize) -> bool| {
             let mut fences = world.processes.iter().map(|process| process.started);
             fences.any(|all| (0..16).any(|index| all & (1 << index) != 0 && which(index)))
@@ -68,16 +68,18 @@ impl Sighting {
         let head = || world.head(guards);
         let log = world.log.as_slice();
         let after = |deed: Deed| {
-            let done = |entry: &Entry| matches!(entry, Entry::Done { deed: d, .. } if *d == deed);
+            let done = |entry: &ModelEntry| matches!(entry, ModelEntry::Done { deed: d, .. } if *d == deed);
             log.iter().position(done)
         };
         match self {
             Self::Start => world.starts.contains(&1),
             Self::AllStarted => world.starts == [1; TICKS],
             Self::Contest => contest(world),
-            Self::Again => started(&|index| matches!(log.get(index), Some(Entry::Again { .. }))),
+            Self::Again => {
+                started(&|index| matches!(log.get(index), Some(ModelEntry::Again { .. })))
+            }
             Self::RefusedAgain => {
-                let asks = |entry: &Entry| matches!(entry, Entry::Again { .. });
+                let asks = |entry: &ModelEntry| matches!(entry, ModelEntry::Again { .. });
                 head().inactive() && world.soup.as_slice().iter().any(asks)
             }
             Self::PendingGrant => {
@@ -107,10 +109,10 @@ impl Sighting {
     }
 }
 
-fn contest(world: &World) -> bool {
+fn contest(world: &ModelWorld) -> bool {
     let soup = world.soup.as_slice();
     let claims = soup.iter().filter_map(|entry| match entry {
-        Entry::Settle { session, to, claim: true, .. } => Some((*session, *to)),
+        ModelEntry::Settle { session, to, claim: true, .. } => Some((*session, *to)),
         _ => None,
     });
     claims.clone().any(|(one, tick)| {
@@ -119,7 +121,7 @@ fn contest(world: &World) -> bool {
     })
 }
 
-fn unstarted(world: &World, head: &Machine) -> bool {
+fn unstarted(world: &ModelWorld, head: &ModelMachine) -> bool {
     (1..).zip(&head.attempts).any(|(tick, attempt)| {
         attempt.is_some_and(|attempt| {
             let remembers = |process| counted_from(world, process, attempt.fence, tick).is_some();
@@ -130,19 +132,19 @@ fn unstarted(world: &World, head: &Machine) -> bool {
 }
 
 /// Whether a node is about to start what the head of the log no longer lets start.
-fn narrow(world: &World, head: &Machine, guards: Guards) -> bool {
+fn narrow(world: &ModelWorld, head: &ModelMachine, guards: Guards) -> bool {
     head.inactive()
         && (0..world.processes.len()).any(|node| {
             let seen = world.seen(node, guards);
             world.grants().any(|(index, tick, session)| {
-                may_start(world, node, &seen, Grant { index, tick, session }, guards)
+                may_start(world, node, &seen, ModelGrant { index, tick, session }, guards)
             })
         })
 }
 
-fn late(entry: &Entry, head: &Machine) -> bool {
+fn late(entry: &ModelEntry, head: &ModelMachine) -> bool {
     match entry {
-        Entry::Settle { session, revision, after, .. } => {
+        ModelEntry::Settle { session, revision, after, .. } => {
             let live = head.sessions.iter().any(|(live, _)| live == session);
             !live && *after == head.cursor && *revision == head.revision
         }
@@ -150,7 +152,7 @@ fn late(entry: &Entry, head: &Machine) -> bool {
     }
 }
 
-fn replays(world: &World) -> bool {
+fn replays(world: &ModelWorld) -> bool {
     let Some(process) = world.processes.first().filter(|process| process.boot > 0) else {
         return false;
     };

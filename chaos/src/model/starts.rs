@@ -2,33 +2,38 @@
 //! is held against by one who sees everything.
 
 use super::bounds::{TTL, WAIT};
-use super::entry::{Entry, number};
-use super::guards::{Guard, Guards};
-use super::machine::{Machine, bit};
-use super::property::Promise;
-use super::world::{Process, World};
+use super::entry::{ModelEntry, number};
+use super::guards::{Guards, ModelGuard};
+use super::machine::{ModelMachine, bit};
+use super::property::ModelProperty;
+use super::world::{ModelProcess, ModelWorld};
 
 /// A grant before a node.
 #[derive(Clone, Copy)]
-pub(super) struct Grant {
+pub(super) struct ModelGrant {
     /// Where its entry stands in the log.
     pub index: usize,
     pub tick: u8,
     pub session: u8,
 }
 
-impl Grant {
+impl ModelGrant {
     pub(super) fn fence(self) -> u8 {
         number(self.index)
     }
 }
 
 /// From when a grant counts; none: the process remembers no proposal for it.
-pub(super) fn counted_from(world: &World, process: &Process, fence: u8, tick: u8) -> Option<u8> {
+pub(super) fn counted_from(
+    world: &ModelWorld,
+    process: &ModelProcess,
+    fence: u8,
+    tick: u8,
+) -> Option<u8> {
     let at = usize::from(tick).wrapping_sub(1);
     let index = usize::from(fence).checked_sub(usize::from(number(0)))?;
     match world.log.as_slice().get(index)? {
-        Entry::Again { fence, .. } => {
+        ModelEntry::Again { fence, .. } => {
             let (asked, from) = process.asks.get(at).copied().flatten()?;
             (asked == *fence).then_some(from)
         }
@@ -38,10 +43,10 @@ pub(super) fn counted_from(world: &World, process: &Process, fence: u8, tick: u8
 
 /// Whether a node that sees `seen` starts a grant.
 pub(super) fn may_start(
-    world: &World,
+    world: &ModelWorld,
     node: usize,
-    seen: &Machine,
-    grant: Grant,
+    seen: &ModelMachine,
+    grant: ModelGrant,
     guards: Guards,
 ) -> bool {
     let Some(process) = world.processes.get(node) else { return false };
@@ -50,25 +55,26 @@ pub(super) fn may_start(
     let (fence, tick) = (grant.fence(), grant.tick);
     let from = counted_from(world, process, fence, tick);
     let in_time = match from {
-        Some(from) => world.now <= from + TTL || removed(Guard::Ttl),
-        None => removed(Guard::Remember),
+        Some(from) => world.now <= from + TTL || removed(ModelGuard::Ttl),
+        None => removed(ModelGuard::Remember),
     };
     in_time
         && world.now >= tick
-        && (grant.index < usize::from(process.applied) || removed(Guard::Applied))
-        && (registration.is_some_and(|(own, _)| own == grant.session) || removed(Guard::OwnSession))
-        && (registration.is_some_and(|(_, up)| up <= grant.index) || removed(Guard::Replay))
-        && (!process.has_started(fence) || removed(Guard::Once))
-        && (seen.current(tick, fence) || removed(Guard::GateFence))
-        && (!seen.inactive() || removed(Guard::GateActivity))
+        && (grant.index < usize::from(process.applied) || removed(ModelGuard::Applied))
+        && (registration.is_some_and(|(own, _)| own == grant.session)
+            || removed(ModelGuard::OwnSession))
+        && (registration.is_some_and(|(_, up)| up <= grant.index) || removed(ModelGuard::Replay))
+        && (!process.has_started(fence) || removed(ModelGuard::Once))
+        && (seen.current(tick, fence) || removed(ModelGuard::GateFence))
+        && (!seen.inactive() || removed(ModelGuard::GateActivity))
 }
 
 /// The promises that a start breaks.
 pub(super) fn judge(
-    world: &World,
+    world: &ModelWorld,
     node: usize,
-    seen: &Machine,
-    grant: Grant,
+    seen: &ModelMachine,
+    grant: ModelGrant,
     guards: Guards,
 ) -> u16 {
     let applied = world.processes.get(node).map_or(0, |process| usize::from(process.applied));
@@ -76,15 +82,15 @@ pub(super) fn judge(
     let own = registration.is_some_and(|(own, _)| own == grant.session);
     let after_up = registration.is_some_and(|(_, up)| up <= grant.index);
     let before = world.starts.get(usize::from(grant.tick).wrapping_sub(1)).copied().unwrap_or(0);
-    bit(grant.index >= applied || !own, Promise::Granted)
-        | bit(!seen.current(grant.tick, grant.fence()), Promise::Fence)
-        | bit(acknowledged(world, &world.head(guards), guards), Promise::Acknowledged)
-        | bit(!after_up, Promise::Replay)
-        | bit(before > 0, Promise::OneStart)
+    bit(grant.index >= applied || !own, ModelProperty::Granted)
+        | bit(!seen.current(grant.tick, grant.fence()), ModelProperty::Fence)
+        | bit(acknowledged(world, &world.head(guards), guards), ModelProperty::Acknowledged)
+        | bit(!after_up, ModelProperty::Replay)
+        | bit(before > 0, ModelProperty::OneStart)
 }
 
 /// Whether a delete or a pause with wait has been acknowledged, and not been undone.
-pub(super) fn acknowledged(world: &World, head: &Machine, guards: Guards) -> bool {
-    let wait = if guards.has(Guard::Wait) { WAIT } else { 0 };
+pub(super) fn acknowledged(world: &ModelWorld, head: &ModelMachine, guards: Guards) -> bool {
+    let wait = if guards.has(ModelGuard::Wait) { WAIT } else { 0 };
     head.inactive() && world.now >= head.since + wait
 }

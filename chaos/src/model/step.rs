@@ -1,21 +1,21 @@
 //! What can happen next in a world, and what it makes of it.
 
-use super::bounds::{Bounds, LEAD, TICKS, TTL};
-use super::entry::{DEEDS, Deed, Entry, number};
-use super::guards::{Guard, Guards};
-use super::machine::{Activity, Machine};
-use super::starts::{Grant, counted_from, judge, may_start};
-use super::world::{Process, World};
+use super::bounds::{LEAD, ModelBounds, TICKS, TTL};
+use super::entry::{DEEDS, Deed, ModelEntry, number};
+use super::guards::{Guards, ModelGuard};
+use super::machine::{ModelActivity, ModelMachine};
+use super::starts::{ModelGrant, counted_from, judge, may_start};
+use super::world::{ModelProcess, ModelWorld};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ModelStep {
     /// Time goes on.
     Pass,
     /// A node proposes.
-    Propose { node: u8, entry: Entry },
+    Propose { node: u8, entry: ModelEntry },
     /// A proposal, or a registration, reaches the log and is accepted.
-    Commit { entry: Entry },
+    Commit { entry: ModelEntry },
     /// A command of people is accepted.
     Do { deed: Deed },
     /// A node applies its next entry.
@@ -29,10 +29,15 @@ pub(super) enum Step {
 }
 
 /// The steps that are possible, and change something.
-pub(super) fn possible(world: &World, bounds: Bounds, guards: Guards, steps: &mut Vec<Step>) {
+pub(super) fn possible(
+    world: &ModelWorld,
+    bounds: ModelBounds,
+    guards: Guards,
+    steps: &mut Vec<ModelStep>,
+) {
     let (seen, head) = world.views(guards);
     if world.now < bounds.time {
-        steps.push(Step::Pass);
+        steps.push(ModelStep::Pass);
     }
     for (node, seen) in seen.iter().enumerate() {
         of_node(world, node, seen, guards, steps);
@@ -40,62 +45,70 @@ pub(super) fn possible(world: &World, bounds: Bounds, guards: Guards, steps: &mu
     }
     let crashed = world.processes.first().map_or(0, |process| process.boot);
     if crashed < bounds.crashes {
-        steps.push(Step::Crash { node: 0 });
+        steps.push(ModelStep::Crash { node: 0 });
     }
     let next = number(world.log.as_slice().len());
-    let accepted = |entry: Entry| Machine::clone(&head).apply(entry, next, guards).is_some();
+    let accepted =
+        |entry: ModelEntry| ModelMachine::clone(&head).apply(entry, next, guards).is_some();
     let under_way = world.soup.as_slice().iter().copied().filter(|entry| accepted(*entry));
-    steps.extend(under_way.map(|entry| Step::Commit { entry }));
-    let ups = world.count(|entry| matches!(entry, Entry::Up { .. }));
+    steps.extend(under_way.map(|entry| ModelStep::Commit { entry }));
+    let ups = world.count(|entry| matches!(entry, ModelEntry::Up { .. }));
     if crashed > 0 && ups < usize::from(bounds.ups) {
         // The registration of the former process may come late, and that of this one twice.
-        let ups = (0..=crashed).map(|boot| Entry::Up { node: 0, boot });
+        let ups = (0..=crashed).map(|boot| ModelEntry::Up { node: 0, boot });
         let ups = ups.filter(|entry| accepted(*entry));
-        steps.extend(ups.map(|entry| Step::Commit { entry }));
+        steps.extend(ups.map(|entry| ModelStep::Commit { entry }));
     }
-    if world.count(|entry| matches!(entry, Entry::Done { .. })) < usize::from(bounds.deeds) {
+    if world.count(|entry| matches!(entry, ModelEntry::Done { .. })) < usize::from(bounds.deeds) {
         let stamp = world.now;
-        let deeds = DEEDS.into_iter().filter(|deed| accepted(Entry::Done { deed: *deed, stamp }));
-        steps.extend(deeds.map(|deed| Step::Do { deed }));
+        let deeds =
+            DEEDS.into_iter().filter(|deed| accepted(ModelEntry::Done { deed: *deed, stamp }));
+        steps.extend(deeds.map(|deed| ModelStep::Do { deed }));
     }
 }
 
-fn of_node(world: &World, node: usize, seen: &Machine, guards: Guards, steps: &mut Vec<Step>) {
+fn of_node(
+    world: &ModelWorld,
+    node: usize,
+    seen: &ModelMachine,
+    guards: Guards,
+    steps: &mut Vec<ModelStep>,
+) {
     let Some(process) = world.processes.get(node) else { return };
     let name = node as u8;
     if usize::from(process.applied) < world.log.as_slice().len() {
-        steps.push(Step::Apply { node: name });
+        steps.push(ModelStep::Apply { node: name });
     }
     for (index, tick, session) in world.grants() {
-        let grant = Grant { index, tick, session };
+        let grant = ModelGrant { index, tick, session };
         if may_start(world, node, seen, grant, guards) {
-            steps.push(Step::Start { node: name, fence: grant.fence(), tick, session });
+            steps.push(ModelStep::Start { node: name, fence: grant.fence(), tick, session });
         }
     }
-    if !guards.has(Guard::FirstKept) {
+    if !guards.has(ModelGuard::FirstKept) {
         for (tick, (claim, ask)) in (1..).zip(process.claims.iter().zip(&process.asks)) {
             if claim.is_some() || ask.is_some() {
-                steps.push(Step::Forget { node: name, tick });
+                steps.push(ModelStep::Forget { node: name, tick });
             }
         }
     }
 }
 
 fn proposals(
-    world: &World,
+    world: &ModelWorld,
     node: usize,
-    seen: &Machine,
-    (bounds, guards): (Bounds, Guards),
-    steps: &mut Vec<Step>,
+    seen: &ModelMachine,
+    (bounds, guards): (ModelBounds, Guards),
+    steps: &mut Vec<ModelStep>,
 ) {
     let Some(process) = world.processes.get(node) else { return };
     let Some((session, _)) = world.registration(node) else { return };
     // What is proposed a second time is under way and noted already.
-    let idle = guards.has(Guard::FirstNotLast) && guards.has(Guard::FirstKept);
+    let idle = guards.has(ModelGuard::FirstNotLast) && guards.has(ModelGuard::FirstKept);
     let mut propose = |entry| {
         let again = world.soup.as_slice().contains(&entry);
         if if again { !idle } else { has_room(world, entry, bounds) } {
-            steps.push(Step::Propose { node: node as u8, entry });
+            steps.push(ModelStep::Propose { node: node as u8, entry });
         }
     };
     settles(world, seen, session, &mut propose);
@@ -103,9 +116,9 @@ fn proposals(
 }
 
 /// Whether a proposal may join those that are under way.
-fn has_room(world: &World, entry: Entry, bounds: Bounds) -> bool {
+fn has_room(world: &ModelWorld, entry: ModelEntry, bounds: ModelBounds) -> bool {
     let soup = world.soup.as_slice();
-    let settle = |entry: &Entry| matches!(entry, Entry::Settle { .. });
+    let settle = |entry: &ModelEntry| matches!(entry, ModelEntry::Settle { .. });
     let settles = soup.iter().filter(|entry| settle(entry)).count();
     if settle(&entry) {
         settles < usize::from(bounds.settles)
@@ -115,74 +128,85 @@ fn has_room(world: &World, entry: Entry, bounds: Bounds) -> bool {
 }
 
 /// What a node may decide on what it sees; which of these it wants is its own affair.
-fn settles(world: &World, seen: &Machine, session: u8, propose: &mut impl FnMut(Entry)) {
-    if seen.activity != Activity::Active {
+fn settles(
+    world: &ModelWorld,
+    seen: &ModelMachine,
+    session: u8,
+    propose: &mut impl FnMut(ModelEntry),
+) {
+    if seen.activity != ModelActivity::Active {
         return;
     }
     let (revision, after) = (seen.revision, seen.cursor);
     for to in after + 1..=TICKS as u8 {
         if to <= seen.last && world.now + LEAD >= to {
-            propose(Entry::Settle { session, revision, after, to, claim: true });
+            propose(ModelEntry::Settle { session, revision, after, to, claim: true });
         }
     }
     if after < TICKS as u8 && world.now > after {
-        propose(Entry::Settle { session, revision, after, to: after + 1, claim: false });
+        propose(ModelEntry::Settle { session, revision, after, to: after + 1, claim: false });
     }
 }
 
 /// The attempts for which a node needs a new fence.
 fn asks(
-    world: &World,
-    process: &Process,
-    seen: &Machine,
+    world: &ModelWorld,
+    process: &ModelProcess,
+    seen: &ModelMachine,
     session: u8,
     guards: Guards,
-    propose: &mut impl FnMut(Entry),
+    propose: &mut impl FnMut(ModelEntry),
 ) {
     for (tick, attempt) in (1..).zip(&seen.attempts) {
         let Some(attempt) = attempt.filter(|attempt| attempt.running) else { continue };
         let fence = attempt.fence;
-        let mine = attempt.session == session || !guards.has(Guard::AskOwn);
+        let mine = attempt.session == session || !guards.has(ModelGuard::AskOwn);
         let from = counted_from(world, process, fence, tick);
-        let over = from.is_none_or(|from| world.now > from + TTL) || !guards.has(Guard::AskLate);
+        let over =
+            from.is_none_or(|from| world.now > from + TTL) || !guards.has(ModelGuard::AskLate);
         if mine && over && !process.has_started(fence) {
-            propose(Entry::Again { session, tick, fence });
+            propose(ModelEntry::Again { session, tick, fence });
         }
     }
 }
 
 /// The world after a step; none: it is not possible.
-pub(super) fn next(world: &World, step: Step, guards: Guards, watched: u16) -> Option<World> {
+pub(super) fn next(
+    world: &ModelWorld,
+    step: ModelStep,
+    guards: Guards,
+    watched: u16,
+) -> Option<ModelWorld> {
     let mut next = world.clone();
     match step {
-        Step::Pass => next.now += 1,
-        Step::Propose { node, entry } => {
+        ModelStep::Pass => next.now += 1,
+        ModelStep::Propose { node, entry } => {
             let process = next.processes.get_mut(usize::from(node))?;
-            note(process, entry, world.now, !guards.has(Guard::FirstNotLast));
+            note(process, entry, world.now, !guards.has(ModelGuard::FirstNotLast));
             if !world.soup.as_slice().contains(&entry) && !next.soup.insert(entry) {
                 return None;
             }
         }
-        Step::Commit { entry } => commit(&mut next, entry, guards, watched)?,
-        Step::Do { deed } => {
-            commit(&mut next, Entry::Done { deed, stamp: world.now }, guards, watched)?;
+        ModelStep::Commit { entry } => commit(&mut next, entry, guards, watched)?,
+        ModelStep::Do { deed } => {
+            commit(&mut next, ModelEntry::Done { deed, stamp: world.now }, guards, watched)?;
         }
-        Step::Apply { node } => apply(&mut next, usize::from(node), guards)?,
-        Step::Start { node, fence, tick, session } => {
+        ModelStep::Apply { node } => apply(&mut next, usize::from(node), guards)?,
+        ModelStep::Start { node, fence, tick, session } => {
             let node = usize::from(node);
             let index = usize::from(fence - number(0));
             let seen = world.seen(node, guards);
-            let grant = Grant { index, tick, session };
+            let grant = ModelGrant { index, tick, session };
             next.broken |= judge(world, node, &seen, grant, guards) & watched;
             next.processes.get_mut(node)?.started |= 1 << index;
             let count = next.starts.get_mut(usize::from(tick) - 1)?;
             *count = 2.min(*count + 1);
         }
-        Step::Crash { node } => {
+        ModelStep::Crash { node } => {
             let process = next.processes.get_mut(usize::from(node))?;
-            *process = Process { boot: process.boot + 1, ..Process::default() };
+            *process = ModelProcess { boot: process.boot + 1, ..ModelProcess::default() };
         }
-        Step::Forget { node, tick } => {
+        ModelStep::Forget { node, tick } => {
             let process = next.processes.get_mut(usize::from(node))?;
             *process.claims.get_mut(usize::from(tick) - 1)? = None;
             *process.asks.get_mut(usize::from(tick) - 1)? = None;
@@ -191,36 +215,36 @@ pub(super) fn next(world: &World, step: Step, guards: Guards, watched: u16) -> O
     Some(next)
 }
 
-fn commit(world: &mut World, entry: Entry, guards: Guards, watched: u16) -> Option<()> {
+fn commit(world: &mut ModelWorld, entry: ModelEntry, guards: Guards, watched: u16) -> Option<()> {
     let number = number(world.log.as_slice().len());
     let broken = world.head(guards).apply(entry, number, guards)?;
     world.broken |= broken & watched;
     world.log.push(entry).then_some(())
 }
 
-fn apply(world: &mut World, node: usize, guards: Guards) -> Option<()> {
+fn apply(world: &mut ModelWorld, node: usize, guards: Guards) -> Option<()> {
     let now = world.now;
     let session = world.registration(node).map(|(own, _)| own);
     let process = world.processes.get_mut(node)?;
     let entry = world.log.as_slice().get(usize::from(process.applied))?;
     process.applied += 1;
     let granted = entry.grant().map(|(_, session)| session);
-    if !guards.has(Guard::FirstNotApply) && granted.is_some() && granted == session {
+    if !guards.has(ModelGuard::FirstNotApply) && granted.is_some() && granted == session {
         note(process, *entry, now, true);
     }
     Some(())
 }
 
 /// Notes from when a grant counts: from its first proposal, unless `anew`.
-fn note(process: &mut Process, entry: Entry, now: u8, anew: bool) {
+fn note(process: &mut ModelProcess, entry: ModelEntry, now: u8, anew: bool) {
     let slot = |tick: u8| usize::from(tick).wrapping_sub(1);
     match entry {
-        Entry::Settle { to, claim: true, .. } => {
+        ModelEntry::Settle { to, claim: true, .. } => {
             if let Some(claim) = process.claims.get_mut(slot(to)) {
                 *claim = Some(claim.filter(|_| !anew).unwrap_or(now));
             }
         }
-        Entry::Again { tick, fence, .. } => {
+        ModelEntry::Again { tick, fence, .. } => {
             if let Some(ask) = process.asks.get_mut(slot(tick)) {
                 let known = ask.filter(|(asked, _)| *asked == fence && !anew);
                 *ask = Some(known.unwrap_or((fence, now)));

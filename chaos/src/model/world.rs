@@ -7,13 +7,13 @@
 use std::hash::{Hash, Hasher};
 
 use super::bounds::{LOG_MAX, NODES, SOUP_MAX, TICKS};
-use super::entry::{Bytes, Entries, Entry, FIRST, number};
+use super::entry::{FIRST, ModelEntries, ModelEntry, WorldBytes, number};
 use super::guards::Guards;
-use super::machine::Machine;
+use super::machine::ModelMachine;
 
 /// What one process has in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Process {
+pub(super) struct ModelProcess {
     /// Which process of its node it is.
     pub boot: u8,
     /// How many entries it has applied.
@@ -26,7 +26,7 @@ pub(super) struct Process {
     pub started: u16,
 }
 
-impl Process {
+impl ModelProcess {
     /// Whether it has started a grant.
     pub(super) const fn has_started(&self, fence: u8) -> bool {
         self.started & (1 << (fence - FIRST)) != 0
@@ -35,20 +35,20 @@ impl Process {
 
 /// A state of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct World {
+pub(super) struct ModelWorld {
     pub now: u8,
-    pub log: Entries<LOG_MAX>,
-    pub soup: Entries<SOUP_MAX>,
-    pub processes: [Process; NODES],
+    pub log: ModelEntries<LOG_MAX>,
+    pub soup: ModelEntries<SOUP_MAX>,
+    pub processes: [ModelProcess; NODES],
     /// How often each tick was started.
     pub starts: [u8; TICKS],
     /// The promises that are broken.
     pub broken: u16,
 }
 
-impl Hash for World {
+impl Hash for ModelWorld {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut bytes = Bytes::new();
+        let mut bytes = WorldBytes::new();
         bytes.push(self.now);
         self.log.write(&mut bytes);
         self.soup.write(&mut bytes);
@@ -70,10 +70,10 @@ impl Hash for World {
     }
 }
 
-impl World {
+impl ModelWorld {
     /// The state after the first so many entries.
-    fn view(&self, applied: usize, guards: Guards) -> Machine {
-        let mut machine = Machine::new();
+    fn view(&self, applied: usize, guards: Guards) -> ModelMachine {
+        let mut machine = ModelMachine::new();
         for (index, entry) in self.log.as_slice().iter().take(applied).enumerate() {
             machine.apply(*entry, number(index), guards);
         }
@@ -81,19 +81,19 @@ impl World {
     }
 
     /// The state after all entries.
-    pub(super) fn head(&self, guards: Guards) -> Machine {
+    pub(super) fn head(&self, guards: Guards) -> ModelMachine {
         self.view(LOG_MAX, guards)
     }
 
     /// What a node sees.
-    pub(super) fn seen(&self, node: usize, guards: Guards) -> Machine {
+    pub(super) fn seen(&self, node: usize, guards: Guards) -> ModelMachine {
         let applied = self.processes.get(node).map_or(0, |process| process.applied);
         self.view(usize::from(applied), guards)
     }
 
     /// What each node sees, and the state after all entries: in one pass.
-    pub(super) fn views(&self, guards: Guards) -> ([Machine; NODES], Machine) {
-        let mut machine = Machine::new();
+    pub(super) fn views(&self, guards: Guards) -> ([ModelMachine; NODES], ModelMachine) {
+        let mut machine = ModelMachine::new();
         let mut seen = [machine; NODES];
         for (index, entry) in self.log.as_slice().iter().enumerate() {
             machine.apply(*entry, number(index), guards);
@@ -114,7 +114,7 @@ impl World {
         if boot == 0 {
             return Some((node + 1, 0));
         }
-        let up = Entry::Up { node, boot };
+        let up = ModelEntry::Up { node, boot };
         let at = self.log.as_slice().iter().position(|entry| *entry == up)?;
         Some((number(at), at))
     }
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// How many entries of some kind the log holds.
-    pub(super) fn count(&self, which: impl Fn(&Entry) -> bool) -> usize {
+    pub(super) fn count(&self, which: impl Fn(&ModelEntry) -> bool) -> usize {
         self.log.as_slice().iter().filter(|entry| which(entry)).count()
     }
 }

@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use punctual::exec::{Func, FuncContext};
 use tokio::time::sleep;
 
-use super::random::Random;
-use crate::check::agreement::Agreement;
-use crate::check::history::{Event, Fault, History, Start};
+use super::random::SeededRandom;
+use crate::check::agreement::ReplicaAgreement;
+use crate::check::history::{FaultKind, HistoryEvent, ObservedStart, RunHistory};
 
 /// What becomes of an attempt.
-enum Fate {
+enum ActionOutcome {
     /// It ends well after so long.
     Well(Duration),
     /// It fails after so long.
@@ -32,12 +32,12 @@ const LONG: Duration = Duration::from_secs(30);
 const SLOTS: &str = "slots bound attempts";
 
 /// The attempts that a process carries out now: the fence of each, with its execution.
-pub type Running = Arc<Mutex<BTreeMap<u64, u64>>>;
+pub type RunningAttempts = Arc<Mutex<BTreeMap<u64, u64>>>;
 
 /// Takes an attempt out of those that run when its work is over, however it ends.
-struct Work(Running, u64);
+struct RunningMark(RunningAttempts, u64);
 
-impl Drop for Work {
+impl Drop for RunningMark {
     fn drop(&mut self) {
         self.0.lock().remove(&self.1);
     }
@@ -45,22 +45,22 @@ impl Drop for Work {
 
 /// Where an action finds what it needs.
 #[derive(Clone)]
-pub struct Stage {
+pub struct ActionContext {
     /// The seed.
     pub seed: u64,
     /// Where it is noted.
-    pub history: Arc<History>,
+    pub history: Arc<RunHistory>,
     /// What its process has applied.
-    pub agreement: Arc<Agreement>,
+    pub agreement: Arc<ReplicaAgreement>,
     /// Attempts that the node may run at once; 0: any number.
     pub slots: u32,
     /// Those that run.
-    pub running: Running,
+    pub running: RunningAttempts,
 }
 
-impl Stage {
+impl ActionContext {
     /// Notes that an attempt runs, and looks at the bound.
-    fn begin(&self, node: usize, fence: u64, execution: u64) -> Work {
+    fn begin(&self, node: usize, fence: u64, execution: u64) -> RunningMark {
         let count = {
             let mut running = self.running.lock();
             running.insert(fence, execution);
@@ -73,36 +73,38 @@ impl Stage {
                 self.history.violated(SLOTS, what);
             }
         }
-        Work(Arc::clone(&self.running), fence)
+        RunningMark(Arc::clone(&self.running), fence)
     }
 
-    fn fate(&self, fence: u64, timeout: Duration) -> Fate {
-        let mut random = Random::of(self.seed ^ fence.rotate_left(17), "fate");
+    fn fate(&self, fence: u64, timeout: Duration) -> ActionOutcome {
+        let mut random = SeededRandom::of(self.seed ^ fence.rotate_left(17), "fate");
         if timeout >= LONG && random.chance(500) {
-            self.history.fault(Fault::ActionHangs);
-            return Fate::Hang;
+            self.history.fault(FaultKind::ActionHangs);
+            return ActionOutcome::Hang;
         }
         match random.below(100) {
-            0..80 => {
-                Fate::Well(random.log_time(Duration::from_micros(200), Duration::from_secs(1)))
-            }
+            0..80 => ActionOutcome::Well(
+                random.log_time(Duration::from_micros(200), Duration::from_secs(1)),
+            ),
             80..90 => {
-                self.history.fault(Fault::ActionFails);
-                Fate::Fail(random.log_time(Duration::from_micros(200), Duration::from_secs(1)))
+                self.history.fault(FaultKind::ActionFails);
+                ActionOutcome::Fail(
+                    random.log_time(Duration::from_micros(200), Duration::from_secs(1)),
+                )
             }
             90..94 if !timeout.is_zero() => {
-                self.history.fault(Fault::ActionLate);
-                Fate::Well(timeout + Duration::from_millis(random.range(1, 500)))
+                self.history.fault(FaultKind::ActionLate);
+                ActionOutcome::Well(timeout + Duration::from_millis(random.range(1, 500)))
             }
             94..97 if !timeout.is_zero() => {
-                self.history.fault(Fault::ActionHangs);
-                Fate::Hang
+                self.history.fault(FaultKind::ActionHangs);
+                ActionOutcome::Hang
             }
             97..100 if !timeout.is_zero() => {
-                self.history.fault(Fault::ActionHangs);
-                Fate::Deaf
+                self.history.fault(FaultKind::ActionHangs);
+                ActionOutcome::Deaf
             }
-            _ => Fate::Well(Duration::from_millis(5)),
+            _ => ActionOutcome::Well(Duration::from_millis(5)),
         }
     }
 
@@ -111,7 +113,7 @@ impl Stage {
         Arc::new(move |context: FuncContext| {
             let attempt = &context.attempt;
             let fence = attempt.fence.0;
-            let start = Start {
+            let start = ObservedStart {
                 process,
                 fence,
                 execution: attempt.execution.0,
@@ -121,28 +123,28 @@ impl Stage {
                 applied: self.agreement.at(process),
             };
             let work = self.begin(node, fence, start.execution);
-            self.history.note(Some(node), Event::Start(start));
+            self.history.note(Some(node), HistoryEvent::Start(start));
             let fate = self.fate(fence, attempt.timeout.std());
             let history = Arc::clone(&self.history);
             Box::pin(async move {
                 let _work = work;
                 let well = match fate {
-                    Fate::Well(after) => {
+                    ActionOutcome::Well(after) => {
                         sleep(after).await;
                         true
                     }
-                    Fate::Fail(after) => {
+                    ActionOutcome::Fail(after) => {
                         sleep(after).await;
                         false
                     }
-                    Fate::Hang => {
+                    ActionOutcome::Hang => {
                         let mut cancel = context.cancel;
                         let _gone = cancel.wait_for(|cancel| *cancel).await;
                         false
                     }
-                    Fate::Deaf => pending().await,
+                    ActionOutcome::Deaf => pending().await,
                 };
-                history.note(Some(node), Event::Done { fence, well });
+                history.note(Some(node), HistoryEvent::Done { fence, well });
                 if well { Ok("well".to_owned()) } else { Err("not well".to_owned()) }
             })
         })

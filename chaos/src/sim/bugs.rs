@@ -9,7 +9,7 @@ use super::plan::Focus;
 
 /// What `bugs` is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Arguments {
+pub struct BugsArguments {
     /// Seeds that are tried for each bug.
     #[arg(long, default_value_t = 40)]
     tries: u64,
@@ -25,7 +25,7 @@ pub struct Arguments {
 const FOCUS: [(&str, Focus); 1] = [("change-slept-over", Focus::Calm)];
 
 /// Looks for each bug.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &BugsArguments) -> ExitCode {
     let mut missed = Vec::new();
     for (bug, what) in punctual::bugs::ALL {
         if arguments.only.as_deref().is_some_and(|only| only != bug) {
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// The first seed that finds a bug, and what it found broken.
-fn find(arguments: &Arguments, bug: &str) -> Option<(u64, String)> {
+fn find(arguments: &BugsArguments, bug: &str) -> Option<(u64, String)> {
     for seed in 0..arguments.tries {
         let mut command = Command::new(std::env::current_exe().ok()?);
         command.args(["sim", "--seed", &seed.to_string(), "--bug", bug]);

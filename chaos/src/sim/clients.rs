@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::plan::Focus;
-use super::random::Random;
-use super::world::World;
-use crate::check::history::{Asked, Event, Fault, Returned};
+use super::random::SeededRandom;
+use super::world::SimWorld;
+use crate::check::history::{ClientRequest, FaultKind, HistoryEvent, Returned};
 
 /// A client waits so long for an answer.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -39,20 +39,20 @@ const AIM: Duration = Duration::from_millis(60);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// One client.
-struct Client {
-    world: Arc<World>,
-    random: Random,
+struct SimClient {
+    world: Arc<SimWorld>,
+    random: SeededRandom,
     node: usize,
 }
 
 /// Makes the tasks that no client touches later.
-pub async fn set_up(world: &Arc<World>) {
-    let random = Random::of(world.common.plan.seed, "set up");
-    let mut client = Client { world: Arc::clone(world), random, node: 0 };
+pub async fn set_up(world: &Arc<SimWorld>) {
+    let random = SeededRandom::of(world.common.plan.seed, "set up");
+    let mut client = SimClient { world: Arc::clone(world), random, node: 0 };
     client.calendar().await;
     for task in 0..world.common.plan.steady {
         client.node = task % world.common.plan.nodes;
-        client.call(Asked::Add, &format!("steady-{task}")).await;
+        client.call(ClientRequest::Add, &format!("steady-{task}")).await;
     }
 }
 
@@ -69,17 +69,17 @@ fn calendar(epoch_ms: i64, from: u64) -> Value {
 }
 
 /// Lets clients work until the switch is true.
-pub fn begin(world: &Arc<World>) -> watch::Sender<bool> {
+pub fn begin(world: &Arc<SimWorld>) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
     for number in 0..world.common.plan.clients {
-        let random = Random::of(world.common.plan.seed, &format!("client {number}"));
-        let client = Client { world: Arc::clone(world), random, node: number };
+        let random = SeededRandom::of(world.common.plan.seed, &format!("client {number}"));
+        let client = SimClient { world: Arc::clone(world), random, node: number };
         tokio::spawn(client.work(stopping.clone()));
     }
     stop
 }
 
-impl Client {
+impl SimClient {
     async fn work(mut self, stop: watch::Receiver<bool>) {
         let mean = u64::try_from(self.world.common.plan.pace.as_micros()).unwrap_or(500_000);
         while !*stop.borrow() {
@@ -104,20 +104,20 @@ impl Client {
         }
     }
 
-    fn wish(&mut self, number: u64) -> Asked {
+    fn wish(&mut self, number: u64) -> ClientRequest {
         let wait = self.random.chance(400);
         match self.random.below(100) {
-            0..25 => Asked::Read,
-            25..40 => Asked::Add,
-            40..47 => Asked::Update,
-            47..52 => Asked::Patch,
-            52..60 => Asked::Pause { wait },
-            60..69 => Asked::Resume,
-            69..77 => Asked::Delete { wait },
-            77..82 => Asked::Reuse,
-            82..89 => Asked::Force,
-            89..91 if number.is_multiple_of(4) => Asked::Cleanup,
-            _ => Asked::Trigger,
+            0..25 => ClientRequest::Read,
+            25..40 => ClientRequest::Add,
+            40..47 => ClientRequest::Update,
+            47..52 => ClientRequest::Patch,
+            52..60 => ClientRequest::Pause { wait },
+            60..69 => ClientRequest::Resume,
+            69..77 => ClientRequest::Delete { wait },
+            77..82 => ClientRequest::Reuse,
+            82..89 => ClientRequest::Force,
+            89..91 if number.is_multiple_of(4) => ClientRequest::Cleanup,
+            _ => ClientRequest::Trigger,
         }
     }
 
@@ -134,34 +134,34 @@ impl Client {
                 schedule[other] = Value::Null;
             }
             let body = json!({"enabled": true, "schedule": schedule});
-            self.place(call, Asked::Patch, &task, Some(body)).await;
+            self.place(call, ClientRequest::Patch, &task, Some(body)).await;
         }
     }
 
-    async fn call(&mut self, asked: Asked, task: &str) {
+    async fn call(&mut self, asked: ClientRequest, task: &str) {
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         let body = self.body(asked, task, call);
-        if asked != Asked::Read && self.random.chance(AIMED) {
+        if asked != ClientRequest::Read && self.random.chance(AIMED) {
             self.aim(task).await;
         }
         self.place(call, asked, task, body).await;
     }
 
     /// One call from its first sending to its answer, or to giving up.
-    async fn place(&mut self, call: u64, asked: Asked, task: &str, body: Option<Value>) {
-        let key = (asked != Asked::Read).then(|| format!("call-{call}"));
-        let event = Event::Call { call, asked, task: task.to_owned(), key: key.clone() };
+    async fn place(&mut self, call: u64, asked: ClientRequest, task: &str, body: Option<Value>) {
+        let key = (asked != ClientRequest::Read).then(|| format!("call-{call}"));
+        let event = HistoryEvent::Call { call, asked, task: task.to_owned(), key: key.clone() };
         self.world.history().note(None, event);
         let mut returned = Returned::Unknown;
         let mut sent = false;
         for _ in 0..TRIES {
             match self.send(asked, task, key.as_deref(), body.as_ref()).await {
-                Sent::Answered(answer) => {
+                SendOutcome::Answered(answer) => {
                     returned = answer;
                     break;
                 }
-                Sent::Nowhere => {}
-                Sent::Unknown => sent = true,
+                SendOutcome::Nowhere => {}
+                SendOutcome::Unknown => sent = true,
             }
             // Another node may know more.
             self.node = self.random.index(self.world.common.plan.nodes);
@@ -170,7 +170,7 @@ impl Client {
         if returned == Returned::Unknown && !sent {
             returned = Returned::Never;
         }
-        self.world.history().note(None, Event::Return { call, returned });
+        self.world.history().note(None, HistoryEvent::Return { call, returned });
     }
 
     /// Makes the calendar or changes it, whatever it takes.
@@ -218,22 +218,22 @@ impl Client {
     /// Sends once.
     async fn send(
         &mut self,
-        asked: Asked,
+        asked: ClientRequest,
         task: &str,
         key: Option<&str>,
         body: Option<&Value>,
-    ) -> Sent {
+    ) -> SendOutcome {
         match self.exchange(route(asked, task), key, body).await {
             Exchange::Answered { status, index, revision, body } => {
                 let code = body["code"].as_str().unwrap_or_default().to_owned();
                 match code.as_str() {
-                    "outcome_unknown" | "internal" => Sent::Unknown,
-                    "no_leader" | "not_accepted" | "index_not_reached" => Sent::Nowhere,
-                    _ => Sent::Answered(Returned::Answer { status, code, revision, index }),
+                    "outcome_unknown" | "internal" => SendOutcome::Unknown,
+                    "no_leader" | "not_accepted" | "index_not_reached" => SendOutcome::Nowhere,
+                    _ => SendOutcome::Answered(Returned::Answer { status, code, revision, index }),
                 }
             }
-            Exchange::Nowhere => Sent::Nowhere,
-            Exchange::Unknown => Sent::Unknown,
+            Exchange::Nowhere => SendOutcome::Nowhere,
+            Exchange::Unknown => SendOutcome::Unknown,
         }
     }
 
@@ -257,7 +257,7 @@ impl Client {
         let answer = timeout(PATIENCE, answering).await;
         sleep(Duration::from_micros(self.random.range(50, 2_000))).await;
         if !self.world.common.plan.calm && self.random.chance(LOST) {
-            self.world.history().fault(Fault::AnswerLost);
+            self.world.history().fault(FaultKind::AnswerLost);
             return Exchange::Unknown;
         }
         let Ok(Ok(Ok(response))) = answer else { return Exchange::Unknown };
@@ -265,10 +265,12 @@ impl Client {
     }
 
     /// What a call sends along.
-    fn body(&mut self, asked: Asked, task: &str, call: u64) -> Option<Value> {
+    fn body(&mut self, asked: ClientRequest, task: &str, call: u64) -> Option<Value> {
         match asked {
-            Asked::Add | Asked::Force | Asked::Update => Some(self.definition(task, call)),
-            Asked::Patch => Some(match self.random.below(4) {
+            ClientRequest::Add | ClientRequest::Force | ClientRequest::Update => {
+                Some(self.definition(task, call))
+            }
+            ClientRequest::Patch => Some(match self.random.below(4) {
                 0 => json!({"payload": format!("{call}")}),
                 1 => json!({"schedule": self.schedule(task, false)}),
                 2 => json!({"catch_up_on_resume": self.random.chance(500)}),
@@ -278,7 +280,7 @@ impl Client {
                     json!({"description": description})
                 }
             }),
-            Asked::Pause { .. } if self.random.chance(300) => {
+            ClientRequest::Pause { .. } if self.random.chance(300) => {
                 let now = self.world.common.plan.epoch_ms
                     + i64::try_from(self.world.history().now() / 1_000).unwrap_or(0);
                 let until = now + i64::try_from(self.random.range(1_000, 9_000)).unwrap_or(0);
@@ -364,7 +366,7 @@ impl Client {
 }
 
 /// What became of one sending.
-enum Sent {
+enum SendOutcome {
     /// There was an answer that says what happened.
     Answered(Returned),
     /// It was not sent, or certainly not taken.
@@ -399,20 +401,20 @@ fn name(number: u64) -> String {
     format!("{kind}-{number}")
 }
 
-fn route(asked: Asked, task: &str) -> (Method, String) {
+fn route(asked: ClientRequest, task: &str) -> (Method, String) {
     let one = format!("/tasks/{task}");
     match asked {
-        Asked::Add => (Method::POST, "/tasks".to_owned()),
-        Asked::Force => (Method::POST, "/tasks?force=true".to_owned()),
-        Asked::Update => (Method::PUT, one),
-        Asked::Patch => (Method::PATCH, one),
-        Asked::Delete { wait } => (Method::DELETE, format!("{one}?wait={wait}")),
-        Asked::Reuse => (Method::POST, format!("{one}/reuse")),
-        Asked::Cleanup => (Method::POST, format!("{one}/cleanup")),
-        Asked::Pause { wait } => (Method::POST, format!("{one}/pause?wait={wait}")),
-        Asked::Resume => (Method::POST, format!("{one}/resume")),
-        Asked::Trigger => (Method::POST, format!("{one}/trigger")),
-        Asked::Read => (Method::GET, one),
+        ClientRequest::Add => (Method::POST, "/tasks".to_owned()),
+        ClientRequest::Force => (Method::POST, "/tasks?force=true".to_owned()),
+        ClientRequest::Update => (Method::PUT, one),
+        ClientRequest::Patch => (Method::PATCH, one),
+        ClientRequest::Delete { wait } => (Method::DELETE, format!("{one}?wait={wait}")),
+        ClientRequest::Reuse => (Method::POST, format!("{one}/reuse")),
+        ClientRequest::Cleanup => (Method::POST, format!("{one}/cleanup")),
+        ClientRequest::Pause { wait } => (Method::POST, format!("{one}/pause?wait={wait}")),
+        ClientRequest::Resume => (Method::POST, format!("{one}/resume")),
+        ClientRequest::Trigger => (Method::POST, format!("{one}/trigger")),
+        ClientRequest::Read => (Method::GET, one),
     }
 }
 

@@ -13,9 +13,9 @@ pub const EPOCHS_MS: [i64; 3] = [1_774_745_940_000, 1_792_889_940_000, 1_774_744
 
 /// The clocks of one machine; clones are the same.
 #[derive(Clone)]
-pub struct Clocks(Arc<Mutex<Inner>>);
+pub struct Clocks(Arc<Mutex<ClockState>>);
 
-struct Inner {
+struct ClockState {
     begun: Instant,
     /// True time then, in milliseconds since 1970.
     epoch_ms: i64,
@@ -39,7 +39,7 @@ impl Clocks {
     pub fn new(begun: Instant, epoch_ms: i64, boot_ms: u64, base: i64) -> Self {
         let boot = i64::try_from(boot_ms).unwrap_or(0) * 1_000_000;
         let ahead = base * 1_000_000;
-        Self(Arc::new(Mutex::new(Inner {
+        Self(Arc::new(Mutex::new(ClockState {
             begun,
             epoch_ms,
             ahead,

@@ -20,8 +20,8 @@ use punctual::storage::memory::MemoryDisk;
 use punctual::storage::sim::{SimDisk, SimLog};
 use punctual::storage::{FolderIdentity, LogPos, LogStore};
 
-use super::random::Random;
-use crate::check::history::{Event, History};
+use super::random::SeededRandom;
+use crate::check::history::{HistoryEvent, RunHistory};
 
 const WHOLE: &str = "checkpoints are whole";
 /// The record of Raft in a checkpoint, which the state's loader does not read.
@@ -29,28 +29,28 @@ const RAFT_RECORD: &[u8] = b"r";
 
 /// A disk; clones are the same.
 #[derive(Clone)]
-pub struct Disk {
+pub struct MachineDisk {
     node: usize,
     log: SimDisk,
     stores: MemoryDisk,
     identity: Arc<Mutex<Option<FolderIdentity>>>,
-    work: Arc<Work>,
-    history: Arc<History>,
+    work: Arc<DiskTiming>,
+    history: Arc<RunHistory>,
     watched: bool,
 }
 
 /// How a disk works.
-struct Work {
-    random: Mutex<Random>,
+struct DiskTiming {
+    random: Mutex<SeededRandom>,
     syncing: AtomicBool,
     /// Added to each sync, in microseconds.
     slow_us: AtomicU64,
 }
 
-impl Disk {
+impl MachineDisk {
     /// An empty disk.
-    pub fn new(node: usize, random: Random, history: Arc<History>) -> Self {
-        let work = Arc::new(Work {
+    pub fn new(node: usize, random: SeededRandom, history: Arc<RunHistory>) -> Self {
+        let work = Arc::new(DiskTiming {
             random: Mutex::new(random),
             syncing: AtomicBool::new(false),
             slow_us: AtomicU64::new(0),
@@ -152,7 +152,7 @@ impl Disk {
     }
 }
 
-impl Work {
+impl DiskTiming {
     /// Syncs a little later; what is written until then goes with it.
     fn begin(self: &Arc<Self>, disk: &SimDisk) {
         if self.syncing.swap(true, Ordering::Relaxed) {
@@ -174,7 +174,7 @@ struct Watched {
     /// False: it is the disk of a node that was wiped.
     watched: bool,
     log: SimLog,
-    history: Arc<History>,
+    history: Arc<RunHistory>,
 }
 
 impl LogStore for Watched {
@@ -199,7 +199,7 @@ impl LogStore for Watched {
         let (node, history, seen) = (self.node, Arc::clone(&self.history), vote.clone());
         let noted: Done = Box::new(move |result| {
             if result.is_ok() {
-                history.note(Some(node), Event::Voted { vote: seen });
+                history.note(Some(node), HistoryEvent::Voted { vote: seen });
             }
             done(result);
         });

@@ -9,9 +9,9 @@ use punctual::domain::machine::record::{Report, Status};
 use punctual::domain::machine::{Command, State, envelope};
 use punctual::domain::time::Timestamp;
 
-use super::random::Random;
-use super::world::World;
-use crate::check::history::Fault;
+use super::random::SeededRandom;
+use super::world::SimWorld;
+use crate::check::history::FaultKind;
 
 /// Of the newest entries.
 const NEWEST: u64 = 400;
@@ -21,12 +21,12 @@ const PROPOSALS: usize = 20;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Proposes some again.
-pub fn again(world: &World, index: usize, random: &mut Random) {
+pub fn again(world: &SimWorld, index: usize, random: &mut SeededRandom) {
     let Some(alive) = world.alive(index) else { return };
     let Some(running) = alive.context.running.get() else { return };
     let old = stale(&running.consensus.replica().read(), random);
     if old.is_some_and(|old| running.consensus.hint(&old, LIMIT)) {
-        world.history().fault(Fault::Echo);
+        world.history().fault(FaultKind::Echo);
     }
     for _ in 0..PROPOSALS {
         let back = usize::try_from(random.below(NEWEST)).unwrap_or(0);
@@ -36,14 +36,14 @@ pub fn again(world: &World, index: usize, random: &mut Random) {
             commands.flatten().filter_map(|packed| Command::decode(packed.kind, packed.body).ok());
         for command in commands.filter(comes_late) {
             if running.consensus.hint(&command, LIMIT) {
-                world.history().fault(Fault::Echo);
+                world.history().fault(FaultKind::Echo);
             }
         }
     }
 }
 
 /// The end of a running execution, as a holder of an older grant would report it.
-fn stale(state: &State, random: &mut Random) -> Option<Command> {
+fn stale(state: &State, random: &mut SeededRandom) -> Option<Command> {
     let running = state.tasks().flat_map(|task| {
         let live = task.live_executions().filter(|one| one.status == Status::Running);
         live.filter_map(|one| Some((task.key, one.id, one.attempt.as_ref()?.fence)))

@@ -15,6 +15,7 @@ mod node;
 mod operator;
 mod plan;
 mod random;
+mod readers;
 mod run;
 #[cfg(test)]
 mod scenarios;
@@ -35,7 +36,7 @@ use clap::Args;
 
 /// What `sim` is asked for.
 #[derive(Args, Clone, Debug)]
-pub struct Arguments {
+pub struct SimArguments {
     /// The seed of one run.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -76,7 +77,7 @@ pub struct Arguments {
 }
 
 /// Runs one seed, or many.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &SimArguments) -> ExitCode {
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &arguments.bug
         && !punctual::bugs::turn_on(bug)

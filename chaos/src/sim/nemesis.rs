@@ -6,46 +6,46 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::plan::Focus;
-use super::random::Random;
+use super::random::SeededRandom;
 use super::silence;
-use super::world::{End, World};
-use crate::check::history::{Event, Fault};
+use super::world::{ProcessEnd, SimWorld};
+use crate::check::history::{FaultKind, HistoryEvent};
 
 /// The shortest and the longest piece of trouble.
 const LENGTH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(20));
 
 /// What can be done; each as often as it stands here.
-const KINDS: [Fault; 26] = [
-    Fault::Cut,
-    Fault::Cut,
-    Fault::Cut,
-    Fault::CutOneWay,
-    Fault::CutOneWay,
-    Fault::Reset,
-    Fault::Reset,
-    Fault::SlowLink,
-    Fault::Kill,
-    Fault::Kill,
-    Fault::Kill,
-    Fault::Kill,
-    Fault::PowerCut,
-    Fault::PowerCut,
-    Fault::PowerCut,
-    Fault::PowerCutAll,
-    Fault::Pause,
-    Fault::Pause,
-    Fault::Wipe,
-    Fault::DiskFull,
-    Fault::DiskFail,
-    Fault::SlowDisk,
-    Fault::ClockJump,
-    Fault::ClockDrift,
-    Fault::Echo,
-    Fault::Echo,
+const KINDS: [FaultKind; 26] = [
+    FaultKind::Cut,
+    FaultKind::Cut,
+    FaultKind::Cut,
+    FaultKind::CutOneWay,
+    FaultKind::CutOneWay,
+    FaultKind::Reset,
+    FaultKind::Reset,
+    FaultKind::SlowLink,
+    FaultKind::Kill,
+    FaultKind::Kill,
+    FaultKind::Kill,
+    FaultKind::Kill,
+    FaultKind::PowerCut,
+    FaultKind::PowerCut,
+    FaultKind::PowerCut,
+    FaultKind::PowerCutAll,
+    FaultKind::Pause,
+    FaultKind::Pause,
+    FaultKind::Wipe,
+    FaultKind::DiskFull,
+    FaultKind::DiskFail,
+    FaultKind::SlowDisk,
+    FaultKind::ClockJump,
+    FaultKind::ClockDrift,
+    FaultKind::Echo,
+    FaultKind::Echo,
 ];
 
 /// Makes trouble until it is stopped.
-pub async fn run(world: Arc<World>) {
+pub async fn run(world: Arc<SimWorld>) {
     match world.common.plan.focus {
         Focus::Calm => {}
         Focus::SilentLeaders => silence::leaders(world).await,
@@ -57,15 +57,15 @@ pub async fn run(world: Arc<World>) {
 }
 
 /// Makes trouble of all kinds.
-async fn anything(world: Arc<World>) {
-    let mut random = Random::of(world.common.plan.seed, "nemesis");
+async fn anything(world: Arc<SimWorld>) {
+    let mut random = SeededRandom::of(world.common.plan.seed, "nemesis");
     let mean = u64::try_from(world.common.plan.trouble.as_micros()).unwrap_or(1_000_000);
     let mut number = 0;
     loop {
         sleep(Duration::from_micros(random.range(mean / 4, mean * 7 / 4))).await;
         number += 1;
         let Some(kind) = random.pick(&KINDS).copied() else { return };
-        let own = Random::of(world.common.plan.seed, &format!("trouble {number}"));
+        let own = SeededRandom::of(world.common.plan.seed, &format!("trouble {number}"));
         tokio::spawn(piece(Arc::clone(&world), kind, own));
     }
 }
@@ -74,26 +74,26 @@ async fn anything(world: Arc<World>) {
 const REMEMBERED: Duration = Duration::from_secs(11);
 
 /// One piece of trouble.
-async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
+async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) {
     let index = random.index(world.common.plan.nodes);
     let length = random.log_time(LENGTH.0, LENGTH.1);
     let node = Some(index);
     match kind {
-        Fault::Cut | Fault::CutOneWay => cut(&world, kind, index, length, random).await,
-        Fault::Reset => {
+        FaultKind::Cut | FaultKind::CutOneWay => cut(&world, kind, index, length, random).await,
+        FaultKind::Reset => {
             let broken = world.common.net.reset(index, random.range(100, 1_000));
             world.history().trouble(node, kind, format!("{broken} streams"));
         }
-        Fault::SlowLink => {
+        FaultKind::SlowLink => {
             let by = random.log_time(Duration::from_millis(2), Duration::from_millis(800));
             world.history().trouble(node, kind, format!("{by:?} for {length:?}"));
             world.common.net.slow(index, by);
             sleep(length).await;
             world.common.net.slow(index, Duration::ZERO);
         }
-        Fault::Kill => down(&world, index, End::Process, kind, length).await,
-        Fault::PowerCut => down(&world, index, End::Power, kind, length).await,
-        Fault::PowerCutAll => {
+        FaultKind::Kill => down(&world, index, ProcessEnd::Process, kind, length).await,
+        FaultKind::PowerCut => down(&world, index, ProcessEnd::Power, kind, length).await,
+        FaultKind::PowerCutAll => {
             world.history().trouble(None, kind, format!("for {length:?}"));
             if random.chance(500) {
                 // Much is on its way to the disks then.
@@ -102,7 +102,7 @@ async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
                 sleep(by * 2).await;
             }
             for index in 0..world.common.plan.nodes {
-                world.end(index, End::Power, "power");
+                world.end(index, ProcessEnd::Power, "power");
             }
             slow_disks(&world, Duration::ZERO);
             for index in 0..world.common.plan.nodes {
@@ -111,15 +111,15 @@ async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
                 world.start(index);
             }
         }
-        Fault::Pause => {
+        FaultKind::Pause => {
             let Some(alive) = world.alive(index) else { return };
             world.history().trouble(node, kind, format!("for {length:?}"));
             alive.process.pause();
             sleep(length).await;
             alive.process.resume();
         }
-        Fault::Echo => super::echo::again(&world, index, &mut random),
-        Fault::Wipe => wipe(&world, index, length).await,
+        FaultKind::Echo => super::echo::again(&world, index, &mut random),
+        FaultKind::Wipe => wipe(&world, index, length).await,
         _ => machine(&world, kind, index, length, random).await,
     }
 }
@@ -128,7 +128,7 @@ async fn piece(world: Arc<World>, kind: Fault, mut random: Random) {
 const SLOW: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// Lets all disks take so long to sync.
-fn slow_disks(world: &World, by: Duration) {
+fn slow_disks(world: &SimWorld, by: Duration) {
     for machine in world.machines.lock().iter() {
         machine.disk.slow(by);
     }
@@ -136,11 +136,11 @@ fn slow_disks(world: &World, by: Duration) {
 
 /// Trouble with a disk or a clock.
 async fn machine(
-    world: &Arc<World>,
-    kind: Fault,
+    world: &Arc<SimWorld>,
+    kind: FaultKind,
     index: usize,
     length: Duration,
-    mut random: Random,
+    mut random: SeededRandom,
 ) {
     let (disk, clocks) = {
         let machines = world.machines.lock();
@@ -149,25 +149,25 @@ async fn machine(
     };
     let tell = |what: String| world.history().trouble(Some(index), kind, what);
     match kind {
-        Fault::DiskFull => {
+        FaultKind::DiskFull => {
             tell(format!("for {length:?}"));
             disk.full(true);
             sleep(length).await;
             disk.full(false);
         }
-        Fault::DiskFail => {
+        FaultKind::DiskFail => {
             let checkpoint = random.chance(300);
             tell(if checkpoint { "the next checkpoint" } else { "the next append" }.to_owned());
             disk.fail_next(checkpoint);
         }
-        Fault::SlowDisk => {
+        FaultKind::SlowDisk => {
             let by = random.log_time(Duration::from_millis(2), Duration::from_secs(2));
             tell(format!("{by:?} for {length:?}"));
             disk.slow(by);
             sleep(length).await;
             disk.slow(Duration::ZERO);
         }
-        Fault::ClockJump | Fault::ClockDrift => {
+        FaultKind::ClockJump | FaultKind::ClockDrift => {
             // Of one clock at a time, with what others know of it.
             let turn = world.wrong_clock.try_lock();
             if turn.is_err() && !world.common.plan.wild_clocks {
@@ -185,8 +185,8 @@ async fn machine(
 }
 
 /// Milliseconds that a clock jumps by, and what it gains from then on.
-fn wrong(kind: Fault, random: &mut Random) -> (i64, i64) {
-    if kind == Fault::ClockDrift {
+fn wrong(kind: FaultKind, random: &mut SeededRandom) -> (i64, i64) {
+    if kind == FaultKind::ClockDrift {
         return (0, i64::try_from(random.range(0, 1_000)).unwrap_or(0) - 500);
     }
     let by = random.log_time(Duration::from_millis(100), Duration::from_secs(86_400));
@@ -195,7 +195,13 @@ fn wrong(kind: Fault, random: &mut Random) -> (i64, i64) {
 }
 
 /// Cuts a machine off, or some links at random.
-async fn cut(world: &World, kind: Fault, index: usize, length: Duration, mut random: Random) {
+async fn cut(
+    world: &SimWorld,
+    kind: FaultKind,
+    index: usize,
+    length: Duration,
+    mut random: SeededRandom,
+) {
     let nodes = world.common.plan.nodes;
     let whole = random.chance(600);
     let inward = random.chance(500);
@@ -203,7 +209,7 @@ async fn cut(world: &World, kind: Fault, index: usize, length: Duration, mut ran
     for (from, to) in (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to))) {
         let touches = from == index || to == index;
         let chosen = if whole { touches } else { random.chance(350) };
-        let direction = kind == Fault::Cut || (to == index) == inward;
+        let direction = kind == FaultKind::Cut || (to == index) == inward;
         if from != to && chosen && direction {
             cuts.push((from, to));
         }
@@ -216,7 +222,13 @@ async fn cut(world: &World, kind: Fault, index: usize, length: Duration, mut ran
 }
 
 /// Ends a process and starts it again later.
-async fn down(world: &Arc<World>, index: usize, how: End, kind: Fault, length: Duration) {
+async fn down(
+    world: &Arc<SimWorld>,
+    index: usize,
+    how: ProcessEnd,
+    kind: FaultKind,
+    length: Duration,
+) {
     if world.end(index, how, "killed") {
         world.history().trouble(Some(index), kind, format!("for {length:?}"));
         sleep(length).await;
@@ -225,9 +237,9 @@ async fn down(world: &Arc<World>, index: usize, how: End, kind: Fault, length: D
 }
 
 /// A machine comes back without its disk, as when a folder is not mounted, and later with it.
-async fn wipe(world: &Arc<World>, index: usize, length: Duration) {
-    if world.end(index, End::Process, "killed, to lose its folder") {
-        world.history().trouble(Some(index), Fault::Wipe, format!("for {length:?}"));
+async fn wipe(world: &Arc<SimWorld>, index: usize, length: Duration) {
+    if world.end(index, ProcessEnd::Process, "killed, to lose its folder") {
+        world.history().trouble(Some(index), FaultKind::Wipe, format!("for {length:?}"));
         world.hide_disk(index);
         world.start(index);
         sleep(length).await;
@@ -236,7 +248,7 @@ async fn wipe(world: &Arc<World>, index: usize, length: Duration) {
 }
 
 /// Ends all trouble.
-pub async fn heal(world: &Arc<World>) {
+pub async fn heal(world: &Arc<SimWorld>) {
     // Whatever is under way mends itself within the longest piece; what it did is mended now.
     let nodes = world.common.plan.nodes;
     world.common.net.heal();
@@ -256,5 +268,5 @@ pub async fn heal(world: &Arc<World>) {
         world.show_disk(index);
         world.start(index);
     }
-    world.history().note(None, Event::Healed);
+    world.history().note(None, HistoryEvent::Healed);
 }

@@ -11,7 +11,7 @@ use punctual::consensus::{
 };
 use punctual::domain::ids::TaskKey;
 use punctual::domain::machine::record::NodeInfo;
-use punctual::domain::machine::{Response, State};
+use punctual::domain::machine::{Applied, State};
 use punctual::domain::time::{Millis, Timestamp};
 use punctual::engine::{Engine, EngineParts, EngineSettings};
 use punctual::exec::Exec;
@@ -20,13 +20,13 @@ use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
 use tokio::sync::{mpsc, watch};
 
-use super::actions::{self, Stage};
+use super::actions::{self, ActionContext};
 use super::clocks::Clocks;
-use super::disk::Disk;
+use super::disk::MachineDisk;
 use super::net::{Net, address};
-use super::plan::Plan;
-use crate::check::agreement::Agreement;
-use crate::check::history::{Event, History};
+use super::plan::RunPlan;
+use crate::check::agreement::ReplicaAgreement;
+use crate::check::history::{HistoryEvent, RunHistory};
 
 /// The clocks of a majority agree within this.
 const MAX_CLOCK_SKEW: Duration = Duration::from_millis(500);
@@ -40,20 +40,20 @@ pub type Ends = mpsc::UnboundedSender<(usize, u64, String)>;
 
 /// What all machines share.
 pub struct Common {
-    pub plan: Plan,
-    pub history: Arc<History>,
-    pub agreement: Arc<Agreement>,
+    pub plan: RunPlan,
+    pub history: Arc<RunHistory>,
+    pub agreement: Arc<ReplicaAgreement>,
     pub net: Net,
     pub ends: Ends,
 }
 
 /// A machine.
-pub struct Machine {
+pub struct SimMachine {
     pub index: usize,
     pub clocks: Clocks,
-    pub disk: Disk,
+    pub disk: MachineDisk,
     /// Its own disk, while another is in its place.
-    pub hidden: Option<Disk>,
+    pub hidden: Option<MachineDisk>,
     pub alive: Option<Alive>,
     /// The version that it runs.
     pub formats: Formats,
@@ -67,23 +67,23 @@ pub struct Alive {
     pub router: Router,
     pub context: Arc<Context>,
     /// The attempts that it carries out.
-    pub running: actions::Running,
+    pub running: actions::RunningAttempts,
 }
 
 /// Hands what a process applies to the judges.
 struct Eye {
     at: (usize, u64),
-    agreement: Arc<Agreement>,
-    history: Arc<History>,
+    agreement: Arc<ReplicaAgreement>,
+    history: Arc<RunHistory>,
 }
 
 impl Witness for Eye {
-    fn applied(&self, state: &State, index: u64, entry: &[u8], answers: &[Response]) {
-        self.agreement.applied(self.at, state, index, Some(entry), answers);
+    fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied) {
+        self.agreement.applied(self.at, state, index, Some((entry, out)));
     }
 
     fn skipped(&self, state: &State, index: u64) {
-        self.agreement.applied(self.at, state, index, None, &[]);
+        self.agreement.applied(self.at, state, index, None);
     }
 
     fn replaced(&self, state: &State) {
@@ -92,12 +92,12 @@ impl Witness for Eye {
 
     fn claiming(&self, task: TaskKey, tick: Timestamp, owned: bool) {
         let (node, process) = self.at;
-        let event = Event::Claiming { process, task: task.0, tick: tick.0, owned };
+        let event = HistoryEvent::Claiming { process, task: task.0, tick: tick.0, owned };
         self.history.note(Some(node), event);
     }
 }
 
-fn consensus_settings(plan: &Plan, index: usize, formats: Formats) -> ConsensusSettings {
+fn consensus_settings(plan: &RunPlan, index: usize, formats: Formats) -> ConsensusSettings {
     let member = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
     let members = (0..plan.nodes).map(|index| MemberAddress {
         id: member(index),
@@ -123,7 +123,7 @@ fn consensus_settings(plan: &Plan, index: usize, formats: Formats) -> ConsensusS
     }
 }
 
-fn engine_settings(plan: &Plan, index: usize, exec: &Exec, level: u16) -> EngineSettings {
+fn engine_settings(plan: &RunPlan, index: usize, exec: &Exec, level: u16) -> EngineSettings {
     EngineSettings {
         failover_timeout: FAILOVER,
         down_after: Millis(1_000),
@@ -148,7 +148,7 @@ fn engine_settings(plan: &Plan, index: usize, exec: &Exec, level: u16) -> Engine
     }
 }
 
-impl Machine {
+impl SimMachine {
     /// Starts a node process; `number` is its own among all of the run.
     pub fn start(&mut self, common: &Common, number: u64) {
         let (index, history) = (self.index, &common.history);
@@ -163,8 +163,8 @@ impl Machine {
         let cluster = Arc::new(ClusterClock::new(self.clocks.clone(), nodes, MAX_CLOCK_SKEW));
         let clock: Arc<dyn Clock> = Arc::<ClusterClock>::clone(&cluster);
         let exec = Arc::new(Exec::simulated(Arc::clone(&clock)));
-        let running = actions::Running::default();
-        let stage = Stage {
+        let running = actions::RunningAttempts::default();
+        let stage = ActionContext {
             seed: common.plan.seed,
             history: Arc::clone(history),
             agreement: Arc::clone(&common.agreement),
@@ -208,10 +208,11 @@ impl Machine {
             metrics: metrics.clone(),
             progress,
         };
-        history.note(Some(index), Event::Boot { process: number });
+        history.note(Some(index), HistoryEvent::Boot { process: number });
         let boot = u128::from(process.draw()) << 64 | u128::from(process.draw());
         let engine = engine_settings(&common.plan, index, &exec, self.formats.level);
-        let rest = Rest { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
+        let rest =
+            ProcessParts { context: Arc::clone(&context), exec, clock, metrics, engine, boot };
         let ends = common.ends.clone();
         process.spawn(async move {
             let why = rest.run(parts).await;
@@ -224,7 +225,7 @@ impl Machine {
 }
 
 /// What a process does once it has its parts.
-struct Rest {
+struct ProcessParts {
     context: Arc<Context>,
     exec: Arc<Exec>,
     clock: Arc<dyn Clock>,
@@ -233,7 +234,7 @@ struct Rest {
     boot: u128,
 }
 
-impl Rest {
+impl ProcessParts {
     /// Runs until the node cannot go on; says why.
     async fn run(self, parts: ConsensusParts) -> String {
         let RunningConsensus { consensus, events } = match consensus::start(parts).await {

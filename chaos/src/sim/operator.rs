@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-use super::random::Random;
-use super::world::World;
-use crate::check::history::Fault;
+use super::random::SeededRandom;
+use super::world::SimWorld;
+use crate::check::history::FaultKind;
 
 /// Waits so long for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,12 +22,12 @@ const TRIES: usize = 60;
 const LATE: Duration = Duration::from_secs(12);
 
 /// Works until the switch is true, and leaves the scheduler started.
-pub fn begin(world: &Arc<World>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    let random = Random::of(world.common.plan.seed, "operator");
+pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    let random = SeededRandom::of(world.common.plan.seed, "operator");
     tokio::spawn(work(Arc::clone(world), random, stop))
 }
 
-async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<bool>) {
+async fn work(world: Arc<SimWorld>, mut random: SeededRandom, mut stop: watch::Receiver<bool>) {
     loop {
         let rest = random.log_time(Duration::from_secs(3), Duration::from_secs(30));
         let first = random.index(world.common.plan.nodes);
@@ -37,7 +37,7 @@ async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<b
             return;
         }
         if ask(&world, "/api/v1/scheduler/stop", first, 1).await {
-            world.history().fault(Fault::Stopped);
+            world.history().fault(FaultKind::Stopped);
             sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
         }
         // What was not answered may have been done.
@@ -46,7 +46,7 @@ async fn work(world: Arc<World>, mut random: Random, mut stop: watch::Receiver<b
 }
 
 /// Asks one node after another; true once one has done it.
-async fn ask(world: &World, path: &str, first: usize, tries: usize) -> bool {
+async fn ask(world: &SimWorld, path: &str, first: usize, tries: usize) -> bool {
     for number in 0..tries {
         let index = (first + number) % world.common.plan.nodes;
         if let Some(alive) = world.alive(index) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::clocks::EPOCHS_MS;
-use super::net::Shape;
-use super::random::Random;
+use super::net::LinkQuality;
+use super::random::SeededRandom;
 
 /// What the trouble of a run is aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,7 +39,7 @@ impl Focus {
 
 /// One run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct RunPlan {
     /// The seed.
     pub seed: u64,
     /// Nodes.
@@ -53,7 +53,7 @@ pub struct Plan {
     /// Attempts that a node runs at once; 0: no limit.
     pub slots: u32,
     /// How links are.
-    pub shape: Shape,
+    pub shape: LinkQuality,
     /// Tasks that no client touches.
     pub steady: usize,
     /// Names that clients work on.
@@ -74,7 +74,7 @@ pub struct Plan {
     pub epoch_ms: i64,
 }
 
-impl Plan {
+impl RunPlan {
     /// The run of a seed; `nodes` and `asked` take the place of what the seed gives.
     pub fn of(
         seed: u64,
@@ -83,19 +83,19 @@ impl Plan {
         wild_clocks: bool,
         asked: Option<Focus>,
     ) -> Self {
-        let mut random = Random::of(seed, "plan");
+        let mut random = SeededRandom::of(seed, "plan");
         let drawn = random.chance(200);
         let calm = asked.map_or(drawn, |focus| !focus.general());
         let size = if random.chance(300) { 5 } else { 3 };
         let far = random.chance(300);
-        let shape = Shape {
+        let shape = LinkQuality {
             base_us: if far { random.range(1_000, 8_000) } else { random.range(50, 500) },
             jitter_us: if far { random.range(0, 20_000) } else { random.range(20, 1_000) },
             loss: if calm || random.chance(400) { 0 } else { random.range(1, 15) },
             twice: if calm { 0 } else { random.range(0, 50) },
         };
         let retained = if random.chance(500) { random.range(100, 400) } else { 4_000 };
-        let mut aim = Random::of(seed, "focus");
+        let mut aim = SeededRandom::of(seed, "focus");
         let drawn = match (calm, aim.below(100)) {
             (true, 0..40) => Focus::Calm,
             (true, _) => Focus::SilentLeaders,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// A stream of draws (SplitMix64: Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct SeededRandom(u64);
 
-impl Random {
+impl SeededRandom {
     /// The stream of a part of the world.
     pub fn of(seed: u64, part: &str) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64_with_seed(part.as_bytes(), seed))

@@ -14,9 +14,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::plan::Plan;
-use super::world::World;
-use super::{Arguments, clients, nemesis, operator, stopped, story};
+use super::plan::RunPlan;
+use super::world::SimWorld;
+use super::{SimArguments, clients, nemesis, operator, readers, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
 /// From the first start until clients begin.
@@ -35,14 +35,14 @@ static PULSE: AtomicU64 = AtomicU64::new(0);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// What a run came to.
-struct Outcome {
+struct RunOutcome {
     run: Run,
     findings: Findings,
-    world: Arc<World>,
+    world: Arc<SimWorld>,
 }
 
 /// Runs the seed of the arguments, prints, and judges.
-pub fn one(arguments: &Arguments) -> ExitCode {
+pub fn one(arguments: &SimArguments) -> ExitCode {
     if arguments.log {
         let rules = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
         let Ok(rules) = rules.parse::<Targets>() else {
@@ -55,7 +55,7 @@ pub fn one(arguments: &Arguments) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| PANICS.lock().push(panic.to_string())));
     let nodes = arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok());
     let (minutes, wild) = (arguments.minutes, arguments.wild_clocks);
-    let plan = Plan::of(arguments.seed, nodes, minutes, wild, arguments.focus);
+    let plan = RunPlan::of(arguments.seed, nodes, minutes, wild, arguments.focus);
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -78,7 +78,7 @@ pub fn one(arguments: &Arguments) -> ExitCode {
 }
 
 /// Watches from outside whether virtual time goes on: a task that is always ready holds it.
-fn watch(arguments: Arguments) {
+fn watch(arguments: SimArguments) {
     std::thread::spawn(move || {
         let mut seen = 0;
         loop {
@@ -96,19 +96,20 @@ fn watch(arguments: Arguments) {
 }
 
 /// Lets a cluster live as planned; says when it ended, which only the runtime knows.
-async fn live(plan: Plan) -> (Arc<World>, u64) {
+async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
     tokio::spawn(async {
         loop {
             sleep(Duration::from_millis(100)).await;
             PULSE.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let world = World::new(plan);
+    let world = SimWorld::new(plan);
     tokio::spawn(stopped::watch(Arc::clone(&world)));
     for index in 0..world.common.plan.nodes {
         world.start(index);
         sleep(Duration::from_millis(137)).await;
     }
+    readers::begin(&world);
     sleep(WARM_UP).await;
     clients::set_up(&world).await;
     let trouble = tokio::spawn(nemesis::run(Arc::clone(&world)));
@@ -128,7 +129,7 @@ async fn live(plan: Plan) -> (Arc<World>, u64) {
 }
 
 /// Judges what happened.
-fn weigh(world: Arc<World>, ended: u64) -> Outcome {
+fn weigh(world: Arc<SimWorld>, ended: u64) -> RunOutcome {
     let history = world.history();
     let mut run = Run::new(history.records(), world.states(), world.common.plan.nodes);
     run.epoch_ms = world.common.plan.epoch_ms;
@@ -151,11 +152,11 @@ fn weigh(world: Arc<World>, ended: u64) -> Outcome {
         findings.complain(run.ended, "no panic", None, panic.replace('\n', " "));
     }
     findings.violations.sort_by_key(|violation| violation.at);
-    Outcome { run, findings, world }
+    RunOutcome { run, findings, world }
 }
 
-fn print(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
-    let Outcome { run, findings, world } = outcome;
+fn print(arguments: &SimArguments, outcome: &RunOutcome) -> ExitCode {
+    let RunOutcome { run, findings, world } = outcome;
     if arguments.trace {
         for record in &run.records {
             println!("{}", story::line(record));
@@ -194,7 +195,7 @@ fn print(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
 }
 
 /// The command that runs this seed again.
-pub fn again(arguments: &Arguments) -> String {
+pub fn again(arguments: &SimArguments) -> String {
     let nodes = arguments.nodes.as_ref().map(|nodes| format!(" --nodes {nodes}"));
     let focus = arguments.focus.map(|focus| format!(" --focus {}", focus.name()));
     let wild = if arguments.wild_clocks { " --wild-clocks" } else { "" };

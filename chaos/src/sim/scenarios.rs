@@ -8,8 +8,8 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use super::clients;
-use super::plan::Plan;
-use super::world::World;
+use super::plan::RunPlan;
+use super::world::SimWorld;
 
 /// Runs a situation in virtual time.
 fn run(situation: impl Future<Output = ()>) {
@@ -18,12 +18,12 @@ fn run(situation: impl Future<Output = ()>) {
 }
 
 /// A cluster of five that works, without any trouble.
-async fn five() -> Arc<World> {
-    let mut plan = Plan::of(1, Some(5), 1, false, None);
+async fn five() -> Arc<SimWorld> {
+    let mut plan = RunPlan::of(1, Some(5), 1, false, None);
     plan.calm = true;
     (plan.shape.loss, plan.shape.twice) = (0, 0);
     plan.steady = 24;
-    let world = World::new(plan);
+    let world = SimWorld::new(plan);
     for index in 0..5 {
         world.start(index);
     }
@@ -32,7 +32,7 @@ async fn five() -> Arc<World> {
     world
 }
 
-fn ahead(world: &World, index: usize, ms: i64) {
+fn ahead(world: &SimWorld, index: usize, ms: i64) {
     let clocks = world.machines.lock()[index].clocks.clone();
     clocks.set(ms, 0);
 }

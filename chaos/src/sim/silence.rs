@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::random::Random;
-use super::world::{End, World};
-use crate::check::history::{Event, Fault};
+use super::random::SeededRandom;
+use super::world::{ProcessEnd, SimWorld};
+use crate::check::history::{FaultKind, HistoryEvent};
 
 /// How long a leader is silent, in milliseconds.
 const SILENT_MS: (u64, u64) = (3_000, 6_000);
@@ -21,14 +21,14 @@ const BEGUN: Duration = Duration::from_secs(4);
 const MOVED_ON: Duration = Duration::from_secs(9);
 
 /// The links of one machine, both ways.
-fn links(world: &World, index: usize) -> Vec<(usize, usize)> {
+fn links(world: &SimWorld, index: usize) -> Vec<(usize, usize)> {
     let others = (0..world.common.plan.nodes).filter(|other| *other != index);
     others.flat_map(|other| [(index, other), (other, index)]).collect()
 }
 
 /// Lets the leader fall silent, held or cut off, again and again.
-pub async fn leaders(world: Arc<World>) {
-    let mut random = Random::of(world.common.plan.seed, "silence");
+pub async fn leaders(world: Arc<SimWorld>) {
+    let mut random = SeededRandom::of(world.common.plan.seed, "silence");
     loop {
         sleep(Duration::from_millis(random.range(REST_MS.0, REST_MS.1))).await;
         let Some((index, alive)) = world.leader().and_then(|at| Some((at, world.alive(at)?)))
@@ -38,8 +38,12 @@ pub async fn leaders(world: Arc<World>) {
         let length = Duration::from_millis(random.range(SILENT_MS.0, SILENT_MS.1));
         let cut = random.chance(500);
         let how = if cut { "cut off" } else { "held" };
-        world.history().trouble(Some(index), Fault::SilentLeader, format!("{how} for {length:?}"));
-        world.history().note(Some(index), Event::LeaderSilent);
+        world.history().trouble(
+            Some(index),
+            FaultKind::SilentLeader,
+            format!("{how} for {length:?}"),
+        );
+        world.history().note(Some(index), HistoryEvent::LeaderSilent);
         let links = links(&world, index);
         if cut {
             world.common.net.cut(&links);
@@ -54,8 +58,8 @@ pub async fn leaders(world: Arc<World>) {
 
 /// Has members take a checkpoint that is still being written when a snapshot is installed: cut off
 /// while they write, until the log of the others begins later than theirs ends.
-pub async fn snapshots(world: Arc<World>) {
-    let mut random = Random::of(world.common.plan.seed, "snapshots");
+pub async fn snapshots(world: Arc<SimWorld>) {
+    let mut random = SeededRandom::of(world.common.plan.seed, "snapshots");
     loop {
         sleep(Duration::from_millis(random.range(4_000, 12_000))).await;
         let index = random.index(world.common.plan.nodes);
@@ -72,12 +76,12 @@ pub async fn snapshots(world: Arc<World>) {
         world.common.net.mend(&links);
         if fell_behind {
             let what = "while it writes a checkpoint";
-            world.history().trouble(Some(index), Fault::SnapshotMeanwhile, what);
+            world.history().trouble(Some(index), FaultKind::SnapshotMeanwhile, what);
         }
         sleep(WRITING + Duration::from_secs(2)).await;
         alive.process.slow_background(Duration::ZERO);
         if random.chance(500)
-            && world.end(index, End::Process, "killed, to start from its checkpoint")
+            && world.end(index, ProcessEnd::Process, "killed, to start from its checkpoint")
         {
             sleep(Duration::from_millis(500)).await;
             world.start(index);
@@ -86,7 +90,7 @@ pub async fn snapshots(world: Arc<World>) {
 }
 
 /// Whether a leader's log begins later than a member's ends.
-fn moved_on(world: &World, index: usize) -> bool {
+fn moved_on(world: &SimWorld, index: usize) -> bool {
     let applied = world
         .alive(index)
         .and_then(|alive| Some(alive.context.running.get()?.consensus.replica().applied()));

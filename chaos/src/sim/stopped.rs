@@ -10,7 +10,7 @@ use punctual::domain::machine::State;
 use punctual::domain::machine::record::Status;
 use tokio::time::sleep;
 
-use super::world::World;
+use super::world::SimWorld;
 
 /// The property.
 pub const STOPPED: &str = "stopped work ends";
@@ -28,7 +28,7 @@ pub fn current(state: &State, fence: u64, execution: u64) -> bool {
 }
 
 /// Looks until the run is over.
-pub async fn watch(world: Arc<World>) {
+pub async fn watch(world: Arc<SimWorld>) {
     let mut seen: BTreeMap<(u64, u64), u32> = BTreeMap::new();
     loop {
         sleep(EVERY).await;

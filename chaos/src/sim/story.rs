@@ -2,7 +2,7 @@
 
 use punctual::domain::machine::{Command, Response, envelope};
 
-use crate::check::history::{Event, Record};
+use crate::check::history::{HistoryEvent, HistoryRecord};
 use crate::check::judge::{Run, Violation};
 
 /// Lines of a story around a violation.
@@ -11,12 +11,12 @@ const LINES_MAX: usize = 60;
 const BACK_US: u64 = 20_000_000;
 
 /// One record as a line.
-pub fn line(record: &Record) -> String {
+pub fn line(record: &HistoryRecord) -> String {
     let (ms, us) = (record.at / 1_000, record.at % 1_000);
     let node = record.node.map_or_else(|| "-".to_owned(), |node| format!("n{}", node + 1));
     let what = match &record.event {
-        Event::Committed { index, entry: None, .. } => format!("entry {index}"),
-        Event::Committed { index, entry: Some(entry), answers, .. } => {
+        HistoryEvent::Committed { index, entry: None, .. } => format!("entry {index}"),
+        HistoryEvent::Committed { index, entry: Some(entry), answers, .. } => {
             format!("entry {index} {}", commands(entry, answers, None).join("; "))
         }
         other => format!("{other:?}"),
@@ -44,20 +44,24 @@ fn commands(entry: &[u8], answers: &[Response], task: Option<(&str, u64)>) -> Ve
 pub fn around(run: &Run, violation: &Violation) -> Vec<String> {
     let task = violation.task.as_deref();
     let key = task.and_then(|task| run.model.names.get(task)).copied().unwrap_or(0);
-    let about = |record: &Record| match (&record.event, task) {
-        (Event::Trouble(_) | Event::Boot { .. } | Event::End { .. } | Event::Healed, _) => {
-            Some(line(record))
-        }
-        (Event::Loaded { .. }, _) => Some(line(record)),
-        (Event::Start(start), Some(task)) if start.task == task => Some(line(record)),
-        (Event::Call { task: of, .. }, Some(task)) if of == task => Some(line(record)),
-        (Event::Committed { index, entry: Some(entry), answers, .. }, Some(task)) => {
+    let about = |record: &HistoryRecord| match (&record.event, task) {
+        (
+            HistoryEvent::Trouble(_)
+            | HistoryEvent::Boot { .. }
+            | HistoryEvent::End { .. }
+            | HistoryEvent::Healed,
+            _,
+        ) => Some(line(record)),
+        (HistoryEvent::Loaded { .. }, _) => Some(line(record)),
+        (HistoryEvent::Start(start), Some(task)) if start.task == task => Some(line(record)),
+        (HistoryEvent::Call { task: of, .. }, Some(task)) if of == task => Some(line(record)),
+        (HistoryEvent::Committed { index, entry: Some(entry), answers, .. }, Some(task)) => {
             let shown = commands(entry, answers, Some((task, key)));
-            let head = line(&Record { event: Event::Healed, ..record.clone() });
+            let head = line(&HistoryRecord { event: HistoryEvent::Healed, ..record.clone() });
             let head = head.trim_end_matches("Healed").to_owned();
             (!shown.is_empty()).then(|| format!("{head}entry {index} {}", shown.join("; ")))
         }
-        (Event::Committed { .. }, None) if violation.at.abs_diff(record.at) < 1_000 => {
+        (HistoryEvent::Committed { .. }, None) if violation.at.abs_diff(record.at) < 1_000 => {
             Some(line(record))
         }
         _ => None,

@@ -5,12 +5,12 @@ use std::io::Write;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use super::Arguments;
-use crate::check::history::Fault;
+use super::SimArguments;
+use crate::check::history::FaultKind;
 
 /// What all seeds came to.
 #[derive(Default)]
-struct Totals {
+struct SweepTotals {
     judged: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
     seconds: u64,
@@ -25,7 +25,7 @@ fn range(text: &str) -> Option<(u64, u64)> {
     Some((from.parse().ok()?, to.parse().ok()?))
 }
 
-fn child(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
+fn child(arguments: &SimArguments, seed: u64) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["sim", "--seed", &seed.to_string()]);
     command.args(["--minutes", &arguments.minutes.to_string()]);
@@ -45,7 +45,7 @@ fn child(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
 }
 
-impl Totals {
+impl SweepTotals {
     /// Takes a seed's output in; true if it was valid or too small to tell.
     fn add(&mut self, seed: u64, text: &str) -> bool {
         self.seeds += 1;
@@ -91,7 +91,7 @@ impl Totals {
         for (fault, times) in &self.faults {
             println!("trouble {times} {fault}");
         }
-        let never: Vec<String> = Fault::ALL
+        let never: Vec<String> = FaultKind::ALL
             .iter()
             .map(|fault| format!("{fault:?}"))
             .filter(|fault| !self.faults.contains_key(fault))
@@ -127,9 +127,9 @@ Long sweeps of the simulator, one line each, appended by `chaos sim --seeds A..B
 |---|---|---|---|---|---|---|---|
 ";
 
-impl Totals {
+impl SweepTotals {
     /// Appends what the sweep came to.
-    fn note(&self, arguments: &Arguments, seeds: &str, begun: Instant) -> std::io::Result<()> {
+    fn note(&self, arguments: &SimArguments, seeds: &str, begun: Instant) -> std::io::Result<()> {
         let Some(path) = &arguments.ledger else { return Ok(()) };
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         if file.metadata()?.len() == 0 {
@@ -157,13 +157,13 @@ impl Totals {
 }
 
 /// Runs the seeds `A..B`.
-pub fn run(arguments: &Arguments, seeds: &str) -> ExitCode {
+pub fn run(arguments: &SimArguments, seeds: &str) -> ExitCode {
     let Some((mut next, end)) = range(seeds) else {
         eprintln!("--seeds wants A..B");
         return ExitCode::from(2);
     };
     let begun = Instant::now();
-    let mut totals = Totals::default();
+    let mut totals = SweepTotals::default();
     let mut running: std::collections::VecDeque<(u64, Child)> = std::collections::VecDeque::new();
     loop {
         let stop = !totals.failed.is_empty() && !arguments.keep_going;

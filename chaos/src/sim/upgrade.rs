@@ -16,9 +16,9 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
-use super::plan::Plan;
-use super::world::{End, World};
-use crate::check::history::Event;
+use super::plan::RunPlan;
+use super::world::{ProcessEnd, SimWorld};
+use crate::check::history::HistoryEvent;
 
 /// Nodes.
 const NODES: usize = 3;
@@ -45,7 +45,7 @@ async fn settled() {
 }
 
 /// Asks a node to make a calendar; the status and the code of the answer.
-async fn put_calendar(world: &World, node: usize) -> (u16, Value) {
+async fn put_calendar(world: &SimWorld, node: usize) -> (u16, Value) {
     let alive = world.alive(node).unwrap();
     let request = Request::put("/api/v1/calendars/holidays")
         .header("content-type", "application/json")
@@ -59,7 +59,7 @@ async fn put_calendar(world: &World, node: usize) -> (u16, Value) {
 }
 
 /// Writes so much that every node takes a digest; gives the layouts of the last ones.
-async fn write(world: &World, round: usize) -> Vec<u16> {
+async fn write(world: &SimWorld, round: usize) -> Vec<u16> {
     let alive = world.alive(0).unwrap();
     let consensus = &alive.context.running.get().unwrap().consensus;
     for number in 0..ENTRIES {
@@ -80,10 +80,10 @@ async fn write(world: &World, round: usize) -> Vec<u16> {
 }
 
 /// The processes that ended, with the reasons.
-fn ended(world: &World) -> Vec<String> {
+fn ended(world: &SimWorld) -> Vec<String> {
     let records = world.history().records();
     let ended = records.iter().filter_map(|record| match &record.event {
-        Event::End { why, .. } => Some(why.clone()),
+        HistoryEvent::End { why, .. } => Some(why.clone()),
         _ => None,
     });
     ended.collect()
@@ -93,12 +93,12 @@ fn ended(world: &World) -> Vec<String> {
 fn a_new_kind_waits_for_the_last_node_and_no_digest_condemns_one() {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut plan = Plan::of(1, Some(NODES), 1, false, None);
+        let mut plan = RunPlan::of(1, Some(NODES), 1, false, None);
         plan.calm = true;
         (plan.shape.loss, plan.shape.twice) = (0, 0);
-        let world: Arc<World> = World::new(plan);
+        let world: Arc<SimWorld> = SimWorld::new(plan);
         let upgrade = |node: usize, level: u16| {
-            world.end(node, End::Process, "upgraded");
+            world.end(node, ProcessEnd::Process, "upgraded");
             world.machines.lock()[node].formats = version(level);
             world.start(node);
         };

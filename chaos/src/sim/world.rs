@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::clocks::Clocks;
-use super::disk::Disk;
+use super::disk::MachineDisk;
 use super::net::Net;
-use super::node::{Alive, Common, Machine};
-use super::plan::Plan;
-use super::random::Random;
-use crate::check::agreement::Agreement;
-use crate::check::history::{Event, Fault, History};
+use super::node::{Alive, Common, SimMachine};
+use super::plan::RunPlan;
+use super::random::SeededRandom;
+use crate::check::agreement::ReplicaAgreement;
+use crate::check::history::{FaultKind, HistoryEvent, RunHistory};
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ProcessEnd {
     /// By itself or by a signal: the machine goes on.
     Process,
     /// With its machine.
@@ -29,34 +29,38 @@ pub enum End {
 }
 
 /// See the module.
-pub struct World {
+pub struct SimWorld {
     pub common: Common,
-    pub machines: Mutex<Vec<Machine>>,
+    pub machines: Mutex<Vec<SimMachine>>,
     processes: AtomicU64,
     /// Held by the trouble of the one clock that is wrong.
     pub wrong_clock: tokio::sync::Mutex<()>,
-    random: Mutex<Random>,
+    random: Mutex<SeededRandom>,
 }
 
 /// What the wall clock of a well-kept machine is ahead, in milliseconds.
-fn base(random: &mut Random) -> i64 {
+fn base(random: &mut SeededRandom) -> i64 {
     i64::try_from(random.below(31)).unwrap_or(0) - 15
 }
 
-impl World {
+impl SimWorld {
     /// All machines, none of them running.
-    pub fn new(plan: Plan) -> Arc<Self> {
-        let history = History::new();
-        let agreement = Arc::new(Agreement::new(Arc::clone(&history)));
+    pub fn new(plan: RunPlan) -> Arc<Self> {
+        let history = RunHistory::new();
+        let agreement = Arc::new(ReplicaAgreement::new(Arc::clone(&history)));
         let (seed, epoch_ms) = (plan.seed, plan.epoch_ms);
-        let net = Net::new(Random::of(seed, "net"), plan.shape, Arc::clone(&history));
+        let net = Net::new(SeededRandom::of(seed, "net"), plan.shape, Arc::clone(&history));
         let (ends, ended) = mpsc::unbounded_channel();
         let begun = Instant::now();
-        let mut random = Random::of(seed, "machines");
-        let machines = (0..plan.nodes).map(|index| Machine {
+        let mut random = SeededRandom::of(seed, "machines");
+        let machines = (0..plan.nodes).map(|index| SimMachine {
             index,
             clocks: Clocks::new(begun, epoch_ms, random.range(1_000, 9_000_000), base(&mut random)),
-            disk: Disk::new(index, Random::of(seed, &format!("disk {index}")), history.clone()),
+            disk: MachineDisk::new(
+                index,
+                SeededRandom::of(seed, &format!("disk {index}")),
+                history.clone(),
+            ),
             hidden: None,
             alive: None,
             formats: Formats::SOFTWARE,
@@ -75,7 +79,7 @@ impl World {
     }
 
     /// The history.
-    pub fn history(&self) -> &History {
+    pub fn history(&self) -> &RunHistory {
         &self.common.history
     }
 
@@ -92,20 +96,20 @@ impl World {
     }
 
     /// Ends a machine's process where it is; true if one ran.
-    pub fn end(&self, index: usize, how: End, why: &str) -> bool {
+    pub fn end(&self, index: usize, how: ProcessEnd, why: &str) -> bool {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(index) else { return false };
         let Some(alive) = machine.alive.take() else { return false };
         let process = alive.number;
-        self.history().note(Some(index), Event::End { process, why: why.to_owned() });
+        self.history().note(Some(index), HistoryEvent::End { process, why: why.to_owned() });
         match how {
-            End::Process => machine.disk.abandon(),
-            End::Power => {
+            ProcessEnd::Process => machine.disk.abandon(),
+            ProcessEnd::Power => {
                 self.common.net.darken(index);
                 let (unsynced, kept) = machine.disk.power_cut();
                 if kept < unsynced {
                     let what = format!("{kept} of {unsynced} unsynced writes stayed");
-                    self.history().trouble(Some(index), Fault::LostWrites, what);
+                    self.history().trouble(Some(index), FaultKind::LostWrites, what);
                 }
             }
         }
@@ -119,8 +123,9 @@ impl World {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(index) else { return };
         if machine.hidden.is_none() {
-            let random = Random::of(self.common.plan.seed, &format!("empty disk {index}"));
-            let empty = Disk::new(index, random, Arc::clone(&self.common.history)).unwatched();
+            let random = SeededRandom::of(self.common.plan.seed, &format!("empty disk {index}"));
+            let empty =
+                MachineDisk::new(index, random, Arc::clone(&self.common.history)).unwatched();
             machine.hidden = Some(std::mem::replace(&mut machine.disk, empty));
         }
     }
@@ -130,7 +135,7 @@ impl World {
         if self.machines.lock().get(index).is_none_or(|machine| machine.hidden.is_none()) {
             return;
         }
-        self.end(index, End::Process, "killed, to get its folder back");
+        self.end(index, ProcessEnd::Process, "killed, to get its folder back");
         if let Some(machine) = self.machines.lock().get_mut(index)
             && let Some(own) = machine.hidden.take()
         {
@@ -147,7 +152,7 @@ impl World {
     /// The index of the node that leads, if one says so.
     pub fn leader(&self) -> Option<usize> {
         let machines = self.machines.lock();
-        let leads = |machine: &&Machine| {
+        let leads = |machine: &&SimMachine| {
             let running = machine.alive.as_ref().and_then(|alive| alive.context.running.get());
             running.is_some_and(|running| running.consensus.is_leader())
         };
@@ -166,12 +171,12 @@ impl World {
 }
 
 /// Starts processes again that ended by themselves.
-async fn supervise(world: Arc<World>, mut ended: mpsc::UnboundedReceiver<(usize, u64, String)>) {
+async fn supervise(world: Arc<SimWorld>, mut ended: mpsc::UnboundedReceiver<(usize, u64, String)>) {
     while let Some((index, number, why)) = ended.recv().await {
         if world.alive(index).is_none_or(|alive| alive.number != number) {
             continue;
         }
-        world.end(index, End::Process, &why);
+        world.end(index, ProcessEnd::Process, &why);
         let pause = Duration::from_millis(world.random.lock().range(300, 3_000));
         let world = Arc::clone(&world);
         tokio::spawn(async move {

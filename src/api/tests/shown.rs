@@ -9,7 +9,7 @@ use crate::domain::ids::{NodeId, SessionId};
 use crate::domain::machine::command::{
     Claim, Command, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutCalendar, PutMode, Settle,
 };
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::Liveness;
 use crate::domain::machine::{Answer, Applied, State, node_info};
 use crate::domain::schedule::{Dst, Fold, Gap, Plan, Schedule, parse_cron};
@@ -64,7 +64,7 @@ impl ShownOwner {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         self.index += 1;
-        let head = Head { stamp: self.now, origin: 1, seq: self.index };
+        let head = EntryHead { stamp: self.now, origin: 1, seq: self.index };
         let mut applied = Applied::default();
         self.state.apply(self.index, &envelope::entry(head, &packed), &mut applied).unwrap();
         applied.responses.remove(0).unwrap()
@@ -105,7 +105,7 @@ impl ShownOwner {
             loop {
                 let task = self.state.task(key).unwrap().clone();
                 let plan = self.state.plan(task.spec().unwrap(), task.live.scheduled_at).unwrap();
-                let decision = decide(&settling::View {
+                let decision = decide(&settling::SettleView {
                     task: &task,
                     plan: &plan,
                     settled: self.state.settled(&task),

@@ -20,7 +20,7 @@ use super::super::types::{LogEntry, Payload, TypeConfig, log_id};
 use super::super::wire;
 use super::{LIMIT, add};
 use crate::domain::machine::State;
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::time::Timestamp;
 use crate::storage::descriptors::DescriptorReserve;
 use crate::storage::sim::SimDisk;
@@ -41,7 +41,7 @@ fn at(index: u64) -> LogPos {
 
 /// An entry that adds a task.
 pub(super) fn entry(index: u64) -> EntryResponder<TypeConfig> {
-    let head = Head { stamp: Timestamp(1_000_000), origin: 1, seq: index };
+    let head = EntryHead { stamp: Timestamp(1_000_000), origin: 1, seq: index };
     let mut bytes = vec![wire::NORMAL];
     bytes.extend_from_slice(&envelope::entry(head, &add(&format!("task-{index}"))));
     let payload = EntryPayload::Normal(Payload(bytes.into()));

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::super::wire;
 use super::*;
 use crate::domain::machine::as_version;
-use crate::domain::machine::envelope::Head;
+use crate::domain::machine::envelope::EntryHead;
 use crate::domain::time::Timestamp;
 use crate::storage::{LogPos, LogStore};
 
@@ -135,7 +135,7 @@ async fn a_vote_of_another_version_is_refused_and_left_as_it_is() {
 async fn a_log_entry_of_another_version_is_refused_and_left_as_it_is() {
     let command = |kind: u16| [&kind.to_le_bytes()[..], &[0, 1, 0, 0, 0, 7]].concat();
     let entry = |commands: &[u8]| {
-        let head = Head { stamp: Timestamp(1), origin: 1, seq: 1 };
+        let head = EntryHead { stamp: Timestamp(1), origin: 1, seq: 1 };
         [&[wire::NORMAL], &envelope::entry(head, commands)[..]].concat()
     };
     let mut of_version_2 = entry(&command(1));

@@ -1,9 +1,9 @@
-//! One entry in, responses and effects out.
+//! One entry in; responses, hints and events out.
 
 use super::command::{Command, DecodeError};
 use super::commands::guards;
-use super::effect::Effect;
-use super::envelope::{self, Commands, Head, Key, Packed};
+use super::effects::Effects;
+use super::envelope::{self, Commands, EntryHead, IdempotencyKey, Packed};
 use super::response::{Answer, Refusal, Response};
 use super::state::State;
 use super::task::editor::EntryContext;
@@ -13,8 +13,8 @@ use super::task::editor::EntryContext;
 pub struct Applied {
     /// One answer a command.
     pub responses: Vec<Response>,
-    /// Hints, in order.
-    pub effects: Vec<Effect>,
+    /// What else it did.
+    pub effects: Effects,
 }
 
 impl State {
@@ -27,12 +27,12 @@ impl State {
         index: u64,
         entry: &[u8],
         out: &mut Applied,
-    ) -> Result<Head, DecodeError> {
+    ) -> Result<EntryHead, DecodeError> {
         let (head, commands) = envelope::open(entry)?;
         self.cluster.stamp = guards::stamp(head.stamp);
         self.cluster.applied = index;
         self.warm(commands);
-        let before = out.effects.len();
+        let before = out.effects.hints.len();
         self.forget_old_mark(&EntryContext { index, stamp: head.stamp, by: "" }, &mut out.effects);
         for packed in commands {
             let packed = packed?;
@@ -44,8 +44,9 @@ impl State {
             };
             out.responses.push(response);
         }
+        guards::tell(&mut out.effects);
         if cfg!(debug_assertions) {
-            let checked = self.check_after(out.effects.get(before..).unwrap_or_default());
+            let checked = self.check_after(out.effects.hints.get(before..).unwrap_or_default());
             debug_assert_eq!(checked, Ok(()), "after entry {index}");
         }
         Ok(head)
@@ -71,9 +72,9 @@ impl State {
     fn keyed(
         &mut self,
         cx: &EntryContext<'_>,
-        key: Key<'_>,
+        key: IdempotencyKey<'_>,
         packed: &Packed<'_>,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<Response, DecodeError> {
         match self.first(key) {
             Ok(Some(known)) => return Ok(known.response.clone()),
@@ -92,10 +93,10 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         packed: &Packed<'_>,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<Response, DecodeError> {
         Ok(match Command::decode(packed.kind, packed.body)? {
-            Command::Genesis(body) => self.genesis(body, effects),
+            Command::Genesis(body) => self.genesis(cx, body, effects),
             Command::Put(body) => self.put(cx, *body, effects),
             Command::MarkDeleted(body) => self.mark_deleted(cx, body, effects),
             Command::Reuse(body) => self.reuse(cx, &body, effects),
@@ -114,19 +115,13 @@ impl State {
             Command::Lose(body) => self.lose(cx, body, effects),
             Command::NodeUp(body) => self.node_up(cx, *body, effects),
             Command::NodeLiveness(body) => self.node_liveness(cx, body, effects),
-            Command::NodeIntent(body) => self.node_intent(body, effects),
-            Command::NodePatch(body) => self.node_patch(body, effects),
-            Command::NodeRemove(body) => self.node_remove(body, effects),
+            Command::NodeIntent(body) => self.node_intent(cx, body, effects),
+            Command::NodePatch(body) => self.node_patch(cx, body, effects),
+            Command::NodeRemove(body) => self.node_remove(cx, body, effects),
             Command::Scheduler(body) => self.set_scheduler(cx, body, effects),
             Command::TakeKey(_) => Ok(Answer::Done),
-            Command::PutCalendar(body) => self.put_calendar(cx, *body),
-            Command::DeleteCalendar(body) => self.delete_calendar(&body),
+            Command::PutCalendar(body) => self.put_calendar(cx, *body, effects),
+            Command::DeleteCalendar(body) => self.delete_calendar(cx, &body, effects),
         })
-    }
-
-    /// The next value of the counter.
-    pub(super) const fn step(&mut self) -> u64 {
-        self.cluster.counter += 1;
-        self.cluster.counter
     }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::Effect;
+use super::hint::Hint;
 use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
-use super::task::record::{Execution, Liveness, Node, Status, Trigger, Verdict};
+use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verdict};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
 use crate::domain::ids::{ExecutionId, TaskKey};
@@ -43,15 +43,15 @@ impl State {
         self.check_digest()
     }
 
-    /// Looks at the tasks that an entry had effects on, and now and then at the whole state.
+    /// Looks at the tasks that an entry gave hints of, and now and then at the whole state.
     ///
     /// # Errors
     /// See [`Self::check`].
-    pub(super) fn check_after(&self, effects: &[Effect]) -> Result<(), String> {
+    pub(super) fn check_after(&self, hints: &[Hint]) -> Result<(), String> {
         if self.cluster.applied.is_multiple_of(WHOLE_EVERY) {
             return self.check();
         }
-        let mut touched: Vec<TaskKey> = effects.iter().filter_map(Effect::task).collect();
+        let mut touched: Vec<TaskKey> = hints.iter().filter_map(Hint::task).collect();
         touched.sort_unstable();
         touched.dedup();
         for task in touched.into_iter().filter_map(|key| self.task(key)) {
@@ -118,7 +118,7 @@ impl State {
         Ok(())
     }
 
-    fn check_node(&self, node: &Node) -> Result<(), String> {
+    fn check_node(&self, node: &NodeRecord) -> Result<(), String> {
         hold!(self.node(node.id).is_some_and(|same| **same == *node), "kept under another number");
         hold!(node.session.0 <= self.cluster.counter, "its session lies ahead of the counter");
         let down = node.liveness == Liveness::Down;

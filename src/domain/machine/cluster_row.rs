@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::load_error::{LoadError, decode, first};
+use super::record_error::{RecordError, decode, first};
 use super::store::codec::encode;
 use super::task::record::Cluster;
 use super::versions::{RECORDS, RECORDS_OLDEST, WRITER};
@@ -24,21 +24,21 @@ pub(super) fn write(cluster: &Cluster, digest: u128) -> Vec<u8> {
 ///
 /// # Errors
 /// A row that is damaged, or of a version that is not read.
-pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(Cluster, u128), LoadError> {
+pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(Cluster, u128), RecordError> {
     let mut rest = row;
     let found: u16 = first(key, &mut rest)?;
     match found {
         RECORDS_OLDEST => return decode(key, rest),
         ..RECORDS_OLDEST => {
             let writer = "an earlier version".to_owned();
-            return Err(LoadError::Version { found, writer });
+            return Err(RecordError::Version { found, writer });
         }
         RECORDS.. => {}
     }
     rest = unsealed(key, row)?;
     let (_, writer): (u16, String) = (first(key, &mut rest)?, first(key, &mut rest)?);
     if found > RECORDS {
-        return Err(LoadError::Version { found, writer });
+        return Err(RecordError::Version { found, writer });
     }
     decode(key, rest)
 }
@@ -49,11 +49,11 @@ fn sealed(mut row: Vec<u8>) -> Vec<u8> {
 }
 
 /// What [`sealed`] was given, if it is still that.
-fn unsealed<'a>(key: &[u8], row: &'a [u8]) -> Result<&'a [u8], LoadError> {
+fn unsealed<'a>(key: &[u8], row: &'a [u8]) -> Result<&'a [u8], RecordError> {
     row.split_last_chunk::<SEAL_BYTES>()
         .filter(|(content, seal)| **seal == xxh3_64(content).to_le_bytes())
         .map(|(content, _)| content)
-        .ok_or_else(|| LoadError::Value { key: key.to_vec(), error: "damaged".to_owned() })
+        .ok_or_else(|| RecordError::Value { key: key.to_vec(), error: "damaged".to_owned() })
 }
 
 /// A row that says another version.

@@ -19,7 +19,7 @@ pub const TEXT_BYTES_MAX: usize = 255;
 /// What a request carries so that it may be repeated: the first answer under a key stands for all
 /// repeats of the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key<'a> {
+pub struct IdempotencyKey<'a> {
     /// The caller's text, at most [`TEXT_BYTES_MAX`] bytes.
     pub text: &'a str,
     /// A hash of the request's route and body. The command is not compared: a repeated request may
@@ -35,13 +35,13 @@ pub struct Packed<'a> {
     /// Who sent it; empty for the engine.
     pub by: &'a str,
     /// Idempotency key of the request.
-    pub key: Option<Key<'a>>,
+    pub key: Option<IdempotencyKey<'a>>,
     /// Body of that kind.
     pub body: &'a [u8],
 }
 
 /// Appends one command.
-pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<Key<'_>>) {
+pub fn pack(out: &mut Vec<u8>, command: &Command, by: &str, key: Option<IdempotencyKey<'_>>) {
     let by = cut(by);
     out.extend_from_slice(&command.kind().to_le_bytes());
     let flags = if by.is_empty() { 0 } else { HAS_BY } | if key.is_some() { HAS_KEY } else { 0 };
@@ -78,7 +78,7 @@ fn cut(text: &str) -> &str {
 
 /// What an entry says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct EntryHead {
     /// The leader's cluster time.
     pub stamp: Timestamp,
     /// The proposing process.
@@ -89,7 +89,7 @@ pub struct Head {
 
 /// Puts an entry together.
 #[must_use]
-pub fn entry(head: Head, commands: &[u8]) -> Vec<u8> {
+pub fn entry(head: EntryHead, commands: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD + commands.len());
     out.push(versions::ENTRY);
     out.extend_from_slice(&head.stamp.0.to_le_bytes());
@@ -103,13 +103,13 @@ pub fn entry(head: Head, commands: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// Another version, or too few bytes.
-pub fn open(entry: &[u8]) -> Result<(Head, Commands<'_>), DecodeError> {
+pub fn open(entry: &[u8]) -> Result<(EntryHead, Commands<'_>), DecodeError> {
     let mut rest = Commands { rest: entry };
     let [version] = rest.number()?;
     if version != versions::ENTRY {
         return Err(DecodeError::Version { found: version });
     }
-    let head = Head {
+    let head = EntryHead {
         stamp: Timestamp(i64::from_le_bytes(rest.number()?)),
         origin: u64::from_le_bytes(rest.number()?),
         seq: u64::from_le_bytes(rest.number()?),
@@ -150,8 +150,8 @@ impl<'a> Commands<'a> {
             .map_err(|_error| DecodeError::Entry("not UTF-8"))
     }
 
-    fn key(&mut self) -> Result<Key<'a>, DecodeError> {
-        Ok(Key { text: self.text()?, request: u128::from_le_bytes(self.number()?) })
+    fn key(&mut self) -> Result<IdempotencyKey<'a>, DecodeError> {
+        Ok(IdempotencyKey { text: self.text()?, request: u128::from_le_bytes(self.number()?) })
     }
 
     fn command(&mut self) -> Result<Packed<'a>, DecodeError> {

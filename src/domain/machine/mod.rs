@@ -3,7 +3,8 @@
 //! ```text
 //! entry {stamp, origin, seq, commands…} ──▶ State::apply ──▶ responses, in order
 //!                                              │
-//!                                              └──▶ effects: hints for those who act
+//!                                              ├──▶ hints for the engine
+//!                                              └──▶ events for those who watch
 //! ```
 //!
 //! Apply compares numbers and decides as little as it can, since what it evaluates can never
@@ -17,12 +18,14 @@ mod check;
 mod cluster_row;
 pub mod command;
 mod commands;
-mod effect;
+mod effects;
 pub mod envelope;
+mod event;
+mod hint;
 mod level;
 pub mod limits;
-mod load_error;
 mod persist;
+mod record_error;
 mod response;
 mod state;
 mod store;
@@ -37,9 +40,14 @@ pub(crate) use self::cluster_row::as_version;
 pub(crate) use self::tests::node_info;
 pub use apply::Applied;
 pub use command::{Command, DecodeError};
-pub use effect::Effect;
-pub use load_error::LoadError;
+#[cfg(any(test, feature = "simulation"))]
+pub use effects::Effects;
+pub use event::Event;
+#[cfg(any(test, feature = "simulation"))]
+pub use event::{EventKind, EventObject};
+pub use hint::Hint;
 pub use persist::Loader;
+pub use record_error::RecordError;
 pub use response::{Answer, Refusal, Response};
 pub use state::State;
 pub use store::dirty::Dirty;

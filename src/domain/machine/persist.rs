@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::cluster_row;
+use super::commands::guards;
 use super::limits::TASKS_MAX;
-use super::load_error::{LoadError, decode, first};
+use super::record_error::{RecordError, decode, first};
 use super::state::State;
 use super::store::blocks::{BlockRecord, Blocks};
 use super::store::codec::encode;
@@ -17,14 +18,13 @@ use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
-use super::task::record::{Definition, Execution, FiredTick, Live, Progress, Span};
+use super::task::record::{Definition, Execution, FiredTick, LiveRecord, Span, TaskProgress};
 use super::task::whole::Task;
 use super::versions;
 use crate::domain::ids::{ExecutionId, TaskKey};
-use crate::domain::time::Timestamp;
 
 /// A record to write, or to remove where the value is none.
-pub type Row = (Vec<u8>, Option<Vec<u8>>);
+pub type RecordRow = (Vec<u8>, Option<Vec<u8>>);
 
 /// A block of a history as its row: its number first, since its key says it too.
 fn block_row<T: BlockRecord>(
@@ -43,7 +43,10 @@ pub(super) fn block_rows<T: BlockRecord>(
 }
 
 /// The row of a block that was noted; without a value: it is gone.
-pub(super) fn noted_row<T: BlockRecord>(blocks: &Blocks<T>, noted: &(TaskKey, u8, u64)) -> Row {
+pub(super) fn noted_row<T: BlockRecord>(
+    blocks: &Blocks<T>,
+    noted: &(TaskKey, u8, u64),
+) -> RecordRow {
     let (task, letter, number) = *noted;
     let value = blocks.block(number).map(|records| block_row(task, number, records).1);
     (keys::block(letter, task, number).to_vec(), value)
@@ -56,16 +59,16 @@ pub(super) fn read_block<T: BlockRecord>(
     key: &[u8],
     value: &[u8],
     blocks: &mut Blocks<T>,
-) -> Result<(), LoadError> {
+) -> Result<(), RecordError> {
     let mut rest = value;
     let number: u64 = first(key, &mut rest)?;
     let count: u64 = first(key, &mut rest)?;
     let records = (0..count).map(|_| first(key, &mut rest)).collect::<Result<_, _>>()?;
     if !rest.is_empty() {
-        return Err(LoadError::left_over(key));
+        return Err(RecordError::left_over(key));
     }
     if key != keys::block(T::LETTER, task, number) || !blocks.load(number, records) {
-        return Err(LoadError::UnknownKey(key.to_vec()));
+        return Err(RecordError::UnknownKey(key.to_vec()));
     }
     Ok(())
 }
@@ -77,14 +80,14 @@ impl State {
     /// The rows that changed, as this frozen view has them, in the order of their keys: so a tree on
     /// disk takes them page by page.
     #[must_use]
-    pub fn changed_rows(&self, dirty: &Dirty) -> Vec<Row> {
+    pub fn changed_rows(&self, dirty: &Dirty) -> Vec<RecordRow> {
         let mut rows = vec![self.cluster_row()];
         for key in &dirty.tasks {
             let task = self.tasks.get(*key);
             rows.push((keys::progress(*key).to_vec(), task.map(|task| progress_value(task))));
         }
         for key in &dirty.lives {
-            let task = self.tasks.get(*key).filter(|task| !left_out(task));
+            let task = self.tasks.get(*key).filter(|task| guards::in_checkpoint(task));
             rows.push((keys::live(*key).to_vec(), task.map(|task| encode(&task.live))));
         }
         for noted in &dirty.blocks {
@@ -113,7 +116,7 @@ impl State {
 
     /// Every row, in no particular order.
     pub fn all_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
-        let tasks = self.tasks.iter().filter(|task| !left_out(task)).flat_map(|task| {
+        let tasks = self.tasks.iter().filter(|task| guards::in_checkpoint(task)).flat_map(|task| {
             let live = (keys::live(task.key).to_vec(), encode(&task.live));
             let progress = (keys::progress(task.key).to_vec(), progress_value(task));
             let History { ticks, spans, executions, .. } = &task.history;
@@ -131,28 +134,14 @@ impl State {
         cluster.chain(tasks).chain(registers)
     }
 
-    fn cluster_row(&self) -> Row {
-        let mut cluster = self.cluster.clone();
-        if bug!("snapshot-without-counter") {
-            cluster.counter = 0;
-        }
-        if bug!("snapshot-without-floor") {
-            cluster.floor = Timestamp(0);
-        }
+    fn cluster_row(&self) -> RecordRow {
+        let cluster = guards::cluster_row(&self.cluster);
         (b"c".to_vec(), Some(cluster_row::write(&cluster, self.digest())))
     }
 }
 
-/// Whether a checkpoint leaves a task out: never.
-fn left_out(task: &Task) -> bool {
-    bug!("snapshot-without-tombstones") && task.live.deleted.is_some()
-}
-
 fn progress_value(task: &Task) -> Vec<u8> {
-    if bug!("snapshot-without-cursors") {
-        return encode(&Progress { cursor: Timestamp(0), ..task.progress });
-    }
-    encode(&task.progress)
+    encode(&guards::progress_row(&task.progress))
 }
 
 /// Puts a state together from its rows, of this version or the last one.
@@ -172,8 +161,8 @@ pub struct Loader {
 
 #[derive(Debug, Default)]
 struct TaskParts {
-    live: Option<Live>,
-    progress: Option<Progress>,
+    live: Option<LiveRecord>,
+    progress: Option<TaskProgress>,
     history: History,
     definitions: VecDeque<Arc<Definition>>,
 }
@@ -183,7 +172,7 @@ impl Loader {
     ///
     /// # Errors
     /// A row that cannot be read.
-    pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
+    pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         if key == b"c" {
             let (cluster, digest) = cluster_row::read(key, value)?;
             self.state.cluster = cluster;
@@ -198,10 +187,10 @@ impl Loader {
         self.record(key, value)
     }
 
-    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
-        let unknown = || LoadError::UnknownKey(key.to_vec());
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+        let unknown = || RecordError::UnknownKey(key.to_vec());
         let (letter, rest) = key.split_first().ok_or_else(unknown)?;
-        let number = || -> Result<u64, LoadError> {
+        let number = || -> Result<u64, RecordError> {
             let bytes = rest.first_chunk::<8>();
             bytes.map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(unknown)
         };
@@ -241,7 +230,7 @@ impl Loader {
                 let load = register.ok_or_else(unknown)?.load(key, value);
                 load.map_err(|error| match error {
                     RowError::Key => unknown(),
-                    RowError::Value(error) => LoadError::value(key, error),
+                    RowError::Value(error) => RecordError::value(key, error),
                 })?;
             }
         }
@@ -256,15 +245,15 @@ impl Loader {
     ///
     /// # Errors
     /// Rows that are missing, damaged or too many.
-    pub fn finish(mut self) -> Result<State, LoadError> {
-        let expected = self.expected.ok_or(LoadError::NoCluster)?;
+    pub fn finish(mut self) -> Result<State, RecordError> {
+        let expected = self.expected.ok_or(RecordError::NoCluster)?;
         let mut state = self.state;
         for (key, parts) in std::mem::take(&mut self.tasks) {
             let (Some(live), Some(progress)) = (parts.live, parts.progress) else {
-                return Err(LoadError::UnknownKey(keys::live(key).to_vec()));
+                return Err(RecordError::UnknownKey(keys::live(key).to_vec()));
             };
             if key.slot() >= TASKS_MAX {
-                return Err(LoadError::UnknownKey(keys::live(key).to_vec()));
+                return Err(RecordError::UnknownKey(keys::live(key).to_vec()));
             }
             state.names.insert(Arc::clone(&live.name), key);
             let task = Task::of_records(key, live, progress, parts.definitions, parts.history);
@@ -283,7 +272,7 @@ impl Loader {
         state.digest = state.recomputed();
         let found = state.digest();
         if found != expected {
-            return Err(LoadError::Digest { expected, found });
+            return Err(RecordError::Digest { expected, found });
         }
         Ok(state)
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::effect::Effect;
+use super::effects::Effects;
+use super::event::{Event, EventKind, EventObject};
+use super::hint::Hint;
 use super::response::Refusal;
 use super::store::digest::{self, Digest};
 use super::store::dirty::Dirty;
@@ -16,11 +18,11 @@ use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
-use super::task::record::{Cluster, Execution, KeyRecord, Node};
+use super::task::record::{Cluster, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
-use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
-use crate::domain::schedule::calendar::Kept;
+use crate::domain::ids::{EventId, ExecutionId, NodeId, Revision, SessionId, TaskKey};
+use crate::domain::schedule::calendar::CalendarRecord;
 use crate::domain::task::Strategy;
 use crate::domain::time::Timestamp;
 
@@ -28,11 +30,11 @@ registers! {
     /// The records that are kept by a key of their own.
     Registers {
         /// Members of the cluster.
-        nodes: NodeId => Node, b'n';
+        nodes: NodeId => NodeRecord, b'n';
         /// Answers by idempotency key.
         keys: Arc<str> => KeyRecord, b'k';
         /// Calendars by name.
-        calendars: Arc<str> => Kept, b'a';
+        calendars: Arc<str> => CalendarRecord, b'a';
     }
 }
 
@@ -157,19 +159,19 @@ impl State {
     }
 
     /// All members.
-    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
         self.registers.nodes.values()
     }
 
     /// One member.
     #[must_use]
-    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+    pub fn node(&self, id: NodeId) -> Option<&Arc<NodeRecord>> {
         self.registers.nodes.get(&id)
     }
 
     /// The member whose live session this is.
     #[must_use]
-    pub fn session(&self, session: SessionId) -> Option<&Arc<Node>> {
+    pub fn session(&self, session: SessionId) -> Option<&Arc<NodeRecord>> {
         self.registers.nodes.values().find(|node| node.session == session)
     }
 
@@ -233,7 +235,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         key: TaskKey,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
         change: impl FnOnce(&mut TaskEditor<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         let tasks = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
@@ -279,8 +281,26 @@ impl State {
         key
     }
 
+    /// The next value of the counter.
+    pub(super) const fn step(&mut self) -> u64 {
+        self.cluster.counter += 1;
+        self.cluster.counter
+    }
+
+    /// Tells those who watch what happened to an object that is no task.
+    pub(super) fn tell(
+        &mut self,
+        cx: &EntryContext<'_>,
+        kind: EventKind,
+        object: EventObject,
+        effects: &mut Effects,
+    ) {
+        let id = EventId(self.step());
+        effects.events.push(Event { id, at: cx.stamp, kind, object });
+    }
+
     /// Removes all that is known of a task.
-    pub(super) fn drop_task(&mut self, key: TaskKey) {
+    pub(super) fn drop_task(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Effects) {
         // The next checkpoint takes away the rows of its past.
         if let Some((task, _)) = self.tasks.get_mut(key) {
             task.history.note_all(key, &mut self.dirty);
@@ -300,5 +320,8 @@ impl State {
         }
         self.dirty.tasks.push(key);
         self.dirty.lives.push(key);
+        effects.hints.push(Hint::Task(key));
+        let name = EventObject::Task(Arc::clone(&task.live.name));
+        self.tell(cx, EventKind::TaskCleaned, name, effects);
     }
 }

@@ -4,8 +4,8 @@ use crate::domain::error_code::ErrorCode;
 use jiff::civil::Date;
 
 use super::ScheduleError;
-use super::cron::{Expression, Field, Item, Kind, sunday_first};
-use super::fields::Fields;
+use super::cron::{CronItem, Expression, Field, FieldKind, sunday_first};
+use super::fields::FieldMatcher;
 
 /// The days that a schedule allows.
 #[derive(Clone, Debug)]
@@ -60,9 +60,10 @@ impl Days {
     }
 
     /// The days of a cron expression, whose plain items `fields` holds.
-    pub(super) fn of(expression: &Expression, fields: &Fields) -> Self {
+    pub(super) fn of(expression: &Expression, fields: &FieldMatcher) -> Self {
         let mut days = Self::all();
-        let (day, weekday) = (expression.field(Kind::Day), expression.field(Kind::Weekday));
+        let (day, weekday) =
+            (expression.field(FieldKind::Day), expression.field(FieldKind::Weekday));
         if let Some(day) = day {
             days.monthdays = if has_plain_items(day) { fields.days() } else { 0 };
             days.moving = day.items.iter().filter_map(moving).collect();
@@ -124,22 +125,22 @@ fn has_plain_items(field: &Field) -> bool {
     field.items.iter().any(|item| moving(item).is_none() && nth(item).is_none())
 }
 
-fn moving(item: &Item) -> Option<Moving> {
+fn moving(item: &CronItem) -> Option<Moving> {
     match *item {
-        Item::Last(before) => Some(Moving::BeforeLast(u32::from(before))),
-        Item::LastWorkday => Some(Moving::LastWorkday),
-        Item::Nearest(day) => Some(Moving::Nearest(u32::from(day))),
+        CronItem::Last(before) => Some(Moving::BeforeLast(u32::from(before))),
+        CronItem::LastWorkday => Some(Moving::LastWorkday),
+        CronItem::Nearest(day) => Some(Moving::Nearest(u32::from(day))),
         _ => None,
     }
 }
 
-fn nth(item: &Item) -> Option<Nth> {
+fn nth(item: &CronItem) -> Option<Nth> {
     let (day, nth) = match *item {
-        Item::LastOf(day) => (day, None),
-        Item::Nth(day, nth) => (day, Some(u32::from(nth))),
+        CronItem::LastOf(day) => (day, None),
+        CronItem::Nth(day, nth) => (day, Some(u32::from(nth))),
         _ => return None,
     };
-    Some(Nth { weekday: u32::from(sunday_first(Kind::Weekday, day.number)), nth })
+    Some(Nth { weekday: u32::from(sunday_first(FieldKind::Weekday, day.number)), nth })
 }
 
 /// What of a month matters for its days.

@@ -11,18 +11,18 @@ use std::fmt::Write as _;
 use ::cron::{Schedule, TimeUnitSpec};
 
 use super::ScheduleError;
-use super::cron::{Kind, Stretch};
+use super::cron::{FieldKind, NumberRange};
 
 /// Seconds, minutes, hours, days, months and weekdays that plain items select.
 #[derive(Clone, Debug)]
-pub(super) struct Fields(Schedule);
+pub(super) struct FieldMatcher(Schedule);
 
-impl Fields {
+impl FieldMatcher {
     /// Builds the fields from stretches; a field for which there is none matches everything.
     pub(super) fn new(
-        stretches: impl Fn(Kind) -> Option<Vec<Stretch>>,
+        stretches: impl Fn(FieldKind) -> Option<Vec<NumberRange>>,
     ) -> Result<Self, ScheduleError> {
-        use Kind::{Day, Hour, Minute, Month, Second, Weekday};
+        use FieldKind::{Day, Hour, Minute, Month, Second, Weekday};
         let dialect = [Second, Minute, Hour, Day, Month, Weekday]
             .map(|kind| field_text(kind, stretches(kind).unwrap_or_default().as_slice()))
             .join(" ");
@@ -68,14 +68,14 @@ impl Fields {
 }
 
 /// One field in the crate's dialect.
-fn field_text(kind: Kind, stretches: &[Stretch]) -> String {
-    let everything = Stretch { from: kind.min(), to: kind.max(), step: 1 };
+fn field_text(kind: FieldKind, stretches: &[NumberRange]) -> String {
+    let everything = NumberRange { from: kind.min(), to: kind.max(), step: 1 };
     if stretches.is_empty() || stretches.contains(&everything) {
         return "*".to_owned();
     }
-    let shift = u16::from(kind == Kind::Weekday);
+    let shift = u16::from(kind == FieldKind::Weekday);
     let mut out = String::new();
-    for Stretch { from, to, step } in stretches {
+    for NumberRange { from, to, step } in stretches {
         // The crate refuses a step that is wider than its field.
         let (to, step) = if *step > to - from { (from, &1) } else { (to, step) };
         let separator = if out.is_empty() { "" } else { "," };
@@ -91,21 +91,21 @@ mod tests {
 
     #[test]
     fn the_crate_gets_rising_stretches_in_its_own_numbers() {
-        let of = |from, to, step| Stretch { from, to, step };
-        assert_eq!(field_text(Kind::Weekday, &[of(5, 6, 1), of(0, 1, 1)]), "6-7/1,1-2/1");
-        assert_eq!(field_text(Kind::Minute, &[of(0, 59, 15)]), "0-59/15");
-        assert_eq!(field_text(Kind::Hour, &[of(3, 3, 1), of(0, 23, 1)]), "*");
-        assert_eq!(field_text(Kind::Hour, &[]), "*");
+        let of = |from, to, step| NumberRange { from, to, step };
+        assert_eq!(field_text(FieldKind::Weekday, &[of(5, 6, 1), of(0, 1, 1)]), "6-7/1,1-2/1");
+        assert_eq!(field_text(FieldKind::Minute, &[of(0, 59, 15)]), "0-59/15");
+        assert_eq!(field_text(FieldKind::Hour, &[of(3, 3, 1), of(0, 23, 1)]), "*");
+        assert_eq!(field_text(FieldKind::Hour, &[]), "*");
     }
 
     #[test]
     fn every_stretch_of_every_field_is_taken() {
-        use Kind::{Day, Hour, Minute, Month, Second, Weekday};
+        use FieldKind::{Day, Hour, Minute, Month, Second, Weekday};
         for kind in [Second, Minute, Hour, Day, Month, Weekday] {
             for from in kind.min()..=kind.max() {
                 for (to, step) in [(from, 1), (kind.max(), 1), (kind.max(), u16::MAX)] {
-                    let stretch = Stretch { from, to, step: step.max(1) };
-                    let fields = Fields::new(|k| (k == kind).then(|| vec![stretch]));
+                    let stretch = NumberRange { from, to, step: step.max(1) };
+                    let fields = FieldMatcher::new(|k| (k == kind).then(|| vec![stretch]));
                     assert!(fields.is_ok(), "{kind:?} {stretch:?}");
                 }
             }
@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn seconds_of_the_day_are_found_in_order() {
-        let fields = Fields::new(|kind| match kind {
-            Kind::Second => Some(vec![Stretch { from: 30, to: 30, step: 1 }]),
-            Kind::Minute => Some(vec![Stretch { from: 15, to: 59, step: 30 }]),
-            Kind::Hour => Some(vec![Stretch { from: 2, to: 22, step: 20 }]),
+        let fields = FieldMatcher::new(|kind| match kind {
+            FieldKind::Second => Some(vec![NumberRange { from: 30, to: 30, step: 1 }]),
+            FieldKind::Minute => Some(vec![NumberRange { from: 15, to: 59, step: 30 }]),
+            FieldKind::Hour => Some(vec![NumberRange { from: 2, to: 22, step: 20 }]),
             _ => None,
         })
         .unwrap();

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::note::{Note, Pass};
 use super::pattern::{LocalSecs, Pattern};
-use super::zone::{self, Jump, MAX_OFFSET, Segment};
+use super::zone::{self, Jump, MAX_OFFSET, ZoneSegment};
 use super::{Dst, Fold, Gap};
 
 /// Local times of a zone and what happens to them where its clocks jump.
@@ -99,7 +99,7 @@ impl LocalTicks {
     }
 
     /// The local times that tick within a segment from `at` on: from `.0` to before `.1`.
-    fn window(&self, segment: &Segment, at: i64) -> (LocalSecs, LocalSecs) {
+    fn window(&self, segment: &ZoneSegment, at: i64) -> (LocalSecs, LocalSecs) {
         let mut from = at + segment.offset;
         let mut to = segment.end.map_or(i64::MAX, |end| end.at + segment.offset);
         match self.dst.map(|dst| dst.fold) {

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 
-use super::cron::{Expression, Kind, Stretch};
+use super::cron::{Expression, FieldKind, NumberRange};
 use super::days::Days;
-use super::fields::Fields;
+use super::fields::FieldMatcher;
 use super::local_time::DAY;
 use super::{LocalTime, ScheduleError};
 use crate::domain::error_code::ErrorCode;
@@ -21,16 +21,16 @@ const LAST: LocalSecs = 253_402_300_799;
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     /// None: every year.
-    years: Option<Vec<Stretch>>,
+    years: Option<Vec<NumberRange>>,
     /// Bit m stands for month m.
     months: u32,
     days: Days,
-    times: Times,
+    times: PatternTimes,
 }
 
 #[derive(Clone, Debug)]
-enum Times {
-    Fields(Box<Fields>),
+enum PatternTimes {
+    Fields(Box<FieldMatcher>),
     /// Seconds of the day, ascending.
     List(Vec<u32>),
 }
@@ -38,16 +38,16 @@ enum Times {
 impl Pattern {
     /// What a cron expression matches for the task of this name.
     pub(super) fn cron(expression: &Expression, task: &str) -> Result<Self, ScheduleError> {
-        let at_zero = || vec![Stretch { from: 0, to: 0, step: 1 }];
-        let fields = Fields::new(|kind| match expression.field(kind) {
+        let at_zero = || vec![NumberRange { from: 0, to: 0, step: 1 }];
+        let fields = FieldMatcher::new(|kind| match expression.field(kind) {
             Some(field) => Some(field.stretches(task)),
-            None => (kind == Kind::Second).then(at_zero),
+            None => (kind == FieldKind::Second).then(at_zero),
         })?;
         Ok(Self {
-            years: expression.field(Kind::Year).map(|field| field.stretches(task)),
+            years: expression.field(FieldKind::Year).map(|field| field.stretches(task)),
             months: fields.months(),
             days: Days::of(expression, &fields),
-            times: Times::Fields(Box::new(fields)),
+            times: PatternTimes::Fields(Box::new(fields)),
         })
     }
 
@@ -63,7 +63,7 @@ impl Pattern {
             let message = "needs at least one time of day, each before 24:00";
             return Err(ScheduleError::new(field, ErrorCode::InvalidTime, message));
         }
-        Ok(Self { years: None, months: 0b1_1111_1111_1110, days, times: Times::List(list) })
+        Ok(Self { years: None, months: 0b1_1111_1111_1110, days, times: PatternTimes::List(list) })
     }
 
     /// The first local time of the set that is not before `from`; none if it lies behind `until`.
@@ -146,7 +146,7 @@ impl Pattern {
     }
 }
 
-impl Stretch {
+impl NumberRange {
     fn first_from(&self, from: u16) -> Option<u16> {
         let beyond = from.saturating_sub(self.from).div_ceil(self.step);
         let found = self.from.checked_add(beyond.checked_mul(self.step)?)?;
@@ -154,7 +154,7 @@ impl Stretch {
     }
 }
 
-impl Times {
+impl PatternTimes {
     fn first_from(&self, second: u32) -> Option<u32> {
         match self {
             Self::Fields(fields) => fields.second_of_day_from(second),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::calendar::{Calendar, Exclusion, Stretch};
+use super::calendar::{Calendar, Exclusion, ExclusionStretch};
 use super::cron::read_canonical;
 use super::days::Days;
 use super::local::LocalTicks;
@@ -28,10 +28,10 @@ const HORIZON: Millis = MAX_INTERVAL;
 
 /// The ticks of one task. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Plan(Arc<Inner>);
+pub struct Plan(Arc<PlanData>);
 
 #[derive(Debug)]
-struct Inner {
+struct PlanData {
     ticks: Ticks,
     zone: TimeZone,
     /// First and last instant at which a tick may be.
@@ -97,7 +97,7 @@ impl Plan {
         let ticks = ticks(schedule, task_name, &zone, set_at)?;
         let jitter = schedule.jitter.unwrap_or_default();
         let task = xxh3_64(task_name.as_bytes());
-        Ok(Self(Arc::new(Inner { ticks, zone, bounds, jitter, task, exclusion })))
+        Ok(Self(Arc::new(PlanData { ticks, zone, bounds, jitter, task, exclusion })))
     }
 
     /// The first tick strictly after an instant; none if there is none within 100 years of it or
@@ -193,9 +193,9 @@ impl Plan {
     /// The stretch from an instant on that a calendar leaves out, or none does, looked at up to
     /// another instant.
     #[must_use]
-    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> Stretch<'_> {
+    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> ExclusionStretch<'_> {
         if self.0.exclusion.is_empty() {
-            return Stretch { calendar: None, last: from.max(until) };
+            return ExclusionStretch { calendar: None, last: from.max(until) };
         }
         self.0.exclusion.stretch(from, until)
     }
@@ -251,7 +251,7 @@ impl Plan {
     }
 }
 
-impl Inner {
+impl PlanData {
     fn why_no_tick(&self, after: Timestamp) -> String {
         const WITHIN: &str = "within 100 years";
         let mut steps = 0;

@@ -1,6 +1,6 @@
 //! What a schedule says that is allowed and often not meant.
 
-use super::cron::{Expression, Item, Kind, read_canonical};
+use super::cron::{CronItem, Expression, FieldKind, read_canonical};
 use super::{Rule, Schedule};
 use crate::domain::time::Millis;
 
@@ -49,7 +49,8 @@ fn cron(expression: &Expression) -> Vec<Warning> {
             out.push(Warning::new("step_beyond_field", detail));
         }
     }
-    let (Some(day), Some(weekday)) = (expression.field(Kind::Day), expression.field(Kind::Weekday))
+    let (Some(day), Some(weekday)) =
+        (expression.field(FieldKind::Day), expression.field(FieldKind::Weekday))
     else {
         return out;
     };
@@ -60,8 +61,8 @@ fn cron(expression: &Expression) -> Vec<Warning> {
         );
         out.push(Warning::new("both_day_fields", detail));
     }
-    let late = |item: &Item| matches!(item, Item::Range { from, to: None, step: None } if from.number >= 29);
-    let every_month = expression.field(Kind::Month).is_some_and(|month| month.is_wildcard());
+    let late = |item: &CronItem| matches!(item, CronItem::Range { from, to: None, step: None } if from.number >= 29);
+    let every_month = expression.field(FieldKind::Month).is_some_and(|month| month.is_wildcard());
     if day.items.iter().all(late) && every_month {
         let detail = format!("months without a day {day} are left out; L is the last day");
         out.push(Warning::new("short_months", detail));
@@ -70,16 +71,16 @@ fn cron(expression: &Expression) -> Vec<Warning> {
 }
 
 /// The one value that an item with a step has, if the step leaves it no second one, as text.
-fn only_first(kind: Kind, item: &Item) -> Option<String> {
+fn only_first(kind: FieldKind, item: &CronItem) -> Option<String> {
     let (first, last, step) = match item {
-        Item::Any(Some(step)) => (kind.min().to_string(), (kind.min(), kind.max()), *step),
-        Item::Range { from, to, step: Some(step) } => {
+        CronItem::Any(Some(step)) => (kind.min().to_string(), (kind.min(), kind.max()), *step),
+        CronItem::Range { from, to, step: Some(step) } => {
             let end = to.map_or(kind.max(), |to| to.number);
             // A range that wraps is as wide as what is left of the field on both sides.
             let wide = if end < from.number { end + kind.max() + 1 - kind.min() } else { end };
             (from.to_string(), (from.number, wide), *step)
         }
-        Item::Hash { range, step: Some(step) } => {
+        CronItem::Hash { range, step: Some(step) } => {
             let (from, to) = range.map_or(kind.hash_range(), |(a, b)| (a.number, b.number));
             ("one value by the task's name".to_owned(), (from, to), *step)
         }

@@ -68,7 +68,7 @@ fn nearest(name: &str) -> Option<String> {
 
 /// A stretch of time in which a zone keeps its offset. Instants and offsets are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(super) struct ZoneSegment {
     /// The jump that began it, if that was in the last two days; it counts to the segment.
     pub(super) start: Option<Jump>,
     /// Local time minus UTC.
@@ -104,7 +104,7 @@ impl Jump {
 ///
 /// It is found from two days earlier, forward: no jump leaves out or repeats more than that, and
 /// the zone library's way back (`preceding`) errs after `America/Ciudad_Juarez` changed its rule.
-pub(super) fn segment(zone: &TimeZone, at: i64) -> Segment {
+pub(super) fn segment(zone: &TimeZone, at: i64) -> ZoneSegment {
     let mut from = at.saturating_sub(2 * MAX_OFFSET);
     let mut start = None;
     loop {
@@ -115,7 +115,7 @@ pub(super) fn segment(zone: &TimeZone, at: i64) -> Segment {
                 from = jump.at;
                 start = Some(jump);
             }
-            end => return Segment { start, offset, end },
+            end => return ZoneSegment { start, offset, end },
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is settled in one go: spans of what does not fire, cut where calendars begin and end, and the
 //! claims between them.
 
+use super::guards;
 use super::look::{count, next};
-use super::{Firing, STEPS_MAX, Step, View};
+use super::{Firing, STEPS_MAX, SettleStep, SettleView};
 use crate::domain::machine::command::SettleSpan;
 use crate::domain::machine::record::{Reason, Verdict};
 use crate::domain::schedule::Plan;
@@ -19,17 +20,17 @@ pub(super) struct Cover<'a> {
     settled: Timestamp,
     pub(super) spans: Vec<SettleSpan>,
     /// Those that are complete.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<SettleStep>,
     /// All ticks up to here are settled or covered.
     pub(super) at: Timestamp,
     stretches: usize,
 }
 
 /// Too much for one go: these settles come first, and then is looked again.
-pub(super) type Full<T> = Result<T, Vec<Step>>;
+pub(super) type Full<T> = Result<T, Vec<SettleStep>>;
 
 impl<'a> Cover<'a> {
-    pub(super) fn of(view: &View<'a>) -> Self {
+    pub(super) fn of(view: &SettleView<'a>) -> Self {
         let (spans, steps) = (Vec::new(), Vec::new());
         let (plan, settled) = (view.plan, view.settled);
         Self { plan, settled, spans, steps, at: settled, stretches: 0 }
@@ -43,11 +44,7 @@ impl<'a> Cover<'a> {
                 return Err(self.all());
             }
             let stretch = self.plan.stretch(tick, to);
-            let (verdict, reason) = match stretch.calendar {
-                Some(_) => (Verdict::Skipped, Reason::Excluded),
-                None if bug!("label-excluded") => (verdict, Reason::Excluded),
-                None => (verdict, reason),
-            };
+            let (verdict, reason) = guards::label(stretch.calendar.is_some(), verdict, reason);
             let end = stretch.last.min(to);
             let count = count(self.plan, self.at, end);
             let alike = |last: &&mut SettleSpan| (last.verdict, last.reason) == (verdict, reason);
@@ -71,7 +68,7 @@ impl<'a> Cover<'a> {
     /// Completes a settle: of what is covered, with a claim or without one.
     pub(super) fn step(mut self, claim: Option<Firing>, exhausted: bool) -> Self {
         let spans = std::mem::take(&mut self.spans);
-        self.steps.push(Step { after: self.settled, spans, claim, exhausted });
+        self.steps.push(SettleStep { after: self.settled, spans, claim, exhausted });
         self.at = claim.map_or(self.at, |claim| claim.tick);
         self.settled = self.at;
         self
@@ -84,7 +81,7 @@ impl<'a> Cover<'a> {
     }
 
     /// All settles, the last one of what is covered and not yet settled.
-    pub(super) fn all(self) -> Vec<Step> {
+    pub(super) fn all(self) -> Vec<SettleStep> {
         let open = !self.spans.is_empty();
         if open { self.step(None, false).steps } else { self.steps }
     }

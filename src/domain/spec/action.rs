@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::bodies::ActionBody;
-use super::reader::{Fault, Object, choice, duration, echo, escape, text, whole};
+use super::reader::{BrokenRule, Object, choice, duration, echo, escape, text, whole};
 use super::rules::{ACTION_BYTES_MAX, DURATION_MAX, check_name};
 use super::words::BALANCES;
 use crate::domain::error_code::ErrorCode;
@@ -47,7 +47,7 @@ pub(super) fn read(body: &mut Object<'_, '_>) -> Option<Action> {
     let bytes = serde_json::to_string(&ActionBody::from(&action)).map_or(0, |text| text.len());
     if bytes > ACTION_BYTES_MAX {
         let message = format!("must have at most {ACTION_BYTES_MAX} bytes, has {bytes}");
-        body.refuse("/action", Fault::new(ErrorCode::TooLarge, message));
+        body.refuse("/action", BrokenRule::new(ErrorCode::TooLarge, message));
     }
     Some(action)
 }
@@ -67,10 +67,11 @@ fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
 }
 
 /// Reads an absolute URL without user information, by the rules of the client that will use it.
-fn url(value: &Value) -> Result<String, Fault> {
+fn url(value: &Value) -> Result<String, BrokenRule> {
     let text = text(value)?;
-    let refuse =
-        |rule: &str| Err(Fault::new(ErrorCode::InvalidUrl, format!("{rule}, got {}", echo(text))));
+    let refuse = |rule: &str| {
+        Err(BrokenRule::new(ErrorCode::InvalidUrl, format!("{rule}, got {}", echo(text))))
+    };
     let Some((_, rest)) = text.split_once("://") else {
         return refuse("must be an absolute http or https URL");
     };
@@ -97,17 +98,17 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(part)
 }
 
-fn method(value: &Value) -> Result<String, Fault> {
+fn method(value: &Value) -> Result<String, BrokenRule> {
     let text = text(value)?;
     if is_token(text) && text.len() <= METHOD_BYTES_MAX {
         return Ok(text.to_ascii_uppercase());
     }
     let message = format!("must be a method such as GET or POST, got {}", echo(text));
-    Err(Fault::new(ErrorCode::InvalidMethod, message))
+    Err(BrokenRule::new(ErrorCode::InvalidMethod, message))
 }
 
-fn header(name: &str, value: &Value) -> Result<String, Fault> {
-    let invalid = |rule: String| Err(Fault::new(ErrorCode::InvalidHttpHeader, rule));
+fn header(name: &str, value: &Value) -> Result<String, BrokenRule> {
+    let invalid = |rule: String| Err(BrokenRule::new(ErrorCode::InvalidHttpHeader, rule));
     if !is_token(name) {
         return invalid("is no header name".to_owned());
     }
@@ -128,16 +129,16 @@ fn refuse_twins(object: &mut Object<'_, '_>, headers: &BTreeMap<String, String>)
     for name in headers.keys() {
         if !seen.insert(name.to_ascii_lowercase()) {
             let fault =
-                Fault::new(ErrorCode::DuplicateItem, "stands twice; header names ignore case");
+                BrokenRule::new(ErrorCode::DuplicateItem, "stands twice; header names ignore case");
             object.refuse(&format!("/headers/{}", escape(name)), fault);
         }
     }
 }
 
 /// Reads `"204"` or `"200-299"`.
-fn status(value: &Value) -> Result<(u16, u16), Fault> {
+fn status(value: &Value) -> Result<(u16, u16), BrokenRule> {
     let expected = "a status such as \"204\" or a range such as \"200-299\"";
-    let text = value.as_str().ok_or_else(|| Fault::wrong(expected, value))?;
+    let text = value.as_str().ok_or_else(|| BrokenRule::wrong(expected, value))?;
     let number = |part: &str| {
         let digits = part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
         part.parse::<u16>().ok().filter(|code| digits && (100..=599).contains(code))
@@ -147,7 +148,7 @@ fn status(value: &Value) -> Result<(u16, u16), Fault> {
         (Some(low), Some(high)) if low <= high => Ok((low, high)),
         _ => {
             let message = format!("must be {expected}, 100 to 599, got {}", echo(text));
-            Err(Fault::new(ErrorCode::InvalidStatus, message))
+            Err(BrokenRule::new(ErrorCode::InvalidStatus, message))
         }
     }
 }
@@ -156,7 +157,7 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
     let given = object.required("argv", |_value| Ok(())).is_some();
     let argv = object.filled_list("argv", |value| without_nul(text(value)?)).unwrap_or_default();
     if argv.first().is_some_and(String::is_empty) {
-        object.refuse("/argv/0", Fault::new(ErrorCode::Empty, "must name a program"));
+        object.refuse("/argv/0", BrokenRule::new(ErrorCode::Empty, "must name a program"));
     }
     let env = object.map("env", variable);
     let cwd = object.optional("cwd", |value| {
@@ -164,7 +165,7 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
         if path.starts_with('/') {
             return Ok(path);
         }
-        Err(Fault::new(
+        Err(BrokenRule::new(
             ErrorCode::InvalidValue,
             format!("must be an absolute path, got {}", echo(&path)),
         ))
@@ -174,22 +175,22 @@ fn shell(object: &mut Object<'_, '_>) -> Option<ShellAction> {
         let user = text(value)?;
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == ':' || c == '/';
         if user.is_empty() || user.contains(odd) {
-            return Err(Fault::new(ErrorCode::InvalidValue, "must be the name of a user"));
+            return Err(BrokenRule::new(ErrorCode::InvalidValue, "must be the name of a user"));
         }
         Ok(user.to_owned())
     });
     given.then_some(ShellAction { argv, env, cwd, stdin, user })
 }
 
-fn without_nul(text: &str) -> Result<String, Fault> {
+fn without_nul(text: &str) -> Result<String, BrokenRule> {
     if text.contains('\0') {
-        return Err(Fault::new(ErrorCode::InvalidValue, "must not contain NUL"));
+        return Err(BrokenRule::new(ErrorCode::InvalidValue, "must not contain NUL"));
     }
     Ok(text.to_owned())
 }
 
-fn variable(name: &str, value: &Value) -> Result<String, Fault> {
-    let invalid = |rule: &str| Err(Fault::new(ErrorCode::InvalidEnv, rule));
+fn variable(name: &str, value: &Value) -> Result<String, BrokenRule> {
+    let invalid = |rule: &str| Err(BrokenRule::new(ErrorCode::InvalidEnv, rule));
     let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return invalid("is no variable name: letters, digits and `_`, no digit in front");
@@ -204,20 +205,21 @@ fn executor(object: &mut Object<'_, '_>) -> ExecutorAction {
     let names = object.list("names", name).unwrap_or_default();
     let unique: BTreeSet<_> = names.iter().collect();
     if unique.len() < names.len() {
-        object.refuse("/names", Fault::new(ErrorCode::DuplicateItem, "must not name one twice"));
+        object
+            .refuse("/names", BrokenRule::new(ErrorCode::DuplicateItem, "must not name one twice"));
     }
     ExecutorAction {
         balance: object.field("balance", "round_robin", |value| choice(value, BALANCES)).to_owned(),
         weights: object.map("weights", |id, value| {
-            check_name(id).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
+            check_name(id).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
             whole(value, 0..=i64::from(u32::MAX))
         }),
         names,
     }
 }
 
-fn name(value: &Value) -> Result<String, Fault> {
+fn name(value: &Value) -> Result<String, BrokenRule> {
     let name = text(value)?;
-    check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
+    check_name(name).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
     Ok(name.to_owned())
 }

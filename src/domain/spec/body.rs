@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::reader::{Fault, Object, choice, duration, flag, text, whole};
+use super::reader::{BrokenRule, Object, choice, duration, flag, text, whole};
 use super::rules::{
     CATCH_UP_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
     PAYLOAD_BYTES_MAX, check_label, check_name,
@@ -40,7 +40,7 @@ pub(super) fn read(
 fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
     let name = body.required("name", |value| {
         let name = text(value)?;
-        check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
+        check_name(name).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
         Ok(name.to_owned())
     });
     // A schedule of its own type is reported by `object`; here only that there is one.
@@ -58,7 +58,7 @@ fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
         let text = text(value)?;
         if text.len() > DESCRIPTION_BYTES_MAX {
             let message = format!("must have at most {DESCRIPTION_BYTES_MAX} bytes");
-            return Err(Fault::new(ErrorCode::TooLarge, message));
+            return Err(BrokenRule::new(ErrorCode::TooLarge, message));
         }
         Ok(text.to_owned())
     });
@@ -70,12 +70,12 @@ fn identity(body: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> TaskSpec {
 fn labels(object: &mut Object<'_, '_>, key: &'static str) -> BTreeMap<String, String> {
     let labels = object.map(key, |name, value| {
         let value = text(value)?;
-        check_label(name, value).map_err(|rule| Fault::new(ErrorCode::InvalidLabel, rule))?;
+        check_label(name, value).map_err(|rule| BrokenRule::new(ErrorCode::InvalidLabel, rule))?;
         Ok(value.to_owned())
     });
     if labels.len() > LABELS_MAX {
         let fault =
-            Fault::new(ErrorCode::TooLarge, format!("must have at most {LABELS_MAX} entries"));
+            BrokenRule::new(ErrorCode::TooLarge, format!("must have at most {LABELS_MAX} entries"));
         object.refuse(&format!("/{key}"), fault);
     }
     labels
@@ -91,7 +91,7 @@ fn catch_up(object: &mut Object<'_, '_>) -> CatchUp {
     }
 }
 
-fn any_duration(value: &Value) -> Result<Millis, Fault> {
+fn any_duration(value: &Value) -> Result<Millis, BrokenRule> {
     duration(value, Millis(0)..=DURATION_MAX)
 }
 
@@ -99,7 +99,7 @@ fn any_duration(value: &Value) -> Result<Millis, Fault> {
 fn data(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
     spec.parameters = body.field("parameters", "{}".to_owned(), |value| match value {
         Value::Object(fields) => Ok(canonical_text(fields)),
-        other => Err(Fault::wrong("an object", other)),
+        other => Err(BrokenRule::wrong("an object", other)),
     });
     spec.payload = body.field("payload", String::new(), |value| text(value).map(str::to_owned));
     let bytes = spec.parameters.len() + spec.payload.len();
@@ -107,7 +107,7 @@ fn data(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
         let message = format!(
             "must have at most {PAYLOAD_BYTES_MAX} bytes together with parameters, have {bytes}"
         );
-        body.refuse("/payload", Fault::new(ErrorCode::TooLarge, message));
+        body.refuse("/payload", BrokenRule::new(ErrorCode::TooLarge, message));
     }
 }
 
@@ -147,7 +147,7 @@ fn concurrency(body: &mut Object<'_, '_>) -> Option<Concurrency> {
     body.object("concurrency", |object| {
         let group = object.required("group", |value| {
             let group = text(value)?;
-            check_name(group).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
+            check_name(group).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
             Ok(group.to_owned())
         });
         let limit = object.required("limit", |value| whole(value, 1..=COUNT_MAX));

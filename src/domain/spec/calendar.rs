@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::BodyProblem;
 use super::bodies::CalendarBody;
-use super::reader::{Fault, Object, echo, text};
+use super::reader::{BrokenRule, Object, echo, text};
 use super::rules::{DESCRIPTION_BYTES_MAX, check_name};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::calendar::{
-    Calendar, Dates, ENTRIES_MAX, RULES_MAX, Rule, Times, Yearly,
+    Calendar, CalendarRule, Dates, ENTRIES_MAX, RULES_MAX, TimeRange, Yearly,
 };
 use crate::domain::schedule::{parse_weekday, zone};
 
@@ -21,48 +21,50 @@ pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<BodyProb
     let calendar = Object::read(Some(value), String::new(), &mut problems, |body| {
         let named = body.field("name", name.to_owned(), |value| Ok(text(value)?.to_owned()));
         if let Err(rule) = check_name(name) {
-            body.refuse("/name", Fault::new(ErrorCode::InvalidName, rule));
+            body.refuse("/name", BrokenRule::new(ErrorCode::InvalidName, rule));
         } else if named != name {
             let message = format!("must be `{name}`, as the path says");
-            body.refuse("/name", Fault::new(ErrorCode::NameChanged, message));
+            body.refuse("/name", BrokenRule::new(ErrorCode::NameChanged, message));
         }
         let description = body.field("description", String::new(), |value| {
             let text = text(value)?;
             if text.len() > DESCRIPTION_BYTES_MAX {
                 let message = format!("must have at most {DESCRIPTION_BYTES_MAX} bytes");
-                return Err(Fault::new(ErrorCode::TooLarge, message));
+                return Err(BrokenRule::new(ErrorCode::TooLarge, message));
             }
             Ok(text.to_owned())
         });
         let timezone = body.optional("timezone", |value| {
-            zone::canonical(text(value)?).map_err(|error| Fault::new(error.code, error.message))
+            zone::canonical(text(value)?)
+                .map_err(|error| BrokenRule::new(error.code, error.message))
         });
         let rules = rules(body);
-        let entries = |rule: &Rule| rule.dates.len() + rule.yearly.len() + rule.times.len();
+        let entries = |rule: &CalendarRule| rule.dates.len() + rule.yearly.len() + rule.times.len();
         if rules.iter().map(entries).sum::<usize>() > ENTRIES_MAX {
             let message = format!("must have at most {ENTRIES_MAX} dates, days and times in all");
-            body.refuse("/rules", Fault::new(ErrorCode::TooLarge, message));
+            body.refuse("/rules", BrokenRule::new(ErrorCode::TooLarge, message));
         }
         Calendar { name: name.to_owned(), description, timezone, rules }
     });
     if problems.is_empty() { Ok(calendar) } else { Err(problems) }
 }
 
-fn rules(body: &mut Object<'_, '_>) -> Vec<Rule> {
+fn rules(body: &mut Object<'_, '_>) -> Vec<CalendarRule> {
     let given = body.required("rules", |value| match value {
         Value::Array(rules) if rules.len() <= RULES_MAX => Ok(rules.as_slice()),
-        Value::Array(_) => {
-            Err(Fault::new(ErrorCode::TooLarge, format!("must have at most {RULES_MAX} entries")))
-        }
-        other => Err(Fault::wrong("a list", other)),
+        Value::Array(_) => Err(BrokenRule::new(
+            ErrorCode::TooLarge,
+            format!("must have at most {RULES_MAX} entries"),
+        )),
+        other => Err(BrokenRule::wrong("a list", other)),
     });
     let given = given.unwrap_or_default().iter().enumerate();
     given.map(|(index, value)| body.item("rules", index, value, rule)).collect()
 }
 
-fn rule(rule: &mut Object<'_, '_>) -> Rule {
+fn rule(rule: &mut Object<'_, '_>) -> CalendarRule {
     let before = rule.problem_count();
-    let read = Rule {
+    let read = CalendarRule {
         dates: entries(rule, "dates", Dates::parse),
         yearly: entries(rule, "yearly", Yearly::parse),
         weekdays: {
@@ -71,11 +73,11 @@ fn rule(rule: &mut Object<'_, '_>) -> Rule {
             days.dedup();
             days
         },
-        times: entries(rule, "times", Times::parse),
+        times: entries(rule, "times", TimeRange::parse),
     };
-    if rule.problem_count() == before && read == Rule::default() {
+    if rule.problem_count() == before && read == CalendarRule::default() {
         let message = "needs dates, yearly, weekdays or times: without any it would be all of time";
-        rule.refuse("", Fault::new(ErrorCode::Empty, message));
+        rule.refuse("", BrokenRule::new(ErrorCode::Empty, message));
     }
     read
 }
@@ -89,7 +91,7 @@ fn entries<T>(
     let read = rule.list(key, |value| {
         let text = text(value)?;
         parse(text).map_err(|rule| {
-            Fault::new(ErrorCode::InvalidValue, format!("{rule}, got {}", echo(text)))
+            BrokenRule::new(ErrorCode::InvalidValue, format!("{rule}, got {}", echo(text)))
         })
     });
     read.unwrap_or_default()

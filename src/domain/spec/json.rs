@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 64;
 pub fn parse_json(text: &str) -> Result<Value, BodyProblem> {
     let found = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let root = Place { above: None, token: Token::Root, depth: 0, found: &found };
+    let root = JsonPlace { above: None, token: Token::Root, depth: 0, found: &found };
     let value = root.deserialize(&mut deserializer).and_then(|value| {
         deserializer.end()?;
         Ok(value)
@@ -50,26 +50,26 @@ pub fn parse_json(text: &str) -> Result<Value, BodyProblem> {
 /// The first number that would change, in text that is JSON: its place, its pointer, and the number.
 /// The deserializer gives numbers away only after it has changed them.
 fn changed_number(text: &str) -> Option<(usize, String, &str)> {
-    enum Level<'a> {
+    enum JsonLevel<'a> {
         Object { key: &'a str, at_key: bool },
         List(usize),
     }
-    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut levels: Vec<JsonLevel<'_>> = Vec::new();
     let mut at = 0;
     while let Some(byte) = text.as_bytes().get(at) {
         let mut len = 1;
         match byte {
-            b'{' => levels.push(Level::Object { key: "", at_key: true }),
-            b'[' => levels.push(Level::List(0)),
+            b'{' => levels.push(JsonLevel::Object { key: "", at_key: true }),
+            b'[' => levels.push(JsonLevel::List(0)),
             b'}' | b']' => drop(levels.pop()),
             b',' => match levels.last_mut() {
-                Some(Level::Object { at_key, .. }) => *at_key = true,
-                Some(Level::List(index)) => *index += 1,
+                Some(JsonLevel::Object { at_key, .. }) => *at_key = true,
+                Some(JsonLevel::List(index)) => *index += 1,
                 None => {}
             },
             b'"' => {
                 len = string_len(text.get(at..)?);
-                if let Some(Level::Object { key, at_key: at_key @ true }) = levels.last_mut() {
+                if let Some(JsonLevel::Object { key, at_key: at_key @ true }) = levels.last_mut() {
                     (*key, *at_key) = (text.get(at..at + len)?, false);
                 }
             }
@@ -80,11 +80,11 @@ fn changed_number(text: &str) -> Option<(usize, String, &str)> {
                 let literal = rest.get(..len)?;
                 if number::changes(literal) {
                     let pointer = levels.iter().map(|level| match level {
-                        Level::Object { key, .. } => {
+                        JsonLevel::Object { key, .. } => {
                             let key: String = serde_json::from_str(key).unwrap_or_default();
                             format!("/{}", escape(&key))
                         }
-                        Level::List(index) => format!("/{index}"),
+                        JsonLevel::List(index) => format!("/{index}"),
                     });
                     return Some((at, pointer.collect(), literal));
                 }
@@ -108,8 +108,8 @@ fn string_len(text: &str) -> usize {
 }
 
 /// Where the value being read stands; knows how to read it.
-struct Place<'a> {
-    above: Option<&'a Place<'a>>,
+struct JsonPlace<'a> {
+    above: Option<&'a JsonPlace<'a>>,
     token: Token<'a>,
     depth: usize,
     /// Code and pointer of the problem that ended the reading, if it was one of ours.
@@ -122,13 +122,13 @@ enum Token<'a> {
     Index(usize),
 }
 
-impl<'a> Place<'a> {
-    fn below<'b>(&'b self, token: Token<'b>) -> Place<'b> {
-        Place { above: Some(self), token, depth: self.depth + 1, found: self.found }
+impl<'a> JsonPlace<'a> {
+    fn below<'b>(&'b self, token: Token<'b>) -> JsonPlace<'b> {
+        JsonPlace { above: Some(self), token, depth: self.depth + 1, found: self.found }
     }
 
     fn pointer(&self) -> String {
-        let mut out = self.above.map_or_else(String::new, Place::pointer);
+        let mut out = self.above.map_or_else(String::new, JsonPlace::pointer);
         match self.token {
             Token::Root => {}
             Token::Key(key) => out.push_str(&format!("/{}", escape(key))),
@@ -150,7 +150,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for JsonPlace<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -158,7 +158,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for JsonPlace<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,12 +17,12 @@ const ECHO_CHARS_MAX: usize = 40;
 
 /// A rule that a value broke; its place is known to the object that holds it.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct BrokenRule {
     pub(super) code: ErrorCode,
     pub(super) message: String,
 }
 
-impl Fault {
+impl BrokenRule {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -53,7 +53,7 @@ impl<'v> Object<'v, '_> {
         let mut object = Object { fields: None, pointer, known: Vec::new(), problems };
         match value {
             Some(Value::Object(fields)) => object.fields = Some(fields),
-            Some(other) => object.refuse("", Fault::wrong("an object", other)),
+            Some(other) => object.refuse("", BrokenRule::wrong("an object", other)),
             None => {}
         }
         let out = read(&mut object);
@@ -90,7 +90,7 @@ impl<'v> Object<'v, '_> {
         &mut self,
         key: &'static str,
         default: T,
-        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+        read: impl FnOnce(&'v Value) -> Result<T, BrokenRule>,
     ) -> T {
         let value = self.get(key);
         self.checked(key, value, read).unwrap_or(default)
@@ -100,7 +100,7 @@ impl<'v> Object<'v, '_> {
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+        read: impl FnOnce(&'v Value) -> Result<T, BrokenRule>,
     ) -> Option<T> {
         let value = self.present(key);
         self.checked(key, value, read)
@@ -110,11 +110,11 @@ impl<'v> Object<'v, '_> {
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+        read: impl FnOnce(&'v Value) -> Result<T, BrokenRule>,
     ) -> Option<T> {
         let value = self.get(key);
         if value.is_none() && self.fields.is_some() {
-            self.refuse(&format!("/{key}"), Fault::new(ErrorCode::MissingField, "is needed"));
+            self.refuse(&format!("/{key}"), BrokenRule::new(ErrorCode::MissingField, "is needed"));
         }
         self.checked(key, value, read)
     }
@@ -123,7 +123,7 @@ impl<'v> Object<'v, '_> {
         &mut self,
         key: &str,
         value: Option<&'v Value>,
-        read: impl FnOnce(&'v Value) -> Result<T, Fault>,
+        read: impl FnOnce(&'v Value) -> Result<T, BrokenRule>,
     ) -> Option<T> {
         match read(value?) {
             Ok(out) => Some(out),
@@ -138,11 +138,11 @@ impl<'v> Object<'v, '_> {
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&'v Value) -> Result<T, Fault>,
+        read: impl Fn(&'v Value) -> Result<T, BrokenRule>,
     ) -> Option<Vec<T>> {
         let items = self.field(key, None, |value| match value {
             Value::Array(items) => Ok(Some(items)),
-            other => Err(Fault::wrong("a list", other)),
+            other => Err(BrokenRule::wrong("a list", other)),
         })?;
         let mut out = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -167,11 +167,11 @@ impl<'v> Object<'v, '_> {
     pub(super) fn filled_list<T>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&'v Value) -> Result<T, Fault>,
+        read: impl Fn(&'v Value) -> Result<T, BrokenRule>,
     ) -> Option<Vec<T>> {
         let items = self.list(key, read)?;
         if items.is_empty() {
-            self.refuse(&format!("/{key}"), Fault::new(ErrorCode::Empty, "must not be empty"));
+            self.refuse(&format!("/{key}"), BrokenRule::new(ErrorCode::Empty, "must not be empty"));
             return None;
         }
         Some(items)
@@ -181,11 +181,11 @@ impl<'v> Object<'v, '_> {
     pub(super) fn map<T>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&str, &'v Value) -> Result<T, Fault>,
+        read: impl Fn(&str, &'v Value) -> Result<T, BrokenRule>,
     ) -> BTreeMap<String, T> {
         let fields = self.field(key, None, |value| match value {
             Value::Object(fields) => Ok(Some(fields)),
-            other => Err(Fault::wrong("an object", other)),
+            other => Err(BrokenRule::wrong("an object", other)),
         });
         let mut out = BTreeMap::new();
         for (name, value) in fields.into_iter().flatten() {
@@ -216,13 +216,13 @@ impl<'v> Object<'v, '_> {
                 let given = given.join(" and ");
                 format!("needs exactly one of {all}, has {given} (a patch sets the other to null)")
             };
-            self.refuse("", Fault::new(ErrorCode::OneOf, message));
+            self.refuse("", BrokenRule::new(ErrorCode::OneOf, message));
         }
         None
     }
 
     /// Adds a problem at `place`, a pointer seen from this object.
-    pub(super) fn refuse(&mut self, place: &str, fault: Fault) {
+    pub(super) fn refuse(&mut self, place: &str, fault: BrokenRule) {
         if self.problems.len() < PROBLEMS_MAX {
             let pointer = format!("{}{place}", self.pointer);
             self.problems.push(BodyProblem { pointer, code: fault.code, message: fault.message });
@@ -247,7 +247,10 @@ impl<'v> Object<'v, '_> {
                 Some(near) => format!("unknown field; did you mean `{near}`?"),
                 None => format!("unknown field; known here: {}", self.known.join(", ")),
             };
-            self.refuse(&format!("/{}", escape(key)), Fault::new(ErrorCode::UnknownField, message));
+            self.refuse(
+                &format!("/{}", escape(key)),
+                BrokenRule::new(ErrorCode::UnknownField, message),
+            );
         }
     }
 
@@ -300,80 +303,87 @@ pub(super) fn echo(text: &str) -> String {
 }
 
 /// Reads a text.
-pub(super) fn text(value: &Value) -> Result<&str, Fault> {
-    value.as_str().ok_or_else(|| Fault::wrong("text", value))
+pub(super) fn text(value: &Value) -> Result<&str, BrokenRule> {
+    value.as_str().ok_or_else(|| BrokenRule::wrong("text", value))
 }
 
 /// Reads `true` or `false`.
-pub(super) fn flag(value: &Value) -> Result<bool, Fault> {
-    value.as_bool().ok_or_else(|| Fault::wrong("true or false", value))
+pub(super) fn flag(value: &Value) -> Result<bool, BrokenRule> {
+    value.as_bool().ok_or_else(|| BrokenRule::wrong("true or false", value))
 }
 
 /// Reads a whole number within bounds.
 pub(super) fn whole<T: TryFrom<i64>>(
     value: &Value,
     range: RangeInclusive<i64>,
-) -> Result<T, Fault> {
+) -> Result<T, BrokenRule> {
     let expected = format!("a whole number from {} to {}", range.start(), range.end());
     if !value.is_i64() && !value.is_u64() {
-        return Err(Fault::wrong(&expected, value));
+        return Err(BrokenRule::wrong(&expected, value));
     }
     let number = value.as_i64().filter(|number| range.contains(number));
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-        Fault::new(ErrorCode::OutOfRange, format!("must be {expected}, got {}", got(value)))
+        BrokenRule::new(ErrorCode::OutOfRange, format!("must be {expected}, got {}", got(value)))
     })
 }
 
 /// Reads a duration within bounds: text, or whole seconds.
-pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<Millis, Fault> {
+pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<Millis, BrokenRule> {
     let length = match value {
         Value::String(text) => Millis::parse(text).map_err(|rule| {
-            Fault::new(ErrorCode::InvalidDuration, format!("{rule}, got {}", echo(text)))
+            BrokenRule::new(ErrorCode::InvalidDuration, format!("{rule}, got {}", echo(text)))
         })?,
         Value::Number(number) => match number.as_u64() {
             Some(secs) => Millis::from_secs(secs),
             None => {
-                return Err(Fault::wrong("a duration such as \"90s\", or whole seconds", value));
+                return Err(BrokenRule::wrong(
+                    "a duration such as \"90s\", or whole seconds",
+                    value,
+                ));
             }
         },
-        other => return Err(Fault::wrong("a duration such as \"90s\", or whole seconds", other)),
+        other => {
+            return Err(BrokenRule::wrong("a duration such as \"90s\", or whole seconds", other));
+        }
     };
     if range.contains(&length) {
         return Ok(length);
     }
     let message = format!("must be {} to {}, got {length}", range.start(), range.end());
-    Err(Fault::new(ErrorCode::OutOfRange, message))
+    Err(BrokenRule::new(ErrorCode::OutOfRange, message))
 }
 
 /// Reads an instant.
-pub(super) fn instant(value: &Value) -> Result<Timestamp, Fault> {
+pub(super) fn instant(value: &Value) -> Result<Timestamp, BrokenRule> {
     let text = value
         .as_str()
-        .ok_or_else(|| Fault::wrong("an instant such as \"2026-12-01T09:00:00Z\"", value))?;
-    Timestamp::parse(text)
-        .map_err(|rule| Fault::new(ErrorCode::InvalidTime, format!("{rule}, got {}", echo(text))))
+        .ok_or_else(|| BrokenRule::wrong("an instant such as \"2026-12-01T09:00:00Z\"", value))?;
+    Timestamp::parse(text).map_err(|rule| {
+        BrokenRule::new(ErrorCode::InvalidTime, format!("{rule}, got {}", echo(text)))
+    })
 }
 
 /// Reads a local time of day.
-pub(super) fn local_time(value: &Value) -> Result<LocalTime, Fault> {
+pub(super) fn local_time(value: &Value) -> Result<LocalTime, BrokenRule> {
     let text =
-        value.as_str().ok_or_else(|| Fault::wrong("a local time such as \"02:00\"", value))?;
-    LocalTime::parse(text).map_err(|rule| Fault::new(ErrorCode::InvalidTime, rule))
+        value.as_str().ok_or_else(|| BrokenRule::wrong("a local time such as \"02:00\"", value))?;
+    LocalTime::parse(text).map_err(|rule| BrokenRule::new(ErrorCode::InvalidTime, rule))
 }
 
 /// Reads one of the words of a table.
 pub(super) fn choice<T: Copy>(
     value: &Value,
     words: &'static [(&'static str, T)],
-) -> Result<T, Fault> {
+) -> Result<T, BrokenRule> {
     let all = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    let text = value.as_str().ok_or_else(|| Fault::wrong(&format!("one of {}", all()), value))?;
+    let text =
+        value.as_str().ok_or_else(|| BrokenRule::wrong(&format!("one of {}", all()), value))?;
     words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let hint = match closest(text, words.iter().map(|(word, _)| *word)) {
             Some(near) => format!("; did you mean `{near}`?"),
             None => String::new(),
         };
-        Fault::new(
+        BrokenRule::new(
             ErrorCode::InvalidValue,
             format!("must be one of {}, got {}{hint}", all(), echo(text)),
         )

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::reader::{
-    Fault, Object, choice, duration, echo, flag, instant, local_time, text, whole,
+    BrokenRule, Object, choice, duration, echo, flag, instant, local_time, text, whole,
 };
 use super::rules::{DURATION_MAX, check_name};
 use super::words::{FOLDS, GAPS};
@@ -51,7 +51,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
         let given = [("/max_ticks", max_ticks.is_some()), ("/exclude", !exclude.is_empty())];
         for (place, _) in given.into_iter().filter(|(_, given)| *given) {
             let message = "does not go with manual, which has no ticks of its own";
-            object.refuse(place, Fault::new(ErrorCode::Conflict, message));
+            object.refuse(place, BrokenRule::new(ErrorCode::Conflict, message));
         }
     }
     let timezone = one_zone(object, named, prefix);
@@ -79,7 +79,7 @@ fn one_zone(
         && field != prefix
     {
         let message = format!("says {field}, but the expression says {prefix}");
-        object.refuse("/timezone", Fault::new(ErrorCode::Conflict, message));
+        object.refuse("/timezone", BrokenRule::new(ErrorCode::Conflict, message));
     }
     field.or(prefix)
 }
@@ -89,29 +89,32 @@ fn excluded(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Vec<String> {
     let too_many = |value: &Value| value.as_array().is_some_and(|all| all.len() > EXCLUDED_MAX);
     if object.present("exclude").is_some_and(too_many) {
         let message = format!("must have at most {EXCLUDED_MAX} entries");
-        object.refuse("/exclude", Fault::new(ErrorCode::TooLarge, message));
+        object.refuse("/exclude", BrokenRule::new(ErrorCode::TooLarge, message));
         return Vec::new();
     }
     let names = object.list("exclude", |value| named_calendar(value, ctx)).unwrap_or_default();
     for (index, name) in names.iter().enumerate() {
         if names.iter().take(index).any(|other| other == name) {
             let message = format!("{name} stands twice");
-            object.refuse(&format!("/exclude/{index}"), Fault::new(ErrorCode::Duplicate, message));
+            object.refuse(
+                &format!("/exclude/{index}"),
+                BrokenRule::new(ErrorCode::Duplicate, message),
+            );
         }
     }
     names
 }
 
-fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, Fault> {
+fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, BrokenRule> {
     let name = text(value)?;
-    check_name(name).map_err(|rule| Fault::new(ErrorCode::InvalidName, rule))?;
+    check_name(name).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
     if let Some(state) = ctx.calendars
         && state.calendar(name).is_none()
     {
         let near = closest(name, state.calendars().map(|kept| kept.calendar.name.as_str()));
         let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         let message = format!("there is no calendar {}{hint}", echo(name));
-        return Err(Fault::new(ErrorCode::UnknownCalendar, message));
+        return Err(BrokenRule::new(ErrorCode::UnknownCalendar, message));
     }
     Ok(name.to_owned())
 }
@@ -125,7 +128,7 @@ fn read_rule(
 ) -> Option<(Rule, Option<String>)> {
     if anchor.is_some() && !matches!(key, "interval" | "every") {
         let message = format!("belongs to interval, but the rule is {key}");
-        object.refuse("/anchor", Fault::new(ErrorCode::Conflict, message));
+        object.refuse("/anchor", BrokenRule::new(ErrorCode::Conflict, message));
     }
     let rule = match key {
         "cron" => return object.required(key, |value| cron(value, ctx.min_interval)),
@@ -148,28 +151,32 @@ fn read_rule(
     Some((rule, None))
 }
 
-fn cron(value: &Value, min_interval: Millis) -> Result<(Rule, Option<String>), Fault> {
+fn cron(value: &Value, min_interval: Millis) -> Result<(Rule, Option<String>), BrokenRule> {
     let (rule, zone) = parse_cron(text(value)?).map_err(fault)?;
     // `@every 90s` is an interval in the clothes of cron.
     if let Rule::Interval { every, .. } = rule
         && every < min_interval
     {
         let message = format!("must be at least {min_interval} apart, got {every}");
-        return Err(Fault::new(ErrorCode::OutOfRange, message));
+        return Err(BrokenRule::new(ErrorCode::OutOfRange, message));
     }
     Ok((rule, zone))
 }
 
-fn fault(error: ScheduleError) -> Fault {
+fn fault(error: ScheduleError) -> BrokenRule {
     let message = match error.column {
         Some(column) => format!("column {column}: {}", error.message),
         None => error.message,
     };
-    Fault::new(error.code, message)
+    BrokenRule::new(error.code, message)
 }
 
-fn truth(value: &Value) -> Result<(), Fault> {
-    if flag(value)? { Ok(()) } else { Err(Fault::new(ErrorCode::InvalidValue, "must be true")) }
+fn truth(value: &Value) -> Result<(), BrokenRule> {
+    if flag(value)? {
+        Ok(())
+    } else {
+        Err(BrokenRule::new(ErrorCode::InvalidValue, "must be true"))
+    }
 }
 
 /// One local time, or a list of them; in order, each once.
@@ -182,7 +189,7 @@ fn daily(object: &mut Object<'_, '_>) -> Option<Vec<LocalTime>> {
 
 fn weekly(object: &mut Object<'_, '_>) -> Option<Rule> {
     let days = days(object, |value| {
-        parse_weekday(text(value)?).map_err(|rule| Fault::new(ErrorCode::InvalidValue, rule))
+        parse_weekday(text(value)?).map_err(|rule| BrokenRule::new(ErrorCode::InvalidValue, rule))
     });
     let at = object.required("at", local_time);
     Some(Rule::Weekly { days: days?, at: at? })
@@ -190,7 +197,7 @@ fn weekly(object: &mut Object<'_, '_>) -> Option<Rule> {
 
 fn monthly(object: &mut Object<'_, '_>) -> Option<Rule> {
     let days = days(object, |value| match whole::<i8>(value, -31..=31)? {
-        0 => Err(Fault::new(
+        0 => Err(BrokenRule::new(
             ErrorCode::OutOfRange,
             "must be 1 to 31, or -1 (the last day) to -31, got 0",
         )),
@@ -203,7 +210,7 @@ fn monthly(object: &mut Object<'_, '_>) -> Option<Rule> {
 /// The list `days`: in order, each once, at least one.
 fn days<T: Ord>(
     object: &mut Object<'_, '_>,
-    read: impl Fn(&Value) -> Result<T, Fault>,
+    read: impl Fn(&Value) -> Result<T, BrokenRule>,
 ) -> Option<Vec<T>> {
     object.required("days", |_value| Ok(()))?;
     object.filled_list("days", read).map(in_order)
@@ -238,12 +245,14 @@ pub(super) fn check_fires(
                 let days = late.0 / 86_400_000;
                 let ago = if days > 0 { format!("{days} d") } else { late.to_string() };
                 let message = format!("is past ({ago} ago), and catch_up does not cover that");
-                return body.refuse("/schedule/at", Fault::new(ErrorCode::NeverFires, message));
+                return body
+                    .refuse("/schedule/at", BrokenRule::new(ErrorCode::NeverFires, message));
             }
             let settled = if ctx.current.is_some() { ctx.now } else { ctx.settled };
             if at <= settled {
                 let message = format!("lies in the past, which is settled up to {settled}");
-                return body.refuse("/schedule/at", Fault::new(ErrorCode::NeverFires, message));
+                return body
+                    .refuse("/schedule/at", BrokenRule::new(ErrorCode::NeverFires, message));
             }
             at.minus(before)
         }

@@ -2,7 +2,7 @@
 //! a policy and not to follow it would be worse than not to have it. A line goes away with the
 //! version that builds its feature.
 
-use super::reader::Fault;
+use super::reader::BrokenRule;
 use super::{BodyProblem, ReadContext};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, AfterRun, Delivery, ExecutionMode, Strategy, TaskSpec};
@@ -41,7 +41,7 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<B
         (spec.one_shot, "/one_shot", "can only be false in this version"),
     ];
     for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-        let Fault { code, message } = Fault::new(ErrorCode::NotSupported, message);
+        let BrokenRule { code, message } = BrokenRule::new(ErrorCode::NotSupported, message);
         problems.push(BodyProblem { pointer: pointer.to_owned(), code, message });
     }
 }

@@ -1,4 +1,4 @@
-//! A replica with the decisions of node n1. It applies commands, passes their effects to the
+//! A replica with the decisions of node n1. It applies commands, passes their hints to the
 //! decisions, and records the resulting actions.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -7,9 +7,9 @@ use crate::clock::BootInstant;
 use crate::domain::assign::Members;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{Genesis, OfFence};
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::Liveness;
-use crate::domain::machine::{Answer, Applied, Command, Effect, Response, State};
+use crate::domain::machine::{Answer, Applied, Command, Hint, Response, State};
 use crate::domain::time::{Millis, Timestamp};
 use crate::engine::EngineSettings;
 use crate::engine::dispatch::{Dispatch, DispatchDo, DispatchEvent};
@@ -52,7 +52,7 @@ pub(super) struct EngineWorld {
     pub sure: bool,
     /// The members of the log; none: all nodes.
     pub members: Vec<u64>,
-    /// Whether effects of what is applied are lost.
+    /// Whether hints of what is applied are lost.
     pub gap: bool,
     pub told: Vec<String>,
 }
@@ -93,7 +93,7 @@ pub(super) fn clock(at: Timestamp) -> String {
 impl EngineWorld {
     // ---- the log
 
-    /// Applies a command and has the cores decide about its effects.
+    /// Applies a command and has the cores decide about its hints.
     pub fn apply(&mut self, command: &Command) -> Result<Answer, &'static str> {
         self.apply_stamped(command, self.now)
     }
@@ -104,21 +104,21 @@ impl EngineWorld {
         command: &Command,
         stamp: Timestamp,
     ) -> Result<Answer, &'static str> {
-        let (response, effects) = self.entry(command, stamp);
+        let (response, hints) = self.entry(command, stamp);
         if !self.gap {
-            self.effects(effects);
+            self.hints(hints);
         }
         response.map_err(|refusal| refusal.code().as_str())
     }
 
-    fn entry(&mut self, command: &Command, stamp: Timestamp) -> (Response, Vec<Effect>) {
+    fn entry(&mut self, command: &Command, stamp: Timestamp) -> (Response, Vec<Hint>) {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         let index = self.state.cluster().applied + 1;
-        let entry = envelope::entry(Head { stamp, origin: 1, seq: index }, &packed);
+        let entry = envelope::entry(EntryHead { stamp, origin: 1, seq: index }, &packed);
         let mut applied = Applied::default();
         self.state.apply(index, &entry, &mut applied).expect("a well-formed entry");
-        (applied.responses.remove(0), applied.effects)
+        (applied.responses.remove(0), applied.effects.hints)
     }
 
     /// Applies what was proposed, all of it or so many; the rest is lost if `word` is `none`. The
@@ -139,32 +139,32 @@ impl EngineWorld {
         }
     }
 
-    fn effects(&mut self, effects: Vec<Effect>) {
+    fn hints(&mut self, hints: Vec<Hint>) {
         let mut members = false;
-        for effect in effects {
-            match effect {
-                Effect::Settled(task) => {
+        for hint in hints {
+            match hint {
+                Hint::Settled(task) => {
                     self.on_attempt(DispatchEvent::Settled(task));
                     self.on_task(ResidencyEvent::Settled(task));
                 }
-                Effect::Task(task) => {
+                Hint::Task(task) => {
                     self.on_attempt(DispatchEvent::TaskChanged(task));
                     self.on_task(ResidencyEvent::Changed(task));
                 }
-                Effect::Pending(task, execution) => {
+                Hint::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution));
                 }
-                Effect::Granted { task, execution, fence, session }
+                Hint::Granted { task, execution, fence, session }
                     if Some(session) == self.session =>
                 {
                     let grant = OfFence { task, execution, fence };
                     self.on_attempt(DispatchEvent::Granted(grant));
                 }
-                Effect::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
-                Effect::Ended(task, execution, _) => {
+                Hint::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
+                Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));
                 }
-                Effect::Node(_) | Effect::Scheduler => members = true,
+                Hint::Node(_) | Hint::Scheduler => members = true,
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
-use crate::domain::machine::record::{FiredTick, Intent, Liveness, Node, Trigger};
+use crate::domain::machine::record::{FiredTick, Intent, Liveness, NodeRecord, Trigger};
 use crate::domain::machine::{Answer, Command, Refusal, Task};
 use crate::domain::time::Timestamp;
 use crate::dto::{ClaimView, ExecutionNow};
@@ -85,8 +85,9 @@ fn settle<'a>(
 /// The session that holds a caller's claim: this node's, or, if this node does not work or gives
 /// its work away, that of another that works. No node carries the claim out, so any will do, and
 /// the request need not go elsewhere.
-fn holder<'a>(nodes: impl Iterator<Item = &'a Node>, own: NodeId) -> Option<SessionId> {
-    let works = |node: &&Node| node.liveness == Liveness::Working && node.intent == Intent::None;
+fn holder<'a>(nodes: impl Iterator<Item = &'a NodeRecord>, own: NodeId) -> Option<SessionId> {
+    let works =
+        |node: &&NodeRecord| node.liveness == Liveness::Working && node.intent == Intent::None;
     let first = nodes.filter(works).min_by_key(|node| (node.id != own, node.id));
     first.map(|node| node.session)
 }

@@ -3,9 +3,9 @@
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::Start;
 
-use super::{Execution, Grant, Model};
+use super::{ReferenceModel, ReplayedExecution, ReplayedGrant};
 
-impl Model {
+impl ReferenceModel {
     /// A session must be live, and its node allowed to propose.
     pub(super) fn session(&mut self, property: &'static str, session: u64, what: &str) {
         self.judge(property);
@@ -27,7 +27,7 @@ impl Model {
     ) {
         let Answer::Execution { execution, fence, .. } = answer else { return };
         let (task, granted) = (key, None);
-        let new = Execution { task, tick, due, granted, ended: false };
+        let new = ReplayedExecution { task, tick, due, granted, ended: false };
         self.executions.insert(execution.0, new);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.live.insert(execution.0);
@@ -45,7 +45,7 @@ impl Model {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.granted = Some((fence, session));
         let task = self.tasks.get(&execution.task).map(|task| task.name.clone());
-        let grant = Grant {
+        let grant = ReplayedGrant {
             index: self.index,
             session,
             task: task.unwrap_or_default(),
@@ -97,16 +97,33 @@ impl Model {
     pub(super) fn end_where_id(&mut self, id: u64) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.ended = true;
+        self.ends.push((self.index, id));
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
         }
     }
 
-    pub(super) fn end_where(&mut self, which: impl Fn(&Execution) -> bool) {
+    pub(super) fn end_where(&mut self, which: impl Fn(&ReplayedExecution) -> bool) {
         let live = self.executions.iter().filter(|(_, found)| !found.ended && which(found));
         let ids: Vec<u64> = live.map(|(id, _)| *id).collect();
         for id in ids {
             self.end_where_id(id);
         }
+    }
+
+    /// A process registers; the session of the one before it is over, with what it had been granted.
+    pub(super) fn node_up(&mut self, node: u64, session: u64) {
+        if self.sessions.get(&session) == Some(&node) {
+            return;
+        }
+        let former: Vec<u64> =
+            self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
+        for gone in former {
+            self.sessions.remove(&gone);
+            self.end_where(|execution| execution.granted.is_some_and(|(_, of)| of == gone));
+        }
+        self.sessions.insert(session, node);
+        self.working.remove(&node);
+        self.leaving.remove(&node);
     }
 }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{CALLS, Client, Exchange, TRIES, name};
-use crate::check::history::{Asked, Event, Returned};
+use super::{CALLS, Exchange, SimClient, TRIES, name};
+use crate::check::history::{ClientRequest, HistoryEvent, Returned};
 
 /// One item of a request.
-struct Item {
+struct BatchItem {
     call: u64,
     task: String,
     returned: Option<Returned>,
@@ -21,23 +21,23 @@ struct Item {
 
 /// One request about several tasks.
 struct Many {
-    asked: Asked,
+    asked: ClientRequest,
     path: &'static str,
     key: String,
     body: Value,
-    items: Vec<Item>,
+    items: Vec<BatchItem>,
     /// Whether the outcome of some sending is unknown.
     unknown: bool,
 }
 
-impl Client {
+impl SimClient {
     /// One request about several tasks, until each item is answered or the client gives up.
     pub(super) async fn many(&mut self) {
         let mut many = self.draw_many();
         for (at, item) in many.items.iter().enumerate() {
             let key = Some(many.item_key(at, &item.task));
             let (asked, call, task) = (many.asked, item.call, item.task.clone());
-            self.world.history().note(None, Event::Call { call, asked, task, key });
+            self.world.history().note(None, HistoryEvent::Call { call, asked, task, key });
         }
         for _ in 0..TRIES {
             let request = (Method::POST, many.path.to_owned());
@@ -55,39 +55,39 @@ impl Client {
             sleep(Duration::from_millis(self.random.range(20, 400))).await;
         }
         let missing = if many.unknown { Returned::Unknown } else { Returned::Never };
-        for Item { call, returned, .. } in many.items {
+        for BatchItem { call, returned, .. } in many.items {
             let returned = returned.unwrap_or_else(|| missing.clone());
-            self.world.history().note(None, Event::Return { call, returned });
+            self.world.history().note(None, HistoryEvent::Return { call, returned });
         }
     }
 
     fn draw_many(&mut self) -> Many {
         let names = self.world.common.plan.names as u64;
         let (first, count) = (self.random.below(names), self.random.range(2, 4));
-        let items = (0..count).map(|at| Item {
+        let items = (0..count).map(|at| BatchItem {
             call: CALLS.fetch_add(1, Ordering::Relaxed) + 1,
             task: name((first + at) % names),
             returned: None,
         });
-        let items: Vec<Item> = items.collect();
+        let items: Vec<BatchItem> = items.collect();
         let key = format!("call-{}", items.first().map_or(0, |item| item.call));
         let unknown = false;
         if self.random.chance(400) {
             let force = self.random.chance(300);
             let (asked, path) = if force {
-                (Asked::Force, "/tasks/batch?force=true")
+                (ClientRequest::Force, "/tasks/batch?force=true")
             } else {
-                (Asked::Add, "/tasks/batch")
+                (ClientRequest::Add, "/tasks/batch")
             };
             let bodies = items.iter().map(|item| self.definition(&item.task, item.call));
             let body = bodies.collect();
             return Many { asked, path, key, body, items, unknown };
         }
         let (asked, op) = match self.random.below(4) {
-            0 => (Asked::Pause { wait: false }, "pause"),
-            1 => (Asked::Resume, "resume"),
-            2 => (Asked::Delete { wait: false }, "delete"),
-            _ => (Asked::Trigger, "trigger"),
+            0 => (ClientRequest::Pause { wait: false }, "pause"),
+            1 => (ClientRequest::Resume, "resume"),
+            2 => (ClientRequest::Delete { wait: false }, "delete"),
+            _ => (ClientRequest::Trigger, "trigger"),
         };
         let names: Vec<&str> = items.iter().map(|item| item.task.as_str()).collect();
         let body = json!({"op": op, "names": names});

@@ -36,9 +36,9 @@ use punctual::transport::network::{BoxedListener, BoxedStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use self::stream::End;
-use super::random::Random;
-use crate::check::history::{Fault, History};
+use self::stream::StreamEnd;
+use super::random::SeededRandom;
+use crate::check::history::{FaultKind, RunHistory};
 
 /// Without an acknowledgement for so long, the sender's end breaks.
 const USER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 
 /// How links are.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct LinkQuality {
     /// The least time a segment takes, in microseconds.
     pub base_us: u64,
     /// What chance adds to it, at most.
@@ -62,32 +62,32 @@ pub struct Shape {
 
 /// The network; clones are the same.
 #[derive(Clone)]
-pub struct Net(Arc<Mutex<Inner>>);
+pub struct Net(Arc<Mutex<NetState>>);
 
-struct Inner {
-    random: Random,
-    history: Arc<History>,
-    shape: Shape,
+struct NetState {
+    random: SeededRandom,
+    history: Arc<RunHistory>,
+    shape: LinkQuality,
     /// Microseconds added to what leaves a machine.
     slow: BTreeMap<usize, u64>,
     /// How many pieces of trouble cut a way.
     cut: BTreeMap<(usize, usize), u32>,
     dark: BTreeSet<usize>,
     listeners: BTreeMap<String, (usize, mpsc::UnboundedSender<BoxedStream>)>,
-    streams: BTreeMap<u64, Stream>,
+    streams: BTreeMap<u64, NetStream>,
     made: u64,
 }
 
 /// Both ways of one stream; way 0 leads from the dialler.
-struct Stream {
+struct NetStream {
     machines: [usize; 2],
-    ways: [Way; 2],
+    ways: [NetDirection; 2],
     ends: [EndState; 2],
 }
 
 #[derive(Default)]
-struct Way {
-    segments: VecDeque<Segment>,
+struct NetDirection {
+    segments: VecDeque<NetSegment>,
     bytes: usize,
     /// What was sent last arrives then.
     last: Option<Instant>,
@@ -97,7 +97,7 @@ struct Way {
     ended: bool,
 }
 
-struct Segment {
+struct NetSegment {
     /// None: it waits for the link.
     at: Option<Instant>,
     /// Empty: the end of the stream.
@@ -114,8 +114,8 @@ struct EndState {
 
 impl Net {
     /// A network without listeners.
-    pub fn new(random: Random, shape: Shape, history: Arc<History>) -> Self {
-        let net = Self(Arc::new(Mutex::new(Inner {
+    pub fn new(random: SeededRandom, shape: LinkQuality, history: Arc<RunHistory>) -> Self {
+        let net = Self(Arc::new(Mutex::new(NetState {
             random,
             history,
             shape,
@@ -219,7 +219,7 @@ impl Net {
     }
 }
 
-impl Inner {
+impl NetState {
     /// Whether segments pass.
     fn open(&self, from: usize, to: usize) -> bool {
         !self.cut.contains_key(&(from, to))
@@ -239,7 +239,7 @@ impl Inner {
             lost += 1;
         }
         if lost > 0 {
-            self.history.fault(Fault::Loss);
+            self.history.fault(FaultKind::Loss);
         }
         delay
     }
@@ -269,7 +269,7 @@ impl Inner {
         }
         way.bytes += bytes.len();
         way.ended |= bytes.is_empty();
-        way.segments.push_back(Segment { at, bytes });
+        way.segments.push_back(NetSegment { at, bytes });
         if let Some(reader) = way.reader.take() {
             reader.wake();
         }
@@ -339,14 +339,14 @@ impl Inner {
     fn make(&mut self, from: usize, to: usize) -> u64 {
         self.made += 1;
         let stream =
-            Stream { machines: [from, to], ways: Default::default(), ends: Default::default() };
+            NetStream { machines: [from, to], ways: Default::default(), ends: Default::default() };
         self.streams.insert(self.made, stream);
         self.made
     }
 
     /// A stream whose dialler knows nothing of it.
     fn stray(&mut self, from: usize, to: usize) -> u64 {
-        self.history.fault(Fault::Duplication);
+        self.history.fault(FaultKind::Duplication);
         let id = self.make(from, to);
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.ends[0].gone = true;
@@ -363,7 +363,7 @@ impl Inner {
                 if waited.is_some_and(|since| now.duration_since(since) >= USER_TIMEOUT) {
                     stream.ways[side].unacknowledged = None;
                     stream.break_end(side, now, io::ErrorKind::TimedOut);
-                    self.history.fault(Fault::HalfOpen);
+                    self.history.fault(FaultKind::HalfOpen);
                 }
             }
         }
@@ -371,7 +371,7 @@ impl Inner {
     }
 }
 
-impl Stream {
+impl NetStream {
     fn break_end(&mut self, side: usize, at: Instant, kind: io::ErrorKind) {
         let end = &mut self.ends[side];
         if end.broken.is_none_or(|(earlier, _)| at < earlier) {
@@ -434,7 +434,7 @@ impl Port {
             (id, stray, listener)
         };
         // Not under the lock: an end that nobody takes is dropped, and takes it.
-        let end = |id, side| Box::new(End::new(self.net.clone(), id, side)) as BoxedStream;
+        let end = |id, side| Box::new(StreamEnd::new(self.net.clone(), id, side)) as BoxedStream;
         let dialled = end(id, 0);
         listener.send(end(id, 1)).map_err(|_nobody| refused())?;
         if let Some(stray) = stray {
@@ -469,14 +469,14 @@ impl Network for Port {
             let (streams, incoming) = mpsc::unbounded_channel();
             let mut inner = self.net.0.lock();
             inner.listeners.insert(addr.to_owned(), (self.machine, streams));
-            Ok(Box::new(Incoming(incoming)) as BoxedListener)
+            Ok(Box::new(NetListener(incoming)) as BoxedListener)
         })
     }
 }
 
-struct Incoming(mpsc::UnboundedReceiver<BoxedStream>);
+struct NetListener(mpsc::UnboundedReceiver<BoxedStream>);
 
-impl Accept for Incoming {
+impl Accept for NetListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxedStream, SocketAddr)>> {
         Box::pin(async move {
             let stream = self.0.recv().await.ok_or(io::ErrorKind::NotConnected)?;

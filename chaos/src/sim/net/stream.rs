@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Net, Stream};
+use super::{Net, NetStream};
 
 /// What may be under way or unread on one way, in bytes.
 const WINDOW: usize = 256 << 10;
@@ -16,14 +16,14 @@ const WINDOW: usize = 256 << 10;
 const SEGMENT: usize = 64 << 10;
 
 /// See the module.
-pub struct End {
+pub struct StreamEnd {
     net: Net,
     id: u64,
     side: usize,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl End {
+impl StreamEnd {
     pub fn new(net: Net, id: u64, side: usize) -> Self {
         Self { net, id, side, alarm: None }
     }
@@ -45,7 +45,7 @@ fn reset() -> io::Error {
 }
 
 /// Whether this end is broken by now, or when it will be.
-fn broken(stream: &Stream, side: usize, now: Instant) -> Result<Option<Instant>, io::Error> {
+fn broken(stream: &NetStream, side: usize, now: Instant) -> Result<Option<Instant>, io::Error> {
     match stream.ends[side].broken {
         Some((at, kind)) if at <= now => Err(kind.into()),
         Some((at, _)) => Ok(Some(at)),
@@ -53,18 +53,18 @@ fn broken(stream: &Stream, side: usize, now: Instant) -> Result<Option<Instant>,
     }
 }
 
-enum Read {
+enum ReadProgress {
     Bytes,
     End,
     Wait(Option<Instant>),
 }
 
 fn read(
-    stream: &mut Stream,
+    stream: &mut NetStream,
     side: usize,
     buffer: &mut ReadBuf<'_>,
     cx: &Context<'_>,
-) -> io::Result<Read> {
+) -> io::Result<ReadProgress> {
     let now = Instant::now();
     let breaks = broken(stream, side, now)?;
     let way = &mut stream.ways[1 - side];
@@ -74,7 +74,7 @@ fn read(
             break;
         }
         if first.bytes.is_empty() {
-            return Ok(if taken == 0 { Read::End } else { Read::Bytes });
+            return Ok(if taken == 0 { ReadProgress::End } else { ReadProgress::Bytes });
         }
         let length = first.bytes.len().min(buffer.remaining());
         buffer.put_slice(&first.bytes[..length]);
@@ -89,14 +89,14 @@ fn read(
         if let Some(writer) = way.writer.take() {
             writer.wake();
         }
-        return Ok(Read::Bytes);
+        return Ok(ReadProgress::Bytes);
     }
     way.reader = Some(cx.waker().clone());
     let next = way.segments.front().and_then(|first| first.at);
-    Ok(Read::Wait(next.into_iter().chain(breaks).min()))
+    Ok(ReadProgress::Wait(next.into_iter().chain(breaks).min()))
 }
 
-impl AsyncRead for End {
+impl AsyncRead for StreamEnd {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -110,17 +110,17 @@ impl AsyncRead for End {
             read(stream, self.side, buffer, cx)
         };
         match found? {
-            Read::Bytes | Read::End => Poll::Ready(Ok(())),
-            Read::Wait(Some(at)) => {
+            ReadProgress::Bytes | ReadProgress::End => Poll::Ready(Ok(())),
+            ReadProgress::Wait(Some(at)) => {
                 self.wake_at(at, cx);
                 Poll::Pending
             }
-            Read::Wait(None) => Poll::Pending,
+            ReadProgress::Wait(None) => Poll::Pending,
         }
     }
 }
 
-impl AsyncWrite for End {
+impl AsyncWrite for StreamEnd {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -161,7 +161,7 @@ impl AsyncWrite for End {
     }
 }
 
-impl Drop for End {
+impl Drop for StreamEnd {
     /// The machine ends the stream for the program, unless it has no power.
     fn drop(&mut self) {
         let mut inner = self.net.0.lock();

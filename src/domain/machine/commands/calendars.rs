@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use crate::domain::ids::Revision;
 use crate::domain::machine::command::{Named, PutCalendar};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::{EventKind, EventObject};
 use crate::domain::machine::limits::CALENDARS_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
 use crate::domain::machine::task::whole::Task;
-use crate::domain::schedule::calendar::{Calendar, Kept};
+use crate::domain::schedule::calendar::{Calendar, CalendarRecord};
 use crate::domain::schedule::{Plan, Schedule, ScheduleError};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
@@ -17,12 +19,12 @@ use crate::domain::time::Timestamp;
 impl State {
     /// A calendar.
     #[must_use]
-    pub fn calendar(&self, name: &str) -> Option<&Arc<Kept>> {
+    pub fn calendar(&self, name: &str) -> Option<&Arc<CalendarRecord>> {
         self.registers.calendars.get(name)
     }
 
     /// All calendars, by name.
-    pub fn calendars(&self) -> impl Iterator<Item = &Arc<Kept>> {
+    pub fn calendars(&self) -> impl Iterator<Item = &Arc<CalendarRecord>> {
         self.registers.calendars.values()
     }
 
@@ -74,6 +76,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         put: PutCalendar,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let former = self.registers.calendars.get(&*put.calendar.name).cloned();
@@ -90,25 +93,35 @@ impl State {
         let name: Arc<str> = put.calendar.name.as_str().into();
         let calendar = Arc::new(put.calendar);
         let (updated_at, source) = (cx.stamp, put.source);
-        let kept = Kept { calendar, revision, created_at, updated_at, source };
-        self.registers.calendars.set(name, kept);
+        let kept = CalendarRecord { calendar, revision, created_at, updated_at, source };
+        self.registers.calendars.set(Arc::clone(&name), kept);
+        self.tell(cx, EventKind::CalendarPut, EventObject::Calendar(name), effects);
         Ok(Answer::Calendar { revision, created: former.is_none() })
     }
 
-    pub(in crate::domain::machine) fn delete_calendar(&mut self, body: &Named) -> Response {
+    pub(in crate::domain::machine) fn delete_calendar(
+        &mut self,
+        cx: &EntryContext<'_>,
+        body: &Named,
+        effects: &mut Effects,
+    ) -> Response {
         let former =
             self.registers.calendars.get(&*body.name).cloned().ok_or(Refusal::CalendarNotFound)?;
         seen(Some(&former), body.if_match)?;
         if self.calendar_users.any(&body.name) {
             return Err(Refusal::CalendarInUse);
         }
-        let name: Arc<str> = body.name.as_str().into();
-        self.registers.calendars.remove(&name);
+        self.remove_calendar(cx, body.name.as_str().into(), effects);
         Ok(Answer::Done)
     }
 
     /// Removes the calendars that stood at a revision and that no task leaves out.
-    pub(in crate::domain::machine) fn remove_calendars(&mut self, upto: Revision) {
+    pub(in crate::domain::machine) fn remove_calendars(
+        &mut self,
+        cx: &EntryContext<'_>,
+        upto: Revision,
+        effects: &mut Effects,
+    ) {
         let gone = self
             .registers
             .calendars
@@ -116,19 +129,24 @@ impl State {
             .filter(|(name, kept)| kept.revision <= upto && !self.calendar_users.any(name));
         let gone: Vec<Arc<str>> = gone.map(|(name, _)| Arc::clone(name)).collect();
         for name in gone {
-            self.registers.calendars.remove(&name);
+            self.remove_calendar(cx, name, effects);
         }
+    }
+
+    fn remove_calendar(&mut self, cx: &EntryContext<'_>, name: Arc<str>, effects: &mut Effects) {
+        self.registers.calendars.remove(&name);
+        self.tell(cx, EventKind::CalendarDeleted, EventObject::Calendar(name), effects);
     }
 }
 
 /// Whether settings leave a calendar alone: it is not from settings, or they say what they said
 /// before, and somebody knows better since.
-fn settings_yield(former: &Kept, put: &PutCalendar) -> bool {
+fn settings_yield(former: &CalendarRecord, put: &PutCalendar) -> bool {
     put.source.is_some() && (former.source.is_none() || former.source == put.source)
 }
 
 /// Whether a calendar is as the caller saw it.
-fn seen(former: Option<&Kept>, if_match: Option<Revision>) -> Result<(), Refusal> {
+fn seen(former: Option<&CalendarRecord>, if_match: Option<Revision>) -> Result<(), Refusal> {
     match (former, if_match) {
         (Some(former), Some(seen)) if former.revision != seen => {
             Err(Refusal::RevisionMismatch { current: former.revision })

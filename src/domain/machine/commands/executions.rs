@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::guards;
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -23,7 +24,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: TriggerTask,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.named(&body.name).ok_or(Refusal::TaskNotFound)?;
         let revision = task.live.definition.ok_or(Refusal::TaskDeleted)?;
@@ -38,7 +39,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let old = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;
@@ -62,11 +63,11 @@ impl State {
         cx: &EntryContext<'_>,
         key: TaskKey,
         new: NewExecution,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, key, effects, |task| {
             let execution = task.execution(new);
-            task.effect(Effect::Pending(key, execution));
+            task.hint(Hint::Pending(key, execution));
             Ok(Answer::Execution { task: key, execution, fence: None })
         })
     }
@@ -75,7 +76,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
@@ -83,7 +84,7 @@ impl State {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
             } else {
                 task.change(at, |execution| execution.stopping = true);
-                task.effect(Effect::Stop(body.task, body.execution));
+                task.hint(Hint::Stop(body.task, body.execution));
             }
             Ok(Answer::Done)
         })
@@ -93,7 +94,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfExecution,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, body.task, effects, |task| {
             let at = task.history.position(body.execution).ok_or(Refusal::ExecutionNotFound)?;
@@ -112,7 +113,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Start,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let node = guards::session(self, body.session)?.id;
         let scheduler = self.cluster.scheduler;
@@ -135,7 +136,7 @@ impl State {
                 execution.status = Status::Running;
             });
             let (key, execution, session) = (body.task, body.execution, body.session);
-            task.effect(Effect::Granted { task: key, execution, fence, session });
+            task.hint(Hint::Granted { task: key, execution, fence, session });
             Ok(Answer::Execution { task: key, execution, fence: Some(fence) })
         })
     }
@@ -145,7 +146,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = fenced(task, body)?;
@@ -158,7 +159,7 @@ impl State {
                     execution.status = Status::Pending;
                     execution.attempt = execution.more.as_mut().and_then(|more| more.earlier.pop());
                 });
-                task.effect(Effect::Pending(body.task, body.execution));
+                task.hint(Hint::Pending(body.task, body.execution));
             }
             Ok(Answer::Done)
         })
@@ -168,7 +169,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: Finish,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let Finish { task, execution, fence, report } = body;
         let of = OfFence { task, execution, fence };
@@ -188,7 +189,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: OfFence,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let task = self.task(body.task).ok_or(Refusal::TaskNotFound)?;
         let execution = task.history.execution(body.execution).ok_or(Refusal::ExecutionNotFound)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::guards;
-use crate::domain::machine::envelope::Key;
+use crate::domain::machine::envelope::IdempotencyKey;
 use crate::domain::machine::limits::KEYS_MAX;
 use crate::domain::machine::response::{Refusal, Response};
 use crate::domain::machine::state::State;
@@ -17,7 +17,7 @@ impl State {
     ///
     /// # Errors
     /// [`Refusal::KeyReused`] if it stands for another request.
-    pub fn first(&self, key: Key<'_>) -> Result<Option<&KeyRecord>, Refusal> {
+    pub fn first(&self, key: IdempotencyKey<'_>) -> Result<Option<&KeyRecord>, Refusal> {
         let stands = |known: &&Arc<KeyRecord>| guards::key_stands(known, self.cluster.stamp);
         match self.registers.keys.get(key.text).filter(stands) {
             Some(known) if known.request != key.request => Err(Refusal::KeyReused),
@@ -38,7 +38,7 @@ impl State {
     pub(in crate::domain::machine) fn remember(
         &mut self,
         cx: &EntryContext<'_>,
-        key: Key<'_>,
+        key: IdempotencyKey<'_>,
         number: u64,
         response: &Response,
     ) {

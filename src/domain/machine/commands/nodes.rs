@@ -7,18 +7,21 @@ use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
     Genesis, NodeIntent, NodeLiveness, NodePatch, NodeUp, OfNode, SetScheduler,
 };
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::{EventKind, EventObject};
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::record::{Intent, Liveness, Node, Status};
+use crate::domain::machine::task::record::{Intent, Liveness, NodeRecord, Status};
 use crate::domain::machine::task::whole::Task;
 
 impl State {
     pub(in crate::domain::machine) fn genesis(
         &mut self,
+        cx: &EntryContext<'_>,
         body: Genesis,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         if self.cluster.id != 0 {
             return Err(Refusal::Initialised);
@@ -27,7 +30,8 @@ impl State {
         self.cluster.name = body.name;
         self.cluster.timezone = body.timezone;
         self.cluster.scheduler = body.scheduler;
-        effects.push(Effect::Scheduler);
+        effects.hints.push(Hint::Scheduler);
+        self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
         Ok(Answer::Done)
     }
 
@@ -36,7 +40,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: NodeUp,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let session = SessionId(self.cluster.counter);
         let former = self.registers.nodes.get(&body.node).cloned();
@@ -50,7 +54,8 @@ impl State {
         };
         let created_at = former.as_ref().map_or(cx.stamp, |node| node.created_at);
         self.set_node(
-            Node {
+            cx,
+            NodeRecord {
                 id: body.node,
                 info: body.info,
                 session,
@@ -61,13 +66,14 @@ impl State {
                 created_at,
                 started_at: cx.stamp,
             },
+            EventKind::NodePut,
             effects,
         );
         self.end_attempts_of(cx, body.node, effects);
         Ok(Answer::Session(session))
     }
 
-    fn end_attempts_of(&mut self, cx: &EntryContext<'_>, node: NodeId, effects: &mut Vec<Effect>) {
+    fn end_attempts_of(&mut self, cx: &EntryContext<'_>, node: NodeId, effects: &mut Effects) {
         let runs_here = |task: &&Arc<Task>| {
             task.live_executions().any(|execution| guards::end_session(execution, node))
         };
@@ -86,9 +92,9 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: NodeLiveness,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
-        self.change_node(body.node, effects, |node| {
+        self.change_node(cx, body.node, effects, |node| {
             if node.session != body.session {
                 return Err(Refusal::Session);
             }
@@ -105,10 +111,11 @@ impl State {
 
     pub(in crate::domain::machine) fn node_intent(
         &mut self,
+        cx: &EntryContext<'_>,
         body: NodeIntent,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
-        self.change_node(body.node, effects, |node| {
+        self.change_node(cx, body.node, effects, |node| {
             node.intent = body.intent;
             Ok(())
         })
@@ -119,17 +126,18 @@ impl State {
     /// setting of the node, or a fact, and the other nodes' weights can still be changed.
     pub(in crate::domain::machine) fn node_patch(
         &mut self,
+        cx: &EntryContext<'_>,
         body: NodePatch,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
-        let weighs = |node: &Arc<Node>| node.id != body.node && node.info.weight > 0;
+        let weighs = |node: &Arc<NodeRecord>| node.id != body.node && node.info.weight > 0;
         if body.weight == Some(0)
             && self.registers.nodes.get(&body.node).is_some()
             && !self.registers.nodes.values().any(weighs)
         {
             return Err(Refusal::AllWeightsZero);
         }
-        self.change_node(body.node, effects, |node| {
+        self.change_node(cx, body.node, effects, |node| {
             node.info.weight = body.weight.unwrap_or(node.info.weight);
             node.info.slots = body.slots.unwrap_or(node.info.slots);
             if let Some(labels) = body.labels {
@@ -142,15 +150,17 @@ impl State {
     /// Forgets a node that is down and runs nothing: every attempt names a node that is known.
     pub(in crate::domain::machine) fn node_remove(
         &mut self,
+        cx: &EntryContext<'_>,
         body: OfNode,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let former = self.registers.nodes.get(&body.node).ok_or(Refusal::NodeNotFound)?;
         if former.liveness != Liveness::Down || self.runs_on(body.node) {
             return Err(Refusal::Order);
         }
         self.registers.nodes.remove(&body.node);
-        effects.push(Effect::Node(body.node));
+        effects.hints.push(Hint::Node(body.node));
+        self.tell(cx, EventKind::NodeGone, EventObject::Node(body.node), effects);
         Ok(Answer::Done)
     }
 
@@ -167,35 +177,46 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: SetScheduler,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         if body.on && !self.cluster.scheduler {
             // What was not settled while it stood still never fires.
             self.cluster.floor = self.cluster.floor.max(cx.stamp);
         }
-        self.cluster.scheduler = body.on;
-        effects.push(Effect::Scheduler);
+        if body.on != self.cluster.scheduler {
+            self.cluster.scheduler = body.on;
+            self.tell(cx, EventKind::SchedulerChanged, EventObject::Scheduler, effects);
+        }
+        effects.hints.push(Hint::Scheduler);
         Ok(Answer::Done)
     }
 
     fn change_node(
         &mut self,
+        cx: &EntryContext<'_>,
         id: NodeId,
-        effects: &mut Vec<Effect>,
-        change: impl FnOnce(&mut Node) -> Result<(), Refusal>,
+        effects: &mut Effects,
+        change: impl FnOnce(&mut NodeRecord) -> Result<(), Refusal>,
     ) -> Response {
         let former = self.registers.nodes.get(&id).ok_or(Refusal::NodeNotFound)?;
-        let mut node = Node::clone(former);
+        let mut node = NodeRecord::clone(former);
         change(&mut node)?;
         if node != **former {
-            self.set_node(node, effects);
+            self.set_node(cx, node, EventKind::NodeChanged, effects);
         }
         Ok(Answer::Done)
     }
 
-    fn set_node(&mut self, node: Node, effects: &mut Vec<Effect>) {
+    fn set_node(
+        &mut self,
+        cx: &EntryContext<'_>,
+        node: NodeRecord,
+        kind: EventKind,
+        effects: &mut Effects,
+    ) {
         let id = node.id;
         self.registers.nodes.set(id, node);
-        effects.push(Effect::Node(id));
+        effects.hints.push(Hint::Node(id));
+        self.tell(cx, kind, EventObject::Node(id), effects);
     }
 }

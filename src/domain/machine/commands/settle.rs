@@ -4,7 +4,8 @@
 use super::guards;
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Claim, Settle};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -17,7 +18,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         settle: &Settle,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let node = guards::session(self, settle.session)?.id;
         let scheduler = self.cluster.scheduler;
@@ -36,10 +37,10 @@ impl State {
                 Some(claim) => fire(task, settle, claim, node),
             };
             if settle.exhausted {
-                task.progress_mut().exhausted = true;
+                task.exhaust();
             }
             task.end_pause(settle.now);
-            task.effect(Effect::Settled(settle.task));
+            task.hint(Hint::Settled(settle.task));
             Ok(answer)
         })
     }
@@ -115,9 +116,9 @@ fn fire(task: &mut TaskEditor<'_>, settle: &Settle, claim: Claim, node: NodeId) 
         Some(_) if claim.trigger == Trigger::Claim => {}
         Some(fence) => {
             let session = settle.session;
-            task.effect(Effect::Granted { task: key, execution, fence, session });
+            task.hint(Hint::Granted { task: key, execution, fence, session });
         }
-        None => task.effect(Effect::Pending(key, execution)),
+        None => task.hint(Hint::Pending(key, execution)),
     }
     Answer::Execution { task: key, execution, fence }
 }

@@ -7,7 +7,9 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::guards;
 use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
-use crate::domain::machine::effect::Effect;
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::EventKind;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX, TOMBSTONE_AGE, TOMBSTONES_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
@@ -48,7 +50,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         put: Put,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         self.calendars_known(&put.spec)?;
@@ -79,7 +81,7 @@ impl State {
         cx: &EntryContext<'_>,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         if self.tasks.len() >= TASKS_MAX {
             return Err(Refusal::Full);
@@ -89,7 +91,7 @@ impl State {
         self.edit(cx, key, effects, |task| {
             task.reborn(revision, scheduled_at, cursor);
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: true })
         })
     }
@@ -100,7 +102,7 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, key, effects, |task| {
             task.end_all(Status::Cancelled, "replaced_task", |_| true);
@@ -108,7 +110,7 @@ impl State {
             let (scheduled_at, cursor) = begin(&spec, cx.stamp, settled);
             task.reborn(revision, scheduled_at, guards::carry(cursor, settled));
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -119,7 +121,7 @@ impl State {
         key: TaskKey,
         spec: TaskSpec,
         revision: Revision,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         self.edit(cx, key, effects, |task| {
             let (rescheduled, switched) = match task.spec() {
@@ -140,7 +142,7 @@ impl State {
                 }
             }
             task.define(Definition { revision, at: cx.stamp, by: cx.by.to_owned(), spec });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPut);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -149,7 +151,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: MarkDeleted,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = match self.key_of(&body.name) {
@@ -172,7 +174,7 @@ impl State {
                 matches(task, body.if_match)?;
                 guards::close(task, cx.stamp, Some(Reason::Deleted));
                 task.live_mut().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
-                task.revise(revision);
+                task.revise(revision, EventKind::TaskDeleted);
                 task.end_all(Status::Cancelled, "deleted", |execution| {
                     execution.status == Status::Pending
                 });
@@ -184,7 +186,7 @@ impl State {
                 for id in &running {
                     if let Some(at) = task.history.position(*id) {
                         task.change(at, |execution| execution.stopping = true);
-                        task.effect(Effect::Stop(key, *id));
+                        task.hint(Hint::Stop(key, *id));
                     }
                 }
             }
@@ -196,7 +198,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.key_of(&body.name).ok_or(Refusal::TaskNotFound)?;
@@ -208,14 +210,13 @@ impl State {
         }
         if task.live.definition.is_none() {
             // Nothing but the mark is there, so nothing is left without it.
-            self.drop_task(key);
-            effects.push(Effect::Task(key));
+            self.drop_task(cx, key, effects);
             return Ok(Answer::Done);
         }
         self.edit(cx, key, effects, |task| {
             guards::close(task, cx.stamp, None);
             task.live_mut().deleted = None;
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskReused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -224,7 +225,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let Some(key) = self.key_of(&body.name) else { return Ok(Answer::Done) };
         if let Some(task) = self.task(key) {
@@ -234,20 +235,19 @@ impl State {
         Ok(Answer::Done)
     }
 
-    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Vec<Effect>) {
+    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Effects) {
         let _known = self.edit(cx, key, effects, |task| {
             task.end_all(Status::Cancelled, "cleaned_up", |_| true);
             Ok(())
         });
-        self.drop_task(key);
-        effects.push(Effect::Task(key));
+        self.drop_task(cx, key, effects);
     }
 
     pub(in crate::domain::machine) fn cleanup_all(
         &mut self,
         cx: &EntryContext<'_>,
         body: &CleanupAll,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         if body.cluster != self.cluster.name {
             return Err(Refusal::ClusterName);
@@ -264,7 +264,7 @@ impl State {
         }
         let more = end < self.tasks.end() && end > from;
         if !more {
-            self.remove_calendars(upto);
+            self.remove_calendars(cx, upto, effects);
         }
         let next = u32::try_from(end).ok().filter(|_| more);
         Ok(Answer::Swept { upto, next })
@@ -274,7 +274,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: PauseTask,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let key = self.present(&body.name, body.if_match)?.key;
@@ -283,7 +283,7 @@ impl State {
                 guards::close(task, cx.stamp, Some(Reason::Paused));
             }
             task.live_mut().paused = Some(Pause { reason: body.reason, until: body.until });
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskPaused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
     }
@@ -292,7 +292,7 @@ impl State {
         &mut self,
         cx: &EntryContext<'_>,
         body: &Named,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Response {
         let revision = Revision(self.cluster.counter);
         let task = self.present(&body.name, body.if_match)?;
@@ -306,12 +306,12 @@ impl State {
                 guards::close(task, cx.stamp, None);
             }
             task.live_mut().paused = None;
-            task.revise(revision);
+            task.revise(revision, EventKind::TaskResumed);
             let held = task.live_executions();
             let held = held.filter(|execution| execution.status == Status::Pending);
             let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
             for id in held.into_iter().rev() {
-                task.effect(Effect::Pending(key, id));
+                task.hint(Hint::Pending(key, id));
             }
             Ok(Answer::Task { task: key, revision, created: false })
         })
@@ -327,7 +327,7 @@ impl State {
     pub(in crate::domain::machine) fn forget_old_mark(
         &mut self,
         cx: &EntryContext<'_>,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let Some((at, key)) = self.marks.oldest_whole() else { return };
         if cx.stamp.since(at) <= TOMBSTONE_AGE {

@@ -19,12 +19,12 @@ const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
 /// What is kept in blocks.
 pub trait BlockRecord: Clone + Serialize + DeserializeOwned {
     /// By this it is found, and by this it stands in order.
-    type Key: Copy + Ord;
+    type RecordKey: Copy + Ord;
     /// The letter of its rows.
     const LETTER: u8;
 
     /// Where it stands.
-    fn key(&self) -> Self::Key;
+    fn key(&self) -> Self::RecordKey;
 }
 
 /// Records in rising order.
@@ -132,7 +132,7 @@ impl<T> Blocks<T> {
 
 impl<T: BlockRecord> Blocks<T> {
     /// Where the record with this key is, or else the first after it.
-    fn search(&self, key: T::Key) -> Result<RecordPlace, RecordPlace> {
+    fn search(&self, key: T::RecordKey) -> Result<RecordPlace, RecordPlace> {
         // What is asked for is most often among the newest.
         let block = match self.open.records.front() {
             Some(first) if first.key() <= key => self.sealed.len(),
@@ -146,13 +146,13 @@ impl<T: BlockRecord> Blocks<T> {
 
     /// Where the record with this key is.
     #[must_use]
-    pub fn find(&self, key: T::Key) -> Option<RecordPlace> {
+    pub fn find(&self, key: T::RecordKey) -> Option<RecordPlace> {
         self.search(key).ok()
     }
 
     /// The record with this key, or else the first after it.
     #[must_use]
-    pub fn at_or_after(&self, key: T::Key) -> Option<&T> {
+    pub fn at_or_after(&self, key: T::RecordKey) -> Option<&T> {
         let (Ok(place) | Err(place)) = self.search(key);
         self.get(place)
     }

@@ -11,7 +11,7 @@ use crate::domain::ids::{ExecutionId, TaskKey};
 /// Entries of a block; few in tests, so that they meet many blocks.
 const BLOCK: usize = if cfg!(test) { 8 } else { 1_024 };
 
-type Entries = VecDeque<(ExecutionId, TaskKey)>;
+type IndexEntries = VecDeque<(ExecutionId, TaskKey)>;
 
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Index {
 struct IndexBlock {
     /// No id in it is lower, nor is one in a block before it as high.
     first: ExecutionId,
-    entries: Arc<Entries>,
+    entries: Arc<IndexEntries>,
 }
 
 impl Index {
@@ -106,7 +106,7 @@ impl Index {
     }
 }
 
-fn position(entries: &Entries, id: ExecutionId) -> Result<usize, usize> {
+fn position(entries: &IndexEntries, id: ExecutionId) -> Result<usize, usize> {
     entries.binary_search_by_key(&id, |(id, _)| *id)
 }
 

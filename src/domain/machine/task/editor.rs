@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::calendar_users::CalendarUsers;
 use super::keys;
 use super::record::{
-    Attempt, Ended, Execution, FiredTick, Live, More, Progress, Reason, Report, Span, Status,
-    Trigger, Verdict, cut,
+    Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, Reason, Report, Span, Status,
+    TaskProgress, Trigger, Verdict, cut,
 };
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
-use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId};
-use crate::domain::machine::effect::Effect;
+use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::{Event, EventKind, EventObject};
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest::{self, Digest};
@@ -51,9 +53,9 @@ pub struct TaskEditor<'a> {
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
     pub busy: BusyMark<'a>,
-    pub effects: &'a mut Vec<Effect>,
+    pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
-    pub former_live: Option<Box<Live>>,
+    pub former_live: Option<Box<LiveRecord>>,
 }
 
 impl Deref for TaskEditor<'_> {
@@ -66,7 +68,7 @@ impl Deref for TaskEditor<'_> {
 
 impl TaskEditor<'_> {
     /// The live record, to be changed.
-    pub fn live_mut(&mut self) -> &mut Live {
+    pub fn live_mut(&mut self) -> &mut LiveRecord {
         if self.former_live.is_none() {
             self.former_live = Some(Box::new(self.task.live.clone()));
         }
@@ -74,13 +76,13 @@ impl TaskEditor<'_> {
     }
 
     /// The progress, to be changed.
-    pub fn progress_mut(&mut self) -> &mut Progress {
+    pub fn progress_mut(&mut self) -> &mut TaskProgress {
         &mut self.task.progress
     }
 
     /// Writes what was changed into all that is derived of it: each record that changed is hashed
     /// once, however often it was changed.
-    pub fn finish(mut self, former: &Progress) {
+    pub fn finish(mut self, former: &TaskProgress) {
         let task = self.task;
         let key = task.key;
         if let Some(former) = self.former_live {
@@ -108,18 +110,35 @@ impl TaskEditor<'_> {
         *self.counter
     }
 
-    pub fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
+    pub fn hint(&mut self, hint: Hint) {
+        self.effects.hints.push(hint);
     }
 
-    /// Notes that a command changed the task.
-    pub fn revise(&mut self, revision: Revision) {
+    /// Tells those who watch what happened to the task.
+    pub fn tell(&mut self, kind: EventKind) {
+        let name = Arc::clone(&self.task.live.name);
+        self.event(kind, EventObject::Task(name));
+    }
+
+    fn event(&mut self, kind: EventKind, object: EventObject) {
+        let id = EventId(self.step());
+        self.effects.events.push(Event { id, at: self.stamp, kind, object });
+    }
+
+    /// Tells of an execution that was created or changed.
+    fn tell_execution(&mut self, execution: ExecutionId, status: Status) {
+        let object = EventObject::Execution { task: self.task.key, execution, status };
+        self.event(EventKind::ExecutionChanged, object);
+    }
+
+    /// Notes that a command changed the task, and what it did to it.
+    pub fn revise(&mut self, revision: Revision, kind: EventKind) {
         let stamp = self.stamp;
         let live = self.live_mut();
         live.revision = revision;
         live.updated_at = stamp;
-        let key = self.task.key;
-        self.effect(Effect::Task(key));
+        self.hint(Hint::Task(self.task.key));
+        self.tell(kind);
     }
 
     /// Up to here every tick is settled.
@@ -166,7 +185,7 @@ impl TaskEditor<'_> {
             (Some(count), Verdict::Coalesced) => add(&mut totals.coalesced, count),
             (Some(_), Verdict::Fired) => {}
         }
-        self.effects.push(Effect::Verdict(verdict, Some(reason), count.unwrap_or(0)));
+        self.hint(Hint::Verdict(verdict, Some(reason), count.unwrap_or(0)));
         let mut span = Span { from, to, verdict, reason, count, revision, index };
         let spans = &mut self.task.history.spans;
         if let Some(last) = spans.back().copied() {
@@ -209,9 +228,11 @@ impl TaskEditor<'_> {
             index,
             more,
         };
+        let status = execution.status;
         self.digest.add(execution.hash(key));
         self.task.history.executions.push(execution, key, self.dirty);
         self.executions.push(id, key);
+        self.tell_execution(id, status);
         id
     }
 
@@ -224,10 +245,17 @@ impl TaskEditor<'_> {
     /// Changes an execution that stands at `at`.
     pub fn change(&mut self, at: RecordPlace, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
-        if let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) {
-            self.digest.sub(execution.hash(key));
-            change(execution);
-            self.digest.add(execution.hash(key));
+        let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) else {
+            return;
+        };
+        let former = execution.hash(key);
+        change(execution);
+        let hash = execution.hash(key);
+        let (id, status) = (execution.id, execution.status);
+        self.digest.sub(former);
+        self.digest.add(hash);
+        if hash != former {
+            self.tell_execution(id, status);
         }
     }
 
@@ -241,7 +269,7 @@ impl TaskEditor<'_> {
         self.change(at, |execution| {
             let granted = execution.status == Status::Running;
             let node = execution.attempt.as_ref().filter(|_| granted).map(|attempt| attempt.node);
-            ended = Some((execution.id, execution.tick, Ended::of(&report, node)));
+            ended = Some((execution.id, execution.tick, ExecutionEnd::of(&report, node)));
             match &mut execution.attempt {
                 Some(attempt) if execution.status == Status::Running => {
                     attempt.report = Some(Box::new(report));
@@ -272,12 +300,12 @@ impl TaskEditor<'_> {
             Status::Lost => totals.lost += 1,
             Status::Pending | Status::Running => {}
         }
-        self.effect(Effect::Ended(key, id, status));
+        self.hint(Hint::Ended(key, id, status));
         self.trim_executions();
     }
 
     /// Writes how an execution ended beside the tick that it was for.
-    fn note_end(&mut self, id: ExecutionId, tick: Option<Timestamp>, ended: Ended) {
+    fn note_end(&mut self, id: ExecutionId, tick: Option<Timestamp>, ended: ExecutionEnd) {
         let key = self.task.key;
         let ticks = &mut self.task.history.ticks;
         let Some(place) = tick.and_then(|tick| ticks.find(tick)) else { return };
@@ -309,7 +337,7 @@ impl TaskEditor<'_> {
         let fired = FiredTick { from, tick, execution, index, ended: None };
         self.digest.add(fired.hash(key));
         self.task.history.ticks.push(fired, key, self.dirty);
-        self.effects.push(Effect::Verdict(Verdict::Fired, None, 1));
+        self.hint(Hint::Verdict(Verdict::Fired, None, 1));
         self.trim_ticks();
     }
 
@@ -322,8 +350,16 @@ impl TaskEditor<'_> {
             });
         if over {
             self.live_mut().paused = None;
-            let key = self.task.key;
-            self.effect(Effect::Task(key));
+            self.hint(Hint::Task(self.task.key));
+            self.tell(EventKind::TaskResumed);
+        }
+    }
+
+    /// Notes that no tick is left.
+    pub fn exhaust(&mut self) {
+        if !self.task.progress.exhausted {
+            self.progress_mut().exhausted = true;
+            self.tell(EventKind::TaskCompleted);
         }
     }
 
@@ -339,7 +375,7 @@ impl TaskEditor<'_> {
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =
-            Progress { cursor, truncated_before: cursor, live, ..Progress::default() };
+            TaskProgress { cursor, truncated_before: cursor, live, ..TaskProgress::default() };
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::machine::store::blocks::{BlockRecord, Blocks, RecordPlace};
 use crate::domain::machine::store::dirty::Dirty;
 
 impl BlockRecord for FiredTick {
-    type Key = Timestamp;
+    type RecordKey = Timestamp;
     const LETTER: u8 = b't';
 
     fn key(&self) -> Timestamp {
@@ -18,7 +18,7 @@ impl BlockRecord for FiredTick {
 }
 
 impl BlockRecord for Span {
-    type Key = Timestamp;
+    type RecordKey = Timestamp;
     const LETTER: u8 = b's';
 
     fn key(&self) -> Timestamp {
@@ -27,7 +27,7 @@ impl BlockRecord for Span {
 }
 
 impl BlockRecord for Execution {
-    type Key = ExecutionId;
+    type RecordKey = ExecutionId;
     const LETTER: u8 = b'e';
 
     fn key(&self) -> ExecutionId {

@@ -29,7 +29,7 @@ pub struct Definition {
 
 /// What is known of a task beside its definitions and its past, and what claims leave alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
+pub struct LiveRecord {
     /// The task's name.
     pub name: Arc<str>,
     /// The command that last changed the task; settles do not.
@@ -52,7 +52,7 @@ pub struct Live {
 
 /// How far a task is: the part that claims and ends rewrite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TaskProgress {
     /// Up to here every tick has a verdict.
     pub cursor: Timestamp,
     /// What history is kept of begins here.
@@ -69,7 +69,7 @@ pub struct Progress {
     pub totals: Totals,
 }
 
-impl Progress {
+impl TaskProgress {
     pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
         let Totals {
             fired,
@@ -241,12 +241,12 @@ pub struct FiredTick {
     /// Log index of the claim.
     pub index: u64,
     /// How its execution ended, which outlives the execution; none: it has not.
-    pub ended: Option<Ended>,
+    pub ended: Option<ExecutionEnd>,
 }
 
 /// How the execution of a tick ended, in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct ExecutionEnd {
     /// An ended status.
     pub status: Status,
     /// Of the process or the answer.
@@ -268,7 +268,7 @@ pub enum Code {
     Http(u16),
 }
 
-impl Ended {
+impl ExecutionEnd {
     /// What a report says in short; of what ended while it waited there is no attempt.
     pub(in crate::domain::machine) fn of(report: &Report, node: Option<NodeId>) -> Self {
         let code = match (report.exit_code, report.http_status) {
@@ -309,7 +309,7 @@ impl FiredTick {
     pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
         let Self { from, tick, execution, index, ended } = self;
         let (from, tick) = (from.0.cast_unsigned(), tick.0.cast_unsigned());
-        let [code, node, high, low] = ended.as_ref().map_or([0; 4], Ended::numbers);
+        let [code, node, high, low] = ended.as_ref().map_or([0; 4], ExecutionEnd::numbers);
         digest::numbers(b't', [task.0, tick, from, execution.0, *index, code, node, high, low])
     }
 }
@@ -371,7 +371,7 @@ pub struct NodeInfo {
 
 /// A cluster member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
+pub struct NodeRecord {
     /// Its number.
     pub id: NodeId,
     /// What it told at its last boot.

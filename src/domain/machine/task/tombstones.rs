@@ -3,7 +3,7 @@
 
 use imbl::OrdSet;
 
-use super::record::Live;
+use super::record::LiveRecord;
 use crate::domain::ids::TaskKey;
 #[cfg(test)]
 use crate::domain::machine::limits::TOMBSTONES_MAX;
@@ -28,7 +28,7 @@ impl DeletedMarks {
     }
 
     /// Notes that a task came with this record.
-    pub fn add(&mut self, key: TaskKey, live: &Live) {
+    pub fn add(&mut self, key: TaskKey, live: &LiveRecord) {
         let Some(mark) = &live.deleted else { return };
         self.len += 1;
         if live.definition.is_some() {
@@ -37,7 +37,7 @@ impl DeletedMarks {
     }
 
     /// Notes that a task went, or has another record now.
-    pub fn remove(&mut self, key: TaskKey, live: &Live) {
+    pub fn remove(&mut self, key: TaskKey, live: &LiveRecord) {
         let Some(mark) = &live.deleted else { return };
         self.len = self.len.saturating_sub(1);
         self.whole.remove(&(mark.at, key));

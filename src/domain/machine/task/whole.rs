@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::history::History;
 use super::keys;
-use super::record::{Definition, Execution, Live, Progress, Reason};
+use super::record::{Definition, Execution, LiveRecord, Reason, TaskProgress};
 use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
 use crate::domain::machine::store::table::TableTask;
@@ -18,9 +18,9 @@ pub struct Task {
     /// Names the record in the log.
     pub key: TaskKey,
     /// What claims leave alone.
-    pub live: Live,
+    pub live: LiveRecord,
     /// What they rewrite.
-    pub progress: Progress,
+    pub progress: TaskProgress,
     /// Kept revisions, oldest first.
     pub definitions: VecDeque<Arc<Definition>>,
     /// The past.
@@ -72,7 +72,7 @@ impl Task {
         stamp: Timestamp,
         epoch: u64,
     ) -> Self {
-        let live = Live {
+        let live = LiveRecord {
             name,
             revision,
             incarnation: revision,
@@ -83,7 +83,8 @@ impl Task {
             paused: None,
             deleted: None,
         };
-        let progress = Progress { cursor: stamp, truncated_before: stamp, ..Progress::default() };
+        let progress =
+            TaskProgress { cursor: stamp, truncated_before: stamp, ..TaskProgress::default() };
         let (definitions, history) = (VecDeque::new(), History::default());
         Self { noted: epoch, ..Self::of_records(key, live, progress, definitions, history) }
     }
@@ -91,8 +92,8 @@ impl Task {
     /// A task from its records, as they lie in a checkpoint.
     pub(in crate::domain::machine) fn of_records(
         key: TaskKey,
-        live: Live,
-        progress: Progress,
+        live: LiveRecord,
+        progress: TaskProgress,
         mut definitions: VecDeque<Arc<Definition>>,
         mut history: History,
     ) -> Self {
@@ -193,7 +194,7 @@ impl TableTask for Task {
 }
 
 impl RecordHashes {
-    pub fn of(key: TaskKey, live: &Live, progress: &Progress) -> Self {
+    pub fn of(key: TaskKey, live: &LiveRecord, progress: &TaskProgress) -> Self {
         let live = digest::hash(&keys::live(key), live);
         Self { live, progress: progress.hash(key) }
     }

@@ -6,12 +6,12 @@ use super::super::command::{
     Command, MarkDeleted, NodeIntent, NodeLiveness, NodePatch, PauseTask, SettleSpan,
 };
 use super::super::task::record::{Intent, Liveness, Reason, Status, Verdict};
-use super::super::{Effect, Refusal};
+use super::super::{Effects, Hint, Refusal};
 use super::*;
 
 #[test]
 fn counts_that_would_overflow_stay_at_their_greatest() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let task = world.add(every("a", 1_000));
     for verdict in [Verdict::Missed, Verdict::Skipped, Verdict::Coalesced] {
@@ -34,7 +34,7 @@ fn counts_that_would_overflow_stay_at_their_greatest() {
 
 #[test]
 fn of_output_and_detail_the_right_end_is_kept() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let task = world.add(every("a", 1_000));
     let (execution, fence) = world.fire(task, session, world.stamp.plus(Millis(1)));
@@ -50,7 +50,7 @@ fn of_output_and_detail_the_right_end_is_kept() {
 
 #[test]
 fn what_changes_nothing_says_nothing() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let node = NodeId::new(1, 1);
     let none = NodePatch { node, weight: None, slots: None, labels: None };
@@ -60,13 +60,13 @@ fn what_changes_nothing_says_nothing() {
         Command::NodePatch(none),
     ] {
         let (response, effects) = world.apply_as(&command, "", None);
-        assert_eq!((response, effects), (Ok(Answer::Done), vec![]), "{command:?}");
+        assert_eq!((response, effects), (Ok(Answer::Done), Effects::default()), "{command:?}");
     }
 }
 
 #[test]
 fn a_refused_deletion_leaves_no_trace() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let before = world.rows();
     let command = Command::MarkDeleted(MarkDeleted {
         tombstone: true,
@@ -80,18 +80,18 @@ fn a_refused_deletion_leaves_no_trace() {
 
 #[test]
 fn every_command_steps_the_counter() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let add = put(PutMode::Add, every("a", 1_000));
     for _ in 0..3 {
         let before = world.state.cluster().counter;
-        let _answer = world.apply_as(&add, "", Some(Key { text: "k", request: 1 })).0;
+        let _answer = world.apply_as(&add, "", Some(IdempotencyKey { text: "k", request: 1 })).0;
         assert!(world.state.cluster().counter > before);
     }
 }
 
 #[test]
 fn a_frozen_view_does_not_move() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let task = world.add(every("a", 1_000));
     world.fire(task, session, world.stamp.plus(Millis(1)));
@@ -108,12 +108,12 @@ fn a_frozen_view_does_not_move() {
 
 #[test]
 fn a_frozen_view_that_is_gone_on_from_notes_its_changes() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let task = world.add(every("a", 1_000));
     for state in [world.state.frozen(), load(world.state.all_rows()).frozen()] {
         let mut store: BTreeMap<_, _> = state.all_rows().collect();
-        let mut other = World { state, index: world.index, stamp: world.stamp };
+        let mut other = TestWorld { state, index: world.index, stamp: world.stamp };
         other.wait(300);
         other.fire(task, session, other.stamp);
         let dirty = other.state.take_dirty();
@@ -124,7 +124,7 @@ fn a_frozen_view_that_is_gone_on_from_notes_its_changes() {
 
 #[test]
 fn a_checkpoint_that_failed_is_made_up_for_by_the_next() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let mut store = BTreeMap::new();
     let task = world.add(every("a", 1_000));
@@ -150,7 +150,7 @@ fn a_checkpoint_that_failed_is_made_up_for_by_the_next() {
 
 #[test]
 fn an_entry_answers_each_of_its_commands() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let mut packed = Vec::new();
     let commands = [
         put(PutMode::Add, every("a", 1_000)),
@@ -162,20 +162,20 @@ fn an_entry_answers_each_of_its_commands() {
         envelope::pack(&mut packed, command, "me", None);
     }
     let mut applied = Applied::default();
-    let entry = envelope::entry(Head { stamp: world.stamp, origin: 3, seq: 4 }, &packed);
+    let entry = envelope::entry(EntryHead { stamp: world.stamp, origin: 3, seq: 4 }, &packed);
     let head = world.state.apply(9, &entry, &mut applied).unwrap();
     assert_eq!((head.origin, head.seq), (3, 4));
     let ok: Vec<bool> = applied.responses.iter().map(Result::is_ok).collect();
     assert_eq!(ok, [true, false, true, false]);
     assert_eq!(world.state.cluster().applied, 9);
-    assert!(applied.effects.iter().any(|effect| matches!(effect, Effect::Pending(..))));
+    assert!(applied.effects.hints.iter().any(|hint| matches!(hint, Hint::Pending(..))));
     world.state.skip(10);
     assert_eq!((world.state.cluster().applied, world.state.cluster().stamp), (10, world.stamp));
 }
 
 #[test]
 fn tasks_and_executions_are_found_in_order() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     for name in ["b", "c", "a", "d"] {
         world.add(every(name, 1_000));
         world.accept(&trigger(name));
@@ -202,7 +202,7 @@ fn tasks_and_executions_are_found_in_order() {
 
 #[test]
 fn history_is_found_by_instant() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let task = world.add(every("a", 1_000));
     let begun = world.stamp;
@@ -225,7 +225,7 @@ fn history_is_found_by_instant() {
 
 #[test]
 fn a_frozen_view_shares_what_does_not_change() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let tasks: Vec<TaskKey> =
         (0..600).map(|number| world.add(every(&format!("t{number}"), 1_000))).collect();
@@ -250,7 +250,7 @@ fn a_fired_tick_is_one_line_of_the_cache() {
 
 #[test]
 fn there_is_a_most_of_deleted_marks() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     world.add(every("a", 1_000));
     world.state.marks.fill();
     for tombstone in [false, true] {

@@ -6,7 +6,7 @@ use super::*;
 
 /// A state with a task whose execution runs.
 fn running() -> (State, TaskKey) {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let session = world.node(1, 99);
     let task = world.add(every("report", 1_000));
     let tick = world.stamp.plus(Millis(100));

@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 
 use super::super::command::Command;
-use super::super::envelope::{self, Commands, Head, Key, TEXT_BYTES_MAX};
-use super::super::{Applied, DecodeError, LoadError, Loader, State};
-use super::{DAY, World, samples};
+use super::super::envelope::{self, Commands, EntryHead, IdempotencyKey, TEXT_BYTES_MAX};
+use super::super::{Applied, DecodeError, Loader, RecordError, State};
+use super::{DAY, TestWorld, samples};
 use crate::domain::time::{Millis, Timestamp};
 
 fn config(cases: u32) -> ProptestConfig {
@@ -26,8 +26,8 @@ fn cut(text: &str) -> String {
 }
 
 /// A key as it is packed.
-fn borrowed((text, request): &(String, u128)) -> Key<'_> {
-    Key { text, request: *request }
+fn borrowed((text, request): &(String, u128)) -> IdempotencyKey<'_> {
+    IdempotencyKey { text, request: *request }
 }
 
 fn unpack(bytes: &[u8]) -> Result<Vec<Command>, DecodeError> {
@@ -37,13 +37,13 @@ fn unpack(bytes: &[u8]) -> Result<Vec<Command>, DecodeError> {
 }
 
 /// Keys and values.
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+type StoredRows = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A state, and rows of every letter.
-fn rows() -> (State, Rows) {
-    let mut world = World::new();
+fn rows() -> (State, StoredRows) {
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
-    let key = Some(Key { text: "key-1", request: 7 });
+    let key = Some(IdempotencyKey { text: "key-1", request: 7 });
     world.apply_as(&super::put(super::PutMode::Add, super::every("a", 500)), "me", key).0.unwrap();
     let task = world.state.named("a").unwrap().key;
     for _ in 0..3 {
@@ -88,7 +88,7 @@ proptest! {
         for (pick, by, key) in &picks {
             envelope::pack(&mut packed, &all[pick % all.len()], by, key.as_ref().map(borrowed));
         }
-        let head = Head { stamp: Timestamp(stamp), origin, seq };
+        let head = EntryHead { stamp: Timestamp(stamp), origin, seq };
         let entry = envelope::entry(head, &packed);
         let (opened, commands) = envelope::open(&entry).unwrap();
         prop_assert_eq!(opened, head);
@@ -119,7 +119,7 @@ proptest! {
         }
         prop_assert_eq!(Command::decode(0, &bytes), Err(DecodeError::UnknownKind(0)));
         let mut applied = Applied::default();
-        let mut entry = envelope::entry(Head { stamp: DAY, origin: 0, seq: 0 }, &bytes);
+        let mut entry = envelope::entry(EntryHead { stamp: DAY, origin: 0, seq: 0 }, &bytes);
         let _applied = State::default().apply(1, &entry, &mut applied);
         entry[0] = 2;
         prop_assert_eq!(
@@ -146,14 +146,14 @@ proptest! {
         let mut all = samples::commands();
         all.extend(samples::specs().into_iter().map(|spec| super::put(super::PutMode::Add, spec)));
         let mut packed = Vec::new();
-        envelope::pack(&mut packed, &all[pick % all.len()], "me", Some(Key { text: "k", request: 3 }));
+        envelope::pack(&mut packed, &all[pick % all.len()], "me", Some(IdempotencyKey { text: "k", request: 3 }));
         for (at, byte) in damage {
             let len = packed.len();
             packed[at % len] = byte;
         }
         if let Ok(commands) = unpack(&packed) {
             // Whatever it says now can be applied.
-            let mut world = World::new();
+            let mut world = TestWorld::new();
             for command in commands {
                 let _answer = world.apply(&command);
             }
@@ -225,13 +225,13 @@ fn records_of_another_version_are_named_as_such() {
     // A damaged version is no other one.
     cluster.1[0] = 9;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
-    assert!(matches!(error, LoadError::Value { .. }), "{error}");
+    assert!(matches!(error, RecordError::Value { .. }), "{error}");
     assert!(Loader::default().finish().is_err());
 }
 
 #[test]
 fn large_rows_and_commands_are_read() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     let mut spec = super::every("big", 1_000);
     spec.payload = "x".repeat(1 << 20);
     let task = world.add(spec);

@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 
 use super::super::State;
 use super::super::command::{Command, Put, PutMode};
-use super::super::envelope::{self, Commands, Head, Key};
+use super::super::envelope::{self, Commands, EntryHead, IdempotencyKey};
 use super::super::persist::Loader;
 use super::super::store::codec;
 use super::super::task::keys;
 use super::samples;
-use super::{DAY, World, folder};
+use super::{DAY, TestWorld, folder};
 use crate::domain::ids::{NodeId, Revision, TaskKey};
 use crate::domain::time::{Millis, Timestamp};
 use crate::stories::golden;
@@ -43,7 +43,7 @@ fn every_kind_of_command_keeps_its_bytes() {
             &mut packed,
             command,
             "alice",
-            Some(Key { text: "key-1", request: 0xAB5 << 100 }),
+            Some(IdempotencyKey { text: "key-1", request: 0xAB5 << 100 }),
         );
         hex(&mut out, &format!("{kind} {name}"), &packed);
     }
@@ -53,7 +53,7 @@ fn every_kind_of_command_keeps_its_bytes() {
         envelope::pack(&mut packed, &Command::Put(Box::new(Put { mode, spec })), "", None);
         hex(&mut out, &format!("2 Put, rule {at}"), &packed);
     }
-    let head = Head { stamp: DAY, origin: 0x0102_0304, seq: 9 };
+    let head = EntryHead { stamp: DAY, origin: 0x0102_0304, seq: 9 };
     hex(&mut out, "entry without commands", &envelope::entry(head, &[]));
     golden(&folder("golden/commands.hex"), &out);
 }
@@ -195,13 +195,13 @@ fn the_rows_of_the_last_version_are_read() {
 }
 
 /// A state with a record of every kind.
-fn small() -> World {
-    let mut world = World::new();
+fn small() -> TestWorld {
+    let mut world = TestWorld::new();
     let session = world.node(1, 1);
     let (response, _) = world.apply_as(
         &super::put(PutMode::Add, super::every("hello", 1_000)),
         "alice",
-        Some(Key { text: "key-1", request: 1 }),
+        Some(IdempotencyKey { text: "key-1", request: 1 }),
     );
     response.unwrap();
     let task = world.state.named("hello").unwrap().key;

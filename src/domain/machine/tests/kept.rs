@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::persist::{self, Row};
+use super::super::persist::{self, RecordRow};
 use super::super::store::blocks::Blocks;
 use super::super::store::dirty::Dirty;
 use super::super::store::index::Index;
@@ -33,7 +33,7 @@ fn write(store: &mut BTreeMap<Vec<u8>, Vec<u8>>, blocks: &Blocks<FiredTick>, dir
     }
 }
 
-fn all(blocks: &Blocks<FiredTick>) -> Vec<Row> {
+fn all(blocks: &Blocks<FiredTick>) -> Vec<RecordRow> {
     persist::block_rows(TASK, blocks).map(|(key, value)| (key, Some(value))).collect()
 }
 

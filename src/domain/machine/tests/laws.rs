@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::Task;
 use super::super::command::{Command, PutMode, Settle};
 use super::super::limits::KEY_AGE;
 use super::super::task::record::Execution;
+use super::super::{Event, EventObject, Hint, Task};
 use super::plausible::{self, Dice};
 use super::*;
 use crate::domain::ids::Revision;
@@ -24,7 +24,7 @@ struct KnownTask {
 
 /// A cluster, its twin that is written out and read back, and what was seen so far.
 struct LawWitness {
-    world: World,
+    world: TestWorld,
     twin: State,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     known: BTreeMap<String, KnownTask>,
@@ -38,7 +38,7 @@ struct LawWitness {
 impl LawWitness {
     fn new() -> Self {
         Self {
-            world: World::empty(),
+            world: TestWorld::empty(),
             twin: State::default(),
             store: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -50,7 +50,7 @@ impl LawWitness {
         }
     }
 
-    fn step(&mut self, command: &Command, key: Option<Key<'_>>, dice: &mut Dice) {
+    fn step(&mut self, command: &Command, key: Option<IdempotencyKey<'_>>, dice: &mut Dice) {
         let before = self.world.rows();
         let counter = self.world.state.cluster().counter;
         let entry = self.world.entry(command, "someone", key);
@@ -59,7 +59,7 @@ impl LawWitness {
         let mut applied = Applied::default();
         self.twin.apply(self.world.index, &entry, &mut applied).expect("the same entry");
         assert_eq!(applied.responses, std::slice::from_ref(&response));
-        assert_eq!(applied.effects, effects);
+        assert_eq!(applied.effects, effects, "the same on every node");
 
         // A key is as old as it is when the command is applied.
         let stamp = self.world.state.cluster().stamp;
@@ -69,12 +69,13 @@ impl LawWitness {
         assert!(self.world.state.cluster().counter > counter, "the counter rises");
         if response.is_err() || replayed {
             self.nothing_changed(&before, key);
-            assert!(effects.is_empty(), "a refusal has no effects: {effects:?}");
+            assert_eq!(effects, Effects::default(), "a refusal has no effects");
         } else {
             self.allowed(&old, command, &response);
             self.learn(command, &response);
         }
         self.numbers_rise(&effects, counter);
+        told(&old, &self.world.state, &effects.events);
         self.checkpoint(dice);
         self.digests();
         for task in self.world.state.tasks() {
@@ -83,7 +84,11 @@ impl LawWitness {
         self.executions();
     }
 
-    fn nothing_changed(&self, before: &BTreeMap<Vec<u8>, Vec<u8>>, key: Option<Key<'_>>) {
+    fn nothing_changed(
+        &self,
+        before: &BTreeMap<Vec<u8>, Vec<u8>>,
+        key: Option<IdempotencyKey<'_>>,
+    ) {
         let mut after = self.world.rows();
         let mut before = before.clone();
         if key.is_some() {
@@ -173,10 +178,14 @@ impl LawWitness {
         }
     }
 
-    /// Fences and execution ids rise, cursors do not go back, no tick is claimed twice.
-    fn numbers_rise(&mut self, effects: &[Effect], before: u64) {
-        for effect in effects {
-            if let Effect::Granted { fence, .. } = effect {
+    /// Fences, execution ids and ids of events rise, cursors do not go back, no tick is claimed twice.
+    fn numbers_rise(&mut self, effects: &Effects, before: u64) {
+        let counter = self.world.state.cluster().counter;
+        let ids = effects.events.iter().map(|event| event.id.0);
+        assert!(ids.clone().is_sorted_by(|one, next| one < next), "ids of events rise");
+        assert!(ids.clone().all(|id| before < id && id <= counter), "ids are of the counter");
+        for hint in &effects.hints {
+            if let Hint::Granted { fence, .. } = hint {
                 assert!(fence.0 > before && fence.0 > self.greatest);
                 self.greatest = fence.0;
             }
@@ -242,6 +251,57 @@ impl LawWitness {
                 assert_eq!(first, execution);
             }
         }
+    }
+}
+
+/// What changed between two states has an event, and what has an event changed.
+fn told(old: &State, new: &State, events: &[Event]) {
+    let shown = |state: &State| -> BTreeMap<String, String> {
+        let tasks = state.tasks().map(|task| {
+            let Task { live, progress, .. } = &**task;
+            let deleted = live.deleted.is_some();
+            let now = (live.revision, &live.paused, deleted, progress.exhausted);
+            (format!("task {}", live.name), format!("{now:?}"))
+        });
+        let executions = state.tasks().flat_map(|task| &task.history.executions);
+        let executions =
+            executions.map(|one| (format!("execution {}", one.id), format!("{one:?}")));
+        let nodes = state.nodes().map(|node| (format!("node {}", node.id), format!("{node:?}")));
+        let calendars = state.calendars();
+        let calendars = calendars
+            .map(|kept| (format!("calendar {}", kept.calendar.name), kept.revision.to_string()));
+        let scheduler = ("scheduler".to_owned(), state.cluster().scheduler.to_string());
+        let records = tasks.chain(executions).chain(nodes).chain(calendars);
+        records.chain([scheduler]).collect()
+    };
+    let (before, after) = (shown(old), shown(new));
+    let objects = events.iter().map(|event| match &event.object {
+        EventObject::Task(name) => format!("task {name}"),
+        EventObject::Execution { execution, .. } => format!("execution {execution}"),
+        EventObject::Node(node) => format!("node {node}"),
+        EventObject::Calendar(name) => format!("calendar {name}"),
+        EventObject::Scheduler => "scheduler".to_owned(),
+    });
+    let told: BTreeSet<String> = objects.collect();
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (was, is) = (before.get(name), after.get(name));
+        // Executions go without a word: as too old ones, or with their task.
+        let gone = is.is_none() && name.starts_with("execution");
+        assert!(was == is || gone || told.contains(name), "{name}: from {was:?} to {is:?}, untold");
+        let first = name == "scheduler" && new.cluster().id != old.cluster().id;
+        assert!(was != is || first || !told.contains(name), "{name}: {was:?}, told as changed");
+    }
+    let last: BTreeMap<ExecutionId, Status> = events
+        .iter()
+        .filter_map(|event| match event.object {
+            EventObject::Execution { execution, status, .. } => Some((execution, status)),
+            _ => None,
+        })
+        .collect();
+    for (execution, status) in last {
+        let kept = new.execution(execution).map(|(_, kept)| kept.status);
+        assert!(kept.is_none_or(|kept| kept == status), "{execution} is {kept:?}, told {status:?}");
     }
 }
 

@@ -3,10 +3,10 @@
 use super::super::LEVEL;
 use super::super::command::{Command, NodeLiveness, NodeUp};
 use super::super::record::Liveness;
-use super::{World, node_info};
+use super::{TestWorld, node_info};
 use crate::domain::ids::{NodeId, SessionId};
 
-fn up(world: &mut World, number: u16, boot: u128, level: u16) -> SessionId {
+fn up(world: &mut TestWorld, number: u16, boot: u128, level: u16) -> SessionId {
     let node = NodeId::new(number, 1);
     let mut info = node_info(number.into());
     info.level = level;
@@ -16,7 +16,7 @@ fn up(world: &mut World, number: u16, boot: u128, level: u16) -> SessionId {
 
 #[test]
 fn it_is_the_lowest_of_the_live_members() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     assert_eq!(world.state.level(), 1);
     up(&mut world, 1, 1, 2);
     let old = up(&mut world, 2, 2, 1);

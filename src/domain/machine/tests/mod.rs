@@ -20,10 +20,10 @@ use super::command::{
     Claim, Command, Finish, Genesis, MarkDeleted, Named, NodeLiveness, NodeUp, Put, PutMode,
     Settle, TriggerTask,
 };
-use super::envelope::{self, Head, Key};
-use super::persist::Row;
+use super::envelope::{self, EntryHead, IdempotencyKey};
+use super::persist::RecordRow;
 use super::record::{Liveness, NodeInfo, Report, Status, Trigger};
-use super::{Answer, Applied, Effect, Loader, Response, State};
+use super::{Answer, Applied, Effects, Loader, Response, State};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
 use crate::domain::schedule::{Rule, Schedule};
 use crate::domain::task::TaskSpec;
@@ -33,13 +33,13 @@ use crate::domain::time::{Millis, Timestamp};
 const DAY: Timestamp = Timestamp(1_772_409_600_000);
 
 /// A state with the log's end before it.
-struct World {
+struct TestWorld {
     state: State,
     index: u64,
     stamp: Timestamp,
 }
 
-impl World {
+impl TestWorld {
     /// An empty state at noon.
     fn empty() -> Self {
         Self { state: State::default(), index: 0, stamp: DAY.plus(Millis::from_secs(43_200)) }
@@ -57,8 +57,8 @@ impl World {
         &mut self,
         command: &Command,
         by: &str,
-        key: Option<Key<'_>>,
-    ) -> (Response, Vec<Effect>) {
+        key: Option<IdempotencyKey<'_>>,
+    ) -> (Response, Effects) {
         let entry = self.entry(command, by, key);
         let mut applied = Applied::default();
         self.index += 1;
@@ -68,10 +68,10 @@ impl World {
     }
 
     /// The entry that would carry a command now.
-    fn entry(&self, command: &Command, by: &str, key: Option<Key<'_>>) -> Vec<u8> {
+    fn entry(&self, command: &Command, by: &str, key: Option<IdempotencyKey<'_>>) -> Vec<u8> {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, by, key);
-        envelope::entry(Head { stamp: self.stamp, origin: 7, seq: self.index + 1 }, &packed)
+        envelope::entry(EntryHead { stamp: self.stamp, origin: 7, seq: self.index + 1 }, &packed)
     }
 
     fn apply(&mut self, command: &Command) -> Response {
@@ -135,7 +135,7 @@ impl World {
 }
 
 /// Puts changed rows into a store.
-fn write(store: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<Row>) {
+fn write(store: &mut BTreeMap<Vec<u8>, Vec<u8>>, rows: Vec<RecordRow>) {
     for (key, value) in rows {
         match value {
             Some(value) => drop(store.insert(key, value)),

@@ -4,7 +4,7 @@ use super::super::command::{
     Claim, CleanupAll, Command, Named, NodeIntent, NodeLiveness, OfExecution, OfFence, PauseTask,
     PutCalendar, PutMode, SetScheduler, Settle, SettleSpan, Start,
 };
-use super::super::envelope::Key;
+use super::super::envelope::IdempotencyKey;
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{State, Task};
 use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
@@ -61,8 +61,8 @@ pub(super) fn command(
     state: &State,
     now: Timestamp,
     dice: &mut Dice,
-) -> (Command, Option<Key<'static>>) {
-    let key = dice.percent(8).then(|| Key {
+) -> (Command, Option<IdempotencyKey<'static>>) {
+    let key = dice.percent(8).then(|| IdempotencyKey {
         text: ["k1", "k2", "k3"][usize::from(dice.below(3))],
         request: u128::from(dice.below(2)),
     });
@@ -191,7 +191,7 @@ fn about_node(state: &State, dice: &mut Dice) -> Command {
 
 /// A session, most often one that may propose.
 fn session(state: &State, dice: &mut Dice) -> SessionId {
-    let able = |node: &&std::sync::Arc<super::super::task::record::Node>| {
+    let able = |node: &&std::sync::Arc<super::super::task::record::NodeRecord>| {
         node.liveness == Liveness::Working && node.intent == Intent::None
     };
     let able: Vec<SessionId> = state.nodes().filter(able).map(|node| node.session).collect();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::record::Node;
+use super::super::record::NodeRecord;
 use super::super::store::digest::Digest;
 use super::super::store::register::{RegisterRows, RowError, registers};
-use super::World;
+use super::TestWorld;
 use crate::domain::ids::NodeId;
 
 /// What the new kind keeps.
@@ -21,14 +21,14 @@ pub struct Sample {
 registers! {
     /// Registers of another version: nodes, and a kind that is not there yet.
     LaterRegisters {
-        nodes: NodeId => Node, b'n';
+        nodes: NodeId => NodeRecord, b'n';
         samples: Arc<str> => Sample, b'x';
     }
 }
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+type RegisterRowMap = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn rows(registers: &LaterRegisters) -> Rows {
+fn rows(registers: &LaterRegisters) -> RegisterRowMap {
     registers.each().into_iter().flat_map(RegisterRows::rows).collect()
 }
 
@@ -41,7 +41,7 @@ fn digest(registers: &LaterRegisters) -> Digest {
     digest
 }
 
-fn load(rows: &Rows) -> LaterRegisters {
+fn load(rows: &RegisterRowMap) -> LaterRegisters {
     let mut registers = LaterRegisters::default();
     for (key, value) in rows {
         let mut each = registers.each_mut().into_iter();
@@ -52,7 +52,7 @@ fn load(rows: &Rows) -> LaterRegisters {
 }
 
 /// Writes what changed, as a checkpoint does; answers how many rows that were.
-fn checkpoint(registers: &mut LaterRegisters, store: &mut Rows) -> usize {
+fn checkpoint(registers: &mut LaterRegisters, store: &mut RegisterRowMap) -> usize {
     let dirty: Vec<Vec<u8>> =
         registers.each_mut().into_iter().flat_map(RegisterRows::take_dirty).collect();
     for key in &dirty {
@@ -66,14 +66,14 @@ fn checkpoint(registers: &mut LaterRegisters, store: &mut Rows) -> usize {
 
 #[test]
 fn a_new_kind_of_record_is_one_declaration() {
-    let mut world = World::new();
+    let mut world = TestWorld::new();
     world.node(1, 99);
     let mut registers = LaterRegisters::default();
     assert_eq!((rows(&registers).len(), digest(&registers)), (0, Digest::default()));
 
-    let node = Node::clone(world.state.nodes().next().expect("a node"));
+    let node = NodeRecord::clone(world.state.nodes().next().expect("a node"));
     registers.nodes.set(node.id, node);
-    let mut store = Rows::new();
+    let mut store = RegisterRowMap::new();
     assert_eq!(checkpoint(&mut registers, &mut store), 1);
     let without = digest(&registers);
 

@@ -8,14 +8,14 @@ use super::super::command::{
     SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
-    Attempt, Cluster, Code, Definition, Ended, Execution, FiredTick, Intent, KeyRecord, Live,
-    Liveness, More, Node, NodeInfo, Pause, Progress, Reason, Report, Span, Status, Tombstone,
-    Totals, Trigger, Verdict,
+    Attempt, Cluster, Code, Definition, Execution, ExecutionEnd, FiredTick, Intent, KeyRecord,
+    LiveRecord, Liveness, More, NodeInfo, NodeRecord, Pause, Reason, Report, Span, Status,
+    TaskProgress, Tombstone, Totals, Trigger, Verdict,
 };
 use super::super::{Answer, Refusal};
 use super::DAY;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
-use crate::domain::schedule::calendar::{self, Calendar, Dates, Times, Yearly};
+use crate::domain::schedule::calendar::{self, Calendar, Dates, TimeRange, Yearly};
 use crate::domain::schedule::{Dst, Fold, Gap, LocalTime, Rule, Schedule};
 use crate::domain::task::{
     Action, AfterRun, Assignment, Backoff, CatchUp, CatchUpPolicy, Concurrency, Delivery,
@@ -235,11 +235,11 @@ pub(super) fn calendar() -> Calendar {
         name: "holidays".to_owned(),
         description: "when nobody works".to_owned(),
         timezone: Some("Europe/Berlin".to_owned()),
-        rules: vec![calendar::Rule {
+        rules: vec![calendar::CalendarRule {
             dates: vec![Dates { from: -1, to: 20_000 }],
             yearly: vec![Yearly { from: (12, 24), to: (1, 2) }],
             weekdays: vec![0, 6],
-            times: vec![Times { from: LocalTime(79_200), to: LocalTime(21_600) }],
+            times: vec![TimeRange { from: LocalTime(79_200), to: LocalTime(21_600) }],
         }],
     }
 }
@@ -275,8 +275,8 @@ pub(super) fn definition() -> Definition {
     Definition { revision: Revision(40), at: at(1), by: "alice".to_owned(), spec: spec() }
 }
 
-pub(super) fn live() -> Live {
-    Live {
+pub(super) fn live() -> LiveRecord {
+    LiveRecord {
         name: "nightly-report".into(),
         revision: Revision(40),
         incarnation: Revision(5),
@@ -289,8 +289,8 @@ pub(super) fn live() -> Live {
     }
 }
 
-pub(super) fn progress() -> Progress {
-    Progress {
+pub(super) fn progress() -> TaskProgress {
+    TaskProgress {
         cursor: at(4),
         truncated_before: at(5),
         live: 2,
@@ -362,12 +362,12 @@ pub(super) fn span() -> Span {
 pub(super) fn fired() -> FiredTick {
     let node = u32::try_from(NodeId::new(1, 1).0).unwrap();
     let reason = Some("exit code 5".into());
-    let ended = Some(Ended { status: Status::Failed, code: Code::Exit(5), node, reason });
+    let ended = Some(ExecutionEnd { status: Status::Failed, code: Code::Exit(5), node, reason });
     FiredTick { from: at(600), tick: at(900), execution: ExecutionId(300), index: 77, ended }
 }
 
-pub(super) fn node() -> Node {
-    Node {
+pub(super) fn node() -> NodeRecord {
+    NodeRecord {
         id: NodeId::new(1, 1),
         info: info(),
         session: SessionId(3),

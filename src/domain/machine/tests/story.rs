@@ -16,28 +16,28 @@ use super::*;
 use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
-use crate::domain::settling::{Decision, Step, View, decide};
+use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
 use crate::domain::task::CatchUpPolicy;
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<Story>("domain/machine/testscripts", 15);
+    stories::play::<MachineStory>("domain/machine/testscripts", 15);
 }
 
-struct Story {
-    world: World,
+struct MachineStory {
+    world: TestWorld,
     sessions: BTreeMap<String, SessionId>,
     boots: u128,
 }
 
-impl Default for Story {
+impl Default for MachineStory {
     fn default() -> Self {
-        Self { world: World::new(), sessions: BTreeMap::new(), boots: 0 }
+        Self { world: TestWorld::new(), sessions: BTreeMap::new(), boots: 0 }
     }
 }
 
-impl StoryWorld for Story {
+impl StoryWorld for MachineStory {
     fn line(&mut self, text: &str) -> Vec<String> {
         let line = ScriptLine::read(text);
         if let Some(times) = line.option("times") {
@@ -78,7 +78,7 @@ impl StoryWorld for Story {
                 let by = line.option("by").unwrap_or("").to_owned();
                 let request =
                     line.option("request").map_or(1, |number| ScriptLine::number(number).into());
-                let key = line.option("key").map(|text| Key { text, request });
+                let key = line.option("key").map(|text| IdempotencyKey { text, request });
                 vec![self.propose(&command, &by, key)]
             }
         };
@@ -92,8 +92,8 @@ impl StoryWorld for Story {
     }
 }
 
-impl Story {
-    fn propose(&mut self, command: &Command, by: &str, key: Option<Key<'_>>) -> String {
+impl MachineStory {
+    fn propose(&mut self, command: &Command, by: &str, key: Option<IdempotencyKey<'_>>) -> String {
         let (response, effects) = self.world.apply_as(command, by, key);
         if let (Command::NodeUp(up), Ok(Answer::Session(session))) = (command, &response) {
             self.sessions.insert(up.info.name.clone(), *session);
@@ -191,7 +191,8 @@ impl Story {
             "calendar" => {
                 let dates = line.words.iter().skip(2);
                 let dates = dates.map(|text| Dates::parse(text).expect("dates")).collect();
-                let rules = vec![calendar::Rule { dates, ..calendar::Rule::default() }];
+                let rules =
+                    vec![calendar::CalendarRule { dates, ..calendar::CalendarRule::default() }];
                 let (description, timezone) = (String::new(), None);
                 let calendar = Calendar { name, description, timezone, rules };
                 Command::PutCalendar(Box::new(PutCalendar {
@@ -378,7 +379,7 @@ impl Story {
         let task = self.task(line.word(1));
         let spec = task.spec().expect("a definition");
         let plan = self.world.state.plan(spec, task.live.scheduled_at);
-        let decision = decide(&View {
+        let decision = decide(&SettleView {
             task,
             plan: &plan.expect("a schedule"),
             settled: self.world.state.settled(task),
@@ -408,7 +409,7 @@ impl Story {
         task: TaskKey,
         revision: Revision,
         session: SessionId,
-        step: Step,
+        step: SettleStep,
     ) -> Settle {
         let claim = step.claim.map(|firing| Claim {
             tick: firing.tick,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::super::task::record::{
     Code, Execution, Intent, Liveness, Reason, Status, Trigger, Verdict,
 };
-use super::super::{Answer, Effect, Refusal, Response, State, Task};
+use super::super::{Answer, Effects, Event, EventObject, Hint, Refusal, Response, State, Task};
 use crate::domain::ids::SessionId;
-use crate::domain::settling::Step;
+use crate::domain::settling::SettleStep;
 use crate::domain::time::Timestamp;
 
-/// Effects of one command that are told one by one.
-const EFFECTS_TOLD: usize = 6;
+/// Hints, and events, of one command that are told one by one.
+const TOLD_MAX: usize = 6;
 
 /// Sessions by the name of their node.
 pub(super) struct Names<'a>(pub &'a BTreeMap<String, SessionId>);
@@ -50,7 +50,7 @@ fn count(count: Option<u64>) -> String {
 }
 
 /// An answer and what it means for those who act.
-pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect]) -> String {
+pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) -> String {
     let mut parts = vec![match response {
         Ok(Answer::Done) => "done".to_owned(),
         Ok(Answer::Task { task, revision, created }) => {
@@ -76,13 +76,30 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &[Effect])
         }
         Err(refusal) => refused(refusal),
     }];
-    let told: Vec<String> = effects.iter().filter_map(|found| effect(names, found)).collect();
-    let more = told.len().saturating_sub(EFFECTS_TOLD);
-    parts.extend(told.into_iter().take(EFFECTS_TOLD));
+    few(&mut parts, effects.hints.iter().filter_map(|found| hint(names, found)).collect());
+    few(&mut parts, effects.events.iter().map(event).collect());
+    parts.join("; ")
+}
+
+/// The first of what is told, and how many more there are.
+fn few(parts: &mut Vec<String>, told: Vec<String>) {
+    let more = told.len().saturating_sub(TOLD_MAX);
+    parts.extend(told.into_iter().take(TOLD_MAX));
     if more > 0 {
         parts.push(format!("and {more} more"));
     }
-    parts.join("; ")
+}
+
+fn event(event: &Event) -> String {
+    let object = match &event.object {
+        EventObject::Task(name) | EventObject::Calendar(name) => format!(" {name}"),
+        EventObject::Execution { execution, status: now, .. } => {
+            format!(" e{execution} {}", status(*now))
+        }
+        EventObject::Node(node) => format!(" n{}", node.configured()),
+        EventObject::Scheduler => String::new(),
+    };
+    format!("#{} {}{object}", event.id, event.kind.word())
 }
 
 fn refused(refusal: &Refusal) -> String {
@@ -94,25 +111,25 @@ fn refused(refusal: &Refusal) -> String {
     format!("refused, {}{more}", refusal.code())
 }
 
-fn effect(names: &Names<'_>, effect: &Effect) -> Option<String> {
-    Some(match effect {
-        Effect::Task(_) | Effect::Settled(_) | Effect::Node(_) | Effect::Scheduler => return None,
-        Effect::Verdict(found, None, _) => verdict(*found),
-        Effect::Verdict(found, Some(why), times) => {
+fn hint(names: &Names<'_>, hint: &Hint) -> Option<String> {
+    Some(match hint {
+        Hint::Task(_) | Hint::Settled(_) | Hint::Node(_) | Hint::Scheduler => return None,
+        Hint::Verdict(found, None, _) => verdict(*found),
+        Hint::Verdict(found, Some(why), times) => {
             let times = if *times == 0 { "?".to_owned() } else { times.to_string() };
             format!("{} {} ×{times}", verdict(*found), reason(*why))
         }
-        Effect::Pending(_, execution) => format!("e{execution} waits"),
-        Effect::Granted { execution, session, .. } => {
+        Hint::Pending(_, execution) => format!("e{execution} waits"),
+        Hint::Granted { execution, session, .. } => {
             format!("e{execution} granted to {}", names.of(*session))
         }
-        Effect::Stop(_, execution) => format!("e{execution} is to stop"),
-        Effect::Ended(_, execution, end) => format!("e{execution} {}", status(*end)),
+        Hint::Stop(_, execution) => format!("e{execution} is to stop"),
+        Hint::Ended(_, execution, end) => format!("e{execution} {}", status(*end)),
     })
 }
 
 /// One settle before it is proposed.
-pub(super) fn step(step: &Step) -> String {
+pub(super) fn step(step: &SettleStep) -> String {
     let mut parts: Vec<String> = step
         .spans
         .iter()

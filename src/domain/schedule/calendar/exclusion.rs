@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::text::number;
-use super::{Calendar, Rule, Times};
+use super::{Calendar, CalendarRule, TimeRange};
 use crate::domain::schedule::{ScheduleError, zone};
 use crate::domain::time::Timestamp;
 
@@ -29,7 +29,7 @@ struct Bound {
 
 /// A stretch of time that is left out throughout, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch<'a> {
+pub struct ExclusionStretch<'a> {
     /// The calendar that leaves its begin out; none: nothing is left out.
     pub calendar: Option<&'a Calendar>,
     /// Its last millisecond, as far as was looked.
@@ -78,21 +78,21 @@ impl Exclusion {
 
     /// The stretch that begins with an instant, looked at up to another.
     #[must_use]
-    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> Stretch<'_> {
+    pub fn stretch(&self, from: Timestamp, until: Timestamp) -> ExclusionStretch<'_> {
         let calendar = self.at(from);
         let mut second = from.0.div_euclid(1_000);
         for _ in 0..CHANGES_MAX {
             let change = self.0.iter().map(|bound| bound.may_change_after(second)).min();
             let at = change.map_or(until, |change| Timestamp(change.saturating_mul(1_000)));
             if at > until {
-                return Stretch { calendar, last: from.max(until) };
+                return ExclusionStretch { calendar, last: from.max(until) };
             }
             if self.at(at).is_some() != calendar.is_some() {
-                return Stretch { calendar, last: Timestamp(at.0 - 1) };
+                return ExclusionStretch { calendar, last: Timestamp(at.0 - 1) };
             }
             second = at.0.div_euclid(1_000);
         }
-        Stretch { calendar, last: Timestamp(second.saturating_mul(1_000)).max(from) }
+        ExclusionStretch { calendar, last: Timestamp(second.saturating_mul(1_000)).max(from) }
     }
 }
 
@@ -117,14 +117,14 @@ impl Bound {
     }
 }
 
-impl Rule {
+impl CalendarRule {
     /// Whether it covers a local time.
     fn covers(&self, today: Date, yesterday: Option<Date>, time: i64) -> bool {
         if self.times.is_empty() {
             return self.has(today);
         }
-        let begins = |times: &Times| (i64::from(times.from.0), i64::from(times.to.0));
-        let over = |times: &Times| times.to <= times.from;
+        let begins = |times: &TimeRange| (i64::from(times.from.0), i64::from(times.to.0));
+        let over = |times: &TimeRange| times.to <= times.from;
         let in_today = self.times.iter().any(|times| {
             let (from, to) = begins(times);
             from <= time && (over(times) || time < to)

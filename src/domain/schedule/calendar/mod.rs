@@ -18,7 +18,7 @@ use crate::domain::ids::Revision;
 use crate::domain::schedule::LocalTime;
 use crate::domain::time::Timestamp;
 
-pub use self::exclusion::{Exclusion, Stretch};
+pub use self::exclusion::{Exclusion, ExclusionStretch};
 
 /// Rules of one calendar.
 pub const RULES_MAX: usize = 200;
@@ -37,12 +37,12 @@ pub struct Calendar {
     /// IANA name; none: the zone of the schedule that leaves it out.
     pub timezone: Option<String>,
     /// Any of them.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<CalendarRule>,
 }
 
 /// Conditions, all of which must hold; an empty list is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
+pub struct CalendarRule {
     /// The day is one of these.
     pub dates: Vec<Dates>,
     /// The day of the year is one of these.
@@ -50,7 +50,7 @@ pub struct Rule {
     /// The weekday is one of these (0 = Sunday … 6), ascending, each once.
     pub weekdays: Vec<u8>,
     /// The time of day is one of these.
-    pub times: Vec<Times>,
+    pub times: Vec<TimeRange>,
 }
 
 /// Days from one to another, both included; counted from 1970-01-01.
@@ -74,7 +74,7 @@ pub struct Yearly {
 /// Times of day from one, included, to another, excluded; not later than the first, it is one of the
 /// next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Times {
+pub struct TimeRange {
     /// The begin.
     pub from: LocalTime,
     /// The end.
@@ -83,7 +83,7 @@ pub struct Times {
 
 /// A calendar as the cluster keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct CalendarRecord {
     /// What it says; shared with the plans that leave it out.
     pub calendar: Arc<Calendar>,
     /// The command that last changed it.

@@ -10,24 +10,24 @@ fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-fn rule() -> Rule {
-    Rule::default()
+fn rule() -> CalendarRule {
+    CalendarRule::default()
 }
 
 fn dates(list: &[&str]) -> Vec<Dates> {
     list.iter().map(|text| Dates::parse(text).unwrap()).collect()
 }
 
-fn times(list: &[&str]) -> Vec<Times> {
-    list.iter().map(|text| Times::parse(text).unwrap()).collect()
+fn times(list: &[&str]) -> Vec<TimeRange> {
+    list.iter().map(|text| TimeRange::parse(text).unwrap()).collect()
 }
 
-fn calendar(timezone: Option<&str>, rules: Vec<Rule>) -> Arc<Calendar> {
+fn calendar(timezone: Option<&str>, rules: Vec<CalendarRule>) -> Arc<Calendar> {
     let timezone = timezone.map(str::to_owned);
     Arc::new(Calendar { name: "c".to_owned(), description: String::new(), timezone, rules })
 }
 
-fn exclusion(timezone: &str, rules: Vec<Rule>) -> Exclusion {
+fn exclusion(timezone: &str, rules: Vec<CalendarRule>) -> Exclusion {
     Exclusion::of([calendar(None, rules)], timezone).unwrap()
 }
 
@@ -40,10 +40,10 @@ fn entries_are_written_as_they_are_read() {
         assert_eq!(Yearly::parse(text).unwrap().to_string(), text);
     }
     for text in ["09:00/17:30", "22:00/06:00", "22:00:30/24:00", "00:00/24:00"] {
-        assert_eq!(Times::parse(text).unwrap().to_string(), text);
+        assert_eq!(TimeRange::parse(text).unwrap().to_string(), text);
     }
     assert_eq!(Dates::parse("2026-12-25/2026-12-25").unwrap().to_string(), "2026-12-25");
-    assert_eq!(Times::parse("22:00/00:00").unwrap().to_string(), "22:00/24:00");
+    assert_eq!(TimeRange::parse("22:00/00:00").unwrap().to_string(), "22:00/24:00");
     for bad in ["", "2026-2-3", "2026-02-30", "2026-02-01/2026-01-31", "2026-02-01/", "+026-01-01"]
     {
         assert!(Dates::parse(bad).is_err(), "{bad}");
@@ -52,15 +52,15 @@ fn entries_are_written_as_they_are_read() {
         assert!(Yearly::parse(bad).is_err(), "{bad}");
     }
     for bad in ["", "09:00", "09:00/09:00", "24:00/01:00", "9:00/10:00", "09:00/25:00"] {
-        assert!(Times::parse(bad).is_err(), "{bad}");
+        assert!(TimeRange::parse(bad).is_err(), "{bad}");
     }
 }
 
 #[test]
 fn conditions_of_a_rule_hold_together_and_rules_add_up() {
-    let nights = Rule { weekdays: vec![5, 6], times: times(&["22:00/06:00"]), ..rule() };
-    let holidays = Rule { yearly: vec![Yearly::parse("12-24/01-01").unwrap()], ..rule() };
-    let days = Rule { dates: dates(&["2026-05-01", "2026-05-14/2026-05-15"]), ..rule() };
+    let nights = CalendarRule { weekdays: vec![5, 6], times: times(&["22:00/06:00"]), ..rule() };
+    let holidays = CalendarRule { yearly: vec![Yearly::parse("12-24/01-01").unwrap()], ..rule() };
+    let days = CalendarRule { dates: dates(&["2026-05-01", "2026-05-14/2026-05-15"]), ..rule() };
     let all = exclusion("UTC", vec![nights, holidays, days]);
     for (text, left_out) in [
         ("2026-12-23T23:59:59.999Z", false),
@@ -87,8 +87,10 @@ fn conditions_of_a_rule_hold_together_and_rules_add_up() {
 
 #[test]
 fn all_day_is_all_day() {
-    let always =
-        exclusion("Asia/Kathmandu", vec![Rule { times: times(&["00:00/24:00"]), ..rule() }]);
+    let always = exclusion(
+        "Asia/Kathmandu",
+        vec![CalendarRule { times: times(&["00:00/24:00"]), ..rule() }],
+    );
     for hour in 0..48 {
         let at = at("2026-03-01T00:00:00Z").plus(crate::domain::time::Millis(hour * 3_600_000));
         assert!(always.at(at).is_some(), "{at}");
@@ -97,7 +99,7 @@ fn all_day_is_all_day() {
 
 #[test]
 fn a_calendar_may_have_a_zone_of_its_own() {
-    let christmas = Rule { yearly: vec![Yearly::parse("12-25").unwrap()], ..rule() };
+    let christmas = CalendarRule { yearly: vec![Yearly::parse("12-25").unwrap()], ..rule() };
     let own = calendar(Some("Asia/Tokyo"), vec![christmas]);
     let exclusion = Exclusion::of([own], "America/New_York").unwrap();
     assert!(exclusion.at(at("2026-12-24T15:00:00Z")).is_some());
@@ -109,9 +111,13 @@ fn a_calendar_may_have_a_zone_of_its_own() {
 #[test]
 fn a_stretch_ends_where_a_walk_by_the_second_sees_it_change() {
     let rules = vec![
-        Rule { weekdays: vec![0, 6], ..rule() },
-        Rule { times: times(&["01:30/02:30", "23:15/00:15:30"]), ..rule() },
-        Rule { dates: dates(&["2026-03-09/2026-03-11"]), times: times(&["09:00/17:00"]), ..rule() },
+        CalendarRule { weekdays: vec![0, 6], ..rule() },
+        CalendarRule { times: times(&["01:30/02:30", "23:15/00:15:30"]), ..rule() },
+        CalendarRule {
+            dates: dates(&["2026-03-09/2026-03-11"]),
+            times: times(&["09:00/17:00"]),
+            ..rule()
+        },
     ];
     // Gaps, folds, a gap at midnight, half an hour, and a day that does not exist.
     for (zone, from) in [
@@ -140,7 +146,7 @@ fn a_stretch_ends_where_a_walk_by_the_second_sees_it_change() {
 
 #[test]
 fn a_long_stretch_is_told_in_parts() {
-    let ages = Rule { dates: dates(&["2020-01-01/2200-01-01"]), ..rule() };
+    let ages = CalendarRule { dates: dates(&["2020-01-01/2200-01-01"]), ..rule() };
     let exclusion = exclusion("Europe/Berlin", vec![ages]);
     let from = at("2026-01-01T00:00:00Z");
     let stretch = exclusion.stretch(from, FAR);
@@ -154,7 +160,7 @@ fn a_long_stretch_is_told_in_parts() {
 #[test]
 fn a_day_that_a_zone_leaves_out_is_no_day() {
     // Apia had no 30 December 2011.
-    let day = Rule { dates: dates(&["2011-12-30"]), ..rule() };
+    let day = CalendarRule { dates: dates(&["2011-12-30"]), ..rule() };
     let exclusion = exclusion("Pacific/Apia", vec![day]);
     let stretch = exclusion.stretch(at("2011-12-28T00:00:00Z"), FAR);
     assert!(stretch.calendar.is_none() && stretch.last > at("2012-06-01T00:00:00Z"));

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-use super::{Dates, Times, Yearly};
+use super::{Dates, TimeRange, Yearly};
 use crate::domain::schedule::LocalTime;
 
 /// The day from which days are counted.
@@ -83,7 +83,7 @@ impl Yearly {
     }
 }
 
-impl Times {
+impl TimeRange {
     /// Reads `09:00/17:30` or `22:00/06:00`.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl fmt::Display for Yearly {
     }
 }
 
-impl fmt::Display for Times {
+impl fmt::Display for TimeRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/", self.from)?;
         if self.to == LocalTime(0) { f.write_str("24:00") } else { write!(f, "{}", self.to) }

@@ -1,16 +1,16 @@
 //! Reads one field, item by item. Every refusal points at the character that is wrong.
 
-use super::{Field, Item, Kind, Value};
+use super::{CronItem, Field, FieldKind, Value};
 use crate::domain::schedule::ScheduleError;
 
 /// Reads the field of this kind that the characters `from..to` of the text make up.
 pub(super) fn read_field(
     text: &[char],
-    kind: Kind,
+    kind: FieldKind,
     from: usize,
     to: usize,
 ) -> Result<Field, ScheduleError> {
-    let mut reader = Reader { text, kind, at: from, end: to };
+    let mut reader = ItemReader { text, kind, at: from, end: to };
     let mut items = Vec::new();
     loop {
         items.push(reader.item()?);
@@ -18,22 +18,22 @@ pub(super) fn read_field(
             break;
         }
     }
-    if items.len() > 1 && items.contains(&Item::Unset) {
+    if items.len() > 1 && items.contains(&CronItem::Unset) {
         return Err(ScheduleError::cron(from, "? must stand alone in its field"));
     }
     Ok(Field { kind, items })
 }
 
 /// A place in a field.
-struct Reader<'t> {
+struct ItemReader<'t> {
     text: &'t [char],
-    kind: Kind,
+    kind: FieldKind,
     at: usize,
     end: usize,
 }
 
-impl Reader<'_> {
-    fn item(&mut self) -> Result<Item, ScheduleError> {
+impl ItemReader<'_> {
+    fn item(&mut self) -> Result<CronItem, ScheduleError> {
         let start = self.at;
         let item = match self.peek() {
             None | Some(',') => {
@@ -42,17 +42,17 @@ impl Reader<'_> {
             }
             Some('*') => {
                 self.at += 1;
-                Item::Any(self.step()?)
+                CronItem::Any(self.step()?)
             }
             Some('?') if self.kind.is_day_field() => {
                 self.at += 1;
-                Item::Unset
+                CronItem::Unset
             }
             Some('?') => {
                 return Err(ScheduleError::cron(start, "? is for the day fields only; write *"));
             }
             Some('H') if !self.letter_at(start + 1) => self.hash()?,
-            Some('L') if self.kind == Kind::Day => self.last()?,
+            Some('L') if self.kind == FieldKind::Day => self.last()?,
             Some(_) => self.valued()?,
         };
         match self.peek() {
@@ -66,24 +66,24 @@ impl Reader<'_> {
     }
 
     /// An item that begins with a value.
-    fn valued(&mut self) -> Result<Item, ScheduleError> {
+    fn valued(&mut self) -> Result<CronItem, ScheduleError> {
         let start = self.at;
         if let Some(day) = self.last_of_named_day() {
-            return Ok(Item::LastOf(day));
+            return Ok(CronItem::LastOf(day));
         }
         let from = self.value()?;
         match self.peek() {
-            Some('L') if self.kind == Kind::Weekday => {
+            Some('L') if self.kind == FieldKind::Weekday => {
                 self.at += 1;
-                Ok(Item::LastOf(from))
+                Ok(CronItem::LastOf(from))
             }
-            Some('#') if self.kind == Kind::Weekday => {
+            Some('#') if self.kind == FieldKind::Weekday => {
                 self.at += 1;
-                Ok(Item::Nth(from, self.small_number("#", 5)?))
+                Ok(CronItem::Nth(from, self.small_number("#", 5)?))
             }
-            Some('W') if self.kind == Kind::Day => {
+            Some('W') if self.kind == FieldKind::Day => {
                 self.at += 1;
-                Ok(Item::Nearest(from.number))
+                Ok(CronItem::Nearest(from.number))
             }
             Some('L') => Err(self.misplaced("a day and L (6L) is for the weekday field only")),
             Some('#') => Err(self.misplaced("# is for the weekday field only")),
@@ -91,37 +91,37 @@ impl Reader<'_> {
             Some('-') => {
                 self.at += 1;
                 let to = self.value()?;
-                if self.kind == Kind::Year && to.number < from.number {
+                if self.kind == FieldKind::Year && to.number < from.number {
                     let message = format!("a year range must rise, got {from}-{to}");
                     return Err(ScheduleError::cron(start, message));
                 }
-                Ok(Item::Range { from, to: Some(to), step: self.step()? })
+                Ok(CronItem::Range { from, to: Some(to), step: self.step()? })
             }
-            _ => Ok(Item::Range { from, to: None, step: self.step()? }),
+            _ => Ok(CronItem::Range { from, to: None, step: self.step()? }),
         }
     }
 
     /// `L`, `L-3`, `LW` in the day of month field.
-    fn last(&mut self) -> Result<Item, ScheduleError> {
+    fn last(&mut self) -> Result<CronItem, ScheduleError> {
         self.at += 1;
         if self.eat('W') {
-            return Ok(Item::LastWorkday);
+            return Ok(CronItem::LastWorkday);
         }
         if self.eat('-') {
-            return Ok(Item::Last(self.small_number("L-", 30)?));
+            return Ok(CronItem::Last(self.small_number("L-", 30)?));
         }
-        Ok(Item::Last(0))
+        Ok(CronItem::Last(0))
     }
 
     /// `H`, `H/n`, `H(a-b)`, `H(a-b)/n`.
-    fn hash(&mut self) -> Result<Item, ScheduleError> {
+    fn hash(&mut self) -> Result<CronItem, ScheduleError> {
         let start = self.at;
-        if self.kind == Kind::Year {
+        if self.kind == FieldKind::Year {
             return Err(ScheduleError::cron(start, "H is not for the year field"));
         }
         self.at += 1;
         if !self.eat('(') {
-            return Ok(Item::Hash { range: None, step: self.step()? });
+            return Ok(CronItem::Hash { range: None, step: self.step()? });
         }
         let from_at = self.at;
         let from = self.value()?;
@@ -136,13 +136,13 @@ impl Reader<'_> {
         if !self.eat(')') {
             return Err(ScheduleError::cron(self.at, "H( is missing its closing parenthesis"));
         }
-        Ok(Item::Hash { range: Some((from, to)), step: self.step()? })
+        Ok(CronItem::Hash { range: Some((from, to)), step: self.step()? })
     }
 
     /// `FRIL`, whose letters run together.
     fn last_of_named_day(&mut self) -> Option<Value> {
         let (word, end) = self.word();
-        let day = word.strip_suffix('L').filter(|_| self.kind == Kind::Weekday)?;
+        let day = word.strip_suffix('L').filter(|_| self.kind == FieldKind::Weekday)?;
         let (number, name) = self.kind.named(day)?;
         self.at = end;
         Some(Value { number, name: Some(name) })
@@ -169,10 +169,10 @@ impl Reader<'_> {
                 Some(found) => format!("{} needs a value here, found {found:?}", kind.name()),
                 None => format!("{} needs a value here", kind.name()),
             },
-            ("L", Kind::Weekday) => "L needs its weekday before it, such as FRIL".to_owned(),
-            ("L", Kind::Day) => "L cannot end a range".to_owned(),
+            ("L", FieldKind::Weekday) => "L needs its weekday before it, such as FRIL".to_owned(),
+            ("L", FieldKind::Day) => "L cannot end a range".to_owned(),
             ("L", _) => "L is for the day fields only".to_owned(),
-            ("W", Kind::Day) => "W needs its day before it, such as 15W".to_owned(),
+            ("W", FieldKind::Day) => "W needs its day before it, such as 15W".to_owned(),
             ("W", _) => "W is for the day of month field only".to_owned(),
             (word, _) => return Err(self.out_of_bounds(start, word)),
         };

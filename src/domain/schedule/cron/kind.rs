@@ -4,7 +4,7 @@ use crate::domain::schedule::names;
 
 /// What a field counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::domain::schedule) enum Kind {
+pub(in crate::domain::schedule) enum FieldKind {
     /// Second of the minute.
     Second,
     /// Minute of the hour.
@@ -21,7 +21,7 @@ pub(in crate::domain::schedule) enum Kind {
     Year,
 }
 
-impl Kind {
+impl FieldKind {
     /// As refusals call it.
     pub(in crate::domain::schedule) const fn name(self) -> &'static str {
         match self {

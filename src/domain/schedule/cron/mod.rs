@@ -15,8 +15,8 @@ mod text;
 
 use std::fmt;
 
-pub(super) use self::kind::Kind;
-pub(super) use self::stretch::{Stretch, sunday_first};
+pub(super) use self::kind::FieldKind;
+pub(super) use self::stretch::{NumberRange, sunday_first};
 pub use self::text::parse_cron;
 pub(super) use self::text::read_canonical;
 
@@ -30,14 +30,14 @@ pub(super) struct Expression {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     /// What it counts.
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
     /// At least one.
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<CronItem>,
 }
 
 /// What stands between two commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(super) enum CronItem {
     /// `*`, `*/n`.
     Any(Option<u16>),
     /// `?`.
@@ -68,7 +68,7 @@ pub(super) struct Value {
 
 impl Expression {
     /// The field of this kind, if the expression has it.
-    pub(super) fn field(&self, kind: Kind) -> Option<&Field> {
+    pub(super) fn field(&self, kind: FieldKind) -> Option<&Field> {
         self.fields.iter().find(|field| field.kind == kind)
     }
 
@@ -80,17 +80,22 @@ impl Expression {
     /// Whether the schedule follows elapsed time instead of fixed local times: its minute or hour
     /// field begins with `*` or is `H/n`.
     pub(super) fn follows_elapsed_time(&self) -> bool {
-        [Kind::Minute, Kind::Hour].into_iter().filter_map(|kind| self.field(kind)).any(|field| {
-            matches!(field.items.first(), Some(Item::Any(_)))
-                || matches!(field.items.as_slice(), [Item::Hash { range: None, step: Some(_) }])
-        })
+        [FieldKind::Minute, FieldKind::Hour].into_iter().filter_map(|kind| self.field(kind)).any(
+            |field| {
+                matches!(field.items.first(), Some(CronItem::Any(_)))
+                    || matches!(
+                        field.items.as_slice(),
+                        [CronItem::Hash { range: None, step: Some(_) }]
+                    )
+            },
+        )
     }
 }
 
 impl Field {
     /// Whether a day field leaves the choice of days to the other: it begins with `*` or is `?`.
     pub(super) fn is_wildcard(&self) -> bool {
-        matches!(self.items.first(), Some(Item::Any(_) | Item::Unset))
+        matches!(self.items.first(), Some(CronItem::Any(_) | CronItem::Unset))
     }
 }
 
@@ -106,7 +111,7 @@ impl fmt::Display for Field {
     }
 }
 
-impl fmt::Display for Item {
+impl fmt::Display for CronItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self {
             Self::Any(step) => {

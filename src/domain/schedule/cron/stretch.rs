@@ -2,11 +2,11 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Field, Item, Kind, Value};
+use super::{CronItem, Field, FieldKind, Value};
 
 /// `from`, `from + step`, … up to `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::domain::schedule) struct Stretch {
+pub(in crate::domain::schedule) struct NumberRange {
     /// The first number.
     pub(in crate::domain::schedule) from: u16,
     /// No number is higher; not below `from`.
@@ -18,29 +18,29 @@ pub(in crate::domain::schedule) struct Stretch {
 impl Field {
     /// The numbers that the field's plain items select for this task. Sunday is 0. Items that
     /// depend on the month (`L`, `W`, `#`) select nothing here.
-    pub(in crate::domain::schedule) fn stretches(&self, task: &str) -> Vec<Stretch> {
+    pub(in crate::domain::schedule) fn stretches(&self, task: &str) -> Vec<NumberRange> {
         let (min, max) = (self.kind.min(), self.kind.max());
         let mut out = Vec::new();
         for item in &self.items {
             match *item {
-                Item::Any(step) => {
-                    out.push(Stretch { from: min, to: max, step: step.unwrap_or(1) })
+                CronItem::Any(step) => {
+                    out.push(NumberRange { from: min, to: max, step: step.unwrap_or(1) })
                 }
-                Item::Unset => out.push(Stretch { from: min, to: max, step: 1 }),
-                Item::Range { from, to: None, step } => {
+                CronItem::Unset => out.push(NumberRange { from: min, to: max, step: 1 }),
+                CronItem::Range { from, to: None, step } => {
                     let from = sunday_first(self.kind, from.number);
                     let to = if step.is_some() { max } else { from };
-                    out.push(Stretch { from, to, step: step.unwrap_or(1) });
+                    out.push(NumberRange { from, to, step: step.unwrap_or(1) });
                 }
-                Item::Range { from, to: Some(to), step } => {
+                CronItem::Range { from, to: Some(to), step } => {
                     stretch(self.kind, from.number, to.number, step.unwrap_or(1), &mut out);
                 }
-                Item::Hash { range, step } => hashed(self.kind, range, step, task, &mut out),
-                Item::Last(_)
-                | Item::LastWorkday
-                | Item::Nearest(_)
-                | Item::LastOf(_)
-                | Item::Nth(..) => {}
+                CronItem::Hash { range, step } => hashed(self.kind, range, step, task, &mut out),
+                CronItem::Last(_)
+                | CronItem::LastWorkday
+                | CronItem::Nearest(_)
+                | CronItem::LastOf(_)
+                | CronItem::Nth(..) => {}
             }
         }
         out
@@ -48,36 +48,36 @@ impl Field {
 }
 
 /// Weekday 7 is 0; all other numbers are themselves.
-pub(in crate::domain::schedule) fn sunday_first(kind: Kind, number: u16) -> u16 {
-    if kind == Kind::Weekday && number == 7 { 0 } else { number }
+pub(in crate::domain::schedule) fn sunday_first(kind: FieldKind, number: u16) -> u16 {
+    if kind == FieldKind::Weekday && number == 7 { 0 } else { number }
 }
 
 /// `from-to/step`, cut in two where it wraps; the step carries over the cut.
-fn stretch(kind: Kind, from: u16, to: u16, step: u16, out: &mut Vec<Stretch>) {
+fn stretch(kind: FieldKind, from: u16, to: u16, step: u16, out: &mut Vec<NumberRange>) {
     let (min, max) = (kind.min(), kind.max());
     let start = sunday_first(kind, from);
     // `0-7` is the whole week, `5-7` wraps to Sunday, `7-7` is Sunday.
-    let whole_week = kind == Kind::Weekday && from == 0 && to == 7;
+    let whole_week = kind == FieldKind::Weekday && from == 0 && to == 7;
     let end = if whole_week { max } else { sunday_first(kind, to) };
     if start <= end {
-        out.push(Stretch { from: start, to: end, step });
+        out.push(NumberRange { from: start, to: end, step });
         return;
     }
-    out.push(Stretch { from: start, to: max, step });
+    out.push(NumberRange { from: start, to: max, step });
     let beyond = step - (max - start) % step - 1;
     if min + beyond <= end {
-        out.push(Stretch { from: min + beyond, to: end, step });
+        out.push(NumberRange { from: min + beyond, to: end, step });
     }
 }
 
 /// `H`: a number of the range that is always the same for one task name; with a step, the first
 /// of the steps.
 fn hashed(
-    kind: Kind,
+    kind: FieldKind,
     range: Option<(Value, Value)>,
     step: Option<u16>,
     task: &str,
-    out: &mut Vec<Stretch>,
+    out: &mut Vec<NumberRange>,
 ) {
     let (from, to) = match range {
         Some((from, to)) => (from.number, to.number),

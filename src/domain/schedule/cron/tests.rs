@@ -94,19 +94,19 @@ fn hashes_are_golden() {
 
 #[test]
 fn hashes_stay_in_their_range_and_reach_all_of_it() {
-    let reached = |text: &str, kind: Kind| {
+    let reached = |text: &str, kind: FieldKind| {
         let expression = read_canonical(text).unwrap();
         let tasks = (0..3_000).map(|n| format!("task-{n}"));
         let field = expression.field(kind).unwrap().clone();
         let first = move |task: String| field.stretches(&task)[0].from;
         tasks.map(first).collect::<std::collections::BTreeSet<u16>>()
     };
-    assert_eq!(reached("H * * * *", Kind::Minute), (0..=59).collect());
-    assert_eq!(reached("H(10-29) * * * *", Kind::Minute), (10..=29).collect());
-    assert_eq!(reached("H/15 * * * *", Kind::Minute), (0..15).collect());
-    assert_eq!(reached("0 H(9-17)/9 * * *", Kind::Hour), (9..=17).collect());
-    assert_eq!(reached("0 0 H * *", Kind::Day), (1..=28).collect());
-    assert_eq!(reached("0 0 * H *", Kind::Month), (1..=12).collect());
-    assert_eq!(reached("0 0 * * H", Kind::Weekday), (0..=6).collect());
-    assert_eq!(reached("0 0 * * H(5-7)", Kind::Weekday), [0, 5, 6].into());
+    assert_eq!(reached("H * * * *", FieldKind::Minute), (0..=59).collect());
+    assert_eq!(reached("H(10-29) * * * *", FieldKind::Minute), (10..=29).collect());
+    assert_eq!(reached("H/15 * * * *", FieldKind::Minute), (0..15).collect());
+    assert_eq!(reached("0 H(9-17)/9 * * *", FieldKind::Hour), (9..=17).collect());
+    assert_eq!(reached("0 0 H * *", FieldKind::Day), (1..=28).collect());
+    assert_eq!(reached("0 0 * H *", FieldKind::Month), (1..=12).collect());
+    assert_eq!(reached("0 0 * * H", FieldKind::Weekday), (0..=6).collect());
+    assert_eq!(reached("0 0 * * H(5-7)", FieldKind::Weekday), [0, 5, 6].into());
 }

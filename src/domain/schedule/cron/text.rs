@@ -1,7 +1,7 @@
 //! A whole cron text: zone prefix, nickname or fields.
 
 use super::item::read_field;
-use super::{Expression, Kind};
+use super::{Expression, FieldKind};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::plan::check_interval;
 use crate::domain::schedule::{Rule, ScheduleError, zone};
@@ -22,8 +22,15 @@ const NICKNAMES: [(&str, &str); 7] = [
 ];
 
 /// The fields in the order in which 7 of them stand.
-const KINDS: [Kind; 7] =
-    [Kind::Second, Kind::Minute, Kind::Hour, Kind::Day, Kind::Month, Kind::Weekday, Kind::Year];
+const KINDS: [FieldKind; 7] = [
+    FieldKind::Second,
+    FieldKind::Minute,
+    FieldKind::Hour,
+    FieldKind::Day,
+    FieldKind::Month,
+    FieldKind::Weekday,
+    FieldKind::Year,
+];
 
 /// Reads what a user writes as `cron`: 5 to 7 fields, a nickname or `@every`, perhaps behind
 /// `CRON_TZ=`. Gives the rule in canonical form and the prefix's zone.
@@ -65,19 +72,19 @@ pub(in crate::domain::schedule) fn read_canonical(text: &str) -> Result<Expressi
 }
 
 /// Characters between spaces.
-struct Word {
+struct CronWord {
     text: String,
     from: usize,
     to: usize,
 }
 
-fn words(chars: &[char]) -> Vec<Word> {
+fn words(chars: &[char]) -> Vec<CronWord> {
     let mut out = Vec::new();
     let mut from = 0;
     for run in chars.split(char::is_ascii_whitespace) {
         let to = from + run.len();
         if !run.is_empty() {
-            out.push(Word { text: run.iter().collect(), from, to });
+            out.push(CronWord { text: run.iter().collect(), from, to });
         }
         from = to + 1;
     }
@@ -85,7 +92,7 @@ fn words(chars: &[char]) -> Vec<Word> {
 }
 
 /// The zone of `CRON_TZ=Zone` or `TZ=Zone`; nothing if the word is no prefix.
-fn prefix(word: &Word) -> Result<Option<String>, ScheduleError> {
+fn prefix(word: &CronWord) -> Result<Option<String>, ScheduleError> {
     let Some((name, zone)) = word.text.split_once('=') else { return Ok(None) };
     if !name.eq_ignore_ascii_case("CRON_TZ") && !name.eq_ignore_ascii_case("TZ") {
         let message = format!("unknown prefix {name}=; only CRON_TZ= and TZ= are known");
@@ -100,7 +107,7 @@ fn prefix(word: &Word) -> Result<Option<String>, ScheduleError> {
 }
 
 /// What a word that begins with `@` stands for.
-fn nickname(word: &Word, rest: &[Word]) -> Result<Rule, ScheduleError> {
+fn nickname(word: &CronWord, rest: &[CronWord]) -> Result<Rule, ScheduleError> {
     let name = word.text.to_ascii_lowercase();
     if name == "@every" {
         return every(word, rest);
@@ -119,7 +126,7 @@ fn nickname(word: &Word, rest: &[Word]) -> Result<Rule, ScheduleError> {
 }
 
 /// `@every 90s`.
-fn every(word: &Word, rest: &[Word]) -> Result<Rule, ScheduleError> {
+fn every(word: &CronWord, rest: &[CronWord]) -> Result<Rule, ScheduleError> {
     let Some(duration) = rest.first() else {
         return Err(ScheduleError::cron(word.to, "a duration such as 90s must follow @every"));
     };
@@ -136,7 +143,7 @@ fn every(word: &Word, rest: &[Word]) -> Result<Rule, ScheduleError> {
     Ok(Rule::Interval { every, anchor: None })
 }
 
-fn read_fields(chars: &[char], words: &[Word]) -> Result<Expression, ScheduleError> {
+fn read_fields(chars: &[char], words: &[CronWord]) -> Result<Expression, ScheduleError> {
     let kinds = match words.len() {
         5 => KINDS.get(1..6),
         6 => KINDS.get(..6),
@@ -151,7 +158,7 @@ fn read_fields(chars: &[char], words: &[Word]) -> Result<Expression, ScheduleErr
         };
         return Err(ScheduleError::cron(index, message));
     };
-    let read = |(kind, word): (&Kind, &Word)| read_field(chars, *kind, word.from, word.to);
+    let read = |(kind, word): (&FieldKind, &CronWord)| read_field(chars, *kind, word.from, word.to);
     let fields = kinds.iter().zip(words).map(read).collect::<Result<_, _>>()?;
     Ok(Expression { fields })
 }

@@ -1,7 +1,7 @@
 //! Our ticks against those of the brute-force matcher.
 
 use super::brute::{Brute, Policy};
-use super::sample::{self, Random, ZONES};
+use super::sample::{self, SplitMix, ZONES};
 use super::*;
 
 /// More triples for a long check:
@@ -67,7 +67,7 @@ fn random_schedules_agree_with_the_brute_force_matcher() {
 
 /// Compares the ticks of the random schedule of a number; first come all clock changes, once each.
 fn random_triple(index: u64, changes: &[(&str, i64)]) -> usize {
-    let mut random = Random(index);
+    let mut random = SplitMix(index);
     let text = sample::expression(&mut random);
     let change = usize::try_from(index).ok().and_then(|index| changes.get(index));
     let (zone, start) = match change {

@@ -21,9 +21,9 @@ pub(super) const ZONES: [&str; 14] = [
 ];
 
 /// A small generator of random numbers (splitmix64).
-pub(super) struct Random(pub(super) u64);
+pub(super) struct SplitMix(pub(super) u64);
 
-impl Random {
+impl SplitMix {
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -48,7 +48,7 @@ impl Random {
 }
 
 /// An expression of 5 to 7 fields without `H`.
-pub(super) fn expression(random: &mut Random) -> String {
+pub(super) fn expression(random: &mut SplitMix) -> String {
     let mut fields = Vec::new();
     let count = random.within(5, 7);
     if count > 5 {
@@ -68,10 +68,10 @@ pub(super) fn expression(random: &mut Random) -> String {
     fields.join(" ")
 }
 
-fn numbers(random: &mut Random, min: i64, max: i64, names: &[&str]) -> String {
+fn numbers(random: &mut SplitMix, min: i64, max: i64, names: &[&str]) -> String {
     let mut items = Vec::new();
     for _ in 0..random.pick(&[&1, &1, &1, &2, &3]).to_owned() {
-        let value = |random: &mut Random| {
+        let value = |random: &mut SplitMix| {
             if !names.is_empty() && random.one_in(3) {
                 random.pick(names).to_owned()
             } else {
@@ -92,7 +92,7 @@ fn numbers(random: &mut Random, min: i64, max: i64, names: &[&str]) -> String {
     items.join(",")
 }
 
-fn days(random: &mut Random) -> String {
+fn days(random: &mut SplitMix) -> String {
     match random.within(0, 12) {
         0..=6 => "*".to_owned(),
         7 => "?".to_owned(),
@@ -101,7 +101,7 @@ fn days(random: &mut Random) -> String {
     }
 }
 
-fn weekdays(random: &mut Random) -> String {
+fn weekdays(random: &mut SplitMix) -> String {
     let names = ["SUN", "mon", "TUESDAY", "WED", "THU", "FRI", "SAT"];
     match random.within(0, 12) {
         0..=6 => "*".to_owned(),
@@ -125,7 +125,7 @@ pub(super) fn changes(zone: &str) -> Vec<i64> {
 }
 
 /// A start in seconds: mostly within a day and a half of a clock change of the years 2024 to 2030.
-pub(super) fn start(random: &mut Random, zone: &str) -> i64 {
+pub(super) fn start(random: &mut SplitMix, zone: &str) -> i64 {
     let changes = changes(zone);
     if changes.is_empty() || random.one_in(4) {
         return random.within(315_532_800, 4_102_444_800);

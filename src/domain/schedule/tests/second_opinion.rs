@@ -13,12 +13,12 @@
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZoneDatabase;
 
-use super::sample::{self, Random};
+use super::sample::{self, SplitMix};
 use super::*;
 
 /// An expression of the common part of both languages; with one time a day, or several.
-fn common(random: &mut Random, once: bool) -> String {
-    let list = |random: &mut Random, min: i64, max: i64| {
+fn common(random: &mut SplitMix, once: bool) -> String {
+    let list = |random: &mut SplitMix, min: i64, max: i64| {
         let (one, other) = (random.within(min, max), random.within(min, max));
         match random.within(0, 4) {
             0 => format!("{}-{}", one.min(other), one.max(other)),
@@ -27,10 +27,10 @@ fn common(random: &mut Random, once: bool) -> String {
             _ => one.to_string(),
         }
     };
-    let or_any = |random: &mut Random, min: i64, max: i64| {
+    let or_any = |random: &mut SplitMix, min: i64, max: i64| {
         if random.one_in(2) { "*".to_owned() } else { list(random, min, max) }
     };
-    let time = |random: &mut Random, max: i64| {
+    let time = |random: &mut SplitMix, max: i64| {
         if once { random.within(0, max).to_string() } else { list(random, 0, max) }
     };
     let (minute, hour) = (time(random, 59), time(random, 23));
@@ -48,7 +48,7 @@ fn common(random: &mut Random, once: bool) -> String {
 #[test]
 fn croner_has_the_same_ticks_where_its_rules_are_ours() {
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    let mut random = Random(11);
+    let mut random = SplitMix(11);
     let zones = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kathmandu", "Asia/Tokyo"];
     let mut compared = 0;
     for _ in 0..2_000 {

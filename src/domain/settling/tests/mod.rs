@@ -11,10 +11,10 @@ use crate::domain::machine::command::{
     Claim, Command, Finish, Genesis, NodeLiveness, NodeUp, PauseTask, Put, PutCalendar, PutMode,
     Settle,
 };
-use crate::domain::machine::envelope::{self, Head};
+use crate::domain::machine::envelope::{self, EntryHead};
 use crate::domain::machine::record::{Liveness, Report, Status};
 use crate::domain::machine::{Answer, Applied, Response, State, node_info};
-use crate::domain::schedule::calendar::{self, Calendar, Times};
+use crate::domain::schedule::calendar::{self, Calendar, TimeRange};
 use crate::domain::schedule::{LocalTime, Rule, Schedule};
 
 thread_local! {
@@ -39,7 +39,7 @@ const FAILOVER: Millis = Millis(5_000);
 const LEAD: Millis = Millis(20);
 
 /// One task and its owner, with the real state machine between them.
-struct Owner {
+struct TestOwner {
     state: State,
     session: SessionId,
     key: TaskKey,
@@ -48,7 +48,7 @@ struct Owner {
     lead: Millis,
 }
 
-impl Owner {
+impl TestOwner {
     /// A task created at an instant.
     fn of(spec: TaskSpec, at: Timestamp) -> Self {
         let mut owner = Self {
@@ -75,9 +75,10 @@ impl Owner {
             let at = 43_200 + minute * 60;
             let second = |second: u32| LocalTime(at + second);
             [(0, 7), (10, 13), (30, 55)]
-                .map(|(from, to)| Times { from: second(from), to: second(to) })
+                .map(|(from, to)| TimeRange { from: second(from), to: second(to) })
         });
-        let rule = calendar::Rule { times: times.collect(), ..calendar::Rule::default() };
+        let rule =
+            calendar::CalendarRule { times: times.collect(), ..calendar::CalendarRule::default() };
         let calendar = Calendar {
             name: "x".to_owned(),
             description: String::new(),
@@ -100,7 +101,7 @@ impl Owner {
         let mut packed = Vec::new();
         envelope::pack(&mut packed, command, "", None);
         self.index += 1;
-        let head = Head { stamp: self.now, origin: 1, seq: self.index };
+        let head = EntryHead { stamp: self.now, origin: 1, seq: self.index };
         let mut applied = Applied::default();
         self.state.apply(self.index, &envelope::entry(head, &packed), &mut applied).unwrap();
         applied.responses.remove(0)
@@ -125,7 +126,7 @@ impl Owner {
     }
 
     fn decide(&self) -> Decision {
-        let view = View {
+        let view = SettleView {
             task: self.task(),
             plan: &self.plan(),
             settled: self.state.settled(self.task()),
@@ -145,7 +146,7 @@ impl Owner {
     }
 
     /// Proposes what was decided; all of it must be accepted.
-    fn settle(&mut self, steps: Vec<Step>) {
+    fn settle(&mut self, steps: Vec<SettleStep>) {
         assert!(!steps.is_empty() && steps.len() <= STEPS_MAX + 1);
         let revision = self.task().live.revision;
         let calendars = self.state.calendars_of(self.task());

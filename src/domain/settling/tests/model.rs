@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use super::*;
 
 /// A verdict of one tick.
-type Fate = (Verdict, Option<Reason>, Option<Trigger>);
+type TickFate = (Verdict, Option<Reason>, Option<Trigger>);
 
-const FIRED: Fate = (Verdict::Fired, None, Some(Trigger::Schedule));
-const CAUGHT_UP: Fate = (Verdict::Fired, None, Some(Trigger::CatchUp));
-const COALESCED: Fate = (Verdict::Coalesced, Some(Reason::Later), None);
-const EXCLUDED: Fate = (Verdict::Skipped, Some(Reason::Excluded), None);
-const SKIPPED: Fate = (Verdict::Skipped, Some(Reason::Paused), None);
+const FIRED: TickFate = (Verdict::Fired, None, Some(Trigger::Schedule));
+const CAUGHT_UP: TickFate = (Verdict::Fired, None, Some(Trigger::CatchUp));
+const COALESCED: TickFate = (Verdict::Coalesced, Some(Reason::Later), None);
+const EXCLUDED: TickFate = (Verdict::Skipped, Some(Reason::Excluded), None);
+const SKIPPED: TickFate = (Verdict::Skipped, Some(Reason::Paused), None);
 
-fn missed(reason: Reason) -> Fate {
+fn missed(reason: Reason) -> TickFate {
     (Verdict::Missed, Some(reason), None)
 }
 
@@ -32,7 +32,7 @@ fn ticks(plan: &Plan, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
 }
 
 /// What is to become of each tick after `from`, by looking at all of them.
-fn expected(owner: &Owner, from: Timestamp) -> BTreeMap<Timestamp, Fate> {
+fn expected(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate> {
     let (plan, spec) = (owner.plan(), owner.task().spec().unwrap());
     let jitter = spec.schedule.jitter.unwrap_or_default();
     let claimable = owner.now.plus(owner.lead);
@@ -82,7 +82,7 @@ fn expected(owner: &Owner, from: Timestamp) -> BTreeMap<Timestamp, Fate> {
 }
 
 /// What the state says became of each tick in `(from, cursor]`; each must have one verdict.
-fn found(owner: &Owner, from: Timestamp) -> BTreeMap<Timestamp, Fate> {
+fn found(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate> {
     let (plan, task) = (owner.plan(), owner.task());
     let mut fates = BTreeMap::new();
     for fired in task.history.ticks.iter().filter(|fired| fired.tick > from) {
@@ -109,7 +109,7 @@ fn found(owner: &Owner, from: Timestamp) -> BTreeMap<Timestamp, Fate> {
 }
 
 /// Where decisions come to rest, the next tick is in the future, or there is none.
-fn rests(owner: &Owner, quiet: &Decision) {
+fn rests(owner: &TestOwner, quiet: &Decision) {
     let (plan, settled) = (owner.plan(), owner.state.settled(owner.task()));
     match plan.next_after(settled) {
         None => {
@@ -166,7 +166,7 @@ fn gap() -> impl Strategy<Value = u64> {
 /// More ticks than may be live executions, every look finding some twenty of them.
 #[test]
 fn a_task_that_fires_often_fires_all_of_its_ticks() {
-    let mut owner = Owner::of(every(100), NOON);
+    let mut owner = TestOwner::of(every(100), NOON);
     let begin = owner.task().progress.cursor;
     for _ in 0..60 {
         let Decision::Wake(at) = owner.until_quiet() else { panic!("it fires for ever") };
@@ -187,14 +187,14 @@ proptest! {
     /// After an absence the decisions come to rest where the model says.
     #[test]
     fn every_tick_gets_the_verdict_of_its_policy(spec in specs(), gap in gap(), lead in 0_u64..100) {
-        let mut owner = Owner::of(spec, NOON);
+        let mut owner = TestOwner::of(spec, NOON);
         owner.lead = Millis(lead);
         let from = owner.task().progress.cursor;
         owner.now = later(gap);
         let wanted = expected(&owner, from);
         let quiet = owner.until_quiet();
         let found = found(&owner, from);
-        let other = |(tick, fate): (&Timestamp, &Fate)| {
+        let other = |(tick, fate): (&Timestamp, &TickFate)| {
             (wanted.get(tick) != Some(fate)).then(|| (*tick, *fate, wanted.get(tick).copied()))
         };
         prop_assert_eq!(found.iter().filter_map(other).collect::<Vec<_>>(), []);
@@ -210,7 +210,7 @@ proptest! {
         absences in prop::collection::vec((0_u64..30, gap()), 1..4),
         lag in 0_u64..2_000,
     ) {
-        let mut owner = Owner::of(spec, NOON);
+        let mut owner = TestOwner::of(spec, NOON);
         let begin = owner.task().progress.cursor;
         let mut present = Vec::new();
         for (looks, absence) in absences {
@@ -244,7 +244,7 @@ proptest! {
     ) {
         let mut spec = spec;
         spec.catch_up_on_resume = catch_up_on_resume;
-        let mut owner = Owner::of(spec, NOON);
+        let mut owner = TestOwner::of(spec, NOON);
         let (until, from) = (later(until), owner.task().progress.cursor);
         owner.pause(Some(until));
         owner.now = later(gap);

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Verdicts of a task so far, by time, in milliseconds since noon.
-fn told(owner: &Owner) -> Vec<String> {
+fn told(owner: &TestOwner) -> Vec<String> {
     let history = &owner.task().history;
     let since = |at: Timestamp| at.since(NOON).0;
     let mut told: Vec<(Timestamp, String)> = Vec::new();
@@ -22,11 +22,17 @@ fn told(owner: &Owner) -> Vec<String> {
     told.into_iter().map(|(_, line)| line).collect()
 }
 
-fn caught_up(mut spec: TaskSpec, policy: CatchUpPolicy, window: u64, max: u32, now: u64) -> Owner {
+fn caught_up(
+    mut spec: TaskSpec,
+    policy: CatchUpPolicy,
+    window: u64,
+    max: u32,
+    now: u64,
+) -> TestOwner {
     spec.catch_up.policy = policy;
     spec.catch_up.window = Millis(window);
     spec.catch_up.max = max;
-    let mut owner = Owner::of(spec, NOON);
+    let mut owner = TestOwner::of(spec, NOON);
     owner.now = later(now);
     owner.until_quiet();
     owner
@@ -91,7 +97,7 @@ fn policies_by_window_and_maximum() {
 
 #[test]
 fn due_ticks_are_claimed_together_and_the_next_one_ahead() {
-    let mut owner = Owner::of(every(1_000), NOON);
+    let mut owner = TestOwner::of(every(1_000), NOON);
     owner.now = later(3_980);
     let Decision::Settle(steps) = owner.decide() else { panic!("something is due") };
     let ticks: Vec<_> = steps.iter().map(|step| step.claim.unwrap().tick).collect();
@@ -109,7 +115,7 @@ fn what_has_no_tick_of_its_own_is_left_alone() {
     let mut off = every(1_000);
     off.enabled = false;
     for (spec, pause) in [(spec(Rule::Manual), false), (off, false), (every(1_000), true)] {
-        let mut owner = Owner::of(spec, NOON);
+        let mut owner = TestOwner::of(spec, NOON);
         if pause {
             owner.pause(None);
         }
@@ -131,7 +137,7 @@ fn the_last_tick_of_a_schedule_says_so() {
         // Too old for its window it never fires, and that, too, is the end.
         (at, 4_000_000, &["400000 missed window ×1"]),
     ] {
-        let mut owner = Owner::of(spec, NOON);
+        let mut owner = TestOwner::of(spec, NOON);
         owner.now = later(now);
         assert_eq!(owner.until_quiet(), Decision::Idle);
         assert!(owner.task().progress.exhausted);
@@ -146,7 +152,7 @@ fn a_pause_ends_just_before_a_tick_at_its_end() {
         (3_000, &["2999 skipped paused ×2", "3000 fired"]),
         (900, &["900 skipped paused ×0", "1000 fired", "2000 fired", "3000 fired"]),
     ] {
-        let mut owner = Owner::of(every(1_000), NOON);
+        let mut owner = TestOwner::of(every(1_000), NOON);
         owner.pause(Some(later(until)));
         assert_eq!(owner.decide(), Decision::Wake(later(until)));
         owner.now = later(3_000);
@@ -162,7 +168,7 @@ fn the_pause_of_a_task_without_ticks_ends_as_well() {
         for catch_up_on_resume in [false, true] {
             let mut spec = spec(rule.clone());
             spec.catch_up_on_resume = catch_up_on_resume;
-            let mut owner = Owner::of(spec, NOON);
+            let mut owner = TestOwner::of(spec, NOON);
             assert_eq!(owner.until_quiet(), Decision::Idle);
             owner.pause(Some(later(2_500)));
             assert_eq!(owner.decide(), Decision::Wake(later(2_500)));
@@ -182,7 +188,7 @@ fn a_large_jitter_makes_no_tick_late_or_early() {
     // before it; none is coalesced, and none is claimed ahead of its due time.
     let mut spec = every(1_000);
     spec.schedule.jitter = Some(Millis(60_000));
-    let mut owner = Owner::of(spec, NOON);
+    let mut owner = TestOwner::of(spec, NOON);
     while owner.task().history.ticks.len() < 400 {
         let Decision::Wake(at) = owner.until_quiet() else { panic!("it goes on for ever") };
         assert!(at > owner.now);
@@ -212,7 +218,7 @@ fn ten_years_take_a_bounded_number_of_steps() {
                 spec.catch_up.max = max;
                 spec.catch_up.window = window;
                 spec.schedule.jitter = Some(Millis(jitter));
-                let mut owner = Owner::of(spec, NOON);
+                let mut owner = TestOwner::of(spec, NOON);
                 owner.now = NOON.plus(years);
                 let (decision, steps) = steps_of(|| owner.decide());
                 assert!(matches!(decision, Decision::Settle(_)));
@@ -233,7 +239,7 @@ fn ten_years_with_a_calendar_take_a_bounded_number_of_steps() {
                 spec.catch_up.policy = policy;
                 spec.catch_up.window = window;
                 spec.schedule.exclude = vec!["x".to_owned()];
-                let mut owner = Owner::of(spec, NOON);
+                let mut owner = TestOwner::of(spec, NOON);
                 owner.now = NOON.plus(years);
                 for _ in 0..20 {
                     let (decision, steps) = steps_of(|| owner.decide());

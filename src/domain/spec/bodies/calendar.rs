@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Word;
-use crate::domain::schedule::calendar::{Calendar, Rule};
+use crate::domain::schedule::calendar::{Calendar, CalendarRule};
 use crate::domain::schedule::weekday_name;
 
 /// Times that schedules leave out.
@@ -35,8 +35,8 @@ pub struct CalendarRuleBody {
     pub times: Vec<String>,
 }
 
-impl From<&Rule> for CalendarRuleBody {
-    fn from(rule: &Rule) -> Self {
+impl From<&CalendarRule> for CalendarRuleBody {
+    fn from(rule: &CalendarRule) -> Self {
         fn texts<T: ToString>(entries: &[T]) -> Vec<String> {
             entries.iter().map(ToString::to_string).collect()
         }

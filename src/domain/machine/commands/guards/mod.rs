@@ -2,8 +2,9 @@
 //!
 //! `chaos/` has a small model of the system from which each guard can be taken out, to see what
 //! breaks without it. The functions of `rows` are the rows of its table that apply holds, under the
-//! same names; the other rows belong to the engine. Programs with the feature `seeded-bugs` call the
-//! functions of `seeded` in their place, which leave a guard out while its bug is on.
+//! same names, and the rules about what a checkpoint holds; the other rows of the table belong to the
+//! engine. Programs with the feature `seeded-bugs` call the functions of `seeded` in their place,
+//! which leave a guard out while its bug is on.
 
 mod rows;
 #[cfg(feature = "seeded-bugs")]

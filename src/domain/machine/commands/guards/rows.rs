@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effects::Effects;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Attempt, Execution, Intent, KeyRecord, Live, Liveness, Node, Reason, Status, Trigger,
+    Attempt, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason,
+    Status, TaskProgress, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
@@ -21,7 +23,7 @@ pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
 
 /// Session. Who settles or takes an attempt is the node of a live session, works, and is not on its
 /// way out.
-pub fn session(state: &State, session: SessionId) -> Result<&Node, Refusal> {
+pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal> {
     let node = state.session(session).ok_or(Refusal::Session)?;
     if node.liveness == Liveness::Working && node.intent == Intent::None {
         Ok(node)
@@ -90,7 +92,7 @@ pub fn ask_session(attempt: &Attempt, session: SessionId) -> Result<(), Refusal>
 }
 
 /// Ask activity. Nothing is granted of a task that is marked deleted.
-pub fn ask_present(live: &Live) -> Result<(), Refusal> {
+pub fn ask_present(live: &LiveRecord) -> Result<(), Refusal> {
     if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
 }
 
@@ -108,7 +110,7 @@ pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> 
 }
 
 /// A name that is marked deleted is not added to.
-pub fn add_unmarked(live: &Live) -> Result<(), Refusal> {
+pub fn add_unmarked(live: &LiveRecord) -> Result<(), Refusal> {
     if live.deleted.is_none() { Ok(()) } else { Err(Refusal::TaskDeleted) }
 }
 
@@ -120,4 +122,22 @@ pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
 /// The time of an entry is its stamp.
 pub fn stamp(of_entry: Timestamp) -> Timestamp {
     of_entry
+}
+
+/// What an entry changed is told to those who watch, all of it.
+pub const fn tell(_effects: &mut Effects) {}
+
+/// A checkpoint holds every task, with or without a deleted mark.
+pub const fn in_checkpoint(_task: &Task) -> bool {
+    true
+}
+
+/// A checkpoint holds how far a task is settled.
+pub const fn progress_row(progress: &TaskProgress) -> TaskProgress {
+    *progress
+}
+
+/// A checkpoint holds the counter and the floor.
+pub fn cluster_row(cluster: &Cluster) -> Cluster {
+    cluster.clone()
 }

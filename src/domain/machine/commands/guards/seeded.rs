@@ -7,9 +7,13 @@ use super::rows;
 pub use super::rows::*;
 use crate::domain::ids::{Fence, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
-use crate::domain::machine::task::record::{Execution, KeyRecord, Live, Node};
+use crate::domain::machine::task::record::{
+    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, TaskProgress,
+};
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
 
@@ -18,7 +22,7 @@ pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
     if anywhere { Ok(()) } else { rows::cursor(settled, after) }
 }
 
-pub fn session(state: &State, session: SessionId) -> Result<&Node, Refusal> {
+pub fn session(state: &State, session: SessionId) -> Result<&NodeRecord, Refusal> {
     if bug!("session-ignored") {
         return state.nodes().next().map(|node| &**node).ok_or(Refusal::Session);
     }
@@ -43,7 +47,7 @@ pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> 
     if bug!("old-fence-accepted") { Ok(()) } else { rows::report_fence(execution, fence) }
 }
 
-pub fn add_unmarked(live: &Live) -> Result<(), Refusal> {
+pub fn add_unmarked(live: &LiveRecord) -> Result<(), Refusal> {
     if bug!("tombstone-ignored") { Ok(()) } else { rows::add_unmarked(live) }
 }
 
@@ -53,4 +57,36 @@ pub fn key_stands(known: &Arc<KeyRecord>, stamp: Timestamp) -> bool {
 
 pub fn stamp(of_entry: Timestamp) -> Timestamp {
     if bug!("wall-clock-in-apply") { Timestamp(reading!()) } else { rows::stamp(of_entry) }
+}
+
+pub fn tell(effects: &mut Effects) {
+    if bug!("end-without-event") {
+        let ends = |object: &EventObject| matches!(object, EventObject::Execution { status, .. } if status.ended());
+        effects.events.retain(|event| !ends(&event.object));
+    }
+    rows::tell(effects);
+}
+
+pub fn in_checkpoint(task: &Task) -> bool {
+    let left_out = bug!("snapshot-without-tombstones") && task.live.deleted.is_some();
+    !left_out && rows::in_checkpoint(task)
+}
+
+pub fn progress_row(progress: &TaskProgress) -> TaskProgress {
+    let written = rows::progress_row(progress);
+    if bug!("snapshot-without-cursors") {
+        return TaskProgress { cursor: Timestamp(0), ..written };
+    }
+    written
+}
+
+pub fn cluster_row(cluster: &Cluster) -> Cluster {
+    let mut written = rows::cluster_row(cluster);
+    if bug!("snapshot-without-counter") {
+        written.counter = 0;
+    }
+    if bug!("snapshot-without-floor") {
+        written.floor = Timestamp(0);
+    }
+    written
 }

@@ -7,7 +7,7 @@ use super::versions;
 
 /// Records that do not add up.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
+pub enum RecordError {
     /// A key that no version wrote.
     #[error("unknown record {0:02x?}")]
     UnknownKey(Vec<u8>),
@@ -45,7 +45,7 @@ pub enum LoadError {
     },
 }
 
-impl LoadError {
+impl RecordError {
     /// More bytes than a record has.
     pub(super) fn left_over(key: &[u8]) -> Self {
         Self::value(key, codec::LEFT_OVER.to_owned())
@@ -58,11 +58,11 @@ impl LoadError {
 }
 
 /// Reads what stands first in `rest`, and takes it away.
-pub(super) fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, LoadError> {
-    codec::first(rest).map_err(|error| LoadError::value(key, error))
+pub(super) fn first<T: DeserializeOwned>(key: &[u8], rest: &mut &[u8]) -> Result<T, RecordError> {
+    codec::first(rest).map_err(|error| RecordError::value(key, error))
 }
 
 /// Reads a whole value.
-pub(super) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, LoadError> {
-    codec::decode(value).map_err(|error| LoadError::value(key, error))
+pub(super) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, RecordError> {
+    codec::decode(value).map_err(|error| RecordError::value(key, error))
 }

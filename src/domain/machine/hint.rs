@@ -1,4 +1,4 @@
-//! What an applied command means for those who act. Effects are hints: whoever loses one finds the
+//! What an applied command means for the engine. Hints are not the truth: whoever loses one finds the
 //! same work in the state.
 
 use crate::domain::ids::{ExecutionId, Fence, NodeId, SessionId, TaskKey};
@@ -7,7 +7,7 @@ use super::task::record::{Reason, Status, Verdict};
 
 /// One hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Hint {
     /// Definition, activity or existence of a task changed.
     Task(TaskKey),
     /// Its cursor moved.
@@ -37,7 +37,7 @@ pub enum Effect {
     Scheduler,
 }
 
-impl Effect {
+impl Hint {
     /// The task that it is about.
     #[must_use]
     pub const fn task(&self) -> Option<TaskKey> {

@@ -1,0 +1,181 @@
+//! The newest events of the applied state, for those who watch.
+//!
+//! A reader names the last event that it got, and goes on from there on any node. What a node does
+//! not have any more, or never had since its state came as a whole, it cannot tell: then the reader is
+//! told to look at the state and to go on from the newest.
+
+use std::collections::VecDeque;
+
+use super::replica::Replica;
+use crate::domain::ids::EventId;
+use crate::domain::machine::Event;
+
+/// Events that a node keeps, of 48 bytes each; names are shared with the state.
+pub const EVENTS_MAX: usize = 100_000;
+
+/// What there is after an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventsAfter {
+    /// These events, in order.
+    Events {
+        /// None: nothing has happened since.
+        events: Vec<Event>,
+        /// To be asked for next: the last of them, or what was asked for.
+        next: EventId,
+    },
+    /// Some of what came after it is not kept here.
+    Reset {
+        /// To be asked for next, once the state was looked at: the newest.
+        next: EventId,
+    },
+    /// It lies ahead of what is applied here.
+    Ahead,
+}
+
+/// The events since a state was put in place, at most [`EVENTS_MAX`].
+#[derive(Debug)]
+pub(super) struct EventRing {
+    events: VecDeque<Event>,
+    max: usize,
+    /// All later ones are here.
+    begin: EventId,
+    /// The counter of the state: no event lies ahead of it.
+    end: EventId,
+}
+
+impl EventRing {
+    /// No events yet, after a state whose counter stands here.
+    pub fn new(counter: u64, max: usize) -> Self {
+        let counter = EventId(counter);
+        Self { events: VecDeque::new(), max, begin: counter, end: counter }
+    }
+
+    /// Takes the events of an entry, after which the counter stands here.
+    pub fn add(&mut self, events: impl Iterator<Item = Event>, counter: u64) {
+        for event in events {
+            if self.events.len() >= self.max
+                && let Some(oldest) = self.events.pop_front()
+            {
+                self.begin = oldest.id;
+            }
+            self.events.push_back(event);
+        }
+        self.end = EventId(counter);
+    }
+
+    /// Another state is in place, whose counter stands here; what led to it is not known.
+    pub fn replace(&mut self, counter: u64) {
+        let former = std::mem::replace(self, Self::new(counter, self.max));
+        if bug!("events-lost-unsaid") {
+            (self.events, self.begin) = (former.events, former.begin);
+        }
+    }
+
+    /// What there is after an event, at most so many.
+    pub fn after(&self, id: EventId, limit: usize) -> EventsAfter {
+        if id > self.end {
+            return EventsAfter::Ahead;
+        }
+        if id < self.begin {
+            return EventsAfter::Reset { next: self.newest() };
+        }
+        let from = self.events.partition_point(|event| event.id <= id);
+        let events: Vec<Event> = self.events.iter().skip(from).take(limit).cloned().collect();
+        let next = events.last().map_or(id, |last| last.id);
+        EventsAfter::Events { events, next }
+    }
+
+    /// Whether there is anything to tell one who has got this event.
+    pub fn has_after(&self, id: EventId) -> bool {
+        id < self.begin || id < self.newest()
+    }
+
+    /// The newest event; where none is kept, the place where the ring begins.
+    pub fn newest(&self) -> EventId {
+        self.events.back().map_or(self.begin, |newest| newest.id)
+    }
+}
+
+impl Replica {
+    /// The newest event; a reader that begins now asks for what comes after it.
+    #[must_use]
+    pub fn newest_event(&self) -> EventId {
+        self.ring.lock().newest()
+    }
+
+    /// The events after one, at most so many, if all of them are kept here.
+    #[must_use]
+    pub fn events_after(&self, id: EventId, limit: usize) -> EventsAfter {
+        self.ring.lock().after(id, limit)
+    }
+
+    /// Waits until there is an event after this one, or until it is not known here any more.
+    pub async fn event_after(&self, id: EventId) {
+        let mut applied = self.applied.subscribe();
+        // The replica has the sender, so it cannot be gone.
+        let _told = applied.wait_for(|_| self.ring.lock().has_after(id)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::machine::{EventKind, EventObject};
+    use crate::domain::time::Timestamp;
+
+    fn event(id: u64) -> Event {
+        let (kind, object) = (EventKind::SchedulerChanged, EventObject::Scheduler);
+        Event { id: EventId(id), at: Timestamp(0), kind, object }
+    }
+
+    fn ids(after: EventsAfter) -> (Vec<u64>, u64) {
+        let EventsAfter::Events { events, next } = after else { panic!("{after:?}") };
+        (events.iter().map(|event| event.id.0).collect(), next.0)
+    }
+
+    #[test]
+    fn a_reader_gets_what_came_after_what_it_has() {
+        let mut ring = EventRing::new(10, 100);
+        assert_eq!(ids(ring.after(EventId(10), 9)), (vec![], 10));
+        assert!(!ring.has_after(EventId(10)));
+        ring.add([event(12), event(13)].into_iter(), 14);
+        ring.add([event(16)].into_iter(), 17);
+        assert_eq!(ids(ring.after(EventId(10), 9)), (vec![12, 13, 16], 16));
+        assert_eq!(ids(ring.after(EventId(10), 2)), (vec![12, 13], 13));
+        // Another value of the counter stands for the events before it.
+        assert_eq!(ids(ring.after(EventId(15), 9)), (vec![16], 16));
+        assert_eq!(ids(ring.after(EventId(17), 9)), (vec![], 17));
+        assert!(ring.has_after(EventId(15)) && !ring.has_after(EventId(16)));
+    }
+
+    #[test]
+    fn a_reader_that_is_ahead_waits() {
+        let mut ring = EventRing::new(10, 100);
+        assert_eq!(ring.after(EventId(11), 9), EventsAfter::Ahead);
+        assert!(!ring.has_after(EventId(11)));
+        ring.add([event(12)].into_iter(), 12);
+        assert_eq!(ids(ring.after(EventId(11), 9)), (vec![12], 12));
+    }
+
+    #[test]
+    fn a_reader_that_is_behind_what_is_kept_is_told_so() {
+        let mut ring = EventRing::new(10, 3);
+        ring.add((11..15).map(event), 15);
+        assert_eq!(ring.events.len(), 3);
+        assert_eq!(ring.after(EventId(10), 9), EventsAfter::Reset { next: EventId(14) });
+        assert_eq!(ids(ring.after(EventId(11), 9)), (vec![12, 13, 14], 14));
+        assert!(ring.has_after(EventId(10)));
+    }
+
+    #[test]
+    fn a_state_put_in_place_begins_anew() {
+        let mut ring = EventRing::new(10, 100);
+        ring.add((11..15).map(event), 15);
+        ring.replace(40);
+        assert_eq!(ring.after(EventId(14), 9), EventsAfter::Reset { next: EventId(40) });
+        assert!(ring.has_after(EventId(14)));
+        assert_eq!(ids(ring.after(EventId(40), 9)), (vec![], 40));
+        ring.add([event(42)].into_iter(), 43);
+        assert_eq!(ids(ring.after(EventId(40), 9)), (vec![42], 42));
+    }
+}
