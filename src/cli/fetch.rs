@@ -167,6 +167,7 @@ pub fn value(answer: &impl Serialize) -> Value {
 mod tests {
     use super::*;
     use crate::cli::tests::hello;
+    use crate::dto::TaskHead;
 
     #[test]
     fn an_answer_without_a_field_of_its_kind_is_an_error() {
@@ -202,6 +203,6 @@ mod tests {
         let mut task = hello();
         task["schedule"] = json!({"lunar": "new moon", "timezone": null});
         let unknown: TaskView = typed(&task, Exit::Unknown).unwrap();
-        assert_eq!((unknown.definition.name(), unknown.definition.body()), ("hello", None));
+        assert_eq!(unknown.definition, TaskHead::Named { name: "hello".to_owned() });
     }
 }

@@ -60,15 +60,6 @@ pub enum TaskHead {
 }
 
 impl TaskHead {
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Defined(body) => &body.name,
-            Self::Named { name } => name,
-        }
-    }
-
     /// All of the definition, if it is known.
     #[must_use]
     pub fn body(&self) -> Option<&TaskBody> {
