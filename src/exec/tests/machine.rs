@@ -144,7 +144,9 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
     send(&ToShim::Spawn(Box::new(order(&script, None))));
     let pids = pids(&file, 2).await;
     let (left, main): (Pid, Pid) = (pids[0], pids[1]);
-    until("the main process is gone", || !is_alive(main)).await;
+    // Until the shim has noticed: what has ended and is not waited for is still there as a zombie.
+    let entry = format!("/proc/{}", main.as_raw_nonzero());
+    until("the main process is gone", || !std::path::Path::new(&entry).exists()).await;
     send(&ToShim::Kill { id: 1, force: true });
     // Orders are done in turn: when this one has run, the one before was done.
     let mark = folder.path().join("mark");
