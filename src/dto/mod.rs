@@ -42,7 +42,7 @@ pub use self::task::{
     RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView, WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
-pub use crate::domain::spec::bodies::{
-    ActionBody, CalendarBody, CatchUpBody, DailyBody, RuleBody, ScheduleBody, TaskBody, Word,
-};
+#[cfg(feature = "cli")]
+pub use crate::domain::spec::bodies::{ActionBody, DailyBody, RuleBody};
+pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
 pub use crate::domain::time::Rfc3339;

@@ -61,6 +61,7 @@ pub enum TaskHead {
 
 impl TaskHead {
     /// All of the definition, if it is known.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn body(&self) -> Option<&TaskBody> {
         match self {
@@ -123,6 +124,7 @@ pub struct TotalsView {
 
 impl TotalsView {
     /// Each count of ticks and executions with its name.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 9] {
         [
@@ -167,6 +169,7 @@ pub enum TaskNow {
 
 impl TaskNow {
     /// The task, if it is there.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub fn kept(&self) -> Option<&TaskView> {
         match self {

@@ -38,7 +38,6 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-#[cfg(feature = "cli")]
 pub use self::answer::{calendar_definition, definition};
 pub use self::calendar::{read_calendar, write_calendar};
 pub use self::json::parse_json;

@@ -22,7 +22,9 @@ use crate::domain::task::TaskSpec;
 
 pub use self::action::ActionBody;
 pub use self::calendar::CalendarBody;
-pub use self::schedule::{DailyBody, RuleBody, ScheduleBody};
+pub use self::schedule::ScheduleBody;
+#[cfg(feature = "cli")]
+pub use self::schedule::{DailyBody, RuleBody};
 
 /// One of a few words.
 pub type Word = Cow<'static, str>;
