@@ -165,6 +165,8 @@ async fn the_alerts_fire_when_they_should() -> TestResult<()> {
     }
     prometheus.has(&firing("PunctualTicksMissed")).await?;
     cluster.all_ready().await?;
+    // Nodes that were frozen all at once may have been taken for gone.
+    prometheus.has(&format!("absent({})", firing("PunctualNodeDown"))).await?;
 
     cluster.kill9(3)?;
     for alert in prometheus.has(&firing("PunctualNodeDown")).await? {
