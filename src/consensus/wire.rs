@@ -402,3 +402,34 @@ pub(super) fn read_appended(bytes: Bytes) -> WireResult<AppendAnswer> {
     reader.end()?;
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node that refuses the lead is not taken for one that accepts it, and its reason arrives.
+    #[test]
+    fn answers_to_a_transfer_of_the_lead_read_back() {
+        let leader = Vote::new_committed(3, 1 << 16);
+        let last = |index| log_id(LogPos { term: 3, node: 1 << 16, index });
+        let request = TransferLeaderRequest::<TypeConfig>::new(leader, 2 << 16, Some(last(9)));
+        let later = Vote::new(4, 3 << 16);
+        let answers: [TransferLeaderResponse<TypeConfig>; 4] = [
+            Ok(()),
+            Err(TransferLeaderError::VoteChanged { expected: leader, actual: later }),
+            Err(TransferLeaderError::LogNotFlushed {
+                expected: Some(last(9)),
+                actual: Some(last(7)),
+            }),
+            Err(TransferLeaderError::LogNotFlushed { expected: Some(last(9)), actual: None }),
+        ];
+        for answer in answers {
+            let read = read_transferred(transferred_bytes(&answer), &request).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{answer:?}"));
+        }
+        for malformed in [&[][..], &[0, 0], &[1], &[2, 1], &[3]] {
+            let bytes = Bytes::copy_from_slice(malformed);
+            assert!(read_transferred(bytes, &request).is_err(), "{malformed:?}");
+        }
+    }
+}
