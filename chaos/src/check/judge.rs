@@ -57,9 +57,10 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 34] = [
+pub const PROPERTIES: [&str; 35] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
+    "calls have sure answers in time",
     "checkpoints are whole",
     "clocks change as the schedule says",
     "cursors",
