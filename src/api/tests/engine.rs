@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{ApiRig, PATIENCE, config, function, yearly};
 use crate::config::MemberSettings;
+use crate::consensus::{NOT_LEADER, SERVICE_KIND};
 use crate::domain::ids::NodeId;
 use crate::engine::ActorFault;
 use crate::exec::{Func, FuncContext};
@@ -97,6 +99,27 @@ async fn a_node_whose_engine_does_not_come_round_is_marked_down() {
     assert!(consensus.leader().borrow().is_some(), "it hears its leader");
     release.send(()).unwrap();
     until_state(&leader, id, "working").await;
+    other.stop().await;
+    drop(leader);
+}
+
+/// Silence would cost the reporter the connection that its other requests use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_not_taken_is_answered_at_once() {
+    let (leader, other) = pair().await;
+    let of = |rig: &ApiRig| rig.context.running.get().unwrap().consensus.clone();
+    let (leads, follows) = (of(&leader), of(&other));
+    // Without session, without entries, without cluster time.
+    let report = || Bytes::from_static(&[0; 43]);
+    for (reporter, asked) in [(&leads, &follows), (&follows, &leads)] {
+        let answer = reporter.ask(asked.id(), SERVICE_KIND, report(), PATIENCE).await;
+        assert_eq!(answer.ok(), Some(NOT_LEADER));
+    }
+    // With cluster time it is taken, and answered with a mark.
+    let mut report = report().to_vec();
+    report[16] = 1;
+    let answer = follows.ask(leads.id(), SERVICE_KIND, report.into(), PATIENCE).await;
+    assert_eq!(answer.map(|mark| mark.len()).ok(), Some(26));
     other.stop().await;
     drop(leader);
 }
