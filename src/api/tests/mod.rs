@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::Context;
 use crate::config::{Config, Flag, Sources};
 use crate::exec::{Func, FuncContext};
-use crate::node::{Fatal, Node};
+use crate::node::{Fatal, Node, NodeBuilder};
 
 /// Nothing that a test waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -152,6 +152,11 @@ impl ApiRig {
         for (name, function) in functions {
             builder = builder.function(name, function);
         }
+        Self::built(builder, folder).await
+    }
+
+    /// With a node of its own.
+    async fn built(builder: NodeBuilder, folder: TempDir) -> Self {
         let node = builder.start().await.unwrap();
         let base = format!("http://{}", node.http().unwrap());
         let context = Arc::clone(node.context());

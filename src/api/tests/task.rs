@@ -6,8 +6,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ApiRig, ok, yearly};
+use super::{ApiRig, config, ok, yearly};
 use crate::domain::time::Timestamp;
+use crate::exec::ShimProgram;
+use crate::node::Node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_is_made_and_changed() {
@@ -148,6 +150,42 @@ async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
     assert_eq!((&node["eligible"], &node["reason"]), (&json!(false), &json!("no_function")));
     assert_eq!(node["detail"], "without function nowhere");
     rig.stop().await;
+}
+
+/// Shell actions are off, or the task's user is not known: everybody who asks is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_nodes_lack_for_a_command_is_told() {
+    let no_user = "could not become user nobody-of-that-name when it started";
+    let rig = ApiRig::start().await;
+    let lacks = "shell actions are off, actions.shell.enabled";
+    lacks_for_a_command(&rig, Value::Null, lacks, "shell_off").await;
+    rig.stop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("actions.shell.enabled", "true".to_owned())];
+    let node = Node::builder(config(&folder, &settings)).shim(ShimProgram::this());
+    let rig = ApiRig::built(node, folder).await;
+    lacks_for_a_command(&rig, json!("nobody-of-that-name"), no_user, "unknown_user").await;
+    rig.stop().await;
+}
+
+async fn lacks_for_a_command(rig: &ApiRig, user: Value, lacks: &str, reason: &str) {
+    let action = json!({"shell": {"argv": ["true"], "user": user}});
+    let body = json!({"name": "command", "schedule": yearly(), "action": action});
+    let told = rig.post("/tasks", body).await.expect(201).body;
+    assert_eq!(
+        (&told["owner"], &told["warnings"][0]["code"]),
+        (&Value::Null, &json!("no_eligible_node"))
+    );
+    let who = format!("{lacks}: n1");
+    assert!(told["warnings"][0]["detail"].as_str().unwrap().contains(&who), "{told}");
+    let shown = rig.get("/tasks/command").await.expect(200).body;
+    assert_eq!((&shown["warnings"], &shown["owner"]), (&told["warnings"], &Value::Null));
+    let why = rig.get("/tasks/command/why").await.expect(200).body;
+    assert!(why["summary"].as_str().unwrap().contains(&who), "{why}");
+    let assigned = rig.get("/tasks/command/assignment").await.expect(200).body;
+    let node = &assigned["nodes"][0];
+    assert_eq!((&node["eligible"], &node["reason"]), (&json!(false), &json!(reason)));
+    assert_eq!(node["detail"], lacks);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
