@@ -129,7 +129,10 @@ impl<T: TableTask> TaskTable<T> {
 
     /// By slot.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.pages().flat_map(|page| page.tasks.iter().flatten())
+        let all = self.pages().flat_map(|page| page.tasks.iter().flatten());
+        #[cfg(test)]
+        let all = all.inspect(|_task| walks::note());
+        all
     }
 
     /// Those of which an execution has not ended, by slot. The others are not looked at.
@@ -205,4 +208,22 @@ fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
 
 fn number(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(u32::MAX)
+}
+
+/// How many tasks were looked at by those who look at all, in this thread.
+#[cfg(test)]
+pub mod walks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static SEEN: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note() {
+        SEEN.set(SEEN.get() + 1);
+    }
+
+    pub fn seen() -> usize {
+        SEEN.get()
+    }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::super::command::{
-    Command, MarkDeleted, NodeIntent, NodeLiveness, NodePatch, PauseTask, SettleSpan,
+    Command, MarkDeleted, NodeIntent, NodeLiveness, NodePatch, OfNode, PauseTask, PutCalendar,
+    SettleSpan,
 };
+use super::super::store::table::walks;
 use super::super::task::record::{Intent, Liveness, Reason, Status, Verdict};
 use super::super::{Effects, Hint, Refusal};
 use super::*;
+use crate::domain::schedule::calendar::Calendar;
 
 #[test]
 fn counts_that_would_overflow_stay_at_their_greatest() {
@@ -240,6 +243,40 @@ fn a_frozen_view_shares_what_does_not_change() {
     assert!(view.tasks.busy().next().is_none());
     let busy: Vec<TaskKey> = world.state.tasks.busy().map(|task| task.key).collect();
     assert_eq!((busy, view.digest()), (vec![tasks[300]], before));
+}
+
+/// Apply holds up every node: what concerns few tasks does not look at all of them.
+#[test]
+fn nodes_and_calendars_come_and_go_without_a_look_at_all_tasks() {
+    let mut world = TestWorld::new();
+    let session = world.node(1, 1);
+    let other = world.node(2, 1);
+    let tasks: Vec<TaskKey> =
+        (0..600).map(|number| world.add(every(&format!("t{number}"), 1_000))).collect();
+    let (execution, _) = world.fire(tasks[300], session, world.stamp.plus(Millis(1)));
+    let calendar = Calendar {
+        name: "c".to_owned(),
+        description: String::new(),
+        timezone: None,
+        rules: Vec::new(),
+    };
+    let calendar = PutCalendar { calendar, if_match: None, source: None };
+    let node = NodeId::new(2, 1);
+    let down = NodeLiveness { node, session: other, liveness: Liveness::Down };
+    let before = walks::seen();
+    for command in [
+        Command::PutCalendar(Box::new(calendar)),
+        Command::DeleteCalendar(named("c")),
+        Command::NodeLiveness(down),
+        Command::NodeRemove(OfNode { node }),
+        node_up(NodeId::new(1, 1), 2),
+    ] {
+        world.accept(&command);
+        assert_eq!(walks::seen() - before, 0, "{command:?}");
+    }
+    assert_eq!(world.state.execution(execution).unwrap().1.status, Status::Lost);
+    // That a walk is noticed.
+    assert_eq!((world.state.tasks().count(), walks::seen() - before), (600, 600));
 }
 
 #[test]
