@@ -45,7 +45,9 @@ async fn calendars_are_made_changed_and_removed() {
         (&json!("holidays"), &json!(1))
     );
     let used = rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await;
-    assert_eq!(used.refused(409, "calendar_in_use").body["tasks"], json!(["t"]));
+    let used = used.refused(409, "calendar_in_use").body;
+    assert_eq!(used["tasks"], json!(["t"]));
+    assert_eq!(used["detail"], "the calendar is in use by: t");
     // A deleted task can come back, and needs its calendar then.
     rig.call(Method::DELETE, "/tasks/t", Value::Null, &[]).await.expect(200);
     let used = rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await;
@@ -119,7 +121,7 @@ async fn a_task_fires_as_often_as_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_preview_warns_of_a_crowd_on_the_hour() {
+async fn a_preview_warns_of_a_crowd_on_the_hour_and_of_steps_too_large() {
     let rig = ApiRig::start().await;
     let preview = async |expression: &str| {
         let body = json!({"expression": expression, "n": 1});
@@ -133,6 +135,12 @@ async fn a_preview_warns_of_a_crowd_on_the_hour() {
     assert_eq!(preview("0 3 1 1 *").await, 1);
     assert_eq!(preview("0 4 1 1 *").await, 0);
     assert_eq!(preview("1 3 1 1 *").await, 0);
+    // A step that goes beyond its field leaves the first value.
+    let body = json!({"expression": "*/90 4 * * *", "n": 1});
+    let told = rig.post("/schedules/preview", body).await.expect(200).body;
+    let warning = &told["warnings"][0];
+    assert_eq!(warning["code"], "step_beyond_field", "{told}");
+    assert!(warning["detail"].as_str().unwrap().contains("*/90 in the minute field is 0"));
     rig.stop().await;
 }
 

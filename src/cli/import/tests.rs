@@ -106,6 +106,19 @@ async fn wrong_lines_are_named_and_the_others_imported() {
 }
 
 #[tokio::test]
+async fn a_line_that_may_not_mean_what_it_says_is_imported_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tab");
+    fs::write(&file, "0 4 * * * date\n*/90 4 * * * backup\n").unwrap();
+    let path = file.to_str().unwrap();
+    let (exit, data, talk) = import(Format::Table, &["--tz", "UTC", path]).await;
+    assert_eq!((exit, data.lines().count()), (Exit::Ok, 3), "{data}");
+    let warning = format!("warning: {path}:2: */90 in the minute field is 0");
+    assert!(talk.contains(&warning), "{talk}");
+    assert_eq!(talk.matches("warning: ").count(), 1, "{talk}");
+}
+
+#[tokio::test]
 async fn what_is_not_carried_over_is_listed() {
     let path = fixture("plugins");
     let (exit, _, talk) = import(Format::Table, &["--system", "--tz", "UTC", &path]).await;

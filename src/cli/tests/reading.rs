@@ -121,6 +121,9 @@ async fn preview_needs_no_cluster() {
     }
     assert_eq!(value["words"], "every day at 02:00 and 14:00, UTC time");
     assert_eq!(value["expression"]["daily"], json!(["02:00", "14:00"]));
+    let step = ran(&["preview", "*/90 4 * * *"], &[]).await;
+    assert_eq!(step.exit, Exit::Ok, "{}", step.talk);
+    assert!(step.talk.contains("warning: */90 in the minute field is 0"), "{}", step.talk);
     let wrong = ran(&["preview", "0 25 * * *"], &[]).await;
     assert_eq!(wrong.exit, Exit::Usage);
     assert!(wrong.talk.starts_with("error: cron: column 3: "), "{}", wrong.talk);
