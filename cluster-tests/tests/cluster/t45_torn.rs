@@ -79,10 +79,16 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     let log = data.join("node.log");
     cluster.rewrite(1, |text| format!("{text}\n[log]\nfile = {log:?}\n"))?;
     let mut names = Vec::new();
-    for _start in 0..3 {
+    for start in 0..3 {
         cluster.start_node(1)?;
         until("an answer", async || {
             cluster.api(1).get("/api/v1/tasks?consistency=stale").await.map(drop)
+        })
+        .await?;
+        // From the second start on they are there, and each start warns of them once.
+        until("the warnings of foreign files", async || match warnings(&data)? {
+            said if said.len() == start => Ok(()),
+            said => Err(format!("{said:?}").into()),
         })
         .await?;
         for name in ["last.txt", "half.tmp", "node.log.1"] {
@@ -106,6 +112,24 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
         assert!(private, "{}: {mode:o}", path.display());
     }
     cluster.finish().await
+}
+
+/// The lines of the log file that warn of files of others.
+fn warnings(data: &Path) -> TestResult<Vec<String>> {
+    let mut said = Vec::new();
+    for path in files_below(data)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("node.log") && name != "node.log.1" {
+            let text = fs::read_to_string(&path)?;
+            let of_others = text.lines().filter(|line| line.contains("holds files of others"));
+            said.extend(of_others.map(str::to_owned));
+        }
+    }
+    let named = |line: &String| line.contains("WARN") && line.contains("half.tmp");
+    match said.iter().find(|line| !named(line)) {
+        Some(other) => Err(other.clone().into()),
+        None => Ok(said),
+    }
 }
 
 fn files_below(folder: &Path) -> TestResult<Vec<PathBuf>> {

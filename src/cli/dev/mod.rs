@@ -305,6 +305,23 @@ mod tests {
         }
     }
 
+    /// Settings with secrets and what attempts print lie there.
+    #[test]
+    fn the_folder_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let rights = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let thrown_away = Data::new(None).unwrap();
+        let path = thrown_away.path.clone();
+        assert_eq!(rights(&path), 0o700);
+        drop(thrown_away);
+        assert!(!path.exists());
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a/b");
+        drop(Data::new(Some(&path)).unwrap());
+        assert_eq!((rights(&path), rights(path.parent().unwrap())), (0o700, 0o700));
+    }
+
     #[tokio::test]
     async fn what_cannot_be_used_is_named() {
         let mut out = Output::standard(
