@@ -225,6 +225,35 @@ async fn a_node_that_waits_says_for_what() {
     assert!(client.get(format!("{base}/livez")).send().await.is_err(), "nobody listens any more");
 }
 
+/// What was logged, one JSON object a line.
+#[derive(Clone, Default)]
+struct CapturedLog(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl CapturedLog {
+    fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl std::io::Write for CapturedLog {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *self.0.lock(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for CapturedLog {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
 #[tokio::test]
 async fn a_handler_that_panics_answers_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,7 +269,11 @@ async fn a_handler_that_panics_answers_all_the_same() {
             frame::frame,
         ))
         .with_state(context);
-    for _ in 0..2 {
+    let log = CapturedLog::default();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+    // The test runs on one thread.
+    let _logged = tracing::subscriber::set_default(subscriber);
+    for number in 1..=2 {
         let request = axum::extract::Request::get("/fails").header("x-request-id", "r-1");
         let request = request.header("host", "localhost").body(axum::body::Body::empty()).unwrap();
         let response = tower::Service::call(&mut router.clone(), request).await.unwrap();
@@ -250,6 +283,14 @@ async fn a_handler_that_panics_answers_all_the_same() {
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&body["code"], &body["request_id"]), (&json!("internal"), &json!("r-1")));
         assert!(!body.to_string().contains("not there"), "the log has it, not the answer: {body}");
+        let lines = log.lines();
+        let of_handler = |line: &&Value| line["fields"]["message"] == "a handler panicked";
+        let told: Vec<&Value> = lines.iter().filter(of_handler).collect();
+        assert_eq!(told.len(), number, "{lines:?}");
+        let fields = &told[number - 1]["fields"];
+        assert_eq!((&told[0]["level"], &fields["route"]), (&json!("ERROR"), &json!("GET /fails")));
+        assert_eq!(fields["request"], "r-1");
+        assert!(fields["panic"].as_str().unwrap().contains("a query that is not there"));
     }
 }
 
