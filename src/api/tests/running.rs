@@ -69,7 +69,11 @@ async fn a_trigger_is_carried_out_and_told() {
     let stats = rig.get("/tasks/greet/stats").await.expect(200).body;
     assert_eq!((&stats["success"], &stats["success_rate"]), (&json!(2), &json!(1.0)));
     assert!(stats["duration_ms"]["p95"].is_i64(), "{stats}");
-    assert_eq!(rig.get("/tasks/greet").await.body["last_execution"]["status"], "success");
+    let last = rig.get("/tasks/greet").await.body["last_execution"].clone();
+    assert_eq!((&last["status"], &last["id"]), (&json!("success"), &again.body["id"]));
+    // It has no tick, and a time all the same.
+    assert_eq!((&last["tick"], &last["due"]), (&Value::Null, &again.body["due"]));
+    assert!(last["due"].is_string(), "{last}");
     rig.stop().await;
 }
 
