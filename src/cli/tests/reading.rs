@@ -162,6 +162,39 @@ async fn no_help_is_offered_with_what_is_gone() {
     assert!(kept.data.contains("help      punctual logs 42\n"), "{}", kept.data);
 }
 
+/// A tick that is a little late still fires, whatever `catch_up` says; whoever chooses it, or looks
+/// for what became of a tick, is told.
+#[tokio::test]
+async fn what_counts_as_on_time_is_said() {
+    let help = ran(&["add", "--help"], &[]).await;
+    let help: Vec<&str> = help.talk.split_whitespace().collect();
+    let said = "up to limits.failover_timeout (5 s) late counts as on time";
+    assert!(help.join(" ").contains(said), "{help:?}");
+    for (policy, said) in [
+        ("none", "none; up to limits.failover_timeout late is on time\n"),
+        ("all", "all, within 1h; up to limits.failover_timeout late is on time\n"),
+    ] {
+        let why = json!({"summary": "it will fire", "at": "2026-12-01T12:00:05.000Z",
+            "verdict": null, "expected": "fired", "state": "active", "task": "hello",
+            "settled": false, "scheduler_started": true, "cursor": "2026-12-01T12:00:00.000Z",
+            "truncated_before": "2026-12-01T11:00:00.000Z",
+            "catch_up": {"policy": policy, "window": "1h", "max": 100}});
+        let why = ran(&["why", "hello"], &[("GET /tasks/hello/why", 200, why)]).await;
+        assert!(why.data.contains(said), "{}{}", why.data, why.talk);
+    }
+}
+
+#[tokio::test]
+async fn the_scheduler_is_on_or_off() {
+    for (started, word) in [(true, "on"), (false, "off")] {
+        let status = json!({"started": started, "instances": [], "leader_id": "1",
+            "time": "2026-12-01T12:00:02.000Z"});
+        let answers = [("GET /scheduler/status", 200, status)];
+        let shown = ran(&["scheduler", "status"], &answers).await;
+        assert_eq!(shown.data, format!("scheduling: {word}\n"), "{}", shown.talk);
+    }
+}
+
 #[tokio::test]
 async fn a_node_without_a_leader_shows_people_what_it_knows() {
     let no_leader = json!({"code": "no_leader", "detail": "no leader confirmed the read in time"});

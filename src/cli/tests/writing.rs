@@ -128,10 +128,21 @@ async fn show_finds_tasks_executions_and_nodes() {
         "state           active\n",
         "next            12:00:05 (in 3 s)\n",
         "action          echo 'on time'\n",
+        "catch-up        last, window 1h; up to limits.failover_timeout late is on time\n",
         "last            success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)\n",
         "totals          9 fired, 9 success\n",
+        "decided up to   12:00:00 (2 s ago)\n",
     ] {
         assert!(task.data.contains(part), "{part} is not in\n{}", task.data);
+    }
+    for (spans, said) in [
+        (1, "9 fired, 9 success, 1 stretch not counted yet\n"),
+        (2, "9 fired, 9 success, 2 stretches not counted yet\n"),
+    ] {
+        let mut paused = hello();
+        paused["totals"]["uncounted_spans"] = json!(spans);
+        let told = ran(&["show", "hello"], &[("GET /tasks/hello", 200, paused)]).await;
+        assert!(told.data.contains(said), "{}", told.data);
     }
     let answers = [("GET /executions/42", 200, execution("42", "failed", "no\nway\n"))];
     let found = ran(&["show", "42"], &answers).await;
