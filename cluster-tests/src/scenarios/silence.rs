@@ -12,8 +12,10 @@ use crate::{ProcessCluster, TestResult, now_ms, until, witness_program};
 
 /// Distance of two ticks of one task in milliseconds.
 const STEP_MS: i64 = 1_000;
-/// The leader is gone, or silent, for so long.
-const AWAY: Duration = Duration::from_secs(4);
+/// The leader is gone, or silent, for so long: longer than the others may take to go on.
+const AWAY: Duration = Duration::from_secs(6);
+/// `failover_timeout`, in milliseconds: whichever node is lost, ticks fire within this.
+const FAILOVER_MS: i64 = 5_000;
 /// Starts before the leader goes: the load has come up to speed.
 const STEADY: usize = 200;
 /// An attempt that was granted to a node before it was frozen starts, or is given up, within this
@@ -53,6 +55,17 @@ pub struct SilenceFigures {
 }
 
 impl SilenceFigures {
+    /// Adds what is promised on any machine to the promises that are held against it: while the
+    /// leader is away, and when it is back, starts come within `failover_timeout`.
+    pub fn be_bounded(&mut self) {
+        for silence in self.silences_ms.iter().filter(|silence| **silence > FAILOVER_MS) {
+            self.broken.push(format!("nothing started for {silence} ms without the leader"));
+        }
+        for late in self.returns_ms.iter().filter(|late| **late > FAILOVER_MS) {
+            self.broken.push(format!("a start came {late} ms after its frozen node woke"));
+        }
+    }
+
     /// Adds the promise of a prompt return to those that are held against it; tests on a busy
     /// machine leave that to the full form.
     pub fn be_prompt(&mut self) {
