@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::NodeProcess;
+use crate::process::{FileLimit, NodeProcess};
 use crate::{Api, Links, ProcessExit, TestResult, field, items, text, until};
 
 const HTTP_PORT: u16 = 8080;
@@ -33,7 +33,7 @@ pub struct ClusterOptions {
     /// Whether peers reach each other through proxies, so that nodes can be cut off.
     pub proxied: bool,
     /// How many files each node may have open; none: as many as this process.
-    pub files: Option<u32>,
+    pub files: Option<FileLimit>,
 }
 
 /// 256 loopback addresses that nobody else uses: 127.a.b.*.

@@ -22,7 +22,7 @@ mod wait;
 pub use self::api::{Api, ApiAnswer, field, items, text};
 pub use self::cluster::{ClusterOptions, ProcessCluster};
 pub use self::links::Links;
-pub use self::process::{ProcessExit, run};
+pub use self::process::{FileLimit, ProcessExit, piped, run};
 pub use self::programs::{node_program, witness_program};
 pub use self::small_disk::SmallDisk;
 pub use self::wait::{LIMIT, now_ms, until};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncWriteExt;
 
 use crate::{TestResult, node_program, until};
 
@@ -52,11 +53,24 @@ fn program() -> TestResult<Command> {
     Ok(command)
 }
 
-/// The program with a limit of open files, which it cannot raise.
-fn limited(program: Command, files: Option<u32>) -> Command {
-    let Some(files) = files else { return program };
+/// How many files a node may have open.
+#[derive(Clone, Copy, Debug)]
+pub enum FileLimit {
+    /// So many, and it cannot raise that.
+    Fixed(u32),
+    /// So many until it raises that, up to the hard limit of this process.
+    Raisable(u32),
+}
+
+/// The program with a limit of open files.
+fn limited(program: Command, files: Option<FileLimit>) -> Command {
+    let limit = match files {
+        None => return program,
+        Some(FileLimit::Fixed(files)) => format!("-n {files}"),
+        Some(FileLimit::Raisable(files)) => format!("-Sn {files}"),
+    };
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+    command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
     command.arg(program.get_program());
     for (name, value) in program.get_envs() {
         match value {
@@ -80,20 +94,34 @@ pub async fn run(arguments: &[&str]) -> TestResult<ProcessExit> {
     }
 }
 
+/// Runs the program with these arguments and this standard input to its end.
+///
+/// # Errors
+/// It cannot be started, or does not end within [`LIMIT`](crate::LIMIT).
+pub async fn piped(arguments: &[&str], input: &[u8]) -> TestResult<ProcessExit> {
+    let mut command = tokio::process::Command::from(program()?);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn()?;
+    let mut stdin = child.stdin.take().ok_or("no input")?;
+    stdin.write_all(input).await?;
+    drop(stdin);
+    Ok(tokio::time::timeout(crate::LIMIT, child.wait_with_output()).await??.into())
+}
+
 /// A node as a process, perhaps at rest.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     settings: PathBuf,
     log: PathBuf,
     /// How many files it may have open; none: as many as this process.
-    files: Option<u32>,
+    files: Option<FileLimit>,
     /// Where the log of the newest start begins, in bytes.
     log_begins: u64,
     child: Option<Child>,
 }
 
 impl NodeProcess {
-    pub fn new(settings: PathBuf, log: PathBuf, files: Option<u32>) -> Self {
+    pub fn new(settings: PathBuf, log: PathBuf, files: Option<FileLimit>) -> Self {
         Self { settings, log, files, log_begins: 0, child: None }
     }
 

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, until};
+use cluster_tests::{ClusterOptions, FileLimit, ProcessCluster, TestResult, field, skipped, until};
 use punctual::Timestamp;
 use reqwest::Method;
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -34,7 +35,8 @@ async fn silent(address: SocketAddr) -> Vec<TcpStream> {
 
 #[tokio::test]
 async fn few_files_delay_work_and_lose_none() -> TestResult<()> {
-    let options = ClusterOptions { files: Some(FILES), ..ClusterOptions::default() };
+    let files = Some(FileLimit::Fixed(FILES));
+    let options = ClusterOptions { files, ..ClusterOptions::default() };
     let mut cluster = ProcessCluster::start(1, options).await?;
     let address = cluster.api(1).base().trim_start_matches("http://").parse()?;
     let connections = silent(address).await;
@@ -70,5 +72,20 @@ async fn few_files_delay_work_and_lose_none() -> TestResult<()> {
     }
     drop(connections);
     cluster.ready(1).await?;
+    cluster.finish().await
+}
+
+/// Shells give out few files by default; a node takes as many as it may.
+#[tokio::test]
+async fn a_node_raises_its_limit_of_open_files() -> TestResult<()> {
+    let Some(hard) = getrlimit(Resource::Nofile).maximum.filter(|hard| *hard > FILES.into()) else {
+        return skipped("this process has no hard limit of open files that is above the soft one");
+    };
+    let files = Some(FileLimit::Raisable(FILES));
+    let options = ClusterOptions { files, ..ClusterOptions::default() };
+    let cluster = ProcessCluster::start(1, options).await?;
+    let page = cluster.api(1).metrics_page().await?;
+    let limit = page.lines().find_map(|line| line.strip_prefix("process_max_fds "));
+    assert_eq!(limit, Some(hard.to_string().as_str()));
     cluster.finish().await
 }

@@ -3,13 +3,19 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
 use cluster_tests::{
-    ClusterOptions, ProcessCluster, ProcessExit, TestResult, items, node_program, run, text, until,
+    Api, ClusterOptions, LIMIT, ProcessCluster, ProcessExit, TestResult, items, node_program,
+    piped, run, text, until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+
+/// A node that is cut off answers commands within 2 s, and has thrice that on a busy machine.
+const TOLD_WITHIN: Duration = Duration::from_secs(6);
 
 async fn types(server: &str, line: &[&str]) -> TestResult<ProcessExit> {
     run(&[&["--server", server], line].concat()).await
@@ -77,9 +83,17 @@ async fn crontabs_of_two_machines_stand_side_by_side_and_are_known_again() -> Te
         let last = first.stderr.lines().last().unwrap_or_default();
         assert!(last.contains("`crontab -e` on"), "{first:?}");
     }
-    let again = import("web1", &[]).await?;
-    assert_eq!(again.code, Some(0), "{again:?}");
-    assert!(again.stderr.contains("0 of 3 tasks created, 3 unchanged"), "{again:?}");
+    // By pipe it is the same crontab, whichever came first.
+    let pipe = async |host: &str| {
+        let line = ["--server", &server, "import", "crontab", "-", "--tz", "UTC", "--host", host];
+        piped(&line, &fs::read(&file)?).await
+    };
+    let first = pipe("web3").await?;
+    assert!(first.stderr.contains("3 of 3 tasks created"), "{first:?}");
+    for again in [import("web1", &[]).await?, pipe("web1").await?, import("web3", &[]).await?] {
+        assert_eq!(again.code, Some(0), "{again:?}");
+        assert!(again.stderr.contains("0 of 3 tasks created, 3 unchanged"), "{again:?}");
+    }
     // A line above, a changed schedule, a changed command.
     fs::write(
         &file,
@@ -112,12 +126,39 @@ async fn all_that_is_kept_of_an_output_is_shown() -> TestResult<()> {
     let logs = good(&server, &["logs", "count"]).await?;
     let (head, output) = logs.stdout.split_once('\n').ok_or("no heading")?;
     assert!(head.contains(" success ") && output == wanted, "{logs:?}");
+    follows(&server, &wanted).await?;
     good(&server, &["add", "wrong", "--manual", "--", "sh", "-c", "exit 5"]).await?;
     let ran = types(&server, &["run", "wrong", "--wait"]).await?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let logs = good(&server, &["logs", "wrong"]).await?;
     assert!(logs.first_line().contains("failed") && logs.first_line().ends_with("exit 5"));
     cluster.finish().await
+}
+
+/// `logs TASK -f` shows what has ended, and each execution that ends from then on, once.
+async fn follows(server: &str, output: &str) -> TestResult<()> {
+    let mut follower = tokio::process::Command::new(node_program()?)
+        .args(["--server", server, "logs", "count", "-f"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lines = BufReader::new(follower.stdout.take().ok_or("no output")?).lines();
+    for shown in 1..=3 {
+        let mut text = String::new();
+        let head = timeout(LIMIT, lines.next_line()).await??.ok_or("it ended")?;
+        assert!(head.contains(" n1 success "), "execution {shown}: {head}");
+        while text.len() < output.len() {
+            text += &timeout(LIMIT, lines.next_line()).await??.ok_or("it ended")?;
+            text.push('\n');
+        }
+        assert_eq!(text, output, "execution {shown}");
+        if shown < 3 {
+            good(server, &["run", "count", "--wait"]).await?;
+        }
+    }
+    follower.kill().await?;
+    Ok(())
 }
 
 #[tokio::test]
@@ -169,7 +210,9 @@ async fn a_node_that_is_cut_off_shows_what_it_knows() -> TestResult<()> {
         (&["ls"], "job"),
         (&["why", "job"], "schedule"),
     ] {
+        let asked = Instant::now();
         let ended = good(&server, line).await?;
+        assert!(asked.elapsed() <= TOLD_WITHIN, "{line:?} took {:?}", asked.elapsed());
         assert!(ended.stdout.contains(shown), "{line:?}: {ended:?}");
         assert!(ended.stderr.contains("stale: n3 has no contact"), "{line:?}: {ended:?}");
         assert!(ended.stderr.contains(&format!("n1 {}", cluster.api(1).base())), "{ended:?}");
@@ -251,36 +294,65 @@ async fn a_replacement_that_stops_something_is_asked_about_on_a_terminal() -> Te
     let (code, shown) = on_terminal(&server, replace, "yes\n").await?;
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("was stopped"), "{shown}");
+    // A pause alone is reason enough to ask.
+    good(&server, &["pause", "job", "--reason", "careful"]).await?;
+    let (code, shown) = on_terminal(&server, replace, "no\n").await?;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("replacing job ends its pause; type yes:"), "{shown}");
+    let listed = good(&server, &["ls"]).await?;
+    assert!(listed.stdout.contains("paused: careful"), "{listed:?}");
+    // Of a task that neither runs nor is paused nothing is lost, and nothing is asked.
+    good(&server, &["resume", "job"]).await?;
+    let (code, shown) = on_terminal(&server, replace, "").await?;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(!shown.contains("type yes"), "{shown}");
     cluster.finish().await
 }
 
-/// A running `dev` of two nodes, on a port and in a folder of its own.
-struct Dev {
+/// A running `dev`, on ports and in a folder of its own.
+pub struct Dev {
     process: tokio::process::Child,
-    port: String,
-    folder: tempfile::TempDir,
+    pub port: u16,
+    nodes: u16,
+    pub folder: tempfile::TempDir,
 }
 
 impl Dev {
-    async fn start() -> TestResult<Self> {
+    /// Starts it, and waits until it has answered.
+    pub async fn start(nodes: u16) -> TestResult<Self> {
         let folder = tempfile::tempdir()?;
-        let port = free_port().await?.to_string();
+        let port = free_ports(nodes).await?;
         let process = tokio::process::Command::new(node_program()?)
-            .args(["dev", "--nodes", "2", "--port", &port, "--data"])
+            .args(["dev", "--nodes", &nodes.to_string(), "--port", &port.to_string(), "--data"])
             .arg(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let dev = Self { process, port, folder };
-        let server = dev.server();
-        until("the cluster", async || good_or(&server, &["node", "list"]).await).await?;
+        let dev = Self { process, port, nodes, folder };
+        dev.ready().await?;
         Ok(dev)
     }
 
-    fn server(&self) -> String {
+    /// Waits until all of its nodes are ready.
+    pub async fn ready(&self) -> TestResult<()> {
+        for node in 0..self.nodes {
+            let api = Api::new(format!("http://127.0.0.1:{}", self.port + node))?;
+            until("the cluster", async || api.ready().await).await?;
+        }
+        Ok(())
+    }
+
+    pub fn server(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Asks it to end, and waits for that.
+    pub async fn stop(mut self) -> TestResult<()> {
+        signal(self.pid()?, Signal::INT)?;
+        let ended = self.process.wait().await?;
+        if ended.success() { Ok(()) } else { Err(ended.to_string().into()) }
     }
 
     fn pid(&self) -> TestResult<u32> {
@@ -292,7 +364,7 @@ impl Dev {
         let pid = self.pid()?;
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
         let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-        assert_eq!(children.len(), 2, "{children:?}");
+        assert_eq!(children.len(), usize::from(self.nodes), "{children:?}");
         Ok(children)
     }
 }
@@ -307,10 +379,11 @@ async fn gone(processes: &[String]) -> TestResult<()> {
 
 #[tokio::test]
 async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> TestResult<()> {
-    let mut dev = Dev::start().await?;
+    let mut dev = Dev::start(2).await?;
     let children = dev.children()?;
     let data = dev.folder.path().to_str().ok_or("an odd path")?;
-    let paused = run(&["dev", "--port", &dev.port, "--data", data, "pause", "n2"]).await?;
+    let paused =
+        run(&["dev", "--port", &dev.port.to_string(), "--data", data, "pause", "n2"]).await?;
     assert_eq!(paused.code, Some(0), "{paused:?}");
     signal(dev.pid()?, Signal::KILL)?;
     dev.process.wait().await?;
@@ -319,7 +392,7 @@ async fn frozen_nodes_of_a_dev_cluster_end_with_it() -> TestResult<()> {
 
 #[tokio::test]
 async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> TestResult<()> {
-    let mut dev = Dev::start().await?;
+    let mut dev = Dev::start(2).await?;
     let children = dev.children()?;
     let stderr = dev.process.stderr.take().ok_or("no output")?;
     let mut lines = BufReader::new(stderr).lines();
@@ -344,12 +417,6 @@ async fn a_dev_cluster_that_is_asked_twice_to_end_ends_at_once() -> TestResult<(
     gone(&children).await
 }
 
-async fn good_or(server: &str, line: &[&str]) -> TestResult<()> {
-    let ended = types(server, line).await?;
-    let good = ended.code == Some(0) && ended.stdout.contains("n2");
-    if good { Ok(()) } else { Err(format!("{ended:?}").into()) }
-}
-
 /// Whether there is such a process that has not ended.
 fn runs(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -357,14 +424,15 @@ fn runs(pid: &str) -> bool {
     state.is_some_and(|state| state != 'Z')
 }
 
-/// A port where two nodes can listen for clients, and 1,000 below for peers.
-async fn free_port() -> TestResult<u16> {
+/// The first of the ports where so many nodes can listen for clients, and 1,000 below for peers.
+async fn free_ports(nodes: u16) -> TestResult<u16> {
     until("free ports", async || {
-        let port = rand::random_range(12_000..30_000);
-        for port in [port, port + 1, port - 1_000, port - 999] {
+        let first = rand::random_range(12_000..30_000);
+        for port in first..first + nodes {
             TcpListener::bind(("127.0.0.1", port)).await?;
+            TcpListener::bind(("127.0.0.1", port - 1_000)).await?;
         }
-        Ok(port)
+        Ok(first)
     })
     .await
 }
