@@ -87,6 +87,9 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()>
 /// Makes a task that fails each second, and thirty that run for long.
 async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     let mut tasks = vec![task("bad", json!({"interval": "1s"}), &["false"])];
+    let mut slow = task("slow", json!({"manual": true}), &["sleep", "600"]);
+    slow["timeout"] = json!("300ms");
+    tasks.push(slow);
     for number in 0..30 {
         let name = format!("long-{number:02}");
         tasks.push(task(&name, json!({"interval": "1h"}), &["sleep", "600"]));
@@ -94,6 +97,12 @@ async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     cluster.add(1, &tasks).await?;
     says(cluster, 1, "task bad was added").await?;
     says(cluster, 1, "more of the same request").await?;
+    cluster.api(1).post("/api/v1/tasks/slow/trigger", &json!({})).await?;
+    until("an execution that takes too long to be told of", async || {
+        let told: usize = cluster.numbers().map(|node| count(cluster, node, "timed out")).sum();
+        if told == 1 { Ok(()) } else { Err(format!("{told} times").into()) }
+    })
+    .await?;
     until("the failures of a task to be told", async || {
         let told: usize = cluster.numbers().map(|node| count(cluster, node, "failed")).sum();
         if told > 0 { Ok(()) } else { Err("they are not".into()) }
@@ -121,8 +130,12 @@ async fn tells_changes(cluster: &ProcessCluster, node: u8, other: u8) -> TestRes
     let api = cluster.api(node);
     api.post("/api/v1/tasks/bad/pause", &json!({"reason": "too\nloud"})).await?;
     api.post("/api/v1/tasks/bad/resume", &json!({})).await?;
+    let patch = json!({"description": "fails"});
+    api.send(Method::PATCH, "/api/v1/tasks/bad", None, Some(&patch)).await?;
     api.send(Method::DELETE, "/api/v1/tasks/bad", None, None).await?;
-    for line in ["bad was paused: too loud", "bad was resumed", "bad was deleted"] {
+    for line in
+        ["bad was paused: too loud", "bad was resumed", "bad was changed", "bad was deleted"]
+    {
         says(cluster, node, line).await?;
         assert_eq!(count(cluster, other, line), 0, "the node that took the request says it");
     }
