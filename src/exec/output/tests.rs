@@ -1,5 +1,7 @@
 //! Tests of kept output.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 const ID: ExecutionId = ExecutionId(7);
@@ -65,6 +67,27 @@ async fn silence_makes_no_file() {
     assert_eq!(outputs.begin(ID, 1).end(), b"");
     outputs.flush().await;
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// What attempts print may be secret.
+#[tokio::test]
+async fn kept_output_is_its_owners_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("output");
+    let outputs = Outputs::open(folder.clone(), limits(1 << 30)).unwrap();
+    // One that is kept whole, and one whose file gets another name because its middle is left out.
+    for (id, len) in [(1, 10), (2, 3 << 20)] {
+        let output = outputs.begin(ExecutionId(id), 1);
+        output.live().push(&pattern(len));
+        drop(output);
+    }
+    outputs.flush().await;
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(&folder), 0o700);
+    let kept = [folder.join("1.1.log"), folder.join(format!("2.1.{HEAD}.log"))];
+    assert_eq!(kept.map(|path| mode(&path)), [0o600; 2]);
 }
 
 #[tokio::test]
