@@ -62,3 +62,31 @@ fn with_data(schema: &mut Schema) {
         properties.insert("data".to_owned(), items);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// It cannot be copied: a list that is written twice is held once.
+    #[derive(Serialize)]
+    struct UncopiedItem {
+        name: String,
+    }
+
+    #[test]
+    fn a_numbered_page_is_written_twice_and_held_once() {
+        let page = |place: ListPlace| {
+            let items = vec![UncopiedItem { name: "a".to_owned() }];
+            serde_json::to_value(ListView { items, place }).unwrap()
+        };
+        let numbered = ListPlace::Numbered { total: 3, page: 2, page_size: 1, total_pages: 3 };
+        let items = json!([{"name": "a"}]);
+        let written = json!({"items": items, "data": items, "total": 3, "page": 2, "page_size": 1,
+            "total_pages": 3});
+        assert_eq!(page(numbered), written);
+        let written = json!({"items": items, "next_cursor": null});
+        assert_eq!(page(ListPlace::Cursor { next_cursor: None }), written);
+    }
+}

@@ -246,13 +246,9 @@ async fn patches_of_different_fields_all_last() {
         let body = json!({"labels": {format!("l{n}"): "x"}});
         rig.call(Method::PATCH, "/tasks/shared", body, &[])
     });
+    // Each is in the way of each other at most once, so it has as many tries as it may need.
     for got in join_all(patches).await {
-        // Eight at once may need more tries than one patch has; then nothing was changed.
-        assert!(got.status == 200 || got.status == 503, "{}", got.text);
-        if got.status == 503 {
-            assert_eq!(got.body["code"], "not_accepted");
-            assert_eq!(got.header("retry-after"), "1");
-        }
+        got.expect(200);
     }
     let labels = rig.get("/tasks/shared").await.expect(200).body["labels"].clone();
     assert_eq!(labels.as_object().map(|labels| labels.len()), Some(8));
