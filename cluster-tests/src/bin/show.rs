@@ -9,7 +9,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile, silence};
+use cluster_tests::scenarios::silence::{LeaderLoss, SilenceRun};
+use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile};
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult};
 
 /// Settings under which a node that is away for long needs a snapshot.
@@ -159,32 +160,27 @@ async fn cut_off(options: ClusterOptions, load: cut_off::CutOffLoad) -> TestResu
 }
 
 async fn show_silence(rounds: usize, tasks: usize) -> TestResult<BrokenPromises> {
-    let mut broken = BrokenPromises::new();
     println!(
         "{rounds} rounds each at {tasks} ticks a second; the longest time without a start, in ms"
     );
-    for how in [silence::LeaderLoss::Killed, silence::LeaderLoss::Frozen] {
-        let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
-        let mut seen =
-            silence::run(&mut cluster, silence::SilenceLoad { tasks, rounds, how }).await?;
-        seen.be_prompt();
-        let word = match how {
-            silence::LeaderLoss::Killed => "kill -9",
-            silence::LeaderLoss::Frozen => "SIGSTOP",
-        };
-        let silences = &seen.silences_ms;
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let mut load = SilenceRun::begin(&mut cluster, tasks).await?;
+    for _ in 0..rounds {
+        load.lose_leader(LeaderLoss::Killed).await?;
+        load.lose_leader(LeaderLoss::Frozen).await?;
+    }
+    let mut seen = load.end().await?;
+    for (word, silences) in [("kill -9", &seen.killed_ms), ("SIGSTOP", &seen.frozen_ms)] {
         println!(
             "{word}   median {}, longest {}",
             quantile(silences, 0.5),
             quantile(silences, 1.0)
         );
-        if how == silence::LeaderLoss::Frozen {
-            let late = quantile(&seen.returns_ms, 1.0);
-            println!("SIGCONT   latest start of an older tick after {late} ms");
-        }
-        broken.extend(end(cluster, seen.broken).await?);
     }
-    Ok(broken)
+    let late = quantile(&seen.returns_ms, 1.0);
+    println!("SIGCONT   latest start of an older tick after {late} ms");
+    seen.broken.extend(seen.slow(1));
+    end(cluster, seen.broken).await
 }
 
 async fn show_starts(times: usize) -> TestResult<BrokenPromises> {
