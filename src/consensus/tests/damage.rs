@@ -49,7 +49,7 @@ pub(super) fn entry(index: u64) -> EntryResponder<TypeConfig> {
 }
 
 /// sled frees its lock some time after a store is dropped.
-fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
+pub(super) fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
     let started = Instant::now();
     loop {
         let log = Arc::new(SimDisk::new().open());

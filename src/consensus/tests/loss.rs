@@ -1,5 +1,7 @@
 //! Nodes that find less on their disk than they wrote.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use openraft::RaftSnapshotBuilder;
@@ -10,9 +12,10 @@ use super::super::load::{self, Advice};
 use super::super::machine::{self, FrozenState, MachineStore};
 use super::super::peers::Peers;
 use super::super::types::{SnapshotMeta, TypeConfig};
-use super::damage::entry;
+use super::damage::{entry, opened};
 use super::*;
-use crate::storage::LogStore;
+use crate::storage::descriptors::DescriptorReserve;
+use crate::storage::{LogStore, StateFolders};
 
 /// Settings under which most of the log is soon purged.
 fn forgetful(addresses: &[String], member: u16) -> ConsensusSettings {
@@ -112,6 +115,52 @@ async fn a_member_with_a_damaged_checkpoint_takes_the_state_of_another() {
         damage(&disks[2].stores);
         nodes.push(begin(forgetful(&addresses, 3), &disks[2]).await);
         same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+    }
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+/// A node whose checkpoints are real files.
+async fn begin_on_files(settings: ConsensusSettings, disk: &TestDisk, folder: &Path) -> TestNode {
+    let (mut parts, metrics) = parts(settings, disk, Arc::new(Tcp));
+    parts.disk.stores = Box::new(StateFolders::new(folder, &DescriptorReserve::default()));
+    let RunningConsensus { consensus, events } = start(parts).await.unwrap();
+    TestNode { consensus, metrics, _events: events }
+}
+
+/// What a disk may do to the files of a checkpoint heals, whether it shows when they are opened or
+/// not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_checkpoint_files_are_damaged_takes_the_state_of_another() {
+    let addresses = free_addresses(3);
+    let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, third) = tokio::join!(
+        begin(forgetful(&addresses, 1), &disks[0]),
+        begin(forgetful(&addresses, 2), &disks[1]),
+        begin_on_files(forgetful(&addresses, 3), &disks[2], folder.path()),
+    );
+    let mut nodes = vec![first, second, third];
+    let current = || fs::read_to_string(folder.path().join("CURRENT")).unwrap().trim().to_owned();
+    for (file, bytes) in
+        [("db", &b""[..]), ("conf", b"segment_size: x\nand more"), ("redo", b"junk")]
+    {
+        let mut last = 0;
+        for number in 0..60 {
+            last = submit(&nodes[0], add(&format!("{file}-{number}"))).await.0;
+        }
+        let third = nodes.pop().unwrap();
+        purged(&third).await;
+        third.consensus.stop().await;
+        drop(third);
+        // sled frees its lock, and writes, some time after a store is dropped.
+        drop(opened(folder.path()).unwrap());
+        let former = current();
+        fs::write(folder.path().join(&former).join(file), bytes).unwrap();
+        nodes.push(begin_on_files(forgetful(&addresses, 3), &disks[2], folder.path()).await);
+        same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
+        assert_ne!(current(), former, "{file}: the state came from elsewhere than its folder");
     }
     for node in &nodes {
         node.consensus.stop().await;
