@@ -38,9 +38,9 @@ use super::watches::CheckpointSchedule;
 use super::{Consensus, ConsensusSettings, QUEUE_MAX};
 
 /// A stop waits this long for a last checkpoint.
-const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
+pub(super) const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
 /// And asks for it at this interval.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The parts of the disk that consensus uses.
 pub struct ConsensusDisk {

@@ -11,6 +11,7 @@ use super::super::checkpoint::Checkpoints;
 use super::super::load::{self, Advice};
 use super::super::machine::{self, FrozenState, MachineStore};
 use super::super::peers::Peers;
+use super::super::start::{ASK_AGAIN, LAST_CHECKPOINT};
 use super::super::types::{SnapshotMeta, TypeConfig};
 use super::damage::{entry, opened};
 use super::*;
@@ -236,7 +237,7 @@ async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
     assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Applied(51, _))));
 }
 
-/// A stop takes a last checkpoint also if one is under way when it begins.
+/// A stop takes a last checkpoint also if one is under way when it begins, and soon after that one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_checkpoint_covers_what_was_applied_during_another() {
     let disk = TestDisk::new();
@@ -257,8 +258,14 @@ async fn the_last_checkpoint_covers_what_was_applied_during_another() {
     assert!(node.consensus.replica().reach(last, LIMIT).await);
     let consensus = node.consensus.clone();
     let stopping = tokio::spawn(async move { consensus.stop().await });
+    // So long does the other checkpoint take: what the stop asks for meanwhile is ignored.
+    tokio::time::sleep(2 * ASK_AGAIN).await;
+    assert!(!stopping.is_finished());
+    let released = Instant::now();
     drop(release);
     stopping.await.unwrap();
+    let took = released.elapsed();
+    assert!(took < LAST_CHECKPOINT / 2, "it stopped {took:?} after the other checkpoint");
     holder.join().unwrap();
     let log: Arc<dyn LogStore> = Arc::new(disk.log.open());
     let checkpoints = Checkpoints::open(Box::new(disk.stores.open()), log).unwrap();
