@@ -113,6 +113,31 @@ async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
     rig.stop().await;
 }
 
+/// A step that goes beyond its field leaves the first value, which is often not meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_with_a_step_too_large_is_made_with_a_warning() {
+    let rig = ApiRig::start().await;
+    let body = |cron: &str| json!({"name": "t", "schedule": {"cron": cron}, "action": ok()});
+    let warned = |told: &Value| -> Vec<String> {
+        let warnings = told["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().map(|told| told["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let made = rig.post("/tasks", body("*/90 4 * * *")).await.expect(201).body;
+    assert_eq!(warned(&made), ["step_beyond_field"], "{made}");
+    let detail = made["warnings"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("*/90 in the minute field is 0"), "{made}");
+    let next = rig.get("/tasks/t/next?n=2").await.expect(200).body;
+    for tick in next["items"].as_array().unwrap() {
+        assert!(tick["at"].as_str().unwrap().ends_with("T04:00:00.000Z"), "{next}");
+    }
+    let put = |cron: &str| rig.call(Method::PUT, "/tasks/t", body(cron), &[]);
+    assert_eq!(warned(&put("*/30 4 * * *").await.expect(200).body), [""; 0]);
+    let patch = json!({"schedule": {"cron": "0 */24 * * *"}});
+    let patched = rig.call(Method::PATCH, "/tasks/t", patch, &[]).await.expect(200).body;
+    assert_eq!(warned(&patched), ["step_beyond_field"], "{patched}");
+    rig.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
     let rig = ApiRig::start().await;
