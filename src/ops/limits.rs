@@ -25,7 +25,12 @@ pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// A scan waits this long for its turn.
 pub(super) const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
+/// A node that is cut off says so within this.
+const TOLD: Duration = Duration::from_secs(2);
+
 const _: () = {
+    // A read is answered within that, also the first one, which waits for a leader as usual.
+    assert!(READ_LIMIT.as_millis() < TOLD.as_millis());
     // A leader that no majority confirms says so before the read is given up, and the read is
     // answered before the log gives up its connection.
     assert!(LEAD_LIMIT.as_millis() < READ_LIMIT.as_millis());

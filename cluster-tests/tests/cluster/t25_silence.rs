@@ -9,8 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A node says within 2 s that it is cut off, and has thrice that on a busy machine.
-const TOLD_WITHIN: Duration = Duration::from_secs(6);
+/// A node says within this that it is cut off: the median of some rounds, so that a busy machine may
+/// be late once.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// A busy machine has twice the time of an idle one for what was measured on an idle one.
 const BUSY: i64 = 2;
 
@@ -68,6 +69,27 @@ async fn unready(
     .await
 }
 
+/// Cuts a node off, again and again; it says so in time, and is cut off at the end.
+async fn told_in_time(cluster: &mut ProcessCluster, node: u8) -> TestResult<Value> {
+    let mut took = Vec::new();
+    loop {
+        let begun = Instant::now();
+        cluster.cut_off(node)?;
+        let problem = unready(cluster, node, &["no leader for", "unreachable"], 2).await?;
+        took.push(begun.elapsed());
+        took.sort_unstable();
+        let median = took[took.len() / 2];
+        if took.len() >= 3 && median <= TOLD_WITHIN {
+            return Ok(problem);
+        }
+        if took.len() >= 7 {
+            return Err(format!("it is told after {took:?}").into());
+        }
+        cluster.heal()?;
+        cluster.ready(node).await?;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
     let mut cluster =
@@ -75,10 +97,7 @@ async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
             .await?;
     let leader = cluster.leader().await?;
     let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
-    let cut_off = Instant::now();
-    cluster.cut_off(node)?;
-    let problem = unready(&cluster, node, &["no leader for", "unreachable"], 2).await?;
-    assert!(cut_off.elapsed() <= TOLD_WITHIN, "it took {:?}", cut_off.elapsed());
+    let problem = told_in_time(&mut cluster, node).await?;
     assert!(!text(&problem, "detail").contains("clock"), "{problem}");
     // The older form says the same, with the same count of seconds.
     until("/health to say what /readyz says", async || {
