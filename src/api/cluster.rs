@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::extract::{HandlerResult, PathSegment, ReadRequest, WriteRequest};
 use super::fields::BodyFields;
 use super::reply::{answer, ok};
-use crate::ops::{OpError, cluster};
+use crate::ops::cluster;
 
 /// `GET /cluster`.
 pub(super) async fn get(read: ReadRequest) -> HandlerResult {
@@ -13,14 +13,12 @@ pub(super) async fn get(read: ReadRequest) -> HandlerResult {
     Ok(ok(&view, cluster::show(&read.context, &view).await?))
 }
 
-/// `POST /cluster/transfer-leader`: gives the lead to another voter.
+/// `POST /cluster/transfer-leader`: gives the lead to another voter, or to the one that is named.
 pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(write.body.as_ref(), &["to"])?;
-    if fields.has("to") {
-        return Err(OpError::not_supported("choosing who leads next"));
-    }
+    let to = fields.text("to");
     fields.done()?;
-    Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller).await?))
+    Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller, to).await?))
 }
 
 /// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id

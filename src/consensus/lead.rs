@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use super::contact::NoLeaderReason;
 use super::core::RaftCore;
 use super::limits::{SUCCESSOR_SILENCE, TRANSFER_ANSWER, TRANSFER_LIMIT};
-use super::network::kind;
+use super::membership::MemberList;
+use super::network::{config_id, kind};
 use super::types::Vote;
-use super::wire::{Malformed, WireReader};
+use super::wire::Malformed;
 use super::{RaftRole, RaftStatus};
 
 /// Between two looks at who leads.
@@ -104,16 +105,18 @@ fn voters(core: &RaftCore) -> (BTreeMap<u64, Voter>, u64) {
     (others.collect(), seen.cluster_committed.map_or(0, |id| id.index()))
 }
 
-/// Transfers the lead to the most advanced voter; true once it is transferred. After openraft has
-/// been given a successor, it accepts no more writes and does not revoke this. So only a voter that
-/// answers and has all committed entries becomes successor, and a single voter keeps the lead. A
-/// leader that still leads at the end of the time limit resigns; it may be elected again.
-pub(super) async fn leave(core: &RaftCore, limit: Duration) -> bool {
+/// Transfers the lead to the most advanced voter, or to the one with this configured id; true once
+/// this node does not lead any more. After openraft has been given a successor, it accepts no more
+/// writes and does not revoke this. So only a voter that answers and has all committed entries
+/// becomes successor, and a single voter keeps the lead. A leader that still leads at the end of the
+/// time limit resigns; it may be elected again.
+pub(super) async fn leave(core: &RaftCore, to: Option<u16>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     let mut leader = core.leader.clone();
     let mut named = false;
     while *leader.borrow_and_update() == Some(core.id) {
-        let (others, committed) = voters(core);
+        let (mut others, committed) = voters(core);
+        others.retain(|id, _| to.is_none_or(|to| config_id(*id) == to));
         let rest = deadline.saturating_duration_since(Instant::now());
         if others.is_empty() || rest.is_zero() {
             break;
@@ -146,6 +149,15 @@ pub enum TransferError {
     /// No voter took it.
     #[error("no other voter took the lead in time")]
     NotTaken,
+    /// The membership has no such member.
+    #[error("there is no member {0}")]
+    NotListed(u16),
+    /// This member cannot take it.
+    #[error("member {0} has no vote, and only a voter can lead")]
+    NotVoter(u16),
+    /// This member did not take it.
+    #[error("member {0} did not take the lead in time")]
+    NotTakenBy(u16),
     /// There is no leader, or it does not answer.
     #[error("no leader answered in time")]
     NoLeader,
@@ -154,17 +166,21 @@ pub enum TransferError {
 /// Before a node that did not lead is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Makes the current leader transfer the lead to another voter. Returns the Raft id of the next
-/// leader, if this node learns it in time.
-pub(super) async fn transfer(core: &RaftCore) -> Result<Option<u64>, TransferError> {
+/// Makes the current leader transfer the lead to another voter, or to the one with this configured
+/// id. Returns the Raft id of the next leader, if this node learns it in time.
+pub(super) async fn transfer(
+    core: &RaftCore,
+    to: Option<u16>,
+) -> Result<Option<u64>, TransferError> {
     let deadline = Instant::now() + TRANSFER_LIMIT;
     let mut leader = core.leader.clone();
     let former = loop {
         let now = *leader.borrow_and_update();
         let given = match now {
             None => Err(TransferError::NoLeader),
-            Some(now) if now == core.id => give_away(core).await,
-            Some(now) => ask_to_leave(core, now).await,
+            Some(now) if to == Some(config_id(now)) => return Ok(Some(now)),
+            Some(now) if now == core.id => give_away(core, to).await,
+            Some(now) => ask_to_leave(core, now, to).await,
         };
         match given {
             Ok(()) => break now,
@@ -175,39 +191,65 @@ pub(super) async fn transfer(core: &RaftCore) -> Result<Option<u64>, TransferErr
     };
     let next = leader.wait_for(|now| now.is_some() && *now != former);
     let next = tokio::time::timeout(TRANSFER_LIMIT, next).await;
-    Ok(next.ok().and_then(Result::ok).and_then(|next| *next))
+    let next = next.ok().and_then(Result::ok).and_then(|next| *next);
+    match (to, next) {
+        // Another was quicker.
+        (Some(to), Some(next)) if config_id(next) != to => Err(TransferError::NotTakenBy(to)),
+        _ => Ok(next),
+    }
 }
 
 /// As leader.
-async fn give_away(core: &RaftCore) -> Result<(), TransferError> {
+async fn give_away(core: &RaftCore, to: Option<u16>) -> Result<(), TransferError> {
     if *core.leader.borrow() != Some(core.id) {
         return Err(TransferError::NoLeader);
     }
-    if voters(core).0.is_empty() {
-        return Err(TransferError::Alone);
+    match to {
+        Some(to) => check_voter(&core.members.borrow(), to)?,
+        None if voters(core).0.is_empty() => return Err(TransferError::Alone),
+        None => {}
     }
-    leave(core, TRANSFER_LIMIT).await.then_some(()).ok_or(TransferError::NotTaken)
+    let not_taken = to.map_or(TransferError::NotTaken, TransferError::NotTakenBy);
+    leave(core, to, TRANSFER_LIMIT).await.then_some(()).ok_or(not_taken)
 }
 
-async fn ask_to_leave(core: &RaftCore, leader: u64) -> Result<(), TransferError> {
+/// Whether a member may lead.
+fn check_voter(members: &MemberList, id: u16) -> Result<(), TransferError> {
+    match members.get(id) {
+        None => Err(TransferError::NotListed(id)),
+        Some(member) if !member.votes => Err(TransferError::NotVoter(id)),
+        Some(_) => Ok(()),
+    }
+}
+
+async fn ask_to_leave(core: &RaftCore, leader: u64, to: Option<u16>) -> Result<(), TransferError> {
     let Some(peer) = core.peers.node(leader) else { return Err(TransferError::NoLeader) };
-    let answer = peer.ask_alone(kind::LEAVE, Bytes::new(), TRANSFER_ANSWER).await;
-    match answer.as_deref() {
-        Ok([0]) => Ok(()),
-        Ok([1]) => Err(TransferError::Alone),
-        Ok([2]) => Err(TransferError::NotTaken),
-        Ok(_) | Err(_) => Err(TransferError::NoLeader),
+    let body = to.map_or(Bytes::new(), |to| Bytes::copy_from_slice(&to.to_le_bytes()));
+    let answer = peer.ask_alone(kind::LEAVE, body, TRANSFER_ANSWER).await;
+    match (answer.as_deref(), to) {
+        (Ok([0]), _) => Ok(()),
+        (Ok([1]), _) => Err(TransferError::Alone),
+        (Ok([2]), to) => Err(to.map_or(TransferError::NotTaken, TransferError::NotTakenBy)),
+        (Ok([4]), Some(to)) => Err(TransferError::NotListed(to)),
+        (Ok([5]), Some(to)) => Err(TransferError::NotVoter(to)),
+        (Ok(_) | Err(_), _) => Err(TransferError::NoLeader),
     }
 }
 
-/// Transfers the lead for a peer.
+/// Transfers the lead for a peer: to any voter, or to the one that the body names.
 pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
-    WireReader(body).end()?;
-    Ok(Bytes::from_static(match give_away(core).await {
+    let to = match *body {
+        [] => None,
+        [low, high] => Some(u16::from_le_bytes([low, high])),
+        _ => return Err(Malformed("member")),
+    };
+    Ok(Bytes::from_static(match give_away(core, to).await {
         Ok(()) => &[0],
         Err(TransferError::Alone) => &[1],
-        Err(TransferError::NotTaken) => &[2],
+        Err(TransferError::NotTaken | TransferError::NotTakenBy(_)) => &[2],
         Err(TransferError::NoLeader) => &[3],
+        Err(TransferError::NotListed(_)) => &[4],
+        Err(TransferError::NotVoter(_)) => &[5],
     }))
 }
 
@@ -229,7 +271,9 @@ pub(super) async fn resign(core: &RaftCore) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::membership::tests::list;
     use super::*;
+    use crate::domain::ids::NodeId;
 
     fn voter(matching: u64, answered: u64) -> Voter {
         Voter { matching, answered: Duration::from_millis(answered) }
@@ -245,5 +289,15 @@ mod tests {
         assert_eq!(of(&[(2, voter(9, 10)), (3, voter(12, 500))]), None);
         let never = Voter { matching: 0, answered: Duration::MAX };
         assert_eq!(of(&[(2, never)]), None);
+    }
+
+    #[test]
+    fn only_a_voter_may_be_chosen() {
+        let [first, second] =
+            [(1, true), (2, false)].map(|(id, votes)| (NodeId::new(id, 1), votes));
+        let members = list(&[(first.0, "a", first.1), (second.0, "b", second.1)]);
+        assert_eq!(check_voter(&members, 1), Ok(()));
+        assert_eq!(check_voter(&members, 2), Err(TransferError::NotVoter(2)));
+        assert_eq!(check_voter(&members, 3), Err(TransferError::NotListed(3)));
     }
 }

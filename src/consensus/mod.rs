@@ -347,16 +347,16 @@ impl Consensus {
 
     /// Transfers leadership to another voter, if this node has it; true once it is transferred.
     pub async fn leave_leadership(&self, limit: Duration) -> bool {
-        lead::leave(&self.core, limit).await
+        lead::leave(&self.core, None, limit).await
     }
 
-    /// Makes the leader transfer the lead to another voter. Returns the Raft id of the next leader,
-    /// if it is known in time.
+    /// Makes the leader transfer the lead to another voter, or to the one with this configured id.
+    /// Returns the Raft id of the next leader, if it is known in time.
     ///
     /// # Errors
     /// Nobody could take it, nobody took it, or no leader answered.
-    pub async fn transfer(&self) -> Result<Option<u64>, TransferError> {
-        lead::transfer(&self.core).await
+    pub async fn transfer(&self, to: Option<u16>) -> Result<Option<u64>, TransferError> {
+        lead::transfer(&self.core, to).await
     }
 
     /// Makes the leader readmit a member that lost its data, under a new Raft id.

@@ -118,7 +118,7 @@ pub struct NodePatchRequest {
 /// Who is to lead next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransferRequest {
-    /// Not supported yet: any that is up to date.
+    /// A member, by its configured id or its node's name; without it any that is up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }

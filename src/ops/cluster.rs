@@ -44,16 +44,27 @@ fn leader(view: &StateView, leader: Option<u64>) -> Option<String> {
     leader.map(|leader| node_name(&view.state, NodeId(leader)))
 }
 
-/// Gives the lead to another voter.
+/// Gives the lead to another voter, or to the one with this configured id or node's name.
 ///
 /// # Errors
-/// `no_other_voter`, `transfer_failed`, `no_leader`.
-pub(crate) async fn transfer_leader(caller: &Caller) -> Result<OpAnswer<CurrentLeader>, OpError> {
+/// `member_not_found`, `no_other_voter`, `transfer_failed`, `no_leader`.
+pub(crate) async fn transfer_leader(
+    caller: &Caller,
+    to: Option<&str>,
+) -> Result<OpAnswer<CurrentLeader>, OpError> {
     let consensus = &caller.context.running()?.consensus;
-    let next = consensus.transfer().await.map_err(|error| match error {
-        TransferError::Alone => OpError::new(ErrorCode::NoOtherVoter, error.to_string()),
-        TransferError::NotTaken => OpError::new(ErrorCode::TransferFailed, error.to_string()),
-        TransferError::NoLeader => caller.context.unled(&error.to_string()),
+    let here = caller.context.here()?;
+    let to = to.map(|to| member(&here, to)).transpose()?;
+    let next = consensus.transfer(to).await.map_err(|error| {
+        let code = match error {
+            TransferError::NoLeader => return caller.context.unled(&error.to_string()),
+            TransferError::Alone => ErrorCode::NoOtherVoter,
+            TransferError::NotListed(_) => ErrorCode::MemberNotFound,
+            TransferError::NotTaken | TransferError::NotTakenBy(_) | TransferError::NotVoter(_) => {
+                ErrorCode::TransferFailed
+            }
+        };
+        OpError::new(code, error.to_string())
     })?;
     let view = caller.context.here()?;
     let leader = leader(&view, next);

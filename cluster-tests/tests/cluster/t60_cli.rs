@@ -108,6 +108,47 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult
     Ok(())
 }
 
+/// By name or id, asked of whatever node; by the one that leads already it stays.
+#[tokio::test]
+async fn the_lead_is_given_to_the_node_that_is_named() -> TestResult<()> {
+    let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    for (asked, to, leads) in [(1, "n2", "n2"), (1, "3", "n3"), (2, "n1", "n1"), (3, "n1", "n1")] {
+        let terminal = PseudoTerminal { server: cluster.api(asked).base().to_owned() };
+        // On a busy machine the node may be late; the refusal says that it can be repeated.
+        until("the lead to be given", async || {
+            let given = terminal.types(&["cluster", "transfer-leader", to]).await?;
+            let wanted = (Some(0), format!("leader: {leads}\n"));
+            if (given.code, given.stdout.clone()) == wanted {
+                Ok(())
+            } else {
+                Err(format!("{given:?}").into())
+            }
+        })
+        .await?;
+        let status = terminal.good(&["-o", "json", "cluster", "status"]).await?;
+        assert!(status.stdout.contains(&format!("\"leader\": \"{leads}\"")), "{status:?}");
+    }
+    let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };
+    let nobody = terminal.types(&["cluster", "transfer-leader", "n9"]).await?;
+    assert_eq!(nobody.code, Some(5), "{nobody:?}");
+    assert!(nobody.stderr.contains("member_not_found"), "{nobody:?}");
+    cluster.finish().await
+}
+
+/// What is allowed and often not meant is said by the command that makes it.
+#[tokio::test]
+async fn a_new_task_with_a_step_too_large_is_made_with_a_warning() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };
+    let made = terminal.good(&["add", "odd", "--cron", "*/90 * * * *", "--", "true"]).await?;
+    assert!(made.first_line().starts_with("odd: created"), "{made:?}");
+    let warning = "warning: */90 in the minute field is 0 and nothing else";
+    assert!(made.stderr.starts_with(warning), "{made:?}");
+    let quiet = terminal.good(&["add", "even", "--cron", "*/30 * * * *", "--", "true"]).await?;
+    assert_eq!(quiet.stderr, "", "{quiet:?}");
+    cluster.finish().await
+}
+
 #[tokio::test]
 async fn no_bug_can_be_put_into_the_program() -> TestResult<()> {
     let program = std::fs::read(node_program()?)?;

@@ -283,7 +283,7 @@ pub(super) static ROUTES: &[Route] = &[
         .gives(&[(200, json(of::<ClusterView>))]),
     route(Verb::Post, "/api/v1/cluster/transfer-leader", "transferLeader", "Gives the lead to another voter.", || post(cluster::transfer_leader))
         .role(AccessRole::Admin).may_have(of::<TransferRequest>).gives(&[(200, json(of::<CurrentLeader>))])
-        .refuses(&[Code::NoOtherVoter, Code::TransferFailed, Code::NotSupported]),
+        .refuses(&[Code::MemberNotFound, Code::NoOtherVoter, Code::TransferFailed]),
     route(Verb::Post, "/api/v1/cluster/members/{id}/replace", "replaceMember", "Readmits a member that lost its data.", || post(cluster::replace))
         .role(AccessRole::Admin).gives(&[(200, json(of::<MemberReplaced>))])
         .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),

@@ -148,7 +148,15 @@ async fn nodes_and_cluster_are_told_and_changed() {
     assert_eq!(rig.post("/nodes/n1/undrain", Value::Null).await.expect(200).body["tasks_owned"], 1);
     rig.get("/nodes/n9").await.refused(404, "node_not_found");
     rig.post("/cluster/transfer-leader", Value::Null).await.refused(409, "no_other_voter");
-    rig.post("/cluster/transfer-leader", json!({"to": "n2"})).await.refused(422, "not_supported");
+    for (to, status, code) in [("n2", 404, "member_not_found"), ("2", 404, "member_not_found")] {
+        let asked = rig.post("/cluster/transfer-leader", json!({"to": to})).await;
+        asked.refused(status, code);
+    }
+    // It leads already.
+    for to in ["n1", "1"] {
+        let asked = rig.post("/cluster/transfer-leader", json!({"to": to})).await;
+        assert_eq!(asked.expect(200).body["leader"], "n1");
+    }
     rig.stop().await;
 }
 

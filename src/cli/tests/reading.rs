@@ -242,6 +242,7 @@ async fn the_rest_of_the_tree_asks_its_routes() {
         (vec!["node", "undrain", "n1"], "POST /nodes/n1/undrain"),
         (vec!["cluster", "status"], "GET /cluster"),
         (vec!["cluster", "transfer-leader"], "POST /cluster/transfer-leader"),
+        (vec!["cluster", "transfer-leader", "n2"], r#"POST /cluster/transfer-leader {"to":"n2"}"#),
         (vec!["scheduler", "status"], "GET /scheduler/status"),
         (vec!["reuse", "a"], "POST /tasks/a/reuse"),
         (vec!["cleanup", "a"], "POST /tasks/a/cleanup"),

@@ -140,7 +140,7 @@ async fn a_lone_node_is_led_by_itself_however_long() {
     assert_eq!(node.consensus.no_leader_reason(), None);
     assert_eq!(node.consensus.warnings(), Vec::<String>::new());
     // It has nobody to give its lead to, and goes on.
-    assert_eq!(node.consensus.transfer().await, Err(TransferError::Alone));
+    assert_eq!(node.consensus.transfer(None).await, Err(TransferError::Alone));
     assert!(!node.consensus.leave_leadership(Duration::from_millis(100)).await);
     submit(&node, add("second")).await.1.unwrap();
     // From a hand-over to nobody, after which openraft takes no writes, it comes back.
@@ -182,12 +182,46 @@ async fn any_node_has_the_lead_given_away_and_writes_go_on() {
     for number in 0..4 {
         let former = nodes.iter().position(|node| node.consensus.is_leader()).unwrap();
         let asked = (former + number) % nodes.len();
-        let next = nodes[asked].consensus.transfer().await.unwrap();
+        let next = nodes[asked].consensus.transfer(None).await.unwrap();
         assert_ne!(next, None);
         assert_ne!(next, Some(nodes[former].consensus.id()));
         let (index, _) = submit(&nodes[asked], add(&format!("task-{number}"))).await;
         same_everywhere(&nodes.iter().collect::<Vec<_>>(), index).await;
     }
+    for node in &nodes {
+        node.consensus.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lead_goes_to_the_voter_that_is_named() {
+    let (_, _, mut nodes) = three(1_000).await;
+    submit(&nodes[0], add("first")).await.1.unwrap();
+    // Asked of the leader and of others, also for the one that leads already.
+    for (asked, to) in [(0, 1), (0, 2), (1, 2), (1, 3), (2, 1), (2, 2), (1, 2)] {
+        let own = nodes[to - 1].consensus.id();
+        // On a busy machine the named one may be late, and another may be elected.
+        let started = Instant::now();
+        loop {
+            match nodes[asked].consensus.transfer(u16::try_from(to).ok()).await {
+                Ok(next) if next == Some(own) => break,
+                other => assert!(started.elapsed() < LIMIT, "{to}, asked of {asked}: {other:?}"),
+            }
+        }
+        let (index, _) = submit(&nodes[asked], add(&format!("task-{asked}-{to}"))).await;
+        same_everywhere(&nodes.iter().collect::<Vec<_>>(), index).await;
+    }
+    for node in &nodes {
+        assert_eq!(node.consensus.transfer(Some(9)).await, Err(TransferError::NotListed(9)));
+    }
+    // One that is gone does not take it, and writes go on.
+    let gone = nodes.pop().unwrap();
+    gone.consensus.stop().await;
+    drop(gone);
+    let given = nodes[0].consensus.transfer(Some(3)).await;
+    assert_eq!(given, Err(TransferError::NotTakenBy(3)));
+    let (index, _) = submit(&nodes[0], add("without the third")).await;
+    same_everywhere(&nodes.iter().collect::<Vec<_>>(), index).await;
     for node in &nodes {
         node.consensus.stop().await;
     }
@@ -202,7 +236,7 @@ async fn a_lead_that_nobody_takes_is_not_said_to_be_given_away() {
     for (_, node) in nodes.iter().enumerate().filter(|(at, _)| *at != leader) {
         guards.push(node.freeze().await);
     }
-    let given = nodes[leader].consensus.transfer().await;
+    let given = nodes[leader].consensus.transfer(None).await;
     assert_eq!(given, Err(TransferError::NotTaken));
     drop(guards);
     // Whoever leads now, writes go on.

@@ -56,7 +56,7 @@ async fn lose_the_end(disk: &TestDisk, nodes: &mut Vec<TestNode>) -> (TestDisk, 
 async fn follower_last(nodes: &[TestNode]) {
     submit(&nodes[0], add("first")).await.1.unwrap();
     while nodes[2].consensus.is_leader() {
-        nodes[0].consensus.transfer().await.unwrap();
+        nodes[0].consensus.transfer(None).await.unwrap();
     }
 }
 

@@ -181,7 +181,7 @@ async fn a_learner_is_never_given_the_lead() {
     same_everywhere(&[&leader, &learner], last).await;
     // Neither of them finds anybody to give the lead to, and the leader goes on.
     for asked in [&leader, &learner] {
-        assert_eq!(asked.consensus.transfer().await, Err(TransferError::Alone));
+        assert_eq!(asked.consensus.transfer(None).await, Err(TransferError::Alone));
     }
     assert!(leader.consensus.is_leader());
     submit(&learner, add("third")).await.1.unwrap();
