@@ -417,6 +417,7 @@ fn the_shipped_files_load() {
             assert_eq!(config.http.listen.port(), 8080 + id);
             assert_eq!(config.peer.listen.port(), 7070 + id);
             assert!(config.loopback_only());
+            assert!(config.actions.shell_enabled, "{folder}{id}: the README's tasks are commands");
         }
     }
     for id in 1..=3 {

@@ -90,6 +90,7 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult
         (&["add", "a", "--cron", "61 * * * *", "--", "true"], 2, "column 1"),
         (&["add", "a", "--every", "5s", "--tz", "Mars/Olympus", "--", "true"], 2, ""),
         (&["add", "a", "--cron", "0 0 30 2 *", "--", "true"], 2, ""),
+        (&["add", "a", "--at", "2026-01-01T00:00:00Z", "--", "true"], 2, "is past ("),
         (&["add", "a"], 2, ""),
         (&["pause", "nobody"], 5, "task_not_found"),
         (&["show", "nobody"], 5, "nobody"),

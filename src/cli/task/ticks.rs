@@ -194,7 +194,7 @@ fn explain(why: &WhyView, clock: &LocalClock) -> String {
     let facts = fields(&[
         ("at", words::at(Some(why.at), clock)),
         ("verdict", word(&why.verdict)),
-        ("expected", word(&why.expected)),
+        ("verdict (expected)", word(&why.expected)),
         ("reason", word(&why.reason)),
         ("index", why.index.map(|index| index.to_string()).unwrap_or_default()),
         ("schedule", schedule.map(words::schedule).unwrap_or_default()),

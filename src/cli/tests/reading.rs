@@ -181,6 +181,40 @@ async fn what_counts_as_on_time_is_said() {
             "catch_up": {"policy": policy, "window": "1h", "max": 100}});
         let why = ran(&["why", "hello"], &[("GET /tasks/hello/why", 200, why)]).await;
         assert!(why.data.contains(said), "{}{}", why.data, why.talk);
+        // What is to come is not said to be decided.
+        let verdicts: Vec<&str> =
+            why.data.lines().filter(|line| line.starts_with("verdict")).collect();
+        assert_eq!(verdicts, ["verdict (expected)   fired"], "{}", why.data);
+    }
+}
+
+/// What a command leaves behind stands in its help.
+#[tokio::test]
+async fn help_says_what_a_command_leaves_and_waits_for() {
+    for (line, said) in [
+        (
+            &["task", "--help"][..],
+            "Delete a task; its name and history stay (`cleanup` removes them)",
+        ),
+        (
+            &["delete", "--help"],
+            "Delete a task; its name and history stay (`cleanup` removes them)",
+        ),
+        (&["cleanup", "--help"], "Remove a task with its history, and free its name"),
+        (
+            &["delete", "--help"],
+            "Wait until every node knows and no start can follow; running executions go on",
+        ),
+        (
+            &["pause", "--help"],
+            "Wait until every node knows and no start can follow; running executions go on",
+        ),
+        (&["run", "--help"], "Wait for its end; exit code 1 if that is not success"),
+        (&["add", "--help"], "Only by `punctual run`"),
+    ] {
+        let help = ran(line, &[]).await.talk;
+        let words: Vec<&str> = help.split_whitespace().collect();
+        assert!(words.join(" ").contains(said), "{line:?}: {help}");
     }
 }
 

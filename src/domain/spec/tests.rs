@@ -130,6 +130,14 @@ fn a_past_instant_is_accepted_as_far_as_catch_up_goes() {
     assert_eq!(one(read(older, json!({}), CTX)), refused);
     assert_eq!(one(read(hour_ago, json!({"policy": "none"}), CTX)), refused);
     assert!(read(older, json!({"window": "2h"}), CTX).is_ok());
+    // How long ago, in a unit that people read.
+    for (ago, said) in [
+        (Millis::from_secs(7_200), "is past (2h ago), and catch_up does not cover that"),
+        (Millis(331 * 86_400_000 + 447), "is past (331 d ago), and catch_up does not cover that"),
+    ] {
+        let problems = read(NOW.minus(ago), json!({}), CTX).unwrap_err();
+        assert_eq!(problems[0].message, said);
+    }
     // The schedule that a finished task already has is no reason to refuse an edit.
     let current = Schedule::of(Rule::At(older));
     assert!(read(older, json!({}), ReadContext { current: Some(&current), ..CTX }).is_ok());
