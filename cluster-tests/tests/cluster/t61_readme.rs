@@ -5,14 +5,16 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cluster_tests::{LIMIT, ProcessExit, TestResult, node_program, skipped};
+use cluster_tests::{LIMIT, ProcessExit, TestResult, node_program, skipped, until};
 use tokio::time::timeout;
 
 use crate::t65_first_day::Dev;
 
 const README: &str = include_str!("../../../README.md");
 /// Commands that other tests run, or that are too much for one: builds, and nodes with fixed ports.
-const ELSEWHERE: [&str; 2] = ["cargo ", "punctual serve "];
+const ELSEWHERE: [&str; 2] = ["cargo ", SERVE];
+/// Begins the lines that start the nodes of a cluster, each in a terminal of its own.
+const SERVE: &str = "punctual serve ";
 /// Programs that stand in the README.
 const PROGRAMS: [&str; 4] = ["cargo", "punctual", "curl", "crontab"];
 
@@ -45,17 +47,22 @@ async fn types(
     folder: &Path,
     server: &str,
 ) -> TestResult<ProcessExit> {
-    let bin = folder.join("bin");
+    let mut terminal = terminal(shell, &lines.join("\n"), folder);
+    terminal.env("PUNCTUAL_SERVER", server);
+    Ok(timeout(LIMIT, terminal.output()).await??.into())
+}
+
+/// A shell that has these lines before it.
+fn terminal(shell: &str, lines: &str, folder: &Path) -> tokio::process::Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut terminal = tokio::process::Command::new(shell);
     terminal
-        .args(["-e", "-x", "-c", &lines.join("\n")])
+        .args(["-e", "-x", "-c", lines])
         .current_dir(folder)
-        .env("PATH", format!("{}:{path}", bin.display()))
-        .env("PUNCTUAL_SERVER", server)
+        .env("PATH", format!("{}:{path}", folder.join("bin").display()))
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    Ok(timeout(LIMIT, terminal.output()).await??.into())
+    terminal
 }
 
 /// A folder with a program or two on its path, where lines are typed.
@@ -117,7 +124,7 @@ async fn every_shell_reads_the_lines_of_the_readme() -> TestResult<()> {
         let there = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
             .any(|folder| folder.join(shell).exists());
         if !there {
-            println!("left out: {shell} is not installed");
+            skipped(&format!("{shell} is not installed"))?;
             continue;
         }
         let folder = tempfile::tempdir()?;
@@ -126,6 +133,68 @@ async fn every_shell_reads_the_lines_of_the_readme() -> TestResult<()> {
         lines.extend(blocks()?.concat().into_iter().map(str::to_owned));
         let ended = types(shell, &lines, folder.path(), "").await?;
         assert_eq!(ended.code, Some(0), "{shell}: {ended:?}");
+    }
+    Ok(())
+}
+
+/// The settings of the repository, with an address of this test's own in the place of 127.0.0.1.
+fn settings(folder: &Path, address: &str) -> TestResult<()> {
+    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    fs::create_dir(folder.join("configs"))?;
+    for node in 1..=3 {
+        let name = format!("node{node}.toml");
+        let text = fs::read_to_string(there.join(&name))?;
+        assert!(text.contains("127.0.0.1"), "{name}");
+        fs::write(folder.join("configs").join(name), text.replace("127.0.0.1", address))?;
+    }
+    Ok(())
+}
+
+/// The three terminals with a node each, and the fourth one, in which tasks run.
+#[tokio::test]
+async fn the_nodes_of_the_readme_start_as_typed() -> TestResult<()> {
+    let folder = tempfile::tempdir()?;
+    home(folder.path())?;
+    // 127.0.*.* is for everybody else.
+    let (a, b) = (rand::random_range(1..=254_u8), rand::random::<u8>());
+    let address = format!("127.{a}.{b}.1");
+    settings(folder.path(), &address)?;
+    let all = blocks()?;
+    let starts: Vec<&str> =
+        all.iter().flatten().copied().filter(|line| line.starts_with(SERVE)).collect();
+    assert_eq!(starts.len(), 3, "{starts:?}");
+    let mut nodes = Vec::new();
+    for line in starts {
+        let mut terminal = terminal("sh", &format!("exec {line}"), folder.path());
+        nodes.push(terminal.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    }
+    let fourth = all.iter().find(|block| block.iter().any(|line| line.starts_with("export ")));
+    let mut lines: Vec<String> = fourth
+        .ok_or("no fourth terminal")?
+        .iter()
+        .map(|line| line.replace("127.0.0.1", &address))
+        .collect();
+    until("all three nodes to work", async || {
+        let ended = types("sh", &lines, folder.path(), "").await?;
+        let working = ended.stdout.matches(" working ").count();
+        if (ended.code, working) == (Some(0), 3) {
+            Ok(())
+        } else {
+            Err(format!("{ended:?}").into())
+        }
+    })
+    .await?;
+    // A node can carry it out: they start processes.
+    lines.push("punctual add hello --now -- echo hi".to_owned());
+    let ended = types("sh", &lines, folder.path(), "").await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("warning"), "{ended:?}");
+    for node in 1..=3 {
+        assert!(folder.path().join(format!("data/n{node}/identity")).exists(), "n{node}");
+    }
+    for mut node in nodes {
+        assert!(node.try_wait()?.is_none(), "a node has ended");
+        node.kill().await?;
     }
     Ok(())
 }
