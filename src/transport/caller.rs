@@ -2,7 +2,8 @@
 //!
 //! Concurrent calls share the connection, and the dial if there is none. If a connection ends, the
 //! next call dials again. After a failed dial, calls fail at once until the back-off has passed. A
-//! call that times out closes the connection.
+//! call that times out closes the connection. The connection runs on the runtime that its caller was
+//! made on, whichever runtime a call comes from.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
 use super::RandomSource;
@@ -73,7 +75,8 @@ impl PeerCaller {
     #[must_use]
     pub fn new(dialer: Dialer, purpose: Purpose) -> Self {
         let state = Mutex::new(CallerState { phase: DialPhase::Down(None), failures: 0 });
-        Self { shared: Arc::new(CallerInner { dialer, purpose, state }) }
+        let home = Handle::try_current().ok();
+        Self { shared: Arc::new(CallerInner { dialer, purpose, home, state }) }
     }
 
     /// Asks, and waits at most `limit` in all for the answer's body. Dropping the future leaves
@@ -144,6 +147,8 @@ impl PeerCaller {
 struct CallerInner {
     dialer: Dialer,
     purpose: Purpose,
+    /// Where the connection lives; none: where it was first asked for.
+    home: Option<Handle>,
     state: Mutex<CallerState>,
 }
 
@@ -201,8 +206,18 @@ impl CallerInner {
         }
         let (ended, dial) = watch::channel(());
         state.phase = DialPhase::Dialling(dial.clone());
-        life::spawn(self.clone().dial(ended));
+        // It cannot have an outcome yet, which it needs this lock for: its runtime has ended.
+        if self.spawn_dial(ended).is_finished() {
+            let error = CallError::NotSent("this node is ending".to_owned());
+            state.back_off(error.clone(), &self.dialer.fabric.random);
+            return CallRoute::Down(error);
+        }
         CallRoute::Dialling(dial)
+    }
+
+    fn spawn_dial(self: &Arc<Self>, ended: watch::Sender<()>) -> JoinHandle<()> {
+        let _at_home = self.home.as_ref().map(Handle::enter);
+        life::spawn(self.clone().dial(ended))
     }
 
     /// In a task of its own, so that a cancelled call does not cancel the dial of others.

@@ -48,6 +48,30 @@ async fn calls_are_answered_and_share_one_dial() {
     assert_eq!(network.dials(), 1);
 }
 
+/// What one runtime asked for must not end, or wait, with it when others ask too.
+#[test]
+fn a_connection_lives_on_the_runtime_of_its_caller() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (home, other) = (runtime(), runtime());
+    let network = MemoryNetwork::new();
+    let (node, caller) = home
+        .block_on(async { (TestPeer::start(network.clone(), "two:1").await, caller(&network)) });
+    assert_eq!(other.block_on(echo(&caller, "a")).unwrap(), "a");
+    drop(other);
+    assert_eq!(home.block_on(echo(&caller, "b")).unwrap(), "b");
+    assert_eq!(network.dials(), 1);
+    // Nothing is dialled on a runtime that has ended, and nobody waits for it.
+    drop((node, home));
+    let gone = runtime().block_on(echo(&caller, "c"));
+    assert!(matches!(gone, Err(CallError::NotSent(_) | CallError::Unknown(_))), "{gone:?}");
+    let gone = runtime().block_on(echo(&caller, "d"));
+    assert!(matches!(gone, Err(CallError::NotSent(_))), "{gone:?}");
+    assert_eq!(network.dials(), 1);
+}
+
 #[tokio::test]
 async fn notices_arrive_without_answer() {
     let network = MemoryNetwork::new();
