@@ -25,7 +25,7 @@ use crate::consensus::{
 use crate::domain::machine::LEVEL;
 use crate::domain::machine::record::NodeInfo;
 use crate::domain::schedule::calendar::Calendar;
-use crate::engine::{self, Engine, EngineParts, EngineSettings};
+use crate::engine::{Engine, EngineParts, EngineSettings};
 use crate::exec::{Exec, ExecOptions, Func, ShimProgram};
 use crate::ops::Starts;
 use crate::storage::{DataFolder, FolderIdentity, LogStore, WalLog};
@@ -420,7 +420,7 @@ impl UpperLayers {
             Ok(engine) => engine,
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
-        engine::declare(consensus.clone(), self.calendars);
+        engine.declare(self.calendars);
         let _first = self.context.running.set(RunningParts { consensus, engine: engine.clone() });
         let why = tokio::select! {
             biased;

@@ -168,6 +168,16 @@ impl EngineContext {
         });
     }
 
+    /// Watches a task that ends when its work is done. The engine cannot go on if it fails before.
+    pub fn watch_work(self: &Arc<Self>, name: &'static str, task: JoinHandle<()>) {
+        let context = Arc::clone(self);
+        self.spawn(async move {
+            if let Some(why) = failure_of(task).await {
+                context.fail(format!("the engine's {name} failed: {why}"));
+            }
+        });
+    }
+
     /// Says why the engine cannot go on; the first word counts.
     pub fn fail(&self, why: String) {
         self.failed.send_if_modified(|failed| {
@@ -344,6 +354,11 @@ impl EngineContext {
     }
 }
 
+/// Why a task ended before its work was done; none: it was done.
+async fn failure_of(task: JoinHandle<()>) -> Option<String> {
+    task.await.err().map(|error| error.to_string())
+}
+
 /// The limit of parallel attempts: the smaller of the node's slots (0: no limit) and the limit of
 /// the process.
 fn limit(slots: u32, attempts_max: usize) -> usize {
@@ -370,6 +385,13 @@ fn proposal(commands: &[Command]) -> Proposal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_that_fails_is_told_from_work_that_is_done() {
+        assert_eq!(failure_of(tokio::spawn(async {})).await, None);
+        let failed = failure_of(tokio::spawn(async { panic!("for this test") })).await;
+        assert!(failed.is_some_and(|why| why.contains("for this test")));
+    }
 
     #[test]
     fn the_smaller_bound_counts() {

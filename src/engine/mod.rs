@@ -64,6 +64,7 @@ use crate::domain::ids::SessionId;
 use crate::domain::machine::command::{Command, NodeIntent};
 use crate::domain::machine::envelope;
 use crate::domain::machine::record::{Intent, NodeInfo};
+use crate::domain::schedule::calendar::Calendar;
 use crate::domain::time::Millis;
 use crate::exec::Exec;
 use crate::telemetry::metrics::Metrics;
@@ -73,7 +74,6 @@ use limits::{INTENT_LIMIT, STOP_LIMIT};
 use node_actor::{NodeActor, NodeMsg};
 
 pub use context::{AttemptStart, Observer};
-pub use declared::declare;
 #[cfg(test)]
 pub(crate) use node_actor::ActorFault;
 
@@ -151,9 +151,15 @@ impl Engine {
         context.watch("watch", context.spawn(pulse::watch(Arc::clone(&context))));
         context
             .watch("liveness", context.spawn(liveness::report(Arc::clone(&context), node.clone())));
-        context.spawn(pulse::register(Arc::clone(&context), node.clone()));
+        pulse::keep_registering(&context, node.clone());
         context.consensus.serve(liveness::service(Arc::clone(&context), node.clone(), others));
         Ok(Self { context, node })
+    }
+
+    /// Proposes the calendars of the settings, until the cluster has them or refuses them.
+    pub fn declare(&self, calendars: Vec<Calendar>) {
+        let consensus = self.context.consensus.clone();
+        self.context.spawn(declared::declare(consensus, calendars));
     }
 
     /// Waits until the engine cannot go on; says why. Whoever runs the node ends it then.

@@ -344,7 +344,7 @@ impl NodeState {
             tracing::warn!(%session, "this node's session was ended by another; registering again");
             context.end_session();
             self.on_attempt(DispatchEvent::StopAll(Stop::Kill)).await;
-            context.spawn(pulse::register(Arc::clone(&context), self.me.clone()));
+            pulse::keep_registering(&context, self.me.clone());
         }
     }
 }

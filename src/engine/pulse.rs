@@ -59,8 +59,13 @@ async fn hangs<T>(mut rounds: watch::Receiver<T>) {
     }
 }
 
+/// Has this process registered. A node that is not registered takes no work, so this must not fail.
+pub(super) fn keep_registering(context: &Arc<EngineContext>, node: ActorRef<NodeMsg>) {
+    context.watch_work("registration", context.spawn(register(Arc::clone(context), node)));
+}
+
 /// Registers this process: once, unless its session is taken away.
-pub(super) async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
+async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
     let up = Command::NodeUp(Box::new(NodeUp {
         node: NodeId(context.consensus.id()),
         boot: context.boot,
