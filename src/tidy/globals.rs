@@ -38,6 +38,9 @@ fn the_rule_of_globals_complains() {
     for (path, text, found) in [
         ("ops/context.rs", "static SCANS: Semaphore = Semaphore::const_new(32);", 1),
         ("exec/mod.rs", "static A: LazyLock<B> = LazyLock::new(B::new);", 1),
+        ("exec/mod.rs", "pub(crate) static A: OnceLock<B> = OnceLock::new();", 1),
+        ("exec/mod.rs", "fn f() -> &'static B { static A: OnceLock<B> = OnceLock::new(); &A }", 1),
+        ("exec/mod.rs", "std::thread_local!(pub static A: RefCell<B> = B::new(););", 1),
         ("exec/mod.rs", "fn f() { static mut N: u8 = 0; }", 1),
         ("exec/mod.rs", "thread_local! {\n static A: Cell<u8> = const { Cell::new(0) };\n}", 1),
         ("exec/mod.rs", "fn f(x: &'static str, y: impl Fn() + 'static) {}", 0),

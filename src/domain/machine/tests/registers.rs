@@ -1,15 +1,19 @@
 //! A new kind of record is one line of a declaration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::record::NodeRecord;
+use super::super::record::{Execution, FiredTick, NodeRecord, Span};
+use super::super::state::{Registers, State};
+use super::super::store::blocks::BlockRecord;
 use super::super::store::digest::Digest;
 use super::super::store::register::{RegisterRows, RowError, registers};
+use super::super::task::keys;
 use super::TestWorld;
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, Revision, TaskKey};
+use crate::domain::time::Timestamp;
 
 /// What the new kind keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +66,29 @@ fn checkpoint(registers: &mut LaterRegisters, store: &mut RegisterRowMap) -> usi
         };
     }
     dirty.len()
+}
+
+/// A letter says what a row is: no two kinds share one, and none is of the rows beside the registers.
+#[test]
+fn the_letters_of_rows_are_all_different() {
+    let (task, revision, tick) = (TaskKey(1), Revision(1), Timestamp(1));
+    let mut letters = vec![
+        keys::definition(task, revision)[0],
+        keys::live(task)[0],
+        keys::progress(task)[0],
+        keys::span(task, tick)[0],
+        FiredTick::LETTER,
+        Execution::LETTER,
+        // Where the records of a checkpoint stand in the log: `consensus/machine.rs`.
+        b'r',
+    ];
+    assert_eq!(Span::LETTER, keys::span(task, tick)[0]);
+    // That of the cluster, which an empty state has too.
+    letters.extend(State::default().all_rows().map(|(key, _)| key[0]));
+    letters.extend(Registers::default().each().map(RegisterRows::letter));
+    let different: BTreeSet<u8> = letters.iter().copied().collect();
+    let named: Vec<char> = letters.iter().map(|letter| char::from(*letter)).collect();
+    assert_eq!(different.len(), letters.len(), "{named:?}");
 }
 
 #[test]
