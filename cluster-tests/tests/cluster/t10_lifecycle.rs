@@ -139,6 +139,35 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     cluster.finish().await
 }
 
+/// Waits until every node lists each member once as a node and once as a member of the cluster, at
+/// its addresses, one of them as leader and the others as followers.
+async fn listed_alike(cluster: &ProcessCluster) -> TestResult<()> {
+    let wanted: Vec<[String; 3]> = cluster
+        .numbers()
+        .map(|node| {
+            let [http, peer] = cluster.listens(node);
+            [format!("n{node}"), format!("http://{http}"), peer.to_string()]
+        })
+        .collect();
+    for asked in cluster.numbers() {
+        for (path, list) in [("/api/v1/nodes", "items"), ("/api/v1/cluster", "members")] {
+            until("a list of all members", async || {
+                let answer = cluster.api(asked).get(path).await?;
+                let items = field(&answer, list).as_array().cloned().unwrap_or_default();
+                let of =
+                    |item: &Value| ["name", "http", "peer"].map(|key| text(item, key).to_owned());
+                let mut listed: Vec<[String; 3]> = items.iter().map(of).collect();
+                listed.sort_unstable();
+                let roles = |role| items.iter().filter(|item| text(item, "role") == role).count();
+                let alike = listed == wanted && (roles("leader"), roles("follower")) == (1, 2);
+                if alike { Ok(()) } else { Err(format!("n{asked}, {path}: {answer}").into()) }
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
@@ -177,6 +206,7 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
         if (working, items.len()) == (3, 3) { Ok(()) } else { Err(format!("{items:?}").into()) }
     })
     .await?;
+    listed_alike(&cluster).await?;
     cluster.agreed().await?;
     let again = cluster_tests::run(&readmit).await?;
     assert_eq!(again.code, Some(5), "{again:?}");
