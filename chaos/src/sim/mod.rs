@@ -40,8 +40,9 @@ pub struct SimArguments {
     /// The seed of one run.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Runs of many seeds, each in a process of its own: `A..B`, B left out.
-    #[arg(long, value_name = "A..B", conflicts_with = "seed")]
+    /// Runs of many seeds, each in a process of its own: `A..B`, B left out, single ones, or a list of
+    /// both with commas.
+    #[arg(long, value_name = "A..B,C", conflicts_with = "seed")]
     seeds: Option<String>,
     /// Processes at once.
     #[arg(long, default_value_t = 1)]

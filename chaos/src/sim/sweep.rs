@@ -20,9 +20,14 @@ struct SweepTotals {
     rejected: Vec<u64>,
 }
 
-fn range(text: &str) -> Option<(u64, u64)> {
-    let (from, to) = text.split_once("..")?;
-    Some((from.parse().ok()?, to.parse().ok()?))
+/// The seeds of a list of ranges and single ones: `0..150,169,192`.
+fn listed(text: &str) -> Option<Vec<u64>> {
+    let part = |part: &str| match part.split_once("..") {
+        Some((from, to)) => Some(from.parse().ok()?..to.parse().ok()?),
+        None => part.parse().ok().and_then(|one: u64| Some(one..one.checked_add(1)?)),
+    };
+    let parts: Option<Vec<std::ops::Range<u64>>> = text.split(',').map(part).collect();
+    Some(parts?.into_iter().flatten().collect())
 }
 
 fn child(arguments: &SimArguments, seed: u64) -> std::io::Result<Child> {
@@ -156,26 +161,27 @@ impl SweepTotals {
     }
 }
 
-/// Runs the seeds `A..B`.
+/// Runs the seeds of a list.
 pub fn run(arguments: &SimArguments, seeds: &str) -> ExitCode {
-    let Some((mut next, end)) = range(seeds) else {
-        eprintln!("--seeds wants A..B");
+    let Some(listed) = listed(seeds) else {
+        eprintln!("--seeds wants A..B, or several such and single seeds with commas between");
         return ExitCode::from(2);
     };
+    let mut next = listed.into_iter();
     let begun = Instant::now();
     let mut totals = SweepTotals::default();
     let mut running: std::collections::VecDeque<(u64, Child)> = std::collections::VecDeque::new();
     loop {
         let stop = !totals.failed.is_empty() && !arguments.keep_going;
-        while !stop && next < end && running.len() < arguments.jobs.max(1) {
-            match child(arguments, next) {
-                Ok(child) => running.push_back((next, child)),
+        while !stop && running.len() < arguments.jobs.max(1) {
+            let Some(seed) = next.next() else { break };
+            match child(arguments, seed) {
+                Ok(child) => running.push_back((seed, child)),
                 Err(error) => {
-                    eprintln!("seed {next} did not start: {error}");
+                    eprintln!("seed {seed} did not start: {error}");
                     return ExitCode::from(2);
                 }
             }
-            next += 1;
         }
         // In the order of seeds, so that two sweeps print the same.
         let Some((seed, child)) = running.pop_front() else { break };
@@ -193,5 +199,35 @@ pub fn run(arguments: &SimArguments, seeds: &str) -> ExitCode {
         (false, _) => ExitCode::from(1),
         (true, false) => ExitCode::from(2),
         (true, true) => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_ranges_and_single_ones() {
+        assert_eq!(listed("3..5"), Some(vec![3, 4]));
+        assert_eq!(listed("0..2,169,192,7..9"), Some(vec![0, 1, 169, 192, 7, 8]));
+        assert_eq!(listed("7"), Some(vec![7]));
+        for wrong in ["", "a", "1..", "..2", "1,,2", "1..b", "18446744073709551615"] {
+            assert_eq!(listed(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_gate_runs_every_seed_that_found_something() {
+        let gate = include_str!("../../../.ci/run");
+        let mut lines = gate.lines().map(str::trim);
+        let run = lines.find_map(|line| line.strip_prefix("local seeds=")).and_then(listed);
+        let run = run.expect("the seeds of the gate");
+        let ledger = include_str!("../../LEDGER.md").lines();
+        let table = ledger.skip_while(|line| !line.starts_with("| seed |")).skip(2);
+        let cells = table.map_while(|line| line.strip_prefix("| ")?.split(" |").next());
+        let found: Vec<u64> =
+            cells.flat_map(|cell| cell.split(", ")).map(|seed| seed.parse().unwrap()).collect();
+        assert!(found.len() >= 16, "{found:?}");
+        assert!(found.iter().all(|seed| run.contains(seed)), "{found:?}");
     }
 }
