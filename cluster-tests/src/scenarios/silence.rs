@@ -224,7 +224,8 @@ fn figures(lines: &[WitnessLine], absences: &[Absence]) -> SilenceFigures {
 fn late_starts(lines: &[WitnessLine], absence: Absence) -> impl Iterator<Item = i64> {
     let at = |line: &WitnessLine| i64::try_from(line.nanos / 1_000_000).unwrap_or(i64::MAX);
     let late = lines.iter().filter(move |line| {
-        let due = line.tick.is_some_and(|tick| (absence.from..absence.to - STEP_MS).contains(&tick));
+        let due =
+            line.tick.is_some_and(|tick| (absence.from..absence.to - STEP_MS).contains(&tick));
         due && at(line) > absence.to
     });
     late.map(move |line| at(line) - absence.to)

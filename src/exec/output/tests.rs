@@ -82,9 +82,8 @@ async fn kept_output_is_its_owners_alone() {
         drop(output);
     }
     outputs.flush().await;
-    let mode = |path: &std::path::Path| {
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
-    };
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&folder), 0o700);
     let kept = [folder.join("1.1.log"), folder.join(format!("2.1.{HEAD}.log"))];
     assert_eq!(kept.map(|path| mode(&path)), [0o600; 2]);
