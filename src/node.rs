@@ -5,6 +5,7 @@
 //! and only the binary exits.
 
 mod fatal;
+mod listeners;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -174,8 +175,15 @@ impl Node {
         }
         let parts = parts(&builder, &folder, &clock, &metrics, progress)?;
         let (raft, thread) = raft_thread(parts, folder, stopping)?;
-        let rest =
-            UpperLayers { builder, context: Arc::clone(&context), exec, clock, metrics, calendars };
+        let rest = UpperLayers {
+            builder,
+            context: Arc::clone(&context),
+            http,
+            exec,
+            clock,
+            metrics,
+            calendars,
+        };
         tokio::spawn(rest.run(thread, fatal));
         Ok(Self { context, http, ended, stop, raft: Some(raft), leave_limit: LEAVE_LIMIT })
     }
@@ -380,6 +388,8 @@ fn raft_thread(
 struct UpperLayers {
     builder: NodeBuilder,
     context: Arc<Context>,
+    /// Where the API listens.
+    http: Option<SocketAddr>,
     exec: Arc<Exec>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -421,9 +431,15 @@ impl UpperLayers {
             Err(error) => return Some(Fatal::Part(format!("the engine: {error}"))),
         };
         engine.declare(self.calendars);
+        let (exec, config, http) = (self.exec, self.builder.config, self.http);
+        let guarded = listeners::hand_on(consensus.members(), |members| {
+            let members = members.iter().map(|member| (&*member.peer, &*member.http));
+            exec.set_own(config.listeners_of(members, http));
+        });
         let _first = self.context.running.set(RunningParts { consensus, engine: engine.clone() });
         let why = tokio::select! {
             biased;
+            never = guarded => match never {},
             _ = thread.stop.wait_for(|stop| *stop) => None,
             why = ended.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone());

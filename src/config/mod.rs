@@ -350,16 +350,26 @@ impl Config {
         self.cluster.members.iter().find(|member| member.id == self.node.id)
     }
 
-    /// Host and port of everything that listens for the cluster: what the members say of
-    /// themselves, and where this node listens, its API at `http`.
+    /// Host and port of everything that listens for the cluster: the members of the settings, and
+    /// this node, its API at `http`.
     #[must_use]
     pub fn listeners(&self, http: Option<SocketAddr>) -> Vec<(String, u16)> {
-        let members = self.cluster.members.iter().flat_map(|member| {
-            let http = member.http.as_deref().and_then(|url| url.split_once("://"));
-            [Some(member.peer.as_str()), http.map(|(_, rest)| rest)]
-        });
+        let members = self.cluster.members.iter();
         let members =
-            members.flatten().filter_map(|addr| address::split(addr.trim_end_matches('/')));
+            members.map(|member| (&*member.peer, member.http.as_deref().unwrap_or_default()));
+        self.listeners_of(members, http)
+    }
+
+    /// The same of other members, each with its peer address and the URL of its API.
+    pub fn listeners_of<'a>(
+        &self,
+        members: impl Iterator<Item = (&'a str, &'a str)>,
+        http: Option<SocketAddr>,
+    ) -> Vec<(String, u16)> {
+        let members = members.flat_map(|(peer, url)| {
+            [Some(peer), url.split_once("://").map(|(_, rest)| rest)].into_iter().flatten()
+        });
+        let members = members.filter_map(|addr| address::split(addr.trim_end_matches('/')));
         let here = http.into_iter().chain([self.peer.listen]);
         members
             .map(|(host, port)| (host.to_owned(), port))

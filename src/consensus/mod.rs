@@ -70,6 +70,7 @@ pub use self::events::EventsAfter;
 pub use self::formats::Formats;
 pub use self::lead::TransferError;
 pub use self::members::ReplaceError;
+pub use self::membership::MemberList;
 pub use self::proposer::Proposal;
 pub use self::replica::{
     DigestMark, ProposalAnswers, ProposalOutcome, ProposalReply, ProposeError, Replica,
@@ -343,6 +344,12 @@ impl Consensus {
     #[must_use]
     pub fn status(&self) -> RaftStatus {
         lead::status(&self.core)
+    }
+
+    /// The members, with each change of them.
+    #[must_use]
+    pub fn members(&self) -> watch::Receiver<MemberList> {
+        self.core.members.clone()
     }
 
     /// Transfers leadership to another voter, if this node has it; true once it is transferred.

@@ -77,7 +77,7 @@ pub struct ExecOptions {
     /// What references in definitions may yield.
     pub refs: config::RefSettings,
     /// Host and port of every listener of the cluster; HTTP actions do not reach them. `0.0.0.0`
-    /// and `::` stand for every address of this machine.
+    /// and `::` stand for every address of this machine. Changes come by [`Exec::set_own`].
     pub own: Vec<(String, u16)>,
     /// Whether the node itself listens on loopback only; then HTTP actions may reach loopback.
     pub loopback_only: bool,
@@ -123,6 +123,11 @@ impl Exec {
             refs: RefResolver::new(options.refs, options.data_dir),
             held: PreparedAttempts::default(),
         })
+    }
+
+    /// Says where the cluster listens from now on: host and port of every listener.
+    pub fn set_own(&self, own: Vec<(String, u16)>) {
+        self.http.set_own(own);
     }
 
     /// Carries out functions only, by the clock of a simulated machine, and keeps no output.

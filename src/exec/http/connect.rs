@@ -64,7 +64,7 @@ impl HttpConnection {
 
 /// Makes connections.
 pub(in crate::exec) struct HttpConnector {
-    guard: AddressGuard,
+    pub(super) guard: AddressGuard,
     /// Made when it is first needed: reading the machine's certificates takes its time.
     pub(in crate::exec) tls: OnceCell<TlsConnector>,
 }

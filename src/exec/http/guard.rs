@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use crate::config::AllowedTarget;
@@ -19,7 +20,7 @@ const LOOKUPS: usize = 32;
 /// See the module.
 pub(in crate::exec) struct AddressGuard {
     allow: Vec<AllowedTarget>,
-    own: Vec<(String, u16)>,
+    own: RwLock<Vec<(String, u16)>>,
     loopback: bool,
     lookups: Arc<Semaphore>,
 }
@@ -41,7 +42,13 @@ impl AddressGuard {
         own: Vec<(String, u16)>,
         loopback: bool,
     ) -> Self {
+        let own = RwLock::new(own);
         Self { allow, own, loopback, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
+    }
+
+    /// The cluster listens here from now on, and nowhere else.
+    pub(in crate::exec) fn set_own(&self, own: Vec<(String, u16)>) {
+        *self.own.write() = own;
     }
 
     /// The addresses of a host that may be connected to; there is at least one.
@@ -103,8 +110,10 @@ impl AddressGuard {
     /// The addresses on which the cluster itself listens on this port.
     async fn own_addresses(&self, port: u16) -> OwnAddresses {
         let mut own = OwnAddresses::default();
-        for (host, _port) in self.own.iter().filter(|(_host, theirs)| *theirs == port) {
-            let found = self.look_up(bare(host), port).await.unwrap_or_default();
+        let on_this_port = |(host, theirs): &(String, u16)| (*theirs == port).then(|| host.clone());
+        let hosts: Vec<String> = self.own.read().iter().filter_map(on_this_port).collect();
+        for host in hosts {
+            let found = self.look_up(bare(&host), port).await.unwrap_or_default();
             for ip in found.into_iter().flat_map(|address| forms(address.ip())) {
                 own.everywhere |= ip.is_unspecified();
                 own.addresses.push(ip);
@@ -327,6 +336,16 @@ mod tests {
         assert!(verdict(&guard, "http://127.0.0.1:9000/").await.is_ok());
         assert!(verdict(&guard, "http://127.0.0.1:8081/").await.is_err());
         assert!(verdict(&guard, "http://169.254.1.1/").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_member_that_moves_is_the_clusters_own_where_it_is() {
+        let guard = guard(&[], &[("10.0.0.1", 7070)], false);
+        let refused = async |url: &str| verdict(&guard, url).await.is_err();
+        let [before, after] = ["http://10.0.0.1:7070/", "http://10.0.0.9:7071/"];
+        assert!(refused(before).await && !refused(after).await);
+        guard.set_own(vec![("10.0.0.9".to_owned(), 7071)]);
+        assert!(!refused(before).await && refused(after).await);
     }
 
     #[tokio::test]

@@ -59,6 +59,11 @@ impl HttpRunner {
         Self { connector: HttpConnector::new(AddressGuard::new(allow, own, loopback)) }
     }
 
+    /// The cluster listens here from now on.
+    pub(super) fn set_own(&self, own: Vec<(String, u16)>) {
+        self.connector.guard.set_own(own);
+    }
+
     /// Makes the request of an action whose references are resolved, and takes the answer, up to
     /// the time-out or a stop.
     pub(super) async fn attempt(

@@ -1,0 +1,38 @@
+//! Follows the members for those parts that must know where the cluster listens.
+
+use std::convert::Infallible;
+
+use tokio::sync::watch;
+
+/// Hands a list on, and each that takes its place.
+pub(super) async fn hand_on<T>(
+    mut lists: watch::Receiver<T>,
+    mut take: impl FnMut(&T),
+) -> Infallible {
+    loop {
+        take(&lists.borrow_and_update());
+        if lists.changed().await.is_err() {
+            // No more changes come from a consensus that has ended, which others notice.
+            return std::future::pending().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_list_is_handed_on_and_the_last_one_stays() {
+        let (lists, listed) = watch::channel(1);
+        let (taken, mut seen) = watch::channel(0);
+        let handing = tokio::spawn(hand_on(listed, move |list| drop(taken.send(*list))));
+        seen.wait_for(|list| *list == 1).await.unwrap();
+        lists.send_replace(2);
+        seen.wait_for(|list| *list == 2).await.unwrap();
+        drop(lists);
+        tokio::task::yield_now().await;
+        assert!(!handing.is_finished());
+        handing.abort();
+    }
+}
