@@ -26,7 +26,9 @@ mod tests {
     async fn each_list_is_handed_on_and_the_last_one_stays() {
         let (lists, listed) = watch::channel(1);
         let (taken, mut seen) = watch::channel(0);
-        let handing = tokio::spawn(hand_on(listed, move |list| drop(taken.send(*list))));
+        let handing = tokio::spawn(hand_on(listed, move |list| {
+            taken.send_replace(*list);
+        }));
         seen.wait_for(|list| *list == 1).await.unwrap();
         lists.send_replace(2);
         seen.wait_for(|list| *list == 2).await.unwrap();

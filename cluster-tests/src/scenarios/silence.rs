@@ -24,6 +24,8 @@ const SILENCE_MS: i64 = 1_300;
 /// An attempt that was granted to a node before it was frozen starts, or is given up, within this
 /// of its waking, in milliseconds.
 const SETTLED_MS: i64 = 1_000;
+/// What a silent leader may cost more than a killed one, in milliseconds.
+const DEARER_MS: i64 = 650;
 
 /// How the leader is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +52,8 @@ pub struct SilenceFigures {
 }
 
 impl SilenceFigures {
-    /// What is promised of the medians and does not hold on a busy machine, which has `times` the
-    /// time of an idle one.
+    /// What is promised of the medians and does not hold. A busy machine has `times` the time of an
+    /// idle one; on either a silent leader costs what a killed one costs.
     #[must_use]
     pub fn slow(&self, times: i64) -> BrokenPromises {
         let rows = [
@@ -64,7 +66,12 @@ impl SilenceFigures {
             (median > most)
                 .then(|| format!("{what}: median {median} ms of at most {most}, {times_ms:?}"))
         });
-        slow.collect()
+        let mut slow: BrokenPromises = slow.collect();
+        let (killed, frozen) = (quantile(&self.killed_ms, 0.5), quantile(&self.frozen_ms, 0.5));
+        if frozen > killed + DEARER_MS {
+            slow.push(format!("a silent leader costs {frozen} ms, a killed one {killed} ms"));
+        }
+        slow
     }
 
     /// Adds what is promised on any machine to the promises that are held against it: while the

@@ -22,7 +22,7 @@ const BUSY: i64 = 2;
 async fn a_silent_leader_costs_no_more_than_a_killed_one() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let mut load = SilenceRun::begin(&mut cluster, 90).await?;
-    for round in 1..=5 {
+    for round in 1..=7 {
         load.lose_leader(LeaderLoss::Killed).await?;
         load.lose_leader(LeaderLoss::Frozen).await?;
         if round >= 3 && load.seen()?.slow(BUSY).is_empty() {
