@@ -186,7 +186,7 @@ fn make_tasks(world: &mut ApplyBench, tasks: usize) -> Vec<ClaimedTask> {
             })
             .collect();
         let answers = world.apply(&puts);
-        assert!(answers.iter().all(|answer| !matches!(answer, Err(_) | Ok(Answer::NotFired))));
+        assert!(answers.iter().all(|answer| !matches!(answer, Err(_) | Ok(Answer::NotFired(_)))));
     }
     let state = &world.state;
     let target = |task: &Arc<Task>| ClaimedTask {

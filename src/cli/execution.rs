@@ -14,7 +14,7 @@ use super::local::LocalClock;
 use super::table::{Table, fields};
 use super::words;
 use crate::client::{Client, ClientError, Query, Reply, path};
-use crate::dto::{ExecutionChanged, ExecutionView};
+use crate::dto::{ExecutionChanged, ExecutionView, QueueView};
 use crate::exec::TAIL_MAX_BYTES;
 
 /// Between two looks at an output that may grow.
@@ -233,6 +233,12 @@ pub fn line(execution: &ExecutionView, clock: &LocalClock) -> String {
     format!("{task}: execution {id} {status}{node}{rest}")
 }
 
+/// `position 2 in the line of group db, 3 ahead`
+fn queue(queue: &QueueView) -> String {
+    let QueueView { line, position, ahead, .. } = queue;
+    format!("position {position} in the line of {line}, {ahead} ahead")
+}
+
 /// An execution for people.
 #[must_use]
 pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
@@ -254,6 +260,7 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         ("execution", execution.id.clone()),
         ("task", execution.task.clone()),
         ("status", execution.status.to_string()),
+        ("queue", execution.queue.as_ref().map(queue).unwrap_or_default()),
         ("dismissed", dismissed.to_owned()),
         ("trigger", execution.trigger.to_string()),
         ("retry of", execution.retry_of.clone().unwrap_or_default()),

@@ -153,6 +153,9 @@ codes! {
     /// The node is on its way out.
     NodeLeaving = "node_leaving", 409,
         "Wait until the node has left or is back.";
+    /// A line of the task is full.
+    NoRoom = "no_room", 409,
+        "Wait until an execution of the task or of its group has ended.";
     /// It is too early for this.
     NotDue = "not_due", 409,
         "Ask again when the tick is due.";
@@ -162,6 +165,12 @@ codes! {
     /// Ticks of a task must rise.
     Order = "order", 409,
         "Claim a tick after the last one.";
+    /// An execution of the task has not ended.
+    Overlap = "overlap", 409,
+        "Wait until the execution has ended, or stop it.";
+    /// Too many executions of the task wait.
+    QueueFull = "queue_full", 409,
+        "Wait until executions of the task have ended, or raise its queue_max.";
     /// The tick was settled before.
     Settled = "settled", 409,
         "Claim a tick after the instant in `cursor`.";

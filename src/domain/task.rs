@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Millis;
 
+/// The highest priority; the lowest is 0.
+pub const PRIORITY_MAX: u8 = 9;
+
 /// A task's definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -273,6 +276,12 @@ impl Default for Keep {
 }
 
 impl TaskSpec {
+    /// Whether its executions stand in a line: the task's own, or that of a group.
+    #[must_use]
+    pub fn lined(&self) -> bool {
+        self.execution_mode != ExecutionMode::Parallel || self.concurrency.is_some()
+    }
+
     /// A task with every default of the contract.
     #[must_use]
     pub fn new(name: impl Into<String>, schedule: Schedule, action: Option<Action>) -> Self {

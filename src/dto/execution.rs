@@ -35,6 +35,8 @@ pub struct ExecutionView {
     pub status: Word,
     /// Whether it was asked to stop.
     pub stopping: bool,
+    /// Where it waits; null: it does not wait in a line.
+    pub queue: Option<QueueView>,
     /// Where its newest attempt is.
     pub node: Option<String>,
     /// The executor that has it.
@@ -67,6 +69,21 @@ pub struct ExecutionView {
     pub idempotency_key: String,
     /// Of the entry that made it.
     pub index: u64,
+}
+
+/// The place of an execution that waits in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueView {
+    /// The line: `task NAME`, or `group NAME`.
+    pub line: String,
+    /// Its place among those that wait there, from 1.
+    pub position: usize,
+    /// How many are ahead of it: those that run, and those that wait before it.
+    pub ahead: usize,
+    /// How many run in the line.
+    pub running: u32,
+    /// How many may run there.
+    pub limit: u32,
 }
 
 /// One try of an execution.

@@ -28,7 +28,7 @@ pub use self::cluster::{
 pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
     AttemptView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView, OutputEnd, OutputPiece,
-    Percentiles, StatsView, TaskStatsView,
+    Percentiles, QueueView, StatsView, TaskStatsView,
 };
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;

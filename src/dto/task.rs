@@ -35,6 +35,12 @@ pub struct TaskView {
     pub next_tick: Option<Rfc3339>,
     /// Its newest execution that is kept.
     pub last_execution: Option<LastExecution>,
+    /// How many of its executions run.
+    #[serde(default)]
+    pub running: u32,
+    /// How many of them wait.
+    #[serde(default)]
+    pub waiting: u32,
     /// What became of its ticks and executions.
     pub totals: TotalsView,
     /// When it was made.

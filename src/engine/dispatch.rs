@@ -8,8 +8,11 @@
 //! Hints of applied commands trigger work at once. Regular looks at the state find the same work
 //! if a hint was lost.
 
+use std::collections::BTreeSet;
+
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
+use crate::domain::machine::LineKey;
 use crate::domain::machine::command::{OfFence, Start};
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::task::Action;
@@ -20,7 +23,7 @@ use super::attempts::{AttemptTable, must_stop};
 use super::limits::{ASK_AGAIN, ASK_OVER, REMEMBER, SILENCE_MIN};
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
-use super::waiting::{StartEligibility, WaitingExecution, WaitingList, eligibility, waits};
+use super::waiting::{StartEligibility, WaitingList, eligibility, waits};
 
 /// An event.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub(super) enum DispatchEvent {
     Settled(TaskKey),
     /// A task changed.
     TaskChanged(TaskKey),
+    /// The lines of a task changed.
+    LineChanged(TaskKey),
     /// A node or the scheduler changed.
     MembersChanged,
     /// The state was replaced by a snapshot; hints may be missing.
@@ -82,6 +87,35 @@ pub(super) struct Dispatch {
     pub slots: SlotTable,
     waiting: WaitingList,
     attempts: AttemptTable,
+    lines: ChangedLines,
+}
+
+/// The lines that are to be looked at.
+#[derive(Debug, Default)]
+struct ChangedLines {
+    all: bool,
+    /// Those of these tasks.
+    of: BTreeSet<TaskKey>,
+}
+
+impl ChangedLines {
+    fn any(&self) -> bool {
+        self.all || !self.of.is_empty()
+    }
+
+    /// Takes the names of the lines.
+    fn take(&mut self, view: &EngineView<'_>) -> BTreeSet<LineKey> {
+        let of = std::mem::take(&mut self.of);
+        if std::mem::take(&mut self.all) {
+            return view.state.lines().contended().cloned().collect();
+        }
+        let tasks = of.into_iter().filter_map(|key| view.state.task(key));
+        let mut keys = BTreeSet::new();
+        for task in tasks {
+            keys.extend(task.lines().iter().map(|(key, _)| key.clone()));
+        }
+        keys
+    }
 }
 
 impl Dispatch {
@@ -106,7 +140,9 @@ impl Dispatch {
                 let runs = self.attempts.of(*execution).next().is_some();
                 runs || self.waiting.knows(*task, *execution)
             }
-            DispatchEvent::Fill => self.waiting.len() != 0 || self.slots.waiting() != 0,
+            DispatchEvent::Fill => {
+                self.waiting.len() != 0 || self.slots.waiting() != 0 || self.lines.any()
+            }
             DispatchEvent::Unacknowledged(_) => self.attempts.len() != 0,
             _ => true,
         }
@@ -129,12 +165,18 @@ impl Dispatch {
             }
             DispatchEvent::Settled(task) => self.settled(task, view),
             DispatchEvent::TaskChanged(task) => self.waiting.task_changed(task),
-            DispatchEvent::MembersChanged => self.waiting.all_changed(),
+            DispatchEvent::LineChanged(task) => self.line_changed(task, view),
+            DispatchEvent::MembersChanged => {
+                self.waiting.all_changed();
+                self.lines.all = true;
+            }
             DispatchEvent::Replaced => {
                 self.stop_superseded(view, &mut todo);
                 self.waiting.all_changed();
+                self.lines.all = true;
             }
             DispatchEvent::Found(found) => {
+                self.lines.all = true;
                 found.into_iter().for_each(|found| self.found(found));
                 self.fill(view, &mut todo);
             }
@@ -164,12 +206,38 @@ impl Dispatch {
 
     /// An execution waits: its task's owner asks for it when there is a slot.
     fn pending(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
-        if let Some(found) = view.execution(task, execution).filter(|found| waits(found)) {
-            let one = WaitingExecution::of(task, found);
+        let Some(task) = view.state.task(task).filter(|task| !task.lined()) else { return };
+        let found = task.history.execution(execution).filter(|found| waits(found));
+        if let Some(one) = found.map(|found| task.waiting_execution(found)) {
             match eligibility(&one, view) {
                 StartEligibility::Askable => self.waiting.add(one),
                 StartEligibility::Held => self.waiting.set_aside(one),
-                StartEligibility::Over => {}
+                StartEligibility::InLine | StartEligibility::Over => {}
+            }
+        }
+    }
+
+    /// The lines of a task changed. What waits in none any more waits by itself.
+    fn line_changed(&mut self, key: TaskKey, view: &EngineView<'_>) {
+        let Some(task) = view.state.task(key) else { return };
+        if task.lined() {
+            self.lines.of.insert(key);
+            return;
+        }
+        let waiting: Vec<ExecutionId> =
+            task.live_executions().filter(|one| waits(one)).map(|one| one.id).collect();
+        for execution in waiting {
+            self.pending(key, execution, view);
+        }
+    }
+
+    /// Takes in what may start now of the lines that changed, where this node owns it.
+    fn look_at_lines(&mut self, view: &EngineView<'_>) {
+        for line in self.lines.take(view) {
+            for one in view.next_in_line(&line) {
+                if view.state.task(one.task).is_some_and(|task| view.owns(task)) {
+                    self.waiting.add(one);
+                }
             }
         }
     }
@@ -183,13 +251,15 @@ impl Dispatch {
 
     /// Asks for executions that wait, the oldest first, as long as there are slots.
     fn fill(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        self.look_at_lines(view);
         while self.slots.has_room() {
             let Some(one) = self.waiting.take_next() else { break };
             if self.slots.holds(AskPurpose::Start(one.execution)) {
                 continue;
             }
             match (eligibility(&one, view), view.session) {
-                (StartEligibility::Over, _) => {}
+                // When its lines change, they are looked at.
+                (StartEligibility::Over | StartEligibility::InLine, _) => {}
                 (StartEligibility::Askable, Some(session)) => {
                     let (task, execution) = (one.task, one.execution);
                     let start = Start { task, execution, session, again: None };
@@ -216,8 +286,9 @@ impl Dispatch {
     /// A request failed: its slot is free, and it is made again later.
     fn refused(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
         self.slots.release(AskPurpose::Start(execution));
-        if let Some(found) = view.execution(task, execution).filter(|found| waits(found)) {
-            self.waiting.refuse(WaitingExecution::of(task, found));
+        let Some(task) = view.state.task(task) else { return };
+        if let Some(found) = task.history.execution(execution).filter(|found| waits(found)) {
+            self.waiting.refuse(task.waiting_execution(found));
         }
     }
 

@@ -237,6 +237,7 @@ impl NodeState {
                         self.on_attempt(DispatchEvent::Granted(grant)).await;
                     }
                 }
+                Hint::Line(task) => self.on_attempt(DispatchEvent::LineChanged(task)).await,
                 Hint::Stop(_, execution) => {
                     self.on_attempt(DispatchEvent::StopAsked(execution)).await;
                 }

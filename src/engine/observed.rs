@@ -59,6 +59,8 @@ impl ObservedTask {
         failover: Millis,
     ) -> SettleView<'a> {
         let Self { task, settled, scheduler, .. } = self;
+        // What stands in a line cannot be granted ahead of its tick.
+        let lead = if task.lined() { Millis(0) } else { lead };
         SettleView { task, plan, settled: *settled, scheduler: *scheduler, now, lead, failover }
     }
 

@@ -108,7 +108,8 @@ pub(super) fn commands(
     moment: Timestamp,
     mut ask: impl FnMut(Timestamp) -> bool,
 ) -> Vec<Command> {
-    let mut room = true;
+    // What stands in a line is granted by a command of its own.
+    let mut room = !task.task.lined();
     let command = |step: SettleStep| {
         let claim = step.claim.map(|firing| {
             room = room && ask(firing.tick);

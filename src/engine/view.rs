@@ -5,10 +5,10 @@ use crate::clock::BootInstant;
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, NodeId, SessionId, TaskKey};
 use crate::domain::machine::record::{Execution, Status, Trigger};
-use crate::domain::machine::{State, Task};
+use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
 use crate::domain::time::Timestamp;
 
-use super::waiting::{WaitingExecution, waits};
+use super::waiting::waits;
 
 /// The applied state and the time, as one decision sees them.
 pub(super) struct EngineView<'a> {
@@ -36,6 +36,30 @@ impl EngineView<'_> {
     pub fn execution(&self, task: TaskKey, execution: ExecutionId) -> Option<&Execution> {
         self.state.task(task)?.history.execution(execution)
     }
+
+    /// The executions of a line that may start now, in their order: those of other nodes too.
+    pub fn next_in_line(&self, line: &LineKey) -> Vec<WaitingExecution> {
+        self.state.lines().next(line, |one| self.limit(line, one))
+    }
+
+    /// The limit with which an execution asks for a place in a line; none: it cannot start now,
+    /// since something holds it, no node owns its task, or another line of its task is full.
+    fn limit(&self, line: &LineKey, one: &WaitingExecution) -> Option<u32> {
+        let task = self.state.task(one.task)?;
+        let execution = task.history.execution(one.execution)?;
+        let stopped = execution.tick.is_some() && !self.state.cluster().scheduler;
+        let owned = task.spec().and_then(|spec| self.members.owner(spec)).is_some();
+        let lines = task.lines();
+        if stopped || !owned || !self.state.lines().have_room(&lines) {
+            return None;
+        }
+        lines.iter().find(|(key, _)| *key == line).map(|(_, limit)| limit)
+    }
+
+    /// Whether an execution is among the next in each line of its task.
+    pub fn is_next(&self, task: &Task, one: &WaitingExecution) -> bool {
+        !task.lined() || task.lines().iter().all(|(line, _)| self.next_in_line(line).contains(one))
+    }
 }
 
 /// An execution that concerns this node.
@@ -47,15 +71,16 @@ pub(super) enum FoundExecution {
     Granted(TaskKey, ExecutionId),
 }
 
-/// Finds in a state the executions that want something of the node with this session.
+/// Finds in a state the executions that want something of the node with this session. Those that wait
+/// in a line are found by a look at their lines.
 pub(super) fn find_executions(state: &State, session: Option<SessionId>) -> Vec<FoundExecution> {
     let mut found = Vec::new();
     for task in state.tasks().filter(|task| task.progress.live > 0) {
         for execution in task.live_executions() {
             if runs_in(execution, session) && execution.trigger != Trigger::Claim {
                 found.push(FoundExecution::Granted(task.key, execution.id));
-            } else if waits(execution) {
-                found.push(FoundExecution::Waits(WaitingExecution::of(task.key, execution)));
+            } else if waits(execution) && !task.lined() {
+                found.push(FoundExecution::Waits(task.waiting_execution(execution)));
             }
         }
     }

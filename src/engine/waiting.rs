@@ -4,29 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::machine::WaitingExecution;
 use crate::domain::machine::record::{Execution, Status, Trigger};
-use crate::domain::time::Timestamp;
 
 use super::view::EngineView;
-
-/// An execution that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WaitingExecution {
-    /// Its tick, or when it was triggered.
-    pub at: Timestamp,
-    /// It.
-    pub execution: ExecutionId,
-    /// Its task.
-    pub task: TaskKey,
-}
-
-impl WaitingExecution {
-    /// An execution of a task, as it waits.
-    pub fn of(task: TaskKey, execution: &Execution) -> Self {
-        let at = execution.tick.unwrap_or(execution.due);
-        Self { at, execution: execution.id, task }
-    }
-}
 
 /// Whether an execution may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +16,8 @@ pub(super) enum StartEligibility {
     Askable,
     /// Not before its task, the scheduler or the nodes change.
     Held,
+    /// Not before its lines change.
+    InLine,
     /// It does not wait any more.
     Over,
 }
@@ -48,7 +31,13 @@ pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> Star
             let scheduler = view.state.cluster().scheduler;
             let held = found.tick.is_some() && (task.inactive().is_some() || !scheduler);
             let owned = view.session.is_some() && view.owns(task);
-            if held || !owned { StartEligibility::Held } else { StartEligibility::Askable }
+            if held || !owned {
+                StartEligibility::Held
+            } else if view.is_next(task, one) {
+                StartEligibility::Askable
+            } else {
+                StartEligibility::InLine
+            }
         }
         Some(_) | None => StartEligibility::Over,
     }
@@ -59,12 +48,13 @@ pub(super) fn waits(execution: &Execution) -> bool {
     execution.status == Status::Pending && execution.trigger != Trigger::Claim
 }
 
-/// The executions that this node has in view.
+/// The executions that this node has in view. Of those that stand in a line, only the ones that may
+/// start now are among them.
 #[derive(Debug, Default)]
 pub(super) struct WaitingList {
-    waiting: BTreeMap<(Timestamp, ExecutionId), TaskKey>,
+    waiting: BTreeSet<WaitingExecution>,
     /// Those that this node may not ask for now.
-    aside: BTreeMap<(TaskKey, ExecutionId), Timestamp>,
+    aside: BTreeMap<(TaskKey, ExecutionId), WaitingExecution>,
     /// Those whose ask came to nothing; they are asked for again after a while.
     refused: Vec<WaitingExecution>,
     granted: BTreeSet<(TaskKey, ExecutionId)>,
@@ -74,13 +64,12 @@ impl WaitingList {
     /// Takes in an execution that waits.
     pub fn add(&mut self, one: WaitingExecution) {
         self.aside.remove(&(one.task, one.execution));
-        self.waiting.insert((one.at, one.execution), one.task);
+        self.waiting.insert(one);
     }
 
     /// Takes out the one that starts next.
     pub fn take_next(&mut self) -> Option<WaitingExecution> {
-        let ((at, execution), task) = self.waiting.pop_first()?;
-        Some(WaitingExecution { at, execution, task })
+        self.waiting.pop_first()
     }
 
     /// How many wait for a slot.
@@ -90,7 +79,7 @@ impl WaitingList {
 
     /// Sets one aside until something changes.
     pub fn set_aside(&mut self, one: WaitingExecution) {
-        self.aside.insert((one.task, one.execution), one.at);
+        self.aside.insert((one.task, one.execution), one);
     }
 
     /// Sets one aside until [`WaitingList::retry`].
@@ -108,17 +97,15 @@ impl WaitingList {
     /// A task changed: what of it was set aside may be asked for now.
     pub fn task_changed(&mut self, task: TaskKey) {
         let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
-        let changed: Vec<_> = self.aside.range(all).map(|(key, at)| (*key, *at)).collect();
-        for ((task, execution), at) in changed {
-            self.add(WaitingExecution { at, execution, task });
+        let changed: Vec<WaitingExecution> = self.aside.range(all).map(|(_, one)| *one).collect();
+        for one in changed {
+            self.add(one);
         }
     }
 
     /// The nodes or the scheduler changed: all that was set aside may be asked for now.
     pub fn all_changed(&mut self) {
-        for ((task, execution), at) in std::mem::take(&mut self.aside) {
-            self.waiting.insert((at, execution), task);
-        }
+        self.waiting.extend(std::mem::take(&mut self.aside).into_values());
     }
 
     /// One was granted to this session.
@@ -152,9 +139,11 @@ impl WaitingList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn one(at: i64, execution: u64, task: u64) -> WaitingExecution {
         WaitingExecution {
+            rank: 4,
             at: Timestamp(at),
             execution: ExecutionId(execution),
             task: TaskKey(task),
@@ -173,6 +162,15 @@ mod tests {
         }
         waiting.add(one(10, 9, 9));
         assert_eq!(rest(&mut waiting), [7, 9, 3, 4]);
+    }
+
+    #[test]
+    fn a_higher_priority_starts_before_an_older_tick() {
+        let mut waiting = WaitingList::default();
+        waiting.add(one(10, 1, 1));
+        waiting.add(WaitingExecution { rank: 0, ..one(30, 2, 2) });
+        waiting.add(WaitingExecution { rank: 9, ..one(5, 3, 3) });
+        assert_eq!(rest(&mut waiting), [2, 1, 3]);
     }
 
     #[test]

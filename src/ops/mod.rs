@@ -26,6 +26,7 @@ pub(crate) mod output;
 pub(crate) mod plans;
 pub(crate) mod preview;
 pub(crate) mod proposals;
+mod queue;
 pub(crate) mod scans;
 pub(crate) mod stats;
 pub(crate) mod tasks;

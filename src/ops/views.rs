@@ -18,7 +18,7 @@ use crate::dto::{
 };
 
 use super::context::StateView;
-use super::{eligibility, plans, words};
+use super::{eligibility, plans, queue, words};
 
 /// A task.
 pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
@@ -41,6 +41,8 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         cursor: Rfc3339(view.state.settled(task)),
         next_tick: plans::next_tick(view, task).map(Rfc3339),
         last_execution: task.history.executions.back().map(last_execution),
+        running: task.progress.live.saturating_sub(task.waiting()),
+        waiting: task.waiting(),
         totals: totals(&task.progress.totals),
         created_at: Rfc3339(live.created_at),
         updated_at: Rfc3339(live.updated_at),
@@ -51,7 +53,8 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
 /// What is worth knowing of a definition that is valid.
 pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
     let told = schedule::warnings(&spec.schedule);
-    told.iter().chain(&eligibility::warning(state, spec)).map(warning).collect()
+    let others = [eligibility::warning(state, spec), queue::warning(state, spec)];
+    told.iter().chain(others.iter().flatten()).map(warning).collect()
 }
 
 /// A warning as answers carry it.
@@ -175,6 +178,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         dismissed: execution.dismissed(),
         status: words::status(execution.status).into(),
         stopping: execution.stopping,
+        queue: queue::queue(state, task, execution),
         node: newest.map(|attempt| node_name(state, attempt.node)),
         executor_id: None,
         fence: newest.map(|attempt| attempt.fence.0),

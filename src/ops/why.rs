@@ -9,7 +9,7 @@ use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 
 use super::context::StateView;
-use super::{eligibility, plans, views, words};
+use super::{eligibility, plans, queue, views, words};
 
 /// What is known of one instant of a task.
 struct TickFinding {
@@ -122,7 +122,12 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
     let execution = view.state.execution(id).map(|(_, execution)| execution);
     let Some(ended) = &fired.ended else {
         let status = execution.map_or("no longer kept", |one| words::status(one.status));
-        return format!("{at} fired: execution {id}, {status}");
+        let mut out = format!("{at} fired: execution {id}, {status}");
+        let found = view.state.execution(id);
+        if let Some(why) = found.and_then(|(task, one)| queue::waits_for(&view.state, task, one)) {
+            out.push_str(&format!(" {why}"));
+        }
+        return out;
     };
     let mut out = format!("{at} fired: execution {id}, {}", words::status(ended.status));
     match ended.code {
@@ -175,7 +180,13 @@ fn past(view: &StateView, task: &Task, at: Timestamp) -> TickFinding {
     if let (Some(false), Some(plan)) = (tick, &plan) {
         return TickFinding { settled: true, ..TickFinding::no_tick(plan, at) };
     }
-    let (verdict, because) = (words::verdict(span.verdict), words::because(span.reason));
+    let verdict = words::verdict(span.verdict);
+    let mut because = words::because(span.reason).to_owned();
+    if matches!(span.reason, Reason::Overlap | Reason::QueueFull)
+        && let Some(live) = queue::live_at(task, at)
+    {
+        because.push_str(&format!(" (execution {})", live.id));
+    }
     let summary = match tick {
         Some(_) => format!("{at} was {verdict}: {because}"),
         None => format!("if {at} was a tick, it was {verdict}: {because}"),

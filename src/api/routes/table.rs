@@ -205,7 +205,7 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::OneOf, Code::TooManyItems, Code::MissingField, Code::InvalidValue, Code::Conflict, Code::Empty, Code::InvalidTime, Code::TooLarge]),
     route(Verb::Post, "/api/v1/tasks/{name}/trigger", "triggerTask", "An execution now.", || post(tasks::trigger))
         .role(AccessRole::Operator).may_have(of::<TriggerRequest>).gives(&[(201, json(of::<ExecutionChanged>))])
-        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::TooLarge, Code::Inactive]),
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Overlap, Code::QueueFull, Code::TooLarge, Code::Inactive]),
     route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(tasks::pause))
         .role(AccessRole::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
@@ -217,7 +217,7 @@ pub(super) static ROUTES: &[Route] = &[
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Post, "/api/v1/tasks/{name}/claim", "claimTick", "Takes a tick of a task with a manual schedule.", || post(tasks::claim))
         .role(AccessRole::Operator).takes(of::<ClaimRequest>).gives(&[(201, json(of::<ClaimView>))])
-        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
+        .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::NotManual, Code::AlreadyClaimed, Code::Settled, Code::Order, Code::AheadOfTime, Code::Inactive, Code::MaxLive, Code::NoRoom, Code::SessionEnded, Code::MissingField, Code::InvalidTime]),
     route(Verb::Get, "/api/v1/tasks/{name}/next", "getNextTicks", "Its next ticks.", || get(about::next))
         .query(&[NEXT]).gives(&[(200, json(of::<NextView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/ticks", "getTicks", "What became of its ticks, newest first.", || get(about::ticks))
@@ -265,7 +265,7 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded]),
     route(Verb::Post, "/api/v1/executions/{id}/retry", "retryExecution", "A new execution of what an ended one did.", || post(executions::retry))
         .role(AccessRole::Operator).gives(&[(201, json(of::<ExecutionChanged>))])
-        .refuses(&[Code::ExecutionNotFound, Code::ExecutionLive, Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Inactive]),
+        .refuses(&[Code::ExecutionNotFound, Code::ExecutionLive, Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Overlap, Code::QueueFull, Code::Inactive]),
 
     route(Verb::Get, "/api/v1/nodes", "listNodes", "Nodes.", || get(nodes::list))
         .query(&[PAGING]).gives(&[(200, json(of::<ListView<NodeView>>))]),

@@ -57,7 +57,11 @@ fn fields() -> Vec<Row> {
         with("payload", json!(big), "422 too_large /payload"),
         with("parameters", json!({"a": big}), "422 too_large /payload"),
         with("labels", json!({"a b": "c"}), "422 invalid_label /labels/a b"),
-        with("execution_mode", json!("skip"), "422 not_supported /execution_mode"),
+        with(
+            "concurrency",
+            json!({"group": "g", "limit": 0}),
+            "422 out_of_range /concurrency/limit",
+        ),
         with("retry", json!({"max_retry": 3}), "422 not_supported /retry/max_retry"),
         with("action", json!({"shell": {"argv": []}}), "422 empty /action/shell/argv"),
         header(json!({"a\nb": "x"}), "422 invalid_http_header /action/http/headers/a\nb"),

@@ -4,6 +4,7 @@ mod bad_input;
 mod calendars;
 mod engine;
 mod history;
+mod lines;
 mod many;
 mod repeats;
 mod routes;

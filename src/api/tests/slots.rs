@@ -15,19 +15,19 @@ use crate::exec::{Func, FuncContext};
 
 /// What attempts of a function do and note.
 #[derive(Clone)]
-struct Gauge {
+pub(super) struct Gauge {
     /// How many run now.
     running: Arc<AtomicUsize>,
     /// The most that ran at once.
     most: Arc<AtomicUsize>,
     /// Executions, in the order in which they started.
-    started: Arc<Mutex<Vec<u64>>>,
+    pub(super) started: Arc<Mutex<Vec<u64>>>,
     /// Whether they may end.
-    open: watch::Sender<bool>,
+    pub(super) open: watch::Sender<bool>,
 }
 
 impl Gauge {
-    fn new(open: bool) -> Self {
+    pub(super) fn new(open: bool) -> Self {
         Self {
             running: Arc::default(),
             most: Arc::default(),
@@ -36,7 +36,7 @@ impl Gauge {
         }
     }
 
-    fn function(&self) -> Func {
+    pub(super) fn function(&self) -> Func {
         let gauge = self.clone();
         Arc::new(move |context: FuncContext| {
             let gauge = gauge.clone();

@@ -142,6 +142,8 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("next", words::at(task.next_tick, clock)),
         ("action", body.map(|body| words::action(body.action.as_ref())).unwrap_or_default()),
         ("timeout", timeout.unwrap_or_default()),
+        ("overlap", body.map(overlap).unwrap_or_default()),
+        ("live", live(task)),
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
         ("owner", task.owner.clone().unwrap_or_default()),
@@ -153,6 +155,29 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("updated", words::ago(Some(task.updated_at), clock)),
         ("revision", task.revision.to_string()),
     ])
+}
+
+/// `sequential, at most 100 wait; group db, at most 2 run; priority 9`; nothing for the defaults.
+fn overlap(body: &TaskBody) -> String {
+    let mode = &*body.execution_mode;
+    let mode = match mode {
+        "parallel" => None,
+        "sequential" => Some(format!("{mode}, at most {} wait", body.queue_max)),
+        _ => Some(mode.to_owned()),
+    };
+    let group = body.concurrency.as_ref();
+    let group = group.map(|group| format!("group {}, at most {} run", group.group, group.limit));
+    let priority = (body.priority != 5).then(|| format!("priority {}", body.priority));
+    let parts: Vec<String> = [mode, group, priority].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// `1 running, 3 waiting`; nothing where nothing is live.
+fn live(task: &TaskView) -> String {
+    let counts = [(task.running, "running"), (task.waiting, "waiting")];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    parts.join(", ")
 }
 
 /// `success, 12:00:00 (2 s ago), +1 ms, 3 ms (execution 42)`

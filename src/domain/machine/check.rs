@@ -8,6 +8,7 @@ use super::hint::Hint;
 use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
+use super::task::lines::Lines;
 use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verdict};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
@@ -82,6 +83,8 @@ impl State {
         hold!(progress.live <= LIVE_MAX, "{} live executions", progress.live);
         let failures = history.executions.iter().filter(|execution| execution.status.failure());
         hold!(failures.count() == history.failures, "{} failures counted", history.failures);
+        let running = history.executions.iter().filter(|one| one.status == Status::Running);
+        hold!(running.count() == count(history.running), "{} running counted", history.running);
         for execution in &history.executions {
             self.check_execution(task, execution)
                 .map_err(|what| format!("execution {}: {what}", execution.id))?;
@@ -157,14 +160,17 @@ impl State {
         hold!(live.eq(busy), "tasks with live executions are not marked, or others are");
         let mut marks = DeletedMarks::default();
         let mut users = CalendarUsers::default();
+        let mut lines = Lines::default();
         let mut executions = BTreeMap::new();
         for task in self.tasks() {
             marks.add(task.key, &task.live);
             users.add(task.spec());
+            lines.add(task);
             executions.extend(task.history.executions.iter().map(|one| (one.id, task.key)));
         }
         hold!(marks == self.marks, "deleted marks are miscounted");
         hold!(users == self.calendar_users, "users of calendars are miscounted");
+        hold!(lines == self.lines, "lines hold what does not wait or run, or lack what does");
         let indexed = self.executions.before(ExecutionId(u64::MAX));
         hold!(indexed.eq(executions.into_iter().rev()), "the index of executions is not theirs");
         Ok(())

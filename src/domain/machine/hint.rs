@@ -27,6 +27,8 @@ pub enum Hint {
         /// To this session.
         session: SessionId,
     },
+    /// The lines of a task changed: others may start now.
+    Line(TaskKey),
     /// A stop was asked for.
     Stop(TaskKey, ExecutionId),
     /// An execution ended.
@@ -44,6 +46,7 @@ impl Hint {
         match self {
             Self::Task(task)
             | Self::Settled(task)
+            | Self::Line(task)
             | Self::Pending(task, _)
             | Self::Granted { task, .. }
             | Self::Stop(task, _)

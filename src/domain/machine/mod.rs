@@ -51,6 +51,7 @@ pub use record_error::RecordError;
 pub use response::{Answer, Refusal, Response};
 pub use state::State;
 pub use store::dirty::Dirty;
+pub use task::lines::{LineKey, WaitingExecution};
 pub use task::record;
 pub use task::whole::Task;
 pub use versions::LEVEL;

@@ -36,8 +36,8 @@ pub enum Answer {
     Running(Vec<ExecutionId>),
     /// A node's registration.
     Session(SessionId),
-    /// The verdict of a claim that made no execution.
-    NotFired,
+    /// A claim made no execution: its tick was skipped, since a request would be refused so.
+    NotFired(Refusal),
     /// A calendar was made or changed.
     Calendar {
         /// Its revision now.
@@ -93,6 +93,12 @@ pub enum Refusal {
     Held,
     /// Too many live executions.
     MaxLive,
+    /// An execution of the task has not ended.
+    Overlap,
+    /// Too many executions of the task wait.
+    QueueFull,
+    /// A line of the task is full.
+    NoRoom,
     /// The session ended, or its node may not propose.
     Session,
     /// The cursor stands elsewhere.
@@ -147,6 +153,9 @@ impl Refusal {
             Self::StaleFence => ErrorCode::StaleFence,
             Self::Held => ErrorCode::Held,
             Self::MaxLive => ErrorCode::MaxLive,
+            Self::Overlap => ErrorCode::Overlap,
+            Self::QueueFull => ErrorCode::QueueFull,
+            Self::NoRoom => ErrorCode::NoRoom,
             Self::Session => ErrorCode::SessionEnded,
             Self::Cursor { .. } => ErrorCode::Settled,
             Self::Order => ErrorCode::Order,

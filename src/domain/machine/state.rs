@@ -18,6 +18,7 @@ use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
+use super::task::lines::Lines;
 use super::task::record::{Cluster, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
@@ -51,6 +52,8 @@ pub struct State {
     pub(super) marks: DeletedMarks,
     /// How many tasks leave each calendar out; derived.
     pub(super) calendar_users: CalendarUsers,
+    /// What limits how many executions run at once; derived.
+    pub(super) lines: Lines,
     /// Idempotency keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
     /// The sum over the records of tasks; registers have their own.
@@ -78,6 +81,7 @@ impl Default for State {
             executions: Index::default(),
             marks: DeletedMarks::default(),
             calendar_users: CalendarUsers::default(),
+            lines: Lines::default(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
             dirty: Dirty::of(1),
@@ -158,6 +162,12 @@ impl State {
         })
     }
 
+    /// What limits how many executions run at once.
+    #[must_use]
+    pub const fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
     /// All members.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
         self.registers.nodes.values()
@@ -192,6 +202,7 @@ impl State {
             executions: self.executions.clone(),
             marks: self.marks.clone(),
             calendar_users: self.calendar_users.clone(),
+            lines: self.lines.clone(),
             key_order: self.key_order.clone(),
             digest: self.digest,
             // What changed since the last checkpoint is nothing to those who read. In an epoch of
@@ -253,6 +264,7 @@ impl State {
             executions: &mut self.executions,
             marks: &mut self.marks,
             calendar_users: &mut self.calendar_users,
+            lines: &mut self.lines,
             busy,
             effects,
             former_live: None,
@@ -309,6 +321,7 @@ impl State {
         self.names.remove(&task.live.name);
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
+        self.lines.remove(&task);
         self.digest.sub(task.counted.live);
         self.digest.sub(task.counted.progress);
         task.each_hash(|hash| self.digest.sub(hash));

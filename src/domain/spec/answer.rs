@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-const TO_TASKS: [&str; 14] = [
+const TO_TASKS: [&str; 16] = [
     "id",
     "revision",
     "incarnation",
@@ -15,6 +15,8 @@ const TO_TASKS: [&str; 14] = [
     "cursor",
     "next_tick",
     "last_execution",
+    "running",
+    "waiting",
     "totals",
     "created_at",
     "updated_at",

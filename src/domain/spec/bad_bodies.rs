@@ -346,12 +346,7 @@ fn calendars_are_named_once_and_manual_tasks_have_no_last_tick() {
 #[test]
 fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
     let executor = json!({"action": {"executor": {}}});
-    let group = json!({"concurrency": {"group": "db", "limit": 2}});
     expect(vec![
-        (with(json!({"execution_mode": "skip"})), "/execution_mode", "not_supported"),
-        (with(json!({"queue_max": 10})), "/queue_max", "not_supported"),
-        (with(json!({"priority": 9})), "/priority", "not_supported"),
-        (with(group), "/concurrency", "not_supported"),
         (with(json!({"retry": {"max_retry": 1}})), "/retry/max_retry", "not_supported"),
         (with(json!({"delivery": "at_least_once"})), "/delivery", "not_supported"),
         (with(executor), "/action/executor", "not_supported"),

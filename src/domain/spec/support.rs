@@ -5,21 +5,13 @@
 use super::reader::BrokenRule;
 use super::{BodyProblem, ReadContext};
 use crate::domain::error_code::ErrorCode;
-use crate::domain::task::{Action, AfterRun, Delivery, ExecutionMode, Strategy, TaskSpec};
+use crate::domain::task::{Action, AfterRun, Delivery, Strategy, TaskSpec};
 
 /// Adds a problem for everything in `spec` that cannot be honoured.
 pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<BodyProblem>) {
     let strategy = spec.assignment.strategy.unwrap_or_default();
     let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
     let wanted = [
-        (
-            spec.execution_mode != ExecutionMode::Parallel,
-            "/execution_mode",
-            "can only be parallel in this version",
-        ),
-        (spec.queue_max != 100, "/queue_max", "can only be 100 in this version"),
-        (spec.priority != 5, "/priority", "can only be 5 in this version"),
-        (spec.concurrency.is_some(), "/concurrency", "groups are not supported in this version"),
         (spec.retry.max_retry > 0, "/retry/max_retry", "can only be 0 in this version"),
         (
             spec.delivery != Delivery::AtMostOnce,

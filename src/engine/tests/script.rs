@@ -27,7 +27,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 38);
+    stories::play::<EngineWorld>("engine/testscripts", 43);
 }
 
 fn duration(text: &str) -> Millis {
@@ -181,6 +181,16 @@ impl EngineWorld {
         if let Some(node) = line.option("on") {
             body["assignment"] = json!({"selector": {"node": node}});
         }
+        if let Some(mode) = line.option("mode") {
+            body["execution_mode"] = json!(mode);
+        }
+        if let Some((group, limit)) = line.option("group").and_then(|text| text.split_once('/')) {
+            let limit: u32 = limit.parse().expect("a number");
+            body["concurrency"] = json!({"group": group, "limit": limit});
+        }
+        if let Some(priority) = line.option("priority") {
+            body["priority"] = json!(priority.parse::<u8>().expect("a number"));
+        }
         if let Some(lost_after) = line.option("lost_after") {
             body["lost_after"] = json!(lost_after);
         }
@@ -283,7 +293,8 @@ impl EngineWorld {
         let tick = self.time(line.word(2));
         let by = line.option("by").map(|text| NodeId(text[1..].parse().expect("one")));
         let purpose = AskPurpose::Claim(task, tick);
-        let start = by.is_some() || self.dispatch.slots.ask(purpose, boot(self.now));
+        let lined = self.state.task(task).is_some_and(|task| task.lined());
+        let start = !lined && (by.is_some() || self.dispatch.slots.ask(purpose, boot(self.now)));
         self.told.push(if start { "with a start" } else { "to wait" }.to_owned());
         let found = self.state.task(task).expect("a task");
         let claim = Claim { tick, due: tick, trigger: Trigger::Schedule, start };

@@ -160,6 +160,7 @@ impl EngineWorld {
                     let grant = OfFence { task, execution, fence };
                     self.on_attempt(DispatchEvent::Granted(grant));
                 }
+                Hint::Line(task) => self.on_attempt(DispatchEvent::LineChanged(task)),
                 Hint::Stop(_, execution) => self.on_attempt(DispatchEvent::StopAsked(execution)),
                 Hint::Ended(task, execution, _) => {
                     self.on_attempt(DispatchEvent::ExecutionEnded(task, execution));

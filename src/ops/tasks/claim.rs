@@ -127,8 +127,10 @@ fn claimed(view: &StateView, task: &Task, fired: &FiredTick) -> OpError {
 }
 
 fn granted(caller: &Caller, answer: &Answer) -> Result<OpAnswer<ClaimView>, OpError> {
-    let Answer::Execution { execution, fence, .. } = answer else {
-        return Err(Refusal::MaxLive.into());
+    let (execution, fence) = match answer {
+        Answer::Execution { execution, fence, .. } => (execution, fence),
+        Answer::NotFired(refusal) => return Err(refusal.clone().into()),
+        _ => return Err(Refusal::MaxLive.into()),
     };
     let view = caller.context.here()?;
     let found = view.state.execution(*execution);

@@ -15,7 +15,7 @@ const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Makes an execution of a task now.
 ///
 /// # Errors
-/// `task_not_found`, `task_deleted`, `max_live`, `too_large`.
+/// `task_not_found`, `task_deleted`, `max_live`, `overlap`, `queue_full`, `too_large`.
 pub(crate) async fn trigger(
     caller: &Caller,
     name: &str,

@@ -39,7 +39,7 @@ impl ReferenceModel {
             stamp: self.stamp,
             calendars: &self.calendars,
         };
-        let wrong = settles::judge(&seen, settle, *answer == Answer::NotFired);
+        let wrong = settles::judge(&seen, settle, matches!(answer, Answer::NotFired(_)));
         self.judge(LABELS);
         for what in wrong {
             self.complain(LABELS, format!("{}: {what}", task.name));
@@ -71,7 +71,7 @@ impl ReferenceModel {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let back = (to < task.cursor).then(|| format!("the cursor of {} went back", task.name));
         task.cursor = to;
-        task.fired += u64::from(settle.claim.is_some() && *answer != Answer::NotFired);
+        task.fired += u64::from(settle.claim.is_some() && !matches!(answer, Answer::NotFired(_)));
         task.exhausted |= settle.exhausted;
         let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);
         if task.paused.flatten().is_some_and(over) {

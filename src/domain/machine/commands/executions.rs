@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::guards;
+use super::overlap::{self, Carrier};
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
 use crate::domain::machine::command::{Finish, OfExecution, OfFence, Start, TriggerTask};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
-use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::store::blocks::RecordPlace;
@@ -66,6 +66,8 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         self.edit(cx, key, effects, |task| {
+            let admitted = overlap::admit(task, Carrier::Node);
+            admitted.map_err(|reason| overlap::refusal(reason, Carrier::Node))?;
             let execution = task.execution(new);
             task.hint(Hint::Pending(key, execution));
             Ok(Answer::Execution { task: key, execution, fence: None })
@@ -79,13 +81,8 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         self.edit(cx, body.task, effects, |task| {
-            let (at, execution) = find(task, body.execution)?;
-            if execution.status == Status::Pending {
-                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
-            } else {
-                task.change(at, |execution| execution.stopping = true);
-                task.hint(Hint::Stop(body.task, body.execution));
-            }
+            find(task, body.execution)?;
+            overlap::stop(task, body.execution);
             Ok(Answer::Done)
         })
     }
@@ -120,6 +117,9 @@ impl State {
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
             check_start(task, execution, &body, scheduler)?;
+            if body.again.is_none() {
+                guards::room(task)?;
+            }
             let number = match (&execution.attempt, body.again) {
                 (Some(attempt), Some(_)) => attempt.number,
                 (Some(attempt), None) => attempt.number + 1,
@@ -226,13 +226,7 @@ impl State {
 }
 
 fn check_trigger(task: &Task) -> Result<(), Refusal> {
-    if task.live.deleted.is_some() {
-        return Err(Refusal::TaskDeleted);
-    }
-    if task.progress.live >= LIVE_MAX {
-        return Err(Refusal::MaxLive);
-    }
-    Ok(())
+    if task.live.deleted.is_some() { Err(Refusal::TaskDeleted) } else { Ok(()) }
 }
 
 /// What a request asks for: it is due at once, and no tick is behind it.

@@ -6,5 +6,6 @@ pub mod executions;
 pub mod guards;
 pub mod keys;
 pub mod nodes;
+pub mod overlap;
 pub mod settle;
 pub mod tasks;

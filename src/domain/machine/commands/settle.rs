@@ -2,11 +2,12 @@
 //! saw: of two nodes that both believe they own a task, one wins at the cursor.
 
 use super::guards;
+use super::overlap::{self, Carrier};
 use crate::domain::ids::NodeId;
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::hint::Hint;
-use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, SETTLE_SPANS_MAX};
+use crate::domain::machine::limits::{AHEAD_MAX, SETTLE_SPANS_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::{EntryContext, NewExecution, TaskEditor};
@@ -94,12 +95,18 @@ fn check_times(claim: &Claim, after: Timestamp, ahead: Timestamp) -> Result<(), 
 /// Lets the claimed tick fire, or gives it the verdict that stands against it.
 fn fire(task: &mut TaskEditor<'_>, settle: &Settle, claim: Claim, node: NodeId) -> Answer {
     let key = task.key;
-    let Some(revision) = task.live.definition else { return Answer::NotFired };
-    if task.progress.live >= LIVE_MAX {
-        task.span(claim.tick, Verdict::Skipped, Reason::MaxLive, Some(1));
-        return Answer::NotFired;
+    let Some(revision) = task.live.definition else {
+        return Answer::NotFired(Refusal::TaskDeleted);
+    };
+    let by_caller = claim.trigger == Trigger::Claim;
+    let carrier = if by_caller { Carrier::Caller } else { Carrier::Node };
+    if let Err(reason) = overlap::admit(task, carrier) {
+        task.span(claim.tick, Verdict::Skipped, reason, Some(1));
+        return Answer::NotFired(overlap::refusal(reason, carrier));
     }
-    let attempt = claim.start.then(|| task.attempt(1, node, settle.session));
+    // What stands in a line takes its place there with a command of its own.
+    let start = claim.start && (by_caller || !task.lined());
+    let attempt = start.then(|| task.attempt(1, node, settle.session));
     let fence = attempt.as_ref().map(|attempt| attempt.fence);
     let execution = task.execution(NewExecution {
         revision,

@@ -6,6 +6,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
 use super::guards;
+use super::overlap;
 use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::EventKind;
@@ -173,7 +174,8 @@ impl State {
             if !marked {
                 matches(task, body.if_match)?;
                 guards::close(task, cx.stamp, Some(Reason::Deleted));
-                task.live_mut().deleted = Some(Tombstone { at: cx.stamp, by: cx.by.to_owned() });
+                let mark = Tombstone { at: cx.stamp, by: cx.by.to_owned() };
+                task.relined(|task| task.live_mut().deleted = Some(mark));
                 task.revise(revision, EventKind::TaskDeleted);
                 task.end_all(Status::Cancelled, "deleted", |execution| {
                     execution.status == Status::Pending
@@ -183,12 +185,7 @@ impl State {
                 task.live_executions().map(|live| live.id).collect();
             running.reverse();
             if body.stop {
-                for id in &running {
-                    if let Some(at) = task.history.position(*id) {
-                        task.change(at, |execution| execution.stopping = true);
-                        task.hint(Hint::Stop(key, *id));
-                    }
-                }
+                running.iter().for_each(|id| overlap::stop(task, *id));
             }
             Ok(Answer::Running(running))
         })
@@ -215,7 +212,7 @@ impl State {
         }
         self.edit(cx, key, effects, |task| {
             guards::close(task, cx.stamp, None);
-            task.live_mut().deleted = None;
+            task.relined(|task| task.live_mut().deleted = None);
             task.revise(revision, EventKind::TaskReused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
@@ -282,7 +279,8 @@ impl State {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, Some(Reason::Paused));
             }
-            task.live_mut().paused = Some(Pause { reason: body.reason, until: body.until });
+            let pause = Pause { reason: body.reason, until: body.until };
+            task.relined(|task| task.live_mut().paused = Some(pause));
             task.revise(revision, EventKind::TaskPaused);
             Ok(Answer::Task { task: key, revision, created: false })
         })
@@ -305,7 +303,7 @@ impl State {
             if !task.rules.catch_up_on_resume {
                 guards::close(task, cx.stamp, None);
             }
-            task.live_mut().paused = None;
+            task.relined(|task| task.live_mut().paused = None);
             task.revise(revision, EventKind::TaskResumed);
             let held = task.live_executions();
             let held = held.filter(|execution| execution.status == Status::Pending);

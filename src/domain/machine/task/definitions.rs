@@ -1,5 +1,5 @@
 //! The definitions that a task keeps: the one in force, those that live executions use, and the newest
-//! of the others.
+//! of the others. What its lines depend on changes here, too.
 
 use std::sync::Arc;
 
@@ -7,21 +7,39 @@ use super::editor::TaskEditor;
 use super::keys;
 use super::record::Definition;
 use super::whole::ClaimRules;
+use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::REVISIONS_MAX;
 use crate::domain::machine::store::digest;
 
 impl TaskEditor<'_> {
+    /// Changes what the lines of the task depend on: its definition, and what holds its ticks.
+    pub(in crate::domain::machine) fn relined(&mut self, change: impl FnOnce(&mut Self)) {
+        let lined = self.task.lined();
+        if lined {
+            self.lines.remove(self.task);
+        }
+        change(self);
+        if self.task.lined() {
+            self.lines.add(self.task);
+        }
+        if lined || self.task.lined() {
+            self.hint(Hint::Line(self.task.key));
+        }
+    }
+
     /// Puts a new definition in force.
     pub fn define(&mut self, definition: Definition) {
         let revision = definition.revision;
         let key = self.task.key;
         self.calendar_users.remove(self.task.spec());
         self.calendar_users.add(Some(&definition.spec));
-        self.live_mut().definition = Some(revision);
-        self.digest.add(digest::hash(&keys::definition(key, revision), &definition));
-        self.dirty.definitions.push((key, revision));
-        self.task.rules = ClaimRules::of(Some(&definition.spec));
-        self.task.definitions.push_back(Arc::new(definition));
+        self.relined(|task| {
+            task.live_mut().definition = Some(revision);
+            task.digest.add(digest::hash(&keys::definition(key, revision), &definition));
+            task.dirty.definitions.push((key, revision));
+            task.task.rules = ClaimRules::of(Some(&definition.spec));
+            task.task.definitions.push_back(Arc::new(definition));
+        });
         self.drop_old_definitions();
     }
 
@@ -49,12 +67,14 @@ impl TaskEditor<'_> {
     /// Leaves a deleted mark its name, its numbers and its cursor.
     pub(in crate::domain::machine) fn forget(&mut self) {
         self.calendar_users.remove(self.task.spec());
-        let live = self.live_mut();
-        live.definition = None;
-        if let Some(mark) = &mut live.deleted {
-            mark.by.clear();
-        }
-        self.task.rules = ClaimRules::of(None);
+        self.relined(|task| {
+            let live = task.live_mut();
+            live.definition = None;
+            if let Some(mark) = &mut live.deleted {
+                mark.by.clear();
+            }
+            task.task.rules = ClaimRules::of(None);
+        });
         while self.drop_definition() {}
         self.drop_past();
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::calendar_users::CalendarUsers;
 use super::keys;
+use super::lines::Lines;
 use super::record::{
     Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, Reason, Report, Span, Status,
     TaskProgress, Trigger, Verdict, cut,
@@ -52,6 +53,7 @@ pub struct TaskEditor<'a> {
     pub executions: &'a mut Index,
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
+    pub lines: &'a mut Lines,
     pub busy: BusyMark<'a>,
     pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
@@ -229,7 +231,12 @@ impl TaskEditor<'_> {
             more,
         };
         let status = execution.status;
+        self.task.history.running += u32::from(status == Status::Running);
         self.digest.add(execution.hash(key));
+        if self.task.lined() {
+            self.lines.enter(&self.task.lines(), &execution);
+            self.hint(Hint::Line(key));
+        }
         self.task.history.executions.push(execution, key, self.dirty);
         self.executions.push(id, key);
         self.tell_execution(id, status);
@@ -245,16 +252,29 @@ impl TaskEditor<'_> {
     /// Changes an execution that stands at `at`.
     pub fn change(&mut self, at: RecordPlace, change: impl FnOnce(&mut Execution)) {
         let key = self.task.key;
+        let lines = self.task.lined().then(|| self.task.lines());
         let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) else {
             return;
         };
         let former = execution.hash(key);
+        if let Some(lines) = &lines {
+            self.lines.leave(lines, execution);
+        }
+        let ran = u32::from(execution.status == Status::Running);
         change(execution);
+        let runs = u32::from(execution.status == Status::Running);
+        if let Some(lines) = &lines {
+            self.lines.enter(lines, execution);
+        }
         let hash = execution.hash(key);
         let (id, status) = (execution.id, execution.status);
         self.digest.sub(former);
         self.digest.add(hash);
+        self.task.history.running = self.task.history.running + runs - ran;
         if hash != former {
+            if lines.is_some() {
+                self.hint(Hint::Line(key));
+            }
             self.tell_execution(id, status);
         }
     }
@@ -349,7 +369,7 @@ impl TaskEditor<'_> {
                 until <= self.task.progress.cursor || (catch_up && until <= now)
             });
         if over {
-            self.live_mut().paused = None;
+            self.relined(|task| task.live_mut().paused = None);
             self.hint(Hint::Task(self.task.key));
             self.tell(EventKind::TaskResumed);
         }

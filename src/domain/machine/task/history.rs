@@ -4,7 +4,7 @@
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
 
-use super::record::{Execution, FiredTick, Span};
+use super::record::{Execution, FiredTick, Span, Status};
 use crate::domain::machine::store::blocks::{BlockRecord, Blocks, RecordPlace};
 use crate::domain::machine::store::dirty::Dirty;
 
@@ -46,6 +46,8 @@ pub struct History {
     pub executions: Blocks<Execution>,
     /// How many of the executions are failures; derived.
     pub(in crate::domain::machine) failures: usize,
+    /// How many of the executions run; derived.
+    pub(in crate::domain::machine) running: u32,
 }
 
 impl History {
@@ -61,10 +63,12 @@ impl History {
         self.executions.get(self.position(id)?)
     }
 
-    /// Counts the failures anew.
+    /// Counts the failures and what runs anew.
     pub(in crate::domain::machine) fn count(&mut self) {
         let failures = self.executions.iter().filter(|execution| execution.status.failure());
         self.failures = failures.count();
+        let running = self.executions.iter().filter(|one| one.status == Status::Running);
+        self.running = u32::try_from(running.count()).unwrap_or(u32::MAX);
     }
 
     /// A number made of what a claim reads of it: see `State::warm`.

@@ -7,6 +7,7 @@ pub mod editor;
 pub mod execution;
 pub mod history;
 pub mod keys;
+pub mod lines;
 pub mod record;
 pub mod retention;
 pub mod tombstones;

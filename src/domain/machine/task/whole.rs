@@ -9,7 +9,7 @@ use super::record::{Definition, Execution, LiveRecord, Reason, TaskProgress};
 use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
 use crate::domain::machine::store::table::TableTask;
-use crate::domain::task::{Keep, TaskSpec};
+use crate::domain::task::{ExecutionMode, Keep, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// A task: its definitions, its live record, its past.
@@ -48,6 +48,11 @@ pub(in crate::domain::machine) struct ClaimRules {
     pub max_ticks: Option<u64>,
     pub excludes: bool,
     pub keep: Keep,
+    pub mode: ExecutionMode,
+    pub queue_max: u32,
+    pub priority: u8,
+    /// Whether executions stand in a line: the task's own, or that of a group.
+    pub lined: bool,
 }
 
 impl ClaimRules {
@@ -59,6 +64,10 @@ impl ClaimRules {
             excludes: spec.is_some_and(|spec| !spec.schedule.exclude.is_empty()),
             max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
             keep: spec.map_or_else(Keep::default, |spec| spec.keep),
+            mode: spec.map_or(ExecutionMode::Parallel, |spec| spec.execution_mode),
+            queue_max: spec.map_or(0, |spec| spec.queue_max),
+            priority: spec.map_or(0, |spec| spec.priority),
+            lined: spec.is_some_and(TaskSpec::lined),
         }
     }
 }
@@ -174,6 +183,12 @@ impl Task {
         let live = usize::try_from(self.progress.live).unwrap_or(usize::MAX);
         let all = self.history.executions.iter().rev();
         all.filter(|execution| !execution.status.ended()).take(live)
+    }
+
+    /// How many of its executions wait.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.progress.live.saturating_sub(self.history.running)
     }
 
     /// Whether no tick is left and nothing runs.

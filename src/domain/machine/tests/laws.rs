@@ -11,6 +11,7 @@ use super::super::{Event, EventObject, Hint, Task};
 use super::plausible::{self, Dice};
 use super::*;
 use crate::domain::ids::Revision;
+use crate::domain::task::ExecutionMode;
 
 /// What the test knows of a name without looking at the state.
 #[derive(Clone, Debug, Default)]
@@ -107,15 +108,22 @@ impl LawWitness {
                 let known = &self.known[&name(settle.task).expect("a task")];
                 assert!(self.scheduler && !known.deleted && known.enabled, "{known:?}");
                 self.pause_allows(known, settle);
+                overlap_allows(old.task(settle.task).expect("a task"));
             }
             (Command::Start(start), Ok(_)) => {
                 let known = &self.known[&name(start.task).expect("a task")];
                 let (_, execution) = old.execution(start.execution).expect("an execution");
                 assert!(!known.deleted && !execution.stopping);
+                if start.again.is_none() {
+                    room_for(old, start.task);
+                }
                 let held = known.paused.is_some() || !known.enabled || !self.scheduler;
                 assert!(execution.tick.is_none() || !held, "{known:?}");
             }
-            (Command::TriggerTask(body), Ok(_)) => assert!(!self.known[&body.name].deleted),
+            (Command::TriggerTask(body), Ok(_)) => {
+                assert!(!self.known[&body.name].deleted);
+                overlap_allows(old.named(&body.name).expect("a task"));
+            }
             _ => {}
         }
     }
@@ -251,6 +259,42 @@ impl LawWitness {
                 assert_eq!(first, execution);
             }
         }
+    }
+}
+
+/// The executions of some tasks that are in a state.
+fn in_status<'a>(tasks: impl Iterator<Item = &'a Task>, status: Status) -> u32 {
+    let all = tasks.flat_map(|task| &task.history.executions);
+    u32::try_from(all.filter(|one| one.status == status).count()).expect("few")
+}
+
+/// Whether every line of a task has room, counted from the executions of all tasks.
+fn room_for(state: &State, task: TaskKey) {
+    let task = state.task(task).expect("a task");
+    let spec = task.spec().expect("a definition");
+    let own = in_status([&**task].into_iter(), Status::Running);
+    assert!(spec.execution_mode == ExecutionMode::Parallel || own == 0, "{own} of the task run");
+    let Some(wanted) = &spec.concurrency else { return };
+    let same = |other: &&Task| {
+        let other = other.spec().and_then(|spec| spec.concurrency.as_ref());
+        other.is_some_and(|other| other.group == wanted.group)
+    };
+    let tasks = state.tasks().map(|task| &**task).filter(same);
+    let running = in_status(tasks, Status::Running);
+    assert!(running < wanted.limit, "{running} of the group run");
+}
+
+/// Whether an execution more of a task may be created, by its mode.
+fn overlap_allows(task: &Task) {
+    let spec = task.spec().expect("a definition");
+    let [waiting, running] =
+        [Status::Pending, Status::Running].map(|status| in_status([task].into_iter(), status));
+    match spec.execution_mode {
+        ExecutionMode::Skip => assert_eq!((waiting, running), (0, 0)),
+        ExecutionMode::Sequential => {
+            assert!(waiting + running == 0 || waiting < spec.queue_max, "{waiting} wait");
+        }
+        ExecutionMode::Parallel | ExecutionMode::Replace => {}
     }
 }
 

@@ -165,7 +165,9 @@ fn genesis() -> Command {
 fn derived(state: &State) -> impl PartialEq + std::fmt::Debug + use<> {
     let busy: Vec<TaskKey> = state.tasks.busy().map(|task| task.key).collect();
     let failures: Vec<usize> = state.tasks().map(|task| task.history.failures).collect();
-    (busy, failures, state.marks.clone(), state.calendar_users.clone())
+    let running: Vec<u32> = state.tasks().map(|task| task.history.running).collect();
+    let users = state.calendar_users.clone();
+    (busy, failures, running, state.marks.clone(), users, state.lines.clone())
 }
 
 /// What a node of that number tells of itself.

@@ -10,7 +10,7 @@ use super::super::{State, Task};
 use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::Rule;
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{Concurrency, ExecutionMode, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// The numbers that one step is made of, used up one by one.
@@ -108,6 +108,16 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     spec.keep.executions = u32::from(dice.below(4));
     spec.keep.age = Millis(dice.millis(100).0 * 1_000);
     spec.lost_after = Millis(300);
+    if dice.percent(60) {
+        let modes = [ExecutionMode::Skip, ExecutionMode::Sequential, ExecutionMode::Replace];
+        spec.execution_mode = dice.pick(&modes).expect("one");
+        spec.queue_max = u32::from(dice.below(3));
+    }
+    if dice.percent(50) {
+        let group = ["g", "h"][usize::from(dice.below(2))].to_owned();
+        spec.concurrency = Some(Concurrency { group, limit: 1 + u32::from(dice.below(2)) });
+        spec.priority = [4, 5, 9][usize::from(dice.below(3))];
+    }
     spec
 }
 

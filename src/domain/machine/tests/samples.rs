@@ -394,7 +394,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::Execution { task, execution, fence: Some(Fence(299)) },
         Answer::Running(vec![execution]),
         Answer::Session(SessionId(3)),
-        Answer::NotFired,
+        Answer::NotFired(Refusal::Overlap),
         Answer::Calendar { revision: Revision(40), created: true },
         Answer::Swept { upto: Revision(40), next: Some(128) },
     ];
@@ -410,6 +410,9 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::StaleFence,
         Refusal::Held,
         Refusal::MaxLive,
+        Refusal::Overlap,
+        Refusal::QueueFull,
+        Refusal::NoRoom,
         Refusal::Session,
         Refusal::Cursor { at: at(4) },
         Refusal::Order,

@@ -9,7 +9,7 @@ use super::super::command::{
     OfExecution, OfFence, OfNode, PauseTask, PutCalendar, PutMode, SetScheduler, Settle,
     SettleSpan, Start, TriggerTask,
 };
-use super::super::task::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
+use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
 use super::telling::{Names, answer, clock, step};
 use super::*;
@@ -17,12 +17,12 @@ use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
-use crate::domain::task::CatchUpPolicy;
+use crate::domain::task::{CatchUpPolicy, Concurrency, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 15);
+    stories::play::<MachineStory>("domain/machine/testscripts", 33);
 }
 
 struct MachineStory {
@@ -60,6 +60,7 @@ impl StoryWorld for MachineStory {
             "ticks" => self.names().ticks(self.task(line.word(1))),
             "executions" => self.names().executions(self.task(line.word(1))),
             "nodes" => self.names().nodes(&self.world.state),
+            "line" => self.names().line(&self.world.state, line.word(1)),
             "cluster" => self.names().cluster(&self.world.state),
             "checkpoint" => vec![self.checkpoint()],
             "count" => {
@@ -188,6 +189,7 @@ impl MachineStory {
             }),
             "scheduler" => Command::Scheduler(SetScheduler { on: name == "start" }),
             "settle" => Command::Settle(self.settle(line)),
+            "claim" => Command::Settle(self.callers_claim(line)),
             "calendar" => {
                 let dates = line.words.iter().skip(2);
                 let dates = dates.map(|text| Dates::parse(text).expect("dates")).collect();
@@ -278,6 +280,21 @@ impl MachineStory {
                 "jitter" => spec.schedule.jitter = Some(Millis::parse(value).expect("a duration")),
                 "description" => spec.description.clone_from(value),
                 "max_ticks" => spec.schedule.max_ticks = Some(value.parse().expect("a number")),
+                "mode" => {
+                    spec.execution_mode = match value.as_str() {
+                        "skip" => ExecutionMode::Skip,
+                        "sequential" => ExecutionMode::Sequential,
+                        "replace" => ExecutionMode::Replace,
+                        _ => ExecutionMode::Parallel,
+                    }
+                }
+                "queue_max" => spec.queue_max = value.parse().expect("a number"),
+                "priority" => spec.priority = value.parse().expect("a number"),
+                "group" => {
+                    let (group, limit) = value.split_once('/').expect("a group and its limit");
+                    let limit = limit.parse().expect("a number");
+                    spec.concurrency = Some(Concurrency { group: group.to_owned(), limit });
+                }
                 "exclude" => spec.schedule.exclude = vec![value.clone()],
                 "anchor" | "if_match" | "key" | "request" | "by" => {}
                 other => panic!("no field {other}"),
@@ -314,6 +331,13 @@ impl MachineStory {
         }
     }
 
+    /// A caller's claim of a tick.
+    fn callers_claim(&self, line: &ScriptLine) -> Settle {
+        let tick = self.time(line.word(2));
+        let claim = Claim { tick, due: tick, trigger: Trigger::Claim, start: true };
+        Settle { claim: Some(claim), ..self.settle(line) }
+    }
+
     /// `12:00:03.000/missed/edited/3`, the count left out where nobody counted.
     fn span(&self, text: &str) -> SettleSpan {
         let parts: Vec<&str> = text.split('/').collect();
@@ -342,8 +366,15 @@ impl MachineStory {
             .words
             .iter()
             .find(|word| word.starts_with('e') && word[1..].parse::<u64>().is_ok());
+        let first = |status| {
+            let mut live: Vec<&Execution> = found.live_executions().collect();
+            live.retain(|one| one.status == status);
+            live.into_iter().min_by_key(|one| found.waiting_execution(one)).expect("one").id
+        };
         let execution = match id {
             Some(id) => ExecutionId(ScriptLine::number(id)),
+            None if line.option("first") == Some("running") => first(Status::Running),
+            None if line.option("first") == Some("waiting") => first(Status::Pending),
             None => found.history.executions.back().expect("an execution").id,
         };
         let current = found.history.execution(execution).and_then(|kept| kept.attempt.as_ref());

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::super::task::record::{
     Code, Execution, Intent, Liveness, Reason, Status, Trigger, Verdict,
 };
-use super::super::{Answer, Effects, Event, EventObject, Hint, Refusal, Response, State, Task};
+use super::super::{
+    Answer, Effects, Event, EventObject, Hint, LineKey, Refusal, Response, State, Task,
+};
 use crate::domain::ids::SessionId;
 use crate::domain::settling::SettleStep;
 use crate::domain::time::Timestamp;
@@ -49,6 +51,22 @@ fn count(count: Option<u64>) -> String {
     count.map_or("?".to_owned(), |count| count.to_string())
 }
 
+impl Names<'_> {
+    /// What runs and waits in the line of a task or of a group, in its order.
+    pub fn line(&self, state: &State, name: &str) -> Vec<String> {
+        let key = match state.named(name) {
+            Some(task) => LineKey::Task(task.key),
+            None => LineKey::Group(name.into()),
+        };
+        let Some(line) = state.lines().get(&key) else { return vec!["empty".to_owned()] };
+        let waiting = line.waiting().iter().map(|one| {
+            let task = state.task(one.task).map_or("", |task| &task.live.name);
+            format!("{task} e{} since {}", one.execution, clock(one.at))
+        });
+        [format!("{} running", line.running())].into_iter().chain(waiting).collect()
+    }
+}
+
 /// An answer and what it means for those who act.
 pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) -> String {
     let mut parts = vec![match response {
@@ -66,7 +84,7 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) 
             format!("done, still running: {}", ids.join(" "))
         }
         Ok(Answer::Session(session)) => format!("s{session}"),
-        Ok(Answer::NotFired) => "does not fire".to_owned(),
+        Ok(Answer::NotFired(_)) => "does not fire".to_owned(),
         Ok(Answer::Calendar { revision, created }) => {
             format!("{}calendar r{revision}", if *created { "new " } else { "" })
         }
@@ -113,7 +131,9 @@ fn refused(refusal: &Refusal) -> String {
 
 fn hint(names: &Names<'_>, hint: &Hint) -> Option<String> {
     Some(match hint {
-        Hint::Task(_) | Hint::Settled(_) | Hint::Node(_) | Hint::Scheduler => return None,
+        Hint::Task(_) | Hint::Settled(_) | Hint::Line(_) | Hint::Node(_) | Hint::Scheduler => {
+            return None;
+        }
         Hint::Verdict(found, None, _) => verdict(*found),
         Hint::Verdict(found, Some(why), times) => {
             let times = if *times == 0 { "?".to_owned() } else { times.to_string() };

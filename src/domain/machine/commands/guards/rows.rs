@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::effects::Effects;
+use crate::domain::machine::limits::LIVE_MAX;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
@@ -13,6 +14,7 @@ use crate::domain::machine::task::record::{
     Status, TaskProgress, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
+use crate::domain::task::ExecutionMode;
 use crate::domain::time::Timestamp;
 
 /// Cursor. A settle begins where the task is settled up to: of two nodes that both believe they own
@@ -79,6 +81,28 @@ pub fn end_session(execution: &Execution, node: NodeId) -> bool {
     execution.status == Status::Running
         && execution.trigger != Trigger::Claim
         && execution.attempt.as_ref().is_some_and(|attempt| attempt.node == node)
+}
+
+/// Overlap. A new execution of a task comes in beside those that have not ended as the execution mode
+/// says.
+pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
+    let live = task.progress.live;
+    if live >= LIVE_MAX {
+        return Err(Reason::MaxLive);
+    }
+    match task.rules.mode {
+        ExecutionMode::Skip if live > 0 => Err(Reason::Overlap),
+        ExecutionMode::Sequential if live > 0 && task.waiting() >= task.rules.queue_max => {
+            Err(Reason::QueueFull)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Room. An execution starts only while all lines of its task have room.
+pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
+    let room = !task.lined() || task.lines.have_room(&task.task.lines());
+    if room { Ok(()) } else { Err(Refusal::NoRoom) }
 }
 
 /// Ask fence. Who asks again for an attempt names its newest grant.

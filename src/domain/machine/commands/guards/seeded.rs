@@ -11,8 +11,9 @@ use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::EventObject;
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
+use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, TaskProgress,
+    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::time::Timestamp;
@@ -41,6 +42,14 @@ pub fn activity(
 ) -> Result<(), Refusal> {
     let any = bug!("settle-any-activity");
     if any { Ok(()) } else { rows::activity(task, settle, claim, scheduler) }
+}
+
+pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
+    if bug!("overlap-ignored") { Ok(()) } else { rows::overlap(task) }
+}
+
+pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
+    if bug!("line-limit-ignored") { Ok(()) } else { rows::room(task) }
 }
 
 pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {

@@ -1,0 +1,182 @@
+//! Execution modes and concurrency groups, over failovers.
+
+use std::collections::BTreeMap;
+
+use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
+use punctual::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// An execution that has started, as the cluster shows it.
+#[derive(Clone, Debug)]
+struct StartedExecution {
+    id: String,
+    fence: u64,
+    tick: String,
+    /// Milliseconds since 1970.
+    from: i64,
+    to: i64,
+}
+
+/// The executions of tasks that have started and ended, by fence.
+async fn started(api: &Api, tasks: &[String]) -> TestResult<Vec<StartedExecution>> {
+    let millis = |one: &Value, name: &str| -> TestResult<i64> {
+        Ok(Timestamp::parse(text(one, name))?.millis())
+    };
+    let mut all = BTreeMap::new();
+    for task in tasks {
+        for one in api.all(&format!("/api/v1/tasks/{task}/executions")).await? {
+            let (Some(fence), Some(_)) =
+                (field(&one, "fence").as_u64(), field(&one, "end_time").as_str())
+            else {
+                continue;
+            };
+            let (id, tick) = (text(&one, "id").to_owned(), text(&one, "tick").to_owned());
+            let to = millis(&one, "end_time")?;
+            // Of a lost one nobody reported the start; it held its place until its end.
+            let from = millis(&one, "start_time").unwrap_or(to - 1);
+            all.insert(fence, StartedExecution { id, fence, tick, from, to });
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// At most how many of these ran at one instant.
+fn most_at_once(all: &[StartedExecution]) -> usize {
+    let at = |instant: i64| {
+        let runs = |one: &&StartedExecution| one.from <= instant && instant < one.to;
+        all.iter().filter(runs).count()
+    };
+    all.iter().map(|one| at(one.from)).max().unwrap_or(0)
+}
+
+async fn add(api: &Api, task: Value) -> TestResult<()> {
+    api.post("/api/v1/tasks", &task).await.map(|_made| ())
+}
+
+async fn trigger(api: &Api, name: &str) -> TestResult<String> {
+    let made = api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
+    Ok(text(&made, "id").to_owned())
+}
+
+async fn status(api: &Api, id: &str, wanted: &str) -> TestResult<Value> {
+    until(&format!("execution {id} to be {wanted}"), async || {
+        let execution = api.get(&format!("/api/v1/executions/{id}")).await?;
+        match text(&execution, "status") == wanted {
+            true => Ok(execution),
+            false => Err(format!("{execution}").into()),
+        }
+    })
+    .await
+}
+
+fn shell(script: &str) -> Value {
+    json!({"shell": {"argv": ["sh", "-c", script]}})
+}
+
+#[tokio::test]
+async fn ticks_of_a_sequential_task_wait_in_order_while_its_owner_is_killed() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    add(
+        &api,
+        json!({"name": "load", "schedule": {"interval": "500ms"}, "execution_mode": "sequential",
+            "queue_max": 20, "lost_after": "1s", "action": shell("sleep 1")}),
+    )
+    .await?;
+    let queue = until("three to wait", async || {
+        let live = api.get("/api/v1/executions?task_id=load&status=pending&limit=3").await?;
+        let waiting = items(&live);
+        if waiting.len() < 3 { Err(format!("{live}").into()) } else { Ok(waiting.to_vec()) }
+    })
+    .await?;
+    let place = field(queue.last().ok_or("one")?, "queue");
+    assert_eq!(text(place, "line"), "task load", "{place}");
+    assert!(field(place, "position").as_u64() >= Some(1), "{place}");
+
+    let task = api.get("/api/v1/tasks/load").await?;
+    let owner = text(&task, "owner").trim_start_matches('n').parse()?;
+    let asked = if owner == 1 { 2 } else { 1 };
+    cluster.kill9(owner)?;
+    let api = cluster.api(asked);
+    let tasks = ["load".to_owned()];
+    let after = until("four to end after the kill", async || {
+        let before = queue.last().map(|one| text(one, "tick").to_owned()).unwrap_or_default();
+        let all = started(&api, &tasks).await?;
+        let later = all.iter().filter(|one| one.tick > before).count();
+        if later < 4 { Err(format!("{all:#?}").into()) } else { Ok(all) }
+    })
+    .await?;
+    assert!(after.is_sorted_by_key(|one| &one.tick), "in the order of their ticks: {after:#?}");
+    assert_eq!(most_at_once(&after), 1, "{after:#?}");
+    let skipped = api.get("/api/v1/tasks/load").await?;
+    assert_eq!(field(field(&skipped, "totals"), "missed").as_u64(), Some(0), "{skipped}");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_group_never_runs_more_than_its_limit_on_three_nodes() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let tasks: Vec<String> = (0..8).map(|at| format!("part-{at}")).collect();
+    for task in &tasks {
+        add(
+            &api,
+            json!({"name": task, "schedule": {"manual": true}, "lost_after": "1s",
+                "concurrency": {"group": "db", "limit": 2}, "action": shell("sleep 0.5")}),
+        )
+        .await?;
+    }
+    for round in 0..2 {
+        for task in &tasks {
+            // The leader may be the node that was killed: asked again, it is one request.
+            let (key, body) = (format!("{task}-{round}"), json!({}));
+            until("the trigger to be taken", async || {
+                let path = format!("/api/v1/tasks/{task}/trigger");
+                let answer = api.send(Method::POST, &path, Some(&key), Some(&body)).await?;
+                if answer.good() { Ok(()) } else { Err(format!("{}", answer.body).into()) }
+            })
+            .await?;
+        }
+        if round == 0 {
+            cluster.kill9(3)?;
+        }
+    }
+    let all = until("all to end", async || {
+        let all = started(&api, &tasks).await?;
+        if all.len() < 16 { Err(format!("{} ended", all.len()).into()) } else { Ok(all) }
+    })
+    .await?;
+    assert!(most_at_once(&all) <= 2, "{all:#?}");
+    let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
+    println!("{ids:?}");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn skip_refuses_and_replace_stops_what_runs() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    for mode in ["skip", "replace"] {
+        add(
+            &api,
+            json!({"name": mode, "schedule": {"manual": true}, "execution_mode": mode,
+                "kill_grace": "1s", "action": shell("exec sleep 60")}),
+        )
+        .await?;
+    }
+    let first = trigger(&api, "skip").await?;
+    status(&api, &first, "running").await?;
+    let refused = trigger(&api, "skip").await.map_err(|error| error.to_string());
+    assert!(refused.as_ref().is_err_and(|error| error.contains("overlap")), "{refused:?}");
+
+    let first = trigger(&api, "replace").await?;
+    status(&api, &first, "running").await?;
+    let second = trigger(&api, "replace").await?;
+    let third = trigger(&api, "replace").await?;
+    let displaced = status(&api, &second, "cancelled").await?;
+    assert_eq!(field(&displaced, "attempt").as_u64(), Some(0), "{displaced}");
+    status(&api, &first, "cancelled").await?;
+    status(&api, &third, "running").await?;
+    cluster.finish().await
+}

@@ -1,0 +1,77 @@
+//! Lines as the API shows them: positions, what is in the way, and refusals.
+
+use serde_json::{Value, json};
+
+use super::ApiRig;
+use super::slots::Gauge;
+
+async fn add(rig: &ApiRig, name: &str, more: Value) {
+    let mut body = json!({"name": name, "schedule": {"manual": true},
+        "action": {"func": {"id": "gauge"}}});
+    let fields = more.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(fields);
+    rig.post("/tasks", body).await.expect(201);
+}
+
+async fn trigger(rig: &ApiRig, name: &str) -> String {
+    let made = rig.post(&format!("/tasks/{name}/trigger"), json!({})).await.expect(201);
+    made.body["id"].as_str().unwrap().to_owned()
+}
+
+async fn runs(rig: &ApiRig, id: &str) {
+    let path = format!("/api/v1/executions/{id}");
+    rig.until(&path, |got| got.body["status"] == "running").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_starts_the_highest_priority_first_and_shows_the_queue() {
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    let group =
+        |priority: u8| json!({"concurrency": {"group": "db", "limit": 1}, "priority": priority});
+    for (name, priority) in [("first", 5), ("low", 1), ("high", 9)] {
+        add(&rig, name, group(priority)).await;
+    }
+    let other = json!({"name": "other", "schedule": {"manual": true},
+        "action": {"func": {"id": "gauge"}}, "concurrency": {"group": "db", "limit": 3}});
+    let made = rig.post("/tasks", other).await.expect(201);
+    assert_eq!(made.body["warnings"][0]["code"], "group_limits_differ", "{}", made.text);
+    let first = trigger(&rig, "first").await;
+    runs(&rig, &first).await;
+    let low = trigger(&rig, "low").await;
+    let high = trigger(&rig, "high").await;
+    let shown = rig.get(&format!("/executions/{low}")).await.expect(200);
+    let queue = json!({"line": "group db", "position": 2, "ahead": 2, "running": 1, "limit": 1});
+    assert_eq!(shown.body["queue"], queue, "{}", shown.text);
+    let task = rig.get("/tasks/low").await.expect(200);
+    assert_eq!((&task.body["running"], &task.body["waiting"]), (&json!(0), &json!(1)));
+
+    gauge.open.send_replace(true);
+    let path = "/api/v1/executions/stats";
+    rig.until(path, |got| got.body["success"] == json!(3)).await;
+    let order: Vec<String> = gauge.started.lock().iter().map(u64::to_string).collect();
+    assert_eq!(order, [first, high, low]);
+    let shown = rig.get(&format!("/executions/{}", order[2])).await.expect(200);
+    assert_eq!(shown.body["queue"], Value::Null, "{}", shown.text);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_triggers_and_says_what_is_in_the_way() {
+    let gauge = Gauge::new(false);
+    let rig = ApiRig::having(&[], [("gauge", gauge.function())]).await;
+    add(&rig, "queued", json!({"execution_mode": "sequential", "queue_max": 1})).await;
+    add(&rig, "alone", json!({"execution_mode": "skip"})).await;
+    let first = trigger(&rig, "queued").await;
+    runs(&rig, &first).await;
+    trigger(&rig, "queued").await;
+    trigger(&rig, "alone").await;
+    for (name, code) in [("queued", "queue_full"), ("alone", "overlap")] {
+        let refused = rig.post(&format!("/tasks/{name}/trigger"), json!({})).await.expect(409);
+        assert_eq!(refused.body["code"], code, "{}", refused.text);
+        assert!(refused.body["advice"].is_string(), "{}", refused.text);
+    }
+    gauge.open.send_replace(true);
+    rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(3)).await;
+    rig.stop().await;
+}

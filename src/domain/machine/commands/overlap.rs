@@ -1,0 +1,67 @@
+//! What the execution mode of a task says of a new execution, while others of the task have not
+//! ended.
+
+use super::guards;
+use crate::domain::ids::ExecutionId;
+use crate::domain::machine::hint::Hint;
+use crate::domain::machine::response::Refusal;
+use crate::domain::machine::task::editor::TaskEditor;
+use crate::domain::machine::task::record::{Reason, Report, Status};
+use crate::domain::task::ExecutionMode;
+
+/// Who carries a new execution out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A node: the execution can wait.
+    Node,
+    /// A caller, at once.
+    Caller,
+}
+
+/// Lets a new execution of the task in, or says why not. Under `replace` it makes room for it.
+pub fn admit(task: &mut TaskEditor<'_>, carrier: Carrier) -> Result<(), Reason> {
+    guards::overlap(task)?;
+    if carrier == Carrier::Caller && guards::room(task).is_err() {
+        return Err(Reason::Overlap);
+    }
+    if task.rules.mode == ExecutionMode::Replace && task.progress.live > 0 {
+        make_room(task);
+    }
+    Ok(())
+}
+
+/// Stops what runs and ends what waits.
+fn make_room(task: &mut TaskEditor<'_>) {
+    task.end_all(Status::Cancelled, "replaced", |other| other.status == Status::Pending);
+    let running = task.live_executions().filter(|live| !live.stopping);
+    let running: Vec<ExecutionId> = running.map(|live| live.id).collect();
+    for id in running.into_iter().rev() {
+        stop(task, id);
+    }
+}
+
+/// Ends an execution that waits, and has one that runs stopped.
+pub fn stop(task: &mut TaskEditor<'_>, id: ExecutionId) {
+    let Some(at) = task.history.position(id) else { return };
+    let status = task.history.executions.get(at).map(|execution| execution.status);
+    match status {
+        Some(Status::Pending) => {
+            task.end(at, Report::unreported(Status::Cancelled, task.stamp, "stopped"));
+        }
+        Some(Status::Running) => {
+            task.change(at, |execution| execution.stopping = true);
+            task.hint(Hint::Stop(task.key, id));
+        }
+        _ => {}
+    }
+}
+
+/// How a request for an execution is refused that a tick would be skipped for.
+pub fn refusal(reason: Reason, carrier: Carrier) -> Refusal {
+    match reason {
+        Reason::Overlap if carrier == Carrier::Caller => Refusal::NoRoom,
+        Reason::Overlap => Refusal::Overlap,
+        Reason::QueueFull => Refusal::QueueFull,
+        _ => Refusal::MaxLive,
+    }
+}

@@ -1,0 +1,263 @@
+//! Lines: what bounds how many executions run at once, and the order in which the others wait.
+//!
+//! An execution mode other than `parallel` is a line of the task's own, of limit 1. A concurrency
+//! group is one line shared by all tasks that name it. All of this is derived from the records: mode,
+//! group and priority are those of the definition in force.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use super::record::{Execution, Status, Trigger};
+use super::whole::Task;
+use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::task::{ExecutionMode, PRIORITY_MAX};
+use crate::domain::time::Timestamp;
+
+/// Names a line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LineKey {
+    /// The own line of a task whose execution mode is not `parallel`.
+    Task(TaskKey),
+    /// The line of a concurrency group.
+    Group(Arc<str>),
+}
+
+/// An execution that waits, as it is ordered among others: the highest priority first, then the oldest
+/// tick, then the lowest id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitingExecution {
+    /// The distance of its priority from the highest.
+    pub rank: u8,
+    /// Its tick, or when it was asked for.
+    pub at: Timestamp,
+    /// It.
+    pub execution: ExecutionId,
+    /// Its task.
+    pub task: TaskKey,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    running: u32,
+    waiting: OrdSet<WaitingExecution>,
+    /// How many tasks name the group with each limit; none for the own line of a task.
+    limits: OrdMap<u32, u32>,
+}
+
+impl Line {
+    /// How many of its executions run.
+    #[must_use]
+    pub const fn running(&self) -> u32 {
+        self.running
+    }
+
+    /// Those that wait and that nothing holds, in their order.
+    #[must_use]
+    pub const fn waiting(&self) -> &OrdSet<WaitingExecution> {
+        &self.waiting
+    }
+
+    /// The limits that tasks name, in rising order; none for the own line of a task.
+    pub fn limits(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.limits.keys().copied()
+    }
+
+    /// The highest limit that an execution may ask with.
+    fn limit_max(&self) -> u32 {
+        self.limits().next_back().unwrap_or(1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.running == 0 && self.waiting.is_empty() && self.limits.is_empty()
+    }
+}
+
+/// The lines of one task, and what places its executions in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskLines {
+    task: TaskKey,
+    own: Option<LineKey>,
+    group: Option<(LineKey, u32)>,
+    rank: u8,
+    /// Whether executions of ticks are held: its ticks do not fire.
+    held: bool,
+}
+
+impl TaskLines {
+    /// Each with the limit of this task.
+    pub fn iter(&self) -> impl Iterator<Item = (&LineKey, u32)> {
+        let own = self.own.iter().map(|key| (key, 1));
+        own.chain(self.group.iter().map(|(key, limit)| (key, *limit)))
+    }
+
+    /// What an execution is to the lines. No caller's claim waits.
+    fn presence(&self, execution: &Execution) -> Presence {
+        let held = execution.tick.is_some() && self.held;
+        match execution.status {
+            Status::Running => Presence::Runs,
+            Status::Pending if execution.trigger != Trigger::Claim && !held => {
+                let at = execution.tick.unwrap_or(execution.due);
+                let (rank, task) = (self.rank, self.task);
+                Presence::Waits(WaitingExecution { rank, at, execution: execution.id, task })
+            }
+            _ => Presence::Absent,
+        }
+    }
+}
+
+/// What an execution is to its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Waits(WaitingExecution),
+    Runs,
+    /// It ended, or something holds it.
+    Absent,
+}
+
+/// All lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines(OrdMap<LineKey, Line>);
+
+impl Lines {
+    /// A line; none: nothing is in it.
+    #[must_use]
+    pub fn get(&self, key: &LineKey) -> Option<&Line> {
+        self.0.get(key)
+    }
+
+    /// Those in which an execution waits.
+    pub fn contended(&self) -> impl Iterator<Item = &LineKey> {
+        self.0.iter().filter(|(_, line)| !line.waiting.is_empty()).map(|(key, _)| key)
+    }
+
+    /// Whether each of a task's lines has room for one more.
+    #[must_use]
+    pub fn have_room(&self, lines: &TaskLines) -> bool {
+        lines.iter().all(|(key, limit)| self.running(key) < limit)
+    }
+
+    /// How many executions of a line run.
+    #[must_use]
+    pub fn running(&self, key: &LineKey) -> u32 {
+        self.0.get(key).map_or(0, Line::running)
+    }
+
+    /// The executions that may start now, as far as one line tells, in their order. `limit` is the
+    /// limit with which a place asks; none: it cannot start, whatever this line says.
+    pub fn next(
+        &self,
+        key: &LineKey,
+        mut limit: impl FnMut(&WaitingExecution) -> Option<u32>,
+    ) -> Vec<WaitingExecution> {
+        let mut next = Vec::new();
+        let Some(line) = self.0.get(key) else { return next };
+        let mut taken = line.running;
+        for place in &line.waiting {
+            if taken >= line.limit_max() {
+                break;
+            }
+            if limit(place).is_some_and(|limit| taken < limit) {
+                taken += 1;
+                next.push(*place);
+            }
+        }
+        next
+    }
+
+    /// Adds what a task is to its lines: its limit and its live executions.
+    pub(in crate::domain::machine) fn add(&mut self, task: &Task) {
+        let lines = task.lines();
+        if let Some((group, limit)) = &lines.group {
+            self.change(group, |line| *line.limits.entry(*limit).or_insert(0) += 1);
+        }
+        if lines != TaskLines::default() {
+            task.live_executions().for_each(|execution| self.enter(&lines, execution));
+        }
+    }
+
+    /// Removes what [`Lines::add`] added, from a task that is still the same.
+    pub(in crate::domain::machine) fn remove(&mut self, task: &Task) {
+        let lines = task.lines();
+        if let Some((group, limit)) = &lines.group {
+            self.change(group, |line| match line.limits.get(limit).copied() {
+                Some(tasks) if tasks > 1 => drop(line.limits.insert(*limit, tasks - 1)),
+                _ => drop(line.limits.remove(limit)),
+            });
+        }
+        if lines != TaskLines::default() {
+            task.live_executions().for_each(|execution| self.leave(&lines, execution));
+        }
+    }
+
+    /// Adds an execution to the lines of its task.
+    pub(in crate::domain::machine) fn enter(&mut self, lines: &TaskLines, execution: &Execution) {
+        let presence = lines.presence(execution);
+        for (key, _) in lines.iter() {
+            match presence {
+                Presence::Waits(place) => {
+                    self.change(key, |line| _ = line.waiting.insert(place));
+                }
+                Presence::Runs => self.change(key, |line| line.running += 1),
+                Presence::Absent => {}
+            }
+        }
+    }
+
+    /// Removes an execution that is as it was when it was added.
+    pub(in crate::domain::machine) fn leave(&mut self, lines: &TaskLines, execution: &Execution) {
+        let presence = lines.presence(execution);
+        for (key, _) in lines.iter() {
+            match presence {
+                Presence::Waits(place) => {
+                    self.change(key, |line| _ = line.waiting.remove(&place));
+                }
+                Presence::Runs => self.change(key, |line| {
+                    assert!(line.running > 0, "who leaves a line has entered it");
+                    line.running -= 1;
+                }),
+                Presence::Absent => {}
+            }
+        }
+    }
+
+    fn change(&mut self, key: &LineKey, change: impl FnOnce(&mut Line)) {
+        let line = self.0.entry(key.clone()).or_default();
+        change(line);
+        if line.is_empty() {
+            self.0.remove(key);
+        }
+    }
+}
+
+impl Task {
+    /// Its lines, by the definition in force.
+    #[must_use]
+    pub fn lines(&self) -> TaskLines {
+        let Some(spec) = self.spec().filter(|_| self.lined()) else { return TaskLines::default() };
+        let key = self.key;
+        let own = (spec.execution_mode != ExecutionMode::Parallel).then_some(LineKey::Task(key));
+        let group = spec.concurrency.as_ref();
+        let group = group.map(|group| (LineKey::Group(group.group.as_str().into()), group.limit));
+        let (rank, held) = (self.rank(), self.inactive().is_some());
+        TaskLines { task: key, own, group, rank, held }
+    }
+
+    const fn rank(&self) -> u8 {
+        PRIORITY_MAX.saturating_sub(self.rules.priority)
+    }
+
+    /// The order in which one of its executions waits.
+    #[must_use]
+    pub fn waiting_execution(&self, execution: &Execution) -> WaitingExecution {
+        let at = execution.tick.unwrap_or(execution.due);
+        WaitingExecution { rank: self.rank(), at, execution: execution.id, task: self.key }
+    }
+
+    /// Whether its executions stand in a line.
+    #[must_use]
+    pub const fn lined(&self) -> bool {
+        self.rules.lined
+    }
+}
