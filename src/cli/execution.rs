@@ -1,30 +1,24 @@
 //! Commands about executions.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::sleep;
 
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
+use super::many;
+use super::outputs;
 use super::table::{Table, fields};
+use super::watch::WatchArgs;
 use super::words;
-use crate::client::{Client, ClientError, Query, Reply, path};
-use crate::dto::{ExecutionChanged, ExecutionView, QueueView};
-use crate::exec::TAIL_MAX_BYTES;
+use crate::client::path;
+use crate::dto::{ExecutionChanged, ExecutionView, ItemView, QueueView};
 
-/// Between two looks at an output that may grow.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// The header that says where in the whole output an answer begins.
-const OUTPUT_FROM: &str = "punctual-output-from";
-/// The header that says whether an answer is the kept output, not only the end of it that the
-/// execution's record holds.
-const OUTPUT_KEPT: &str = "punctual-output-kept";
+/// What is said of an execution that was asked to stop.
+const STOPPING: &str = "is being stopped";
 
 /// What can be done with executions.
 #[derive(Debug, Subcommand)]
@@ -34,12 +28,12 @@ pub enum ExecutionCommand {
     List(ExecutionListArgs),
     /// Show an execution
     Show(IdArgs),
-    /// Stop an execution
-    Stop(IdArgs),
-    /// Run again what an ended execution did
-    Retry(IdArgs),
-    /// Take a failed execution off the list of failed ones
-    Dismiss(IdArgs),
+    /// Stop executions
+    Stop(IdsArgs),
+    /// Run again what ended executions did
+    Retry(IdsArgs),
+    /// Take failed executions off the list of failed ones
+    Dismiss(IdsArgs),
     /// Print what an execution printed
     Output(OutputArgs),
 }
@@ -50,6 +44,33 @@ pub struct IdArgs {
     /// The execution
     #[arg(value_parser = id)]
     id: String,
+}
+
+/// Executions and nothing else.
+#[derive(Debug, Args)]
+pub struct IdsArgs {
+    /// The executions
+    #[arg(value_name = "EXECUTION", required = true, value_parser = id)]
+    ids: Vec<String>,
+}
+
+/// Options of `failed`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct FailedArgs {
+    #[command(subcommand)]
+    command: Option<FailedCommand>,
+    /// How many
+    #[arg(short, long = "limit", default_value_t = 20, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    n: u32,
+}
+
+/// What can be done with failed executions.
+#[derive(Debug, Subcommand)]
+pub enum FailedCommand {
+    /// Take failed executions off the list
+    Dismiss(IdsArgs),
 }
 
 /// Options of `execution list`.
@@ -68,9 +89,11 @@ pub struct ExecutionListArgs {
     #[arg(long)]
     failed: bool,
     /// How many
-    #[arg(short, default_value_t = 20, value_name = "COUNT",
+    #[arg(short, long = "limit", default_value_t = 20, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     n: u32,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Options of `execution output`.
@@ -94,45 +117,94 @@ fn id(text: &str) -> Result<String, String> {
 /// Carries out a command.
 pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        ExecutionCommand::List(args) => list(args, context).await,
+        ExecutionCommand::List(args) => {
+            let query = args.query();
+            let look = async |context: &mut CliContext| list(&query, args.n, context).await;
+            args.watch.repeat(context, look).await
+        }
         ExecutionCommand::Show(args) => {
             let path = path(["executions", &args.id]);
             let reply = context.read(&path, &[]).await?;
             context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;
             Ok(Exit::Ok)
         }
-        ExecutionCommand::Stop(args) => post(&args.id, "stop", "is being stopped", context).await,
-        ExecutionCommand::Retry(args) => post(&args.id, "retry", "tried again", context).await,
-        ExecutionCommand::Dismiss(args) => {
-            let path = path(["executions", &args.id]);
-            let reply = context.send::<ExecutionChanged>(Method::DELETE, &path, &[], None).await?;
-            context.out.one(&reply.body, |_clock| format!("execution {}: dismissed", args.id))?;
-            Ok(Exit::Ok)
-        }
-        ExecutionCommand::Output(args) => output(&args.id, args.follow, context).await,
+        ExecutionCommand::Stop(args) => stop(&args, context).await,
+        ExecutionCommand::Retry(args) => retry(&args, context).await,
+        ExecutionCommand::Dismiss(args) => dismiss(&args, context).await,
+        ExecutionCommand::Output(args) => outputs::output(&args.id, args.follow, context).await,
     }
 }
 
-async fn post(id: &str, verb: &str, done: &str, context: &mut CliContext) -> CommandResult {
-    let path = path(["executions", id, verb]);
-    let reply = context.send::<ExecutionChanged>(Method::POST, &path, &[], None).await?;
-    context.out.one(&reply.body, |_clock| match reply.says.execution.id() {
-        made if made != id => format!("execution {id}: {done} as execution {made}"),
-        _ => format!("execution {id}: {done}"),
-    })?;
-    Ok(Exit::Ok)
+/// Stops executions.
+pub async fn stop(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
+    change(args, (Method::POST, Some("stop")), STOPPING, context).await
 }
 
-async fn list(args: ExecutionListArgs, context: &mut CliContext) -> CommandResult {
-    let mut query = Vec::new();
-    query.extend(args.task.map(|task| ("task_id", task)));
-    query.extend(args.status.map(|status| ("status", status)));
-    query.extend(args.node.map(|node| ("node", node)));
-    if args.failed {
-        query.push(("failed", "true".to_owned()));
+/// Runs again what executions did.
+pub async fn retry(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
+    change(args, (Method::POST, Some("retry")), "tried again", context).await
+}
+
+async fn dismiss(args: &IdsArgs, context: &mut CliContext) -> CommandResult {
+    change(args, (Method::DELETE, None), "dismissed", context).await
+}
+
+/// Lists or dismisses what failed.
+pub async fn failed(args: FailedArgs, context: &mut CliContext) -> CommandResult {
+    match args.command {
+        Some(FailedCommand::Dismiss(args)) => dismiss(&args, context).await,
+        None => list(&[("failed", "true".to_owned())], args.n, context).await,
     }
-    let most = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let list = fetch::up_to::<ExecutionView>(context, &path(["executions"]), &query, most).await?;
+}
+
+/// Does something to each of some executions; of a single one the answer is shown as it came.
+async fn change(
+    args: &IdsArgs,
+    (method, verb): (Method, Option<&str>),
+    done: &str,
+    context: &mut CliContext,
+) -> CommandResult {
+    let path_to = |id: &str| path(["executions", id].into_iter().chain(verb));
+    if let [id] = args.ids.as_slice() {
+        let reply = context.send::<ExecutionChanged>(method, &path_to(id), &[], None).await?;
+        let said = as_execution(id, done, reply.says.execution.id());
+        context.out.one(&reply.body, |_clock| format!("execution {id}: {said}"))?;
+        return Ok(Exit::Ok);
+    }
+    let mut items = Vec::with_capacity(args.ids.len());
+    for id in &args.ids {
+        let sent = context.client()?.send(method.clone(), &path_to(id), &[], None, &[]).await;
+        let says = sent.as_ref().ok().map(|reply| ExecutionChanged::deserialize(&reply.body));
+        let made = says.and_then(Result::ok).map(|says| says.execution.id().to_owned());
+        let item = ItemView { execution_id: made, ..many::item(id, sent) };
+        items.push(item);
+    }
+    let good = |item: &ItemView| {
+        let id = item.name.as_str().unwrap_or_default();
+        as_execution(id, done, item.execution_id.as_deref().unwrap_or(id))
+    };
+    let all = if done == STOPPING { "asked to stop" } else { done };
+    many::tell(items, "executions", all, good, context)
+}
+
+/// What was done, and the execution that was made by it, if one was.
+fn as_execution(id: &str, done: &str, made: &str) -> String {
+    if made == id { done.to_owned() } else { format!("{done} as execution {made}") }
+}
+
+impl ExecutionListArgs {
+    /// Which executions are asked for.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let named = [("task_id", &self.task), ("status", &self.status), ("node", &self.node)];
+        let given = named.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+        let failed = self.failed.then(|| ("failed", "true".to_owned()));
+        given.chain(failed).collect()
+    }
+}
+
+async fn list(query: &[(&str, String)], n: u32, context: &mut CliContext) -> CommandResult {
+    let most = usize::try_from(n).unwrap_or(usize::MAX);
+    let list = fetch::up_to::<ExecutionView>(context, &path(["executions"]), query, most).await?;
     context.out.many(&list.whole, &list.items, |clock| {
         let mut table =
             Table::new(&["ID", "TASK", "STATUS", "NODE", "DUE", "LATE", "DURATION", "RESULT"]);
@@ -151,75 +223,6 @@ async fn list(args: ExecutionListArgs, context: &mut CliContext) -> CommandResul
         table
     })?;
     Ok(Exit::Ok)
-}
-
-/// Prints the whole output of an execution; following, until the execution has ended.
-pub async fn output(id: &str, follow: bool, context: &mut CliContext) -> CommandResult {
-    let mut from: u64 = 0;
-    loop {
-        // Looked at before the output is read: what an ended execution printed is then all there.
-        let ended = !follow || {
-            let path = path(["executions", id]);
-            words::ended(&context.read(&path, &[]).await?.says)
-        };
-        let query = [("from", from.to_string())];
-        let reply = context.get(&path(["executions", id, "output"]), &query).await?;
-        if let Some(cut) = cut(&reply).filter(|_| from == 0) {
-            context.out.say(&cut);
-        }
-        context.out.printed(&reply.raw)?;
-        // Of a long output the middle may be gone: then it goes on behind the gap.
-        let begins = number(&reply, OUTPUT_FROM).unwrap_or(from);
-        from = begins.saturating_add(reply.raw.len() as u64);
-        if ended {
-            return Ok(Exit::Ok);
-        }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// A header of an answer that is a number.
-fn number(reply: &Reply, header: &str) -> Option<u64> {
-    reply.headers.get(header)?.to_str().ok()?.parse().ok()
-}
-
-/// What is missing from an answer with an output; none: nothing is, or a line in it says so.
-fn cut(reply: &Reply) -> Option<String> {
-    let kept = reply.headers.get(OUTPUT_KEPT).is_some_and(|kept| kept == "true");
-    let length = reply.raw.len();
-    match number(reply, OUTPUT_FROM) {
-        Some(from) if kept && from > 0 => {
-            Some(format!("[punctual: the first {from} bytes are no longer kept]"))
-        }
-        None if !kept && length >= TAIL_MAX_BYTES => {
-            Some(format!("[punctual: only the last {length} bytes are kept]"))
-        }
-        _ => None,
-    }
-}
-
-/// What is left of what an ended execution printed, and a line about what is not.
-///
-/// # Errors
-/// No good answer. An execution that is gone has what its own record holds.
-pub async fn printed(
-    execution: &ExecutionView,
-    query: Query<'_>,
-    client: &Client,
-) -> Result<(Vec<u8>, Option<String>), ClientError> {
-    let tail = execution.output_tail.as_deref().unwrap_or_default();
-    // Less than a tail can hold is all there was; of a lost execution the node may have kept some.
-    if tail.len() < TAIL_MAX_BYTES && execution.status != "lost" {
-        return Ok((tail.as_bytes().to_vec(), None));
-    }
-    let path = path(["executions", &execution.id, "output"]);
-    match client.get(&path, query).await {
-        Ok(reply) => Ok((reply.raw.to_vec(), cut(&reply))),
-        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
-            Ok((tail.as_bytes().to_vec(), None))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// `hello: execution 42 success on n2, 3 ms, exit 0`

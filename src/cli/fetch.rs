@@ -40,6 +40,17 @@ pub struct ListReply<T> {
     pub says: Vec<T>,
 }
 
+impl<T> ListReply<T> {
+    /// Leaves out the items of which this does not hold.
+    pub fn retain(&mut self, holds: impl Fn(&T) -> bool) {
+        let (items, says) = (std::mem::take(&mut self.items), std::mem::take(&mut self.says));
+        (self.items, self.says) = items.into_iter().zip(says).filter(|(_, one)| holds(one)).unzip();
+        if let Value::Object(whole) = &mut self.whole {
+            whole.insert("items".to_owned(), Value::Array(self.items.clone()));
+        }
+    }
+}
+
 /// A type of `dto` that commands read.
 pub trait ReplyKind: DeserializeOwned {
     /// Of what it tells, with its article.

@@ -15,18 +15,23 @@ mod exit;
 mod fetch;
 mod import;
 mod local;
+mod manual;
+mod many;
 mod node;
 mod output;
+mod outputs;
 mod preview;
 mod serve;
 mod settings;
 mod simulate;
+mod status;
 mod suggest;
 mod table;
 mod task;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod watch;
 mod words;
 mod yaml;
 
@@ -52,6 +57,9 @@ Examples:
   punctual add hello --every 5s -- echo \"on time\"
   punctual ls
   punctual logs hello -f
+  punctual set hello --timeout 1m
+  punctual pause 'web-*' --until 2h
+  punctual status
   punctual preview \"0 2 * * *\" --tz Europe/Berlin
   punctual import crontab /etc/crontab --system --dry-run
 
@@ -89,6 +97,14 @@ pub enum CliCommand {
     /// The daily commands.
     #[command(flatten)]
     Daily(task::TaskCommand),
+    /// Show which tasks are failing, late or stuck; exit code 1 if any is
+    Status(status::StatusArgs),
+    /// Stop executions
+    Stop(execution::IdsArgs),
+    /// Run again what ended executions did
+    Retry(execution::IdsArgs),
+    /// List failed executions, with no retry left, that were not dismissed
+    Failed(execution::FailedArgs),
     /// Commands about tasks, the same as the daily ones
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -117,6 +133,10 @@ pub enum CliCommand {
     /// Check or show a node's settings
     #[command(subcommand)]
     Config(settings::ConfigCommand),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(manual::ManArgs),
     /// Show the version of this program
     Version,
 }
@@ -175,6 +195,10 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Bench(arguments) => bench::run(arguments, context).await,
         CliCommand::Shim { .. } => Err(Failure::usage("the shim is started by a node only")),
         CliCommand::Daily(command) | CliCommand::Task(command) => task::run(command, context).await,
+        CliCommand::Status(args) => status::run(&args, context).await,
+        CliCommand::Stop(args) => execution::stop(&args, context).await,
+        CliCommand::Retry(args) => execution::retry(&args, context).await,
+        CliCommand::Failed(args) => execution::failed(args, context).await,
         CliCommand::Execution(command) => execution::run(command, context).await,
         CliCommand::Node(command) => node::run(command, context).await,
         CliCommand::Cluster(command) => cluster::run(command, context).await,
@@ -184,6 +208,8 @@ async fn dispatch(command: CliCommand, context: &mut CliContext) -> CommandResul
         CliCommand::Simulate(args) => simulate::run(&args, context),
         CliCommand::Import(command) => import::run(command, context).await,
         CliCommand::Config(command) => settings::run(command, context),
+        CliCommand::Completions(args) => manual::completions(&args, context),
+        CliCommand::Man(args) => manual::man(&args, context),
         CliCommand::Version => version(context),
     }
 }

@@ -8,6 +8,7 @@ use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
 use super::table::{Table, fields};
+use super::watch::WatchArgs;
 use super::words;
 use crate::client::path;
 use crate::dto::NodeView;
@@ -17,7 +18,11 @@ use crate::dto::NodeView;
 pub enum NodeCommand {
     /// List the nodes of the cluster
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        /// Whether it is repeated.
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
     /// Show a node
     Show(NodeArgs),
     /// Make a node give its tasks to the others
@@ -36,7 +41,7 @@ pub struct NodeArgs {
 /// Carries out a command.
 pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResult {
     let (node, verb) = match command {
-        NodeCommand::List => return list(context).await,
+        NodeCommand::List { watch } => return watch.repeat(context, list).await,
         NodeCommand::Show(args) => {
             let reply = context.read(&path(["nodes", &args.node]), &[]).await?;
             context.out.one(&reply.body, |clock| describe(&reply.says, clock))?;

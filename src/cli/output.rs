@@ -1,7 +1,7 @@
 //! Everything that a command prints goes through here: data on standard output, talk on standard
-//! error. There are no colours, so there is nothing for `NO_COLOR` to switch off.
+//! error; questions too. There are no colours, so there is nothing for `NO_COLOR` to switch off.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -9,6 +9,10 @@ use serde_json::Value;
 use super::local::LocalClock;
 use super::table::Table;
 use super::yaml;
+use crate::domain::time::Timestamp;
+
+/// What makes a terminal empty, with the cursor at its first place.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 
 /// The form of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -33,6 +37,10 @@ pub struct Output {
     talk: Box<dyn Write + Send>,
     /// Whether the data goes to a terminal, which acts on control characters.
     terminal: bool,
+    /// Where somebody can answer questions; none: nobody is there.
+    answers: Option<Box<dyn BufRead + Send>>,
+    /// Whether what is printed next takes the place of what a terminal shows.
+    redraw: bool,
 }
 
 impl Output {
@@ -41,7 +49,11 @@ impl Output {
     pub fn standard(format: Format, headers: bool, clock: LocalClock) -> Self {
         let (data, talk) = (Box::new(io::stdout()), Box::new(io::stderr()));
         let terminal = io::stdout().is_terminal();
-        Self { format, headers, clock, data, talk, terminal }
+        let answers: Option<Box<dyn BufRead + Send>> = match io::stdin().is_terminal() {
+            true => Some(Box::new(BufReader::new(io::stdin()))),
+            false => None,
+        };
+        Self { format, headers, clock, data, talk, terminal, answers, redraw: false }
     }
 
     /// Prints to these.
@@ -53,7 +65,34 @@ impl Output {
         data: Box<dyn Write + Send>,
         talk: Box<dyn Write + Send>,
     ) -> Self {
-        Self { format, headers: true, clock, data, talk, terminal: false }
+        let (terminal, answers, redraw) = (false, None, false);
+        Self { format, headers: true, clock, data, talk, terminal, answers, redraw }
+    }
+
+    /// Somebody answers questions with these lines.
+    #[cfg(test)]
+    pub fn answer(&mut self, lines: &'static str) {
+        self.answers = Some(Box::new(lines.as_bytes()));
+    }
+
+    /// The data goes to a terminal.
+    #[cfg(test)]
+    pub fn on_terminal(&mut self) {
+        self.terminal = true;
+    }
+
+    /// From now on times are shown as of this moment, and what is printed next takes the place of
+    /// what a terminal shows.
+    pub fn redraw(&mut self, now: Timestamp) {
+        self.clock = self.clock.at(now);
+        self.redraw = self.terminal;
+    }
+
+    /// Clears the screen, if that is due.
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.redraw) {
+            let _unseen = self.data.write_all(CLEAR).and_then(|()| self.data.flush());
+        }
     }
 
     /// The clock by which times are shown.
@@ -70,13 +109,19 @@ impl Output {
 
     /// Says something beside the data, on a line of its own.
     pub fn say(&mut self, text: &str) {
+        self.clear();
         // With nobody listening there is nobody to tell.
         let _unheard = writeln!(self.talk, "{text}");
     }
 
-    /// Asks for a word beside the data.
-    pub fn ask(&mut self, text: &str) {
-        let _unheard = write!(self.talk, "{text} ").and_then(|()| self.talk.flush());
+    /// Asks for a yes on a terminal; none: there is no terminal, and nobody could answer.
+    pub fn confirm(&mut self, question: &str) -> Option<bool> {
+        let answers = self.answers.as_mut()?;
+        let _unheard = write!(self.talk, "{question} ").and_then(|()| self.talk.flush());
+        let mut answer = String::new();
+        let read = answers.read_line(&mut answer);
+        let answer = answer.trim().to_ascii_lowercase();
+        Some(read.is_ok() && matches!(answer.as_str(), "y" | "yes"))
     }
 
     /// Prints bytes as they are, whatever the form.
@@ -84,6 +129,7 @@ impl Output {
     /// # Errors
     /// Those of the stream.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.clear();
         self.data.write_all(bytes)?;
         self.data.flush()
     }
@@ -109,6 +155,7 @@ impl Output {
         value: &Value,
         text: impl FnOnce(&LocalClock) -> String,
     ) -> io::Result<()> {
+        self.clear();
         let shown = match self.format {
             Format::Table => text(&self.clock),
             Format::Json => format!("{value:#}\n"),
@@ -130,6 +177,7 @@ impl Output {
         items: &[Value],
         table: impl FnOnce(&LocalClock) -> Table,
     ) -> io::Result<()> {
+        self.clear();
         match self.format {
             Format::Table => {
                 let table = table(&self.clock);

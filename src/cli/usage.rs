@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands of other programs, and what does the same here.
-const KNOWN_ELSEWHERE: [(&str, &str); 22] = [
-    ("status", "cluster status"),
+const KNOWN_ELSEWHERE: [(&str, &str); 23] = [
+    ("health", "status"),
+    ("check", "status"),
     ("info", "cluster status"),
     ("nodes", "node list"),
     ("members", "node list"),
     ("create", "add"),
     ("new", "add"),
     ("apply", "add"),
-    ("edit", "add --force"),
-    ("set", "add --force"),
-    ("update", "add --force"),
+    ("update", "set"),
+    ("modify", "set"),
+    ("change", "set"),
     ("remove", "delete"),
     ("rm", "delete"),
     ("del", "delete"),
@@ -27,7 +28,7 @@ const KNOWN_ELSEWHERE: [(&str, &str); 22] = [
     ("trigger", "run"),
     ("history", "ticks"),
     ("executions", "execution list"),
-    ("failed", "execution list --failed"),
+    ("kill", "stop"),
     ("drain", "node drain"),
 ];
 
@@ -52,7 +53,7 @@ fn with_tips(mut error: clap::Error, words: &[OsString]) -> clap::Error {
             error.insert(ContextKind::SuggestedSubcommand, tip);
         }
     }
-    let adds = words.iter().any(|word| word == "add");
+    let adds = words.iter().any(|word| word == "add" || word == "set");
     let stray = text(&error, ContextKind::InvalidArg).filter(|word| !word.starts_with('-'));
     if error.kind() == ErrorKind::UnknownArgument && adds && stray.is_some() {
         let tip = "the command to run stands after `--`: punctual add NAME --every 5s -- echo hi";
@@ -89,8 +90,10 @@ mod tests {
 
     #[test]
     fn a_command_without_dashes_before_it_is_shown_where_they_go() {
-        let stray = said("punctual add a --every 5s echo hi");
-        assert!(stray.contains("after `--`"), "{stray}");
+        for line in ["punctual add a --every 5s echo hi", "punctual set a --every 5s echo hi"] {
+            let stray = said(line);
+            assert!(stray.contains("after `--`"), "{stray}");
+        }
         let option = said("punctual add a --every 5s --wrong");
         assert!(!option.contains("the command to run stands"), "{option}");
     }

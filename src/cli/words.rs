@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::fetch;
 use super::local::{LocalClock, length};
 use crate::domain::time::Millis;
 use crate::dto::{
-    ActionBody, DailyBody, EndedView, ExecutionView, PauseView, Rfc3339, RuleBody, ScheduleBody,
-    TaskView, WarningView,
+    ActionBody, DailyBody, EndedView, ExecutionView, LastExecution, PauseView, Rfc3339, RuleBody,
+    ScheduleBody, TaskView, WarningView,
 };
 
 /// What holds for every `catch_up`.
@@ -115,6 +117,18 @@ pub fn action(action: Option<&ActionBody>) -> String {
     }
 }
 
+/// A value of a definition in one line: a text as it is, `none` for null.
+#[must_use]
+pub fn value(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) if !text.is_empty() && !text.chars().any(char::is_control) => {
+            text.clone()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// A word of a command line as a shell would need it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
@@ -166,6 +180,12 @@ pub fn result(execution: &ExecutionView) -> String {
 #[must_use]
 pub fn ended(execution: &ExecutionView) -> bool {
     !matches!(&*execution.status, "pending" | "running")
+}
+
+/// Whether a task's newest execution ended, and not well.
+#[must_use]
+pub fn went_wrong(last: &LastExecution) -> bool {
+    matches!(&*last.status, "failed" | "timeout" | "lost")
 }
 
 /// An instant as `12:00:05 (in 3 s)`, or nothing.

@@ -125,6 +125,12 @@ pub fn path<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     out
 }
 
+/// The header that binds a write to a revision of what it changes.
+#[must_use]
+pub fn if_match(revision: u64) -> [(&'static str, String); 1] {
+    [("If-Match", format!("\"{revision}\""))]
+}
+
 /// A client for single requests, without repeating anything.
 ///
 /// # Errors

@@ -73,7 +73,7 @@ pub enum BatchRequest {
 }
 
 /// One operation on many tasks: exactly one of `names` and `selector` names them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkRequest {
     /// What is done to each.
     #[schemars(extend("enum" = ["pause", "resume", "trigger", "delete", "cleanup"]))]

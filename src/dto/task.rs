@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ExecutionView, FieldError, Rfc3339, TaskBody, Word};
 
@@ -240,6 +240,33 @@ pub struct ChangeView {
     pub before: Value,
     /// What it is.
     pub after: Value,
+}
+
+impl ChangeView {
+    /// What differs between two values, down to the values that do.
+    #[must_use]
+    pub fn between(before: &Value, after: &Value) -> Vec<Self> {
+        let mut found = Vec::new();
+        Self::collect("", before, after, &mut found);
+        found
+    }
+
+    fn collect(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Self>) {
+        if before == after {
+            return;
+        }
+        let (Value::Object(old), Value::Object(new)) = (before, after) else {
+            let (before, after) = (before.clone(), after.clone());
+            found.push(Self { pointer: pointer.to_owned(), before, after });
+            return;
+        };
+        let added = new.keys().filter(|key| !old.contains_key(*key));
+        for key in old.keys().chain(added) {
+            let side = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+            let below = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+            Self::collect(&below, &side(old), &side(new), found);
+        }
+    }
 }
 
 /// Who owns a task, and why.

@@ -1,6 +1,6 @@
 //! What is told about one task.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::context::StateView;
 use super::stats::EndCounts;
@@ -36,11 +36,7 @@ pub(crate) fn revisions(task: &Task) -> RevisionsView {
     let mut before: Option<Value> = None;
     for kept in &task.definitions {
         let body = spec::write(&kept.spec);
-        let changes = before.as_ref().map(|before| {
-            let mut changes = Vec::new();
-            diff("", before, &body, &mut changes);
-            changes
-        });
+        let changes = before.as_ref().map(|before| ChangeView::between(before, &body));
         items.push(RevisionView {
             revision: kept.revision.0,
             at: Rfc3339(kept.at),
@@ -53,24 +49,6 @@ pub(crate) fn revisions(task: &Task) -> RevisionsView {
     }
     items.reverse();
     RevisionsView { items, next_cursor: () }
-}
-
-/// What differs, down to the values that do.
-fn diff(pointer: &str, before: &Value, after: &Value, out: &mut Vec<ChangeView>) {
-    if before == after {
-        return;
-    }
-    let (Value::Object(old), Value::Object(new)) = (before, after) else {
-        let (before, after) = (before.clone(), after.clone());
-        out.push(ChangeView { pointer: pointer.to_owned(), before, after });
-        return;
-    };
-    let added = new.keys().filter(|key| !old.contains_key(*key));
-    for key in old.keys().chain(added) {
-        let side = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
-        let below = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
-        diff(&below, &side(old), &side(new), out);
-    }
 }
 
 /// Who owns it, and why.

@@ -27,11 +27,13 @@ const LAYERS: [(&str, u8); 18] = [
 ];
 
 /// Crates with a home: paths below `src/` by their beginning, separated by spaces.
-const HOMES: [(&str, &str); 19] = [
+const HOMES: [(&str, &str); 21] = [
     ("axum", "api/"),
     // The log's commands and the checkpoint's records, the shim's socket, the handshake.
     ("bincode", "domain/machine/ exec/shim/ transport/"),
     ("clap", "cli/"),
+    ("clap_complete", "cli/manual.rs"),
+    ("clap_mangen", "cli/manual.rs"),
     ("cron", "domain/schedule/fields.rs"),
     ("granit_parser", "config/files/"),
     ("hyper", "api/server/ client/http.rs exec/http/"),

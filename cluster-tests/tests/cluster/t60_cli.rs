@@ -82,6 +82,71 @@ async fn the_second_terminal_of_the_readme() -> TestResult<()> {
 }
 
 #[tokio::test]
+async fn tasks_are_changed_in_place_and_several_at_a_time() -> TestResult<()> {
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };
+    for name in ["web-1", "web-2"] {
+        let add = ["add", name, "--every", "1h", "--env", "A=1", "--label", "team=web", "--"];
+        terminal.good(&[&add[..], &["date"]].concat()).await?;
+    }
+    let set = ["set", "web-1", "--cron", "0 2 * * *", "--tz", "Europe/Berlin", "--timeout", "60s"];
+    let said = terminal.good(&set).await?;
+    for line in [
+        "  schedule.interval: 1h → none",
+        "  schedule.cron: none → 0 2 * * *",
+        "  schedule.timezone: none → Europe/Berlin",
+        "  timeout: 0s → 1m",
+    ] {
+        assert!(said.stdout.lines().any(|one| one == line), "{line}: {said:?}");
+    }
+    let again = terminal.good(&set).await?;
+    assert!(again.first_line().starts_with("web-1: nothing changed"), "{again:?}");
+    let said = terminal.good(&["set", "web-1", "--unset-env", "A"]).await?;
+    assert!(said.stdout.contains("  action.shell.env.A: 1 → none\n"), "{said:?}");
+    let edit = ["edit", "web-2", "--visual", "sed -i 's/A: \"1\"/A: two/'"];
+    let said = terminal.good(&edit).await?;
+    assert!(said.stdout.contains("  action.shell.env.A: 1 → two\n"), "{said:?}");
+    let said = terminal.good(&["edit", "web-2", "--visual", "true"]).await?;
+    assert_eq!(said.stderr.trim(), "web-2: nothing changed");
+
+    let said = terminal.good(&["pause", "web-*", "--reason", "x"]).await?;
+    assert_eq!(said.stdout, "web-1: paused\nweb-2: paused\n");
+    let said = terminal.good(&["resume", "--label", "team=web"]).await?;
+    assert_eq!(said.stderr, "2 of 2 tasks resumed\n");
+    let said = terminal.types(&["pause", "web-1", "nobody"]).await?;
+    assert_eq!((said.code, said.stderr.as_str()), (Some(5), "1 of 2 tasks paused\n"), "{said:?}");
+    let said = terminal.good(&["run", "web-1", "web-2", "--wait"]).await?;
+    assert_eq!(said.stderr, "2 of 2 tasks ran with success\n", "{said:?}");
+
+    let well = terminal.good(&["status"]).await?;
+    assert_eq!(well.first_line(), "nothing needs attention; tasks: 2, nodes: 1");
+    terminal.good(&["add", "bad", "--manual", "--", "false"]).await?;
+    let ran = terminal.types(&["run", "bad", "--wait"]).await?;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let listed = terminal.types(&["status"]).await?;
+    assert_eq!(listed.code, Some(1), "{listed:?}");
+    assert!(listed.stdout.contains("exit 1") && listed.stdout.contains("punctual logs bad"));
+    let failing = terminal.good(&["ls", "--failing", "--no-headers"]).await?;
+    assert!(failing.first_line().starts_with("bad "), "{failing:?}");
+    let failed = terminal.good(&["failed", "--no-headers"]).await?;
+    let id = failed.first_line().split(' ').next().unwrap_or_default().to_owned();
+    let retried = terminal.good(&["retry", &id]).await?;
+    assert!(retried.first_line().contains("tried again as execution "), "{retried:?}");
+    terminal.good(&["failed", "dismiss", &id]).await?;
+
+    let unasked = terminal.types(&["delete", "web-*"]).await?;
+    assert_eq!(unasked.code, Some(2), "{unasked:?}");
+    terminal.good(&["delete", "web-*", "--yes"]).await?;
+    let said = terminal.good(&["reuse", "web-*"]).await?;
+    assert_eq!(said.stderr, "2 of 2 tasks in use again\n");
+    terminal.good(&["cleanup", "web-*", "bad", "--yes"]).await?;
+    let nothing = terminal.types(&["pause", "web-*"]).await?;
+    assert_eq!(nothing.code, Some(5), "{nothing:?}");
+    assert!(nothing.stderr.contains("no task is called like `web-*`"), "{nothing:?}");
+    cluster.finish().await
+}
+
+#[tokio::test]
 async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult<()> {
     let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let terminal = PseudoTerminal { server: cluster.api(1).base().to_owned() };

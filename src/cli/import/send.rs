@@ -9,7 +9,7 @@ use crate::cli::context::CliContext;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::fetch::{self, typed};
 use crate::cli::words;
-use crate::client::{ClientError, path};
+use crate::client::{ClientError, if_match, path};
 use crate::domain::spec;
 use crate::dto::{ItemView, ItemsView, NodeView, TaskChanged, TaskView};
 
@@ -129,8 +129,7 @@ impl ImportItem {
         if let (Value::Object(body), Some(fields)) = (&mut body, self.prepared.body.as_object()) {
             body.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
-        let revision = old.map(|old| old.revision.to_string()).unwrap_or_default();
-        let headers = [("If-Match", format!("\"{revision}\""))];
+        let headers = if_match(old.map(|old| old.revision).unwrap_or_default());
         let path = path(["tasks", name]);
         match context.client()?.send(Method::PUT, &path, &[], Some(&body), &headers).await {
             Ok(reply) => {

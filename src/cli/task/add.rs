@@ -1,15 +1,17 @@
 //! `add`: a task from options.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use super::definition::FormerTask;
+use super::name;
+use super::options::DefinitionArgs;
 use super::read::find;
-use super::{confirm, name, pair};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, typed};
-use crate::cli::local::{Day, LocalClock, pad_hour};
+use crate::cli::local::LocalClock;
 use crate::cli::words;
 use crate::client::{ClientError, path};
 use crate::dto::{ExecutionView, TaskBody, TaskChanged, TaskNow, TaskView};
@@ -19,76 +21,19 @@ const LIVE: usize = 1_000;
 
 /// Options of `add`.
 #[derive(Debug, Args)]
+#[command(mut_group("when", |when| when.required(true)))]
 pub struct AddArgs {
     /// The task's name
     #[arg(value_parser = name)]
     name: String,
-    #[command(flatten)]
-    when: When,
-    /// The zone of the times [default: the cluster's]
-    #[arg(long, value_name = "ZONE")]
-    tz: Option<String>,
     /// Replace the task of this name: stops what runs, ends a pause, drops its settings and totals
     #[arg(long)]
     force: bool,
     /// With --force, do not ask
     #[arg(long, requires = "force")]
     yes: bool,
-    /// Send a POST request to this URL
-    #[arg(long, value_name = "URL", conflicts_with = "argv")]
-    http: Option<String>,
-    /// A label of the task
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
-    labels: Vec<(String, String)>,
-    /// Stop an attempt that takes longer, such as 90s or 1h
-    #[arg(long, value_name = "DURATION")]
-    timeout: Option<String>,
-    /// Skip the times of this calendar
-    #[arg(long, value_name = "CALENDAR")]
-    exclude: Vec<String>,
-    /// Stop the schedule after that many runs
-    #[arg(long, value_name = "COUNT")]
-    max_ticks: Option<u64>,
-    /// Become due up to this much later than the tick
-    #[arg(long, value_name = "DURATION")]
-    jitter: Option<String>,
-    /// Which late ticks fire; up to limits.failover_timeout (5 s) late counts as on time
-    #[arg(long, value_enum, value_name = "WHICH")]
-    catch_up: Option<CatchUpChoice>,
-    /// Start this program, without a shell in between; it stands after `--`
-    #[arg(last = true, value_name = "ARGV")]
-    argv: Vec<String>,
-}
-
-/// When the task fires; exactly one of them.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct When {
-    /// At this distance, such as 5s or 1h30m
-    #[arg(long, value_name = "DURATION")]
-    every: Option<String>,
-    /// By a cron expression of 5, 6 or 7 fields
-    #[arg(long, value_name = "EXPR")]
-    cron: Option<String>,
-    /// Each day at these local times
-    #[arg(long, value_name = "HH:MM", value_delimiter = ',')]
-    daily: Vec<String>,
-    /// Once: 2026-12-01T09:00:00Z, "2026-12-01 09:00", 09:00, or 10m from now
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
-    /// Once, immediately
-    #[arg(long)]
-    now: bool,
-    /// Only by `punctual run`
-    #[arg(long)]
-    manual: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum CatchUpChoice {
-    Last,
-    All,
-    None,
+    #[command(flatten)]
+    definition: DefinitionArgs,
 }
 
 /// Creates a task.
@@ -123,7 +68,10 @@ fn refused(name: &str, error: ClientError) -> Failure {
     };
     let why = match code.as_str() {
         "task_exists" => {
-            format!("task `{name}` exists; --force replaces it (and stops what runs)")
+            format!(
+                "task `{name}` exists; `punctual set {name}` changes it, --force replaces it (and \
+                 stops what runs)"
+            )
         }
         "task_deleted" => format!(
             "task `{name}` was deleted; `punctual reuse {name}` brings it back, \
@@ -178,7 +126,7 @@ impl Before {
         }
         let name = &self.task.id;
         let question = format!("replacing {name} {}; type yes:", lost.join(" and "));
-        match confirm(&question, context) {
+        match context.out.confirm(&question) {
             Some(false) => {
                 Err(Failure { exit: Exit::No, message: "nothing was replaced".to_owned() })
             }
@@ -233,69 +181,7 @@ impl AddArgs {
     fn body(&self, clock: &LocalClock) -> Result<Value, String> {
         let mut body = Map::new();
         body.insert("name".to_owned(), json!(self.name));
-        if !self.labels.is_empty() {
-            let labels: Map<String, Value> =
-                self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-            body.insert("labels".to_owned(), Value::Object(labels));
-        }
-        let mut schedule = Map::new();
-        let (key, rule) = self.when.rule(self.tz.as_deref(), clock)?;
-        schedule.insert(key.to_owned(), rule);
-        if let Some(tz) = &self.tz {
-            schedule.insert("timezone".to_owned(), json!(tz));
-        }
-        if !self.exclude.is_empty() {
-            schedule.insert("exclude".to_owned(), json!(self.exclude));
-        }
-        if let Some(max_ticks) = self.max_ticks {
-            schedule.insert("max_ticks".to_owned(), json!(max_ticks));
-        }
-        if let Some(jitter) = &self.jitter {
-            schedule.insert("jitter".to_owned(), json!(jitter));
-        }
-        body.insert("schedule".to_owned(), Value::Object(schedule));
-        if let Some(url) = &self.http {
-            body.insert("action".to_owned(), json!({"http": {"url": url}}));
-        } else if !self.argv.is_empty() {
-            body.insert("action".to_owned(), json!({"shell": {"argv": self.argv}}));
-        }
-        if let Some(policy) = self.catch_up {
-            let policy = match policy {
-                CatchUpChoice::Last => "last",
-                CatchUpChoice::All => "all",
-                CatchUpChoice::None => "none",
-            };
-            body.insert("catch_up".to_owned(), json!({ "policy": policy }));
-        }
-        if let Some(timeout) = &self.timeout {
-            body.insert("timeout".to_owned(), json!(timeout));
-        }
+        body.extend(self.definition.fields(FormerTask::default(), clock)?);
         Ok(Value::Object(body))
-    }
-}
-
-impl When {
-    fn rule(&self, tz: Option<&str>, clock: &LocalClock) -> Result<(&'static str, Value), String> {
-        if let Some(every) = &self.every {
-            return Ok(("interval", json!(every)));
-        }
-        if let Some(cron) = &self.cron {
-            return Ok(("cron", json!(cron)));
-        }
-        if let Some(at) = &self.at {
-            let there = tz.map(|tz| LocalClock::new(tz, clock.now()));
-            let at = there.as_ref().unwrap_or(clock).read(at, Day::Next)?;
-            return Ok(("at", json!(at.to_string())));
-        }
-        if self.now {
-            return Ok(("immediate", json!(true)));
-        }
-        if self.manual {
-            return Ok(("manual", json!(true)));
-        }
-        Ok(match self.daily.as_slice() {
-            [one] => ("daily", json!(pad_hour(one))),
-            many => ("daily", many.iter().map(|time| pad_hour(time)).collect()),
-        })
     }
 }

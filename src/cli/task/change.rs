@@ -1,44 +1,30 @@
-//! Commands that change tasks: each prints one line.
-
-use std::time::Duration;
+//! Commands that change how tasks are: each prints a line for a task.
 
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use tokio::time::sleep;
 
-use super::{confirm, name, pair};
+use super::choose::{Chosen, LookAmong, TasksArgs, confirm_many};
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::fetch::{TypedReply, typed};
+use crate::cli::fetch::TypedReply;
 use crate::cli::local::Day;
-use crate::cli::{execution, words};
-use crate::client::{ClientError, path};
-use crate::dto::{ExecutionChanged, ExecutionNow, TaskChanged};
+use crate::cli::many::{self, OneRequest};
+use crate::cli::words;
+use crate::client::path;
+use crate::domain::time::Rfc3339;
+use crate::dto::{BulkRequest, TaskChanged};
 
-/// Between two looks at an execution that has not ended.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Options of `run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
-    /// Wait for its end; exit code 1 if that is not success
-    #[arg(long)]
-    wait: bool,
-    /// A parameter, over the task's own
-    #[arg(short, long = "parameter", value_name = "KEY=VALUE", value_parser = pair)]
-    parameters: Vec<(String, String)>,
-}
+/// What is said of a task that is no more.
+const REMOVED: &str = "removed with its history; the name is free";
+/// What is said of a task that is marked deleted.
+const DELETED: &str = "deleted; no tick fires any more";
 
 /// Options of `pause`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// Why; shown to everybody
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
@@ -53,9 +39,8 @@ pub struct PauseArgs {
 /// Options of `delete`.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    name: String,
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// Wait until every node knows and no start can follow; running executions go on
     #[arg(long)]
     wait: bool,
@@ -65,6 +50,16 @@ pub struct DeleteArgs {
     /// Remove its history as well, and free the name
     #[arg(long)]
     cleanup: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Options of `cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -83,88 +78,74 @@ async fn post(
     context.send(Method::POST, &path, query, body).await
 }
 
-/// Triggers an execution, and perhaps waits for its end.
-pub async fn run(args: RunArgs, context: &mut CliContext) -> CommandResult {
-    let parameters: Map<String, Value> =
-        args.parameters.into_iter().map(|(key, value)| (key, json!(value))).collect();
-    let body = (!parameters.is_empty()).then(|| json!({ "parameters": parameters }));
-    let path_to = path(["tasks", &args.name, "trigger"]);
-    let sent = context.send::<ExecutionChanged>(Method::POST, &path_to, &[], body.as_ref());
-    let reply = sent.await?;
-    let id = reply.says.execution.id().to_owned();
-    for warning in &reply.says.warnings {
-        context.out.say(&format!("warning: {}", warning.detail));
-    }
-    if !args.wait {
-        let line = format!("{}: execution {id} triggered", args.name);
-        context.out.one(&reply.body, |_clock| line)?;
-        return Ok(Exit::Ok);
-    }
-    let mut shown = reply.body;
-    let mut found = match reply.says.execution {
-        ExecutionNow::Kept(execution) => Some(*execution),
-        ExecutionNow::Gone { .. } => None,
-    };
-    let execution = loop {
-        match found {
-            Some(execution) if words::ended(&execution) => break execution,
-            Some(_) => sleep(LOOK_EVERY).await,
-            None => {}
-        }
-        shown = match context.get(&path(["executions", &id]), &[]).await {
-            Ok(reply) => reply.body,
-            // What is live is always kept.
-            Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
-                let line = format!("{}: execution {id} has ended; no record is kept", args.name);
-                context.out.one(&json!({"id": id, "task": args.name}), |_clock| line)?;
-                return Ok(Exit::Ok);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        found = Some(typed(&shown, Exit::Unknown)?);
-    };
-    context.out.one(&shown, |clock| execution::line(&execution, clock))?;
-    if context.out.for_people() {
-        let query = context.freshness();
-        let (bytes, cut) = execution::printed(&execution, &query, context.client()?).await?;
-        if let Some(cut) = cut {
-            context.out.say(&cut);
-        }
-        context.out.printed(&bytes)?;
-    }
-    Ok(if execution.status == "success" { Exit::Ok } else { Exit::No })
-}
-
-/// Pauses a task.
+/// Pauses tasks.
 pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
+    let clock = context.out.clock();
+    let until = args.until.as_deref().map(|until| clock.read(until, Day::Next));
+    let until = until.transpose().map_err(Failure::usage)?;
     let mut body = Map::new();
     if !args.reason.is_empty() {
         body.insert("reason".to_owned(), json!(args.reason));
     }
-    if let Some(until) = &args.until {
-        let until = context.out.clock().read(until, Day::Next).map_err(Failure::usage)?;
+    if let Some(until) = until {
         body.insert("until".to_owned(), json!(until.to_string()));
     }
     let body = Value::Object(body);
-    let reply = post(context, &args.name, "pause", args.wait, Some(&body)).await?;
-    context.out.one(&reply.body, |clock| {
-        let state = reply.says.task.kept().map(|task| words::state(task, clock));
-        format!("{}: {}", args.name, state.unwrap_or_default())
-    })?;
-    still_running(context, &reply.says);
-    Ok(Exit::Ok)
+    let names = match args.tasks.choose(LookAmong::Present, context).await? {
+        Chosen::Many(names) => names,
+        Chosen::One(name) => {
+            let reply = post(context, &name, "pause", args.wait, Some(&body)).await?;
+            context.out.one(&reply.body, |clock| {
+                let state = reply.says.task.kept().map(|task| words::state(task, clock));
+                format!("{name}: {}", state.unwrap_or_default())
+            })?;
+            still_running(context, &reply.says);
+            return Ok(Exit::Ok);
+        }
+    };
+    let items = if args.wait {
+        let wait = [("wait", "true".to_owned())];
+        let request = OneRequest::post("pause", &wait, Some(&body));
+        many::each(&names, &request, context).await?
+    } else {
+        let reason = Some(args.reason).filter(|reason| !reason.is_empty());
+        let until = until.map(Rfc3339);
+        let request = BulkRequest { reason, until, ..operation("pause") };
+        many::bulk(&names, &request, context).await?
+    };
+    let until = until.map(|until| format!(" until {}", context.out.clock().short(until)));
+    let until = until.unwrap_or_default();
+    many::tell(items, "tasks", "paused", |_item| format!("paused{until}"), context)
 }
 
-/// Resumes a task.
-pub async fn resume(name: &str, context: &mut CliContext) -> CommandResult {
-    let reply = post(context, name, "resume", false, None).await?;
-    back(name, "resumed", &reply, context)
+/// Resumes tasks.
+pub async fn resume(args: &TasksArgs, context: &mut CliContext) -> CommandResult {
+    match args.choose(LookAmong::Present, context).await? {
+        Chosen::One(name) => {
+            let reply = post(context, &name, "resume", false, None).await?;
+            back(&name, "resumed", &reply, context)
+        }
+        Chosen::Many(names) => {
+            let items = many::bulk(&names, &operation("resume"), context).await?;
+            many::tell(items, "tasks", "resumed", |_item| "resumed".to_owned(), context)
+        }
+    }
 }
 
-/// Takes the deleted mark off a name.
-pub async fn reuse(name: &str, context: &mut CliContext) -> CommandResult {
-    let reply = post(context, name, "reuse", false, None).await?;
-    back(name, "in use again", &reply, context)
+/// Takes the deleted mark off names.
+pub async fn reuse(args: &TasksArgs, context: &mut CliContext) -> CommandResult {
+    let did = "in use again";
+    match args.choose(LookAmong::Deleted, context).await? {
+        Chosen::One(name) => {
+            let reply = post(context, &name, "reuse", false, None).await?;
+            back(&name, did, &reply, context)
+        }
+        Chosen::Many(names) => {
+            let request = OneRequest::post("reuse", &[], None);
+            let items = many::each(&names, &request, context).await?;
+            many::tell(items, "tasks", did, |_item| did.to_owned(), context)
+        }
+    }
 }
 
 /// Says that a task is there again.
@@ -181,34 +162,67 @@ fn back(
     Ok(Exit::Ok)
 }
 
-/// Removes all that is known of a name.
-pub async fn cleanup(name: &str, context: &mut CliContext) -> CommandResult {
-    let reply = post(context, name, "cleanup", false, None).await?;
-    let line = format!("{name}: removed with its history; the name is free");
-    context.out.one(&reply.body, |_clock| line)?;
-    Ok(Exit::Ok)
+/// Removes all that is known of names.
+pub async fn cleanup(args: CleanupArgs, context: &mut CliContext) -> CommandResult {
+    match args.tasks.choose(LookAmong::Both, context).await? {
+        Chosen::One(name) => {
+            let reply = post(context, &name, "cleanup", false, None).await?;
+            context.out.one(&reply.body, |_clock| format!("{name}: {REMOVED}"))?;
+            Ok(Exit::Ok)
+        }
+        Chosen::Many(names) => {
+            confirm_many("remove", &names, args.yes, context)?;
+            let items = many::bulk(&names, &operation("cleanup"), context).await?;
+            many::tell(items, "tasks", "removed", |_item| REMOVED.to_owned(), context)
+        }
+    }
 }
 
-/// Marks a task deleted, or removes it.
+/// Marks tasks deleted, or removes them.
 pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult {
-    let name = &args.name;
+    let asked = [("wait", args.wait), ("stop", args.stop), ("cleanup", args.cleanup)];
+    let query: Vec<(&str, String)> =
+        asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
+    let (said, done, verb) = match args.cleanup {
+        true => (REMOVED, "removed", "remove"),
+        false => (DELETED, "deleted", "delete"),
+    };
+    let names = match args.tasks.choose(LookAmong::Present, context).await? {
+        Chosen::Many(names) => names,
+        Chosen::One(name) => return delete_one(&name, &args, &query, context).await,
+    };
+    confirm_many(verb, &names, args.yes, context)?;
+    let items = if args.wait {
+        let (method, verb, body) = (Method::DELETE, None, None);
+        let request = OneRequest { method, verb, query: &query, body };
+        many::each(&names, &request, context).await?
+    } else if args.cleanup {
+        many::bulk(&names, &operation("cleanup"), context).await?
+    } else {
+        let stop = args.stop.then_some(true);
+        many::bulk(&names, &BulkRequest { stop, ..operation("delete") }, context).await?
+    };
+    many::tell(items, "tasks", done, |_item| said.to_owned(), context)
+}
+
+async fn delete_one(
+    name: &str,
+    args: &DeleteArgs,
+    query: &[(&str, String)],
+    context: &mut CliContext,
+) -> CommandResult {
     if args.cleanup && !args.yes {
         let question = format!("remove {name} with its history? type yes:");
-        if !confirm(&question, context).ok_or_else(|| {
+        if !context.out.confirm(&question).ok_or_else(|| {
             Failure::usage("nothing is removed without a terminal to ask on; add --yes")
         })? {
             return Err(Failure { exit: Exit::No, message: "nothing was removed".to_owned() });
         }
     }
-    let asked = [("wait", args.wait), ("stop", args.stop), ("cleanup", args.cleanup)];
-    let query: Vec<(&str, String)> =
-        asked.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "true".to_owned())).collect();
     let path = path(["tasks", name]);
-    let reply = context.send::<TaskChanged>(Method::DELETE, &path, &query, None).await?;
-    context.out.one(&reply.body, |_clock| match args.cleanup {
-        true => format!("{name}: removed with its history; the name is free"),
-        false => format!("{name}: deleted; no tick fires any more"),
-    })?;
+    let reply = context.send::<TaskChanged>(Method::DELETE, &path, query, None).await?;
+    let said = if args.cleanup { REMOVED } else { DELETED };
+    context.out.one(&reply.body, |_clock| format!("{name}: {said}"))?;
     if !args.cleanup && context.out.for_people() {
         context.out.say(&format!(
             "its name and history stay: `punctual reuse {name}` brings the task back, \
@@ -217,6 +231,11 @@ pub async fn delete(args: DeleteArgs, context: &mut CliContext) -> CommandResult
     }
     still_running(context, &reply.says);
     Ok(Exit::Ok)
+}
+
+/// An operation on many tasks, without what belongs to some operations only.
+fn operation(op: &'static str) -> BulkRequest {
+    BulkRequest { op: op.into(), ..BulkRequest::default() }
 }
 
 /// Names the executions that go on.

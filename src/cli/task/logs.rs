@@ -12,7 +12,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::{self, ListReply};
 use crate::cli::local::LocalClock;
 use crate::cli::suggest::not_found;
-use crate::cli::{execution, words};
+use crate::cli::{outputs, words};
 use crate::client::path;
 use crate::dto::{ExecutionView, TaskView};
 
@@ -45,7 +45,7 @@ pub async fn run(args: &LogsArgs, context: &mut CliContext) -> CommandResult {
     }
     let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if number && find::<ExecutionView>(context, "executions", name).await?.is_some() {
-        return execution::output(name, args.follow, context).await;
+        return outputs::output(name, args.follow, context).await;
     }
     Err(not_found("task or execution", name, "not_found", context).await)
 }
@@ -109,7 +109,7 @@ async fn print(executions: &[ExecutionView], context: &mut CliContext) -> Result
     let query = context.freshness();
     let client = context.client()?;
     let outputs: Vec<_> = stream::iter(executions)
-        .map(|one| execution::printed(one, &query, client))
+        .map(|one| outputs::printed(one, &query, client))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;

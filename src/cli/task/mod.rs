@@ -2,13 +2,17 @@
 
 mod add;
 mod change;
+mod choose;
+mod definition;
+mod edit;
 mod logs;
+mod options;
 mod read;
+mod run;
+mod set;
 mod ticks;
 
-use std::io::{BufRead, IsTerminal};
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::context::CliContext;
 use super::exit::CommandResult;
@@ -19,23 +23,27 @@ use crate::domain::spec::check_name;
 pub enum TaskCommand {
     /// Create a task
     Add(Box<add::AddArgs>),
+    /// Change some fields of a task; the others stay as they are
+    Set(Box<set::TaskSetArgs>),
+    /// Change a task in an editor ($VISUAL, $EDITOR, or vi)
+    Edit(edit::EditArgs),
     /// List tasks
     #[command(visible_alias = "list")]
     Ls(read::TaskListArgs),
     /// Show a task, an execution or a node
     Show(read::TaskShowArgs),
-    /// Run a task once now; its schedule is unaffected
-    Run(change::RunArgs),
-    /// Pause a task: its ticks are skipped
+    /// Run tasks once now; their schedules are unaffected
+    Run(run::RunArgs),
+    /// Pause tasks: their ticks are skipped
     Pause(change::PauseArgs),
-    /// End a pause
-    Resume(TaskNameArgs),
-    /// Delete a task; its name and history stay (`cleanup` removes them)
+    /// End pauses
+    Resume(choose::TasksArgs),
+    /// Delete tasks; their names and history stay (`cleanup` removes them)
     Delete(change::DeleteArgs),
-    /// Bring a deleted task back
-    Reuse(TaskNameArgs),
-    /// Remove a task with its history, and free its name
-    Cleanup(TaskNameArgs),
+    /// Bring deleted tasks back
+    Reuse(choose::TasksArgs),
+    /// Remove tasks with their history, and free their names
+    Cleanup(change::CleanupArgs),
     /// Show what a task's last executions, or one execution, printed
     Logs(logs::LogsArgs),
     /// Show the next ticks of a task, or of all
@@ -46,44 +54,25 @@ pub enum TaskCommand {
     Why(ticks::WhyArgs),
 }
 
-/// A task's name and nothing else.
-#[derive(Debug, Args)]
-pub struct TaskNameArgs {
-    /// The task
-    #[arg(value_parser = name)]
-    pub name: String,
-}
-
 /// Carries out a command.
 pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResult {
     match command {
         TaskCommand::Add(args) => add::run(*args, context).await,
         TaskCommand::Ls(args) => read::list(&args, context).await,
         TaskCommand::Show(args) => read::show(&args.name, context).await,
-        TaskCommand::Run(args) => change::run(args, context).await,
+        TaskCommand::Set(args) => set::run(*args, context).await,
+        TaskCommand::Edit(args) => edit::run(&args, context).await,
+        TaskCommand::Run(args) => run::run(args, context).await,
         TaskCommand::Pause(args) => change::pause(args, context).await,
-        TaskCommand::Resume(args) => change::resume(&args.name, context).await,
+        TaskCommand::Resume(args) => change::resume(&args, context).await,
         TaskCommand::Delete(args) => change::delete(args, context).await,
-        TaskCommand::Reuse(args) => change::reuse(&args.name, context).await,
-        TaskCommand::Cleanup(args) => change::cleanup(&args.name, context).await,
+        TaskCommand::Reuse(args) => change::reuse(&args, context).await,
+        TaskCommand::Cleanup(args) => change::cleanup(args, context).await,
         TaskCommand::Logs(args) => logs::run(&args, context).await,
         TaskCommand::Next(args) => ticks::next(&args, context).await,
         TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
         TaskCommand::Why(args) => ticks::why(&args, context).await,
     }
-}
-
-/// Asks on a terminal for a yes; none: there is no terminal, and nobody could answer.
-fn confirm(question: &str, context: &mut CliContext) -> Option<bool> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return None;
-    }
-    context.out.ask(question);
-    let mut answer = String::new();
-    let read = input.lock().read_line(&mut answer);
-    let answer = answer.trim().to_ascii_lowercase();
-    Some(read.is_ok() && matches!(answer.as_str(), "y" | "yes"))
 }
 
 /// Reads the name of a task.

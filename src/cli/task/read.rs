@@ -8,6 +8,7 @@ use crate::cli::fetch::{self, ReplyKind, TypedReply, typed};
 use crate::cli::local::{LocalClock, length};
 use crate::cli::suggest::not_found;
 use crate::cli::table::{Table, fields};
+use crate::cli::watch::WatchArgs;
 use crate::cli::words::ON_TIME;
 use crate::cli::{execution, node, words};
 use crate::client::{ClientError, Reply, path};
@@ -29,9 +30,14 @@ pub struct TaskListArgs {
     /// Only tasks with this label
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    /// Only tasks whose last execution failed, timed out or was lost
+    #[arg(long, conflicts_with = "deleted")]
+    failing: bool,
     /// In which order
     #[arg(long, value_enum, value_name = "ORDER")]
     sort: Option<Sort>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,8 +54,13 @@ pub struct TaskShowArgs {
     pub name: String,
 }
 
-/// Lists tasks.
+/// Lists tasks, once or again and again.
 pub async fn list(args: &TaskListArgs, context: &mut CliContext) -> CommandResult {
+    let look = async |context: &mut CliContext| list_once(args, context).await;
+    args.watch.repeat(context, look).await
+}
+
+async fn list_once(args: &TaskListArgs, context: &mut CliContext) -> CommandResult {
     context.tolerate_stale();
     let mut query = Vec::new();
     if args.deleted {
@@ -66,7 +77,10 @@ pub async fn list(args: &TaskListArgs, context: &mut CliContext) -> CommandResul
         };
         query.push(("sort", order.to_owned()));
     }
-    let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
+    let mut list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
+    if args.failing {
+        list.retain(|task| task.last_execution.as_ref().is_some_and(words::went_wrong));
+    }
     context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);
         for task in &list.says {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use clap::CommandFactory;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -20,7 +20,11 @@ use crate::cli::output::Output;
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 
+mod changing;
+mod editing;
+mod many;
 mod reading;
+mod watching;
 mod writing;
 
 const NOW: &str = "2026-12-01T12:00:02Z";
@@ -56,13 +60,16 @@ async fn answer(
     State(stub): State<Arc<Stub>>,
     method: Method,
     uri: Uri,
+    headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, [(&'static str, &'static str); 2], String) {
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let path = path.trim_start_matches("/api/v1");
     let question = format!("{method} {path}");
     let body = String::from_utf8_lossy(&body);
-    stub.asked.lock().push(format!("{question} {body}").trim_end().to_owned());
+    let bound = headers.get("if-match").and_then(|bound| bound.to_str().ok());
+    let bound = bound.map(|revision| format!(" if {revision}")).unwrap_or_default();
+    stub.asked.lock().push(format!("{question}{bound} {body}").trim_end().to_owned());
     let (status, body) = match stub.answers.get(&question) {
         Some((status, body)) => (*status, body.clone()),
         None => (404, json!({"code": "gone", "detail": "there is no such thing"})),
@@ -83,6 +90,19 @@ struct Ran {
 }
 
 async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
+    typed(line, answers, |_out| {}).await
+}
+
+/// The same where somebody answers questions with these lines.
+async fn answered(line: &[&str], answers: &[(&str, u16, Value)], lines: &'static str) -> Ran {
+    typed(line, answers, |out| out.answer(lines)).await
+}
+
+async fn typed(
+    line: &[&str],
+    answers: &[(&str, u16, Value)],
+    prepare: impl FnOnce(&mut Output),
+) -> Ran {
     let answers = answers
         .iter()
         .map(|(question, status, body)| ((*question).to_owned(), (*status, body.clone())));
@@ -102,7 +122,8 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
     let (data, talk) = (CapturedOutput::default(), CapturedOutput::default());
     let clock = LocalClock::new("UTC", Timestamp::parse(NOW).unwrap());
     let (out, err) = (Box::new(data.clone()), Box::new(talk.clone()));
-    let out = Output::to(arguments.global.output, clock, out, err);
+    let mut out = Output::to(arguments.global.output, clock, out, err);
+    prepare(&mut out);
     let mut context = CliContext::with(out, vec![server], arguments.global.stale);
     let outcome = dispatch(arguments.command, &mut context).await;
     let exit = conclude(outcome, &mut context);

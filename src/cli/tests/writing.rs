@@ -289,7 +289,8 @@ async fn what_a_replacement_stops_and_drops_is_said() {
     let line = ["add", "hello", "--every", "5s", "--", "true"];
     let refused = ran(&line, &[("POST /tasks", 409, exists)]).await;
     assert_eq!(refused.exit, Exit::Conflict);
-    let said = "task `hello` exists; --force replaces it (and stops what runs) (task_exists)";
+    let said = "task `hello` exists; `punctual set hello` changes it, --force replaces it (and stops \
+                what runs) (task_exists)";
     assert_eq!(refused.talk, format!("error: {said}\n"));
 }
 

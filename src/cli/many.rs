@@ -1,0 +1,208 @@
+//! One command on several tasks: a line for each, and how many were done.
+
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::context::CliContext;
+use super::exit::{CommandResult, Exit, Failure};
+use super::fetch::{self, typed};
+use crate::client::{Client, ClientError, ErrorKind, Reply, ServerRefusal, path};
+use crate::dto::{BulkRequest, ExecutionView, ItemView, ItemsView};
+
+/// Tasks of one request.
+const CHUNK: usize = 1_000;
+/// Requests at once.
+const AT_ONCE: usize = 8;
+
+/// What is read of an answer about one task, whatever it is about.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AboutOne {
+    revision: Option<u64>,
+    running: Option<Vec<ExecutionView>>,
+}
+
+/// Does something to all of these tasks in few requests.
+///
+/// # Errors
+/// What kept the cluster from taking any of a request; how many were done before is said.
+pub async fn bulk(
+    names: &[String],
+    request: &BulkRequest,
+    context: &mut CliContext,
+) -> Result<Vec<ItemView>, Failure> {
+    let mut items: Vec<ItemView> = Vec::with_capacity(names.len());
+    for chunk in names.chunks(CHUNK) {
+        let request = BulkRequest { names: Some(chunk.to_vec()), ..request.clone() };
+        let sent = context.client()?.post(&path(["tasks", "bulk"]), &fetch::value(&request)).await;
+        let answer = sent.map_err(Failure::from);
+        match answer.and_then(|reply| typed::<ItemsView>(&reply.body, Exit::Unknown)) {
+            Ok(done) => items.extend(done.items),
+            Err(failure) if items.is_empty() => return Err(failure),
+            Err(failure) => {
+                let done = items.iter().filter(|item| item.status < 400).count();
+                let message = format!("after {done} tasks: {}", failure.message);
+                return Err(Failure { message, ..failure });
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// A request about the task of a name.
+pub struct OneRequest<'a> {
+    pub method: Method,
+    /// What stands behind the name in the path, if anything.
+    pub verb: Option<&'a str>,
+    pub query: &'a [(&'a str, String)],
+    pub body: Option<&'a Value>,
+}
+
+/// Does something to each of these tasks by a request of its own.
+///
+/// # Errors
+/// No client can be made.
+pub async fn each(
+    names: &[String],
+    request: &OneRequest<'_>,
+    context: &CliContext,
+) -> Result<Vec<ItemView>, Failure> {
+    let client = context.client()?;
+    let items = stream::iter(names).map(|name| async move {
+        let sent = request.send(name, client).await;
+        item(name, sent)
+    });
+    Ok(items.buffered(AT_ONCE).collect().await)
+}
+
+impl<'a> OneRequest<'a> {
+    /// A `POST` of what stands behind the name in the path.
+    #[must_use]
+    pub fn post(verb: &'a str, query: &'a [(&'a str, String)], body: Option<&'a Value>) -> Self {
+        Self { method: Method::POST, verb: Some(verb), query, body }
+    }
+
+    async fn send(&self, name: &str, client: &Client) -> Result<Reply, ClientError> {
+        let path = path(["tasks", name].into_iter().chain(self.verb));
+        client.send(self.method.clone(), &path, self.query, self.body, &[]).await
+    }
+}
+
+/// What became of one request, as the answer to many tells it.
+pub fn item(name: &str, sent: Result<Reply, ClientError>) -> ItemView {
+    let blank = ItemView {
+        index: None,
+        name: name.into(),
+        warnings: Vec::new(),
+        status: 0,
+        revision: None,
+        execution_id: None,
+        running: None,
+        code: None,
+        detail: None,
+        advice: None,
+        errors: None,
+    };
+    match sent {
+        Ok(reply) => {
+            let about = AboutOne::deserialize(&reply.body).unwrap_or_default();
+            let ids = |running: Vec<ExecutionView>| running.into_iter().map(|one| one.id).collect();
+            let running = about.running.map(ids);
+            ItemView { status: reply.status, revision: about.revision, running, ..blank }
+        }
+        Err(ClientError::Refused(refusal)) => {
+            let ServerRefusal { status, code, detail, advice, .. } = *refusal;
+            let (code, advice) = (Some(code.into()), Some(advice).filter(|text| !text.is_empty()));
+            ItemView { status, code, detail: Some(detail), advice, ..blank }
+        }
+        Err(error) => {
+            let (status, code) = match error.kind() {
+                ErrorKind::Unknown => (504, "outcome_unknown"),
+                _ => (503, "not_accepted"),
+            };
+            let (code, detail) = (Some(code.into()), Some(error.to_string()));
+            ItemView { status, code, detail, ..blank }
+        }
+    }
+}
+
+/// Prints a line for each item, and how many were done.
+///
+/// # Errors
+/// Those of the stream.
+pub fn tell(
+    items: Vec<ItemView>,
+    nouns: &str,
+    done: &str,
+    good: impl Fn(&ItemView) -> String,
+    context: &mut CliContext,
+) -> CommandResult {
+    let all = items.len();
+    let succeeded = items.iter().filter(|item| item.status < 400).count();
+    let exit = exit_of_all(&items);
+    if context.out.for_people() {
+        let lines = items.iter().map(|item| {
+            let name = item.name.as_str().unwrap_or_default();
+            match item.status {
+                ..400 => format!("{name}: {}\n", good(item)),
+                _ => format!("{name}: {}\n", refused(item)),
+            }
+        });
+        let lines: String = lines.collect();
+        context.out.bytes(lines.as_bytes())?;
+        for item in &items {
+            let name = item.name.as_str().unwrap_or_default();
+            for id in item.running.iter().flatten() {
+                context.out.say(&format!("execution {id} of {name} still runs"));
+            }
+        }
+        context.out.say(&format!("{succeeded} of {all} {nouns} {done}"));
+    } else {
+        let each: Vec<Value> = items.iter().map(fetch::value).collect();
+        let whole = ItemsView { items, succeeded, failed: all - succeeded };
+        context.out.many(&fetch::value(&whole), &each, |_clock| Default::default())?;
+    }
+    Ok(exit)
+}
+
+/// Says why each of these was refused, and gives the exit code for it.
+pub fn complain(items: &[ItemView], context: &mut CliContext) -> Exit {
+    for item in items {
+        let name = item.name.as_str().unwrap_or_default();
+        context.out.say(&format!("{name}: {}", refused(item)));
+    }
+    exit_of_all(items)
+}
+
+fn exit_of_all(items: &[ItemView]) -> Exit {
+    items.iter().map(exit_of).max_by_key(|exit| *exit as u8).unwrap_or(Exit::Ok)
+}
+
+/// The exit code that a failure of this item alone would have.
+fn exit_of(item: &ItemView) -> Exit {
+    if item.status < 400 {
+        return Exit::Ok;
+    }
+    let refusal = ServerRefusal {
+        status: item.status,
+        code: item.code.as_deref().unwrap_or_default().to_owned(),
+        detail: String::new(),
+        advice: String::new(),
+        errors: Vec::new(),
+        body: Value::Null,
+    };
+    refusal.kind().into()
+}
+
+/// Why nothing was done: `there is no task of this name (task_not_found)`.
+fn refused(item: &ItemView) -> String {
+    let detail = item.detail.as_deref().unwrap_or("refused");
+    let code = item.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let fields = item.errors.iter().flatten().map(|field| {
+        let place = field.pointer.trim_start_matches('/').replace('/', ".");
+        format!("; {place}: {}", field.message)
+    });
+    format!("{detail}{code}{}", fields.collect::<String>())
+}

@@ -1,0 +1,152 @@
+//! Which tasks a command is about: names, patterns, labels.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::{name, pair};
+use crate::cli::context::CliContext;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::fetch;
+use crate::client::path;
+use crate::dto::TaskView;
+
+/// Names that a question shows.
+const SHOWN: usize = 5;
+
+/// Names, patterns and labels.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// The tasks; in quotes, * and ? stand for anything
+    #[arg(value_name = "NAME", value_parser = name_or_pattern, required_unless_present = "labels")]
+    names: Vec<String>,
+    /// Only tasks with this label; without names, all of them
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+}
+
+/// Whether tasks are looked for among those there are, the deleted ones, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookAmong {
+    Present,
+    Deleted,
+    Both,
+}
+
+/// The tasks that were meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// One, by its name.
+    One(String),
+    /// Any number, in the order in which they were named; each once.
+    Many(Vec<String>),
+}
+
+impl TasksArgs {
+    /// The tasks that are meant. A name is taken as it is; patterns and labels are looked up.
+    ///
+    /// # Errors
+    /// A pattern or label that no task has; no good answer.
+    pub async fn choose(
+        &self,
+        among: LookAmong,
+        context: &mut CliContext,
+    ) -> Result<Chosen, Failure> {
+        if let ([one], []) = (self.names.as_slice(), self.labels.as_slice())
+            && !is_pattern(one)
+        {
+            return Ok(Chosen::One(one.clone()));
+        }
+        let mut known = BTreeSet::new();
+        let mut chosen = Vec::new();
+        let mut add = |name: String| {
+            if known.insert(name.clone()) {
+                chosen.push(name);
+            }
+        };
+        for name in &self.names {
+            if self.labels.is_empty() && !is_pattern(name) {
+                add(name.clone());
+            } else {
+                self.look_up(Some(name), among, context).await?.into_iter().for_each(&mut add);
+            }
+        }
+        if self.names.is_empty() {
+            self.look_up(None, among, context).await?.into_iter().for_each(&mut add);
+        }
+        Ok(Chosen::Many(chosen))
+    }
+
+    /// The names of the tasks that fit a pattern and have the labels.
+    async fn look_up(
+        &self,
+        pattern: Option<&str>,
+        among: LookAmong,
+        context: &mut CliContext,
+    ) -> Result<Vec<String>, Failure> {
+        let labels: Vec<String> =
+            self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut query: Vec<(&str, String)> = Vec::new();
+        query.extend(pattern.map(|pattern| ("name", pattern.to_owned())));
+        query.extend(labels.iter().map(|label| ("label", label.clone())));
+        let mut names = Vec::new();
+        for (unless, deleted) in [(LookAmong::Deleted, false), (LookAmong::Present, true)] {
+            if among == unless {
+                continue;
+            }
+            if deleted {
+                query.push(("deleted", "true".to_owned()));
+            }
+            let list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
+            names.extend(list.says.into_iter().map(|task| task.id));
+        }
+        if !names.is_empty() {
+            return Ok(names);
+        }
+        let (what, option) = match among {
+            LookAmong::Present => ("task", ""),
+            LookAmong::Deleted => ("deleted task", " --deleted"),
+            LookAmong::Both => ("task, deleted or not,", ""),
+        };
+        let fits = pattern.map(|pattern| format!("is called like `{pattern}`"));
+        let has = (!labels.is_empty()).then(|| format!("has the label {}", labels.join(", ")));
+        let rule: Vec<String> = fits.into_iter().chain(has).collect();
+        let message = format!("no {what} {}; `punctual ls{option}` lists them", rule.join(" and "));
+        Err(Failure { exit: Exit::Conflict, message })
+    }
+}
+
+/// Asks before something is taken away from several tasks.
+///
+/// # Errors
+/// The answer is no, or there is nobody to answer.
+pub fn confirm_many(
+    verb: &str,
+    names: &[String],
+    yes: bool,
+    context: &mut CliContext,
+) -> Result<(), Failure> {
+    if yes || names.len() < 2 {
+        return Ok(());
+    }
+    let rest = if names.len() > SHOWN { ", …" } else { "" };
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let question = format!("{verb} {} tasks ({shown}{rest})? type yes:", names.len());
+    match context.out.confirm(&question) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure { exit: Exit::No, message: "nothing was done".to_owned() }),
+        None => Err(Failure::usage(format!(
+            "{} tasks are meant, and there is no terminal to ask on; add --yes",
+            names.len()
+        ))),
+    }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// Reads the name of a task, or a pattern of names.
+fn name_or_pattern(text: &str) -> Result<String, String> {
+    if is_pattern(text) { Ok(text.to_owned()) } else { name(text) }
+}
