@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 struct StartedExecution {
     id: String,
-    fence: u64,
     tick: String,
     /// Milliseconds since 1970.
     from: i64,
@@ -35,7 +34,7 @@ async fn started(api: &Api, tasks: &[String]) -> TestResult<Vec<StartedExecution
             let to = millis(&one, "end_time")?;
             // Of a lost one nobody reported the start; it held its place until its end.
             let from = millis(&one, "start_time").unwrap_or(to - 1);
-            all.insert(fence, StartedExecution { id, fence, tick, from, to });
+            all.insert(fence, StartedExecution { id, tick, from, to });
         }
     }
     Ok(all.into_values().collect())
