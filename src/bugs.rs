@@ -32,12 +32,16 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 35] = [
+pub const ALL: [(&str, &str); 39] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
     ("overlap-ignored", "an execution comes in beside others whatever the task's mode"),
     ("line-limit-ignored", "an execution starts while a line of its task is full"),
+    ("replaced-not-stopped", "what runs is not stopped for the execution that takes its place"),
+    ("line-order-ignored", "an owner asks for whatever waits in a line that has room"),
+    ("line-not-looked-at", "a line that changed is not looked at"),
+    ("line-forgotten-in-snapshot", "a state that is loaded has nothing in its lines"),
     ("session-ignored", "an ended or silent session may propose"),
     ("old-fence-accepted", "a report is accepted whatever its fence"),
     ("keys-forgotten", "a repeated idempotency key takes effect again"),

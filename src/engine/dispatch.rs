@@ -219,7 +219,8 @@ impl Dispatch {
 
     /// The lines of a task changed. What waits in none any more waits by itself.
     fn line_changed(&mut self, key: TaskKey, view: &EngineView<'_>) {
-        let Some(task) = view.state.task(key) else { return };
+        let task = view.state.task(key).filter(|_| !bug!("line-not-looked-at"));
+        let Some(task) = task else { return };
         if task.lined() {
             self.lines.of.insert(key);
             return;

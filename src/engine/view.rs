@@ -39,6 +39,10 @@ impl EngineView<'_> {
 
     /// The executions of a line that may start now, in their order: those of other nodes too.
     pub fn next_in_line(&self, line: &LineKey) -> Vec<WaitingExecution> {
+        if bug!("line-order-ignored") {
+            let waiting = self.state.lines().get(line).into_iter().flat_map(|line| line.waiting());
+            return waiting.filter(|one| self.limit(line, one).is_some()).copied().collect();
+        }
         self.state.lines().next(line, |one| self.limit(line, one))
     }
 

@@ -259,7 +259,9 @@ impl Loader {
             let task = Task::of_records(key, live, progress, parts.definitions, parts.history);
             state.marks.add(key, &task.live);
             state.calendar_users.add(task.spec());
-            state.lines.add(&task);
+            if guards::in_lines(&task) {
+                state.lines.add(&task);
+            }
             state.tasks.insert(task);
         }
         let executions = |task: &Arc<Task>| {

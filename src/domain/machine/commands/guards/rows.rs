@@ -105,6 +105,11 @@ pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
     if room { Ok(()) } else { Err(Refusal::NoRoom) }
 }
 
+/// Gives way. Where a newer execution takes the place of others, what runs is stopped.
+pub fn gives_way(execution: &Execution) -> bool {
+    !execution.stopping
+}
+
 /// Ask fence. Who asks again for an attempt names its newest grant.
 pub fn ask_fence(attempt: &Attempt, fence: Fence) -> Result<(), Refusal> {
     if attempt.fence == fence { Ok(()) } else { Err(Refusal::StaleFence) }
@@ -164,4 +169,9 @@ pub const fn progress_row(progress: &TaskProgress) -> TaskProgress {
 /// A checkpoint holds the counter and the floor.
 pub fn cluster_row(cluster: &Cluster) -> Cluster {
     cluster.clone()
+}
+
+/// What a checkpoint brings back is in its lines again.
+pub const fn in_lines(_task: &Task) -> bool {
+    true
 }

@@ -52,6 +52,10 @@ pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
     if bug!("line-limit-ignored") { Ok(()) } else { rows::room(task) }
 }
 
+pub fn gives_way(execution: &Execution) -> bool {
+    !bug!("replaced-not-stopped") && rows::gives_way(execution)
+}
+
 pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {
     if bug!("old-fence-accepted") { Ok(()) } else { rows::report_fence(execution, fence) }
 }
@@ -98,4 +102,8 @@ pub fn cluster_row(cluster: &Cluster) -> Cluster {
         written.floor = Timestamp(0);
     }
     written
+}
+
+pub fn in_lines(task: &Task) -> bool {
+    !bug!("line-forgotten-in-snapshot") && rows::in_lines(task)
 }
