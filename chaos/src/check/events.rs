@@ -1,6 +1,6 @@
 //! Events tell every change: the ids of all events rise, each stands at the stamp of its entry; where
-//! the log ends an execution, the events of that entry say so; and what the events said last of an
-//! execution is what the states say of it.
+//! the log ends an execution, the events of that entry say so, and nowhere else; and what the events
+//! said last of an execution is what the states say of it.
 //!
 //! Events reach those who watch: who reads them, from whichever node, gets all that entries told
 //! after what it has, in order, or is told that some are missing.
@@ -86,6 +86,11 @@ pub fn judge(run: &Run, findings: &mut Findings) {
                 }
             }
         }
+    }
+    let ended: BTreeSet<(u64, u64)> = run.model.ends.iter().copied().collect();
+    for (index, execution) in ends.difference(&ended) {
+        let what = format!("entry {index} tells the end of execution {execution}, which goes on");
+        findings.complain(run.at(*index), TOLD, None, what);
     }
     for end in &run.model.ends {
         findings.judge(TOLD, 1);

@@ -150,6 +150,16 @@ pub enum ClientRequest {
     Resume,
     /// An execution now.
     Trigger,
+    /// Another execution of what one did that has ended.
+    Retry {
+        /// This one.
+        execution: u64,
+    },
+    /// The end of an execution.
+    Stop {
+        /// This one.
+        execution: u64,
+    },
     /// Reads the task.
     Read,
 }

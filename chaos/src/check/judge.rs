@@ -8,7 +8,7 @@ use punctual::domain::machine::State;
 use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
 use super::{
-    cover, durability, events, failover, halts, liveness, owners, registers, starts, votes,
+    cover, durability, events, failover, halts, lines, liveness, owners, registers, starts, votes,
 };
 use crate::sim::Focus;
 
@@ -57,7 +57,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 35] = [
+pub const PROPERTIES: [&str; 39] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
     "calls have sure answers in time",
@@ -70,6 +70,10 @@ pub const PROPERTIES: [&str; 35] = [
     "failover is prompt",
     "fences",
     "grant before act",
+    "lines hold their limits",
+    "lines keep their order",
+    "lines with room go on",
+    "modes decide",
     "no double start",
     "no early start",
     "no execution runs for ever",
@@ -190,6 +194,7 @@ pub fn judge(run: &Run) -> Findings {
         cover::judge,
         owners::judge,
         liveness::judge,
+        lines::judge,
         failover::judge,
     ] {
         property(run, &mut findings);

@@ -12,8 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use punctual::domain::machine::State;
 use punctual::domain::machine::record::{Liveness, Status};
+use punctual::domain::machine::{State, Task};
+use punctual::domain::task::{ExecutionMode, TaskSpec};
 
 use super::history::{ClientRequest, HistoryEvent};
 use super::judge::{Findings, Run};
@@ -131,8 +132,9 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
             findings.judge(ENDED, 1);
             let begun = match &execution.attempt {
                 Some(attempt) if execution.status == Status::Running => attempt.granted_at.0,
-                // One that waits may be held by a pause, or wait for a slot among many.
-                _ if task.inactive().is_some() || run.slots > 0 => continue,
+                // One that waits may be held by a pause, or wait for a slot among many. What waits in
+                // a line waits as long as others go first; that it goes on is judged of lines.
+                _ if task.inactive().is_some() || run.slots > 0 || lined(task) => continue,
                 _ => execution.created_at.0,
             };
             let spec = task.revision(execution.revision).map(|definition| &definition.spec);
@@ -150,6 +152,13 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
             }
         }
     }
+}
+
+fn lined(task: &Task) -> bool {
+    let in_line = |spec: &TaskSpec| {
+        spec.execution_mode != ExecutionMode::Parallel || spec.concurrency.is_some()
+    };
+    task.spec().is_some_and(in_line)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod failover;
 mod halts;
 pub mod history;
 pub mod judge;
+mod lines;
 mod liveness;
 mod model;
 mod oracle;

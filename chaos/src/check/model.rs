@@ -5,16 +5,18 @@
 //! It shares the words of the log with the product, and none of its rules.
 
 mod executions;
+mod lines;
 mod settle;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use punctual::domain::machine::command::{Put, PutMode};
 use punctual::domain::machine::record::{Intent, Liveness};
 use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
-use punctual::domain::schedule::Rule;
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
+
+pub use self::lines::NextWait;
 
 /// A task as the model has it.
 #[derive(Clone, Debug)]
@@ -70,8 +72,14 @@ struct ReplayedExecution {
     task: u64,
     tick: Option<i64>,
     due: i64,
+    /// Who claimed it carries it out.
+    by_caller: bool,
     /// The current grant and its session; none: it waits.
     granted: Option<(u64, u64)>,
+    /// It is to stop.
+    stopping: bool,
+    /// At some index it was the turn of it in all its lines.
+    was_next: bool,
     ended: bool,
 }
 
@@ -113,6 +121,14 @@ pub struct ReferenceModel {
     pub revisions: BTreeMap<String, u64>,
     /// Executions that ended, with the log index of their end.
     pub ends: Vec<(u64, u64)>,
+    /// Running executions that are to stop, with the log index of what asked for it.
+    pub stops: Vec<(u64, u64)>,
+    /// Executions that waited and gave way to a newer one.
+    pub replaced: BTreeSet<u64>,
+    /// Executions whose turn it is, with the log index since which it is.
+    pub next: BTreeMap<u64, u64>,
+    /// How long it was the turn of executions.
+    pub waits: Vec<NextWait>,
     /// Log indices at which nodes were noted as down.
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which ticks of a task were settled that were late.
@@ -177,6 +193,7 @@ impl ReferenceModel {
                 Err(error) => self.complain("log", error.to_string()),
             }
         }
+        self.look_at_lines();
     }
 
     /// Counts a judgement.
@@ -190,25 +207,31 @@ impl ReferenceModel {
     }
 
     fn command(&mut self, command: Command, answer: &Response) {
-        let Ok(answer) = answer else { return };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => return self.kept_out(&command, refusal),
+        };
         match command {
             Command::Genesis(genesis) => self.scheduler = genesis.scheduler,
             Command::Put(put) => self.put(*put, answer),
-            Command::MarkDeleted(mark) => self.mark_deleted(&mark.name),
+            Command::MarkDeleted(mark) => self.mark_deleted(&mark),
             Command::Reuse(named) => self.reuse(&named.name, answer),
             Command::Cleanup(named) => self.cleanup(&named.name),
             Command::Pause(pause) => self.pause(&pause.name, pause.until.map(|at| at.0), answer),
             Command::Resume(named) => self.resume(&named.name, answer),
             Command::TriggerTask(trigger) => {
                 let key = self.names.get(&trigger.name).copied().unwrap_or(0);
-                self.alive("tombstones stay", key, "a trigger");
-                self.execution(key, answer, None, self.stamp, None);
+                self.by_request(key, answer, "a trigger");
             }
+            Command::Retry(of) => self.by_request(of.task.0, answer, "a retry"),
+            Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, answer),
             Command::Return(of) => {
-                // Of what is marked deleted nothing starts again.
-                let ends = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
+                // Of what is marked deleted nothing starts again, nor what is to stop.
+                let deleted = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
+                let stops = self.executions.get(&of.execution.0).is_some_and(|one| one.stopping);
+                let ends = deleted || stops;
                 self.fenced("fences", of.execution.0, of.fence.0, ends);
             }
             Command::Finish(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
@@ -246,183 +269,10 @@ impl ReferenceModel {
                 self.scheduler = set.on;
             }
             Command::CleanupAll(_)
-            | Command::Retry(_)
-            | Command::Stop(_)
             | Command::Dismiss(_)
             | Command::NodePatch(_)
             | Command::NodeRemove(_)
             | Command::TakeKey(_) => {}
         }
-    }
-
-    fn changed(&mut self, name: &str, revision: u64, revives: bool) {
-        if let Some(key) = &self.key {
-            // Of two changes in one entry only the later is ever seen.
-            self.revisions.retain(|_, known| *known != revision);
-            self.revisions.insert(key.clone(), revision);
-        }
-        let change = TaskChange { index: self.index, revives };
-        self.changes.entry(name.to_owned()).or_default().push(change);
-    }
-
-    /// A task must be there and not marked deleted.
-    fn alive(&mut self, property: &'static str, key: u64, what: &str) {
-        self.judge(property);
-        match self.tasks.get(&key) {
-            Some(task) if task.deleted => {
-                let what = format!("{what} of {} was accepted, which is marked deleted", task.name);
-                self.complain(property, what);
-            }
-            Some(_) => {}
-            None => self.complain(property, format!("{what} of a task that is not there")),
-        }
-    }
-
-    /// From when a schedule counts, and where its cursor begins.
-    fn begin(&self, spec: &TaskSpec, settled: i64) -> (i64, i64) {
-        let stamp = self.stamp;
-        match spec.schedule.rule {
-            Rule::Immediate => {
-                let tick = stamp.max(settled + 1);
-                (tick, tick - 1)
-            }
-            Rule::At(at) if at.0 <= stamp => (stamp, at.0 - 1),
-            _ => (stamp, stamp),
-        }
-    }
-
-    fn settled(&self, task: &ReplayedTask) -> i64 {
-        task.cursor.max(self.floor)
-    }
-
-    fn put(&mut self, put: Put, answer: &Answer) {
-        let Answer::Task { task: key, revision, .. } = answer else { return };
-        let (key, revision, name) = (key.0, revision.0, put.spec.name.clone());
-        let former = self.tasks.get(&key).cloned();
-        if let PutMode::Update { .. } = put.mode {
-            self.alive("tombstones stay", key, "an update");
-            let Some(mut task) = former else { return };
-            let (spec, settled) = (put.spec, self.settled(&task));
-            let old = task.spec.as_ref();
-            let rescheduled = old.is_none_or(|old| old.schedule != spec.schedule);
-            let switched = old.is_none_or(|old| old.enabled != spec.enabled);
-            if rescheduled || switched {
-                let (set_at, begun) = self.begin(&spec, settled);
-                task.cursor = settled.max(if rescheduled { begun } else { self.stamp });
-                if rescheduled {
-                    (task.set_at, task.exhausted) = (set_at, false);
-                }
-            }
-            (task.spec, task.revision) = (Some(spec), revision);
-            self.tasks.insert(key, task);
-            // A pause outlasts it, and a mark refuses it.
-            return self.changed(&name, revision, false);
-        }
-        if put.mode == PutMode::Add {
-            self.judge("tombstones stay");
-            match &former {
-                Some(task) if task.deleted => {
-                    self.complain("tombstones stay", format!("add of {name}, marked deleted"));
-                }
-                Some(task) if !(task.exhausted && task.live.is_empty()) => {
-                    self.complain("tombstones stay", format!("add of {name}, which is there"));
-                }
-                _ => {}
-            }
-        }
-        let settled = former.as_ref().map_or(self.floor, |task| self.settled(task));
-        let (set_at, begun) = self.begin(&put.spec, settled);
-        let cursor = if former.is_some() { begun.max(settled) } else { begun };
-        self.end_where(|execution| execution.task == key);
-        let task = ReplayedTask {
-            name: name.clone(),
-            incarnation: revision,
-            revision,
-            cursor,
-            deleted: false,
-            paused: None,
-            spec: Some(put.spec),
-            set_at,
-            exhausted: false,
-            fired: 0,
-            live: BTreeSet::new(),
-        };
-        self.tasks.insert(key, task);
-        self.names.insert(name.clone(), key);
-        self.changed(&name, revision, true);
-    }
-
-    /// Moves the cursor to the stamp, as an edit does.
-    fn close(&mut self, key: u64) {
-        let (stamp, floor) = (self.stamp, self.floor);
-        if let Some(task) = self.tasks.get_mut(&key) {
-            task.cursor = task.cursor.max(floor).max(stamp);
-        }
-    }
-
-    fn mark_deleted(&mut self, name: &str) {
-        let Some(key) = self.names.get(name).copied() else { return };
-        if self.tasks.get(&key).is_some_and(|task| !task.deleted) {
-            self.close(key);
-            self.end_where(|execution| execution.task == key && execution.granted.is_none());
-            if let Some(task) = self.tasks.get_mut(&key) {
-                task.deleted = true;
-            }
-            let revision = self.marks.get(name).copied().unwrap_or(0);
-            self.changed(name, revision, false);
-        }
-    }
-
-    fn reuse(&mut self, name: &str, answer: &Answer) {
-        let Some(key) = self.names.get(name).copied() else { return };
-        if self.tasks.get(&key).is_some_and(|task| task.deleted) {
-            self.close(key);
-            let Answer::Task { revision, .. } = answer else { return };
-            if let Some(task) = self.tasks.get_mut(&key) {
-                (task.deleted, task.revision) = (false, revision.0);
-            }
-            self.changed(name, revision.0, true);
-        }
-    }
-
-    fn cleanup(&mut self, name: &str) {
-        let Some(key) = self.names.remove(name) else { return };
-        self.end_where(|execution| execution.task == key);
-        self.tasks.remove(&key);
-        self.changed(name, 0, false);
-    }
-
-    fn pause(&mut self, name: &str, until: Option<i64>, answer: &Answer) {
-        let Some(key) = self.names.get(name).copied() else { return };
-        self.alive("tombstones stay", key, "a pause");
-        if !self.catches_up(key) {
-            self.close(key);
-        }
-        let Answer::Task { revision, .. } = answer else { return };
-        if let Some(task) = self.tasks.get_mut(&key) {
-            (task.paused, task.revision) = (Some(until), revision.0);
-        }
-        self.changed(name, revision.0, until.is_some());
-    }
-
-    fn resume(&mut self, name: &str, answer: &Answer) {
-        let Some(key) = self.names.get(name).copied() else { return };
-        self.alive("tombstones stay", key, "a resume");
-        if self.tasks.get(&key).is_none_or(|task| task.paused.is_none()) {
-            return;
-        }
-        if !self.catches_up(key) {
-            self.close(key);
-        }
-        let Answer::Task { revision, .. } = answer else { return };
-        if let Some(task) = self.tasks.get_mut(&key) {
-            (task.paused, task.revision) = (None, revision.0);
-        }
-        self.changed(name, revision.0, true);
-    }
-
-    fn catches_up(&self, key: u64) -> bool {
-        let spec = self.tasks.get(&key).and_then(|task| task.spec.as_ref());
-        spec.is_some_and(|spec| spec.catch_up_on_resume)
     }
 }

@@ -101,8 +101,9 @@ fn judge_span(
     let Some(mut ticks) = oracle::ticks(&spec.schedule, seen.task.set_at, from, to) else {
         return wrong;
     };
-    if seen.task.exhausted {
-        // By `max_ticks`: no tick is left, whatever the rule says.
+    let used_up = spec.schedule.max_ticks.is_some_and(|max| seen.task.fired >= max);
+    if seen.task.exhausted || used_up {
+        // By `max_ticks`, perhaps of an edit: no tick is left, whatever the rule says.
         ticks.clear();
     }
     let label = format!("{:?} {:?} ({from}, {to}]", span.verdict, span.reason);

@@ -1,6 +1,7 @@
 //! Clients: they create, change, hold, delete and read tasks over the API of whichever node, lose
 //! answers, and repeat what they do not know the outcome of under the same idempotency key.
 
+mod definitions;
 mod many;
 
 use std::sync::Arc;
@@ -33,6 +34,9 @@ const AIMED: u64 = 500;
 /// So many minutes of a run have a part that a calendar leaves out.
 const CALENDAR_MINUTES: i64 = 8;
 
+/// A retry or a stop is of one of so many executions.
+const NEWEST: usize = 5;
+
 /// How long before.
 const AIM: Duration = Duration::from_millis(60);
 
@@ -52,7 +56,9 @@ pub async fn set_up(world: &Arc<SimWorld>) {
     client.calendar().await;
     for task in 0..world.common.plan.steady {
         client.node = task % world.common.plan.nodes;
-        client.call(ClientRequest::Add, &format!("steady-{task}")).await;
+        let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+        let body = client.steady(task, call);
+        client.place(call, ClientRequest::Add, &format!("steady-{task}"), Some(body)).await;
     }
 }
 
@@ -99,25 +105,45 @@ impl SimClient {
                 continue;
             }
             let number = self.random.below(self.world.common.plan.names as u64);
-            let asked = self.wish(number);
-            self.call(asked, &name(number)).await;
+            let task = name(number);
+            let asked = self.wish(number, &task);
+            self.call(asked, &task).await;
         }
     }
 
-    fn wish(&mut self, number: u64) -> ClientRequest {
+    fn wish(&mut self, number: u64, task: &str) -> ClientRequest {
         let wait = self.random.chance(400);
         match self.random.below(100) {
-            0..25 => ClientRequest::Read,
-            25..40 => ClientRequest::Add,
-            40..47 => ClientRequest::Update,
-            47..52 => ClientRequest::Patch,
-            52..60 => ClientRequest::Pause { wait },
-            60..69 => ClientRequest::Resume,
-            69..77 => ClientRequest::Delete { wait },
-            77..82 => ClientRequest::Reuse,
-            82..89 => ClientRequest::Force,
-            89..91 if number.is_multiple_of(4) => ClientRequest::Cleanup,
+            0..22 => ClientRequest::Read,
+            22..37 => ClientRequest::Add,
+            37..44 => ClientRequest::Update,
+            44..51 => ClientRequest::Patch,
+            51..59 => ClientRequest::Pause { wait },
+            59..68 => ClientRequest::Resume,
+            68..76 => ClientRequest::Delete { wait },
+            76..81 => ClientRequest::Reuse,
+            81..88 => ClientRequest::Force,
+            88..90 if number.is_multiple_of(4) => ClientRequest::Cleanup,
+            90..94 => self.about_execution(task, true),
+            94..96 => self.about_execution(task, false),
             _ => ClientRequest::Trigger,
+        }
+    }
+
+    /// A retry of one of the newest executions that have ended, or a stop of one that has not, as the
+    /// client's node has them; where there is none, a trigger.
+    fn about_execution(&mut self, task: &str, ended: bool) -> ClientRequest {
+        let newest = self.world.alive(self.node).and_then(|alive| {
+            let running = alive.context.running.get()?;
+            let state = running.consensus.replica().read();
+            let all = state.named(task)?.history.executions.iter().rev();
+            let fit = all.filter(|one| one.status.ended() == ended).map(|one| one.id.0);
+            Some(fit.take(NEWEST).collect::<Vec<u64>>())
+        });
+        match (self.random.pick(&newest.unwrap_or_default()), ended) {
+            (Some(&execution), true) => ClientRequest::Retry { execution },
+            (Some(&execution), false) => ClientRequest::Stop { execution },
+            (None, _) => ClientRequest::Trigger,
         }
     }
 
@@ -263,106 +289,6 @@ impl SimClient {
         let Ok(Ok(Ok(response))) = answer else { return Exchange::Unknown };
         read(response).await
     }
-
-    /// What a call sends along.
-    fn body(&mut self, asked: ClientRequest, task: &str, call: u64) -> Option<Value> {
-        match asked {
-            ClientRequest::Add | ClientRequest::Force | ClientRequest::Update => {
-                Some(self.definition(task, call))
-            }
-            ClientRequest::Patch => Some(match self.random.below(4) {
-                0 => json!({"payload": format!("{call}")}),
-                1 => json!({"schedule": self.schedule(task, false)}),
-                2 => json!({"catch_up_on_resume": self.random.chance(500)}),
-                // Often it has that already, and the patch changes nothing.
-                _ => {
-                    let description = ["", "patched"][self.random.index(2)];
-                    json!({"description": description})
-                }
-            }),
-            ClientRequest::Pause { .. } if self.random.chance(300) => {
-                let now = self.world.common.plan.epoch_ms
-                    + i64::try_from(self.world.history().now() / 1_000).unwrap_or(0);
-                let until = now + i64::try_from(self.random.range(1_000, 9_000)).unwrap_or(0);
-                let until = punctual::domain::time::Timestamp(until).to_string();
-                Some(json!({"reason": "for a while", "until": until}))
-            }
-            _ => None,
-        }
-    }
-
-    fn definition(&mut self, task: &str, call: u64) -> Value {
-        let steady = task.starts_with("steady");
-        let policy = ["last", "all", "none"][self.random.index(3)];
-        // Work that outlasts a cut, so that somebody stops it meanwhile.
-        let long = self.world.common.plan.focus == Focus::Snapshots && self.random.chance(250);
-        let lost_after = if long { "90s" } else { ["2s", "4s", "10s"][self.random.index(3)] };
-        let timeout = if long { 60_000 } else { self.random.range(500, 4_000) };
-        json!({
-            "name": task,
-            "schedule": self.schedule(task, steady),
-            "action": {"func": {"id": "work"}},
-            "payload": format!("{call}"),
-            "timeout": format!("{timeout}ms"),
-            "kill_grace": "200ms",
-            "lost_after": lost_after,
-            "catch_up": {
-                "policy": policy,
-                "window": format!("{}s", self.random.range(6, 120)),
-                "max": self.random.range(1, 8),
-            },
-            "catch_up_on_resume": self.random.chance(300),
-            "enabled": steady || self.random.chance(950),
-        })
-    }
-
-    fn schedule(&mut self, task: &str, steady: bool) -> Value {
-        // Every other definition of a name has the same one, so that an edit may leave it alone.
-        if !steady && self.random.chance(500) {
-            let own = task.bytes().map(u64::from).sum::<u64>() % 16;
-            return json!({"interval": format!("{}ms", 400 + own * 90)});
-        }
-        let mut schedule = self.rule(steady);
-        if schedule.get("manual").is_some() {
-            return schedule;
-        }
-        if self.random.chance(150) {
-            schedule["exclude"] = json!(["pauses"]);
-        }
-        if !steady && self.random.chance(60) {
-            schedule["max_ticks"] = self.random.range(1, 12).into();
-        }
-        schedule
-    }
-
-    fn rule(&mut self, steady: bool) -> Value {
-        let every = self.random.log_time(Duration::from_millis(250), Duration::from_secs(8));
-        let interval = json!({"interval": format!("{}ms", every.as_millis())});
-        let drawn = self.random.below(100);
-        let gap = ["shift", "skip"][self.random.index(2)];
-        let fold = ["first", "second", "both"][self.random.index(3)];
-        let dst = json!({"gap": gap, "fold": fold});
-        let berlin =
-            |key: &str, value: Value| json!({key: value, "timezone": "Europe/Berlin", "dst": dst});
-        match drawn {
-            0..46 => interval,
-            // Far enough for the task's actor to end, so that changes meet it while it does.
-            46..52 if !steady => json!({"interval": format!("{}s", self.random.range(15, 3_600))}),
-            46..52 => interval,
-            // At fixed local times, which clock changes leave out or repeat.
-            52..56 => berlin("cron", json!("*/4 0-59 0-23 * * *")),
-            56..60 => berlin("daily", json!(["02:00", "02:01", "02:30:10", "03:00", "03:01:30"])),
-            _ if steady => interval,
-            60..65 => json!({"interval": format!("{}ms", every.as_millis()), "jitter": "150ms"}),
-            65..75 => json!({"cron": "*/3 * * * * *"}),
-            75..80 => json!({"cron": "5-50/7 * * * * *", "timezone": "Europe/Berlin"}),
-            80..86 => json!({"delay": format!("{}ms", self.random.range(200, 9_000))}),
-            86..90 => json!({"immediate": true}),
-            90..94 => json!({"interval": "1s", "anchor": "2026-03-29T00:00:00.250Z"}),
-            94..97 => json!({"daily": ["00:31", "00:59:30", "01:00:30"]}),
-            _ => json!({"manual": true}),
-        }
-    }
 }
 
 /// What became of one sending.
@@ -414,6 +340,12 @@ fn route(asked: ClientRequest, task: &str) -> (Method, String) {
         ClientRequest::Pause { wait } => (Method::POST, format!("{one}/pause?wait={wait}")),
         ClientRequest::Resume => (Method::POST, format!("{one}/resume")),
         ClientRequest::Trigger => (Method::POST, format!("{one}/trigger")),
+        ClientRequest::Retry { execution } => {
+            (Method::POST, format!("/executions/{execution}/retry"))
+        }
+        ClientRequest::Stop { execution } => {
+            (Method::POST, format!("/executions/{execution}/stop"))
+        }
         ClientRequest::Read => (Method::GET, one),
     }
 }

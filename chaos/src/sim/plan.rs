@@ -113,7 +113,8 @@ impl RunPlan {
             focus,
             slots: u32::try_from(slots).unwrap_or(0),
             shape,
-            steady: usize::try_from(random.range(6, 24) + if silent { 70 } else { 0 }).unwrap_or(6),
+            steady: usize::try_from(random.range(10, 28) + if silent { 70 } else { 0 })
+                .unwrap_or(10),
             // Of many, most are left alone for long enough to be late after a change.
             names: usize::try_from(random.range(4, 16) + if focus == Focus::Calm { 60 } else { 0 })
                 .unwrap_or(4),

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use punctual::domain::assign::Members;
+use punctual::domain::machine::record::Status;
+use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
+use tower::ServiceExt;
 
-use super::clients;
-use super::plan::RunPlan;
-use super::world::SimWorld;
+use super::plan::{Focus, RunPlan};
+use super::world::{ProcessEnd, SimWorld};
+use super::{actions, clients};
+use crate::check::history::HistoryEvent;
+use crate::check::judge::{Run, judge};
 
 /// Runs a situation in virtual time.
 fn run(situation: impl Future<Output = ()>) {
@@ -80,4 +87,112 @@ fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
         }
         assert!(owned > 0, "it owns a task");
     });
+}
+
+/// Makes a request of the first node; the status and the code of the answer.
+async fn ask(world: &SimWorld, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let alive = world.alive(0).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/api/v1{path}"))
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let response = alive.process.spawn(alive.router.clone().oneshot(request)).await;
+    let response = response.unwrap().unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    (status, body["code"].clone())
+}
+
+async fn post(world: &SimWorld, path: &str, body: &Value) -> (u16, Value) {
+    ask(world, "POST", path, body).await
+}
+
+/// The index of the node that owns a task.
+fn owner(world: &SimWorld, name: &str) -> usize {
+    let states = world.states();
+    let (_, state) = states.first().unwrap();
+    let owner = Members::of(state).owner(state.named(name).unwrap().spec().unwrap());
+    let is_it = |index: &usize| {
+        let alive = world.alive(*index).unwrap();
+        Some(alive.context.running.get().unwrap().consensus.id()) == owner.map(|owner| owner.0)
+    };
+    (0..5).find(is_it).unwrap()
+}
+
+/// What became of the executions of a task, oldest first, as the first node has it.
+fn statuses(world: &SimWorld, name: &str) -> Vec<Status> {
+    let states = world.states();
+    let (_, state) = states.first().unwrap();
+    state.named(name).unwrap().history.executions.iter().map(|one| one.status).collect()
+}
+
+/// One execution of a sequential task runs and three wait when the owner is killed; it comes back
+/// after so long, or not at all. When the one that ran is lost, and not before, the others run one
+/// after the other. `second` is when the second one starts after the kill, in milliseconds.
+async fn a_line_outlives_its_owner(back: Option<Duration>, second: std::ops::Range<u64>) {
+    let world = five().await;
+    let body = json!({
+        "name": "line", "schedule": {"manual": true}, "action": {"func": {"id": "work"}},
+        "execution_mode": "sequential", "queue_max": 3, "lost_after": "3s",
+        "payload": actions::payload(0, Duration::from_secs(4)),
+    });
+    assert!(post(&world, "/tasks", &body).await.0 < 300);
+    for _ in 0..4 {
+        assert!(post(&world, "/tasks/line/trigger", &json!({})).await.0 < 300);
+        sleep(Duration::from_millis(50)).await;
+    }
+    let (status, code) = post(&world, "/tasks/line/trigger", &json!({})).await;
+    assert_eq!((status, code.as_str()), (409, Some("queue_full")));
+    sleep(Duration::from_millis(300)).await;
+    let waiting = [Status::Running, Status::Pending, Status::Pending, Status::Pending];
+    assert_eq!(statuses(&world, "line"), waiting);
+
+    let owner = owner(&world, "line");
+    let killed = world.history().now();
+    assert!(world.end(owner, ProcessEnd::Process, "killed"));
+    if let Some(back) = back {
+        sleep(back).await;
+        world.start(owner);
+    }
+    sleep(Duration::from_secs(25)).await;
+    let ended = [Status::Lost, Status::Success, Status::Success, Status::Success];
+    assert_eq!(statuses(&world, "line"), ended);
+
+    let records = world.history().records();
+    let starts = records.iter().filter_map(|record| match &record.event {
+        HistoryEvent::Start(start) if start.task == "line" => Some((start.execution, record.at)),
+        _ => None,
+    });
+    let starts: Vec<(u64, u64)> = starts.collect();
+    let [(one, _), (two, first), (three, then), (four, last)] = starts[..] else {
+        unreachable!("{starts:?}")
+    };
+    assert!(one < two && two < three && three < four, "{starts:?}");
+    let took = (first - killed) / 1_000;
+    assert!(second.contains(&took), "the second one starts after {took} ms");
+    for (from, to) in [(first, then), (then, last)] {
+        let took = (to - from) / 1_000;
+        assert!((4_000..4_300).contains(&took), "the next one starts after {took} ms");
+    }
+    let mut run = Run::new(records, world.states(), 5);
+    run.focus = Focus::Calm;
+    run.ended = world.history().now();
+    let violations = judge(&run).violations.into_iter();
+    let of_lines = violations.filter(|violation| {
+        violation.property.starts_with("lines") || violation.property == "modes decide"
+    });
+    assert_eq!(of_lines.collect::<Vec<_>>(), []);
+}
+
+#[test]
+fn what_waits_behind_an_execution_goes_on_when_its_node_is_lost() {
+    run(a_line_outlives_its_owner(None, 3_500..5_500));
+}
+
+#[test]
+fn what_waits_behind_an_execution_goes_on_when_its_node_begins_again() {
+    run(a_line_outlives_its_owner(Some(Duration::from_millis(100)), 100..3_000));
 }

@@ -3,7 +3,7 @@
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::Start;
 
-use super::{ReferenceModel, ReplayedExecution, ReplayedGrant};
+use super::{ReferenceModel, ReplayedExecution, ReplayedGrant, ReplayedTask};
 
 impl ReferenceModel {
     /// A session must be live, and its node allowed to propose.
@@ -24,10 +24,19 @@ impl ReferenceModel {
         tick: Option<i64>,
         due: i64,
         session: Option<u64>,
+        by_caller: bool,
     ) {
         let Answer::Execution { execution, fence, .. } = answer else { return };
-        let (task, granted) = (key, None);
-        let new = ReplayedExecution { task, tick, due, granted, ended: false };
+        let new = ReplayedExecution {
+            task: key,
+            tick,
+            due,
+            by_caller,
+            granted: None,
+            stopping: false,
+            was_next: false,
+            ended: false,
+        };
         self.executions.insert(execution.0, new);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.live.insert(execution.0);
@@ -35,6 +44,13 @@ impl ReferenceModel {
         if let (Some(fence), Some(session)) = (fence, session) {
             self.grant(execution.0, fence.0, session, true);
         }
+    }
+
+    /// A new execution that somebody asked for.
+    pub(super) fn by_request(&mut self, key: u64, answer: &Answer, what: &str) {
+        self.alive("tombstones stay", key, what);
+        self.admit(key, false, None, what);
+        self.execution(key, answer, None, self.stamp, None, false);
     }
 
     pub(super) fn grant(&mut self, id: u64, fence: u64, session: u64, claimed: bool) {
@@ -70,14 +86,21 @@ impl ReferenceModel {
             self.complain("fences", what);
         }
         let task = self.tasks.get(&start.task.0);
-        let held = task.is_some_and(|task| {
-            task.paused.is_some() || !task.spec.as_ref().is_none_or(|spec| spec.enabled)
-        });
-        if known.tick.is_some() && (held || !self.scheduler) {
+        if known.stopping || task.is_some_and(|task| self.holds(task, &known)) {
             let what = format!("execution {id} was granted while its task was held");
             self.complain("no grant after delete or pause", what);
         }
+        if again.is_none() {
+            self.judge_turn(start.task.0, id);
+        }
         self.grant(id, fence.0, start.session.0, false);
+    }
+
+    /// Whether an execution waits for its task or for the scheduler.
+    pub(super) fn holds(&self, task: &ReplayedTask, execution: &ReplayedExecution) -> bool {
+        let enabled = task.spec.as_ref().is_none_or(|spec| spec.enabled);
+        let active = task.paused.is_none() && enabled && self.scheduler;
+        execution.tick.is_some() && !active
     }
 
     /// A report of a grant, which must be the current one.

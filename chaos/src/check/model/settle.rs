@@ -26,7 +26,15 @@ impl ReferenceModel {
             if !self.claimed.insert((key, task.incarnation, tick)) {
                 self.complain(ONCE, format!("{} was claimed twice at {tick}", task.name));
             }
-            self.execution(key, answer, Some(tick), claim.due.0, Some(settle.session.0));
+            let by_caller = claim.trigger == Trigger::Claim;
+            let refused = match answer {
+                Answer::NotFired(refusal) => Some(refusal),
+                _ => None,
+            };
+            self.admit(key, by_caller, refused, "a claim");
+            self.judge_claimed(key, by_caller, answer);
+            let (due, session) = (claim.due.0, Some(settle.session.0));
+            self.execution(key, answer, Some(tick), due, session, by_caller);
         }
         self.advance(settle, answer);
     }

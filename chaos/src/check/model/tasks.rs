@@ -1,0 +1,187 @@
+//! Tasks: created, changed, held, deleted, removed.
+
+use std::collections::BTreeSet;
+
+use punctual::domain::machine::Answer;
+use punctual::domain::machine::command::{MarkDeleted, Put, PutMode};
+use punctual::domain::schedule::Rule;
+use punctual::domain::task::TaskSpec;
+
+use super::{ReferenceModel, ReplayedTask, TaskChange};
+
+impl ReferenceModel {
+    fn changed(&mut self, name: &str, revision: u64, revives: bool) {
+        if let Some(key) = &self.key {
+            // Of two changes in one entry only the later is ever seen.
+            self.revisions.retain(|_, known| *known != revision);
+            self.revisions.insert(key.clone(), revision);
+        }
+        let change = TaskChange { index: self.index, revives };
+        self.changes.entry(name.to_owned()).or_default().push(change);
+    }
+
+    /// A task must be there and not marked deleted.
+    pub(super) fn alive(&mut self, property: &'static str, key: u64, what: &str) {
+        self.judge(property);
+        match self.tasks.get(&key) {
+            Some(task) if task.deleted => {
+                let what = format!("{what} of {} was accepted, which is marked deleted", task.name);
+                self.complain(property, what);
+            }
+            Some(_) => {}
+            None => self.complain(property, format!("{what} of a task that is not there")),
+        }
+    }
+
+    /// From when a schedule counts, and where its cursor begins.
+    fn begin(&self, spec: &TaskSpec, settled: i64) -> (i64, i64) {
+        let stamp = self.stamp;
+        match spec.schedule.rule {
+            Rule::Immediate => {
+                let tick = stamp.max(settled + 1);
+                (tick, tick - 1)
+            }
+            Rule::At(at) if at.0 <= stamp => (stamp, at.0 - 1),
+            _ => (stamp, stamp),
+        }
+    }
+
+    pub(super) fn settled(&self, task: &ReplayedTask) -> i64 {
+        task.cursor.max(self.floor)
+    }
+
+    pub(super) fn put(&mut self, put: Put, answer: &Answer) {
+        let Answer::Task { task: key, revision, .. } = answer else { return };
+        let (key, revision, name) = (key.0, revision.0, put.spec.name.clone());
+        let former = self.tasks.get(&key).cloned();
+        if let PutMode::Update { .. } = put.mode {
+            self.alive("tombstones stay", key, "an update");
+            let Some(mut task) = former else { return };
+            let (spec, settled) = (put.spec, self.settled(&task));
+            let old = task.spec.as_ref();
+            let rescheduled = old.is_none_or(|old| old.schedule != spec.schedule);
+            let switched = old.is_none_or(|old| old.enabled != spec.enabled);
+            if rescheduled || switched {
+                let (set_at, begun) = self.begin(&spec, settled);
+                task.cursor = settled.max(if rescheduled { begun } else { self.stamp });
+                if rescheduled {
+                    (task.set_at, task.exhausted) = (set_at, false);
+                }
+            }
+            (task.spec, task.revision) = (Some(spec), revision);
+            self.tasks.insert(key, task);
+            // A pause outlasts it, and a mark refuses it.
+            return self.changed(&name, revision, false);
+        }
+        if put.mode == PutMode::Add {
+            self.judge("tombstones stay");
+            match &former {
+                Some(task) if task.deleted => {
+                    self.complain("tombstones stay", format!("add of {name}, marked deleted"));
+                }
+                Some(task) if !(task.exhausted && task.live.is_empty()) => {
+                    self.complain("tombstones stay", format!("add of {name}, which is there"));
+                }
+                _ => {}
+            }
+        }
+        let settled = former.as_ref().map_or(self.floor, |task| self.settled(task));
+        let (set_at, begun) = self.begin(&put.spec, settled);
+        let cursor = if former.is_some() { begun.max(settled) } else { begun };
+        self.end_where(|execution| execution.task == key);
+        let task = ReplayedTask {
+            name: name.clone(),
+            incarnation: revision,
+            revision,
+            cursor,
+            deleted: false,
+            paused: None,
+            spec: Some(put.spec),
+            set_at,
+            exhausted: false,
+            fired: 0,
+            live: BTreeSet::new(),
+        };
+        self.tasks.insert(key, task);
+        self.names.insert(name.clone(), key);
+        self.changed(&name, revision, true);
+    }
+
+    /// Moves the cursor to the stamp, as an edit does.
+    fn close(&mut self, key: u64) {
+        let (stamp, floor) = (self.stamp, self.floor);
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.cursor = task.cursor.max(floor).max(stamp);
+        }
+    }
+
+    pub(super) fn mark_deleted(&mut self, mark: &MarkDeleted) {
+        let name = &*mark.name;
+        let Some(key) = self.names.get(name).copied() else { return };
+        if self.tasks.get(&key).is_some_and(|task| !task.deleted) {
+            self.close(key);
+            self.end_where(|execution| execution.task == key && execution.granted.is_none());
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.deleted = true;
+            }
+            let revision = self.marks.get(name).copied().unwrap_or(0);
+            self.changed(name, revision, false);
+        }
+        if mark.stop {
+            self.stop_all(key);
+        }
+    }
+
+    pub(super) fn reuse(&mut self, name: &str, answer: &Answer) {
+        let Some(key) = self.names.get(name).copied() else { return };
+        if self.tasks.get(&key).is_some_and(|task| task.deleted) {
+            self.close(key);
+            let Answer::Task { revision, .. } = answer else { return };
+            if let Some(task) = self.tasks.get_mut(&key) {
+                (task.deleted, task.revision) = (false, revision.0);
+            }
+            self.changed(name, revision.0, true);
+        }
+    }
+
+    pub(super) fn cleanup(&mut self, name: &str) {
+        let Some(key) = self.names.remove(name) else { return };
+        self.end_where(|execution| execution.task == key);
+        self.tasks.remove(&key);
+        self.changed(name, 0, false);
+    }
+
+    pub(super) fn pause(&mut self, name: &str, until: Option<i64>, answer: &Answer) {
+        let Some(key) = self.names.get(name).copied() else { return };
+        self.alive("tombstones stay", key, "a pause");
+        if !self.catches_up(key) {
+            self.close(key);
+        }
+        let Answer::Task { revision, .. } = answer else { return };
+        if let Some(task) = self.tasks.get_mut(&key) {
+            (task.paused, task.revision) = (Some(until), revision.0);
+        }
+        self.changed(name, revision.0, until.is_some());
+    }
+
+    pub(super) fn resume(&mut self, name: &str, answer: &Answer) {
+        let Some(key) = self.names.get(name).copied() else { return };
+        self.alive("tombstones stay", key, "a resume");
+        if self.tasks.get(&key).is_none_or(|task| task.paused.is_none()) {
+            return;
+        }
+        if !self.catches_up(key) {
+            self.close(key);
+        }
+        let Answer::Task { revision, .. } = answer else { return };
+        if let Some(task) = self.tasks.get_mut(&key) {
+            (task.paused, task.revision) = (None, revision.0);
+        }
+        self.changed(name, revision.0, true);
+    }
+
+    pub(super) fn catches_up(&self, key: u64) -> bool {
+        let spec = self.tasks.get(&key).and_then(|task| task.spec.as_ref());
+        spec.is_some_and(|spec| spec.catch_up_on_resume)
+    }
+}
