@@ -390,7 +390,7 @@ impl Dispatch {
             let found = view.execution(task, execution);
             let held = found.filter(|found| runs_in(found, view.session));
             let Some(attempt) = held.and_then(|found| found.attempt.as_ref()) else {
-                self.waiting.end(task, execution);
+                self.waiting.ungrant(task, execution);
                 continue;
             };
             let young = view.now.since(attempt.granted_at) < ASK_AGAIN;

@@ -113,6 +113,11 @@ impl WaitingList {
         self.granted.insert((task, execution));
     }
 
+    /// One is not granted to this session any more. It may wait again.
+    pub fn ungrant(&mut self, task: TaskKey, execution: ExecutionId) {
+        self.granted.remove(&(task, execution));
+    }
+
     /// The ones that were granted to this session.
     pub fn granted(&self) -> Vec<(TaskKey, ExecutionId)> {
         self.granted.iter().copied().collect()

@@ -196,3 +196,39 @@ fn what_waits_behind_an_execution_goes_on_when_its_node_is_lost() {
 fn what_waits_behind_an_execution_goes_on_when_its_node_begins_again() {
     run(a_line_outlives_its_owner(Some(Duration::from_millis(100)), 100..3_000));
 }
+
+/// A task of a group leaves it while its execution runs: what waits in the group takes the place.
+async fn a_place_is_left(method: &str, path: &str, body: Value) {
+    let world = five().await;
+    for name in ["first", "second"] {
+        let body = json!({
+            "name": name, "schedule": {"manual": true}, "action": {"func": {"id": "work"}},
+            "concurrency": {"group": "pair", "limit": 1},
+            "payload": actions::payload(0, Duration::from_secs(20)),
+        });
+        assert!(post(&world, "/tasks", &body).await.0 < 300);
+        assert!(post(&world, &format!("/tasks/{name}/trigger"), &json!({})).await.0 < 300);
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(statuses(&world, "first"), [Status::Running]);
+    assert_eq!(statuses(&world, "second"), [Status::Pending]);
+    assert!(ask(&world, method, path, &body).await.0 < 300);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(statuses(&world, "second"), [Status::Running]);
+}
+
+#[test]
+fn a_task_that_leaves_its_group_leaves_its_place_there() {
+    run(a_place_is_left("PATCH", "/tasks/first", json!({"concurrency": null})));
+}
+
+#[test]
+fn a_task_that_changes_its_group_leaves_its_place_in_the_former() {
+    let other = json!({"concurrency": {"group": "other", "limit": 1}});
+    run(a_place_is_left("PATCH", "/tasks/first", other));
+}
+
+#[test]
+fn a_task_that_is_cleaned_up_leaves_its_place() {
+    run(a_place_is_left("POST", "/tasks/first/cleanup", json!({})));
+}

@@ -18,7 +18,7 @@ use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
-use super::task::lines::Lines;
+use super::task::lines::{Lines, TaskLines};
 use super::task::record::{Cluster, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
@@ -322,6 +322,7 @@ impl State {
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);
+        self.lines.left(&task.lines(), &TaskLines::default(), effects);
         self.digest.sub(task.counted.live);
         self.digest.sub(task.counted.progress);
         task.each_hash(|hash| self.digest.sub(hash));

@@ -14,6 +14,7 @@ use crate::domain::machine::store::digest;
 impl TaskEditor<'_> {
     /// Changes what the lines of the task depend on: its definition, and what holds its ticks.
     pub(in crate::domain::machine) fn relined(&mut self, change: impl FnOnce(&mut Self)) {
+        let former = self.task.lines();
         let lined = self.task.lined();
         if lined {
             self.lines.remove(self.task);
@@ -25,6 +26,7 @@ impl TaskEditor<'_> {
         if lined || self.task.lined() {
             self.hint(Hint::Line(self.task.key));
         }
+        self.lines.left(&former, &self.task.lines(), self.effects);
     }
 
     /// Puts a new definition in force.

@@ -11,6 +11,8 @@ use imbl::{OrdMap, OrdSet};
 use super::record::{Execution, Status, Trigger};
 use super::whole::Task;
 use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::machine::effects::Effects;
+use crate::domain::machine::hint::Hint;
 use crate::domain::task::{ExecutionMode, PRIORITY_MAX};
 use crate::domain::time::Timestamp;
 
@@ -188,6 +190,20 @@ impl Lines {
         }
         if lines != TaskLines::default() {
             task.live_executions().for_each(|execution| self.leave(&lines, execution));
+        }
+    }
+
+    /// Gives a hint of each line that a task has left and in which others wait.
+    pub(in crate::domain::machine) fn left(
+        &self,
+        former: &TaskLines,
+        now: &TaskLines,
+        effects: &mut Effects,
+    ) {
+        for (key, _) in former.iter().filter(|(key, _)| now.iter().all(|(other, _)| other != *key))
+        {
+            let first = self.get(key).and_then(|line| line.waiting.get_min());
+            effects.hints.extend(first.map(|first| Hint::Line(first.task)));
         }
     }
 
