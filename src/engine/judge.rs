@@ -35,6 +35,8 @@ pub(super) struct LivenessReport {
 #[derive(Debug, Default)]
 pub(super) struct LivenessJudge {
     leads: bool,
+    /// When it last judged; none: not since it began to lead.
+    judged: Option<BootInstant>,
     reports: BTreeMap<u64, LastReport>,
     /// What this node, leading, had applied, and when; oldest first.
     applied: VecDeque<(BootInstant, u64)>,
@@ -74,11 +76,15 @@ impl LivenessJudge {
         let Some(view) = view else {
             // Only a leader hears of the others.
             self.leads = false;
+            self.judged = None;
             return Vec::new();
         };
         let begins = !self.leads;
-        if begins {
-            // All timers start afresh, but the former leader's.
+        // A leader that did not run meanwhile has heard nobody, and another may lead by now.
+        let held_still = self.judged.is_some_and(|at| now.since(at) >= view.down_after);
+        self.judged = Some(now);
+        if begins || held_still {
+            // All timers start afresh, but a former leader's.
             self.leads = true;
             self.reports.clear();
             self.applied.clear();

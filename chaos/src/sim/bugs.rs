@@ -21,8 +21,12 @@ pub struct BugsArguments {
     only: Option<String>,
 }
 
-/// Bugs that show in runs of one focus; the others are looked for in all.
-const FOCUS: [(&str, Focus); 1] = [("change-slept-over", Focus::Calm)];
+/// Bugs that show, or show soonest, in runs of one focus; the others are looked for in all.
+const FOCUS: [(&str, Focus); 3] = [
+    ("change-slept-over", Focus::Calm),
+    ("checkpoint-into-other-store", Focus::Snapshots),
+    ("place-held-by-unknown", Focus::SilentLeaders),
+];
 
 /// Looks for each bug.
 pub fn run(arguments: &BugsArguments) -> ExitCode {

@@ -179,6 +179,7 @@ async fn show_silence(rounds: usize, tasks: usize) -> TestResult<BrokenPromises>
     }
     let late = quantile(&seen.returns_ms, 1.0);
     println!("SIGCONT   latest start of an older tick after {late} ms");
+    seen.be_prompt();
     seen.broken.extend(seen.slow(1));
     end(cluster, seen.broken).await
 }

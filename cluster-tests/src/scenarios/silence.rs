@@ -74,6 +74,14 @@ impl SilenceFigures {
         slow
     }
 
+    /// Adds the promise of a prompt return to those that are held against each round; tests on a busy
+    /// machine leave that to the full form.
+    pub fn be_prompt(&mut self) {
+        for late in self.returns_ms.iter().filter(|late| **late > SETTLED_MS) {
+            self.broken.push(format!("a start came {late} ms after its frozen node woke"));
+        }
+    }
+
     /// Adds what is promised on any machine to the promises that are held against it: while the
     /// leader is away, and when it is back, starts come within `failover_timeout`.
     fn be_bounded(&mut self) {
