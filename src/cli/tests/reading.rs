@@ -194,13 +194,13 @@ async fn help_says_what_a_command_leaves_and_waits_for() {
     for (line, said) in [
         (
             &["task", "--help"][..],
-            "Delete a task; its name and history stay (`cleanup` removes them)",
+            "Delete tasks; their names and history stay (`cleanup` removes them)",
         ),
         (
             &["delete", "--help"],
-            "Delete a task; its name and history stay (`cleanup` removes them)",
+            "Delete tasks; their names and history stay (`cleanup` removes them)",
         ),
-        (&["cleanup", "--help"], "Remove a task with its history, and free its name"),
+        (&["cleanup", "--help"], "Remove tasks with their history, and free their names"),
         (
             &["delete", "--help"],
             "Wait until every node knows and no start can follow; running executions go on",
