@@ -38,8 +38,9 @@ pub use self::request::{
     NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
 };
 pub use self::task::{
-    AssignmentView, ChangeView, EligibilityView, ItemView, ItemsView, LastExecution, PauseView,
-    RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView, WarningView,
+    AssignmentView, ChangeView, EligibilityView, ItemView, ItemsView, LastExecution, LiveCounts,
+    PauseView, RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView,
+    WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
 #[cfg(feature = "cli")]

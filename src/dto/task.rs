@@ -35,12 +35,9 @@ pub struct TaskView {
     pub next_tick: Option<Rfc3339>,
     /// Its newest execution that is kept.
     pub last_execution: Option<LastExecution>,
-    /// How many of its executions run.
+    /// Its executions that have not ended.
     #[serde(default)]
-    pub running: u32,
-    /// How many of them wait.
-    #[serde(default)]
-    pub waiting: u32,
+    pub live: LiveCounts,
     /// What became of its ticks and executions.
     pub totals: TotalsView,
     /// When it was made.
@@ -297,6 +294,15 @@ pub struct EligibilityView {
     pub reason: Option<Word>,
     /// Why not, for people.
     pub detail: Option<String>,
+}
+
+/// How many executions of a task have not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveCounts {
+    /// Those that run.
+    pub running: u32,
+    /// Those that wait.
+    pub waiting: u32,
 }
 
 /// What became of each item of a request about many tasks.

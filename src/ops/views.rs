@@ -13,8 +13,8 @@ use crate::domain::schedule::{self, Warning};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    AttemptView, EndedView, ExecutionView, FiredView, LastExecution, MemberView, NodeView,
-    PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
+    AttemptView, EndedView, ExecutionView, FiredView, LastExecution, LiveCounts, MemberView,
+    NodeView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
 };
 
 use super::context::StateView;
@@ -41,8 +41,10 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         cursor: Rfc3339(view.state.settled(task)),
         next_tick: plans::next_tick(view, task).map(Rfc3339),
         last_execution: task.history.executions.back().map(last_execution),
-        running: task.progress.live.saturating_sub(task.waiting()),
-        waiting: task.waiting(),
+        live: LiveCounts {
+            running: task.progress.live.saturating_sub(task.waiting()),
+            waiting: task.waiting(),
+        },
         totals: totals(&task.progress.totals),
         created_at: Rfc3339(live.created_at),
         updated_at: Rfc3339(live.updated_at),

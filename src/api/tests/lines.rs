@@ -44,7 +44,7 @@ async fn a_group_starts_the_highest_priority_first_and_shows_the_queue() {
     let queue = json!({"line": "group db", "position": 2, "ahead": 2, "running": 1, "limit": 1});
     assert_eq!(shown.body["queue"], queue, "{}", shown.text);
     let task = rig.get("/tasks/low").await.expect(200);
-    assert_eq!((&task.body["running"], &task.body["waiting"]), (&json!(0), &json!(1)));
+    assert_eq!(task.body["live"], json!({"running": 0, "waiting": 1}), "{}", task.text);
 
     gauge.open.send_replace(true);
     let path = "/api/v1/executions/stats";

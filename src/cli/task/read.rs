@@ -188,7 +188,7 @@ fn overlap(body: &TaskBody) -> String {
 
 /// `1 running, 3 waiting`; nothing where nothing is live.
 fn live(task: &TaskView) -> String {
-    let counts = [(task.running, "running"), (task.waiting, "waiting")];
+    let counts = [(task.live.running, "running"), (task.live.waiting, "waiting")];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
     parts.join(", ")

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-const TO_TASKS: [&str; 16] = [
+const TO_TASKS: [&str; 15] = [
     "id",
     "revision",
     "incarnation",
@@ -15,8 +15,7 @@ const TO_TASKS: [&str; 16] = [
     "cursor",
     "next_tick",
     "last_execution",
-    "running",
-    "waiting",
+    "live",
     "totals",
     "created_at",
     "updated_at",
