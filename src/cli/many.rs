@@ -92,19 +92,7 @@ impl<'a> OneRequest<'a> {
 
 /// What became of one request, as the answer to many tells it.
 pub fn item(name: &str, sent: Result<Reply, ClientError>) -> ItemView {
-    let blank = ItemView {
-        index: None,
-        name: name.into(),
-        warnings: Vec::new(),
-        status: 0,
-        revision: None,
-        execution_id: None,
-        running: None,
-        code: None,
-        detail: None,
-        advice: None,
-        errors: None,
-    };
+    let blank = ItemView { name: name.into(), ..ItemView::default() };
     match sent {
         Ok(reply) => {
             let about = AboutOne::deserialize(&reply.body).unwrap_or_default();

@@ -317,7 +317,7 @@ pub struct ItemsView {
 }
 
 /// What became of one item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemView {
     /// Its place in the request, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]

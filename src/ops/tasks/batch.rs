@@ -56,19 +56,7 @@ pub(super) struct ItemResult {
 impl ItemResult {
     /// An item of which nothing is known yet.
     pub fn blank(index: Option<usize>, name: Value) -> ItemView {
-        ItemView {
-            index,
-            name,
-            warnings: Vec::new(),
-            status: OK,
-            revision: None,
-            execution_id: None,
-            running: None,
-            code: None,
-            detail: None,
-            advice: None,
-            errors: None,
-        }
+        ItemView { index, name, status: OK, ..ItemView::default() }
     }
 
     pub fn good(shown: ItemView) -> Self {
