@@ -1,9 +1,8 @@
 //! Attempts in a process without free descriptors.
 
-use std::fs::File;
 use std::process::Command;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::http::{serve, to};
 use super::*;
@@ -11,22 +10,28 @@ use super::*;
 /// Set for the child process.
 const CHILD: &str = "PUNCTUAL_NO_DESCRIPTORS_FOR_ATTEMPTS";
 
-/// Not a test by itself: the body of the child process, in which descriptors are used up.
+/// Makes this many descriptors the most that the process may have.
+fn limit_descriptors(current: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }).unwrap();
+}
+
+/// Not a test by itself: the body of the child process, in which no descriptor can be had. What is
+/// open stays open, and what is closed meanwhile, by whatever thread, makes no room.
 #[tokio::test]
 async fn child() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let few = Some(64);
-    setrlimit(Resource::Nofile, Rlimit { current: few, maximum: few }).unwrap();
     let (address, seen) = serve().await;
     let bench = TestExec::new();
-    let mut hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let before = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
+    limit_descriptors(3);
     let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(300)), ..attempt() };
     let outcome = bench.run(&to(address, "/ok"), &soon).await;
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert!(seen.lock().is_empty());
-    hoard.clear();
+    limit_descriptors(before);
     let outcome = bench.run(&to(address, "/ok"), &attempt()).await;
     assert_eq!(outcome.status, AttemptStatus::Success, "{outcome:?}");
     assert_eq!(seen.lock().len(), 1);
