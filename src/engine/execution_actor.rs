@@ -170,7 +170,8 @@ async fn carry_out(
     if !bug!("due-ignored") {
         wait_until(context, execution.due).await;
     }
-    let attempt = attempt(&grant, spec, &execution);
+    let node = context.settings.info.name.clone();
+    let attempt = attempt(&grant, node, spec, &execution);
     let started_at = Arc::new(Mutex::new(None));
     let (started, begun) = oneshot::channel();
     let gate = gate(context, &grant, execution.tick.is_some());
@@ -257,7 +258,12 @@ async fn wait_until(context: &EngineContext, due: Timestamp) {
     }
 }
 
-fn attempt(grant: &ExecutionGrant, spec: &TaskSpec, execution: &Execution) -> GrantedAttempt {
+fn attempt(
+    grant: &ExecutionGrant,
+    node: String,
+    spec: &TaskSpec,
+    execution: &Execution,
+) -> GrantedAttempt {
     let incarnation = execution.incarnation;
     let name = &spec.name;
     let idempotency_key = match execution.tick {
@@ -268,6 +274,7 @@ fn attempt(grant: &ExecutionGrant, spec: &TaskSpec, execution: &Execution) -> Gr
         execution: execution.id,
         fence: grant.fence,
         attempt: execution.attempt.as_ref().map_or(1, |attempt| attempt.number),
+        node,
         task: name.clone(),
         tick: execution.tick,
         idempotency_key,

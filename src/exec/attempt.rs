@@ -1,5 +1,7 @@
 //! The description of an attempt, in the form that each kind of action needs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::boot::BootInstant;
@@ -15,6 +17,8 @@ pub struct GrantedAttempt {
     pub fence: Fence,
     /// 1 for the first.
     pub attempt: u32,
+    /// The name of the node that carries it out.
+    pub node: String,
     /// The task's name.
     pub task: String,
     /// None: a trigger.
@@ -35,18 +39,22 @@ pub struct GrantedAttempt {
 
 impl GrantedAttempt {
     /// The identity as environment variables; a trigger's tick is empty, so that scripts under
-    /// `set -u` work.
-    pub(super) fn environment(&self) -> [(&'static str, String); 8] {
-        [
+    /// `set -u` work. Each parameter has a variable of its own beside the one with all of them.
+    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+        let mut variables = parameter_variables(&self.parameters);
+        let identity = [
             ("PUNCTUAL_EXECUTION_ID", self.execution.to_string()),
             ("PUNCTUAL_FENCE", self.fence.to_string()),
             ("PUNCTUAL_ATTEMPT", self.attempt.to_string()),
+            ("PUNCTUAL_NODE", self.node.clone()),
             ("PUNCTUAL_TASK", self.task.clone()),
             ("PUNCTUAL_TICK", self.tick.map(|tick| tick.to_string()).unwrap_or_default()),
             ("PUNCTUAL_IDEMPOTENCY_KEY", self.idempotency_key.clone()),
             ("PUNCTUAL_PARAMETERS", self.parameters.clone()),
             ("PUNCTUAL_PAYLOAD", self.payload.clone()),
-        ]
+        ];
+        variables.extend(identity.map(|(name, value)| (name.to_owned(), value)));
+        variables
     }
 
     /// The identity as request headers; a trigger has no tick header.
@@ -55,6 +63,7 @@ impl GrantedAttempt {
             ("punctual-execution-id", self.execution.to_string()),
             ("punctual-fence", self.fence.to_string()),
             ("punctual-attempt", self.attempt.to_string()),
+            ("punctual-node", self.node.clone()),
             ("punctual-task", self.task.clone()),
             ("idempotency-key", self.idempotency_key.clone()),
         ];
@@ -70,6 +79,7 @@ impl GrantedAttempt {
             "execution_id": self.execution.to_string(),
             "fence": self.fence.0,
             "attempt": self.attempt,
+            "node": self.node,
             "task": self.task,
             "tick": self.tick.map(|tick| tick.to_string()),
             "idempotency_key": self.idempotency_key,
@@ -77,5 +87,51 @@ impl GrantedAttempt {
             "payload": self.payload,
         })
         .to_string()
+    }
+}
+
+/// `PUNCTUAL_PARAMETER_NAME` for each parameter: the name in upper case, with `_` for each character
+/// that is no ASCII letter or digit. Text is as it is, null is empty, other values are JSON. Of
+/// parameters whose variables would have one name, the first by name has it. Text with a zero byte
+/// cannot be a variable, and is found in `PUNCTUAL_PARAMETERS` only.
+fn parameter_variables(parameters: &str) -> BTreeMap<String, String> {
+    let named = serde_json::from_str::<BTreeMap<String, Value>>(parameters).unwrap_or_default();
+    let mut variables = BTreeMap::new();
+    for (name, value) in named {
+        let value = match value {
+            Value::Null => String::new(),
+            Value::String(text) if text.contains('\0') => continue,
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let name: String = name.chars().map(plain).collect();
+        variables.entry(format!("PUNCTUAL_PARAMETER_{name}")).or_insert(value);
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_has_a_variable_of_its_own() {
+        let parameters = json!({
+            "table": "orders", "batch-size": 12, "batch.size": 13, "größe": 1, "none": null,
+            "full": true, "list": [1, "b"], "part": "a\u{0}b", "": "nameless",
+        });
+        let variables = parameter_variables(&parameters.to_string());
+        let expected = [
+            ("PUNCTUAL_PARAMETER_", "nameless"),
+            ("PUNCTUAL_PARAMETER_BATCH_SIZE", "12"),
+            ("PUNCTUAL_PARAMETER_FULL", "true"),
+            ("PUNCTUAL_PARAMETER_GR__E", "1"),
+            ("PUNCTUAL_PARAMETER_LIST", "[1,\"b\"]"),
+            ("PUNCTUAL_PARAMETER_NONE", ""),
+            ("PUNCTUAL_PARAMETER_TABLE", "orders"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables, BTreeMap::from(expected));
     }
 }

@@ -56,6 +56,27 @@ async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> 
     cluster.finish().await
 }
 
+#[tokio::test]
+async fn a_command_is_told_its_node_and_each_parameter() -> TestResult<()> {
+    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    let script = "echo $PUNCTUAL_NODE $PUNCTUAL_PARAMETER_TABLE $PUNCTUAL_PARAMETER_BATCH_SIZE";
+    let task = json!({
+        "name": "load", "schedule": {"manual": true},
+        "parameters": {"table": "orders", "batch-size": 1},
+        "action": {"shell": {"argv": ["sh", "-uc", script]}},
+    });
+    api.post("/api/v1/tasks", &task).await?;
+    let execution = run_once(&api, "load").await?;
+    assert_eq!(text(&execution, "output_tail"), "n1 orders 1\n", "{execution}");
+    // Those of a trigger replace the task's.
+    let other = json!({"parameters": {"batch-size": 500}});
+    let made = api.post("/api/v1/tasks/load/trigger", &other).await?;
+    let execution = ended(&api, text(&made, "id")).await?;
+    assert_eq!(text(&execution, "output_tail"), "n1 orders 500\n", "{execution}");
+    cluster.finish().await
+}
+
 fn fifo(path: &Path) -> TestResult<()> {
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }

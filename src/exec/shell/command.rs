@@ -74,7 +74,7 @@ pub(super) async fn prepare(
     env.extend(user.iter().flat_map(identity));
     env.extend(action.env.clone());
     // Last: who the attempt is cannot be written over.
-    env.extend(attempt.environment().map(|(name, value)| (name.to_owned(), value)));
+    env.extend(attempt.environment());
     check(&argv, &env)?;
     let name = argv.first().ok_or("the command is empty")?.clone();
     let path = env.get("PATH").map_or(PATH, String::as_str).to_owned();

@@ -113,6 +113,7 @@ async fn a_request_says_who_it_is() {
     assert_eq!(text("punctual-execution-id"), attempt.execution.to_string());
     assert_eq!(text("punctual-fence"), attempt.fence.to_string());
     assert_eq!(text("punctual-attempt"), "2");
+    assert_eq!(text("punctual-node"), "n3");
     assert_eq!(text("punctual-task"), "nächtlich");
     assert_eq!(text("punctual-tick"), "2027-01-15T08:00:00.000Z");
     assert_eq!(text("idempotency-key"), attempt.idempotency_key);
@@ -121,6 +122,7 @@ async fn a_request_says_who_it_is() {
         "execution_id": attempt.execution.to_string(),
         "fence": attempt.fence.0,
         "attempt": 2,
+        "node": "n3",
         "task": "nächtlich",
         "tick": "2027-01-15T08:00:00.000Z",
         "idempotency_key": attempt.idempotency_key,

@@ -131,6 +131,7 @@ fn attempt() -> GrantedAttempt {
         execution,
         fence: Fence(execution.0 + 1),
         attempt: 2,
+        node: "n3".to_owned(),
         task: "nächtlich".to_owned(),
         tick: Some(Timestamp(1_800_000_000_000)),
         idempotency_key: "nächtlich/7@2027-01-15T08:00:00.000Z".to_owned(),

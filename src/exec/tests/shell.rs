@@ -102,6 +102,8 @@ async fn a_process_sees_who_it_is_and_little_else() {
         "PUNCTUAL_TICK=2027-01-15T08:00:00.000Z".to_owned(),
         "PUNCTUAL_IDEMPOTENCY_KEY=nächtlich/7@2027-01-15T08:00:00.000Z".to_owned(),
         r#"PUNCTUAL_PARAMETERS={"a":1}"#.to_owned(),
+        "PUNCTUAL_PARAMETER_A=1".to_owned(),
+        "PUNCTUAL_NODE=n3".to_owned(),
         "PUNCTUAL_PAYLOAD=load".to_owned(),
         format!("PATH={path}"),
         format!("GREETING=hi {path}"),
