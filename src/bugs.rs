@@ -32,7 +32,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 39] = [
+pub const ALL: [(&str, &str); 43] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -42,6 +42,13 @@ pub const ALL: [(&str, &str); 39] = [
     ("line-order-ignored", "an owner asks for whatever waits in a line that has room"),
     ("line-not-looked-at", "a line that changed is not looked at"),
     ("line-forgotten-in-snapshot", "a state that is loaded has nothing in its lines"),
+    ("retry-at-once", "the delay before a further attempt is left out"),
+    ("retries-without-end", "what fails is attempted again however often it did"),
+    (
+        "delivery-ignored",
+        "an unknown outcome is followed by one further attempt, whatever is asked",
+    ),
+    ("delay-not-woken", "nobody is woken when the time of a further attempt has come"),
     ("session-ignored", "an ended or silent session may propose"),
     ("old-fence-accepted", "a report is accepted whatever its fence"),
     ("keys-forgotten", "a repeated idempotency key takes effect again"),

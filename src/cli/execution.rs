@@ -250,7 +250,8 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         let detail = attempt.detail.as_deref().unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         let (number, node, fence) = (attempt.attempt, &attempt.node, attempt.fence);
-        format!("{number} on {node}, fence {fence}, {outcome}{detail}")
+        let unknown = if attempt.unknown { ", effects unknown" } else { "" };
+        format!("{number} on {node}, fence {fence}, {outcome}{unknown}{detail}")
     });
     let attempts: Vec<String> = attempts.collect();
     let parameters = match &execution.parameters {
@@ -271,6 +272,7 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         ("due", words::at(Some(execution.due), clock)),
         ("started", words::ago(execution.start_time, clock)),
         ("late", words::lateness(execution.lateness_ms)),
+        ("next attempt", words::at(execution.next_attempt_at, clock)),
         ("ended", words::ago(execution.end_time, clock)),
         ("duration", words::duration(execution, clock)),
         ("result", words::result(execution)),

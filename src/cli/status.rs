@@ -154,14 +154,15 @@ fn stuck(
     now: Timestamp,
     clock: &LocalClock,
 ) -> Option<String> {
-    let (id, since) = (&last.id, clock.short(last.due.0));
-    if last.status == "pending" && last.due.0.plus(LATE) < now {
+    let due = last.attempt_due.unwrap_or(last.due).0;
+    let (id, since) = (&last.id, clock.short(due));
+    if last.status == "pending" && due.plus(LATE) < now {
         return Some(format!("execution {id} has been due since {since}, and waits"));
     }
     let body = task.definition.body()?;
     let length = |text: &str| Millis::parse(text).unwrap_or_default();
     let (timeout, grace) = (length(&body.timeout), length(&body.kill_grace));
-    let over = last.due.0.plus(timeout).plus(grace).plus(LATE) < now;
+    let over = due.plus(timeout).plus(grace).plus(LATE) < now;
     (last.status == "running" && timeout > Millis(0) && over).then(|| {
         let timeout = &body.timeout;
         format!("execution {id} has run since {since}, longer than its timeout of {timeout}")

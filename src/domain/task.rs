@@ -190,6 +190,8 @@ pub struct Retry {
     pub backoff: Backoff,
     /// It grows to this.
     pub max_delay: Millis,
+    /// At most this is added, a fixed part of it for each retry.
+    pub jitter: Millis,
 }
 
 /// How a retry delay grows.
@@ -265,6 +267,7 @@ impl Default for Retry {
             delay: Millis::from_secs(1),
             backoff: Backoff::Exponential,
             max_delay: Millis::from_secs(30),
+            jitter: Millis(0),
         }
     }
 }

@@ -21,8 +21,11 @@ pub struct ExecutionView {
     pub incarnation: u64,
     /// Null: it was triggered.
     pub tick: Option<Rfc3339>,
-    /// Not before this it starts.
+    /// Not before this its first attempt starts.
     pub due: Rfc3339,
+    /// When its next attempt may start; null: it does not wait for a further one.
+    #[serde(default)]
+    pub next_attempt_at: Option<Rfc3339>,
     /// Where it came from.
     #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim"]))]
     pub trigger: Word,
@@ -104,6 +107,9 @@ pub struct AttemptView {
     /// How it ended.
     #[schemars(extend("enum" = ["success", "failed", "timeout", "cancelled", "lost", null]))]
     pub outcome: Option<Word>,
+    /// Whether it may have had effects, or may still have, that are not known here.
+    #[serde(default)]
+    pub unknown: bool,
     /// Why.
     pub detail: Option<String>,
 }

@@ -90,8 +90,11 @@ pub struct LastExecution {
     pub id: String,
     /// Null: it was triggered.
     pub tick: Option<Rfc3339>,
-    /// Not before this it starts.
+    /// Not before this its first attempt starts.
     pub due: Rfc3339,
+    /// Not before this its newest attempt starts; null: that is the first.
+    #[serde(default)]
+    pub attempt_due: Option<Rfc3339>,
     /// How it is.
     pub status: Word,
     /// From due to start.

@@ -9,6 +9,7 @@ use super::dispatch::{DispatchDo, DispatchEvent};
 use super::execution_actor::{ExecutionActor, ExecutionArguments, ExecutionGrant, ExecutionMsg};
 use super::judge::losses;
 use super::node_actor::NodeState;
+use super::timer::{Alarm, AlarmTarget};
 use super::view::find_executions;
 
 /// Commands in one entry, when there are many of a kind.
@@ -43,6 +44,9 @@ impl NodeState {
             }
             DispatchDo::Begin(OfFence { task, execution, fence }, start_by) => {
                 return self.begin(ExecutionGrant { task, execution, fence, start_by }).await;
+            }
+            DispatchDo::WakeAt(at) => {
+                self.context.set_alarm(Alarm { at, target: AlarmTarget::Attempts });
             }
             DispatchDo::Stop(execution, fence, how) => {
                 if let Some(actor) = self.executions.get(&(execution, fence)) {

@@ -16,10 +16,11 @@ use crate::domain::machine::LineKey;
 use crate::domain::machine::command::{OfFence, Start};
 use crate::domain::machine::record::{Execution, Status, Trigger};
 use crate::domain::task::Action;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Timestamp};
 use crate::exec::Stop;
 
 use super::attempts::{AttemptTable, must_stop};
+use super::delays::DelayWatch;
 use super::limits::{ASK_AGAIN, ASK_OVER, REMEMBER, SILENCE_MIN};
 use super::slots::{AskPurpose, GrantVerdict, SlotTable};
 use super::view::{EngineView, FoundExecution, runs_in};
@@ -28,7 +29,7 @@ use super::waiting::{StartEligibility, WaitingList, eligibility, waits};
 /// An event.
 #[derive(Clone, Debug)]
 pub(super) enum DispatchEvent {
-    /// An execution waits to be granted.
+    /// An execution waits to be granted, for the first time or again.
     Pending(TaskKey, ExecutionId),
     /// An attempt was granted to this session.
     Granted(OfFence),
@@ -48,6 +49,8 @@ pub(super) enum DispatchEvent {
     Replaced,
     /// A look at the whole state found these.
     Found(Vec<FoundExecution>),
+    /// The time has come that [`DispatchDo::WakeAt`] named.
+    Woken,
     /// All hints of a batch were given: free slots are to be filled.
     Fill,
     /// An attempt is over on this node.
@@ -77,6 +80,8 @@ pub(super) enum DispatchDo {
     Begin(OfFence, BootInstant),
     /// Stop an attempt.
     Stop(ExecutionId, Fence, Stop),
+    /// Say [`DispatchEvent::Woken`] at this time.
+    WakeAt(Timestamp),
 }
 
 /// The requests, waiting executions and attempts of this node.
@@ -88,6 +93,7 @@ pub(super) struct Dispatch {
     waiting: WaitingList,
     attempts: AttemptTable,
     lines: ChangedLines,
+    delays: DelayWatch,
 }
 
 /// The lines that are to be looked at.
@@ -141,7 +147,8 @@ impl Dispatch {
                 runs || self.waiting.knows(*task, *execution)
             }
             DispatchEvent::Fill => {
-                self.waiting.len() != 0 || self.slots.waiting() != 0 || self.lines.any()
+                let waiting = self.waiting.len() != 0 || self.slots.waiting() != 0;
+                waiting || self.lines.any() || self.delays.changed()
             }
             DispatchEvent::Unacknowledged(_) => self.attempts.len() != 0,
             _ => true,
@@ -155,7 +162,10 @@ impl Dispatch {
             return todo;
         }
         match event {
-            DispatchEvent::Pending(task, execution) => self.pending(task, execution, view),
+            DispatchEvent::Pending(task, execution) => {
+                self.pending_again(task, execution, view, &mut todo);
+                self.pending(task, execution, view);
+            }
             DispatchEvent::Granted(grant) => self.granted(grant, view, &mut todo),
             DispatchEvent::StopAsked(execution) => self.stop(execution, &mut todo),
             DispatchEvent::ExecutionEnded(task, execution) => {
@@ -167,11 +177,13 @@ impl Dispatch {
             DispatchEvent::TaskChanged(task) => self.waiting.task_changed(task),
             DispatchEvent::LineChanged(task) => self.line_changed(task, view),
             DispatchEvent::MembersChanged => {
+                self.delays.change();
                 self.waiting.all_changed();
                 self.lines.all = true;
             }
             DispatchEvent::Replaced => {
                 self.stop_superseded(view, &mut todo);
+                self.delays.change();
                 self.waiting.all_changed();
                 self.lines.all = true;
             }
@@ -180,7 +192,7 @@ impl Dispatch {
                 found.into_iter().for_each(|found| self.found(found));
                 self.fill(view, &mut todo);
             }
-            DispatchEvent::Fill => self.fill(view, &mut todo),
+            DispatchEvent::Fill | DispatchEvent::Woken => self.fill(view, &mut todo),
             DispatchEvent::AttemptEnded(execution, fence) => {
                 if self.attempts.remove(execution, fence) {
                     self.slots.ended();
@@ -204,6 +216,38 @@ impl Dispatch {
         todo
     }
 
+    /// An execution waits again if an attempt of it was granted before. One that still runs here runs
+    /// for nobody.
+    fn pending_again(
+        &mut self,
+        task: TaskKey,
+        execution: ExecutionId,
+        view: &EngineView<'_>,
+        todo: &mut Vec<DispatchDo>,
+    ) {
+        let found = view.execution(task, execution);
+        if found.is_none_or(|found| found.next_attempt_at().is_none()) {
+            return;
+        }
+        self.delays.change();
+        self.waiting.ungrant(task, execution);
+        let over = self.attempts.of(execution).filter(|fence| must_stop(found, *fence));
+        todo.extend(over.map(|fence| DispatchDo::Stop(execution, fence, Stop::Ask)));
+    }
+
+    /// Takes in what waited for its next attempt until now.
+    fn look_at_delays(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        if bug!("delay-not-woken") {
+            return;
+        }
+        let (due, wake) = self.delays.look(view);
+        for one in due {
+            self.pending(one.task, one.execution, view);
+            self.line_changed(one.task, view);
+        }
+        todo.extend(wake.map(DispatchDo::WakeAt));
+    }
+
     /// An execution waits: its task's owner asks for it when there is a slot.
     fn pending(&mut self, task: TaskKey, execution: ExecutionId, view: &EngineView<'_>) {
         let Some(task) = view.state.task(task).filter(|task| !task.lined()) else { return };
@@ -212,7 +256,7 @@ impl Dispatch {
             match eligibility(&one, view) {
                 StartEligibility::Askable => self.waiting.add(one),
                 StartEligibility::Held => self.waiting.set_aside(one),
-                StartEligibility::InLine | StartEligibility::Over => {}
+                StartEligibility::Delayed | StartEligibility::InLine | StartEligibility::Over => {}
             }
         }
     }
@@ -252,6 +296,7 @@ impl Dispatch {
 
     /// Asks for executions that wait, the oldest first, as long as there are slots.
     fn fill(&mut self, view: &EngineView<'_>, todo: &mut Vec<DispatchDo>) {
+        self.look_at_delays(view, todo);
         self.look_at_lines(view);
         while self.slots.has_room() {
             let Some(one) = self.waiting.take_next() else { break };
@@ -259,8 +304,11 @@ impl Dispatch {
                 continue;
             }
             match (eligibility(&one, view), view.session) {
-                // When its lines change, they are looked at.
-                (StartEligibility::Over | StartEligibility::InLine, _) => {}
+                // It is looked at when its time has come or its lines change.
+                (
+                    StartEligibility::Over | StartEligibility::Delayed | StartEligibility::InLine,
+                    _,
+                ) => {}
                 (StartEligibility::Askable, Some(session)) => {
                     let (task, execution) = (one.task, one.execution);
                     let start = Start { task, execution, session, again: None };

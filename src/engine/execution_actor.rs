@@ -168,7 +168,7 @@ async fn carry_out(
     let Some(spec) = spec else { return GrantOutcome::Over };
     let action = action_of(spec);
     if !bug!("due-ignored") {
-        wait_until(context, execution.due).await;
+        wait_until(context, execution.attempt_due()).await;
     }
     let node = context.settings.info.name.clone();
     let attempt = attempt(&grant, node, spec, &execution);
@@ -177,7 +177,9 @@ async fn carry_out(
     let gate = gate(context, &grant, execution.tick.is_some());
     let control = AttemptControl { gate, stop, started };
     let (watched, seen) = (Arc::clone(context), Arc::clone(&started_at));
-    let about = (grant.task, execution.tick, execution.due);
+    // A further attempt is not late for its tick.
+    let tick = execution.tick.filter(|_| attempt.attempt == 1);
+    let about = (grant.task, tick, execution.attempt_due());
     context.spawn(async move {
         if begun.await.is_ok() {
             *seen.lock() = Some(observe(&watched, about));
@@ -351,6 +353,7 @@ async fn finish(
     };
     let report = Report {
         status,
+        unknown: outcome.unknown,
         started_at,
         ended_at,
         exit_code: outcome.exit_code,

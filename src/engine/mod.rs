@@ -30,6 +30,7 @@ mod attempt_control;
 mod attempts;
 mod context;
 mod declared;
+mod delays;
 mod dispatch;
 mod execution_actor;
 mod judge;

@@ -52,6 +52,8 @@ pub(super) enum NodeMsg {
     Reported(LivenessReport),
     /// Sleeping tasks whose alarms rang, each with its instant.
     Awake(Vec<(TaskKey, Timestamp)>),
+    /// The alarm rang that was set for attempts.
+    AttemptsDue,
     /// A task's actor ended; when to look at it again.
     Asleep(TaskKey, Residence, Option<Timestamp>),
     /// An attempt is over.
@@ -181,6 +183,7 @@ impl NodeState {
             NodeMsg::Tick(sent) => self.tick(sent).await,
             NodeMsg::Reported(report) => self.judge.note_report(report, self.context.clock.boot()),
             NodeMsg::Awake(alarms) => self.on_task(ResidencyEvent::AlarmsDue(alarms)).await,
+            NodeMsg::AttemptsDue => self.on_attempt(DispatchEvent::Woken).await,
             NodeMsg::Asleep(task, residence, until) => {
                 self.on_task(ResidencyEvent::Asleep(task, residence, until)).await;
             }

@@ -23,6 +23,8 @@ pub(super) enum AlarmTarget {
     Sleeper(TaskKey),
     /// A task's actor.
     Task(ActorRef<TaskMsg>),
+    /// The node actor, since attempts are due.
+    Attempts,
 }
 
 /// A wake-up at an instant of cluster time.
@@ -100,14 +102,18 @@ fn until(at: Timestamp, now: i64) -> Duration {
 }
 
 fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<NodeMsg>) {
-    let mut sleepers = Vec::new();
+    let (mut sleepers, mut attempts) = (Vec::new(), false);
     while let Some(due) = heap.peek_mut().filter(|next| next.0.at <= now) {
         let Reverse(alarm) = PeekMut::pop(due);
         match alarm.target {
             AlarmTarget::Sleeper(task) => sleepers.push((task, alarm.at)),
             // An actor that stopped meanwhile needs no alarm.
             AlarmTarget::Task(actor) => drop(actor.send_message(TaskMsg::Look)),
+            AlarmTarget::Attempts => attempts = true,
         }
+    }
+    if attempts {
+        let _gone = node.send_message(NodeMsg::AttemptsDue);
     }
     if !sleepers.is_empty() {
         // A node actor that is gone ends this process.

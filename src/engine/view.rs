@@ -5,7 +5,7 @@ use crate::clock::BootInstant;
 use crate::domain::assign::Members;
 use crate::domain::ids::{ExecutionId, NodeId, SessionId, TaskKey};
 use crate::domain::machine::record::{Execution, Status, Trigger};
-use crate::domain::machine::{LineKey, State, Task, WaitingExecution};
+use crate::domain::machine::{Line, LineKey, State, Task, WaitingExecution};
 use crate::domain::time::Timestamp;
 
 use super::waiting::waits;
@@ -43,18 +43,31 @@ impl EngineView<'_> {
             let waiting = self.state.lines().get(line).into_iter().flat_map(|line| line.waiting());
             return waiting.filter(|one| self.limit(line, one).is_some()).copied().collect();
         }
+        let waiting = self.state.lines().get(line).map(Line::waiting);
+        let first = waiting.and_then(|waiting| waiting.get_min());
+        // What is to be attempted again keeps its turn among the executions of its task.
+        if matches!(line, LineKey::Task(_)) && first.is_some_and(|first| self.is_delayed(first)) {
+            return Vec::new();
+        }
         self.state.lines().next(line, |one| self.limit(line, one))
     }
 
+    /// Whether an execution waits for the time of its next attempt.
+    fn is_delayed(&self, one: &WaitingExecution) -> bool {
+        let found = self.execution(one.task, one.execution);
+        found.and_then(Execution::next_attempt_at).is_some_and(|at| at > self.now)
+    }
+
     /// The limit with which an execution asks for a place in a line; none: it cannot start now,
-    /// since something holds it, no node owns its task, or another line of its task is full.
+    /// since something holds it, its time has not come, no node owns its task, or another line of
+    /// its task is full.
     fn limit(&self, line: &LineKey, one: &WaitingExecution) -> Option<u32> {
         let task = self.state.task(one.task)?;
         let execution = task.history.execution(one.execution)?;
         let stopped = execution.tick.is_some() && !self.state.cluster().scheduler;
         let owned = task.spec().and_then(|spec| self.members.owner(spec)).is_some();
         let lines = task.lines();
-        if stopped || !owned || !self.state.lines().have_room(&lines) {
+        if stopped || !owned || self.is_delayed(one) || !self.state.lines().have_room(&lines) {
             return None;
         }
         lines.iter().find(|(key, _)| *key == line).map(|(_, limit)| limit)

@@ -16,6 +16,8 @@ pub(super) enum StartEligibility {
     Askable,
     /// Not before its task, the scheduler or the nodes change.
     Held,
+    /// Not before the time of its next attempt.
+    Delayed,
     /// Not before its lines change.
     InLine,
     /// It does not wait any more.
@@ -31,7 +33,9 @@ pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> Star
             let scheduler = view.state.cluster().scheduler;
             let held = found.tick.is_some() && (task.inactive().is_some() || !scheduler);
             let owned = view.session.is_some() && view.owns(task);
-            if held || !owned {
+            if found.next_attempt_at().is_some_and(|at| at > view.now) {
+                StartEligibility::Delayed
+            } else if held || !owned {
                 StartEligibility::Held
             } else if view.is_next(task, one) {
                 StartEligibility::Askable

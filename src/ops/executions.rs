@@ -221,6 +221,7 @@ fn finish(
     let tail = logs.ceil_char_boundary(logs.len().saturating_sub(TAIL_BYTES));
     let report = Report {
         status,
+        unknown: false,
         started_at: Some(attempt.granted_at),
         ended_at: view.now.max(attempt.granted_at),
         exit_code: None,

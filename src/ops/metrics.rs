@@ -34,7 +34,8 @@ fn seen(view: &StateView, most: usize) -> ClusterSeen {
         if task.progress.live > 0 {
             for waiting in task.live_executions().filter(|one| one.status == Status::Pending) {
                 seen.pending += 1;
-                oldest = Some(oldest.map_or(waiting.due, |oldest| oldest.min(waiting.due)));
+                let due = waiting.attempt_due();
+                oldest = Some(oldest.map_or(due, |oldest| oldest.min(due)));
             }
         }
         if task.live.deleted.is_some() {

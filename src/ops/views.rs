@@ -125,6 +125,8 @@ fn last_execution(execution: &Execution) -> LastExecution {
         id: execution.id.to_string(),
         tick: execution.tick.map(Rfc3339),
         due: Rfc3339(execution.due),
+        attempt_due: (execution.attempt_due() != execution.due)
+            .then(|| Rfc3339(execution.attempt_due())),
         status: words::status(execution.status).into(),
         lateness_ms: lateness_ms(execution),
         duration_ms: duration_ms(execution),
@@ -154,7 +156,7 @@ pub(crate) fn duration_ms(execution: &Execution) -> Option<u64> {
 
 /// What no node has reported yet of a running attempt: it starts when it is due and granted.
 fn presumed_start(execution: &Execution, attempt: &Attempt) -> Option<Timestamp> {
-    (execution.status == Status::Running).then(|| attempt.granted_at.max(execution.due))
+    (execution.status == Status::Running).then(|| attempt.granted_at.max(execution.attempt_due()))
 }
 
 /// An execution.
@@ -175,6 +177,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         incarnation: execution.incarnation.0,
         tick: execution.tick.map(Rfc3339),
         due: Rfc3339(execution.due),
+        next_attempt_at: execution.next_attempt_at().map(Rfc3339),
         trigger: words::trigger(execution.trigger).into(),
         retry_of: execution.retry_of().map(|id| id.to_string()),
         dismissed: execution.dismissed(),
@@ -212,6 +215,7 @@ fn attempt(state: &State, execution: &Execution, attempt: &Attempt) -> AttemptVi
         started_at: report.map_or(presumed, |report| report.started_at).map(Rfc3339),
         ended_at: report.map(|report| Rfc3339(report.ended_at)),
         outcome: report.map(|report| words::status(report.status).into()),
+        unknown: report.is_some_and(|report| report.unknown),
         detail: report.map(|report| report.detail.clone()),
     }
 }

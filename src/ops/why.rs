@@ -2,7 +2,7 @@
 //! one sentence.
 
 use crate::domain::machine::Task;
-use crate::domain::machine::record::{Code, FiredTick, Reason, Status, Verdict};
+use crate::domain::machine::record::{Code, Execution, FiredTick, Reason, Status, Verdict};
 use crate::domain::schedule::Plan;
 use crate::domain::task::CatchUpPolicy;
 use crate::domain::time::{Millis, Timestamp};
@@ -116,6 +116,19 @@ fn is_tick(plan: &Plan, at: Timestamp) -> bool {
     plan.next_after(at.minus(Millis(1))) == Some(at)
 }
 
+/// Why an execution waits for the time of its next attempt, as a part of a sentence.
+fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
+    let at = execution.next_attempt_at().filter(|at| *at > view.now)?;
+    let attempt = execution.attempt.as_ref()?;
+    let report = attempt.report.as_ref()?;
+    let (number, ended) = (attempt.number, words::status(report.status));
+    let detail = if report.detail.is_empty() { "" } else { ": " };
+    Some(format!(
+        "until its next attempt at {at}; attempt {number} ended {ended}{detail}{}",
+        report.detail
+    ))
+}
+
 /// What became of a tick that fired, as a sentence.
 fn told(view: &StateView, fired: &FiredTick) -> String {
     let (at, id) = (fired.tick, fired.execution);
@@ -123,9 +136,9 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
     let Some(ended) = &fired.ended else {
         let status = execution.map_or("no longer kept", |one| words::status(one.status));
         let mut out = format!("{at} fired: execution {id}, {status}");
-        let found = view.state.execution(id);
-        if let Some(why) = found.and_then(|(task, one)| queue::waits_for(&view.state, task, one)) {
-            out.push_str(&format!(" {why}"));
+        if let Some((task, one)) = view.state.execution(id) {
+            let why = next_attempt(view, one).or_else(|| queue::waits_for(&view.state, task, one));
+            out.extend(why.map(|why| format!(" {why}")));
         }
         return out;
     };

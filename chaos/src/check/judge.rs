@@ -57,8 +57,9 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 39] = [
+pub const PROPERTIES: [&str; 41] = [
     "acknowledged writes are durable",
+    "attempts follow the policy",
     "calendars leave out their ticks",
     "calls have sure answers in time",
     "checkpoints are whole",
@@ -97,6 +98,7 @@ pub const PROPERTIES: [&str; 39] = [
     "terms and votes never go back",
     "ticks are settled on time",
     "tombstones stay",
+    "what is to be attempted again is",
 ];
 
 /// What a judge found.

@@ -1,4 +1,5 @@
-//! Modes decide, and lines with room go on.
+//! Modes decide, and what may start is started: first attempts in lines with room, and further ones
+//! everywhere.
 //!
 //! Where a newer execution takes the place of others, those that waited end `cancelled`, `replaced`, in
 //! the same entry, and those that ran are marked to be stopped there; in the end the states have as
@@ -21,6 +22,7 @@ use crate::sim::Focus;
 
 const MODES: &str = "modes decide";
 const GOES_ON: &str = "lines with room go on";
+const RETRIED: &str = "what is to be attempted again is";
 /// From the turn of an execution to its start, in microseconds: a refused request is made again
 /// after a second.
 const START_WITHIN_US: u64 = 3_000_000;
@@ -124,18 +126,20 @@ fn go_on(run: &Run, findings: &mut Findings) {
         task: String::new(),
         from: *since,
         to: u64::MAX,
+        again: run.model.again(*execution),
     });
     for wait in open.chain(run.model.waits.iter().cloned()) {
         let (begun, ended) = (run.at(wait.from).max(from), run.at(wait.to));
         let Some(took) = ended.checked_sub(begun) else { continue };
-        findings.judge(GOES_ON, 1);
+        let property = if wait.again { RETRIED } else { GOES_ON };
+        findings.judge(property, 1);
         if took > START_WITHIN_US {
             let NextWait { execution, task, from, .. } = wait;
             let what = format!(
                 "execution {execution} of {task} could start from entry {from} on, and waited {} ms",
                 took / 1_000
             );
-            findings.complain(begun + START_WITHIN_US, GOES_ON, Some(&task), what);
+            findings.complain(begun + START_WITHIN_US, property, Some(&task), what);
         }
     }
 }

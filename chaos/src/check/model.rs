@@ -4,6 +4,7 @@
 //!
 //! It shares the words of the log with the product, and none of its rules.
 
+mod attempts;
 mod executions;
 mod lines;
 mod settle;
@@ -11,11 +12,12 @@ mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use punctual::domain::machine::record::{Intent, Liveness};
+use punctual::domain::machine::record::{Intent, Liveness, Status};
 use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
 
+use self::attempts::{AttemptCounts, AttemptPolicy};
 pub use self::lines::NextWait;
 
 /// A task as the model has it.
@@ -76,6 +78,9 @@ struct ReplayedExecution {
     by_caller: bool,
     /// The current grant and its session; none: it waits.
     granted: Option<(u64, u64)>,
+    /// What its definition says of further attempts.
+    policy: Option<AttemptPolicy>,
+    attempts: AttemptCounts,
     /// It is to stop.
     stopping: bool,
     /// At some index it was the turn of it in all its lines.
@@ -160,6 +165,7 @@ impl ReferenceModel {
             return self.complain("log", "an entry that cannot be read".to_owned());
         };
         self.stamp = head.stamp.0;
+        self.look_at_delays();
         for (packed, answer) in commands.zip(answers) {
             let Ok(packed) = packed else {
                 return self.complain("log", "a command that cannot be read".to_owned());
@@ -232,10 +238,20 @@ impl ReferenceModel {
                 let deleted = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
                 let stops = self.executions.get(&of.execution.0).is_some_and(|one| one.stopping);
                 let ends = deleted || stops;
-                self.fenced("fences", of.execution.0, of.fence.0, ends);
+                if self.fenced(of.execution.0, of.fence.0) {
+                    self.give_back(of.execution.0, ends);
+                }
             }
-            Command::Finish(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
-            Command::Lose(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
+            Command::Finish(of) => {
+                if self.fenced(of.execution.0, of.fence.0) {
+                    self.end_attempt(of.execution.0, of.report.status, of.report.unknown);
+                }
+            }
+            Command::Lose(of) => {
+                if self.fenced(of.execution.0, of.fence.0) {
+                    self.end_attempt(of.execution.0, Status::Lost, true);
+                }
+            }
             Command::NodeUp(up) => {
                 if let Answer::Session(session) = answer {
                     self.node_up(up.node.0, session.0);

@@ -1,5 +1,4 @@
-//! Starts: no fence starts twice, no attempt of an execution starts twice, and no execution has more
-//! attempts than its policy allows (here: one). A start follows its grant, on a process that has
+//! Starts: no fence starts twice, and no attempt of an execution starts twice. A start follows its grant, on a process that has
 //! applied it, of the session that it was granted to, lies no more than 50 ms before its due time, by
 //! true time, and within `dispatch_ttl` of the moment when its process first proposed the claim.
 

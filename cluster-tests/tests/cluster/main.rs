@@ -6,6 +6,7 @@ mod t15_actions;
 mod t15_drained;
 mod t20_kill;
 mod t22_lines;
+mod t23_attempts;
 mod t25_silence;
 mod t30_durable;
 mod t40_cut_off;

@@ -62,7 +62,7 @@ fn fields() -> Vec<Row> {
             json!({"group": "g", "limit": 0}),
             "422 out_of_range /concurrency/limit",
         ),
-        with("retry", json!({"max_retry": 3}), "422 not_supported /retry/max_retry"),
+        with("retry", json!({"jitter": "x"}), "422 invalid_duration /retry/jitter"),
         with("action", json!({"shell": {"argv": []}}), "422 empty /action/shell/argv"),
         header(json!({"a\nb": "x"}), "422 invalid_http_header /action/http/headers/a\nb"),
         header(json!({"a": "1", "A": "2"}), "422 duplicate_item /action/http/headers/a"),

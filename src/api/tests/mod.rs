@@ -1,5 +1,6 @@
 //! The routes against a real node of its own, over HTTP.
 
+mod attempts;
 mod bad_input;
 mod calendars;
 mod engine;

@@ -1,8 +1,9 @@
 //! From options to a definition: the body of a new task, or what changes one.
 
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use super::options::{ActionArgs, CatchUpChoice, DefinitionArgs, ModeChoice, PolicyArgs};
+use super::options::{ActionArgs, DefinitionArgs, PolicyArgs};
 use crate::cli::local::LocalClock;
 use crate::dto::{ActionBody, RuleBody, TaskBody};
 
@@ -38,11 +39,12 @@ impl DefinitionArgs {
         put(&mut fields, "action", self.action.fields(former)?);
         put(&mut fields, "parameters", pairs(&policy.parameters));
         put(&mut fields, "payload", policy.payload.as_deref());
-        put(&mut fields, "execution_mode", policy.mode.map(mode));
+        put(&mut fields, "execution_mode", policy.mode.and_then(choice));
         put(&mut fields, "queue_max", policy.queue_max);
         put(&mut fields, "concurrency", policy.concurrency.clone());
         put(&mut fields, "priority", policy.priority);
-        let catch_up = self.schedule.catch_up.map(|which| json!({ "policy": catch_up(which) }));
+        let catch_up =
+            self.schedule.catch_up.and_then(choice).map(|policy| json!({ "policy": policy }));
         put(&mut fields, "catch_up", catch_up);
         policy.put_into(&mut fields);
         Ok(fields)
@@ -83,7 +85,11 @@ impl PolicyArgs {
         let mut retry = Map::new();
         put(&mut retry, "max_retry", self.retry);
         put(&mut retry, "delay", self.retry_delay.as_deref());
+        put(&mut retry, "backoff", self.retry_backoff.and_then(choice));
+        put(&mut retry, "max_delay", self.retry_max_delay.as_deref());
+        put(&mut retry, "jitter", self.retry_jitter.as_deref());
         put(fields, "retry", object(retry));
+        put(fields, "delivery", self.delivery.and_then(choice));
         let node = self.node.iter().map(|node| ("node".to_owned(), node.clone()));
         let selector: Vec<_> = self.selector.iter().cloned().chain(node).collect();
         let selector = pairs(&selector).map(|selector| json!({ "selector": selector }));
@@ -163,21 +169,9 @@ const fn action_key(action: &ActionBody) -> &'static str {
     }
 }
 
-const fn mode(choice: ModeChoice) -> &'static str {
-    match choice {
-        ModeChoice::Parallel => "parallel",
-        ModeChoice::Skip => "skip",
-        ModeChoice::Sequential => "sequential",
-        ModeChoice::Replace => "replace",
-    }
-}
-
-const fn catch_up(choice: CatchUpChoice) -> &'static str {
-    match choice {
-        CatchUpChoice::Last => "last",
-        CatchUpChoice::All => "all",
-        CatchUpChoice::None => "none",
-    }
+/// The word of a definition for the value of an option.
+fn choice(value: impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|known| known.get_name().replace('-', "_"))
 }
 
 /// Adds a field if it has a value.

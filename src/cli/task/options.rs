@@ -144,6 +144,18 @@ pub struct PolicyArgs {
     /// Wait so long before it is tried again
     #[arg(long, value_name = "DURATION")]
     pub retry_delay: Option<String>,
+    /// How the wait grows with each retry
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub retry_backoff: Option<BackoffChoice>,
+    /// The wait grows to this
+    #[arg(long, value_name = "DURATION")]
+    pub retry_max_delay: Option<String>,
+    /// At most this is added to each wait
+    #[arg(long, value_name = "DURATION")]
+    pub retry_jitter: Option<String>,
+    /// Whether what may have taken effect, or not, is done again
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub delivery: Option<DeliveryChoice>,
     /// Only on this node
     #[arg(long, value_name = "NODE")]
     pub node: Option<String>,
@@ -153,6 +165,24 @@ pub struct PolicyArgs {
     /// What is kept of the past: executions=N, ticks=N or age=DURATION
     #[arg(long, value_name = "WHAT=LIMIT", value_parser = keep)]
     pub keep: Vec<(String, Value)>,
+}
+
+/// How the wait before a retry grows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BackoffChoice {
+    /// Not
+    Fixed,
+    /// It doubles
+    Exponential,
+}
+
+/// What follows an attempt whose outcome is unknown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DeliveryChoice {
+    /// The execution ends
+    AtMostOnce,
+    /// It is attempted again, with the same idempotency key
+    AtLeastOnce,
 }
 
 /// Which late ticks fire.

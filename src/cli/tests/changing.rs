@@ -81,9 +81,26 @@ async fn what_takes_a_place_removes_what_had_it() {
             "priority": 9}),
         ),
         (
-            &["--retry", "3", "--retry-delay", "5s", "--kill-grace", "9s"],
+            &[
+                "--retry",
+                "3",
+                "--retry-delay",
+                "5s",
+                "--retry-backoff",
+                "fixed",
+                "--retry-max-delay",
+                "8s",
+                "--retry-jitter",
+                "1s",
+                "--delivery",
+                "at-least-once",
+                "--kill-grace",
+                "9s",
+            ],
             json!(
-            {"kill_grace": "9s", "retry": {"max_retry": 3, "delay": "5s"}}),
+            {"kill_grace": "9s", "delivery": "at_least_once",
+             "retry": {"max_retry": 3, "delay": "5s", "backoff": "fixed", "max_delay": "8s",
+                       "jitter": "1s"}}),
         ),
         (
             &["--node", "n2", "--selector", "zone=a"],

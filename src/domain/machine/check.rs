@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::hint::Hint;
-use super::limits::{CALENDARS_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
+use super::limits::{CALENDARS_MAX, EARLIER_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
+use super::task::delayed::DelayedExecutions;
 use super::task::lines::Lines;
 use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verdict};
 use super::task::tombstones::DeletedMarks;
@@ -103,6 +104,9 @@ impl State {
         hold!(status.ended() == execution.ended_at.is_some(), "{status:?} without its time");
         hold!(!(status.ended() && execution.stopping), "ended and to be stopped");
         hold!(execution.incarnation <= task.live.incarnation, "of an incarnation to come");
+        let earlier = execution.more.iter().flat_map(|more| &more.earlier);
+        hold!(earlier.clone().count() <= EARLIER_MAX, "too many attempts are kept");
+        hold!(earlier.clone().all(|one| one.report.is_some()), "a former attempt has no end");
         let mut last = 0;
         for attempt in execution.attempts() {
             hold!(last < attempt.fence.0 && attempt.fence.0 <= counter, "fences do not rise");
@@ -111,6 +115,10 @@ impl State {
         if !status.ended() {
             let kept = task.revision(execution.revision).is_some();
             hold!(kept, "its definition, {}, is not kept", execution.revision);
+        }
+        if *status == Status::Pending {
+            let ended = attempt.as_ref().is_none_or(|attempt| attempt.report.is_some());
+            hold!(ended, "waits and has an attempt under way");
         }
         if *status == Status::Running {
             let attempt = attempt.as_ref().ok_or("runs without an attempt")?;
@@ -161,16 +169,19 @@ impl State {
         let mut marks = DeletedMarks::default();
         let mut users = CalendarUsers::default();
         let mut lines = Lines::default();
+        let mut delayed = DelayedExecutions::default();
         let mut executions = BTreeMap::new();
         for task in self.tasks() {
             marks.add(task.key, &task.live);
             users.add(task.spec());
             lines.add(task);
+            delayed.add(task);
             executions.extend(task.history.executions.iter().map(|one| (one.id, task.key)));
         }
         hold!(marks == self.marks, "deleted marks are miscounted");
         hold!(users == self.calendar_users, "users of calendars are miscounted");
         hold!(lines == self.lines, "lines hold what does not wait or run, or lack what does");
+        hold!(delayed == self.delayed, "what waits for a further attempt is not listed as such");
         let indexed = self.executions.before(ExecutionId(u64::MAX));
         hold!(indexed.eq(executions.into_iter().rev()), "the index of executions is not theirs");
         Ok(())

@@ -7,6 +7,10 @@ use crate::domain::time::Millis;
 pub const LIVE_MAX: u32 = 1_000;
 /// How far the proposer's clock may run ahead of the stamp.
 pub const AHEAD_MAX: Millis = Millis(200);
+/// Attempts of an execution that are kept beside the newest.
+pub const EARLIER_MAX: usize = 20;
+/// Further attempts after unknown outcomes.
+pub const REDELIVERIES_MAX: u32 = 10;
 /// Output kept in the log per attempt.
 pub const TAIL_BYTES: usize = 1_024;
 /// Detail text kept per attempt.

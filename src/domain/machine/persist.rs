@@ -262,6 +262,7 @@ impl Loader {
             if guards::in_lines(&task) {
                 state.lines.add(&task);
             }
+            state.delayed.add(&task);
             state.tasks.insert(task);
         }
         let executions = |task: &Arc<Task>| {

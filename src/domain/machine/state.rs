@@ -16,6 +16,7 @@ use super::store::index::Index;
 use super::store::register::registers;
 use super::store::table::TaskTable;
 use super::task::calendar_users::CalendarUsers;
+use super::task::delayed::DelayedExecutions;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
@@ -54,6 +55,8 @@ pub struct State {
     pub(super) calendar_users: CalendarUsers,
     /// What limits how many executions run at once; derived.
     pub(super) lines: Lines,
+    /// Executions that wait for a further attempt; derived.
+    pub(super) delayed: DelayedExecutions,
     /// Idempotency keys by age; derived.
     pub(super) key_order: OrdMap<u64, Arc<str>>,
     /// The sum over the records of tasks; registers have their own.
@@ -82,6 +85,7 @@ impl Default for State {
             marks: DeletedMarks::default(),
             calendar_users: CalendarUsers::default(),
             lines: Lines::default(),
+            delayed: DelayedExecutions::default(),
             key_order: OrdMap::new(),
             digest: Digest::default(),
             dirty: Dirty::of(1),
@@ -162,6 +166,12 @@ impl State {
         })
     }
 
+    /// Executions that wait for a further attempt.
+    #[must_use]
+    pub const fn delayed(&self) -> &DelayedExecutions {
+        &self.delayed
+    }
+
     /// What limits how many executions run at once.
     #[must_use]
     pub const fn lines(&self) -> &Lines {
@@ -203,6 +213,7 @@ impl State {
             marks: self.marks.clone(),
             calendar_users: self.calendar_users.clone(),
             lines: self.lines.clone(),
+            delayed: self.delayed.clone(),
             key_order: self.key_order.clone(),
             digest: self.digest,
             // What changed since the last checkpoint is nothing to those who read. In an epoch of
@@ -265,6 +276,7 @@ impl State {
             marks: &mut self.marks,
             calendar_users: &mut self.calendar_users,
             lines: &mut self.lines,
+            delayed: &mut self.delayed,
             busy,
             effects,
             former_live: None,
@@ -322,6 +334,7 @@ impl State {
         self.marks.remove(key, &task.live);
         self.calendar_users.remove(task.spec());
         self.lines.remove(&task);
+        self.delayed.remove(&task);
         self.lines.left(&task.lines(), &TaskLines::default(), effects);
         self.digest.sub(task.counted.live);
         self.digest.sub(task.counted.progress);

@@ -347,8 +347,6 @@ fn calendars_are_named_once_and_manual_tasks_have_no_last_tick() {
 fn what_this_version_cannot_do_is_refused_and_its_defaults_are_not() {
     let executor = json!({"action": {"executor": {}}});
     expect(vec![
-        (with(json!({"retry": {"max_retry": 1}})), "/retry/max_retry", "not_supported"),
-        (with(json!({"delivery": "at_least_once"})), "/delivery", "not_supported"),
         (with(executor), "/action/executor", "not_supported"),
         (with(json!({"action": {"func": {"id": "f"}}})), "/action/func", "not_supported"),
         (

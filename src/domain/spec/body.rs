@@ -163,6 +163,7 @@ fn retry(object: &mut Object<'_, '_>) -> Retry {
         delay: object.field("delay", default.delay, any_duration),
         backoff: object.field("backoff", default.backoff, |value| choice(value, BACKOFFS)),
         max_delay: object.field("max_delay", default.max_delay, any_duration),
+        jitter: object.field("jitter", default.jitter, any_duration),
     }
 }
 

@@ -5,19 +5,13 @@
 use super::reader::BrokenRule;
 use super::{BodyProblem, ReadContext};
 use crate::domain::error_code::ErrorCode;
-use crate::domain::task::{Action, AfterRun, Delivery, Strategy, TaskSpec};
+use crate::domain::task::{Action, AfterRun, Strategy, TaskSpec};
 
 /// Adds a problem for everything in `spec` that cannot be honoured.
 pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<BodyProblem>) {
     let strategy = spec.assignment.strategy.unwrap_or_default();
     let func = matches!(spec.action, Some(Action::Func { .. })) && !ctx.functions_allowed;
     let wanted = [
-        (spec.retry.max_retry > 0, "/retry/max_retry", "can only be 0 in this version"),
-        (
-            spec.delivery != Delivery::AtMostOnce,
-            "/delivery",
-            "can only be at_most_once in this version",
-        ),
         (
             matches!(spec.action, Some(Action::Executor(_))),
             "/action/executor",

@@ -46,7 +46,8 @@ fn canonical() -> Value {
         "execution_mode": "parallel", "queue_max": 100, "concurrency": null, "priority": 5,
         "catch_up": {"policy": "last", "window": "1h", "max": 100}, "catch_up_on_resume": false,
         "delivery": "at_most_once", "timeout": "0s", "kill_grace": "5s", "lost_after": "10s",
-        "retry": {"max_retry": 0, "delay": "1s", "backoff": "exponential", "max_delay": "30s"},
+        "retry": {"max_retry": 0, "delay": "1s", "backoff": "exponential", "max_delay": "30s",
+                  "jitter": "0s"},
         "assignment": {"strategy": null, "selector": {}},
         "keep": {"executions": 100, "ticks": 1000, "age": "30d"},
         "after_run": "keep", "one_shot": false
@@ -355,8 +356,14 @@ fn catch_up() -> impl Strategy<Value = CatchUp> {
 }
 
 fn retry() -> impl Strategy<Value = Retry> {
-    (any::<u32>(), duration(), meaning(BACKOFFS), duration()).prop_map(
-        |(max_retry, delay, backoff, max_delay)| Retry { max_retry, delay, backoff, max_delay },
+    (any::<u32>(), duration(), meaning(BACKOFFS), duration(), duration()).prop_map(
+        |(max_retry, delay, backoff, max_delay, jitter)| Retry {
+            max_retry,
+            delay,
+            backoff,
+            max_delay,
+            jitter,
+        },
     )
 }
 

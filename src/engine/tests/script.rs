@@ -27,7 +27,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 44);
+    stories::play::<EngineWorld>("engine/testscripts", 47);
 }
 
 fn duration(text: &str) -> Millis {
@@ -156,7 +156,8 @@ impl EngineWorld {
             "finish" => {
                 let (task, execution, fence) = self.execution(line);
                 let report = Report {
-                    status: Status::Success,
+                    status: if line.has("failed") { Status::Failed } else { Status::Success },
+                    unknown: false,
                     started_at: Some(self.now),
                     ended_at: self.now,
                     exit_code: None,
@@ -190,6 +191,14 @@ impl EngineWorld {
         }
         if let Some(priority) = line.option("priority") {
             body["priority"] = json!(priority.parse::<u8>().expect("a number"));
+        }
+        if let Some(retries) = line.option("retry") {
+            let retries: u32 = retries.parse().expect("a number");
+            let delay = line.option("delay").unwrap_or("1s");
+            body["retry"] = json!({"max_retry": retries, "delay": delay});
+        }
+        if let Some(delivery) = line.option("delivery") {
+            body["delivery"] = json!(delivery);
         }
         if let Some(lost_after) = line.option("lost_after") {
             body["lost_after"] = json!(lost_after);
@@ -238,6 +247,7 @@ impl EngineWorld {
         (self.judge, self.leads) = (LivenessJudge::default(), false);
         self.residents.clear();
         self.alarms.clear();
+        self.woken_at.clear();
         self.proposed.clear();
         self.session = None;
         self.up(line);

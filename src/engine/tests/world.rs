@@ -44,6 +44,8 @@ pub(super) struct EngineWorld {
     pub former_leader: Option<(u64, BootInstant)>,
     pub residents: BTreeMap<TaskKey, Residence>,
     pub alarms: Vec<(Timestamp, TaskKey)>,
+    /// The alarms for attempts.
+    pub woken_at: Vec<Timestamp>,
     /// Proposed and not yet applied.
     pub proposed: VecDeque<Command>,
     /// What the actors of tasks remember of their proposals.
@@ -72,6 +74,7 @@ impl Default for EngineWorld {
             former_leader: None,
             residents: BTreeMap::new(),
             alarms: Vec::new(),
+            woken_at: Vec::new(),
             proposed: VecDeque::new(),
             cycles: BTreeMap::new(),
             sure: true,
@@ -228,6 +231,11 @@ impl EngineWorld {
         let due = self.alarms.iter().take_while(|(at, _)| *at <= self.now).count();
         let rang = self.alarms.drain(..due).map(|(at, task)| (task, at)).collect();
         self.on_task(ResidencyEvent::AlarmsDue(rang));
+        let set = self.woken_at.len();
+        self.woken_at.retain(|at| *at > self.now);
+        if self.woken_at.len() < set {
+            self.on_attempt(DispatchEvent::Woken);
+        }
     }
 
     pub fn on_task(&mut self, event: ResidencyEvent) {
@@ -321,6 +329,10 @@ impl EngineWorld {
                 DispatchDo::Begin(grant, by) => {
                     let by = clock(NOON.plus(Millis(by.0)));
                     format!("begin e{} f{} by {by}", grant.execution, grant.fence)
+                }
+                DispatchDo::WakeAt(at) => {
+                    self.woken_at.push(at);
+                    format!("wake at {}", clock(at))
                 }
                 DispatchDo::Stop(execution, fence, how) => {
                     let how = if how == Stop::Kill { "kill" } else { "stop" };

@@ -2,8 +2,11 @@
 
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::Start;
+use punctual::domain::machine::record::Status;
 
-use super::{ReferenceModel, ReplayedExecution, ReplayedGrant, ReplayedTask};
+use super::{
+    AttemptCounts, AttemptPolicy, ReferenceModel, ReplayedExecution, ReplayedGrant, ReplayedTask,
+};
 
 impl ReferenceModel {
     /// A session must be live, and its node allowed to propose.
@@ -33,6 +36,8 @@ impl ReferenceModel {
             due,
             by_caller,
             granted: None,
+            policy: self.tasks.get(&key).and_then(|task| task.spec.as_ref().map(AttemptPolicy::of)),
+            attempts: AttemptCounts::default(),
             stopping: false,
             was_next: false,
             ended: false,
@@ -43,6 +48,14 @@ impl ReferenceModel {
         }
         if let (Some(fence), Some(session)) = (fence, session) {
             self.grant(execution.0, fence.0, session, true);
+            self.attempted(execution.0);
+        }
+    }
+
+    /// An attempt of an execution was granted for the first time.
+    fn attempted(&mut self, id: u64) {
+        if let Some(execution) = self.executions.get_mut(&id) {
+            execution.attempts.made += 1;
         }
     }
 
@@ -60,6 +73,7 @@ impl ReferenceModel {
         }
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.granted = Some((fence, session));
+        let due = execution.attempts.next_at.unwrap_or(execution.due);
         let task = self.tasks.get(&execution.task).map(|task| task.name.clone());
         let grant = ReplayedGrant {
             index: self.index,
@@ -69,7 +83,7 @@ impl ReferenceModel {
             claimed,
             execution: id,
             tick: execution.tick,
-            due: execution.due,
+            due,
         };
         self.grants.insert(fence, grant);
     }
@@ -92,6 +106,8 @@ impl ReferenceModel {
         }
         if again.is_none() {
             self.judge_turn(start.task.0, id);
+            self.judge_attempt(id);
+            self.attempted(id);
         }
         self.grant(id, fence.0, start.session.0, false);
     }
@@ -103,15 +119,24 @@ impl ReferenceModel {
         execution.tick.is_some() && !active
     }
 
-    /// A report of a grant, which must be the current one.
-    pub(super) fn fenced(&mut self, property: &'static str, id: u64, fence: u64, ends: bool) {
-        self.judge(property);
-        let Some(execution) = self.executions.get_mut(&id) else { return };
+    /// A report of a grant, which must be the current one: false if it is not.
+    pub(super) fn fenced(&mut self, id: u64, fence: u64) -> bool {
+        self.judge("fences");
+        let Some(execution) = self.executions.get_mut(&id) else { return false };
         if execution.ended || execution.granted.map(|(current, _)| current) != Some(fence) {
             let what = format!("a report with fence {fence} of execution {id} was accepted");
-            return self.complain(property, what);
+            self.complain("fences", what);
+            return false;
         }
         execution.granted = None;
+        true
+    }
+
+    /// A grant was not used: the execution waits as before, unless it ends.
+    pub(super) fn give_back(&mut self, id: u64, ends: bool) {
+        if let Some(execution) = self.executions.get_mut(&id) {
+            execution.attempts.made = execution.attempts.made.saturating_sub(1);
+        }
         if ends {
             self.end_where_id(id);
         }
@@ -143,7 +168,14 @@ impl ReferenceModel {
             self.sessions.iter().filter(|(_, of)| **of == node).map(|(id, _)| *id).collect();
         for gone in former {
             self.sessions.remove(&gone);
-            self.end_where(|execution| execution.granted.is_some_and(|(_, of)| of == gone));
+            let held = |one: &ReplayedExecution| one.granted.is_some_and(|(_, of)| of == gone);
+            let held = self.executions.iter().filter(|(_, one)| !one.ended && held(one));
+            for id in held.map(|(id, _)| *id).collect::<Vec<_>>() {
+                if let Some(execution) = self.executions.get_mut(&id) {
+                    execution.granted = None;
+                }
+                self.end_attempt(id, Status::Lost, true);
+            }
         }
         self.sessions.insert(session, node);
         self.working.remove(&node);

@@ -19,6 +19,8 @@ const MODES: &str = "modes decide";
 const ORDER: &str = "lines keep their order";
 /// Live executions of one task.
 const LIVE_MAX: usize = 1_000;
+/// The clocks of nodes and the stamps of entries differ by less, in milliseconds.
+const CLOCKS_APART: i64 = 1_000;
 /// The priority that goes first.
 const PRIORITY_FIRST: u8 = 9;
 
@@ -33,6 +35,8 @@ pub struct NextWait {
     pub from: u64,
     /// The log index of what ended it.
     pub to: u64,
+    /// Whether it had been attempted before.
+    pub again: bool,
 }
 
 /// A line, named.
@@ -46,6 +50,8 @@ enum ReplayedLine<'a> {
 
 /// An execution that waits and that nothing holds.
 struct Standing<'a> {
+    /// Whether the time of its next attempt has come.
+    able: bool,
     /// Its rank, its tick or when it was asked for, and its id: the lowest goes first.
     order: (u8, i64, u64),
     lines: Vec<(ReplayedLine<'a>, usize)>,
@@ -214,30 +220,57 @@ impl ReferenceModel {
         }
     }
 
-    /// Notes, after an entry, whose turn it is.
+    /// Looks at the lines at the time of an entry, where executions wait for a time.
+    pub(super) fn look_at_delays(&mut self) {
+        if !self.delays().is_empty() {
+            self.look_at_lines();
+        }
+    }
+
+    /// When the next attempts are due of the executions that wait for them.
+    fn delays(&self) -> BTreeSet<i64> {
+        let live = self.tasks.values().flat_map(|task| &task.live);
+        let waiting = live.filter_map(|id| self.execution_of(*id));
+        let waiting = waiting.filter(|one| one.granted.is_none());
+        waiting.filter_map(|one| one.attempts.next_at).collect()
+    }
+
+    /// Notes, after an entry, whose turn it is. Who proposes a start reads a clock of its own, which
+    /// may show any time near the stamp.
     pub(super) fn look_at_lines(&mut self) {
-        let next = self.turns();
+        let (from, to) = (self.stamp - CLOCKS_APART, self.stamp + CLOCKS_APART);
+        let next = self.turns(from);
+        let near: Vec<i64> = self.delays().range(from + 1..=to).copied().collect();
+        let possible: BTreeSet<u64> = near.into_iter().flat_map(|now| self.turns(now)).collect();
         let former = std::mem::take(&mut self.next);
         for (id, from) in &former {
             if !next.contains(id) {
                 let name = |key| self.tasks.get(&key).map(|task| task.name.clone());
-                let task = self.execution_of(*id).and_then(|one| name(one.task));
-                let task = task.unwrap_or_default();
-                self.waits.push(NextWait { execution: *id, task, from: *from, to: self.index });
+                let one = self.execution_of(*id);
+                let task = one.and_then(|one| name(one.task)).unwrap_or_default();
+                let again = one.is_some_and(|one| one.attempts.next_at.is_some());
+                let (execution, from, to) = (*id, *from, self.index);
+                self.waits.push(NextWait { execution, task, from, to, again });
             }
         }
         for id in next {
             let since = former.get(&id).copied().unwrap_or(self.index);
             self.next.insert(id, since);
-            if let Some(one) = self.executions.get_mut(&id) {
-                one.was_next = true;
-            }
+            self.note_turn(id);
+        }
+        possible.into_iter().for_each(|id| self.note_turn(id));
+    }
+
+    fn note_turn(&mut self, id: u64) {
+        if let Some(one) = self.executions.get_mut(&id) {
+            one.was_next = true;
         }
     }
 
     /// The executions that may start now, as far as lines go: all their lines have room, and it is
-    /// not taken by others that may start and go first.
-    fn turns(&self) -> BTreeSet<u64> {
+    /// not taken by others that may start and go first. Of those that stand in none, the ones that
+    /// are attempted again.
+    fn turns(&self, now: i64) -> BTreeSet<u64> {
         let mut taken: BTreeMap<ReplayedLine<'_>, usize> = BTreeMap::new();
         let mut waiting = Vec::new();
         for (key, task) in self.tasks.iter().filter(|(_, task)| !task.live.is_empty()) {
@@ -250,7 +283,12 @@ impl ReferenceModel {
                     lines.iter().for_each(|(line, _)| *taken.entry(*line).or_insert(0) += 1);
                 } else if !one.by_caller && !self.holds(task, one) {
                     let order = (rank, one.tick.unwrap_or(one.due), *id);
-                    waiting.push(Standing { order, lines: lines.clone() });
+                    let next_at = one.attempts.next_at;
+                    if lines.is_empty() && next_at.is_none() {
+                        continue;
+                    }
+                    let able = next_at.is_none_or(|at| at <= now);
+                    waiting.push(Standing { able, order, lines: lines.clone() });
                 }
             }
         }
@@ -262,8 +300,10 @@ impl ReferenceModel {
         waiting.sort_by_key(|one| one.order);
         let mut next = BTreeSet::new();
         for one in waiting {
-            let mut turn = true;
-            for (line, limit) in &one.lines {
+            let mut turn = one.able;
+            // What is to be attempted again keeps its turn among the executions of its task.
+            let own = |line: &ReplayedLine<'_>| matches!(line, ReplayedLine::Task(_));
+            for (line, limit) in one.lines.iter().filter(|(line, _)| one.able || own(line)) {
                 let taken = taken.entry(*line).or_insert(0);
                 let free = *taken < *limit;
                 *taken += usize::from(free);

@@ -9,6 +9,7 @@ use super::SimClient;
 use crate::check::history::ClientRequest;
 use crate::sim::actions;
 use crate::sim::plan::Focus;
+use crate::sim::random::SeededRandom;
 
 /// The groups, each with the limit that most tasks name.
 const GROUPS: [(&str, u64); 3] = [("red", 1), ("green", 2), ("blue", 2)];
@@ -80,7 +81,28 @@ impl SimClient {
         if !steady {
             self.stand_in_lines(&mut body, call);
         }
+        self.attempts(&mut body, task);
         body
+    }
+
+    /// Whether and how executions are attempted again: the same in all definitions of a name.
+    fn attempts(&self, body: &mut Value, task: &str) {
+        let seed = self.world.common.plan.seed;
+        let mut random = SeededRandom::of(seed, &format!("attempts of {task}"));
+        if random.chance(400) {
+            body["delivery"] = json!("at_least_once");
+        }
+        if random.chance(500) {
+            let (delay, most) =
+                ([0, 100, 700, 3_000][random.index(4)], [500, 5_000][random.index(2)]);
+            let backoff = ["fixed", "exponential"][random.index(2)];
+            body["retry"] = json!({
+                "max_retry": random.range(1, 4),
+                "delay": format!("{delay}ms"),
+                "backoff": backoff,
+                "max_delay": format!("{most}ms"),
+            });
+        }
     }
 
     /// The definition of a steady task, of which the first few stand in lines.

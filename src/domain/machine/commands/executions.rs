@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attempts;
 use super::guards;
 use super::overlap::{self, Carrier};
 use crate::domain::ids::{ExecutionId, Revision, TaskKey};
@@ -117,6 +118,7 @@ impl State {
         self.edit(cx, body.task, effects, |task| {
             let (at, execution) = find(task, body.execution)?;
             check_start(task, execution, &body, scheduler)?;
+            guards::due(execution, cx.stamp)?;
             if body.again.is_none() {
                 guards::room(task)?;
             }
@@ -132,6 +134,7 @@ impl State {
                 // A grant asked for again replaces the one that was not used.
                 if let Some(former) = former.filter(|_| body.again.is_none()) {
                     execution.more().earlier.push(former);
+                    execution.keep_earlier();
                 }
                 execution.status = Status::Running;
             });
@@ -178,7 +181,7 @@ impl State {
             if !report.status.ended() {
                 return Err(Refusal::Order);
             }
-            task.end(at, report);
+            attempts::end(task, at, report);
             Ok(Answer::Done)
         })
     }
@@ -196,7 +199,7 @@ impl State {
         let lost = self.lost_by(cx, task, execution).ok_or(Refusal::NotDue)?;
         self.edit(cx, body.task, effects, |task| {
             let (at, _) = fenced(task, body)?;
-            task.end(at, Report::unreported(Status::Lost, cx.stamp, lost));
+            attempts::end(task, at, Report::unreported(Status::Lost, cx.stamp, lost));
             Ok(Answer::Done)
         })
     }

@@ -1,6 +1,7 @@
 //! What each command does, one file a family; the rules that more than one of them knows, and those
 //! that keep a promise, are in `guards`.
 
+pub mod attempts;
 pub mod calendars;
 pub mod executions;
 pub mod guards;

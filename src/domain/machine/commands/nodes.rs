@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attempts;
 use super::guards;
 use crate::domain::ids::{NodeId, SessionId, TaskKey};
 use crate::domain::machine::command::{
@@ -13,7 +14,7 @@ use crate::domain::machine::hint::Hint;
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::record::{Intent, Liveness, NodeRecord, Status};
+use crate::domain::machine::task::record::{Execution, Intent, Liveness, NodeRecord};
 use crate::domain::machine::task::whole::Task;
 
 impl State {
@@ -80,9 +81,8 @@ impl State {
         let busy: Vec<TaskKey> = self.tasks.busy().filter(runs_here).map(|task| task.key).collect();
         for key in busy {
             let _known = self.edit(cx, key, effects, |task| {
-                task.end_all(Status::Lost, "node_restarted", |execution| {
-                    guards::end_session(execution, node)
-                });
+                let held = |execution: &Execution| guards::end_session(execution, node);
+                attempts::lose_all(task, "node_restarted", held);
                 Ok(())
             });
         }

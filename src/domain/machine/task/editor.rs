@@ -5,11 +5,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::calendar_users::CalendarUsers;
+use super::delayed::DelayedExecutions;
 use super::keys;
 use super::lines::Lines;
 use super::record::{
     Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, Reason, Report, Span, Status,
-    TaskProgress, Trigger, Verdict, cut,
+    TaskProgress, Trigger, Verdict,
 };
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
@@ -17,7 +18,6 @@ use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionI
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::{Event, EventKind, EventObject};
 use crate::domain::machine::hint::Hint;
-use crate::domain::machine::limits::{DETAIL_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::machine::store::digest::{self, Digest};
 use crate::domain::machine::store::dirty::Dirty;
@@ -54,6 +54,7 @@ pub struct TaskEditor<'a> {
     pub marks: &'a mut DeletedMarks,
     pub calendar_users: &'a mut CalendarUsers,
     pub lines: &'a mut Lines,
+    pub delayed: &'a mut DelayedExecutions,
     pub busy: BusyMark<'a>,
     pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
@@ -260,8 +261,10 @@ impl TaskEditor<'_> {
         if let Some(lines) = &lines {
             self.lines.leave(lines, execution);
         }
+        self.delayed.leave(key, execution);
         let ran = u32::from(execution.status == Status::Running);
         change(execution);
+        self.delayed.enter(key, execution);
         let runs = u32::from(execution.status == Status::Running);
         if let Some(lines) = &lines {
             self.lines.enter(lines, execution);
@@ -283,8 +286,7 @@ impl TaskEditor<'_> {
     pub fn end(&mut self, at: RecordPlace, mut report: Report) {
         let key = self.task.key;
         let (status, ended_at) = (report.status, report.ended_at);
-        report.tail.drain(..report.tail.len().saturating_sub(TAIL_BYTES));
-        cut(&mut report.detail, DETAIL_BYTES);
+        report.bound();
         let mut ended = None;
         self.change(at, |execution| {
             let granted = execution.status == Status::Running;
@@ -339,13 +341,19 @@ impl TaskEditor<'_> {
 
     /// Ends executions in these states without a report from a node.
     pub fn end_all(&mut self, status: Status, detail: &str, which: impl Fn(&Execution) -> bool) {
-        let which = self.task.live_executions().filter(|execution| which(execution));
-        let ids: Vec<ExecutionId> = which.map(|execution| execution.id).collect();
-        for id in ids.into_iter().rev() {
+        for id in self.live_ids(which) {
             if let Some(at) = self.task.history.position(id) {
                 self.end(at, Report::unreported(status, self.stamp, detail));
             }
         }
+    }
+
+    /// Those of the executions that have not ended, the oldest first.
+    pub fn live_ids(&self, which: impl Fn(&Execution) -> bool) -> Vec<ExecutionId> {
+        let which = self.task.live_executions().filter(|execution| which(execution));
+        let mut ids: Vec<ExecutionId> = which.map(|execution| execution.id).collect();
+        ids.reverse();
+        ids
     }
 
     /// Notes a fired tick and moves the cursor onto it.
@@ -416,6 +424,7 @@ impl Report {
     pub fn unreported(status: Status, at: Timestamp, detail: &str) -> Self {
         Self {
             status,
+            unknown: status == Status::Lost,
             started_at: None,
             ended_at: at,
             exit_code: None,

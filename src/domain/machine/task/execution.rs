@@ -82,7 +82,7 @@ pub struct Execution {
     pub revision: Revision,
     /// Its tick; none for triggers.
     pub tick: Option<Timestamp>,
-    /// When its attempt may start.
+    /// When its first attempt may start.
     pub due: Timestamp,
     /// Stamp of the command that created it.
     pub created_at: Timestamp,
@@ -107,7 +107,8 @@ pub struct Execution {
 pub struct More {
     /// The execution it repeats.
     pub retry_of: Option<ExecutionId>,
-    /// Attempts before the newest.
+    /// Attempts before the newest, at most
+    /// [`limits::EARLIER_MAX`](crate::domain::machine::limits::EARLIER_MAX) of them.
     pub earlier: Vec<Attempt>,
     /// Why it ended while it waited: then no attempt tells.
     pub reason: Option<Arc<str>>,
@@ -115,6 +116,10 @@ pub struct More {
     pub parameters: Option<Arc<str>>,
     /// Someone has seen to its failure.
     pub dismissed: bool,
+    /// When the attempt after the last one that ended may start; none: there was none.
+    pub next_at: Option<Timestamp>,
+    /// Attempts that followed unknown outcomes.
+    pub redeliveries: u32,
 }
 
 impl Execution {
@@ -220,13 +225,14 @@ pub struct Attempt {
 impl Report {
     /// Two numbers that stand for it. Every execution ends with one, so nothing is encoded for it.
     fn hash(&self) -> [u64; 2] {
-        let Self { status, started_at, ended_at, exit_code, http_status, detail, tail } = self;
+        let Self { status, unknown, started_at, ended_at, exit_code, http_status, detail, tail } =
+            self;
         let flags = [
             *status as u8,
             u8::from(started_at.is_some()),
             u8::from(exit_code.is_some()),
             u8::from(http_status.is_some()),
-            0,
+            u8::from(*unknown),
             0,
             0,
             0,
@@ -255,6 +261,8 @@ impl Report {
 pub struct Report {
     /// An ended status.
     pub status: Status,
+    /// Whether the action may have taken effect, or go on doing so, beyond what is told here.
+    pub unknown: bool,
     /// When it started; none: it did not.
     pub started_at: Option<Timestamp>,
     /// When it ended.

@@ -39,6 +39,13 @@ pub struct WaitingExecution {
     pub task: TaskKey,
 }
 
+impl WaitingExecution {
+    fn of(execution: &Execution, task: TaskKey, rank: u8) -> Self {
+        let at = execution.tick.unwrap_or(execution.created_at);
+        Self { rank, at, execution: execution.id, task }
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
@@ -100,9 +107,7 @@ impl TaskLines {
         match execution.status {
             Status::Running => Presence::Runs,
             Status::Pending if execution.trigger != Trigger::Claim && !held => {
-                let at = execution.tick.unwrap_or(execution.due);
-                let (rank, task) = (self.rank, self.task);
-                Presence::Waits(WaitingExecution { rank, at, execution: execution.id, task })
+                Presence::Waits(WaitingExecution::of(execution, self.task, self.rank))
             }
             _ => Presence::Absent,
         }
@@ -267,8 +272,7 @@ impl Task {
     /// The order in which one of its executions waits.
     #[must_use]
     pub fn waiting_execution(&self, execution: &Execution) -> WaitingExecution {
-        let at = execution.tick.unwrap_or(execution.due);
-        WaitingExecution { rank: self.rank(), at, execution: execution.id, task: self.key }
+        WaitingExecution::of(execution, self.key, self.rank())
     }
 
     /// Whether its executions stand in a line.

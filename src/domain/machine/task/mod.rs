@@ -1,8 +1,10 @@
 //! What is known of a task: its records, its past and what is kept of it, and the one way to change
 //! it.
 
+pub mod attempts;
 pub mod calendar_users;
 pub mod definitions;
+pub mod delayed;
 pub mod editor;
 pub mod execution;
 pub mod history;

@@ -225,6 +225,7 @@ fn finish(task: TaskKey, execution: ExecutionId, fence: Fence, report: Report) -
 fn report(status: Status, at: Timestamp) -> Report {
     Report {
         status,
+        unknown: status == Status::Lost,
         started_at: Some(at),
         ended_at: at.plus(Millis(3)),
         exit_code: Some(i32::from(status != Status::Success)),

@@ -66,6 +66,7 @@ pub(super) fn spec() -> TaskSpec {
             delay: Millis(500),
             backoff: Backoff::Fixed,
             max_delay: Millis(8_000),
+            jitter: Millis(100),
         },
         assignment: Assignment {
             strategy: Some(Strategy::Weighted),
@@ -149,6 +150,7 @@ fn info() -> NodeInfo {
 fn ended() -> Report {
     Report {
         status: Status::Failed,
+        unknown: true,
         started_at: Some(at(10)),
         ended_at: at(20),
         exit_code: Some(-9),
@@ -343,6 +345,8 @@ pub(super) fn execution() -> Execution {
             reason: Some("replaced".into()),
             parameters: Some("{\"a\":2}".into()),
             dismissed: true,
+            next_at: Some(at(15)),
+            redeliveries: 1,
         })),
     }
 }

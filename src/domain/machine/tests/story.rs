@@ -17,12 +17,12 @@ use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
-use crate::domain::task::{CatchUpPolicy, Concurrency, ExecutionMode};
+use crate::domain::task::{Backoff, CatchUpPolicy, Concurrency, Delivery, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 33);
+    stories::play::<MachineStory>("domain/machine/testscripts", 36);
 }
 
 struct MachineStory {
@@ -288,6 +288,11 @@ impl MachineStory {
                         _ => ExecutionMode::Parallel,
                     }
                 }
+                "retry" => spec.retry.max_retry = value.parse().expect("a number"),
+                "retry_delay" => spec.retry.delay = Millis::parse(value).expect("a duration"),
+                "max_delay" => spec.retry.max_delay = Millis::parse(value).expect("a duration"),
+                "backoff" => spec.retry.backoff = Backoff::Fixed,
+                "delivery" => spec.delivery = Delivery::AtLeastOnce,
                 "queue_max" => spec.queue_max = value.parse().expect("a number"),
                 "priority" => spec.priority = value.parse().expect("a number"),
                 "group" => {
@@ -392,9 +397,13 @@ impl MachineStory {
                     Some("failed") => Status::Failed,
                     Some("timeout") => Status::Timeout,
                     Some("running") => Status::Running,
+                    Some("cancelled") => Status::Cancelled,
+                    Some("lost") => Status::Lost,
                     _ => Status::Success,
                 };
-                finish(task, execution, fence, report(status, self.world.stamp))
+                let mut report = report(status, self.world.stamp);
+                report.unknown |= line.has("unknown");
+                finish(task, execution, fence, report)
             }
             "return" => Command::Return(OfFence { task, execution, fence }),
             "lose" => Command::Lose(OfFence { task, execution, fence }),

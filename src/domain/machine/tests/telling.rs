@@ -276,10 +276,18 @@ impl Names<'_> {
         for attempt in execution.attempts() {
             let session = self.of(attempt.session);
             out.push_str(&format!(", attempt {} f{} {session}", attempt.number, attempt.fence));
-            if let Some(report) = attempt.report.as_ref().filter(|report| !report.detail.is_empty())
-            {
+            let Some(report) = &attempt.report else { continue };
+            let further = execution.attempts().count() > 1 || execution.status == Status::Pending;
+            if further {
+                let unknown = if report.unknown { " unknown" } else { "" };
+                out.push_str(&format!(" {}{unknown}", status(report.status)));
+            }
+            if !report.detail.is_empty() {
                 out.push_str(&format!(" ({})", report.detail));
             }
+        }
+        if let Some(at) = execution.next_attempt_at() {
+            out.push_str(&format!(", again at {}", clock(at)));
         }
         if let Some(reason) = execution.reason() {
             out.push_str(&format!(" ({reason})"));

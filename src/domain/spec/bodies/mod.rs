@@ -142,6 +142,9 @@ pub struct RetryBody {
     /// It does not grow beyond this.
     #[schemars(schema_with = "duration")]
     pub max_delay: String,
+    /// At most this is added to each delay, a fixed part of it for each retry.
+    #[schemars(schema_with = "duration")]
+    pub jitter: String,
 }
 
 /// Which nodes may own a task, and how one is chosen.
@@ -205,6 +208,7 @@ impl From<&TaskSpec> for TaskBody {
                 delay: spec.retry.delay.to_string(),
                 backoff: word(BACKOFFS, &spec.retry.backoff).into(),
                 max_delay: spec.retry.max_delay.to_string(),
+                jitter: spec.retry.jitter.to_string(),
             },
             assignment: AssignmentBody {
                 strategy: spec.assignment.strategy.map(|one| word(STRATEGIES, &one).into()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle};
 use crate::domain::machine::effects::Effects;
-use crate::domain::machine::limits::LIVE_MAX;
+use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, REDELIVERIES_MAX};
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
@@ -14,8 +14,8 @@ use crate::domain::machine::task::record::{
     Status, TaskProgress, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
-use crate::domain::task::ExecutionMode;
-use crate::domain::time::Timestamp;
+use crate::domain::task::{Delivery, ExecutionMode, TaskSpec};
+use crate::domain::time::{Millis, Timestamp};
 
 /// Cursor. A settle begins where the task is settled up to: of two nodes that both believe they own
 /// a task, one wins here.
@@ -108,6 +108,27 @@ pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
 /// Gives way. Where a newer execution takes the place of others, what runs is stopped.
 pub fn gives_way(execution: &Execution) -> bool {
     !execution.stopping
+}
+
+/// Due. An attempt is granted when its time has come.
+pub fn due(execution: &Execution, stamp: Timestamp) -> Result<(), Refusal> {
+    if execution.attempt_due() <= stamp.plus(AHEAD_MAX) { Ok(()) } else { Err(Refusal::NotDue) }
+}
+
+/// Retry. An execution is attempted again after a known failure, as often as its definition says.
+pub fn retries(spec: &TaskSpec, execution: &Execution) -> bool {
+    execution.retries() < spec.retry.max_retry
+}
+
+/// Delivery. An execution is attempted again after an unknown outcome only if its definition says
+/// that it may happen more than once.
+pub fn redelivers(spec: &TaskSpec, execution: &Execution) -> bool {
+    spec.delivery == Delivery::AtLeastOnce && execution.redeliveries() < REDELIVERIES_MAX
+}
+
+/// Wait. The next attempt waits as long as the retry policy says.
+pub const fn wait(of_policy: Millis) -> Millis {
+    of_policy
 }
 
 /// Ask fence. Who asks again for an attempt names its newest grant.

@@ -16,7 +16,8 @@ use crate::domain::machine::task::record::{
     Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
-use crate::domain::time::Timestamp;
+use crate::domain::task::TaskSpec;
+use crate::domain::time::{Millis, Timestamp};
 
 pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
     let anywhere = bug!("settle-any-cursor" | "clock-for-cursor");
@@ -54,6 +55,25 @@ pub fn room(task: &TaskEditor<'_>) -> Result<(), Refusal> {
 
 pub fn gives_way(execution: &Execution) -> bool {
     !bug!("replaced-not-stopped") && rows::gives_way(execution)
+}
+
+pub fn due(execution: &Execution, stamp: Timestamp) -> Result<(), Refusal> {
+    if bug!("retry-at-once") { Ok(()) } else { rows::due(execution, stamp) }
+}
+
+pub fn wait(of_policy: Millis) -> Millis {
+    if bug!("retry-at-once") { Millis(0) } else { rows::wait(of_policy) }
+}
+
+pub fn retries(spec: &TaskSpec, execution: &Execution) -> bool {
+    bug!("retries-without-end") || rows::retries(spec, execution)
+}
+
+pub fn redelivers(spec: &TaskSpec, execution: &Execution) -> bool {
+    if bug!("delivery-ignored") {
+        return execution.redeliveries() == 0;
+    }
+    rows::redelivers(spec, execution)
 }
 
 pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {

@@ -1,0 +1,96 @@
+//! Attempts: after which end an execution is attempted again, and when.
+//!
+//! - Attempts follow the policy: a known failure is followed by as many further attempts as the
+//!   definition says, each after its delay; an unknown outcome by one only where the definition allows
+//!   that work is done twice.
+
+use punctual::domain::machine::record::Status;
+use punctual::domain::task::{Backoff, Delivery, Retry, TaskSpec};
+
+use super::ReferenceModel;
+
+const ATTEMPTS: &str = "attempts follow the policy";
+/// Further attempts after unknown outcomes.
+const REDELIVERIES_MAX: u32 = 10;
+/// The clock of who proposes a start may be ahead of the stamp by so much, in milliseconds.
+const AHEAD_MAX: i64 = 200;
+
+/// What a definition says of further attempts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttemptPolicy {
+    retry: Retry,
+    at_least_once: bool,
+}
+
+impl AttemptPolicy {
+    pub(super) fn of(spec: &TaskSpec) -> Self {
+        Self { retry: spec.retry, at_least_once: spec.delivery == Delivery::AtLeastOnce }
+    }
+
+    /// The wait before a retry, after so many of them. The definitions of the simulator have no
+    /// jitter.
+    fn wait(&self, retries: u32) -> i64 {
+        let mut delay = self.retry.delay.0;
+        for _ in 0..retries {
+            if self.retry.backoff == Backoff::Exponential && delay < self.retry.max_delay.0 {
+                delay = (delay * 2).min(self.retry.max_delay.0);
+            }
+        }
+        i64::try_from(delay).unwrap_or(i64::MAX)
+    }
+}
+
+/// What became of the attempts of an execution.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AttemptCounts {
+    /// Those that were granted.
+    pub(super) made: u32,
+    /// Those that followed unknown outcomes.
+    redeliveries: u32,
+    /// Not before this the next one starts, or the newest did; none: there was one at most.
+    pub(super) next_at: Option<i64>,
+}
+
+impl ReferenceModel {
+    /// An attempt of an execution ended like this: with it the execution, unless it is attempted
+    /// again.
+    pub(super) fn end_attempt(&mut self, id: u64, status: Status, unknown: bool) {
+        let stamp = self.stamp;
+        let Some(one) = self.executions.get_mut(&id) else { return };
+        let deleted = self.tasks.get(&one.task).is_some_and(|task| task.deleted);
+        let over = one.stopping || deleted || one.by_caller || status == Status::Success;
+        let Some(policy) = one.policy.filter(|_| !over) else { return self.end_where_id(id) };
+        let counts = &mut one.attempts;
+        let retries = counts.made.saturating_sub(1 + counts.redeliveries);
+        if unknown || status == Status::Cancelled {
+            if !policy.at_least_once || counts.redeliveries >= REDELIVERIES_MAX {
+                return self.end_where_id(id);
+            }
+            counts.redeliveries += 1;
+            counts.next_at = Some(stamp);
+        } else {
+            if retries >= policy.retry.max_retry {
+                return self.end_where_id(id);
+            }
+            counts.next_at = Some(stamp.saturating_add(policy.wait(retries)));
+        }
+        one.was_next = false;
+    }
+
+    /// Whether an execution was attempted before.
+    pub fn again(&self, id: u64) -> bool {
+        self.executions.get(&id).is_some_and(|one| one.attempts.next_at.is_some())
+    }
+
+    /// A further attempt is granted.
+    pub(super) fn judge_attempt(&mut self, id: u64) {
+        let Some(next_at) = self.executions.get(&id).and_then(|one| one.attempts.next_at) else {
+            return;
+        };
+        self.judge(ATTEMPTS);
+        let early = next_at.saturating_sub(self.stamp);
+        if early > AHEAD_MAX {
+            self.complain(ATTEMPTS, format!("execution {id} is attempted again {early} ms early"));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Attempts of an execution after the first: how many there were, and the wait for the next one.
+
+use super::editor::TaskEditor;
+use super::record::{Execution, Report, Status, cut};
+use crate::domain::machine::hint::Hint;
+use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, TAIL_BYTES};
+use crate::domain::machine::store::blocks::RecordPlace;
+use crate::domain::time::Timestamp;
+
+/// Why an execution is attempted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextAttempt {
+    /// Its attempt failed, and the retry policy has attempts left.
+    Retry,
+    /// The outcome of its attempt is unknown, and its definition asks for a known one.
+    Redelivery,
+}
+
+impl TaskEditor<'_> {
+    /// Ends the attempt that runs of the execution at `at`; its next one may start at `due`.
+    pub fn wait_again(
+        &mut self,
+        at: RecordPlace,
+        mut report: Report,
+        next: NextAttempt,
+        due: Timestamp,
+    ) {
+        let task = self.task.key;
+        let Some(id) = self.history.executions.get(at).map(|execution| execution.id) else {
+            return;
+        };
+        report.bound();
+        self.change(at, |execution| {
+            execution.status = Status::Pending;
+            let more = execution.more();
+            more.next_at = Some(due);
+            more.redeliveries += u32::from(next == NextAttempt::Redelivery);
+            if let Some(attempt) = &mut execution.attempt {
+                attempt.report = Some(Box::new(report));
+            }
+        });
+        self.hint(Hint::Pending(task, id));
+    }
+}
+
+impl Report {
+    /// Cuts what is kept of output and detail.
+    pub fn bound(&mut self) {
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+        cut(&mut self.detail, DETAIL_BYTES);
+    }
+}
+
+impl Execution {
+    /// Its attempts that followed known failures.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        let made = self.attempt.as_ref().map_or(1, |attempt| attempt.number);
+        made.saturating_sub(1).saturating_sub(self.redeliveries())
+    }
+
+    /// Its attempts that followed unknown outcomes.
+    #[must_use]
+    pub fn redeliveries(&self) -> u32 {
+        self.more.as_ref().map_or(0, |more| more.redeliveries)
+    }
+
+    /// When its next attempt may start, if it waits for a further one.
+    #[must_use]
+    pub fn next_attempt_at(&self) -> Option<Timestamp> {
+        (self.status == Status::Pending && self.attempt.is_some()).then(|| self.attempt_due())
+    }
+
+    /// When its newest attempt may start, or may have: the first when it is due, a further one after
+    /// its delay.
+    #[must_use]
+    pub fn attempt_due(&self) -> Timestamp {
+        self.more.as_ref().and_then(|more| more.next_at).unwrap_or(self.due)
+    }
+
+    /// Keeps the newest of the attempts before the last.
+    pub(in crate::domain::machine) fn keep_earlier(&mut self) {
+        if let Some(more) = &mut self.more {
+            let surplus = more.earlier.len().saturating_sub(EARLIER_MAX);
+            more.earlier.drain(..surplus);
+        }
+    }
+}
