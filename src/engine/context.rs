@@ -164,8 +164,16 @@ impl EngineContext {
                 Ok(()) => "ended".to_owned(),
                 Err(error) => error.to_string(),
             };
-            context.fail(format!("the engine's {name} ended by itself: {ended}"));
+            context.note_end(name, &ended);
         });
+    }
+
+    /// A part without which the engine cannot go on has ended. While the engine stops it may be told
+    /// of that before it looks.
+    pub fn note_end(&self, name: &str, ended: &str) {
+        if !*self.stopping.borrow() {
+            self.fail(format!("the engine's {name} ended by itself: {ended}"));
+        }
     }
 
     /// Watches a task that ends when its work is done. The engine cannot go on if it fails before.

@@ -204,6 +204,12 @@ impl Engine {
         self.node.send_message(NodeMsg::Fail(fault)).expect("the node actor is there");
     }
 
+    /// Tells the engine that one of its parts has ended.
+    #[cfg(test)]
+    pub(crate) fn note_end(&self) {
+        self.context.note_end("part", "ended");
+    }
+
     /// How many tasks and actors of the engine there are.
     #[cfg(test)]
     pub(crate) fn left(&self) -> usize {
