@@ -32,7 +32,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 43] = [
+pub const ALL: [(&str, &str); 44] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -49,6 +49,7 @@ pub const ALL: [(&str, &str); 43] = [
         "an unknown outcome is followed by one further attempt, whatever is asked",
     ),
     ("delay-not-woken", "nobody is woken when the time of a further attempt has come"),
+    ("chain-forgotten", "the end of an execution starts nothing"),
     ("session-ignored", "an ended or silent session may propose"),
     ("old-fence-accepted", "a report is accepted whatever its fence"),
     ("keys-forgotten", "a repeated idempotency key takes effect again"),

@@ -15,7 +15,7 @@ use super::table::{Table, fields};
 use super::watch::WatchArgs;
 use super::words;
 use crate::client::path;
-use crate::dto::{ExecutionChanged, ExecutionView, ItemView, QueueView};
+use crate::dto::{ChainedView, ExecutionChanged, ExecutionView, ItemView, ParentView, QueueView};
 
 /// What is said of an execution that was asked to stop.
 const STOPPING: &str = "is being stopped";
@@ -242,6 +242,25 @@ fn queue(queue: &QueueView) -> String {
     format!("position {position} in the line of {line}, {ahead} ahead")
 }
 
+/// `execution 42 of load, failed, exit 3`
+fn started_by(parent: &ParentView) -> String {
+    let ParentView { task, execution_id, status, exit_code, .. } = parent;
+    let exit = exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
+    format!("execution {execution_id} of {task}, {status}{exit}")
+}
+
+/// `on failure page: execution 43`
+fn chained(chained: &ChainedView) -> String {
+    let ChainedView { on, task, execution_id, refused } = chained;
+    match (execution_id, refused) {
+        (Some(id), _) => format!("on {on} {task}: execution {id}"),
+        (None, refused) => {
+            let why = refused.as_deref().unwrap_or("no reason is known");
+            format!("on {on} {task}: not started, {why}")
+        }
+    }
+}
+
 /// An execution for people.
 #[must_use]
 pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
@@ -268,6 +287,7 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         ("dismissed", dismissed.to_owned()),
         ("trigger", execution.trigger.to_string()),
         ("retry of", execution.retry_of.clone().unwrap_or_default()),
+        ("started by", execution.parent.as_ref().map(started_by).unwrap_or_default()),
         ("tick", words::at(execution.tick, clock)),
         ("due", words::at(Some(execution.due), clock)),
         ("started", words::ago(execution.start_time, clock)),
@@ -277,6 +297,7 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         ("duration", words::duration(execution, clock)),
         ("result", words::result(execution)),
         ("attempts", attempts.join("\n")),
+        ("then", execution.chained.iter().map(chained).collect::<Vec<_>>().join("\n")),
         ("parameters", parameters),
         ("key", execution.idempotency_key.clone()),
         ("output", execution.output_tail.clone().unwrap_or_default()),

@@ -58,6 +58,8 @@ pub struct TaskSpec {
     pub assignment: Assignment,
     /// How much history is kept.
     pub keep: Keep,
+    /// The tasks that the end of an execution starts.
+    pub then: Chains,
     /// What the end of an execution of a tick does to the task.
     pub after_run: AfterRun,
     /// One claim completes the task.
@@ -242,6 +244,70 @@ pub struct Keep {
     pub age: Millis,
 }
 
+/// The tasks that the end of an execution starts, by name, for each way to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chains {
+    /// It succeeded.
+    pub success: Vec<String>,
+    /// It failed.
+    pub failure: Vec<String>,
+    /// What became of it is unknown.
+    pub lost: Vec<String>,
+    /// It took too long.
+    pub timeout: Vec<String>,
+    /// It succeeded, and the one before it did not.
+    pub recovered: Vec<String>,
+}
+
+impl Chains {
+    /// Whether no end starts anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names().next().is_none()
+    }
+
+    /// Each name with what it is named for.
+    pub fn names(&self) -> impl Iterator<Item = (ChainCondition, &str)> {
+        let Self { success, failure, lost, timeout, recovered } = self;
+        let lists = [success, failure, lost, timeout, recovered];
+        let all = ChainCondition::ALL.into_iter().zip(lists);
+        all.flat_map(|(condition, names)| names.iter().map(move |name| (condition, name.as_str())))
+    }
+}
+
+/// The end of an execution for which a task is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainCondition {
+    /// It succeeded.
+    Success,
+    /// It failed.
+    Failure,
+    /// What became of it is unknown.
+    Lost,
+    /// It took too long.
+    Timeout,
+    /// It succeeded, and the one before it did not.
+    Recovered,
+}
+
+impl ChainCondition {
+    /// All of them, as [`Chains`] has their lists.
+    pub const ALL: [Self; 5] =
+        [Self::Success, Self::Failure, Self::Lost, Self::Timeout, Self::Recovered];
+
+    /// How every interface names it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Lost => "lost",
+            Self::Timeout => "timeout",
+            Self::Recovered => "recovered",
+        }
+    }
+}
+
 /// What the end of an execution of a tick does to its task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AfterRun {
@@ -310,6 +376,7 @@ impl TaskSpec {
             retry: Retry::default(),
             assignment: Assignment::default(),
             keep: Keep::default(),
+            then: Chains::default(),
             after_run: AfterRun::Keep,
             one_shot: false,
         }

@@ -27,10 +27,16 @@ pub struct ExecutionView {
     #[serde(default)]
     pub next_attempt_at: Option<Rfc3339>,
     /// Where it came from.
-    #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim"]))]
+    #[schemars(extend("enum" = ["schedule", "catch_up", "manual", "retry", "claim", "chain"]))]
     pub trigger: Word,
     /// The execution that it repeats.
     pub retry_of: Option<String>,
+    /// The execution whose end started it.
+    #[serde(default)]
+    pub parent: Option<ParentView>,
+    /// The tasks that its end started, or was to start.
+    #[serde(default)]
+    pub chained: Vec<ChainedView>,
     /// Whether somebody has seen that it failed.
     pub dismissed: bool,
     /// How it is.
@@ -72,6 +78,39 @@ pub struct ExecutionView {
     pub idempotency_key: String,
     /// Of the entry that made it.
     pub index: u64,
+}
+
+/// The execution whose end started another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ParentView {
+    /// The name of its task.
+    pub task: String,
+    /// Its number.
+    pub execution_id: String,
+    /// How it ended.
+    #[schemars(extend("enum" = ["success", "failed", "timeout", "lost"]))]
+    pub status: Word,
+    /// Of a process.
+    pub exit_code: Option<i32>,
+    /// Of an HTTP request.
+    pub http_status: Option<u16>,
+    /// How many ends led to the execution that it started.
+    pub depth: u32,
+}
+
+/// A task that the end of an execution was to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChainedView {
+    /// What the definition names it for.
+    #[schemars(extend("enum" = ["success", "failure", "lost", "timeout", "recovered"]))]
+    pub on: Word,
+    /// Its name.
+    pub task: String,
+    /// The execution that was started; null: there is none.
+    pub execution_id: Option<String>,
+    /// Why there is none.
+    #[schemars(extend("enum" = ["task_not_found", "task_deleted", "task_paused", "chain_too_long", "overlap", "queue_full", "max_live", null]))]
+    pub refused: Option<Word>,
 }
 
 /// The place of an execution that waits in a line.

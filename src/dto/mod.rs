@@ -27,8 +27,8 @@ pub use self::cluster::{
 };
 pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
-    AttemptView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView, OutputEnd, OutputPiece,
-    Percentiles, QueueView, StatsView, TaskStatsView,
+    AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView, OutputEnd,
+    OutputPiece, ParentView, Percentiles, QueueView, StatsView, TaskStatsView,
 };
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;
@@ -44,6 +44,6 @@ pub use self::task::{
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
 #[cfg(feature = "cli")]
-pub use crate::domain::spec::bodies::{ActionBody, DailyBody, RuleBody};
+pub use crate::domain::spec::bodies::{ActionBody, ChainsBody, DailyBody, RetryBody, RuleBody};
 pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
 pub use crate::domain::time::Rfc3339;

@@ -14,11 +14,13 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence, TaskKey};
 use crate::domain::machine::command::{Command, Finish, OfFence};
-use crate::domain::machine::record::{self, Execution, Report};
+use crate::domain::machine::record::{self, Execution, ParentExecution, Report};
 use crate::domain::machine::{Task, envelope};
 use crate::domain::task::{Action, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
-use crate::exec::{AttemptControl, AttemptOutcome, AttemptStatus, GrantedAttempt, Stop};
+use crate::exec::{
+    AttemptControl, AttemptOutcome, AttemptStatus, GrantedAttempt, ParentOfAttempt, Stop,
+};
 
 use super::context::{AttemptStart, EngineContext};
 use super::limits::{NAP, PROPOSAL_LIMIT, REPORT_PAUSE};
@@ -279,12 +281,23 @@ fn attempt(
         node,
         task: name.clone(),
         tick: execution.tick,
+        parent: execution.parent().map(parent),
         idempotency_key,
         parameters: execution.parameters().map_or(&*spec.parameters, |own| &**own).to_owned(),
         payload: spec.payload.clone(),
         timeout: spec.timeout,
         kill_grace: spec.kill_grace,
         start_by: grant.start_by,
+    }
+}
+
+fn parent(parent: &ParentExecution) -> ParentOfAttempt {
+    ParentOfAttempt {
+        task: parent.task.to_string(),
+        execution: parent.execution,
+        status: parent.status.word(),
+        exit_code: parent.exit_code,
+        tail: String::from_utf8_lossy(&parent.tail).into_owned(),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct GrantedAttempt {
     pub task: String,
     /// None: a trigger.
     pub tick: Option<Timestamp>,
+    /// The execution whose end started this one.
+    pub parent: Option<ParentOfAttempt>,
     /// The same for all attempts of an execution.
     pub idempotency_key: String,
     /// A JSON object, as text.
@@ -37,9 +39,24 @@ pub struct GrantedAttempt {
     pub start_by: BootInstant,
 }
 
+/// The execution whose end started the one of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentOfAttempt {
+    /// The name of its task.
+    pub task: String,
+    /// Its number.
+    pub execution: ExecutionId,
+    /// How it ended, in the word of the API.
+    pub status: &'static str,
+    /// Of its process.
+    pub exit_code: Option<i32>,
+    /// The end of its output.
+    pub tail: String,
+}
+
 impl GrantedAttempt {
     /// The identity as environment variables; a trigger's tick is empty, so that scripts under
-    /// `set -u` work. Each parameter has a variable of its own beside the one with all of them.
+    /// `set -u` work; and so are those of the parent where a chain did not start it. Each parameter has a variable of its own beside the one with all of them.
     pub(super) fn environment(&self) -> BTreeMap<String, String> {
         let mut variables = parameter_variables(&self.parameters);
         let identity = [
@@ -53,6 +70,19 @@ impl GrantedAttempt {
             ("PUNCTUAL_PARAMETERS", self.parameters.clone()),
             ("PUNCTUAL_PAYLOAD", self.payload.clone()),
         ];
+        let parent = self.parent.as_ref();
+        let of_parent = [
+            ("TASK", parent.map(|parent| parent.task.clone())),
+            ("EXECUTION_ID", parent.map(|parent| parent.execution.to_string())),
+            ("STATUS", parent.map(|parent| parent.status.to_owned())),
+            ("EXIT_CODE", parent.and_then(|parent| Some(parent.exit_code?.to_string()))),
+            ("TAIL", parent.map(|parent| parent.tail.replace('\0', ""))),
+        ];
+        variables.extend(
+            of_parent.map(|(name, value)| {
+                (format!("PUNCTUAL_PARENT_{name}"), value.unwrap_or_default())
+            }),
+        );
         variables.extend(identity.map(|(name, value)| (name.to_owned(), value)));
         variables
     }
@@ -68,6 +98,13 @@ impl GrantedAttempt {
             ("idempotency-key", self.idempotency_key.clone()),
         ];
         headers.extend(self.tick.map(|tick| ("punctual-tick", tick.to_string())));
+        if let Some(parent) = &self.parent {
+            headers.push(("punctual-parent-task", parent.task.clone()));
+            headers.push(("punctual-parent-execution-id", parent.execution.to_string()));
+            headers.push(("punctual-parent-status", parent.status.to_owned()));
+            let code = parent.exit_code.map(|code| ("punctual-parent-exit-code", code.to_string()));
+            headers.extend(code);
+        }
         headers
     }
 
@@ -82,6 +119,13 @@ impl GrantedAttempt {
             "node": self.node,
             "task": self.task,
             "tick": self.tick.map(|tick| tick.to_string()),
+            "parent": self.parent.as_ref().map(|parent| json!({
+                "task": parent.task,
+                "execution_id": parent.execution.to_string(),
+                "status": parent.status,
+                "exit_code": parent.exit_code,
+                "tail": parent.tail,
+            })),
             "idempotency_key": self.idempotency_key,
             "parameters": parameters,
             "payload": self.payload,

@@ -42,7 +42,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-pub use attempt::GrantedAttempt;
+pub use attempt::{GrantedAttempt, ParentOfAttempt};
 pub use boot::BootInstant;
 pub use control::{AttemptControl, StartGate, Stop};
 pub use func::{Func, FuncContext, FuncFuture};

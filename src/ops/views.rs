@@ -6,15 +6,17 @@ use serde_json::Value;
 
 use crate::domain::ids::{ExecutionId, NodeId};
 use crate::domain::machine::record::{
-    Attempt, Code, Execution, ExecutionEnd, FiredTick, NodeRecord, Pause, Status, Totals,
+    Attempt, ChainedTask, Code, Execution, ExecutionEnd, FiredTick, NodeRecord, ParentExecution,
+    Pause, Status, Totals,
 };
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{self, Warning};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
-    AttemptView, EndedView, ExecutionView, FiredView, LastExecution, LiveCounts, MemberView,
-    NodeView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView, WarningView,
+    AttemptView, ChainedView, EndedView, ExecutionView, FiredView, LastExecution, LiveCounts,
+    MemberView, NodeView, ParentView, PauseView, Rfc3339, TaskBody, TaskHead, TaskView, TotalsView,
+    WarningView,
 };
 
 use super::context::StateView;
@@ -55,8 +57,22 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
 /// What is worth knowing of a definition that is valid.
 pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
     let told = schedule::warnings(&spec.schedule);
-    let others = [eligibility::warning(state, spec), queue::warning(state, spec)];
+    let others = [
+        eligibility::warning(state, spec),
+        queue::warning(state, spec),
+        chain_warning(state, spec),
+    ];
     told.iter().chain(others.iter().flatten()).map(warning).collect()
+}
+
+/// Whether the end of an execution is to start tasks that are not there.
+fn chain_warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
+    let there = |name: &str| state.named(name).is_some_and(|task| task.live.deleted.is_none());
+    let missing = spec.then.names().filter(|(_, name)| *name != spec.name && !there(name));
+    let missing: Vec<String> =
+        missing.map(|(condition, name)| format!("{name} on {}", condition.word())).collect();
+    let detail = format!("`then` starts tasks that are not there: {}", missing.join(", "));
+    (!missing.is_empty()).then_some(Warning { code: "chained_task_missing", detail })
 }
 
 /// A warning as answers carry it.
@@ -180,6 +196,8 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         next_attempt_at: execution.next_attempt_at().map(Rfc3339),
         trigger: words::trigger(execution.trigger).into(),
         retry_of: execution.retry_of().map(|id| id.to_string()),
+        parent: execution.parent().map(parent),
+        chained: execution.chained().map(chained).collect(),
         dismissed: execution.dismissed(),
         status: words::status(execution.status).into(),
         stopping: execution.stopping,
@@ -200,6 +218,26 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         parameters: parameters(task, execution),
         idempotency_key: key,
         index: execution.index,
+    }
+}
+
+fn parent(parent: &ParentExecution) -> ParentView {
+    ParentView {
+        task: parent.task.to_string(),
+        execution_id: parent.execution.to_string(),
+        status: words::status(parent.status).into(),
+        exit_code: parent.exit_code,
+        http_status: parent.http_status,
+        depth: parent.depth,
+    }
+}
+
+fn chained(chained: &ChainedTask) -> ChainedView {
+    ChainedView {
+        on: chained.condition.word().into(),
+        task: chained.task.to_string(),
+        execution_id: chained.outcome.ok().map(|id| id.to_string()),
+        refused: chained.outcome.err().map(|why| why.word().into()),
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) const fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Manual => "manual",
         Trigger::Retry => "retry",
         Trigger::Claim => "claim",
+        Trigger::Chain => "chain",
     }
 }
 

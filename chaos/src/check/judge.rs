@@ -57,7 +57,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 41] = [
+pub const PROPERTIES: [&str; 42] = [
     "acknowledged writes are durable",
     "attempts follow the policy",
     "calendars leave out their ticks",
@@ -66,6 +66,7 @@ pub const PROPERTIES: [&str; 41] = [
     "clocks change as the schedule says",
     "cursors",
     "due ticks are settled",
+    "each end starts what it is to start, once",
     "events reach those who watch",
     "events tell every change",
     "failover is prompt",
@@ -142,12 +143,13 @@ impl Run {
         let mut model = ReferenceModel::default();
         let mut applied_at = BTreeMap::new();
         for record in &records {
-            let HistoryEvent::Committed { index, entry, answers, marks, .. } = &record.event else {
+            let HistoryEvent::Committed { index, entry, answers, marks, events } = &record.event
+            else {
                 continue;
             };
             applied_at.insert(*index, record.at);
             if let Some(entry) = entry {
-                model.entry(*index, entry, answers, marks);
+                model.entry(*index, entry, answers, marks, events);
             }
         }
         let ended = records.last().map_or(0, |last| last.at);

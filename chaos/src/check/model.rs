@@ -5,6 +5,7 @@
 //! It shares the words of the log with the product, and none of its rules.
 
 mod attempts;
+mod chains;
 mod executions;
 mod lines;
 mod settle;
@@ -13,11 +14,12 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::record::{Intent, Liveness, Status};
-use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
+use punctual::domain::machine::{Answer, Command, Event, Refusal, Response, envelope};
 use punctual::domain::schedule::calendar::Calendar;
-use punctual::domain::task::TaskSpec;
+use punctual::domain::task::{Chains, TaskSpec};
 
 use self::attempts::{AttemptCounts, AttemptPolicy};
+use self::chains::{ChainStart, ToldExecutions};
 pub use self::lines::NextWait;
 
 /// A task as the model has it.
@@ -45,6 +47,8 @@ pub struct ReplayedTask {
     pub fired: u64,
     /// Executions that have not ended.
     pub live: BTreeSet<u64>,
+    /// How the newest end was.
+    pub last: Option<Status>,
 }
 
 /// One grant of an attempt.
@@ -81,6 +85,10 @@ struct ReplayedExecution {
     /// What its definition says of further attempts.
     policy: Option<AttemptPolicy>,
     attempts: AttemptCounts,
+    /// What its end starts.
+    then: Chains,
+    /// How many ends led to it.
+    depth: u32,
     /// It is to stop.
     stopping: bool,
     /// At some index it was the turn of it in all its lines.
@@ -138,6 +146,9 @@ pub struct ReferenceModel {
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which ticks of a task were settled that were late.
     pub late: Vec<(u64, String)>,
+    /// What the command that is replayed ended.
+    chains: Vec<ChainStart>,
+    told: ToldExecutions,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
@@ -158,6 +169,7 @@ impl ReferenceModel {
         entry: &[u8],
         answers: &[Response],
         marks: &[(String, u64)],
+        events: &[Event],
     ) {
         self.index = index;
         self.marks = marks.iter().cloned().collect();
@@ -165,6 +177,7 @@ impl ReferenceModel {
             return self.complain("log", "an entry that cannot be read".to_owned());
         };
         self.stamp = head.stamp.0;
+        self.told = self.told_first(events);
         self.look_at_delays();
         for (packed, answer) in commands.zip(answers) {
             let Ok(packed) = packed else {
@@ -195,10 +208,14 @@ impl ReferenceModel {
                 }
             }
             match Command::decode(packed.kind, packed.body) {
-                Ok(command) => self.command(command, answer),
+                Ok(command) => {
+                    self.command(command, answer);
+                    self.follow_chains();
+                }
                 Err(error) => self.complain("log", error.to_string()),
             }
         }
+        self.judge_told();
         self.look_at_lines();
     }
 

@@ -3,6 +3,7 @@
 mod attempts;
 mod bad_input;
 mod calendars;
+mod chains;
 mod engine;
 mod history;
 mod lines;

@@ -1,5 +1,7 @@
 //! From options to a definition: the body of a new task, or what changes one.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
@@ -94,6 +96,11 @@ impl PolicyArgs {
         let selector: Vec<_> = self.selector.iter().cloned().chain(node).collect();
         let selector = pairs(&selector).map(|selector| json!({ "selector": selector }));
         put(fields, "assignment", selector);
+        let mut then: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (end, task) in &self.then {
+            then.entry(end).or_default().push(task);
+        }
+        put(fields, "then", (!then.is_empty()).then(|| json!(then)));
         put(fields, "keep", object(self.keep.iter().cloned().collect()));
     }
 }

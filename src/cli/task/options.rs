@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::pair;
 use crate::cli::local::{Day, LocalClock, pad_hour};
+use crate::domain::task::ChainCondition;
 
 /// A word that takes a value away where an empty one could be meant.
 const NONE: &str = "none";
@@ -162,6 +163,9 @@ pub struct PolicyArgs {
     /// Only on nodes with this label
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub selector: Vec<(String, String)>,
+    /// Start another task when an execution ends: on success, failure, lost, timeout or recovered
+    #[arg(long, value_name = "END=TASK", value_parser = chain)]
+    pub then: Vec<(String, String)>,
     /// What is kept of the past: executions=N, ticks=N or age=DURATION
     #[arg(long, value_name = "WHAT=LIMIT", value_parser = keep)]
     pub keep: Vec<(String, Value)>,
@@ -236,6 +240,17 @@ fn header(text: &str) -> Result<(String, String), String> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err("must be NAME:VALUE".to_owned()),
+    }
+}
+
+/// Reads `failure=page`.
+fn chain(text: &str) -> Result<(String, String), String> {
+    let conditions = ChainCondition::ALL.map(ChainCondition::word);
+    match text.split_once('=') {
+        Some((condition, task)) if conditions.contains(&condition) && !task.is_empty() => {
+            Ok((condition.to_owned(), task.to_owned()))
+        }
+        _ => Err(format!("must be END=TASK, where END is one of {}", conditions.join(", "))),
     }
 }
 

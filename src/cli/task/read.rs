@@ -13,7 +13,9 @@ use crate::cli::words::ON_TIME;
 use crate::cli::{execution, node, words};
 use crate::client::{ClientError, Reply, path};
 use crate::domain::time::Millis;
-use crate::dto::{CatchUpBody, LastExecution, TaskBody, TaskView, TotalsView};
+use crate::dto::{
+    CatchUpBody, ChainsBody, LastExecution, RetryBody, TaskBody, TaskView, TotalsView,
+};
 
 /// Options of `ls`.
 #[derive(Debug, Args)]
@@ -157,6 +159,8 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("action", body.map(|body| words::action(body.action.as_ref())).unwrap_or_default()),
         ("timeout", timeout.unwrap_or_default()),
         ("overlap", body.map(overlap).unwrap_or_default()),
+        ("retries", body.map(attempts).unwrap_or_default()),
+        ("then", body.map(then).unwrap_or_default()),
         ("live", live(task)),
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
@@ -183,6 +187,35 @@ fn overlap(body: &TaskBody) -> String {
     let group = group.map(|group| format!("group {}, at most {} run", group.group, group.limit));
     let priority = (body.priority != 5).then(|| format!("priority {}", body.priority));
     let parts: Vec<String> = [mode, group, priority].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// `at most 3, after 1s (exponential up to 30s); at least once`; nothing for the defaults.
+fn attempts(body: &TaskBody) -> String {
+    let RetryBody { max_retry, delay, backoff, max_delay, .. } = &body.retry;
+    let growth = match &**backoff {
+        "fixed" => String::new(),
+        _ => format!(", doubling up to {max_delay}"),
+    };
+    let retries = (*max_retry > 0).then(|| format!("at most {max_retry}, after {delay}{growth}"));
+    let delivery = (body.delivery != "at_most_once").then(|| "delivered at least once".to_owned());
+    let parts: Vec<String> = [retries, delivery].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// `on success load; on failure page`; nothing where nothing follows.
+fn then(body: &TaskBody) -> String {
+    let ChainsBody { success, failure, lost, timeout, recovered } = &body.then;
+    let lists = [
+        ("success", success),
+        ("failure", failure),
+        ("lost", lost),
+        ("timeout", timeout),
+        ("recovered", recovered),
+    ];
+    let named = lists.iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> =
+        named.map(|(end, names)| format!("on {end} {}", names.join(", "))).collect();
     parts.join("; ")
 }
 

@@ -108,6 +108,10 @@ async fn what_takes_a_place_removes_what_had_it() {
             {"assignment": {"selector": {"zone": "a", "node": "n2"}}}),
         ),
         (
+            &["--then", "failure=page", "--then", "success=load", "--then", "success=sum"],
+            json!({"then": {"failure": ["page"], "success": ["load", "sum"]}}),
+        ),
+        (
             &["--keep", "executions=5", "--keep", "age=7d"],
             json!(
             {"keep": {"executions": 5, "age": "7d"}}),

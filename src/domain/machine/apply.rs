@@ -42,6 +42,7 @@ impl State {
                 None => self.command(&cx, &packed, &mut out.effects)?,
                 Some(key) => self.keyed(&cx, key, &packed, &mut out.effects)?,
             };
+            self.follow_chains(&cx, &mut out.effects);
             out.responses.push(response);
         }
         guards::tell(&mut out.effects);

@@ -11,6 +11,8 @@ pub const AHEAD_MAX: Millis = Millis(200);
 pub const EARLIER_MAX: usize = 20;
 /// Further attempts after unknown outcomes.
 pub const REDELIVERIES_MAX: u32 = 10;
+/// Executions that follow each other by chains.
+pub const CHAIN_DEPTH_MAX: u32 = 16;
 /// Output kept in the log per attempt.
 pub const TAIL_BYTES: usize = 1_024;
 /// Detail text kept per attempt.

@@ -318,6 +318,17 @@ fn data_and_policies() {
             "wrong_type",
         ),
         (with(json!({"keep": {"age": {}}})), "/keep/age", "wrong_type"),
+        (with(json!({"then": {"success": "load"}})), "/then/success", "wrong_type"),
+        (with(json!({"then": {"failure": ["a b"]}})), "/then/failure/0", "invalid_name"),
+        (with(json!({"then": {"lost": ["a", "b", "a"]}})), "/then/lost/2", "conflict"),
+        (with(json!({"then": {"failed": ["a"]}})), "/then/failed", "unknown_field"),
+        (
+            with(
+                json!({"then": {"timeout": (0..21).map(|n| format!("t{n}")).collect::<Vec<_>>()}}),
+            ),
+            "/then/timeout",
+            "too_large",
+        ),
         (with(json!({"keep": {"ticks": "all"}})), "/keep/ticks", "wrong_type"),
         (with(json!({"after_run": "delete"})), "/after_run", "invalid_value"),
         (with(json!({"one_shot": "true"})), "/one_shot", "wrong_type"),

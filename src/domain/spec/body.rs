@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{BrokenRule, Object, choice, duration, flag, text, whole};
 use super::rules::{
-    CATCH_UP_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
+    CATCH_UP_MAX, CHAINED_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
     PAYLOAD_BYTES_MAX, check_label, check_name,
 };
 use super::words::{
@@ -15,7 +15,7 @@ use super::words::{
 use super::{BodyProblem, ReadContext, action, schedule};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::{Rule, Schedule};
-use crate::domain::task::{Assignment, CatchUp, Concurrency, Keep, Retry, TaskSpec};
+use crate::domain::task::{Assignment, CatchUp, Chains, Concurrency, Keep, Retry, TaskSpec};
 use crate::domain::time::Millis;
 
 /// The largest count that a definition can hold.
@@ -138,6 +138,7 @@ fn policies(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
         selector: labels(object, "selector"),
     });
     spec.keep = body.object("keep", keep);
+    spec.then = body.object("then", chains);
     spec.after_run = body.field("after_run", spec.after_run, |value| choice(value, AFTER_RUNS));
     spec.one_shot = body.field("one_shot", spec.one_shot, flag);
 }
@@ -164,6 +165,34 @@ fn retry(object: &mut Object<'_, '_>) -> Retry {
         backoff: object.field("backoff", default.backoff, |value| choice(value, BACKOFFS)),
         max_delay: object.field("max_delay", default.max_delay, any_duration),
         jitter: object.field("jitter", default.jitter, any_duration),
+    }
+}
+
+/// Names of tasks, which need not be there yet.
+fn chains(object: &mut Object<'_, '_>) -> Chains {
+    let mut names = |key| {
+        let names = object.list(key, |value| {
+            let name = text(value)?;
+            check_name(name).map_err(|rule| BrokenRule::new(ErrorCode::InvalidName, rule))?;
+            Ok(name.to_owned())
+        });
+        let names = names.unwrap_or_default();
+        if names.len() > CHAINED_MAX {
+            let rule = format!("must have at most {CHAINED_MAX} names, has {}", names.len());
+            object.refuse(&format!("/{key}"), BrokenRule::new(ErrorCode::TooLarge, rule));
+        }
+        if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+            let rule = BrokenRule::new(ErrorCode::Conflict, "is named twice");
+            object.refuse(&format!("/{key}/{at}"), rule);
+        }
+        names
+    };
+    Chains {
+        success: names("success"),
+        failure: names("failure"),
+        lost: names("lost"),
+        timeout: names("timeout"),
+        recovered: names("recovered"),
     }
 }
 

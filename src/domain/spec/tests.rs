@@ -15,8 +15,8 @@ use super::words::{
 use super::{BodyProblem, ReadContext, body, patch, read, write};
 use crate::domain::schedule::{Dst, LocalTime, Rule, Schedule, parse_cron};
 use crate::domain::task::{
-    Action, Assignment, CatchUp, Concurrency, ExecutorAction, HttpAction, Keep, Retry, ShellAction,
-    TaskSpec,
+    Action, Assignment, CatchUp, Chains, Concurrency, ExecutorAction, HttpAction, Keep, Retry,
+    ShellAction, TaskSpec,
 };
 use crate::domain::time::{Millis, Timestamp};
 
@@ -50,6 +50,7 @@ fn canonical() -> Value {
                   "jitter": "0s"},
         "assignment": {"strategy": null, "selector": {}},
         "keep": {"executions": 100, "ticks": 1000, "age": "30d"},
+        "then": {"success": [], "failure": [], "lost": [], "timeout": [], "recovered": []},
         "after_run": "keep", "one_shot": false
     })
 }
@@ -198,7 +199,7 @@ fn spec() -> impl Strategy<Value = TaskSpec> {
         assignment(),
         keep(),
         meaning(AFTER_RUNS),
-        any::<bool>(),
+        (any::<bool>(), chains()),
     );
     (names, data, bounds, wide).prop_map(|(names, data, bounds, wide)| TaskSpec {
         description: names.1,
@@ -220,9 +221,23 @@ fn spec() -> impl Strategy<Value = TaskSpec> {
         assignment: wide.5,
         keep: wide.6,
         after_run: wide.7,
-        one_shot: wide.8,
+        one_shot: wide.8.0,
+        then: wide.8.1,
         ..TaskSpec::new(names.0, names.4, names.5)
     })
+}
+
+fn chains() -> impl Strategy<Value = Chains> {
+    let names = || vec(name(), 0..2);
+    (names(), names(), names(), names(), names()).prop_map(
+        |(success, failure, lost, timeout, recovered)| Chains {
+            success,
+            failure,
+            lost,
+            timeout,
+            recovered,
+        },
+    )
 }
 
 fn meaning<T: Copy + std::fmt::Debug + 'static>(

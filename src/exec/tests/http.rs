@@ -114,6 +114,10 @@ async fn a_request_says_who_it_is() {
     assert_eq!(text("punctual-fence"), attempt.fence.to_string());
     assert_eq!(text("punctual-attempt"), "2");
     assert_eq!(text("punctual-node"), "n3");
+    assert_eq!(text("punctual-parent-task"), "extract");
+    assert_eq!(text("punctual-parent-execution-id"), "7");
+    assert_eq!(text("punctual-parent-status"), "failed");
+    assert_eq!(text("punctual-parent-exit-code"), "3");
     assert_eq!(text("punctual-task"), "nächtlich");
     assert_eq!(text("punctual-tick"), "2027-01-15T08:00:00.000Z");
     assert_eq!(text("idempotency-key"), attempt.idempotency_key);
@@ -125,6 +129,8 @@ async fn a_request_says_who_it_is() {
         "node": "n3",
         "task": "nächtlich",
         "tick": "2027-01-15T08:00:00.000Z",
+        "parent": {"task": "extract", "execution_id": "7", "status": "failed", "exit_code": 3,
+                   "tail": "no rows\n"},
         "idempotency_key": attempt.idempotency_key,
         "parameters": {"a": 1},
         "payload": "load",
@@ -142,7 +148,7 @@ async fn a_request_is_what_the_definition_says() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
     action.body = Some("${env:PATH}!".to_owned());
-    let attempt = GrantedAttempt { tick: None, ..attempt() };
+    let attempt = GrantedAttempt { tick: None, parent: None, ..attempt() };
     assert_eq!(bench.run(&Action::Http(action), &attempt).await.status, AttemptStatus::Success);
     let (line, headers, body) = seen.lock().pop().unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -151,7 +157,9 @@ async fn a_request_is_what_the_definition_says() {
     assert_eq!(headers["punctual-fence"].to_str().unwrap(), attempt.fence.to_string());
     assert_eq!(headers["content-type"], "a/b");
     assert_eq!(headers["host"], address.to_string());
-    assert!(!headers.contains_key("punctual-tick"));
+    assert!(
+        !headers.contains_key("punctual-tick") && !headers.contains_key("punctual-parent-task")
+    );
     assert_eq!(body, format!("{path}!").as_bytes());
 
     let outcome = bench.run(&Action::Http(request(address, "GET", "/ok")), &attempt).await;

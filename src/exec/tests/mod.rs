@@ -134,6 +134,13 @@ fn attempt() -> GrantedAttempt {
         node: "n3".to_owned(),
         task: "nächtlich".to_owned(),
         tick: Some(Timestamp(1_800_000_000_000)),
+        parent: Some(ParentOfAttempt {
+            task: "extract".to_owned(),
+            execution: ExecutionId(7),
+            status: "failed",
+            exit_code: Some(3),
+            tail: "no rows\n".to_owned(),
+        }),
         idempotency_key: "nächtlich/7@2027-01-15T08:00:00.000Z".to_owned(),
         parameters: r#"{"a":1}"#.to_owned(),
         payload: "load".to_owned(),

@@ -59,18 +59,18 @@ impl ReferenceModel {
         let Some(one) = self.executions.get_mut(&id) else { return };
         let deleted = self.tasks.get(&one.task).is_some_and(|task| task.deleted);
         let over = one.stopping || deleted || one.by_caller || status == Status::Success;
-        let Some(policy) = one.policy.filter(|_| !over) else { return self.end_where_id(id) };
+        let Some(policy) = one.policy.filter(|_| !over) else { return self.end_as(id, status) };
         let counts = &mut one.attempts;
         let retries = counts.made.saturating_sub(1 + counts.redeliveries);
         if unknown || status == Status::Cancelled {
             if !policy.at_least_once || counts.redeliveries >= REDELIVERIES_MAX {
-                return self.end_where_id(id);
+                return self.end_as(id, status);
             }
             counts.redeliveries += 1;
             counts.next_at = Some(stamp);
         } else {
             if retries >= policy.retry.max_retry {
-                return self.end_where_id(id);
+                return self.end_as(id, status);
             }
             counts.next_at = Some(stamp.saturating_add(policy.wait(retries)));
         }

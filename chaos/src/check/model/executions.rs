@@ -38,10 +38,17 @@ impl ReferenceModel {
             granted: None,
             policy: self.tasks.get(&key).and_then(|task| task.spec.as_ref().map(AttemptPolicy::of)),
             attempts: AttemptCounts::default(),
+            then: self
+                .tasks
+                .get(&key)
+                .and_then(|task| Some(task.spec.as_ref()?.then.clone()))
+                .unwrap_or_default(),
+            depth: 0,
             stopping: false,
             was_next: false,
             ended: false,
         };
+        self.told.retain(|(id, _)| *id != execution.0);
         self.executions.insert(execution.0, new);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.live.insert(execution.0);
@@ -142,7 +149,13 @@ impl ReferenceModel {
         }
     }
 
+    /// An execution ends that nobody carries out any more.
     pub(super) fn end_where_id(&mut self, id: u64) {
+        self.end_as(id, Status::Cancelled);
+    }
+
+    pub(super) fn end_as(&mut self, id: u64, status: Status) {
+        self.note_chains(id, status);
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.ended = true;
         self.ends.push((self.index, id));

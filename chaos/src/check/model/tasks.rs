@@ -101,6 +101,7 @@ impl ReferenceModel {
             exhausted: false,
             fired: 0,
             live: BTreeSet::new(),
+            last: None,
         };
         self.tasks.insert(key, task);
         self.names.insert(name.clone(), key);

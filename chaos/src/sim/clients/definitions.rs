@@ -103,6 +103,13 @@ impl SimClient {
                 "max_delay": format!("{most}ms"),
             });
         }
+        let names = self.world.common.plan.names as u64;
+        for end in ["success", "failure", "lost", "timeout", "recovered"] {
+            if random.chance(200) {
+                // One more than there are: that one is never there.
+                body["then"][end] = json!([super::name(random.below(names + 1))]);
+            }
+        }
     }
 
     /// The definition of a steady task, of which the first few stand in lines.

@@ -233,7 +233,7 @@ fn check_trigger(task: &Task) -> Result<(), Refusal> {
 }
 
 /// What a request asks for: it is due at once, and no tick is behind it.
-fn by_request(
+pub fn by_request(
     cx: &EntryContext<'_>,
     revision: Revision,
     trigger: Trigger,
@@ -241,7 +241,8 @@ fn by_request(
     parameters: Option<Arc<str>>,
 ) -> NewExecution {
     let due = cx.stamp;
-    NewExecution { revision, tick: None, due, trigger, retry_of, attempt: None, parameters }
+    let (tick, attempt, parent) = (None, None, None);
+    NewExecution { revision, tick, due, trigger, retry_of, attempt, parameters, parent }
 }
 
 fn check_start(

@@ -3,6 +3,7 @@
 
 pub mod attempts;
 pub mod calendars;
+pub mod chains;
 pub mod executions;
 pub mod guards;
 pub mod keys;

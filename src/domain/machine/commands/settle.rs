@@ -116,6 +116,7 @@ fn fire(task: &mut TaskEditor<'_>, settle: &Settle, claim: Claim, node: NodeId) 
         retry_of: None,
         attempt,
         parameters: None,
+        parent: None,
     });
     task.fired(claim.tick, execution);
     match fence {

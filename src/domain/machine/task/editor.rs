@@ -9,8 +9,8 @@ use super::delayed::DelayedExecutions;
 use super::keys;
 use super::lines::Lines;
 use super::record::{
-    Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, Reason, Report, Span, Status,
-    TaskProgress, Trigger, Verdict,
+    Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, ParentExecution, Reason, Report,
+    Span, Status, TaskProgress, Trigger, Verdict,
 };
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
@@ -211,10 +211,10 @@ impl TaskEditor<'_> {
         let id = ExecutionId(self.step());
         let (index, stamp, key) = (self.index, self.stamp, self.task.key);
         self.progress_mut().live += 1;
-        let few = new.retry_of.is_some() || new.parameters.is_some();
+        let few = new.retry_of.is_some() || new.parameters.is_some() || new.parent.is_some();
         let more = few.then(|| {
-            let NewExecution { retry_of, parameters, .. } = new;
-            Box::new(More { retry_of, parameters, ..More::default() })
+            let NewExecution { retry_of, parameters, parent, .. } = new;
+            Box::new(More { retry_of, parameters, parent, ..More::default() })
         });
         let execution = Execution {
             id,
@@ -309,7 +309,7 @@ impl TaskEditor<'_> {
         let progress = self.progress_mut();
         assert!(progress.live > 0, "what ends was live: an execution ends once");
         progress.live -= 1;
-        progress.last = Some(status);
+        let former = progress.last.replace(status);
         if status == Status::Success {
             progress.last_success = progress.last_success.max(Some(ended_at));
         }
@@ -323,6 +323,7 @@ impl TaskEditor<'_> {
             Status::Pending | Status::Running => {}
         }
         self.hint(Hint::Ended(key, id, status));
+        self.note_chains(at, former);
         self.trim_executions();
     }
 
@@ -416,6 +417,7 @@ pub struct NewExecution {
     pub retry_of: Option<ExecutionId>,
     pub attempt: Option<Attempt>,
     pub parameters: Option<Arc<str>>,
+    pub parent: Option<Arc<ParentExecution>>,
 }
 
 impl Report {

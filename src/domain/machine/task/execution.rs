@@ -8,6 +8,7 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::time::Timestamp;
 
 use crate::domain::machine::store::digest;
+use crate::domain::task::ChainCondition;
 
 /// Where an execution came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum Trigger {
     Retry,
     /// A caller's claim.
     Claim,
+    /// The end of another execution.
+    Chain,
 }
 
 /// How far an execution is.
@@ -116,10 +119,79 @@ pub struct More {
     pub parameters: Option<Arc<str>>,
     /// Someone has seen to its failure.
     pub dismissed: bool,
+    /// The execution whose end created it.
+    pub parent: Option<Arc<ParentExecution>>,
+    /// What its end started, or did not.
+    pub chained: Vec<ChainedTask>,
     /// When the attempt after the last one that ended may start; none: there was none.
     pub next_at: Option<Timestamp>,
     /// Attempts that followed unknown outcomes.
     pub redeliveries: u32,
+}
+
+/// The execution whose end created another one, as that one keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentExecution {
+    /// The name of its task.
+    pub task: Arc<str>,
+    /// Its number.
+    pub execution: ExecutionId,
+    /// How many ends led here: 1 for the first execution that a chain creates.
+    pub depth: u32,
+    /// How it ended.
+    pub status: Status,
+    /// Of its process.
+    pub exit_code: Option<i32>,
+    /// Of its answer.
+    pub http_status: Option<u16>,
+    /// The end of its output.
+    pub tail: Vec<u8>,
+}
+
+/// A task that the end of an execution was to start, and what came of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainedTask {
+    /// What the definition names it for.
+    pub condition: ChainCondition,
+    /// Its name.
+    pub task: Arc<str>,
+    /// The execution that was created, or why there is none.
+    pub outcome: Result<ExecutionId, ChainRefusal>,
+}
+
+/// Why the end of an execution did not start a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainRefusal {
+    /// There is no task of that name.
+    Missing,
+    /// It is marked deleted.
+    Deleted,
+    /// It is paused.
+    Paused,
+    /// The chain is too long.
+    Depth,
+    /// One of its executions has not ended, and its mode is `skip`.
+    Overlap,
+    /// Its queue is full.
+    QueueFull,
+    /// It has too many live executions.
+    MaxLive,
+}
+
+impl ChainRefusal {
+    /// How every interface names it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "task_not_found",
+            Self::Deleted => "task_deleted",
+            Self::Paused => "task_paused",
+            Self::Depth => "chain_too_long",
+            Self::Overlap => "overlap",
+            Self::QueueFull => "queue_full",
+            Self::MaxLive => "max_live",
+        }
+    }
 }
 
 impl Execution {

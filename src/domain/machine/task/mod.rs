@@ -3,6 +3,7 @@
 
 pub mod attempts;
 pub mod calendar_users;
+pub mod chains;
 pub mod definitions;
 pub mod delayed;
 pub mod editor;

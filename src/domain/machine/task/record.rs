@@ -10,7 +10,9 @@ use crate::domain::ids::{ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::task::{Strategy, TaskSpec};
 use crate::domain::time::Timestamp;
 
-pub use super::execution::{Attempt, Execution, More, Report, Status, Trigger};
+pub use super::execution::{
+    Attempt, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report, Status, Trigger,
+};
 use crate::domain::machine::limits::{KEY_AGE, REASON_BYTES};
 use crate::domain::machine::store::digest;
 

@@ -1,6 +1,7 @@
 //! One well-filled value of every command and record: no field is left at zero or empty.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
@@ -8,9 +9,10 @@ use super::super::command::{
     SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
-    Attempt, Cluster, Code, Definition, Execution, ExecutionEnd, FiredTick, Intent, KeyRecord,
-    LiveRecord, Liveness, More, NodeInfo, NodeRecord, Pause, Reason, Report, Span, Status,
-    TaskProgress, Tombstone, Totals, Trigger, Verdict,
+    Attempt, ChainRefusal, ChainedTask, Cluster, Code, Definition, Execution, ExecutionEnd,
+    FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More, NodeInfo, NodeRecord,
+    ParentExecution, Pause, Reason, Report, Span, Status, TaskProgress, Tombstone, Totals, Trigger,
+    Verdict,
 };
 use super::super::{Answer, Refusal};
 use super::DAY;
@@ -18,8 +20,9 @@ use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKe
 use crate::domain::schedule::calendar::{self, Calendar, Dates, TimeRange, Yearly};
 use crate::domain::schedule::{Dst, Fold, Gap, LocalTime, Rule, Schedule};
 use crate::domain::task::{
-    Action, AfterRun, Assignment, Backoff, CatchUp, CatchUpPolicy, Concurrency, Delivery,
-    ExecutionMode, ExecutorAction, HttpAction, Keep, Retry, ShellAction, Strategy, TaskSpec,
+    Action, AfterRun, Assignment, Backoff, CatchUp, CatchUpPolicy, ChainCondition, Chains,
+    Concurrency, Delivery, ExecutionMode, ExecutorAction, HttpAction, Keep, Retry, ShellAction,
+    Strategy, TaskSpec,
 };
 use crate::domain::time::{Millis, Timestamp};
 
@@ -73,6 +76,13 @@ pub(super) fn spec() -> TaskSpec {
             selector: map("zone", &"eu-1".to_owned()),
         },
         keep: Keep { executions: 50, ticks: 500, age: Millis(86_400_000) },
+        then: Chains {
+            success: vec!["load".to_owned()],
+            failure: vec!["page".to_owned()],
+            lost: vec!["page".to_owned()],
+            timeout: vec!["page".to_owned()],
+            recovered: vec!["all-clear".to_owned()],
+        },
         after_run: AfterRun::Cleanup,
         one_shot: true,
     }
@@ -345,6 +355,27 @@ pub(super) fn execution() -> Execution {
             reason: Some("replaced".into()),
             parameters: Some("{\"a\":2}".into()),
             dismissed: true,
+            parent: Some(Arc::new(ParentExecution {
+                task: "extract".into(),
+                execution: ExecutionId(190),
+                depth: 3,
+                status: Status::Failed,
+                exit_code: Some(7),
+                http_status: Some(502),
+                tail: b"no rows\n".to_vec(),
+            })),
+            chained: vec![
+                ChainedTask {
+                    condition: ChainCondition::Failure,
+                    task: "page".into(),
+                    outcome: Ok(ExecutionId(310)),
+                },
+                ChainedTask {
+                    condition: ChainCondition::Failure,
+                    task: "gone".into(),
+                    outcome: Err(ChainRefusal::Missing),
+                },
+            ],
             next_at: Some(at(15)),
             redeliveries: 1,
         })),
@@ -479,9 +510,9 @@ pub(super) fn statuses() -> [Status; 7] {
     [S::Pending, S::Running, S::Success, S::Failed, S::Timeout, S::Cancelled, S::Lost]
 }
 
-pub(super) fn triggers() -> [Trigger; 5] {
+pub(super) fn triggers() -> [Trigger; 6] {
     use Trigger as T;
-    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim]
+    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim, T::Chain]
 }
 
 pub(super) fn strategies() -> [Strategy; 6] {

@@ -22,7 +22,12 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 36);
+    stories::play::<MachineStory>("domain/machine/testscripts", 37);
+}
+
+/// The names in `a,b`.
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
 }
 
 struct MachineStory {
@@ -293,6 +298,11 @@ impl MachineStory {
                 "max_delay" => spec.retry.max_delay = Millis::parse(value).expect("a duration"),
                 "backoff" => spec.retry.backoff = Backoff::Fixed,
                 "delivery" => spec.delivery = Delivery::AtLeastOnce,
+                "success" => spec.then.success = names(value),
+                "failure" => spec.then.failure = names(value),
+                "lost" => spec.then.lost = names(value),
+                "timeout" => spec.then.timeout = names(value),
+                "recovered" => spec.then.recovered = names(value),
                 "queue_max" => spec.queue_max = value.parse().expect("a number"),
                 "priority" => spec.priority = value.parse().expect("a number"),
                 "group" => {

@@ -286,6 +286,19 @@ impl Names<'_> {
                 out.push_str(&format!(" ({})", report.detail));
             }
         }
+        if let Some(parent) = execution.parent() {
+            let (id, task, depth) = (parent.execution, &parent.task, parent.depth);
+            let status = status(parent.status);
+            out.push_str(&format!(", after e{id} of {task} {status}, depth {depth}"));
+        }
+        for chained in execution.chained() {
+            let outcome = match chained.outcome {
+                Ok(id) => format!("e{id}"),
+                Err(why) => why.word().to_owned(),
+            };
+            let (on, task) = (chained.condition.word(), &chained.task);
+            out.push_str(&format!(", on {on} {task}: {outcome}"));
+        }
         if let Some(at) = execution.next_attempt_at() {
             out.push_str(&format!(", again at {}", clock(at)));
         }

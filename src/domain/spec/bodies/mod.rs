@@ -97,6 +97,8 @@ pub struct TaskBody {
     pub assignment: AssignmentBody,
     /// How much of its past is kept.
     pub keep: KeepBody,
+    /// The tasks that the end of an execution starts.
+    pub then: ChainsBody,
     /// What becomes of it after a run.
     #[schemars(extend("enum" = ["keep", "mark_deleted", "cleanup"]))]
     pub after_run: Word,
@@ -156,6 +158,22 @@ pub struct AssignmentBody {
     pub strategy: Option<Word>,
     /// Labels that a node must have.
     pub selector: BTreeMap<String, String>,
+}
+
+/// The tasks that the end of an execution starts, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-input-required" = []))]
+pub struct ChainsBody {
+    /// When it succeeded.
+    pub success: Vec<String>,
+    /// When it failed.
+    pub failure: Vec<String>,
+    /// When what became of it is unknown.
+    pub lost: Vec<String>,
+    /// When it took too long.
+    pub timeout: Vec<String>,
+    /// When it succeeded, and the one before it did not.
+    pub recovered: Vec<String>,
 }
 
 /// How much of a task's past is kept.
@@ -218,6 +236,13 @@ impl From<&TaskSpec> for TaskBody {
                 executions: spec.keep.executions,
                 ticks: spec.keep.ticks,
                 age: spec.keep.age.to_string(),
+            },
+            then: ChainsBody {
+                success: spec.then.success.clone(),
+                failure: spec.then.failure.clone(),
+                lost: spec.then.lost.clone(),
+                timeout: spec.then.timeout.clone(),
+                recovered: spec.then.recovered.clone(),
             },
             after_run: word(AFTER_RUNS, &spec.after_run).into(),
             one_shot: spec.one_shot,

@@ -10,8 +10,8 @@ use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Attempt, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, NodeRecord, Reason,
-    Status, TaskProgress, Trigger,
+    Attempt, ChainRefusal, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, NodeRecord,
+    Reason, Status, TaskProgress, Trigger,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{Delivery, ExecutionMode, TaskSpec};
@@ -129,6 +129,16 @@ pub fn redelivers(spec: &TaskSpec, execution: &Execution) -> bool {
 /// Wait. The next attempt waits as long as the retry policy says.
 pub const fn wait(of_policy: Millis) -> Millis {
     of_policy
+}
+
+/// Follow. The end of an execution starts what its definition names for it.
+pub const fn follow() -> bool {
+    true
+}
+
+/// Depth. A chain of executions ends somewhere.
+pub fn depth(depth: u32, most: u32) -> Result<(), ChainRefusal> {
+    if depth <= most { Ok(()) } else { Err(ChainRefusal::Depth) }
 }
 
 /// Ask fence. Who asks again for an attempt names its newest grant.

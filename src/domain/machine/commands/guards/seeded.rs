@@ -76,6 +76,10 @@ pub fn redelivers(spec: &TaskSpec, execution: &Execution) -> bool {
     rows::redelivers(spec, execution)
 }
 
+pub fn follow() -> bool {
+    !bug!("chain-forgotten") && rows::follow()
+}
+
 pub fn report_fence(execution: &Execution, fence: Fence) -> Result<(), Refusal> {
     if bug!("old-fence-accepted") { Ok(()) } else { rows::report_fence(execution, fence) }
 }

@@ -1,0 +1,115 @@
+//! Chains: each end of an execution starts what its definition names for it, once each, in the entry
+//! that ends it, and nothing else comes into being by itself.
+//!
+//! The model decides which executions there must be, and learns their numbers from the events.
+
+use std::collections::VecDeque;
+
+use punctual::domain::machine::record::Status;
+use punctual::domain::machine::{Answer, Event, EventObject};
+use punctual::domain::task::{ChainCondition, Chains};
+
+use super::ReferenceModel;
+
+const CHAINS: &str = "each end starts what it is to start, once";
+/// Executions that follow each other by chains.
+const DEPTH_MAX: u32 = 16;
+
+/// An end of which the chains are to be followed.
+#[derive(Debug)]
+pub(super) struct ChainStart {
+    /// Names, in the order of the definition.
+    names: Vec<String>,
+    /// Of the executions that they start.
+    depth: u32,
+    parent: u64,
+}
+
+/// The executions that an entry tells for the first time, with their tasks, in order.
+pub(super) type ToldExecutions = VecDeque<(u64, u64)>;
+
+impl ReferenceModel {
+    /// Which executions the events of an entry tell for the first time.
+    pub(super) fn told_first(&self, events: &[Event]) -> ToldExecutions {
+        let mut told = ToldExecutions::new();
+        for event in events {
+            let EventObject::Execution { task, execution, .. } = event.object else { continue };
+            let new = (execution.0, task.0);
+            if !self.executions.contains_key(&new.0) && !told.contains(&new) {
+                told.push_back(new);
+            }
+        }
+        told
+    }
+
+    /// Notes what the end of an execution is to start.
+    pub(super) fn note_chains(&mut self, id: u64, status: Status) {
+        let Some(one) = self.executions.get(&id) else { return };
+        let (key, depth, then) = (one.task, one.depth, one.then.clone());
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let former = task.last.replace(status);
+        let names = wanted(&then, status, former);
+        if !names.is_empty() {
+            self.chains.push(ChainStart { names, depth: depth + 1, parent: id });
+        }
+    }
+
+    /// Follows the chains of what a command ended.
+    pub(super) fn follow_chains(&mut self) {
+        for ChainStart { names, depth, parent } in std::mem::take(&mut self.chains) {
+            for name in names {
+                self.judge(CHAINS);
+                let Some(key) = self.chained(&name, depth) else { continue };
+                self.admit(key, false, None, "a chain");
+                match self.told.pop_front() {
+                    Some((id, task)) if task == key => self.begin_chained(id, key, depth),
+                    found => {
+                        let what = format!("the end of {parent} starts {name}: {found:?}");
+                        self.complain(CHAINS, what);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is left of the executions that an entry tells came from nowhere.
+    pub(super) fn judge_told(&mut self) {
+        for (id, task) in std::mem::take(&mut self.told) {
+            self.complain(CHAINS, format!("execution {id} of task {task} came from nowhere"));
+        }
+    }
+
+    /// The task that a chain starts; none: it is refused.
+    fn chained(&self, name: &str, depth: u32) -> Option<u64> {
+        let key = *self.names.get(name)?;
+        let task = self.tasks.get(&key)?;
+        let there = !task.deleted && task.paused.is_none() && task.spec.is_some();
+        (there && depth <= DEPTH_MAX && self.verdict(key, false).is_none()).then_some(key)
+    }
+
+    fn begin_chained(&mut self, id: u64, key: u64, depth: u32) {
+        use punctual::domain::ids::{ExecutionId, TaskKey};
+        let (task, execution) = (TaskKey(key), ExecutionId(id));
+        let answer = Answer::Execution { task, execution, fence: None };
+        self.execution(key, &answer, None, self.stamp, None, false);
+        if let Some(one) = self.executions.get_mut(&id) {
+            one.depth = depth;
+        }
+    }
+}
+
+/// The names that an end like this one starts.
+fn wanted(then: &Chains, status: Status, former: Option<Status>) -> Vec<String> {
+    let again = former.is_some_and(|former| former != Status::Success);
+    let named = then.names().filter(|(condition, _)| match status {
+        Status::Success => {
+            *condition == ChainCondition::Success
+                || (again && *condition == ChainCondition::Recovered)
+        }
+        Status::Failed => *condition == ChainCondition::Failure,
+        Status::Timeout => *condition == ChainCondition::Timeout,
+        Status::Lost => *condition == ChainCondition::Lost,
+        _ => false,
+    });
+    named.map(|(_, name)| name.to_owned()).collect()
+}

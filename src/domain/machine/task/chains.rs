@@ -1,0 +1,77 @@
+//! Chains: what the end of an execution is to start. The end notes it here; once its command is
+//! applied, `commands/chains.rs` creates the executions.
+
+use std::sync::Arc;
+
+use super::editor::TaskEditor;
+use super::record::{ChainedTask, Execution, ParentExecution, Status};
+use super::whole::Task;
+use crate::domain::machine::effects::EndedParent;
+use crate::domain::machine::store::blocks::RecordPlace;
+use crate::domain::task::{ChainCondition, Chains};
+
+impl TaskEditor<'_> {
+    /// Notes what the end of the execution at `at` is to start. `former` is how the one before it
+    /// ended.
+    pub fn note_chains(&mut self, at: RecordPlace, former: Option<Status>) {
+        let execution = self.task.history.executions.get(at);
+        let ended = execution.and_then(|execution| ended_parent(self.task, execution, former));
+        self.effects.parents.extend(ended);
+    }
+}
+
+fn ended_parent(task: &Task, execution: &Execution, former: Option<Status>) -> Option<EndedParent> {
+    let definition = task.revision(execution.revision)?;
+    let wanted = wanted(&definition.spec.then, execution.status, former);
+    if wanted.is_empty() {
+        return None;
+    }
+    let report = execution.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
+    let parent = ParentExecution {
+        task: Arc::clone(&task.live.name),
+        execution: execution.id,
+        depth: execution.depth(),
+        status: execution.status,
+        exit_code: report.and_then(|report| report.exit_code),
+        http_status: report.and_then(|report| report.http_status),
+        tail: report.map(|report| report.tail.clone()).unwrap_or_default(),
+    };
+    Some(EndedParent { task: task.key, parent, wanted })
+}
+
+impl Execution {
+    /// The execution whose end created it.
+    #[must_use]
+    pub fn parent(&self) -> Option<&ParentExecution> {
+        self.more.as_ref()?.parent.as_deref()
+    }
+
+    /// What its end started, and what it did not.
+    pub fn chained(&self) -> impl Iterator<Item = &ChainedTask> {
+        self.more.iter().flat_map(|more| &more.chained)
+    }
+
+    /// How many ends led to it.
+    fn depth(&self) -> u32 {
+        self.parent().map_or(0, |parent| parent.depth)
+    }
+}
+
+/// The tasks that an end like this one is to start, in the order of the definition.
+fn wanted(
+    chains: &Chains,
+    status: Status,
+    former: Option<Status>,
+) -> Vec<(ChainCondition, Arc<str>)> {
+    let holds = |condition| match condition {
+        ChainCondition::Success => status == Status::Success,
+        ChainCondition::Failure => status == Status::Failed,
+        ChainCondition::Lost => status == Status::Lost,
+        ChainCondition::Timeout => status == Status::Timeout,
+        ChainCondition::Recovered => {
+            status == Status::Success && former.is_some_and(|former| former != Status::Success)
+        }
+    };
+    let named = chains.names().filter(|(condition, _)| holds(*condition));
+    named.map(|(condition, name)| (condition, name.into())).collect()
+}
