@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod calendars;
+mod compat;
 mod engine;
+mod flat;
 mod history;
 mod lines;
 mod many;
