@@ -34,18 +34,6 @@ pub(super) async fn scheduler(read: ReadRequest) -> HandlerResult {
     Ok(ok(&view, cluster::scheduler(&read.context, &view)?))
 }
 
-/// `POST /scheduler/start`: ticks are claimed from now on.
-pub(super) async fn start(write: WriteRequest) -> HandlerResult {
-    write.no_fields()?;
-    Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, true).await?))
-}
-
-/// `POST /scheduler/stop`: no more ticks are claimed, on any node.
-pub(super) async fn stop(write: WriteRequest) -> HandlerResult {
-    write.no_fields()?;
-    Ok(answer(StatusCode::OK, cluster::set_scheduler(&write.caller, false).await?))
-}
-
 /// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
 pub(super) async fn cleanup_all(write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(Some(write.body()?), &["cluster"])?;

@@ -7,10 +7,12 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::{Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::error_code::ErrorCode;
-use crate::dto::ProblemView;
+use crate::dto::{CronErrorView, EnvelopeView, ProblemView};
 use crate::ops::OpError;
 
 /// A client that is told to come again waits so many seconds.
@@ -19,19 +21,50 @@ const RETRY_AFTER_S: &str = "1";
 /// The form in which a router writes its errors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ErrorForm {
+    /// No two forms have the same.
+    pub name: &'static str,
     /// The media type of the body.
     pub content_type: &'static str,
     /// Makes the body of an error and the id of its request.
     pub body: fn(&OpError, &str) -> Value,
+    /// Makes the schema of such a body.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// The canonical form: RFC 9457.
-pub(super) const PROBLEM: ErrorForm =
-    ErrorForm { content_type: "application/problem+json", body: problem };
+pub(super) const PROBLEM: ErrorForm = ErrorForm {
+    name: "problem",
+    content_type: "application/problem+json",
+    body: |error, request_id| written(problem(error, request_id)),
+    schema: |generator| generator.subschema_for::<ProblemView>(),
+};
 
-fn problem(error: &OpError, request_id: &str) -> Value {
+/// The form below `/api/cron`.
+pub(super) const CRON: ErrorForm = ErrorForm {
+    name: "cron",
+    content_type: "application/json",
+    body: |error, _request_id| written(CronErrorView { error: error.detail().to_owned() }),
+    schema: |generator| generator.subschema_for::<CronErrorView>(),
+};
+
+/// An envelope, with the problem as its data.
+pub(super) const ENVELOPE: ErrorForm = ErrorForm {
+    name: "envelope",
+    content_type: "application/json",
+    body: |error, request_id| {
+        let data = problem(error, request_id);
+        written(EnvelopeView { code: data.status, message: data.detail.clone(), data })
+    },
+    schema: |generator| generator.subschema_for::<EnvelopeView<ProblemView>>(),
+};
+
+fn written(body: impl Serialize) -> Value {
+    serde_json::to_value(body).unwrap_or_default()
+}
+
+fn problem(error: &OpError, request_id: &str) -> ProblemView {
     let code = error.code();
-    let problem = ProblemView {
+    ProblemView {
         kind: format!("urn:punctual:problem:{code}"),
         title: code.as_str().replace('_', " "),
         status: code.status(),
@@ -41,8 +74,7 @@ fn problem(error: &OpError, request_id: &str) -> Value {
         request_id: request_id.to_owned(),
         errors: error.fields(),
         extra: error.extra().clone(),
-    };
-    serde_json::to_value(problem).unwrap_or_default()
+    }
 }
 
 /// The status of an answer with this error.

@@ -1,4 +1,5 @@
-//! The HTTP interface for machines: the canonical routes, their bodies, their errors.
+//! The HTTP interface for machines: the canonical routes, their bodies, their errors; and those of other
+//! schedulers, in [`compat`].
 //!
 //! Connections are held by [`server`]. A request is read by [`extract`], answered by the handler that
 //! the table of [`routes`] names, and completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
@@ -10,6 +11,7 @@
 mod bench;
 mod calendars;
 mod cluster;
+mod compat;
 mod error;
 mod executions;
 mod extract;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::routing::any;
 use tokio::sync::watch;
 
 pub use self::server::{HttpLimits, serve};
@@ -45,15 +48,23 @@ pub(crate) use self::params::Params;
 #[cfg(test)]
 pub(crate) use self::tasks::about::tick_range;
 
+use self::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use self::frame::RequestFrame;
 
-/// All routes.
+/// All routes: a router for each form of errors, in a frame of its own.
 pub fn router(context: Arc<Context>) -> Router {
+    let framed = |router: Router<Arc<Context>>, form: ErrorForm| {
+        router.layer(from_fn_with_state(RequestFrame::of(&context, form), frame::frame))
+    };
     let measured = context.settings.bench.as_ref().map(|_| bench::router()).unwrap_or_default();
-    routes::router()
-        .merge(measured)
-        .fallback(frame::not_found)
-        .layer(from_fn_with_state(RequestFrame::of(&context, error::PROBLEM), frame::frame))
+    let own = routes::router(PROBLEM).merge(measured).fallback(frame::not_found);
+    let mut cron = routes::router(CRON);
+    for rest in ["/api/cron", "/api/cron/", "/api/cron/{*rest}"] {
+        cron = cron.route(rest, any(frame::not_found));
+    }
+    framed(own, PROBLEM)
+        .merge(framed(cron, CRON))
+        .merge(framed(routes::router(ENVELOPE), ENVELOPE))
         .with_state(context)
 }
 

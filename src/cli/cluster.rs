@@ -12,7 +12,9 @@ use super::fetch::{self, ReplyKind, TypedReply};
 use super::node;
 use super::table::fields;
 use crate::client::{Patience, path};
-use crate::dto::{ClusterView, CurrentLeader, MemberReplaced, SchedulerSwitched, SchedulerView};
+use crate::dto::{
+    ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched, SchedulerView,
+};
 
 /// An answer that only the leader has is waited for so long: a member may have much to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
@@ -148,7 +150,8 @@ pub async fn scheduler_command(
         SchedulerCommand::Stop => "stop",
     };
     let path = path(["scheduler", verb]);
-    let reply = context.send::<SchedulerSwitched>(Method::POST, &path, &[], None).await?;
+    type Switched = EnvelopeView<SchedulerSwitched>;
+    let reply = context.send::<Switched>(Method::POST, &path, &[], None).await?;
     context.out.one(&reply.body, |_clock| match verb {
         "start" => "scheduling: on; ticks fire from now on".to_owned(),
         _ => "scheduling: off; no tick fires until `punctual scheduler start`".to_owned(),

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::context::CliContext;
 use super::exit::{Exit, Failure};
 use crate::dto::{
-    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, ExecutionChanged,
-    ExecutionView, ItemsView, ListPlace, ListView, MemberReplaced, NextView, NodeView,
-    SchedulerSwitched, SchedulerView, TaskChanged, TaskView, TickView, WhyView,
+    CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
+    ExecutionChanged, ExecutionView, ItemsView, ListPlace, ListView, MemberReplaced, NextView,
+    NodeView, SchedulerSwitched, SchedulerView, TaskChanged, TaskView, TickView, WhyView,
 };
 
 /// Items asked for at a time.
@@ -58,7 +58,7 @@ pub trait ReplyKind: DeserializeOwned {
 }
 
 macro_rules! kinds {
-    ($($name:ident = $what:literal;)+) => {
+    ($($name:ty = $what:literal;)+) => {
         $(impl ReplyKind for $name {
             const WHAT: &'static str = $what;
         })+
@@ -71,7 +71,7 @@ kinds! {
     CurrentLeader = "a leader";
     MemberReplaced = "a member";
     SchedulerView = "a scheduler";
-    SchedulerSwitched = "a scheduler";
+    EnvelopeView<SchedulerSwitched> = "a scheduler";
     CalendarView = "a calendar";
     CalendarChanged = "a calendar";
     CalendarRemoved = "a calendar";
@@ -196,7 +196,8 @@ mod tests {
         }
         let nobody: CurrentLeader = typed(&json!({"leader": null}), Exit::Unknown).unwrap();
         assert_eq!(nobody.leader, None, "null is an answer");
-        let odd = typed::<SchedulerSwitched>(&json!({"started": 1}), Exit::Unknown).unwrap_err();
+        let odd = json!({"code": 200, "message": "success", "data": {"started": 1}});
+        let odd = typed::<EnvelopeView<SchedulerSwitched>>(&odd, Exit::Unknown).unwrap_err();
         assert!(odd.message.starts_with("the answer is not a scheduler: "), "{}", odd.message);
     }
 

@@ -25,6 +25,12 @@ struct ProblemText {
     errors: Vec<FieldProblem>,
 }
 
+/// An answer in an envelope: what is wrong is its data.
+#[derive(Deserialize)]
+struct ProblemEnvelope {
+    data: ProblemText,
+}
+
 /// A node's answer that says no: `application/problem+json`, as far as it is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRefusal {
@@ -81,7 +87,8 @@ impl ServerRefusal {
     /// Reads an answer of this status.
     #[must_use]
     pub fn read(status: u16, body: Value) -> Self {
-        let said = ProblemText::deserialize(&body).unwrap_or_default();
+        let said = ProblemEnvelope::deserialize(&body).map(|envelope| envelope.data);
+        let said = said.or_else(|_| ProblemText::deserialize(&body)).unwrap_or_default();
         let code = said.code.unwrap_or_else(|| format!("http_{status}"));
         let plain = || body.as_str().map(str::trim).filter(|text| !text.is_empty());
         let detail = said.detail.or(said.title).or(said.error);
@@ -133,6 +140,10 @@ mod tests {
         let plain = ServerRefusal::read(502, json!("bad gateway\n"));
         assert_eq!((plain.code.as_str(), plain.detail.as_str()), ("http_502", "bad gateway"));
         assert_eq!(ServerRefusal::read(404, json!({"error": "gone"})).detail, "gone");
+        let problem = json!({"code": "no_leader", "detail": "none leads"});
+        let envelope = json!({"code": 503, "message": "none leads", "data": problem});
+        let refusal = ServerRefusal::read(503, envelope);
+        assert_eq!((refusal.code.as_str(), refusal.detail.as_str()), ("no_leader", "none leads"));
         assert_eq!(
             ServerRefusal::read(400, Value::Null).detail,
             "the node answered with status 400"

@@ -8,6 +8,7 @@
 mod bench;
 mod calendar;
 mod cluster;
+mod compat;
 mod error;
 mod execution;
 mod list;
@@ -24,6 +25,11 @@ pub use self::calendar::{CalendarChanged, CalendarGone, CalendarRemoved, Calenda
 pub use self::cluster::{
     ClusterView, CurrentLeader, HealthView, InstanceView, LiveView, MemberReplaced, MemberView,
     Message, ReadyView, SchedulerSwitched, SchedulerView, TasksLeft,
+};
+pub use self::compat::{
+    CronCounts, CronErrorView, CronHistoryView, CronInstanceView, CronInstancesView, CronRunView,
+    CronStatusView, CronTaskStatsView, CronTaskView, CronTasksView, EnvelopeView, JobView,
+    TaskRequest,
 };
 pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
@@ -43,7 +49,8 @@ pub use self::task::{
     WarningView,
 };
 pub use self::tick::{EndedView, FiredView, SpanView, TickView, TicksView, WhyView};
-#[cfg(feature = "cli")]
-pub use crate::domain::spec::bodies::{ActionBody, ChainsBody, DailyBody, RetryBody, RuleBody};
+pub use crate::domain::spec::bodies::ActionBody;
 pub use crate::domain::spec::bodies::{CalendarBody, CatchUpBody, ScheduleBody, TaskBody, Word};
+#[cfg(feature = "cli")]
+pub use crate::domain::spec::bodies::{ChainsBody, DailyBody, RetryBody, RuleBody};
 pub use crate::domain::time::Rfc3339;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Rfc3339, ScheduleBody, TaskBody, Word};
+use super::{Rfc3339, ScheduleBody, TaskRequest, Word};
 
 /// A pause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,10 +66,10 @@ pub enum BatchRequest {
     Items {
         /// Their definitions.
         #[schemars(length(min = 1, max = 10000))]
-        items: Vec<TaskBody>,
+        items: Vec<TaskRequest>,
     },
     /// As they are.
-    List(#[schemars(length(min = 1, max = 10000))] Vec<TaskBody>),
+    List(#[schemars(length(min = 1, max = 10000))] Vec<TaskRequest>),
 }
 
 /// One operation on many tasks: exactly one of `names` and `selector` names them.

@@ -11,7 +11,7 @@ pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod cluster;
 pub(crate) mod context;
-mod describe;
+pub(crate) mod describe;
 mod describe_zh;
 pub(crate) mod eligibility;
 pub(crate) mod error;

@@ -159,6 +159,13 @@ fn started_at(execution: &Execution) -> Option<Timestamp> {
     attempts(execution).find_map(|attempt| attempt.report.as_ref()?.started_at)
 }
 
+/// When the first attempt started, or, of a running one that nobody has reported yet, will have.
+pub(crate) fn start_time(execution: &Execution) -> Option<Timestamp> {
+    let newest = execution.attempt.as_ref();
+    let presumed = || newest.and_then(|attempt| presumed_start(execution, attempt));
+    started_at(execution).or_else(presumed)
+}
+
 /// From due time to start in milliseconds; negative: it started early.
 pub(crate) fn lateness_ms(execution: &Execution) -> Option<i64> {
     Some(started_at(execution)?.0.saturating_sub(execution.due.0))
@@ -180,7 +187,6 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
     let name = &*task.live.name;
     let newest = execution.attempt.as_ref();
     let report = newest.and_then(|attempt| attempt.report.as_ref());
-    let presumed = newest.and_then(|attempt| presumed_start(execution, attempt));
     let key = match execution.tick {
         Some(tick) => format!("{name}/{}@{tick}", execution.incarnation),
         None => format!("{name}/{}!{}", execution.incarnation, execution.id),
@@ -208,7 +214,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         attempt: newest.map_or(0, |attempt| attempt.number),
         attempts: attempts(execution).map(|one| attempt(state, execution, one)).collect(),
         scheduled_time: Rfc3339(execution.tick.unwrap_or(execution.created_at)),
-        start_time: started_at(execution).or(presumed).map(Rfc3339),
+        start_time: start_time(execution).map(Rfc3339),
         end_time: execution.ended_at.map(Rfc3339),
         lateness_ms: lateness_ms(execution),
         duration_ms: duration_ms(execution),

@@ -15,6 +15,7 @@ mod t50_disk;
 mod t55_files;
 mod t60_cli;
 mod t61_readme;
+mod t62_curl_lines;
 mod t65_first_day;
 mod t70_metrics;
 mod t71_log;

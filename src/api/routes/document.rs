@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{Content, Param, ParamKind, Route, Verb, at, paths};
+use crate::api::error::PROBLEM;
 use crate::domain::error_code::ErrorCode;
 use crate::dto::ProblemView;
 
@@ -29,6 +30,15 @@ const ALWAYS: &[ErrorCode] = &[
     ErrorCode::MethodNotAllowed,
     ErrorCode::RequestTimeout,
     ErrorCode::RouteNotFound,
+    ErrorCode::TooManyConnections,
+    ErrorCode::UriTooLong,
+];
+/// Codes that are given before the route is known, and so always in the canonical form.
+const BEFORE: &[ErrorCode] = &[
+    ErrorCode::BadRequest,
+    ErrorCode::HeadersTooLarge,
+    ErrorCode::InvalidHeader,
+    ErrorCode::RequestTimeout,
     ErrorCode::TooManyConnections,
     ErrorCode::UriTooLong,
 ];
@@ -174,22 +184,29 @@ impl DocumentWriter {
             }
             responses.insert(status.to_string(), response);
         }
-        let mut refusals: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        let mut refusals: BTreeMap<u16, Vec<&ErrorCode>> = BTreeMap::new();
         for code in codes(route) {
-            refusals.entry(code.status()).or_default().push(code.as_str());
+            refusals.entry(code.status()).or_default().push(code);
         }
-        for (status, mut codes) in refusals {
-            codes.sort_unstable();
-            codes.dedup();
-            let refusal = json!({
-                "description": codes.join(", "),
-                "content": {"application/problem+json": {
-                    "schema": {"$ref": format!("{SCHEMAS}ProblemView")},
-                }},
-            });
+        for (status, codes) in refusals {
+            let refusal = self.refusal(route, codes);
             responses.entry(status.to_string()).or_insert(refusal);
         }
         responses.into()
+    }
+
+    /// Refusals of one status.
+    fn refusal(&mut self, route: &Route, codes: Vec<&ErrorCode>) -> Value {
+        let before = codes.iter().any(|code| BEFORE.contains(code));
+        let mut content = Map::new();
+        for form in [Some(route.form), before.then_some(PROBLEM)].into_iter().flatten() {
+            let schema = json!({"schema": (form.schema)(&mut self.answers)});
+            content.insert(form.content_type.to_owned(), schema);
+        }
+        let mut codes: Vec<&str> = codes.into_iter().map(|code| code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        json!({"description": codes.join(", "), "content": content})
     }
 
     /// All schemas; those of requests have names of their own.

@@ -17,6 +17,7 @@ use axum::http::request::Parts;
 use axum::routing::MethodRouter;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::error::ErrorForm;
 use crate::domain::error_code::ErrorCode;
 use crate::ops::Context;
 
@@ -132,6 +133,8 @@ pub(super) struct Route {
     pub errors: &'static [ErrorCode],
     /// Whether `If-Match` binds it to a revision.
     pub bound: bool,
+    /// How its refusals are written; the same for all routes of a path.
+    pub form: ErrorForm,
     pub handler: Handler,
 }
 
@@ -171,9 +174,10 @@ fn at(path: &str) -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(move |route| route.serves(path))
 }
 
-/// The router of the table.
-pub(super) fn router() -> Router<Arc<Context>> {
-    paths().into_iter().fold(Router::new(), |router, path| {
+/// The router of the routes in the table that write their errors in this form.
+pub(super) fn router(form: ErrorForm) -> Router<Arc<Context>> {
+    let own = |path: &&str| at(path).any(|route| route.form.name == form.name);
+    paths().into_iter().filter(own).fold(Router::new(), |router, path| {
         let methods = at(path).map(|route| (route.handler)());
         router.route(path, methods.fold(MethodRouter::new(), MethodRouter::merge))
     })

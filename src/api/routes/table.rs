@@ -5,17 +5,20 @@ use axum::routing::{delete, get, patch, post, put};
 use super::{
     AccessRole, Content, Handler, Param, ParamKind, RequestBody, Route, SchemaOf, Verb, of,
 };
+use crate::api::compat::{history, monitor, scheduler};
+use crate::api::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use crate::api::tasks::{self, about, many};
 use crate::api::{calendars, cluster, executions, health, metrics, nodes, output, preview, spec};
 use crate::domain::error_code::ErrorCode as Code;
 use crate::dto::{
     AssignmentView, BatchRequest, BulkRequest, CalendarBody, CalendarChanged, CalendarRemoved,
     CalendarView, CallbackRequest, ClaimRequest, ClaimView, CleanupAllRequest, ClusterView,
-    CurrentLeader, ExecutionChanged, ExecutionView, HealthView, ItemsView, ListView, LiveView,
-    MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView, PauseRequest,
-    PreviewRequest, PreviewView, ReadyView, RevisionsView, SchedulerSwitched, SchedulerView,
-    StatsView, TaskBody, TaskChanged, TaskStatsView, TaskView, TasksLeft, TicksView,
-    TransferRequest, TriggerRequest, WhyView,
+    CronHistoryView, CronInstancesView, CronStatusView, CronTaskStatsView, CronTasksView,
+    CurrentLeader, EnvelopeView, ExecutionChanged, ExecutionView, HealthView, ItemsView, JobView,
+    ListView, LiveView, MemberReplaced, MergePatch, Message, NextView, NodePatchRequest, NodeView,
+    PauseRequest, PreviewRequest, PreviewView, ReadyView, RevisionsView, SchedulerSwitched,
+    SchedulerView, StatsView, TaskChanged, TaskRequest, TaskStatsView, TaskView, TasksLeft,
+    TicksView, TransferRequest, TriggerRequest, WhyView,
 };
 use crate::ops::words::{STATUSES, TASK_STATES};
 
@@ -37,6 +40,7 @@ const fn route(
         answers: &[],
         errors: &[],
         bound: false,
+        form: PROBLEM,
         handler,
     }
 }
@@ -70,6 +74,11 @@ impl Route {
 
     const fn bound(self) -> Self {
         Self { bound: true, ..self }
+    }
+
+    /// Its refusals are written in this form.
+    const fn told(self, form: ErrorForm) -> Self {
+        Self { form, ..self }
     }
 }
 
@@ -130,6 +139,9 @@ const OUTPUT: &[Param] = &[
     param("from", ParamKind::Number(0, u64::MAX), "From this byte on."),
     param("attempt", ParamKind::Number(1, u32::MAX as u64), "Of this attempt."),
 ];
+/// The parameters of the lists of other schedulers, which have no pages.
+const ALL: &[Param] = &[param("limit", ParamKind::Number(1, 10_000), "How many at most; 10,000.")];
+const HISTORY: &[Param] = &[param("limit", ParamKind::Number(1, 1_000), "How many at most; 100.")];
 const FENCE: &[Param] = &[param("fence", ParamKind::Number(0, u64::MAX), "That of the claim.")];
 
 /// What a body of a task may be refused for.
@@ -184,12 +196,12 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/v1/tasks", "listTasks", "Tasks that fit all filters.", || get(tasks::list))
         .query(&[TASKS, PAGING]).gives(&[(200, json(of::<ListView<TaskView>>))]),
     route(Verb::Post, "/api/v1/tasks", "createTask", "Makes a task.", || post(tasks::create))
-        .role(AccessRole::Editor).query(&[FORCE]).takes(of::<TaskBody>)
+        .role(AccessRole::Editor).query(&[FORCE]).takes(of::<TaskRequest>)
         .gives(&[(201, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Get, "/api/v1/tasks/{name}", "getTask", "A task, marked deleted or not.", || get(tasks::get))
         .gives(&[(200, json(of::<TaskView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Put, "/api/v1/tasks/{name}", "putTask", "Another definition; cursor and history stay.", || put(tasks::put))
-        .role(AccessRole::Editor).takes(of::<TaskBody>).bound()
+        .role(AccessRole::Editor).takes(of::<TaskRequest>).bound()
         .gives(&[(200, json(of::<TaskChanged>))]).refuses(TASK_BODY),
     route(Verb::Patch, "/api/v1/tasks/{name}", "patchTask", "A JSON merge patch of the definition.", || patch(tasks::patch))
         .role(AccessRole::Editor).takes(of::<MergePatch>).bound()
@@ -289,13 +301,26 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::MemberNotFound, Code::MemberNotEmpty, Code::NodeUnreachable]),
     route(Verb::Get, "/api/v1/scheduler/status", "getScheduler", "Whether ticks fire in the cluster.", || get(cluster::scheduler))
         .gives(&[(200, json(of::<SchedulerView>))]),
-    route(Verb::Post, "/api/v1/scheduler/start", "startScheduler", "Ticks are claimed from now on.", || post(cluster::start))
-        .role(AccessRole::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
-    route(Verb::Post, "/api/v1/scheduler/stop", "stopScheduler", "No more ticks are claimed, on any node.", || post(cluster::stop))
-        .role(AccessRole::Operator).gives(&[(200, json(of::<SchedulerSwitched>))]),
+    route(Verb::Get, "/api/v1/scheduler/jobs", "listJobs", "Tasks in short, by name.", || get(scheduler::jobs))
+        .query(&[ALL]).gives(&[(200, json(of::<EnvelopeView<Vec<JobView>>>))]).told(ENVELOPE),
+    route(Verb::Post, "/api/v1/scheduler/start", "startScheduler", "Ticks are claimed from now on.", || post(scheduler::start))
+        .role(AccessRole::Operator).gives(&[(200, json(of::<EnvelopeView<SchedulerSwitched>>))]).told(ENVELOPE),
+    route(Verb::Post, "/api/v1/scheduler/stop", "stopScheduler", "No more ticks are claimed, on any node.", || post(scheduler::stop))
+        .role(AccessRole::Operator).gives(&[(200, json(of::<EnvelopeView<SchedulerSwitched>>))]).told(ENVELOPE),
     route(Verb::Post, "/api/v1/admin/cleanup-all", "cleanupAll", "Removes all tasks.", || post(cluster::cleanup_all))
         .role(AccessRole::Admin).takes(of::<CleanupAllRequest>).gives(&[(200, json(of::<TasksLeft>))])
         .refuses(&[Code::WrongClusterName, Code::MissingField]),
+
+    route(Verb::Get, "/api/cron/status", "getCronStatus", "The node that answers.", || get(monitor::status))
+        .gives(&[(200, json(of::<CronStatusView>))]).told(CRON),
+    route(Verb::Get, "/api/cron/instances", "listCronInstances", "Nodes, and the tasks that each owns.", || get(monitor::instances))
+        .query(&[ALL]).gives(&[(200, json(of::<CronInstancesView>))]).told(CRON),
+    route(Verb::Get, "/api/cron/tasks", "listCronTasks", "Tasks, by name.", || get(monitor::tasks))
+        .query(&[ALL]).gives(&[(200, json(of::<CronTasksView>))]).told(CRON),
+    route(Verb::Get, "/api/cron/tasks/{name}/stats", "getCronTaskStats", "How the executions of a task went.", || get(monitor::stats))
+        .gives(&[(200, json(of::<CronTaskStatsView>))]).refuses(&[Code::TaskNotFound]).told(CRON),
+    route(Verb::Get, "/api/cron/tasks/{name}/history", "getCronTaskHistory", "Executions and skipped ticks of a task, newest first.", || get(history::history))
+        .query(&[HISTORY]).gives(&[(200, json(of::<CronHistoryView>))]).refuses(&[Code::TaskNotFound]).told(CRON),
 
     later(Verb::Post, "/api/v1/tasks/{name}/cancel", "cancelTask", || post(spec::not_supported)),
     later(Verb::Get, "/api/v1/executors", "listExecutors", || get(spec::not_supported)),
@@ -308,7 +333,6 @@ pub(super) static ROUTES: &[Route] = &[
     later(Verb::Post, "/api/v1/cluster/members", "addMember", || post(spec::not_supported)),
     later(Verb::Delete, "/api/v1/cluster/members/{id}", "removeMember", || delete(spec::not_supported)),
     later(Verb::Get, "/api/v1/cluster/what-if", "whatIf", || get(spec::not_supported)),
-    later(Verb::Get, "/api/v1/scheduler/jobs", "listJobs", || get(spec::not_supported)),
     later(Verb::Put, "/api/v1/scheduler/strategy", "putStrategy", || put(spec::not_supported)),
     later(Verb::Get, "/api/v1/audit", "listAudit", || get(spec::not_supported)),
     later(Verb::Get, "/api/v1/tokens", "listTokens", || get(spec::not_supported)),

@@ -81,6 +81,34 @@ fn every_code_is_in_the_document() {
     }
 }
 
+#[test]
+fn refusals_are_told_in_the_form_of_their_route() {
+    let document = openapi("1");
+    let refusal = |path: &str, verb: &str, status: &str| {
+        document["paths"][path][verb]["responses"][status]["content"].clone()
+    };
+    let kinds = |content: Value| content.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let stats = refusal("/api/cron/tasks/{name}/stats", "get", "404");
+    let schema = &stats["application/json"]["schema"]["$ref"];
+    assert_eq!(schema, "#/components/schemas/CronErrorView");
+    assert_eq!(kinds(stats), ["application/json"]);
+    let stop = refusal("/api/v1/scheduler/stop", "post", "503");
+    assert!(stop["application/json"]["schema"]["$ref"].to_string().contains("EnvelopeView"));
+    // What is answered before the route is known is in the canonical form.
+    let long = refusal("/api/cron/tasks", "get", "414");
+    assert_eq!(kinds(long), ["application/json", "application/problem+json"]);
+    let task = refusal("/api/v1/tasks/{name}", "get", "404");
+    assert_eq!(kinds(task), ["application/problem+json"]);
+}
+
+#[test]
+fn the_routes_of_a_path_write_their_errors_in_one_form() {
+    for path in paths() {
+        let forms: BTreeSet<&str> = super::at(path).map(|route| route.form.name).collect();
+        assert_eq!(forms.len(), 1, "{path}: {forms:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_router_has_the_routes_of_the_document_and_no_others() {
     let folder = tempfile::tempdir().unwrap();

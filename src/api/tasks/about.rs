@@ -21,7 +21,7 @@ const NEXT: u64 = 10;
 const NEXT_MAX: u64 = 1_000;
 
 /// Answers with what is computed from a task, beside other requests.
-async fn tell<T: Serialize>(
+pub(in crate::api) async fn tell<T: Serialize>(
     read: &ReadRequest,
     name: String,
     tell: impl FnOnce(&StateView, &Arc<Task>) -> Result<T, OpError> + Send + 'static,

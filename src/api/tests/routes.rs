@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::ApiRig;
-use crate::api::error::{ErrorForm, PROBLEM};
+use crate::api::error::{CRON, PROBLEM};
 use crate::api::frame::{self, RequestFrame};
 use crate::api::{self, ApiSettings, Context, HttpLimits, Scans};
 use crate::clock::{ClusterClock, HardwareClocks};
@@ -308,10 +308,6 @@ async fn each_router_writes_its_errors_in_its_own_form() {
 
     let folder = tempfile::tempdir().unwrap();
     let context = waiting(&folder);
-    let form = ErrorForm {
-        content_type: "application/json",
-        body: |error, _request| json!({"error": error.detail()}),
-    };
     let framed = |router: axum::Router<Arc<Context>>, form| {
         router.layer(axum::middleware::from_fn_with_state(
             RequestFrame::of(&context, form),
@@ -324,7 +320,7 @@ async fn each_router_writes_its_errors_in_its_own_form() {
         .route("/write", post(fails))
         .fallback(frame::not_found);
     let new = axum::Router::new().route("/fails", get(fails)).fallback(frame::not_found);
-    let router = framed(new, PROBLEM).nest("/old", framed(old, form)).with_state(context.clone());
+    let router = framed(new, PROBLEM).nest("/old", framed(old, CRON)).with_state(context.clone());
     for (path, status, body) in [
         ("/fails", 503, "no_leader"),
         ("/none", 404, "route_not_found"),

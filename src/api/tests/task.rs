@@ -235,11 +235,12 @@ async fn a_repeated_write_is_one_write() {
         (Method::DELETE, "/tasks/once", Value::Null),
         (Method::POST, "/tasks/batch", json!([other])),
         (Method::POST, "/tasks/bulk", json!({"op": "trigger", "names": ["once"]})),
-        (Method::POST, "/scheduler/stop", Value::Null),
     ] {
         let got = rig.call(method, path, body, key).await;
         got.refused(422, "idempotency_key_reused");
     }
+    let stop = rig.call(Method::POST, "/scheduler/stop", Value::Null, key).await.expect(422);
+    assert_eq!(stop.body["data"]["code"], "idempotency_key_reused");
     assert_eq!(rig.get("/executions?page=1").await.expect(200).body["total"], 0);
     let key = &[("idempotency-key", "k-4")];
     let trigger = || rig.call(Method::POST, "/tasks/once/trigger", Value::Null, key);

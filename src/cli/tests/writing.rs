@@ -229,6 +229,17 @@ async fn changes_say_what_follows_from_them() {
     let refused = json!({"code": "no_leader", "detail": "no leader is known"});
     let down = [("POST /scheduler/stop", 403, refused)];
     assert_eq!(ran(&["scheduler", "stop"], &down).await.exit, Exit::NotAllowed);
+    // Good and bad answers of this route are in an envelope.
+    let problem = json!({"code": "outcome_unknown", "detail": "nobody said", "advice": "Look."});
+    let unknown = json!({"code": 504, "message": "nobody said", "data": problem});
+    let late = ran(&["scheduler", "stop"], &[("POST /scheduler/stop", 504, unknown)]).await;
+    assert_eq!(late.exit, Exit::Unknown);
+    assert!(late.talk.contains("nobody said"), "{}", late.talk);
+    let floor = "2026-12-01T12:00:00.000Z";
+    let off =
+        json!({"code": 200, "message": "success", "data": {"started": false, "floor": floor}});
+    let off = ran(&["scheduler", "stop"], &[("POST /scheduler/stop", 200, off)]).await;
+    assert!(off.data.starts_with("scheduling: off"), "{}", off.data);
 }
 
 #[tokio::test]

@@ -13,14 +13,15 @@
 //! * [`definition`] takes the fields away that only answers have.
 //! * [`patch`] is `write`, an RFC 7396 merge, and `read`.
 //!
-//! The flat spellings of older programs are to be rewritten into the canonical form in front of
-//! `body::read`; until then their fields are unknown fields like any other.
+//! The flat spellings of other schedulers' bodies are rewritten into the canonical form in front of
+//! `body::read`, by `flat`. A patch is of the canonical form: there they are unknown fields.
 
 mod action;
 mod answer;
 pub mod bodies;
 mod body;
 mod calendar;
+mod flat;
 mod json;
 pub mod number;
 mod reader;
@@ -81,12 +82,25 @@ pub struct ReadContext<'a> {
     pub calendars: Option<&'a State>,
 }
 
-/// Reads a task's canonical body.
+/// Reads a task's body: the canonical form, with or without flat spellings.
 ///
 /// # Errors
 /// Every rule that the body breaks, at most 100 of them.
 pub fn read(value: &Value, ctx: ReadContext<'_>) -> Result<TaskSpec, Vec<BodyProblem>> {
-    let mut problems = Vec::new();
+    let mut flat = flat::expand(value);
+    let problems = std::mem::take(&mut flat.problems);
+    canonical(&flat.body, ctx, problems).map_err(|mut problems| {
+        flat.point(&mut problems);
+        problems
+    })
+}
+
+/// Reads a task's canonical body, of which these problems are known.
+fn canonical(
+    value: &Value,
+    ctx: ReadContext<'_>,
+    mut problems: Vec<BodyProblem>,
+) -> Result<TaskSpec, Vec<BodyProblem>> {
     let spec = body::read(value, ctx, &mut problems);
     support::refuse(&spec, ctx, &mut problems);
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
@@ -113,7 +127,8 @@ pub fn patch(
     merge(&mut body, merge_patch);
     let name = body.get("name").and_then(Value::as_str);
     let renamed = name.is_some_and(|name| name != existing.name);
-    let result = read(&body, ReadContext { current: Some(&existing.schedule), ..ctx });
+    let ctx = ReadContext { current: Some(&existing.schedule), ..ctx };
+    let result = canonical(&body, ctx, Vec::new());
     if !renamed {
         return result;
     }

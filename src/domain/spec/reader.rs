@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::flat::FLAT;
 use super::{BodyProblem, closest};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::LocalTime;
@@ -254,7 +255,7 @@ impl<'v> Object<'v, '_> {
         }
     }
 
-    /// Fields that are often written at the top though they belong further down.
+    /// Fields that are often written at the top though they belong further down, and flat ones.
     fn elsewhere(&self, key: &str) -> Option<&'static str> {
         const INNER: [&str; 16] = [
             "schedule.cron",
@@ -276,7 +277,10 @@ impl<'v> Object<'v, '_> {
         ];
         let here = self.pointer.is_empty();
         let belongs = |path: &&str| path.split_once('.').is_some_and(|(_, last)| last == key);
-        INNER.into_iter().filter(|_| here).find(belongs)
+        let inner = INNER.into_iter().find(belongs);
+        let flat = FLAT.into_iter().find(|(flat, _)| *flat == key).map(|(_, canonical)| canonical);
+        let near = || closest(key, FLAT.into_iter().map(|(flat, _)| flat));
+        inner.or(flat).or_else(near).filter(|_| here)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::task::{CatchUp, CatchUpPolicy};
 use crate::domain::time::{Millis, Timestamp};
 
 /// The fields of which a schedule has exactly one; `every` is another word for `interval`.
-const RULES: [&str; 10] = [
+pub(super) const RULES: [&str; 10] = [
     "cron",
     "interval",
     "every",

@@ -1,0 +1,321 @@
+//! The requests that the documents of other schedulers show, as they are typed.
+//!
+//! The table has each `curl` line and each bare request of those documents, with its placeholders
+//! filled, in their order. What needs executors is refused for now; its rows say so. Documents 000
+//! and 001 show no requests: of 000 the body of a task is sent.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use cluster_tests::{Api, ClusterOptions, LIMIT, ProcessCluster, TestResult, skipped, until};
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// The node that the documents ask.
+const THERE: &str = "http://localhost:8080";
+/// What is added to `curl`: no talk, no proxy, and the status behind the answer.
+const CURL: &str = "curl -sS --noproxy '*' -w '\\n%{http_code}' ";
+
+/// One request of a document.
+struct CurlLine {
+    document: &'static str,
+    line: &'static str,
+    wanted: LineAnswer,
+}
+
+/// What is answered.
+enum LineAnswer {
+    /// This status, with a value at each of these pointers.
+    Documented(u16, &'static [&'static str]),
+    /// What this version lacks: 404 or 422, an error that says why and what to do.
+    Later,
+}
+use LineAnswer::{Documented, Later};
+
+const fn row(document: &'static str, line: &'static str, wanted: LineAnswer) -> CurlLine {
+    CurlLine { document, line, wanted }
+}
+
+const LINES: &[CurlLine] = &[
+    row(
+        "000",
+        r#"curl -X POST http://localhost:8080/api/v1/tasks -H "Content-Type: application/json" -d '{
+            "name": "dynamic-task", "cron_format": "*/10 * * * * *", "payload": "hello",
+            "action": {"shell": {"argv": ["true"]}}}'"#,
+        Documented(201, &["/id", "/schedule/cron", "/payload"]),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/health",
+        Documented(200, &["/status", "/instance_id", "/timestamp", "/mode"]),
+    ),
+    row(
+        "003",
+        r#"curl -X POST http://localhost:8080/api/v1/tasks -H "Content-Type: application/json" -d '{
+            "name": "hello_job", "type": "duration", "schedule": "30s", "enabled": true,
+            "action": {"shell": {"argv": ["true"]}}}'"#,
+        Documented(201, &["/id", "/schedule/interval"]),
+    ),
+    // Executors: the next three lines as they are documented need them.
+    row(
+        "004",
+        r#"curl -X POST http://localhost:8080/api/v1/executors/register \
+          -H "Content-Type: application/json" \
+          -d '{
+            "name": "data-processor",
+            "instance_id": "executor-001",
+            "base_url": "http://localhost:9090",
+            "health_check_url": "http://localhost:9090/health",
+            "tasks": [
+              {
+                "task_name": "daily_report",
+                "cron": "0 0 2 * * *",
+                "execution_mode": "sequential",
+                "load_balance_strategy": "round_robin",
+                "timeout": 300
+              }
+            ]
+          }'"#,
+        Later,
+    ),
+    row(
+        "004",
+        r#"curl -X POST http://localhost:8080/api/v1/tasks \
+          -H "Content-Type: application/json" \
+          -d '{
+            "name": "hourly_sync",
+            "cron_expression": "0 0 * * * *",
+            "execution_mode": "parallel",
+            "load_balance_strategy": "least_loaded",
+            "max_retry": 3,
+            "timeout_seconds": 600,
+            "parameters": {
+              "source": "database_a",
+              "target": "database_b"
+            }
+          }'"#,
+        Later,
+    ),
+    // The same with an action of its own instead of executors.
+    row(
+        "004",
+        r#"curl -X POST http://localhost:8080/api/v1/tasks \
+          -H "Content-Type: application/json" \
+          -d '{
+            "name": "hourly_sync",
+            "cron_expression": "0 0 * * * *",
+            "execution_mode": "parallel",
+            "timeout_seconds": 600,
+            "parameters": {
+              "source": "database_a",
+              "target": "database_b"
+            },
+            "action": {"shell": {"argv": ["true"]}}
+          }'"#,
+        Documented(201, &["/id", "/schedule/cron", "/timeout", "/parameters/source"]),
+    ),
+    row(
+        "004",
+        r#"curl -X POST http://localhost:8080/api/v1/tasks/hourly_sync/trigger \
+          -H "Content-Type: application/json" \
+          -d '{
+            "parameters": {
+              "force": true
+            }
+          }'"#,
+        Documented(201, &["/id", "/status", "/parameters/force", "/parameters/source"]),
+    ),
+    row(
+        "004",
+        "curl 'http://localhost:8080/api/v1/executions?task_id=hourly_sync&status=success&limit=10'",
+        Documented(200, &["/items/0/id", "/items/0/task_id", "/items/0/start_time"]),
+    ),
+    row(
+        "004",
+        r#"curl -X PUT http://localhost:8080/api/v1/executors/executor-001/status \
+          -H "Content-Type: application/json" \
+          -d '{
+            "status": "maintenance",
+            "reason": "upgrade"
+          }'"#,
+        Later,
+    ),
+    row(
+        "004",
+        "curl http://localhost:8080/api/v1/scheduler/status",
+        Documented(
+            200,
+            &[
+                "/started",
+                "/leader_id",
+                "/time",
+                "/instances/0/id",
+                "/instances/0/instance_id",
+                "/instances/0/host",
+                "/instances/0/port",
+                "/instances/0/is_leader",
+                "/instances/0/state",
+            ],
+        ),
+    ),
+    row("004", "curl http://localhost:8080/api/v1/executors", Later),
+    row(
+        "003",
+        "curl http://localhost:8080/api/v1/scheduler/jobs",
+        Documented(
+            200,
+            &[
+                "/code",
+                "/message",
+                "/data/2/id",
+                "/data/2/name",
+                "/data/2/next_run",
+                "/data/2/last_run",
+            ],
+        ),
+    ),
+    row(
+        "003",
+        "curl -X POST http://localhost:8080/api/v1/scheduler/stop",
+        Documented(200, &["/code", "/message", "/data"]),
+    ),
+    row(
+        "003",
+        "curl -X POST http://localhost:8080/api/v1/scheduler/start",
+        Documented(200, &["/code", "/message", "/data"]),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/api/cron/status",
+        Documented(
+            200,
+            &[
+                "/instance_id",
+                "/status",
+                "/start_time",
+                "/active_tasks",
+                "/instance_count",
+                "/uptime",
+            ],
+        ),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/api/cron/instances",
+        Documented(
+            200,
+            &[
+                "/count",
+                "/instances/0/instance_id",
+                "/instances/0/hostname",
+                "/instances/0/pid",
+                "/instances/0/start_time",
+                "/instances/0/last_heartbeat",
+                "/instances/0/status",
+                "/instances/0/version",
+                "/instances/0/tasks/0",
+            ],
+        ),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/api/cron/tasks",
+        Documented(
+            200,
+            &[
+                "/count",
+                "/tasks/0/name",
+                "/tasks/0/description",
+                "/tasks/0/schedule",
+                "/tasks/0/instances/0",
+            ],
+        ),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/api/cron/tasks/hourly_sync/stats",
+        Documented(
+            200,
+            &[
+                "/task_name",
+                "/stats/success_count",
+                "/stats/failure_count",
+                "/stats/last_run_at",
+                "/stats/next_run_at",
+            ],
+        ),
+    ),
+    row(
+        "002",
+        "curl http://localhost:8080/api/cron/tasks/hourly_sync/history",
+        Documented(
+            200,
+            &[
+                "/task_name",
+                "/count",
+                "/history/0/task_name",
+                "/history/0/instance_id",
+                "/history/0/status",
+                "/history/0/started_at",
+                "/history/0/completed_at",
+                "/history/0/duration",
+                "/history/0/retry_count",
+            ],
+        ),
+    ),
+];
+
+/// Types a line; the status and the body of its answer.
+async fn types(api: &Api, line: &str) -> TestResult<(u16, Value)> {
+    let line = line.replace(THERE, api.base()).replacen("curl ", CURL, 1);
+    let mut shell = tokio::process::Command::new("/bin/sh");
+    shell.args(["-c", &line]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(LIMIT, shell.output()).await??;
+    if !output.status.success() {
+        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let answer = String::from_utf8(output.stdout)?;
+    let (body, status) = answer.rsplit_once('\n').ok_or("no status")?;
+    Ok((status.parse()?, serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))?))
+}
+
+/// Whether an answer is as its row says.
+fn check(row: &CurlLine, status: u16, body: &Value) -> TestResult<()> {
+    let said = || format!("{}: {}\n{status} {body}", row.document, row.line);
+    let has = |pointer: &&&str| body.pointer(pointer).is_some_and(|value| !value.is_null());
+    let missing = match row.wanted {
+        Documented(wanted, pointers) if wanted == status => {
+            pointers.iter().find(|pointer| !has(pointer)).copied()
+        }
+        Later if matches!(status, 404 | 422) => {
+            ["/code", "/detail", "/advice"].iter().find(|pointer| !has(pointer)).copied()
+        }
+        _ => Some("the status"),
+    };
+    missing.map_or(Ok(()), |missing| Err(format!("no {missing}: {}", said()).into()))
+}
+
+#[tokio::test]
+async fn the_requests_of_other_schedulers_work_as_typed() -> TestResult<()> {
+    if !Path::new("/usr/bin/curl").exists() {
+        return skipped("curl is not installed");
+    }
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let api = cluster.api(1);
+    for row in LINES {
+        // What only reads is repeated: an execution takes a while to end.
+        if row.line.contains(" -X ") {
+            let (status, body) = types(&api, row.line).await?;
+            check(row, status, &body)?;
+            println!("{} {status} {}", row.document, row.line.lines().next().unwrap_or_default());
+            continue;
+        }
+        let status = until(row.line, async || {
+            let (status, body) = types(&api, row.line).await?;
+            check(row, status, &body).map(|()| status)
+        })
+        .await?;
+        println!("{} {status} {}", row.document, row.line);
+    }
+    cluster.finish().await
+}
