@@ -105,6 +105,7 @@ const LINES: &[CurlLine] = &[
             "name": "hourly_sync",
             "cron_expression": "0 0 * * * *",
             "execution_mode": "parallel",
+            "max_retry": 3,
             "timeout_seconds": 600,
             "parameters": {
               "source": "database_a",
