@@ -58,7 +58,7 @@ async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> 
 
 #[tokio::test]
 async fn a_command_is_told_its_node_and_each_parameter() -> TestResult<()> {
-    let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
+    let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let api = cluster.api(1);
     let script = "echo $PUNCTUAL_NODE $PUNCTUAL_PARAMETER_TABLE $PUNCTUAL_PARAMETER_BATCH_SIZE";
     let task = json!({
