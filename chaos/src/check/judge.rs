@@ -8,7 +8,8 @@ use punctual::domain::machine::State;
 use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
 use super::{
-    cover, durability, events, failover, halts, lines, liveness, owners, registers, starts, votes,
+    cover, durability, endings, events, failover, halts, lines, liveness, owners, registers,
+    starts, votes,
 };
 use crate::sim::Focus;
 
@@ -57,7 +58,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 39] = [
+pub const PROPERTIES: [&str; 41] = [
     "acknowledged writes are durable",
     "calendars leave out their ticks",
     "calls have sure answers in time",
@@ -88,12 +89,14 @@ pub const PROPERTIES: [&str; 39] = [
     "one verdict per tick",
     "records agree with each other",
     "recovery after healing",
+    "resumes make up for what came meanwhile",
     "same answer everywhere",
     "sessions",
     "settles and their labels",
     "slots bound attempts",
     "stopped work ends",
     "tasks are linearizable registers",
+    "tasks end as they say",
     "terms and votes never go back",
     "ticks are settled on time",
     "tombstones stay",
@@ -190,6 +193,7 @@ pub fn judge(run: &Run) -> Findings {
         registers::judge,
         durability::judge,
         events::judge,
+        endings::judge,
         votes::judge,
         cover::judge,
         owners::judge,

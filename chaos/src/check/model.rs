@@ -4,6 +4,7 @@
 //!
 //! It shares the words of the log with the product, and none of its rules.
 
+mod endings;
 mod executions;
 mod lines;
 mod settle;
@@ -16,6 +17,7 @@ use punctual::domain::machine::{Answer, Command, Refusal, Response, envelope};
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::task::TaskSpec;
 
+pub use self::endings::TaskEnd;
 pub use self::lines::NextWait;
 
 /// A task as the model has it.
@@ -33,6 +35,8 @@ pub struct ReplayedTask {
     pub deleted: bool,
     /// Is paused, and until when.
     pub paused: Option<Option<i64>>,
+    /// Is cancelled: ticks after this instant are held by that.
+    pub cancelled: Option<i64>,
     /// Its definition; none: a bare mark.
     pub spec: Option<TaskSpec>,
     /// From when its schedule counts.
@@ -133,6 +137,10 @@ pub struct ReferenceModel {
     pub downs: Vec<(u64, u64)>,
     /// Log indices at which ticks of a task were settled that were late.
     pub late: Vec<(u64, String)>,
+    /// Tasks that were completed, marked deleted or removed.
+    pub endings: Vec<TaskEnd>,
+    /// Tasks of which an execution of a tick ended in this command, with their incarnation.
+    ran: BTreeMap<u64, u64>,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
@@ -219,6 +227,7 @@ impl ReferenceModel {
             Command::Cleanup(named) => self.cleanup(&named.name),
             Command::Pause(pause) => self.pause(&pause.name, pause.until.map(|at| at.0), answer),
             Command::Resume(named) => self.resume(&named.name, answer),
+            Command::Cancel(named) => self.cancel(&named.name, answer),
             Command::TriggerTask(trigger) => {
                 let key = self.names.get(&trigger.name).copied().unwrap_or(0);
                 self.by_request(key, answer, "a trigger");
@@ -227,13 +236,7 @@ impl ReferenceModel {
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, answer),
-            Command::Return(of) => {
-                // Of what is marked deleted nothing starts again, nor what is to stop.
-                let deleted = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
-                let stops = self.executions.get(&of.execution.0).is_some_and(|one| one.stopping);
-                let ends = deleted || stops;
-                self.fenced("fences", of.execution.0, of.fence.0, ends);
-            }
+            Command::Return(of) => self.given_back(of.task.0, of.execution.0, of.fence.0),
             Command::Finish(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
             Command::Lose(of) => self.fenced("fences", of.execution.0, of.fence.0, true),
             Command::NodeUp(up) => {
@@ -274,5 +277,6 @@ impl ReferenceModel {
             | Command::NodeRemove(_)
             | Command::TakeKey(_) => {}
         }
+        self.end_tasks();
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod calendars;
+mod endings;
 mod engine;
 mod history;
 mod lines;

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::options::{ActionArgs, CatchUpChoice, DefinitionArgs, ModeChoice, PolicyArgs};
+use super::options::{
+    ActionArgs, AfterRunChoice, CatchUpChoice, DefinitionArgs, ModeChoice, PolicyArgs,
+};
 use crate::cli::local::LocalClock;
 use crate::dto::{ActionBody, RuleBody, TaskBody};
 
@@ -89,6 +91,8 @@ impl PolicyArgs {
         let selector = pairs(&selector).map(|selector| json!({ "selector": selector }));
         put(fields, "assignment", selector);
         put(fields, "keep", object(self.keep.iter().cloned().collect()));
+        put(fields, "after_run", self.after_run.map(after_run));
+        put(fields, "one_shot", self.one_shot.then_some(true));
     }
 }
 
@@ -169,6 +173,14 @@ const fn mode(choice: ModeChoice) -> &'static str {
         ModeChoice::Skip => "skip",
         ModeChoice::Sequential => "sequential",
         ModeChoice::Replace => "replace",
+    }
+}
+
+const fn after_run(choice: AfterRunChoice) -> &'static str {
+    match choice {
+        AfterRunChoice::Keep => "keep",
+        AfterRunChoice::MarkDeleted => "mark_deleted",
+        AfterRunChoice::Cleanup => "cleanup",
     }
 }
 

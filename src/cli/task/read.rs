@@ -157,6 +157,7 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("action", body.map(|body| words::action(body.action.as_ref())).unwrap_or_default()),
         ("timeout", timeout.unwrap_or_default()),
         ("overlap", body.map(overlap).unwrap_or_default()),
+        ("lifetime", body.map(lifetime).unwrap_or_default()),
         ("live", live(task)),
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
@@ -183,6 +184,18 @@ fn overlap(body: &TaskBody) -> String {
     let group = group.map(|group| format!("group {}, at most {} run", group.group, group.limit));
     let priority = (body.priority != 5).then(|| format!("priority {}", body.priority));
     let parts: Vec<String> = [mode, group, priority].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// `fires once only; marked deleted after a run`; nothing for the defaults.
+fn lifetime(body: &TaskBody) -> String {
+    let once = body.one_shot.then_some("fires once only");
+    let then = match &*body.after_run {
+        "mark_deleted" => Some("marked deleted after a run"),
+        "cleanup" => Some("removed with its history after a run"),
+        _ => None,
+    };
+    let parts: Vec<&str> = once.into_iter().chain(then).collect();
     parts.join("; ")
 }
 

@@ -99,7 +99,8 @@ impl ReferenceModel {
     /// Whether an execution waits for its task or for the scheduler.
     pub(super) fn holds(&self, task: &ReplayedTask, execution: &ReplayedExecution) -> bool {
         let enabled = task.spec.as_ref().is_none_or(|spec| spec.enabled);
-        let active = task.paused.is_none() && enabled && self.scheduler;
+        let open = task.paused.is_none() && task.cancelled.is_none();
+        let active = open && enabled && self.scheduler;
         execution.tick.is_some() && !active
     }
 
@@ -117,12 +118,30 @@ impl ReferenceModel {
         }
     }
 
+    /// A grant was given back. Of what is marked deleted nothing starts again, no tick of what is
+    /// cancelled, nor what is to stop.
+    pub(super) fn given_back(&mut self, key: u64, id: u64, fence: u64) {
+        let task = self.tasks.get(&key);
+        let deleted = task.is_some_and(|task| task.deleted);
+        let cancelled = task.is_some_and(|task| task.cancelled.is_some());
+        let one = self.executions.get(&id);
+        let stops = one.is_some_and(|one| one.stopping);
+        let cancelled = cancelled && one.is_some_and(|one| one.tick.is_some());
+        self.fenced("fences", id, fence, deleted || cancelled || stops);
+        if cancelled {
+            self.ran.clear();
+        }
+    }
+
     pub(super) fn end_where_id(&mut self, id: u64) {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.ended = true;
         self.ends.push((self.index, id));
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
+            if execution.tick.is_some() {
+                self.ran.insert(execution.task, task.incarnation);
+            }
         }
     }
 

@@ -98,7 +98,7 @@ impl ReferenceModel {
     }
 
     /// What keeps one more execution of a task out; none: it comes in.
-    fn verdict(&self, key: u64, by_caller: bool) -> Option<Refusal> {
+    pub(super) fn verdict(&self, key: u64, by_caller: bool) -> Option<Refusal> {
         let task = self.tasks.get(&key)?;
         let spec = task.spec.as_ref()?;
         let live = task.live.len();
@@ -141,6 +141,7 @@ impl ReferenceModel {
             let replaced: Vec<u64> = live.into_iter().filter(waits).collect();
             self.replaced.extend(replaced);
             self.stop_all(key);
+            self.ran.remove(&key);
         }
     }
 

@@ -152,6 +152,9 @@ impl State {
             let (at, execution) = fenced(task, body)?;
             if task.live.deleted.is_some() {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
+            } else if task.live.cancelled.is_some() && execution.tick.is_some() {
+                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "task_cancelled"));
+                task.spare();
             } else if execution.stopping {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
             } else {
@@ -230,7 +233,7 @@ fn check_trigger(task: &Task) -> Result<(), Refusal> {
 }
 
 /// What a request asks for: it is due at once, and no tick is behind it.
-fn by_request(
+pub(super) fn by_request(
     cx: &EntryContext<'_>,
     revision: Revision,
     trigger: Trigger,

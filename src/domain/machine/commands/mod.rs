@@ -1,9 +1,11 @@
 //! What each command does, one file a family; the rules that more than one of them knows, and those
 //! that keep a promise, are in `guards`.
 
+pub mod after_run;
 pub mod calendars;
 pub mod executions;
 pub mod guards;
+pub mod holds;
 pub mod keys;
 pub mod nodes;
 pub mod overlap;

@@ -97,10 +97,10 @@ pub struct TaskBody {
     pub assignment: AssignmentBody,
     /// How much of its past is kept.
     pub keep: KeepBody,
-    /// What becomes of it after a run.
+    /// What becomes of it when an execution of a tick has ended.
     #[schemars(extend("enum" = ["keep", "mark_deleted", "cleanup"]))]
     pub after_run: Word,
-    /// Whether it runs once only.
+    /// Whether its first tick completes it, be it fired or missed.
     pub one_shot: bool,
 }
 
