@@ -177,6 +177,9 @@ codes! {
     /// A newer grant was made.
     StaleFence = "stale_fence", 409,
         "Stop the work: what is done under the old fence does not count.";
+    /// The task is cancelled.
+    TaskCancelled = "task_cancelled", 409,
+        "Resume the task first.";
     /// The name carries the deleted mark.
     TaskDeleted = "task_deleted", 409,
         "Bring the task back with reuse, remove it with cleanup, or create it anew with force=true.";

@@ -9,6 +9,7 @@
 mod cover;
 mod guards;
 mod look;
+mod one_shot;
 #[cfg(test)]
 mod tests;
 
@@ -190,7 +191,8 @@ fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> V
     let late = passed(view.plan, jitter, view.now.minus(view.failover));
     let cover = Cover::of(view);
     if first > late {
-        return on_time(view, cover);
+        let steps = on_time(view, cover);
+        return if spec.one_shot { one_shot::first_only(steps) } else { steps };
     }
     let left = left(view.task, spec);
     let catch_up = &spec.catch_up;
@@ -205,7 +207,8 @@ fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> V
         }
         CatchUpPolicy::Last => newest_only(view, cover, begin, late),
     };
-    decided.unwrap_or_else(|first| first)
+    let steps = decided.unwrap_or_else(|first| first);
+    if spec.one_shot { one_shot::first_only(steps) } else { steps }
 }
 
 /// Whether no tick is left, whatever the rule says.
@@ -213,8 +216,12 @@ fn used_up(task: &Task) -> bool {
     task.progress.exhausted || task.spec().is_some_and(|spec| left(task, spec) == 0)
 }
 
-/// How many ticks may still fire under `max_ticks`.
+/// How many ticks may still fire under `max_ticks`. Of a task that fires once only all may, as long
+/// as none did: the first decides.
 fn left(task: &Task, spec: &TaskSpec) -> u64 {
+    if task.used_up() {
+        return 0;
+    }
     spec.schedule.max_ticks.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired))
 }
 

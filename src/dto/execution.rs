@@ -109,7 +109,7 @@ pub struct ChainedView {
     /// The execution that was started; null: there is none.
     pub execution_id: Option<String>,
     /// Why there is none.
-    #[schemars(extend("enum" = ["task_not_found", "task_deleted", "task_paused", "chain_too_long", "overlap", "queue_full", "max_live", null]))]
+    #[schemars(extend("enum" = ["task_not_found", "task_deleted", "task_paused", "task_cancelled", "chain_too_long", "overlap", "queue_full", "max_live", null]))]
     pub refused: Option<Word>,
 }
 

@@ -76,7 +76,7 @@ pub enum BatchRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkRequest {
     /// What is done to each.
-    #[schemars(extend("enum" = ["pause", "resume", "trigger", "delete", "cleanup"]))]
+    #[schemars(extend("enum" = ["pause", "resume", "cancel", "trigger", "delete", "cleanup"]))]
     pub op: Word,
     /// Their names.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -203,6 +203,9 @@ pub struct TaskChanged {
     /// Executions that were running and are no longer known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Vec<ExecutionView>>,
+    /// The execution that makes up for the one tick that came while the task was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
 }
 
 /// The kept definitions of a task.

@@ -172,6 +172,7 @@ impl Caller {
             | Command::Cleanup(_)
             | Command::Pause(_)
             | Command::Resume(_)
+            | Command::Cancel(_)
             | Command::PutCalendar(_)
             | Command::DeleteCalendar(_) => true,
             _ => false,

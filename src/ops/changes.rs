@@ -30,6 +30,7 @@ pub(crate) fn line(command: &Command) -> Option<String> {
             format!("task {} was paused: {}", pause.name, one_line(&pause.reason))
         }
         Command::Resume(named) => format!("task {} was resumed", named.name),
+        Command::Cancel(named) => format!("task {} was cancelled", named.name),
         Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
         Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
         Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),

@@ -60,6 +60,7 @@ const fn refusal(refusal: &Refusal) -> &'static str {
         }
         Refusal::CalendarNotFound => "there is no calendar of this name",
         Refusal::CalendarInUse => "tasks leave the calendar out",
+        Refusal::TaskCancelled => "the task is cancelled",
         Refusal::AllWeightsZero => {
             "must not be 0: every node would have weight 0, and no task an owner"
         }

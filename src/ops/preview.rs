@@ -119,6 +119,9 @@ pub(crate) fn next(view: &StateView, task: &Task, from: Option<Timestamp>, n: u6
     let plan = plans::current(&view.state, task).filter(|_| !task.progress.exhausted);
     let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
     let mut left = max.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired));
+    if task.spec().is_some_and(|spec| spec.one_shot) {
+        left = left.min(if task.used_up() { 0 } else { 1 });
+    }
     let mut items = Vec::new();
     while let Some(plan) = plan.as_ref().filter(|_| (items.len() as u64) < n && left > 0) {
         let Some(noted) = plan.next_noted(at) else { break };

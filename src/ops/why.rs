@@ -246,11 +246,8 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     if !is_tick(plan, at) {
         return TickFinding::no_tick(plan, at);
     }
-    let max = task.spec().and_then(|spec| spec.schedule.max_ticks);
-    let fired = task.progress.totals.fired;
-    if let Some(max) = max.filter(|max| fired >= *max) {
-        let summary = format!("{at} is no tick any more: {fired} have fired, max_ticks is {max}");
-        return TickFinding::open(Some(false), summary);
+    if let Some(why) = over(task) {
+        return TickFinding::open(Some(false), format!("{at} is no tick any more: {why}"));
     }
     if let Some(finding) = held(view, task, at) {
         return finding;
@@ -284,6 +281,17 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     TickFinding::open(Some(true), summary)
 }
 
+/// Why no tick of a task fires any more, though its schedule has some left.
+fn over(task: &Task) -> Option<String> {
+    let spec = task.spec()?;
+    let fired = task.progress.totals.fired;
+    if let Some(max) = spec.schedule.max_ticks.filter(|max| fired >= *max) {
+        return Some(format!("{fired} have fired, max_ticks is {max}"));
+    }
+    (spec.one_shot && (fired > 0 || task.progress.exhausted))
+        .then(|| "the task is one_shot, and its first tick is decided".to_owned())
+}
+
 /// What keeps a future tick from firing, whoever owns the task.
 fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
     if !view.state.cluster().scheduler {
@@ -302,6 +310,7 @@ fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
     let what = match reason {
         Reason::Deleted => "the task is marked deleted",
         Reason::Disabled => "the task is disabled",
+        Reason::Cancelled => "the task is cancelled",
         _ => "the task is paused",
     };
     let summary = format!("{at} will be skipped if nothing changes: {what}");

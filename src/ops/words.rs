@@ -16,6 +16,9 @@ pub(crate) fn task_state(task: &Task) -> &'static str {
     if live.deleted.is_some() {
         return "deleted";
     }
+    if live.cancelled.is_some() {
+        return "cancelled";
+    }
     if live.paused.is_some() {
         return "paused";
     }

@@ -1,4 +1,4 @@
-//! Deleted stays deleted, paused stays paused: once a delete or pause is acknowledged, no start of
+//! Deleted stays deleted, paused stays paused, and cancelled so: once that is acknowledged, no start of
 //! the task follows until a command that revives it. With `wait=true` that holds from the answer,
 //! else from `dispatch_ttl` after it; and at once on a node that has applied it, since the applied
 //! state is looked at before each start. Starts of triggers go on through a pause.
@@ -35,7 +35,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
                 let Some((what, task, key)) = asked.get(call) else { continue };
                 let (wait, ticks) = match what {
                     ClientRequest::Delete { wait } => (*wait, false),
-                    ClientRequest::Pause { wait } => (*wait, true),
+                    ClientRequest::Pause { wait } | ClientRequest::Cancel { wait } => (*wait, true),
                     _ => continue,
                 };
                 let Some(index) = index_of(run, key) else { continue };

@@ -146,6 +146,11 @@ pub enum ClientRequest {
         /// Answered when no start can follow.
         wait: bool,
     },
+    /// Ends what waits, and holds the ticks.
+    Cancel {
+        /// Answered when no start can follow.
+        wait: bool,
+    },
     /// Lets them go on.
     Resume,
     /// An execution now.

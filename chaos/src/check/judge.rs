@@ -8,7 +8,8 @@ use punctual::domain::machine::State;
 use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
 use super::{
-    cover, durability, events, failover, halts, lines, liveness, owners, registers, starts, votes,
+    cover, durability, endings, events, failover, halts, lines, liveness, owners, registers,
+    starts, votes,
 };
 use crate::sim::Focus;
 
@@ -57,7 +58,7 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 42] = [
+pub const PROPERTIES: [&str; 44] = [
     "acknowledged writes are durable",
     "attempts follow the policy",
     "calendars leave out their ticks",
@@ -90,12 +91,14 @@ pub const PROPERTIES: [&str; 42] = [
     "one verdict per tick",
     "records agree with each other",
     "recovery after healing",
+    "resumes make up for what came meanwhile",
     "same answer everywhere",
     "sessions",
     "settles and their labels",
     "slots bound attempts",
     "stopped work ends",
     "tasks are linearizable registers",
+    "tasks end as they say",
     "terms and votes never go back",
     "ticks are settled on time",
     "tombstones stay",
@@ -194,6 +197,7 @@ pub fn judge(run: &Run) -> Findings {
         registers::judge,
         durability::judge,
         events::judge,
+        endings::judge,
         votes::judge,
         cover::judge,
         owners::judge,

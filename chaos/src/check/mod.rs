@@ -8,6 +8,7 @@
 pub mod agreement;
 mod cover;
 mod durability;
+mod endings;
 pub mod events;
 mod failover;
 mod halts;

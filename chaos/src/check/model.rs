@@ -6,6 +6,7 @@
 
 mod attempts;
 mod chains;
+mod endings;
 mod executions;
 mod lines;
 mod settle;
@@ -20,6 +21,7 @@ use punctual::domain::task::{Chains, TaskSpec};
 
 use self::attempts::{AttemptCounts, AttemptPolicy};
 use self::chains::{ChainStart, ToldExecutions};
+pub use self::endings::TaskEnd;
 pub use self::lines::NextWait;
 
 /// A task as the model has it.
@@ -37,6 +39,8 @@ pub struct ReplayedTask {
     pub deleted: bool,
     /// Is paused, and until when.
     pub paused: Option<Option<i64>>,
+    /// Is cancelled: ticks after this instant are held by that.
+    pub cancelled: Option<i64>,
     /// Its definition; none: a bare mark.
     pub spec: Option<TaskSpec>,
     /// From when its schedule counts.
@@ -149,6 +153,10 @@ pub struct ReferenceModel {
     /// What the command that is replayed ended.
     chains: Vec<ChainStart>,
     told: ToldExecutions,
+    /// Tasks that were completed, marked deleted or removed.
+    pub endings: Vec<TaskEnd>,
+    /// Tasks of which an execution of a tick ended in this command, with their incarnation.
+    ran: BTreeMap<u64, u64>,
     key: Option<String>,
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
@@ -242,6 +250,7 @@ impl ReferenceModel {
             Command::Cleanup(named) => self.cleanup(&named.name),
             Command::Pause(pause) => self.pause(&pause.name, pause.until.map(|at| at.0), answer),
             Command::Resume(named) => self.resume(&named.name, answer),
+            Command::Cancel(named) => self.cancel(&named.name, answer),
             Command::TriggerTask(trigger) => {
                 let key = self.names.get(&trigger.name).copied().unwrap_or(0);
                 self.by_request(key, answer, "a trigger");
@@ -250,15 +259,7 @@ impl ReferenceModel {
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, answer),
-            Command::Return(of) => {
-                // Of what is marked deleted nothing starts again, nor what is to stop.
-                let deleted = self.tasks.get(&of.task.0).is_some_and(|task| task.deleted);
-                let stops = self.executions.get(&of.execution.0).is_some_and(|one| one.stopping);
-                let ends = deleted || stops;
-                if self.fenced(of.execution.0, of.fence.0) {
-                    self.give_back(of.execution.0, ends);
-                }
-            }
+            Command::Return(of) => self.given_back(of.task.0, of.execution.0, of.fence.0),
             Command::Finish(of) => {
                 if self.fenced(of.execution.0, of.fence.0) {
                     self.end_attempt(of.execution.0, of.report.status, of.report.unknown);
@@ -307,5 +308,6 @@ impl ReferenceModel {
             | Command::NodeRemove(_)
             | Command::TakeKey(_) => {}
         }
+        self.end_tasks();
     }
 }

@@ -5,7 +5,7 @@
 //!   whose pause is over by then).
 //! - What it claims is the first tick after what it covers: no tick is passed over in silence.
 //! - A tick that a calendar leaves out is `skipped`, `excluded`, whatever its age, and no other is; no
-//!   more fire than `max_ticks`.
+//!   more fire than `max_ticks`, one of a task that fires once only, and none of one that is completed.
 //! - A tick younger than `failover_timeout` fires. Older ones go by the catch-up policy: `last`
 //!   fires the newest unless an on-time one stands for it, `all` the newest `max`, `none` none; those
 //!   beyond the window are `missed`, `window`; and counts are right where they are given.
@@ -73,7 +73,10 @@ pub fn judge(seen: &SettleContext<'_>, settle: &Settle, not_fired: bool) -> Vec<
         }
         at = claim.tick.0;
     }
-    let left = spec.schedule.max_ticks.map(|max| max.saturating_sub(task.fired));
+    let left = left(spec, task);
+    if task.exhausted && settle.claim.is_some() {
+        wrong.push("it is completed".to_owned());
+    }
     if settle.claim.is_some() && !not_fired && left == Some(0) {
         wrong.push(format!("it fires once more, {} having fired", task.fired));
     }
@@ -83,6 +86,12 @@ pub fn judge(seen: &SettleContext<'_>, settle: &Settle, not_fired: bool) -> Vec<
         wrong.push("a tick is left, though it says there is none".to_owned());
     }
     wrong
+}
+
+/// How many ticks may still fire; none: any number.
+fn left(spec: &TaskSpec, task: &ReplayedTask) -> Option<u64> {
+    let max = spec.schedule.max_ticks.into_iter().chain(spec.one_shot.then_some(1)).min();
+    max.map(|max| max.saturating_sub(task.fired))
 }
 
 fn jitter(spec: &TaskSpec) -> i64 {
@@ -101,9 +110,8 @@ fn judge_span(
     let Some(mut ticks) = oracle::ticks(&spec.schedule, seen.task.set_at, from, to) else {
         return wrong;
     };
-    let used_up = spec.schedule.max_ticks.is_some_and(|max| seen.task.fired >= max);
-    if seen.task.exhausted || used_up {
-        // By `max_ticks`, perhaps of an edit: no tick is left, whatever the rule says.
+    if seen.task.exhausted || left(spec, seen.task) == Some(0) {
+        // Perhaps by an edit: no tick is left, whatever the rule says.
         ticks.clear();
     }
     let label = format!("{:?} {:?} ({from}, {to}]", span.verdict, span.reason);
@@ -163,6 +171,7 @@ fn judge_claim(
         Some(Some(until)) => until <= tick || (spec.catch_up_on_resume && until <= now),
         Some(None) => false,
     };
+    let active = active && seen.task.cancelled.is_none();
     if !active || !spec.enabled || !seen.scheduler {
         wrong.push(format!("{tick} was claimed while nothing may fire"));
     }

@@ -3,6 +3,7 @@
 
 mod definitions;
 mod many;
+mod there_and_back;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,6 +101,10 @@ impl SimClient {
                 self.many().await;
                 continue;
             }
+            if self.random.chance(25) {
+                self.cancel_and_back().await;
+                continue;
+            }
             if self.world.common.plan.focus == Focus::Calm && self.random.chance(300) {
                 self.far_and_back().await;
                 continue;
@@ -118,8 +123,9 @@ impl SimClient {
             22..37 => ClientRequest::Add,
             37..44 => ClientRequest::Update,
             44..51 => ClientRequest::Patch,
-            51..59 => ClientRequest::Pause { wait },
-            59..68 => ClientRequest::Resume,
+            51..57 => ClientRequest::Pause { wait },
+            57..60 => ClientRequest::Cancel { wait },
+            60..68 => ClientRequest::Resume,
             68..76 => ClientRequest::Delete { wait },
             76..81 => ClientRequest::Reuse,
             81..88 => ClientRequest::Force,
@@ -144,23 +150,6 @@ impl SimClient {
             (Some(&execution), true) => ClientRequest::Retry { execution },
             (Some(&execution), false) => ClientRequest::Stop { execution },
             (None, _) => ClientRequest::Trigger,
-        }
-    }
-
-    /// Gives a task a tick in the far future and takes it back at once: the second change meets the
-    /// task's actor while it falls asleep.
-    async fn far_and_back(&mut self) {
-        let task = name(self.random.below(self.world.common.plan.names as u64));
-        for every in ["3600s", "700ms"] {
-            let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
-            let mut schedule = json!({"interval": every});
-            for other in
-                ["cron", "daily", "delay", "immediate", "manual", "timezone", "dst", "jitter"]
-            {
-                schedule[other] = Value::Null;
-            }
-            let body = json!({"enabled": true, "schedule": schedule});
-            self.place(call, ClientRequest::Patch, &task, Some(body)).await;
         }
     }
 
@@ -338,6 +327,7 @@ fn route(asked: ClientRequest, task: &str) -> (Method, String) {
         ClientRequest::Reuse => (Method::POST, format!("{one}/reuse")),
         ClientRequest::Cleanup => (Method::POST, format!("{one}/cleanup")),
         ClientRequest::Pause { wait } => (Method::POST, format!("{one}/pause?wait={wait}")),
+        ClientRequest::Cancel { wait } => (Method::POST, format!("{one}/cancel?wait={wait}")),
         ClientRequest::Resume => (Method::POST, format!("{one}/resume")),
         ClientRequest::Trigger => (Method::POST, format!("{one}/trigger")),
         ClientRequest::Retry { execution } => {

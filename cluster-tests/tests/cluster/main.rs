@@ -2,6 +2,7 @@
 
 mod t05_crontab;
 mod t10_lifecycle;
+mod t12_endings;
 mod t15_actions;
 mod t15_drained;
 mod t20_kill;

@@ -220,9 +220,12 @@ pub(super) static ROUTES: &[Route] = &[
         .refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::MaxLive, Code::Overlap, Code::QueueFull, Code::TooLarge, Code::Inactive]),
     route(Verb::Post, "/api/v1/tasks/{name}/pause", "pauseTask", "Its ticks no longer fire.", || post(tasks::pause))
         .role(AccessRole::Operator).query(&[WAIT]).may_have(of::<PauseRequest>).bound()
-        .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted, Code::TaskCancelled, Code::InvalidValue, Code::InvalidTime, Code::TooLarge]),
     route(Verb::Post, "/api/v1/tasks/{name}/resume", "resumeTask", "Its ticks fire again.", || post(tasks::resume))
         .role(AccessRole::Operator).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
+    route(Verb::Post, "/api/v1/tasks/{name}/cancel", "cancelTask", "Its ticks no longer fire, and what waits ends.", || post(tasks::cancel))
+        .role(AccessRole::Operator).query(&[WAIT]).bound()
+        .gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::TaskDeleted]),
     route(Verb::Post, "/api/v1/tasks/{name}/reuse", "reuseTask", "Takes the deleted mark away.", || post(tasks::reuse))
         .role(AccessRole::Editor).bound().gives(&[(200, json(of::<TaskChanged>))]).refuses(&[Code::TaskNotFound, Code::LimitReached]),
     route(Verb::Post, "/api/v1/tasks/{name}/cleanup", "cleanupTask", "Removes all that is known of the name.", || post(tasks::cleanup))
@@ -322,7 +325,6 @@ pub(super) static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/cron/tasks/{name}/history", "getCronTaskHistory", "Executions and skipped ticks of a task, newest first.", || get(history::history))
         .query(&[HISTORY]).gives(&[(200, json(of::<CronHistoryView>))]).refuses(&[Code::TaskNotFound]).told(CRON),
 
-    later(Verb::Post, "/api/v1/tasks/{name}/cancel", "cancelTask", || post(spec::not_supported)),
     later(Verb::Get, "/api/v1/executors", "listExecutors", || get(spec::not_supported)),
     later(Verb::Post, "/api/v1/executors/register", "registerExecutor", || post(spec::not_supported)),
     later(Verb::Get, "/api/v1/executors/{id}", "getExecutor", || get(spec::not_supported)),

@@ -14,7 +14,7 @@ use crate::ops::OpError;
 use crate::ops::tasks::batch::{self, ITEMS_MAX};
 use crate::ops::tasks::bulk::{self, Operation, TaskSelection};
 
-const OPERATIONS: [&str; 5] = ["pause", "resume", "trigger", "delete", "cleanup"];
+const OPERATIONS: [&str; 6] = ["pause", "resume", "cancel", "trigger", "delete", "cleanup"];
 const BULK_FIELDS: [&str; 8] =
     ["op", "names", "selector", "reason", "until", "parameters", "stop", "tombstone"];
 
@@ -68,6 +68,7 @@ fn bulk_request(write: &WriteRequest) -> Result<(Operation, TaskSelection), OpEr
             until: pause.until.map(|until| until.0),
         },
         Some("resume") => Operation::Resume,
+        Some("cancel") => Operation::Cancel,
         Some("trigger") => Operation::Trigger { parameters },
         Some("delete") => Operation::Delete { stop, tombstone },
         _ => Operation::Cleanup,

@@ -136,6 +136,13 @@ pub(super) async fn resume(PathSegment(name): PathSegment, write: WriteRequest) 
     Ok(answer(StatusCode::OK, lifecycle::resume(&write.caller, &name).await?))
 }
 
+/// `POST /tasks/{name}/cancel`: its ticks no longer fire, and what waits ends.
+pub(super) async fn cancel(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
+    let wait = write.params.flag("wait")?;
+    write.no_fields()?;
+    Ok(answer(StatusCode::OK, lifecycle::cancel(&write.caller, &name, wait).await?))
+}
+
 /// `POST /tasks/{name}/reuse`: takes the deleted mark away.
 pub(super) async fn reuse(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;

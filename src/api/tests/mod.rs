@@ -5,6 +5,7 @@ mod bad_input;
 mod calendars;
 mod chains;
 mod compat;
+mod endings;
 mod engine;
 mod flat;
 mod history;

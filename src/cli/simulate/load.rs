@@ -59,7 +59,7 @@ fn plan(
         Rule::At(at) => from.min(at.minus(Millis(1))),
         _ => from,
     };
-    let max_ticks = schedule.max_ticks.unwrap_or(u64::MAX);
+    let max_ticks = if spec.one_shot { 1 } else { schedule.max_ticks.unwrap_or(u64::MAX) };
     Ok(Planned { name: name.clone(), plan, begin, max_ticks })
 }
 

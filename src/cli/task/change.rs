@@ -13,10 +13,12 @@ use crate::cli::many::{self, OneRequest};
 use crate::cli::words;
 use crate::client::path;
 use crate::domain::time::Rfc3339;
-use crate::dto::{BulkRequest, TaskChanged};
+use crate::dto::{BulkRequest, ItemView, TaskChanged};
 
 /// What is said of a task that is no more.
 const REMOVED: &str = "removed with its history; the name is free";
+/// What is said of a task that is cancelled.
+const CANCELLED: &str = "cancelled; no tick fires until it is resumed";
 /// What is said of a task that is marked deleted.
 const DELETED: &str = "deleted; no tick fires any more";
 
@@ -31,6 +33,16 @@ pub struct PauseArgs {
     /// When it goes on by itself: a time, or 2h from now
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Wait until every node knows and no start can follow; running executions go on
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Options of `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    tasks: TasksArgs,
     /// Wait until every node knows and no start can follow; running executions go on
     #[arg(long)]
     wait: bool,
@@ -118,16 +130,39 @@ pub async fn pause(args: PauseArgs, context: &mut CliContext) -> CommandResult {
     many::tell(items, "tasks", "paused", |_item| format!("paused{until}"), context)
 }
 
+/// Cancels tasks.
+pub async fn cancel(args: CancelArgs, context: &mut CliContext) -> CommandResult {
+    let names = match args.tasks.choose(LookAmong::Present, context).await? {
+        Chosen::Many(names) => names,
+        Chosen::One(name) => {
+            let reply = post(context, &name, "cancel", args.wait, None).await?;
+            context.out.one(&reply.body, |_clock| format!("{name}: {CANCELLED}"))?;
+            still_running(context, &reply.says);
+            return Ok(Exit::Ok);
+        }
+    };
+    let items = if args.wait {
+        let wait = [("wait", "true".to_owned())];
+        many::each(&names, &OneRequest::post("cancel", &wait, None), context).await?
+    } else {
+        many::bulk(&names, &operation("cancel"), context).await?
+    };
+    many::tell(items, "tasks", "cancelled", |_item| CANCELLED.to_owned(), context)
+}
+
 /// Resumes tasks.
 pub async fn resume(args: &TasksArgs, context: &mut CliContext) -> CommandResult {
     match args.choose(LookAmong::Present, context).await? {
         Chosen::One(name) => {
             let reply = post(context, &name, "resume", false, None).await?;
-            back(&name, "resumed", &reply, context)
+            let resumed = format!("resumed{}", made_up(reply.says.execution_id.as_deref()));
+            back(&name, &resumed, &reply, context)
         }
         Chosen::Many(names) => {
             let items = many::bulk(&names, &operation("resume"), context).await?;
-            many::tell(items, "tasks", "resumed", |_item| "resumed".to_owned(), context)
+            let good =
+                |item: &ItemView| format!("resumed{}", made_up(item.execution_id.as_deref()));
+            many::tell(items, "tasks", "resumed", good, context)
         }
     }
 }
@@ -146,6 +181,13 @@ pub async fn reuse(args: &TasksArgs, context: &mut CliContext) -> CommandResult 
             many::tell(items, "tasks", did, |_item| did.to_owned(), context)
         }
     }
+}
+
+/// What is said of an execution that makes up for a tick, if there is one.
+fn made_up(execution: Option<&str>) -> String {
+    let said =
+        execution.map(|id| format!("; its time had come meanwhile: execution {id} runs now"));
+    said.unwrap_or_default()
 }
 
 /// Says that a task is there again.

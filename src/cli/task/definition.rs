@@ -102,6 +102,8 @@ impl PolicyArgs {
         }
         put(fields, "then", (!then.is_empty()).then(|| json!(then)));
         put(fields, "keep", object(self.keep.iter().cloned().collect()));
+        put(fields, "after_run", self.after_run.and_then(choice));
+        put(fields, "one_shot", self.one_shot.then_some(true));
     }
 }
 

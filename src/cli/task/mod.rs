@@ -36,7 +36,9 @@ pub enum TaskCommand {
     Run(run::RunArgs),
     /// Pause tasks: their ticks are skipped
     Pause(change::PauseArgs),
-    /// End pauses
+    /// Cancel tasks: waiting executions end, and ticks are skipped until the tasks are resumed
+    Cancel(change::CancelArgs),
+    /// End pauses and cancellations
     Resume(choose::TasksArgs),
     /// Delete tasks; their names and history stay (`cleanup` removes them)
     Delete(change::DeleteArgs),
@@ -64,6 +66,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Edit(args) => edit::run(&args, context).await,
         TaskCommand::Run(args) => run::run(args, context).await,
         TaskCommand::Pause(args) => change::pause(args, context).await,
+        TaskCommand::Cancel(args) => change::cancel(args, context).await,
         TaskCommand::Resume(args) => change::resume(&args, context).await,
         TaskCommand::Delete(args) => change::delete(args, context).await,
         TaskCommand::Reuse(args) => change::reuse(&args, context).await,

@@ -157,6 +157,12 @@ pub struct PolicyArgs {
     /// Whether what may have taken effect, or not, is done again
     #[arg(long, value_enum, value_name = "HOW")]
     pub delivery: Option<DeliveryChoice>,
+    /// Complete the task with its first tick, whether it fires or is missed
+    #[arg(long)]
+    pub one_shot: bool,
+    /// What becomes of the task when an execution of a tick has ended
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub after_run: Option<AfterRunChoice>,
     /// Only on this node
     #[arg(long, value_name = "NODE")]
     pub node: Option<String>,
@@ -205,6 +211,15 @@ pub enum ModeChoice {
     Skip,
     Sequential,
     Replace,
+}
+
+/// What becomes of a task when an execution of a tick has ended.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum AfterRunChoice {
+    Keep,
+    #[value(alias = "mark_deleted")]
+    MarkDeleted,
+    Cleanup,
 }
 
 impl WhenArgs {

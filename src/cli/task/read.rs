@@ -161,6 +161,7 @@ fn describe(task: &TaskView, clock: &LocalClock) -> String {
         ("overlap", body.map(overlap).unwrap_or_default()),
         ("retries", body.map(attempts).unwrap_or_default()),
         ("then", body.map(then).unwrap_or_default()),
+        ("lifetime", body.map(lifetime).unwrap_or_default()),
         ("live", live(task)),
         ("catch-up", catch_up.unwrap_or_default()),
         ("selector", body.map(|body| words::pairs(&body.assignment.selector)).unwrap_or_default()),
@@ -216,6 +217,18 @@ fn then(body: &TaskBody) -> String {
     let named = lists.iter().filter(|(_, names)| !names.is_empty());
     let parts: Vec<String> =
         named.map(|(end, names)| format!("on {end} {}", names.join(", "))).collect();
+    parts.join("; ")
+}
+
+/// `fires once only; marked deleted after a run`; nothing for the defaults.
+fn lifetime(body: &TaskBody) -> String {
+    let once = body.one_shot.then_some("fires once only");
+    let then = match &*body.after_run {
+        "mark_deleted" => Some("marked deleted after a run"),
+        "cleanup" => Some("removed with its history after a run"),
+        _ => None,
+    };
+    let parts: Vec<&str> = once.into_iter().chain(then).collect();
     parts.join("; ")
 }
 

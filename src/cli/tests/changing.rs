@@ -133,6 +133,22 @@ async fn what_takes_a_place_removes_what_had_it() {
 }
 
 #[tokio::test]
+async fn what_ends_a_task_is_set_and_taken_away() {
+    for (options, wanted) in [
+        (
+            &["--one-shot", "--after-run", "mark-deleted"][..],
+            json!({"after_run": "mark_deleted", "one_shot": true}),
+        ),
+        (
+            &["--after-run", "cleanup", "--unset", "one_shot"],
+            json!({"after_run": "cleanup", "one_shot": null}),
+        ),
+    ] {
+        assert_eq!(patch(options, hello()).await, wanted, "{options:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_set_is_said_before_anything_is_sent() {
     let nothing = ran(&["set", "hello"], &[]).await;
     assert_eq!((nothing.exit, nothing.asked.len()), (Exit::Usage, 0));

@@ -46,6 +46,38 @@ async fn several_names_are_one_request_and_a_line_each() {
 }
 
 #[tokio::test]
+async fn what_is_cancelled_says_what_goes_on_and_a_resume_what_it_made_up_for() {
+    let mut task = hello();
+    task["state"] = json!("cancelled");
+    task["running"] = json!([execution("42", "running", "")]);
+    let mut resumed = hello();
+    resumed["execution_id"] = json!("43");
+    let items = results(json!([
+        {"name": "a", "status": 200, "revision": 9},
+        {"name": "b", "status": 200, "revision": 10, "execution_id": "44"},
+    ]));
+    let answers = [
+        ("POST /tasks/hello/cancel?wait=true", 200, task),
+        ("POST /tasks/hello/resume", 200, resumed),
+        ("POST /tasks/bulk", 200, items),
+    ];
+    let done = ran(&["cancel", "hello", "--wait"], &answers).await;
+    assert_eq!(done.data, "hello: cancelled; no tick fires until it is resumed\n");
+    assert!(done.talk.starts_with("execution 42 still runs on "), "{}", done.talk);
+    let done = ran(&["resume", "hello"], &answers).await;
+    let said = "resumed; its time had come meanwhile: execution 43 runs now";
+    assert_eq!(done.data, format!("hello: {said}, next tick in 3 s (12:00:05)\n"));
+    let done = ran(&["cancel", "a", "b"], &answers).await;
+    assert_eq!(done.asked, [r#"POST /tasks/bulk {"op":"cancel","names":["a","b"]}"#]);
+    assert_eq!(done.talk, "2 of 2 tasks cancelled\n");
+    let done = ran(&["resume", "a", "b"], &answers).await;
+    assert_eq!(
+        done.data,
+        "a: resumed\nb: resumed; its time had come meanwhile: execution 44 runs now\n"
+    );
+}
+
+#[tokio::test]
 async fn patterns_and_labels_are_looked_up() {
     let list = json!({"items": [named("web-1"), named("web-2")]});
     let one = json!({"items": [named("web-1")]});

@@ -105,6 +105,7 @@ impl State {
             Command::CleanupAll(body) => self.cleanup_all(cx, &body, effects),
             Command::Pause(body) => self.pause(cx, body, effects),
             Command::Resume(body) => self.resume(cx, &body, effects),
+            Command::Cancel(body) => self.cancel(cx, &body, effects),
             Command::TriggerTask(body) => self.trigger(cx, body, effects),
             Command::Retry(body) => self.retry(cx, body, effects),
             Command::Stop(body) => self.stop(cx, body, effects),

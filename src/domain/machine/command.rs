@@ -96,6 +96,8 @@ pub enum Command {
     Pause(PauseTask),
     /// Lets them go on.
     Resume(Named),
+    /// Ends what waits of a task, and holds its ticks until somebody resumes it.
+    Cancel(Named),
     /// An execution now.
     TriggerTask(TriggerTask),
     /// A new execution of what an ended one did.
@@ -411,7 +413,7 @@ kinds! {
     9 TriggerTask, 10 Retry, 11 Stop, 12 Settle, 13 Start, 14 Return, 15 Finish, 16 Lose,
     17 NodeUp, 18 NodeLiveness, 19 NodeIntent, 20 NodePatch, 21 Scheduler,
     22 TakeKey, 23 Dismiss, 24 NodeRemove,
-    25 PutCalendar, 26 DeleteCalendar,
+    25 PutCalendar, 26 DeleteCalendar, 27 Cancel,
 }
 
 impl Command {

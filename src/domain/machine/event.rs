@@ -64,8 +64,10 @@ kinds! {
     TaskCleaned "task.cleaned",
     /// A task was paused.
     TaskPaused "task.paused",
-    /// A pause ended, by request or by itself.
+    /// A pause ended, by request or by itself; or a cancellation, by request.
     TaskResumed "task.resumed",
+    /// A task was cancelled.
+    TaskCancelled "task.cancelled",
     /// No tick of a task is left.
     TaskCompleted "task.completed",
     /// An execution was created, granted, given back, asked to stop, ended or dismissed.

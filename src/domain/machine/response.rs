@@ -52,6 +52,15 @@ pub enum Answer {
         /// The slot to go on from; none: it is all done.
         next: Option<u32>,
     },
+    /// A task was resumed whose one tick had come while it was cancelled.
+    Resumed {
+        /// Its record.
+        task: TaskKey,
+        /// Its revision now.
+        revision: Revision,
+        /// The execution that makes up for the tick.
+        execution: ExecutionId,
+    },
 }
 
 impl Answer {
@@ -59,7 +68,9 @@ impl Answer {
     #[must_use]
     pub const fn revision(&self) -> Option<Revision> {
         match self {
-            Self::Task { revision, .. } | Self::Calendar { revision, .. } => Some(*revision),
+            Self::Task { revision, .. }
+            | Self::Calendar { revision, .. }
+            | Self::Resumed { revision, .. } => Some(*revision),
             _ => None,
         }
     }
@@ -128,6 +139,8 @@ pub enum Refusal {
     CalendarInUse,
     /// No node would have a weight.
     AllWeightsZero,
+    /// The task is cancelled.
+    TaskCancelled,
 }
 
 impl Refusal {
@@ -169,6 +182,7 @@ impl Refusal {
             Self::CalendarNotFound => ErrorCode::CalendarNotFound,
             Self::CalendarInUse => ErrorCode::CalendarInUse,
             Self::AllWeightsZero => ErrorCode::AllWeights0,
+            Self::TaskCancelled => ErrorCode::TaskCancelled,
         }
     }
 }

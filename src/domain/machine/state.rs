@@ -25,7 +25,7 @@ use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::CalendarRecord;
-use crate::domain::task::Strategy;
+use crate::domain::task::{AfterRun, Strategy};
 use crate::domain::time::Timestamp;
 
 registers! {
@@ -249,7 +249,8 @@ impl State {
     }
 
     /// Changes a task. What its records add to the digest and to the list of changes is written once,
-    /// when the closure ends.
+    /// when the closure ends. Then the end of an execution may end the task: afterwards it may be
+    /// marked deleted, or gone.
     ///
     /// # Errors
     /// There is no such task, or the closure refuses.
@@ -280,9 +281,14 @@ impl State {
             busy,
             effects,
             former_live: None,
+            ran: None,
         };
         let answer = change(&mut editor);
+        let after_run = editor.after_run();
         editor.finish(&former);
+        if after_run != AfterRun::Keep {
+            self.end_task(cx, key, after_run, effects);
+        }
         answer
     }
 

@@ -64,6 +64,21 @@ impl Schedule {
         }
     }
 
+    /// The one tick of a schedule that has only one, counted from the stamp of the command that set
+    /// it; none: it has more, or none, or it lies out of bounds.
+    #[must_use]
+    pub fn only_tick(&self, set_at: Timestamp) -> Option<Timestamp> {
+        let tick = match self.rule {
+            Rule::At(at) => at,
+            Rule::Delay(delay) => set_at.plus(delay),
+            Rule::Immediate => set_at,
+            _ => return None,
+        };
+        let after = self.not_before.is_none_or(|first| first <= tick);
+        let before = self.not_after.is_none_or(|last| tick <= last);
+        (after && before).then_some(tick)
+    }
+
     /// The zone whose local times the rule names; none: it names none.
     #[must_use]
     pub fn local_zone<'a>(&'a self, default_zone: &'a str) -> Option<&'a str> {

@@ -5,7 +5,7 @@
 use super::reader::BrokenRule;
 use super::{BodyProblem, ReadContext};
 use crate::domain::error_code::ErrorCode;
-use crate::domain::task::{Action, AfterRun, Strategy, TaskSpec};
+use crate::domain::task::{Action, Strategy, TaskSpec};
 
 /// Adds a problem for everything in `spec` that cannot be honoured.
 pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<BodyProblem>) {
@@ -23,8 +23,6 @@ pub(super) fn refuse(spec: &TaskSpec, ctx: ReadContext<'_>, problems: &mut Vec<B
             "/assignment/strategy",
             "can only be null or consistent in this version",
         ),
-        (spec.after_run != AfterRun::Keep, "/after_run", "can only be keep in this version"),
-        (spec.one_shot, "/one_shot", "can only be false in this version"),
     ];
     for (_, pointer, message) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
         let BrokenRule { code, message } = BrokenRule::new(ErrorCode::NotSupported, message);

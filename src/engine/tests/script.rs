@@ -27,7 +27,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_of_the_engine_are_told_as_written() {
-    stories::play::<EngineWorld>("engine/testscripts", 47);
+    stories::play::<EngineWorld>("engine/testscripts", 48);
 }
 
 fn duration(text: &str) -> Millis {
@@ -141,6 +141,7 @@ impl EngineWorld {
                 if_match: None,
             }),
             "resume" => Command::Resume(of_name()),
+            "cancel" => Command::Cancel(of_name()),
             "delete" => Command::MarkDeleted(MarkDeleted {
                 name,
                 stop: line.word(2) == "stop",

@@ -22,6 +22,7 @@ use super::trigger::merged;
 pub(crate) enum Operation {
     Pause { reason: String, until: Option<Timestamp> },
     Resume,
+    Cancel,
     Trigger { parameters: Option<Map<String, Value>> },
     Delete { stop: bool, tombstone: bool },
     Cleanup,
@@ -155,6 +156,7 @@ fn command(view: &StateView, operation: &Operation, name: &str) -> Result<Comman
             Command::Pause(PauseTask { name, reason: reason.clone(), until: *until, if_match })
         }
         Operation::Resume => Command::Resume(Named { name, if_match }),
+        Operation::Cancel => Command::Cancel(Named { name, if_match }),
         Operation::Cleanup => Command::Cleanup(Named { name, if_match }),
         Operation::Delete { stop, tombstone } => {
             if *tombstone {
@@ -186,6 +188,9 @@ fn complete(name: &str, answer: Option<Result<Response, OpError>>) -> ItemResult
         Err(error) => return ItemResult::bad(shown, error),
         Ok(Answer::Task { revision, .. }) => shown.revision = Some(revision.0),
         Ok(Answer::Execution { execution, .. }) => shown.execution_id = Some(execution.to_string()),
+        Ok(Answer::Resumed { revision, execution, .. }) => {
+            (shown.revision, shown.execution_id) = (Some(revision.0), Some(execution.to_string()));
+        }
         Ok(Answer::Running(ids)) => {
             shown.running = Some(ids.iter().map(ToString::to_string).collect());
         }

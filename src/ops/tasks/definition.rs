@@ -112,7 +112,7 @@ pub(crate) async fn patch(
             caller.take_key().await?;
             let (now, revision) = (views::task(&view, task), Some(task.live.revision));
             let task = TaskNow::Kept(Box::new(now));
-            let body = TaskChanged { task, running: None, cancelled: None };
+            let body = TaskChanged { task, running: None, cancelled: None, execution_id: None };
             return Ok(OpAnswer { view, body, revision });
         }
         let if_match = bound.or(Some(task.live.revision));

@@ -64,7 +64,7 @@ pub(crate) async fn delete(
 /// Pauses a task: its ticks no longer fire.
 ///
 /// # Errors
-/// `task_not_found`, `task_deleted`, `invalid_value`.
+/// `task_not_found`, `task_deleted`, `task_cancelled`, `invalid_value`.
 pub(crate) async fn pause(
     caller: &Caller,
     name: &str,
@@ -100,13 +100,34 @@ pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<()
     }
 }
 
-/// Ends a pause: its ticks fire again.
+/// Ends a pause or a cancellation: its ticks fire again.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`.
 pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<OpAnswer<TaskChanged>, OpError> {
-    let made = caller.submit(&Command::Resume(named(caller, name)?)).await?.revision();
-    changed(caller, name, made, None)
+    let answer = caller.submit(&Command::Resume(named(caller, name)?)).await?;
+    let mut changed = changed(caller, name, answer.revision(), None)?;
+    if let Answer::Resumed { execution, .. } = answer {
+        changed.body.execution_id = Some(execution.to_string());
+    }
+    Ok(changed)
+}
+
+/// Cancels a task: no tick of it fires, and what waits ends; what runs goes on.
+///
+/// # Errors
+/// `task_not_found`, `task_deleted`.
+pub(crate) async fn cancel(
+    caller: &Caller,
+    name: &str,
+    wait: bool,
+) -> Result<OpAnswer<TaskChanged>, OpError> {
+    let made = caller.submit(&Command::Cancel(named(caller, name)?)).await?.revision();
+    if wait {
+        no_more_starts(caller).await;
+    }
+    let running = running(caller, name)?;
+    changed(caller, name, made, Some(running))
 }
 
 /// Takes the deleted mark away.
@@ -144,7 +165,8 @@ fn removed(
     cancelled: Vec<ExecutionView>,
 ) -> Result<OpAnswer<TaskChanged>, OpError> {
     let (task, cancelled) = (TaskNow::gone(name), Some(cancelled));
-    Ok(OpAnswer::of(caller.context.here()?, TaskChanged { task, running: None, cancelled }))
+    let body = TaskChanged { task, running: None, cancelled, execution_id: None };
+    Ok(OpAnswer::of(caller.context.here()?, body))
 }
 
 /// Waits until no grant that was proposed before can lead to a start any more.

@@ -29,5 +29,6 @@ fn changed(
         // Another command has removed it since.
         None => TaskNow::gone(name),
     };
-    Ok(OpAnswer { view, body: TaskChanged { task, running, cancelled: None }, revision })
+    let body = TaskChanged { task, running, cancelled: None, execution_id: None };
+    Ok(OpAnswer { view, body, revision })
 }

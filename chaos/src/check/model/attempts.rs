@@ -57,8 +57,11 @@ impl ReferenceModel {
     pub(super) fn end_attempt(&mut self, id: u64, status: Status, unknown: bool) {
         let stamp = self.stamp;
         let Some(one) = self.executions.get_mut(&id) else { return };
-        let deleted = self.tasks.get(&one.task).is_some_and(|task| task.deleted);
-        let over = one.stopping || deleted || one.by_caller || status == Status::Success;
+        let task = self.tasks.get(&one.task);
+        let deleted = task.is_some_and(|task| task.deleted);
+        let cancelled = one.tick.is_some() && task.is_some_and(|task| task.cancelled.is_some());
+        let over =
+            one.stopping || deleted || cancelled || one.by_caller || status == Status::Success;
         let Some(policy) = one.policy.filter(|_| !over) else { return self.end_as(id, status) };
         let counts = &mut one.attempts;
         let retries = counts.made.saturating_sub(1 + counts.redeliveries);

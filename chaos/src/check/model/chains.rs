@@ -83,7 +83,8 @@ impl ReferenceModel {
     fn chained(&self, name: &str, depth: u32) -> Option<u64> {
         let key = *self.names.get(name)?;
         let task = self.tasks.get(&key)?;
-        let there = !task.deleted && task.paused.is_none() && task.spec.is_some();
+        let held = task.paused.is_some() || task.cancelled.is_some();
+        let there = !task.deleted && !held && task.spec.is_some();
         (there && depth <= DEPTH_MAX && self.verdict(key, false).is_none()).then_some(key)
     }
 

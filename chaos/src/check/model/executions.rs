@@ -122,7 +122,8 @@ impl ReferenceModel {
     /// Whether an execution waits for its task or for the scheduler.
     pub(super) fn holds(&self, task: &ReplayedTask, execution: &ReplayedExecution) -> bool {
         let enabled = task.spec.as_ref().is_none_or(|spec| spec.enabled);
-        let active = task.paused.is_none() && enabled && self.scheduler;
+        let open = task.paused.is_none() && task.cancelled.is_none();
+        let active = open && enabled && self.scheduler;
         execution.tick.is_some() && !active
     }
 
@@ -149,6 +150,23 @@ impl ReferenceModel {
         }
     }
 
+    /// A grant was given back. Of what is marked deleted nothing starts again, no tick of what is
+    /// cancelled, nor what is to stop.
+    pub(super) fn given_back(&mut self, key: u64, id: u64, fence: u64) {
+        let task = self.tasks.get(&key);
+        let deleted = task.is_some_and(|task| task.deleted);
+        let cancelled = task.is_some_and(|task| task.cancelled.is_some());
+        let one = self.executions.get(&id);
+        let stops = one.is_some_and(|one| one.stopping);
+        let cancelled = cancelled && one.is_some_and(|one| one.tick.is_some());
+        if self.fenced(id, fence) {
+            self.give_back(id, deleted || cancelled || stops);
+        }
+        if cancelled {
+            self.ran.clear();
+        }
+    }
+
     /// An execution ends that nobody carries out any more.
     pub(super) fn end_where_id(&mut self, id: u64) {
         self.end_as(id, Status::Cancelled);
@@ -161,6 +179,9 @@ impl ReferenceModel {
         self.ends.push((self.index, id));
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
+            if execution.tick.is_some() {
+                self.ran.insert(execution.task, task.incarnation);
+            }
         }
     }
 

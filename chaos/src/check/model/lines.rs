@@ -147,6 +147,7 @@ impl ReferenceModel {
             let replaced: Vec<u64> = live.into_iter().filter(waits).collect();
             self.replaced.extend(replaced);
             self.stop_all(key);
+            self.ran.remove(&key);
         }
     }
 

@@ -80,7 +80,6 @@ impl ReferenceModel {
         let back = (to < task.cursor).then(|| format!("the cursor of {} went back", task.name));
         task.cursor = to;
         task.fired += u64::from(settle.claim.is_some() && !matches!(answer, Answer::NotFired(_)));
-        task.exhausted |= settle.exhausted;
         let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);
         if task.paused.flatten().is_some_and(over) {
             task.paused = None;
@@ -88,6 +87,7 @@ impl ReferenceModel {
         if let Some(what) = back {
             self.complain("cursors", what);
         }
+        self.complete(settle);
     }
 }
 

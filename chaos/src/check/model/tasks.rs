@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::{MarkDeleted, Put, PutMode};
+use punctual::domain::machine::{Answer, EventKind};
 use punctual::domain::schedule::Rule;
 use punctual::domain::task::TaskSpec;
 
 use super::{ReferenceModel, ReplayedTask, TaskChange};
 
 impl ReferenceModel {
-    fn changed(&mut self, name: &str, revision: u64, revives: bool) {
+    pub(super) fn changed(&mut self, name: &str, revision: u64, revives: bool) {
         if let Some(key) = &self.key {
             // Of two changes in one entry only the later is ever seen.
             self.revisions.retain(|_, known| *known != revision);
@@ -79,7 +79,9 @@ impl ReferenceModel {
                 Some(task) if task.deleted => {
                     self.complain("tombstones stay", format!("add of {name}, marked deleted"));
                 }
-                Some(task) if !(task.exhausted && task.live.is_empty()) => {
+                Some(task)
+                    if !(task.exhausted && task.live.is_empty()) && task.cancelled.is_none() =>
+                {
                     self.complain("tombstones stay", format!("add of {name}, which is there"));
                 }
                 _ => {}
@@ -89,6 +91,7 @@ impl ReferenceModel {
         let (set_at, begun) = self.begin(&put.spec, settled);
         let cursor = if former.is_some() { begun.max(settled) } else { begun };
         self.end_where(|execution| execution.task == key);
+        self.ran.clear();
         let task = ReplayedTask {
             name: name.clone(),
             incarnation: revision,
@@ -96,6 +99,7 @@ impl ReferenceModel {
             cursor,
             deleted: false,
             paused: None,
+            cancelled: None,
             spec: Some(put.spec),
             set_at,
             exhausted: false,
@@ -109,7 +113,7 @@ impl ReferenceModel {
     }
 
     /// Moves the cursor to the stamp, as an edit does.
-    fn close(&mut self, key: u64) {
+    pub(super) fn close(&mut self, key: u64) {
         let (stamp, floor) = (self.stamp, self.floor);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.cursor = task.cursor.max(floor).max(stamp);
@@ -120,17 +124,23 @@ impl ReferenceModel {
         let name = &*mark.name;
         let Some(key) = self.names.get(name).copied() else { return };
         if self.tasks.get(&key).is_some_and(|task| !task.deleted) {
-            self.close(key);
-            self.end_where(|execution| execution.task == key && execution.granted.is_none());
-            if let Some(task) = self.tasks.get_mut(&key) {
-                task.deleted = true;
-            }
+            self.mark(key);
             let revision = self.marks.get(name).copied().unwrap_or(0);
             self.changed(name, revision, false);
         }
         if mark.stop {
             self.stop_all(key);
         }
+    }
+
+    /// Marks a task deleted: what waits of it ends.
+    pub(super) fn mark(&mut self, key: u64) {
+        self.close(key);
+        self.end_where(|execution| execution.task == key && execution.granted.is_none());
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.deleted = true;
+        let name = task.name.clone();
+        self.note_end(EventKind::TaskDeleted, &name);
     }
 
     pub(super) fn reuse(&mut self, name: &str, answer: &Answer) {
@@ -146,10 +156,19 @@ impl ReferenceModel {
     }
 
     pub(super) fn cleanup(&mut self, name: &str) {
+        if self.names.contains_key(name) {
+            self.remove(name);
+            self.changed(name, 0, false);
+        }
+    }
+
+    /// Removes all that is known of a name.
+    pub(super) fn remove(&mut self, name: &str) {
         let Some(key) = self.names.remove(name) else { return };
         self.end_where(|execution| execution.task == key);
+        self.ran.clear();
         self.tasks.remove(&key);
-        self.changed(name, 0, false);
+        self.note_end(EventKind::TaskCleaned, name);
     }
 
     pub(super) fn pause(&mut self, name: &str, until: Option<i64>, answer: &Answer) {
@@ -168,17 +187,22 @@ impl ReferenceModel {
     pub(super) fn resume(&mut self, name: &str, answer: &Answer) {
         let Some(key) = self.names.get(name).copied() else { return };
         self.alive("tombstones stay", key, "a resume");
-        if self.tasks.get(&key).is_none_or(|task| task.paused.is_none()) {
+        let Some(task) = self.tasks.get(&key) else { return };
+        let (cancelled, overdue) = (task.cancelled.is_some(), self.overdue(task));
+        if task.paused.is_none() && !cancelled {
             return;
         }
-        if !self.catches_up(key) {
+        if cancelled || !self.catches_up(key) {
             self.close(key);
         }
-        let Answer::Task { revision, .. } = answer else { return };
+        let Some(revision) = answer.revision() else { return };
         if let Some(task) = self.tasks.get_mut(&key) {
-            (task.paused, task.revision) = (None, revision.0);
+            (task.paused, task.cancelled, task.revision) = (None, None, revision.0);
         }
         self.changed(name, revision.0, true);
+        if cancelled {
+            self.made_up(key, overdue, answer);
+        }
     }
 
     pub(super) fn catches_up(&self, key: u64) -> bool {

@@ -30,10 +30,11 @@ impl SimClient {
             ClientRequest::Add | ClientRequest::Force | ClientRequest::Update => {
                 Some(self.definition(task, call))
             }
-            ClientRequest::Patch => Some(match self.random.below(8) {
+            ClientRequest::Patch => Some(match self.random.below(9) {
                 4 => json!({"execution_mode": self.mode()}),
                 5 => json!({"concurrency": self.group()}),
                 6 => json!({"priority": self.priority()}),
+                8 => json!({"one_shot": self.random.chance(300)}),
                 7 => json!({"queue_max": self.random.range(0, QUEUE_MAX)}),
                 0 => json!({"payload": format!("{call}")}),
                 1 => json!({"schedule": self.schedule(task, false)}),
@@ -80,6 +81,7 @@ impl SimClient {
         });
         if !steady {
             self.stand_in_lines(&mut body, call);
+            self.end(&mut body, task);
         }
         self.attempts(&mut body, task);
         body
@@ -141,6 +143,17 @@ impl SimClient {
         }
         if (own || shared) && self.random.chance(600) {
             body["payload"] = json!(self.payload(call));
+        }
+    }
+
+    /// Lets some tasks fire once only, and some end with a run. Those of which registers are judged
+    /// are changed by their clients only.
+    fn end(&mut self, body: &mut Value, task: &str) {
+        if self.random.chance(80) {
+            body["one_shot"] = json!(true);
+        }
+        if task.starts_with("loose") && self.random.chance(300) {
+            body["after_run"] = json!(["mark_deleted", "cleanup"][self.random.index(2)]);
         }
     }
 

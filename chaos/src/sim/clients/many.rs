@@ -83,9 +83,10 @@ impl SimClient {
             let body = bodies.collect();
             return Many { asked, path, key, body, items, unknown };
         }
-        let (asked, op) = match self.random.below(4) {
+        let (asked, op) = match self.random.below(5) {
             0 => (ClientRequest::Pause { wait: false }, "pause"),
             1 => (ClientRequest::Resume, "resume"),
+            3 => (ClientRequest::Cancel { wait: false }, "cancel"),
             2 => (ClientRequest::Delete { wait: false }, "delete"),
             _ => (ClientRequest::Trigger, "trigger"),
         };

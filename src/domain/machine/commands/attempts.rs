@@ -31,10 +31,12 @@ pub fn lose_all(task: &mut TaskEditor<'_>, detail: &str, which: impl Fn(&Executi
 }
 
 /// Whether an execution is attempted again after an attempt that ended like this, and after which
-/// wait. A stop that was asked for and a deleted mark end it; a caller's claim has one attempt.
+/// wait. A stop that was asked for and a deleted mark end it, and that of a tick the cancellation of
+/// its task; a caller's claim has one attempt.
 fn next(task: &Task, execution: &Execution, report: &Report) -> Option<(NextAttempt, Millis)> {
     let ends = execution.stopping
         || task.live.deleted.is_some()
+        || (task.live.cancelled.is_some() && execution.tick.is_some())
         || execution.trigger == Trigger::Claim
         || report.status == Status::Success;
     let spec = &task.revision(execution.revision).filter(|_| !ends)?.spec;

@@ -55,6 +55,9 @@ impl State {
         if task.live.deleted.is_some() {
             return Err(ChainRefusal::Deleted);
         }
+        if task.live.cancelled.is_some() {
+            return Err(ChainRefusal::Cancelled);
+        }
         if task.live.paused.is_some() {
             return Err(ChainRefusal::Paused);
         }

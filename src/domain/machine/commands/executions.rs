@@ -155,6 +155,9 @@ impl State {
             let (at, execution) = fenced(task, body)?;
             if task.live.deleted.is_some() {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "deleted"));
+            } else if task.live.cancelled.is_some() && execution.tick.is_some() {
+                task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "task_cancelled"));
+                task.spare();
             } else if execution.stopping {
                 task.end(at, Report::unreported(Status::Cancelled, cx.stamp, "stopped"));
             } else {

@@ -1,11 +1,13 @@
 //! What each command does, one file a family; the rules that more than one of them knows, and those
 //! that keep a promise, are in `guards`.
 
+pub mod after_run;
 pub mod attempts;
 pub mod calendars;
 pub mod chains;
 pub mod executions;
 pub mod guards;
+pub mod holds;
 pub mod keys;
 pub mod nodes;
 pub mod overlap;

@@ -33,6 +33,7 @@ pub fn admit(task: &mut TaskEditor<'_>, carrier: Carrier) -> Result<(), Reason> 
 /// Stops what runs and ends what waits.
 fn make_room(task: &mut TaskEditor<'_>) {
     task.end_all(Status::Cancelled, "replaced", |other| other.status == Status::Pending);
+    task.spare();
     let running = task.live_executions().filter(|live| guards::gives_way(live));
     let running: Vec<ExecutionId> = running.map(|live| live.id).collect();
     for id in running.into_iter().rev() {

@@ -37,7 +37,7 @@ impl State {
                 None => Answer::Done,
                 Some(claim) => fire(task, settle, claim, node),
             };
-            if settle.exhausted {
+            if settle.exhausted || guards::one_shot(task, settle) {
                 task.exhaust();
             }
             task.end_pause(settle.now);

@@ -7,15 +7,14 @@ use crate::domain::time::{Millis, Timestamp};
 
 use super::guards;
 use super::overlap;
-use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, PauseTask, Put, PutMode};
+use crate::domain::machine::command::{CleanupAll, MarkDeleted, Named, Put, PutMode};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::event::EventKind;
-use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{SWEEP_SLOTS, TASKS_MAX, TOMBSTONE_AGE, TOMBSTONES_MAX};
 use crate::domain::machine::response::{Answer, Refusal, Response};
 use crate::domain::machine::state::State;
-use crate::domain::machine::task::editor::EntryContext;
-use crate::domain::machine::task::record::{Definition, Pause, Reason, Status, Tombstone};
+use crate::domain::machine::task::editor::{EntryContext, TaskEditor};
+use crate::domain::machine::task::record::{Definition, Reason, Status, Tombstone};
 use crate::domain::machine::task::whole::Task;
 
 /// From when a schedule counts, and where the cursor begins under it: 1 ms before the tick of
@@ -38,7 +37,7 @@ impl State {
     }
 
     /// A task that is there, not marked deleted, and as the caller saw it.
-    fn present(&self, name: &str, if_match: Option<Revision>) -> Result<&Task, Refusal> {
+    pub(super) fn present(&self, name: &str, if_match: Option<Revision>) -> Result<&Task, Refusal> {
         let task = self.named(name).ok_or(Refusal::TaskNotFound)?;
         if task.live.deleted.is_some() {
             return Err(Refusal::TaskDeleted);
@@ -68,7 +67,7 @@ impl State {
                 let key = task.key;
                 if put.mode == PutMode::Add {
                     guards::add_unmarked(&task.live)?;
-                    if !task.over() && task.live.deleted.is_none() {
+                    if !guards::replaceable(task) {
                         return Err(Refusal::TaskExists);
                     }
                 }
@@ -173,13 +172,7 @@ impl State {
         self.edit(cx, key, effects, |task| {
             if !marked {
                 matches(task, body.if_match)?;
-                guards::close(task, cx.stamp, Some(Reason::Deleted));
-                let mark = Tombstone { at: cx.stamp, by: cx.by.to_owned() };
-                task.relined(|task| task.live_mut().deleted = Some(mark));
-                task.revise(revision, EventKind::TaskDeleted);
-                task.end_all(Status::Cancelled, "deleted", |execution| {
-                    execution.status == Status::Pending
-                });
+                mark(task, cx, revision);
             }
             let mut running: Vec<ExecutionId> =
                 task.live_executions().map(|live| live.id).collect();
@@ -232,9 +225,10 @@ impl State {
         Ok(Answer::Done)
     }
 
-    fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Effects) {
+    pub(super) fn remove(&mut self, cx: &EntryContext<'_>, key: TaskKey, effects: &mut Effects) {
         let _known = self.edit(cx, key, effects, |task| {
             task.end_all(Status::Cancelled, "cleaned_up", |_| true);
+            task.spare();
             Ok(())
         });
         self.drop_task(cx, key, effects);
@@ -267,54 +261,6 @@ impl State {
         Ok(Answer::Swept { upto, next })
     }
 
-    pub(in crate::domain::machine) fn pause(
-        &mut self,
-        cx: &EntryContext<'_>,
-        body: PauseTask,
-        effects: &mut Effects,
-    ) -> Response {
-        let revision = Revision(self.cluster.counter);
-        let key = self.present(&body.name, body.if_match)?.key;
-        self.edit(cx, key, effects, |task| {
-            if !task.rules.catch_up_on_resume {
-                guards::close(task, cx.stamp, Some(Reason::Paused));
-            }
-            let pause = Pause { reason: body.reason, until: body.until };
-            task.relined(|task| task.live_mut().paused = Some(pause));
-            task.revise(revision, EventKind::TaskPaused);
-            Ok(Answer::Task { task: key, revision, created: false })
-        })
-    }
-
-    pub(in crate::domain::machine) fn resume(
-        &mut self,
-        cx: &EntryContext<'_>,
-        body: &Named,
-        effects: &mut Effects,
-    ) -> Response {
-        let revision = Revision(self.cluster.counter);
-        let task = self.present(&body.name, body.if_match)?;
-        let key = task.key;
-        if task.live.paused.is_none() {
-            let revision = task.live.revision;
-            return Ok(Answer::Task { task: key, revision, created: false });
-        }
-        self.edit(cx, key, effects, |task| {
-            if !task.rules.catch_up_on_resume {
-                guards::close(task, cx.stamp, None);
-            }
-            task.relined(|task| task.live_mut().paused = None);
-            task.revise(revision, EventKind::TaskResumed);
-            let held = task.live_executions();
-            let held = held.filter(|execution| execution.status == Status::Pending);
-            let held: Vec<ExecutionId> = held.map(|execution| execution.id).collect();
-            for id in held.into_iter().rev() {
-                task.hint(Hint::Pending(key, id));
-            }
-            Ok(Answer::Task { task: key, revision, created: false })
-        })
-    }
-
     /// Refuses one more deleted mark than may be.
     pub(in crate::domain::machine) const fn room_for_mark(&self) -> Result<(), Refusal> {
         if self.marks.len() >= TOMBSTONES_MAX { Err(Refusal::Full) } else { Ok(()) }
@@ -336,6 +282,15 @@ impl State {
             Ok(())
         });
     }
+}
+
+/// Marks a task deleted: no tick of it fires any more, and what waits ends.
+pub(super) fn mark(task: &mut TaskEditor<'_>, cx: &EntryContext<'_>, revision: Revision) {
+    guards::close(task, cx.stamp, Some(Reason::Deleted));
+    let mark = Tombstone { at: cx.stamp, by: cx.by.to_owned() };
+    task.relined(|task| task.live_mut().deleted = Some(mark));
+    task.revise(revision, EventKind::TaskDeleted);
+    task.end_all(Status::Cancelled, "deleted", |execution| execution.status == Status::Pending);
 }
 
 fn matches(task: &Task, if_match: Option<Revision>) -> Result<(), Refusal> {

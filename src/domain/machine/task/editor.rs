@@ -59,6 +59,8 @@ pub struct TaskEditor<'a> {
     pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
     pub former_live: Option<Box<LiveRecord>>,
+    /// The incarnation of which an execution of a tick ended; none: none did.
+    pub ran: Option<Revision>,
 }
 
 impl Deref for TaskEditor<'_> {
@@ -305,6 +307,7 @@ impl TaskEditor<'_> {
         });
         let Some((id, tick, ended)) = ended else { return };
         self.task.history.failures += usize::from(status.failure());
+        self.note_run(tick);
         self.note_end(id, tick, ended);
         let progress = self.progress_mut();
         assert!(progress.live > 0, "what ends was live: an execution ends once");
@@ -401,6 +404,7 @@ impl TaskEditor<'_> {
         live.scheduled_at = scheduled_at;
         live.paused = None;
         live.deleted = None;
+        live.cancelled = None;
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =

@@ -168,6 +168,8 @@ pub enum ChainRefusal {
     Deleted,
     /// It is paused.
     Paused,
+    /// It is cancelled.
+    Cancelled,
     /// The chain is too long.
     Depth,
     /// One of its executions has not ended, and its mode is `skip`.
@@ -186,6 +188,7 @@ impl ChainRefusal {
             Self::Missing => "task_not_found",
             Self::Deleted => "task_deleted",
             Self::Paused => "task_paused",
+            Self::Cancelled => "task_cancelled",
             Self::Depth => "chain_too_long",
             Self::Overlap => "overlap",
             Self::QueueFull => "queue_full",

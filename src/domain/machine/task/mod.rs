@@ -1,6 +1,7 @@
 //! What is known of a task: its records, its past and what is kept of it, and the one way to change
 //! it.
 
+pub mod after_run;
 pub mod attempts;
 pub mod calendar_users;
 pub mod chains;

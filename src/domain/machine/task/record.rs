@@ -50,6 +50,8 @@ pub struct LiveRecord {
     pub paused: Option<Pause>,
     /// Set while marked deleted.
     pub deleted: Option<Tombstone>,
+    /// Set while cancelled: its ticks after this instant are held by that.
+    pub cancelled: Option<Timestamp>,
 }
 
 /// How far a task is: the part that claims and ends rewrite.

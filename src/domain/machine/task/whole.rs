@@ -9,7 +9,7 @@ use super::record::{Definition, Execution, LiveRecord, Reason, TaskProgress};
 use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
 use crate::domain::machine::store::table::TableTask;
-use crate::domain::task::{ExecutionMode, Keep, TaskSpec};
+use crate::domain::task::{AfterRun, ExecutionMode, Keep, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// A task: its definitions, its live record, its past.
@@ -53,6 +53,9 @@ pub(in crate::domain::machine) struct ClaimRules {
     pub priority: u8,
     /// Whether executions stand in a line: the task's own, or that of a group.
     pub lined: bool,
+    /// One claim completes the task.
+    pub one_shot: bool,
+    pub after_run: AfterRun,
 }
 
 impl ClaimRules {
@@ -68,6 +71,8 @@ impl ClaimRules {
             queue_max: spec.map_or(0, |spec| spec.queue_max),
             priority: spec.map_or(0, |spec| spec.priority),
             lined: spec.is_some_and(TaskSpec::lined),
+            one_shot: spec.is_some_and(|spec| spec.one_shot),
+            after_run: spec.map_or(AfterRun::Keep, |spec| spec.after_run),
         }
     }
 }
@@ -91,6 +96,7 @@ impl Task {
             scheduled_at: stamp,
             paused: None,
             deleted: None,
+            cancelled: None,
         };
         let progress =
             TaskProgress { cursor: stamp, truncated_before: stamp, ..TaskProgress::default() };
@@ -159,6 +165,8 @@ impl Task {
     pub fn inactive(&self) -> Option<Reason> {
         if self.live.deleted.is_some() {
             Some(Reason::Deleted)
+        } else if self.live.cancelled.is_some() {
+            Some(Reason::Cancelled)
         } else if !self.rules.enabled {
             Some(Reason::Disabled)
         } else if self.live.paused.is_some() {
@@ -195,6 +203,13 @@ impl Task {
     #[must_use]
     pub fn over(&self) -> bool {
         self.progress.exhausted && self.progress.live == 0 && self.live.deleted.is_none()
+    }
+
+    /// Whether no more ticks may fire, whatever the rule of the schedule says.
+    #[must_use]
+    pub fn used_up(&self) -> bool {
+        let fired = self.progress.totals.fired;
+        (self.rules.one_shot && fired > 0) || self.rules.max_ticks.is_some_and(|max| fired >= max)
     }
 }
 

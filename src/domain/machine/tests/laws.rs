@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use super::super::command::{Command, PutMode, Settle};
 use super::super::limits::KEY_AGE;
 use super::super::task::record::Execution;
-use super::super::{Event, EventObject, Hint, Task};
+use super::super::{Event, EventKind, EventObject, Hint, Task};
 use super::plausible::{self, Dice};
 use super::*;
 use crate::domain::ids::Revision;
-use crate::domain::task::ExecutionMode;
+use crate::domain::task::{AfterRun, ExecutionMode};
 
 /// What the test knows of a name without looking at the state.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,7 @@ struct KnownTask {
     catch_up_on_resume: bool,
     /// Paused, and until when.
     paused: Option<Option<Timestamp>>,
+    cancelled: bool,
 }
 
 /// A cluster, its twin that is written out and read back, and what was seen so far.
@@ -32,6 +33,8 @@ struct LawWitness {
     scheduler: bool,
     greatest: u64,
     claimed: BTreeSet<(TaskKey, Revision, Timestamp)>,
+    /// Incarnations that fired while they were to fire once only.
+    one_shots: BTreeSet<(TaskKey, Revision)>,
     ended: BTreeMap<ExecutionId, Execution>,
     cursors: BTreeMap<TaskKey, (Revision, Timestamp)>,
 }
@@ -46,6 +49,7 @@ impl LawWitness {
             scheduler: false,
             greatest: 0,
             claimed: BTreeSet::new(),
+            one_shots: BTreeSet::new(),
             ended: BTreeMap::new(),
             cursors: BTreeMap::new(),
         }
@@ -74,6 +78,7 @@ impl LawWitness {
         } else {
             self.allowed(&old, command, &response);
             self.learn(command, &response);
+            self.ended_by_runs(&old, command, &effects.events);
         }
         self.numbers_rise(&effects, counter);
         told(&old, &self.world.state, &effects.events);
@@ -107,6 +112,7 @@ impl LawWitness {
             (Command::Settle(settle), Ok(Answer::Execution { .. })) => {
                 let known = &self.known[&name(settle.task).expect("a task")];
                 assert!(self.scheduler && !known.deleted && known.enabled, "{known:?}");
+                assert!(!known.cancelled, "{known:?}");
                 self.pause_allows(known, settle);
                 overlap_allows(old.task(settle.task).expect("a task"));
             }
@@ -117,7 +123,8 @@ impl LawWitness {
                 if start.again.is_none() {
                     room_for(old, start.task);
                 }
-                let held = known.paused.is_some() || !known.enabled || !self.scheduler;
+                let held = known.paused.is_some() || known.cancelled || !known.enabled;
+                let held = held || !self.scheduler;
                 assert!(execution.tick.is_none() || !held, "{known:?}");
             }
             (Command::TriggerTask(body), Ok(_)) => {
@@ -125,6 +132,37 @@ impl LawWitness {
                 overlap_allows(old.named(&body.name).expect("a task"));
             }
             _ => {}
+        }
+    }
+
+    /// What ended tasks in the wake of a run: the events tell, and the definition says so.
+    fn ended_by_runs(&mut self, old: &State, command: &Command, events: &[Event]) {
+        for event in events {
+            let EventObject::Task(name) = &event.object else { continue };
+            match event.kind {
+                EventKind::TaskDeleted => {
+                    self.known.entry(name.to_string()).or_default().deleted = true;
+                }
+                EventKind::TaskCleaned => drop(self.known.remove(&**name)),
+                _ => {}
+            }
+        }
+        let asked = |name: &str| match command {
+            Command::MarkDeleted(body) => body.name == name,
+            Command::Cleanup(body) | Command::Reuse(body) => body.name == name,
+            command => matches!(command, Command::CleanupAll(_)),
+        };
+        for task in old.tasks().filter(|task| task.live.deleted.is_none()) {
+            let left = self.world.state.task(task.key).filter(|task| task.live.deleted.is_none());
+            let Some(spec) = task.spec().filter(|_| left.is_none()) else { continue };
+            let mut ended = events.iter().filter_map(|event| match event.object {
+                EventObject::Execution { execution, status, .. } if status.ended() => {
+                    task.history.execution(execution)
+                }
+                _ => None,
+            });
+            let ran = spec.after_run != AfterRun::Keep && ended.any(|one| one.tick.is_some());
+            assert!(ran || asked(&task.live.name), "{} went by itself", task.live.name);
         }
     }
 
@@ -148,8 +186,14 @@ impl LawWitness {
                 let fresh = !matches!(body.mode, PutMode::Update { .. });
                 known(names, &body.spec.name, &|known| {
                     let paused = known.paused.filter(|_| !fresh);
-                    *known =
-                        KnownTask { deleted: false, enabled, catch_up_on_resume: late, paused };
+                    let cancelled = known.cancelled && !fresh;
+                    *known = KnownTask {
+                        deleted: false,
+                        enabled,
+                        catch_up_on_resume: late,
+                        paused,
+                        cancelled,
+                    };
                 });
             }
             Command::MarkDeleted(body) => known(names, &body.name, &|known| known.deleted = true),
@@ -165,7 +209,12 @@ impl LawWitness {
             Command::Pause(body) => {
                 known(names, &body.name, &|known| known.paused = Some(body.until));
             }
-            Command::Resume(body) => known(names, &body.name, &|known| known.paused = None),
+            Command::Resume(body) => known(names, &body.name, &|known| {
+                (known.paused, known.cancelled) = (None, false);
+            }),
+            Command::Cancel(body) => known(names, &body.name, &|known| {
+                (known.paused, known.cancelled) = (None, true);
+            }),
             Command::Settle(settle) => {
                 let task = self.world.state.task(settle.task).expect("a task");
                 let cursor = task.progress.cursor;
@@ -206,6 +255,11 @@ impl LawWitness {
                 if let Some(tick) = execution.tick {
                     let claim = (task.key, execution.incarnation, tick);
                     assert!(self.claimed.insert(claim), "claimed twice: {claim:?}");
+                    if task.spec().is_some_and(|spec| spec.one_shot) {
+                        let one_shot = (task.key, execution.incarnation);
+                        assert!(self.one_shots.insert(one_shot), "fired twice: {claim:?}");
+                        assert!(task.progress.exhausted, "fired, and goes on: {claim:?}");
+                    }
                 }
             }
             let live = &task.live;
@@ -304,7 +358,7 @@ fn told(old: &State, new: &State, events: &[Event]) {
         let tasks = state.tasks().map(|task| {
             let Task { live, progress, .. } = &**task;
             let deleted = live.deleted.is_some();
-            let now = (live.revision, &live.paused, deleted, progress.exhausted);
+            let now = (live.revision, &live.paused, live.cancelled, deleted, progress.exhausted);
             (format!("task {}", live.name), format!("{now:?}"))
         });
         let executions = state.tasks().flat_map(|task| &task.history.executions);

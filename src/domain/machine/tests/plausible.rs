@@ -10,7 +10,7 @@ use super::super::{State, Task};
 use super::{DAY, finish, genesis, node_up, put, report, spec, trigger};
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::Rule;
-use crate::domain::task::{Concurrency, ExecutionMode, TaskSpec};
+use crate::domain::task::{AfterRun, Concurrency, ExecutionMode, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// The numbers that one step is made of, used up one by one.
@@ -108,6 +108,10 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     spec.keep.executions = u32::from(dice.below(4));
     spec.keep.age = Millis(dice.millis(100).0 * 1_000);
     spec.lost_after = Millis(300);
+    spec.one_shot = dice.percent(12);
+    if dice.percent(20) {
+        spec.after_run = dice.pick(&[AfterRun::MarkDeleted, AfterRun::Cleanup]).expect("one");
+    }
     if dice.percent(60) {
         let modes = [ExecutionMode::Skip, ExecutionMode::Sequential, ExecutionMode::Replace];
         spec.execution_mode = dice.pick(&modes).expect("one");
@@ -147,7 +151,8 @@ fn lifecycle(state: &State, now: Timestamp, dice: &mut Dice) -> Command {
     };
     let if_match = revision(state.named(&name).map(|task| &**task), dice);
     let named = Named { name: name.clone(), if_match };
-    match dice.below(18) {
+    match dice.below(20) {
+        18..20 => Command::Cancel(named),
         0..3 => {
             let until = dice.percent(50).then(|| now.plus(dice.millis(2_000)).minus(Millis(200)));
             Command::Pause(PauseTask { name, reason: "why".to_owned(), until, if_match })

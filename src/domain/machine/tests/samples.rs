@@ -238,6 +238,7 @@ pub(super) fn commands() -> Vec<Command> {
             source: Some(0x50 << 120),
         })),
         Command::DeleteCalendar(Named { name: "holidays".to_owned(), if_match: None }),
+        Command::Cancel(of_name()),
     ]
 }
 
@@ -298,6 +299,7 @@ pub(super) fn live() -> LiveRecord {
         scheduled_at: at(3),
         paused: Some(Pause { reason: "too loud".to_owned(), until: Some(at(90)) }),
         deleted: Some(Tombstone { at: at(6), by: "carol".to_owned() }),
+        cancelled: Some(at(7)),
     }
 }
 
@@ -432,6 +434,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Answer::NotFired(Refusal::Overlap),
         Answer::Calendar { revision: Revision(40), created: true },
         Answer::Swept { upto: Revision(40), next: Some(128) },
+        Answer::Resumed { task, revision: Revision(40), execution },
     ];
     let refusals = [
         Refusal::TaskExists,
@@ -461,6 +464,7 @@ pub(super) fn responses() -> Vec<super::Response> {
         Refusal::CalendarNotFound,
         Refusal::CalendarInUse,
         Refusal::AllWeightsZero,
+        Refusal::TaskCancelled,
     ];
     answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
 }

@@ -17,12 +17,12 @@ use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
-use crate::domain::task::{Backoff, CatchUpPolicy, Concurrency, Delivery, ExecutionMode};
+use crate::domain::task::{AfterRun, Backoff, CatchUpPolicy, Concurrency, Delivery, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 37);
+    stories::play::<MachineStory>("domain/machine/testscripts", 41);
 }
 
 /// The names in `a,b`.
@@ -188,6 +188,7 @@ impl MachineStory {
                 if_match,
             }),
             "resume" => Command::Resume(of_name()),
+            "cancel" => Command::Cancel(of_name()),
             "trigger" => Command::TriggerTask(TriggerTask {
                 name: name.clone(),
                 parameters: line.option("parameters").map(str::to_owned),
@@ -311,6 +312,14 @@ impl MachineStory {
                     spec.concurrency = Some(Concurrency { group: group.to_owned(), limit });
                 }
                 "exclude" => spec.schedule.exclude = vec![value.clone()],
+                "one_shot" => spec.one_shot = value == "true",
+                "after_run" => {
+                    spec.after_run = match value.as_str() {
+                        "mark_deleted" => AfterRun::MarkDeleted,
+                        "cleanup" => AfterRun::Cleanup,
+                        _ => AfterRun::Keep,
+                    }
+                }
                 "anchor" | "if_match" | "key" | "request" | "by" => {}
                 other => panic!("no field {other}"),
             }

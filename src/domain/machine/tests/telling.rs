@@ -88,6 +88,9 @@ pub(super) fn answer(names: &Names<'_>, response: &Response, effects: &Effects) 
         Ok(Answer::Calendar { revision, created }) => {
             format!("{}calendar r{revision}", if *created { "new " } else { "" })
         }
+        Ok(Answer::Resumed { task, revision, execution }) => {
+            format!("t{task} r{revision}, made up for by e{execution}")
+        }
         Ok(Answer::Swept { upto, next }) => {
             let next = next.map_or("done".to_owned(), |slot| format!("on from slot {slot}"));
             format!("{next}, up to r{upto}")

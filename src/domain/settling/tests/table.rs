@@ -22,6 +22,9 @@ fn told(owner: &TestOwner) -> Vec<String> {
     told.into_iter().map(|(_, line)| line).collect()
 }
 
+/// A policy with its window and maximum, the time, and what is told then.
+type CatchUpCase = (CatchUpPolicy, u64, u32, u64, &'static [&'static str]);
+
 fn caught_up(
     mut spec: TaskSpec,
     policy: CatchUpPolicy,
@@ -54,8 +57,7 @@ fn a_tick_is_on_time_until_failover_timeout() {
 #[test]
 fn policies_by_window_and_maximum() {
     use CatchUpPolicy::{All, Last, None};
-    type Case = (CatchUpPolicy, u64, u32, u64, &'static [&'static str]);
-    let cases: [Case; 11] = [
+    let cases: [CatchUpCase; 11] = [
         (Last, 60_000, 9, 36_000, &["29999 coalesced later ×2", "30000 fired late"]),
         (Last, 60_000, 9, 42_000, &["30000 coalesced later ×3", "40000 fired"]),
         (Last, 12_000, 9, 38_000, &["26000 missed window ×2", "30000 fired late"]),
@@ -108,6 +110,47 @@ fn due_ticks_are_claimed_together_and_the_next_one_ahead() {
     assert_eq!(owner.decide(), Decision::Wake(later(4_980)));
     owner.lead = Millis(0);
     assert_eq!(owner.decide(), Decision::Wake(later(5_000)));
+}
+
+#[test]
+fn of_a_task_that_fires_once_only_the_first_tick_decides() {
+    use CatchUpPolicy::{All, Last, None};
+    let cases: [CatchUpCase; 9] = [
+        (Last, 60_000, 9, 10_000, &["10000 fired"]),
+        (Last, 60_000, 9, 12_000, &["10000 fired"]),
+        (Last, 60_000, 9, 36_000, &["29999 coalesced later ×2", "30000 fired late"]),
+        (Last, 60_000, 9, 42_000, &["30000 coalesced later ×3", "40000 fired"]),
+        (Last, 18_000, 9, 40_000, &["22000 missed window ×2"]),
+        (All, 60_000, 9, 36_000, &["10000 fired late"]),
+        (All, 60_000, 2, 42_000, &["10000 missed max ×1"]),
+        (All, 25_000, 9, 38_000, &["13000 missed window ×1"]),
+        (None, 60_000, 9, 42_000, &["37000 missed nonode ×3"]),
+    ];
+    for (policy, window, max, now, wanted) in cases {
+        for mut spec in [every(10_000), cron("*/10 * * * * *")] {
+            spec.one_shot = true;
+            let mut owner = caught_up(spec, policy, window, max, now);
+            let what = format!("{policy:?} window {window} max {max} at {now}");
+            assert_eq!(told(&owner), wanted, "{what}");
+            assert!(owner.task().progress.exhausted, "{what}");
+            owner.now = later(now + 100_000);
+            assert_eq!(owner.decide(), Decision::Idle, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_task_that_has_fired_is_completed_when_it_is_to_fire_once_only() {
+    let mut owner = TestOwner::of(every(10_000), NOON);
+    owner.now = later(10_000);
+    owner.until_quiet();
+    let mut spec = every(10_000);
+    spec.one_shot = true;
+    let mode = PutMode::Update { if_match: None };
+    owner.accept(Command::Put(Box::new(Put { mode, spec })));
+    assert_eq!(owner.until_quiet(), Decision::Idle);
+    assert!(owner.task().progress.exhausted);
+    assert_eq!(told(&owner), ["10000 fired"]);
 }
 
 #[test]

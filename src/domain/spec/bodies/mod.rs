@@ -99,10 +99,10 @@ pub struct TaskBody {
     pub keep: KeepBody,
     /// The tasks that the end of an execution starts.
     pub then: ChainsBody,
-    /// What becomes of it after a run.
+    /// What becomes of it when an execution of a tick has ended.
     #[schemars(extend("enum" = ["keep", "mark_deleted", "cleanup"]))]
     pub after_run: Word,
-    /// Whether it runs once only.
+    /// Whether its first tick completes it, be it fired or missed.
     pub one_shot: bool,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
-use crate::domain::machine::command::{Claim, Settle};
+use crate::domain::machine::command::{Claim, Settle, SettleSpan};
 use crate::domain::machine::effects::Effects;
 use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, REDELIVERIES_MAX};
 use crate::domain::machine::response::Refusal;
@@ -11,10 +11,10 @@ use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
     Attempt, ChainRefusal, Cluster, Execution, Intent, KeyRecord, LiveRecord, Liveness, NodeRecord,
-    Reason, Status, TaskProgress, Trigger,
+    Reason, Status, TaskProgress, Trigger, Verdict,
 };
 use crate::domain::machine::task::whole::Task;
-use crate::domain::task::{Delivery, ExecutionMode, TaskSpec};
+use crate::domain::task::{AfterRun, Delivery, ExecutionMode, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 /// Cursor. A settle begins where the task is settled up to: of two nodes that both believe they own
@@ -46,8 +46,7 @@ pub fn activity(
     claim: &Claim,
     scheduler: bool,
 ) -> Result<(), Refusal> {
-    let used_up = task.rules.max_ticks.is_some_and(|max| task.progress.totals.fired >= max);
-    if !scheduler || used_up {
+    if !scheduler || task.used_up() {
         return Err(Refusal::Inactive);
     }
     match task.inactive() {
@@ -62,6 +61,40 @@ pub fn activity(
         }
         Some(_) => Err(Refusal::Inactive),
     }
+}
+
+/// One shot. A claim completes a task that fires once only, and so do ticks that were missed.
+pub fn one_shot(task: &Task, settle: &Settle) -> bool {
+    let missed = |span: &SettleSpan| {
+        span.verdict == Verdict::Missed && span.count.is_none_or(|count| count > 0)
+    };
+    task.rules.one_shot && (task.used_up() || settle.spans.iter().any(missed))
+}
+
+/// After run. What the definition says becomes of the task whose execution has ended.
+pub const fn after_run(said: AfterRun) -> AfterRun {
+    said
+}
+
+/// Replaceable. What is added takes the place of a task that is completed or cancelled, and of no
+/// other.
+pub fn replaceable(task: &Task) -> bool {
+    task.over() || task.live.cancelled.is_some()
+}
+
+/// Ends with task. What waits ends with the cancellation of its task.
+pub fn ends_with_task(execution: &Execution) -> bool {
+    execution.status == Status::Pending
+}
+
+/// Overdue. The one tick of a task that came while the task was cancelled.
+pub fn overdue(task: &TaskEditor<'_>, stamp: Timestamp) -> Option<Timestamp> {
+    let since = task.live.cancelled?.max(task.floor);
+    if !task.rules.enabled || task.progress.exhausted || task.used_up() {
+        return None;
+    }
+    let tick = task.spec()?.schedule.only_tick(task.live.scheduled_at)?;
+    (since < tick && tick <= stamp).then_some(tick)
 }
 
 /// Close. What an edit, a pause, a resume or a deletion finds unsettled gets a verdict with it.

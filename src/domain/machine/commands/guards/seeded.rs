@@ -16,7 +16,7 @@ use crate::domain::machine::task::record::{
     Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{AfterRun, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
 pub fn cursor(settled: Timestamp, after: Timestamp) -> Result<(), Refusal> {
@@ -43,6 +43,22 @@ pub fn activity(
 ) -> Result<(), Refusal> {
     let any = bug!("settle-any-activity");
     if any { Ok(()) } else { rows::activity(task, settle, claim, scheduler) }
+}
+
+pub fn one_shot(task: &Task, settle: &Settle) -> bool {
+    !bug!("one-shot-goes-on") && rows::one_shot(task, settle)
+}
+
+pub fn after_run(said: AfterRun) -> AfterRun {
+    if bug!("after-run-forgotten") { AfterRun::Keep } else { rows::after_run(said) }
+}
+
+pub fn ends_with_task(execution: &Execution) -> bool {
+    !bug!("cancel-leaves-waiting") && rows::ends_with_task(execution)
+}
+
+pub fn overdue(task: &TaskEditor<'_>, stamp: Timestamp) -> Option<Timestamp> {
+    rows::overdue(task, stamp).filter(|_| !bug!("overdue-forgotten"))
 }
 
 pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
