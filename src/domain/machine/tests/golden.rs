@@ -16,6 +16,7 @@ use super::super::persist::Loader;
 use super::super::store::codec;
 use super::super::task::keys;
 use super::samples;
+use super::vocabulary;
 use super::{DAY, TestWorld, folder};
 use crate::domain::ids::{NodeId, Revision, TaskKey};
 use crate::domain::time::{Millis, Timestamp};
@@ -102,14 +103,14 @@ fn every_record_keeps_its_bytes() {
     one(&mut out, "Node", &samples::node());
     one(&mut out, "KeyRecord", &samples::key_record());
     one(&mut out, "Cluster", &samples::cluster());
-    for response in samples::responses() {
+    for response in vocabulary::responses() {
         one(&mut out, &format!("Response {response:?}"), &response);
     }
-    each(&mut out, "Verdict", &samples::verdicts());
-    each(&mut out, "Reason", &samples::reasons());
-    each(&mut out, "Status", &samples::statuses());
-    each(&mut out, "Trigger", &samples::triggers());
-    each(&mut out, "Strategy", &samples::strategies());
+    each(&mut out, "Verdict", &vocabulary::verdicts());
+    each(&mut out, "Reason", &vocabulary::reasons());
+    each(&mut out, "Status", &vocabulary::statuses());
+    each(&mut out, "Trigger", &vocabulary::triggers());
+    each(&mut out, "Strategy", &vocabulary::strategies());
     golden(&folder("golden/records.hex"), &out);
 }
 

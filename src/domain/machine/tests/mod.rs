@@ -12,6 +12,7 @@ mod registers;
 mod samples;
 mod story;
 mod telling;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

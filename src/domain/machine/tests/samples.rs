@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::Refusal;
 use super::super::command::{
     Claim, CleanupAll, Command, Finish, Genesis, MarkDeleted, Named, NodeIntent, NodeLiveness,
     NodePatch, NodeUp, OfExecution, OfFence, OfNode, PauseTask, Put, PutCalendar, PutMode,
@@ -14,7 +15,6 @@ use super::super::task::record::{
     ParentExecution, Pause, Reason, Report, Span, Status, TaskProgress, Tombstone, Totals, Trigger,
     Verdict,
 };
-use super::super::{Answer, Refusal};
 use super::DAY;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use crate::domain::schedule::calendar::{self, Calendar, Dates, TimeRange, Yearly};
@@ -26,7 +26,7 @@ use crate::domain::task::{
 };
 use crate::domain::time::{Millis, Timestamp};
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     DAY.plus(Millis(millis))
 }
 
@@ -422,53 +422,6 @@ pub(super) fn key_record() -> KeyRecord {
     KeyRecord { number: 41, at: at(2), request: 0xFEED << 96, response }
 }
 
-/// Every answer and refusal, in their order.
-pub(super) fn responses() -> Vec<super::Response> {
-    let (task, execution) = (TaskKey(5), ExecutionId(300));
-    let answers = [
-        Answer::Done,
-        Answer::Task { task, revision: Revision(40), created: true },
-        Answer::Execution { task, execution, fence: Some(Fence(299)) },
-        Answer::Running(vec![execution]),
-        Answer::Session(SessionId(3)),
-        Answer::NotFired(Refusal::Overlap),
-        Answer::Calendar { revision: Revision(40), created: true },
-        Answer::Swept { upto: Revision(40), next: Some(128) },
-        Answer::Resumed { task, revision: Revision(40), execution },
-    ];
-    let refusals = [
-        Refusal::TaskExists,
-        Refusal::TaskDeleted,
-        Refusal::TaskNotFound,
-        Refusal::RevisionMismatch { current: Revision(40) },
-        Refusal::KeyReused,
-        Refusal::ExecutionNotFound,
-        Refusal::ExecutionEnded,
-        Refusal::NotPending,
-        Refusal::StaleFence,
-        Refusal::Held,
-        Refusal::MaxLive,
-        Refusal::Overlap,
-        Refusal::QueueFull,
-        Refusal::NoRoom,
-        Refusal::Session,
-        Refusal::Cursor { at: at(4) },
-        Refusal::Order,
-        Refusal::Ahead,
-        Refusal::Inactive,
-        Refusal::NodeNotFound,
-        Refusal::NotDue,
-        Refusal::Initialised,
-        Refusal::ClusterName,
-        Refusal::Full,
-        Refusal::CalendarNotFound,
-        Refusal::CalendarInUse,
-        Refusal::AllWeightsZero,
-        Refusal::TaskCancelled,
-    ];
-    answers.into_iter().map(Ok).chain(refusals.into_iter().map(Err)).collect()
-}
-
 pub(super) fn cluster() -> Cluster {
     Cluster {
         id: 0xC1 << 100,
@@ -481,45 +434,4 @@ pub(super) fn cluster() -> Cluster {
         stamp: at(1_000),
         applied: 77,
     }
-}
-
-/// Every word that a record may say, so that none changes its number.
-pub(super) fn verdicts() -> [Verdict; 4] {
-    [Verdict::Fired, Verdict::Skipped, Verdict::Missed, Verdict::Coalesced]
-}
-
-pub(super) fn reasons() -> [Reason; 15] {
-    use Reason as R;
-    [
-        R::Overlap,
-        R::QueueFull,
-        R::MaxLive,
-        R::Paused,
-        R::Disabled,
-        R::Cancelled,
-        R::Deleted,
-        R::Excluded,
-        R::Stopped,
-        R::Window,
-        R::Max,
-        R::NoMajority,
-        R::NoNode,
-        R::Edited,
-        R::Later,
-    ]
-}
-
-pub(super) fn statuses() -> [Status; 7] {
-    use Status as S;
-    [S::Pending, S::Running, S::Success, S::Failed, S::Timeout, S::Cancelled, S::Lost]
-}
-
-pub(super) fn triggers() -> [Trigger; 6] {
-    use Trigger as T;
-    [T::Schedule, T::CatchUp, T::Manual, T::Retry, T::Claim, T::Chain]
-}
-
-pub(super) fn strategies() -> [Strategy; 6] {
-    use Strategy as S;
-    [S::Consistent, S::HashSharding, S::HashSlot, S::Range, S::Weighted, S::RoundRobin]
 }
