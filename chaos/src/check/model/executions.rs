@@ -204,7 +204,11 @@ impl ReferenceModel {
             self.sessions.remove(&gone);
             let held = |one: &ReplayedExecution| one.granted.is_some_and(|(_, of)| of == gone);
             let held = self.executions.iter().filter(|(_, one)| !one.ended && held(one));
-            for id in held.map(|(id, _)| *id).collect::<Vec<_>>() {
+            // Task by task, in the order of the table: the lower half of a key is the place there.
+            let mut held: Vec<(u64, u64)> =
+                held.map(|(id, one)| (one.task & 0xFFFF_FFFF, *id)).collect();
+            held.sort_unstable();
+            for (_, id) in held {
                 if let Some(execution) = self.executions.get_mut(&id) {
                     execution.granted = None;
                 }
