@@ -260,12 +260,6 @@ pub struct Chains {
 }
 
 impl Chains {
-    /// Whether no end starts anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.names().next().is_none()
-    }
-
     /// Each name with what it is named for.
     pub fn names(&self) -> impl Iterator<Item = (ChainCondition, &str)> {
         let Self { success, failure, lost, timeout, recovered } = self;

@@ -261,15 +261,10 @@ impl ReferenceModel {
             Command::Start(start) => self.start(start, answer),
             Command::Return(of) => self.given_back(of.task.0, of.execution.0, of.fence.0),
             Command::Finish(of) => {
-                if self.fenced(of.execution.0, of.fence.0) {
-                    self.end_attempt(of.execution.0, of.report.status, of.report.unknown);
-                }
+                let (status, unknown) = (of.report.status, of.report.unknown);
+                self.reported(of.execution.0, of.fence.0, status, unknown);
             }
-            Command::Lose(of) => {
-                if self.fenced(of.execution.0, of.fence.0) {
-                    self.end_attempt(of.execution.0, Status::Lost, true);
-                }
-            }
+            Command::Lose(of) => self.reported(of.execution.0, of.fence.0, Status::Lost, true),
             Command::NodeUp(up) => {
                 if let Answer::Session(session) = answer {
                     self.node_up(up.node.0, session.0);

@@ -48,12 +48,11 @@ async fn what_fails_is_attempted_again_until_it_succeeds() {
         .collect();
     assert_eq!(outcomes, ["failed", "failed", "success"], "{}", ended.text);
     assert_eq!(ended.body["output_tail"], "done\n", "{}", ended.text);
-    let seen = seen.lock();
+    let seen = seen.lock().clone();
     let [one, two, three] = seen.as_slice() else { panic!("{seen:?}") };
     assert_eq!((one.0, two.0, three.0), (1, 2, 3));
     assert!(one.1 < two.1 && two.1 < three.1, "{seen:?}");
     assert!(one.2 == two.2 && two.2 == three.2, "one key for all attempts: {seen:?}");
-    drop(seen);
     let totals = rig.get("/tasks/fetch").await.expect(200).body["totals"].clone();
     assert_eq!((&totals["success"], &totals["failed"]), (&json!(1), &json!(0)), "{totals}");
     rig.stop().await;

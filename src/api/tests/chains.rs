@@ -62,7 +62,7 @@ async fn a_chain_with_a_failure_in_the_middle_tells_who_is_on_call() {
     assert_eq!(shown.body["parent"], parent, "{}", shown.text);
     assert_eq!(shown.body["chained"][0]["task"], "page", "{}", shown.text);
 
-    let seen = seen.lock();
+    let seen = seen.lock().clone();
     let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["load", "transform", "page"]);
     assert_eq!(seen[0].1, None);
@@ -70,6 +70,5 @@ async fn a_chain_with_a_failure_in_the_middle_tells_who_is_on_call() {
     let told = parents.iter().map(|one| (one.task.as_str(), one.status, one.tail.as_str()));
     let wanted = [("load", "success", "12 rows\n"), ("transform", "failed", "no rows")];
     assert_eq!(told.collect::<Vec<_>>(), wanted);
-    drop(seen);
     rig.stop().await;
 }

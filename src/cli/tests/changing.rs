@@ -81,35 +81,9 @@ async fn what_takes_a_place_removes_what_had_it() {
             "priority": 9}),
         ),
         (
-            &[
-                "--retry",
-                "3",
-                "--retry-delay",
-                "5s",
-                "--retry-backoff",
-                "fixed",
-                "--retry-max-delay",
-                "8s",
-                "--retry-jitter",
-                "1s",
-                "--delivery",
-                "at-least-once",
-                "--kill-grace",
-                "9s",
-            ],
-            json!(
-            {"kill_grace": "9s", "delivery": "at_least_once",
-             "retry": {"max_retry": 3, "delay": "5s", "backoff": "fixed", "max_delay": "8s",
-                       "jitter": "1s"}}),
-        ),
-        (
             &["--node", "n2", "--selector", "zone=a"],
             json!(
             {"assignment": {"selector": {"zone": "a", "node": "n2"}}}),
-        ),
-        (
-            &["--then", "failure=page", "--then", "success=load", "--then", "success=sum"],
-            json!({"then": {"failure": ["page"], "success": ["load", "sum"]}}),
         ),
         (
             &["--keep", "executions=5", "--keep", "age=7d"],
@@ -130,6 +104,40 @@ async fn what_takes_a_place_removes_what_had_it() {
         patch(&["--manual"], anchored).await,
         json!({"schedule": {"interval": null, "anchor": null, "manual": true}})
     );
+}
+
+#[tokio::test]
+async fn what_follows_an_attempt_and_an_execution_is_set() {
+    for (options, wanted) in [
+        (
+            &[
+                "--retry",
+                "3",
+                "--retry-delay",
+                "5s",
+                "--retry-backoff",
+                "fixed",
+                "--retry-max-delay",
+                "8s",
+                "--retry-jitter",
+                "1s",
+                "--delivery",
+                "at-least-once",
+                "--kill-grace",
+                "9s",
+            ][..],
+            json!(
+            {"kill_grace": "9s", "delivery": "at_least_once",
+             "retry": {"max_retry": 3, "delay": "5s", "backoff": "fixed", "max_delay": "8s",
+                       "jitter": "1s"}}),
+        ),
+        (
+            &["--then", "failure=page", "--then", "success=load", "--then", "success=sum"],
+            json!({"then": {"failure": ["page"], "success": ["load", "sum"]}}),
+        ),
+    ] {
+        assert_eq!(patch(options, hello()).await, wanted, "{options:?}");
+    }
 }
 
 #[tokio::test]

@@ -52,6 +52,13 @@ pub(super) struct AttemptCounts {
 }
 
 impl ReferenceModel {
+    /// A report says that an attempt ended like this, or nobody will report it.
+    pub(super) fn reported(&mut self, id: u64, fence: u64, status: Status, unknown: bool) {
+        if self.fenced(id, fence) {
+            self.end_attempt(id, status, unknown);
+        }
+    }
+
     /// An attempt of an execution ended like this: with it the execution, unless it is attempted
     /// again.
     pub(super) fn end_attempt(&mut self, id: u64, status: Status, unknown: bool) {

@@ -3,6 +3,7 @@
 mod cases;
 mod checked;
 mod codec;
+mod ends;
 mod golden;
 mod kept;
 mod laws;

@@ -11,23 +11,19 @@ use super::super::command::{
 };
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
+use super::ends;
 use super::telling::{Names, answer, clock, step};
 use super::*;
 use crate::domain::ids::Revision;
 use crate::domain::schedule::calendar::{self, Calendar, Dates};
 use crate::domain::schedule::parse_cron;
 use crate::domain::settling::{Decision, SettleStep, SettleView, decide};
-use crate::domain::task::{AfterRun, Backoff, CatchUpPolicy, Concurrency, Delivery, ExecutionMode};
+use crate::domain::task::{CatchUpPolicy, Concurrency, ExecutionMode};
 use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
     stories::play::<MachineStory>("domain/machine/testscripts", 42);
-}
-
-/// The names in `a,b`.
-fn names(text: &str) -> Vec<String> {
-    text.split(',').map(str::to_owned).collect()
 }
 
 struct MachineStory {
@@ -294,16 +290,6 @@ impl MachineStory {
                         _ => ExecutionMode::Parallel,
                     }
                 }
-                "retry" => spec.retry.max_retry = value.parse().expect("a number"),
-                "retry_delay" => spec.retry.delay = Millis::parse(value).expect("a duration"),
-                "max_delay" => spec.retry.max_delay = Millis::parse(value).expect("a duration"),
-                "backoff" => spec.retry.backoff = Backoff::Fixed,
-                "delivery" => spec.delivery = Delivery::AtLeastOnce,
-                "success" => spec.then.success = names(value),
-                "failure" => spec.then.failure = names(value),
-                "lost" => spec.then.lost = names(value),
-                "timeout" => spec.then.timeout = names(value),
-                "recovered" => spec.then.recovered = names(value),
                 "queue_max" => spec.queue_max = value.parse().expect("a number"),
                 "priority" => spec.priority = value.parse().expect("a number"),
                 "group" => {
@@ -312,16 +298,8 @@ impl MachineStory {
                     spec.concurrency = Some(Concurrency { group: group.to_owned(), limit });
                 }
                 "exclude" => spec.schedule.exclude = vec![value.clone()],
-                "one_shot" => spec.one_shot = value == "true",
-                "after_run" => {
-                    spec.after_run = match value.as_str() {
-                        "mark_deleted" => AfterRun::MarkDeleted,
-                        "cleanup" => AfterRun::Cleanup,
-                        _ => AfterRun::Keep,
-                    }
-                }
                 "anchor" | "if_match" | "key" | "request" | "by" => {}
-                other => panic!("no field {other}"),
+                other => assert!(ends::set(&mut spec, other, value), "no field {other}"),
             }
         }
         spec
