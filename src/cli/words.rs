@@ -158,6 +158,9 @@ pub fn duration(execution: &ExecutionView, clock: &LocalClock) -> String {
 /// What became of it: `exit 0`, `status 200`, or the newest attempt's detail.
 #[must_use]
 pub fn result(execution: &ExecutionView) -> String {
+    if let Some(reason) = &execution.reason {
+        return reason.clone();
+    }
     if let Some(code) = execution.exit_code {
         return format!("exit {code}");
     }

@@ -31,6 +31,9 @@ pub struct ExecutionView {
     pub trigger: Word,
     /// The execution that it repeats.
     pub retry_of: Option<String>,
+    /// Why it ended while it waited; null: it did not.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The execution whose end started it.
     #[serde(default)]
     pub parent: Option<ParentView>,
@@ -94,6 +97,9 @@ pub struct ParentView {
     pub exit_code: Option<i32>,
     /// Of an HTTP request.
     pub http_status: Option<u16>,
+    /// Why it ended so; empty where there is no more to say.
+    #[serde(default)]
+    pub reason: String,
     /// How many ends led to the execution that it started.
     pub depth: u32,
 }

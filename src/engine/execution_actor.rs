@@ -297,6 +297,7 @@ fn parent(parent: &ParentExecution) -> ParentOfAttempt {
         execution: parent.execution,
         status: parent.status.word(),
         exit_code: parent.exit_code,
+        reason: parent.reason.clone(),
         tail: String::from_utf8_lossy(&parent.tail).into_owned(),
     }
 }

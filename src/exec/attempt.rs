@@ -50,6 +50,8 @@ pub struct ParentOfAttempt {
     pub status: &'static str,
     /// Of its process.
     pub exit_code: Option<i32>,
+    /// Why it ended so; empty where there is no more to say.
+    pub reason: String,
     /// The end of its output.
     pub tail: String,
 }
@@ -76,6 +78,7 @@ impl GrantedAttempt {
             ("EXECUTION_ID", parent.map(|parent| parent.execution.to_string())),
             ("STATUS", parent.map(|parent| parent.status.to_owned())),
             ("EXIT_CODE", parent.and_then(|parent| Some(parent.exit_code?.to_string()))),
+            ("REASON", parent.map(|parent| parent.reason.replace('\0', ""))),
             ("TAIL", parent.map(|parent| parent.tail.replace('\0', ""))),
         ];
         variables.extend(
@@ -124,6 +127,7 @@ impl GrantedAttempt {
                 "execution_id": parent.execution.to_string(),
                 "status": parent.status,
                 "exit_code": parent.exit_code,
+                "reason": parent.reason,
                 "tail": parent.tail,
             })),
             "idempotency_key": self.idempotency_key,

@@ -156,7 +156,8 @@ pub(crate) fn attempts(execution: &Execution) -> impl Iterator<Item = &Attempt> 
 
 /// When the first attempt started, as far as it was reported.
 fn started_at(execution: &Execution) -> Option<Timestamp> {
-    attempts(execution).find_map(|attempt| attempt.report.as_ref()?.started_at)
+    let reported = || attempts(execution).find_map(|attempt| attempt.report.as_ref()?.started_at);
+    execution.first_start().or_else(reported)
 }
 
 /// When the first attempt started, or, of a running one that nobody has reported yet, will have.
@@ -203,6 +204,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         trigger: words::trigger(execution.trigger).into(),
         retry_of: execution.retry_of().map(|id| id.to_string()),
         parent: execution.parent().map(parent),
+        reason: execution.more.as_ref().and_then(|more| Some(more.reason.as_ref()?.to_string())),
         chained: execution.chained().map(chained).collect(),
         dismissed: execution.dismissed(),
         status: words::status(execution.status).into(),
@@ -234,6 +236,7 @@ fn parent(parent: &ParentExecution) -> ParentView {
         status: words::status(parent.status).into(),
         exit_code: parent.exit_code,
         http_status: parent.http_status,
+        reason: parent.reason.clone(),
         depth: parent.depth,
     }
 }

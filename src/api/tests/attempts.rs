@@ -72,6 +72,7 @@ async fn an_execution_that_waits_for_a_retry_says_so_and_can_be_stopped() {
     rig.post(&format!("/executions/{id}/stop"), json!({})).await.expect(200);
     let ended = rig.until(&path, |got| got.body["status"] == "cancelled").await;
     assert_eq!(ended.body["next_attempt_at"], Value::Null, "{}", ended.text);
+    assert_eq!(ended.body["reason"], "stopped", "{}", ended.text);
     assert_eq!(seen.lock().len(), 1);
     rig.stop().await;
 }

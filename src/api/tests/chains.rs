@@ -58,7 +58,7 @@ async fn a_chain_with_a_failure_in_the_middle_tells_who_is_on_call() {
         (&json!("chain"), &json!("failed"))
     );
     let parent = json!({"task": "load", "execution_id": load, "status": "success",
-        "exit_code": null, "http_status": null, "depth": 1});
+        "exit_code": null, "http_status": null, "reason": "", "depth": 1});
     assert_eq!(shown.body["parent"], parent, "{}", shown.text);
     assert_eq!(shown.body["chained"][0]["task"], "page", "{}", shown.text);
 

@@ -191,13 +191,12 @@ fn overlap(body: &TaskBody) -> String {
     parts.join("; ")
 }
 
-/// `at most 3, after 1s (exponential up to 30s); at least once`; nothing for the defaults.
+/// `at most 3, after 1s, doubling up to 30s; delivered at least once`; nothing for the defaults.
 fn attempts(body: &TaskBody) -> String {
     let RetryBody { max_retry, delay, backoff, max_delay, .. } = &body.retry;
-    let growth = match &**backoff {
-        "fixed" => String::new(),
-        _ => format!(", doubling up to {max_delay}"),
-    };
+    let length = |text: &str| Millis::parse(text).unwrap_or_default();
+    let grows = backoff != "fixed" && length(delay) < length(max_delay);
+    let growth = if grows { format!(", doubling up to {max_delay}") } else { String::new() };
     let retries = (*max_retry > 0).then(|| format!("at most {max_retry}, after {delay}{growth}"));
     let delivery = (body.delivery != "at_most_once").then(|| "delivered at least once".to_owned());
     let parts: Vec<String> = [retries, delivery].into_iter().flatten().collect();

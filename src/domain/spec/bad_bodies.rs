@@ -300,6 +300,7 @@ fn data_and_policies() {
         (with(json!({"kill_grace": "99999999999999999999d"})), "/kill_grace", "invalid_duration"),
         (with(json!({"lost_after": "999ms"})), "/lost_after", "out_of_range"),
         (with(json!({"retry": {"max_retry": -1}})), "/retry/max_retry", "out_of_range"),
+        (with(json!({"retry": {"max_retry": 1_001}})), "/retry/max_retry", "out_of_range"),
         (with(json!({"retry": {"backoff": "linear"}})), "/retry/backoff", "invalid_value"),
         (with(json!({"retry": 3})), "/retry", "wrong_type"),
         (

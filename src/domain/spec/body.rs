@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::reader::{BrokenRule, Object, choice, duration, flag, text, whole};
 use super::rules::{
     CATCH_UP_MAX, CHAINED_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
-    PAYLOAD_BYTES_MAX, check_label, check_name,
+    PAYLOAD_BYTES_MAX, RETRIES_MAX, check_label, check_name,
 };
 use super::words::{
     AFTER_RUNS, BACKOFFS, CATCH_UP_POLICIES, DELIVERIES, EXECUTION_MODES, STRATEGIES,
@@ -160,7 +160,7 @@ fn retry(object: &mut Object<'_, '_>) -> Retry {
     let default = Retry::default();
     Retry {
         max_retry: object
-            .field("max_retry", default.max_retry, |value| whole(value, 0..=COUNT_MAX)),
+            .field("max_retry", default.max_retry, |value| whole(value, 0..=RETRIES_MAX)),
         delay: object.field("delay", default.delay, any_duration),
         backoff: object.field("backoff", default.backoff, |value| choice(value, BACKOFFS)),
         max_delay: object.field("max_delay", default.max_delay, any_duration),

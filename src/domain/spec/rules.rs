@@ -22,6 +22,8 @@ pub(super) const ACTION_BYTES_MAX: usize = 64 * 1024;
 pub(super) const DURATION_MAX: Millis = Millis::from_secs(36_525 * 86_400);
 /// Most late ticks that `catch_up.policy` `all` may fire.
 pub(super) const CATCH_UP_MAX: u64 = 10_000;
+/// Most attempts after known failures: a loop through the log ends somewhere.
+pub(super) const RETRIES_MAX: i64 = 1_000;
 /// Most tasks that `then` names for one way to end.
 pub(super) const CHAINED_MAX: usize = 20;
 /// A shorter `lost_after` would give up owners that are merely slow.

@@ -371,7 +371,7 @@ fn catch_up() -> impl Strategy<Value = CatchUp> {
 }
 
 fn retry() -> impl Strategy<Value = Retry> {
-    (any::<u32>(), duration(), meaning(BACKOFFS), duration(), duration()).prop_map(
+    (0_u32..=1_000, duration(), meaning(BACKOFFS), duration(), duration()).prop_map(
         |(max_retry, delay, backoff, max_delay, jitter)| Retry {
             max_retry,
             delay,

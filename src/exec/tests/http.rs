@@ -130,7 +130,7 @@ async fn a_request_says_who_it_is() {
         "task": "nächtlich",
         "tick": "2027-01-15T08:00:00.000Z",
         "parent": {"task": "extract", "execution_id": "7", "status": "failed", "exit_code": 3,
-                   "tail": "no rows\n"},
+                   "reason": "exit 3", "tail": "no rows\n"},
         "idempotency_key": attempt.idempotency_key,
         "parameters": {"a": 1},
         "payload": "load",

@@ -139,6 +139,7 @@ fn attempt() -> GrantedAttempt {
             execution: ExecutionId(7),
             status: "failed",
             exit_code: Some(3),
+            reason: "exit 3".to_owned(),
             tail: "no rows\n".to_owned(),
         }),
         idempotency_key: "nächtlich/7@2027-01-15T08:00:00.000Z".to_owned(),

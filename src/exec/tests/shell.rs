@@ -108,6 +108,7 @@ async fn a_process_sees_who_it_is_and_little_else() {
         "PUNCTUAL_PARENT_EXECUTION_ID=7".to_owned(),
         "PUNCTUAL_PARENT_STATUS=failed".to_owned(),
         "PUNCTUAL_PARENT_EXIT_CODE=3".to_owned(),
+        "PUNCTUAL_PARENT_REASON=exit 3".to_owned(),
         "PUNCTUAL_PARENT_TAIL=no rows".to_owned(),
         "PUNCTUAL_PAYLOAD=load".to_owned(),
         format!("PATH={path}"),

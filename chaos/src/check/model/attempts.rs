@@ -72,12 +72,12 @@ impl ReferenceModel {
         let Some(policy) = one.policy.filter(|_| !over) else { return self.end_as(id, status) };
         let counts = &mut one.attempts;
         let retries = counts.made.saturating_sub(1 + counts.redeliveries);
-        if unknown || status == Status::Cancelled {
-            if !policy.at_least_once || counts.redeliveries >= REDELIVERIES_MAX {
-                return self.end_as(id, status);
-            }
+        let again = policy.at_least_once && counts.redeliveries < REDELIVERIES_MAX;
+        if again && (unknown || status == Status::Cancelled) {
+            counts.next_at = Some(stamp.saturating_add(policy.wait(counts.redeliveries)));
             counts.redeliveries += 1;
-            counts.next_at = Some(stamp);
+        } else if unknown {
+            return self.end_as(id, status);
         } else {
             if retries >= policy.retry.max_retry {
                 return self.end_as(id, status);

@@ -112,5 +112,11 @@ fn wanted(then: &Chains, status: Status, former: Option<Status>) -> Vec<String> 
         Status::Lost => *condition == ChainCondition::Lost,
         _ => false,
     });
-    named.map(|(_, name)| name.to_owned()).collect()
+    let mut names: Vec<String> = Vec::new();
+    for (_, name) in named {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }

@@ -40,10 +40,17 @@ fn next(task: &Task, execution: &Execution, report: &Report) -> Option<(NextAtte
         || execution.trigger == Trigger::Claim
         || report.status == Status::Success;
     let spec = &task.revision(execution.revision).filter(|_| !ends)?.spec;
-    // What is cancelled though nobody asked for it was interrupted by its node.
-    if report.unknown || report.status == Status::Cancelled {
-        let again = guards::redelivers(spec, execution);
-        return again.then_some((NextAttempt::Redelivery, Millis(0)));
+    // What is cancelled though nobody asked for it was interrupted by its node: a known failure, but
+    // one that is no fault of the work.
+    let interrupted = report.status == Status::Cancelled;
+    if report.unknown || interrupted {
+        if guards::redelivers(spec, execution) {
+            let wait = retry_delay(&spec.retry, execution.redeliveries(), execution.id.0);
+            return Some((NextAttempt::Redelivery, wait));
+        }
+        if report.unknown {
+            return None;
+        }
     }
     let again = guards::retries(spec, execution);
     let wait = retry_delay(&spec.retry, execution.retries(), execution.id.0);

@@ -54,8 +54,9 @@ impl State {
             task.live.definition.ok_or(Refusal::TaskDeleted)?
         };
         let parameters = old.parameters().cloned();
+        let parent = old.more.as_ref().and_then(|more| more.parent.clone());
         let new = by_request(cx, revision, Trigger::Retry, Some(body.execution), parameters);
-        self.wait(cx, body.task, new, effects)
+        self.wait(cx, body.task, NewExecution { parent, ..new }, effects)
     }
 
     /// Creates an execution that waits to be granted.
@@ -132,7 +133,10 @@ impl State {
             task.change(at, |execution| {
                 let former = execution.attempt.replace(attempt);
                 // A grant asked for again replaces the one that was not used.
-                if let Some(former) = former.filter(|_| body.again.is_none()) {
+                if let Some(mut former) = former.filter(|_| body.again.is_none()) {
+                    if let Some(report) = &mut former.report {
+                        report.shorten();
+                    }
                     execution.more().earlier.push(former);
                     execution.keep_earlier();
                 }

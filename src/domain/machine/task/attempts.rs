@@ -3,7 +3,7 @@
 use super::editor::TaskEditor;
 use super::record::{Execution, Report, Status, cut};
 use crate::domain::machine::hint::Hint;
-use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, TAIL_BYTES};
+use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, REASON_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::time::Timestamp;
 
@@ -32,7 +32,11 @@ impl TaskEditor<'_> {
         report.bound();
         self.change(at, |execution| {
             execution.status = Status::Pending;
+            let first = execution.attempt.as_ref().map(|attempt| {
+                report.started_at.unwrap_or_else(|| attempt.granted_at.max(execution.due))
+            });
             let more = execution.more();
+            more.first_start = more.first_start.or(first);
             more.next_at = Some(due);
             more.redeliveries += u32::from(next == NextAttempt::Redelivery);
             if let Some(attempt) = &mut execution.attempt {
@@ -51,7 +55,22 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Cuts what is kept of an attempt that another one follows.
+    pub(in crate::domain::machine) fn shorten(&mut self) {
+        self.tail = Vec::new();
+        cut(&mut self.detail, REASON_BYTES);
+    }
+}
+
 impl Execution {
+    /// When its first attempt started; one that nobody reported, when it was granted and due. None:
+    /// that is told by the newest one.
+    #[must_use]
+    pub fn first_start(&self) -> Option<Timestamp> {
+        self.more.as_ref()?.first_start
+    }
+
     /// Its attempts that followed known failures.
     #[must_use]
     pub fn retries(&self) -> u32 {

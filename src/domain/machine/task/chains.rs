@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::editor::TaskEditor;
-use super::record::{ChainedTask, Execution, ParentExecution, Status};
+use super::record::{ChainedTask, Execution, ParentExecution, Status, cut};
 use super::whole::Task;
 use crate::domain::machine::effects::EndedParent;
+use crate::domain::machine::limits::REASON_BYTES;
 use crate::domain::machine::store::blocks::RecordPlace;
 use crate::domain::task::{ChainCondition, Chains};
 
@@ -27,6 +28,10 @@ fn ended_parent(task: &Task, execution: &Execution, former: Option<Status>) -> O
         return None;
     }
     let report = execution.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
+    let mut reason = report.map(|report| report.detail.clone());
+    if let Some(reason) = &mut reason {
+        cut(reason, REASON_BYTES);
+    }
     let parent = ParentExecution {
         task: Arc::clone(&task.live.name),
         execution: execution.id,
@@ -34,6 +39,7 @@ fn ended_parent(task: &Task, execution: &Execution, former: Option<Status>) -> O
         status: execution.status,
         exit_code: report.and_then(|report| report.exit_code),
         http_status: report.and_then(|report| report.http_status),
+        reason: reason.unwrap_or_default(),
         tail: report.map(|report| report.tail.clone()).unwrap_or_default(),
     };
     Some(EndedParent { task: task.key, parent, wanted })
@@ -72,6 +78,12 @@ fn wanted(
             status == Status::Success && former.is_some_and(|former| former != Status::Success)
         }
     };
-    let named = chains.names().filter(|(condition, _)| holds(*condition));
-    named.map(|(condition, name)| (condition, name.into())).collect()
+    let mut wanted: Vec<(ChainCondition, Arc<str>)> = Vec::new();
+    for (condition, name) in chains.names().filter(|(condition, _)| holds(*condition)) {
+        // One end starts a task once, for whatever it is named.
+        if wanted.iter().all(|(_, known)| **known != *name) {
+            wanted.push((condition, name.into()));
+        }
+    }
+    wanted
 }

@@ -123,6 +123,8 @@ pub struct More {
     pub parent: Option<Arc<ParentExecution>>,
     /// What its end started, or did not.
     pub chained: Vec<ChainedTask>,
+    /// When the first attempt started, if another one follows it.
+    pub first_start: Option<Timestamp>,
     /// When the attempt after the last one that ended may start; none: there was none.
     pub next_at: Option<Timestamp>,
     /// Attempts that followed unknown outcomes.
@@ -144,6 +146,8 @@ pub struct ParentExecution {
     pub exit_code: Option<i32>,
     /// Of its answer.
     pub http_status: Option<u16>,
+    /// Why it ended so, where there is more to say than that.
+    pub reason: String,
     /// The end of its output.
     pub tail: Vec<u8>,
 }

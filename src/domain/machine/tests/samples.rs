@@ -364,6 +364,7 @@ pub(super) fn execution() -> Execution {
                 status: Status::Failed,
                 exit_code: Some(7),
                 http_status: Some(502),
+                reason: "exit 7".to_owned(),
                 tail: b"no rows\n".to_vec(),
             })),
             chained: vec![
@@ -378,6 +379,7 @@ pub(super) fn execution() -> Execution {
                     outcome: Err(ChainRefusal::Missing),
                 },
             ],
+            first_start: Some(at(12)),
             next_at: Some(at(15)),
             redeliveries: 1,
         })),
