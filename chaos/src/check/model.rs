@@ -255,7 +255,7 @@ impl ReferenceModel {
                 let key = self.names.get(&trigger.name).copied().unwrap_or(0);
                 self.by_request(key, answer, "a trigger");
             }
-            Command::Retry(of) => self.by_request(of.task.0, answer, "a retry"),
+            Command::Retry(of) => self.retried(&of, answer),
             Command::Stop(of) => self.stop(of.execution.0),
             Command::Settle(settle) => self.settle(&settle, answer),
             Command::Start(start) => self.start(start, answer),

@@ -1,7 +1,7 @@
 //! Executions, their grants and the sessions that hold them.
 
 use punctual::domain::machine::Answer;
-use punctual::domain::machine::command::Start;
+use punctual::domain::machine::command::{OfExecution, Start};
 use punctual::domain::machine::record::Status;
 
 use super::{
@@ -71,6 +71,16 @@ impl ReferenceModel {
         self.alive("tombstones stay", key, what);
         self.admit(key, false, None, what);
         self.execution(key, answer, None, self.stamp, None, false);
+    }
+
+    /// A new execution of what an ended one did, in its place in a chain.
+    pub(super) fn retried(&mut self, of: &OfExecution, answer: &Answer) {
+        self.by_request(of.task.0, answer, "a retry");
+        let depth = self.executions.get(&of.execution.0).map_or(0, |one| one.depth);
+        let Answer::Execution { execution, .. } = answer else { return };
+        if let Some(one) = self.executions.get_mut(&execution.0) {
+            one.depth = depth;
+        }
     }
 
     pub(super) fn grant(&mut self, id: u64, fence: u64, session: u64, claimed: bool) {
