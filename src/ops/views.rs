@@ -204,7 +204,7 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         trigger: words::trigger(execution.trigger).into(),
         retry_of: execution.retry_of().map(|id| id.to_string()),
         parent: execution.parent().map(parent),
-        reason: execution.more.as_ref().and_then(|more| Some(more.reason.as_ref()?.to_string())),
+        reason: execution.reason().map(str::to_owned),
         chained: execution.chained().map(chained).collect(),
         dismissed: execution.dismissed(),
         status: words::status(execution.status).into(),

@@ -94,6 +94,8 @@ fn executed(state: &State, task: &Task, execution: &Execution) -> CronRunView {
     let newest = execution.attempt.as_ref();
     let told = newest.and_then(|attempt| attempt.report.as_ref()).map(|report| &report.detail);
     let told = told.filter(|detail| !detail.is_empty()).cloned();
+    // One that ended while it waited for its next attempt did not end by the last one.
+    let told = execution.reason().map(str::to_owned).or(told);
     let bad = execution.status.ended() && execution.status != Status::Success;
     let error = bad.then(|| told.unwrap_or_else(|| words::status(execution.status).to_owned()));
     CronRunView {

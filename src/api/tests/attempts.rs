@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::ApiRig;
@@ -73,6 +74,8 @@ async fn an_execution_that_waits_for_a_retry_says_so_and_can_be_stopped() {
     let ended = rig.until(&path, |got| got.body["status"] == "cancelled").await;
     assert_eq!(ended.body["next_attempt_at"], Value::Null, "{}", ended.text);
     assert_eq!(ended.body["reason"], "stopped", "{}", ended.text);
+    let history = rig.send(Method::GET, "/api/cron/tasks/fetch/history", &[], None).await;
+    assert_eq!(history.body["history"][0]["error"], "stopped", "{}", history.text);
     assert_eq!(seen.lock().len(), 1);
     rig.stop().await;
 }

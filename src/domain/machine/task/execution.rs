@@ -219,7 +219,6 @@ impl Execution {
     }
 
     /// Why it ended while it waited.
-    #[cfg(test)]
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.more.as_ref()?.reason.as_deref()
