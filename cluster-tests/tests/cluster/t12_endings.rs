@@ -1,10 +1,7 @@
 //! How tasks end on every node: with their first tick, with a run, by a cancel; also across a restart.
 
-use std::time::Duration;
-
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 fn task(name: &str, schedule: Value, more: Value) -> Value {
     let mut task = json!({"name": name, "schedule": schedule,
@@ -57,8 +54,11 @@ async fn tasks_end_as_they_say_on_every_node() -> TestResult<()> {
     let held = is(&cluster, 1, "held", &json!("cancelled")).await?;
     assert_eq!(held["totals"]["fired"], 0, "{held}");
 
-    // Its time has come meanwhile.
-    sleep(Duration::from_secs(3)).await;
+    until("its time to come", async || {
+        let why = cluster.api(1).get("/api/v1/tasks/held/why").await?;
+        if why["previous_tick"].is_null() { Err(format!("{why}").into()) } else { Ok(()) }
+    })
+    .await?;
     let resumed = cluster.api(3).post("/api/v1/tasks/held/resume", &json!({})).await?;
     let ran = until("the execution that makes up for it", async || {
         let list = cluster.api(2).get("/api/v1/executions?task_id=held&status=success").await?;

@@ -1,12 +1,9 @@
 //! How tasks end: by their first tick, with a run, by a cancel; and how they come back.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use super::{ApiRig, ok, yearly};
+use super::{ApiRig, Got, ok, yearly};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_is_cancelled_and_resumed() {
@@ -54,11 +51,14 @@ async fn a_task_is_cancelled_and_resumed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resume_runs_what_was_due_meanwhile() {
     let rig = ApiRig::start().await;
-    rig.make("one", json!({"delay": "800ms"}), "ok").await;
-    rig.make("two", json!({"delay": "800ms"}), "ok").await;
+    rig.make("one", json!({"delay": "2s"}), "ok").await;
+    rig.make("two", json!({"delay": "2s"}), "ok").await;
     let both = json!({"op": "cancel", "names": ["one", "two"]});
     assert_eq!(rig.post("/tasks/bulk", both).await.expect(200).body["succeeded"], 2);
-    sleep(Duration::from_millis(1_000)).await;
+    for name in ["one", "two"] {
+        let passed = |got: &Got| !got.body["previous_tick"].is_null();
+        rig.until(&format!("/api/v1/tasks/{name}/why"), passed).await;
+    }
     let one = rig.post("/tasks/one/resume", Value::Null).await.expect(200).body;
     let two = json!({"op": "resume", "names": ["two"]});
     let two = rig.post("/tasks/bulk", two).await.expect(200).body;
