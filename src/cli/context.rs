@@ -15,6 +15,7 @@ use super::output::{Format, Output};
 use super::suggest::not_found;
 use crate::client::{Client, ClientError, ErrorKind, Patience, Reply, path};
 use crate::clock::own_time;
+use crate::domain::error_code::ErrorCode;
 use crate::dto::ClusterView;
 
 /// A command that may show what one node knows waits so long for an answer that is confirmed by
@@ -241,9 +242,9 @@ impl CliContext {
         path: &str,
     ) -> Result<Reply, Failure> {
         let what = match &answer {
-            Err(ClientError::Refused(refusal)) => match refusal.code.as_str() {
-                "task_not_found" => Some(("task", refusal.code.clone())),
-                "node_not_found" => Some(("node", refusal.code.clone())),
+            Err(ClientError::Refused(refusal)) => match refusal.known() {
+                Some(ErrorCode::TaskNotFound) => Some(("task", refusal.code.clone())),
+                Some(ErrorCode::NodeNotFound) => Some(("node", refusal.code.clone())),
                 _ => None,
             },
             Ok(_) | Err(_) => None,

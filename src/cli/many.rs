@@ -9,6 +9,7 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use super::fetch::{self, typed};
 use crate::client::{Client, ClientError, ErrorKind, Reply, ServerRefusal, path};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{BulkRequest, ExecutionView, ItemView, ItemsView};
 
 /// Tasks of one request.
@@ -106,12 +107,12 @@ pub fn item(name: &str, sent: Result<Reply, ClientError>) -> ItemView {
             ItemView { status, code, detail: Some(detail), advice, ..blank }
         }
         Err(error) => {
-            let (status, code) = match error.kind() {
-                ErrorKind::Unknown => (504, "outcome_unknown"),
-                _ => (503, "not_accepted"),
+            let code = match error.kind() {
+                ErrorKind::Unknown => ErrorCode::OutcomeUnknown,
+                _ => ErrorCode::NotAccepted,
             };
-            let (code, detail) = (Some(code.into()), Some(error.to_string()));
-            ItemView { status, code, detail, ..blank }
+            let (status, detail) = (code.status(), Some(error.to_string()));
+            ItemView { status, code: Some(code.as_str().into()), detail, ..blank }
         }
     }
 }

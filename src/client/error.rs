@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::domain::error_code::ErrorCode;
+
 /// One field that a request got wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -97,11 +99,19 @@ impl ServerRefusal {
         Self { status, code, detail, advice: said.advice, errors: said.errors, body }
     }
 
+    /// Its code; none: a program of another version, or no node, wrote it.
+    #[must_use]
+    pub fn known(&self) -> Option<ErrorCode> {
+        ErrorCode::named(&self.code)
+    }
+
     /// What the caller can do.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match (self.status, self.code.as_str()) {
-            (_, "index_not_reached" | "node_unreachable") => ErrorKind::NotAccepted,
+        match (self.status, self.known()) {
+            (_, Some(ErrorCode::IndexNotReached | ErrorCode::NodeUnreachable)) => {
+                ErrorKind::NotAccepted
+            }
             (401 | 403, _) => ErrorKind::NotAllowed,
             (404 | 409 | 410 | 412, _) => ErrorKind::Conflict,
             (408 | 429 | 503, _) => ErrorKind::NotAccepted,

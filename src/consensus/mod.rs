@@ -170,7 +170,7 @@ pub struct RaftStatus {
 pub struct Consensus {
     core: Arc<core::RaftCore>,
     formats: Formats,
-    desk: Arc<server::PeerRequests>,
+    requests: Arc<server::PeerRequests>,
     work: mpsc::Sender<Proposal>,
     liveness: mpsc::Sender<Proposal>,
     fatal: watch::Sender<Option<String>>,
@@ -331,7 +331,7 @@ impl Consensus {
 
     /// Sets the handler of peers' requests to the layer above; only the first call counts.
     pub fn serve(&self, service: Service) {
-        let _first_counts = self.desk.service.set(service);
+        let _first_counts = self.requests.service.set(service);
     }
 
     /// Number of syncs of the log since the start.

@@ -62,8 +62,8 @@ impl PeerRequests {
     async fn calls(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
         let node = connection.hello.identity.node.0;
         let answer = move |frame: PeerFrame| {
-            let desk = Arc::clone(&self);
-            async move { desk.answer(node, frame).await }
+            let requests = Arc::clone(&self);
+            async move { requests.answer(node, frame).await }
         };
         answer_calls(connection, answer).await.map_err(io::Error::other)
     }

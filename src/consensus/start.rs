@@ -137,7 +137,7 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     }));
     let advice = Advice::of(&settings);
     check_whole(&standing, &log, &checkpoints, advice)?;
-    let desk = Arc::new(PeerRequests {
+    let requests = Arc::new(PeerRequests {
         core: OnceLock::new(),
         service: OnceLock::new(),
         standing: Arc::clone(&standing),
@@ -147,7 +147,7 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     });
     let identify = identify(&settings, &standing);
     let stop = Arc::new(watch::Sender::new(false));
-    listen(&settings, &fabric, &desk, &identify, &stop).await?;
+    listen(&settings, &fabric, &requests, &identify, &stop).await?;
     let asked = peers(&settings, &fabric, Arc::clone(&identify));
     let lowest = settings.members.iter().all(|member| settings.member <= member.id);
     let mint = || mint(&fabric);
@@ -180,14 +180,14 @@ pub async fn start(parts: ConsensusParts) -> Result<RunningConsensus, StartError
     let core =
         RaftCore { id, raft, log, replica, peers, contacts, clock, leader, members, metrics };
     let core = Arc::new(core);
-    let _first = desk.core.set(Arc::clone(&core));
+    let _first = requests.core.set(Arc::clone(&core));
     if initialise {
         let voters = founders(&settings);
         core.raft.initialize(voters).await.map_err(|error| StartError::Raft(error.to_string()))?;
     }
     let events = core.replica.attach();
     let follow = super::watches::RaftWatches { leader: leading, members: listed, lists };
-    let consensus = run(core, follow, desk, stop, (log_disk, checkpoints), settings);
+    let consensus = run(core, follow, requests, stop, (log_disk, checkpoints), settings);
     Ok(RunningConsensus { consensus, events })
 }
 
@@ -213,7 +213,7 @@ async fn raft(
 async fn listen(
     settings: &ConsensusSettings,
     fabric: &Fabric,
-    desk: &Arc<PeerRequests>,
+    requests: &Arc<PeerRequests>,
     identify: &transport::link::Identify,
     stop: &watch::Sender<bool>,
 ) -> Result<(), ListenError> {
@@ -221,7 +221,7 @@ async fn listen(
     if let Ok(addr) = listener.local_addr() {
         tracing::info!(%addr, "listening for peers");
     }
-    let (serving, known) = (Arc::clone(desk), Arc::clone(identify));
+    let (serving, known) = (Arc::clone(requests), Arc::clone(identify));
     let accept =
         move |_hello: &Hello| -> Result<transport::PeerIdentity, PeerRefusal> { Ok(known()) };
     let handle = move |connection| Arc::clone(&serving).serve(connection);
@@ -255,7 +255,7 @@ fn check_whole(
 fn run(
     core: Arc<RaftCore>,
     followed: super::watches::RaftWatches,
-    desk: Arc<PeerRequests>,
+    requests: Arc<PeerRequests>,
     stop: Arc<watch::Sender<bool>>,
     (disk, checkpoints): (Arc<dyn LogStore>, Arc<Mutex<Checkpoints>>),
     settings: ConsensusSettings,
@@ -267,8 +267,8 @@ fn run(
         queue
     };
     let (work, liveness) = (lane(Lane::Work), lane(Lane::Liveness));
-    let fatal = desk.fatal.clone();
-    let standing = Arc::clone(&desk.standing);
+    let fatal = requests.fatal.clone();
+    let standing = Arc::clone(&requests.standing);
     life::spawn(proposer::expire_flights(Arc::clone(&core)));
     life::spawn(super::clocks::look(Arc::clone(&core)));
     life::spawn(super::membership::follow(Arc::clone(&core), core.members.clone()));
@@ -278,7 +278,7 @@ fn run(
     life::spawn(super::watches::purge(Arc::clone(&core), settings.retained_log));
     let formats = settings.formats;
     let consensus =
-        Consensus { core, formats, desk, work, liveness, fatal, checkpoints, stop, disk };
+        Consensus { core, formats, requests, work, liveness, fatal, checkpoints, stop, disk };
     life::spawn(super::watches::create_cluster(consensus.clone(), settings));
     consensus
 }

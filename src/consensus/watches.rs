@@ -216,8 +216,13 @@ pub(super) async fn create_cluster(consensus: Consensus, settings: ConsensusSett
             return;
         }
         if consensus.is_leader() {
-            let id =
-                consensus.desk.standing.lock().identity.as_ref().map_or(0, |own| own.cluster_id);
+            let id = consensus
+                .requests
+                .standing
+                .lock()
+                .identity
+                .as_ref()
+                .map_or(0, |own| own.cluster_id);
             let genesis = Genesis {
                 id,
                 name: settings.cluster_name.clone(),

@@ -27,6 +27,12 @@ macro_rules! codes {
                 }
             }
 
+            /// The code of this text; none: this version has no such code.
+            #[must_use]
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// The HTTP status of an answer with this code.
             #[must_use]
             pub const fn status(self) -> u16 {

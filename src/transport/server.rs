@@ -99,7 +99,7 @@ pub async fn serve<A, H, F>(
     H: Fn(PeerConnection) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let desk = Arc::new(Desk {
+    let handlers = Arc::new(ConnectionHandlers {
         fabric: listener.fabric.clone(),
         accept,
         handler,
@@ -115,7 +115,7 @@ pub async fn serve<A, H, F>(
             Some(ended) = tasks.join_next() => report(ended),
             (stranger, from) = next_stranger(&mut listener.listener) => {
                 let gives_way = handshakes.enter();
-                tasks.spawn(life.wrap(desk.clone().receive(stranger, from, gives_way)));
+                tasks.spawn(life.wrap(handlers.clone().receive(stranger, from, gives_way)));
             }
         }
     }
@@ -159,14 +159,14 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-struct Desk<A, H> {
+struct ConnectionHandlers<A, H> {
     fabric: Fabric,
     accept: A,
     handler: H,
     connections: Arc<Semaphore>,
 }
 
-impl<A, H, F> Desk<A, H>
+impl<A, H, F> ConnectionHandlers<A, H>
 where
     A: Fn(&Hello) -> Result<PeerIdentity, PeerRefusal>,
     H: Fn(PeerConnection) -> F,

@@ -14,6 +14,7 @@ use crate::cli::fetch::{self, typed};
 use crate::cli::local::LocalClock;
 use crate::cli::words;
 use crate::client::{ClientError, path};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{ExecutionView, TaskBody, TaskChanged, TaskNow, TaskView};
 
 /// Executions of a task that is replaced which are looked at.
@@ -63,25 +64,26 @@ pub async fn run(args: AddArgs, context: &mut CliContext) -> CommandResult {
 /// What stands in the way of a new task, in the words of the command line.
 fn refused(name: &str, error: ClientError) -> Failure {
     let code = match &error {
-        ClientError::Refused(refusal) => refusal.code.clone(),
-        _ => String::new(),
+        ClientError::Refused(refusal) => refusal.known(),
+        _ => None,
     };
-    let why = match code.as_str() {
-        "task_exists" => {
+    let why = match code {
+        Some(ErrorCode::TaskExists) => {
             format!(
                 "task `{name}` exists; `punctual set {name}` changes it, --force replaces it (and \
                  stops what runs)"
             )
         }
-        "task_deleted" => format!(
+        Some(ErrorCode::TaskDeleted) => format!(
             "task `{name}` was deleted; `punctual reuse {name}` brings it back, \
              add --force makes a new one"
         ),
-        "no_handler" => "nothing can carry the task out: give it a command (-- COMMAND) or a URL \
-                         (--http URL)"
+        Some(ErrorCode::NoHandler) => "nothing can carry the task out: give it a command \
+                                       (-- COMMAND) or a URL (--http URL)"
             .to_owned(),
         _ => return error.into(),
     };
+    let code = code.map_or("", ErrorCode::as_str);
     Failure { exit: error.kind().into(), message: format!("{why} ({code})") }
 }
 

@@ -14,6 +14,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::typed;
 use crate::cli::{execution, many, outputs, words};
 use crate::client::{ClientError, path};
+use crate::domain::error_code::ErrorCode;
 use crate::dto::{BulkRequest, ExecutionChanged, ExecutionNow, ExecutionView, ItemView};
 
 /// Between two looks at an execution that has not ended.
@@ -114,7 +115,9 @@ async fn end(
                 Some((reply.body, says))
             }
             // What is live is always kept.
-            Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
+            Err(ClientError::Refused(refusal))
+                if refusal.known() == Some(ErrorCode::ExecutionNotFound) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
