@@ -1,4 +1,4 @@
-//! Which days of a month an expression's two day fields select.
+//! The days of a month that an expression's two day fields select.
 
 use crate::domain::error_code::ErrorCode;
 use jiff::civil::Date;
@@ -10,35 +10,35 @@ use super::fields::FieldMatcher;
 /// The days that a schedule allows.
 #[derive(Clone, Debug)]
 pub(super) struct Days {
-    /// Bit d − 1 stands for day d.
+    /// Bit d − 1 is day d.
     pub(super) monthdays: u32,
-    /// Days of the month that depend on its length or weekdays.
+    /// Days whose number depends on the month's length or weekdays.
     pub(super) moving: Vec<Moving>,
-    /// Bit w stands for weekday w, Sunday being 0.
+    /// Bit w is weekday w; 0 is Sunday.
     pub(super) weekdays: u32,
-    /// Single weekdays of the month.
+    /// The n-th or last occurrence of a weekday in the month.
     pub(super) nths: Vec<Nth>,
-    /// Whether a day must be in both sets; else one is enough.
+    /// Whether a day must match both fields. Otherwise one match is enough.
     pub(super) both: bool,
 }
 
-/// A day of the month that is not at the same number every month.
+/// A day whose number depends on the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moving {
-    /// So many days before the last.
+    /// This many days before the last day.
     BeforeLast(u32),
-    /// The last Monday to Friday.
+    /// The last workday (Monday to Friday).
     LastWorkday,
-    /// The Monday to Friday nearest to this day, within the month; nothing in a shorter month.
+    /// The workday nearest to this day, within the month. No day if the month is shorter.
     Nearest(u32),
 }
 
-/// One of a month's days of one weekday.
+/// One occurrence of a weekday in a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nth {
-    /// 0 = Sunday.
+    /// 0 is Sunday.
     weekday: u32,
-    /// From 1; none: the last.
+    /// Counted from 1. `None` means the last.
     nth: Option<u32>,
 }
 
@@ -59,7 +59,7 @@ impl Days {
         }
     }
 
-    /// The days of a cron expression, whose plain items `fields` holds.
+    /// The days of a cron expression. `fields` contains its plain items.
     pub(super) fn of(expression: &Expression, fields: &FieldMatcher) -> Self {
         let mut days = Self::all();
         let (day, weekday) =
@@ -76,7 +76,7 @@ impl Days {
         days
     }
 
-    /// Days of the month as monthly schedules number them: 1 … 31, −1 = the last … −31.
+    /// Days of the month as numbered in monthly schedules: 1 to 31, and −1 (last day) to −31.
     pub(super) fn monthly(numbers: &[i8]) -> Result<Self, ScheduleError> {
         let mut days = Self { monthdays: 0, ..Self::all() };
         for number in numbers {
@@ -92,7 +92,7 @@ impl Days {
         Ok(days)
     }
 
-    /// Days of the week as weekly schedules number them: 0 = Sunday … 6.
+    /// Days of the week as numbered in weekly schedules: 0 (Sunday) to 6.
     pub(super) fn weekly(numbers: &[u8]) -> Result<Self, ScheduleError> {
         let mut days = Self { weekdays: 0, ..Self::all() };
         for number in numbers {
@@ -105,7 +105,7 @@ impl Days {
         Ok(days)
     }
 
-    /// The days of the month that begins with `first`; bit d − 1 stands for day d.
+    /// The selected days of the month that begins with `first`; bit d − 1 is day d.
     pub(super) fn in_month(&self, first: Date) -> u32 {
         let month = Month {
             length: u32::from(first.days_in_month().unsigned_abs()),
@@ -143,12 +143,12 @@ fn nth(item: &CronItem) -> Option<Nth> {
     Some(Nth { weekday: u32::from(sunday_first(FieldKind::Weekday, day.number)), nth })
 }
 
-/// What of a month matters for its days.
+/// The properties of a month that decide its days.
 #[derive(Clone, Copy)]
 struct Month {
-    /// 28 to 31.
+    /// Number of days, 28 to 31.
     length: u32,
-    /// Weekday of its first day.
+    /// Weekday of the first day; 0 is Sunday.
     begins_on: u32,
 }
 
@@ -157,17 +157,17 @@ impl Month {
         ALL_DAYS >> (31 - self.length)
     }
 
-    /// 0 = Sunday.
+    /// Weekday of a day; 0 is Sunday.
     fn weekday_of(self, day: u32) -> u32 {
         (self.begins_on + day - 1) % 7
     }
 
-    /// The first day of this weekday.
+    /// The first day of the month with this weekday.
     fn first(self, weekday: u32) -> u32 {
         (weekday + 7 - self.begins_on) % 7 + 1
     }
 
-    /// All days of these weekdays.
+    /// Bit mask of all days with these weekdays.
     fn weekdays(self, weekdays: u32) -> u32 {
         if weekdays == ALL_WEEKDAYS {
             return ALL_DAYS;
@@ -196,7 +196,7 @@ impl Month {
         }
     }
 
-    /// The Monday to Friday nearest to a day without leaving the month.
+    /// The workday (Monday to Friday) nearest to a day, within the month.
     fn nearest_workday(self, day: u32) -> u32 {
         match self.weekday_of(day) {
             0 if day == self.length => day - 2,
@@ -207,7 +207,7 @@ impl Month {
         }
     }
 
-    /// The bit of a day; none if the month does not have it.
+    /// The bit of a day; 0 if the month does not have that day.
     fn bit(self, day: u32) -> u32 {
         if (1..=self.length).contains(&day) { 1 << (day - 1) } else { 0 }
     }

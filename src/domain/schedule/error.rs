@@ -1,35 +1,35 @@
-//! Why a schedule is refused.
+//! The error type of invalid schedules.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::domain::error_code::ErrorCode;
 
-/// A refusal that names the field and the rule.
+/// An invalid schedule: the field and the rule it violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
-    /// The field of the schedule that is wrong, such as `cron` or `timezone`.
+    /// The invalid field of the schedule, such as `cron` or `timezone`.
     pub field: &'static str,
-    /// In a cron text: where, counted in characters from 1.
+    /// For a cron expression: the column of the error, counted in characters from 1.
     pub column: Option<usize>,
-    /// What is wrong, for programs, such as `invalid_cron`.
+    /// Machine-readable error code, such as `invalid_cron`.
     pub code: ErrorCode,
-    /// What is wrong, for people.
+    /// Human-readable description.
     pub message: String,
 }
 
 impl ScheduleError {
-    /// A refusal of a whole field.
+    /// An error about a whole field.
     pub(super) fn new(field: &'static str, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { field, column: None, code, message: message.into() }
     }
 
-    /// A refusal of a cron text because of its character at `index`, counted from 0.
+    /// An error about the character at `index` (counted from 0) of a cron expression.
     pub(super) fn cron(index: usize, message: impl Into<String>) -> Self {
         Self::new("cron", ErrorCode::InvalidCron, message).at(index)
     }
 
-    /// The same refusal, tied to the cron text's character at `index`, counted from 0.
+    /// The same error, located at the character at `index` (counted from 0) of the cron expression.
     pub(super) fn at(self, index: usize) -> Self {
         Self { field: "cron", column: Some(index + 1), ..self }
     }

@@ -1,9 +1,10 @@
-//! The plain fields of an expression, matched on naive local time by the `cron` crate. The only
-//! file that names it.
+//! Matches the plain fields of an expression against naive local time, using the `cron` crate. No
+//! other file uses that crate.
 //!
-//! Its dialect is not ours: it wants seconds first, counts Sunday as 1, joins both day fields
-//! with "and", knows no wrapping range and no `L W # H`, and stops at year 2100. So it gets
-//! rising stretches only, is asked for one field at a time, and years stay with `pattern`.
+//! The crate's dialect differs from ours: it requires seconds, counts Sunday as 1, combines both
+//! day fields with "and", does not support wrapping ranges or `L W # H`, and ends at year 2100.
+//! Therefore it receives ascending ranges only and is queried one field at a time. `pattern`
+//! matches the years.
 
 use crate::domain::error_code::ErrorCode;
 use std::fmt::Write as _;
@@ -13,12 +14,12 @@ use ::cron::{Schedule, TimeUnitSpec};
 use super::ScheduleError;
 use super::cron::{FieldKind, NumberRange};
 
-/// Seconds, minutes, hours, days, months and weekdays that plain items select.
+/// The seconds, minutes, hours, days, months and weekdays selected by plain items.
 #[derive(Clone, Debug)]
 pub(super) struct FieldMatcher(Schedule);
 
 impl FieldMatcher {
-    /// Builds the fields from stretches; a field for which there is none matches everything.
+    /// Builds the matcher from number ranges. A field without ranges matches every value.
     pub(super) fn new(
         stretches: impl Fn(FieldKind) -> Option<Vec<NumberRange>>,
     ) -> Result<Self, ScheduleError> {
@@ -35,7 +36,7 @@ impl FieldMatcher {
         })
     }
 
-    /// The first matching second of the day at or after this one.
+    /// The first matching second of the day that is not before `from`.
     pub(super) fn second_of_day_from(&self, from: u32) -> Option<u32> {
         let (from_hour, from_minute, from_second) = (from / 3_600, from / 60 % 60, from % 60);
         for hour in self.0.hours().range(from_hour..) {
@@ -51,17 +52,17 @@ impl FieldMatcher {
         None
     }
 
-    /// Bit m stands for month m.
+    /// Bit m is month m.
     pub(super) fn months(&self) -> u32 {
         self.0.months().iter().fold(0, |mask, month| mask | 1 << month)
     }
 
-    /// Bit d − 1 stands for day d of the month.
+    /// Bit d − 1 is day d of the month.
     pub(super) fn days(&self) -> u32 {
         self.0.days_of_month().iter().fold(0, |mask, day| mask | 1 << (day - 1))
     }
 
-    /// Bit w stands for weekday w, Sunday being 0.
+    /// Bit w is weekday w; 0 is Sunday.
     pub(super) fn weekdays(&self) -> u32 {
         self.0.days_of_week().iter().fold(0, |mask, day| mask | 1 << (day - 1))
     }
@@ -76,10 +77,10 @@ fn field_text(kind: FieldKind, stretches: &[NumberRange]) -> String {
     let shift = u16::from(kind == FieldKind::Weekday);
     let mut out = String::new();
     for NumberRange { from, to, step } in stretches {
-        // The crate refuses a step that is wider than its field.
+        // The crate rejects a step that is wider than the field.
         let (to, step) = if *step > to - from { (from, &1) } else { (to, step) };
         let separator = if out.is_empty() { "" } else { "," };
-        // A String takes every write.
+        // Writing to a `String` cannot fail.
         let _ = write!(out, "{separator}{}-{}/{step}", from + shift, to + shift);
     }
     out

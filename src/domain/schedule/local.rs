@@ -1,8 +1,8 @@
-//! From local times to instants: the one search behind every schedule that names local times.
+//! Converts local times to instants. Every schedule with local times uses this search.
 //!
-//! It walks segments, stretches of time in which the zone keeps its offset. Inside a segment
-//! local time and instants differ by a constant, so instants rise with local times; what the
-//! policies say matters at the two ends of a segment only.
+//! The search walks segments: periods in which the zone keeps its offset. Inside a segment, local
+//! time and instants differ by a constant, so their order is the same. The gap and fold policies
+//! only matter at the two ends of a segment.
 
 use jiff::tz::TimeZone;
 
@@ -11,20 +11,21 @@ use super::pattern::{LocalSecs, Pattern};
 use super::zone::{self, Jump, MAX_OFFSET, ZoneSegment};
 use super::{Dst, Fold, Gap};
 
-/// Local times of a zone and what happens to them where its clocks jump.
+/// Local times of a zone, with the policies for clock changes.
 #[derive(Clone, Debug)]
 pub(super) struct LocalTicks {
     /// The local times.
     pub(super) pattern: Pattern,
     /// The zone.
     pub(super) zone: TimeZone,
-    /// None: the schedule follows elapsed time, so every instant whose local time matches ticks.
+    /// `None`: the schedule follows elapsed time, and every instant whose local time matches is a
+    /// tick.
     pub(super) dst: Option<Dst>,
 }
 
 impl LocalTicks {
-    /// The first tick that is not before `from` and not after `until`, in seconds from 1970.
-    /// Adds what it looked at to `steps`.
+    /// The first tick from `from` to `until` (inclusive), in seconds since 1970. Adds the number of
+    /// inspected segments and dates to `steps`.
     pub(super) fn first_from(&self, from: i64, until: i64, steps: &mut u32) -> Option<i64> {
         let mut at = from;
         while at <= until {
@@ -42,11 +43,12 @@ impl LocalTicks {
                 return Some(local - segment.offset).filter(|tick| *tick <= until);
             }
             let end = segment.end?;
-            // Local times that the search above began behind, yet come after this jump.
+            // After this jump the clock shows local times that lie before the start of the search
+            // above.
             let goes_back = end.at + end.before.min(end.after) < earliest;
             at = match local {
                 _ if goes_back => end.at,
-                // No instant before this one reads so late a local time.
+                // No earlier instant has a local time this late.
                 Some(local) => end.at.max(local - MAX_OFFSET),
                 None => return None,
             };
@@ -54,7 +56,8 @@ impl LocalTicks {
         None
     }
 
-    /// What a clock change did to the tick at `tick`, or left out between `after` and it.
+    /// How a clock change affected the tick at `tick`, or which local time between `after` and the
+    /// tick it omitted.
     pub(super) fn note(&self, after: i64, tick: i64) -> Option<Note> {
         let segment = zone::segment(&self.zone, tick);
         let mut steps = 0;
@@ -87,18 +90,19 @@ impl LocalTicks {
         })
     }
 
-    /// Whether gaps are treated so.
+    /// Whether this is the gap policy.
     fn is(&self, gap: Gap) -> bool {
         self.dst.is_some_and(|dst| dst.gap == gap)
     }
 
-    /// The first local time of the pattern that the jump leaves out.
+    /// The first local time of the pattern that the jump skips.
     fn left_out(&self, jump: Jump, steps: &mut u32) -> Option<LocalSecs> {
         let (from, to) = jump.gap()?;
         self.pattern.first_from(from, to - 1, steps)
     }
 
-    /// The local times that tick within a segment from `at` on: from `.0` to before `.1`.
+    /// The local times that are ticks within a segment, starting at instant `at`: from `.0`
+    /// (inclusive) to `.1` (exclusive).
     fn window(&self, segment: &ZoneSegment, at: i64) -> (LocalSecs, LocalSecs) {
         let mut from = at + segment.offset;
         let mut to = segment.end.map_or(i64::MAX, |end| end.at + segment.offset);

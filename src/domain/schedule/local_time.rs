@@ -1,17 +1,17 @@
-//! How a local time of day is written.
+//! Text form of a local time of day.
 
 use std::fmt;
 
 use super::LocalTime;
 
-/// Seconds of a civil day.
+/// Seconds in a civil day.
 pub(super) const DAY: u32 = 86_400;
 
 impl LocalTime {
-    /// Reads `02:00` or `02:00:30`.
+    /// Parses `02:00` or `02:00:30`.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a time of day such as 02:00 or 02:00:30";
         let two_digits = |part: &str, limit: u32| {
@@ -31,7 +31,7 @@ impl LocalTime {
     }
 }
 
-/// `02:00`, or `02:00:30` where the seconds are not zero.
+/// `02:00`, or `02:00:30` if the seconds are not zero.
 impl fmt::Display for LocalTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hour, minute, second) = (self.0 / 3_600, self.0 / 60 % 60, self.0 % 60);

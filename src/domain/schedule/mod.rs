@@ -1,4 +1,4 @@
-//! When a task's ticks are: the rule, its zone, and what happens where local time jumps.
+//! The schedule of a task: the rule for its ticks, the time zone and the clock change policies.
 
 pub mod calendar;
 mod cron;
@@ -27,29 +27,29 @@ pub use self::note::NotedTick;
 pub use self::plan::{MIN_INTERVAL, Plan};
 pub use self::warning::{Warning, warnings};
 
-/// What a definition says about its ticks. [`Plan`] computes them.
+/// The schedule part of a task definition. [`Plan`] computes its ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The rule that yields ticks.
     pub rule: Rule,
-    /// IANA name; none: the cluster's.
+    /// IANA name. `None` means the cluster's default zone.
     pub timezone: Option<String>,
-    /// What happens where local time jumps.
+    /// Policies for clock changes.
     pub dst: Dst,
-    /// At most this much later than the tick an execution becomes due.
+    /// Maximum delay between a tick and its due time.
     pub jitter: Option<Millis>,
-    /// No tick before this instant.
+    /// There are no ticks before this instant.
     pub not_before: Option<Timestamp>,
-    /// No tick after this instant.
+    /// There are no ticks after this instant.
     pub not_after: Option<Timestamp>,
-    /// No tick after so many have fired.
+    /// The schedule ends after this many ticks have fired.
     pub max_ticks: Option<u64>,
-    /// Names of calendars whose times are left out.
+    /// Names of the calendars whose times are excluded.
     pub exclude: Vec<String>,
 }
 
 impl Schedule {
-    /// A schedule of this rule with the default of everything around it.
+    /// A schedule with this rule and defaults for all other fields.
     #[must_use]
     pub fn of(rule: Rule) -> Self {
         Self {
@@ -64,8 +64,9 @@ impl Schedule {
         }
     }
 
-    /// The one tick of a schedule that has only one, counted from the stamp of the command that set
-    /// it; none: it has more, or none, or it lies out of bounds.
+    /// The tick of a schedule that has exactly one. `set_at` is the timestamp of the command that
+    /// set the schedule. `None` if the rule can have several ticks or none, or if the tick is out
+    /// of bounds.
     #[must_use]
     pub fn only_tick(&self, set_at: Timestamp) -> Option<Timestamp> {
         let tick = match self.rule {
@@ -79,7 +80,7 @@ impl Schedule {
         (after && before).then_some(tick)
     }
 
-    /// The zone whose local times the rule names; none: it names none.
+    /// The zone in which the rule's local times are defined. `None` if the rule has no local times.
     #[must_use]
     pub fn local_zone<'a>(&'a self, default_zone: &'a str) -> Option<&'a str> {
         let local = matches!(
@@ -93,25 +94,26 @@ impl Schedule {
 /// The kinds of schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
-    /// A cron expression in canonical form, nickname and zone prefix resolved.
+    /// A cron expression in canonical form, with nickname and zone prefix resolved.
     Cron(String),
     /// Tick k is at `anchor + k × every`.
     Interval {
-        /// Distance of two ticks.
+        /// Time between two ticks.
         every: Millis,
-        /// Tick 0; none: the stamp of the command that set the schedule, which itself is no tick.
+        /// Tick 0. `None`: the timestamp of the command that set the schedule; that instant itself
+        /// is not a tick.
         anchor: Option<Timestamp>,
     },
-    /// Each day at these local times.
+    /// Every day at these local times.
     Daily(Vec<LocalTime>),
-    /// On these days of the week (0 = Sunday … 6) at a local time.
+    /// On these days of the week (0 is Sunday, 6 is Saturday) at a local time.
     Weekly {
         /// Days of the week, ascending, each once.
         days: Vec<u8>,
         /// Local time of day.
         at: LocalTime,
     },
-    /// On these days of the month (1…31, −1 = last day … −31) at a local time.
+    /// On these days of the month (1 to 31, −1 is the last day, down to −31) at a local time.
     Monthly {
         /// Days of the month, ascending, each once.
         days: Vec<i8>,
@@ -120,44 +122,44 @@ pub enum Rule {
     },
     /// Once, at this instant.
     At(Timestamp),
-    /// Once, so long after the command that set the schedule.
+    /// Once, this long after the command that set the schedule.
     Delay(Millis),
-    /// Once, at the moment of creation.
+    /// Once, when the schedule is set.
     Immediate,
-    /// Never by itself: by trigger, or by a caller's claim.
+    /// No ticks of its own: runs are started by a trigger or a caller's claim.
     Manual,
 }
 
-/// A local time of day in seconds since midnight.
+/// A local time of day, in seconds since midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LocalTime(pub u32);
 
-/// Policies for daylight-saving changes; they bind schedules at fixed local times only.
+/// Policies for daylight-saving changes. They apply only to schedules at fixed local times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dst {
-    /// For local times that do not exist.
+    /// Policy for local times that do not exist.
     pub gap: Gap,
-    /// For local times that exist twice.
+    /// Policy for local times that exist twice.
     pub fold: Fold,
 }
 
-/// What becomes of a local time that the clocks jump over.
+/// What happens to a local time that does not exist because the clocks were set forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gap {
-    /// The first instant after the gap.
+    /// The tick moves to the first instant after the gap.
     #[default]
     Shift,
-    /// No tick.
+    /// There is no tick.
     Skip,
 }
 
-/// Which pass of a repeated local time ticks.
+/// Which occurrence of a repeated local time is a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fold {
-    /// The earlier.
+    /// The earlier one.
     #[default]
     First,
-    /// The later.
+    /// The later one.
     Second,
     /// Both.
     Both,

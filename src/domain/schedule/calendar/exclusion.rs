@@ -1,4 +1,4 @@
-//! Calendars bound to zones: whether an instant is left out, and how long it stays like that.
+//! Calendars bound to time zones: whether an instant is excluded, and for how long.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use super::{Calendar, CalendarRule, TimeRange};
 use crate::domain::schedule::{ScheduleError, zone};
 use crate::domain::time::Timestamp;
 
-/// Seconds of a day on a clock that does not jump.
+/// Seconds of a day without clock changes.
 const DAY: i64 = 86_400;
-/// A stretch in which calendars may change so often is told up to there.
+/// A search for the end of a period stops after this many possible changes.
 const CHANGES_MAX: usize = 1_000;
 
-/// The calendars that a schedule leaves out.
+/// The calendars that a schedule excludes.
 #[derive(Clone, Debug, Default)]
 pub struct Exclusion(Vec<Bound>);
 
@@ -23,24 +23,24 @@ pub struct Exclusion(Vec<Bound>);
 struct Bound {
     calendar: Arc<Calendar>,
     zone: TimeZone,
-    /// Times of day at which one of its rules may begin or end to hold, ascending.
+    /// Times of day at which a rule may start or stop applying, in seconds, ascending.
     edges: Vec<i64>,
 }
 
-/// A stretch of time that is left out throughout, or nowhere.
+/// A period that is excluded as a whole, or not excluded at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExclusionStretch<'a> {
-    /// The calendar that leaves its begin out; none: nothing is left out.
+    /// The calendar that excludes the first instant. `None`: the period is not excluded.
     pub calendar: Option<&'a Calendar>,
-    /// Its last millisecond, as far as was looked.
+    /// The last millisecond of the period, or the point at which the search stopped.
     pub last: Timestamp,
 }
 
 impl Exclusion {
-    /// Binds calendars to a schedule's zone.
+    /// Binds calendars to the zone of a schedule. A calendar with its own zone keeps it.
     ///
     /// # Errors
-    /// A zone that is not known.
+    /// An unknown time zone.
     pub fn of(
         calendars: impl IntoIterator<Item = Arc<Calendar>>,
         zone_name: &str,
@@ -62,13 +62,13 @@ impl Exclusion {
         calendars.into_iter().map(bound).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether it leaves nothing out.
+    /// Whether no calendar is excluded.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The calendar that leaves an instant out.
+    /// The first calendar that excludes an instant.
     #[must_use]
     pub fn at(&self, at: Timestamp) -> Option<&Calendar> {
         let second = at.0.div_euclid(1_000);
@@ -76,7 +76,7 @@ impl Exclusion {
         found.map(|bound| &*bound.calendar)
     }
 
-    /// The stretch that begins with an instant, looked at up to another.
+    /// The period that begins at `from`. The search ends at `until`.
     #[must_use]
     pub fn stretch(&self, from: Timestamp, until: Timestamp) -> ExclusionStretch<'_> {
         let calendar = self.at(from);
@@ -105,11 +105,11 @@ impl Bound {
         self.calendar.rules.iter().any(|rule| rule.covers(today, yesterday, time))
     }
 
-    /// The first second after one at which a rule may begin or end to hold.
+    /// The first second after `second` at which a rule may start or stop applying.
     fn may_change_after(&self, second: i64) -> i64 {
         let segment = zone::segment(&self.zone, second);
         let time = (second + segment.offset).rem_euclid(DAY);
-        // The last edge is the end of the day.
+        // After the last edge comes the end of the day.
         let next = self.edges.partition_point(|edge| *edge <= time);
         let edge = self.edges.get(next).copied().unwrap_or(DAY);
         let change = second.saturating_add(edge - time);
@@ -118,7 +118,7 @@ impl Bound {
 }
 
 impl CalendarRule {
-    /// Whether it covers a local time.
+    /// Whether the rule covers a local time.
     fn covers(&self, today: Date, yesterday: Option<Date>, time: i64) -> bool {
         if self.times.is_empty() {
             return self.has(today);
@@ -134,7 +134,7 @@ impl CalendarRule {
             || (from_yesterday && yesterday.is_some_and(|yesterday| self.has(yesterday)))
     }
 
-    /// Whether all its conditions on days hold.
+    /// Whether the day meets all day conditions of the rule.
     fn has(&self, day: Date) -> bool {
         let of_year = (day.month().unsigned_abs(), day.day().unsigned_abs());
         let weekday = day.weekday().to_sunday_zero_offset().unsigned_abs();

@@ -1,9 +1,9 @@
-//! Calendars: named sets of local times, which schedules may leave out.
+//! Calendars: named sets of local times, which schedules may exclude.
 //!
-//! A calendar is a list of rules, and a time that any of them covers belongs to it. A rule is a list
-//! of conditions on the local day (dates, days of the year, weekdays) and of times of day; a time
-//! belongs to the rule if all conditions that are given hold. A time range whose end is not later
-//! than its begin goes on into the next day, and belongs to the day on which it begins.
+//! A calendar is a list of rules. A time belongs to the calendar if any rule covers it. A rule is a
+//! list of conditions on the local day (dates, days of the year, weekdays) and on the time of day.
+//! A time belongs to the rule if all given conditions hold. A time range whose end is not later
+//! than its start continues into the next day and belongs to the day on which it starts.
 
 mod exclusion;
 #[cfg(test)]
@@ -20,40 +20,40 @@ use crate::domain::time::Timestamp;
 
 pub use self::exclusion::{Exclusion, ExclusionStretch};
 
-/// Rules of one calendar.
+/// Maximum number of rules in a calendar.
 pub const RULES_MAX: usize = 200;
-/// Dates, days of the year and times of all its rules.
+/// Maximum number of dates, days of the year and times in all rules of a calendar.
 pub const ENTRIES_MAX: usize = 2_000;
-/// Calendars that one schedule leaves out.
+/// Maximum number of calendars that a schedule may exclude.
 pub const EXCLUDED_MAX: usize = 10;
 
 /// A named set of local times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calendar {
-    /// Its identity.
+    /// The name that identifies it.
     pub name: String,
-    /// For people.
+    /// Human-readable description.
     pub description: String,
-    /// IANA name; none: the zone of the schedule that leaves it out.
+    /// IANA name. `None`: the zone of the schedule that excludes the calendar.
     pub timezone: Option<String>,
-    /// Any of them.
+    /// The rules. A time belongs to the calendar if any of them covers it.
     pub rules: Vec<CalendarRule>,
 }
 
-/// Conditions, all of which must hold; an empty list is none.
+/// Conditions that must all hold. An empty list is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalendarRule {
     /// The day is one of these.
     pub dates: Vec<Dates>,
     /// The day of the year is one of these.
     pub yearly: Vec<Yearly>,
-    /// The weekday is one of these (0 = Sunday … 6), ascending, each once.
+    /// The weekday is one of these (0 is Sunday, 6 is Saturday), ascending, each once.
     pub weekdays: Vec<u8>,
     /// The time of day is one of these.
     pub times: Vec<TimeRange>,
 }
 
-/// Days from one to another, both included; counted from 1970-01-01.
+/// An inclusive range of days, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dates {
     /// The first day.
@@ -62,36 +62,36 @@ pub struct Dates {
     pub to: i32,
 }
 
-/// Days of every year from one to another, both included; they may go on into the next year.
+/// An inclusive range of days of the year. It may continue into the next year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Yearly {
-    /// Month and day.
+    /// First month and day.
     pub from: (u8, u8),
-    /// Month and day.
+    /// Last month and day.
     pub to: (u8, u8),
 }
 
-/// Times of day from one, included, to another, excluded; not later than the first, it is one of the
-/// next day.
+/// A range of times of day. If the end is not later than the start, it is on the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TimeRange {
-    /// The begin.
+    /// The start, inclusive.
     pub from: LocalTime,
-    /// The end.
+    /// The end, exclusive.
     pub to: LocalTime,
 }
 
-/// A calendar as the cluster keeps it.
+/// A calendar as stored in the cluster state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalendarRecord {
-    /// What it says; shared with the plans that leave it out.
+    /// The definition. It is shared with the plans that exclude it.
     pub calendar: Arc<Calendar>,
-    /// The command that last changed it.
+    /// The revision of the last change.
     pub revision: Revision,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
-    /// A hash of the settings that it is from; none: somebody made or changed it since.
+    /// Hash of the settings that define the calendar. `None` if it was created or changed through
+    /// the API.
     pub source: Option<u128>,
 }

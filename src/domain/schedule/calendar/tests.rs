@@ -1,9 +1,9 @@
-//! What calendars leave out, and for how long; each stretch against a walk by the second.
+//! Tests of excluded periods. Each period is compared with a second-by-second search.
 
 use super::*;
 use crate::domain::schedule::zone;
 
-/// Long after all that is asked for.
+/// Later than every instant in these tests.
 const FAR: Timestamp = crate::domain::time::YEAR_9999;
 
 fn at(text: &str) -> Timestamp {
@@ -72,7 +72,7 @@ fn conditions_of_a_rule_hold_together_and_rules_add_up() {
         ("2026-05-13T23:59:59Z", false),
         ("2026-05-15T23:59:59.999Z", true),
         ("2026-05-16T06:00:00Z", false),
-        // Friday 12 June 2026: the night belongs to the day on which it begins.
+        // Friday 12 June 2026: a night range belongs to the day on which it starts.
         ("2026-06-12T05:59:59Z", false),
         ("2026-06-12T21:59:59.999Z", false),
         ("2026-06-12T22:00:00Z", true),
@@ -119,7 +119,7 @@ fn a_stretch_ends_where_a_walk_by_the_second_sees_it_change() {
             ..rule()
         },
     ];
-    // Gaps, folds, a gap at midnight, half an hour, and a day that does not exist.
+    // Gaps, folds, a gap at midnight, a half-hour change, and a day that does not exist.
     for (zone, from) in [
         ("America/New_York", "2026-03-07T12:00:00Z"),
         ("America/New_York", "2026-10-31T12:00:00Z"),

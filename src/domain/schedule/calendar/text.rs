@@ -1,5 +1,5 @@
-//! How the entries of a calendar are written: `2026-12-25`, `2026-12-24/2027-01-02`, `12-25`,
-//! `12-24/01-02`, `22:00/06:00`. A range is two ends with a slash between them, as ISO 8601 has it.
+//! Text form of calendar entries: `2026-12-25`, `2026-12-24/2027-01-02`, `12-25`, `12-24/01-02`,
+//! `22:00/06:00`. A range has two ends separated by a slash, as in ISO 8601.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use jiff::civil::Date;
 use super::{Dates, TimeRange, Yearly};
 use crate::domain::schedule::LocalTime;
 
-/// The day from which days are counted.
+/// The day with number 0.
 fn day_0() -> Date {
     jiff::civil::date(1970, 1, 1)
 }
 
-/// The number of a day.
+/// The number of a day, counted from 1970-01-01.
 pub(super) fn number(date: Date) -> i32 {
     (date - day_0()).get_days()
 }
@@ -22,7 +22,7 @@ fn date(number: i32) -> Option<Date> {
     day_0().checked_add(jiff::Span::new().try_days(number).ok()?).ok()
 }
 
-/// Reads `from/to`, or one of them, which then is both.
+/// Parses `from/to`. A single value is both ends.
 fn range<T: Copy>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<(T, T), String> {
     match text.split_once('/') {
         Some((from, to)) => Ok((read(from)?, read(to)?)),
@@ -30,16 +30,16 @@ fn range<T: Copy>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Resul
     }
 }
 
-/// Two digits, at the place that `split` leaves them.
+/// Parses exactly two digits.
 fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 impl Dates {
-    /// Reads `2026-12-25` or `2026-12-24/2027-01-02`.
+    /// Parses `2026-12-25` or `2026-12-24/2027-01-02`.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a date such as 2026-12-25 or 2026-12-24/2027-01-02";
         let day = |text: &str| {
@@ -62,10 +62,10 @@ impl Dates {
 }
 
 impl Yearly {
-    /// Reads `12-25` or `12-24/01-02`.
+    /// Parses `12-25` or `12-24/01-02`.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a day of the year such as 12-25 or 12-24/01-02";
         let day = |text: &str| {
@@ -73,7 +73,7 @@ impl Yearly {
             let (month, day) = (two_digits(parts.0).ok_or(RULE)?, two_digits(parts.1).ok_or(RULE)?);
             let numbers = (i8::try_from(month).ok(), i8::try_from(day).ok());
             let (Some(m), Some(d)) = numbers else { return Err(RULE.to_owned()) };
-            // A leap year, which has all days that any year has.
+            // 2024 is a leap year, so it contains every day of the year.
             Date::new(2024, m, d)
                 .map(|_| (month, day))
                 .map_err(|_error| format!("{text} is no day"))
@@ -84,10 +84,10 @@ impl Yearly {
 }
 
 impl TimeRange {
-    /// Reads `09:00/17:30` or `22:00/06:00`.
+    /// Parses `09:00/17:30` or `22:00/06:00`.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a time range such as 09:00/17:30 or 22:00/06:00";
         let (from, to) = text.split_once('/').ok_or(RULE)?;

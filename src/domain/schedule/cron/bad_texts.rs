@@ -1,12 +1,12 @@
-//! Texts that are refused: for each class of fault several, each with the column that the refusal
-//! points at and what it says.
+//! Invalid cron expressions: several for each class of error, with the reported column and part of
+//! the message.
 
 use super::*;
 
-/// A text, the column, and what the reason must contain.
+/// The text, the reported column, and a part of the message.
 type Bad = (&'static str, usize, &'static str);
 
-/// By class of fault.
+/// Grouped by class of error.
 #[rustfmt::skip]
 const BAD: &[(&str, &[Bad])] = &[
     ("empty", &[
@@ -325,7 +325,7 @@ fn bad_texts_are_refused_with_column_and_reason() {
     }
 }
 
-/// Whether one text becomes the other by changing, adding or leaving out one character.
+/// Whether changing, inserting or deleting one character turns one text into the other.
 fn one_apart(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };

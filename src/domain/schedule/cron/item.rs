@@ -1,9 +1,9 @@
-//! Reads one field, item by item. Every refusal points at the character that is wrong.
+//! Parser for one field. Every error has the column of the invalid character.
 
 use super::{CronItem, Field, FieldKind, Value};
 use crate::domain::schedule::ScheduleError;
 
-/// Reads the field of this kind that the characters `from..to` of the text make up.
+/// Parses the field of this kind from the characters `from..to` of the text.
 pub(super) fn read_field(
     text: &[char],
     kind: FieldKind,
@@ -24,7 +24,7 @@ pub(super) fn read_field(
     Ok(Field { kind, items })
 }
 
-/// A place in a field.
+/// Parser state: a position in a field.
 struct ItemReader<'t> {
     text: &'t [char],
     kind: FieldKind,
@@ -65,7 +65,7 @@ impl ItemReader<'_> {
         }
     }
 
-    /// An item that begins with a value.
+    /// Parses an item that begins with a value.
     fn valued(&mut self) -> Result<CronItem, ScheduleError> {
         let start = self.at;
         if let Some(day) = self.last_of_named_day() {
@@ -101,7 +101,7 @@ impl ItemReader<'_> {
         }
     }
 
-    /// `L`, `L-3`, `LW` in the day of month field.
+    /// Parses `L`, `L-3` or `LW` in the day of month field.
     fn last(&mut self) -> Result<CronItem, ScheduleError> {
         self.at += 1;
         if self.eat('W') {
@@ -113,7 +113,7 @@ impl ItemReader<'_> {
         Ok(CronItem::Last(0))
     }
 
-    /// `H`, `H/n`, `H(a-b)`, `H(a-b)/n`.
+    /// Parses `H`, `H/n`, `H(a-b)` or `H(a-b)/n`.
     fn hash(&mut self) -> Result<CronItem, ScheduleError> {
         let start = self.at;
         if self.kind == FieldKind::Year {
@@ -139,7 +139,7 @@ impl ItemReader<'_> {
         Ok(CronItem::Hash { range: Some((from, to)), step: self.step()? })
     }
 
-    /// `FRIL`, whose letters run together.
+    /// Parses a weekday name followed directly by `L`, such as `FRIL`.
     fn last_of_named_day(&mut self) -> Option<Value> {
         let (word, end) = self.word();
         let day = word.strip_suffix('L').filter(|_| self.kind == FieldKind::Weekday)?;
@@ -148,7 +148,7 @@ impl ItemReader<'_> {
         Some(Value { number, name: Some(name) })
     }
 
-    /// A number or a name of the field.
+    /// Parses a number or a name of the field.
     fn value(&mut self) -> Result<Value, ScheduleError> {
         let start = self.at;
         if let Some(digits) = self.digits() {
@@ -179,8 +179,9 @@ impl ItemReader<'_> {
         Err(ScheduleError::cron(start, message))
     }
 
-    /// `/n`, if it stands here. A step beyond the field leaves the first value, as in Debian's cron
-    /// 3.0pl1 and robfig/cron 3.0.1; [`warnings`](crate::domain::schedule::warnings) tells of it.
+    /// Parses an optional `/n`. A step wider than the field selects the first value only, as in
+    /// Debian's cron 3.0pl1 and robfig/cron 3.0.1; [`warnings`](crate::domain::schedule::warnings)
+    /// reports it.
     fn step(&mut self) -> Result<Option<u16>, ScheduleError> {
         if !self.eat('/') {
             return Ok(None);
@@ -200,7 +201,7 @@ impl ItemReader<'_> {
         }
     }
 
-    /// The number from 1 to `max` that must follow `after`.
+    /// Parses the number from 1 to `max` that must follow `after`.
     fn small_number(&mut self, after: &str, max: u16) -> Result<u16, ScheduleError> {
         let start = self.at;
         let digits = self.digits().unwrap_or_default();
@@ -221,7 +222,7 @@ impl ItemReader<'_> {
         ScheduleError::cron(start, format!("{name} must be {allowed}, got {got}"))
     }
 
-    /// The next character in upper case; nothing at the end of the field.
+    /// The next character in upper case. `None` at the end of the field.
     fn peek(&self) -> Option<char> {
         let next = self.text.get(self.at).filter(|_| self.at < self.end);
         next.map(char::to_ascii_uppercase)
@@ -233,7 +234,7 @@ impl ItemReader<'_> {
         found
     }
 
-    /// The digits that stand here, if any; moves behind them.
+    /// Consumes the digits at the current position, if any.
     fn digits(&mut self) -> Option<String> {
         let mut digits = String::new();
         while let Some(digit) = self.peek().filter(char::is_ascii_digit) {
@@ -243,7 +244,8 @@ impl ItemReader<'_> {
         (!digits.is_empty()).then_some(digits)
     }
 
-    /// The letters that stand here in upper case, and where they end; does not move.
+    /// The letters at the current position in upper case, and the position after them. Consumes
+    /// nothing.
     fn word(&self) -> (String, usize) {
         let mut end = self.at;
         while self.letter_at(end) {
@@ -258,7 +260,7 @@ impl ItemReader<'_> {
     }
 }
 
-/// Enough of a wrong token to recognise it. Tokens are ASCII.
+/// The beginning of an invalid token, for messages. Tokens are ASCII.
 fn shortened(token: &str) -> &str {
     token.get(..20).unwrap_or(token)
 }

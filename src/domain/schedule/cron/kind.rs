@@ -2,7 +2,7 @@
 
 use crate::domain::schedule::names;
 
-/// What a field counts.
+/// The kind of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::domain::schedule) enum FieldKind {
     /// Second of the minute.
@@ -22,7 +22,7 @@ pub(in crate::domain::schedule) enum FieldKind {
 }
 
 impl FieldKind {
-    /// As refusals call it.
+    /// The name in error messages.
     pub(in crate::domain::schedule) const fn name(self) -> &'static str {
         match self {
             Self::Second => "second",
@@ -44,7 +44,8 @@ impl FieldKind {
         }
     }
 
-    /// The highest number that a range without an end reaches: Saturday, not the second Sunday.
+    /// The end of a range that is written without one. For weekdays this is Saturday (6), not
+    /// Sunday as 7.
     pub(in crate::domain::schedule) const fn max(self) -> u16 {
         match self {
             Self::Second | Self::Minute => 59,
@@ -56,17 +57,17 @@ impl FieldKind {
         }
     }
 
-    /// The highest number that may be written.
+    /// The highest number allowed in the text.
     pub(super) const fn max_written(self) -> u16 {
         if matches!(self, Self::Weekday) { 7 } else { self.max() }
     }
 
-    /// Where `H` without a range lies; every month has the days 1 to 28.
+    /// Bounds of `H` without a range. Days end at 28, because every month has 28 days.
     pub(in crate::domain::schedule) const fn hash_range(self) -> (u16, u16) {
         if matches!(self, Self::Day) { (1, 28) } else { (self.min(), self.max()) }
     }
 
-    /// Seed of the field's hash. Changing one moves every `H` of that field: never do.
+    /// Seed of the field's hash. It must never change: that would move every `H` of the field.
     pub(super) const fn seed(self) -> u64 {
         match self {
             Self::Second => 1,
@@ -79,7 +80,7 @@ impl FieldKind {
         }
     }
 
-    /// Whether the field selects days, so that `?` may stand in it.
+    /// Whether the field selects days and therefore allows `?`.
     pub(super) const fn is_day_field(self) -> bool {
         matches!(self, Self::Day | Self::Weekday)
     }
@@ -94,7 +95,7 @@ impl FieldKind {
         names::find(table, word).map(|(index, short)| (index + self.min(), short))
     }
 
-    /// What may be written, for refusals: `0 to 59`, `1 to 12 or JAN to DEC`.
+    /// The allowed values, for error messages: `0 to 59`, `1 to 12 or JAN to DEC`.
     pub(super) fn allowed(self) -> String {
         let names = match self {
             Self::Month => " or JAN to DEC",

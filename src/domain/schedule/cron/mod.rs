@@ -1,8 +1,8 @@
-//! The cron language: its text, its tree and its canonical form.
+//! The cron language: text, syntax tree and canonical form.
 //!
-//! [`text`] splits a text into fields and resolves prefixes and nicknames, [`item`] reads what
-//! stands between two commas, [`stretch`] turns it into arithmetic. Meaning on a calendar is
-//! given by the parent's `pattern`.
+//! [`text`] splits a text into fields and resolves prefixes and nicknames. [`item`] parses the
+//! items between commas. [`stretch`] converts them to number ranges. The parent's `pattern` maps
+//! them to the calendar.
 
 #[cfg(test)]
 mod bad_texts;
@@ -20,37 +20,37 @@ pub(super) use self::stretch::{NumberRange, sunday_first};
 pub use self::text::parse_cron;
 pub(super) use self::text::read_canonical;
 
-/// A cron expression of 5, 6 or 7 fields; its `Display` is the canonical text.
+/// A cron expression of 5, 6 or 7 fields. `Display` writes the canonical text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expression {
     fields: Vec<Field>,
 }
 
-/// One field: items joined by commas.
+/// One field: items separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// What it counts.
+    /// The kind of the field.
     pub(super) kind: FieldKind,
-    /// At least one.
+    /// At least one item.
     pub(super) items: Vec<CronItem>,
 }
 
-/// What stands between two commas.
+/// One item of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CronItem {
     /// `*`, `*/n`.
     Any(Option<u16>),
     /// `?`.
     Unset,
-    /// `5`, `5/15` (to the end of the field), `5-10`, `5-10/2`; a falling range wraps.
+    /// `5`, `5/15` (to the end of the field), `5-10`, `5-10/2`. A descending range wraps around.
     Range { from: Value, to: Option<Value>, step: Option<u16> },
     /// `H`, `H/n`, `H(a-b)`, `H(a-b)/n`.
     Hash { range: Option<(Value, Value)>, step: Option<u16> },
     /// `L`, `L-n`: the n-th day before the last of the month.
     Last(u16),
-    /// `LW`: the last Monday to Friday of the month.
+    /// `LW`: the last workday (Monday to Friday) of the month.
     LastWorkday,
-    /// `15W`: the Monday to Friday nearest to that day, within its month.
+    /// `15W`: the workday (Monday to Friday) nearest to that day, within its month.
     Nearest(u16),
     /// `FRIL`: the last of that weekday in the month.
     LastOf(Value),
@@ -58,10 +58,10 @@ pub(super) enum CronItem {
     Nth(Value, u16),
 }
 
-/// A number, and its short name if it was written as a name.
+/// A number, with its short name if it was written as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Value {
-    /// As the field counts; a weekday may be 7.
+    /// The number as written; Sunday may be 7.
     pub(super) number: u16,
     name: Option<&'static str>,
 }
@@ -72,7 +72,7 @@ impl Expression {
         self.fields.iter().find(|field| field.kind == kind)
     }
 
-    /// Its fields, in order.
+    /// The fields, in order.
     pub(super) fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -93,7 +93,7 @@ impl Expression {
 }
 
 impl Field {
-    /// Whether a day field leaves the choice of days to the other: it begins with `*` or is `?`.
+    /// Whether a day field does not restrict the days: it begins with `*` or is `?`.
     pub(super) fn is_wildcard(&self) -> bool {
         matches!(self.items.first(), Some(CronItem::Any(_) | CronItem::Unset))
     }

@@ -1,4 +1,4 @@
-//! What the plain items of a field select, as arithmetic; `H` is resolved here.
+//! Converts the plain items of a field to number ranges. `H` is resolved here.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -9,15 +9,15 @@ use super::{CronItem, Field, FieldKind, Value};
 pub(in crate::domain::schedule) struct NumberRange {
     /// The first number.
     pub(in crate::domain::schedule) from: u16,
-    /// No number is higher; not below `from`.
+    /// The upper bound, at least `from`.
     pub(in crate::domain::schedule) to: u16,
-    /// Distance of two numbers, at least 1.
+    /// Difference between two numbers, at least 1.
     pub(in crate::domain::schedule) step: u16,
 }
 
 impl Field {
-    /// The numbers that the field's plain items select for this task. Sunday is 0. Items that
-    /// depend on the month (`L`, `W`, `#`) select nothing here.
+    /// The numbers that the plain items of the field select for this task. Sunday is 0. Items that
+    /// depend on the month (`L`, `W`, `#`) are ignored.
     pub(in crate::domain::schedule) fn stretches(&self, task: &str) -> Vec<NumberRange> {
         let (min, max) = (self.kind.min(), self.kind.max());
         let mut out = Vec::new();
@@ -47,16 +47,16 @@ impl Field {
     }
 }
 
-/// Weekday 7 is 0; all other numbers are themselves.
+/// Maps weekday 7 to 0. All other numbers are unchanged.
 pub(in crate::domain::schedule) fn sunday_first(kind: FieldKind, number: u16) -> u16 {
     if kind == FieldKind::Weekday && number == 7 { 0 } else { number }
 }
 
-/// `from-to/step`, cut in two where it wraps; the step carries over the cut.
+/// `from-to/step`. A range that wraps is split in two, and the step continues across the split.
 fn stretch(kind: FieldKind, from: u16, to: u16, step: u16, out: &mut Vec<NumberRange>) {
     let (min, max) = (kind.min(), kind.max());
     let start = sunday_first(kind, from);
-    // `0-7` is the whole week, `5-7` wraps to Sunday, `7-7` is Sunday.
+    // `0-7` is the whole week, `5-7` wraps around to Sunday, `7-7` is Sunday.
     let whole_week = kind == FieldKind::Weekday && from == 0 && to == 7;
     let end = if whole_week { max } else { sunday_first(kind, to) };
     if start <= end {
@@ -70,8 +70,8 @@ fn stretch(kind: FieldKind, from: u16, to: u16, step: u16, out: &mut Vec<NumberR
     }
 }
 
-/// `H`: a number of the range that is always the same for one task name; with a step, the first
-/// of the steps.
+/// Resolves `H` to a number in the range that depends only on the task name. With a step, it is the
+/// first number.
 fn hashed(
     kind: FieldKind,
     range: Option<(Value, Value)>,

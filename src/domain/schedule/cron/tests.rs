@@ -1,4 +1,4 @@
-//! The texts: what they become, and why they are refused.
+//! Tests of the parser and of the canonical form.
 
 use super::*;
 use crate::domain::schedule::Rule;
@@ -66,7 +66,7 @@ fn which_schedules_follow_elapsed_time() {
     }
 }
 
-/// These values are for ever: another hash would move the ticks of every task that uses `H`.
+/// These values must never change: another hash would move the ticks of every task that uses `H`.
 #[test]
 fn hashes_are_golden() {
     let numbers = |text: &str, task: &str| -> Vec<(u16, u16, u16)> {

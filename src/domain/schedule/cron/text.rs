@@ -1,4 +1,4 @@
-//! A whole cron text: zone prefix, nickname or fields.
+//! Parser for a complete cron text: zone prefix, nickname or fields.
 
 use super::item::read_field;
 use super::{Expression, FieldKind};
@@ -7,10 +7,11 @@ use crate::domain::schedule::plan::check_interval;
 use crate::domain::schedule::{Rule, ScheduleError, zone};
 use crate::domain::time::Millis;
 
-/// More is refused before it is read. All values of all fields but the year need less than this.
+/// Maximum length of a text. Listing all values of all fields except the year takes fewer
+/// characters.
 const MAX_CHARS: usize = 1_000;
 
-/// Nicknames and what they stand for.
+/// Nicknames and their expansions.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -21,7 +22,7 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// The fields in the order in which 7 of them stand.
+/// The order of the fields in an expression with 7 fields.
 const KINDS: [FieldKind; 7] = [
     FieldKind::Second,
     FieldKind::Minute,
@@ -32,11 +33,11 @@ const KINDS: [FieldKind; 7] = [
     FieldKind::Year,
 ];
 
-/// Reads what a user writes as `cron`: 5 to 7 fields, a nickname or `@every`, perhaps behind
-/// `CRON_TZ=`. Gives the rule in canonical form and the prefix's zone.
+/// Parses the value of `cron`: 5 to 7 fields, a nickname or `@every`, with an optional `CRON_TZ=`
+/// prefix. Returns the rule in canonical form and the zone of the prefix.
 ///
 /// # Errors
-/// `invalid_cron`, `invalid_interval`, `unknown_timezone`, with the column.
+/// `invalid_cron`, `invalid_interval` or `unknown_timezone`, with the column.
 pub fn parse_cron(text: &str) -> Result<(Rule, Option<String>), ScheduleError> {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() > MAX_CHARS {
@@ -65,13 +66,13 @@ pub fn parse_cron(text: &str) -> Result<(Rule, Option<String>), ScheduleError> {
     Ok((rule, zone))
 }
 
-/// Reads the text of a [`Rule::Cron`].
+/// Parses the text of a [`Rule::Cron`].
 pub(in crate::domain::schedule) fn read_canonical(text: &str) -> Result<Expression, ScheduleError> {
     let chars: Vec<char> = text.chars().collect();
     read_fields(&chars, &words(&chars))
 }
 
-/// Characters between spaces.
+/// A word: characters between spaces.
 struct CronWord {
     text: String,
     from: usize,
@@ -91,7 +92,7 @@ fn words(chars: &[char]) -> Vec<CronWord> {
     out
 }
 
-/// The zone of `CRON_TZ=Zone` or `TZ=Zone`; nothing if the word is no prefix.
+/// The zone of a `CRON_TZ=Zone` or `TZ=Zone` prefix. `None` if the word is not a prefix.
 fn prefix(word: &CronWord) -> Result<Option<String>, ScheduleError> {
     let Some((name, zone)) = word.text.split_once('=') else { return Ok(None) };
     if !name.eq_ignore_ascii_case("CRON_TZ") && !name.eq_ignore_ascii_case("TZ") {
@@ -106,7 +107,7 @@ fn prefix(word: &CronWord) -> Result<Option<String>, ScheduleError> {
     zone::canonical(zone).map(Some).map_err(|error| error.at(zone_at))
 }
 
-/// What a word that begins with `@` stands for.
+/// The rule of a word that begins with `@`.
 fn nickname(word: &CronWord, rest: &[CronWord]) -> Result<Rule, ScheduleError> {
     let name = word.text.to_ascii_lowercase();
     if name == "@every" {

@@ -1,5 +1,6 @@
-//! A second reading of the contract that shares no code with the first: it walks days, looks at
-//! every second of a matching day, and asks the zone library about each local time by itself.
+//! A second implementation of the schedule contract that shares no code with the first. It walks
+//! the days, checks every second of a matching day, and queries the zone library for each local
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
-/// What to do with local times that do not exist or exist twice; none: elapsed time.
+/// Policy for local times that do not exist or exist twice. `None`: the schedule follows elapsed
+/// time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
     pub(super) shift: bool,
@@ -17,7 +19,7 @@ pub(super) struct Policy {
 
 /// An expression of 5 to 7 fields without `H`, in a zone.
 pub(super) struct Brute {
-    /// From the seconds to the years.
+    /// From seconds to years.
     fields: [String; 7],
     seconds_of_day: Vec<i64>,
     months: BTreeSet<i64>,
@@ -54,7 +56,7 @@ impl Brute {
         }
     }
 
-    /// Ticks after an instant: the first `count` of them, or those of so many days.
+    /// Ticks after an instant: the first `count`, or those within `days` days.
     pub(super) fn after(&self, after: i64, count: usize, days: i64) -> (Vec<i64>, i64) {
         let around = self.zone.to_datetime(Timestamp::from_second(after).unwrap());
         let mut found = BTreeSet::new();
@@ -65,7 +67,7 @@ impl Brute {
             date = date.yesterday().unwrap();
         }
         for day in -2..days {
-            // Local midnights drift from this count of days by a day at most.
+            // A local midnight differs from this count of days by at most one day.
             let settled = midnight + (day - 2) * 86_400;
             if found.range(..settled).count() >= count {
                 return (found.into_iter().take(count).collect(), settled);
@@ -118,7 +120,7 @@ impl Brute {
         }
     }
 
-    /// The first instant whose local time is later than a local time that does not exist.
+    /// The first instant whose local time is later than the nonexistent local time `local`.
     fn first_reading_later(&self, local: DateTime, mut low: i64, mut high: i64) -> i64 {
         let later = |at: i64| self.zone.to_datetime(Timestamp::from_second(at).unwrap()) > local;
         assert!(!later(low - 1) && later(high));
@@ -204,7 +206,7 @@ fn value(text: &str, min: i64) -> i64 {
     })
 }
 
-/// The numbers of a field without items that depend on the month.
+/// The numbers of a field that has no items depending on the month.
 fn expand(field: &str, min: i64, max: i64) -> BTreeSet<i64> {
     let mut out = BTreeSet::new();
     for item in field.split(',') {

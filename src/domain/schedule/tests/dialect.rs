@@ -1,8 +1,8 @@
-//! What every form of the language means, on dates that are easy to check by hand.
+//! The meaning of every form of the cron language, on dates that are easy to verify by hand.
 
 use super::*;
 
-/// The days of 2026 on which a schedule ticks in UTC, each `MM-DD`.
+/// The days of 2026 on which a schedule has ticks in UTC, as `MM-DD`.
 fn days(text: &str) -> Vec<String> {
     let all = ticks(&cron_in(text, "UTC"), "2025-12-31T23:59:59Z", "2026-12-31T23:59:59Z");
     let mut days: Vec<String> = all.iter().map(|tick| tick[5..10].to_owned()).collect();
@@ -10,7 +10,7 @@ fn days(text: &str) -> Vec<String> {
     days
 }
 
-/// The times of 2026-06-10, a Wednesday, at which a schedule ticks in UTC.
+/// The times of 2026-06-10, a Wednesday, at which a schedule has ticks in UTC.
 fn times(text: &str) -> String {
     let all = ticks(&cron_in(text, "UTC"), "2026-06-09T23:59:59Z", "2026-06-10T23:59:59Z");
     all.iter().map(|tick| &tick[11..19]).collect::<Vec<_>>().join(" ")
@@ -32,7 +32,7 @@ fn times_of_day() {
         ("0-10/5,59 3 * * *", "03:00:00 03:05:00 03:10:00 03:59:00"),
         ("*/30 0 3 * * WED", "03:00:00 03:00:30"),
         ("58-1 0 3 10 JUNE wednesday", "03:00:00 03:00:01 03:00:58 03:00:59"),
-        // A step beyond its field leaves the first value.
+        // A step wider than the field selects the first value only.
         ("*/60 3 * * *", "03:00:00"),
         ("*/65535 3 * * *", "03:00:00"),
         ("*/60 0 3 * * *", "03:00:00"),
@@ -81,7 +81,7 @@ fn days_of_the_year() {
         ("0 0 1-9 2 0", "02-01 02-02 02-03 02-04 02-05 02-06 02-07 02-08 02-09 02-15 02-22"),
         ("0 0 */10 2 MON", ""),
         ("0 0 */15 2-3 MON", "02-16 03-16"),
-        // A field that begins with `*` leaves the choice to the other; the 13th is a Friday.
+        // A field that begins with `*` does not restrict the days by itself; the 13th is a Friday.
         ("0 0 13 2 */6", ""),
         ("0 0 28-2 2 *", "02-01 02-02 02-28"),
         ("0 0 1 11-2 *", "01-01 02-01 11-01 12-01"),

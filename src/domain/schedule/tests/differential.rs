@@ -1,17 +1,17 @@
-//! Our ticks against those of the brute-force matcher.
+//! Compares the ticks with those of the brute-force implementation.
 
 use super::brute::{Brute, Policy};
 use super::sample::{self, SplitMix, ZONES};
 use super::*;
 
-/// More triples for a long check:
+/// Number of random cases. To run a longer check:
 /// `PUNCTUAL_SCHEDULE_TRIPLES=100000 cargo test --workspace --lib -- random_schedules_agree`.
 fn triples(default: u64) -> u64 {
     let wanted = std::env::var("PUNCTUAL_SCHEDULE_TRIPLES").ok();
     wanted.and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
-/// Compares the first ticks of one schedule; returns how many there were.
+/// Compares the first ticks of one schedule and returns their number.
 fn compare(text: &str, zone: &str, start: i64, dst: Dst, days: i64) -> usize {
     let policy = Policy {
         shift: dst.gap == Gap::Shift,
@@ -65,7 +65,8 @@ fn random_schedules_agree_with_the_brute_force_matcher() {
     assert!(compared as u64 > count * 10, "only {compared} ticks compared");
 }
 
-/// Compares the ticks of the random schedule of a number; first come all clock changes, once each.
+/// Compares the ticks of the random schedule with this index. The first indexes cover every clock
+/// change once.
 fn random_triple(index: u64, changes: &[(&str, i64)]) -> usize {
     let mut random = SplitMix(index);
     let text = sample::expression(&mut random);
@@ -94,7 +95,7 @@ fn clock_changes_agree_under_every_policy() {
         "30 1,2 * * *",
         "59 23,0,3 * * ?",
     ];
-    // A clock change of each kind, a day before it.
+    // One day before a clock change of each kind.
     for (zone, start) in [
         ("America/New_York", "2026-03-07T12:00:00Z"),
         ("America/New_York", "2026-10-31T12:00:00Z"),

@@ -1,4 +1,4 @@
-//! Clock changes by name, with the instants that the contract gives them.
+//! Named clock changes, with the instants required by the contract.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn new_york_spring() {
     assert_eq!(ticks(&cron("30 2 * * *"), from, to), ["2026-03-08T07:00:00Z", after]);
     let skipping = with(Gap::Skip, Fold::First, cron("30 2 * * *"));
     assert_eq!(ticks(&skipping, from, to), [after]);
-    // Several local times of one gap, and the instant after it, are one tick.
+    // Several local times in one gap and the instant after it are a single tick.
     let several = cron("0,15,45 2,3 * * *");
     let day = "2026-03-08T12:00:00Z";
     let shifted = ["2026-03-08T07:00:00Z", "2026-03-08T07:15:00Z", "2026-03-08T07:45:00Z"];
@@ -28,7 +28,7 @@ fn new_york_spring() {
     assert_eq!(ticks(&cron("* 30 2 * * *"), from, day), ["2026-03-08T07:00:00Z"]);
     assert_eq!(ticks(&daily(&["02:00", "02:59:59"], zone), from, day), ["2026-03-08T07:00:00Z"]);
     assert_eq!(ticks(&daily(&["02:59:59"], zone), from, day), ["2026-03-08T07:00:00Z"]);
-    // Elapsed time: nothing added, nothing lost.
+    // Elapsed time: no tick is added or lost.
     assert_eq!(
         ticks(&cron("*/5 * * * *"), "2026-03-08T04:59:59Z", "2026-03-09T03:59:59Z").len(),
         276
@@ -47,16 +47,16 @@ fn new_york_autumn() {
     assert_eq!(of(Fold::First, "30 1 * * *"), [first]);
     assert_eq!(of(Fold::Second, "30 1 * * *"), [second]);
     assert_eq!(of(Fold::Both, "30 1 * * *"), [first, second]);
-    // Both passes stay in the order of instants, not of local times.
+    // Both passes are in order of instants, not of local times.
     let four = ["2026-11-01T05:00:00Z", first, "2026-11-01T06:00:00Z", second];
     assert_eq!(of(Fold::Both, "0,30 1 * * *"), four);
     let (start, end) = ("2026-11-01T03:59:59Z", "2026-11-02T04:59:59Z");
     assert_eq!(ticks(&cron_in("*/5 * * * *", zone), start, end).len(), 300);
     assert_eq!(ticks(&cron_in("0 * * * *", zone), start, end).len(), 25);
     assert_eq!(ticks(&cron_in("H/20 * * * *", zone), start, end).len(), 75);
-    // Fixed local times: 24 a day, although one hour passes twice.
+    // Fixed local times: 24 ticks a day, although one hour occurs twice.
     assert_eq!(ticks(&cron_in("0 0-23 * * *", zone), start, end).len(), 24);
-    // Asked within the second pass, the answer does not lie in the first.
+    // A search that starts in the second pass must not return a tick of the first pass.
     let plan = plan(&cron_in("*/20 * * * *", zone));
     let next = plan.next_after(at("2026-11-01T06:10:00Z")).unwrap();
     assert_eq!(next, at("2026-11-01T06:20:00Z"));
@@ -93,7 +93,7 @@ fn apia_left_out_a_day() {
     assert_eq!(ticks(&schedule, from, to), shifted);
     let skipped = ticks(&with(Gap::Skip, Fold::First, schedule), from, to);
     assert_eq!(skipped, [&shifted[..3], &shifted[4..]].concat());
-    // Friday the 30th did not exist; a whole day of it is one tick.
+    // Friday the 30th did not exist: its ticks become a single one.
     let friday = cron_in("0 9-17 * * FRI", "Pacific/Apia");
     assert_eq!(ticks(&friday, from, to), [gap]);
     let hourly = ticks(&cron_in("@hourly", "Pacific/Apia"), from, to);
@@ -145,7 +145,7 @@ fn gaps_at_midnight_do_not_lose_the_day() {
         "2026-12-31T00:00:00Z",
     );
     assert_eq!(santiago, ["2026-09-06T04:00:00Z"]);
-    // The repeated hour before midnight belongs to the day before.
+    // The repeated hour before midnight belongs to the previous day.
     let fold = with(Gap::Shift, Fold::Both, cron_in("30 23 4 4 *", "America/Santiago"));
     let passes = ticks(&fold, "2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
     assert_eq!(passes, ["2026-04-05T02:30:00Z", "2026-04-05T03:30:00Z"]);
@@ -177,7 +177,7 @@ fn previews_name_the_rule() {
          dst.gap = shift: the first instant after the gap"
     );
     assert_eq!(noted(&half_past_two, "2026-03-08T07:00:00Z").1, "");
-    // The first local time after the gap exists: nothing happened to it.
+    // The first local time after the gap exists, so there is no note.
     for gap in [Gap::Shift, Gap::Skip] {
         let three = with(gap, Fold::First, cron_in("0 3 * * *", zone));
         assert_eq!(noted(&three, "2026-03-08T00:00:00Z").1, "");

@@ -1,4 +1,4 @@
-//! Properties that hold for every schedule.
+//! Properties of all schedules.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// A random cron schedule in a random zone, and a start near one of its clock changes.
+/// A random cron schedule in a random zone, and a start near one of the zone's clock changes.
 fn sampled(seed: u64) -> (Schedule, Timestamp) {
     let mut random = SplitMix(seed);
     let zone = random.pick(&ZONES);
@@ -33,7 +33,7 @@ proptest! {
             prop_assert!(steps <= 50_000);
             let Some(tick) = tick else { break };
             prop_assert!(tick > from);
-            // From anywhere between two ticks the next one is the same.
+            // The next tick is the same from every instant between two ticks.
             let between = from.plus(Millis((tick.since(from).0 - 1) * part / 1_000));
             prop_assert_eq!(plan.next_after(between), Some(tick));
             prop_assert_eq!(plan.next_after(tick.minus(Millis(1))), Some(tick));

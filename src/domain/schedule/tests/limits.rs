@@ -1,4 +1,4 @@
-//! Bounds, refusals, counts, and the kinds that tick once or never.
+//! Bounds, errors, counts, and schedules that tick once or never.
 
 use super::sample::ZONES;
 use super::*;

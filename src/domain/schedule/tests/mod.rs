@@ -1,4 +1,5 @@
-//! Schedules as a whole: the dialect, clock changes, limits, laws, and a second opinion.
+//! Tests of schedules as a whole: dialect, clock changes, limits, properties, and comparison with
+//! `croner`.
 
 mod brute;
 mod dialect;
@@ -11,24 +12,24 @@ mod second_opinion;
 
 use super::*;
 
-/// The instant that a text names.
+/// Parses an instant.
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-/// A schedule for a cron text, whose prefix wins over `zone`.
+/// A schedule from a cron text. Its zone prefix takes precedence over `zone`.
 fn cron_in(text: &str, zone: &str) -> Schedule {
     let (rule, prefix) = parse_cron(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     Schedule { timezone: Some(prefix.unwrap_or_else(|| zone.to_owned())), ..Schedule::of(rule) }
 }
 
-/// The plan of a schedule for a task of no importance, set in 2020.
+/// The plan of a schedule that was set in 2020.
 fn plan(schedule: &Schedule) -> Plan {
     let set_at = at("2020-01-01T00:00:00Z");
     Plan::compile(schedule, "task", "UTC", set_at).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The ticks after `from` up to and with `to`, as text without milliseconds.
+/// The ticks after `from` and up to `to` (inclusive), as text without milliseconds.
 fn ticks(schedule: &Schedule, from: &str, to: &str) -> Vec<String> {
     let plan = plan(schedule);
     let to = at(to);

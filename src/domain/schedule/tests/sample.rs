@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZoneDatabase;
 
-/// Zones with every kind of clock change.
+/// Zones that cover every kind of clock change.
 pub(super) const ZONES: [&str; 14] = [
     "UTC",
     "America/New_York",
@@ -20,7 +20,7 @@ pub(super) const ZONES: [&str; 14] = [
     "America/Sao_Paulo",
 ];
 
-/// A small generator of random numbers (splitmix64).
+/// A small random number generator (splitmix64).
 pub(super) struct SplitMix(pub(super) u64);
 
 impl SplitMix {
@@ -32,7 +32,7 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number of `from..=to`.
+    /// A number in `from..=to`.
     pub(super) fn within(&mut self, from: i64, to: i64) -> i64 {
         from + i64::try_from(self.next() % (to - from + 1).unsigned_abs()).unwrap()
     }
@@ -124,7 +124,7 @@ pub(super) fn changes(zone: &str) -> Vec<i64> {
         .collect()
 }
 
-/// A start in seconds: mostly within a day and a half of a clock change of the years 2024 to 2030.
+/// A start in seconds, usually within 36 hours of a clock change in the years 2024 to 2030.
 pub(super) fn start(random: &mut SplitMix, zone: &str) -> i64 {
     let changes = changes(zone);
     if changes.is_empty() || random.one_in(4) {

@@ -1,14 +1,14 @@
-//! Our ticks against those of `croner`, where its rules and ours agree. What it reads otherwise is
-//! left out of the samples:
+//! Compares the ticks with those of the `croner` crate. The samples exclude everything that
+//! `croner` interprets differently:
 //!
-//! * `5/15`, and ranges that wrap, such as `FRI-MON`: it refuses both;
-//! * a day field that begins with `*` but has a step (`*/2`) beside a weekday: either may match there,
-//!   both must here, as Vixie cron has it;
-//! * weekdays beside `L`, `W` and `#` in the day field, for the same reason; `L-3`, which it does not
-//!   know; long names; `?`; years beyond 5000;
-//! * clock changes: where second, minute and hour are one number each, it fires at the first instant
-//!   after a gap and in the first pass of a fold, which are our defaults; lists, ranges and steps it
-//!   takes for schedules of elapsed time, ours are that by `*` only.
+//! * `5/15`, and ranges that wrap, such as `FRI-MON`: `croner` rejects both;
+//! * a day field that begins with `*` and has a step (`*/2`) beside a weekday: in `croner` one
+//!   match is enough, here both must match, as in Vixie cron;
+//! * weekdays beside `L`, `W` and `#` in the day field, for the same reason; `L-3`, which `croner`
+//!   does not support; long names; `?`; years after 5000;
+//! * clock changes: if second, minute and hour are one number each, `croner` fires at the first
+//!   instant after a gap and in the first pass of a fold, which are our defaults. It treats lists,
+//!   ranges and steps as schedules of elapsed time; here only `*` has that effect.
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZoneDatabase;
@@ -16,7 +16,7 @@ use jiff::tz::TimeZoneDatabase;
 use super::sample::{self, SplitMix};
 use super::*;
 
-/// An expression of the common part of both languages; with one time a day, or several.
+/// An expression that both languages interpret equally, with one time a day or several.
 fn common(random: &mut SplitMix, once: bool) -> String {
     let list = |random: &mut SplitMix, min: i64, max: i64| {
         let (one, other) = (random.within(min, max), random.within(min, max));
@@ -60,7 +60,7 @@ fn croner_has_the_same_ticks_where_its_rules_are_ours() {
         let place = TimeZoneDatabase::bundled().get(zone).unwrap();
         let mut at = jiff::Timestamp::from_second(start).unwrap().to_zoned(place);
         for index in 0..10 {
-            // It gives up where nothing comes in its own time.
+            // `croner` returns an error if it finds no occurrence within its search limit.
             let Ok(next) = theirs.find_next_occurrence(&at, false) else { break };
             let found = ours.next_after(Timestamp(at.timestamp().as_millisecond()));
             let wanted = Some(Timestamp(next.timestamp().as_millisecond()));
