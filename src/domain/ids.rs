@@ -1,5 +1,5 @@
-//! The numbers that name things. All but [`TaskKey`] and [`NodeId`] are values of the state machine's
-//! one counter, so no two of them are ever equal, whatever they name.
+//! Numeric identifiers. All except [`TaskKey`] and [`NodeId`] come from the state machine's single
+//! counter, so two of them are never equal, even if their types differ.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -31,9 +31,9 @@ macro_rules! number {
     };
 }
 
-/// The record of one task name, from the command that created it until a cleanup removes it.
-/// A forced add makes a new incarnation under the same key. It is made of a slot and half of
-/// that command's revision: [`TaskKey::new`].
+/// The record of one task name, from the command that creates it until a cleanup removes it. A
+/// forced add creates a new incarnation under the same key. The key consists of a slot and the
+/// lower half of that command's revision: [`TaskKey::new`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -41,46 +41,46 @@ macro_rules! number {
 pub struct TaskKey(pub u64);
 
 impl fmt::Display for TaskKey {
-    /// The revision's half, which tells it well enough from others.
+    /// Writes only the half that comes from the revision, which is distinctive enough for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (self.0 >> 32).fmt(f)
     }
 }
 
 number! {
-    /// The command that last changed a task; its ETag.
+    /// The revision of a task: the command that last changed it. It is the task's ETag.
     Revision
 }
 number! {
-    /// One claimed tick, or one trigger, being carried out.
+    /// The execution of one claimed tick or one trigger.
     ExecutionId
 }
 number! {
-    /// The fencing token of one grant of an attempt; later grants have higher ones.
+    /// The fencing token of one grant of an attempt. Later grants have higher tokens.
     Fence
 }
 number! {
-    /// One change that is told to those who watch; later ones have higher ids.
+    /// A change event sent to watchers. Later events have higher ids.
     EventId
 }
 number! {
-    /// One boot of one node; ended by the next `NodeUp` of that node.
+    /// One boot of one node. It ends with the next `NodeUp` of that node.
     SessionId
 }
 number! {
-    /// A cluster member as Raft knows it: configured id × 2^16 + join number. It never returns.
+    /// The Raft id of a cluster member: configured id × 2^16 + join number. It is never reused.
     NodeId
 }
 
 impl TaskKey {
-    /// The key of the task that `revision` creates in a slot. The lower half of the revision tells
-    /// it from those that had the slot before.
+    /// The key of the task that `revision` creates in a slot. The lower half of the revision
+    /// distinguishes it from earlier tasks in the same slot.
     #[must_use]
     pub const fn new(slot: u32, revision: Revision) -> Self {
         Self((revision.0 << 32) | slot as u64)
     }
 
-    /// Where the task stands in the table of tasks.
+    /// The task's position in the task table.
     #[must_use]
     pub const fn slot(self) -> usize {
         (self.0 & 0xFFFF_FFFF) as usize
@@ -88,7 +88,7 @@ impl TaskKey {
 }
 
 impl NodeId {
-    /// The id that the operator wrote in the configuration.
+    /// The node id from the operator's configuration.
     #[must_use]
     pub fn configured(self) -> u64 {
         self.0 >> 16

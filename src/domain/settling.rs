@@ -1,10 +1,11 @@
-//! What an owner decides: which ticks of a task get which verdict, now, and when to look again.
+//! Settling: the decisions of a task's owner. It assigns verdicts to ticks and determines when to
+//! check again.
 //!
-//! A tick younger than `failover_timeout` is on time and fires. Older ones are late and go by the
-//! task's catch-up policy. Whatever lies between two settled instants is covered by spans.
+//! A tick younger than `failover_timeout` is on time and fires. Older ticks are late and follow the
+//! task's catch-up policy. Spans cover everything between two settled instants.
 //!
-//! A tick's age counts from when it is due. Ticks are settled in their order, so one whose jitter is
-//! large holds up those after it: they are as old as it is, not older.
+//! The age of a tick counts from its due time. Ticks are settled in order, so a tick with a large
+//! jitter delays the ticks after it: they count as having the same age as it, not as older.
 
 mod cover;
 mod guards;
@@ -22,69 +23,69 @@ use crate::domain::schedule::Plan;
 use crate::domain::task::{CatchUpPolicy, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 
-/// Ticks of one task that are claimed in one go.
+/// Maximum number of settles, and so of claimed ticks, in one decision.
 pub const STEPS_MAX: usize = 16;
-/// Ticks that are looked at for them: those that a calendar leaves out are no claims.
+/// Maximum number of steps to find them. A tick that a calendar excludes is not a claim.
 const LOOKS_MAX: usize = 200;
 
-/// What an owner sees.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct SettleView<'a> {
     /// The task.
     pub task: &'a Task,
-    /// Its ticks.
+    /// Its compiled schedule.
     pub plan: &'a Plan,
-    /// The later of its cursor and the floor.
+    /// The later of the task's cursor and the floor.
     pub settled: Timestamp,
-    /// Whether the scheduler is started.
+    /// Whether the scheduler is running.
     pub scheduler: bool,
-    /// Cluster time.
+    /// The current cluster time.
     pub now: Timestamp,
-    /// How long before its due time a tick is claimed.
+    /// How long before its due time a tick may be claimed.
     pub lead: Millis,
-    /// Younger ticks are on time.
+    /// The failover timeout. Younger ticks are on time.
     pub failover: Millis,
 }
 
-/// One settle.
+/// One settle command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettleStep {
-    /// What is settled before it.
+    /// The instant up to which ticks were settled before this step.
     pub after: Timestamp,
-    /// What does not fire.
+    /// Spans of ticks that do not fire.
     pub spans: Vec<SettleSpan>,
-    /// What fires.
+    /// The tick that fires, if any.
     pub claim: Option<Firing>,
-    /// No tick is left.
+    /// Whether the schedule has no further ticks.
     pub exhausted: bool,
 }
 
-/// A tick that is to fire.
+/// A tick that fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Firing {
     /// The tick.
     pub tick: Timestamp,
-    /// When its execution may start.
+    /// The earliest start of its execution.
     pub due: Timestamp,
-    /// On time or late.
+    /// Whether the tick is on time or late.
     pub trigger: Trigger,
 }
 
-/// What is to be done.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Settle, in this order.
+    /// Apply these settles, in this order.
     Settle(Vec<SettleStep>),
-    /// Nothing before this instant.
+    /// Nothing to do before this instant.
     Wake(Timestamp),
-    /// Nothing until something changes.
+    /// Nothing to do until the state changes.
     Idle,
 }
 
-/// When there is something to decide.
+/// When the next decision is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// Not before something changes.
+    /// Not before the state changes.
     Idle,
     /// Not before this instant.
     Wake(Timestamp),
@@ -92,7 +93,7 @@ pub enum Outlook {
     Due,
 }
 
-/// What [`decide`] begins with, and no more: it computes two ticks at most.
+/// The first part of [`decide`]. It computes at most two ticks.
 #[must_use]
 pub fn outlook(view: &SettleView<'_>) -> Outlook {
     match stage(view) {
@@ -102,7 +103,7 @@ pub fn outlook(view: &SettleView<'_>) -> Outlook {
     }
 }
 
-/// Decides.
+/// Decides which ticks to settle now, or when to check again.
 #[must_use]
 pub fn decide(view: &SettleView<'_>) -> Decision {
     match stage(view) {
@@ -110,7 +111,7 @@ pub fn decide(view: &SettleView<'_>) -> Decision {
         TaskStage::Wake(at) => Decision::Wake(at),
         TaskStage::PauseEnds { to } => {
             let (verdict, reason) = (Verdict::Skipped, Reason::Paused);
-            // Of a schedule that is used up no tick is left, whatever its rule says.
+            // An exhausted schedule has no further ticks, whatever its rule.
             let count =
                 if used_up(view.task) { Some(0) } else { count(view.plan, view.settled, to) };
             let spans = vec![SettleSpan { to, verdict, reason, count }];
@@ -121,15 +122,15 @@ pub fn decide(view: &SettleView<'_>) -> Decision {
     }
 }
 
-/// Where a task stands.
+/// What the task needs now.
 enum TaskStage<'a> {
     Idle,
     Wake(Timestamp),
-    /// Its pause is over, and what lay in it is settled up to here.
+    /// Its pause is over. The ticks of the pause are to be settled up to this instant.
     PauseEnds {
         to: Timestamp,
     },
-    /// From this tick on; none: no tick is left.
+    /// Settle ticks from this one on. `None`: there are no further ticks.
     Ticks {
         spec: &'a TaskSpec,
         first: Option<Timestamp>,
@@ -142,7 +143,7 @@ fn stage<'a>(view: &SettleView<'a>) -> TaskStage<'a> {
     if !view.scheduler {
         return TaskStage::Idle;
     }
-    // What has no tick left has none to catch up with, but its pause ends like any other.
+    // A task without further ticks has nothing to catch up, but its pause still ends.
     let over = task.progress.exhausted || view.plan.manual();
     match task.inactive() {
         None => {}
@@ -166,7 +167,7 @@ fn stage<'a>(view: &SettleView<'a>) -> TaskStage<'a> {
     }
 }
 
-/// What a pause asks for; none: it is over, and its task is one like any other.
+/// The stage of a paused task. `None`: the pause is over, and the task is treated like any other.
 fn paused<'a>(view: &SettleView<'a>, catch_up: bool) -> Option<TaskStage<'a>> {
     let Some(until) = view.task.live.paused.as_ref().and_then(|pause| pause.until) else {
         return Some(TaskStage::Idle);
@@ -174,7 +175,7 @@ fn paused<'a>(view: &SettleView<'a>, catch_up: bool) -> Option<TaskStage<'a>> {
     if view.now < until {
         return Some(TaskStage::Wake(until));
     }
-    // A tick at the very end lies outside; where no tick is left, there is none.
+    // A tick at exactly the end of the pause is outside it. An exhausted schedule has no such tick.
     let last = until.minus(Millis(1));
     let outside = !used_up(view.task) && next(view.plan, last) == Some(until);
     let to = if outside { last } else { until };
@@ -187,7 +188,7 @@ fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> V
         return vec![SettleStep { after, spans: Vec::new(), claim: None, exhausted: true }];
     };
     let jitter = spec.schedule.jitter.unwrap_or_default();
-    // Ticks up to here are late.
+    // Ticks up to this instant are late.
     let late = passed(view.plan, jitter, view.now.minus(view.failover));
     let cover = Cover::of(view);
     if first > late {
@@ -196,7 +197,7 @@ fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> V
     }
     let left = left(view.task, spec);
     let catch_up = &spec.catch_up;
-    // And up to here too late.
+    // Ticks up to this instant are outside the catch-up window.
     let begin = passed(view.plan, jitter, view.now.minus(catch_up.window)).min(late);
     let begin = begin.max(view.settled);
     let decided = match catch_up.policy {
@@ -211,13 +212,13 @@ fn settle(view: &SettleView<'_>, spec: &TaskSpec, first: Option<Timestamp>) -> V
     if spec.one_shot { one_shot::first_only(steps) } else { steps }
 }
 
-/// Whether no tick is left, whatever the rule says.
+/// Whether there are no further ticks, whatever the rule.
 fn used_up(task: &Task) -> bool {
     task.progress.exhausted || task.spec().is_some_and(|spec| left(task, spec) == 0)
 }
 
-/// How many ticks may still fire under `max_ticks`. Of a task that fires once only all may, as long
-/// as none did: the first decides.
+/// How many more ticks may fire under `max_ticks`. For a one-shot task there is no limit until its
+/// first tick has decided.
 fn left(task: &Task, spec: &TaskSpec) -> u64 {
     if task.used_up() {
         return 0;
@@ -225,12 +226,12 @@ fn left(task: &Task, spec: &TaskSpec) -> u64 {
     spec.schedule.max_ticks.map_or(u64::MAX, |max| max.saturating_sub(task.progress.totals.fired))
 }
 
-/// The last instant up to which all ticks had been due at `at`.
+/// The last instant up to which all ticks were due at `at`.
 fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
     if jitter == Millis(0) {
         return at;
     }
-    // However far its jitter moved a tick, up to here it is so.
+    // Every tick up to here was due, whatever its jitter.
     let mut passed = at.minus(jitter);
     for _ in 0..COUNT_MAX {
         match next(plan, passed) {
@@ -242,7 +243,7 @@ fn passed(plan: &Plan, jitter: Millis, at: Timestamp) -> Timestamp {
     passed
 }
 
-/// Claims the ticks that are due after what is covered.
+/// Claims the due ticks after the covered range.
 fn on_time(view: &SettleView<'_>, mut cover: Cover<'_>) -> Vec<SettleStep> {
     let left = view.task.spec().map_or(u64::MAX, |spec| left(view.task, spec));
     for _ in 0..LOOKS_MAX {
@@ -264,7 +265,7 @@ fn on_time(view: &SettleView<'_>, mut cover: Cover<'_>) -> Vec<SettleStep> {
     }
     let at = cover.at;
     let mut steps = cover.all();
-    // The last of a schedule says so itself.
+    // The last step of a schedule is marked as such.
     if let Some(step) = steps.last_mut() {
         step.exhausted = next(view.plan, at).is_none();
     }
@@ -277,8 +278,8 @@ fn none(view: &SettleView<'_>, cover: Cover<'_>, late: Timestamp) -> Full<Vec<Se
     Ok(on_time(view, cover))
 }
 
-/// Policy `last`: the first on-time tick stands for all late ones after `begin`; without it the
-/// newest late one does.
+/// Policy `last`: the first on-time tick replaces all late ones after `begin`. If there is none,
+/// the newest late tick fires.
 fn newest_only(
     view: &SettleView<'_>,
     cover: Cover<'_>,
@@ -291,7 +292,7 @@ fn newest_only(
     };
     if stands(view, newest) {
         let cover = cover.up_to(newest, Verdict::Coalesced, Reason::Later)?;
-        // Behind the newest, calendars leave out all that is late.
+        // After the newest one, all late ticks are excluded by calendars.
         let cover = cover.up_to(late, Verdict::Coalesced, Reason::Later)?;
         return Ok(on_time(view, cover));
     }
@@ -311,7 +312,7 @@ fn stands(view: &SettleView<'_>, newest: Timestamp) -> bool {
         if view.plan.excluded(tick).is_none() {
             return true;
         }
-        // Where jitter moves them, each tick that is left out may hold up those after it.
+        // With jitter, each excluded tick can delay the ticks after it, so every tick is checked.
         at = if moved { tick } else { view.plan.stretch(tick, soon).last };
     }
     false

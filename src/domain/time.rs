@@ -1,4 +1,4 @@
-//! Instants and durations in whole milliseconds. There is no `now` here.
+//! Instants and durations in whole milliseconds. This module cannot read the current time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// The instants that have a four-digit year; all stored instants lie between them.
+/// The first millisecond of year 0. All stored instants are between this and [`YEAR_9999`].
 pub const YEAR_0: Timestamp = Timestamp(-62_167_219_200_000);
 /// The last millisecond of year 9999.
 pub const YEAR_9999: Timestamp = Timestamp(253_402_300_799_999);
@@ -27,30 +27,30 @@ impl Timestamp {
         self.0
     }
 
-    /// This instant moved forward, at most to the end of year 9999.
+    /// This instant plus a duration, at most the end of year 9999.
     #[must_use]
     pub fn plus(self, by: Millis) -> Self {
         let by = i64::try_from(by.0).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(by).min(YEAR_9999.0))
     }
 
-    /// This instant moved back, at most to the start of year 0.
+    /// This instant minus a duration, at least the start of year 0.
     #[must_use]
     pub fn minus(self, by: Millis) -> Self {
         let by = i64::try_from(by.0).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(by).max(YEAR_0.0))
     }
 
-    /// Time from `earlier` to this instant; zero if it is not earlier.
+    /// Time from `earlier` to this instant. Zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Millis {
         Millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads RFC 3339 with an offset or `Z`.
+    /// Parses RFC 3339 with an offset or `Z`.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         static PARSER: DateTimeParser = DateTimeParser::new();
         let instant = PARSER.parse_timestamp(text).map_err(|_error| {
@@ -87,7 +87,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// An instant in texts for machines: RFC 3339, UTC, milliseconds.
+/// Serializes an instant as RFC 3339, UTC, with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub Timestamp);
 
@@ -118,34 +118,35 @@ impl JsonSchema for Rfc3339 {
     }
 }
 
-/// A length of time in milliseconds.
+/// A duration in milliseconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
-/// Unit names and their length in milliseconds, longest first.
+/// Unit names with their length in milliseconds, longest first.
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Millis {
-    /// Whole seconds.
+    /// A duration of whole seconds.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000))
     }
 
-    /// For the runtime's timers.
+    /// Converts to the type used by the runtime's timers.
     #[must_use]
     pub const fn std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0)
     }
 
-    /// Reads `300ms`, `90s`, `1h30m`, `30d`, `1.5s`; a bare whole number is seconds.
+    /// Parses `300ms`, `90s`, `1h30m`, `30d` or `1.5s`. A whole number without a unit is in
+    /// seconds.
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a duration such as 300ms, 90s, 1h30m or 30d";
         let text = text.trim();
@@ -171,7 +172,7 @@ impl Millis {
     }
 }
 
-/// `number` × `scale` exactly, or nothing if it is no whole count of milliseconds.
+/// `number` × `scale`. `None` if the result is not a whole number of milliseconds.
 fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || part.len() > 9 || (number.contains('.') && part.is_empty()) {
@@ -189,7 +190,7 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     whole.checked_add(part / tens)
 }
 
-/// The shortest text that [`Millis::parse`] reads back: `1h30m`, `300ms`, `0s`.
+/// The shortest text that [`Millis::parse`] reads back, such as `1h30m`, `300ms`, `0s`.
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {

@@ -1,8 +1,8 @@
-//! The cluster's row, which says of which version all rows are.
+//! The cluster row. It contains the version of all rows.
 //!
-//! It is `version | writer | cluster | digest | seal`; until version 6 there were neither writer nor
-//! seal. Version, writer and seal keep their places in all versions to come, so that any version can
-//! name another.
+//! Its format is `version | writer | cluster | digest | seal`; before version 6 it had neither
+//! writer nor seal. Version, writer and seal keep their positions in all future versions, so that
+//! any version can identify another.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,19 +11,19 @@ use super::store::codec::encode;
 use super::task::record::Cluster;
 use super::versions::{RECORDS, RECORDS_OLDEST, WRITER};
 
-/// Length of the seal, a hash of what stands before it. The digest does not cover the version, and a
-/// damaged version must not be taken for another one.
+/// Length of the seal, a hash of the bytes before it. The digest does not cover the version, and a
+/// damaged version must not be taken for a different valid one.
 const SEAL_BYTES: usize = 8;
 
-/// The row of a cluster, whose records have this digest.
+/// The row of a cluster; `digest` is the digest of its records.
 pub(super) fn write(cluster: &Cluster, digest: u128) -> Vec<u8> {
     sealed(encode(&(RECORDS, WRITER, cluster, digest)))
 }
 
-/// The cluster and the digest in its row.
+/// The cluster and the digest from its row.
 ///
 /// # Errors
-/// A row that is damaged, or of a version that is not read.
+/// The row is damaged, or its version is not readable.
 pub(super) fn read(key: &[u8], row: &[u8]) -> Result<(Cluster, u128), RecordError> {
     let mut rest = row;
     let found: u16 = first(key, &mut rest)?;
@@ -48,7 +48,7 @@ fn sealed(mut row: Vec<u8>) -> Vec<u8> {
     row
 }
 
-/// What [`sealed`] was given, if it is still that.
+/// The content passed to [`sealed`], if the seal matches.
 fn unsealed<'a>(key: &[u8], row: &'a [u8]) -> Result<&'a [u8], RecordError> {
     row.split_last_chunk::<SEAL_BYTES>()
         .filter(|(content, seal)| **seal == xxh3_64(content).to_le_bytes())
@@ -56,7 +56,7 @@ fn unsealed<'a>(key: &[u8], row: &'a [u8]) -> Result<&'a [u8], RecordError> {
         .ok_or_else(|| RecordError::Value { key: key.to_vec(), error: "damaged".to_owned() })
 }
 
-/// A row that says another version.
+/// The row with another version number.
 #[cfg(test)]
 pub(crate) fn as_version(row: &[u8], version: u8) -> Vec<u8> {
     let content = row.split_last_chunk::<SEAL_BYTES>().map_or(row, |(content, _)| content);

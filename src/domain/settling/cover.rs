@@ -1,5 +1,5 @@
-//! What is settled in one go: spans of what does not fire, cut where calendars begin and end, and the
-//! claims between them.
+//! The settles of one decision: spans of ticks that do not fire, split where calendars begin and
+//! end, and the claims between them.
 
 use super::guards;
 use super::look::{count, next};
@@ -9,24 +9,25 @@ use crate::domain::machine::record::{Reason, Verdict};
 use crate::domain::schedule::Plan;
 use crate::domain::time::Timestamp;
 
-/// Spans of one settle.
+/// Maximum number of spans in one settle.
 const SPANS_MAX: usize = 32;
-/// Stretches that are covered in one go.
+/// Maximum number of periods covered in one decision.
 const STRETCHES_MAX: usize = 1_000;
 
-/// Settles that follow each other, from what is settled on.
+/// Builds a sequence of settles that starts at the settled instant.
 pub(super) struct Cover<'a> {
     plan: &'a Plan,
     settled: Timestamp,
     pub(super) spans: Vec<SettleSpan>,
-    /// Those that are complete.
+    /// The completed settles.
     pub(super) steps: Vec<SettleStep>,
     /// All ticks up to here are settled or covered.
     pub(super) at: Timestamp,
     stretches: usize,
 }
 
-/// Too much for one go: these settles come first, and then is looked again.
+/// An error means that a limit was reached. It contains the settles so far; the rest follows in a
+/// later decision.
 pub(super) type Full<T> = Result<T, Vec<SettleStep>>;
 
 impl<'a> Cover<'a> {
@@ -36,7 +37,8 @@ impl<'a> Cover<'a> {
         Self { plan, settled, spans, steps, at: settled, stretches: 0 }
     }
 
-    /// Gives the ticks up to an instant a verdict, where no calendar has left them out before.
+    /// Gives the ticks up to an instant a verdict. Ticks that a calendar excludes are marked as
+    /// excluded instead.
     pub(super) fn up_to(mut self, to: Timestamp, verdict: Verdict, reason: Reason) -> Full<Self> {
         while let Some(tick) = next(self.plan, self.at).filter(|tick| *tick <= to) {
             self.stretches += 1;
@@ -65,7 +67,7 @@ impl<'a> Cover<'a> {
         Ok(self)
     }
 
-    /// Completes a settle: of what is covered, with a claim or without one.
+    /// Completes a settle of the covered ticks, with or without a claim.
     pub(super) fn step(mut self, claim: Option<Firing>, exhausted: bool) -> Self {
         let spans = std::mem::take(&mut self.spans);
         self.steps.push(SettleStep { after: self.settled, spans, claim, exhausted });
@@ -74,13 +76,13 @@ impl<'a> Cover<'a> {
         self
     }
 
-    /// Whether there is room for another claim.
+    /// Whether another claim is allowed.
     pub(super) fn has_room(&self, left: u64) -> bool {
         let claims = self.steps.iter().filter(|step| step.claim.is_some()).count();
         self.steps.len() < STEPS_MAX && (claims as u64) < left
     }
 
-    /// All settles, the last one of what is covered and not yet settled.
+    /// All settles, including one for covered ticks that are not yet in a settle.
     pub(super) fn all(self) -> Vec<SettleStep> {
         let open = !self.spans.is_empty();
         if open { self.step(None, false).steps } else { self.steps }

@@ -1,19 +1,19 @@
-//! Ticks, counted and found in ranges however many lie there, with an eye to calendars.
+//! Counts and finds ticks in ranges of any size, with regard to calendars.
 
 use crate::domain::schedule::Plan;
 use crate::domain::time::{Millis, Timestamp};
 
-/// Ticks are counted one by one up to here.
+/// Ticks are counted one by one up to this number.
 pub(super) const COUNT_MAX: u64 = 1_000;
-/// Stretches that calendars leave out or do not, in one look.
+/// Maximum number of periods (excluded or not) in one search.
 pub(super) const STRETCHES_MAX: usize = 2_000;
-/// Widths in which the newest tick is looked for: the first, how they grow, how many.
+/// Ranges searched for the newest tick: width of the first, growth factor, maximum number.
 const FIRST_WIDTH: Millis = Millis::from_secs(1);
 const GROWTH: u64 = 8;
 const WIDTHS_MAX: usize = 40;
 
-/// The newest tick in `(from, to]` that no calendar leaves out: looked for near the end first, in
-/// widths that grow; behind so many stretches that are left out nobody looks.
+/// The newest tick in `(from, to]` that no calendar excludes. The search goes back from the end in
+/// growing ranges. It gives up after too many excluded periods.
 pub(super) fn newest_open(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
     let (mut end, mut width) = (to, FIRST_WIDTH);
     for _ in 0..WIDTHS_MAX {
@@ -26,7 +26,7 @@ pub(super) fn newest_open(plan: &Plan, from: Timestamp, to: Timestamp) -> Option
         match newest_stretch {
             Some((from, to)) if whole => return newest(plan, from, to),
             _ if !whole && width > FIRST_WIDTH => {
-                // The later part was looked through with a width before.
+                // The later part was already searched with a smaller width.
                 end = begin.max(end.minus(Millis(width.0 / GROWTH)));
                 width = FIRST_WIDTH;
             }
@@ -37,8 +37,9 @@ pub(super) fn newest_open(plan: &Plan, from: Timestamp, to: Timestamp) -> Option
     None
 }
 
-/// Tells of the stretches `(begin, end]` between `from` and `to` that have ticks and that no calendar
-/// leaves out, until it is told to stop; false: there are too many of them, or it was.
+/// Reports the periods `(begin, end]` between `from` and `to` that have ticks and that no calendar
+/// excludes, until the callback returns false. Returns false if the callback did, or if there are
+/// too many periods.
 fn open_stretches(
     plan: &Plan,
     from: Timestamp,
@@ -57,8 +58,8 @@ fn open_stretches(
     false
 }
 
-/// The newest tick in `(from, to]`. The next tick after t never goes back as t goes on, so the
-/// newest one is found by halving, however many ticks lie between.
+/// The newest tick in `(from, to]`. The next tick after t never decreases as t increases, so
+/// bisection finds the newest tick regardless of the number of ticks in between.
 pub(super) fn newest(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Timestamp> {
     let within = |after: Timestamp| next(plan, after).filter(|tick| *tick <= to);
     let mut found = within(from)?;
@@ -76,10 +77,10 @@ pub(super) fn newest(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<Time
     Some(found)
 }
 
-/// The instant in `[from, to]` after which the newest `wanted` ticks lie, or all if there are not
-/// more: found in growing strides back from `to`, then by halving the last of them.
+/// The instant in `[from, to]` after which the newest `wanted` ticks lie, or all ticks if there are
+/// fewer. The search goes back from `to` in growing steps, then bisects the last one.
 pub(super) fn before_newest(plan: &Plan, from: Timestamp, to: Timestamp, wanted: u64) -> Timestamp {
-    // `left` of them lie before `high`.
+    // `left` of the wanted ticks lie before `high`.
     let (mut high, mut left) = (to, wanted);
     let mut stride = Millis::from_secs(1);
     let mut low = loop {
@@ -109,7 +110,7 @@ pub(super) fn next(plan: &Plan, after: Timestamp) -> Option<Timestamp> {
     plan.next_after(after)
 }
 
-/// How many ticks lie in `(from, to]`, as far as it can be told cheaply.
+/// The number of ticks in `(from, to]`, if it is cheap to compute.
 pub(super) fn count(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<u64> {
     let found = plan.count_between(from, to, COUNT_MAX);
     #[cfg(test)]
@@ -117,8 +118,8 @@ pub(super) fn count(plan: &Plan, from: Timestamp, to: Timestamp) -> Option<u64> 
     found
 }
 
-/// How many ticks that no calendar leaves out lie in `(from, to]`; none: more than `max`, or behind
-/// too many stretches.
+/// The number of ticks in `(from, to]` that no calendar excludes. `None` if there are more than
+/// `max`, or too many excluded periods.
 pub(super) fn counted(plan: &Plan, from: Timestamp, to: Timestamp, max: u64) -> Option<u64> {
     let mut sum = 0;
     let whole = open_stretches(plan, from, to, |from, to| {

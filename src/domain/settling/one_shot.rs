@@ -1,11 +1,10 @@
-//! A task that fires once only: its first tick decides, whether it fires or is missed. Ticks for which
-//! a later one fires, and those that a calendar leaves out, decide nothing.
+//! One-shot tasks: the first tick completes the task, whether it fires or is missed. Coalesced and
+//! excluded ticks do not complete it.
 
 use super::SettleStep;
 use crate::domain::machine::record::Verdict;
 
-/// Of settles that follow each other those up to the first claim, or to the first ticks that are
-/// missed: then the task is completed.
+/// Keeps the settles up to the first claim or the first missed ticks, which complete the task.
 pub(super) fn first_only(steps: Vec<SettleStep>) -> Vec<SettleStep> {
     let mut kept = Vec::new();
     for mut step in steps {

@@ -1,4 +1,4 @@
-//! Decisions beside a model that looks at every tick.
+//! Compares decisions with a model that checks every tick individually.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A verdict of one tick.
+/// Verdict, reason and trigger of one tick.
 type TickFate = (Verdict, Option<Reason>, Option<Trigger>);
 
 const FIRED: TickFate = (Verdict::Fired, None, Some(Trigger::Schedule));
@@ -31,12 +31,12 @@ fn ticks(plan: &Plan, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
     all
 }
 
-/// What is to become of each tick after `from`, by looking at all of them.
+/// The expected result of each tick after `from`.
 fn expected(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate> {
     let (plan, spec) = (owner.plan(), owner.task().spec().unwrap());
     let jitter = spec.schedule.jitter.unwrap_or_default();
     let claimable = owner.now.plus(owner.lead);
-    // A tick is as old as the last of those up to it to become due.
+    // A tick's age counts from the latest due time among the ticks up to and including it.
     let mut ready = Timestamp(i64::MIN);
     let mut open: Vec<(Timestamp, Timestamp)> = Vec::new();
     let mut fates = BTreeMap::new();
@@ -81,7 +81,8 @@ fn expected(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate>
     fates
 }
 
-/// What the state says became of each tick in `(from, cursor]`; each must have one verdict.
+/// The result in the state of each tick in `(from, cursor]`. Each tick must have exactly one
+/// verdict.
 fn found(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate> {
     let (plan, task) = (owner.plan(), owner.task());
     let mut fates = BTreeMap::new();
@@ -108,7 +109,7 @@ fn found(owner: &TestOwner, from: Timestamp) -> BTreeMap<Timestamp, TickFate> {
     fates
 }
 
-/// Where decisions come to rest, the next tick is in the future, or there is none.
+/// Checks the final decision: the next tick is in the future, or there is none.
 fn rests(owner: &TestOwner, quiet: &Decision) {
     let (plan, settled) = (owner.plan(), owner.state.settled(owner.task()));
     match plan.next_after(settled) {
@@ -158,12 +159,12 @@ fn specs() -> impl Strategy<Value = TaskSpec> {
     })
 }
 
-/// How long nobody looked.
+/// How long the owner was absent, in milliseconds.
 fn gap() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..10_000, 0_u64..60_000, 0_u64..400_000]
 }
 
-/// More ticks than may be live executions, every look finding some twenty of them.
+/// There are more ticks than live executions are allowed. Each check finds about twenty.
 #[test]
 fn a_task_that_fires_often_fires_all_of_its_ticks() {
     let mut owner = TestOwner::of(every(100), NOON);
@@ -184,7 +185,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// After an absence the decisions come to rest where the model says.
+    /// After an absence the decisions lead to the verdicts of the model.
     #[test]
     fn every_tick_gets_the_verdict_of_its_policy(spec in specs(), gap in gap(), lead in 0_u64..100) {
         let mut owner = TestOwner::of(spec, NOON);
@@ -202,8 +203,8 @@ proptest! {
         rests(&owner, &quiet);
     }
 
-    /// Looked at again and again, with absences between: each tick has one verdict, and while the
-    /// owner is there every tick fires on time.
+    /// With repeated checks and absences, each tick has one verdict. While the owner is present,
+    /// every tick fires on time.
     #[test]
     fn no_tick_vanishes_and_none_is_late_for_an_owner_that_is_there(
         spec in specs(),
@@ -219,7 +220,7 @@ proptest! {
             for _ in 0..looks {
                 let Decision::Wake(at) = owner.until_quiet() else { break };
                 prop_assert!(at > owner.now);
-                // Woken, and then a little late.
+                // The owner wakes up a little late.
                 owner.now = at.plus(Millis(lag));
             }
             owner.until_quiet();
@@ -234,7 +235,8 @@ proptest! {
         }
     }
 
-    /// Ticks of a pause are skipped, or late where the task wants them so; the others are not.
+    /// The ticks of a pause are skipped, or late if the task catches up on resume. Other ticks are
+    /// not affected.
     #[test]
     fn a_pause_with_an_end_covers_its_ticks_and_no_others(
         spec in specs(),

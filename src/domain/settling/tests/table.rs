@@ -1,8 +1,8 @@
-//! Single situations, and what is decided in them.
+//! Individual situations and their decisions.
 
 use super::*;
 
-/// Verdicts of a task so far, by time, in milliseconds since noon.
+/// The verdicts of a task so far, ordered by time, in milliseconds since noon.
 fn told(owner: &TestOwner) -> Vec<String> {
     let history = &owner.task().history;
     let since = |at: Timestamp| at.since(NOON).0;
@@ -22,7 +22,7 @@ fn told(owner: &TestOwner) -> Vec<String> {
     told.into_iter().map(|(_, line)| line).collect()
 }
 
-/// A policy with its window and maximum, the time, and what is told then.
+/// Policy, window, maximum, current time, and the expected verdicts.
 type CatchUpCase = (CatchUpPolicy, u64, u32, u64, &'static [&'static str]);
 
 fn caught_up(
@@ -43,7 +43,7 @@ fn caught_up(
 
 #[test]
 fn a_tick_is_on_time_until_failover_timeout() {
-    // 4,999 ms old: on time, whatever the policy. 5,000 ms: late.
+    // 4,999 ms old: on time under every policy. 5,000 ms: late.
     for (policy, late) in [
         (CatchUpPolicy::Last, "10000 fired late"),
         (CatchUpPolicy::All, "10000 fired late"),
@@ -89,7 +89,7 @@ fn policies_by_window_and_maximum() {
         (None, 60_000, 9, 42_000, &["37000 missed nonode ×3", "40000 fired"]),
     ];
     for (policy, window, max, now, wanted) in cases {
-        // Once by arithmetic, once by steps from tick to tick.
+        // Counted once arithmetically and once tick by tick.
         for spec in [every(10_000), cron("*/10 * * * * *")] {
             let owner = caught_up(spec, policy, window, max, now);
             assert_eq!(told(&owner), wanted, "{policy:?} window {window} max {max} at {now}");
@@ -177,7 +177,7 @@ fn the_last_tick_of_a_schedule_says_so() {
         (spec(Rule::Delay(Millis(3_000))), 3_000, &["3000 fired"]),
         (spec(Rule::Immediate), 0, &["0 fired"]),
         (bounded, 2_000, &["1000 fired", "2000 fired"]),
-        // Too old for its window it never fires, and that, too, is the end.
+        // A tick outside its window never fires, and the schedule is exhausted.
         (at, 4_000_000, &["400000 missed window ×1"]),
     ] {
         let mut owner = TestOwner::of(spec, NOON);
@@ -227,8 +227,8 @@ fn the_pause_of_a_task_without_ticks_ends_as_well() {
 
 #[test]
 fn a_large_jitter_makes_no_tick_late_or_early() {
-    // A minute of jitter on ticks a second apart: each waits for its own due time and for those
-    // before it; none is coalesced, and none is claimed ahead of its due time.
+    // A jitter of one minute on ticks one second apart: each waits for its own due time and for the
+    // ticks before it. None is coalesced or claimed before its due time.
     let mut spec = every(1_000);
     spec.schedule.jitter = Some(Millis(60_000));
     let mut owner = TestOwner::of(spec, NOON);
@@ -271,8 +271,8 @@ fn ten_years_take_a_bounded_number_of_steps() {
     }
 }
 
-/// The calendar leaves out parts of each minute of an hour a day: more stretches in ten years than any
-/// decision may look at.
+/// The calendar excludes parts of each minute of one hour a day. In ten years that is more periods
+/// than one decision may inspect.
 #[test]
 fn ten_years_with_a_calendar_take_a_bounded_number_of_steps() {
     let years = Millis::from_secs(10 * 366 * 86_400);
