@@ -21,26 +21,26 @@ pub use self::agreement::ClusterClock;
 pub struct BootInstant(pub u64);
 
 impl BootInstant {
-    /// Reads the clock.
+    /// Reads the boot-time clock.
     #[must_use]
     pub fn now() -> Self {
         Self(HardwareClocks.boot().unsigned_abs() / 1_000_000)
     }
 
-    /// This instant moved forward.
+    /// This instant plus a duration.
     #[must_use]
     pub fn plus(self, by: Millis) -> Self {
         Self(self.0.saturating_add(by.0))
     }
 
-    /// Time from `earlier` to this instant; zero if it is not earlier.
+    /// Time from `earlier` to this instant. Zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Nanoseconds of a clock.
+/// Reads a clock, in nanoseconds.
 fn read(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
@@ -54,7 +54,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The boot-time clock.
     fn boot(&self) -> BootInstant;
 
-    /// Whether a majority's clocks agree, or did lately: else nothing may be stamped or settled.
+    /// Whether the clocks of a majority agree or agreed recently. Otherwise no command may get a
+    /// timestamp and no tick may be settled.
     fn sure(&self) -> bool {
         true
     }
@@ -65,12 +66,12 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The clocks of a machine, in nanoseconds; a simulated one has its own.
+/// The clocks of a machine, in nanoseconds. A simulation implements its own.
 pub trait MachineClocks: Send + Sync + 'static {
-    /// The wall clock, since 1970: it may be wrong, and may step.
+    /// The wall clock, since 1970. It may be wrong and may step.
     fn wall(&self) -> i64;
 
-    /// The boot-time clock: it never goes back.
+    /// The boot-time clock. It never goes back.
     fn boot(&self) -> i64;
 }
 
@@ -88,7 +89,7 @@ impl MachineClocks for HardwareClocks {
     }
 }
 
-/// What this machine's wall clock shows: for programs that are no node.
+/// The wall clock of this machine, for programs that are not a node.
 #[must_use]
 #[cfg(feature = "cli")]
 pub fn own_time() -> Timestamp {

@@ -1,12 +1,12 @@
-//! Rules about the code itself, as tests: what may name what, and how large things may grow.
+//! Rules about the source code, as tests: allowed dependencies, and limits on sizes.
 //!
-//! One crate has no walls inside that the compiler would guard, so these guard them. Each rule is a
-//! function from source files to complaints `file:line: what`; one test holds it against the
-//! sources, one shows on made-up text that it can complain. What is compiled for tests only is free
-//! of the rules, except where one says otherwise.
+//! The compiler does not enforce boundaries inside one crate, so these tests do. Each rule is a
+//! function from source files to complaints `file:line: what`. One test applies it to the sources,
+//! another shows with sample text that it detects violations. Test code is exempt unless a rule
+//! says otherwise.
 //!
-//! An exception is an entry in a table below, with its reason. Before adding one, look for the
-//! layer in which the code would need none.
+//! An exception is an entry in a table below, with its reason. Before adding one, look for a layer
+//! in which the code needs none.
 
 mod form;
 mod globals;
@@ -22,21 +22,21 @@ use std::path::Path;
 
 use self::source::{SourceFile, line};
 
-/// Programs of their own; they name what they want.
+/// Binaries. They may use every module.
 const BINARIES: [&str; 1] = ["main"];
 
 fn src() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
 }
 
-/// Holds a rule against the sources.
+/// Applies a rule to the sources.
 fn hold(rule: impl Fn(&SourceFile) -> Vec<String>) {
     let files = source::read(src());
     let complaints: Vec<String> = files.iter().flat_map(rule).collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-/// What a rule says of made-up text.
+/// The number of complaints of a rule about sample text.
 fn complaints(rule: impl Fn(&SourceFile) -> Vec<String>, path: &str, text: &str) -> usize {
     rule(&SourceFile::new(path, text)).len()
 }
@@ -45,7 +45,7 @@ fn complain(file: &SourceFile, at: usize, what: impl std::fmt::Display) -> Strin
     format!("src/{}:{}: {what}", file.path, line(&file.code, at))
 }
 
-/// Files that no `mod` reaches are neither compiled nor tested.
+/// Files that no `mod` item includes are neither compiled nor tested.
 fn orphans(files: &[SourceFile]) -> Vec<String> {
     let root = |file: &SourceFile| file.module() == "lib" || BINARIES.contains(&file.module());
     let mounted: Vec<String> = files
@@ -80,7 +80,7 @@ fn the_orphan_rule_complains() {
     }
 }
 
-/// The page names every module of `src/`, so that the map cannot rot.
+/// `ARCHITECTURE.md` must mention every module of `src/`.
 fn unmapped(page: &str, files: &[SourceFile]) -> Vec<String> {
     let mut modules: Vec<&str> = files.iter().map(SourceFile::module).collect();
     modules.dedup();

@@ -1,19 +1,19 @@
-//! The library underneath: connections, certificates, and what its errors mean.
+//! The HTTP library: connections, certificates and error messages.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A connection is made within this, or the next server is tried.
+/// Connection timeout. After it the next server is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
-/// A client that trusts the machine's certificate authorities.
+/// Creates a client that trusts the certificate authorities of the machine.
 ///
 /// # Errors
-/// A sentence that says what is missing.
+/// A sentence with the reason.
 pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
     let mut roots = rustls::RootCertStore::empty();
-    // None at all: https then fails and says so; http needs none.
+    // Without certificates, https requests fail with an error. http does not need any.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -25,7 +25,7 @@ pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("punctual/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        // Repeating is ours: only we know which server is next.
+        // Our own code retries, because it selects the next server.
         .retry(reqwest::retry::never())
         .no_proxy()
         .connect_timeout(CONNECT_WITHIN)
@@ -34,7 +34,7 @@ pub(super) fn make(answer_within: Duration) -> Result<reqwest::Client, String> {
         .map_err(|error| format!("the HTTP client cannot be made: {}", reason(&error)))
 }
 
-/// The innermost cause; the outer ones only repeat the URL.
+/// The innermost cause. The outer errors only repeat the URL.
 pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() && error.is_connect() {
         return format!("takes no connection within {} s", CONNECT_WITHIN.as_secs());
@@ -50,7 +50,7 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_connect() { format!("takes no connection: {cause}") } else { cause }
 }
 
-/// Whether what came is no HTTP.
+/// Whether the response was not HTTP.
 pub(super) fn no_http(error: &reqwest::Error) -> bool {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(inner) = cause {

@@ -1,4 +1,4 @@
-//! The client against servers that answer, refuse and break off by script.
+//! Tests of the client with scripted servers that respond, refuse and disconnect.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ const QUICK: Patience =
 const ONCE: Patience =
     Patience { repeat_for: Duration::ZERO, answer_within: Duration::from_secs(5) };
 
-/// What a scripted server does with a request.
+/// The response of a scripted server to one request.
 enum Act {
     Answer(u16, Value),
-    /// An answer of a program that is no node.
+    /// A response from a program that is not a node.
     Foreign(u16),
-    /// Bytes that are no HTTP.
+    /// Bytes that are not HTTP.
     Bytes(&'static [u8]),
     HangUp,
 }
 
-/// A server that plays its script and keeps what it was asked.
+/// A server that follows its script and records the requests.
 async fn server(script: Vec<Act>) -> (Url, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -56,7 +56,7 @@ async fn server(script: Vec<Act>) -> (Url, Arc<Mutex<Vec<String>>>) {
     (url, asked)
 }
 
-/// A whole request: head and as much body as it announces.
+/// Reads a whole request: the head and the announced body.
 async fn read(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
@@ -80,7 +80,7 @@ fn header(request: &str, name: &str) -> Option<String> {
     })
 }
 
-/// A port where nobody listens.
+/// A port without a listener.
 async fn nobody() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()
@@ -165,7 +165,7 @@ async fn what_is_no_node_is_never_believed() {
         (Act::Foreign(501), "is no punctual API: it answers with status 501"),
         (Act::Bytes(b"\0\x07hello\r\n\r\n"), "is no punctual API: what it sends is no HTTP"),
     ] {
-        // One act: a second request would find nobody, so there is none.
+        // The script has one act, so a second request would fail to connect.
         let (url, _asked) = server(vec![act]).await;
         let address = shown(&url).to_owned();
         let client = Client::new(vec![url], QUICK).unwrap();

@@ -17,49 +17,51 @@ use parking_lot::Mutex;
 
 use super::{BootInstant, Clock, MachineClocks};
 
-/// How long an offset is good without agreement, in nanoseconds.
+/// How long an offset stays valid without agreement, in nanoseconds.
 pub const HOLDOVER: i64 = 600 * SECOND;
-/// What is known of a peer's clock counts for so long.
+/// How long a peer's measurement is used, in nanoseconds.
 const FRESH: i64 = 10 * SECOND;
-/// Two clocks drift apart by at most this, in parts of a million: each is slewed by up to 500.
+/// Maximum relative drift of two clocks, in parts per million: each is slewed by up to 500.
 const DRIFT_PPM: i64 = 1_000;
-/// A clock counts as at most this far ahead of its lower bound.
+/// Maximum distance of a clock's estimate from its lower bound, in nanoseconds.
 const CARE: i64 = 10_000_000;
-/// The offset stays where it is while the median is not farther away than this and its uncertainty.
+/// The offset is not changed if the median differs by at most this plus its uncertainty, in
+/// nanoseconds.
 const STILL: i64 = 2_000_000;
 const SECOND: i64 = 1_000_000_000;
-/// Never yet.
+/// Marks that there was no agreement yet.
 const NEVER: i64 = i64::MIN;
 
-/// The offset of a wall clock lies within; nanoseconds.
+/// Bounds of the offset of a wall clock, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetBounds {
     low: i64,
     high: i64,
-    /// Boot time of this machine.
+    /// Boot time of the measurement on this machine.
     at: i64,
 }
 
 impl OffsetBounds {
-    /// As they are later.
+    /// The bounds at a later time, widened by drift.
     fn aged(self, now: i64) -> Self {
         let drift = now.saturating_sub(self.at) / 1_000_000 * DRIFT_PPM;
         Self { low: self.low.saturating_sub(drift), high: self.high.saturating_add(drift), at: now }
     }
 
-    /// What both say, or, if they contradict each other, the newer: then the clock was set.
+    /// The intersection of both bounds. If they do not overlap, the clock was set, and the newer
+    /// bounds are used.
     fn and(self, newer: Self) -> Self {
         let old = self.aged(newer.at);
         let (low, high) = (old.low.max(newer.low), old.high.min(newer.high));
         if low <= high { Self { low, high, at: newer.at } } else { newer }
     }
 
-    /// How far it may be from [`Self::estimate`] in the middle of its bounds.
+    /// Maximum distance of [`Self::estimate`] from the lower bound.
     fn uncertainty(self) -> i64 {
         (self.high.saturating_sub(self.low) / 2).min(CARE)
     }
 
-    /// What it counts as.
+    /// The estimated offset.
     fn estimate(self) -> i64 {
         self.low.saturating_add(self.uncertainty())
     }
@@ -77,8 +79,8 @@ pub struct ClusterClock {
 }
 
 impl ClusterClock {
-    /// Of a cluster of so many members, whose clocks must agree within `max_skew`. Until they do it
-    /// is the machine's own, and nobody may rely on it.
+    /// Creates the clock of a cluster with this number of members, whose clocks must agree within
+    /// `max_skew`. Until they agree it follows the machine's own clock and is not valid.
     #[must_use]
     pub fn new(machine: impl MachineClocks, members: usize, max_skew: std::time::Duration) -> Self {
         let offset = machine.wall().saturating_sub(machine.boot());
@@ -95,27 +97,27 @@ impl ClusterClock {
         clock
     }
 
-    /// From now on the cluster has these members: a majority of them decides, and what was known of
-    /// others counts no more.
+    /// Replaces the cluster members. Agreement requires a majority of them. Measurements of other
+    /// nodes are removed.
     pub fn set_members(&self, members: &BTreeSet<u16>) {
         self.peers.lock().retain(|peer, _| members.contains(peer));
         self.members.store(members.len(), Ordering::Relaxed);
         self.agree();
     }
 
-    /// The machine's own wall clock, for peers that ask, in nanoseconds since 1970.
+    /// The machine's wall clock in nanoseconds since 1970, for peers that request it.
     #[must_use]
     pub fn wall(&self) -> i64 {
         self.machine.wall()
     }
 
-    /// The boot-time clock in nanoseconds: when a peer is asked.
+    /// The boot-time clock in nanoseconds, read before a peer is asked.
     #[must_use]
     pub fn asking(&self) -> i64 {
         self.machine.boot()
     }
 
-    /// Takes what a peer, asked then, has just answered.
+    /// Records the wall clock in a peer's answer. `asked` is the boot time of the request.
     pub fn answered(&self, peer: u16, asked: i64, wall: i64) {
         let at = self.machine.boot();
         let seen =
@@ -128,9 +130,10 @@ impl ClusterClock {
         self.agree();
     }
 
-    /// Looks for a majority, and moves the offset if it must.
+    /// Checks for agreement and moves the offset if necessary.
     pub fn agree(&self) {
-        // A process that is held between two readings must not think its own clock ahead.
+        // Both readings bound the offset. Otherwise a process suspended between the two clock
+        // readings would get a wrong offset.
         let before = self.machine.boot();
         let wall = self.machine.wall();
         let now = self.machine.boot();
@@ -164,7 +167,8 @@ impl ClusterClock {
         self.machine.wall().saturating_sub(self.nanos())
     }
 
-    /// How far a peer's is, if it answered lately.
+    /// How far a peer's wall clock is ahead of cluster time, in nanoseconds. `None` without a
+    /// recent answer.
     #[must_use]
     pub fn skew_of(&self, peer: u16) -> Option<i64> {
         let now = self.machine.boot();
@@ -175,14 +179,15 @@ impl ClusterClock {
         })
     }
 
-    /// Whether a majority's clocks agree now; they may have done so lately where they do not.
+    /// Whether the clocks of a majority agree now. Cluster time stays valid for a while after
+    /// agreement is lost.
     #[must_use]
     pub fn agrees(&self) -> bool {
         let agreed = self.agreed_at.load(Ordering::Relaxed);
         agreed != NEVER && self.machine.boot().saturating_sub(agreed) <= FRESH
     }
 
-    /// How often the offset was moved.
+    /// How often the offset was changed.
     #[must_use]
     pub fn moves(&self) -> u64 {
         self.moves.load(Ordering::Relaxed)
@@ -204,8 +209,9 @@ impl Clock for ClusterClock {
     }
 }
 
-/// Of the largest set of clocks within `max_skew`, if it is a majority, the median: of an even number
-/// the earlier of the two. Of equally large sets the closest counts.
+/// The median of the largest set of clocks within `max_skew`, if it is a majority. With an even
+/// number, it is the earlier of the two middle clocks. Among sets of equal size the closest is
+/// used.
 fn median(mut clocks: Vec<OffsetBounds>, members: usize, max_skew: i64) -> Option<OffsetBounds> {
     clocks.sort_unstable_by_key(|clock| clock.low);
     let within = |first: &OffsetBounds| {
@@ -237,7 +243,7 @@ mod tests {
     const MILLI: i64 = 1_000_000;
     const SKEW: i64 = 500 * MILLI;
 
-    /// Clocks that a test sets; boot time is true time.
+    /// Clocks set by a test. Boot time is true time.
     #[derive(Clone, Default)]
     struct TestClocks {
         now: Arc<AtomicI64>,
@@ -259,7 +265,7 @@ mod tests {
             self.now.fetch_add(nanos, Ordering::Relaxed);
         }
 
-        /// A peer that is so far ahead answers within 2 ms.
+        /// A peer whose clock is ahead by this much answers within 2 ms.
         fn hear(&self, clock: &ClusterClock, peer: u16, ahead: i64) {
             let asked = clock.asking();
             self.pass(MILLI);
@@ -276,7 +282,7 @@ mod tests {
         (hands, clock)
     }
 
-    /// Cluster time against true time, in milliseconds.
+    /// Cluster time minus true time, in milliseconds.
     fn error(hands: &TestClocks, clock: &ClusterClock) -> i64 {
         (clock.nanos() - hands.boot()) / MILLI
     }
@@ -374,7 +380,7 @@ mod tests {
     #[test]
     fn round_trips_sharpen_each_other() {
         let (hands, clock) = three(0);
-        // An answer that took long on the way back alone.
+        // An answer whose delay is entirely on the way back.
         let asked = clock.asking();
         let wall = hands.boot();
         hands.pass(300 * MILLI);
@@ -386,7 +392,7 @@ mod tests {
         assert_eq!(error(&hands, &clock), 0);
     }
 
-    /// A machine whose process is held for a while whenever the wall clock was read.
+    /// A machine on which the process is suspended around every reading of the wall clock.
     struct SlowClocks(TestClocks);
 
     impl MachineClocks for SlowClocks {
@@ -413,7 +419,7 @@ mod tests {
     }
 
     proptest! {
-        /// One clock is wrong in any way, the others are right within 20 ms, any majority answers.
+        /// One clock has an arbitrary error, the others are within 20 ms, and any subset answers.
         #[test]
         fn one_wrong_clock_never_puts_time_ahead(
             five in any::<bool>(),

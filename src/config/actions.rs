@@ -1,5 +1,5 @@
-//! What the settings say about the actions of tasks: where requests may go, and which files and
-//! variables of the node a definition may refer to.
+//! Settings for task actions: allowed request targets, and the files and environment variables that
+//! a definition may refer to.
 
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -10,30 +10,30 @@ use url::Host;
 use super::ENVIRONMENT_PREFIX;
 use super::address::split;
 
-/// Files below these are windows into the kernel and into other processes, never text.
+/// Virtual file systems of the kernel. Files below them are never allowed.
 pub const KERNEL_FOLDERS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// A target that HTTP actions may reach although the rule would refuse it.
+/// A target that HTTP actions may reach although the default rule blocks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedTarget {
     place: TargetPlace,
-    /// None: every port.
+    /// `None` means every port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TargetPlace {
-    /// A name as it stands in the URL, in lower case.
+    /// A name as in the URL, in lower case.
     Name(String),
     Network(IpNet),
 }
 
 impl AllowedTarget {
-    /// Reads `name`, `address` or `network/bits`, the first two also with `:port`; an IPv6 address
-    /// with a port stands in brackets.
+    /// Parses `name`, `address` or `network/bits`. The first two may have a `:port`. An IPv6
+    /// address with a port is written in brackets.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// The reason why the text is invalid.
     pub fn parse(text: &str) -> Result<Self, String> {
         const RULE: &str = "must be a host, host:port, an address or a network such as 10.1.0.0/16";
         let network = |net: IpNet| Self { place: TargetPlace::Network(net), port: None };
@@ -63,7 +63,7 @@ impl AllowedTarget {
         Ok(Self { place, port })
     }
 
-    /// Whether it names this address and port, reached under this name.
+    /// Whether this entry covers the address and port, reached under this host name.
     #[must_use]
     pub fn covers(&self, host: &str, ip: IpAddr, port: u16) -> bool {
         let named = match &self.place {
@@ -74,21 +74,21 @@ impl AllowedTarget {
     }
 }
 
-/// What `${file:PATH}` and `${env:NAME}` in definitions may refer to.
+/// Allowed targets of `${file:PATH}` and `${env:NAME}` in definitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefSettings {
-    /// Files, and folders with all that is below them.
+    /// Files, and folders with everything below them.
     pub files: Vec<RefFiles>,
-    /// Names of variables.
+    /// Names of environment variables.
     pub env: Vec<RefNames>,
-    /// Files that are never handed out, whatever `files` says: they hold the node's own secrets.
+    /// Files with the node's own secrets. They are never allowed, whatever `files` contains.
     pub secret_files: Vec<PathBuf>,
-    /// Variables that are never handed out, whatever `env` says.
+    /// Variables that are never allowed, whatever `env` contains.
     pub secret_env: Vec<String>,
 }
 
 impl RefSettings {
-    /// Whether a variable may be handed out.
+    /// Whether a variable is allowed.
     #[must_use]
     pub fn names(&self, variable: &str) -> bool {
         let own = variable.starts_with(ENVIRONMENT_PREFIX)
@@ -100,17 +100,17 @@ impl RefSettings {
 /// One entry of `actions.refs.files`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefFiles {
-    /// Absolute.
+    /// An absolute path.
     path: PathBuf,
-    /// Whether it is a folder: then it names all files below it, else the one file.
+    /// Whether the entry is a folder and covers all files below it. Otherwise it covers one file.
     folder: bool,
 }
 
 impl RefFiles {
-    /// Reads an absolute path; one that ends with `/` names a folder.
+    /// Parses an absolute path. A trailing `/` denotes a folder.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// The reason why the text is invalid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let path = Path::new(text);
         if !is_plain(path) {
@@ -122,20 +122,20 @@ impl RefFiles {
         Ok(Self { path: path.components().collect(), folder: text.ends_with('/') })
     }
 
-    /// Whether it names this absolute path.
+    /// Whether the entry covers this absolute path.
     #[must_use]
     pub fn cover(&self, path: &Path) -> bool {
         if self.folder { path.starts_with(&self.path) } else { path == self.path }
     }
 
-    /// The same with the links in its own path resolved; none: it does not exist.
+    /// The same entry with symbolic links in its path resolved. `None` if the path does not exist.
     #[must_use]
     pub fn resolved(&self) -> Option<Self> {
         Some(Self { path: self.path.canonicalize().ok()?, folder: self.folder })
     }
 }
 
-/// Whether a path is absolute and has no `..` in it.
+/// Whether a path is absolute and contains no `..`.
 #[must_use]
 pub fn is_plain(path: &Path) -> bool {
     path.is_absolute() && path.components().all(|part| part != Component::ParentDir)
@@ -145,15 +145,15 @@ pub fn is_plain(path: &Path) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefNames {
     name: String,
-    /// Whether more may follow.
+    /// Whether the name is a prefix.
     open: bool,
 }
 
 impl RefNames {
-    /// Reads the name of a variable, or the beginning of names with `*` at its end.
+    /// Parses the name of a variable, or a prefix followed by `*`.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// The reason why the text is invalid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, open) = match text.strip_suffix('*') {
             Some(beginning) => (beginning, true),

@@ -1,14 +1,14 @@
-//! Addresses as settings write them.
+//! Parsing of addresses in settings.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Reads `IP:port`, where to listen.
+/// Parses an `IP:port` to listen on.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_error| "must be an IP address and port such as 127.0.0.1:8080".to_owned())
 }
 
-/// Checks `host:port`, where to connect to: a name, an IPv4 address or an IPv6 one in brackets.
+/// Checks a `host:port` to connect to: a name, an IPv4 address, or an IPv6 address in brackets.
 pub(super) fn host_port(text: &str) -> Result<(), String> {
     const RULE: &str = "must be host:port such as 10.0.0.1:7070 or n1.example:7070";
     let (host, port) = split(text).ok_or(RULE)?;
@@ -24,7 +24,7 @@ pub(super) fn host_port(text: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(RULE.to_owned()) }
 }
 
-/// Checks `http://host:port`.
+/// Checks an HTTP or HTTPS base URL such as `http://host:port`.
 pub(super) fn base_url(text: &str) -> Result<(), String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let rest = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
@@ -32,14 +32,14 @@ pub(super) fn base_url(text: &str) -> Result<(), String> {
         .ok_or_else(|| "must be a URL such as http://10.0.0.1:8080".to_owned())
 }
 
-/// Host and port.
+/// Splits a text into host and port.
 pub(super) fn split(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     Some((host, port.parse().ok().filter(|_| digits)?))
 }
 
-/// Whether `host:port` is this machine only; none: a name, which only its lookup can tell.
+/// Whether `host:port` is a loopback address. `None` for names, which would have to be resolved.
 pub(super) fn is_loopback(text: &str) -> Option<bool> {
     let (host, _) = split(text)?;
     if host.eq_ignore_ascii_case("localhost") {

@@ -1,4 +1,4 @@
-//! Settings that must fit each other.
+//! Consistency checks across settings.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::reader::item_origin;
 use super::source::Origin;
 use crate::domain::time::Millis;
 
-/// Adds an error for everything that does not fit.
+/// Adds an error for each inconsistency.
 pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     let mut check = Check { config, errors };
     check.exposure();
@@ -36,19 +36,20 @@ impl Check<'_> {
         self.config.settings.get(key).is_some_and(|setting| setting.origin != Origin::Default)
     }
 
-    /// Whether these keys have been read without an error: only then is it worth comparing them.
+    /// Whether these keys were parsed without errors. Only then can they be compared.
     fn sound(&self, keys: &[&str]) -> bool {
         !self.errors.iter().any(|error| keys.contains(&error.key.as_str()))
     }
 
-    /// Whether members are given, all of them readable.
+    /// Whether members are configured and all of them are valid.
     fn listed(&self) -> bool {
         let setting = self.config.settings.get(MEMBERS);
         let given = setting.and_then(|setting| setting.value.as_array()).map_or(0, Vec::len);
         given > 0 && self.sound(&[MEMBERS])
     }
 
-    /// What is reachable from other machines must be protected, or the operator says it need not.
+    /// A listener that other machines can reach must be protected, unless the operator allows it to
+    /// be insecure.
     fn exposure(&mut self) {
         let (http, peer) = (&self.config.http, &self.config.peer);
         if http.enabled && !http.listen.ip().is_loopback() && !http.insecure {
@@ -106,7 +107,7 @@ impl Check<'_> {
         }
     }
 
-    /// Peers must find this node where the list says it is.
+    /// Peers must be able to reach this node at the address in the member list.
     fn own_address(&mut self) {
         if !self.listed() || !self.sound(&["peer.listen", "node.id"]) {
             return;
@@ -116,7 +117,8 @@ impl Check<'_> {
         let (Some((_, port)), true) = (split(&member.peer), listen.ip().is_loopback()) else {
             return;
         };
-        // A listener on loopback has no translation in front of it, so the ports must agree.
+        // There is no address translation in front of a loopback listener, so the ports must be
+        // equal.
         if is_loopback(&member.peer) == Some(false) || port != listen.port() {
             let message = format!(
                 "is {listen}, but the other members reach this node at {} (member {})",

@@ -1,6 +1,7 @@
-//! Tasks and calendars from files. A file holds one of either, a list of them, or an object with
-//! both under `tasks` and `calendars`; what has `rules` is a calendar. Answers of a node do as
-//! well, one (`punctual show NAME -o yaml`) or a list of them (`punctual ls -o yaml`).
+//! Task and calendar definitions from files. A file contains one definition, a list of them, or an
+//! object with lists under `tasks` and `calendars`. An object with `rules` is a calendar. The
+//! output of a node is also accepted: one object (`punctual show NAME -o yaml`) or a list
+//! (`punctual ls -o yaml`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,23 +13,23 @@ use super::files;
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::spec::{self, BodyProblem};
 
-/// Folders within folders.
+/// Maximum depth of nested folders.
 const DEPTH_MAX: usize = 16;
 
-/// What files define.
+/// Definitions from files.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    /// Bodies of tasks, each with its place.
+    /// Task bodies, each with its location.
     pub tasks: Vec<(String, Value)>,
     /// Calendars by name.
     pub calendars: BTreeMap<String, Arc<Calendar>>,
 }
 
 impl Definitions {
-    /// Reads files and folders, these with all that is in them.
+    /// Reads files and folders. Folders are read recursively.
     ///
     /// # Errors
-    /// A sentence that names the file, the place and the rule.
+    /// A sentence with the file, the location and the violated rule.
     pub fn load(paths: &[PathBuf]) -> Result<Self, String> {
         let mut found = Vec::new();
         for path in paths {
@@ -66,7 +67,7 @@ impl Definitions {
                     return Err(format!("{place}: {key} is unknown beside tasks and calendars"));
                 }
             }
-            // A list as a node answers it.
+            // A list in the form of a node's response.
             Value::Object(mut fields) if fields.get("items").is_some_and(Value::is_array) => {
                 let items = fields.shift_remove("items").unwrap_or_default();
                 self.sort(place, items)?;
@@ -91,7 +92,7 @@ impl Definitions {
     }
 }
 
-/// Problems in one line.
+/// Formats problems as one line.
 #[must_use]
 pub fn told(problems: &[BodyProblem]) -> String {
     let one = |problem: &BodyProblem| match problem.pointer.as_str() {
@@ -101,7 +102,7 @@ pub fn told(problems: &[BodyProblem]) -> String {
     problems.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// The files of a folder and its folders, by name; or the one file.
+/// The files of a folder and its subfolders, sorted by name, or the single file.
 fn list(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     if !path.is_dir() {
@@ -116,7 +117,7 @@ fn list(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Strin
     let mut inside: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
     inside.sort();
     for path in inside {
-        // Names with a dot in front are those of editors, and of volumes that are changed at once.
+        // Files with a leading dot are editor files or parts of atomically updated volumes.
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if !hidden && (path.is_dir() || files::is_one(&path)) {
             list(&path, depth - 1, found)?;

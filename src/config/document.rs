@@ -1,31 +1,31 @@
-//! The settings file: its values by key, with the lines they stand in.
+//! The settings file: its values by key, with line numbers.
 
 use std::ops::Range;
 
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-/// A value of the file.
+/// A value in the file.
 pub(super) struct DocumentEntry {
-    /// `peer.listen`
+    /// The key, such as `peer.listen`.
     pub(super) path: String,
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub(super) line: usize,
     pub(super) value: Value,
-    /// Of a list: the line of each item.
+    /// For a list: the line of each item.
     pub(super) item_lines: Vec<usize>,
 }
 
-/// What a file says.
+/// The content of a settings file.
 #[derive(Default)]
 pub(super) struct Document {
     pub(super) entries: Vec<DocumentEntry>,
-    /// Line and message of everything that is no TOML.
+    /// Line and message of each TOML syntax error.
     pub(super) errors: Vec<(usize, String)>,
 }
 
-/// Reads the text of a file. `holds_keys` tells of a table whether it is looked into; others are
-/// values, or unknown as a whole.
+/// Parses the text of a settings file. `holds_keys` decides whether a table contains keys. Other
+/// tables are values, or unknown as a whole.
 pub(super) fn read(text: &str, holds_keys: &dyn Fn(&str) -> bool) -> Document {
     let (table, errors) = DeTable::parse_recoverable(text);
     let lines = LineIndex(text);
@@ -70,8 +70,8 @@ fn walk(
     }
 }
 
-/// The value without its places. Numbers out of range become their nearest neighbour, which no
-/// setting accepts.
+/// The value without locations. Numbers out of range become the nearest representable number, which
+/// no setting accepts.
 fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
@@ -91,7 +91,7 @@ fn plain(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Turns places of the text into lines.
+/// Converts byte positions to line numbers.
 struct LineIndex<'a>(&'a str);
 
 impl LineIndex<'_> {

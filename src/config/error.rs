@@ -1,20 +1,20 @@
-//! What is wrong with the settings, for people.
+//! Errors in the settings.
 
 use std::error::Error;
 use std::fmt;
 
 use super::keys::sections;
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where it was given: `punctual.toml:12`, a variable or a flag; none: nowhere.
+    /// Where the value was set: `punctual.toml:12`, a variable or a flag. `None` if it was not set.
     pub place: Option<String>,
-    /// The line in the settings file, for the order of the report.
+    /// The line in the settings file. It determines the order of the report.
     pub line: Option<usize>,
-    /// The key, such as `peer.listen`; empty: the file as a whole.
+    /// The key, such as `peer.listen`. Empty for the file as a whole.
     pub key: String,
-    /// The rule; reads on after the key.
+    /// The violated rule. It continues the sentence that begins with the key.
     pub message: String,
 }
 
@@ -42,12 +42,12 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that is wrong, a line each.
+/// All errors, one per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// In the order of the file; what is not in it comes last.
+    /// Sorts errors by line. Errors outside the file come last.
     pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
         errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
         Self(errors)

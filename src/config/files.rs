@@ -1,8 +1,9 @@
-//! Files that people write: YAML, TOML or JSON, as values.
+//! Definition files in YAML, TOML or JSON, parsed to JSON values.
 //!
-//! All three come out as JSON does, so that a task means the same wherever it is written. What a
-//! language would make of a text that it has a type for (`no`, `012`, a date) is kept as it is
-//! written, and what JSON cannot carry (a number beyond 64 bits, `inf`) is refused with its place.
+//! All three formats give the same values, so a task has the same meaning in each of them. Unquoted
+//! text that a format would convert to another type (`no`, `012`, a date) is kept as written.
+//! Values that JSON cannot represent (integers beyond 64 bits, `inf`) are rejected with their
+//! location.
 
 mod toml;
 #[cfg(feature = "cli")]
@@ -15,13 +16,14 @@ use serde_json::Value;
 
 use crate::domain::spec::parse_json;
 
-/// A larger file is none that somebody wrote.
+/// Maximum file size. Larger files are not plausible as handwritten definitions.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a file by the end of its name; `-` is standard input, and YAML, of which JSON is a part.
+/// Reads a file in the format given by its extension. `-` is standard input, parsed as YAML, which
+/// includes JSON.
 ///
 /// # Errors
-/// A sentence that names the file and the place.
+/// A sentence with the file and the location.
 pub fn read(path: &Path) -> Result<Value, String> {
     let shown = path.display();
     let mut text = String::new();
@@ -39,7 +41,7 @@ pub fn read(path: &Path) -> Result<Value, String> {
     parse(&text, &end.to_ascii_lowercase()).map_err(|error| format!("{shown}: {error}"))
 }
 
-/// Whether a file's name says that it is one to read.
+/// Whether the file extension is that of a supported format.
 #[must_use]
 pub fn is_one(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
@@ -67,13 +69,13 @@ fn yaml(_text: &str) -> Result<Value, String> {
     Err("YAML is read with the feature `cli` only; write JSON or TOML".to_owned())
 }
 
-/// What is wrong at a place: `line 3, column 5: …, at /schedule/cron`.
+/// An error with its location: `line 3, column 5: …, at /schedule/cron`.
 fn complaint(line: usize, column: usize, pointer: &str, what: &str) -> String {
     let at = if pointer.is_empty() { String::new() } else { format!(", at {pointer}") };
     format!("line {line}, column {column}: {what}{at}")
 }
 
-/// A place in text as line and column, both from 1.
+/// Line and column of a byte offset, both counted from 1.
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());

@@ -1,10 +1,10 @@
-//! How much is logged, by part.
+//! Log levels, for the whole program and for its parts.
 
 use crate::domain::spec::closest;
 
-/// The levels, most first.
+/// The levels, from most to least verbose.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
-/// The parts of the program that can have a level of their own.
+/// The parts of the program that can have a separate level.
 const PARTS: [&str; 16] = [
     "api",
     "auth",
@@ -23,19 +23,19 @@ const PARTS: [&str; 16] = [
     "transport",
     "ui",
 ];
-/// Libraries that can have one too. They say no more than warnings unless asked, and openraft
-/// nothing.
+/// Libraries that can have a separate level. By default they log warnings and errors only, and
+/// openraft logs nothing.
 const LIBRARIES: [&str; 9] =
     ["axum", "hyper", "openraft", "ractor", "raft_log", "reqwest", "rustls", "sled", "tokio"];
 
-/// How much is logged: one level for all, and levels for parts.
+/// A base level, and levels for parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevel {
     base: &'static str,
     parts: Vec<(&'static str, &'static str)>,
 }
 
-/// `info` for all.
+/// `info` for everything.
 impl Default for LogLevel {
     fn default() -> Self {
         Self { base: "info", parts: Vec::new() }
@@ -43,10 +43,10 @@ impl Default for LogLevel {
 }
 
 impl LogLevel {
-    /// Reads `info` or `info,consensus=debug`.
+    /// Parses `info` or `info,consensus=debug`.
     ///
     /// # Errors
-    /// A sentence that names the word that is not known.
+    /// A sentence with the unknown word.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut out = Self::default();
         let mut based = false;
@@ -66,14 +66,14 @@ impl LogLevel {
         Ok(out)
     }
 
-    /// The filter of `tracing` for it.
+    /// The filter directives for `tracing`.
     #[must_use]
     pub fn directives(&self) -> String {
         let rank = |level: &str| LEVELS.iter().position(|known| *known == level);
-        // Libraries at `info` drown what the node has to say.
+        // Libraries at `info` would hide the node's own messages.
         let libraries = if rank(self.base) < rank("warn") { "warn" } else { self.base };
-        // openraft tells of each request that a peer did not answer, and of its own end as of an
-        // error. What matters of that the node says itself.
+        // openraft logs every unanswered request and its own shutdown as errors. The node logs the
+        // relevant ones itself.
         let mut out = format!("{libraries},openraft=off,punctual={}", self.base);
         for (part, level) in &self.parts {
             let crate_name = if LIBRARIES.contains(part) { "" } else { "punctual::" };

@@ -1,25 +1,25 @@
-//! A text that must not show up in logs or errors.
+//! Text that must not appear in logs or errors.
 
 use std::fmt;
 use std::path::Path;
 
 use super::Sources;
 
-/// Shorter secrets can be guessed.
+/// Minimum length. Shorter secrets can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// A secret; its `Debug` hides it.
+/// A secret. Its `Debug` output hides the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself.
+    /// The secret value.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What `written` stands for: itself, or what `${file:PATH}` or `${env:NAME}` refers to.
+    /// Resolves a setting: the text itself, or the target of `${file:PATH}` or `${env:NAME}`.
     pub(super) fn resolve(written: &str, sources: &Sources<'_>) -> Result<Self, String> {
         let secret = match reference(written) {
             Some(("file", path)) => (sources.read_file)(Path::new(path))
@@ -44,7 +44,7 @@ impl Secret {
     }
 }
 
-/// Kind and target of a reference.
+/// Kind and target of a reference such as `${file:PATH}`.
 pub(super) fn reference(written: &str) -> Option<(&str, &str)> {
     written.strip_prefix("${")?.strip_suffix('}')?.split_once(':')
 }

@@ -1,4 +1,4 @@
-//! Which value a key has, and who said so.
+//! Merges the sources of settings. Each value has its origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +14,15 @@ use crate::domain::spec::closest;
 /// A setting from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// As the user wrote it, for messages: `--http`.
+    /// The flag as the user wrote it, for messages: `--http`.
     pub name: String,
     /// The key that it sets: `http.listen`.
     pub key: String,
-    /// As in an environment variable: text without quotes, else TOML.
+    /// As in an environment variable: text without quotes, or TOML.
     pub value: String,
 }
 
-/// Who gave a value.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Default,
@@ -32,7 +32,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// For messages; none: nobody gave it.
+    /// The origin for messages. `None` for a default.
     pub(super) fn place(&self) -> Option<String> {
         match self {
             Self::Default => None,
@@ -42,7 +42,7 @@ impl Origin {
         }
     }
 
-    /// An error at this place.
+    /// An error at this origin.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
         let line = match self {
             Self::File { line, .. } => Some(*line),
@@ -52,20 +52,20 @@ impl Origin {
     }
 }
 
-/// A value and who gave it.
+/// A value with its origin.
 #[derive(Clone, Debug)]
 pub(super) struct SettingValue {
     pub(super) value: Value,
     pub(super) origin: Origin,
-    /// Of a list in the file: the line of each item.
+    /// For a list in the file: the line of each item.
     pub(super) item_lines: Vec<usize>,
 }
 
-/// The value in force of every key.
+/// The effective value of every key.
 #[derive(Clone)]
 pub(super) struct SettingValues(BTreeMap<String, SettingValue>);
 
-/// Hides everything, since a secret may stand there as it is.
+/// Hides all values, because they may contain secrets.
 impl fmt::Debug for SettingValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Settings")
@@ -73,8 +73,8 @@ impl fmt::Debug for SettingValues {
 }
 
 impl SettingValues {
-    /// Lays the sources over the defaults; nothing if the file is no TOML, since then any other
-    /// complaint could be wrong.
+    /// Applies the sources over the defaults. `None` if the file is not valid TOML, because further
+    /// errors could then be misleading.
     pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> Option<Self> {
         let mut out = Self(BTreeMap::new());
         for key in KEYS {
@@ -96,7 +96,7 @@ impl SettingValues {
         Some(out)
     }
 
-    /// The setting of a key of the table.
+    /// The setting of a known key.
     pub(super) fn get(&self, path: &str) -> Option<&SettingValue> {
         self.0.get(path)
     }
@@ -137,7 +137,7 @@ impl SettingValues {
         Some(())
     }
 
-    /// Adds a value that has no type of its own: it gets the one of the key's default.
+    /// Adds an untyped value. It gets the type of the key's default.
     fn add_text(
         &mut self,
         path: String,
@@ -150,14 +150,14 @@ impl SettingValues {
         };
         let value = match default {
             Value::String(_) => Value::String(text.to_owned()),
-            // What is no TOML stays text, and its type is refused in a moment.
+            // Invalid TOML stays text. Its type is rejected later.
             _ => text.parse().unwrap_or_else(|_error| Value::String(text.to_owned())),
         };
         self.set(path, value, origin, Vec::new());
     }
 }
 
-/// What to say of a key that is not in the table.
+/// The error message for an unknown key.
 fn unknown(path: &str) -> String {
     if keys::is_table(path) {
         return "must be a table".to_owned();

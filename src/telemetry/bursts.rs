@@ -1,14 +1,14 @@
-//! Bounds what is said again and again: the first of a kind is told at once, those that follow
-//! within a minute are counted and told together.
+//! Rate limit for repeated reports. The first report of a kind is admitted at once. Further reports
+//! within a minute are counted and reported together.
 
 use std::collections::BTreeMap;
 
-/// How long after something was told the same is only counted, in milliseconds.
+/// Length of the interval in which repetitions are only counted, in milliseconds.
 const EVERY_MS: u64 = 60_000;
-/// Kinds that are told apart at a time; what goes beyond is counted together.
+/// Maximum number of kinds that are counted separately. Other kinds are counted together.
 const KINDS_MAX: usize = 20;
 
-/// What was told lately, by kind.
+/// Recent reports, by kind.
 #[derive(Clone, Debug)]
 pub struct Bursts<K> {
     open: BTreeMap<K, Burst>,
@@ -17,17 +17,17 @@ pub struct Bursts<K> {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Burst {
-    /// When it began, in milliseconds of any one clock.
+    /// Start of the interval, in milliseconds of the caller's clock.
     since: u64,
     more: u64,
 }
 
-/// What was counted and is to be told now.
+/// Counted reports whose interval has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedBurst<K> {
-    /// How many more there were of each kind.
+    /// The number of further reports of each kind.
     pub kinds: Vec<(K, u64)>,
-    /// How many there were of kinds that were not told apart.
+    /// The number of reports of kinds that were not counted separately.
     pub others: u64,
 }
 
@@ -38,8 +38,8 @@ impl<K> Default for Bursts<K> {
 }
 
 impl<K: Ord + Clone> Bursts<K> {
-    /// Notes one of a kind; true: it is to be told now, false: it was counted. `now` is in
-    /// milliseconds.
+    /// Records one report. Returns true if it should be reported now, false if it was only counted.
+    /// `now` is in milliseconds.
     pub fn admit(&mut self, kind: K, now: u64) -> bool {
         let room = self.open.len() < KINDS_MAX;
         match self.open.get_mut(&kind) {
@@ -58,7 +58,7 @@ impl<K: Ord + Clone> Bursts<K> {
         false
     }
 
-    /// What has been counted for long enough. A kind of which nothing more came is forgotten.
+    /// The counts whose interval has ended. A kind without further reports is removed.
     pub fn due(&mut self, now: u64) -> CountedBurst<K> {
         let over = |burst: &Burst| now.saturating_sub(burst.since) >= EVERY_MS;
         let mut kinds = Vec::new();
@@ -89,7 +89,8 @@ mod tests {
         assert_eq!(told, [0]);
         assert_eq!(bursts.due(59_999), CountedBurst { kinds: vec![], others: 0 });
         assert_eq!(bursts.due(180_000), CountedBurst { kinds: vec![("a", 179)], others: 0 });
-        // It goes on, and is counted on; then it ends, and the next one is news again.
+        // While reports continue, they are counted. After an interval without any, the next report
+        // is admitted at once.
         assert!(!bursts.admit("a", 181_000));
         assert_eq!(bursts.due(240_000), CountedBurst { kinds: vec![("a", 1)], others: 0 });
         assert_eq!(bursts.due(300_000), CountedBurst { kinds: vec![], others: 0 });

@@ -1,7 +1,7 @@
-//! The two text formats of a page of metrics.
+//! The two text formats of the metrics page.
 //!
-//! The library writes OpenMetrics; Prometheus before 2.5, and much that is not Prometheus, reads
-//! the older text format 0.0.4, which is what is sent to whoever does not ask for OpenMetrics.
+//! The library writes OpenMetrics. Prometheus before 2.5 and many other programs read the older
+//! text format 0.0.4, which is the default for clients that do not request OpenMetrics.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ pub enum MetricsFormat {
 }
 
 impl MetricsFormat {
-    /// Its media type.
+    /// The media type.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -24,8 +24,8 @@ impl MetricsFormat {
         }
     }
 
-    /// The format for a request with this `Accept`: OpenMetrics if it is named, and not with less
-    /// weight than plain text.
+    /// The format for a request with this `Accept` header: OpenMetrics if the header lists it with
+    /// at least the weight of plain text.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         let weight = |kind: &str| {
@@ -36,8 +36,8 @@ impl MetricsFormat {
     }
 }
 
-/// The weight that an item of an `Accept` gives to a media type; none: it is about another one, or
-/// about a version that is not written here.
+/// The weight of a media type in one item of an `Accept` header. `None` if the item is another
+/// media type or an unsupported version.
 fn weight(item: &str, kind: &str) -> Option<f32> {
     let mut parts = item.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(kind) {
@@ -55,7 +55,7 @@ fn weight(item: &str, kind: &str) -> Option<f32> {
     Some(weight)
 }
 
-/// Brings a page as the library writes it into a format.
+/// Converts a page from the library's format to `form`.
 pub(super) fn finish(page: String, form: MetricsFormat) -> String {
     match form {
         MetricsFormat::OpenMetrics => page,
@@ -63,8 +63,8 @@ pub(super) fn finish(page: String, form: MetricsFormat) -> String {
     }
 }
 
-/// OpenMetrics as text 0.0.4: a counter's `_total` and an info's `_info` belong to the names of the
-/// metrics there, infos are gauges, infinity is written otherwise, and the page just ends.
+/// Converts OpenMetrics to text 0.0.4: `_total` of counters and `_info` become part of the metric
+/// name, infos become gauges, infinity has another spelling, and there is no end marker.
 fn plain(page: &str) -> String {
     let mut out = String::with_capacity(page.len() + page.len() / 8);
     let mut help = "";
@@ -96,7 +96,7 @@ fn plain(page: &str) -> String {
     out
 }
 
-/// A help text on one line.
+/// Escapes a help text so that it fits on one line.
 fn escaped(help: &str) -> String {
     help.replace('\\', "\\\\").replace('\n', "\\n")
 }

@@ -1,8 +1,8 @@
-//! Bounds what one place in the code may log as warnings and errors: some lines a minute; the rest
-//! is counted, and the next line of that place says how many were left out.
+//! Limits the warnings and errors logged by one place in the code to a number of lines per minute.
+//! Further lines are counted, and the next line of that place contains the number of omitted lines.
 //!
-//! A fault that comes back with each request or each retry would otherwise fill the disk, and hide
-//! what else is said.
+//! Without this limit, an error that recurs with every request or retry would fill the disk and
+//! hide other messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// The time over which lines are counted.
+/// Length of the interval in which lines are counted.
 const EVERY: Duration = Duration::from_secs(60);
-/// Lines of one place in that time.
+/// Maximum number of lines of one place per interval.
 const LINES_MAX: u32 = 30;
 
-/// Lets lines through, or counts them.
+/// Admits or counts log lines.
 #[derive(Clone, Default)]
 pub(super) struct Flood {
     places: Arc<Mutex<HashMap<Identifier, SourcePlace>>>,
@@ -32,7 +32,7 @@ struct SourcePlace {
 }
 
 impl Flood {
-    /// Whether another line of a place may be told.
+    /// Whether another line of a place may be logged.
     fn admit(&self, place: Identifier, now: Instant) -> bool {
         let mut places = self.places.lock();
         let place = places.entry(place).or_insert(SourcePlace { since: now, told: 0, left_out: 0 });
@@ -49,7 +49,7 @@ impl Flood {
         room
     }
 
-    /// How many lines of a place were left out since this was last asked.
+    /// The number of omitted lines of a place since the last call.
     pub(super) fn left_out(&self, of: &Metadata<'_>) -> u64 {
         let mut places = self.places.lock();
         places.get_mut(&of.callsite()).map_or(0, |place| std::mem::take(&mut place.left_out))

@@ -1,7 +1,7 @@
-//! Texts of others in log lines.
+//! Untrusted text in log lines.
 
-/// A text of somebody else as a part of one line: what would end the line or change a terminal
-/// becomes a space.
+/// Makes untrusted text safe for a single log line: control characters, which could end the line or
+/// control a terminal, become spaces.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

@@ -1,9 +1,8 @@
-//! Where log lines go: text for people, JSON for programs, to standard error or to files that
-//! begin anew each day or hour.
+//! Log output: text or JSON lines, on standard error or in rotating files.
 //!
-//! Only the binary calls this; an embedding program brings a subscriber of its own. Lines are
-//! written by a thread of their own, so that a full pipe or a slow disk never stops consensus; if
-//! that thread falls 128,000 lines behind, further lines are dropped rather than waited for.
+//! Only the binary uses this module. A program that embeds the library installs its own subscriber.
+//! A separate thread writes the lines, so that a full pipe or a slow disk never blocks consensus.
+//! If that thread is 128,000 lines behind, further lines are dropped.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -22,64 +21,64 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::flood::Flood;
 
-/// What the binary wants of the log.
+/// Log options of the binary.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// The node's name; stands in every line.
+    /// The node's name, written to every line.
     pub node: String,
-    /// What is logged, as `tracing` filters say it: `warn,punctual=info`.
+    /// Filter directives in the syntax of `tracing`: `warn,punctual=info`.
     pub directives: String,
-    /// The form of lines; none: text on a terminal, else JSON.
+    /// The line format. `None`: text on a terminal, otherwise JSON.
     pub form: Option<LineFormat>,
-    /// Where to; none: standard error.
+    /// The log file. `None`: standard error.
     pub file: Option<LogFile>,
 }
 
-/// The form of lines.
+/// The line format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// For programs: an object per line.
+    /// One JSON object per line.
     Json,
 }
 
-/// A log file that begins anew from time to time.
+/// A rotating log file.
 #[derive(Clone, Debug)]
 pub struct LogFile {
-    /// Its path; the time of its beginning is added to it.
+    /// Its path. The start time of each file is appended to the name.
     pub path: PathBuf,
-    /// How long one file lasts.
+    /// The rotation interval.
     pub every: Every,
-    /// Files kept; 0: all.
+    /// Number of files to keep; 0 keeps all.
     pub keep: usize,
 }
 
-/// How long one log file lasts (UTC).
+/// The rotation interval of log files (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Every {
-    /// For ever.
+    /// No rotation.
     Never,
-    /// A minute.
+    /// One minute.
     Minute,
-    /// An hour.
+    /// One hour.
     Hour,
-    /// A day.
+    /// One day.
     Day,
-    /// A week.
+    /// One week.
     Week,
 }
 
-/// Why there is no log.
+/// Why the log cannot be started or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter cannot be read.
+    /// The filter is invalid.
     #[error("log.level: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
     /// The file cannot be opened.
     #[error("log.file: {0}")]
     File(String),
-    /// This process already has a log.
+    /// The log of this process is already set up.
     #[error("the log is already set up")]
     Twice,
     /// The log has ended.
@@ -87,17 +86,17 @@ pub enum LogError {
     Ended,
 }
 
-/// The running log. Dropping it writes what is still waiting.
+/// The running log. Dropping it flushes pending lines.
 pub struct RunningLog {
     filter: reload::Handle<Targets, Registry>,
     _writer: WorkerGuard,
 }
 
 impl RunningLog {
-    /// Sets the log of this process up.
+    /// Sets up the log of this process.
     ///
     /// # Errors
-    /// A filter or a file that cannot be used, and a second call.
+    /// The filter is invalid, the file cannot be opened, or the log is already set up.
     pub fn start(options: &LogOptions) -> Result<Self, LogError> {
         let terminal = options.file.is_none() && io::stderr().is_terminal();
         let form =
@@ -113,10 +112,10 @@ impl RunningLog {
         Ok(Self { filter, _writer: guard })
     }
 
-    /// Changes what is logged from now on.
+    /// Changes the filter.
     ///
     /// # Errors
-    /// A filter that cannot be read; the former one stays.
+    /// The filter is invalid. The previous filter stays in effect.
     pub fn reload(&self, directives: &str) -> Result<(), LogError> {
         self.filter.reload(filter(directives)?).map_err(|_error| LogError::Ended)
     }
@@ -132,7 +131,7 @@ fn open(file: &LogFile) -> Result<RollingFileAppender, LogError> {
     let name = name.ok_or_else(|| error("must be the path of a file"))?;
     let folder = file.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
-    // The appender looks for old files before it makes the folder, and complains.
+    // The appender reports an error if the folder does not exist yet, so it is created first.
     std::fs::create_dir_all(folder).map_err(|cause| error(&cause.to_string()))?;
     let rotation = match file.every {
         Every::Never => Rotation::NEVER,
@@ -148,7 +147,7 @@ fn open(file: &LogFile) -> Result<RollingFileAppender, LogError> {
     builder.build(folder).map_err(|cause| error(&cause.to_string()))
 }
 
-/// The subscriber, and the handle on its filter.
+/// The subscriber and the handle of its filter.
 fn subscriber<W>(
     options: &LogOptions,
     form: LineFormat,
@@ -175,7 +174,8 @@ where
             layer.fmt_fields(JsonFields::new()).event_format(format).boxed()
         }
     };
-    // The filter is next to the registry, so that its handle needs to know no other layer.
+    // The filter is directly on the registry, so that the handle's type does not depend on other
+    // layers.
     (tracing_subscriber::registry().with(filter).with(seen).with(layer), handle)
 }
 
@@ -227,7 +227,7 @@ where
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
         let node = serde_json::Value::from(self.node.as_str());
-        // An event's object is never empty, so a comma may follow.
+        // An event's object is never empty, so a comma can follow.
         let rest = line.strip_prefix('{').unwrap_or(&line);
         match self.flood.left_out(event.metadata()) {
             0 => write!(writer, "{{\"node\":{node},{rest}"),

@@ -1,7 +1,7 @@
 //! Logs and metrics.
 //!
-//! Nothing here is global until the binary says so: the library records through `tracing` and
-//! through the handles of [`metrics::Metrics`], and the binary decides where that goes.
+//! The library has no global log or registry. It records through `tracing` and through the handles
+//! of [`metrics::Metrics`]. The binary decides where the output goes.
 
 pub mod bursts;
 pub mod exposition;

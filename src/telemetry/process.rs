@@ -1,5 +1,5 @@
-//! What the kernel knows of this process, under the names that Prometheus' own libraries use.
-//! Where there is no `/proc`, what needs it is left out.
+//! Process metrics from the kernel, under the names used by the Prometheus client libraries.
+//! Metrics that need `/proc` are omitted on systems without it.
 
 use std::fs;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::metrics::add;
 
-/// Makes metrics of what the process uses now.
+/// Registers metrics of the current resource usage.
 pub(super) fn register(registry: &mut Registry) {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
     let cpu: Counter<f64, AtomicU64> =
@@ -22,7 +22,7 @@ pub(super) fn register(registry: &mut Registry) {
         gauge(registry, "process_max_fds", "File descriptors that the process may open", limit);
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        // One of them is that of the folder itself.
+        // One of the descriptors belongs to this directory listing.
         let open = (open.count() as u64).saturating_sub(1);
         gauge(registry, "process_open_fds", "File descriptors that the process has open", open);
     }
@@ -45,7 +45,7 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-/// What is of use in `/proc/self/stat`.
+/// The relevant fields of `/proc/self/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     started_ticks: u64,
@@ -54,10 +54,11 @@ struct Stat {
 }
 
 impl Stat {
-    /// Reads the line. The second field is the program's name in brackets, which may hold anything.
+    /// Parses the line. The second field is the program name in parentheses, which may contain any
+    /// character.
     fn read(line: &str) -> Option<Self> {
         let (_, rest) = line.rsplit_once(") ")?;
-        // The first of these is field 3 of proc(5).
+        // The first element is field 3 of proc(5).
         let fields: Vec<&str> = rest.split(' ').collect();
         let field = |number: usize| fields.get(number - 3)?.trim().parse().ok();
         Some(Self {
@@ -68,7 +69,7 @@ impl Stat {
     }
 }
 
-/// When the machine was started, in Unix seconds.
+/// Boot time of the machine, in Unix seconds.
 fn boot_time(stat: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }

@@ -1,5 +1,4 @@
-//! What a node sees in the applied state when its metrics are asked for: the other nodes, what
-//! waits, and how each task fares.
+//! Metrics from the applied state: the nodes, pending executions and the status of each task.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,42 +8,42 @@ use prometheus_client::registry::Registry;
 
 use super::metrics::add;
 
-/// What one node sees of the cluster. Every node that is up to date sees the same.
+/// The applied state as seen by one node. All nodes that are up to date agree on it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterSeen {
-    /// The nodes by name, and whether they work.
+    /// The nodes by name, with true for nodes that are up.
     pub nodes: Vec<(String, bool)>,
-    /// Tasks that are not marked deleted.
+    /// Number of tasks that are not marked deleted.
     pub tasks: u64,
-    /// Those of them that have no series of their own below.
+    /// Number of those tasks that are not in `series`.
     pub without_series: u64,
-    /// Executions that wait to be granted.
+    /// Number of executions that wait for a grant.
     pub pending: u64,
-    /// Seconds since the due time of the one that waits longest.
+    /// Seconds since the due time of the oldest pending execution.
     pub oldest_pending: f64,
-    /// How tasks fare, by name.
+    /// The status of tasks.
     pub series: Vec<TaskSeen>,
 }
 
-/// How one task fares; times in Unix seconds.
+/// The status of one task. Times are in Unix seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskSeen {
     /// Its name.
     pub name: String,
-    /// When it was created.
+    /// Creation time.
     pub created: f64,
-    /// When an execution of it last ended in success; none: it never did.
+    /// End of the last successful execution. `None` if there is none.
     pub last_success: Option<f64>,
-    /// How the last execution that ended did so; none: none has ended.
+    /// Status of the execution that ended last. `None` if none has ended.
     pub last_status: Option<&'static str>,
-    /// Its next tick; none: there is none.
+    /// The next tick, if any.
     pub next_tick: Option<f64>,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
 type PerTask = Family<[(&'static str, String); 1], Seconds>;
 
-/// Makes metrics of it.
+/// Registers metrics of this state.
 pub(super) fn register(registry: &mut Registry, seen: &ClusterSeen) {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let up: Family<[(&'static str, String); 1], Gauge> =

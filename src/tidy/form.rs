@@ -1,15 +1,15 @@
-//! The form of files: how they begin, how long files and functions are, and what may not stay. These
-//! rules hold for tests too, where they say nothing else.
+//! The form of files: the module comment, the length of files and functions, and forbidden
+//! leftovers. The rules also apply to tests unless stated otherwise.
 
 use super::source::{SourceFile, is_word, item_end, line, name_at, words};
 use super::{complain, complaints, hold};
 
-/// Lines of a file, without test code.
+/// Maximum number of lines of a file, without test code.
 const FILE_LINES_MAX: usize = 500;
-/// Lines of a function, from its name to its last bracket.
+/// Maximum number of lines of a function, from its name to its closing brace.
 const FN_LINES_MAX: usize = 70;
 
-/// Code that was meant to go away again; put together here so that it does not find itself.
+/// Temporary code. The words are split here so that the rule does not find itself.
 const LEFT_OVERS: [&str; 5] =
     ["todo!", "unimplemented!", "dbg!", concat!("FIX", "ME"), concat!("XX", "X")];
 
@@ -18,7 +18,7 @@ fn introduced(file: &SourceFile) -> Vec<String> {
     (!introduced).then(|| complain(file, 0, "begins without `//! `")).into_iter().collect()
 }
 
-/// Test code does not count.
+/// Test code is not counted.
 fn file_length(file: &SourceFile) -> Vec<String> {
     let lines = file.text.lines().count() - file.test_lines;
     let long = lines > FILE_LINES_MAX;
@@ -27,7 +27,7 @@ fn file_length(file: &SourceFile) -> Vec<String> {
         .collect()
 }
 
-/// Test functions do not count: a story may be long.
+/// Test functions are exempt.
 fn fn_length(file: &SourceFile) -> Vec<String> {
     let code = &file.own;
     // `fn(u8)` is a type, `fn name` begins an item.
@@ -44,7 +44,7 @@ fn fn_length(file: &SourceFile) -> Vec<String> {
 fn left_over(file: &SourceFile) -> Vec<String> {
     let mut wrong = Vec::new();
     for word in LEFT_OVERS {
-        // Macros are looked for in code, words in comments too.
+        // Macros are searched in code only, words in comments too.
         let text = if word.ends_with('!') { &file.code } else { &file.text };
         let found = text.match_indices(word).filter(|(at, _)| !text[..*at].ends_with(is_word));
         wrong.extend(

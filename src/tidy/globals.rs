@@ -1,10 +1,10 @@
-//! The library keeps nothing in the process: several nodes may live in one, and a program that embeds
-//! it decides what they share. What is kept belongs to a value that a node owns.
+//! The library has no global state. One process may contain several nodes, and an embedding program
+//! decides what they share. State belongs to a value that a node owns.
 
 use super::source::{SourceFile, name_at, words};
 use super::{complain, complaints, hold};
 
-/// What is kept in the process after all: file, name, reason.
+/// Allowed global items: file, name, reason.
 const ALLOWED: [(&str, &str, &str); 5] = [
     ("api/routes/table.rs", "ROUTES", "a table of constants"),
     ("bugs.rs", "ON", "the feature `seeded-bugs`, which no shipped program has"),
@@ -13,8 +13,7 @@ const ALLOWED: [(&str, &str, &str); 5] = [
     ("main.rs", "ALLOCATOR", "the binary's own"),
 ];
 
-/// Items that live as long as the process. Thread-locals and cells that are filled once need such an
-/// item, so they are found by it.
+/// `static` items. Thread-locals and once cells need such an item, so they are found too.
 fn globals(file: &SourceFile) -> Vec<String> {
     let code = &file.own;
     let items = words(code, "static").filter(|&at| !code[..at].ends_with('\''));

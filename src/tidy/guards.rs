@@ -1,14 +1,14 @@
-//! No statement looks behind one lock twice. The guard of the first look lives until the end of the
-//! statement; where a writer has come to wait meanwhile, the second look waits for that writer, and
-//! both wait for ever. A watch channel of tokio is such a lock.
+//! No statement acquires the same lock twice. The first guard lives until the end of the statement.
+//! If a writer starts to wait in between, the second acquisition waits for that writer: a deadlock.
+//! A watch channel of tokio contains such a lock.
 
 use super::source::{SourceFile, is_word};
 use super::{complain, complaints, hold};
 
-/// What gives a guard.
+/// Calls that return a guard.
 const LOOKS: [&str; 4] = [".borrow()", ".read()", ".lock()", ".write()"];
 
-/// The place whose lock is looked behind: `core.members` of `core.members.borrow()`.
+/// The expression whose lock is acquired: `core.members` of `core.members.borrow()`.
 fn place(code: &str, at: usize) -> &str {
     let head = &code[..at];
     let of_place = |c: char| is_word(c) || matches!(c, '.' | '(' | ')');
@@ -16,7 +16,7 @@ fn place(code: &str, at: usize) -> &str {
     &head[begin..]
 }
 
-/// Statements, about: arms and blocks are statements of their own.
+/// Approximate statements. Match arms and blocks count as separate statements.
 fn statements(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut from = 0;
     code.split_inclusive([';', '}']).flat_map(|part| part.split_inclusive("=>")).map(move |part| {

@@ -1,10 +1,11 @@
-//! Which module may name which, and which crates have a home: the code's dependencies point one way.
+//! Allowed dependencies between modules, and the modules that may use certain crates. Dependencies
+//! go in one direction.
 
 use super::source::{SourceFile, begins_path, name_at, words, words_before};
 use super::{BINARIES, complain, complaints, hold};
 
-/// The layers: a module names only modules of lower numbers. `lib.rs` stands outside, it mounts
-/// them all.
+/// The layers. A module uses only modules with lower numbers. `lib.rs` is exempt because it
+/// declares all modules.
 const LAYERS: [(&str, u8); 18] = [
     ("budget", 1),
     ("bugs", 0),
@@ -26,10 +27,10 @@ const LAYERS: [(&str, u8); 18] = [
     ("cli", 8),
 ];
 
-/// Crates with a home: paths below `src/` by their beginning, separated by spaces.
+/// Crates that only certain modules may use: path prefixes below `src/`, separated by spaces.
 const HOMES: [(&str, &str); 21] = [
     ("axum", "api/"),
-    // The log's commands and the checkpoint's records, the shim's socket, the handshake.
+    // Commands of the log and records of the checkpoint, the shim's socket, the handshake.
     ("bincode", "domain/machine/ exec/shim/ transport/"),
     ("clap", "cli/"),
     ("clap_complete", "cli/manual.rs"),
@@ -39,17 +40,18 @@ const HOMES: [(&str, &str); 21] = [
     ("hyper", "api/server/ client/http.rs exec/http/"),
     ("hyper_util", "api/server/ exec/http/"),
     ("imbl", "domain/machine/"),
-    // Two computations on calendars: the ticks of schedules, and times as people write them.
+    // Two uses of calendar arithmetic: ticks of schedules, and times entered by users.
     ("jiff", "domain/schedule/ domain/time.rs cli/"),
-    // The binary's choice; whoever embeds the library has one of their own.
+    // The binary's allocator. Embedding programs choose their own.
     ("mimalloc", "main.rs"),
     ("openraft", "consensus/"),
     ("prometheus_client", "telemetry/"),
     ("ractor", "engine/"),
     ("raft_log", "storage/wal"),
-    // Where a seed must be able to come in, none of it: transport and consensus are handed theirs.
+    // Not in code that needs a seedable source: transport and consensus receive their random
+    // numbers.
     ("rand", "api/ client/ node.rs cli/ consensus/runtime.rs"),
-    // The schemas of what goes over the API, and of the words that bodies are made of.
+    // Schemas of the API types, and of the types of request bodies.
     ("schemars", "api/ dto/ domain/spec/bodies/ domain/time.rs"),
     ("serde_saphyr", "config/files/"),
     ("sled", "storage/sled.rs"),
@@ -79,7 +81,7 @@ fn layers(file: &SourceFile) -> Vec<String> {
         Some(other) if other < own => None,
         Some(_) => Some(complain(file, at, format!("`{here}` names `{name}`, which is not below"))),
         None if name.is_empty() => Some(complain(file, at, "one module in each path, no braces")),
-        // An item of the crate's root: the facade is for programs outside.
+        // An item in the crate's root: the facade is for external programs only.
         None => Some(complain(file, at, format!("`{name}` is not a module with a layer"))),
     });
     wrong.collect()
@@ -120,11 +122,11 @@ fn crates(file: &SourceFile) -> Vec<String> {
     wrong
 }
 
-/// Whether a word stands for a crate: it leads a path, or a `use` names it alone.
+/// Whether a word denotes a crate: it begins a path, or a `use` contains it alone.
 fn names_crate(file: &SourceFile, name: &str, at: usize) -> bool {
     let (before, after) = (&file.own[..at], &file.own[at + name.len()..]);
     let leads = after.starts_with("::") || before.trim_end().ends_with("use");
-    // A module of that name is meant where there is one, unless the path begins with `::`.
+    // If there is a module with that name, the module is meant, unless the path begins with `::`.
     let module = file.mounts.iter().any(|(child, _)| child == name);
     leads && begins_path(&file.own, at) && (!module || before.ends_with("::"))
 }

@@ -1,21 +1,21 @@
-//! A type name means one thing in the whole workspace, tests included: who reads or searches for a
-//! name finds one definition.
+//! A type name has one meaning in the whole workspace, including tests, so a search for it finds
+//! one definition.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::source::{self, SourceFile, item_end, line, name_at, words};
 
-/// Folders with sources, from the root of the workspace on.
+/// Source folders, relative to the workspace root.
 const FOLDERS: [&str; 5] =
     ["benches", "chaos/src", "cluster-tests/src", "cluster-tests/tests", "src"];
 
-/// Names that are defined more than once, and why.
+/// Names with more than one definition, and the reason.
 const ALLOWED: [(&str, &str); 1] =
     [("Life", "the feature `simulation` chooses one of two implementations")];
 
-/// The names of the types that a file defines, and where. Types that belong to a trait (`type Item`
-/// in its definition or in an `impl`) are named by the trait.
+/// The type names that a file defines, with positions. Types that belong to a trait (`type Item` in
+/// its definition or in an `impl`) are named by the trait.
 fn defined(file: &SourceFile) -> Vec<(usize, &str)> {
     let code = &file.code;
     let of_traits = trait_bodies(code);
@@ -38,10 +38,10 @@ fn defined(file: &SourceFile) -> Vec<(usize, &str)> {
     found
 }
 
-/// Where definitions and implementations of traits begin and end.
+/// Ranges of trait definitions and implementations.
 fn trait_bodies(code: &str) -> Vec<(usize, usize)> {
     let implementations = words(code, "impl").filter(|&at| {
-        // In a signature `impl` stands for a type; as an item it begins a statement.
+        // In a signature `impl` denotes a type. As an item it begins a statement.
         let item = code[..at].trim_end().trim_end_matches("unsafe").trim_end();
         let item = item.is_empty() || item.ends_with(['}', ';', '{', ']']);
         let end = code[at..].find('{').map_or(code.len(), |open| at + open);
@@ -51,7 +51,7 @@ fn trait_bodies(code: &str) -> Vec<(usize, usize)> {
     implementations.chain(definitions).map(|at| (at, item_end(code, at))).collect()
 }
 
-/// Names with several definitions that no table allows, and entries that allow what is not there.
+/// Names with several definitions that are not in the table, and table entries without effect.
 fn repeated(files: &[(&str, SourceFile)]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (folder, file) in files {

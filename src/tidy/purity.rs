@@ -1,11 +1,11 @@
-//! What decides is pure: the domain, and the decisions of the engine. And what belongs to a simulated
-//! process is spawned so that it does.
+//! Code that makes decisions is pure: the domain, and the decisions of the engine. Code that runs
+//! in a simulated process spawns its tasks there.
 
 use super::source::{SourceFile, words};
 use super::{complain, complaints, hold, src};
 
-/// What `domain/` is free of, and why. Paths in braces would hide from this, so they are written
-/// out.
+/// Words that `domain/` may not use, with the reason. Paths in braces would escape this search, so
+/// they are not used.
 const DOMAIN_NEVER: [(&str, &str); 16] = [
     ("tokio", "it waits for nothing"),
     ("tracing", "it says what it has to say in its answers"),
@@ -25,11 +25,11 @@ const DOMAIN_NEVER: [(&str, &str); 16] = [
     ("f64", "its results differ from machine to machine"),
 ];
 
-/// Where `domain/` may use a word of that list after all.
+/// Exceptions to that list.
 const DOMAIN_EXCEPT: [(&str, &str); 2] = [
-    // Numbers of a body pass through as they were written; nothing is computed with them.
+    // Numbers of a body are passed through as written. Nothing is computed with them.
     ("domain/spec/json.rs", "f64"),
-    // Whether one of them would change on the way is the question.
+    // It checks whether a conversion would change the number.
     ("domain/spec/number.rs", "f64"),
 ];
 
@@ -74,7 +74,7 @@ fn the_domain_rule_complains() {
     }
 }
 
-/// What a simulated process runs must belong to it, so these spawn through `life/`.
+/// Code of a simulated process must spawn its tasks in it, so these modules spawn through `life/`.
 const SPAWN_THROUGH_LIFE: [&str; 4] = ["consensus/", "engine/", "transport/", "exec/func.rs"];
 
 fn spawns(file: &SourceFile) -> Vec<String> {
@@ -108,7 +108,7 @@ fn the_spawn_rule_complains() {
     }
 }
 
-/// What decides in the engine; the actors carry out.
+/// The files of the engine that make decisions. The actors execute them.
 const ENGINE_DECIDES: [&str; 11] = [
     "engine/attempts.rs",
     "engine/dispatch.rs",
@@ -123,7 +123,7 @@ const ENGINE_DECIDES: [&str; 11] = [
     "engine/waiting.rs",
 ];
 
-/// Plain functions over plain data: they wait for nothing, send nothing and lock nothing.
+/// Decisions are plain functions over plain data: no waiting, sending or locking.
 fn decisions(file: &SourceFile) -> Vec<String> {
     if !ENGINE_DECIDES.contains(&file.path.as_str()) {
         return Vec::new();

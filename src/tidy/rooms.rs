@@ -1,28 +1,29 @@
-//! The rooms of the state machine: `store`, `task`, `commands`, in this order. A file of a room
-//! names no file of a later one, and no files name each other in a circle: so the folder can be read
-//! from one end to the other.
+//! The layers of the state machine: `store`, `task`, `commands`, in this order. A file of one layer
+//! does not use files of a later one, and there are no cycles between files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::complain;
 use super::source::{SourceFile, begins_path, is_word, words_before};
 
-/// The folder whose files this is about.
+/// The folder to which these rules apply.
 const HOME: &str = "domain/machine/";
 
-/// How records are kept, below what a task is, below what commands do. The files beside the rooms
-/// are what goes in and out (`command`, `envelope`, `response`, `hint`), below all, and what is
-/// made of the rooms (`state`, `persist`, `check`, `apply`); the rule of circles holds for them.
+/// From the lowest layer: storage of records, tasks, commands. The files beside these folders are
+/// the inputs and outputs below all layers (`command`, `envelope`, `response`, `hint`), and the
+/// code built on all layers (`state`, `persist`, `check`, `apply`). For them, only the rule against
+/// cycles applies.
 const ROOMS: [&str; 3] = ["store", "task", "commands"];
 
-/// The modules of a file, from the folder on; none: it lies elsewhere, or is for tests only.
+/// The module path of a file, relative to the folder. `None` if the file is elsewhere or for tests
+/// only.
 fn modules(file: &SourceFile) -> Option<Vec<&str>> {
     let path = file.path.strip_prefix(HOME)?.strip_suffix(".rs")?;
     let path = path.strip_suffix("mod").map_or(path, |folder| folder.trim_end_matches('/'));
     (!file.own.is_empty()).then(|| path.split('/').filter(|name| !name.is_empty()).collect())
 }
 
-/// The words of a path that begins at a place, up to the first that is followed by no `::`.
+/// The segments of the path at a position, up to the first that is not followed by `::`.
 fn segments(code: &str, mut at: usize) -> Vec<&str> {
     let mut found = Vec::new();
     loop {
@@ -36,7 +37,7 @@ fn segments(code: &str, mut at: usize) -> Vec<&str> {
     }
 }
 
-/// Which modules a file names, and where.
+/// The modules that a file uses, with positions.
 fn named<'a>(file: &'a SourceFile, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
     let code = &file.own;
     let mut found = Vec::new();
@@ -59,7 +60,7 @@ fn named<'a>(file: &'a SourceFile, own: &[&'a str]) -> Vec<(usize, Vec<&'a str>)
     found
 }
 
-/// What is wrong with the files of the folder.
+/// Violations in the files of the folder.
 pub(super) fn rooms(files: &[SourceFile]) -> Vec<String> {
     let known: BTreeMap<Vec<&str>, &SourceFile> =
         files.iter().filter_map(|file| Some((modules(file)?, file))).collect();
@@ -91,7 +92,7 @@ pub(super) fn rooms(files: &[SourceFile]) -> Vec<String> {
     wrong
 }
 
-/// Files that name each other in a circle, if any do.
+/// A cycle of files that use each other, if any.
 fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
     fn follow<'a>(
         edges: &BTreeMap<&'a str, BTreeSet<&'a str>>,
@@ -122,8 +123,8 @@ fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a st
     })
 }
 
-/// Bugs are put into the functions of `guards` only, so that no rule of the domain is written around
-/// one.
+/// Bugs are injected only into the functions of `guards`, so that no other rule of the domain
+/// depends on one.
 fn seeded_bugs(file: &SourceFile) -> Vec<String> {
     if file.module() != "domain" || file.path.contains("/guards") {
         return Vec::new();

@@ -1,7 +1,6 @@
-//! Source files as the rules see them: comments and literals blanked out, test code apart.
+//! Source files as seen by the rules: comments and literals blanked out, test code separated.
 //!
-//! This reads Rust as far as the rules need it and no further: it knows comments, literals,
-//! brackets and `#[cfg(test)]`, and leaves the rest to the compiler.
+//! This parser supports only what the rules need: comments, literals, brackets and `#[cfg(test)]`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +8,17 @@ use std::path::{Path, PathBuf};
 /// One file below `src/`.
 #[derive(Debug)]
 pub(super) struct SourceFile {
-    /// From `src/` on, with `/`.
+    /// Path relative to `src/`, with `/` as separator.
     pub path: String,
-    /// As it is on the disk.
+    /// The original text.
     pub text: String,
-    /// With spaces in place of comments and literals; lines stay where they are.
+    /// The text with spaces in place of comments and literals. Line numbers do not change.
     pub code: String,
-    /// The same without what is compiled for tests only.
+    /// The same without test code.
     pub own: String,
-    /// The child modules it mounts, and whether for tests only.
+    /// The child modules that it declares, with true for test-only modules.
     pub mounts: Vec<(String, bool)>,
-    /// How many lines are compiled for tests only.
+    /// Number of lines of test code.
     pub test_lines: usize,
 }
 
@@ -36,35 +35,35 @@ impl SourceFile {
         Self { path: path.to_owned(), text: text.to_owned(), code, own, mounts, test_lines }
     }
 
-    /// The top-level module it belongs to.
+    /// The top-level module that contains the file.
     pub fn module(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
-    /// Where its child modules lie; empty: in `src/` itself.
+    /// The folder of its child modules. Empty for `src/` itself.
     fn folder(&self) -> &str {
         let stem = self.path.strip_suffix(".rs").unwrap_or(&self.path);
         let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
         if matches!(name, "mod" | "lib" | "main") { folder } else { stem }
     }
 
-    /// The two files in which its child module `name` may stand.
+    /// The two possible files of its child module `name`.
     pub fn child(&self, name: &str) -> [String; 2] {
         let folder = self.folder();
         let place = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         [format!("{place}.rs"), format!("{place}/mod.rs")]
     }
 
-    /// Whether `path` is its child module `name`, or lies below it.
+    /// Whether `path` is its child module `name` or below it.
     fn holds(&self, name: &str, path: &str) -> bool {
         let [file, index] = self.child(name);
         path == file || path.starts_with(index.trim_end_matches("mod.rs"))
     }
 }
 
-/// All `.rs` files below a folder, in order of their paths. Files that are mounted for tests only
-/// have no code of their own.
+/// All `.rs` files below a folder, sorted by path. Files that are declared for tests only have no
+/// code of their own.
 pub(super) fn read(src: &Path) -> Vec<SourceFile> {
     let mut paths = Vec::new();
     let mut folders = vec![src.to_owned()];
@@ -86,7 +85,7 @@ pub(super) fn read(src: &Path) -> Vec<SourceFile> {
     without_tests(paths.iter().map(file).collect())
 }
 
-/// Takes the code of files away that are mounted for tests only.
+/// Removes the code of files that are declared for tests only.
 pub(super) fn without_tests(mut files: Vec<SourceFile>) -> Vec<SourceFile> {
     let for_tests: Vec<bool> = files
         .iter()
@@ -113,17 +112,17 @@ fn mount(line: &str) -> Option<String> {
     (visible && name.chars().all(is_word)).then(|| name.to_owned())
 }
 
-/// The place of a byte, for people.
+/// The line number of a byte position, counted from 1.
 pub(super) fn line(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 
-/// Whether a character may stand in a name.
+/// Whether a character may be part of a name.
 pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Where `name` stands as a whole word, or as a path whose ends are whole words.
+/// Positions of `name` as a whole word, or as a path whose ends are whole words.
 pub(super) fn words<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     code.match_indices(name).map(|(at, _)| at).filter(move |&at| {
         let before = code[..at].chars().next_back();
@@ -132,13 +131,13 @@ pub(super) fn words<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = us
     })
 }
 
-/// Where a path begins with `root`.
+/// Positions at which a path begins with `root`.
 pub(super) fn words_before<'a>(code: &'a str, root: &'a str) -> impl Iterator<Item = usize> + 'a {
     let name = root.trim_end_matches(':');
     words(code, name).filter(move |&at| code[at..].starts_with(root) && begins_path(code, at))
 }
 
-/// Whether the word at a place is the first of its path; `::name` is.
+/// Whether the word at a position is the first of its path. In `::name` it is.
 pub(super) fn begins_path(code: &str, at: usize) -> bool {
     code[..at].strip_suffix("::").is_none_or(|before| !before.ends_with(|c| is_word(c) || c == '>'))
 }
@@ -148,7 +147,7 @@ pub(super) fn name_at(code: &str, at: usize) -> &str {
     &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())]
 }
 
-/// The end of the item that begins at `from`: behind its body, or behind its semicolon.
+/// The end of the item that begins at `from`: after its body or its semicolon.
 pub(super) fn item_end(code: &str, from: usize) -> usize {
     let mut depth = 0_usize;
     for (at, c) in code[from..].char_indices() {
@@ -164,7 +163,7 @@ pub(super) fn item_end(code: &str, from: usize) -> usize {
     code.len()
 }
 
-/// Code with the lines of what is compiled for tests only left empty, that part, and its lines.
+/// Code with the lines of test code blanked, the test code, and its number of lines.
 fn split(code: &str) -> (String, String, usize) {
     const MARK: &str = "#[cfg(test)]";
     let (mut own, mut tests, mut lines, mut done) = (String::new(), String::new(), 0, 0);
@@ -182,7 +181,7 @@ fn split(code: &str) -> (String, String, usize) {
     (own, tests, lines)
 }
 
-/// The text with spaces in place of comments and of what is inside literals.
+/// The text with spaces in place of comments and the content of literals.
 fn blank(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -231,7 +230,7 @@ fn comment_length(rest: &str) -> Option<usize> {
     Some(rest.len())
 }
 
-/// Of `r"…"`, `r#"…"#` and their kin.
+/// Length of `r"…"`, `r#"…"#` and similar literals.
 fn raw_length(rest: &str) -> Option<usize> {
     let body = rest.trim_start_matches(['b', 'c']).strip_prefix('r')?;
     let inner = body.trim_start_matches('#');
@@ -242,7 +241,7 @@ fn raw_length(rest: &str) -> Option<usize> {
     Some(rest.len() - inner.len() + length)
 }
 
-/// Of `"…"` and `'c'`, but not of a lifetime.
+/// Length of `"…"` and `'c'`, but not of a lifetime.
 fn quoted_length(rest: &str) -> Option<usize> {
     let quote = rest.chars().next().filter(|c| ['"', '\''].contains(c))?;
     let inner = &rest[1..];

@@ -1,16 +1,16 @@
-//! What goes over the API is a type of `dto/`: the API writes no literal of JSON, and the command
-//! line reads no field by a string.
+//! API bodies are types of `dto/`: the API contains no JSON literals, and the command line does not
+//! read JSON fields by name.
 
 use super::source::{SourceFile, is_word, words};
 use super::{complain, complaints, hold};
 
-/// Where the API writes JSON all the same.
+/// Exceptions: API files with JSON literals.
 const API_WRITES: [&str; 1] = [
-    // The document is made of schemas, which are JSON.
+    // The document consists of schemas, which are JSON.
     "api/routes/document.rs",
 ];
 
-/// What reads a field of a JSON value by its name. What people write in files is read by `config/`
+/// Calls that read a field of a JSON value by name. Files written by users are read in `config/`
 /// and `domain/spec/`, so the command line needs no exception.
 const READS: [&str; 3] = [".get(", ".get_mut(", ".pointer("];
 
@@ -28,7 +28,7 @@ fn string_keys(file: &SourceFile) -> Vec<String> {
         return Vec::new();
     }
     let code = &file.own;
-    // Literals are blank: what is left of `"key"` is space.
+    // Literals are blanked: `"key"` becomes spaces.
     let literal = |at: usize, end: char| {
         let inside = code[at..].split(end).next().unwrap_or_default();
         !inside.is_empty() && inside.chars().all(char::is_whitespace)

@@ -1,4 +1,4 @@
-//! Files of all three languages.
+//! Tests of all three file formats.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! TOML as JSON values.
+//! Converts TOML to JSON values.
 
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{complaint, place};
 use crate::domain::spec::number;
 
-/// Reads a document. Dates and times become the text that was written.
+/// Parses a document. Dates and times become strings with their original text.
 ///
 /// # Errors
-/// What is wrong, with line, column and pointer.
+/// The problem, with line, column and JSON pointer.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let table = DeTable::parse(text).map_err(|error| error.to_string())?;
     TomlReader { text }.table(table.get_ref(), "")

@@ -1,7 +1,8 @@
-//! YAML as JSON values.
+//! Converts YAML to JSON values.
 //!
-//! serde-saphyr makes the values. It says nothing of numbers that it rounds, so the parser's own
-//! events are looked through first: they have each scalar as it was written, and where.
+//! The values come from serde-saphyr. It does not report numbers that it rounds, so the events of
+//! the underlying parser are checked first. They contain every scalar as written, with its
+//! position.
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value;
@@ -9,14 +10,14 @@ use serde_json::Value;
 use super::complaint;
 use crate::domain::spec::number;
 
-/// What begins another thing than text where it is not quoted.
+/// Characters that start a special construct in an unquoted scalar.
 const INDICATORS: [char; 8] = ['*', '@', '&', '!', '%', '`', '|', '>'];
 
-/// Reads one document. Only `true` and `false` are taken for these; numbers with a leading zero or
-/// with underscores stay text, as they are written.
+/// Parses one document. Only `true` and `false` are booleans. Numbers with a leading zero or with
+/// underscores stay text, as written.
 ///
 /// # Errors
-/// What is wrong, with line and column, and the pointer if it is known.
+/// The problem with line and column, and the JSON pointer if it is known.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     look_through(text)?;
     let options = serde_saphyr::options! {
@@ -28,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
 
-/// Where in a document the parser stands.
+/// One level of the parser's position in the document.
 enum YamlLevel {
     Map { key: String, at_key: bool },
     List(usize),
@@ -59,7 +60,7 @@ impl Path {
         }
     }
 
-    /// A node has ended.
+    /// Called at the end of a node.
     fn done(&mut self) {
         match self.0.last_mut() {
             Some(YamlLevel::Map { at_key, .. }) => *at_key = !*at_key,
@@ -69,7 +70,8 @@ impl Path {
     }
 }
 
-/// Refuses what would be changed, and tells what to do about what is often forgotten to be quoted.
+/// Rejects values that the conversion would change, and gives advice on text that is often left
+/// unquoted by mistake.
 fn look_through(text: &str) -> Result<(), String> {
     let mut path = Path::default();
     let mut documents = 0;
@@ -114,7 +116,7 @@ fn refuse(span: Span, path: &Path, what: &str) -> String {
     complaint(span.start.line(), span.start.col() + 1, &path.pointer(), what)
 }
 
-/// Whether a plain scalar is read as a number, and as another one than it says.
+/// Whether a plain scalar is a number that the conversion would round.
 fn rounded(value: &str) -> bool {
     let unsigned = value.strip_prefix(['+', '-']).unwrap_or(value);
     let number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -124,7 +126,7 @@ fn rounded(value: &str) -> bool {
     number && !kept_as_text && number::changes(value)
 }
 
-/// What to do about a line on which something begins that YAML has a meaning for.
+/// Advice for a line that begins with a character that is special in YAML.
 fn advice(text: &str, line: usize) -> String {
     let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim();

@@ -1,4 +1,4 @@
-//! The page, and that the documentation lists what is on it.
+//! Tests of the metrics page, and of the documentation that lists its metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -117,7 +117,7 @@ fn openmetrics_is_sent_as_the_library_writes_it() {
     assert!(page.contains("# TYPE punctual_ticks counter\n"), "{page}");
 }
 
-/// What text 0.0.4 says of each metric: type, labels, help.
+/// Type, labels and help of each metric in text format 0.0.4.
 fn described(page: &str) -> BTreeMap<String, (String, BTreeSet<String>, String)> {
     let mut found: BTreeMap<String, (String, BTreeSet<String>, String)> = BTreeMap::new();
     for line in page.lines() {
@@ -146,7 +146,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_lowercase() || c == '_'
 }
 
-/// `configs/prometheus/README.md` lists every metric: with `BLESS` set it is written anew.
+/// `configs/prometheus/README.md` lists every metric. With `BLESS` set, the file is rewritten.
 #[test]
 fn the_documentation_lists_every_metric() {
     let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::Text);
