@@ -1,4 +1,4 @@
-//! Routes that measure; open only on nodes that were started for it.
+//! Benchmark routes. They are only enabled on nodes that were started for benchmarks.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::dto::{
 };
 use crate::ops::{Context, OpError, bench};
 
-/// What a handler gives back.
+/// The result of a handler.
 type Measured<T> = Result<Json<T>, OpError>;
 
 pub(super) fn router() -> Router<Arc<Context>> {

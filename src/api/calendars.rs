@@ -29,7 +29,7 @@ pub(super) async fn get(PathSegment(name): PathSegment, read: ReadRequest) -> Ha
         .await?
 }
 
-/// `PUT /calendars/{name}`: makes it or changes it.
+/// `PUT /calendars/{name}`: creates or changes a calendar.
 pub(super) async fn put(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let calendar = read_calendar(&name, &calendar_definition(write.body()?))?;
     let (changed, created) = calendars::put(&write.caller, calendar).await?;
@@ -37,7 +37,7 @@ pub(super) async fn put(PathSegment(name): PathSegment, write: WriteRequest) -> 
     Ok(answer(status, changed))
 }
 
-/// `DELETE /calendars/{name}`: removes one that no task leaves out.
+/// `DELETE /calendars/{name}`: removes a calendar that no task uses.
 pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     Ok(answer(StatusCode::OK, calendars::delete(&write.caller, name).await?))
 }

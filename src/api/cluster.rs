@@ -13,7 +13,7 @@ pub(super) async fn get(read: ReadRequest) -> HandlerResult {
     Ok(ok(&view, cluster::show(&read.context, &view).await?))
 }
 
-/// `POST /cluster/transfer-leader`: gives the lead to another voter, or to the one that is named.
+/// `POST /cluster/transfer-leader`: transfers leadership to another voter, or to the given one.
 pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(write.body.as_ref(), &["to"])?;
     let to = fields.text("to");
@@ -21,8 +21,8 @@ pub(super) async fn transfer_leader(write: WriteRequest) -> HandlerResult {
     Ok(answer(StatusCode::OK, cluster::transfer_leader(&write.caller, to).await?))
 }
 
-/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data, by its configured id
-/// or its node's name.
+/// `POST /cluster/members/{id}/replace`: readmits a member that lost its data. `id` is its
+/// configured id or its node name.
 pub(super) async fn replace(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, cluster::replace(&write.caller, &id).await?))
@@ -34,7 +34,8 @@ pub(super) async fn scheduler(read: ReadRequest) -> HandlerResult {
     Ok(ok(&view, cluster::scheduler(&read.context, &view)?))
 }
 
-/// `POST /admin/cleanup-all`: removes all tasks, if the request names the cluster.
+/// `POST /admin/cleanup-all`: removes all tasks. The request must contain the cluster name as a
+/// confirmation.
 pub(super) async fn cleanup_all(write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(Some(write.body()?), &["cluster"])?;
     let cluster = fields.need("cluster").text("cluster").unwrap_or_default().to_owned();

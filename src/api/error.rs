@@ -1,7 +1,7 @@
-//! How errors are written into answers.
+//! Error responses.
 //!
-//! A handler gives an [`OpError`] back, and [`frame`](super::frame) writes the body, since it knows
-//! the request's id. The form of the body belongs to a router: [`ErrorForm`].
+//! A handler returns an [`OpError`], and [`frame`](super::frame) writes the body, because it has
+//! the request id. The format of the body belongs to a router: [`ErrorForm`].
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -15,23 +15,23 @@ use crate::domain::error_code::ErrorCode;
 use crate::dto::{CronErrorView, EnvelopeView, ProblemView};
 use crate::ops::OpError;
 
-/// A client that is told to come again waits so many seconds.
+/// Value of `Retry-After`, in seconds.
 const RETRY_AFTER_S: &str = "1";
 
-/// The form in which a router writes its errors.
+/// The format of a router's errors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ErrorForm {
-    /// No two forms have the same.
+    /// A unique name.
     pub name: &'static str,
     /// The media type of the body.
     pub content_type: &'static str,
-    /// Makes the body of an error and the id of its request.
+    /// Builds the body from an error and the id of the request.
     pub body: fn(&OpError, &str) -> Value,
-    /// Makes the schema of such a body.
+    /// Builds the schema of the body.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// The canonical form: RFC 9457.
+/// The canonical format: RFC 9457.
 pub(super) const PROBLEM: ErrorForm = ErrorForm {
     name: "problem",
     content_type: "application/problem+json",
@@ -39,7 +39,7 @@ pub(super) const PROBLEM: ErrorForm = ErrorForm {
     schema: |generator| generator.subschema_for::<ProblemView>(),
 };
 
-/// The form below `/api/cron`.
+/// The format of the routes below `/api/cron`.
 pub(super) const CRON: ErrorForm = ErrorForm {
     name: "cron",
     content_type: "application/json",
@@ -47,7 +47,7 @@ pub(super) const CRON: ErrorForm = ErrorForm {
     schema: |generator| generator.subschema_for::<CronErrorView>(),
 };
 
-/// An envelope, with the problem as its data.
+/// An envelope that contains the problem as its data.
 pub(super) const ENVELOPE: ErrorForm = ErrorForm {
     name: "envelope",
     content_type: "application/json",
@@ -77,13 +77,13 @@ fn problem(error: &OpError, request_id: &str) -> ProblemView {
     }
 }
 
-/// The status of an answer with this error.
+/// The HTTP status of an error.
 pub(super) fn status(error: &OpError) -> StatusCode {
     StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl ErrorForm {
-    /// The whole answer.
+    /// Builds the complete response.
     pub fn render(self, error: &OpError, request_id: &str) -> Response {
         let status = status(error);
         let body = (self.body)(error, request_id);
@@ -98,7 +98,7 @@ impl ErrorForm {
     }
 }
 
-/// The route has these methods, not the one that was used.
+/// The route does not support the method of the request. `methods` is the `Allow` header.
 pub(super) fn method_not_allowed(methods: Option<&HeaderValue>) -> OpError {
     let why = match methods.and_then(|methods| methods.to_str().ok()) {
         Some(methods) => format!("the route has no such method; it has {methods}"),
@@ -108,7 +108,7 @@ pub(super) fn method_not_allowed(methods: Option<&HeaderValue>) -> OpError {
 }
 
 impl IntoResponse for OpError {
-    /// The frame around all routes writes the body.
+    /// Stores the error in the response. The frame around all routes writes the body.
     fn into_response(self) -> Response {
         let mut response = status(&self).into_response();
         response.extensions_mut().insert(self);

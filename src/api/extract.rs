@@ -1,4 +1,4 @@
-//! What a handler is given of a request.
+//! Extractors: the parts of a request that handlers receive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,30 +23,30 @@ use crate::ops::OpError;
 use crate::ops::caller::Caller;
 use crate::ops::context::{Context, StateView};
 
-/// What a handler gives back.
+/// The result of a handler.
 pub(super) type HandlerResult = Result<Response, OpError>;
 
-/// Largest body.
+/// Maximum body size, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Largest body of a request about thousands of tasks.
+/// Maximum body size of requests about many tasks, in bytes.
 const BULKY_BYTES_MAX: usize = 8 << 20;
-/// The routes that take such.
+/// The routes with that limit.
 const BULKY_ROUTES: [&str; 2] = ["/api/v1/tasks/batch", "/api/v1/tasks/bulk"];
-/// A body that takes longer is given up.
+/// Time limit for receiving a body.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
-/// A request that changes nothing.
+/// A read request.
 pub(super) struct ReadRequest {
-    /// The node.
+    /// The context of the node.
     pub context: Arc<Context>,
-    /// The query.
+    /// The query parameters.
     pub params: Params,
     /// The headers.
     pub headers: HeaderMap,
 }
 
 impl ReadRequest {
-    /// The state, as fresh as the request asks for.
+    /// The state, with the freshness that the request requires.
     pub async fn view(&self) -> Result<StateView, OpError> {
         self.context.view(self.params.freshness()?).await
     }
@@ -65,23 +65,23 @@ impl FromRequestParts<Arc<Context>> for ReadRequest {
     }
 }
 
-/// A request that changes something.
+/// A write request.
 pub(super) struct WriteRequest {
-    /// Who asks for it.
+    /// The caller.
     pub caller: Caller,
-    /// The query.
+    /// The query parameters.
     pub params: Params,
-    /// The body; none: it is empty.
+    /// The body. `None` if it is empty.
     pub body: Option<Value>,
 }
 
 impl WriteRequest {
-    /// The body, which must be there.
+    /// The body, which is required.
     pub fn body(&self) -> Result<&Value, OpError> {
         self.body.as_ref().ok_or_else(|| OpError::new(ErrorCode::InvalidJson, "the body is empty"))
     }
 
-    /// Refuses a body that says anything.
+    /// Rejects a body that contains any field.
     pub fn no_fields(&self) -> Result<(), OpError> {
         BodyFields::of(self.body.as_ref(), &[])?.done()
     }
@@ -105,7 +105,7 @@ impl WriteRequest {
                 .map_err(|_error| OpError::new(ErrorCode::InvalidJson, "the body is not UTF-8"))?;
             parse_json(&text).map_err(OpError::from)
         };
-        // A large body takes long to read, and others wait meanwhile.
+        // Parsing a large body takes long, so it does not run on the async threads.
         let value =
             if max > BODY_BYTES_MAX { caller.context.scans.run(parse).await?? } else { parse()? };
         Ok(Self { caller, params, body: Some(value) })
@@ -120,7 +120,7 @@ impl FromRequest<Arc<Context>> for WriteRequest {
     }
 }
 
-/// A request about many tasks.
+/// A write request about many tasks.
 pub(super) struct Bulky(pub WriteRequest);
 
 impl FromRequest<Arc<Context>> for Bulky {
@@ -131,13 +131,13 @@ impl FromRequest<Arc<Context>> for Bulky {
     }
 }
 
-/// How large a body may be that is sent there.
+/// Maximum body size for a method and path, in bytes.
 pub(super) fn body_bytes_max(method: &Method, path: &str) -> usize {
     let bulky = *method == Method::POST && BULKY_ROUTES.contains(&path);
     if bulky { BULKY_BYTES_MAX } else { BODY_BYTES_MAX }
 }
 
-/// Refuses a body that is larger than `max`.
+/// The error for a body larger than `max` bytes.
 pub(super) fn body_too_large(max: usize) -> OpError {
     let rule = format!("the body may have at most {max} bytes here");
     OpError::new(ErrorCode::BodyTooLarge, rule)
@@ -150,7 +150,7 @@ fn hash(parts: &Parts, body: &[u8]) -> u128 {
     hash.digest128()
 }
 
-/// The part of a path that names something, decoded.
+/// The decoded path parameter.
 pub(super) struct PathSegment(pub String);
 
 impl FromRequestParts<Arc<Context>> for PathSegment {
@@ -165,14 +165,14 @@ impl FromRequestParts<Arc<Context>> for PathSegment {
             OpError::new(ErrorCode::InvalidPath, rule)
         };
         let params = RawPathParams::from_request_parts(parts, context).await.map_err(wrong)?;
-        // A fixed path where a name could stand has no parameter: its last part is the name.
+        // A fixed path that overlaps with `{name}` has no parameter. Its last segment is the name.
         let last = || parts.uri.path().rsplit('/').next().unwrap_or_default();
         let name = params.iter().next().map_or_else(last, |(_, name)| name);
         Ok(Self(name.to_owned()))
     }
 }
 
-/// JSON, however it is called.
+/// Checks that the content type is JSON, including `+json` types.
 fn check_type(headers: &HeaderMap) -> Result<(), OpError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

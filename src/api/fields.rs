@@ -1,5 +1,5 @@
-//! Reading the small bodies of requests: every field is asked for by name, so what nobody asked
-//! for is unknown; all problems are found in one pass.
+//! Reader for small request bodies. Each handler lists the known fields; all others are rejected.
+//! All problems are collected in one pass.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -12,17 +12,17 @@ use crate::domain::time::Timestamp;
 
 use crate::ops::OpError;
 
-/// An object, or the absence of one, which reads as all fields absent.
+/// An object. An absent body is read as an object without fields.
 pub(super) struct BodyFields<'v> {
     map: Option<&'v Map<String, Value>>,
     problems: RefCell<Vec<spec::BodyProblem>>,
 }
 
 impl<'v> BodyFields<'v> {
-    /// Begins to read a body that may have these fields.
+    /// Starts reading a body that may have the fields `known`.
     ///
     /// # Errors
-    /// `wrong_type` if the body is no object.
+    /// `wrong_type` if the body is not an object.
     pub fn of(body: Option<&'v Value>, known: &[&'static str]) -> Result<Self, OpError> {
         let map = match body {
             None => None,
@@ -52,17 +52,17 @@ impl<'v> BodyFields<'v> {
         self.problems.borrow_mut().push(spec::BodyProblem { pointer, code, message });
     }
 
-    /// The value of a field; null counts as absent.
+    /// The value of a field. `null` counts as absent.
     pub fn get(&self, key: &str) -> Option<&'v Value> {
         self.map.and_then(|map| map.get(key)).filter(|value| !value.is_null())
     }
 
-    /// Whether the field is there, even as a null.
+    /// Whether the field is present, even as `null`.
     pub fn has(&self, key: &str) -> bool {
         self.map.is_some_and(|map| map.contains_key(key))
     }
 
-    /// Asks for a field that must be there.
+    /// Adds a problem if the field is absent.
     pub fn need(&self, key: &str) -> &Self {
         if self.get(key).is_none() {
             self.refuse(&format!("/{key}"), ErrorCode::MissingField, "is needed");
@@ -84,12 +84,12 @@ impl<'v> BodyFields<'v> {
         read
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&self, key: &str) -> Option<&'v str> {
         self.typed(key, "text", Value::as_str)
     }
 
-    /// A text of at most so many bytes.
+    /// A string of at most `bytes_max` bytes.
     pub fn short_text(&self, key: &str, bytes_max: usize) -> Option<&'v str> {
         let text = self.text(key)?;
         if text.len() > bytes_max {
@@ -100,7 +100,7 @@ impl<'v> BodyFields<'v> {
         Some(text)
     }
 
-    /// `true` or `false`; absent: false.
+    /// A boolean. False if absent.
     pub fn flag(&self, key: &str) -> bool {
         self.typed(key, "true or false", Value::as_bool).unwrap_or(false)
     }
@@ -117,7 +117,7 @@ impl<'v> BodyFields<'v> {
         }
     }
 
-    /// A whole number within bounds.
+    /// An integer within bounds.
     pub fn number(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let number = self.typed(key, &expected, Value::as_u64)?;
@@ -138,7 +138,7 @@ impl<'v> BodyFields<'v> {
         self.typed(key, "a list", Value::as_array)
     }
 
-    /// One of some words.
+    /// One of the given words.
     pub fn word(&self, key: &str, words: &[&'static str]) -> Option<&'static str> {
         let text = self.text(key)?;
         let found = words.iter().find(|word| **word == text).copied();
@@ -153,17 +153,17 @@ impl<'v> BodyFields<'v> {
         found
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// All that is wrong with the body.
+    /// All problems of the body.
     pub fn done(&self) -> Result<(), OpError> {
         let problems = self.problems.take();
         if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
     }
 }
 
-/// A key as a part of a JSON pointer.
+/// Escapes a key for a JSON pointer.
 pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,4 +1,4 @@
-//! What surrounds every route: the request's id, the index of the answer, and problems in one form.
+//! The layer around all routes: request ids, response headers, and errors in one format.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::panic::AssertUnwindSafe;
@@ -24,29 +24,29 @@ use super::reply::INDEX_HEADER;
 use crate::ops::OpError;
 use crate::ops::context::Context;
 
-/// The header that names a request in answers and logs.
+/// The header with the request id, in responses and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The header by which a client knows that a node answers, also through a proxy.
+/// The header by which clients recognize a node, even through a proxy.
 const VERSION: HeaderName = HeaderName::from_static("punctual-version");
-/// A caller's id longer than this is replaced.
+/// Maximum length of a caller's request id. Longer ids are replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What surrounds the routes of one router.
+/// The state of the layer around one router.
 #[derive(Clone)]
 pub(super) struct RequestFrame {
     context: Arc<Context>,
-    /// How its errors are written.
+    /// The format of errors.
     form: ErrorForm,
 }
 
 impl RequestFrame {
-    /// The frame of a router that writes its errors in this form.
+    /// The layer of a router with this error format.
     pub fn of(context: &Arc<Context>, form: ErrorForm) -> Self {
         Self { context: Arc::clone(context), form }
     }
 }
 
-/// Runs a request and completes its answer.
+/// Handles a request and completes its response.
 pub(super) async fn frame(
     State(RequestFrame { context, form }): State<RequestFrame>,
     request: Request,
@@ -68,7 +68,7 @@ pub(super) async fn frame(
     response
 }
 
-/// A request that is being answered. It ends with the answer, or when its client hangs up.
+/// Counts a request in flight. Dropped with the response, or when the client disconnects.
 struct Answering(Metrics);
 
 impl Answering {
@@ -84,7 +84,7 @@ impl Drop for Answering {
     }
 }
 
-/// Has a request answered, and completes the answer.
+/// Checks a request, runs its handler, and completes the response.
 async fn answer(
     context: &Context,
     form: ErrorForm,
@@ -98,7 +98,7 @@ async fn answer(
     }
     if let Some(problem) = too_large(&request) {
         let mut response = complete(context, form.render(&problem, id), id);
-        // Its body is not read, so nothing more can come on this connection.
+        // The body is not read, so the connection cannot be reused.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
@@ -119,10 +119,10 @@ async fn answer(
     complete(context, response, id)
 }
 
-/// Runs the handler. If it panics, that is its answer, and the log tells where.
+/// Runs the handler. A panic becomes an error response, and the log contains its location.
 async fn run(request: Request, next: Next, id: &str) -> Response {
     let route = format!("{} {}", request.method(), request.uri().path());
-    // What a handler shares is behind locks that no panic leaves broken.
+    // Shared state is protected by locks that stay usable after a panic.
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
@@ -136,22 +136,22 @@ async fn run(request: Request, next: Next, id: &str) -> Response {
     }
 }
 
-/// An answer for which no handler is asked.
+/// An error response to a request that did not reach a router.
 pub(super) fn refuse(problem: OpError, headers: &HeaderMap) -> Response {
     let id = request_id(headers);
     named(PROBLEM.render(&problem, &id), &id)
 }
 
-/// A body that is announced as larger than its route takes. It is refused before it is asked for
-/// (`100 Continue`), also where no handler would read it.
+/// The error for a body whose announced length exceeds the limit of its route. It is returned
+/// before the client sends the body (`100 Continue`), also for routes that read no body.
 fn too_large(request: &Request) -> Option<OpError> {
     let max = body_bytes_max(request.method(), request.uri().path());
     let announced = request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse::<usize>().ok()?;
     (announced > max).then(|| body_too_large(max))
 }
 
-/// A write that a page of another site lets a browser send: without tokens anybody's page could
-/// otherwise change what a node on loopback does.
+/// The error for a write that a browser sent on behalf of another site. There are no tokens, so any
+/// web page could otherwise change a node on loopback.
 fn cross_site(request: &Request) -> Option<OpError> {
     let site = request.headers().get("sec-fetch-site")?;
     let own = matches!(site.as_bytes(), b"same-origin" | b"none");
@@ -159,8 +159,8 @@ fn cross_site(request: &Request) -> Option<OpError> {
     (!own && !request.method().is_safe()).then(|| OpError::new(ErrorCode::CrossSite, why))
 }
 
-/// A request for another machine's name to a node on loopback: a page of that name had it point
-/// here (DNS rebinding), so that its browser takes the node for the page's own site.
+/// The error for a request with a foreign host name to a node on loopback. With DNS rebinding, a
+/// site points its own name at this node, so that browsers treat the node as part of the site.
 fn foreign_host(request: &Request) -> Option<OpError> {
     let named = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
     let named = named.chain(request.uri().host().map(str::as_bytes));
@@ -171,7 +171,7 @@ fn foreign_host(request: &Request) -> Option<OpError> {
     Some(OpError::new(ErrorCode::ForeignHost, why))
 }
 
-/// Whether a `Host` names loopback, with or without a port.
+/// Whether a `Host` header is a loopback address, with or without a port.
 fn is_loopback(host: &str) -> bool {
     let bare = match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
@@ -185,7 +185,7 @@ fn is_loopback(host: &str) -> bool {
         || v6.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
-/// What the library itself answers without a body, as a problem.
+/// Converts an error response of the framework, which has no body, to an error.
 fn bare(response: &Response) -> Option<OpError> {
     let status = response.status();
     let plain = response
@@ -219,19 +219,19 @@ fn complete(context: &Context, mut response: Response, id: &str) -> Response {
     named(response, id)
 }
 
-/// Adds what every answer carries.
+/// Adds the headers of all responses.
 fn named(mut response: Response, id: &str) -> Response {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
-    // What attempts print is shown as it is, and never taken for a page.
+    // Output of attempts is returned unchanged. Browsers must not interpret it as HTML.
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(HeaderName::from_static("x-content-type-options"), nosniff);
     response
 }
 
-/// The caller's id if it can be repeated in a header, else a new one.
+/// The caller's request id if it is valid in a header, otherwise a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let usable = |id: &&str| {
@@ -243,12 +243,12 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// A name for a request that has none.
+/// A new random request id.
 pub(super) fn new_request_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-/// Answers what no route matches.
+/// The response for unknown routes.
 pub(super) async fn not_found(uri: Uri) -> OpError {
     OpError::new(ErrorCode::RouteNotFound, format!("there is no route {}", uri.path()))
 }

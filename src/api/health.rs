@@ -1,4 +1,4 @@
-//! Whether the process lives, whether the node works.
+//! Liveness and readiness.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use axum::response::{IntoResponse, Response};
 use crate::dto::{HealthView, LiveView, ReadyView};
 use crate::ops::{Context, OpError, health};
 
-/// `GET /livez`: the process answers.
+/// `GET /livez`: the process responds.
 pub(super) async fn livez() -> Json<LiveView> {
     Json(LiveView { status: "alive".into() })
 }
 
-/// `GET /readyz`: the node takes its part in the cluster.
+/// `GET /readyz`: the node participates in the cluster.
 pub(super) async fn readyz(
     State(context): State<Arc<Context>>,
 ) -> Result<Json<ReadyView>, OpError> {
     health::ready(&context).map(Json)
 }
 
-/// `GET /health`: the same in the older form.
+/// `GET /health`: the same in an older format.
 pub(super) async fn health(State(context): State<Arc<Context>>) -> Response {
     let health = health::health(&context);
     let status = match health {

@@ -1,4 +1,4 @@
-//! The parameters of lists.
+//! Parameters of list routes.
 
 use axum::http::header::HeaderValue;
 
@@ -6,12 +6,12 @@ use super::params::Params;
 use crate::ops::OpError;
 use crate::ops::lists::{PageRequest, decode};
 
-/// Items of a page, unless asked otherwise.
+/// Default page size.
 const LIMIT: usize = 100;
-/// At most so many.
+/// Maximum page size.
 const LIMIT_MAX: u64 = 1_000;
 
-/// Reads the parameters of a list.
+/// Parses the parameters of a list.
 ///
 /// # Errors
 /// `invalid_parameter`.
@@ -39,7 +39,7 @@ pub(super) fn page(params: &Params) -> Result<PageRequest, OpError> {
     Ok(PageRequest::Cursor { limit: limit.unwrap_or(LIMIT), after })
 }
 
-/// Where something that was made is found.
+/// The `Location` of a created object.
 pub(super) fn location(collection: &str, name: &str) -> Option<HeaderValue> {
     let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
     HeaderValue::from_str(&format!("/api/v1/{collection}/{name}")).ok()

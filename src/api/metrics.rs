@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the node counts, and what it sees in the applied state.
+//! `GET /metrics`: the counters of the node and metrics from the applied state.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crate::ops::{Context, OpError, metrics};
 use crate::telemetry::exposition::MetricsFormat;
 
-/// `GET /metrics`: for Prometheus.
+/// `GET /metrics` for Prometheus.
 pub(super) async fn page(
     State(context): State<Arc<Context>>,
     headers: HeaderMap,

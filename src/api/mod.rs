@@ -1,12 +1,13 @@
-//! The HTTP interface for machines: the canonical routes, their bodies, their errors; and those of other
-//! schedulers, in [`compat`].
+//! The HTTP API for programs: the canonical routes with their bodies and errors, and the routes of
+//! other schedulers in [`compat`].
 //!
-//! Connections are held by [`server`]. A request is read by [`extract`], answered by the handler that
-//! the table of [`routes`] names, and completed by [`frame`]: request id, `Punctual-Index`, problems in one form. Handlers read a
-//! frozen state ([`StateView`](crate::ops::context::StateView)) and change it only by proposing commands; how an error is
-//! written is known to [`error`] alone.
+//! [`server`] handles the connections. [`extract`] reads a request, the handler from the table in
+//! [`routes`] processes it, and [`frame`] completes the response: request id, `Punctual-Index`,
+//! errors in one format. Handlers read a frozen state
+//! ([`StateView`](crate::ops::context::StateView)) and change it only by proposing commands. Only
+//! [`error`] contains the format of errors.
 //!
-//! Architecture invariant: nobody holds the replica's lock across an await or a scan.
+//! Architecture invariant: the replica's lock is never held across an await or a scan.
 
 mod bench;
 mod calendars;
@@ -51,7 +52,7 @@ pub(crate) use self::tasks::about::tick_range;
 use self::error::{CRON, ENVELOPE, ErrorForm, PROBLEM};
 use self::frame::RequestFrame;
 
-/// All routes: a router for each form of errors, in a frame of its own.
+/// All routes. Each error format has a router with its own frame.
 pub fn router(context: Arc<Context>) -> Router {
     let framed = |router: Router<Arc<Context>>, form: ErrorForm| {
         router.layer(from_fn_with_state(RequestFrame::of(&context, form), frame::frame))
@@ -68,6 +69,6 @@ pub fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// Says that the node stops, to answers that would go on for ever.
+/// Signals that the node is stopping to responses without an end, such as streams.
 #[derive(Clone)]
 pub(crate) struct Stopping(pub watch::Receiver<bool>);

@@ -15,7 +15,7 @@ use crate::domain::spec::check_label;
 use crate::dto::NodePatchRequest;
 use crate::ops::{OpError, nodes};
 
-/// Most executions at once.
+/// Maximum number of concurrent executions of a node.
 const SLOTS_MAX: u64 = 1_000_000;
 
 /// `GET /nodes`.
@@ -31,7 +31,7 @@ pub(super) async fn get(PathSegment(id): PathSegment, read: ReadRequest) -> Hand
     Ok(answer(StatusCode::OK, nodes::show(&read.context, view, &id).await?))
 }
 
-/// `PATCH /nodes/{id}`: weight, slots, labels.
+/// `PATCH /nodes/{id}`: changes weight, slots and labels.
 pub(super) async fn patch(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     let changes = patch_request(write.body()?)?;
     Ok(answer(StatusCode::OK, nodes::patch(&write.caller, &id, &changes).await?))
@@ -49,7 +49,7 @@ fn patch_request(body: &Value) -> Result<NodePatchRequest, OpError> {
     Ok(NodePatchRequest { weight, slots, labels })
 }
 
-/// Labels to set; those with a null are removed.
+/// Labels to set. `null` removes a label.
 fn labels(
     fields: &BodyFields<'_>,
     changes: &Map<String, Value>,
@@ -72,13 +72,13 @@ fn labels(
     labels
 }
 
-/// `POST /nodes/{id}/drain`: it gives its tasks away until told otherwise.
+/// `POST /nodes/{id}/drain`: moves the node's tasks to other nodes until it is undrained.
 pub(super) async fn drain(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, true).await?))
 }
 
-/// `POST /nodes/{id}/undrain`: it takes tasks again.
+/// `POST /nodes/{id}/undrain`: the node may own tasks again.
 pub(super) async fn undrain(PathSegment(id): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, nodes::drain(&write.caller, &id, false).await?))

@@ -1,4 +1,4 @@
-//! The query of a request, and what stands in its headers: strict, like the bodies.
+//! Strict parsing of query parameters and headers.
 
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use url::form_urlencoded;
@@ -12,28 +12,28 @@ use crate::ops::OpError;
 use crate::ops::caller::IfMatch;
 use crate::ops::context::Freshness;
 
-/// Parameters that every route takes.
+/// Parameters of every route.
 const COMMON: [&str; 2] = ["consistency", "min_index"];
-/// The header under which a caller may repeat a write.
+/// The header with the idempotency key of a write.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longest idempotency key.
+/// Maximum length of an idempotency key.
 const KEY_BYTES_MAX: usize = 200;
 
-/// The parameters of a request.
+/// The query parameters of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Takes a query apart.
+    /// Parses a query.
     pub fn parse(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         Self(pairs.into_owned().collect())
     }
 
-    /// Takes a query apart that may have these parameters and no others.
+    /// Parses a query and checks that the route has these parameters.
     ///
     /// # Errors
-    /// `unknown_parameter`, with a suggestion; `invalid_parameter` for one that stands twice.
+    /// `unknown_parameter` with a suggestion; `invalid_parameter` if a parameter occurs twice.
     pub(super) fn of(query: Option<&str>, route: Option<&'static Route>) -> Result<Self, OpError> {
         let params = Self::parse(query);
         let known = || route.into_iter().flat_map(Route::params);
@@ -70,7 +70,7 @@ impl Params {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that is `true` or `false`; absent: false.
+    /// A boolean parameter. False if absent.
     pub fn flag(&self, name: &str) -> Result<bool, OpError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
@@ -79,7 +79,7 @@ impl Params {
         }
     }
 
-    /// A whole number within bounds; absent: none.
+    /// An integer within bounds, if present.
     pub fn number(
         &self,
         name: &str,
@@ -96,13 +96,13 @@ impl Params {
         }
     }
 
-    /// An instant; absent: none.
+    /// An instant, if present.
     pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, OpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         Timestamp::parse(text).map(Some).map_err(|rule| OpError::parameter(name, rule))
     }
 
-    /// One of some words; absent: none.
+    /// One of the given words, if present.
     pub fn word(
         &self,
         name: &str,
@@ -115,16 +115,15 @@ impl Params {
         }
     }
 
-    /// How fresh the answer has to be.
+    /// The required freshness of the response.
     pub fn freshness(&self) -> Result<Freshness, OpError> {
         let stale = self.word("consistency", &["stale", "linearizable"])? == Some("stale");
         Ok(Freshness { stale, min_index: self.number("min_index", 0..=u64::MAX)? })
     }
 }
 
-/// Which revisions a request may change, as `If-Match` says (RFC 9110, 13.1.1), however many lines it
-/// has. Tags that match no revision (weak ones, and those that were not given out here) are left
-/// out.
+/// The revisions that a request may change, from all `If-Match` headers (RFC 9110, 13.1.1). Tags
+/// that cannot match a revision (weak tags, and tags that this API never issues) are ignored.
 ///
 /// # Errors
 /// `invalid_header`.
@@ -153,12 +152,12 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, OpError> {
     Ok(IfMatch::OneOf(revisions))
 }
 
-/// The entity tags of a list, each with whether it is weak. Tags may contain commas.
+/// The entity tags of a list, each with true if it is weak. Tags may contain commas.
 fn entity_tags(text: &str) -> Option<Vec<(bool, &str)>> {
     let mut tags = Vec::new();
     let mut rest = text;
     loop {
-        // Empty members of a list do not count.
+        // Empty list elements are ignored.
         rest = rest.trim_start_matches([' ', '\t', ',']);
         if rest.is_empty() {
             return (!tags.is_empty()).then_some(tags);

@@ -12,11 +12,11 @@ use crate::domain::time::Millis;
 use crate::ops::OpError;
 use crate::ops::preview::{self, PreviewSchedule};
 
-/// Ticks that are shown, unless asked otherwise.
+/// Default number of ticks.
 const N: u64 = 10;
-/// At most so many.
+/// Maximum number of ticks.
 const N_MAX: u64 = 1_000;
-/// The task name that `H` is taken from if none is given.
+/// The default task name for the hash of `H`.
 const NAME: &str = "preview";
 const FIELDS: [&str; 7] = ["schedule", "expression", "timezone", "name", "from", "n", "only_dst"];
 
@@ -38,7 +38,7 @@ pub(super) async fn show(write: WriteRequest) -> HandlerResult {
     let calendars = view.state.excluded_by(&schedule);
     let plan = Plan::excluding(&schedule, name, view.zone(), now, calendars);
     let plan = plan.map_err(|error| OpError::field("/schedule", error.code, error.message))?;
-    // The one tick of `immediate` is the moment itself.
+    // The only tick of `immediate` is the current instant.
     let after = if plan.once() { now.minus(Millis(1)) } else { now };
     let scans = &write.caller.context.scans;
     scans

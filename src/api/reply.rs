@@ -1,4 +1,4 @@
-//! Answers: a body of `dto`, the state that it shows, and its revision.
+//! Responses: a body of `dto` with the index of its state and its revision.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -10,20 +10,20 @@ use crate::domain::ids::Revision;
 use crate::ops::OpAnswer;
 use crate::ops::context::StateView;
 
-/// The header that carries the log index an answer reflects.
+/// The header with the log index of the state in the response.
 pub(super) const INDEX_HEADER: HeaderName = HeaderName::from_static("punctual-index");
 
-/// Answers with a body that shows a state.
+/// Builds a response with a body from this state.
 pub(super) fn reply(view: &StateView, status: StatusCode, body: impl Serialize) -> Response {
     (status, index(view), Json(body)).into_response()
 }
 
-/// [`reply`] with 200.
+/// [`reply`] with status 200.
 pub(super) fn ok(view: &StateView, body: impl Serialize) -> Response {
     reply(view, StatusCode::OK, body)
 }
 
-/// Answers with what an operation gives.
+/// Builds the response of an operation.
 pub(super) fn answer<T: Serialize>(status: StatusCode, shown: OpAnswer<T>) -> Response {
     let mut response = reply(&shown.view, status, shown.body);
     if let Some(revision) = shown.revision {
@@ -32,12 +32,12 @@ pub(super) fn answer<T: Serialize>(status: StatusCode, shown: OpAnswer<T>) -> Re
     response
 }
 
-/// The header that names a state.
+/// The header with the log index of a state.
 pub(super) fn index(view: &StateView) -> [(HeaderName, HeaderValue); 1] {
     [(INDEX_HEADER, HeaderValue::from(view.state.cluster().applied))]
 }
 
-/// Adds a revision to an answer.
+/// Adds the `ETag` of a revision.
 pub(super) fn etag(headers: &mut HeaderMap, revision: Revision) {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
         headers.insert(ETAG, tag);

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`, and the answer of routes that a later version builds.
+//! `GET /openapi.json`, and the response of routes that are not implemented yet.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use super::routes;
 use crate::ops::{Context, OpError};
 
-/// `GET /openapi.json`: what can be asked, and what is answered.
+/// `GET /openapi.json`: the OpenAPI document.
 pub(super) async fn document(State(context): State<Arc<Context>>) -> Response {
     Json(routes::openapi(context.settings.version)).into_response()
 }
 
-/// What the contract names and this version cannot do yet.
+/// The response of routes that the contract contains but this version does not implement.
 pub(super) async fn not_supported(uri: Uri) -> OpError {
     OpError::not_supported(uri.path())
 }

@@ -1,4 +1,4 @@
-//! `/api/cron`: nodes and tasks, as a monitor reads them.
+//! `/api/cron`: nodes and tasks for monitoring.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::ops::context::StateView;
 use crate::ops::describe::describe;
 use crate::ops::{OpError, nodes, plans, views, words};
 
-/// `GET /api/cron/status`: the node that answers.
+/// `GET /api/cron/status`: the status of the responding node.
 pub(in crate::api) async fn status(read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     let run = move || Ok(ok(&view, status_of(&view)?));
@@ -42,7 +42,7 @@ fn status_of(view: &StateView) -> Result<CronStatusView, OpError> {
     })
 }
 
-/// `GET /api/cron/instances`: the nodes, and the tasks that each owns.
+/// `GET /api/cron/instances`: the nodes and the tasks that each node owns.
 pub(in crate::api) async fn instances(read: ReadRequest) -> HandlerResult {
     let limit = limit(&read.params)?;
     let view = read.view().await?;
@@ -60,7 +60,7 @@ pub(in crate::api) async fn instances(read: ReadRequest) -> HandlerResult {
     read.context.scans.run(tell).await
 }
 
-/// The tasks of each node, by name, at most so many of each.
+/// The tasks of each node, sorted by name, at most `limit` per node.
 fn owned(view: &StateView, limit: usize) -> BTreeMap<NodeId, Vec<String>> {
     let mut owned: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
     for task in super::tasks(view) {
@@ -86,7 +86,7 @@ fn instance(node: NodeView, tasks: Vec<String>) -> CronInstanceView {
     }
 }
 
-/// `GET /api/cron/tasks`: the tasks by name.
+/// `GET /api/cron/tasks`: the tasks, sorted by name.
 pub(in crate::api) async fn tasks(read: ReadRequest) -> HandlerResult {
     let limit = limit(&read.params)?;
     let view = read.view().await?;
@@ -112,7 +112,7 @@ fn task_view(view: &StateView, task: &Task) -> CronTaskView {
     }
 }
 
-/// `GET /api/cron/tasks/{name}/stats`: how its executions went.
+/// `GET /api/cron/tasks/{name}/stats`: execution statistics of a task.
 pub(in crate::api) async fn stats(
     PathSegment(name): PathSegment,
     read: ReadRequest,

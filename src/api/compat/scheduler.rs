@@ -1,4 +1,4 @@
-//! `/api/v1/scheduler`, as far as it answers in an envelope.
+//! The routes of `/api/v1/scheduler` that respond with an envelope.
 
 use axum::http::StatusCode;
 
@@ -10,7 +10,7 @@ use crate::dto::{EnvelopeView, JobView, Rfc3339};
 use crate::ops::context::StateView;
 use crate::ops::{OpAnswer, cluster, plans};
 
-/// `GET /scheduler/jobs`: the tasks by name.
+/// `GET /scheduler/jobs`: the tasks, sorted by name.
 pub(in crate::api) async fn jobs(read: ReadRequest) -> HandlerResult {
     let limit = limit(&read.params)?;
     let view = read.view().await?;
@@ -30,12 +30,12 @@ fn job(view: &StateView, task: &Task) -> JobView {
     }
 }
 
-/// `POST /scheduler/start`: ticks are claimed from now on.
+/// `POST /scheduler/start`: enables claiming of ticks.
 pub(in crate::api) async fn start(write: WriteRequest) -> HandlerResult {
     switch(write, true).await
 }
 
-/// `POST /scheduler/stop`: no more ticks are claimed, on any node.
+/// `POST /scheduler/stop`: disables claiming of ticks on all nodes.
 pub(in crate::api) async fn stop(write: WriteRequest) -> HandlerResult {
     switch(write, false).await
 }

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the table of routes and the schemas of `dto` as a document (OpenAPI 3.1).
+//! `/openapi.json`: an OpenAPI 3.1 document, built from the route table and the schemas of `dto`.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::api::error::PROBLEM;
 use crate::domain::error_code::ErrorCode;
 use crate::dto::ProblemView;
 
-/// Where the schemas are.
+/// Prefix of schema references.
 const SCHEMAS: &str = "#/components/schemas/";
-/// What the types of requests call the fields that must be there.
+/// The schema extension in which request types list their required fields.
 const INPUT_REQUIRED: &str = "x-input-required";
 
-/// Codes with which every route may refuse.
+/// Error codes of all routes.
 const ALWAYS: &[ErrorCode] = &[
     ErrorCode::BadRequest,
     ErrorCode::BodyTimeout,
@@ -33,7 +33,7 @@ const ALWAYS: &[ErrorCode] = &[
     ErrorCode::TooManyConnections,
     ErrorCode::UriTooLong,
 ];
-/// Codes that are given before the route is known, and so always in the canonical form.
+/// Error codes that occur before the route is known. They are always in the canonical format.
 const BEFORE: &[ErrorCode] = &[
     ErrorCode::BadRequest,
     ErrorCode::HeadersTooLarge,
@@ -42,7 +42,7 @@ const BEFORE: &[ErrorCode] = &[
     ErrorCode::TooManyConnections,
     ErrorCode::UriTooLong,
 ];
-/// And every route of a cluster.
+/// Additional error codes of all cluster routes.
 const CLUSTER: &[ErrorCode] = &[
     ErrorCode::IndexNotReached,
     ErrorCode::InvalidParameter,
@@ -51,7 +51,7 @@ const CLUSTER: &[ErrorCode] = &[
     ErrorCode::TooBusy,
     ErrorCode::UnknownParameter,
 ];
-/// And every route that changes something.
+/// Additional error codes of all write routes.
 const WRITES: &[ErrorCode] = &[
     ErrorCode::DuplicateKey,
     ErrorCode::IdempotencyKeyReused,
@@ -67,7 +67,8 @@ const WRITES: &[ErrorCode] = &[
     ErrorCode::WrongType,
 ];
 
-/// What one answer leads to: from a route, by a value of its answer, to a parameter of another.
+/// Links of the document: operation, status, target operation, target parameter, and the value in
+/// the response.
 const LINKS: &[(&str, u16, &str, &str, &str)] = &[
     ("createTask", 201, "getTask", "name", "$response.body#/name"),
     ("createTask", 201, "putTask", "name", "$response.body#/name"),
@@ -90,7 +91,7 @@ const LINKS: &[(&str, u16, &str, &str, &str)] = &[
     ("putCalendar", 201, "deleteCalendar", "name", "$response.body#/name"),
 ];
 
-/// The document.
+/// Builds the document.
 pub(in crate::api) fn openapi(version: &str) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
@@ -130,7 +131,7 @@ pub(in crate::api) fn openapi(version: &str) -> Value {
     })
 }
 
-/// Writes operations, and collects the schemas that they name.
+/// Writes operations and collects the schemas that they use.
 struct DocumentWriter {
     answers: SchemaGenerator,
     requests: SchemaGenerator,
@@ -138,7 +139,7 @@ struct DocumentWriter {
 
 impl DocumentWriter {
     fn operation(&mut self, route: &Route, path: &str) -> Value {
-        // At a fixed path where a name could stand the routes of that name are told again.
+        // A fixed path that overlaps with `{name}` also lists the routes of the named object.
         let own = route.path == path;
         let id = if own { route.id.to_owned() } else { format!("{}At{}", route.id, last(path)) };
         let mut operation = json!({
@@ -195,7 +196,7 @@ impl DocumentWriter {
         responses.into()
     }
 
-    /// Refusals of one status.
+    /// The error responses with one status.
     fn refusal(&mut self, route: &Route, codes: Vec<&ErrorCode>) -> Value {
         let before = codes.iter().any(|code| BEFORE.contains(code));
         let mut content = Map::new();
@@ -209,7 +210,7 @@ impl DocumentWriter {
         json!({"description": codes.join(", "), "content": content})
     }
 
-    /// All schemas; those of requests have names of their own.
+    /// All schemas. Schemas of requests have separate names.
     fn schemas(&mut self) -> Value {
         let mut all = Map::new();
         for (name, mut schema) in self.answers.take_definitions(true) {
@@ -241,7 +242,7 @@ impl Verb {
     }
 }
 
-/// The codes with which a route may refuse.
+/// The error codes of a route.
 fn codes(route: &Route) -> impl Iterator<Item = &'static ErrorCode> {
     let cluster = route.path.starts_with("/api/") || route.path == "/readyz";
     let groups = [
@@ -262,7 +263,7 @@ fn links(id: &str, status: u16) -> Map<String, Value> {
     links.map(link).collect()
 }
 
-/// A body that a schema alone does not lead to.
+/// Example bodies for requests whose schema alone does not lead to a valid one.
 fn example(id: &str) -> Option<Value> {
     Some(match id {
         "createTask" => json!({
@@ -281,7 +282,7 @@ fn example(id: &str) -> Option<Value> {
     })
 }
 
-/// The last part of a path, as the end of a name.
+/// The last segment of a path, capitalized as the suffix of an operation id.
 fn last(path: &str) -> String {
     let last = path.rsplit('/').next().unwrap_or_default();
     let mut letters = last.chars();
@@ -339,12 +340,12 @@ fn parameter(param: &Param) -> Value {
     json!({"name": param.name, "in": "query", "description": param.says, "schema": schema})
 }
 
-/// The name of a schema of requests, which may leave more out than answers do.
+/// The schema name of a request type. Requests may omit fields that responses always have.
 fn input_name(name: &str) -> String {
     if name.ends_with("Request") { name.to_owned() } else { format!("{name}Input") }
 }
 
-/// Makes a schema one of requests: it names those of requests, and requires what requests need.
+/// Converts a schema to that of a request: replaces the references and the required fields.
 fn requested(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -363,7 +364,7 @@ fn requested(schema: &mut Value) {
     }
 }
 
-/// Makes a schema one of answers.
+/// Converts a schema to that of a response.
 fn answered(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

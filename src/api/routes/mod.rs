@@ -1,7 +1,7 @@
-//! The routes: one table, from which the router, the parameters that each takes, `Allow` and
-//! `/openapi.json` come.
+//! The route table. It defines the router, the parameters of each route, `Allow` and
+//! `/openapi.json`.
 //!
-//! A new route is an entry of [`table::ROUTES`].
+//! A new route is an entry in [`table::ROUTES`].
 
 mod document;
 mod table;
@@ -24,7 +24,7 @@ use crate::ops::Context;
 pub(super) use self::document::openapi;
 use self::table::ROUTES;
 
-/// What a caller does.
+/// The HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
@@ -46,51 +46,51 @@ impl Verb {
     }
 }
 
-/// Who may. Nobody is asked for a token yet.
+/// The role that a route requires. It is not enforced yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccessRole {
-    /// Everybody.
+    /// No role.
     Open,
-    /// Who may read.
+    /// May read.
     Viewer,
-    /// Who may trigger, pause, stop, drain.
+    /// May trigger, pause, stop and drain.
     Operator,
-    /// Who may change tasks and calendars.
+    /// May change tasks and calendars.
     Editor,
-    /// Who may change the cluster.
+    /// May change the cluster.
     Admin,
 }
 
-/// A parameter of the query.
+/// A query parameter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Param {
     pub name: &'static str,
     pub kind: ParamKind,
-    /// What it asks for.
+    /// Its description.
     pub says: &'static str,
 }
 
-/// What a parameter may be.
+/// The type of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ParamKind {
     /// `true` or `false`.
     Flag,
-    /// Any text.
+    /// Any string.
     Text,
-    /// Texts; it may stand several times.
+    /// Strings. The parameter may be repeated.
     Texts,
     /// An instant.
     Instant,
-    /// A whole number within bounds.
+    /// An integer within inclusive bounds.
     Number(u64, u64),
-    /// One of some words.
+    /// One of the given words.
     Word(&'static [&'static str]),
 }
 
-/// Makes the method of a router.
+/// Creates the handler of one method.
 pub(super) type Handler = fn() -> MethodRouter<Arc<Context>>;
 
-/// Makes the schema of a type.
+/// Creates the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The schema of a type of `dto`.
@@ -98,12 +98,12 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// The body of a good answer.
+/// The body of a successful response.
 #[derive(Clone, Copy)]
 pub(super) enum Content {
     /// JSON.
     Json(SchemaOf),
-    /// A text of one of these media types.
+    /// Text of one of these media types.
     Text(&'static [&'static str]),
 }
 
@@ -111,46 +111,46 @@ pub(super) enum Content {
 #[derive(Clone, Copy)]
 pub(super) struct RequestBody {
     pub schema: SchemaOf,
-    /// Whether it must be there.
+    /// Whether the body is required.
     pub needed: bool,
 }
 
-/// One method of one path.
+/// One method of a path.
 pub(super) struct Route {
     pub verb: Verb,
     pub path: &'static str,
-    /// Its name in the document.
+    /// Operation id in the OpenAPI document.
     pub id: &'static str,
-    /// What it does.
+    /// Summary.
     pub says: &'static str,
     pub role: AccessRole,
-    /// Its parameters, in groups.
+    /// Groups of query parameters.
     pub query: &'static [&'static [Param]],
     pub body: Option<RequestBody>,
-    /// Statuses and bodies of good answers.
+    /// Status and body of each successful response.
     pub answers: &'static [(u16, Content)],
-    /// Codes of refusals, beyond those of all routes of its kind.
+    /// Error codes, in addition to those of all routes of its kind.
     pub errors: &'static [ErrorCode],
-    /// Whether `If-Match` binds it to a revision.
+    /// Whether the route supports `If-Match`.
     pub bound: bool,
-    /// How its refusals are written; the same for all routes of a path.
+    /// The error format. It is the same for all routes of a path.
     pub form: ErrorForm,
     pub handler: Handler,
 }
 
 impl Route {
-    /// Whether the query may have a parameter of this name.
+    /// The parameters that the query may have.
     pub fn params(&self) -> impl Iterator<Item = &'static Param> {
         self.query.iter().copied().flatten()
     }
 
-    /// Whether it changes something.
+    /// Whether the route changes state.
     fn writes(&self) -> bool {
         self.verb != Verb::Get
     }
 
-    /// Whether it answers at a path of the router: at its own, and, since names may be anything, at
-    /// a fixed path where a name could stand.
+    /// Whether the route responds at a path of the router: its own path, or a fixed path that
+    /// overlaps with `{name}`, because a name can be any text.
     fn serves(&self, path: &str) -> bool {
         let pattern = |(own, other): (&str, &str)| own == other || own == "{name}";
         let (own, other) = (self.path.split('/'), path.split('/'));
@@ -158,7 +158,7 @@ impl Route {
     }
 }
 
-/// The paths of the router, each once, in the order of the table.
+/// The paths of the router without duplicates, in the order of the table.
 fn paths() -> Vec<&'static str> {
     let mut paths: Vec<&str> = Vec::new();
     for route in ROUTES {
@@ -169,12 +169,12 @@ fn paths() -> Vec<&'static str> {
     paths
 }
 
-/// The routes that answer at a path of the router.
+/// The routes that respond at a path of the router.
 fn at(path: &str) -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(move |route| route.serves(path))
 }
 
-/// The router of the routes in the table that write their errors in this form.
+/// The router of all routes with this error format.
 pub(super) fn router(form: ErrorForm) -> Router<Arc<Context>> {
     let own = |path: &&str| at(path).any(|route| route.form.name == form.name);
     paths().into_iter().filter(own).fold(Router::new(), |router, path| {
@@ -183,7 +183,7 @@ pub(super) fn router(form: ErrorForm) -> Router<Arc<Context>> {
     })
 }
 
-/// The route that a request goes to.
+/// The route of a request.
 pub(super) fn find(parts: &Parts) -> Option<&'static Route> {
     let path = parts.extensions.get::<MatchedPath>()?.as_str();
     let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };

@@ -1,4 +1,4 @@
-//! The document and the router say the same.
+//! Checks that the OpenAPI document and the router agree.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{ROUTES, Verb, openapi, paths};
 use crate::api::tests::waiting;
 use crate::domain::error_code::ErrorCode;
 
-/// All values under a key, at any depth.
+/// Collects all values with a key, at any depth.
 fn under<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v Value>) {
     match value {
         Value::Object(fields) => {
@@ -74,7 +74,7 @@ fn every_code_is_in_the_document() {
             }
         }
     }
-    // These no route gives: the state machine refuses commands with them that have no route.
+    // No route returns these codes: they belong to commands without a route.
     let inner = [ErrorCode::Held, ErrorCode::Initialised, ErrorCode::NotDue, ErrorCode::NotPending];
     for code in ErrorCode::ALL {
         assert_ne!(told.contains(code.as_str()), inner.contains(code), "{code}");
@@ -94,7 +94,7 @@ fn refusals_are_told_in_the_form_of_their_route() {
     assert_eq!(kinds(stats), ["application/json"]);
     let stop = refusal("/api/v1/scheduler/stop", "post", "503");
     assert!(stop["application/json"]["schema"]["$ref"].to_string().contains("EnvelopeView"));
-    // What is answered before the route is known is in the canonical form.
+    // Errors that occur before the route is known are in the canonical format.
     let long = refusal("/api/cron/tasks", "get", "414");
     assert_eq!(kinds(long), ["application/json", "application/problem+json"]);
     let task = refusal("/api/v1/tasks/{name}", "get", "404");

@@ -1,4 +1,4 @@
-//! In which phase a connection is, and since when.
+//! Tracks the phase of a connection and when it began.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use tokio::time::{Instant, sleep_until};
 
 use super::HttpLimits;
 
-/// What a connection does.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionPhase {
-    /// The head of a request is awaited or read.
+    /// Waiting for or reading the head of a request.
     Head,
-    /// Nothing, after an answer.
+    /// Idle after a response.
     Idle,
-    /// A request is answered.
+    /// Processing a request.
     Busy,
 }
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// No whole head came.
+    /// No complete request head arrived in time.
     Head,
-    /// No further request came.
+    /// No further request arrived in time.
     Idle,
-    /// Nothing of an answer was taken.
+    /// The client stopped reading a response.
     Stalled,
 }
 
@@ -38,11 +38,11 @@ pub(super) enum Overdue {
 struct Now {
     phase: ConnectionPhase,
     since: Instant,
-    /// Since when bytes wait to be written.
+    /// Since when a write has been blocked.
     blocked: Option<Instant>,
 }
 
-/// The phase of one connection.
+/// The activity of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     now: Mutex<Now>,
@@ -63,14 +63,14 @@ impl Activity {
         self.changed.notify_one();
     }
 
-    /// Bytes came.
+    /// Records that bytes were read.
     pub fn read(&self) {
         if self.now.lock().phase == ConnectionPhase::Idle {
             self.enter(ConnectionPhase::Head);
         }
     }
 
-    /// Bytes could be written, or could not.
+    /// Records whether a write could proceed.
     pub fn wrote(&self, ready: bool) {
         let mut now = self.now.lock();
         let was = now.blocked.is_some();
@@ -84,18 +84,19 @@ impl Activity {
         }
     }
 
-    /// A request is whole as far as its head goes.
+    /// Records that the head of a request is complete.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.enter(ConnectionPhase::Busy);
         Busy(Arc::clone(self))
     }
 
-    /// Whether no answer of ours is on its way: what is written then, hyper says by itself.
+    /// Whether no handler is active. Bytes written in this state come from hyper itself.
     pub fn between_answers(&self) -> bool {
         self.now.lock().phase != ConnectionPhase::Busy
     }
 
-    /// Since when it waits for a request; none: it answers one.
+    /// Since when the connection has been waiting for a request. `None` while a request is
+    /// processed.
     pub fn waits_since(&self) -> Option<Instant> {
         let now = self.now.lock();
         (now.phase != ConnectionPhase::Busy).then_some(now.since)
@@ -105,7 +106,7 @@ impl Activity {
         self.close.notify_one();
     }
 
-    /// Returns once another connection needs the place, and this one waits for a request.
+    /// Returns when the connection should close in favor of another and is waiting for a request.
     pub async fn asked_to_close(&self) {
         loop {
             self.close.notified().await;
@@ -115,7 +116,7 @@ impl Activity {
         }
     }
 
-    /// Returns when a phase has lasted too long.
+    /// Returns when a phase has exceeded its time limit.
     pub async fn overdue(&self, limits: &HttpLimits) -> Overdue {
         loop {
             let (at, why) = self.deadline(limits);
@@ -136,13 +137,13 @@ impl Activity {
             (Some(since), _) => (since + limits.stalled, Overdue::Stalled),
             (None, ConnectionPhase::Head) => (now.since + limits.head, Overdue::Head),
             (None, ConnectionPhase::Idle) => (now.since + limits.idle, Overdue::Idle),
-            // The handler has limits of its own; look again later.
+            // The handler has its own time limits. This deadline only triggers another check.
             (None, ConnectionPhase::Busy) => (Instant::now() + limits.idle, Overdue::Stalled),
         }
     }
 }
 
-/// A request being answered; dropped with the last byte of the answer's body.
+/// A request in progress. Dropped after the last byte of the response body.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Activity>);
 
@@ -152,7 +153,7 @@ impl Drop for Busy {
     }
 }
 
-/// The body of an answer, which tells when it has been taken.
+/// A response body that ends the request when it has been sent.
 #[derive(Debug)]
 pub(super) struct Tracked {
     body: Body,

@@ -1,14 +1,14 @@
-//! The connections of the HTTP interface: accepted, bounded in number and in time, closed.
+//! HTTP connections: accepting, limits on number and time, closing.
 //!
 //! ```text
-//! accept ──▶ permit ──▶ connection task: hyper over a `Wire`, next to a clock that knows its phase
-//!   │          │ none: the connection that has waited longest for a request is closed,
-//!   │          └──────  or 503 is said
-//!   └ no file left: one is closed, and accepting pauses
+//! accept ──▶ permit ──▶ connection task: hyper over a `Wire`, with a timer for each phase
+//!   │          │ none: the connection that has been idle longest is closed,
+//!   │          └──────  or the new one gets a 503
+//!   └ no file descriptor left: one connection is closed, and accepting pauses
 //! ```
 //!
-//! Hyper ends no connection by itself here: [`activity`] tells in which phase one is, and the task
-//! closes it when the phase has lasted too long. What hyper refuses without asking anybody gets a
+//! The time limits of hyper are not used. [`activity`] tracks the phase of a connection, and the
+//! task closes the connection when a phase takes too long. Requests that hyper rejects itself get a
 //! problem body in [`wire`].
 
 mod activity;
@@ -49,31 +49,31 @@ use crate::ops::OpError;
 use self::activity::{Activity, Overdue, Tracked};
 use self::wire::Wire;
 
-/// Connections that are told at once that there are too many.
+/// Maximum number of concurrent connections that receive the "too many connections" error.
 const REFUSALS_MAX: usize = 32;
-/// A connection that was closed for another one has gone within this.
+/// Time limit for closing an idle connection in favor of a new one.
 const MAKE_ROOM: Duration = Duration::from_secs(1);
-/// Without a file for the next connection, accepting pauses for this.
+/// Pause of accepting when there is no file descriptor for the next connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// And says so at most this often.
+/// Minimum time between two warnings about that.
 const PAUSE_TOLD_EVERY: Duration = Duration::from_secs(10);
-/// After the last answer, a client that still sends is read for this long: closing earlier would
-/// take the answer from it.
+/// After the last response, input is read for at most this long. Closing earlier could reset the
+/// connection before the client has read the response.
 const LINGER: Duration = Duration::from_secs(1);
-/// Bytes that are read and thrown away meanwhile.
+/// Maximum number of bytes read and discarded in that time.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
-/// What bounds the connections.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// Connections at once.
+    /// Maximum number of concurrent connections.
     pub connections: usize,
-    /// A request's head has to come within this, counted from its first byte, or from the
-    /// connection's beginning.
+    /// Time limit for a complete request head, from its first byte or from the start of the
+    /// connection.
     pub head: Duration,
-    /// A connection without a request is kept open for this.
+    /// How long a connection without a request is kept open.
     pub idle: Duration,
-    /// A client that takes nothing of its answer is given up after this.
+    /// A connection is closed after this time if the client does not read the response.
     pub stalled: Duration,
 }
 
@@ -88,8 +88,8 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves until `stop`: then no more connections, open streams end, requests under way are
-/// answered.
+/// Serves until `stop` is true. Then it accepts no more connections, ends open streams, and
+/// completes the requests in progress.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -120,7 +120,7 @@ struct Server {
     limits: HttpLimits,
     permits: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    /// The open connections in the order in which they were accepted.
+    /// The open connections, in the order of acceptance.
     open: Mutex<BTreeMap<u64, Arc<Activity>>>,
     stop: watch::Receiver<bool>,
 }
@@ -131,7 +131,7 @@ impl Server {
         for number in 0.. {
             match listener.accept().await {
                 Ok((stream, _)) => self.admit(number, stream).await,
-                // The client gave up before it was accepted.
+                // The client disconnected before it was accepted.
                 Err(error) if of_one_connection(&error) => {}
                 Err(error) => {
                     let now = Instant::now();
@@ -151,9 +151,9 @@ impl Server {
         }
     }
 
-    /// Takes a connection, in the place of another one if need be.
+    /// Admits a connection. If there is no permit, an idle connection is closed.
     async fn admit(self: &Arc<Self>, number: u64, stream: TcpStream) {
-        // Answers are small and whole: waiting for more of them helps nobody.
+        // Responses are written as a whole, so Nagle's algorithm would only add delay.
         let _as_it_is = stream.set_nodelay(true);
         let mut permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         if permit.is_none() && self.close_idlest() {
@@ -169,7 +169,7 @@ impl Server {
         }
     }
 
-    /// Says that there are too many connections.
+    /// Responds that there are too many connections.
     fn refuse(&self, mut stream: TcpStream) {
         let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         let why = format!(
@@ -185,7 +185,7 @@ impl Server {
         });
     }
 
-    /// Asks the connection to close that has waited longest for a request; false: all are in use.
+    /// Closes the connection that has been idle longest. Returns false if all are in use.
     fn close_idlest(&self) -> bool {
         let open = self.open.lock();
         let waiting = open.values().filter_map(|one| Some((one.waits_since()?, one)));
@@ -206,7 +206,7 @@ impl Server {
         let wire = TokioIo::new(Wire::new(stream, Arc::clone(activity)));
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Hyper counts the wait between two requests as reading a head.
+            // Hyper would count the idle time between two requests as part of reading a head.
             .header_read_timeout(None)
             .serve_connection(wire, service);
         let mut stop = self.stop.clone();
@@ -263,14 +263,14 @@ impl Server {
     }
 }
 
-/// Whether the failure to accept is about one connection only.
+/// Whether an accept error concerns only one connection.
 fn of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Closes a connection whose client may still send: bytes that nobody reads would reset it, and the
-/// answer be lost.
+/// Closes a connection whose client may still be sending. Unread bytes would reset the connection,
+/// and the response would be lost.
 async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {
         return;

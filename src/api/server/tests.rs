@@ -1,4 +1,4 @@
-//! Connections against the server, byte by byte.
+//! Byte-level tests of connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use tokio::time::timeout;
 
 use super::{HttpLimits, serve};
 
-/// Nothing that a test waits for takes longer.
+/// Upper bound of all waits in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Long enough that no limit but the one under test is met.
+/// Long enough that only the limit under test takes effect.
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(200);
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-/// Answered once the test says so.
+/// The response is sent when the test opens the gate.
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A server that answers `/` at once and `/wait` when `gate` lets it.
+/// A server that responds to `/` at once and to `/wait` when `gate` permits.
 struct ServerRig {
     address: SocketAddr,
     gate: Arc<Semaphore>,
-    /// How many requests have come to the gate.
+    /// Number of requests that have reached the gate.
     came: watch::Sender<usize>,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<()>,
@@ -54,7 +54,7 @@ impl ServerRig {
         Self { address, gate, came, stop, served }
     }
 
-    /// Waits until so many requests have come to the gate.
+    /// Waits until this number of requests has reached the gate.
     async fn came(&self, count: usize) {
         let mut came = self.came.subscribe();
         let came = came.wait_for(|came| *came == count);
@@ -65,10 +65,10 @@ impl ServerRig {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends bytes on a connection of their own, and gives all that comes until it is closed.
+    /// Sends bytes on a new connection and returns everything received until it is closed.
     async fn exchange(&self, bytes: &str) -> String {
         let mut stream = self.connect().await;
-        // The server may have closed before it has read all.
+        // The server may close the connection before it has read everything.
         let _sent = stream.write_all(bytes.as_bytes()).await;
         rest(&mut stream).await
     }
@@ -83,7 +83,7 @@ fn limits() -> HttpLimits {
     HttpLimits { connections: 100, head: LONG, idle: LONG, stalled: LONG }
 }
 
-/// What comes until the connection is closed.
+/// Everything received until the connection is closed.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
@@ -91,7 +91,7 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What comes until a text has come.
+/// Everything received up to and including a text.
 async fn until(stream: &mut TcpStream, wanted: &str) -> String {
     let mut bytes = Vec::new();
     while !String::from_utf8_lossy(&bytes).contains(wanted) {
@@ -101,7 +101,8 @@ async fn until(stream: &mut TcpStream, wanted: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The answer is a problem with this status and code, and the last of its connection.
+/// Checks that the response is a problem with this status and code, and the last one of its
+/// connection.
 #[track_caller]
 fn refused(answer: &str, status: u16, code: &str) -> Value {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
@@ -122,7 +123,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
         stream.write_all(begun.as_bytes()).await.unwrap();
         refused(&rest(&mut stream).await, 408, "request_timeout");
     }
-    // Nor is the head of a later request; the one before it was answered.
+    // The same limit applies to the head of a later request. The earlier request was answered.
     let mut stream = rig.connect().await;
     stream.write_all(GET.as_bytes()).await.unwrap();
     until(&mut stream, "here").await;
@@ -199,7 +200,7 @@ async fn what_cannot_be_read_is_refused_with_a_body() {
         let answer = rig.exchange(sent).await;
         let problem = refused(&answer, status, code);
         assert!(problem["advice"].as_str().unwrap().len() > 20, "{answer}");
-        // Also where a good request came before on the same connection.
+        // The same after a valid request on the same connection.
         let answer = rig.exchange(&(good.clone() + sent)).await;
         let (first, second) = answer.split_once("here").unwrap_or_else(|| panic!("{answer}"));
         assert!(first.starts_with("HTTP/1.1 200 OK"), "{answer}");

@@ -1,4 +1,4 @@
-//! Requests about many tasks.
+//! Operations on many tasks.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const OPERATIONS: [&str; 6] = ["pause", "resume", "cancel", "trigger", "delete",
 const BULK_FIELDS: [&str; 8] =
     ["op", "names", "selector", "reason", "until", "parameters", "stop", "tombstone"];
 
-/// `POST /tasks/batch`: makes each task of a list; what is wrong with one stops no other.
+/// `POST /tasks/batch`: creates each task of a list. Errors are reported per task.
 pub(in crate::api) async fn batch(Bulky(write): Bulky) -> HandlerResult {
     let force = write.params.flag("force")?;
     let (items, place) = match write.body()? {
@@ -35,13 +35,13 @@ pub(in crate::api) async fn batch(Bulky(write): Bulky) -> HandlerResult {
     Ok(answer(StatusCode::OK, made))
 }
 
-/// `POST /tasks/bulk`: one operation on many tasks; what is refused for one stops no other.
+/// `POST /tasks/bulk`: one operation on many tasks. Errors are reported per task.
 pub(in crate::api) async fn bulk(Bulky(write): Bulky) -> HandlerResult {
     let (operation, tasks) = bulk_request(&write)?;
     Ok(answer(StatusCode::OK, bulk::bulk(&write.caller, operation, tasks).await?))
 }
 
-/// Reads which operation is wanted, and on which tasks.
+/// Parses the operation and the selection of tasks.
 fn bulk_request(write: &WriteRequest) -> Result<(Operation, TaskSelection), OpError> {
     let fields = BodyFields::of(Some(write.body()?), &BULK_FIELDS)?;
     let op = fields.need("op").word("op", &OPERATIONS);

@@ -1,4 +1,4 @@
-//! Tasks: one, all, made, changed, and what is told about one.
+//! Tasks: list, read, create, change and delete.
 
 pub(super) mod about;
 pub(super) mod many;
@@ -22,10 +22,10 @@ use crate::ops::tasks::{claim, definition, trigger};
 use crate::ops::words::TASK_STATES;
 use crate::ops::{OpAnswer, OpError, nodes, views};
 
-/// Longest reason of a pause.
+/// Maximum length of a pause reason, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// `GET /tasks`: tasks that fit all filters, marked deleted only where asked for.
+/// `GET /tasks`: tasks that match all filters. Tasks marked deleted are included only on request.
 pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let params = &read.params;
     let page = page(params)?;
@@ -64,7 +64,7 @@ fn filter(params: &Params, view: &StateView) -> Result<TaskFilter, OpError> {
     })
 }
 
-/// `GET /tasks/{name}`: a task, marked deleted or not.
+/// `GET /tasks/{name}`: a task, including one marked deleted.
 pub(super) async fn get(PathSegment(name): PathSegment, read: ReadRequest) -> HandlerResult {
     let view = read.view().await?;
     let task = view.task(&name)?;
@@ -72,7 +72,7 @@ pub(super) async fn get(PathSegment(name): PathSegment, read: ReadRequest) -> Ha
     Ok(answer(StatusCode::OK, OpAnswer { view, body, revision }))
 }
 
-/// `POST /tasks`: makes a task; with `force` whatever has its name is replaced.
+/// `POST /tasks`: creates a task. With `force` it replaces an existing task.
 pub(super) async fn create(write: WriteRequest) -> HandlerResult {
     let force = write.params.flag("force")?;
     let body = write.body()?;
@@ -81,7 +81,7 @@ pub(super) async fn create(write: WriteRequest) -> HandlerResult {
     Ok(created(made, "tasks", name))
 }
 
-/// Answers with what was made, and where it is found.
+/// A response with a created object and its location.
 pub(super) fn created<T: Serialize>(made: OpAnswer<T>, collection: &str, name: &str) -> Response {
     let mut response = answer(StatusCode::CREATED, made);
     if let Some(location) = location(collection, name) {
@@ -90,7 +90,7 @@ pub(super) fn created<T: Serialize>(made: OpAnswer<T>, collection: &str, name: &
     response
 }
 
-/// `PUT /tasks/{name}`: another definition; cursor and history stay.
+/// `PUT /tasks/{name}`: replaces the definition. Cursor and history are kept.
 pub(super) async fn put(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let changed = definition::put(&write.caller, &name, write.body()?).await?;
     Ok(answer(StatusCode::OK, changed))
@@ -102,7 +102,7 @@ pub(super) async fn patch(PathSegment(name): PathSegment, write: WriteRequest) -
     Ok(answer(StatusCode::OK, changed))
 }
 
-/// `DELETE /tasks/{name}`: sets the deleted mark, or removes all that is known of the name.
+/// `DELETE /tasks/{name}`: marks the task deleted, or removes everything stored under the name.
 pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let params = &write.params;
     let how = Deletion {
@@ -115,7 +115,7 @@ pub(super) async fn delete(PathSegment(name): PathSegment, write: WriteRequest) 
     Ok(answer(StatusCode::OK, lifecycle::delete(&write.caller, &name, how).await?))
 }
 
-/// `POST /tasks/{name}/pause`: its ticks no longer fire.
+/// `POST /tasks/{name}/pause`: stops firing its ticks.
 pub(super) async fn pause(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let wait = write.params.flag("wait")?;
     let fields = BodyFields::of(write.body.as_ref(), &["reason", "until"])?;
@@ -124,38 +124,38 @@ pub(super) async fn pause(PathSegment(name): PathSegment, write: WriteRequest) -
     Ok(answer(StatusCode::OK, lifecycle::pause(&write.caller, &name, pause, wait).await?))
 }
 
-/// Reads what a pause says.
+/// Parses the fields of a pause.
 fn pause_request(fields: &BodyFields<'_>) -> PauseRequest {
     let reason = fields.short_text("reason", REASON_BYTES_MAX).map(str::to_owned);
     PauseRequest { reason, until: fields.instant("until").map(Rfc3339) }
 }
 
-/// `POST /tasks/{name}/resume`: its ticks fire again.
+/// `POST /tasks/{name}/resume`: starts firing its ticks again.
 pub(super) async fn resume(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::resume(&write.caller, &name).await?))
 }
 
-/// `POST /tasks/{name}/cancel`: its ticks no longer fire, and what waits ends.
+/// `POST /tasks/{name}/cancel`: stops firing its ticks and ends its waiting executions.
 pub(super) async fn cancel(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let wait = write.params.flag("wait")?;
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::cancel(&write.caller, &name, wait).await?))
 }
 
-/// `POST /tasks/{name}/reuse`: takes the deleted mark away.
+/// `POST /tasks/{name}/reuse`: removes the deleted mark.
 pub(super) async fn reuse(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::reuse(&write.caller, &name).await?))
 }
 
-/// `POST /tasks/{name}/cleanup`: removes all that is known of the name, if there is anything.
+/// `POST /tasks/{name}/cleanup`: removes everything stored under the name, if anything.
 pub(super) async fn cleanup(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     write.no_fields()?;
     Ok(answer(StatusCode::OK, lifecycle::cleanup(&write.caller, &name).await?))
 }
 
-/// `POST /tasks/{name}/trigger`: an execution now.
+/// `POST /tasks/{name}/trigger`: starts an execution now.
 pub(super) async fn trigger(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(write.body.as_ref(), &["parameters"])?;
     let parameters = fields.object("parameters").cloned();
@@ -165,7 +165,7 @@ pub(super) async fn trigger(PathSegment(name): PathSegment, write: WriteRequest)
     Ok(created(made, "executions", &id))
 }
 
-/// `POST /tasks/{name}/claim`: takes a tick of a `manual` task.
+/// `POST /tasks/{name}/claim`: claims a tick of a `manual` task.
 pub(super) async fn claim(PathSegment(name): PathSegment, write: WriteRequest) -> HandlerResult {
     let fields = BodyFields::of(Some(write.body()?), &["tick"])?;
     let tick = fields.need("tick").instant("tick");

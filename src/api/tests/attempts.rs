@@ -1,4 +1,4 @@
-//! Further attempts as the API shows them.
+//! Retries of executions through the API.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::ApiRig;
 use crate::exec::{Func, FuncContext};
 
-/// The attempts that a function saw: number, fence and idempotency key.
+/// The attempts of a function: number, fence and idempotency key.
 type SeenAttempts = Arc<Mutex<Vec<(u32, u64, String)>>>;
 
-/// A function whose first attempts fail, so many of them.
+/// A function whose first `failures` attempts fail.
 fn flaky(failures: u32) -> (Func, SeenAttempts) {
     let seen = SeenAttempts::default();
     let note = Arc::clone(&seen);

@@ -1,4 +1,4 @@
-//! Requests that are refused: status, code, pointer, and nothing changed.
+//! Invalid requests: status, code, pointer, and no change of state.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,22 +15,22 @@ fn task_with(field: &str, value: Value) -> Value {
     body
 }
 
-/// A request, and what refuses it: status, code, pointer of the first error.
+/// A request, and the expected error: status, code, pointer of the first error.
 fn row(request: &'static str, body: Value, answer: &'static str) -> Row {
     (request, body, answer)
 }
 
-/// A task with one field that is wrong.
+/// A task with one invalid field.
 fn with(field: &str, value: Value, answer: &'static str) -> Row {
     row("POST /tasks", task_with(field, value), answer)
 }
 
-/// A task whose action has headers that are wrong.
+/// A task whose action has invalid headers.
 fn header(headers: Value, answer: &'static str) -> Row {
     with("action", json!({"http": {"url": "http://a/", "headers": headers}}), answer)
 }
 
-/// A task with a schedule that is wrong.
+/// A task with an invalid schedule.
 fn at(schedule: Value, answer: &'static str) -> Row {
     row("POST /tasks", json!({"name": "new", "schedule": schedule}), answer)
 }

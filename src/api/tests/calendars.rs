@@ -1,11 +1,11 @@
-//! Calendars, from their making to the ticks that they leave out.
+//! Calendars: creation, changes, and the ticks that they exclude.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ApiRig, Got, ok, yearly};
 
-/// All of time.
+/// A calendar that covers all times.
 fn always() -> Value {
     json!({"rules": [{"weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}]})
 }
@@ -19,7 +19,7 @@ async fn calendars_are_made_changed_and_removed() {
     let revision = made.header("etag").to_owned();
     assert_eq!(made.body["rules"][0]["yearly"], json!(["12-24/01-01"]));
     assert_eq!(made.body["origin"], "api");
-    // The same again changes nothing.
+    // The same definition again changes nothing.
     let same =
         rig.call(Method::PUT, "/calendars/holidays", made.body.clone(), &[]).await.expect(200);
     assert_eq!(same.body["revision"], made.body["revision"]);
@@ -48,7 +48,7 @@ async fn calendars_are_made_changed_and_removed() {
     let used = used.refused(409, "calendar_in_use").body;
     assert_eq!(used["tasks"], json!(["t"]));
     assert_eq!(used["detail"], "the calendar is in use by: t");
-    // A deleted task can come back, and needs its calendar then.
+    // A deleted task can be restored and then needs its calendar.
     rig.call(Method::DELETE, "/tasks/t", Value::Null, &[]).await.expect(200);
     let used = rig.call(Method::DELETE, "/calendars/holidays", Value::Null, &[]).await;
     used.refused(409, "calendar_in_use");
@@ -94,7 +94,7 @@ async fn excluded_ticks_are_skipped_and_told_before_and_after() {
     assert_eq!((&why["reason"], &why["settled"]), (&json!("excluded"), &json!(false)));
     assert!(why["summary"].as_str().unwrap().ends_with("calendar all leaves it out"), "{why}");
 
-    // What is settled stays; from now on the calendar has no times.
+    // Settled ticks stay settled. From now on the calendar has no times.
     rig.call(Method::PUT, "/calendars/all", json!({"rules": []}), &[]).await.expect(200);
     let fired = |got: &Got| got.body["totals"]["fired"].as_u64() >= Some(2);
     rig.until("/api/v1/tasks/beat", fired).await;
@@ -135,7 +135,7 @@ async fn a_preview_warns_of_a_crowd_on_the_hour_and_of_steps_too_large() {
     assert_eq!(preview("0 3 1 1 *").await, 1);
     assert_eq!(preview("0 4 1 1 *").await, 0);
     assert_eq!(preview("1 3 1 1 *").await, 0);
-    // A step that goes beyond its field leaves the first value.
+    // A step wider than the field selects the first value only.
     let body = json!({"expression": "*/90 4 * * *", "n": 1});
     let told = rig.post("/schedules/preview", body).await.expect(200).body;
     let warning = &told["warnings"][0];

@@ -1,4 +1,5 @@
-//! Chains: what the end of an execution starts, as the API shows it and as the started ones see it.
+//! Chains: the executions that the end of an execution starts, as seen through the API and by the
+//! attempts.
 
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 use super::ApiRig;
 use crate::exec::{Func, FuncContext, ParentOfAttempt};
 
-/// The parents that attempts saw, with the names of their tasks.
+/// The parents that attempts received, with the names of their tasks.
 type SeenParents = Arc<Mutex<Vec<(String, Option<ParentOfAttempt>)>>>;
 
-/// A function that fails if the task is called `transform`.
+/// A function that fails for the task `transform`.
 fn step(seen: &SeenParents) -> Func {
     let seen = Arc::clone(seen);
     Arc::new(move |context: FuncContext| {

@@ -1,4 +1,4 @@
-//! The routes of other schedulers: `/api/cron`, and those that answer in an envelope.
+//! Compatibility routes: `/api/cron` and the routes with envelopes.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ async fn cron(rig: &ApiRig, path: &str) -> Got {
     rig.send(Method::GET, &format!("/api/cron{path}"), &[], None).await
 }
 
-/// The answer has these fields and no others.
+/// Checks that the response has exactly these fields.
 #[track_caller]
 fn fields(value: &Value, names: &[&str]) {
     let found: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(found, names.iter().copied().collect(), "{value}");
 }
 
-/// The answer is an error as these routes write it.
+/// Checks that the response is an error in the format of these routes.
 #[track_caller]
 fn error(got: &Got, status: u16) {
     assert_eq!(got.status, status, "{}", got.text);
@@ -28,7 +28,7 @@ fn error(got: &Got, status: u16) {
     assert!(!got.body["error"].as_str().unwrap().is_empty());
 }
 
-/// Triggers a task and waits for the end.
+/// Triggers a task and waits until the execution ends.
 async fn run_once(rig: &ApiRig, name: &str) {
     let made = rig.post(&format!("/tasks/{name}/trigger"), Value::Null).await.expect(201);
     let path = format!("/api/v1/executions/{}", made.body["id"].as_str().unwrap());
@@ -120,7 +120,7 @@ async fn the_cron_routes_have_errors_of_their_own() {
     error(&cron(&rig, "/status?min_index=1000000").await, 504);
     let foreign = [("host", "example.com")];
     error(&rig.send(Method::GET, "/api/cron/tasks", &foreign, None).await, 403);
-    // Beside them the canonical form stays.
+    // Other paths use the canonical format.
     rig.send(Method::GET, "/api/crons", &[], None).await.refused(404, "route_not_found");
     rig.stop().await;
 }
@@ -157,7 +157,7 @@ async fn the_history_has_executions_and_skipped_ticks() {
     rig.post("/tasks/beat/resume", Value::Null).await.expect(200);
     let ran = rig.get("/tasks/beat").await.expect(200).body["totals"]["success"].as_u64();
     rig.until("/api/v1/tasks/beat", move |got| got.body["totals"]["success"].as_u64() > ran).await;
-    // Nothing of it changes any more.
+    // After this the history no longer changes.
     rig.send(Method::POST, "/api/v1/scheduler/stop", &[], None).await.expect(200);
     let told = cron(&rig, "/tasks/beat/history").await.expect(200).body;
     let history = told["history"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! How tasks end: by their first tick, with a run, by a cancel; and how they come back.
+//! How tasks end (first tick, first run, cancel), and how they are restored.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn a_task_is_cancelled_and_resumed() {
         (&many["items"][0]["status"], &many["items"][1]["status"]),
         (&json!(200), &json!(404))
     );
-    // A cancelled task gives its name to whoever adds one.
+    // The name of a cancelled task can be reused by adding a task.
     rig.make("report", yearly(), "ok").await;
     rig.call(Method::DELETE, "/tasks/report", Value::Null, &[]).await.expect(200);
     rig.post("/tasks/report/cancel", Value::Null).await.refused(409, "task_deleted");
@@ -100,7 +100,7 @@ async fn a_task_ends_with_its_first_tick_or_with_a_run() {
     for name in ["cleaned", "both"] {
         rig.until(&format!("/api/v1/tasks/{name}"), |got| got.status == 404).await;
     }
-    // What is completed or gone can be added again; what is marked deleted cannot.
+    // Completed and removed tasks can be added again, tasks marked deleted cannot.
     rig.make("once", yearly(), "ok").await;
     rig.make("both", yearly(), "ok").await;
     rig.post("/tasks", task("marked", json!({}))).await.refused(409, "task_deleted");

@@ -1,4 +1,4 @@
-//! What becomes of a node when a part of its engine fails.
+//! Behavior of a node when a part of its engine fails.
 
 use std::sync::Arc;
 
@@ -61,9 +61,9 @@ async fn an_attempt_whose_actor_fails_ends_as_lost() {
     rig.stop().await;
 }
 
-/// Two nodes of one cluster, the leader first.
+/// A cluster of two nodes, the leader first.
 async fn pair() -> (ApiRig, ApiRig) {
-    // Both are bound at once, so that they differ.
+    // Both are bound at the same time, so that the ports differ.
     let [one, other] = {
         let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         listeners.map(|listener| listener.local_addr().unwrap().to_string())
@@ -82,7 +82,7 @@ async fn pair() -> (ApiRig, ApiRig) {
     if leads { (one, other) } else { (other, one) }
 }
 
-/// Waits until a node says this of another.
+/// Waits until a node reports this state of another.
 async fn until_state(leader: &ApiRig, id: u64, state: &str) {
     leader.until(&format!("/api/v1/nodes/{id}"), |got| got.body["state"] == state).await;
 }
@@ -96,7 +96,7 @@ async fn a_node_whose_engine_does_not_come_round_is_marked_down() {
     let (release, until) = tokio::sync::oneshot::channel();
     fail(&other, ActorFault::HangNode(until));
     until_state(&leader, id, "down").await;
-    // Its part in the log goes on: without it there would be no majority to write that down.
+    // Its consensus continues. Otherwise there would be no majority to record the new state.
     assert!(consensus.leader().borrow().is_some(), "it hears its leader");
     release.send(()).unwrap();
     until_state(&leader, id, "working").await;
@@ -104,19 +104,20 @@ async fn a_node_whose_engine_does_not_come_round_is_marked_down() {
     drop(leader);
 }
 
-/// Silence would cost the reporter the connection that its other requests use.
+/// Without a response the reporter would time out and close the connection, which other requests
+/// use too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_is_not_taken_is_answered_at_once() {
     let (leader, other) = pair().await;
     let of = |rig: &ApiRig| rig.context.running.get().unwrap().consensus.clone();
     let (leads, follows) = (of(&leader), of(&other));
-    // Without session, without entries, without cluster time.
+    // A report without session, entries and cluster time.
     let report = || Bytes::from_static(&[0; 43]);
     for (reporter, asked) in [(&leads, &follows), (&follows, &leads)] {
         let answer = reporter.ask(asked.id(), SERVICE_KIND, report(), PATIENCE).await;
         assert_eq!(answer.ok(), Some(NOT_LEADER));
     }
-    // With cluster time it is taken, and answered with a mark.
+    // With cluster time the report is accepted, and the response contains a mark.
     let mut report = report().to_vec();
     report[16] = 1;
     let answer = follows.ask(leads.id(), SERVICE_KIND, report.into(), PATIENCE).await;
@@ -125,7 +126,7 @@ async fn a_report_that_is_not_taken_is_answered_at_once() {
     drop(leader);
 }
 
-/// What the settings declare may never be accepted: the engine ends all the same.
+/// Declarations from the settings may never be accepted. The engine must end anyway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_engine_declares_nothing_any_more() {
     let (leader, other) = pair().await;
@@ -146,7 +147,7 @@ async fn a_stopped_engine_declares_nothing_any_more() {
     other.stop().await;
 }
 
-/// Notes in a value when it begins and when it goes.
+/// Records in a watch channel when it is dropped.
 struct NoteGuard(watch::Sender<&'static str>);
 
 impl Drop for NoteGuard {
@@ -172,12 +173,12 @@ async fn a_stopped_engine_leaves_nothing_running() {
     rig.post("/tasks/endless/trigger", Value::Null).await.expect(201);
     within(seen.wait_for(|noted| *noted == "begun")).await;
     let engine = rig.context.running.get().unwrap().engine.clone();
-    // The node actor, an actor of a task and one of an attempt, and the tasks beside them.
+    // The node actor, one actor for a task, one for an attempt, and further tasks.
     assert!(engine.left() > 3, "{}", engine.left());
     engine.stop().await;
     engine.stop().await;
     assert_eq!(engine.left(), 0, "tasks and actors that are left");
-    // Its parts end with it: that is no fault, whenever it is noticed.
+    // Its parts end as well. That must not be reported as a failure, whenever it is noticed.
     engine.note_end();
     within(seen.wait_for(|noted| *noted == "gone")).await;
     rig.stop().await;

@@ -1,4 +1,4 @@
-//! Bodies of tasks with the fields of other schedulers.
+//! Task bodies with the fields of other schedulers.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ async fn flat_bodies_make_tasks_in_the_canonical_form() {
     assert_eq!((&made.body["payload"], &made.body["after_run"]), (&json!("hello"), &json!("keep")));
     assert_eq!(made.body["cron_format"], Value::Null, "the answer is canonical");
 
-    // Of these the name is that of a function, which so carries the task out.
+    // These names are names of functions, so the function becomes the action.
     for (name, kind, schedule, canonical) in [
         ("ok", "duration", "30s", json!({"interval": "30s"})),
         ("fail", "cron", "0 */6 * * *", json!({"cron": "0 */6 * * *"})),
@@ -47,7 +47,7 @@ async fn flat_bodies_make_tasks_in_the_canonical_form() {
     other["cron_expression"] = json!("0 30 * * * *");
     let put = rig.call(Method::PUT, "/tasks/hourly_sync", other.clone(), &[]).await.expect(200);
     assert_eq!(put.body["schedule"]["cron"], "0 30 * * * *");
-    // What was answered goes with a flat field that says the same.
+    // A response can be sent back with a flat field of the same value.
     let mut answered = put.body;
     answered["cron_expression"] = json!("0 30 * * * *");
     rig.call(Method::PUT, "/tasks/hourly_sync", answered, &[]).await.expect(200);
@@ -70,12 +70,12 @@ async fn flat_fields_are_refused_with_their_pointer_and_rule() {
     assert_eq!(batch["items"][0]["errors"][0]["pointer"], "/0/cron_expression", "{batch}");
     rig.get("/tasks/two").await.refused(404, "task_not_found");
 
-    // Nothing balances the load of an action without executors.
+    // Load balancing requires an action with executors.
     let balanced = json!({"name": "two", "cron_expression": "0 3 * * *", "action": ok(),
         "load_balance_strategy": "least_loaded"});
     let refused = rig.post("/tasks", balanced).await.refused(422, "conflict").body;
     assert_eq!(refused["errors"][0]["pointer"], "/load_balance_strategy");
-    // A name that nothing carries out is no task yet.
+    // Without an action and without a function of that name, the task is rejected.
     let nobody = json!({"name": "two", "cron_expression": "0 3 * * *"});
     rig.post("/tasks", nobody).await.refused(422, "no_handler");
     rig.make("three", json!({"manual": true}), "ok").await;

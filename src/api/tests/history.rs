@@ -1,4 +1,4 @@
-//! What is told of ticks: those to come, those settled, and why.
+//! Ticks through the API: future ticks, settled ticks, and explanations.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn every_settled_tick_is_told_once() {
         assert_eq!(item["verdict"] == "fired", item["execution_id"].is_string(), "{item}");
     }
     let span = items.iter().find(|item| item["reason"] == "paused").unwrap();
-    // The pause lasted 1.1 s and was not counted when it ended.
+    // The pause lasted 1.1 s, and its ticks were not counted when it ended.
     assert!(span["count"].as_u64() >= Some(4), "{span}");
     let first = items.iter().rev().find(|item| item["verdict"] == "fired").unwrap();
 

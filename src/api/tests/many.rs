@@ -1,4 +1,4 @@
-//! Many tasks: lists, batches, operations on all.
+//! Many tasks: lists, batches and bulk operations.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ async fn batches_make_what_can_be_made() {
 
     let odd =
         rig.get("/tasks?label=odd=1&page=2&page_size=200&consistency=stale").await.expect(200);
-    // Half of a thousand, but for t-00003, t-00007 and t-00009.
+    // Half of a thousand, without t-00003, t-00007 and t-00009.
     assert_eq!((&odd.body["total"], &odd.body["total_pages"]), (&json!(497), &json!(3)));
     assert_eq!(odd.body["items"], odd.body["data"]);
     let paused = json!({"op": "pause", "selector": {"odd": "1"}, "reason": "all"});
@@ -72,7 +72,8 @@ async fn batches_make_what_can_be_made() {
     let state = rig.get("/tasks?status=paused&page_size=1").await.expect(200);
     assert_eq!(state.body["total"], 497);
 
-    // All go, in several commands; a repeated request removes nothing that came later.
+    // All tasks are removed, in several commands. A repeated request does not remove tasks added
+    // later.
     let key = &[("idempotency-key", "all-1")];
     let all = || rig.call(Method::POST, "/admin/cleanup-all", json!({"cluster": "punctual"}), key);
     assert_eq!(all().await.expect(200).body["tasks"], 0);
@@ -106,7 +107,7 @@ async fn sorted_pages_neither_repeat_nor_skip_while_tasks_run() {
     for n in 0..6 {
         rig.make(&format!("t{n}"), yearly(), "ok").await;
     }
-    // Three whose next tick moves on all the time, and whose last execution does.
+    // Three tasks whose next tick and last execution change continuously.
     for n in 6..9 {
         let every = json!({"interval": format!("{}ms", 100 + n)});
         rig.make(&format!("t{n}"), every, "ok").await;
@@ -123,7 +124,7 @@ async fn sorted_pages_neither_repeat_nor_skip_while_tasks_run() {
             seen.extend(names(&page.body));
             let Some(next) = page.body["next_cursor"].as_str() else { break };
             next.clone_into(&mut cursor);
-            // The next page is asked for when all of it has moved.
+            // The next page is requested after all of these have changed.
             let before = rig.get("/tasks/t8").await.expect(200).body["totals"]["fired"].as_u64();
             let before = before.unwrap();
             let moved = move |got: &super::Got| {

@@ -1,4 +1,4 @@
-//! The routes against a real node of its own, over HTTP.
+//! Tests of the routes over HTTP against a real node.
 
 mod attempts;
 mod bad_input;
@@ -38,10 +38,10 @@ use crate::config::{Config, Flag, Sources};
 use crate::exec::{Func, FuncContext};
 use crate::node::{Fatal, Node, NodeBuilder};
 
-/// Nothing that a test waits for takes longer.
+/// Upper bound of all waits in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A cluster of one.
+/// A cluster of one node.
 struct ApiRig {
     context: Arc<Context>,
     client: reqwest::Client,
@@ -51,7 +51,7 @@ struct ApiRig {
     _folder: TempDir,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 struct Got {
     status: u16,
@@ -65,14 +65,14 @@ impl Got {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The answer itself, if it has this status.
+    /// The response, if it has this status.
     #[track_caller]
     fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// The answer is a problem with this status and code.
+    /// Checks that the response is a problem with this status and code.
     #[track_caller]
     fn refused(self, status: u16, code: &str) -> Self {
         assert_eq!(
@@ -109,7 +109,7 @@ fn config(folder: &TempDir, more: &[(&str, String)]) -> Config {
     Config::load(&sources).unwrap()
 }
 
-/// `ok` prints a line, `fail` fails, `slow` waits until it is asked to end.
+/// `ok` prints a line, `fail` fails, `slow` runs until it is cancelled.
 fn function(name: &'static str) -> Func {
     Arc::new(move |context: FuncContext| {
         Box::pin(async move {
@@ -134,12 +134,12 @@ impl ApiRig {
         Self::with(&[]).await
     }
 
-    /// With more settings.
+    /// With additional settings.
     async fn with(settings: &[(&str, String)]) -> Self {
         Self::having(settings, ["ok", "fail", "slow"].map(|name| (name, function(name)))).await
     }
 
-    /// With functions of its own.
+    /// With these functions.
     async fn having<const N: usize>(
         settings: &[(&str, String)],
         functions: [(&'static str, Func); N],
@@ -148,7 +148,7 @@ impl ApiRig {
         Self::of(config(&folder, settings), folder, functions).await
     }
 
-    /// With a configuration of its own.
+    /// With this configuration.
     async fn of<const N: usize>(
         config: Config,
         folder: TempDir,
@@ -161,7 +161,7 @@ impl ApiRig {
         Self::built(builder, folder).await
     }
 
-    /// With a node of its own.
+    /// With this node.
     async fn built(builder: NodeBuilder, folder: TempDir) -> Self {
         let node = builder.start().await.unwrap();
         let base = format!("http://{}", node.http().unwrap());
@@ -201,7 +201,7 @@ impl ApiRig {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        // Two types that are written into one object may have a name in common.
+        // Two types that are flattened into one object could have a field name in common.
         let twice = body != Value::Null && crate::domain::spec::parse_json(&text).is_err();
         assert!(!twice, "a name stands twice, or it is no JSON: {text}");
         Got { status, headers, body, text }
@@ -223,7 +223,7 @@ impl ApiRig {
         self.call(Method::POST, path, body, &[]).await
     }
 
-    /// Asks again until the answer is as it should be.
+    /// Repeats the request until the response meets the condition.
     async fn until(&self, path: &str, good: impl Fn(&Got) -> bool) -> Got {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -236,7 +236,7 @@ impl ApiRig {
         }
     }
 
-    /// Makes a task with a function as its action.
+    /// Creates a task with a function as its action.
     #[track_caller]
     fn make(&self, name: &str, schedule: Value, func: &str) -> impl Future<Output = Got> {
         let body = json!({"name": name, "schedule": schedule, "action": {"func": {"id": func}}});
@@ -244,12 +244,12 @@ impl ApiRig {
     }
 }
 
-/// The action of a function that ends well.
+/// The action of a function that succeeds.
 fn ok() -> Value {
     json!({"func": {"id": "ok"}})
 }
 
-/// A schedule without a tick while a test lasts.
+/// A schedule without ticks during a test.
 fn yearly() -> Value {
     json!({"cron": "0 0 1 1 *"})
 }

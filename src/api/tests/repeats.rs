@@ -1,4 +1,5 @@
-//! Requests repeated under their key: the first answer stands, whatever became of the state.
+//! Requests repeated with their idempotency key: the first result stays valid, even after the state
+//! changes.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use super::{ApiRig, yearly};
 use crate::domain::time::{Millis, Timestamp};
 
-/// A request with a key.
+/// A request with an idempotency key.
 async fn keyed(rig: &ApiRig, method: Method, path: &str, body: &Value, key: &str) -> super::Got {
     rig.call(method, path, body.clone(), &[("idempotency-key", key)]).await
 }
@@ -22,7 +23,7 @@ async fn a_repeated_patch_is_answered_as_the_first_time() {
     rig.make("t", yearly(), "ok").await;
     let patch = json!({"timeout": "7s"});
     let first = keyed(&rig, Method::PATCH, "/tasks/t", &patch, "p-1").await.expect(200);
-    // Somebody else changes the same field and another one.
+    // Another client changes the same field and another one.
     rig.call(Method::PATCH, "/tasks/t", json!({"timeout": "2s", "kill_grace": "9s"}), &[])
         .await
         .expect(200);
@@ -30,7 +31,7 @@ async fn a_repeated_patch_is_answered_as_the_first_time() {
     assert_eq!(again.header("etag"), first.header("etag"), "the revision that it made");
     let now = rig.get("/tasks/t").await.expect(200);
     assert_eq!((&now.body["timeout"], &now.body["kill_grace"]), (&json!("2s"), &json!("9s")));
-    // Whoever goes on from that answer is told that the task was changed since.
+    // A later change based on that response is rejected, because the task has changed.
     let bound = [("if-match", again.header("etag"))];
     rig.call(Method::PATCH, "/tasks/t", json!({"timeout": "8s"}), &bound)
         .await
@@ -38,14 +39,14 @@ async fn a_repeated_patch_is_answered_as_the_first_time() {
     let other = keyed(&rig, Method::PATCH, "/tasks/t", &json!({"timeout": "8s"}), "p-1").await;
     other.refused(422, "idempotency_key_reused");
 
-    // One that changes nothing takes its key as well.
+    // A request that changes nothing uses up its key as well.
     let same = json!({"timeout": "2s"});
     keyed(&rig, Method::PATCH, "/tasks/t", &same, "p-2").await.expect(200);
     rig.call(Method::PATCH, "/tasks/t", json!({"timeout": "5s"}), &[]).await.expect(200);
     keyed(&rig, Method::PATCH, "/tasks/t", &same, "p-2").await.expect(200);
     assert_eq!(rig.get("/tasks/t").await.expect(200).body["timeout"], "5s");
 
-    // A refusal that was an answer stays one; one that asked for a newer look does not.
+    // An error that is a result of the command is stored. One that requires a newer state is not.
     let guarded = [("idempotency-key", "p-3"), ("if-match", first.header("etag"))];
     let late = || rig.call(Method::PATCH, "/tasks/t", patch.clone(), &guarded);
     late().await.refused(412, "revision_mismatch");
@@ -70,7 +71,7 @@ async fn a_repeated_trigger_and_what_follows_it_happen_once() {
     let over = json!({"parameters": {"a": 1}});
     let trigger = || keyed(&rig, Method::POST, "/tasks/t/trigger", &over, "t-1");
     let id = trigger().await.expect(201).body["id"].clone();
-    // The command would be another one now: parameters are merged with the task's own.
+    // The command would now be different: parameters are merged with those of the task.
     rig.call(Method::PATCH, "/tasks/t", json!({"parameters": {"b": 2}}), &[]).await.expect(200);
     assert_eq!(trigger().await.expect(201).body["id"], id);
     let path = format!("/executions/{}", id.as_str().unwrap());

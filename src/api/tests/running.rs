@@ -1,4 +1,4 @@
-//! Executions: triggered, claimed, stopped, repeated, read.
+//! Executions: trigger, claim, stop, retry, read.
 
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ async fn a_trigger_is_carried_out_and_told() {
     assert_eq!(stream.header("content-type"), "text/event-stream");
     assert!(stream.text.contains("event: output") && stream.text.contains("hello from greet"));
     assert!(stream.text.contains("event: end") && stream.text.contains("\"status\":\"success\""));
-    // An event's id names the attempt: a place in another one's output is no place in this.
+    // The event id contains the attempt number, because an offset is only valid for one attempt's
+    // output.
     assert!(stream.text.contains(&format!("id: 1-{}\n", output.text.len())), "{}", stream.text);
     for (last, rest) in [("1-6", &output.text[6..]), ("2-6", &output.text), ("6", &output.text)] {
         let follow = format!("{path}?follow=true");
@@ -71,7 +72,7 @@ async fn a_trigger_is_carried_out_and_told() {
     assert!(stats["duration_ms"]["p95"].is_i64(), "{stats}");
     let last = rig.get("/tasks/greet").await.body["last_execution"].clone();
     assert_eq!((&last["status"], &last["id"]), (&json!("success"), &again.body["id"]));
-    // It has no tick, and a time all the same.
+    // It has no tick, but it has a due time.
     assert_eq!((&last["tick"], &last["due"]), (&Value::Null, &again.body["due"]));
     assert!(last["due"].is_string(), "{last}");
     rig.stop().await;
@@ -196,7 +197,7 @@ async fn of_many_claimers_one_wins() {
 async fn a_stream_ends_with_its_node() {
     let rig = ApiRig::start().await;
     rig.make("waits", yearly(), "ok").await;
-    // A node that gives its tasks away takes no execution either, so this one stays pending.
+    // A draining node starts no executions, so this one stays pending.
     rig.post("/nodes/1/drain", Value::Null).await.expect(200);
     let waiting = rig.post("/tasks/waits/trigger", Value::Null).await.expect(201);
     let url = format!("{}/api/v1/executions/{}/output?follow=true", rig.base, id(&waiting));

@@ -1,4 +1,4 @@
-//! The bound of a node's attempts: `slots`.
+//! The limit on a node's concurrent attempts: `slots`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use tokio::sync::watch;
 use super::ApiRig;
 use crate::exec::{Func, FuncContext};
 
-/// What attempts of a function do and note.
+/// Records the attempts of a function.
 #[derive(Clone)]
 pub(super) struct Gauge {
-    /// How many run now.
+    /// Number of running attempts.
     running: Arc<AtomicUsize>,
-    /// The most that ran at once.
+    /// Maximum number of attempts that ran at the same time.
     most: Arc<AtomicUsize>,
-    /// Executions, in the order in which they started.
+    /// Executions in the order of their start.
     pub(super) started: Arc<Mutex<Vec<u64>>>,
-    /// Whether they may end.
+    /// Whether attempts may end.
     pub(super) open: watch::Sender<bool>,
 }
 
@@ -45,7 +45,7 @@ impl Gauge {
                 gauge.most.fetch_max(running, Ordering::SeqCst);
                 gauge.started.lock().push(context.attempt.execution.0);
                 drop(gauge.open.subscribe().wait_for(|open| *open).await);
-                // Long enough for others to begin meanwhile, if they may.
+                // Long enough for other attempts to start in the meantime.
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 gauge.running.fetch_sub(1, Ordering::SeqCst);
                 Ok(String::new())
@@ -54,7 +54,7 @@ impl Gauge {
     }
 }
 
-/// A node with so many slots and so many tasks that are due at one instant, soon.
+/// A node with this number of slots, and tasks that are all due at the same instant soon.
 async fn burst(slots: u32, tasks: usize, gauge: &Gauge) -> ApiRig {
     let slots = [("node.slots", slots.to_string())];
     let rig = ApiRig::having(&slots, [("gauge", gauge.function())]).await;
@@ -62,7 +62,7 @@ async fn burst(slots: u32, tasks: usize, gauge: &Gauge) -> ApiRig {
     let at = jiff::Timestamp::from_second(now + 3).unwrap().to_string();
     let items: Vec<Value> = (0..tasks)
         .map(|n| {
-            // However long it takes until all are there, none is too late.
+            // The window is large enough for any delay in creating the tasks.
             json!({"name": format!("t-{n:05}"), "schedule": {"at": at},
                 "action": {"func": {"id": "gauge"}},
                 "catch_up": {"policy": "all", "window": "1h"}})
@@ -78,7 +78,7 @@ async fn counted(rig: &ApiRig, what: &str, count: usize) {
     rig.until(path, |got| got.body[what] == json!(count)).await;
 }
 
-/// Executions with this status, as the state has them.
+/// Executions with this status in the applied state.
 async fn with_status(rig: &ApiRig, status: &str) -> Vec<u64> {
     let got = rig.get(&format!("/executions?status={status}&limit=100")).await.expect(200);
     let items = got.body["items"].as_array().unwrap();

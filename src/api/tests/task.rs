@@ -1,4 +1,4 @@
-//! One task: made, read, changed, marked deleted, taken back, removed.
+//! One task: create, read, change, mark deleted, restore, remove.
 
 use std::time::UNIX_EPOCH;
 
@@ -33,7 +33,7 @@ async fn a_task_is_made_and_changed() {
         .await
         .refused(409, "task_exists");
 
-    // What was got can be put.
+    // The body of a GET can be sent with PUT.
     let mut body = got.body.clone();
     body["description"] = json!("of the year");
     let seen = [("if-match", got.header("etag"))];
@@ -113,7 +113,7 @@ async fn marks_stand_without_a_task_and_names_of_every_script_are_reached() {
     rig.stop().await;
 }
 
-/// A step that goes beyond its field leaves the first value, which is often not meant.
+/// A step wider than the field selects the first value only, which is often unintended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_with_a_step_too_large_is_made_with_a_warning() {
     let rig = ApiRig::start().await;
