@@ -1,4 +1,4 @@
-//! Calendars: named times that schedules leave out.
+//! Calendars: named sets of times that schedules exclude.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::dto::{
     CalendarBody, CalendarChanged, CalendarGone, CalendarRemoved, CalendarView, ListView, Rfc3339,
 };
 
-/// Tasks of a calendar that are told by name.
+/// Maximum number of tasks listed for a calendar.
 const USERS_TOLD: usize = 100;
-/// And so many in the sentence.
+/// Maximum number of tasks listed in the error message.
 const USERS_NAMED: usize = 5;
 
-/// Calendars from a place on.
+/// A page of the list of calendars.
 pub(crate) fn list(view: &StateView, page: &PageRequest) -> ListView<CalendarView> {
     let mut users: BTreeMap<&str, u64> = BTreeMap::new();
     for task in view.state.tasks() {
@@ -37,7 +37,7 @@ pub(crate) fn list(view: &StateView, page: &PageRequest) -> ListView<CalendarVie
     page.list(behind, |kept| kept.calendar.name.clone(), show)
 }
 
-/// A calendar with the tasks that leave it out.
+/// A calendar and the tasks that exclude it.
 ///
 /// # Errors
 /// `calendar_not_found`.
@@ -46,7 +46,7 @@ pub(crate) fn show(view: &StateView, name: &str) -> Result<CalendarView, OpError
     Ok(body(kept, view.state.users_of(name).count() as u64, Some(users(view, name))))
 }
 
-/// Makes a calendar or changes it, and tells whether it was made.
+/// Creates or changes a calendar. Also returns whether it was created.
 ///
 /// # Errors
 /// `revision_mismatch`, `limit_reached`.
@@ -61,7 +61,7 @@ pub(crate) async fn put(
     let created = matches!(answer, Answer::Calendar { created: true, .. });
     let view = caller.context.here()?;
     if view.state.calendar(&name).is_none() {
-        // It was removed since.
+        // The calendar was removed in the meantime.
         let gone = CalendarGone { id: name.clone(), name, revision: () };
         return Ok((OpAnswer::of(view, CalendarChanged::Gone(gone)), created));
     }
@@ -71,12 +71,12 @@ pub(crate) async fn put(
     Ok((OpAnswer { view: frozen, body: CalendarChanged::Kept(shown), revision }, created))
 }
 
-/// The revision of a calendar as this node has it.
+/// The revision of a calendar in the state of this node.
 fn revision(caller: &Caller, name: &str) -> Result<Option<Revision>, OpError> {
     Ok(caller.context.here()?.state.calendar(name).map(|kept| kept.revision))
 }
 
-/// Removes a calendar that no task leaves out.
+/// Removes a calendar that no task excludes.
 ///
 /// # Errors
 /// `calendar_not_found`, `calendar_in_use` with the tasks.
@@ -100,7 +100,7 @@ pub(crate) async fn delete(
     }
 }
 
-/// The names of the tasks that leave a calendar out, so many of them.
+/// The names of the first [`USERS_TOLD`] tasks that exclude a calendar.
 fn users(view: &StateView, name: &str) -> Vec<String> {
     let users = view.state.users_of(name).take(USERS_TOLD);
     users.map(|task| task.live.name.to_string()).collect()

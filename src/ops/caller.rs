@@ -1,5 +1,5 @@
-//! Who asks for a change, and what holds for it: which revisions may be changed, and under which
-//! key a repeated request is the same request.
+//! The caller of a write operation, with its preconditions: the revisions that may be changed, and
+//! the idempotency key.
 
 use std::sync::Arc;
 
@@ -13,83 +13,83 @@ use crate::domain::machine::command::{PutMode, TakeKey};
 use crate::domain::machine::envelope::IdempotencyKey;
 use crate::domain::machine::{Answer, Command, Refusal};
 
-/// Which revisions a request may change.
+/// The revisions that a request may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IfMatch {
-    /// Whatever is there.
+    /// Any revision.
     Any,
-    /// One of these; empty: nothing matches.
+    /// One of these. An empty list matches nothing.
     OneOf(Vec<Revision>),
 }
 
-/// One who asks for a change.
+/// The caller of a write operation.
 pub(crate) struct Caller {
-    /// The node.
+    /// The context of the node.
     pub context: Arc<Context>,
-    /// How fresh the state has to be from which the change is made.
+    /// The required freshness of the state on which the change is based.
     pub fresh: Freshness,
-    /// The revisions that the caller accepts.
+    /// The revisions that may be changed.
     pub if_match: IfMatch,
-    /// The caller's idempotency key. It stands for one request: whoever repeats that gets the first
-    /// answer, whatever the state has become. A request of several commands calls
-    /// [`Caller::take_key`] first and sends each under a [`Caller::part`] of the key.
+    /// The idempotency key. It identifies one request: repeating the request returns the first
+    /// response, regardless of the current state. A request that consists of several commands calls
+    /// [`Caller::take_key`] first and sends each command under a [`Caller::part`] of the key.
     pub key: Option<String>,
     /// A hash of the request.
     pub request: u128,
 }
 
-/// An answer, the state that it shows, and the revision that goes with it.
+/// The result of an operation, with the state it reflects.
 pub(crate) struct OpAnswer<T> {
     /// The state.
     pub view: StateView,
-    /// The answer.
+    /// The result.
     pub body: T,
-    /// Of what was changed.
+    /// The revision of the changed object.
     pub revision: Option<Revision>,
 }
 
 impl<T> OpAnswer<T> {
-    /// An answer without a revision.
+    /// A result without a revision.
     pub fn of(view: StateView, body: T) -> Self {
         Self { view, body, revision: None }
     }
 }
 
 impl Caller {
-    /// The state with all that was acknowledged before.
+    /// A state that includes everything acknowledged before.
     pub async fn view(&self) -> Result<StateView, OpError> {
         self.context.view(Freshness { stale: false, ..self.fresh }).await
     }
 
-    /// The caller's key with what it stands for.
+    /// The caller's key, bound to this request.
     pub fn key(&self) -> Option<IdempotencyKey<'_>> {
         self.key.as_deref().map(|text| self.under(text))
     }
 
-    /// A key that stands for this request.
+    /// A key bound to this request.
     pub const fn under<'a>(&self, text: &'a str) -> IdempotencyKey<'a> {
         IdempotencyKey { text, request: self.request }
     }
 
-    /// The text of a key for one of several commands; none: the caller gave no key. No caller's key
-    /// looks like it, since they have no spaces.
+    /// The key of one of several commands; `None` if the caller gave no key. It contains a space,
+    /// so it cannot equal a caller's key.
     pub fn part(&self, name: &str) -> Option<String> {
         let key = self.key.as_deref()?;
         Some(format!("{:032x} {name}", xxh3_128(key.as_bytes())))
     }
 
-    /// What the request was answered before under its key; none: it is new, or has no key.
+    /// The earlier response to this request. `None` if the request is new or has no key.
     ///
     /// # Errors
-    /// `idempotency_key_reused`, or why it was refused before.
+    /// `idempotency_key_reused`, or the earlier error.
     pub fn first(&self, view: &StateView) -> Result<Option<Answer>, OpError> {
         let Some(key) = self.key() else { return Ok(None) };
         let known = view.state.first(key)?;
         Ok(known.map(|known| known.response.clone()).transpose()?)
     }
 
-    /// Answers a request by the command that `make` makes of the state; a repeated one as it was
-    /// the first time, without asking. None: there is nothing to do.
+    /// Submits the command that `make` builds from the state. For a repeated request it returns the
+    /// first response without calling `make`. If `make` returns `None`, nothing is changed.
     ///
     /// # Errors
     /// Those of `make` and [`Caller::submit`].
@@ -107,11 +107,11 @@ impl Caller {
         }
     }
 
-    /// A refusal that rests on the time or on a state that may be old; if the request was answered
-    /// before under its key, that answer instead.
+    /// For errors that depend on the time or on a possibly stale state: returns the earlier
+    /// response to this request if there is one, otherwise the error.
     ///
     /// # Errors
-    /// The refusal.
+    /// The given error.
     pub async fn unless_answered(&self, problem: OpError) -> Result<Answer, OpError> {
         if self.key.is_none() {
             return Err(problem);
@@ -119,18 +119,18 @@ impl Caller {
         self.first(&self.view().await?)?.ok_or(problem)
     }
 
-    /// Proposes a command under the caller's key; a refusal becomes a problem.
+    /// Submits a command under the caller's key and converts a refusal to an error.
     pub async fn submit(&self, command: &Command) -> Result<Answer, OpError> {
         Ok(self.try_submit(command).await??)
     }
 
-    /// Proposes a command under the caller's key.
+    /// Submits a command under the caller's key.
     pub async fn try_submit(&self, command: &Command) -> Result<Result<Answer, Refusal>, OpError> {
         self.check_bound(command)?;
         self.context.submit(command, self.key()).await
     }
 
-    /// Notes in the log what the caller's key stands for, for a request of several commands or of
+    /// Stores the caller's key in the log, for requests that consist of several commands or of
     /// none.
     ///
     /// # Errors
@@ -144,14 +144,14 @@ impl Caller {
         Ok(())
     }
 
-    /// The revision of `If-Match` that a command carries, `current` being that of its object: the
-    /// log decides. None: any.
+    /// The revision that a command carries for `If-Match`. `current` is the revision of its object;
+    /// the final check is made when the log entry is applied. `None` means any revision.
     pub fn if_match(&self, current: Option<Revision>) -> Option<Revision> {
         match &self.if_match {
             IfMatch::Any => None,
             IfMatch::OneOf(tags) => {
                 let accepted = current.filter(|current| tags.contains(current));
-                // No revision is 0, so nothing matches a list without a tag of ours.
+                // There is no revision 0, so a list without valid tags matches nothing.
                 accepted.or(tags.first().copied()).or(Some(Revision(0)))
             }
         }
@@ -163,7 +163,7 @@ impl Caller {
         Ok(self.if_match(view.state.named(name).map(|task| task.live.revision)))
     }
 
-    /// A command that no revision is bound to cannot keep what `If-Match` asks for.
+    /// Rejects `If-Match` for commands that do not support it.
     fn check_bound(&self, command: &Command) -> Result<(), OpError> {
         let bound = match command {
             Command::Put(put) => matches!(put.mode, PutMode::Update { .. }),

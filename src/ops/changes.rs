@@ -1,14 +1,14 @@
-//! One log line for each change that a request made, on the node that took the request. The span
-//! around it names the request.
+//! One log line for each change made by a request, on the node that received it. The surrounding
+//! span contains the request id.
 
 use crate::domain::machine::Command;
 use crate::domain::machine::command::PutMode;
 use crate::telemetry::line::one_line;
 
-/// Lines of one request; what goes beyond is counted.
+/// Maximum number of lines per request. Further changes are only counted.
 const LINES_MAX: usize = 10;
 
-/// What a command changes, for the log; none: nothing that an operator looks for there.
+/// The log line of a command. `None` if the command is not relevant to operators.
 pub(crate) fn line(command: &Command) -> Option<String> {
     Some(match command {
         Command::Put(put) => {
@@ -34,12 +34,12 @@ pub(crate) fn line(command: &Command) -> Option<String> {
         Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
         Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
         Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),
-        // These every node tells, or nobody looks for.
+        // These are logged by every node, or are not relevant.
         _ => return None,
     })
 }
 
-/// Writes what was changed into the log.
+/// Logs changes.
 pub(crate) fn log(lines: impl IntoIterator<Item = String>) {
     let mut lines = lines.into_iter();
     for line in lines.by_ref().take(LINES_MAX) {

@@ -1,4 +1,4 @@
-//! The cluster as a whole, and its scheduler.
+//! Operations on the cluster and its scheduler.
 
 use super::context::{Context, StateView};
 use super::views::{digest, node_name};
@@ -13,7 +13,7 @@ use crate::dto::{
     SchedulerView, TasksLeft,
 };
 
-/// The cluster.
+/// The state of the cluster.
 ///
 /// # Errors
 /// `no_leader`, `too_busy`.
@@ -44,7 +44,7 @@ fn leader(view: &StateView, leader: Option<u64>) -> Option<String> {
     leader.map(|leader| node_name(&view.state, NodeId(leader)))
 }
 
-/// Gives the lead to another voter, or to the one with this configured id or node's name.
+/// Transfers leadership to another voter, or to the one with this configured id or node name.
 ///
 /// # Errors
 /// `member_not_found`, `no_other_voter`, `transfer_failed`, `no_leader`.
@@ -71,7 +71,7 @@ pub(crate) async fn transfer_leader(
     Ok(OpAnswer::of(view, CurrentLeader { leader }))
 }
 
-/// Readmits a member that lost its data, by its configured id or its node's name.
+/// Readmits a member that lost its data. `id` is its configured id or its node name.
 ///
 /// # Errors
 /// `member_not_found`, `member_not_empty`, `node_unreachable`, `outcome_unknown`, `no_leader`.
@@ -95,7 +95,7 @@ pub(crate) async fn replace(
     Ok(OpAnswer::of(caller.context.here()?, MemberReplaced { member, node, join }))
 }
 
-/// The configured id of a member, which need not have a node that works.
+/// The configured id of a member. The member's node does not have to be up.
 fn member(view: &StateView, id: &str) -> Result<u16, OpError> {
     let named = nodes::find(view, id).ok().map(|node| node.id.configured());
     let number = named.or_else(|| id.parse().ok()).and_then(|id| u16::try_from(id).ok());
@@ -103,7 +103,7 @@ fn member(view: &StateView, id: &str) -> Result<u16, OpError> {
     number.ok_or_else(|| OpError::new(ErrorCode::MemberNotFound, rule))
 }
 
-/// Whether ticks fire, and on which nodes.
+/// Whether ticks fire, and the nodes that fire them.
 ///
 /// # Errors
 /// `no_leader`.
@@ -128,7 +128,7 @@ pub(crate) fn scheduler(context: &Context, view: &StateView) -> Result<Scheduler
     })
 }
 
-/// Where a node's API is, of its base URL.
+/// Host and port of a node's base URL.
 fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
     match url::Url::parse(http) {
         Ok(url) => (url.host_str().map(str::to_owned), url.port_or_known_default()),
@@ -136,7 +136,7 @@ fn host_and_port(http: &str) -> (Option<String>, Option<u16>) {
     }
 }
 
-/// From now on ticks are claimed, or on no node any more.
+/// Enables or disables claiming of ticks on all nodes.
 ///
 /// # Errors
 /// `not_accepted`, `outcome_unknown`.
@@ -151,7 +151,7 @@ pub(crate) async fn set_scheduler(
     Ok(OpAnswer::of(view, body))
 }
 
-/// Removes all tasks, if the caller names the cluster.
+/// Removes all tasks. `cluster` must be the name of the cluster.
 ///
 /// # Errors
 /// `wrong_cluster_name`, `not_accepted`, `outcome_unknown`.
@@ -160,7 +160,7 @@ pub(crate) async fn cleanup_all(
     cluster: String,
 ) -> Result<OpAnswer<TasksLeft>, OpError> {
     let mut part = CleanupAll { cluster, from: 0, upto: None };
-    // A repeated request hears the answer to the first part again, and goes on from there.
+    // A repeated request gets the response to the first part again and continues from there.
     let mut answer = caller.submit(&Command::CleanupAll(part.clone())).await?;
     while let Answer::Swept { upto, next: Some(from) } = answer {
         part = CleanupAll { from, upto: Some(upto), ..part };

@@ -1,11 +1,11 @@
-//! A schedule in words.
+//! Describes a schedule in English.
 
 use crate::domain::schedule::{LocalTime, Rule, Schedule, weekday_name};
 
-/// Times of day that are told one by one.
+/// Maximum number of times of day that are listed individually.
 const TIMES_MAX: usize = 6;
 
-/// What a schedule says, as a sentence without a full stop.
+/// The description of a schedule: a sentence without a full stop.
 pub(crate) fn describe(schedule: &Schedule, default_zone: &str) -> String {
     let mut out = match &schedule.rule {
         Rule::Cron(text) => cron(text),
@@ -45,7 +45,7 @@ pub(crate) fn describe(schedule: &Schedule, default_zone: &str) -> String {
     out
 }
 
-/// The seven fields of a cron text, second first, with what is understood where one is left out.
+/// The seven fields of a cron text, starting with the second. Omitted fields get their defaults.
 pub(crate) fn fields(text: &str) -> [&str; 7] {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     match words[..] {
@@ -60,9 +60,9 @@ pub(crate) fn fields(text: &str) -> [&str; 7] {
     }
 }
 
-/// Fields as they are told: where a step leaves only the first value of the field, that value.
+/// Fields for the description: a step that selects only the first value is replaced by that value.
 pub(crate) fn told(fields: [&str; 7]) -> [&str; 7] {
-    /// First value of each field, and how far its last one is from it.
+    /// First value of each field, and the distance to its last value.
     const FIELDS: [(&str, u32); 7] =
         [("0", 59), ("0", 59), ("0", 23), ("1", 30), ("1", 11), ("0", 6), ("1970", 8_029)];
     let mut told = fields;
@@ -75,7 +75,7 @@ pub(crate) fn told(fields: [&str; 7]) -> [&str; 7] {
     told
 }
 
-/// Whether either of two day fields that are given may match; else both must.
+/// Whether a match of one of the two day fields is enough. Otherwise both must match.
 pub(crate) fn either_day(fields: [&str; 7]) -> bool {
     let [_, _, _, day, _, weekday, _] = fields;
     !day.starts_with('*') && !weekday.starts_with('*')
@@ -124,7 +124,7 @@ fn days(day: &str) -> String {
     }
 }
 
-/// An item of a day field in which some depend on the month.
+/// An item of a day field with items that depend on the month.
 fn day_item(item: &str) -> String {
     if let Some(before) = item.strip_prefix("L-") {
         return format!("{before} days before the last day of the month");
@@ -137,7 +137,7 @@ fn day_item(item: &str) -> String {
     }
 }
 
-/// The times of day that second, minute and hour give, if they give a few.
+/// The times of day given by second, minute and hour, if there are only a few.
 pub(crate) fn times_of_day(second: &str, minute: &str, hour: &str) -> Option<Vec<LocalTime>> {
     let number = |text: &str| text.parse::<u32>().ok();
     let (second, minute) = (number(second)?, number(minute)?);
@@ -146,7 +146,7 @@ pub(crate) fn times_of_day(second: &str, minute: &str, hour: &str) -> Option<Vec
     (hours.len() <= TIMES_MAX).then(|| hours.iter().map(time).collect())
 }
 
-/// Second, minute and hour: a time of day where they give one, else field by field.
+/// Second, minute and hour, as times of day if possible, otherwise field by field.
 fn time(second: &str, minute: &str, hour: &str) -> String {
     if let Some(times) = times_of_day(second, minute, hour) {
         return format!("at {}", and(&times));
@@ -174,7 +174,7 @@ fn unit(unit: &str, field: &str) -> String {
     }
 }
 
-/// `*` and `*/n`.
+/// Describes `*` and `*/n`.
 fn step(unit: &str, field: &str) -> Option<String> {
     if field == "*" {
         return Some(format!("every {unit}"));
@@ -183,7 +183,7 @@ fn step(unit: &str, field: &str) -> Option<String> {
     step.parse::<u32>().ok().map(|step| format!("every {step} {unit}s"))
 }
 
-/// Items of a field, each value shown by `name`; what is no value stays as it is written.
+/// The items of a field. `name` formats each value; anything else is kept as written.
 fn list(field: &str, name: impl Fn(&str) -> String) -> String {
     let item = |item: &str| match item.split_once('-') {
         Some((from, to)) if !from.contains('(') && from != "L" => {
@@ -255,7 +255,7 @@ fn month_day(day: i8) -> String {
     }
 }
 
-/// `a, b and c`.
+/// Joins items: `a, b and c`.
 fn and(items: &[impl ToString]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     match items.split_last() {

@@ -1,10 +1,10 @@
-//! A schedule in words, in Chinese: from the large to the small, as dates are told.
+//! Describes a schedule in Chinese, from the largest unit to the smallest.
 
 use super::describe::{either_day, fields, times_of_day, told};
 use crate::domain::schedule::{Rule, Schedule, parse_weekday, weekday_name};
 use crate::domain::time::Millis;
 
-/// What a schedule says, as a sentence without a full stop.
+/// The description of a schedule: a sentence without a full stop.
 pub(crate) fn describe_zh(schedule: &Schedule, default_zone: &str) -> String {
     let mut out = match &schedule.rule {
         Rule::Cron(text) => cron(text),
@@ -47,7 +47,7 @@ pub(crate) fn describe_zh(schedule: &Schedule, default_zone: &str) -> String {
     out
 }
 
-/// `1h30m` as `1 小时 30 分钟`.
+/// Formats `1h30m` as `1 小时 30 分钟`.
 fn duration(length: Millis) -> String {
     const UNITS: [(&str, &str); 5] =
         [("ms", "毫秒"), ("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒")];
@@ -93,7 +93,7 @@ fn cron(text: &str) -> String {
     if out.is_empty() { time } else { format!("{} {time}", out.trim_end()) }
 }
 
-/// Hour, minute and second: a time of day where they give one, else field by field.
+/// Hour, minute and second, as times of day if possible, otherwise field by field.
 fn time(second: &str, minute: &str, hour: &str) -> String {
     if let Some(times) = times_of_day(second, minute, hour) {
         return enumerate(&times);
@@ -111,7 +111,7 @@ fn time(second: &str, minute: &str, hour: &str) -> String {
     parts.join("的")
 }
 
-/// `每 5 分钟`, `第 0、30 分`.
+/// Formats `每 5 分钟` or `第 0、30 分`.
 fn unit(length: &str, point: &str, field: &str) -> String {
     if field == "*" {
         return format!("每{length}");
@@ -122,7 +122,7 @@ fn unit(length: &str, point: &str, field: &str) -> String {
     format!("第 {} {point}", list(field, str::to_owned))
 }
 
-/// The day field; `of` stands before numbers of days.
+/// The day field. `of` is the prefix of day numbers.
 fn days(of: &str, field: &str) -> String {
     if let Some(step) = field.strip_prefix("*/").filter(|step| step.parse::<u32>().is_ok()) {
         return format!("{of}从 1 日起每 {step} 天");
@@ -153,7 +153,7 @@ fn weekday_item(item: &str) -> String {
     list(&upper, weekday)
 }
 
-/// Items of a field, each value shown by `name`.
+/// The items of a field. `name` formats each value.
 fn list(field: &str, name: impl Fn(&str) -> String) -> String {
     let item = |item: &str| {
         let (range, step) = item.split_once('/').unwrap_or((item, ""));
@@ -191,7 +191,7 @@ fn month_day(day: i8) -> String {
     }
 }
 
-/// `甲、乙、丙`.
+/// Joins items: `甲、乙、丙`.
 fn enumerate(items: &[impl ToString]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("、")
 }

@@ -1,4 +1,4 @@
-//! Whether the node takes its part in the cluster.
+//! Whether the node participates in the cluster.
 
 use super::OpError;
 use super::context::{Context, RunningParts};
@@ -6,11 +6,11 @@ use crate::domain::ids::NodeId;
 use crate::domain::machine::record::Liveness;
 use crate::dto::{HealthView, ReadyView, Rfc3339};
 
-/// A node this far behind what is committed catches up first, in entries.
+/// A node that is more than this number of entries behind the committed index is not ready.
 const BEHIND_MAX: u64 = 1_024;
 
-/// Whether the node takes its part. `warnings` says what is wrong with its settings or those of
-/// others, whether it does or not.
+/// Whether the node is ready. `warnings` describes problems in its settings or those of other
+/// nodes, in both cases.
 pub(crate) fn ready(context: &Context) -> Result<ReadyView, OpError> {
     let warnings = context.running.get().map(|running| running.consensus.warnings());
     let warnings = warnings.unwrap_or_default();
@@ -21,7 +21,7 @@ pub(crate) fn ready(context: &Context) -> Result<ReadyView, OpError> {
     }
 }
 
-/// The same in the older form.
+/// The same in an older format.
 pub(crate) fn health(context: &Context) -> HealthView {
     match unready(context) {
         None => HealthView::Healthy {
@@ -37,7 +37,7 @@ pub(crate) fn health(context: &Context) -> HealthView {
     }
 }
 
-/// Why the node does not take its part; none: it does.
+/// Why the node is not ready. `None` if it is ready.
 fn unready(context: &Context) -> Option<OpError> {
     let Some(running) = context.running.get() else {
         return Some(OpError::no_leader(context.progress.borrow().clone()));
@@ -48,7 +48,7 @@ fn unready(context: &Context) -> Option<OpError> {
     idle(context, running).map(OpError::no_leader)
 }
 
-/// Why a node that a leader serves does not take its part.
+/// Why a node that follows a leader is not ready.
 fn idle(context: &Context, running: &RunningParts) -> Option<String> {
     let consensus = &running.consensus;
     if !context.clock.sure() {

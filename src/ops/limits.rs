@@ -1,41 +1,41 @@
-//! The time limits of requests, in one place, because they depend on those of the log.
+//! Time limits of requests. They are in one place because they depend on those of the log.
 //!
-//! | who waits | for what | at most | and then |
+//! | operation | waits for | limit | result after the limit |
 //! |---|---|---|---|
-//! | a read | a leader that confirms it | [`READ_LIMIT`] | `no_leader` |
+//! | a read | a leader's confirmation | [`READ_LIMIT`] | `no_leader` |
 //! | a read on a node without a leader | the same | [`UNLED_READ_LIMIT`] | `no_leader` |
 //! | a read with an index | that index | [`INDEX_LIMIT`] | `index_not_reached` |
 //! | a write | its entry | [`WRITE_LIMIT`] | the outcome is unknown |
 //! | a scan | its turn | [`SCAN_LIMIT`] | `too_busy` |
 //!
-//! `consensus/limits.rs` has the limits of the log. The relations are checked at compile time.
+//! `consensus/limits.rs` contains the limits of the log. The relations are checked at compile time.
 
 use std::time::Duration;
 
 use crate::consensus::limits::{FORWARD_LIMIT, LEAD_LIMIT, READ_LIMIT as LOG_READ_LIMIT};
 
-/// A read waits this long for a leader to confirm it; an election is over by then.
+/// Time limit for a leader to confirm a read. It is longer than an election.
 pub(super) const READ_LIMIT: Duration = Duration::from_millis(1_800);
-/// And this long on a node that no leader has served for longer than elections take.
+/// The same limit on a node that has been without a leader for longer than an election.
 pub(super) const UNLED_READ_LIMIT: Duration = Duration::from_millis(300);
-/// And this long for an index that it names.
+/// Time limit for reaching the index given in a read.
 pub(super) const INDEX_LIMIT: Duration = Duration::from_secs(5);
-/// A write is answered within this.
+/// Time limit of a write.
 pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(5);
-/// A scan waits this long for its turn.
+/// Time limit for a scan to start.
 pub(super) const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
-/// A node that is cut off says so within this.
+/// A partitioned node reports its state within this time.
 const TOLD: Duration = Duration::from_secs(2);
 
 const _: () = {
-    // A read is answered within that, also the first one, which waits for a leader as usual.
+    // This includes the first read, which waits for a leader with the full limit.
     assert!(READ_LIMIT.as_millis() < TOLD.as_millis());
-    // A leader that no majority confirms says so before the read is given up, and the read is
-    // answered before the log gives up its connection.
+    // A leader that no majority confirms reports this before the read ends, and the read ends
+    // before the log closes its connection.
     assert!(LEAD_LIMIT.as_millis() < READ_LIMIT.as_millis());
     assert!(READ_LIMIT.as_millis() < LOG_READ_LIMIT.as_millis());
     assert!(UNLED_READ_LIMIT.as_millis() < READ_LIMIT.as_millis());
-    // An entry is carried no shorter than its write waits.
+    // An entry is forwarded for at least as long as its write waits.
     assert!(WRITE_LIMIT.as_millis() <= FORWARD_LIMIT.as_millis());
 };

@@ -1,28 +1,28 @@
-//! Lists: by cursor, or by page number.
+//! Pagination of lists, by cursor or by page number.
 
 use crate::dto::{ListPlace, ListView};
 
-/// Which part of a list is asked for.
+/// The requested part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PageRequest {
-    /// So many behind the item with this key.
+    /// Items after the item with this key.
     Cursor {
-        /// How many.
+        /// Maximum number of items.
         limit: usize,
-        /// The key of the last item before; none: from the beginning.
+        /// The key of the last item before the page. `None` for the first page.
         after: Option<String>,
     },
-    /// By number.
+    /// A numbered page.
     Numbered {
-        /// From 1.
+        /// Page number, from 1.
         page: usize,
-        /// Items on each.
+        /// Items per page.
         size: usize,
     },
 }
 
 impl PageRequest {
-    /// The key after which the list goes on.
+    /// The key after which the page starts.
     pub fn after(&self) -> Option<&str> {
         match self {
             Self::Cursor { after, .. } => after.as_deref(),
@@ -30,7 +30,7 @@ impl PageRequest {
         }
     }
 
-    /// The answer: `items` are those behind [`PageRequest::after`], in order.
+    /// Builds the page. `items` are the items after [`PageRequest::after`], in order.
     pub fn list<T, V>(
         &self,
         mut items: impl Iterator<Item = T>,
@@ -62,12 +62,12 @@ impl PageRequest {
     }
 }
 
-/// A key as a cursor.
+/// Encodes a key as a cursor.
 pub(crate) fn encode(key: &str) -> String {
     key.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The key of a cursor; none: it is no cursor.
+/// Decodes a cursor. `None` if it is invalid.
 pub(crate) fn decode(text: &str) -> Option<String> {
     if !text.len().is_multiple_of(2) {
         return None;
@@ -83,12 +83,12 @@ pub(crate) fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes.collect()).ok()
 }
 
-/// Whether a name is what a pattern with `*` and `?` describes.
+/// Whether a name matches a pattern with `*` and `?`.
 pub(crate) fn glob(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where to go on after the last star if what follows it does not fit.
+    // Where to continue after the last star if the rest does not match.
     let mut back: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

@@ -1,4 +1,4 @@
-//! What is noted for measurements.
+//! Recording for benchmarks.
 
 use std::sync::Arc;
 
@@ -6,19 +6,20 @@ use parking_lot::Mutex;
 
 use crate::engine::{AttemptStart, Observer};
 
-/// The starts that a node saw since they were taken last; clones are the same ones.
+/// The attempt starts recorded on a node since the last call of [`Starts::take`]. Clones share the
+/// record.
 #[derive(Clone, Debug, Default)]
 pub struct Starts(Arc<Mutex<Vec<AttemptStart>>>);
 
 impl Starts {
-    /// Notes each start of a node.
+    /// An observer that records each start on a node.
     #[must_use]
     pub fn observer(&self) -> Observer {
         let starts = Arc::clone(&self.0);
         Arc::new(move |started| starts.lock().push(started))
     }
 
-    /// Takes what was noted.
+    /// Removes and returns the recorded starts.
     #[must_use]
     pub fn take(&self) -> Vec<AttemptStart> {
         std::mem::take(&mut *self.0.lock())

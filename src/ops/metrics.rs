@@ -1,4 +1,4 @@
-//! The page of metrics: what the node counts, and what it sees in the applied state.
+//! The metrics page: the counters of the node, and metrics from the applied state.
 
 use super::OpError;
 use super::context::{Context, StateView};
@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::telemetry::exposition::MetricsFormat;
 use crate::telemetry::seen::{ClusterSeen, TaskSeen};
 
-/// The page in one of its formats.
+/// Builds the page in the given format.
 pub(crate) async fn page(context: &Context, format: MetricsFormat) -> Result<String, OpError> {
     let view = context.here().ok();
     let (metrics, most) = (context.metrics.clone(), context.settings.task_series);
@@ -20,7 +20,7 @@ pub(crate) async fn page(context: &Context, format: MetricsFormat) -> Result<Str
     page.await
 }
 
-/// What this node sees, with series for the first `most` tasks by name.
+/// The applied state on this node, with series for the first `most` tasks by name.
 fn seen(view: &StateView, most: usize) -> ClusterSeen {
     let nodes = view.state.nodes();
     let mut seen = ClusterSeen {

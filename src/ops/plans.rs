@@ -1,4 +1,4 @@
-//! The ticks of tasks, computed for readers.
+//! Computes ticks of tasks for read operations.
 
 use std::sync::Arc;
 
@@ -10,12 +10,13 @@ use crate::domain::time::Timestamp;
 
 use super::context::StateView;
 
-/// The ticks of a task's definition in force; none for a bare tombstone.
+/// The plan of a task's current definition. `None` if only a tombstone is left.
 pub(crate) fn current(state: &State, task: &Task) -> Option<Plan> {
     state.plan(task.spec()?, task.live.scheduled_at).ok()
 }
 
-/// The ticks of a kept revision; none if it is gone, or where its intervals began is not known.
+/// The plan of a stored revision. `None` if the revision is gone, or if the start of its intervals
+/// is unknown.
 pub(crate) fn of_revision(state: &State, task: &Task, revision: Revision) -> Option<Plan> {
     let definition = task.revision(revision)?;
     let depends = matches!(
@@ -26,7 +27,7 @@ pub(crate) fn of_revision(state: &State, task: &Task, revision: Revision) -> Opt
     state.plan(&definition.spec, set_at).ok()
 }
 
-/// The stamp of the command that set the schedule which a revision has.
+/// The timestamp of the command that set the schedule of a revision.
 fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
     let live = &task.live;
     if live.definition == Some(revision) {
@@ -42,18 +43,18 @@ fn set_at(task: &Task, revision: Revision) -> Option<Timestamp> {
     }
     let same = before.iter().rev().take_while(|one| one.spec.schedule == *schedule).count();
     let first = kept.get(at - same)?;
-    // What stood before the oldest kept revision is not known.
+    // The definition before the oldest stored revision is unknown.
     let known = same < at || first.revision == live.incarnation;
     known.then_some(first.at)
 }
 
-/// The next tick that will fire as things stand; none: there is none.
+/// The next tick that will fire in the current state, if any.
 pub(crate) fn next_tick(view: &StateView, task: &Task) -> Option<Timestamp> {
     next_tick_after(view, task, view.state.settled(task).max(view.now))
 }
 
-/// The first tick after an instant that fires as things stand; also one that has fired since, so
-/// that the answer stays the same as long as nobody changes the task.
+/// The first tick after an instant that fires in the current state. It may already have fired, so
+/// the result stays the same until the task is changed.
 pub(crate) fn next_tick_after(
     view: &StateView,
     task: &Task,

@@ -1,4 +1,4 @@
-//! What a schedule would do: its ticks, in words, with what is worth knowing. Nothing is stored.
+//! Previews a schedule: ticks, description and warnings. Nothing is stored.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::domain::spec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{ExpressionView, NextTick, NextView, PreviewView, Rfc3339, ScheduleBody};
 
-/// Ticks that are looked at for those that a clock change touches.
+/// Maximum number of ticks inspected to find those affected by a clock change.
 const LOOKED_AT_MAX: u64 = 200_000;
-/// So many tasks that tick on the same hour are many.
+/// From this number on, tasks that tick on the same hour cause a warning.
 const CROWD: usize = 10;
-/// Tasks that are looked at for that.
+/// Maximum number of tasks inspected for that.
 const CROWD_LOOKS: usize = 20_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// A schedule that is to be shown.
+/// The schedule to preview.
 pub(crate) struct PreviewSchedule {
-    /// As the body of a task would have it.
+    /// The schedule as in the body of a task.
     pub schedule: Value,
-    /// Whether it was given as one text.
+    /// Whether it was given as a single string.
     pub expression: bool,
 }
 
 impl PreviewSchedule {
-    /// Reads the schedule by the rules of a task's body.
+    /// Parses the schedule by the rules of a task body.
     pub fn read(
         &self,
         name: &str,
@@ -56,7 +56,7 @@ impl PreviewSchedule {
     }
 }
 
-/// The answer, here and on the command line.
+/// Builds the response, for the API and the command line.
 pub(crate) fn body(ticks: Vec<NextTick>, schedule: &Schedule, default_zone: &str) -> PreviewView {
     PreviewView {
         ticks,
@@ -68,7 +68,7 @@ pub(crate) fn body(ticks: Vec<NextTick>, schedule: &Schedule, default_zone: &str
     }
 }
 
-/// What a plan would do after an instant: so many ticks.
+/// Builds the preview of a plan: `n` ticks after an instant.
 pub(crate) fn preview(
     view: &StateView,
     plan: &Plan,
@@ -88,8 +88,8 @@ pub(crate) fn preview(
     body
 }
 
-/// The ticks after an instant, so many and so many that fire, and whether all that were asked for were
-/// looked for.
+/// The ticks after an instant, limited in number and in number of ticks that fire. Also returns
+/// whether the search was complete.
 fn ticks(
     plan: &Plan,
     after: Timestamp,
@@ -134,7 +134,7 @@ pub(crate) fn next(view: &StateView, task: &Task, from: Option<Timestamp>, n: u6
     NextView { items, next_cursor: (), held: held.or(stopped).map(Into::into) }
 }
 
-/// What is said of a tick on the hour at which many tasks of the cluster tick.
+/// A warning if the first tick is on the hour and many tasks of the cluster tick at that time.
 fn crowd(view: &StateView, first: Timestamp) -> Option<Warning> {
     if first.0.rem_euclid(HOUR_MS) != 0 {
         return None;
@@ -154,7 +154,7 @@ fn crowd(view: &StateView, first: Timestamp) -> Option<Warning> {
     })
 }
 
-/// A tick with the daylight-saving rule that touches it and the calendar that leaves it out.
+/// A tick with the daylight-saving rule that affects it and the calendar that excludes it.
 pub(crate) fn tick(plan: &Plan, tick: &NotedTick) -> NextTick {
     NextTick {
         excluded: plan.excluded(tick.at).map(|calendar| calendar.name.clone()),
@@ -165,7 +165,7 @@ pub(crate) fn tick(plan: &Plan, tick: &NotedTick) -> NextTick {
     }
 }
 
-/// The canonical form: a cron text where it is one, else the rule.
+/// The canonical form: a cron text if the rule is one, otherwise the rule.
 fn expression(schedule: &Schedule) -> ExpressionView {
     match &schedule.rule {
         Rule::Cron(text) => ExpressionView::Text(text.clone()),

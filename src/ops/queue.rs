@@ -1,4 +1,4 @@
-//! The place of an execution that waits in a line, and what is in its way.
+//! The queue position of a waiting execution, and the executions that block it.
 
 use crate::domain::ids::ExecutionId;
 use crate::domain::machine::record::{Execution, Status};
@@ -8,8 +8,8 @@ use crate::domain::task::{Concurrency, TaskSpec};
 use crate::domain::time::Timestamp;
 use crate::dto::QueueView;
 
-/// Where an execution waits; none: it does not wait, or not in a line. Of two lines, the one in which
-/// more is ahead of it.
+/// The queue position of an execution. `None` if it is not in a queue. If it is in two queues, the
+/// one with more executions ahead is used.
 pub(crate) fn queue(state: &State, task: &Task, execution: &Execution) -> Option<QueueView> {
     if execution.status != Status::Pending {
         return None;
@@ -33,7 +33,7 @@ pub(crate) fn queue(state: &State, task: &Task, execution: &Execution) -> Option
     places.max_by_key(|place| place.ahead)
 }
 
-/// How a line is called: `task NAME`, `group NAME`.
+/// The name of a queue: `task NAME`, `group NAME`.
 fn name(key: &LineKey, task: &Task) -> String {
     match key {
         LineKey::Task(_) => format!("task {}", task.live.name),
@@ -41,7 +41,7 @@ fn name(key: &LineKey, task: &Task) -> String {
     }
 }
 
-/// What an execution that waits in a line waits for, as a part of a sentence.
+/// Why a queued execution is waiting, as part of a sentence.
 pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Option<String> {
     let place = queue(state, task, execution)?;
     let QueueView { line, position, running, limit, .. } = &place;
@@ -53,8 +53,8 @@ pub(crate) fn waits_for(state: &State, task: &Task, execution: &Execution) -> Op
     Some(out)
 }
 
-/// An execution that holds a place in a line of a task: one of the task itself, else the oldest of
-/// its group.
+/// An execution that occupies a slot of a task's queue: one of the task itself, otherwise the
+/// oldest of its group.
 fn in_the_way<'a>(state: &'a State, task: &'a Task) -> Option<(ExecutionId, &'a str)> {
     let group = task.spec().and_then(|spec| spec.concurrency.as_ref());
     let shares = |other: &&Task| {
@@ -72,7 +72,8 @@ fn in_the_way<'a>(state: &'a State, task: &'a Task) -> Option<(ExecutionId, &'a 
     })
 }
 
-/// Whether tasks name the group of a task with other limits. Each asks with its own.
+/// A warning if other tasks use the group of a task with a different limit. Each task applies its
+/// own limit.
 pub(crate) fn warning(state: &State, spec: &TaskSpec) -> Option<Warning> {
     let Concurrency { group, limit } = spec.concurrency.as_ref()?;
     let line = state.lines().get(&LineKey::Group(group.as_str().into()))?;

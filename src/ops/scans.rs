@@ -1,4 +1,4 @@
-//! Scans of the state: work that takes too long for the threads that answer requests.
+//! Scans of the state: work that is too slow for the threads that process requests.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use super::limits::SCAN_LIMIT;
 use crate::domain::error_code::ErrorCode;
 use crate::life;
 
-/// Scans of one node at once; the others wait, so that threads are left for other work.
+/// Maximum number of concurrent scans on a node. Others wait, so that threads remain for other
+/// work.
 const SCANS_MAX: usize = 32;
 
-/// Limits the scans of one node that run at once.
+/// Limits the number of concurrent scans on a node.
 pub struct Scans(Semaphore);
 
 impl Default for Scans {
@@ -23,10 +24,10 @@ impl Default for Scans {
 }
 
 impl Scans {
-    /// Runs a scan on a thread where it may take long.
+    /// Runs a scan on a thread for blocking work.
     ///
     /// # Errors
-    /// `too_busy` if none of the running scans ends in time; `internal` if the scan panicked.
+    /// `too_busy` if no running scan ends in time; `internal` if the scan panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         scan: impl FnOnce() -> T + Send + 'static,
@@ -75,7 +76,7 @@ mod tests {
             tokio::join!(first, second);
         assert_eq!(first.unwrap(), "done");
         assert_eq!(second.unwrap_err().code(), ErrorCode::TooBusy);
-        // Its permit is free again, also after a panic.
+        // The permit is released, even after a panic.
         let panicked = scans.run_within(limit, || -> () { panic!("as it must") }).await;
         assert_eq!(panicked.unwrap_err().code(), ErrorCode::Internal);
         assert_eq!(scans.run_within(limit, || 7).await.unwrap(), 7);

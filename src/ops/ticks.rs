@@ -1,5 +1,5 @@
-//! What became of a task's ticks: fired ones one by one and the rest as spans, newest first,
-//! merged by time.
+//! The past ticks of a task: fired ticks individually and all others as spans, merged and sorted by
+//! time, newest first.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,21 @@ use crate::dto::{Rfc3339, SpanView, TickView, TicksView};
 use super::lists::PageRequest;
 use super::{views, words};
 
-/// Ticks that are found one by one to count those of spans, in one answer.
+/// Maximum number of ticks computed to count the ticks of spans in one response.
 const COUNT_STEPS_MAX: u64 = 500_000;
 
-/// Which part of a task's past is asked for.
+/// The requested range of a task's past.
 #[derive(Clone, Debug)]
 pub(crate) struct TickRange {
-    /// What ends before this is left out.
+    /// Entries that end before this are omitted.
     pub from: Timestamp,
-    /// What begins after this is left out.
+    /// Entries that begin after this are omitted.
     pub to: Timestamp,
-    /// Only what ends before this: the rest was told in the answer before.
+    /// Only entries that end before this. The rest was in an earlier page.
     pub below: Option<Timestamp>,
-    /// Whether stretches without a tick are told.
+    /// Whether spans without ticks are included.
     pub empty: bool,
-    /// How many.
+    /// The requested page.
     pub page: PageRequest,
 }
 
@@ -49,7 +49,7 @@ enum HistoryPiece<'a> {
 }
 
 impl HistoryPiece<'_> {
-    /// Where it ends; no two of a task end at one instant.
+    /// The end of the entry. It is unique within a task.
     fn end(&self) -> Timestamp {
         match self {
             Self::Fired(fired) => fired.tick,
@@ -73,12 +73,12 @@ impl HistoryPiece<'_> {
     }
 }
 
-/// The answer for one task.
+/// Builds the response for one task.
 pub(crate) fn list(state: &State, task: &Task, range: &TickRange) -> TicksView {
     let mut counter = Counter { task, state, plans: BTreeMap::new(), steps: COUNT_STEPS_MAX };
     let fired = task.history.ticks.iter().rev().map(HistoryPiece::Fired);
     let spans = task.history.spans.iter().rev().map(|span| HistoryPiece::Span(span, span.count));
-    // What is known begins there; before it are remains of a former incarnation.
+    // The history begins there. Earlier entries belong to a previous incarnation.
     let own = |piece: &HistoryPiece<'_>| piece.end() > task.progress.truncated_before;
     let pieces = merge(fired, spans).take_while(own).filter(|piece| range.holds(piece)).filter_map(
         |piece| match piece {
@@ -95,7 +95,7 @@ pub(crate) fn list(state: &State, task: &Task, range: &TickRange) -> TicksView {
     TicksView { list, truncated_before: Rfc3339(task.progress.truncated_before) }
 }
 
-/// Two lists that fall by time as one that does.
+/// Merges two lists that are sorted by descending time.
 fn merge<'a>(
     one: impl Iterator<Item = HistoryPiece<'a>>,
     other: impl Iterator<Item = HistoryPiece<'a>>,
@@ -108,7 +108,7 @@ fn merge<'a>(
     })
 }
 
-/// Counts the ticks of spans that nobody counted.
+/// Counts the ticks of spans that have no count yet.
 struct Counter<'a> {
     task: &'a Task,
     state: &'a State,
@@ -125,7 +125,7 @@ impl Counter<'_> {
             .entry(revision)
             .or_insert_with(|| super::plans::of_revision(state, task, revision));
         let count = plan.as_ref()?.count_between(span.from, span.to, self.steps);
-        // More than there were steps is what arithmetic gave: it took none.
+        // A result above the limit was computed arithmetically and took no steps.
         let taken = count.unwrap_or(self.steps);
         if taken <= self.steps {
             self.steps -= taken;
@@ -155,7 +155,7 @@ mod tests {
         Box::new(Put { mode: PutMode::Add, spec })
     }
 
-    /// A task after these commands, each so many seconds after the first.
+    /// The state after these commands, each with its time in seconds after the start.
     fn after(commands: Vec<(u64, Command)>) -> State {
         let mut state = State::default();
         for (index, (secs, command)) in (1..).zip(commands) {
@@ -197,7 +197,8 @@ mod tests {
         let items = body["items"].as_array().unwrap();
         let shown: Vec<_> =
             items.iter().map(|item| (item["reason"].clone(), item["count"].clone())).collect();
-        // Since the edit at 25 s ticks are at 27, 29, 31; before it at every second.
+        // Since the edit at 25 s there are ticks at 27, 29 and 31. Before it there was one every
+        // second.
         let wanted = [("paused", 3), ("edited", 5), ("paused", 20)];
         assert_eq!(shown, wanted.map(|(reason, count)| (json!(reason), json!(count))));
         assert_eq!(body["truncated_before"], BEGIN.to_string());

@@ -1,5 +1,5 @@
-//! Why a tick fired or not, or what will become of it: the verdict with all that led to it, and
-//! one sentence.
+//! Explains why a tick fired or not, or what will happen to it: the verdict, its causes, and a
+//! summary sentence.
 
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Code, Execution, FiredTick, Reason, Status, Verdict};
@@ -11,18 +11,19 @@ use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 use super::context::StateView;
 use super::{eligibility, plans, queue, views, words};
 
-/// What is known of one instant of a task.
+/// The finding about one instant of a task.
 struct TickFinding {
-    /// Whether the schedule has a tick there; none: the definition of that time is not kept.
+    /// Whether the schedule has a tick at that instant. `None` if the definition of that time is
+    /// not stored.
     tick: Option<bool>,
     verdict: Option<Verdict>,
     reason: Option<Reason>,
-    /// Whether the verdict is in the log, or only foreseen.
+    /// Whether the verdict is final or only predicted.
     settled: bool,
-    /// What became of it, where it fired.
+    /// The result of the tick if it fired.
     fired: Option<FiredView>,
     index: Option<u64>,
-    /// Of what is no tick: the ticks before and after it.
+    /// If the instant is not a tick: the ticks before and after it.
     nearest: (Option<Timestamp>, Option<Timestamp>),
     summary: String,
 }
@@ -35,12 +36,12 @@ impl TickFinding {
         Self { tick, verdict, reason, settled: false, fired, index, nearest, summary }
     }
 
-    /// What is no tick of a plan.
+    /// The finding for an instant that is not a tick of a plan.
     fn no_tick(plan: &Plan, at: Timestamp) -> Self {
         Self::between(at, "tick of this schedule", plan.last_before(at), plan.next_after(at))
     }
 
-    /// What is no `tick`, with the ones around it.
+    /// The finding for an instant that is not a `tick`, with the nearest ones.
     fn between(
         at: Timestamp,
         tick: &str,
@@ -64,7 +65,7 @@ impl TickFinding {
     }
 }
 
-/// The answer about an instant; none: about the next tick.
+/// Builds the response about an instant, or about the next tick if `at` is `None`.
 pub(crate) fn why(view: &StateView, task: &Task, at: Option<Timestamp>) -> WhyView {
     let plan = plans::current(&view.state, task);
     let settled = view.state.settled(task);
@@ -116,7 +117,7 @@ fn is_tick(plan: &Plan, at: Timestamp) -> bool {
     plan.next_after(at.minus(Millis(1))) == Some(at)
 }
 
-/// Why an execution waits for the time of its next attempt, as a part of a sentence.
+/// Why an execution waits for its next attempt, as part of a sentence.
 fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
     let at = execution.next_attempt_at().filter(|at| *at > view.now)?;
     let attempt = execution.attempt.as_ref()?;
@@ -129,7 +130,7 @@ fn next_attempt(view: &StateView, execution: &Execution) -> Option<String> {
     ))
 }
 
-/// What became of a tick that fired, as a sentence.
+/// The result of a fired tick, as a sentence.
 fn told(view: &StateView, fired: &FiredTick) -> String {
     let (at, id) = (fired.tick, fired.execution);
     let execution = view.state.execution(id).map(|(_, execution)| execution);
@@ -162,7 +163,8 @@ fn told(view: &StateView, fired: &FiredTick) -> String {
     out
 }
 
-/// An instant up to the cursor: its verdict stands in the state, if history is kept so far back.
+/// The finding for an instant up to the cursor. Its verdict is in the state if the history reaches
+/// back that far.
 fn past(view: &StateView, task: &Task, at: Timestamp) -> TickFinding {
     if let Some(fired) = task.history.fired(at) {
         return TickFinding {
@@ -178,7 +180,7 @@ fn past(view: &StateView, task: &Task, at: Timestamp) -> TickFinding {
             let summary = format!("{at} lies before {begin}, where what is known begins");
             return TickFinding::open(None, summary);
         }
-        // It lies in the stretch that ends with a fired tick and has no other.
+        // It is in the range that ends with a fired tick and contains no other tick.
         let ticks = &task.history.ticks;
         let before = ticks.iter().rev().map(|fired| fired.tick).find(|tick| *tick < at);
         let before = before.filter(|tick| *tick > begin);
@@ -213,7 +215,7 @@ fn past(view: &StateView, task: &Task, at: Timestamp) -> TickFinding {
     }
 }
 
-/// An instant that the start of the scheduler passed over.
+/// The finding for an instant before the floor that starting the scheduler set.
 fn passed_over(plan: Option<&Plan>, at: Timestamp) -> TickFinding {
     match plan {
         Some(plan) if !is_tick(plan, at) => {
@@ -230,7 +232,7 @@ fn passed_over(plan: Option<&Plan>, at: Timestamp) -> TickFinding {
     }
 }
 
-/// An instant that nobody has settled.
+/// The finding for an instant that is not settled yet.
 fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> TickFinding {
     let Some(plan) = plan else {
         return TickFinding::open(
@@ -281,7 +283,7 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     TickFinding::open(Some(true), summary)
 }
 
-/// Why no tick of a task fires any more, though its schedule has some left.
+/// Why no further tick of a task fires although its schedule has ticks left.
 fn over(task: &Task) -> Option<String> {
     let spec = task.spec()?;
     let fired = task.progress.totals.fired;
@@ -292,7 +294,7 @@ fn over(task: &Task) -> Option<String> {
         .then(|| "the task is one_shot, and its first tick is decided".to_owned())
 }
 
-/// What keeps a future tick from firing, whoever owns the task.
+/// What prevents a future tick from firing, regardless of the owner.
 fn held(view: &StateView, task: &Task, at: Timestamp) -> Option<TickFinding> {
     if !view.state.cluster().scheduler {
         let summary = format!("{at} will be skipped unless the scheduler is started before it");

@@ -1,12 +1,12 @@
-//! The words of the contract for the values of the state.
+//! The names of values in the contract.
 
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Intent, Liveness, Reason, Status, Trigger, Verdict};
 
-/// States of a task.
+/// The states of a task.
 pub(crate) const TASK_STATES: [&str; 6] =
     ["active", "paused", "completed", "failed", "cancelled", "deleted"];
-/// Statuses of an execution.
+/// The statuses of an execution.
 pub(crate) const STATUSES: [&str; 7] =
     ["pending", "running", "success", "failed", "timeout", "cancelled", "lost"];
 
@@ -38,7 +38,7 @@ pub(crate) const fn status(status: Status) -> &'static str {
     status.word()
 }
 
-/// Where an execution came from.
+/// The trigger of an execution.
 pub(crate) const fn trigger(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Schedule => "schedule",
@@ -50,7 +50,7 @@ pub(crate) const fn trigger(trigger: Trigger) -> &'static str {
     }
 }
 
-/// What became of a tick.
+/// The verdict of a tick.
 pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
     verdict.word()
 }
@@ -76,7 +76,7 @@ pub(crate) const fn reason(reason: Reason) -> &'static str {
     }
 }
 
-/// A reason as a part of a sentence.
+/// A reason as part of a sentence.
 pub(crate) const fn because(reason: Reason) -> &'static str {
     match reason {
         Reason::Overlap => "an execution of the task had not ended",
@@ -97,7 +97,7 @@ pub(crate) const fn because(reason: Reason) -> &'static str {
     }
 }
 
-/// Whether a node works.
+/// The liveness of a node.
 pub(crate) const fn liveness(liveness: Liveness) -> &'static str {
     match liveness {
         Liveness::Starting => "starting",
@@ -106,7 +106,7 @@ pub(crate) const fn liveness(liveness: Liveness) -> &'static str {
     }
 }
 
-/// What is meant to become of a node.
+/// The intent for a node.
 pub(crate) const fn intent(intent: Intent) -> &'static str {
     match intent {
         Intent::None => "none",

@@ -146,7 +146,7 @@ async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
     assert_eq!(refused["errors"][0]["pointer"], "/action");
     assert!(refused["detail"].as_str().unwrap().contains("a function `idle`"), "{refused}");
     rig.get("/tasks/idle").await.refused(404, "task_not_found");
-    // The function of its name is enough; a caller's claim needs none.
+    // A function with the name of the task is enough. A claim by a caller requires none.
     rig.post("/tasks", json!({"name": "ok", "schedule": yearly()})).await.expect(201);
     let manual = rig.post("/tasks", idle(json!({"manual": true}))).await.expect(201).body;
     assert_eq!(manual["warnings"][0]["code"], "no_handler");
@@ -177,7 +177,8 @@ async fn what_nobody_could_carry_out_is_refused_and_what_nobody_can_is_told() {
     rig.stop().await;
 }
 
-/// Shell actions are off, or the task's user is not known: everybody who asks is told so.
+/// Shell actions are off, or the user of the task is unknown. Every response about the task
+/// contains the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_nodes_lack_for_a_command_is_told() {
     let no_user = "could not become user nobody-of-that-name when it started";
@@ -227,7 +228,7 @@ async fn a_repeated_write_is_one_write() {
         .await
         .refused(422, "idempotency_key_reused");
     rig.get("/tasks/twice").await.refused(404, "task_not_found");
-    // A key belongs to its route, whatever that does.
+    // A key is bound to its route, even if the route has the same effect.
     for (method, path, body) in [
         (Method::POST, "/tasks/once/trigger", Value::Null),
         (Method::POST, "/tasks?force=true", other.clone()),
@@ -272,7 +273,7 @@ async fn patches_of_different_fields_all_last() {
         let body = json!({"labels": {format!("l{n}"): "x"}});
         rig.call(Method::PATCH, "/tasks/shared", body, &[])
     });
-    // Each is in the way of each other at most once, so it has as many tries as it may need.
+    // Each request conflicts with each other one at most once, so the retries are sufficient.
     for got in join_all(patches).await {
         got.expect(200);
     }

@@ -1,4 +1,4 @@
-//! Making thousands of tasks in one request.
+//! Creates thousands of tasks in one request.
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -16,17 +16,17 @@ use crate::ops::{eligibility, views};
 
 use super::definition::{mode, settled};
 
-/// The status that an answer about one item alone would have.
+/// The statuses that a response about a single item would have.
 const OK: u16 = 200;
 const CREATED: u16 = 201;
-/// Items of one request.
+/// Maximum number of items in a request.
 pub(crate) const ITEMS_MAX: usize = 10_000;
 
-/// Makes each task of a list; what is wrong with one stops no other. `place` is where the list stands
-/// in the body.
+/// Creates each task of a list. Errors are reported per item. `place` is the JSON pointer of the
+/// list in the body.
 ///
 /// # Errors
-/// `too_many_items`; what kept the cluster from taking any of them.
+/// `too_many_items`; the error of the cluster if it accepted none of the items.
 pub(crate) async fn batch(
     caller: &Caller,
     items: &[Value],
@@ -47,14 +47,14 @@ pub(crate) async fn batch(
     answer(caller, made.into_iter().flatten().collect())
 }
 
-/// The result of one item, and what kept the cluster from taking it.
+/// The result of one item, with the error if the cluster did not accept it.
 pub(super) struct ItemResult {
     pub shown: ItemView,
     pub fault: Option<OpError>,
 }
 
 impl ItemResult {
-    /// An item of which nothing is known yet.
+    /// An item without a result yet.
     pub fn blank(index: Option<usize>, name: Value) -> ItemView {
         ItemView { index, name, status: OK, ..ItemView::default() }
     }
@@ -76,7 +76,8 @@ impl ItemResult {
     }
 }
 
-/// Answers with the result of every item; if none got through to the cluster, with that.
+/// Builds the response from the results of all items. If the cluster accepted none of them, it
+/// returns that error.
 pub(super) fn answer(
     caller: &Caller,
     items: Vec<ItemResult>,
@@ -93,11 +94,11 @@ pub(super) fn answer(
     Ok(OpAnswer::of(caller.context.here()?, ItemsView { items, succeeded, failed }))
 }
 
-/// An item as it was read.
+/// An item after parsing.
 enum PreparedItem {
-    /// It cannot be.
+    /// It is invalid.
     Refused(ItemResult),
-    /// The request is repeated, and this was the answer.
+    /// The request is repeated, and this was the response.
     Answered(ItemView, Response),
     /// It is among the proposals.
     Proposed(ItemView),
@@ -112,9 +113,9 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Makes the tasks of one chunk, the first of which is item `first`.
+    /// Creates the tasks of one chunk, whose first task is item `first`.
     async fn chunk(&self, first: usize, items: &[Value]) -> Vec<ItemResult> {
-        // Reading a chunk takes milliseconds: others get their turn in between.
+        // Parsing a chunk takes milliseconds, so other tasks of the runtime can run in between.
         tokio::task::yield_now().await;
         let mut proposals = Proposals::default();
         let read: Vec<PreparedItem> = items
@@ -149,7 +150,8 @@ impl Making<'_> {
         let key = part.as_deref().map(|part| self.caller.under(part));
         let known = key.and_then(|key| self.view.state.first(key).ok().flatten());
         match (read, known) {
-            // What could be made then may not be any more: its time may have passed.
+            // The item was valid then, but may no longer be, for example because its time has
+            // passed.
             (Err(_), Some(known)) => PreparedItem::Answered(shown, known.response.clone()),
             (Err(problems), None) => {
                 let problem = OpError::from(problems).below(&format!("{}/{index}", self.place));

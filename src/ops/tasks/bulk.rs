@@ -1,4 +1,4 @@
-//! One operation on many tasks, by their names or by their labels.
+//! One operation on many tasks, selected by names or labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use super::batch::{ItemResult, answer};
 use super::lifecycle::check_until;
 use super::trigger::merged;
 
-/// What is done to each.
+/// The operation on each task.
 pub(crate) enum Operation {
     Pause { reason: String, until: Option<Timestamp> },
     Resume,
@@ -28,16 +28,16 @@ pub(crate) enum Operation {
     Cleanup,
 }
 
-/// Which tasks.
+/// The selected tasks.
 pub(crate) enum TaskSelection {
     Names(Vec<String>),
     Labels(BTreeMap<String, String>),
 }
 
-/// One operation on many tasks; what is refused for one stops no other.
+/// Applies one operation to many tasks. Errors are reported per task.
 ///
 /// # Errors
-/// `invalid_value`; what kept the cluster from taking any of them.
+/// `invalid_value`; the error of the cluster if it accepted none of the commands.
 pub(crate) async fn bulk(
     caller: &Caller,
     operation: Operation,
@@ -45,7 +45,7 @@ pub(crate) async fn bulk(
 ) -> Result<OpAnswer<ItemsView>, OpError> {
     let before = caller.view().await?;
     let since = repeats(&before, caller)?;
-    // A pause that is repeated may be over by now.
+    // The end of a repeated pause may have passed by now.
     if let (Operation::Pause { until, .. }, None) = (&operation, since) {
         check_until(*until, caller.context.clock.now())?;
     }
@@ -76,7 +76,7 @@ pub(crate) async fn bulk(
     answer(caller, items.collect())
 }
 
-/// The counter when the request was first taken up, if this one repeats it.
+/// The counter at the time of the first request, if this request repeats it.
 ///
 /// # Errors
 /// `idempotency_key_reused`.
@@ -85,11 +85,11 @@ fn repeats(view: &StateView, caller: &Caller) -> Result<Option<u64>, OpError> {
     Ok(view.state.first(key)?.map(|known| known.number))
 }
 
-/// What is to be done about one task.
+/// What to do for one task.
 enum PreparedTask {
-    /// Nothing: it cannot be.
+    /// Nothing, because of an error.
     Refused(Box<ItemResult>),
-    /// Nothing: the request is repeated, and this was the answer.
+    /// Nothing: the request is repeated, and this was the response.
     Answered(String, Response),
     /// It is among the proposals.
     Proposed(String),
@@ -116,19 +116,19 @@ fn one(
     }
 }
 
-/// Which tasks a request without names is about.
+/// The selection of a request without names.
 struct Selector {
-    /// They carry all of these.
+    /// The labels that a task must have.
     labels: BTreeMap<String, String>,
-    /// Also those marked deleted.
+    /// Whether tasks marked deleted are included.
     marked: bool,
-    /// The counter when the request was first taken up, if it is repeated: then what was done is
-    /// told again, and what was made or changed since is not touched.
+    /// The counter at the time of the first request, if this request repeats it. Then earlier
+    /// results are returned again, and tasks created or changed since are not affected.
     since: Option<u64>,
 }
 
 impl Selector {
-    /// The names, in order; `done` is what keys of tasks that were done begin with.
+    /// The names, in order. `done` is the key prefix of tasks that were already processed.
     fn names(&self, view: &StateView, done: Option<&str>) -> BTreeSet<String> {
         let tasks = view.state.by_name("").filter(|task| {
             (self.marked || task.live.deleted.is_none())

@@ -1,4 +1,5 @@
-//! A caller's own claim of a tick: the first caller is granted it, all others hear who was.
+//! Claims of ticks by callers. The first caller gets the tick, all others get the result of the
+//! first.
 
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{NodeId, Revision, SessionId};
@@ -11,10 +12,10 @@ use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError};
 use crate::ops::{plans, views};
 
-/// A claim that meets other changes of its task is tried so many times.
+/// Maximum number of attempts when a claim conflicts with other changes of its task.
 const TRIES: u32 = 8;
 
-/// Takes a tick of a task with a manual schedule.
+/// Claims a tick of a task with a manual schedule.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`, `not_manual`, `already_claimed`, `settled`, `session_ended`.
@@ -35,7 +36,7 @@ pub(crate) async fn claim(
         };
         match caller.try_submit(&Command::Settle(settle)).await? {
             Ok(answer) => return granted(caller, &answer),
-            // The task or the node that would hold the claim changed meanwhile: look again.
+            // The task or the node that would hold the claim has changed: try again.
             Err(Refusal::Cursor { .. } | Refusal::RevisionMismatch { .. } | Refusal::Session) => {}
             Err(refusal) => return Err(refusal.into()),
         }
@@ -43,11 +44,11 @@ pub(crate) async fn claim(
     Err(OpError::new(ErrorCode::NotAccepted, "the task changes too fast; nothing was changed"))
 }
 
-/// What there is to do about a tick.
+/// What to do about a tick.
 enum ClaimDecision<'a> {
-    /// To propose this.
+    /// Propose this command.
     Grant(Settle),
-    /// Nothing: it fired.
+    /// Nothing: the tick has fired.
     Known(&'a FiredTick),
 }
 
@@ -82,9 +83,9 @@ fn settle<'a>(
     Ok(ClaimDecision::Grant(command(task, session, after, tick, plan.due(tick))))
 }
 
-/// The session that holds a caller's claim: this node's, or, if this node does not work or gives
-/// its work away, that of another that works. No node carries the claim out, so any will do, and
-/// the request need not go elsewhere.
+/// The session that holds a caller's claim: the session of this node, or, if this node is not
+/// working or is draining, of another working node. No node executes the claim, so any node is
+/// suitable, and the request does not have to be forwarded.
 fn holder<'a>(nodes: impl Iterator<Item = &'a NodeRecord>, own: NodeId) -> Option<SessionId> {
     let works =
         |node: &&NodeRecord| node.liveness == Liveness::Working && node.intent == Intent::None;
@@ -112,7 +113,7 @@ fn command(
     }
 }
 
-/// A tick that another caller was granted.
+/// The error for a tick that another caller has claimed.
 fn claimed(view: &StateView, task: &Task, fired: &FiredTick) -> OpError {
     let execution = task.history.execution(fired.execution);
     let winner = match execution {

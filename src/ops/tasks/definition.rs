@@ -1,4 +1,4 @@
-//! Making a task, and changing its definition.
+//! Creates tasks and changes their definitions.
 
 use serde_json::{Value, json};
 
@@ -13,13 +13,13 @@ use crate::dto::{TaskChanged, TaskNow};
 use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
-/// A patch that meets other changes is applied to the newer definition so many times.
+/// Maximum number of attempts to apply a patch that conflicts with other changes.
 const PATCH_TRIES: u32 = 8;
 
-/// Makes a task of its body; with `force` whatever has its name is replaced.
+/// Creates a task from its body. With `force` it replaces an existing task.
 ///
 /// # Errors
-/// What is wrong with the body; `task_exists`, `task_deleted`.
+/// Errors in the body; `task_exists`, `task_deleted`.
 pub(crate) async fn create(
     caller: &Caller,
     body: &Value,
@@ -38,29 +38,29 @@ pub(crate) async fn create(
             let put = Put { mode: mode(force), spec };
             caller.submit(&Command::Put(Box::new(put))).await?
         }
-        // What could be made then may not be any more: its time may have passed.
+        // The body was valid then, but may no longer be, for example because its time has passed.
         Err(problem) => caller.unless_answered(problem).await?,
     };
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     changed(caller, name, answer.revision(), None)
 }
 
-/// Up to here no tick of a new task of that name fires: what its name had before is settled.
+/// The instant up to which ticks under the name of a new task are settled and do not fire.
 pub(super) fn settled(view: &StateView, body: &Value) -> Timestamp {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let floor = view.state.cluster().floor;
     view.state.named(name).map_or(floor, |task| view.state.settled(task))
 }
 
-/// How a new task treats what has its name.
+/// How a new task treats an existing one with the same name.
 pub(super) const fn mode(force: bool) -> PutMode {
     if force { PutMode::Force } else { PutMode::Add }
 }
 
-/// Gives a task another definition; cursor and history stay.
+/// Replaces the definition of a task. Cursor and history are kept.
 ///
 /// # Errors
-/// What is wrong with the body; `name_changed`, `task_not_found`, `task_deleted`.
+/// Errors in the body; `name_changed`, `task_not_found`, `task_deleted`.
 pub(crate) async fn put(
     caller: &Caller,
     name: &str,
@@ -90,11 +90,12 @@ pub(crate) async fn put(
 
 /// Applies a JSON merge patch (RFC 7396) to a definition.
 ///
-/// Unless it is bound to a revision it is applied to whatever is there, so that two patches of
-/// different fields both last; one that changes nothing makes no revision.
+/// Unless it is bound to a revision, it is applied to the current definition, so that two
+/// concurrent patches of different fields both take effect. A patch that changes nothing creates no
+/// revision.
 ///
 /// # Errors
-/// What is wrong with the result; `task_not_found`, `task_deleted`, `not_accepted`.
+/// Errors in the result; `task_not_found`, `task_deleted`, `not_accepted`.
 pub(crate) async fn patch(
     caller: &Caller,
     name: &str,
@@ -119,7 +120,7 @@ pub(crate) async fn patch(
         let put = Put { mode: PutMode::Update { if_match }, spec };
         match caller.try_submit(&Command::Put(Box::new(put))).await? {
             Ok(answer) => return changed(caller, name, answer.revision(), None),
-            // Somebody changed the task meanwhile: the patch is applied to the newer definition.
+            // The task has changed in the meantime: the patch is applied to the newer definition.
             Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}
             Err(refusal) => return Err(refusal.into()),
         }
@@ -140,7 +141,7 @@ fn patched(
     Ok(spec)
 }
 
-/// A task that is there and not marked deleted.
+/// A task that exists and is not marked deleted.
 fn present<'a>(view: &'a StateView, name: &str) -> Result<&'a Task, OpError> {
     let task = view.task(name)?;
     if task.live.deleted.is_some() {

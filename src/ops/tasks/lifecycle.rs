@@ -1,4 +1,4 @@
-//! What is done to a task as a whole.
+//! Operations on the lifecycle of a task.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::domain::time::Timestamp;
 use crate::dto::{ExecutionView, PauseRequest, TaskChanged, TaskNow};
 use crate::ops::{Caller, OpAnswer, OpError, views};
 
-/// How a task is deleted.
+/// Options of a deletion.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Deletion {
-    /// The answer waits until no start can follow any more.
+    /// Wait until no further start is possible.
     pub wait: bool,
-    /// What runs is stopped.
+    /// Stop running executions.
     pub stop: bool,
-    /// All that is known of the name is removed.
+    /// Remove everything stored under the name.
     pub cleanup: bool,
-    /// The name is marked even if there is no task.
+    /// Mark the name even if there is no task.
     pub tombstone: bool,
 }
 
-/// Sets the deleted mark, or removes all that is known of the name.
+/// Marks a task deleted, or removes everything stored under the name.
 ///
 /// # Errors
 /// `task_not_found`, `invalid_name`, `invalid_parameter`.
@@ -61,7 +61,7 @@ pub(crate) async fn delete(
     changed(caller, name, None, Some(running))
 }
 
-/// Pauses a task: its ticks no longer fire.
+/// Pauses a task: its ticks do not fire.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`, `task_cancelled`, `invalid_value`.
@@ -78,7 +78,7 @@ pub(crate) async fn pause(
             let (name, reason) = (name.to_owned(), pause.reason.unwrap_or_default());
             caller.submit(&Command::Pause(PauseTask { name, reason, until, if_match })).await?
         }
-        // A pause that is repeated may be over by now.
+        // The end of a repeated pause may have passed by now.
         Err(error) => caller.unless_answered(error).await?,
     };
     let mut running = None;
@@ -89,7 +89,7 @@ pub(crate) async fn pause(
     changed(caller, name, answer.revision(), running)
 }
 
-/// A pause ends in the future.
+/// Checks that the end of a pause is in the future.
 pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<(), OpError> {
     match until {
         Some(until) if until <= now => {
@@ -100,7 +100,7 @@ pub(super) fn check_until(until: Option<Timestamp>, now: Timestamp) -> Result<()
     }
 }
 
-/// Ends a pause or a cancellation: its ticks fire again.
+/// Ends a pause or a cancellation: the ticks fire again.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`.
@@ -113,7 +113,7 @@ pub(crate) async fn resume(caller: &Caller, name: &str) -> Result<OpAnswer<TaskC
     Ok(changed)
 }
 
-/// Cancels a task: no tick of it fires, and what waits ends; what runs goes on.
+/// Cancels a task: its ticks do not fire, waiting executions end, and running ones continue.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`.
@@ -130,7 +130,7 @@ pub(crate) async fn cancel(
     changed(caller, name, made, Some(running))
 }
 
-/// Takes the deleted mark away.
+/// Removes the deleted mark.
 ///
 /// # Errors
 /// `task_not_found`.
@@ -139,7 +139,7 @@ pub(crate) async fn reuse(caller: &Caller, name: &str) -> Result<OpAnswer<TaskCh
     changed(caller, name, made, None)
 }
 
-/// Removes all that is known of the name, if there is anything.
+/// Removes everything stored under the name, if anything.
 ///
 /// # Errors
 /// `revision_mismatch`.
@@ -152,7 +152,7 @@ fn named(caller: &Caller, name: &str) -> Result<Named, OpError> {
     Ok(Named { name: name.to_owned(), if_match: caller.if_match_of(name)? })
 }
 
-/// Removes a name, and tells what ran of it.
+/// Removes a name and returns its running executions.
 async fn remove(caller: &Caller, name: &str) -> Result<Vec<ExecutionView>, OpError> {
     let running = running(caller, name)?;
     caller.submit(&Command::Cleanup(named(caller, name)?)).await?;
@@ -169,7 +169,7 @@ fn removed(
     Ok(OpAnswer::of(caller.context.here()?, body))
 }
 
-/// Waits until no grant that was proposed before can lead to a start any more.
+/// Waits until no previously proposed grant can lead to a start.
 async fn no_more_starts(caller: &Caller) {
     if bug!("delete-does-not-wait") {
         return;
@@ -178,7 +178,7 @@ async fn no_more_starts(caller: &Caller) {
     tokio::time::sleep(Duration::from_millis(ttl.saturating_add(ttl / 10))).await;
 }
 
-/// What runs of a task.
+/// The running executions of a task.
 fn running(caller: &Caller, name: &str) -> Result<Vec<ExecutionView>, OpError> {
     let view = caller.context.here()?;
     let running = view.state.named(name).map(|task| views::running(&view.state, task));

@@ -1,4 +1,4 @@
-//! Finding tasks.
+//! Lists tasks.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::ops::lists::{PageRequest, glob};
 use crate::ops::words::task_state;
 use crate::ops::{OpError, plans, views};
 
-/// In which order tasks are listed.
+/// The order of a list of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TaskOrder {
     /// By name.
     Name,
-    /// Soonest first.
+    /// By next tick, soonest first.
     Next,
-    /// Newest execution first.
+    /// By last execution, newest first.
     Last,
 }
 
-/// Tasks that fit a filter.
+/// A page of the tasks that match a filter.
 ///
 /// # Errors
-/// `invalid_parameter`: the cursor is not one of this list.
+/// `invalid_parameter`: the cursor does not belong to this list.
 pub(crate) fn list(
     view: &StateView,
     filter: &TaskFilter,
@@ -41,17 +41,17 @@ pub(crate) fn list(
     Ok(by_key(view, filter, page, after, key))
 }
 
-/// Which tasks are asked for.
+/// A filter on tasks.
 pub(crate) struct TaskFilter {
-    /// In this state.
+    /// The state of the task.
     pub status: Option<&'static str>,
-    /// With a name like this.
+    /// A pattern for the name.
     pub name: Option<String>,
-    /// With these labels, of any value or of this.
+    /// Required labels, with any value or with this one.
     pub labels: Vec<(String, Option<String>)>,
-    /// Of this node.
+    /// The owner of the task.
     pub owner: Option<NodeId>,
-    /// Deleted marks instead of tasks.
+    /// Tasks marked deleted instead of others.
     pub deleted: bool,
 }
 
@@ -77,12 +77,12 @@ fn by_name(view: &StateView, filter: &TaskFilter, page: &PageRequest) -> ListVie
     page.list(tasks, |task| task.live.name.to_string(), |task| views::task(view, task))
 }
 
-/// Where a sorted list goes on.
+/// The position in a sorted list.
 ///
-/// What tasks are sorted by moves on while somebody turns the pages. So all pages are sorted as of
-/// one moment, which the cursor carries: the log's stamp when the first page was made. A task stands
-/// on exactly one page if it is not created, changed, paused or removed meanwhile, and, sorted by
-/// `last`, if its executions of that moment are still kept.
+/// The sort keys of tasks change while a client reads the pages. Therefore all pages are sorted as
+/// of one instant, which is part of the cursor: the timestamp of the log when the first page was
+/// built. A task is on exactly one page unless it is created, changed, paused or removed in the
+/// meantime. For the order `last`, its executions of that instant must still be stored.
 struct SortedPlace {
     as_of: Timestamp,
     key: i64,
@@ -100,7 +100,7 @@ impl SortedPlace {
     }
 }
 
-/// In the order of a key; tasks of equal keys by name.
+/// Sorts tasks by a key, and tasks with equal keys by name.
 fn by_key(
     view: &StateView,
     filter: &TaskFilter,
@@ -112,7 +112,7 @@ fn by_key(
     let tasks = view.state.by_name("").filter(|task| filter.fits(view, task));
     let mut keyed: Vec<(i64, &Arc<Task>)> =
         tasks.map(|task| (key(view, task, as_of), task)).collect();
-    // Stable, and they come by name.
+    // The sort is stable, and the tasks are already sorted by name.
     keyed.sort_by_key(|(key, _)| *key);
     let behind = |(key, task): &(i64, &Arc<Task>)| {
         let place =
@@ -126,12 +126,12 @@ fn by_key(
     )
 }
 
-/// Soonest first, those without a next tick last.
+/// Soonest first; tasks without a next tick come last.
 fn next_key(view: &StateView, task: &Task, as_of: Timestamp) -> i64 {
     plans::next_tick_after(view, task, as_of).map_or(i64::MAX, |next| next.0)
 }
 
-/// Newest execution first, those without one last.
+/// Newest execution first; tasks without an execution come last.
 fn last_key(_view: &StateView, task: &Task, as_of: Timestamp) -> i64 {
     let mut newest = task.history.executions.iter().rev();
     let newest = newest.find(|execution| execution.created_at <= as_of);

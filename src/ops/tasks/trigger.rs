@@ -1,4 +1,4 @@
-//! Executions that somebody asks for.
+//! Executions started on request.
 
 use serde_json::{Map, Value};
 
@@ -9,10 +9,10 @@ use crate::dto::{ExecutionChanged, ExecutionNow, TriggerRequest};
 use crate::ops::context::StateView;
 use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
 
-/// Payload and parameters of an execution together.
+/// Maximum size of payload and parameters of an execution together, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
-/// Makes an execution of a task now.
+/// Creates an execution of a task now.
 ///
 /// # Errors
 /// `task_not_found`, `task_deleted`, `max_live`, `overlap`, `queue_full`, `too_large`.
@@ -33,7 +33,7 @@ pub(crate) async fn trigger(
     made(caller, &answer)
 }
 
-/// The execution that a command made.
+/// The execution that a command created.
 pub(crate) fn made(
     caller: &Caller,
     answer: &Answer,
@@ -47,7 +47,7 @@ pub(crate) fn made(
         Some((task, execution)) => {
             ExecutionNow::Kept(Box::new(views::execution(&view.state, task, execution)))
         }
-        // Its task was removed since.
+        // The task was removed in the meantime.
         None => ExecutionNow::Gone { id: id.to_string() },
     };
     let spec = found.and_then(|(task, _)| task.spec());
@@ -56,7 +56,8 @@ pub(crate) fn made(
     Ok(OpAnswer::of(view, ExecutionChanged { execution, warnings }))
 }
 
-/// Parameters laid over those of a task, as the log carries them: compact, keys sorted.
+/// Parameters of a task merged with those of a request, in the format of the log: compact JSON with
+/// sorted keys.
 pub(super) fn merged(task: &Task, over: &Map<String, Value>) -> Result<String, OpError> {
     let own = task.spec().map_or("{}", |spec| spec.parameters.as_str());
     let mut all: Map<String, Value> = serde_json::from_str(own).unwrap_or_default();
