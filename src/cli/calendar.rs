@@ -1,4 +1,4 @@
-//! `calendar`: named times that schedules leave out.
+//! `calendar`: named sets of times that schedules exclude.
 
 use std::path::PathBuf;
 
@@ -64,7 +64,7 @@ pub struct SetArgs {
     file: Option<PathBuf>,
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub async fn run(command: CalendarCommand, context: &mut CliContext) -> CommandResult {
     match command {
         CalendarCommand::List => list(context).await,
@@ -142,7 +142,7 @@ impl SetArgs {
     }
 }
 
-/// Each rule in a few words: `sat,sun at 22:00/06:00`.
+/// Each rule in short form: `sat,sun at 22:00/06:00`.
 fn rules(calendar: &CalendarBody) -> Vec<String> {
     let rules = calendar.rules.iter().map(|rule| {
         let days = rule.weekdays.join(",");

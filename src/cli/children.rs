@@ -1,4 +1,4 @@
-//! The nodes of a throw-away cluster on loopback, each a process of this binary.
+//! The nodes of a temporary cluster on loopback. Each is a process of this binary.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A node that is asked to end is killed after this.
+/// A node that does not stop within this time is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-/// Between two looks at a process that is to end.
+/// Polling interval when waiting for a process to exit.
 const LOOK: Duration = Duration::from_millis(20);
 
 struct ChildNode {
@@ -24,24 +24,24 @@ struct ChildNode {
     child: Option<Child>,
 }
 
-/// All nodes.
+/// The nodes of the cluster.
 pub(super) struct Children {
     nodes: Vec<ChildNode>,
 }
 
-/// Ports tried before giving up.
+/// Maximum number of ports tried.
 const PORT_TRIES: usize = 1_000;
 
 /// How the nodes are started.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flavour {
-    /// More arguments of `serve`.
+    /// Additional arguments of `serve`.
     pub arguments: Vec<&'static str>,
-    /// More settings, as TOML.
+    /// Additional settings, as TOML.
     pub settings: &'static str,
 }
 
-/// HTTP and peer ports of `count` nodes: from `first` on, peers 1,000 below.
+/// HTTP and peer ports of `count` nodes. HTTP ports start at `first`, peer ports are 1,000 lower.
 pub(super) fn ports_from(first: u16, count: u16) -> io::Result<Vec<(u16, u16)>> {
     let ports = (0..count).map(|number| {
         let http = first.checked_add(number);
@@ -51,8 +51,8 @@ pub(super) fn ports_from(first: u16, count: u16) -> io::Result<Vec<(u16, u16)>> 
     ports.ok_or_else(|| io::Error::other("--port must lie between 1001 and 65000"))
 }
 
-/// Ports that nobody listens on now. They lie below those that the system gives to outgoing
-/// connections, so that a node that is down finds its own free when it comes back.
+/// Free ports below the range for outgoing connections, so that a node's port is still free when
+/// the node is restarted.
 pub(super) fn free_ports(count: u16) -> io::Result<Vec<(u16, u16)>> {
     let mut free = Vec::new();
     for _ in 0..PORT_TRIES {
@@ -73,7 +73,7 @@ impl Children {
         let mut members = String::new();
         for ((http, peer), number) in ports.iter().zip(1..) {
             let number: u16 = number;
-            // Writing to a string has no way to fail.
+            // Writing to a string cannot fail.
             let _written = write!(
                 members,
                 "\n[[cluster.member]]\nid = {number}\npeer = \"127.0.0.1:{peer}\"\n\
@@ -102,7 +102,7 @@ impl Children {
         Ok(Self { nodes })
     }
 
-    /// Base URLs, in order.
+    /// The base URLs, in order.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.url.clone()).collect()
     }
@@ -111,12 +111,12 @@ impl Children {
         self.nodes.iter_mut().try_for_each(ChildNode::start)
     }
 
-    /// A sentence about a node that ended by itself, if one did.
+    /// A message about a node that exited unexpectedly, if any.
     pub fn ended(&mut self) -> Option<String> {
         self.nodes.iter_mut().find_map(ChildNode::ended)
     }
 
-    /// Carries out one line from the control socket.
+    /// Executes one line from the control socket.
     pub async fn act(&mut self, line: &str) -> Result<String, String> {
         let (what, name) = line.split_once(' ').ok_or("say what to do with which node")?;
         let count = self.nodes.len();
@@ -137,11 +137,11 @@ impl Children {
         }
     }
 
-    /// Asks all nodes to end, and waits.
+    /// Stops all nodes and waits for them.
     pub async fn stop_all(&mut self) {
         for node in &mut self.nodes {
             if let Some(child) = &node.child {
-                // A paused process cannot end.
+                // A paused process cannot exit.
                 let _gone = send(child, Signal::CONT);
                 let _gone = send(child, Signal::TERM);
             }
@@ -155,7 +155,7 @@ impl Children {
         self.kill_all();
     }
 
-    /// Ends all nodes at once.
+    /// Kills all nodes.
     pub fn kill_all(&mut self) {
         for child in self.nodes.iter_mut().filter_map(|node| node.child.as_mut()) {
             let _gone = child.kill();
@@ -182,7 +182,7 @@ impl ChildNode {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            // The terminal's ^C is for the parent, which then ends its children in order.
+            // ^C in the terminal reaches only the parent, which then stops its children in order.
             .process_group(0)
             .spawn()?;
         self.child = Some(child);

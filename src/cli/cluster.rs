@@ -16,7 +16,7 @@ use crate::dto::{
     ClusterView, CurrentLeader, EnvelopeView, MemberReplaced, SchedulerSwitched, SchedulerView,
 };
 
-/// An answer that only the leader has is waited for so long: a member may have much to fetch.
+/// Time limit of requests that only the leader can answer. A member may have much data to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 
 /// What can be done with the cluster.
@@ -55,7 +55,7 @@ pub enum SchedulerCommand {
     Status,
 }
 
-/// Carries out a command about the cluster.
+/// Runs a command about the cluster.
 pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ClusterCommand::Status => status(context).await,
@@ -66,12 +66,13 @@ pub async fn run(command: ClusterCommand, context: &mut CliContext) -> CommandRe
     }
 }
 
-/// Has the leader give the lead away, to a node if one is named.
+/// Transfers leadership, optionally to a given node.
 async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
     let body = to.map(|to| json!({ "to": to }));
     let path_to = path(["cluster", "transfer-leader"]);
     let reply = ask::<CurrentLeader>(&path_to, body.as_ref(), context).await?;
-    // The answer knows the next leader only if its election was quick; this question waits for it.
+    // The response contains the next leader only if the election was quick. This request waits for
+    // it.
     let leader = match reply.says.leader {
         Some(leader) => Some(leader),
         None => context.read::<ClusterView>(&path(["cluster"]), &[]).await?.says.leader,
@@ -82,7 +83,7 @@ async fn transfer(to: Option<&str>, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// Has a member readmitted.
+/// Readmits a member.
 async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     let path_to = path(["cluster", "members", member, "replace"]);
     let reply = ask::<MemberReplaced>(&path_to, None, context).await?;
@@ -94,7 +95,7 @@ async fn replace(member: &str, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// Sends a request that the node asked passes on to the leader, whose answer may take long.
+/// Sends a request that is forwarded to the leader and may take long.
 async fn ask<T: ReplyKind>(
     path_to: &str,
     body: Option<&Value>,
@@ -133,7 +134,7 @@ const fn scheduling(started: bool) -> &'static str {
     if started { "on" } else { "off" }
 }
 
-/// Carries out a command about the scheduler.
+/// Runs a command about the scheduler.
 pub async fn scheduler_command(
     command: SchedulerCommand,
     context: &mut CliContext,

@@ -1,26 +1,26 @@
-//! How a command ends: its exit code, and what is said of a failure.
+//! Exit codes and error messages of commands.
 
 use std::io;
 use std::process::ExitCode;
 
 use crate::client::{ClientError, ErrorKind, ServerRefusal};
 
-/// Exit codes; they are a promise to scripts.
+/// Exit codes. They are a stable interface for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// Success.
     Ok = 0,
-    /// The question was answered, and the answer is no.
+    /// The question was answered with no.
     No = 1,
-    /// What was asked for is wrong.
+    /// The request is invalid.
     Usage = 2,
-    /// No leader, or not accepted: nothing changed, trying again is safe.
+    /// No leader, or the request was not accepted. Nothing has changed, and a retry is safe.
     NotAccepted = 3,
     /// Not allowed.
     NotAllowed = 4,
-    /// What is there, or is not there, stands against it.
+    /// The request conflicts with the current state.
     Conflict = 5,
-    /// It may have been done or not.
+    /// The outcome is unknown.
     Unknown = 6,
 }
 
@@ -45,17 +45,17 @@ impl From<ErrorKind> for Exit {
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The code to end with.
+    /// The exit code.
     pub exit: Exit,
-    /// For people, perhaps of several lines; empty: nothing is to be said.
+    /// The message, possibly of several lines. If it is empty, nothing is printed.
     pub message: String,
 }
 
-/// What a command comes to.
+/// The result of a command.
 pub type CommandResult = Result<Exit, Failure>;
 
 impl Failure {
-    /// What was asked for is wrong. It ends as the errors of the parser do.
+    /// An invalid request. The message ends like those of the parser.
     pub fn usage(message: impl Into<String>) -> Self {
         let message = message.into();
         let message = format!("{}\n\nFor more information, try '--help'.", message.trim_end());
@@ -80,7 +80,7 @@ impl From<ClientError> for Failure {
     }
 }
 
-/// A refusal with all that is wrong with its fields, and what to do.
+/// A refusal with the errors of all fields and advice.
 fn explain(refusal: &ServerRefusal) -> String {
     let fields: Vec<String> = refusal
         .errors
@@ -102,7 +102,7 @@ fn explain(refusal: &ServerRefusal) -> String {
 }
 
 impl From<io::Error> for Failure {
-    /// A reader that has seen enough (`| head`) is no failure worth a word.
+    /// A closed pipe (`| head`) is not an error.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { exit: Exit::Ok, message: String::new() };

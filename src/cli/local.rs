@@ -1,4 +1,4 @@
-//! Instants on this machine's clocks, and what people write for an instant.
+//! Formatting and parsing of instants in local time.
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -6,13 +6,13 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use crate::domain::schedule::zone;
 use crate::domain::time::{Millis, Timestamp};
 
-/// What of a zone's file name comes before the zone's name.
+/// The part of a zone file's path before the zone name.
 const ZONE_FOLDER: &str = "zoneinfo/";
 
-/// The clocks of this machine and of the cluster differ by less than this, unless one is wrong.
+/// Larger differences between the clocks of this machine and the cluster indicate a wrong clock.
 const CLOCKS_DIFFER: Millis = Millis::from_secs(5);
 
-/// Shows instants in one zone, relative to one moment.
+/// Formats instants in one zone, relative to one instant.
 #[derive(Clone, Debug)]
 pub struct LocalClock {
     zone: TimeZone,
@@ -20,17 +20,17 @@ pub struct LocalClock {
     now: Timestamp,
 }
 
-/// What a time of day without a date stands for.
+/// How a time of day without a date is interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Day {
-    /// The next such time.
+    /// The next occurrence of that time.
     Next,
     /// That time today.
     Today,
 }
 
 impl LocalClock {
-    /// A clock of the zone of this name, or of UTC if there is no such zone.
+    /// A clock for the zone with this name, or for UTC if the zone is unknown.
     #[must_use]
     pub fn new(name: &str, now: Timestamp) -> Self {
         let name = zone::canonical(name).unwrap_or_else(|_unknown| "UTC".to_owned());
@@ -38,19 +38,19 @@ impl LocalClock {
         Self { zone, name, now }
     }
 
-    /// The zone's name.
+    /// The name of the zone.
     #[must_use]
     pub fn zone(&self) -> &str {
         &self.name
     }
 
-    /// The moment that is called now.
+    /// The instant that counts as now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The same clock at another moment.
+    /// The same clock at another instant.
     #[must_use]
     pub fn at(&self, now: Timestamp) -> Self {
         Self { now, ..self.clone() }
@@ -61,14 +61,14 @@ impl LocalClock {
         Some(instant.to_zoned(self.zone.clone()).datetime())
     }
 
-    /// `12:00:05`, with the date unless it is today's, with milliseconds if there are any.
+    /// `12:00:05`, with the date if it is not today's, and with milliseconds if they are not zero.
     #[must_use]
     pub fn short(&self, at: Timestamp) -> String {
         let exact = self.exact(at);
         exact.strip_suffix(".000").map(str::to_owned).unwrap_or(exact)
     }
 
-    /// `12:00:05.000`, with the date unless it is today's.
+    /// `12:00:05.000`, with the date if it is not today's.
     #[must_use]
     pub fn exact(&self, at: Timestamp) -> String {
         let Some(local) = self.civil(at) else { return at.to_string() };
@@ -86,16 +86,16 @@ impl LocalClock {
         }
     }
 
-    /// `12:00:05 (in 3 s)`, `12:00:05 (3 s ago)`.
+    /// `12:00:05 (in 3 s)` or `12:00:05 (3 s ago)`.
     #[must_use]
     pub fn with_distance(&self, at: Timestamp) -> String {
         format!("{} ({})", self.short(at), self.distance(at))
     }
 
-    /// `in 3 s`, `3 s ago`.
+    /// `in 3 s` or `3 s ago`.
     #[must_use]
     pub fn distance(&self, at: Timestamp) -> String {
-        // From a second on nobody counts its parts.
+        // Durations of one second or more are rounded to seconds.
         let rough = |time: Millis| match time.0 {
             0..1_000 => length(time),
             more => length(Millis((more + 500) / 1_000 * 1_000)),
@@ -107,7 +107,8 @@ impl LocalClock {
         }
     }
 
-    /// `12:00:05 (3 s ago)`, for what has happened: a moment ahead is a difference of clocks.
+    /// `12:00:05 (3 s ago)`, for past events. An instant slightly in the future is a clock
+    /// difference.
     #[must_use]
     pub fn with_age(&self, at: Timestamp) -> String {
         if at > self.now && at.since(self.now) < CLOCKS_DIFFER {
@@ -116,11 +117,11 @@ impl LocalClock {
         self.with_distance(at)
     }
 
-    /// Reads RFC 3339, a local date and time, a local time of day, a duration from now (`2h`) or
-    /// one before now (`1h ago`, `-1h`).
+    /// Parses RFC 3339, a local date and time, a local time of day, a duration from now (`2h`) or
+    /// before now (`1h ago`, `-1h`).
     ///
     /// # Errors
-    /// A sentence that says what is expected.
+    /// A sentence that describes the expected form.
     pub fn read(&self, text: &str, day: Day) -> Result<Timestamp, String> {
         if text == "now" {
             return Ok(self.now);
@@ -163,7 +164,7 @@ impl LocalClock {
     }
 }
 
-/// `9:00` and `2026-12-01 9:00` with the zero that their formats want.
+/// Adds the leading zero that the parser needs to `9:00` and `2026-12-01 9:00`.
 #[must_use]
 pub fn pad_hour(text: &str) -> String {
     let at = text.rfind([' ', 'T']).map_or(0, |at| at + 1);
@@ -175,7 +176,7 @@ pub fn pad_hour(text: &str) -> String {
     }
 }
 
-/// `3 ms`, `1.5 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
+/// Formats a duration: `3 ms`, `1.5 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
 #[must_use]
 pub fn length(time: Millis) -> String {
     let two = |big: u64, unit: &str, small: u64, part: &str| match small {
@@ -194,8 +195,8 @@ pub fn length(time: Millis) -> String {
     }
 }
 
-/// The zone in which to show times: what the environment's `TZ` says, else this machine's, else
-/// UTC.
+/// The zone for displaying times: from the environment variable `TZ`, otherwise the zone of this
+/// machine, otherwise UTC.
 #[must_use]
 pub fn zone_to_show(tz: Option<&str>) -> String {
     let named = tz.and_then(|tz| {
@@ -206,7 +207,7 @@ pub fn zone_to_show(tz: Option<&str>) -> String {
     named.or_else(machine_zone).unwrap_or_else(|| "UTC".to_owned())
 }
 
-/// The zone of this machine's clock, by `/etc/localtime`, else `/etc/timezone`.
+/// The zone of this machine, from `/etc/localtime`, otherwise from `/etc/timezone`.
 #[must_use]
 pub fn machine_zone() -> Option<String> {
     let link = std::fs::read_link("/etc/localtime").ok();
@@ -217,7 +218,7 @@ pub fn machine_zone() -> Option<String> {
     })
 }
 
-/// The zone that a name, or a file below a `zoneinfo` folder, stands for.
+/// The zone with this name, or of a file below a `zoneinfo` folder.
 fn zone_of_path(path: &str) -> Option<String> {
     let name = match path.rfind(ZONE_FOLDER) {
         Some(at) => path.get(at + ZONE_FOLDER.len()..)?,

@@ -1,4 +1,4 @@
-//! What is made of the tree of commands itself: completions for shells, and manual pages.
+//! Shell completions and manual pages, generated from the command definitions.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::CliArgs;
 use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 
-/// How the program is called.
+/// The name of the program.
 const NAME: &str = "punctual";
 
 /// Options of `completions`.
@@ -28,7 +28,7 @@ pub struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-/// Prints what a shell needs to complete commands and options.
+/// Prints completions for a shell.
 pub fn completions(args: &CompletionsArgs, context: &mut CliContext) -> CommandResult {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut CliArgs::command(), NAME, &mut text);

@@ -1,8 +1,8 @@
-//! The command line: what it says, who carries it out, and how it ends.
+//! The command line: parsing, dispatch and exit codes.
 //!
-//! Commands about a cluster talk HTTP through [`client`](crate::client); `preview`, `config` and
-//! the dry run of `import` need no cluster. Each command is a struct of options and a function
-//! that prints through [`output`] and gives an [`Exit`].
+//! Commands about a cluster use HTTP through [`client`](crate::client). `preview`, `config` and the
+//! dry run of `import` need no cluster. Each command is a struct of options and a function that
+//! prints through [`output`] and returns an [`Exit`].
 
 mod bench;
 mod calendar;
@@ -47,11 +47,11 @@ use self::exit::{CommandResult, Exit, Failure};
 use crate::bugs::COMPILED_IN;
 use crate::domain::schedule::zone;
 
-/// What still runs when the command is done has this long to end.
+/// Time limit for background work after the command has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What is said where a command is missing.
+/// Printed if the command is missing.
 const EXAMPLES: &str = "\
 Examples:
   punctual add hello --every 5s -- echo \"on time\"
@@ -141,7 +141,7 @@ pub enum CliCommand {
     Version,
 }
 
-/// Reads the command line, carries it out and gives the exit code of the process.
+/// Parses and runs the command line. Returns the exit code of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -150,7 +150,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage::tell(error, &words),
     };
     if matches!(arguments.command, CliCommand::Shim { .. }) {
-        // The shim has a runtime of its own, and no more of this program than it needs.
+        // The shim has its own runtime and uses no other part of this program.
         return match crate::exec::shim::serve() {
             Ok(code) => code,
             Err(_) => ExitCode::FAILURE,
@@ -159,8 +159,8 @@ pub fn main() -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(run(arguments));
-            // Not for longer: a thread may hang in a disk that answers no more, and a node that
-            // has said so must end all the same.
+            // The wait is limited: a thread may be blocked by a disk that no longer responds, and
+            // the node must still exit after reporting that.
             runtime.shutdown_timeout(LAST_WORDS);
             code
         }
@@ -168,14 +168,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Carries out a command and says how it ended.
+/// Runs a command and prints its error, if any.
 async fn run(arguments: CliArgs) -> ExitCode {
     let mut context = CliContext::new(&arguments.global);
     let outcome = dispatch(arguments.command, &mut context).await;
     conclude(outcome, &mut context).into()
 }
 
-/// Says why a command failed, if it did.
+/// Prints why a command failed, if it did.
 pub fn conclude(outcome: CommandResult, context: &mut CliContext) -> Exit {
     match outcome {
         Ok(exit) => exit,

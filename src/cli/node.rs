@@ -38,7 +38,7 @@ pub struct NodeArgs {
     node: String,
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub async fn run(command: NodeCommand, context: &mut CliContext) -> CommandResult {
     let (node, verb) = match command {
         NodeCommand::List { watch } => return watch.repeat(context, list).await,
@@ -66,7 +66,7 @@ async fn list(context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// The nodes for people.
+/// The table of nodes.
 #[must_use]
 pub fn table(nodes: &[NodeView], clock: &LocalClock) -> Table {
     let mut table = Table::new(&[
@@ -94,7 +94,7 @@ fn state(node: &NodeView) -> String {
     if intent == "none" { state.to_string() } else { format!("{state}, {intent}") }
 }
 
-/// How far its wall clock is ahead of cluster time: `+3 ms`, `-86400 s`; nothing if unknown.
+/// The offset of the node's wall clock from cluster time: `+3 ms`, `-86400 s`. Empty if unknown.
 fn skew(node: &NodeView) -> String {
     match node.clock_skew_ms {
         None => String::new(),
@@ -103,7 +103,7 @@ fn skew(node: &NodeView) -> String {
     }
 }
 
-/// A node for people.
+/// The description of a node.
 #[must_use]
 pub fn describe(node: &NodeView, clock: &LocalClock) -> String {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Everything that a command prints goes through here: data on standard output, talk on standard
-//! error; questions too. There are no colours, so there is nothing for `NO_COLOR` to switch off.
+//! The output of all commands: data on standard output, messages and questions on standard error.
+//! There are no colours, so `NO_COLOR` has no effect.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
@@ -11,7 +11,7 @@ use super::table::Table;
 use super::yaml;
 use crate::domain::time::Timestamp;
 
-/// What makes a terminal empty, with the cursor at its first place.
+/// Terminal sequence that clears the screen and moves the cursor to the top left.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 
 /// The form of data.
@@ -35,16 +35,16 @@ pub struct Output {
     clock: LocalClock,
     data: Box<dyn Write + Send>,
     talk: Box<dyn Write + Send>,
-    /// Whether the data goes to a terminal, which acts on control characters.
+    /// Whether the data goes to a terminal, which interprets control characters.
     terminal: bool,
-    /// Where somebody can answer questions; none: nobody is there.
+    /// Source of answers to questions. `None` if the session is not interactive.
     answers: Option<Box<dyn BufRead + Send>>,
-    /// Whether what is printed next takes the place of what a terminal shows.
+    /// Whether the next output clears the screen first.
     redraw: bool,
 }
 
 impl Output {
-    /// Prints to the process's own streams.
+    /// Prints to the standard streams of the process.
     #[must_use]
     pub fn standard(format: Format, headers: bool, clock: LocalClock) -> Self {
         let (data, talk) = (Box::new(io::stdout()), Box::new(io::stderr()));
@@ -56,7 +56,7 @@ impl Output {
         Self { format, headers, clock, data, talk, terminal, answers, redraw: false }
     }
 
-    /// Prints to these.
+    /// Prints to these writers.
     #[must_use]
     #[cfg(test)]
     pub fn to(
@@ -69,52 +69,52 @@ impl Output {
         Self { format, headers: true, clock, data, talk, terminal, answers, redraw }
     }
 
-    /// Somebody answers questions with these lines.
+    /// Answers questions with these lines.
     #[cfg(test)]
     pub fn answer(&mut self, lines: &'static str) {
         self.answers = Some(Box::new(lines.as_bytes()));
     }
 
-    /// The data goes to a terminal.
+    /// Behaves as if the data went to a terminal.
     #[cfg(test)]
     pub fn on_terminal(&mut self) {
         self.terminal = true;
     }
 
-    /// From now on times are shown as of this moment, and what is printed next takes the place of
-    /// what a terminal shows.
+    /// Sets the instant relative to which times are shown. The next output replaces the content of
+    /// the terminal.
     pub fn redraw(&mut self, now: Timestamp) {
         self.clock = self.clock.at(now);
         self.redraw = self.terminal;
     }
 
-    /// Clears the screen, if that is due.
+    /// Clears the screen if requested.
     fn clear(&mut self) {
         if std::mem::take(&mut self.redraw) {
             let _unseen = self.data.write_all(CLEAR).and_then(|()| self.data.flush());
         }
     }
 
-    /// The clock by which times are shown.
+    /// The clock for displaying times.
     #[must_use]
     pub fn clock(&self) -> &LocalClock {
         &self.clock
     }
 
-    /// Whether people read the data.
+    /// Whether the output is the human-readable table format.
     #[must_use]
     pub fn for_people(&self) -> bool {
         self.format == Format::Table
     }
 
-    /// Says something beside the data, on a line of its own.
+    /// Prints a message on its own line on standard error.
     pub fn say(&mut self, text: &str) {
         self.clear();
-        // With nobody listening there is nobody to tell.
+        // A failed write to standard error cannot be reported.
         let _unheard = writeln!(self.talk, "{text}");
     }
 
-    /// Asks for a yes on a terminal; none: there is no terminal, and nobody could answer.
+    /// Asks a yes/no question on the terminal. `None` if there is no terminal.
     pub fn confirm(&mut self, question: &str) -> Option<bool> {
         let answers = self.answers.as_mut()?;
         let _unheard = write!(self.talk, "{question} ").and_then(|()| self.talk.flush());
@@ -124,7 +124,7 @@ impl Output {
         Some(read.is_ok() && matches!(answer.as_str(), "y" | "yes"))
     }
 
-    /// Prints bytes as they are, whatever the form.
+    /// Prints bytes unchanged, in every format.
     ///
     /// # Errors
     /// Those of the stream.
@@ -134,8 +134,8 @@ impl Output {
         self.data.flush()
     }
 
-    /// Prints what a job printed: as it is, but on a terminal without control characters, which
-    /// could move the cursor, change the title or hide text.
+    /// Prints output of a job. On a terminal, control characters are replaced, because they could
+    /// move the cursor, change the title or hide text.
     ///
     /// # Errors
     /// Those of the stream.
@@ -146,7 +146,7 @@ impl Output {
         }
     }
 
-    /// Prints one thing: the text for people, else the value.
+    /// Prints one object: text in the table format, otherwise the value.
     ///
     /// # Errors
     /// Those of the stream.
@@ -167,7 +167,8 @@ impl Output {
         self.data.flush()
     }
 
-    /// Prints many things: a table for people, else the whole answer, else an item on each line.
+    /// Prints a list: a table in the table format, otherwise the whole response, or one item per
+    /// line.
     ///
     /// # Errors
     /// Those of the stream.
@@ -198,7 +199,7 @@ impl Output {
     }
 }
 
-/// The bytes with `?` for control characters other than line ends and tabs.
+/// Replaces control characters other than line ends and tabs with `?`.
 fn harmless(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied().peekable();
@@ -206,7 +207,7 @@ fn harmless(bytes: &[u8]) -> Vec<u8> {
         match byte {
             b'\n' | b'\t' => out.push(byte),
             b'\r' if rest.peek() == Some(&b'\n') => out.push(byte),
-            // U+0080 to U+009F, which some terminals obey like those of ASCII.
+            // U+0080 to U+009F are control characters in some terminals.
             0xC2 if rest.peek().is_some_and(|next| (0x80..0xA0).contains(next)) => {
                 rest.next();
                 out.push(b'?');

@@ -13,9 +13,9 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::time::{Millis, Timestamp};
 use crate::ops::preview;
 
-/// Ticks looked at for those that a clock change touches.
+/// Maximum number of ticks inspected to find those affected by a clock change.
 const LOOKS_MAX: usize = 2_000_000;
-/// And no further than five years ahead.
+/// Maximum time range of that search: five years.
 const LOOK_AHEAD: Millis = Millis::from_secs(5 * 366 * 86_400);
 
 /// Options of `preview`.
@@ -96,13 +96,13 @@ pub fn run(args: &PreviewArgs, context: &mut CliContext) -> CommandResult {
 }
 
 impl PreviewArgs {
-    /// The language that was asked for, else that of the locale.
+    /// The selected language, otherwise that of the locale.
     fn lang(&self) -> Lang {
         let zh = self.locale.as_deref().is_some_and(|locale| locale.starts_with("zh"));
         self.lang.unwrap_or(if zh { Lang::Zh } else { Lang::En })
     }
 
-    /// The schedule and its ticks.
+    /// The schedule and its plan.
     fn plan(&self, clock: &LocalClock, from: Timestamp) -> Result<(Plan, Schedule), Failure> {
         let mut schedule = Map::new();
         let (key, rule) = match self.expression.trim().split_once(char::is_whitespace) {

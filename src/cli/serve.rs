@@ -1,5 +1,5 @@
-//! `serve`: a production node. It runs until a signal or a fault, and only here does it end the
-//! process.
+//! `serve`: a production node. It runs until a signal or a fatal error. This is the only place that
+//! ends the process.
 
 use std::io;
 use std::path::PathBuf;
@@ -39,12 +39,12 @@ pub struct ServeArguments {
     pub bench: bool,
 }
 
-/// Runs a node until it is asked to stop.
+/// Runs a node until it is stopped.
 ///
 /// # Errors
-/// Settings that cannot be used (exit code 2), or why the node ended by itself (exit code 1).
+/// Invalid settings (exit code 2), or the reason why the node ended by itself (exit code 1).
 pub async fn run(arguments: ServeArguments) -> CommandResult {
-    // First of all: whatever this process raises for itself, commands get what it was given.
+    // This must come first: the process raises its own limit, but commands get the original one.
     let open_files = getrlimit(Resource::Nofile).current;
     let config = load(&arguments)?;
     let log = RunningLog::start(&log_options(&config))
@@ -54,7 +54,8 @@ pub async fn run(arguments: ServeArguments) -> CommandResult {
     }
     let with_parent = arguments.with_parent;
     if with_parent {
-        // A frozen process notices nothing: its parent's death lets it go on, and end.
+        // A frozen process cannot notice the end of its parent. The signal makes it continue, so
+        // that it can exit.
         let _as_it_is = set_parent_process_death_signal(Some(Signal::CONT));
     }
     let mut builder: NodeBuilder = Node::builder(config)
@@ -127,8 +128,8 @@ fn log_options(config: &Config) -> LogOptions {
     }
 }
 
-/// Tells when the process is asked to end, and returns when it is asked once more: who asks twice
-/// waits no longer. Re-reads the log's level on SIGHUP.
+/// Signals the first request to stop, and returns on the second one, which ends the process without
+/// waiting. Reloads the log level on SIGHUP.
 async fn signals(
     arguments: &ServeArguments,
     log: &RunningLog,
@@ -171,8 +172,8 @@ fn reload(arguments: &ServeArguments, log: &RunningLog) {
     }
 }
 
-/// Standard input ends with the parent, however the parent ends. It is read on a thread that
-/// nobody waits for: the runtime's own would keep a process that is told to end from ending.
+/// Returns when standard input ends, which happens when the parent exits for any reason. It is read
+/// on a detached thread, because a thread of the runtime would keep the process from exiting.
 async fn parent_gone() {
     let (tell, gone) = oneshot::channel::<()>();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! `config`: a node's settings, checked and shown.
+//! `config`: checks and shows the settings of a node.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl FileArgs {
     }
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub fn run(command: ConfigCommand, context: &mut CliContext) -> CommandResult {
     match command {
         ConfigCommand::Check(args) => {

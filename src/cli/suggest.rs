@@ -1,4 +1,4 @@
-//! What is said of a name that nothing has: the name, and the nearest one that there is.
+//! The error for an unknown name, with the most similar existing name.
 
 use super::context::CliContext;
 use super::exit::{Exit, Failure};
@@ -6,10 +6,10 @@ use super::fetch::{self, ReplyKind};
 use crate::client::path;
 use crate::dto::{NodeView, TaskView};
 
-/// Names that are looked at for one that is near.
+/// Maximum number of names compared.
 const NAMES: usize = 1_000;
 
-/// The failure for a name that no `what` (a task, say) has.
+/// The error for an unknown name. `what` is the kind of object, such as `task`.
 pub async fn not_found(what: &str, name: &str, code: &str, context: &mut CliContext) -> Failure {
     let nodes = what == "node";
     let names = match nodes {
@@ -26,7 +26,7 @@ pub async fn not_found(what: &str, name: &str, code: &str, context: &mut CliCont
     Failure { exit: Exit::Conflict, message }
 }
 
-/// The name that differs least, if it differs little.
+/// The most similar name, if it is similar enough.
 fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
     let bound = (name.chars().count() / 3).max(1);
     names
@@ -37,7 +37,7 @@ fn nearest<'n>(name: &str, names: &'n [String]) -> Option<&'n str> {
         .map(|(_, known)| known)
 }
 
-/// What there is, as far as it can be told: the failure is told without it, too.
+/// The existing names. Empty if they cannot be fetched, because the error is reported anyway.
 async fn names<T: ReplyKind>(
     context: &mut CliContext,
     collection: &str,

@@ -1,11 +1,11 @@
-//! Tables for people: aligned columns, no lines, as kubectl has them.
+//! Tables: aligned columns without lines, like those of kubectl.
 
-/// Spaces between two columns.
+/// Number of spaces between two columns.
 const GAP: usize = 3;
-/// Columns of a terminal that a cell takes at most, unless it is its row's last.
+/// Maximum width of a cell in terminal columns, except in the last column.
 const CELL_MAX: usize = 60;
 
-/// Rows under a heading.
+/// Rows with a heading.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     heading: Vec<&'static str>,
@@ -19,8 +19,8 @@ impl Table {
         Self { heading: heading.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row. Its cells are shown on one line each, long ones cut so that the others stay in
-    /// sight.
+    /// Adds a row. Each cell is shown on one line, and long cells are cut so that the other columns
+    /// stay visible.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut row: Vec<String> = cells.into_iter().map(|cell| harmless(&cell, ' ')).collect();
         if let Some((_last, before)) = row.split_last_mut() {
@@ -29,13 +29,13 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Whether it has no rows.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The table as text, each row on a line.
+    /// Renders the table as text, one row per line.
     #[must_use]
     pub fn render(&self, headers: bool) -> String {
         let heading: Vec<String> = self.heading.iter().map(|&name| name.to_owned()).collect();
@@ -61,7 +61,7 @@ impl Table {
     }
 }
 
-/// Name and value on a line each, the values aligned; what is empty is left out.
+/// Renders name and value pairs, one per line, with aligned values. Empty values are omitted.
 #[must_use]
 pub fn fields(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -76,12 +76,12 @@ pub fn fields(pairs: &[(&str, String)]) -> String {
     out
 }
 
-/// The text with something else for control characters: a terminal would obey them.
+/// Replaces control characters, which a terminal would interpret.
 fn harmless(text: &str, instead: char) -> String {
     text.chars().map(|c| if c.is_control() { instead } else { c }).collect()
 }
 
-/// Shortens a text to [`CELL_MAX`] columns.
+/// Truncates a text to [`CELL_MAX`] columns.
 fn cut(text: &mut String) {
     if columns(text) <= CELL_MAX {
         return;
@@ -93,8 +93,8 @@ fn cut(text: &mut String) {
     text.push('…');
 }
 
-/// How many columns of a terminal a text takes, as far as that can be told simply: characters of
-/// East Asian scripts and pictures take two, combining marks none.
+/// The approximate width of a text in terminal columns: East Asian characters and pictographs take
+/// two, combining marks none.
 fn columns(text: &str) -> usize {
     let wide = |c: char| {
         matches!(u32::from(c),

@@ -1,11 +1,11 @@
-//! Wrong command lines: what the parser says, with tips that know what people look for here.
+//! Errors of the command line parser, with additional suggestions.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Commands of other programs, and what does the same here.
+/// Commands of other programs, and the equivalent commands here.
 const KNOWN_ELSEWHERE: [(&str, &str); 23] = [
     ("health", "status"),
     ("check", "status"),
@@ -32,15 +32,15 @@ const KNOWN_ELSEWHERE: [(&str, &str); 23] = [
     ("drain", "node drain"),
 ];
 
-/// Prints what is wrong, or the help that was asked for, and gives the exit code.
+/// Prints the error or the requested help. Returns the exit code.
 pub(super) fn tell(error: clap::Error, words: &[OsString]) -> ExitCode {
     let error = with_tips(error, words);
-    // With nobody listening there is nobody to tell.
+    // A failed write to standard error cannot be reported.
     let _unheard = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The error with better tips than the parser can give.
+/// Adds suggestions that the parser cannot make.
 fn with_tips(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let text = |error: &clap::Error, kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -80,7 +80,7 @@ mod tests {
         for (elsewhere, here) in KNOWN_ELSEWHERE {
             let said = said(&format!("punctual {elsewhere} x"));
             assert!(said.contains(&format!("'{here}'")), "{said}");
-            // What is proposed is there.
+            // Every suggested command exists.
             let words = ["punctual"].into_iter().chain(here.split(' '));
             let proposed = CliArgs::try_parse_from(words.chain(["--help"]));
             let kind = proposed.map(drop).unwrap_err().kind();

@@ -1,4 +1,4 @@
-//! `--watch`: a command again and again, in the place of what it showed before.
+//! `--watch`: repeats a command and replaces its previous output.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// Carries out a command, once or until it fails. While nothing is accepted it goes on: there
-    /// may be a leader the next time.
+    /// Runs a command once, or repeatedly until it fails. "Not accepted" does not end the
+    /// repetition, because there may be a leader the next time.
     ///
     /// # Errors
     /// Those of the command.
@@ -61,7 +61,7 @@ mod tests {
         watch: WatchArgs,
     }
 
-    /// What is shown by a command that fails the third time, and where the failure is told.
+    /// The output of a command that fails the third time, and where the failure is printed.
     async fn shown(line: &[&str], terminal: bool) -> (usize, String, CommandResult) {
         let (data, talk) = (CapturedOutput::default(), CapturedOutput::default());
         let clock = LocalClock::new("UTC", Timestamp(0));

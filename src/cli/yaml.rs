@@ -1,12 +1,13 @@
-//! JSON values as YAML: block style, every text that could be read as something else in quotes.
+//! Writes JSON values as YAML in block style. Strings that could be read as another type are
+//! quoted.
 
 use serde_json::{Map, Value};
 
-/// Words that YAML readers of some version take for something other than a text.
+/// Words that some YAML versions read as something other than a string.
 const WORDS: [&str; 12] =
     ["true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity"];
 
-/// The value as a YAML document that ends with a line end.
+/// The value as a YAML document with a trailing newline.
 #[must_use]
 pub fn write(value: &Value) -> String {
     let mut out = String::new();
@@ -17,7 +18,7 @@ pub fn write(value: &Value) -> String {
     out
 }
 
-/// Writes a value where a line begins, indented by `depth` levels.
+/// Writes a value at the beginning of a line, indented by `depth` levels.
 fn block(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(fields) if !fields.is_empty() => object(fields, depth, out),
@@ -26,7 +27,7 @@ fn block(value: &Value, depth: usize, out: &mut String) {
                 indent(depth, out);
                 out.push('-');
                 match item {
-                    // The first field of an object stands behind the dash.
+                    // The first field of an object is on the line of the dash.
                     Value::Object(fields) if !fields.is_empty() => {
                         let mut inner = String::new();
                         object(fields, depth + 1, &mut inner);
@@ -50,7 +51,7 @@ fn object(fields: &Map<String, Value>, depth: usize, out: &mut String) {
     }
 }
 
-/// Writes a value behind a key or a dash, with the line end.
+/// Writes a value after a key or a dash, with the newline.
 fn after_key(value: &Value, depth: usize, out: &mut String) {
     let nested = match value {
         Value::Object(fields) => !fields.is_empty(),
@@ -71,7 +72,7 @@ fn indent(depth: usize, out: &mut String) {
     out.push_str(&"  ".repeat(depth));
 }
 
-/// A value of one line; JSON is YAML, so what needs care is written as JSON.
+/// A value on one line. JSON is valid YAML, so values that need escaping are written as JSON.
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(plain) => text(plain),

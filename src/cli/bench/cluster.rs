@@ -1,4 +1,4 @@
-//! A cluster to be measured, and questions to its nodes.
+//! The cluster under test, and requests to its nodes.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -15,18 +15,18 @@ use super::super::children::{Children, Flavour, free_ports};
 use super::super::exit::{Exit, Failure};
 use crate::dto::{BenchState, ItemsView};
 
-/// A cluster is ready within this.
+/// Time limit for the cluster to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(5);
-/// A long measurement answers within this.
+/// Time limit of a request. Measurements take long.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3_600);
 
 pub(super) fn failure(error: impl std::fmt::Display) -> Failure {
     Failure { exit: Exit::No, message: error.to_string() }
 }
 
-/// Three processes in a temporary folder, or nodes that were there before.
+/// Three child processes in a temporary folder, or existing nodes.
 pub(super) struct BenchCluster {
     children: Option<Children>,
     pub urls: Vec<String>,
@@ -36,13 +36,13 @@ pub(super) struct BenchCluster {
 
 impl Drop for BenchCluster {
     fn drop(&mut self) {
-        // Left to the system's own cleaning where it cannot be removed.
+        // If it cannot be removed, the system cleans up its temporary folder.
         let _removed = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 impl BenchCluster {
-    /// The nodes at these addresses, or three of its own; waits until every node is ready.
+    /// Uses the nodes at these addresses, or starts three. Waits until every node is ready.
     pub async fn open(servers: &[Url]) -> Result<Self, Failure> {
         let number: u64 = rand::random();
         let folder = std::env::temp_dir().join(format!("punctual-bench-{number:016x}"));
@@ -82,12 +82,12 @@ impl BenchCluster {
         Ok(())
     }
 
-    /// The processes, to be killed and started.
+    /// The child processes, which can be killed and started.
     pub fn children(&mut self) -> Result<&mut Children, Failure> {
         self.children.as_mut().ok_or_else(|| failure("these nodes are not this command's own"))
     }
 
-    /// Refuses nodes without the routes for measuring.
+    /// Rejects nodes without the benchmark routes.
     async fn measurable(&self) -> Result<(), Failure> {
         for url in &self.urls {
             let asked = self.http.get(format!("{url}/bench/state")).send().await;
@@ -104,13 +104,13 @@ impl BenchCluster {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Asks one node.
+    /// Sends a GET request to one node.
     pub async fn get<T: DeserializeOwned>(&self, node: usize, path: &str) -> Result<T, Failure> {
         let url = format!("{}{path}", self.urls.get(node).map_or("", String::as_str));
         read(self.http.get(url)).await
     }
 
-    /// Has one node do something.
+    /// Sends a POST request to one node.
     pub async fn post<T: DeserializeOwned>(
         &self,
         node: usize,
@@ -121,7 +121,7 @@ impl BenchCluster {
         read(self.http.post(url).json(body)).await
     }
 
-    /// Adds task bodies through one node.
+    /// Adds tasks through one node.
     pub async fn add(&self, tasks: Vec<Value>) -> Result<(), Failure> {
         for chunk in tasks.chunks(5_000) {
             let body = json!({"items": chunk});
@@ -134,7 +134,7 @@ impl BenchCluster {
         Ok(())
     }
 
-    /// The states of all nodes once they stand at one index; they must agree.
+    /// The states of all nodes at the same index. They must agree.
     pub async fn agreed(&self) -> Result<Vec<BenchState>, Failure> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
@@ -158,7 +158,7 @@ impl BenchCluster {
         }
     }
 
-    /// The number of the node that leads.
+    /// The number of the leader.
     pub async fn leader(&self) -> Result<usize, Failure> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
@@ -176,7 +176,7 @@ impl BenchCluster {
     }
 }
 
-/// Sends a request and reads a good answer.
+/// Sends a request and reads a successful response.
 async fn read<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Failure> {
     let answer = request.send().await.map_err(failure)?;
     let status = answer.status();

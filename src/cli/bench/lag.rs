@@ -1,4 +1,4 @@
-//! `bench lag`: how late one-second tasks start, and whether each tick starts once.
+//! `bench lag`: the start delay of one-second tasks, and whether each tick starts exactly once.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,12 +16,12 @@ use super::{LagAction, LagArguments, LagDue, NOOP};
 use crate::cli::fetch;
 use crate::dto::{BenchStart, BenchState};
 
-/// Before measuring: ticks of the first seconds find actors and connections cold.
+/// Time before the measurement. The first ticks run before actors and connections exist.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// After the last tick: what is late still comes.
+/// Time after the last tick for late starts.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// One start: task, tick in milliseconds, microseconds after due.
+/// One start: task, tick in milliseconds, delay after the due time in microseconds.
 type StartSample = (u64, i64, i64);
 
 pub(super) async fn run(
@@ -37,7 +37,7 @@ pub(super) async fn run(
         LagAction::Shell => arguments.witness.as_deref(),
         LagAction::Noop => None,
     };
-    // The nodes run it in a folder of their own.
+    // The nodes run it in a different folder, so its path must be absolute.
     let witness = witness.map(fs::canonicalize).transpose().map_err(failure)?;
     let file = cluster.folder.join("starts");
     let tasks =
@@ -67,7 +67,7 @@ fn task(
     witness: &Option<PathBuf>,
     file: &Path,
 ) -> Value {
-    // Whole seconds since 1970, or evenly spread over one.
+    // The ticks are at whole seconds since 1970, or spread evenly over one second.
     let phase = if together { 0 } else { at * 1_000 / arguments.tasks.max(1) };
     let anchor = crate::domain::time::Timestamp(i64::try_from(phase).unwrap_or(0)).to_string();
     let action = match witness {
@@ -100,7 +100,7 @@ async fn cluster_now(cluster: &BenchCluster) -> Result<i64, Failure> {
     Ok(state.now_ms / 1_000 * 1_000 + 1_000)
 }
 
-/// Lines `task tick nanoseconds` as the small program wrote them.
+/// Parses the lines `task tick nanoseconds` written by the witness program.
 fn read_witness(file: &Path) -> Result<Vec<StartSample>, Failure> {
     let text = fs::read_to_string(file).map_err(failure)?;
     let mut tasks: HashMap<&str, u64> = HashMap::new();
@@ -160,7 +160,7 @@ fn summary(
     }
 }
 
-/// The result.
+/// One row of the result.
 #[derive(Serialize)]
 struct LagRow {
     load: &'static str,

@@ -1,4 +1,4 @@
-//! `bench scale`: many dormant tasks beside a few busy ones, and what failures cost then.
+//! `bench scale`: the effect of failures with many dormant tasks and a few busy ones.
 
 use std::fs;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::ScaleArguments;
 use super::cluster::{BenchCluster, failure};
 use crate::dto::{BenchState, BenchUncovered};
 
-/// One-second tasks beside the dormant ones.
+/// Number of one-second tasks besides the dormant ones.
 const BUSY: usize = 10;
-/// Before each kill: the cluster is whole and ticks fire.
+/// Time before each kill in which the cluster is complete and ticks fire.
 const CALM: Duration = Duration::from_secs(5);
-/// The longest that anything here may take.
+/// Time limit of every wait.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Between two looks.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(
@@ -104,7 +104,7 @@ async fn memory(cluster: &BenchCluster) -> Result<f64, Failure> {
     Ok(largest.round())
 }
 
-/// Fired ticks of each busy task, as a node that answers knows them.
+/// Number of fired ticks of each busy task, from the first node that responds.
 async fn fired(cluster: &BenchCluster) -> Option<Vec<u64>> {
     for node in 0..cluster.urls.len() {
         if let Ok(counts) = cluster.get(node, "/bench/fired?prefix=busy-").await {
@@ -114,7 +114,7 @@ async fn fired(cluster: &BenchCluster) -> Option<Vec<u64>> {
     None
 }
 
-/// Kills the leader; milliseconds until every busy task has fired again.
+/// Kills the leader. Returns the milliseconds until every busy task has fired again.
 async fn kill_leader(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     let leader = cluster.leader().await?;
     let name = format!("n{}", leader + 1);
@@ -127,7 +127,7 @@ async fn kill_leader(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     Ok(took)
 }
 
-/// Milliseconds from `since` until every busy task fired a tick that it had not fired then.
+/// Milliseconds from `since` until every busy task has fired another tick.
 async fn next_ticks(cluster: &BenchCluster, since: Instant) -> Result<f64, Failure> {
     let mut before: Option<Vec<u64>> = None;
     while since.elapsed() < LIMIT {
@@ -142,7 +142,7 @@ async fn next_ticks(cluster: &BenchCluster, since: Instant) -> Result<f64, Failu
     Err(failure("no tick fired in time"))
 }
 
-/// Kills all nodes; milliseconds from their start to the first fired tick.
+/// Kills all nodes. Returns the milliseconds from their restart to the first fired tick.
 async fn restart(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     let before: u64 = fired(cluster).await.unwrap_or_default().iter().sum();
     for node in 1..=cluster.urls.len() {
@@ -161,7 +161,7 @@ async fn restart(cluster: &mut BenchCluster) -> Result<f64, Failure> {
     Err(failure("no tick fired in time"))
 }
 
-/// Seconds of the busy tasks' lives up to their cursors that no verdict covers.
+/// The time, in seconds, up to the cursors of the busy tasks that no verdict covers.
 async fn without_verdict(cluster: &BenchCluster) -> Result<u64, Failure> {
     tokio::time::sleep(CALM).await;
     let answer: BenchUncovered = cluster.get(0, "/bench/uncovered?prefix=busy-").await?;

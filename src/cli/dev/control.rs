@@ -1,5 +1,5 @@
-//! The control sockets: how a second terminal reaches the first one's nodes. One line is asked, one
-//! answered.
+//! Control sockets: they connect a second terminal to the nodes of the first. The protocol is one
+//! line of request and one line of response.
 
 use std::fs::File;
 use std::io;
@@ -15,22 +15,22 @@ use tokio::time::timeout;
 
 use super::super::children::Children;
 
-/// A question is asked and answered within this.
+/// Time limit for a request and its response.
 const LIMIT: Duration = Duration::from_secs(20);
-/// The socket's name in a data folder.
+/// Name of the socket in a data folder.
 const NAME: &str = "control.sock";
 
-/// Where a socket lies.
+/// The location of a socket.
 #[derive(Clone, Debug)]
 pub(super) enum SocketPlace {
-    /// With the others of this user, named by the first port.
+    /// In the user's runtime folder, with the first port in its name.
     Port(u16),
     /// In this data folder.
     Folder(PathBuf),
 }
 
 impl SocketPlace {
-    /// The socket's path, which is good as long as the file beside it is open.
+    /// The path of the socket. It is valid while the returned file is open.
     fn open(&self) -> io::Result<(PathBuf, Option<File>)> {
         match self {
             Self::Port(port) => {
@@ -40,7 +40,7 @@ impl SocketPlace {
             }
             Self::Folder(folder) => {
                 let folder = File::open(folder)?;
-                // The path of a socket may have 107 bytes only, that of a folder many more.
+                // A socket path is limited to 107 bytes, but a folder's path may be longer.
                 let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
                 Ok((path.join(NAME), Some(folder)))
             }
@@ -48,7 +48,7 @@ impl SocketPlace {
     }
 }
 
-/// A socket that goes away with this.
+/// A control socket. Dropping it removes the file.
 pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
@@ -56,10 +56,10 @@ pub(super) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Makes the socket.
+    /// Creates the socket.
     ///
     /// # Errors
-    /// A dev cluster that has it already, a place that cannot be written.
+    /// Another dev cluster uses it, or the location is not writable.
     pub async fn bind(place: &SocketPlace) -> io::Result<Self> {
         let (path, folder) = place.open()?;
         if UnixStream::connect(&path).await.is_ok() {
@@ -77,7 +77,7 @@ impl ControlSocket {
                 }
             }));
         }
-        // What nobody listens on is left over from a dev cluster that was killed.
+        // A socket without a listener was left by a dev cluster that was killed.
         let _gone = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(|error| {
             io::Error::new(error.kind(), format!("the control socket cannot be made: {error}"))
@@ -85,7 +85,7 @@ impl ControlSocket {
         Ok(Self { listener, path, _folder: folder })
     }
 
-    /// Serves the socket; returns only when it cannot.
+    /// Serves the socket. Returns only on an error.
     pub async fn serve(&self, children: &Arc<Mutex<Children>>) -> io::Error {
         loop {
             let stream = match self.listener.accept().await {
@@ -117,7 +117,7 @@ async fn answer(stream: UnixStream, children: &Mutex<Children>) -> io::Result<()
     write.write_all(answer.as_bytes()).await
 }
 
-/// Asks the dev cluster that has this socket.
+/// Sends a request to the dev cluster of this socket.
 pub(super) async fn ask(place: &SocketPlace, line: &str) -> io::Result<String> {
     let asking = async {
         let (path, _folder) = place.open()?;

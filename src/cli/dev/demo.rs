@@ -1,4 +1,4 @@
-//! The demo tasks: one of each thing worth seeing.
+//! The demo tasks: one for each feature.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn shell(name: &str, schedule: Value, command: &str, description: &str) -> Value
     })
 }
 
-/// Adds them, whatever stands under their names.
+/// Adds the demo tasks and replaces existing tasks with their names.
 pub(super) async fn add(client: &Client) -> Result<(), Failure> {
     let tasks = [
         shell("five", json!({"interval": "5s"}), "echo on time", "every five seconds"),

@@ -1,4 +1,4 @@
-//! One line per execution, as they end.
+//! Prints one line per execution when it ends.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,28 +13,28 @@ use super::super::local::LocalClock;
 use super::super::output::Output;
 use super::super::words;
 
-/// How often the cluster is asked.
+/// Polling interval.
 const EVERY: Duration = Duration::from_millis(200);
-/// Executions asked for at once.
+/// Number of executions per request.
 const PAGE: usize = 200;
-/// Ids remembered as printed.
+/// Number of printed ids that are remembered.
 const REMEMBER: usize = 5_000;
-/// Characters of output shown.
+/// Maximum number of output characters shown.
 const OUTPUT_MAX: usize = 60;
 
-/// The number of the leading node of the cluster.
+/// The number of the leader.
 pub(super) fn leader_number(cluster: &ClusterView) -> Option<usize> {
     cluster.leader.as_ref()?.trim_start_matches('n').parse().ok()
 }
 
-/// Prints each execution once it has ended, until interrupted.
+/// Prints each execution when it has ended, until interrupted.
 pub(super) async fn follow(client: &Client, out: &mut Output) -> CommandResult {
     let mut printed = BTreeSet::new();
     let mut order = VecDeque::new();
     let query = [("limit", PAGE.to_string()), ("consistency", "stale".to_owned())];
     loop {
         tokio::time::sleep(EVERY).await;
-        // While no node answers there is nothing to print; it goes on when one does.
+        // There is nothing to print while no node responds.
         let Ok(reply) = client.get("/api/v1/executions", &query).await else { continue };
         let Ok(list) = serde_json::from_value::<ListView<ExecutionView>>(reply.body) else {
             continue;

@@ -1,5 +1,5 @@
-//! `dev`: a throw-away cluster on loopback. Each node is a child process of this binary, so that
-//! `dev kill n2` is a real kill −9; the children end with their parent.
+//! `dev`: a temporary cluster on loopback. Each node is a child process of this binary, so `dev
+//! kill n2` is a real `kill -9`. The children exit with their parent.
 
 mod control;
 mod demo;
@@ -26,9 +26,9 @@ use super::exit::{CommandResult, Exit, Failure};
 use super::fetch;
 use super::output::Output;
 
-/// Where commands look for a node if they are not told.
+/// The default port that commands connect to.
 const PORT: u16 = 8080;
-/// All nodes are ready within this, or something is wrong.
+/// Time limit for all nodes to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a throw-away cluster on loopback.
@@ -77,10 +77,10 @@ pub enum DevAction {
     },
 }
 
-/// Runs the cluster until interrupted, or acts on one that runs.
+/// Runs the cluster until interrupted, or sends a command to a running one.
 ///
 /// # Errors
-/// Ports or folders that cannot be used, a cluster that does not come up.
+/// Ports or folders that cannot be used, or a cluster that does not become ready.
 pub async fn run(arguments: DevArguments, context: &mut CliContext) -> CommandResult {
     let out = &mut context.out;
     match &arguments.action {
@@ -116,7 +116,7 @@ async fn act(arguments: &DevArguments, action: &DevAction, out: &mut Output) -> 
     }
 }
 
-/// Where the data lies, and whether it goes at the end.
+/// The data folder, and whether it is removed at the end.
 struct Data {
     path: PathBuf,
     thrown_away: bool,
@@ -131,7 +131,7 @@ impl Data {
                 (std::env::temp_dir().join(format!("punctual-dev-{number:016x}")), true)
             }
         };
-        // Settings, output and logs of the nodes are for whoever started them.
+        // Only the user may read the settings, output and logs of the nodes.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot make {}: {error}", path.display()))
@@ -143,7 +143,7 @@ impl Data {
 impl Drop for Data {
     fn drop(&mut self) {
         if self.thrown_away {
-            // What cannot be removed is left to the system's own cleaning.
+            // If it cannot be removed, the system cleans up its temporary folder.
             let _removed = std::fs::remove_dir_all(&self.path);
         }
     }
@@ -187,7 +187,7 @@ async fn cluster(arguments: &DevArguments, out: &mut Output) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// Says what there is, then follows the executions.
+/// Prints an overview, then follows the executions.
 async fn show(
     arguments: &DevArguments,
     data: &Data,
@@ -213,7 +213,7 @@ async fn show(
     follow::follow(client, out).await
 }
 
-/// What to type next, as it works in another terminal.
+/// Example commands for another terminal.
 fn commands(arguments: &DevArguments) -> Vec<String> {
     let port = arguments.port;
     let default = port == PORT;
@@ -229,7 +229,7 @@ fn commands(arguments: &DevArguments) -> Vec<String> {
     commands
 }
 
-/// Waits until every node is ready; the number of the leader.
+/// Waits until every node is ready. Returns the number of the leader.
 async fn ready(
     urls: &[String],
     client: &Client,
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// Settings with secrets and what attempts print lie there.
+    /// The folder contains settings with secrets and the output of attempts.
     #[test]
     fn the_folder_is_for_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What an import has to know of the machine that it runs on.
+//! Facts about the local machine that an import needs.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -8,24 +8,24 @@ use nix::unistd::{Uid, User};
 
 use crate::dto::NodeView;
 
-/// Where cron keeps the crontabs of users, each under the user's name.
+/// Folders in which cron stores the crontabs of users, under their user names.
 const SPOOLS: [&str; 3] = ["/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"];
 
-/// Whose crontab it is, if the file does not say: the one who imports it.
+/// The owner of a crontab if the file does not contain it: the user who runs the import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrontabOwner {
-    /// Of the login.
+    /// The login name.
     pub name: String,
-    /// The folder in which cron starts the jobs.
+    /// The home folder, in which cron starts the jobs.
     pub home: String,
 }
 
-/// Whom the nodes run as that will run the tasks.
+/// The users of the nodes that will run the tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunsAs {
-    /// They are not here; each of them will tell.
+    /// The nodes are on other machines. Each of them checks it itself.
     Unknown,
-    /// These, by number.
+    /// These user ids.
     Users(BTreeSet<u32>),
 }
 
@@ -36,8 +36,8 @@ impl RunsAs {
         Self::Users([rustix::process::geteuid().as_raw()].into())
     }
 
-    /// Whether a node can run a job as this user: root can, and the user itself. With one node of
-    /// root among others the answer is yes, so that the task names the user and never runs as root.
+    /// Whether a node can run a job as this user: root and the user itself can. If only some nodes
+    /// run as root the result is true, so that the task contains the user and never runs as root.
     #[must_use]
     pub fn can_be(&self, user: &str) -> bool {
         let Self::Users(uids) = self else { return true };
@@ -46,13 +46,13 @@ impl RunsAs {
     }
 }
 
-/// The name by which a node on this machine is selected.
+/// The host name by which a node on this machine is selected.
 #[must_use]
 pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The user of this process, if the machine knows it and the home is there.
+/// The user of this process, if it is known and its home folder exists.
 #[must_use]
 pub fn owner() -> Option<CrontabOwner> {
     let user = User::from_uid(Uid::current()).ok()??;
@@ -60,7 +60,7 @@ pub fn owner() -> Option<CrontabOwner> {
     Some(CrontabOwner { name: user.name, home: home.to_owned() })
 }
 
-/// Whose crontab a file is by its place, if it lies where cron keeps those of users.
+/// The user whose crontab this is, if the file is in a crontab folder of cron.
 #[must_use]
 pub fn spool_user(path: &Path) -> Option<String> {
     let parent = path.parent()?;
@@ -68,7 +68,7 @@ pub fn spool_user(path: &Path) -> Option<String> {
     path.file_name()?.to_str().filter(|_| kept).map(str::to_owned)
 }
 
-/// Whom the nodes of this machine run as; none: none of them is here.
+/// The users of the nodes on this machine. `None` if no node runs here.
 #[must_use]
 pub fn nodes_run_as(nodes: &[NodeView], hostname: &str) -> Option<RunsAs> {
     let here: BTreeSet<u32> = nodes

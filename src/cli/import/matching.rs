@@ -1,55 +1,55 @@
-//! Which task belongs to which line of a crontab, so that importing it again changes nothing.
+//! Matches tasks with the lines of a crontab, so that importing it again changes nothing.
 //!
-//! A line has no name of its own. Its task is called by host, crontab and program (the *base*);
-//! where several lines have one base, by the hash of the command as well, so that no name depends
-//! on the order of the lines. A line that was imported before finds its task by what the task
-//! does, whatever it is called.
+//! A line has no name. The name of its task consists of host, crontab and program (the *base*),
+//! plus a hash of the command if several lines have the same base, so that names do not depend on
+//! the order of lines. A line that was imported before is matched with its task by the definition,
+//! whatever the task's name.
 
 use std::collections::BTreeSet;
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-/// Characters of a hash in a name.
+/// Length of a hash in a name, in characters.
 const HASH_CHARS: usize = 4;
 
 /// A line that needs a task.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
-    /// Its name, if no other line has the same.
+    /// The task name, if no other line has the same base.
     pub base: &'a str,
-    /// For the shell.
+    /// The shell command.
     pub command: &'a str,
-    /// When it runs.
+    /// The schedule.
     pub schedule: &'a str,
-    /// What the task must have: some fields of a canonical body.
+    /// Required fields of the task's canonical body.
     pub fields: &'a Value,
 }
 
-/// What the cluster has for a line.
+/// How the cluster's task compares with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// Nothing.
+    /// There is no task.
     New,
-    /// The same.
+    /// The definition is the same.
     Unchanged,
-    /// Another definition.
+    /// The definition differs.
     Differs,
 }
 
-/// A task that the cluster has.
+/// An existing task.
 #[derive(Clone, Debug)]
 pub struct ImportedTask {
     /// Its name.
     pub name: String,
-    /// The number of its last change.
+    /// Its revision.
     pub revision: u64,
-    /// Its definition, as it was answered: a newer node may say more than this version knows.
+    /// Its definition as received. A newer node may send fields that this version does not know.
     pub body: Value,
 }
 
-/// The name of each line's task, and what the cluster has under it; `known` are the tasks that it
-/// has.
+/// The task name of each line, and how the existing task with that name compares. `known` are the
+/// existing tasks.
 #[must_use]
 pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> {
     let mut found: Vec<Option<(String, Fit)>> = vec![None; wanted.len()];
@@ -59,7 +59,7 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> 
     let same_action =
         |line: &Wanted<'_>, task: &ImportedTask| holds(task, line.fields, |key| key == "action");
     claim(wanted, &mut found, &mut left, Fit::Differs, same_action);
-    // One line and one task are left of a base: the command was changed.
+    // If one line and one task of a base are left, the command was changed.
     for at in 0..wanted.len() {
         let Some(line) = wanted.get(at) else { continue };
         let open =
@@ -83,14 +83,14 @@ pub fn fit(wanted: &[Wanted<'_>], known: &[ImportedTask]) -> Vec<(String, Fit)> 
     fits.collect()
 }
 
-/// The names of tasks that no line has any more.
+/// The names of tasks without a line.
 #[must_use]
 pub fn left_over<'v>(fits: &[(String, Fit)], known: &'v [ImportedTask]) -> Vec<&'v str> {
     let names: BTreeSet<&str> = fits.iter().map(|(name, _)| name.as_str()).collect();
     known.iter().map(|task| task.name.as_str()).filter(|name| !names.contains(name)).collect()
 }
 
-/// Gives each open line of a base a task of that base that is left and fits.
+/// Assigns to each open line of a base an unassigned task of that base that fits.
 fn claim(
     wanted: &[Wanted<'_>],
     found: &mut [Option<(String, Fit)>],
@@ -106,7 +106,7 @@ fn claim(
     }
 }
 
-/// Whether a task's name is one that lines of this base are given.
+/// Whether a task's name could have been generated for this base.
 fn is_called(task: &ImportedTask, base: &str) -> bool {
     let Some(rest) = task.name.strip_prefix(base) else { return false };
     let hash = rest.strip_prefix('-').map(|rest| rest.split('-').next().unwrap_or_default());
@@ -115,14 +115,14 @@ fn is_called(task: &ImportedTask, base: &str) -> bool {
     rest.is_empty() || hash.is_some_and(is_hash)
 }
 
-/// Whether a task's definition has these fields, of those that count.
+/// Whether a task's definition has these fields, limited to the fields for which `counts` is true.
 fn holds(task: &ImportedTask, fields: &Value, counts: impl Fn(&str) -> bool) -> bool {
     let fields = fields.as_object().into_iter().flatten();
     let mut fields = fields.filter(|(key, _)| *key != "name" && counts(key));
     fields.all(|(key, value)| task.body.get(key) == Some(value))
 }
 
-/// A free name for a line among all: as short as tells it from the others.
+/// An unused name for a line, as short as possible but distinct from the other lines.
 fn new_name(line: &Wanted<'_>, all: &[Wanted<'_>], taken: &BTreeSet<String>) -> String {
     let alike = |same: &dyn Fn(&Wanted<'_>) -> bool| {
         all.iter().filter(|other| other.base == line.base && same(other)).count()
@@ -133,7 +133,7 @@ fn new_name(line: &Wanted<'_>, all: &[Wanted<'_>], taken: &BTreeSet<String>) -> 
     let by_line = format!("{}-{}", line.base, hash(&format!("{} {}", line.schedule, line.command)));
     let mut names = plain.into_iter().chain(by_command).chain([by_line.clone()]);
     let free = names.find(|name| !taken.contains(name));
-    // Lines that are the same in all: their number tells them apart as well as anything.
+    // Identical lines are distinguished by a number.
     let numbered = || {
         let mut numbered = (2..).map(|number: u64| format!("{by_line}-{number}"));
         numbered.find(|name| !taken.contains(name))
@@ -178,7 +178,7 @@ mod tests {
         fit(&wanted, known)
     }
 
-    /// The tasks that the cluster has after an import.
+    /// The tasks in the cluster after an import.
     fn imported(lines: &[WantedLine]) -> Vec<ImportedTask> {
         let one = |(line, (name, fit)): (&WantedLine, (String, Fit))| {
             assert_eq!(fit, Fit::New);

@@ -1,20 +1,20 @@
-//! Parts of names for jobs that have none: the file, and the program that the command is about.
+//! Generates name parts for unnamed jobs: from the file, and from the program in the command.
 
 use std::path::Path;
 
-/// Longest part of a name that a file or a program gives.
+/// Maximum length of a name part.
 const PART_CHARS_MAX: usize = 60;
-/// Commands that only ask whether, or prepare that, another one is to be started.
+/// Commands that only check a condition or prepare the main command.
 const GUARDS: [&str; 22] = [
     "test", "[", "[[", "command", "type", "which", "hash", "cd", "true", "false", ":", "sleep",
     "export", "set", "unset", ".", "source", "umask", "ulimit", "trap", "read", "local",
 ];
-/// Words of the shell's grammar.
+/// Keywords of the shell.
 const KEYWORDS: [&str; 16] = [
     "if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "case", "in",
     "esac", "time", "!", "function",
 ];
-/// Commands that start the one that follows them.
+/// Commands that run the command given as their argument.
 const WRAPPERS: [&str; 13] = [
     "exec",
     "nice",
@@ -30,19 +30,19 @@ const WRAPPERS: [&str; 13] = [
     "systemd-cat",
     "doas",
 ];
-/// Wrappers whose first operand is theirs: a time, a lock.
+/// Wrappers whose first operand is their own, such as a time or a lock.
 const WITH_OPERAND: [&str; 2] = ["timeout", "flock"];
-/// Options of wrappers that take a value which does not look like one.
+/// Options of wrappers that take a separate value.
 const WITH_VALUE: [&str; 3] = ["-u", "-g", "-t"];
-/// Programs whose work is in the file or the text that they are given.
+/// Programs that run the file or text in their arguments.
 const INTERPRETERS: [&str; 11] =
     ["sh", "bash", "dash", "ksh", "zsh", "su", "perl", "python", "python3", "php", "ruby"];
-/// Ends of file names that say only that it is a crontab.
+/// File name suffixes without information.
 const ENDINGS: [&str; 3] = [".cron", ".crontab", ".txt"];
-/// Characters that a name may have beside letters and digits.
+/// Characters allowed in names besides letters and digits.
 const PUNCTUATION: &str = "._-:@+";
 
-/// What a file is called in names; standard input is the crontab.
+/// The name part of a file. Standard input becomes `crontab`.
 #[must_use]
 pub fn file_part(path: &Path) -> String {
     match path.file_name().and_then(|name| name.to_str()) {
@@ -54,7 +54,7 @@ pub fn file_part(path: &Path) -> String {
     }
 }
 
-/// The base name of the program that a command is about.
+/// The base name of the main program in a command.
 #[must_use]
 pub fn program(command: &str) -> String {
     let mut guard = None;
@@ -139,12 +139,12 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Whether a word behind a wrapper is for it: an option, or the number of one.
+/// Whether a word after a wrapper is an option of the wrapper or a number for one.
 fn is_option(word: &str) -> bool {
     word.starts_with('-') || is_assignment(word) || word.chars().all(|c| c.is_ascii_digit())
 }
 
-/// What of a text can stand in a name.
+/// Replaces or removes the characters that are not allowed in a name.
 #[must_use]
 pub fn clean(text: &str) -> String {
     let mut out = String::new();
@@ -159,7 +159,8 @@ pub fn clean(text: &str) -> String {
     if out.is_empty() { "job".to_owned() } else { out }
 }
 
-/// Splits a shell command at its operators; good enough to find names in it.
+/// Splits a shell command at its operators. The result is approximate, but sufficient to find a
+/// name.
 fn simple_commands(command: &str) -> Vec<Vec<String>> {
     let mut out = vec![Vec::new()];
     let mut word = String::new();
@@ -176,7 +177,7 @@ fn simple_commands(command: &str) -> Vec<Vec<String>> {
         match c {
             _ if quote == Some(c) => quote = None,
             _ if quote.is_some() => word.push(c),
-            // `$(…)` and `${…}` are parts of a word, whatever is in them.
+            // `$(…)` and `${…}` are parts of a word, whatever they contain.
             '(' | '{' if before == '$' || depth > 0 => depth += 1,
             ')' | '}' if depth > 0 => depth -= 1,
             _ if depth > 0 => {}

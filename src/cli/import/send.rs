@@ -1,4 +1,4 @@
-//! The part of an import that talks to the cluster.
+//! The part of an import that communicates with the cluster.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,11 +13,11 @@ use crate::client::{ClientError, if_match, path};
 use crate::domain::spec;
 use crate::dto::{ItemView, ItemsView, NodeView, TaskChanged, TaskView};
 
-/// Tasks sent in one request.
+/// Number of tasks per request.
 const BATCH: usize = 500;
 
 impl Import {
-    /// The tasks that the cluster has of these crontabs.
+    /// The existing tasks of these crontabs.
     pub(super) async fn known(
         &self,
         context: &mut CliContext,
@@ -35,7 +35,7 @@ impl Import {
         Ok(known)
     }
 
-    /// Makes the tasks that are new, and changes those that differ if that is wanted.
+    /// Creates new tasks, and updates those that differ if `update` is set.
     pub(super) async fn send(
         &mut self,
         known: &[ImportedTask],
@@ -58,7 +58,7 @@ impl Import {
         Ok(())
     }
 
-    /// Notes it if no node is where the tasks are to run.
+    /// Adds a warning if no node runs on the host of the tasks.
     pub(super) async fn look_for_host(&mut self, context: &mut CliContext) -> Result<(), Failure> {
         let Some(host) = &self.host else { return Ok(()) };
         let nodes = fetch::all::<NodeView>(context, &path(["nodes"]), &[]).await?.says;
@@ -91,7 +91,7 @@ async fn create(items: &mut [&mut ImportItem], context: &mut CliContext) -> Resu
 }
 
 impl ImportItem {
-    /// Notes and says what became of a line that was sent.
+    /// Records and prints the result of a line.
     fn created(&mut self, result: &ItemView, context: &mut CliContext) {
         let created = result.status < 400;
         self.result = match (created, &result.code) {
@@ -100,7 +100,7 @@ impl ImportItem {
             (false, None) => "refused".to_owned(),
         };
         let place = format!("{}:{}: {}", self.file, self.line, self.name);
-        // Those of the schedule are told with the lines.
+        // Warnings about the schedule are printed with the lines.
         let own =
             |warning: &String| self.prepared.warnings.iter().any(|one| one.detail == *warning);
         for warning in words::warnings(&result.warnings).iter().filter(|warning| !own(warning)) {
@@ -117,7 +117,7 @@ impl ImportItem {
         }
     }
 
-    /// Changes the task to what the line says; what the line says nothing of stays.
+    /// Updates the task from the line. Fields that the line does not define are kept.
     async fn update(
         &self,
         known: &[ImportedTask],

@@ -1,4 +1,4 @@
-//! The tasks to walk over, from files.
+//! Loads the tasks for a simulation from files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 
-/// Reads all files; `zone` is that of tasks that name none, `from` when all are made.
+/// Loads all files. `zone` is the default time zone, `from` is the creation time of all tasks.
 pub(super) fn load(paths: &[PathBuf], zone: &str, from: Timestamp) -> Result<Vec<Planned>, String> {
     let defined = Definitions::load(paths)?;
     let mut planned: Vec<Planned> = Vec::with_capacity(defined.tasks.len());
@@ -53,7 +53,7 @@ fn plan(
     let excluded: Vec<_> = schedule.exclude.iter().map(known).collect::<Result<_, _>>()?;
     let plan = Plan::excluding(schedule, name, zone, from, excluded);
     let plan = plan.map_err(|error| error.to_string())?;
-    // The one tick of `immediate` is the moment itself; one that has passed is caught up.
+    // The only tick of `immediate` is the start itself. An `at` that has passed is caught up.
     let begin = match schedule.rule {
         Rule::Immediate => from.minus(Millis(1)),
         Rule::At(at) => from.min(at.minus(Millis(1))),

@@ -1,5 +1,5 @@
-//! `simulate`: what the tasks of files would do in a stretch of time. The schedules are those of a
-//! node, the clock is none; nothing is sent, stored or started.
+//! `simulate`: what tasks from files would do in a time range. It uses the schedules of a node with
+//! simulated time. Nothing is sent, stored or started.
 
 mod load;
 mod run;
@@ -39,7 +39,7 @@ pub struct SimulateArgs {
     expect: Vec<String>,
 }
 
-/// Simulates.
+/// Runs the simulation.
 pub fn run(args: &SimulateArgs, context: &mut CliContext) -> CommandResult {
     let clock = context.out.clock();
     let from = clock.read(&args.from, Day::Today).map_err(Failure::usage)?;
@@ -84,7 +84,7 @@ fn clock_of(context: &CliContext) -> &LocalClock {
     context.out.clock()
 }
 
-/// How long executions take.
+/// Expected durations of executions.
 struct Expected {
     all: Millis,
     by_task: BTreeMap<String, Millis>,
@@ -145,7 +145,7 @@ fn table(reports: &[SimulatedTask], clock: &LocalClock) -> Table {
     table
 }
 
-/// What is to be said of all of them.
+/// The summary of all tasks.
 fn summary(ran: &Ran, clock: &LocalClock, timed: bool) -> Vec<String> {
     let mut lines = vec![format!("{} ticks of {} tasks", ran.ticks, ran.reports.len())];
     if let Some((at, count)) = ran.busiest.first() {

@@ -1,4 +1,4 @@
-//! The walk over all ticks of a stretch of time.
+//! Simulates all ticks in a time range.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -6,22 +6,22 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::domain::schedule::Plan;
 use crate::domain::time::{Millis, Timestamp};
 
-/// More ticks are not walked over.
+/// Maximum number of ticks.
 const TICKS_MAX: u64 = 5_000_000;
-/// Busy minutes that are told.
+/// Number of busiest minutes reported.
 const BUSIEST: usize = 5;
 const MINUTE: i64 = 60_000;
 
-/// A task to walk over.
+/// A task to simulate.
 pub(super) struct Planned {
     pub name: String,
     pub plan: Plan,
-    /// From when its ticks count.
+    /// Ticks after this instant count.
     pub begin: Timestamp,
     pub max_ticks: u64,
 }
 
-/// What one task did.
+/// The result for one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SimulatedTask {
     pub name: String,
@@ -29,34 +29,35 @@ pub(super) struct SimulatedTask {
     pub excluded: u64,
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
-    /// How long an execution takes.
+    /// The expected duration of an execution.
     pub expected: Millis,
-    /// Ticks at which one of its executions still ran.
+    /// Number of ticks at which an execution of the task was still running.
     pub overlaps: u64,
-    /// Most of its executions at one time.
+    /// Maximum number of concurrent executions of the task.
     pub at_once: u64,
 }
 
-/// What all did.
+/// The result for all tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SimulationOutcome {
     pub reports: Vec<SimulatedTask>,
     pub ticks: u64,
     pub excluded: u64,
-    /// Minutes with the most ticks, by when they are due.
+    /// The minutes with the most due ticks.
     pub busiest: Vec<(Timestamp, u64)>,
-    /// Most executions at one time.
+    /// Maximum number of concurrent executions.
     pub at_once: u64,
 }
 
-/// Walks over the ticks of each task from its begin up to and with `to`.
+/// Simulates the ticks of each task from its begin up to `to` (inclusive).
 pub(super) fn run(
     tasks: &[Planned],
     to: Timestamp,
     expected: &dyn Fn(&str) -> Millis,
 ) -> Result<SimulationOutcome, String> {
     let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
-    // Executions of all tasks as what they add at an instant; ends come before begins.
+    // Starts and ends of executions of all tasks, by instant. At the same instant, ends come before
+    // starts.
     let mut changes: BTreeMap<(Timestamp, bool), u64> = BTreeMap::new();
     let mut out = SimulationOutcome {
         reports: Vec::new(),
@@ -108,7 +109,7 @@ fn one(
         overlaps: 0,
         at_once: 0,
     };
-    // When those that run end; the soonest first.
+    // End times of the running executions, earliest first.
     let mut running: BinaryHeap<Reverse<Timestamp>> = BinaryHeap::new();
     let mut at = task.begin;
     while let Some(tick) = task.plan.next_after(at).filter(|tick| *tick <= to) {
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(counts, [360, 1, 2, 1]);
         assert_eq!((ran.reports[0].overlaps, ran.reports[0].at_once), (359, 3));
         assert_eq!((ran.at_once, ran.ticks), (3, 364));
-        // 12:01 has one of `twice` besides six of `ten`.
+        // 12:01 has one tick of `twice` and six of `ten`.
         assert_eq!(ran.busiest[0], (NOON.plus(Millis(60_000)), 7));
         assert_eq!(ran.reports[1].first, Some(to));
         assert_eq!(ran.reports[2].last, Some(NOON.plus(Millis(120_000))));

@@ -1,4 +1,4 @@
-//! Commands that change how tasks are: each prints a line for a task.
+//! Commands that change the state of tasks. Each prints one line per task.
 
 use clap::Args;
 use reqwest::Method;
@@ -15,11 +15,11 @@ use crate::client::path;
 use crate::domain::time::Rfc3339;
 use crate::dto::{BulkRequest, ItemView, TaskChanged};
 
-/// What is said of a task that is no more.
+/// Message for a task that was removed.
 const REMOVED: &str = "removed with its history; the name is free";
-/// What is said of a task that is cancelled.
+/// Message for a task that was cancelled.
 const CANCELLED: &str = "cancelled; no tick fires until it is resumed";
-/// What is said of a task that is marked deleted.
+/// Message for a task that was marked deleted.
 const DELETED: &str = "deleted; no tick fires any more";
 
 /// Options of `pause`.
@@ -77,7 +77,7 @@ pub struct CleanupArgs {
     yes: bool,
 }
 
-/// Does something to a task.
+/// Sends an operation on one task.
 async fn post(
     context: &mut CliContext,
     name: &str,
@@ -167,7 +167,7 @@ pub async fn resume(args: &TasksArgs, context: &mut CliContext) -> CommandResult
     }
 }
 
-/// Takes the deleted mark off names.
+/// Removes the deleted mark from names.
 pub async fn reuse(args: &TasksArgs, context: &mut CliContext) -> CommandResult {
     let did = "in use again";
     match args.choose(LookAmong::Deleted, context).await? {
@@ -183,14 +183,14 @@ pub async fn reuse(args: &TasksArgs, context: &mut CliContext) -> CommandResult 
     }
 }
 
-/// What is said of an execution that makes up for a tick, if there is one.
+/// The message about an execution that replaces a missed tick, if there is one.
 fn made_up(execution: Option<&str>) -> String {
     let said =
         execution.map(|id| format!("; its time had come meanwhile: execution {id} runs now"));
     said.unwrap_or_default()
 }
 
-/// Says that a task is there again.
+/// Prints that a task is active again.
 fn back(
     name: &str,
     what: &str,
@@ -204,7 +204,7 @@ fn back(
     Ok(Exit::Ok)
 }
 
-/// Removes all that is known of names.
+/// Removes everything stored under names.
 pub async fn cleanup(args: CleanupArgs, context: &mut CliContext) -> CommandResult {
     match args.tasks.choose(LookAmong::Both, context).await? {
         Chosen::One(name) => {
@@ -275,12 +275,12 @@ async fn delete_one(
     Ok(Exit::Ok)
 }
 
-/// An operation on many tasks, without what belongs to some operations only.
+/// A bulk operation without the fields that only some operations have.
 fn operation(op: &'static str) -> BulkRequest {
     BulkRequest { op: op.into(), ..BulkRequest::default() }
 }
 
-/// Names the executions that go on.
+/// Prints the executions that continue to run.
 fn still_running(context: &mut CliContext, changed: &TaskChanged) {
     for execution in changed.running.iter().flatten() {
         let node = execution.node.as_deref().unwrap_or_default();

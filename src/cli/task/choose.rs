@@ -1,4 +1,4 @@
-//! Which tasks a command is about: names, patterns, labels.
+//! Selects the tasks of a command: by names, patterns and labels.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::cli::fetch;
 use crate::client::path;
 use crate::dto::TaskView;
 
-/// Names that a question shows.
+/// Maximum number of names shown in a question.
 const SHOWN: usize = 5;
 
 /// Names, patterns and labels.
@@ -25,7 +25,7 @@ pub struct TasksArgs {
     labels: Vec<(String, String)>,
 }
 
-/// Whether tasks are looked for among those there are, the deleted ones, or both.
+/// Whether to search among existing tasks, those marked deleted, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookAmong {
     Present,
@@ -33,20 +33,20 @@ pub enum LookAmong {
     Both,
 }
 
-/// The tasks that were meant.
+/// The selected tasks.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// One, by its name.
+    /// One task, by its name.
     One(String),
-    /// Any number, in the order in which they were named; each once.
+    /// Any number of tasks, in the order given, without duplicates.
     Many(Vec<String>),
 }
 
 impl TasksArgs {
-    /// The tasks that are meant. A name is taken as it is; patterns and labels are looked up.
+    /// The selected tasks. Names are taken as given; patterns and labels are looked up.
     ///
     /// # Errors
-    /// A pattern or label that no task has; no good answer.
+    /// A pattern or label that matches no task, or a failed request.
     pub async fn choose(
         &self,
         among: LookAmong,
@@ -77,7 +77,7 @@ impl TasksArgs {
         Ok(Chosen::Many(chosen))
     }
 
-    /// The names of the tasks that fit a pattern and have the labels.
+    /// The names of the tasks that match a pattern and have the labels.
     async fn look_up(
         &self,
         pattern: Option<&str>,
@@ -116,10 +116,10 @@ impl TasksArgs {
     }
 }
 
-/// Asks before something is taken away from several tasks.
+/// Asks for confirmation before something is removed from several tasks.
 ///
 /// # Errors
-/// The answer is no, or there is nobody to answer.
+/// The answer is no, or the session is not interactive.
 pub fn confirm_many(
     verb: &str,
     names: &[String],
@@ -146,7 +146,7 @@ fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Reads the name of a task, or a pattern of names.
+/// Parses the name of a task, or a pattern of names.
 fn name_or_pattern(text: &str) -> Result<String, String> {
     if is_pattern(text) { Ok(text.to_owned()) } else { name(text) }
 }

@@ -1,4 +1,4 @@
-//! `edit`: the whole definition of a task in an editor.
+//! `edit`: edits the whole definition of a task in an editor.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use crate::cli::yaml;
 use crate::client::{ClientError, ErrorKind};
 use crate::config::files;
 
-/// The editor where nobody chose one.
+/// The default editor.
 const EDITOR: &str = "vi";
 
 /// Options of `edit`.
@@ -42,15 +42,15 @@ impl EditArgs {
     }
 }
 
-/// What came of a definition that somebody wrote.
+/// The result of sending an edited definition.
 enum EditOutcome {
-    /// There is nothing to change, or it was changed.
+    /// It was accepted, or nothing was changed.
     Done,
-    /// It cannot be, as it is written.
+    /// The definition is invalid.
     Wrong(Failure),
 }
 
-/// Opens a task in an editor, and sends what was written.
+/// Opens a task in an editor and sends the edited definition.
 pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
     let task = EditedTask::read(&args.name, context).await?;
     let path = write(&task).map_err(|error| {
@@ -60,7 +60,8 @@ pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
     let done = edit(&task, &path, args.editor(), context).await;
     match done {
         Ok(()) => {
-            // It has served; what cannot be removed is left to the system's own cleaning.
+            // The file is no longer needed. If it cannot be removed, the system cleans up its
+            // temporary folder.
             let _removed = std::fs::remove_file(&path);
             Ok(Exit::Ok)
         }
@@ -71,7 +72,7 @@ pub async fn run(args: &EditArgs, context: &mut CliContext) -> CommandResult {
     }
 }
 
-/// Lets somebody edit until the definition is taken, or they have had enough.
+/// Repeats editing until the definition is accepted or the user gives up.
 async fn edit(
     task: &EditedTask,
     path: &Path,
@@ -92,7 +93,7 @@ async fn edit(
     }
 }
 
-/// Sends what the file says, unless it says what the task is.
+/// Sends the content of the file, unless it equals the current definition.
 async fn take(
     task: &EditedTask,
     path: &Path,
@@ -126,7 +127,7 @@ async fn take(
     }
 }
 
-/// Runs the editor to its end; it may be a command with options, as a shell reads it.
+/// Runs the editor until it exits. It may be a command with options and is parsed by a shell.
 async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
     let script = format!("{editor} \"$1\"");
     let ended = Command::new("sh").arg("-c").arg(&script).arg("sh").arg(path).status().await;
@@ -141,7 +142,7 @@ async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
     Err(Failure { exit: Exit::No, message })
 }
 
-/// Makes the file that is edited; only its owner may read it.
+/// Creates the file to edit. Only its owner may read it.
 fn write(task: &EditedTask) -> io::Result<PathBuf> {
     let number: u64 = rand::random();
     let path = std::env::temp_dir().join(format!("punctual-{number:016x}.yaml"));

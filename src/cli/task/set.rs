@@ -1,4 +1,4 @@
-//! `set`: some fields of a task by options, the others as they are.
+//! `set`: changes some fields of a task by options and keeps the others.
 
 use clap::{Args, Command};
 use reqwest::Method;
@@ -32,23 +32,24 @@ pub struct TaskSetArgs {
     unset: Vec<String>,
 }
 
-/// A task as it was read, to be changed.
+/// A task that was read in order to change it.
 pub struct EditedTask {
     /// Its name.
     pub name: String,
-    /// The number of its last change.
+    /// Its revision.
     pub revision: u64,
-    /// Its definition as it came: a newer node may say more than this version knows.
+    /// Its definition as received. A newer node may send fields that this version does not know.
     pub definition: Value,
-    /// The same, as far as this version knows it.
+    /// The same definition, as far as this version knows it.
     pub body: TaskBody,
 }
 
 impl EditedTask {
-    /// Reads the task of this name.
+    /// Reads the task with this name.
     ///
     /// # Errors
-    /// No good answer; a deleted mark without a task; a definition that this version cannot read.
+    /// A failed request, a deleted mark without a task, or a definition that this version cannot
+    /// read.
     pub async fn read(name: &str, context: &mut CliContext) -> Result<Self, Failure> {
         let TypedReply { body, says, .. } =
             context.read::<TaskView>(&path(["tasks", name]), &[]).await?;
@@ -69,7 +70,7 @@ impl EditedTask {
         Ok(Self { name: name.to_owned(), revision: says.revision, definition, body: known.clone() })
     }
 
-    /// Sends a change that is refused if somebody else changed the task meanwhile.
+    /// Sends a change. It is rejected if the task has been changed in the meantime.
     pub async fn send(
         &self,
         method: Method,
@@ -85,7 +86,7 @@ impl EditedTask {
         }
     }
 
-    /// Says what is different now, a field in each line.
+    /// Prints the differences, one field per line.
     pub fn tell(&self, reply: &TypedReply<TaskChanged>, context: &mut CliContext) -> CommandResult {
         let changes = ChangeView::between(&self.definition, &spec::definition(&reply.body));
         let task = reply.says.task.kept();
@@ -102,7 +103,7 @@ impl EditedTask {
     }
 }
 
-/// What is said where nothing is different.
+/// Message if there are no differences.
 const UNCHANGED: &str = "nothing changed";
 
 /// `  timeout: 0s → 1m`
@@ -139,15 +140,16 @@ pub async fn run(args: TaskSetArgs, context: &mut CliContext) -> CommandResult {
 }
 
 impl TaskSetArgs {
-    /// Whether no option asks for a change.
+    /// Whether no option requests a change.
     fn is_empty(&self, clock: &LocalClock) -> bool {
-        // Options that need a task to go with are an error here, and not nothing.
+        // Options that require other settings of the task cause an error here. They count as a
+        // change.
         let definition = self.definition.fields(FormerTask::default(), clock);
         let none = definition.is_ok_and(|fields| fields.is_empty());
         none && self.unset.is_empty() && self.unset_env.is_empty()
     }
 
-    /// The options that change something, as they are typed.
+    /// The options that change something, as typed.
     fn options() -> String {
         let command = Self::augment_args(Command::new("set"));
         let long = command.get_arguments().filter_map(|argument| argument.get_long());
@@ -156,7 +158,7 @@ impl TaskSetArgs {
     }
 }
 
-/// Adds to a merge patch that a field gets its default again.
+/// Adds to a merge patch that a field is reset to its default.
 fn unset(definition: &Value, field: &str, patch: &mut Value) -> Result<(), String> {
     let plain = |part: &str| part.replace("~1", "/").replace("~0", "~");
     let parts: Vec<String> = match field.strip_prefix('/') {

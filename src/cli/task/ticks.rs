@@ -1,4 +1,4 @@
-//! `next`, `ticks` and `why`: a task's ticks before and after they are settled.
+//! `next`, `ticks` and `why`: the ticks of a task before and after they are settled.
 
 use clap::Args;
 
@@ -58,7 +58,7 @@ pub struct WhyArgs {
     at: Option<String>,
 }
 
-/// Shows the ticks to come.
+/// Prints future ticks.
 pub async fn next(args: &NextArgs, context: &mut CliContext) -> CommandResult {
     let Some(name) = &args.name else { return next_of_all(args.n, context).await };
     let mut query = vec![("n", args.n.to_string())];
@@ -80,7 +80,7 @@ pub async fn next(args: &NextArgs, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// A moment as a parameter of a request.
+/// An instant as a query parameter.
 fn moment(
     key: &'static str,
     text: Option<&str>,
@@ -91,7 +91,7 @@ fn moment(
     Ok(at.map(|at| (key, at.to_string())))
 }
 
-/// What is to be known of a tick to come.
+/// Remarks about a future tick.
 fn note(tick: &NextTick) -> String {
     let excluded = tick.excluded.as_ref().map(|name| format!("calendar {name} leaves it out"));
     let notes: Vec<String> = excluded.into_iter().chain(tick.note.clone()).collect();
@@ -119,7 +119,7 @@ async fn next_of_all(count: u32, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// Shows the ticks that are settled.
+/// Prints settled ticks.
 pub async fn ticks(args: &TicksArgs, context: &mut CliContext) -> CommandResult {
     let most = usize::try_from(args.n).unwrap_or(usize::MAX);
     let path = path(["tasks", &args.name, "ticks"]);
@@ -141,7 +141,7 @@ pub async fn ticks(args: &TicksArgs, context: &mut CliContext) -> CommandResult 
     Ok(Exit::Ok)
 }
 
-/// A tick that fired.
+/// The row of a tick that fired.
 fn fired_row(fired: &FiredView, clock: &LocalClock) -> [String; 7] {
     let ended = fired.ended.as_ref();
     [
@@ -155,7 +155,7 @@ fn fired_row(fired: &FiredView, clock: &LocalClock) -> [String; 7] {
     ]
 }
 
-/// A stretch of others; what it begins after is no part of it.
+/// The row of a span. Its start is exclusive.
 fn span_row(span: &SpanView, clock: &LocalClock) -> [String; 7] {
     [
         format!("after {} to {}", clock.short(span.from.0), clock.short(span.to.0)),
@@ -168,7 +168,7 @@ fn span_row(span: &SpanView, clock: &LocalClock) -> [String; 7] {
     ]
 }
 
-/// Says why a task fired or did not.
+/// Prints why a task fired or did not fire.
 pub async fn why(args: &WhyArgs, context: &mut CliContext) -> CommandResult {
     let query: Vec<_> = moment("at", args.at.as_deref(), context)?.into_iter().collect();
     context.tolerate_stale();
@@ -177,7 +177,7 @@ pub async fn why(args: &WhyArgs, context: &mut CliContext) -> CommandResult {
     Ok(Exit::Ok)
 }
 
-/// `last, within 1h`, and what holds for all.
+/// The catch-up policy, such as `last, within 1h`, and a general rule.
 fn catch_up(catch_up: &CatchUpBody) -> String {
     match &*catch_up.policy {
         "none" => format!("none; {ON_TIME}"),
@@ -185,7 +185,7 @@ fn catch_up(catch_up: &CatchUpBody) -> String {
     }
 }
 
-/// The answer for people: its sentence, and what it rests on.
+/// The explanation: the summary sentence, and the facts behind it.
 fn explain(why: &WhyView, clock: &LocalClock) -> String {
     let word = |word: &Option<_>| word.as_ref().map(ToString::to_string).unwrap_or_default();
     let kept = why.execution_id.as_ref().filter(|_| why.execution_kept == Some(true));

@@ -1,4 +1,4 @@
-//! `edit`: an editor in between.
+//! Tests of `edit` with scripted editors.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Ran, answered, hello, ran};
 use crate::cli::exit::Exit;
 
-/// An editor that is this script of a shell, and the folder that it lies in.
+/// An editor that is this shell script, and the folder that contains it.
 fn editor(script: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("editor.sh");
@@ -16,7 +16,7 @@ fn editor(script: &str) -> (tempfile::TempDir, String) {
     (folder, command)
 }
 
-/// Where a command says that the text was kept; there it is.
+/// The path where a command reports that the text was kept. The file must exist.
 fn kept(ran: &Ran) -> PathBuf {
     let place = ran.talk.lines().find_map(|line| line.trim().strip_prefix("Your text is in "));
     let path = PathBuf::from(place.unwrap_or_else(|| panic!("{}", ran.talk)));
@@ -78,7 +78,7 @@ async fn what_is_wrong_is_shown_and_can_be_edited_again() {
     assert_eq!(done.exit, Exit::Ok, "{}", done.talk);
     assert!(done.talk.starts_with("error: ") && done.talk.contains("line "), "{}", done.talk);
     assert_eq!(sent(&done).unwrap()["schedule"]["interval"], json!("10s"));
-    // Without somebody to ask, and where the answer is no, the text is kept.
+    // In a session that is not interactive, or if the answer is no, the text is kept.
     let (_folder, command) = editor("echo '}' >> \"$1\"");
     let line = ["edit", "hello", "--visual", &command];
     for ran in [ran(&line, &answers).await, answered(&line, &answers, "no\n").await] {

@@ -1,4 +1,4 @@
-//! Whole commands against a server that answers by table.
+//! Tests of whole commands against a server with predefined responses.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -29,7 +29,7 @@ mod writing;
 
 const NOW: &str = "2026-12-01T12:00:02Z";
 
-/// What a command printed.
+/// Captured output of a command.
 #[derive(Clone, Default)]
 pub(super) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
@@ -49,7 +49,7 @@ impl Write for CapturedOutput {
     }
 }
 
-/// A server with answers by `METHOD /path?query`, and what it was asked.
+/// A server with responses by `METHOD /path?query`, and the requests it received.
 #[derive(Default)]
 struct Stub {
     answers: BTreeMap<String, (u16, Value)>,
@@ -75,13 +75,14 @@ async fn answer(
         None => (404, json!({"code": "gone", "detail": "there is no such thing"})),
     };
     let text = if let Value::String(text) = &body { text.clone() } else { body.to_string() };
-    // Of an output, several lines stand for all that was kept, one for the record's own tail.
+    // In these tests an output of several lines is complete, and a single line is only the tail
+    // from the record.
     let kept = if text.contains('\n') { "true" } else { "false" };
     let headers = [("punctual-version", VERSION), ("punctual-output-kept", kept)];
     (StatusCode::from_u16(status).unwrap(), headers, text)
 }
 
-/// What came of a command line.
+/// The result of a command line.
 struct Ran {
     exit: Exit,
     data: String,
@@ -93,7 +94,7 @@ async fn ran(line: &[&str], answers: &[(&str, u16, Value)]) -> Ran {
     typed(line, answers, |_out| {}).await
 }
 
-/// The same where somebody answers questions with these lines.
+/// The same, with these lines as answers to questions.
 async fn answered(line: &[&str], answers: &[(&str, u16, Value)], lines: &'static str) -> Ran {
     typed(line, answers, |out| out.answer(lines)).await
 }

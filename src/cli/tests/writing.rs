@@ -1,4 +1,4 @@
-//! Commands that make and change tasks.
+//! Commands that create and change tasks.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ async fn each_way_to_say_when_has_its_field() {
     ] {
         let ran = ran(&wrong, &[]).await;
         assert_eq!(ran.exit, Exit::Usage, "{wrong:?}");
-        // The parser's errors and those of the commands end alike.
+        // Errors of the parser and of the commands end with the same text.
         assert!(ran.talk.trim_end().ends_with("try '--help'."), "{wrong:?}: {}", ran.talk);
     }
 }
@@ -229,7 +229,7 @@ async fn changes_say_what_follows_from_them() {
     let refused = json!({"code": "no_leader", "detail": "no leader is known"});
     let down = [("POST /scheduler/stop", 403, refused)];
     assert_eq!(ran(&["scheduler", "stop"], &down).await.exit, Exit::NotAllowed);
-    // Good and bad answers of this route are in an envelope.
+    // Responses and errors of this route are in an envelope.
     let problem = json!({"code": "outcome_unknown", "detail": "nobody said", "advice": "Look."});
     let unknown = json!({"code": 504, "message": "nobody said", "data": problem});
     let late = ran(&["scheduler", "stop"], &[("POST /scheduler/stop", 504, unknown)]).await;
