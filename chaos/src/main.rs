@@ -1,4 +1,4 @@
-//! What puts `punctual` to the test, one command each.
+//! Tests of `punctual`: one command for each kind.
 #![forbid(unsafe_code)]
 
 mod check;

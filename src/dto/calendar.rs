@@ -1,4 +1,4 @@
-//! Calendars.
+//! Calendar responses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The cluster as a whole, its scheduler, and whether a node is well.
+//! Responses about the cluster, its scheduler and the health of a node.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! What the compatibility routes answer, and the flat bodies of tasks: the words of other schedulers.
+//! Responses of the compatibility routes, and flat task bodies, with the field names of other
+//! schedulers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -151,7 +152,7 @@ pub struct EnvelopeView<T> {
 }
 
 impl<T> EnvelopeView<T> {
-    /// A good answer.
+    /// A successful response.
     #[must_use]
     pub fn success(data: T) -> Self {
         Self { code: 200, message: "success".to_owned(), data }
@@ -228,7 +229,7 @@ pub struct FlatTaskBody {
     pub action: Option<ActionBody>,
 }
 
-/// The schema of a schedule that is a text, or an object as in the canonical form.
+/// The schema of a schedule that is a string, or an object as in the canonical form.
 fn text_or_object(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": ["string", "object", "integer"]})
 }

@@ -1,4 +1,4 @@
-//! Errors.
+//! Error responses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

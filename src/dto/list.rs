@@ -1,4 +1,4 @@
-//! Lists: by cursor, or by page number.
+//! List responses, by cursor or by page number.
 
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize, Serializer};
@@ -37,7 +37,7 @@ pub enum ListPlace {
 }
 
 impl<T: Serialize> Serialize for ListView<T> {
-    /// The items of a numbered page are written twice, and held once.
+    /// The items of a numbered page are serialized twice, but stored once.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct ListBody<'a, T> {
@@ -53,7 +53,7 @@ impl<T: Serialize> Serialize for ListView<T> {
     }
 }
 
-/// Numbered pages have `data` as well, which is the same as `items`.
+/// Numbered pages also have `data`, which equals `items`.
 fn with_data(schema: &mut Schema) {
     let Some(properties) = schema.get_mut("properties").and_then(|all| all.as_object_mut()) else {
         return;
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// It cannot be copied: a list that is written twice is held once.
+    /// It does not implement `Clone`: a list that is serialized twice is stored once.
     #[derive(Serialize)]
     struct UncopiedItem {
         name: String,

@@ -1,4 +1,4 @@
-//! Nodes.
+//! Node responses.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Ticks to come.
+//! Future ticks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The bodies of requests other than definitions.
+//! Request bodies other than definitions.
 
 use std::collections::BTreeMap;
 

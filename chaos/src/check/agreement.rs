@@ -1,7 +1,7 @@
-//! Same answer everywhere: replicas at the same index have applied the same entry, given the same
-//! answers and the same events, and have equal digests, also after a restart and after a snapshot. And each process
-//! applies the entries one by one, without a gap. Now and then, and whenever a process goes on from
-//! a state, the records of the state are held against each other.
+//! Replica agreement: replicas at the same index have applied the same entry with the same
+//! responses and events, and their digests are equal, even after a restart or a snapshot. Each
+//! process applies entries without a gap. Periodically, and whenever a process continues from a
+//! stored state, the records of the state are checked for consistency.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::history::{HistoryEvent, RunHistory};
 
 const SAME: &str = "same answer everywhere";
 const RECORDS: &str = "records agree with each other";
-/// After so many entries a whole state is looked at.
+/// Number of entries between two checks of a whole state.
 const CHECK_EVERY: u64 = 64;
 
-/// Watches all replicas while they apply.
+/// Observes all replicas as they apply entries.
 pub struct ReplicaAgreement {
     history: Arc<RunHistory>,
     inner: Mutex<AgreementState>,
@@ -30,13 +30,13 @@ struct AgreementState {
     known: BTreeMap<u64, KnownEntry>,
     /// The events of all entries.
     events: Vec<Event>,
-    /// Up to where each process is.
+    /// The last applied index of each process.
     at: BTreeMap<u64, u64>,
     compared: u64,
     checked: u64,
 }
 
-/// The names that an entry marks deleted, with their revisions after it.
+/// The names that an entry marks deleted, with their new revisions.
 fn marks(state: &State, entry: &[u8]) -> Vec<(String, u64)> {
     let Ok((_, commands)) = envelope::open(entry) else { return Vec::new() };
     let named = commands.filter_map(|packed| {
@@ -50,7 +50,7 @@ fn marks(state: &State, entry: &[u8]) -> Vec<(String, u64)> {
     named.filter_map(revision).map(|(revision, name)| (name, revision)).collect()
 }
 
-/// An entry as the first replica saw it.
+/// An entry as the first replica applied it.
 struct KnownEntry {
     entry: u64,
     answers: Arc<[Response]>,
@@ -59,22 +59,22 @@ struct KnownEntry {
 }
 
 impl ReplicaAgreement {
-    /// Nothing seen yet.
+    /// Creates an observer without entries.
     pub fn new(history: Arc<RunHistory>) -> Self {
         Self { history, inner: Mutex::default() }
     }
 
-    /// How often replicas were compared.
+    /// The number of comparisons between replicas.
     pub fn compared(&self) -> u64 {
         self.inner.lock().compared
     }
 
-    /// How often a whole state was looked at.
+    /// The number of checks of a whole state.
     pub fn checked(&self) -> u64 {
         self.inner.lock().checked
     }
 
-    /// Holds the records of a state against each other.
+    /// Checks the records of a state for consistency.
     fn check(&self, node: usize, state: &State) {
         self.inner.lock().checked += 1;
         if let Err(what) = state.check() {
@@ -84,19 +84,20 @@ impl ReplicaAgreement {
         }
     }
 
-    /// What a process has applied.
+    /// The last applied index of a process.
     pub fn at(&self, process: u64) -> u64 {
         self.inner.lock().at.get(&process).copied().unwrap_or(0)
     }
 
-    /// The events that all entries so far told after one, at most so many.
+    /// The events of all entries with ids after `id`, at most `limit`.
     pub fn events_after(&self, id: EventId, limit: usize) -> Vec<Event> {
         let inner = self.inner.lock();
         let from = inner.events.partition_point(|event| event.id <= id);
         inner.events.iter().skip(from).take(limit).cloned().collect()
     }
 
-    /// A process applied an entry, with its answers and events; none: one without commands.
+    /// A process applied an entry, with its responses and events. `None`: the entry has no
+    /// commands.
     pub fn applied(
         &self,
         (node, process): (usize, u64),
@@ -151,7 +152,7 @@ impl ReplicaAgreement {
         self.history.note(Some(node), event);
     }
 
-    /// A process goes on from a state.
+    /// A process continues from a stored state.
     pub fn replaced(&self, (node, process): (usize, u64), state: &State) {
         self.check(node, state);
         let index = state.cluster().applied;

@@ -1,12 +1,12 @@
-//! One verdict per tick: in every replica at the end, the fired ticks of a task (each with the time
-//! back to what was settled before it) and its spans cover the time from the creation, or from where
-//! its history was cut, to the cursor, without gap or overlap.
+//! One verdict per tick: in every final replica, the fired ticks of a task (each with the time
+//! since the previously settled instant) and its spans cover the time from the creation, or from
+//! the truncation of the history, to the cursor, without gap or overlap.
 
 use super::judge::{Findings, Run};
 
 const COVER: &str = "one verdict per tick";
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     for (node, state) in &run.states {
         for task in state.tasks() {
@@ -21,7 +21,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             let mut at: Option<i64> = None;
             findings.judge(COVER, 1);
             for (from, to) in pieces {
-                // What lies before the cut is there by chance: nothing is said of it.
+                // Entries before the truncation may or may not be kept. They are not judged.
                 if to <= begin {
                     continue;
                 }

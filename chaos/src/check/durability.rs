@@ -1,7 +1,7 @@
-//! What was acknowledged is in the log, with the answer that the client got: a command whose answer
-//! was a success was applied and accepted; one that was refused was refused there too, or never came;
-//! and one that no node took is not in the log. A call that is repeated under its key is never taken
-//! for another.
+//! Durability: an acknowledged command is in the log with the response that the client received. A
+//! successful one was applied and accepted. A refused one was refused there too, or is not in the
+//! log. One that no node accepted is not in the log. A call that is repeated under its key is never
+//! confused with another.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::model::Keyed;
 const DURABLE: &str = "acknowledged writes are durable";
 const ONCE: &str = "one effect per idempotency key";
 
-/// A client's command as the log has it.
+/// A client's command in the log.
 pub fn keyed<'a>(run: &'a Run, key: &str) -> Option<&'a Keyed> {
     run.model.keyed.get(key)
 }
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut asked = BTreeMap::new();
     for record in &run.records {
@@ -32,7 +32,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
                     Returned::Answer { status: 200..300, .. } => {
                         known.is_none_or(|keyed| keyed.answer.is_err())
                     }
-                    // An earlier sending of the same call may be accepted later.
+                    // An earlier transmission of the same call may be accepted later.
                     Returned::Answer { status: 400..500, index: Some(at), .. } => {
                         known.is_some_and(|keyed| keyed.answer.is_ok() && keyed.index <= *at)
                     }

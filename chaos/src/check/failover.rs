@@ -1,6 +1,6 @@
-//! How soon a cluster goes on. A leader that falls silent while nothing else is wrong is noted as down
-//! within a bounded time, however many proposals were under way; and in a run without any trouble no
-//! tick is settled late.
+//! Failover time. If a leader stops communicating and there is no other fault, it is recorded as
+//! down within a bounded time, regardless of the number of pending proposals. In a run without
+//! faults no tick is settled late.
 
 use super::history::HistoryEvent;
 use super::judge::{Findings, Run};
@@ -8,15 +8,15 @@ use crate::sim::Focus;
 
 const PROMPT: &str = "failover is prompt";
 const ON_TIME: &str = "ticks are settled on time";
-/// From the silence of a leader to the entry that notes it as down: the time-out of an election, the
-/// silence that liveness allows, and what agreement takes; in microseconds.
+/// Time limit from the silence of a leader to the entry that records it as down, in microseconds:
+/// the election timeout, the silence allowed by liveness, and the time for consensus.
 const DOWN_WITHIN_US: u64 = 1_700_000;
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let healed = run.records.iter().find(|record| matches!(record.event, HistoryEvent::Healed));
     let healed = healed.map_or(run.ended, |record| record.at);
-    // One that is healed before it must be noted was not silent for long.
+    // A leader that is healed before this limit was not silent for long enough.
     for record in run.records.iter().filter(|record| record.at + DOWN_WITHIN_US < healed) {
         let (HistoryEvent::LeaderSilent, Some(node)) = (&record.event, record.node) else {
             continue;

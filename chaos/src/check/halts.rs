@@ -1,7 +1,8 @@
-//! Deleted stays deleted, paused stays paused, and cancelled so: once that is acknowledged, no start of
-//! the task follows until a command that revives it. With `wait=true` that holds from the answer,
-//! else from `dispatch_ttl` after it; and at once on a node that has applied it, since the applied
-//! state is looked at before each start. Starts of triggers go on through a pause.
+//! Deleted, paused and cancelled tasks stay so: after the acknowledgement no start of the task
+//! follows until a command revives it. With `wait=true` this holds from the response on, otherwise
+//! from `dispatch_ttl` after it. On a node that has applied the command it holds immediately,
+//! because the applied state is checked before each start. A pause does not prevent starts of
+//! triggers.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +13,17 @@ const HALTS: &str = "no start after delete or pause";
 /// `dispatch_ttl` of the runs, in microseconds.
 const TTL_US: u64 = 1_000_000;
 
-/// An acknowledged halt.
+/// An acknowledged command that prevents starts.
 struct Halt {
-    /// From here on nothing starts, in microseconds.
+    /// The time from which no start may follow, in microseconds.
     from: u64,
-    /// Its place in the log.
+    /// Its log index.
     index: u64,
-    /// Only starts of ticks.
+    /// Whether it only prevents starts of ticks.
     ticks: bool,
 }
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut asked = BTreeMap::new();
     let mut halts: BTreeMap<&str, Vec<Halt>> = BTreeMap::new();
@@ -55,7 +56,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             findings.judge(HALTS, 1);
             let changes = run.model.changes.get(&start.task);
             let revived = changes.into_iter().flatten().any(|change| {
-                // Also one within the same entry, or of the pause itself that ends by itself.
+                // This includes a change in the same entry, and a pause that ends by itself.
                 change.index >= halt.index && change.revives && run.at(change.index) <= record.at
             });
             if !revived {

@@ -1,6 +1,6 @@
-//! What happened, in the order in which it happened, and a hash over all of it.
+//! The history of a run in chronological order, and a hash over it.
 //!
-//! Times are true time: that of the world, which no node knows.
+//! Times are true time: that of the simulated world, which no node knows.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -12,40 +12,40 @@ use punctual::domain::machine::{Event, Response};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Classes of trouble, each of which a sweep must have met.
+/// Classes of faults. A sweep must contain each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// A segment was lost and came later.
+    /// A segment was lost and delivered later.
     Loss,
-    /// A connection request came twice.
+    /// A connection request arrived twice.
     Duplication,
-    /// A stream of which only one end knew that it was dead.
+    /// Only one end of a stream noticed that it was closed.
     HalfOpen,
-    /// Streams were broken.
+    /// Streams were reset.
     Reset,
-    /// A link was cut one way.
+    /// A link was cut in one direction.
     CutOneWay,
-    /// Links were cut both ways.
+    /// Links were cut in both directions.
     Cut,
-    /// A machine's segments took long.
+    /// The segments of a machine were delayed.
     SlowLink,
     /// A process was killed.
     Kill,
-    /// A machine lost its power, with what its disk had not synced.
+    /// A machine lost its power and the unsynced data on its disk.
     PowerCut,
-    /// Of these, some that lost or tore unsynced writes.
+    /// Power losses that lost or tore unsynced writes.
     LostWrites,
     /// All machines lost their power.
     PowerCutAll,
-    /// A process was held for a while.
+    /// A process was suspended for a while.
     Pause,
-    /// A process began on an empty disk.
+    /// A process started with an empty disk.
     Wipe,
     /// A disk was full.
     DiskFull,
     /// A write failed.
     DiskFail,
-    /// A disk took long to sync.
+    /// Syncs of a disk were slow.
     SlowDisk,
     /// A wall clock was set.
     ClockJump,
@@ -55,22 +55,22 @@ pub enum FaultKind {
     ActionFails,
     /// An action did not end by itself.
     ActionHangs,
-    /// An action outlived its time-out.
+    /// An action ran longer than its timeout.
     ActionLate,
-    /// A client's answer was lost.
+    /// The response to a client was lost.
     AnswerLost,
-    /// A proposal came once more.
+    /// A proposal was delivered again.
     Echo,
     /// The scheduler was stopped.
     Stopped,
-    /// The leader fell silent while nothing else was wrong.
+    /// The leader stopped communicating while there was no other fault.
     SilentLeader,
-    /// A member took a checkpoint while a snapshot was installed there.
+    /// A member took a checkpoint while it installed a snapshot.
     SnapshotMeanwhile,
 }
 
 impl FaultKind {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 26] = [
         Self::Loss,
         Self::Duplication,
@@ -101,193 +101,193 @@ impl FaultKind {
     ];
 }
 
-/// How a client's call ended.
+/// The result of a client's call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// With this status, body code or revision, and log index.
+    /// A response.
     Answer {
         /// HTTP status.
         status: u16,
-        /// The problem's code; empty: none.
+        /// The error code; empty if there is none.
         code: String,
         /// The task's revision, from the ETag.
         revision: Option<u64>,
-        /// The log index the answer reflects.
+        /// The log index that the response reflects.
         index: Option<u64>,
     },
-    /// Nobody can tell what became of it.
+    /// The outcome is unknown.
     Unknown,
-    /// No node took it.
+    /// No node accepted the call.
     Never,
 }
 
-/// What a client asks for.
+/// A client request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRequest {
     /// `POST /tasks`.
     Add,
-    /// The same with force.
+    /// The same with `force`.
     Force,
     /// `PUT`.
     Update,
     /// `PATCH`.
     Patch,
-    /// Marks deleted.
+    /// Marks the task deleted.
     Delete {
-        /// Answered when no start can follow.
+        /// Whether the response is sent when no start can follow.
         wait: bool,
     },
-    /// Takes the mark away.
+    /// Removes the deleted mark.
     Reuse,
-    /// Removes all.
+    /// Removes everything stored under the name.
     Cleanup,
-    /// Holds the ticks.
+    /// Pauses the task.
     Pause {
-        /// Answered when no start can follow.
+        /// Whether the response is sent when no start can follow.
         wait: bool,
     },
-    /// Ends what waits, and holds the ticks.
+    /// Cancels the task and ends its waiting executions.
     Cancel {
-        /// Answered when no start can follow.
+        /// Whether the response is sent when no start can follow.
         wait: bool,
     },
-    /// Lets them go on.
+    /// Resumes the task.
     Resume,
-    /// An execution now.
+    /// Triggers an execution.
     Trigger,
-    /// Another execution of what one did that has ended.
+    /// Retries an ended execution.
     Retry {
-        /// This one.
+        /// The execution.
         execution: u64,
     },
-    /// The end of an execution.
+    /// Stops an execution.
     Stop {
-        /// This one.
+        /// The execution.
         execution: u64,
     },
     /// Reads the task.
     Read,
 }
 
-/// One thing that happened.
+/// An event of the history.
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "the story and the hash show all of it")]
 pub enum HistoryEvent {
-    /// A process began.
+    /// A process started.
     Boot {
         /// Its number among all processes of the run.
         process: u64,
     },
     /// A process ended.
     End {
-        /// Which.
+        /// Its number.
         process: u64,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A vote became durable.
     Voted {
-        /// As the disk has it.
+        /// Its bytes on disk.
         vote: Bytes,
     },
-    /// A process applied its first entry in a row, or went on from a state.
+    /// A process applied its first entry in sequence, or continued from a stored state.
     Loaded {
-        /// Which process.
+        /// Its number.
         process: u64,
-        /// Up to here.
+        /// The last applied index.
         index: u64,
     },
-    /// The claim of a tick is about to be proposed.
+    /// A process is about to propose the claim of a tick.
     Claiming {
-        /// By this process.
+        /// The process.
         process: u64,
-        /// Of this task.
+        /// The task.
         task: u64,
         /// The tick.
         tick: i64,
-        /// Whether the task is the process's by the state that it has applied.
+        /// Whether the process owns the task according to its applied state.
         owned: bool,
     },
-    /// An entry was applied for the first time anywhere.
+    /// An entry was applied for the first time on any replica.
     Committed {
         /// Its index.
         index: u64,
-        /// Its bytes; none: it carries no commands.
+        /// Its bytes. `None` if it contains no commands.
         entry: Option<Bytes>,
-        /// Its answers.
+        /// Its responses.
         answers: Arc<[Response]>,
-        /// Names that it marks deleted, with their revisions after it, which the answers do not
-        /// tell.
+        /// The names that it marks deleted, with their new revisions, which are not in the
+        /// responses.
         marks: Vec<(String, u64)>,
-        /// What it tells those who watch.
+        /// Its events.
         events: Vec<Event>,
     },
     /// An attempt started.
     Start(ObservedStart),
-    /// An attempt's work ended by itself.
+    /// The work of an attempt ended by itself.
     Done {
-        /// Its grant.
+        /// Its fence.
         fence: u64,
-        /// Whether well.
+        /// Whether it succeeded.
         well: bool,
     },
-    /// A client asked.
+    /// A client sent a request.
     Call {
-        /// The call's number.
+        /// The number of the call.
         call: u64,
-        /// For what.
+        /// The request.
         asked: ClientRequest,
-        /// Of which task.
+        /// The task.
         task: String,
-        /// The idempotency key as the log has it; none: a read.
+        /// The idempotency key as in the log. `None` for a read.
         key: Option<String>,
     },
-    /// A client got an answer, or gave up.
+    /// A client received a response or gave up.
     Return {
-        /// Which call.
+        /// The number of the call.
         call: u64,
-        /// What came.
+        /// The result.
         returned: Returned,
     },
-    /// The leader fell silent while nothing else was wrong.
+    /// The leader stopped communicating while there was no other fault.
     LeaderSilent,
-    /// Trouble was made.
+    /// A fault was injected.
     Trouble(String),
-    /// All trouble ended.
+    /// All faults ended.
     Healed,
 }
 
 /// The start of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedStart {
-    /// The process that did it.
+    /// The process.
     pub process: u64,
-    /// Its grant.
+    /// The fence.
     pub fence: u64,
     /// The execution.
     pub execution: u64,
-    /// 1 for the first.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// The task's name.
     pub task: String,
-    /// Its tick, in milliseconds; none: a trigger's.
+    /// The tick in milliseconds. `None` for a trigger.
     pub tick: Option<i64>,
-    /// What the process had applied.
+    /// The last index that the process had applied.
     pub applied: u64,
 }
 
-/// When and where.
+/// An event with time and node.
 #[derive(Clone, Debug)]
 pub struct HistoryRecord {
-    /// True time since the beginning, in microseconds.
+    /// True time since the start, in microseconds.
     pub at: u64,
-    /// The node; none: the world.
+    /// The node. `None` for the world.
     pub node: Option<usize>,
-    /// What.
+    /// The event.
     pub event: HistoryEvent,
 }
 
-/// See the module.
+/// The history of a run.
 pub struct RunHistory {
     begun: Instant,
     inner: Mutex<HistoryState>,
@@ -318,17 +318,17 @@ impl fmt::Write for Hash {
 }
 
 impl RunHistory {
-    /// An empty history that begins now.
+    /// An empty history that starts now.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { begun: Instant::now(), inner: Mutex::default() })
     }
 
-    /// True time since the beginning, in microseconds.
+    /// True time since the start, in microseconds.
     pub fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Notes something that happened.
+    /// Records an event.
     pub fn note(&self, node: Option<usize>, event: HistoryEvent) {
         let record = HistoryRecord { at: self.now(), node, event };
         let mut inner = self.inner.lock();
@@ -337,18 +337,18 @@ impl RunHistory {
         inner.records.push(record);
     }
 
-    /// Notes trouble, and counts it.
+    /// Records and counts a fault.
     pub fn trouble(&self, node: Option<usize>, fault: FaultKind, what: impl fmt::Display) {
         self.fault(fault);
         self.note(node, HistoryEvent::Trouble(format!("{fault:?}: {what}")));
     }
 
-    /// Counts trouble that is too common to be noted.
+    /// Counts a fault that is too frequent to be recorded.
     pub fn fault(&self, fault: FaultKind) {
         *self.inner.lock().faults.entry(fault).or_insert(0) += 1;
     }
 
-    /// Adds numbers to the hash that are worth no line in the story.
+    /// Adds numbers to the hash without recording an event.
     pub fn mix(&self, numbers: &[u64]) {
         let now = self.now();
         let mut inner = self.inner.lock();
@@ -358,38 +358,38 @@ impl RunHistory {
         }
     }
 
-    /// A promise was looked at while something happened.
+    /// Counts a check of a property during the run.
     pub fn checked(&self, property: &'static str) {
         *self.inner.lock().checked.entry(property).or_insert(0) += 1;
     }
 
-    /// How often each promise was looked at while something happened.
+    /// The number of checks of each property during the run.
     pub fn checks(&self) -> BTreeMap<&'static str, u64> {
         self.inner.lock().checked.clone()
     }
 
-    /// A promise was seen broken while it happened.
+    /// Records a violation seen during the run.
     pub fn violated(&self, property: &'static str, what: impl Into<String>) {
         let now = self.now();
         self.inner.lock().violations.push((now, property, what.into()));
     }
 
-    /// What was seen broken: when, which property, how.
+    /// The violations seen during the run: time, property, description.
     pub fn violations(&self) -> Vec<(u64, &'static str, String)> {
         self.inner.lock().violations.clone()
     }
 
-    /// The hash so far.
+    /// The hash of the events so far.
     pub fn hash(&self) -> u64 {
         self.inner.lock().hash.0.digest()
     }
 
-    /// How often each class of trouble happened.
+    /// The number of faults of each class.
     pub fn faults(&self) -> BTreeMap<FaultKind, u64> {
         self.inner.lock().faults.clone()
     }
 
-    /// The bytes of the entry that was committed so many before the newest.
+    /// The bytes of the committed entry that is `back` entries before the newest.
     pub fn committed(&self, back: usize) -> Option<Bytes> {
         let inner = self.inner.lock();
         let mut entries = inner.records.iter().rev().filter_map(|record| match &record.event {
@@ -399,7 +399,7 @@ impl RunHistory {
         entries.nth(back)
     }
 
-    /// All of it so far.
+    /// All records so far.
     pub fn records(&self) -> Vec<HistoryRecord> {
         self.inner.lock().records.clone()
     }

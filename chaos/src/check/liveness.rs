@@ -1,14 +1,14 @@
-//! Once trouble has ended, the cluster works again: all nodes stand at one index with one digest, all
-//! of them work, every due tick of an enabled task has its verdict within `failover_timeout`, and no
-//! execution is left that nobody ends.
+//! Liveness: after the faults end, the cluster recovers. All nodes reach the same index and digest,
+//! all of them work, every due tick of an enabled task gets its verdict within `failover_timeout`,
+//! and every execution ends.
 //!
-//! While a majority is in contact, a client that repeats a call at another node after each unsure
-//! answer has a sure one within a bounded time. A node that runs answers within the limit of a
-//! write, whatever became of its leader; one that is held answers when it goes on. So one fault costs
-//! a call one try, and a call is long under way only where fault follows fault: where a client waits
-//! 6 s for each answer and meets three nodes in turn that are held or cut off, it has its sure
-//! answer after some 20 s, and that is no fault of the cluster. Here one silence is over long before
-//! the next.
+//! While a majority can communicate, a client that repeats a call at another node after each
+//! unknown outcome gets a definite response within a bounded time. A running node responds within
+//! the time limit of a write, regardless of its leader; a suspended node responds when it
+//! continues. So one fault costs one try, and a call only takes long if several faults follow each
+//! other: a client that waits 6 s for each response and tries three suspended or partitioned nodes
+//! in turn gets its definite response after about 20 s, which is not a defect of the cluster. In
+//! these runs, one silence ends long before the next begins.
 
 use std::collections::BTreeMap;
 
@@ -26,19 +26,20 @@ const RECOVERY: &str = "recovery after healing";
 const SETTLED: &str = "due ticks are settled";
 const ENDED: &str = "no execution runs for ever";
 const SURE: &str = "calls have sure answers in time";
-/// An attempt ends so long after its time-out: its grace, or the loss of its node; in milliseconds.
+/// Time limit from the timeout of an attempt to its end: its grace period, or the loss of its node;
+/// in milliseconds.
 const ENDS_WITHIN_MS: i64 = 30_000;
 
-/// A write is answered within this (`ops/limits.rs`), in microseconds.
+/// Time limit of a write (`ops/limits.rs`), in microseconds.
 const WRITE_US: u64 = 5_000_000;
-/// One that waits until no start can follow takes so much longer: 1.1 times `dispatch_ttl`.
+/// Additional time of a write that waits until no start can follow: 1.1 times `dispatch_ttl`.
 const WAIT_US: u64 = 1_100_000;
-/// The links to the client, and its pause before it repeats a call.
+/// Latency of the links to the client, and its delay before it repeats a call.
 const CLIENT_US: u64 = 500_000;
-/// The longest silence of a leader, where nothing else happens.
+/// The longest silence of a leader in runs without other faults.
 const SILENCE_US: u64 = 6_000_000;
 
-/// See the module.
+/// Judges these properties.
 pub fn judge(run: &Run, findings: &mut Findings) {
     sure(run, findings);
     findings.judge(RECOVERY, 1);
@@ -65,7 +66,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     ended(run, findings, first, now);
 }
 
-/// The longest time from a call to its sure answer; none: a majority may be out of contact.
+/// The longest time from a call to its definite response. `None` if there may be no majority.
 fn sure_within(focus: Focus) -> Option<u64> {
     match focus {
         Focus::Calm => Some(WRITE_US + WAIT_US + CLIENT_US),
@@ -132,8 +133,8 @@ fn ended(run: &Run, findings: &mut Findings, state: &State, now: i64) {
             findings.judge(ENDED, 1);
             let begun = match &execution.attempt {
                 Some(attempt) if execution.status == Status::Running => attempt.granted_at.0,
-                // One that waits may be held by a pause, or wait for a slot among many. What waits in
-                // a line waits as long as others go first; that it goes on is judged of lines.
+                // A waiting execution may be held by a pause or wait for a slot. A queued execution
+                // waits for those ahead of it; the properties of lines check that it continues.
                 _ if task.inactive().is_some() || run.slots > 0 || lined(task) => continue,
                 _ => execution.created_at.0,
             };
@@ -166,7 +167,7 @@ mod tests {
     use super::super::history::{HistoryRecord, Returned};
     use super::*;
 
-    /// A call to whoever leads next, and its answer after so long.
+    /// A call to the next leader, answered after this time.
     fn complaints(focus: Focus, answered_after: Option<u64>, ended: u64) -> usize {
         let event = HistoryEvent::Call {
             call: 1,

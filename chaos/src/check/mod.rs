@@ -1,9 +1,9 @@
-//! The judges: what a cluster did, held against what it promises. They know nothing of where the
-//! history comes from.
+//! The judges compare what a cluster did with its guarantees. They are independent of the source of
+//! the history.
 //!
-//! [`history`] is what they are given; [`agreement`] watches replicas while they apply; [`model`] is
-//! the small reference state machine that is replayed over the log, with [`settles`] and the
-//! [`oracle`] of schedules; each other file is one property with its definition in words.
+//! [`history`] is their input. [`agreement`] observes replicas as they apply entries. [`model`] is
+//! a small reference state machine that replays the log, with [`settles`] and the schedule
+//! [`oracle`]. Each other file contains one property with its definition.
 
 pub mod agreement;
 mod cover;

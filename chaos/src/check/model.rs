@@ -1,8 +1,8 @@
-//! The reference model: a small state machine of its own, replayed over the log. It keeps what the
-//! judges need to know of tasks, executions and sessions, learns the numbers that the product gave
-//! from its answers, and says where an accepted command should have been refused.
+//! The reference model: a small independent state machine that replays the log. It tracks tasks,
+//! executions and sessions for the judges, takes the numbers assigned by the product from its
+//! responses, and reports accepted commands that should have been refused.
 //!
-//! It shares the words of the log with the product, and none of its rules.
+//! It shares the command types of the log with the product, but none of its rules.
 
 mod attempts;
 mod chains;
@@ -24,78 +24,78 @@ use self::chains::{ChainStart, ToldExecutions};
 pub use self::endings::TaskEnd;
 pub use self::lines::NextWait;
 
-/// A task as the model has it.
+/// A task in the model.
 #[derive(Clone, Debug)]
 pub struct ReplayedTask {
     /// Its name.
     pub name: String,
     /// The revision that created it.
     pub incarnation: u64,
-    /// The command that last changed it.
+    /// The last revision.
     pub revision: u64,
-    /// Up to here every tick has a verdict.
+    /// The instant up to which every tick has a verdict.
     pub cursor: i64,
-    /// Carries the deleted mark.
+    /// Whether it is marked deleted.
     pub deleted: bool,
-    /// Is paused, and until when.
+    /// Set if it is paused, with the end of the pause if known.
     pub paused: Option<Option<i64>>,
-    /// Is cancelled: ticks after this instant are held by that.
+    /// Set if it is cancelled: ticks after this instant are held by the cancellation.
     pub cancelled: Option<i64>,
-    /// Its definition; none: a bare mark.
+    /// Its definition. `None` for a tombstone.
     pub spec: Option<TaskSpec>,
-    /// From when its schedule counts.
+    /// The instant from which its schedule counts.
     pub set_at: i64,
-    /// No tick is left.
+    /// Whether there are no further ticks.
     pub exhausted: bool,
-    /// Ticks that fired.
+    /// Number of fired ticks.
     pub fired: u64,
     /// Executions that have not ended.
     pub live: BTreeSet<u64>,
-    /// How the newest end was.
+    /// Status of the execution that ended last.
     pub last: Option<Status>,
 }
 
-/// One grant of an attempt.
+/// The grant of an attempt.
 #[derive(Clone, Debug)]
 pub struct ReplayedGrant {
     /// Log index.
     pub index: u64,
-    /// To this session.
+    /// The session.
     pub session: u64,
     /// The task's name.
     pub task: String,
-    /// Its key.
+    /// The task's key.
     pub key: u64,
-    /// By the claim of its tick, and not later.
+    /// Whether it was granted by the claim of its tick.
     pub claimed: bool,
     /// The execution.
     pub execution: u64,
-    /// Its tick.
+    /// The tick.
     pub tick: Option<i64>,
-    /// When it may start.
+    /// The earliest start.
     pub due: i64,
 }
 
-/// An execution as the model has it.
+/// An execution in the model.
 #[derive(Clone, Debug)]
 struct ReplayedExecution {
     task: u64,
     tick: Option<i64>,
     due: i64,
-    /// Who claimed it carries it out.
+    /// Whether the caller that claimed the tick executes it.
     by_caller: bool,
-    /// The current grant and its session; none: it waits.
+    /// The current fence and session. `None` while it waits.
     granted: Option<(u64, u64)>,
-    /// What its definition says of further attempts.
+    /// The retry policy of its definition.
     policy: Option<AttemptPolicy>,
     attempts: AttemptCounts,
-    /// What its end starts.
+    /// The tasks that its end starts.
     then: Chains,
-    /// How many ends led to it.
+    /// The number of ends that led to it through chains.
     depth: u32,
-    /// It is to stop.
+    /// Whether it was asked to stop.
     stopping: bool,
-    /// At some index it was the turn of it in all its lines.
+    /// Whether it was first in all its lines at some index.
     was_next: bool,
     ended: bool,
 }
@@ -105,7 +105,7 @@ struct ReplayedExecution {
 pub struct Keyed {
     /// Log index.
     pub index: u64,
-    /// Its answer.
+    /// The response.
     pub answer: Response,
 }
 
@@ -114,11 +114,11 @@ pub struct Keyed {
 pub struct TaskChange {
     /// Log index.
     pub index: u64,
-    /// Whether it may lead to starts: it creates, reuses, resumes.
+    /// Whether it can lead to starts: creation, reuse or resume.
     pub revives: bool,
 }
 
-/// What the log led to, and what is wrong with it.
+/// The state after replaying the log, and the violations found.
 #[derive(Debug, Default)]
 pub struct ReferenceModel {
     pub tasks: BTreeMap<u64, ReplayedTask>,
@@ -134,23 +134,23 @@ pub struct ReferenceModel {
     pub grants: BTreeMap<u64, ReplayedGrant>,
     pub keyed: BTreeMap<String, Keyed>,
     pub changes: BTreeMap<String, Vec<TaskChange>>,
-    /// The revision that a client's command made, by its key.
+    /// The revision created by a client's command, by its key.
     pub revisions: BTreeMap<String, u64>,
     /// Executions that ended, with the log index of their end.
     pub ends: Vec<(u64, u64)>,
-    /// Running executions that are to stop, with the log index of what asked for it.
+    /// Running executions that were asked to stop, with the log index of the request.
     pub stops: Vec<(u64, u64)>,
-    /// Executions that waited and gave way to a newer one.
+    /// Waiting executions that were replaced by a newer one.
     pub replaced: BTreeSet<u64>,
-    /// Executions whose turn it is, with the log index since which it is.
+    /// Executions that are first in their lines, with the log index since which they are.
     pub next: BTreeMap<u64, u64>,
-    /// How long it was the turn of executions.
+    /// How long executions were first in their lines.
     pub waits: Vec<NextWait>,
-    /// Log indices at which nodes were noted as down.
+    /// Log indices at which nodes were recorded as down.
     pub downs: Vec<(u64, u64)>,
-    /// Log indices at which ticks of a task were settled that were late.
+    /// Log indices at which late ticks of a task were settled.
     pub late: Vec<(u64, String)>,
-    /// What the command that is replayed ended.
+    /// The executions ended by the current command.
     chains: Vec<ChainStart>,
     told: ToldExecutions,
     /// Tasks that were completed, marked deleted or removed.
@@ -161,16 +161,16 @@ pub struct ReferenceModel {
     marks: BTreeMap<String, u64>,
     claimed: BTreeSet<(u64, u64, i64)>,
     pub claims: u64,
-    /// How often each judgement was made.
+    /// The number of judgements of each property.
     pub judged: BTreeMap<&'static str, u64>,
-    /// Log index, property, what is wrong.
+    /// The violations: log index, property, description.
     pub wrong: Vec<(u64, &'static str, String)>,
     index: u64,
     stamp: i64,
 }
 
 impl ReferenceModel {
-    /// Takes an entry of the log.
+    /// Replays an entry of the log.
     pub fn entry(
         &mut self,
         index: u64,
@@ -203,7 +203,7 @@ impl ReferenceModel {
                     }
                     continue;
                 }
-                // Who is told to look again asks again under the same key.
+                // After these refusals the client repeats the call under the same key.
                 let again = matches!(
                     answer,
                     Err(Refusal::RevisionMismatch { .. }
@@ -232,7 +232,7 @@ impl ReferenceModel {
         *self.judged.entry(property).or_insert(0) += 1;
     }
 
-    /// Notes something wrong.
+    /// Records a violation.
     pub fn complain(&mut self, property: &'static str, what: String) {
         self.wrong.push((self.index, property, what));
     }

@@ -1,5 +1,5 @@
-//! When a schedule's ticks are, the slow way: every second is looked at. It shares nothing with the
-//! product's own computation but the words of the definition.
+//! A slow schedule implementation that checks every second. It shares only the definition types
+//! with the product's implementation.
 
 use punctual::domain::schedule::calendar::Calendar;
 use punctual::domain::schedule::{Fold, Gap, Rule, Schedule};
@@ -8,8 +8,8 @@ const SECOND_MS: i64 = 1_000;
 const DAY_S: i64 = 86_400;
 const HOUR_S: i64 = 3_600;
 
-/// The ticks in `(from, to]`, in milliseconds since 1970; none: a kind of schedule that this oracle
-/// does not know.
+/// The ticks in `(from, to]`, in milliseconds since 1970. `None` if the oracle does not support the
+/// kind of schedule.
 pub fn ticks(schedule: &Schedule, set_at: i64, from: i64, to: i64) -> Option<Vec<i64>> {
     let once = |tick: i64| Some(if from < tick && tick <= to { vec![tick] } else { Vec::new() });
     match &schedule.rule {
@@ -49,7 +49,7 @@ fn second_of_day(time: &str) -> Option<i64> {
     Some(hour * 3_600 + minute * 60 + second)
 }
 
-/// The whole seconds in `(from, to]` whose local second since 1970 fits.
+/// The whole seconds in `(from, to]` whose local second since 1970 matches.
 fn seconds(from: i64, to: i64, zone: Option<&str>, fits: impl Fn(i64) -> bool) -> Option<Vec<i64>> {
     let mut found = Vec::new();
     let mut at = from.div_euclid(SECOND_MS) + 1;
@@ -62,8 +62,8 @@ fn seconds(from: i64, to: i64, zone: Option<&str>, fits: impl Fn(i64) -> bool) -
     Some(found)
 }
 
-/// The ticks in `(from, to]` at fixed local times: what a clock change leaves out or repeats goes by
-/// the schedule's policies.
+/// The ticks in `(from, to]` at fixed local times. The schedule's policies apply to local times
+/// that a clock change skips or repeats.
 fn fixed(schedule: &Schedule, from: i64, to: i64, fits: impl Fn(i64) -> bool) -> Option<Vec<i64>> {
     let zone = schedule.timezone.as_deref();
     let changes = zone == Some("Europe/Berlin");
@@ -87,13 +87,13 @@ fn fixed(schedule: &Schedule, from: i64, to: i64, fits: impl Fn(i64) -> bool) ->
     Some(found)
 }
 
-/// Whether `(from, to]` has a change of the schedule's clocks in it.
+/// Whether there is a clock change in `(from, to]`.
 pub fn crosses(schedule: &Schedule, from: i64, to: i64) -> bool {
     let zone = schedule.timezone.as_deref() == Some("Europe/Berlin");
     zone && [SPRING, AUTUMN].iter().any(|change| from < change * 1_000 && change * 1_000 <= to)
 }
 
-/// Whether a calendar leaves a tick out; none: one of a kind that this oracle does not know.
+/// Whether a calendar excludes a tick. `None` if the oracle does not support the calendar.
 pub fn excluded(calendar: &Calendar, tick: i64) -> Option<bool> {
     let known = calendar.timezone.as_deref() == Some("UTC")
         && calendar.rules.iter().all(|rule| {
@@ -104,11 +104,11 @@ pub fn excluded(calendar: &Calendar, tick: i64) -> Option<bool> {
     known.then(|| times().any(|one| (i64::from(one.from.0)..i64::from(one.to.0)).contains(&second)))
 }
 
-/// The last Sundays of March and October 2026, 01:00 UTC.
+/// The clock changes on the last Sundays of March and October 2026, 01:00 UTC.
 const SPRING: i64 = 1_774_746_000;
 const AUTUMN: i64 = 1_792_890_000;
 
-/// What local time is ahead, in seconds, where this oracle knows it: the 2026 of two zones.
+/// The offset of local time from UTC in seconds, for the supported zones in 2026.
 fn offset(zone: Option<&str>, at: i64) -> Option<i64> {
     match zone {
         None | Some("UTC") => Some(0),
@@ -143,7 +143,7 @@ fn cron(expression: &str, schedule: &Schedule, from: i64, to: i64) -> Option<Vec
     if elapsed { seconds(from, to, zone, fits) } else { fixed(schedule, from, to, fits) }
 }
 
-/// The values of a field of lists, ranges and steps.
+/// The values of a field that consists of lists, ranges and steps.
 fn field(text: &str, most: i64) -> Option<Vec<i64>> {
     let mut values = Vec::new();
     for part in text.split(',') {

@@ -1,7 +1,7 @@
-//! No task is without an owner while an eligible node works, and at one index none has two: all
-//! replicas at the end name the same owner for each task, and it is a node that works. And no process
-//! goes on proposing the claims of a task that by its own applied state is another's; one proposal
-//! may have been under way when that state came.
+//! Ownership: no task is without an owner while an eligible node works, and no task has two owners
+//! at the same index. All final replicas determine the same owner for each task, and it is a
+//! working node. No process continues to propose claims of a task that it does not own according to
+//! its applied state. One proposal may have been pending when it applied that state.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::judge::{Findings, Run};
 
 const OWNERS: &str = "one owner, none missing";
 
-/// A process may take so long to see what it has applied, in microseconds.
+/// Maximum time for a process to act on its applied state, in microseconds.
 const TURN_US: u64 = 500_000;
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut others: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     for record in &run.records {

@@ -1,10 +1,10 @@
-//! A task's revision is a linearizable register: writes are the changes of the log, reads what
-//! clients got. The zone test (Gibbons and Korach, 1997): for each value, from the first return to
-//! the last call that has to do with it, is a zone; if that runs forward, no other forward zone may
-//! overlap it; if backward, it may not lie within a forward one.
+//! A task's revision is a linearizable register: writes are the changes in the log, reads are the
+//! responses to clients. The test uses zones (Gibbons and Korach, 1997): the zone of a value
+//! extends from the first return to the last call that involves it. No forward zone may overlap
+//! another forward zone, and no backward zone may lie within a forward one.
 //!
-//! Only names are judged that are never cleaned up, since a name that is gone has no value of its
-//! own each time.
+//! Only names that are never cleaned up are judged, because a free name does not have a distinct
+//! value each time.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::history::{ClientRequest, HistoryEvent, Returned};
 use super::judge::{Findings, Run};
 
 const REGISTERS: &str = "tasks are linearizable registers";
-/// A value that nobody wrote: the name is free.
+/// The initial value, which no call writes: the name is free.
 const FREE: u64 = 0;
 
-/// What has to do with one value.
+/// The zone of one value.
 #[derive(Default)]
 struct Zone {
-    /// When its write was called; none: nobody wrote it.
+    /// When its write was called. `None` if it was never written.
     written: Option<u64>,
     first_return: Option<u64>,
     last_call: u64,
@@ -32,7 +32,7 @@ struct RegisterCall<'a> {
     key: Option<&'a str>,
 }
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut calls = BTreeMap::new();
     let mut returns = BTreeMap::new();
@@ -59,7 +59,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             let zone = zones.entry(*value).or_default();
             zone.written = Some(call.at);
             zone.last_call = zone.last_call.max(call.at);
-            // A call without a known answer may have taken effect at any time since.
+            // A call with an unknown outcome may take effect at any later time.
             if let Some((at, Returned::Answer { .. })) = returned {
                 zone.first_return = Some(zone.first_return.map_or(*at, |first| first.min(*at)));
             }
@@ -92,7 +92,7 @@ fn read(
     zone.first_return = Some(zone.first_return.map_or(*at, |first| first.min(*at)));
 }
 
-/// What makes these zones no history of one register.
+/// Why these zones are not a history of one register.
 fn fault(zones: &BTreeMap<u64, Zone>) -> Option<(u64, String)> {
     let (mut forward, mut backward) = (Vec::new(), Vec::new());
     for (value, zone) in zones {

@@ -1,14 +1,15 @@
-//! Every settle and every label is right: apply only compares numbers, so what a proposer chose is
-//! judged here, by the page of the contract.
+//! Every settle and every verdict is correct. Apply only compares numbers, so the choices of
+//! proposers are judged here, against the contract.
 //!
-//! - It begins where the last one ended, for the revision in force, of a task that is active (or
-//!   whose pause is over by then).
-//! - What it claims is the first tick after what it covers: no tick is passed over in silence.
-//! - A tick that a calendar leaves out is `skipped`, `excluded`, whatever its age, and no other is; no
-//!   more fire than `max_ticks`, one of a task that fires once only, and none of one that is completed.
-//! - A tick younger than `failover_timeout` fires. Older ones go by the catch-up policy: `last`
-//!   fires the newest unless an on-time one stands for it, `all` the newest `max`, `none` none; those
-//!   beyond the window are `missed`, `window`; and counts are right where they are given.
+//! - A settle starts at the end of the previous one, for the current revision, of a task that is
+//!   active (or whose pause is over by then).
+//! - Its claim is the first tick after the covered range. No tick is passed over without a verdict.
+//! - A tick that a calendar excludes is `skipped`, `excluded`, whatever its age, and no other tick
+//!   is. No more ticks fire than `max_ticks`, one for a one-shot task, and none for a completed
+//!   task.
+//! - A tick younger than `failover_timeout` fires. Older ones follow the catch-up policy: `last`
+//!   fires the newest unless an on-time tick replaces it, `all` the newest `max`, `none` none.
+//!   Ticks outside the window are `missed`, `window`. Counts are correct if present.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +23,10 @@ use super::oracle;
 
 /// `failover_timeout` of the runs, in milliseconds.
 pub const FAILOVER_MS: i64 = 5_000;
-/// What may lie ahead of the stamp.
+/// How far a settled tick may be ahead of the entry's timestamp.
 const AHEAD_MS: i64 = 200;
 
-/// What was there when it was accepted.
+/// The state in which the settle was accepted.
 pub struct SettleContext<'a> {
     pub task: &'a ReplayedTask,
     pub settled: i64,
@@ -35,14 +36,14 @@ pub struct SettleContext<'a> {
 }
 
 impl SettleContext<'_> {
-    /// Whether a calendar of the task leaves a tick out.
+    /// Whether a calendar of the task excludes a tick.
     fn excluded(&self, spec: &TaskSpec, tick: i64) -> bool {
         let known = spec.schedule.exclude.iter().filter_map(|name| self.calendars.get(name));
         known.filter_map(|calendar| oracle::excluded(calendar, tick)).any(|excluded| excluded)
     }
 }
 
-/// What is wrong with an accepted settle.
+/// The violations in an accepted settle.
 pub fn judge(seen: &SettleContext<'_>, settle: &Settle, not_fired: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let task = seen.task;
@@ -88,7 +89,7 @@ pub fn judge(seen: &SettleContext<'_>, settle: &Settle, not_fired: bool) -> Vec<
     wrong
 }
 
-/// How many ticks may still fire; none: any number.
+/// How many more ticks may fire. `None` means any number.
 fn left(spec: &TaskSpec, task: &ReplayedTask) -> Option<u64> {
     let max = spec.schedule.max_ticks.into_iter().chain(spec.one_shot.then_some(1)).min();
     max.map(|max| max.saturating_sub(task.fired))
@@ -111,7 +112,7 @@ fn judge_span(
         return wrong;
     };
     if seen.task.exhausted || left(spec, seen.task) == Some(0) {
-        // Perhaps by an edit: no tick is left, whatever the rule says.
+        // Possibly because of an edit: there are no further ticks, whatever the rule.
         ticks.clear();
     }
     let label = format!("{:?} {:?} ({from}, {to}]", span.verdict, span.reason);
@@ -133,7 +134,8 @@ fn judge_span(
     let right = match (span.verdict, span.reason) {
         (Verdict::Skipped, Reason::Paused) => {
             let until = seen.task.paused.flatten();
-            // A pause without a tick ends this way whatever the policy: there is none to catch up.
+            // A pause without ticks ends this way under every policy, because there is nothing to
+            // catch up.
             let skips = !spec.catch_up_on_resume || ticks.is_empty();
             return match until {
                 Some(until) if to <= until && until <= now && skips => wrong,
@@ -187,8 +189,8 @@ fn judge_claim(
         wrong.push(format!("{tick} is due at {due}, stamp {}", seen.stamp));
     }
     if jitter(spec) > 0 {
-        // The shift of each tick is the product's own choice, and so is the line between on time
-        // and late.
+        // The jitter of each tick is computed by the product, and therefore also the limit between
+        // on time and late.
         return wrong;
     }
     let late = tick <= now - FAILOVER_MS;

@@ -1,6 +1,7 @@
-//! Starts: no fence starts twice, and no attempt of an execution starts twice. A start follows its grant, on a process that has
-//! applied it, of the session that it was granted to, lies no more than 50 ms before its due time, by
-//! true time, and within `dispatch_ttl` of the moment when its process first proposed the claim.
+//! Starts: no fence starts twice, and no attempt of an execution starts twice. A start follows its
+//! grant, on a process that has applied the grant, in the session to which it was granted. In true
+//! time, it is at most 50 ms before its due time, and at most `dispatch_ttl` after its process
+//! first proposed the claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +12,16 @@ const DOUBLE: &str = "no double start";
 const GRANTED: &str = "grant before act";
 const PROMPT: &str = "no start long after its proposal";
 const EARLY: &str = "no early start";
-/// A start may lie so much before its due time, in microseconds.
+/// How early a start may be before its due time, in microseconds.
 const EARLY_MAX_US: u64 = 50_000;
-/// `dispatch_ttl` of the runs, with what rounding takes, in microseconds.
+/// `dispatch_ttl` of the runs plus rounding, in microseconds.
 const TTL_US: u64 = 1_002_000;
 
-/// See the module.
+/// Judges these properties.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut fences = BTreeSet::new();
     let mut executions = BTreeSet::new();
-    // Which process was granted what tells which session it is.
+    // The grants to a process identify its session.
     let mut sessions: BTreeMap<u64, u64> = BTreeMap::new();
     let mut proposed: BTreeMap<(u64, u64, i64), u64> = BTreeMap::new();
     for record in &run.records {

@@ -1,4 +1,5 @@
-//! Terms and votes never go back: of one disk, each durable vote is at least the one before it.
+//! Terms and votes never decrease: on one disk, each durable vote is at least as high as the
+//! previous one.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +8,14 @@ use super::judge::{Findings, Run};
 
 const VOTES: &str = "terms and votes never go back";
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let mut last: BTreeMap<usize, (u64, u64, u8)> = BTreeMap::new();
     for record in &run.records {
         let (HistoryEvent::Voted { vote }, Some(node)) = (&record.event, record.node) else {
             continue;
         };
-        // Version, term, node, committed: the product's own bytes.
+        // Version, term, node, committed: the product's byte format.
         let number = |at: usize| {
             let bytes = vote.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
             bytes.map_or(0, u64::from_le_bytes)

@@ -1,4 +1,4 @@
-//! The model as stateright sees it, and one look through all of its states.
+//! The interface to stateright, and the exploration of all states.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -12,14 +12,14 @@ use super::sighting::Sighting;
 use super::step::{self, ModelStep};
 use super::world::ModelWorld;
 
-/// The model: what may happen, and which guards stand.
+/// The model with its bounds and active guards.
 pub(super) struct TickModel {
     pub bounds: ModelBounds,
     pub guards: Guards,
-    /// The promises that are watched.
+    /// The properties that are checked.
     watched: u16,
-    /// What was found: promises, then sightings. stateright keeps the last path to a finding, so
-    /// each is shown to it once: the first is the shortest.
+    /// The findings: properties, then sightings. stateright keeps the last path to a finding, so
+    /// each finding is reported to it once. The first path is the shortest.
     found: AtomicU32,
 }
 
@@ -97,35 +97,35 @@ fn happens<const AT: usize>(model: &TickModel, world: &ModelWorld) -> bool {
     !known && Sighting::ALL[AT].seen(world, model.guards) && model.first(place)
 }
 
-/// The way to a state.
+/// The path to a state.
 pub(super) type ModelPath = Vec<(ModelWorld, Option<ModelStep>)>;
 
-/// What a look through the states showed.
+/// The result of an exploration.
 pub(super) struct SearchOutcome {
     pub states: usize,
     pub unique: usize,
     pub depth: usize,
     pub seconds: f64,
-    /// The broken promises, each with the way to it; the shortest first.
+    /// The violated properties, each with the path to it, shortest first.
     pub broken: Vec<(ModelProperty, ModelPath)>,
-    /// The states of interest that were seen, with the length of the way to each.
+    /// The sightings, each with the length of the path to it.
     pub seen: Vec<(Sighting, usize)>,
 }
 
-/// How to look.
+/// Options of an exploration.
 #[derive(Clone, Copy)]
 pub(super) struct SearchOptions<'a> {
     pub bounds: ModelBounds,
     pub guards: Guards,
-    /// Only these promises; breaking others is no end.
+    /// The properties to check. Violations of others do not end the exploration.
     pub watched: &'a [ModelProperty],
-    /// With more than one the ways found need not be the shortest.
+    /// With more than one thread, the paths are not necessarily the shortest.
     pub threads: usize,
-    /// Whether to stop at the first broken promise.
+    /// Whether to stop at the first violation.
     pub stop: bool,
 }
 
-/// Looks at all states within the bounds.
+/// Explores all states within the bounds.
 pub(super) fn look(look: SearchOptions<'_>) -> SearchOutcome {
     let begun = Instant::now();
     let watched = look.watched.iter().fold(0, |all, promise| all | promise.bit());

@@ -1,51 +1,51 @@
-//! What stands in the log, and what is on its way there.
+//! Log entries and pending proposals.
 //!
-//! Numbers are values of the one counter: the two nodes registered with 1 and 2, the task was
+//! Numbers are values of the single counter: the two nodes registered with 1 and 2, the task was
 //! created with 3, and the entry at `index` (from 0) has the number `4 + index`. Refused commands
-//! change nothing and are left out. A session is the number of its `NodeUp`, a fence that of the
-//! entry that granted it.
+//! change nothing and are omitted. A session is the number of its `NodeUp`; a fence is the number
+//! of the entry that granted it.
 
 use super::bounds::NODES;
 
-/// The revision of the task as it is created.
+/// The initial revision of the task.
 pub(super) const CREATED: u8 = NODES as u8 + 1;
-/// The number of the log's first entry.
+/// The number of the first log entry.
 pub(super) const FIRST: u8 = CREATED + 1;
 
-/// What people do to the task. Delete and pause are meant with wait.
+/// User commands on the task. Delete and pause are used with wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deed {
     /// Sets the deleted mark.
     Delete,
-    /// Holds the task's ticks.
+    /// Pauses the task.
     Pause,
-    /// Takes mark or pause away (reuse, resume).
+    /// Removes the mark or the pause (reuse, resume).
     Resume,
-    /// A new incarnation, whose schedule lacks the last tick (force-add).
+    /// A new incarnation whose schedule does not contain the last tick (force-add).
     Replace,
 }
 
-/// Every deed.
+/// All user commands.
 pub(super) const DEEDS: [Deed; 4] = [Deed::Delete, Deed::Pause, Deed::Resume, Deed::Replace];
 
-/// A command of the log.
+/// A command in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelEntry {
-    /// Decides the ticks after `after` up to `to`; with a claim `to` fires, all others pass.
+    /// Settles the ticks after `after` up to `to`. With a claim, `to` fires and the others pass.
     Settle { session: u8, revision: u8, after: u8, to: u8, claim: bool },
-    /// Asks for a new fence for an attempt that was granted under `fence` and not started.
+    /// Requests a new fence for an attempt that was granted under `fence` and not started.
     Again { session: u8, tick: u8, fence: u8 },
     /// Registers a process of a node.
     Up { node: u8, boot: u8 },
-    /// A command of people, with the entry's stamp.
+    /// A user command with the timestamp of its entry.
     Done { deed: Deed, stamp: u8 },
 }
 
 impl ModelEntry {
-    /// What stands where nothing is.
+    /// Placeholder for unused slots.
     const NONE: Self = Self::Up { node: 0, boot: 0 };
 
-    /// The tick that this entry grants an attempt of, and the session it grants it to.
+    /// The tick of the attempt that this entry grants, and the session.
     pub(super) const fn grant(self) -> Option<(u8, u8)> {
         match self {
             Self::Settle { session, to, claim: true, .. } => Some((to, session)),
@@ -54,7 +54,7 @@ impl ModelEntry {
         }
     }
 
-    /// All of it in one number.
+    /// The entry encoded as one number.
     fn code(self) -> u16 {
         let word = |at: u32, value: u8| u16::from(value) << at;
         match self {
@@ -76,7 +76,7 @@ pub(super) fn number(index: usize) -> u8 {
     u8::try_from(index).unwrap_or(u8::MAX).saturating_add(FIRST)
 }
 
-/// A short list of entries.
+/// A fixed-capacity list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ModelEntries<const N: usize> {
     len: u8,
@@ -95,7 +95,7 @@ impl<const N: usize> ModelEntries<N> {
         self.items.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
-    /// Adds one at the end; false: there is no room.
+    /// Appends an entry. Returns false if there is no room.
     pub(super) fn push(&mut self, entry: ModelEntry) -> bool {
         let Some(slot) = self.items.get_mut(usize::from(self.len)) else { return false };
         *slot = entry;
@@ -103,7 +103,7 @@ impl<const N: usize> ModelEntries<N> {
         true
     }
 
-    /// Adds one, and forgets in which order they came; false: there is no room.
+    /// Adds an entry and sorts the list. Returns false if there is no room.
     pub(super) fn insert(&mut self, entry: ModelEntry) -> bool {
         let added = self.push(entry);
         if let Some(used) = self.items.get_mut(..usize::from(self.len)) {
@@ -112,7 +112,7 @@ impl<const N: usize> ModelEntries<N> {
         added
     }
 
-    /// Writes them down for hashing.
+    /// Writes the entries for hashing.
     pub(super) fn write(&self, bytes: &mut WorldBytes) {
         bytes.push(self.len);
         for entry in self.as_slice() {
@@ -123,19 +123,19 @@ impl<const N: usize> ModelEntries<N> {
     }
 }
 
-/// A buffer that holds any world.
+/// A buffer large enough for any world.
 pub(super) struct WorldBytes {
     len: usize,
     items: [u8; 64],
 }
 
 impl WorldBytes {
-    /// Nothing.
+    /// An empty buffer.
     pub(super) const fn new() -> Self {
         Self { len: 0, items: [0; 64] }
     }
 
-    /// Adds one.
+    /// Appends a byte.
     pub(super) fn push(&mut self, byte: u8) {
         if let Some(slot) = self.items.get_mut(self.len) {
             *slot = byte;
@@ -143,7 +143,7 @@ impl WorldBytes {
         self.len += 1;
     }
 
-    /// All of them; a world that outgrew the buffer is a fault of its size.
+    /// The content. Exceeding the buffer is a defect in its size.
     pub(super) fn as_slice(&self) -> &[u8] {
         debug_assert!(self.len <= self.items.len(), "a world has more bytes than room");
         self.items.get(..self.len).unwrap_or(&self.items)

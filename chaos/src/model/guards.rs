@@ -1,6 +1,6 @@
-//! The guards of the contract, each of which can be taken out of the model.
+//! The guards of the contract. Each can be removed from the model.
 
-/// One rule that stands between the system and a broken promise.
+/// A rule that prevents the violation of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ModelGuard {
@@ -31,7 +31,7 @@ pub(super) enum ModelGuard {
 }
 
 impl ModelGuard {
-    /// All of them, in the order of a tick's way.
+    /// All guards, in the order in which a tick passes them.
     pub(super) const ALL: [Self; 24] = [
         Self::Cursor,
         Self::Session,
@@ -59,7 +59,7 @@ impl ModelGuard {
         Self::Wait,
     ];
 
-    /// The rule in words.
+    /// A description of the rule.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Cursor => "settle: `after` is the cursor",
@@ -90,20 +90,20 @@ impl ModelGuard {
     }
 }
 
-/// Which guards stand.
+/// The set of active guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guards(u32);
 
 impl Guards {
-    /// All of them.
+    /// All guards.
     pub(super) const ALL: Self = Self(u32::MAX);
 
-    /// All but some.
+    /// All guards except these.
     pub(super) fn without(removed: &[ModelGuard]) -> Self {
         removed.iter().fold(Self::ALL, |all, guard| Self(all.0 & !(1 << *guard as u32)))
     }
 
-    /// Whether one stands.
+    /// Whether a guard is active.
     pub(super) const fn has(self, guard: ModelGuard) -> bool {
         self.0 & (1 << guard as u32) != 0
     }

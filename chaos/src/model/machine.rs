@@ -1,5 +1,6 @@
-//! The replicated state machine for one task: what an entry does to the state, and which promises
-//! it breaks by that. It knows of no owner, so any node's settle is judged by the numbers alone.
+//! The replicated state machine for one task: the effect of an entry on the state, and the
+//! properties that it violates. It does not know owners, so the settles of any node are judged by
+//! their numbers only.
 
 use super::bounds::{NODES, TICKS};
 use super::entry::{CREATED, Deed, ModelEntry};
@@ -14,15 +15,15 @@ pub(super) enum ModelActivity {
     Deleted,
 }
 
-/// What became of a tick.
+/// The verdict of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ModelVerdict {
-    /// Nothing yet.
+    /// No verdict yet.
     None,
     Fired,
     /// Skipped, missed or coalesced.
     Passed,
-    /// It lies before the task's incarnation.
+    /// It is before the task's incarnation.
     Before,
 }
 
@@ -31,30 +32,30 @@ pub(super) enum ModelVerdict {
 pub(super) struct ModelAttempt {
     pub fence: u8,
     pub session: u8,
-    /// Not ended.
+    /// Whether it has not ended.
     pub running: bool,
 }
 
-/// The state after some entries.
+/// The state after a number of entries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModelMachine {
     pub cursor: u8,
     pub revision: u8,
     pub activity: ModelActivity,
-    /// Since when it is inactive.
+    /// The time since which the task is inactive.
     pub since: u8,
-    /// The last tick of the schedule in force.
+    /// The last tick of the current schedule.
     pub last: u8,
-    /// Ticks up to here came while the task was inactive.
+    /// The last tick that occurred while the task was inactive.
     quiet: u8,
-    /// Per node: session, and the boot that it belongs to.
+    /// Session and boot number of each node.
     pub sessions: [(u8, u8); NODES],
     pub attempts: [Option<ModelAttempt>; TICKS],
     verdicts: [ModelVerdict; TICKS],
 }
 
 impl ModelMachine {
-    /// Two nodes are registered, the task is created.
+    /// The initial state: two registered nodes and the task.
     pub(super) fn new() -> Self {
         Self {
             cursor: 0,
@@ -69,7 +70,7 @@ impl ModelMachine {
         }
     }
 
-    /// Applies an entry; none: it is refused. Gives the set of promises that it breaks.
+    /// Applies an entry and returns the set of violated properties. `None` if the entry is refused.
     pub(super) fn apply(&mut self, entry: ModelEntry, number: u8, guards: Guards) -> Option<u16> {
         let before = self.cursor;
         let mut broken = match entry {
@@ -101,7 +102,7 @@ impl ModelMachine {
         Some(broken)
     }
 
-    /// Whether the task's ticks wait.
+    /// Whether the task's ticks do not fire.
     pub(super) fn inactive(&self) -> bool {
         self.activity != ModelActivity::Active
     }
@@ -111,7 +112,7 @@ impl ModelMachine {
         self.attempts.get(usize::from(tick).wrapping_sub(1)).copied().flatten()
     }
 
-    /// Whether this fence is what a tick's running attempt carries.
+    /// Whether the running attempt of a tick has this fence.
     pub(super) fn current(&self, tick: u8, fence: u8) -> bool {
         self.attempt(tick).is_some_and(|attempt| attempt.fence == fence && attempt.running)
     }
@@ -158,7 +159,7 @@ impl ModelMachine {
 
     fn up(&mut self, node: u8, boot: u8, number: u8, guards: Guards) -> Option<u16> {
         let slot = self.sessions.get_mut(usize::from(node))?;
-        // One process is one session.
+        // Each process has exactly one session.
         let (former, _) = (slot.1 != boot).then(|| std::mem::replace(slot, (number, boot)))?;
         if guards.has(ModelGuard::EndSession) {
             self.end(|attempt| attempt.session == former);
@@ -171,7 +172,7 @@ impl ModelMachine {
             Deed::Delete => self.activity != ModelActivity::Deleted,
             Deed::Pause => self.activity == ModelActivity::Active,
             Deed::Resume => self.inactive(),
-            // Once is enough.
+            // One replacement is sufficient.
             Deed::Replace => self.last == TICKS as u8,
         };
         if !possible {
@@ -201,7 +202,7 @@ impl ModelMachine {
         Some(broken)
     }
 
-    /// What is unsettled up to the stamp never fires.
+    /// Unsettled ticks up to the timestamp will never fire.
     fn close(&mut self, stamp: u8) -> u16 {
         let to = stamp.min(TICKS as u8);
         if to > self.cursor { self.settle(self.cursor, to, None) } else { 0 }
@@ -232,7 +233,7 @@ impl ModelMachine {
         bit(former != ModelVerdict::None, ModelProperty::OneVerdict)
     }
 
-    /// Whether the ticks up to the cursor, and only they, have verdicts.
+    /// Whether exactly the ticks up to the cursor have verdicts.
     fn covered(&self) -> bool {
         let settled = |index| index < usize::from(self.cursor);
         self.verdicts
@@ -241,14 +242,14 @@ impl ModelMachine {
             .all(|(at, given)| settled(at) == (*given != ModelVerdict::None))
     }
 
-    /// Whether an attempt runs for a session that is over.
+    /// Whether an attempt is running for a session that has ended.
     fn strays(&self) -> bool {
         let live = |session| self.sessions.iter().any(|(live, _)| *live == session);
         self.attempts.iter().flatten().any(|attempt| attempt.running && !live(attempt.session))
     }
 }
 
-/// A promise, if it is broken.
+/// The bit of a property if it is violated.
 pub(super) const fn bit(broken: bool, promise: ModelProperty) -> u16 {
     if broken { promise.bit() } else { 0 }
 }

@@ -1,6 +1,6 @@
-//! What must hold, and what must be seen so that holding means something.
+//! The properties that must hold.
 
-/// A promise of the contract. A world in which one is broken is the end of its story.
+/// A property of the contract. A violation ends the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ModelProperty {
@@ -19,7 +19,7 @@ pub(super) enum ModelProperty {
 }
 
 impl ModelProperty {
-    /// All of them.
+    /// All properties.
     pub(super) const ALL: [Self; 12] = [
         Self::OneExecution,
         Self::OneVerdict,
@@ -35,12 +35,12 @@ impl ModelProperty {
         Self::OneStart,
     ];
 
-    /// Its place in a set.
+    /// Its bit in a set.
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16
     }
 
-    /// What it is called.
+    /// Its name.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::OneExecution => "one execution per (incarnation, tick)",
@@ -58,7 +58,7 @@ impl ModelProperty {
         }
     }
 
-    /// What it says.
+    /// Its definition.
     pub(super) const fn definition(self) -> &'static str {
         match self {
             Self::OneExecution => "a claim of a tick is accepted once, in whichever incarnation",

@@ -1,4 +1,4 @@
-//! Each guard taken out in turn: what then breaks, or which other guard stands in its place.
+//! Removes each guard in turn and determines the violation, or the guard that compensates for it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,31 +8,32 @@ use super::check::{ModelPath, SearchOptions, SearchOutcome, look};
 use super::guards::{Guards, ModelGuard};
 use super::property::ModelProperty;
 
-/// Guards without which nothing breaks, since others stand in their place; and the promise that is
-/// broken when both are gone.
+/// Guards whose removal violates nothing because other guards compensate, and the property that is
+/// violated if all of them are removed.
 const COVERED: [(ModelGuard, &[ModelGuard], ModelProperty); 7] = [
-    // A delete or pause is a new revision, and nobody proposes a claim on what it sees inactive.
+    // A delete or pause creates a new revision, and no node proposes a claim for a task that it
+    // sees as inactive.
     (ModelGuard::Activity, &[ModelGuard::Revision], ModelProperty::Inactive),
     (ModelGuard::AskSession, &[ModelGuard::AskOwn], ModelProperty::OneStart),
     (ModelGuard::AskOwn, &[ModelGuard::AskSession], ModelProperty::OneStart),
-    // The only grant without a noted proposal is one whose note was forgotten.
+    // The only grant without a recorded proposal is one whose record was discarded.
     (ModelGuard::Remember, &[ModelGuard::FirstKept], ModelProperty::Acknowledged),
-    // The gate reads applied state in any case.
+    // The gate always reads the applied state.
     (ModelGuard::Applied, &[ModelGuard::GateFence], ModelProperty::Granted),
-    // What was proposed before a delete or pause is over by its acknowledgement; what is proposed
-    // after it is not granted.
+    // Proposals made before a delete or pause have expired by its acknowledgement. Later proposals
+    // are not granted.
     (ModelGuard::GateActivity, &[ModelGuard::AskActivity], ModelProperty::Acknowledged),
-    // What stands before the NodeUp was granted to other sessions.
+    // Entries before the `NodeUp` were granted to other sessions.
     (ModelGuard::Replay, &[ModelGuard::OwnSession], ModelProperty::Replay),
 ];
 
-/// What a removal showed.
+/// The result of removing a guard.
 pub(super) enum RemovalFinding {
-    /// A promise breaks.
+    /// A property is violated.
     Caught { promise: ModelProperty, way: ModelPath },
-    /// Nothing breaks in so many states: other guards stand in its place, as is proved by the
-    /// promise that breaks without them too. Where that promise holds with this guard in their
-    /// place, in `alone` states, either is enough for it.
+    /// Nothing is violated in this number of states: other guards compensate. Proof: the property
+    /// is violated if they are removed too. If that property still holds with this guard active and
+    /// the others removed, in `alone` states, either is sufficient.
     Redundant {
         unique: usize,
         covers: &'static [ModelGuard],
@@ -40,19 +41,19 @@ pub(super) enum RemovalFinding {
         way: ModelPath,
         alone: Option<usize>,
     },
-    /// Nothing breaks, and nobody knows why.
+    /// Nothing is violated, without an explanation.
     Unexplained { unique: usize },
 }
 
-/// A guard and what its removal showed.
+/// A guard and the result of its removal.
 pub(super) struct RemovalRow {
     pub guard: ModelGuard,
     pub finding: RemovalFinding,
     pub seconds: f64,
 }
 
-/// Removes guard after guard, two at a time; each look has one thread, so that the ways it finds
-/// are the shortest.
+/// Removes one guard after another, in two parallel explorations. Each exploration has one thread,
+/// so that its paths are the shortest.
 pub(super) fn remove_each(bounds: ModelBounds) -> Vec<RemovalRow> {
     let next = AtomicUsize::new(0);
     let rows = Mutex::new(Vec::new());

@@ -1,4 +1,4 @@
-//! What `chaos model` prints.
+//! The output of `chaos model`.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::removal::{RemovalFinding, RemovalRow};
 use super::sighting::Sighting;
 use super::story::tell;
 
-/// The look through the whole model, and whether it shows what it should.
+/// The report of the whole model, and whether it is valid.
 pub(super) fn whole(bounds: ModelBounds, outcome: &SearchOutcome) -> (String, bool) {
     let mut text = String::new();
     let ModelBounds { time, settles, asks, deeds, crashes, ups } = bounds;
@@ -42,7 +42,7 @@ pub(super) fn whole(bounds: ModelBounds, outcome: &SearchOutcome) -> (String, bo
     (text, valid)
 }
 
-/// The table of removed guards, and whether each is caught or explained.
+/// The table of removed guards, and whether each removal is detected or explained.
 pub(super) fn removals(rows: &[RemovalRow]) -> (String, bool) {
     let mut text = format!("{:<57} {:>8}  result\n", "guard removed", "seconds");
     let mut valid = true;
@@ -77,7 +77,7 @@ pub(super) fn removals(rows: &[RemovalRow]) -> (String, bool) {
     (text, valid)
 }
 
-/// The stories of removed guards.
+/// The paths to the violations after removing guards.
 pub(super) fn stories(rows: &[RemovalRow]) -> String {
     let mut text = String::new();
     for RemovalRow { guard, finding, .. } in rows {

@@ -1,4 +1,4 @@
-//! What must be seen somewhere, or the model proves nothing: each is a state of interest.
+//! States that must be reachable. Otherwise the model proves nothing.
 
 use super::bounds::TICKS;
 use super::entry::{Deed, ModelEntry, number};
@@ -7,7 +7,7 @@ use super::machine::ModelMachine;
 use super::starts::{ModelGrant, acknowledged, counted_from, may_start};
 use super::world::ModelWorld;
 
-/// A state of interest.
+/// A state that must be reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sighting {
     Start,
@@ -41,7 +41,7 @@ impl Sighting {
         Self::Reborn,
     ];
 
-    /// What is seen.
+    /// Its description.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Start => "a tick is started",
@@ -59,7 +59,7 @@ impl Sighting {
         }
     }
 
-    /// Whether it is seen here.
+    /// Whether a world is such a state.
     pub(super) fn seen(self, world: &ModelWorld, guards: Guards) -> bool {
         let started = |which: &dyn Fn(usize) -> bool| {
             let mut fences = world.processes.iter().map(|process| process.started);
@@ -131,7 +131,7 @@ fn unstarted(world: &ModelWorld, head: &ModelMachine) -> bool {
     })
 }
 
-/// Whether a node is about to start what the head of the log no longer lets start.
+/// Whether a node may start something that the head of the log no longer permits.
 fn narrow(world: &ModelWorld, head: &ModelMachine, guards: Guards) -> bool {
     head.inactive()
         && (0..world.processes.len()).any(|node| {

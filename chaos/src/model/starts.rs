@@ -1,5 +1,5 @@
-//! From a grant to a start: what a node asks itself before it starts something, and what a start
-//! is held against by one who sees everything.
+//! From a grant to a start: the checks of a node before a start, and the judgement of a start with
+//! global knowledge.
 
 use super::bounds::{TTL, WAIT};
 use super::entry::{ModelEntry, number};
@@ -8,10 +8,10 @@ use super::machine::{ModelMachine, bit};
 use super::property::ModelProperty;
 use super::world::{ModelProcess, ModelWorld};
 
-/// A grant before a node.
+/// A grant as seen by a node.
 #[derive(Clone, Copy)]
 pub(super) struct ModelGrant {
-    /// Where its entry stands in the log.
+    /// The index of its log entry.
     pub index: usize,
     pub tick: u8,
     pub session: u8,
@@ -23,7 +23,7 @@ impl ModelGrant {
     }
 }
 
-/// From when a grant counts; none: the process remembers no proposal for it.
+/// The time from which a grant counts. `None` if the process has no record of a proposal for it.
 pub(super) fn counted_from(
     world: &ModelWorld,
     process: &ModelProcess,
@@ -41,7 +41,7 @@ pub(super) fn counted_from(
     }
 }
 
-/// Whether a node that sees `seen` starts a grant.
+/// Whether a node with the state `seen` may start a grant.
 pub(super) fn may_start(
     world: &ModelWorld,
     node: usize,
@@ -69,7 +69,7 @@ pub(super) fn may_start(
         && (!seen.inactive() || removed(ModelGuard::GateActivity))
 }
 
-/// The promises that a start breaks.
+/// The properties that a start violates.
 pub(super) fn judge(
     world: &ModelWorld,
     node: usize,
@@ -89,7 +89,7 @@ pub(super) fn judge(
         | bit(before > 0, ModelProperty::OneStart)
 }
 
-/// Whether a delete or a pause with wait has been acknowledged, and not been undone.
+/// Whether a delete or pause with wait has been acknowledged and not been reverted.
 pub(super) fn acknowledged(world: &ModelWorld, head: &ModelMachine, guards: Guards) -> bool {
     let wait = if guards.has(ModelGuard::Wait) { WAIT } else { 0 };
     head.inactive() && world.now >= head.since + wait

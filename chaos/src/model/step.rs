@@ -1,4 +1,4 @@
-//! What can happen next in a world, and what it makes of it.
+//! The possible steps of a world and their effects.
 
 use super::bounds::{LEAD, ModelBounds, TICKS, TTL};
 use super::entry::{DEEDS, Deed, ModelEntry, number};
@@ -7,28 +7,28 @@ use super::machine::{ModelActivity, ModelMachine};
 use super::starts::{ModelGrant, counted_from, judge, may_start};
 use super::world::{ModelProcess, ModelWorld};
 
-/// One thing that happens.
+/// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ModelStep {
-    /// Time goes on.
+    /// Time advances.
     Pass,
-    /// A node proposes.
+    /// A node makes a proposal.
     Propose { node: u8, entry: ModelEntry },
-    /// A proposal, or a registration, reaches the log and is accepted.
+    /// A proposal or a registration is committed and accepted.
     Commit { entry: ModelEntry },
-    /// A command of people is accepted.
+    /// A user command is accepted.
     Do { deed: Deed },
     /// A node applies its next entry.
     Apply { node: u8 },
-    /// A node starts what an entry granted.
+    /// A node starts the attempt that an entry granted.
     Start { node: u8, fence: u8, tick: u8, session: u8 },
-    /// A node's process dies and the next one begins.
+    /// The process of a node crashes, and a new one starts.
     Crash { node: u8 },
-    /// A node forgets when it first proposed something for a tick.
+    /// A node discards the record of its first proposal for a tick.
     Forget { node: u8, tick: u8 },
 }
 
-/// The steps that are possible, and change something.
+/// The possible steps that have an effect.
 pub(super) fn possible(
     world: &ModelWorld,
     bounds: ModelBounds,
@@ -54,7 +54,8 @@ pub(super) fn possible(
     steps.extend(under_way.map(|entry| ModelStep::Commit { entry }));
     let ups = world.count(|entry| matches!(entry, ModelEntry::Up { .. }));
     if crashed > 0 && ups < usize::from(bounds.ups) {
-        // The registration of the former process may come late, and that of this one twice.
+        // The registration of the previous process may be late, and that of the current one may be
+        // duplicated.
         let ups = (0..=crashed).map(|boot| ModelEntry::Up { node: 0, boot });
         let ups = ups.filter(|entry| accepted(*entry));
         steps.extend(ups.map(|entry| ModelStep::Commit { entry }));
@@ -103,7 +104,7 @@ fn proposals(
 ) {
     let Some(process) = world.processes.get(node) else { return };
     let Some((session, _)) = world.registration(node) else { return };
-    // What is proposed a second time is under way and noted already.
+    // A repeated proposal is already pending and recorded.
     let idle = guards.has(ModelGuard::FirstNotLast) && guards.has(ModelGuard::FirstKept);
     let mut propose = |entry| {
         let again = world.soup.as_slice().contains(&entry);
@@ -115,7 +116,7 @@ fn proposals(
     asks(world, process, seen, session, guards, &mut propose);
 }
 
-/// Whether a proposal may join those that are under way.
+/// Whether another proposal may become pending.
 fn has_room(world: &ModelWorld, entry: ModelEntry, bounds: ModelBounds) -> bool {
     let soup = world.soup.as_slice();
     let settle = |entry: &ModelEntry| matches!(entry, ModelEntry::Settle { .. });
@@ -127,7 +128,7 @@ fn has_room(world: &ModelWorld, entry: ModelEntry, bounds: ModelBounds) -> bool 
     }
 }
 
-/// What a node may decide on what it sees; which of these it wants is its own affair.
+/// The settles that a node may decide based on its state. All of them are explored.
 fn settles(
     world: &ModelWorld,
     seen: &ModelMachine,
@@ -148,7 +149,7 @@ fn settles(
     }
 }
 
-/// The attempts for which a node needs a new fence.
+/// The requests for a new fence that a node may make.
 fn asks(
     world: &ModelWorld,
     process: &ModelProcess,
@@ -170,7 +171,7 @@ fn asks(
     }
 }
 
-/// The world after a step; none: it is not possible.
+/// The world after a step. `None` if the step is not possible.
 pub(super) fn next(
     world: &ModelWorld,
     step: ModelStep,
@@ -235,7 +236,7 @@ fn apply(world: &mut ModelWorld, node: usize, guards: Guards) -> Option<()> {
     Some(())
 }
 
-/// Notes from when a grant counts: from its first proposal, unless `anew`.
+/// Records the time from which a grant counts: its first proposal, or `now` if `anew` is set.
 fn note(process: &mut ModelProcess, entry: ModelEntry, now: u8, anew: bool) {
     let slot = |tick: u8| usize::from(tick).wrapping_sub(1);
     match entry {

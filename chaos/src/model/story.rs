@@ -1,4 +1,4 @@
-//! A way through the model, told in the words of the contract.
+//! Describes a path through the model in the terms of the contract.
 
 use super::check::ModelPath;
 use super::entry::{Deed, ModelEntry, number};
@@ -8,7 +8,7 @@ use super::starts::acknowledged;
 use super::step::ModelStep;
 use super::world::ModelWorld;
 
-/// One line a step; times are in units of `dispatch_ttl`.
+/// One line per step. Times are in units of `dispatch_ttl`.
 pub(super) fn tell(way: &ModelPath, broken: ModelProperty, guards: Guards) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for pair in way.windows(2) {

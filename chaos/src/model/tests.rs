@@ -1,4 +1,4 @@
-//! The model in worlds small enough for unoptimised code.
+//! Tests of the model with bounds small enough for unoptimized code.
 
 use super::bounds::ModelBounds;
 use super::check::{SearchOptions, look};

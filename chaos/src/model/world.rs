@@ -1,8 +1,8 @@
-//! One moment of everything: the log, what is on its way there, the processes, and time.
+//! A state of the model: the log, pending proposals, processes and time.
 //!
-//! Proposals under way are a set that only grows. So each of them may come late, twice, or never,
-//! in any order, also after the process that sent it has died. A node's replica is the log up to
-//! where the node has applied it; a restarted process begins at the first entry.
+//! Pending proposals are a set that only grows. So each of them can be committed late, twice or
+//! never, in any order, even after the process that sent it has crashed. A node's replica is the
+//! log up to its applied index. A restarted process begins at the first entry.
 
 use std::hash::{Hash, Hasher};
 
@@ -11,18 +11,19 @@ use super::entry::{FIRST, ModelEntries, ModelEntry, WorldBytes, number};
 use super::guards::Guards;
 use super::machine::ModelMachine;
 
-/// What one process has in memory.
+/// The memory of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ModelProcess {
-    /// Which process of its node it is.
+    /// Its number among the processes of its node.
     pub boot: u8,
-    /// How many entries it has applied.
+    /// Number of applied entries.
     pub applied: u8,
-    /// From when the claim of each tick counts.
+    /// For each tick: the time from which its claim counts.
     pub claims: [Option<u8>; TICKS],
-    /// For each tick: the fence in whose place a new one was asked for, and from when that counts.
+    /// For each tick: the fence for which a new one was requested, and the time from which that
+    /// counts.
     pub asks: [Option<(u8, u8)>; TICKS],
-    /// The fences that it has started, by index of the entries.
+    /// The fences that it has started, as a bit set by entry index.
     pub started: u16,
 }
 
@@ -40,9 +41,9 @@ pub(super) struct ModelWorld {
     pub log: ModelEntries<LOG_MAX>,
     pub soup: ModelEntries<SOUP_MAX>,
     pub processes: [ModelProcess; NODES],
-    /// How often each tick was started.
+    /// The number of starts of each tick.
     pub starts: [u8; TICKS],
-    /// The promises that are broken.
+    /// The violated properties.
     pub broken: u16,
 }
 
@@ -71,7 +72,7 @@ impl Hash for ModelWorld {
 }
 
 impl ModelWorld {
-    /// The state after the first so many entries.
+    /// The state after the first `applied` entries.
     fn view(&self, applied: usize, guards: Guards) -> ModelMachine {
         let mut machine = ModelMachine::new();
         for (index, entry) in self.log.as_slice().iter().take(applied).enumerate() {
@@ -85,13 +86,13 @@ impl ModelWorld {
         self.view(LOG_MAX, guards)
     }
 
-    /// What a node sees.
+    /// The state of a node.
     pub(super) fn seen(&self, node: usize, guards: Guards) -> ModelMachine {
         let applied = self.processes.get(node).map_or(0, |process| process.applied);
         self.view(usize::from(applied), guards)
     }
 
-    /// What each node sees, and the state after all entries: in one pass.
+    /// The state of each node and the state after all entries, in one pass.
     pub(super) fn views(&self, guards: Guards) -> ([ModelMachine; NODES], ModelMachine) {
         let mut machine = ModelMachine::new();
         let mut seen = [machine; NODES];
@@ -106,8 +107,8 @@ impl ModelWorld {
         (seen, machine)
     }
 
-    /// The session of a node's process, and how many entries stand before its registration. It
-    /// learns of it by the answer to its `NodeUp`, so as soon as that is committed.
+    /// The session of a node's process, and the number of entries before its registration. The
+    /// process learns it from the response to its `NodeUp`, so as soon as that is committed.
     pub(super) fn registration(&self, node: usize) -> Option<(u8, usize)> {
         let boot = self.processes.get(node)?.boot;
         let node = node as u8;
@@ -125,7 +126,7 @@ impl ModelWorld {
         entries.filter_map(|(at, entry)| entry.grant().map(|(tick, session)| (at, tick, session)))
     }
 
-    /// How many entries of some kind the log holds.
+    /// The number of log entries of some kind.
     pub(super) fn count(&self, which: impl Fn(&ModelEntry) -> bool) -> usize {
         self.log.as_slice().iter().filter(|entry| which(entry)).count()
     }

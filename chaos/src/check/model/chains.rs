@@ -1,7 +1,7 @@
-//! Chains: each end of an execution starts what its definition names for it, once each, in the entry
-//! that ends it, and nothing else comes into being by itself.
+//! Chains: each end of an execution starts exactly the executions named in its definition, in the
+//! same entry, and no other executions appear.
 //!
-//! The model decides which executions there must be, and learns their numbers from the events.
+//! The model determines which executions must exist and learns their numbers from the events.
 
 use std::collections::VecDeque;
 
@@ -12,24 +12,25 @@ use punctual::domain::task::{ChainCondition, Chains};
 use super::ReferenceModel;
 
 const CHAINS: &str = "each end starts what it is to start, once";
-/// Executions that follow each other by chains.
+/// Maximum length of a chain.
 const DEPTH_MAX: u32 = 16;
 
-/// An end of which the chains are to be followed.
+/// An end whose chains are to be followed.
 #[derive(Debug)]
 pub(super) struct ChainStart {
-    /// Names, in the order of the definition.
+    /// Task names, in the order of the definition.
     names: Vec<String>,
-    /// Of the executions that they start.
+    /// Depth of the executions that they start.
     depth: u32,
     parent: u64,
 }
 
-/// The executions that an entry tells for the first time, with their tasks, in order.
+/// The executions that appear in the events of an entry for the first time, with their tasks, in
+/// order.
 pub(super) type ToldExecutions = VecDeque<(u64, u64)>;
 
 impl ReferenceModel {
-    /// Which executions the events of an entry tell for the first time.
+    /// The executions that appear in the events of an entry for the first time.
     pub(super) fn told_first(&self, events: &[Event]) -> ToldExecutions {
         let mut told = ToldExecutions::new();
         for event in events {
@@ -42,7 +43,7 @@ impl ReferenceModel {
         told
     }
 
-    /// Notes what the end of an execution is to start.
+    /// Records what the end of an execution must start.
     pub(super) fn note_chains(&mut self, id: u64, status: Status) {
         let Some(one) = self.executions.get(&id) else { return };
         let (key, depth, then) = (one.task, one.depth, one.then.clone());
@@ -54,7 +55,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Follows the chains of what a command ended.
+    /// Follows the chains of the executions that a command ended.
     pub(super) fn follow_chains(&mut self) {
         for ChainStart { names, depth, parent } in std::mem::take(&mut self.chains) {
             for name in names {
@@ -72,14 +73,14 @@ impl ReferenceModel {
         }
     }
 
-    /// What is left of the executions that an entry tells came from nowhere.
+    /// Reports new executions of an entry that nothing explains.
     pub(super) fn judge_told(&mut self) {
         for (id, task) in std::mem::take(&mut self.told) {
             self.complain(CHAINS, format!("execution {id} of task {task} came from nowhere"));
         }
     }
 
-    /// The task that a chain starts; none: it is refused.
+    /// The task that a chain starts. `None` if the start is refused.
     fn chained(&self, name: &str, depth: u32) -> Option<u64> {
         let key = *self.names.get(name)?;
         let task = self.tasks.get(&key)?;
@@ -99,7 +100,7 @@ impl ReferenceModel {
     }
 }
 
-/// The names that an end like this one starts.
+/// The task names that an end with this status starts.
 fn wanted(then: &Chains, status: Status, former: Option<Status>) -> Vec<String> {
     let again = former.is_some_and(|former| former != Status::Success);
     let named = then.names().filter(|(condition, _)| match status {

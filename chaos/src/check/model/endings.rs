@@ -1,8 +1,9 @@
-//! How tasks end: completed, cancelled, marked deleted or removed; and what a resume makes up for.
+//! How tasks end (completed, cancelled, marked deleted, removed), and which tick a resume makes up
+//! for.
 //!
-//! A task that fires once only is completed by its first claim, or by ticks that are missed. Where the
-//! definition says so, a task is marked deleted or removed when an execution of a tick has ended; one
-//! that is completed, when none is live. What gives way to something else ends no task.
+//! A one-shot task is completed by its first claim or by missed ticks. If the definition requires
+//! it, a task is marked deleted or removed when an execution of a tick has ended; a completed one,
+//! when no execution is live. Executions that are replaced do not end a task.
 
 use punctual::domain::machine::command::Settle;
 use punctual::domain::machine::record::Verdict;
@@ -20,19 +21,19 @@ const RESUMES: &str = "resumes make up for what came meanwhile";
 pub struct TaskEnd {
     /// Log index.
     pub index: u64,
-    /// Which of them, as the event that tells it.
+    /// The kind of end, as in its event.
     pub kind: EventKind,
-    /// Its name.
+    /// The task's name.
     pub name: String,
 }
 
 impl ReferenceModel {
-    /// Notes that a task ended.
+    /// Records the end of a task.
     pub(super) fn note_end(&mut self, kind: EventKind, name: &str) {
         self.endings.push(TaskEnd { index: self.index, kind, name: name.to_owned() });
     }
 
-    /// Completes a task that fires once only, if this settle does so; or one that has no tick left.
+    /// Completes a one-shot task if this settle does so, or a task without further ticks.
     pub(super) fn complete(&mut self, settle: &Settle) {
         let Some(task) = self.tasks.get_mut(&settle.task.0) else { return };
         let missed = settle
@@ -48,7 +49,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Ends the tasks of which an execution of a tick has ended, where they are to end with that.
+    /// Ends tasks after the end of an execution of a tick, if their definition requires it.
     pub(super) fn end_tasks(&mut self) {
         for (key, incarnation) in std::mem::take(&mut self.ran) {
             let Some(task) = self.tasks.get(&key) else { continue };
@@ -65,7 +66,7 @@ impl ReferenceModel {
                 AfterRun::Cleanup => self.remove(&name),
             }
         }
-        // What ended with its task ended no other.
+        // Executions that end together with their task do not end other tasks.
         self.ran.clear();
     }
 
@@ -88,7 +89,7 @@ impl ReferenceModel {
         self.changed(name, revision.0, false);
     }
 
-    /// Whether the one tick of a task came while the task was cancelled.
+    /// Whether the only tick of a task occurred while the task was cancelled.
     pub(super) fn overdue(&self, task: &ReplayedTask) -> bool {
         let (Some(since), Some(spec)) = (task.cancelled, &task.spec) else { return false };
         let single = matches!(spec.schedule.rule, Rule::At(_) | Rule::Delay(_) | Rule::Immediate);
@@ -98,7 +99,8 @@ impl ReferenceModel {
         single && spec.enabled && !used_up && ticks.is_some_and(|ticks| !ticks.is_empty())
     }
 
-    /// A task was resumed that was cancelled: judges whether it was made up for what came meanwhile.
+    /// Judges the resume of a cancelled task: whether it made up for a tick that occurred
+    /// meanwhile.
     pub(super) fn made_up(&mut self, key: u64, overdue: bool, answer: &Answer) {
         self.judge(RESUMES);
         let made = matches!(answer, Answer::Resumed { .. });

@@ -1,4 +1,4 @@
-//! Executions, their grants and the sessions that hold them.
+//! Executions, their grants, and the sessions that hold them.
 
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::{OfExecution, Start};
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl ReferenceModel {
-    /// A session must be live, and its node allowed to propose.
+    /// The session must be live, and its node must be allowed to propose.
     pub(super) fn session(&mut self, property: &'static str, session: u64, what: &str) {
         self.judge(property);
         let node = self.sessions.get(&session).copied();
@@ -19,7 +19,7 @@ impl ReferenceModel {
         }
     }
 
-    /// A new execution, as the answer tells it.
+    /// A new execution from a response.
     pub(super) fn execution(
         &mut self,
         key: u64,
@@ -59,21 +59,21 @@ impl ReferenceModel {
         }
     }
 
-    /// An attempt of an execution was granted for the first time.
+    /// Counts the first grant of an attempt.
     fn attempted(&mut self, id: u64) {
         if let Some(execution) = self.executions.get_mut(&id) {
             execution.attempts.made += 1;
         }
     }
 
-    /// A new execution that somebody asked for.
+    /// A new execution on request.
     pub(super) fn by_request(&mut self, key: u64, answer: &Answer, what: &str) {
         self.alive("tombstones stay", key, what);
         self.admit(key, false, None, what);
         self.execution(key, answer, None, self.stamp, None, false);
     }
 
-    /// A new execution of what an ended one did, in its place in a chain.
+    /// A retry of an ended execution, which keeps its depth in a chain.
     pub(super) fn retried(&mut self, of: &OfExecution, answer: &Answer) {
         self.by_request(of.task.0, answer, "a retry");
         let depth = self.executions.get(&of.execution.0).map_or(0, |one| one.depth);
@@ -137,7 +137,7 @@ impl ReferenceModel {
         execution.tick.is_some() && !active
     }
 
-    /// A report of a grant, which must be the current one: false if it is not.
+    /// A report with a fence, which must be the current one. Returns false otherwise.
     pub(super) fn fenced(&mut self, id: u64, fence: u64) -> bool {
         self.judge("fences");
         let Some(execution) = self.executions.get_mut(&id) else { return false };
@@ -150,7 +150,7 @@ impl ReferenceModel {
         true
     }
 
-    /// A grant was not used: the execution waits as before, unless it ends.
+    /// A grant was not used. The execution waits again, unless it ends.
     pub(super) fn give_back(&mut self, id: u64, ends: bool) {
         if let Some(execution) = self.executions.get_mut(&id) {
             execution.attempts.made = execution.attempts.made.saturating_sub(1);
@@ -160,8 +160,8 @@ impl ReferenceModel {
         }
     }
 
-    /// A grant was given back. Of what is marked deleted nothing starts again, no tick of what is
-    /// cancelled, nor what is to stop.
+    /// A grant was returned. The execution ends if its task is marked deleted, if it is a tick's
+    /// and the task is cancelled, or if it was asked to stop.
     pub(super) fn given_back(&mut self, key: u64, id: u64, fence: u64) {
         let task = self.tasks.get(&key);
         let deleted = task.is_some_and(|task| task.deleted);
@@ -177,7 +177,7 @@ impl ReferenceModel {
         }
     }
 
-    /// An execution ends that nobody carries out any more.
+    /// An execution ends that nothing will execute any more.
     pub(super) fn end_where_id(&mut self, id: u64) {
         self.end_as(id, Status::Cancelled);
     }
@@ -203,7 +203,8 @@ impl ReferenceModel {
         }
     }
 
-    /// A process registers; the session of the one before it is over, with what it had been granted.
+    /// A process registers. The session of its predecessor ends, including the executions granted
+    /// to it.
     pub(super) fn node_up(&mut self, node: u64, session: u64) {
         if self.sessions.get(&session) == Some(&node) {
             return;
@@ -214,7 +215,7 @@ impl ReferenceModel {
             self.sessions.remove(&gone);
             let held = |one: &ReplayedExecution| one.granted.is_some_and(|(_, of)| of == gone);
             let held = self.executions.iter().filter(|(_, one)| !one.ended && held(one));
-            // Task by task, in the order of the table: the lower half of a key is the place there.
+            // Sorted by task in table order: the lower half of a key is the position in the table.
             let mut held: Vec<(u64, u64)> =
                 held.map(|(id, one)| (one.task & 0xFFFF_FFFF, *id)).collect();
             held.sort_unstable();

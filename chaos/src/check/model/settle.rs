@@ -1,4 +1,4 @@
-//! Settles: what they decide, which of them come late, and how far they move a task.
+//! Settles: their decisions, which of them are late, and how far they move a task's cursor.
 
 use punctual::domain::machine::Answer;
 use punctual::domain::machine::command::Settle;
@@ -61,7 +61,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Notes a settle of ticks that were late, unless the task was to catch up after a pause.
+    /// Records a settle of late ticks, unless the task had to catch up after a pause.
     fn note_late(&mut self, task: &ReplayedTask, settle: &Settle) {
         let late = |verdict| matches!(verdict, Verdict::Missed | Verdict::Coalesced);
         let behind = settle.spans.iter().any(|span| late(span.verdict));
@@ -71,7 +71,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Moves the cursor, and ends a pause whose time has come.
+    /// Moves the cursor, and ends a pause that is over.
     fn advance(&mut self, settle: &Settle, answer: &Answer) {
         let (key, to) = (settle.task.0, settled_to(settle));
         let catch_up = self.catches_up(key);
@@ -91,7 +91,7 @@ impl ReferenceModel {
     }
 }
 
-/// Up to here every tick is settled after it.
+/// The instant up to which every tick is settled by this command.
 fn settled_to(settle: &Settle) -> i64 {
     let covered = settle.spans.last().map_or(settle.after.0, |span| span.to.0);
     settle.claim.map_or(covered, |claim| claim.tick.0)

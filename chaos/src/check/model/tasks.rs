@@ -1,4 +1,4 @@
-//! Tasks: created, changed, held, deleted, removed.
+//! Tasks: created, changed, held, deleted and removed.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{ReferenceModel, ReplayedTask, TaskChange};
 impl ReferenceModel {
     pub(super) fn changed(&mut self, name: &str, revision: u64, revives: bool) {
         if let Some(key) = &self.key {
-            // Of two changes in one entry only the later is ever seen.
+            // If one entry contains two changes, only the later one is visible.
             self.revisions.retain(|_, known| *known != revision);
             self.revisions.insert(key.clone(), revision);
         }
@@ -20,7 +20,7 @@ impl ReferenceModel {
         self.changes.entry(name.to_owned()).or_default().push(change);
     }
 
-    /// A task must be there and not marked deleted.
+    /// The task must exist and not be marked deleted.
     pub(super) fn alive(&mut self, property: &'static str, key: u64, what: &str) {
         self.judge(property);
         match self.tasks.get(&key) {
@@ -33,7 +33,7 @@ impl ReferenceModel {
         }
     }
 
-    /// From when a schedule counts, and where its cursor begins.
+    /// The instant from which a schedule counts, and the initial cursor.
     fn begin(&self, spec: &TaskSpec, settled: i64) -> (i64, i64) {
         let stamp = self.stamp;
         match spec.schedule.rule {
@@ -70,7 +70,7 @@ impl ReferenceModel {
             }
             (task.spec, task.revision) = (Some(spec), revision);
             self.tasks.insert(key, task);
-            // A pause outlasts it, and a mark refuses it.
+            // An update does not end a pause, and a deleted mark refuses it.
             return self.changed(&name, revision, false);
         }
         if put.mode == PutMode::Add {
@@ -112,7 +112,7 @@ impl ReferenceModel {
         self.changed(&name, revision, true);
     }
 
-    /// Moves the cursor to the stamp, as an edit does.
+    /// Moves the cursor to the timestamp, as an edit does.
     pub(super) fn close(&mut self, key: u64) {
         let (stamp, floor) = (self.stamp, self.floor);
         if let Some(task) = self.tasks.get_mut(&key) {
@@ -133,7 +133,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Marks a task deleted: what waits of it ends.
+    /// Marks a task deleted. Its waiting executions end.
     pub(super) fn mark(&mut self, key: u64) {
         self.close(key);
         self.end_where(|execution| execution.task == key && execution.granted.is_none());
@@ -162,7 +162,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Removes all that is known of a name.
+    /// Removes everything stored under a name.
     pub(super) fn remove(&mut self, name: &str) {
         let Some(key) = self.names.remove(name) else { return };
         self.end_where(|execution| execution.task == key);
