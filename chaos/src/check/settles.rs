@@ -23,7 +23,7 @@ use super::oracle;
 
 /// `failover_timeout` of the runs, in milliseconds.
 pub const FAILOVER_MS: i64 = 5_000;
-/// How far a settled tick may be ahead of the entry's timestamp.
+/// How far times in a settle may be ahead of the entry's timestamp, in milliseconds.
 const AHEAD_MS: i64 = 200;
 
 /// The state in which the settle was accepted.

@@ -1,5 +1,5 @@
-//! What attempts do: their fate is drawn from the seed and their fence, so that it is the same
-//! whichever node starts them.
+//! The actions of attempts. Their behavior depends on the seed and the fence only, so it is the
+//! same on every node.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -14,38 +14,38 @@ use super::random::SeededRandom;
 use crate::check::agreement::ReplicaAgreement;
 use crate::check::history::{FaultKind, HistoryEvent, ObservedStart, RunHistory};
 
-/// What becomes of an attempt.
+/// The behavior of an attempt.
 enum ActionOutcome {
-    /// It ends well after so long.
+    /// It succeeds after this time.
     Well(Duration),
-    /// It fails after so long.
+    /// It fails after this time.
     Fail(Duration),
-    /// It works until it is asked to end.
+    /// It runs until it is asked to stop.
     Hang,
-    /// It does not even hear that.
+    /// It ignores the request to stop.
     Deaf,
 }
 
-/// What is given so long often takes it, unless somebody stops it.
+/// An attempt that may run this long often uses all of it, unless it is stopped.
 const LONG: Duration = Duration::from_secs(30);
 
 const SLOTS: &str = "slots bound attempts";
 
-/// The payload of a task whose attempts work so long and end well.
+/// The payload of a task whose attempts run for this time and succeed.
 pub fn payload(call: u64, time: Duration) -> String {
     format!("{call} works {}", time.as_millis())
 }
 
-/// How long a payload lets an attempt work, if it says so.
+/// The running time given in a payload, if any.
 fn asked(payload: &str) -> Option<Duration> {
     let (_, time) = payload.split_once(" works ")?;
     time.parse().ok().map(Duration::from_millis)
 }
 
-/// The attempts that a process carries out now: the fence of each, with its execution.
+/// The running attempts of a process: the execution of each fence.
 pub type RunningAttempts = Arc<Mutex<BTreeMap<u64, u64>>>;
 
-/// Takes an attempt out of those that run when its work is over, however it ends.
+/// Removes an attempt from the running ones when its work ends, for any reason.
 struct RunningMark(RunningAttempts, u64);
 
 impl Drop for RunningMark {
@@ -54,23 +54,23 @@ impl Drop for RunningMark {
     }
 }
 
-/// Where an action finds what it needs.
+/// The context of an action.
 #[derive(Clone)]
 pub struct ActionContext {
     /// The seed.
     pub seed: u64,
-    /// Where it is noted.
+    /// The history of the run.
     pub history: Arc<RunHistory>,
-    /// What its process has applied.
+    /// The applied entries of its process.
     pub agreement: Arc<ReplicaAgreement>,
-    /// Attempts that the node may run at once; 0: any number.
+    /// Maximum number of concurrent attempts of the node; 0 means no limit.
     pub slots: u32,
-    /// Those that run.
+    /// The running attempts.
     pub running: RunningAttempts,
 }
 
 impl ActionContext {
-    /// Notes that an attempt runs, and looks at the bound.
+    /// Records a running attempt and checks the limit.
     fn begin(&self, node: usize, fence: u64, execution: u64) -> RunningMark {
         let count = {
             let mut running = self.running.lock();

@@ -1,4 +1,4 @@
-//! Tests of the judges: each bug put in on purpose has to be found.
+//! Tests of the judges: every injected bug must be detected.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -21,14 +21,14 @@ pub struct BugsArguments {
     only: Option<String>,
 }
 
-/// Bugs that show, or show soonest, in runs of one focus; the others are looked for in all.
+/// Bugs that are only or most quickly detected with one focus. The others are searched with all.
 const FOCUS: [(&str, Focus); 3] = [
     ("change-slept-over", Focus::Calm),
     ("checkpoint-into-other-store", Focus::Snapshots),
     ("place-held-by-unknown", Focus::SilentLeaders),
 ];
 
-/// Looks for each bug.
+/// Searches for each bug.
 pub fn run(arguments: &BugsArguments) -> ExitCode {
     let mut missed = Vec::new();
     for (bug, what) in punctual::bugs::ALL {
@@ -51,7 +51,7 @@ pub fn run(arguments: &BugsArguments) -> ExitCode {
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// The first seed that finds a bug, and what it found broken.
+/// The first seed that detects a bug, and the violated property.
 fn find(arguments: &BugsArguments, bug: &str) -> Option<(u64, String)> {
     for seed in 0..arguments.tries {
         let mut command = Command::new(std::env::current_exe().ok()?);

@@ -1,5 +1,5 @@
-//! Clients: they create, change, hold, delete and read tasks over the API of whichever node, lose
-//! answers, and repeat what they do not know the outcome of under the same idempotency key.
+//! Clients: they create, change, hold, delete and read tasks through the API of any node, lose
+//! responses, and repeat calls with unknown outcomes under the same idempotency key.
 
 mod definitions;
 mod many;
@@ -22,23 +22,23 @@ use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::history::{ClientRequest, FaultKind, HistoryEvent, Returned};
 
-/// A client waits so long for an answer.
+/// How long a client waits for a response.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// It repeats a call so often.
+/// Maximum number of transmissions of a call.
 const TRIES: u32 = 4;
-/// So many of a thousand answers are lost.
+/// Probability of losing a response, in per mille.
 const LOST: u64 = 15;
 
-/// So many of a thousand changes are made just before the task's next tick, when its owner has
-/// proposed the claim already.
+/// Probability of making a change just before the task's next tick, when its owner has already
+/// proposed the claim, in per mille.
 const AIMED: u64 = 500;
-/// So many minutes of a run have a part that a calendar leaves out.
+/// Number of minutes of a run in which a calendar excludes some seconds.
 const CALENDAR_MINUTES: i64 = 8;
 
-/// A retry or a stop is of one of so many executions.
+/// A retry or a stop selects one of this number of newest executions.
 const NEWEST: usize = 5;
 
-/// How long before.
+/// How long before the tick such a change is made.
 const AIM: Duration = Duration::from_millis(60);
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -50,7 +50,7 @@ struct SimClient {
     node: usize,
 }
 
-/// Makes the tasks that no client touches later.
+/// Creates the tasks that no client changes later.
 pub async fn set_up(world: &Arc<SimWorld>) {
     let random = SeededRandom::of(world.common.plan.seed, "set up");
     let mut client = SimClient { world: Arc::clone(world), random, node: 0 };
@@ -63,7 +63,7 @@ pub async fn set_up(world: &Arc<SimWorld>) {
     }
 }
 
-/// The calendar that some tasks leave out: a part of each minute of the run from some second on, in
+/// The calendar that some tasks exclude: 12 seconds of each minute, starting at second `from`, in
 /// UTC.
 fn calendar(epoch_ms: i64, from: u64) -> Value {
     let minute = epoch_ms.div_euclid(60_000);
@@ -75,7 +75,7 @@ fn calendar(epoch_ms: i64, from: u64) -> Value {
     json!({"timezone": "UTC", "rules": [{"times": times.collect::<Vec<_>>()}]})
 }
 
-/// Lets clients work until the switch is true.
+/// Runs clients until the switch is true.
 pub fn begin(world: &Arc<SimWorld>) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
     for number in 0..world.common.plan.clients {
@@ -136,8 +136,8 @@ impl SimClient {
         }
     }
 
-    /// A retry of one of the newest executions that have ended, or a stop of one that has not, as the
-    /// client's node has them; where there is none, a trigger.
+    /// A retry of one of the newest ended executions, or a stop of one that has not ended,
+    /// according to the client's node. If there is none, a trigger.
     fn about_execution(&mut self, task: &str, ended: bool) -> ClientRequest {
         let newest = self.world.alive(self.node).and_then(|alive| {
             let running = alive.context.running.get()?;
@@ -162,7 +162,7 @@ impl SimClient {
         self.place(call, asked, task, body).await;
     }
 
-    /// One call from its first sending to its answer, or to giving up.
+    /// A call, from its first transmission to its response or until the client gives up.
     async fn place(&mut self, call: u64, asked: ClientRequest, task: &str, body: Option<Value>) {
         let key = (asked != ClientRequest::Read).then(|| format!("call-{call}"));
         let event = HistoryEvent::Call { call, asked, task: task.to_owned(), key: key.clone() };
@@ -178,7 +178,7 @@ impl SimClient {
                 SendOutcome::Nowhere => {}
                 SendOutcome::Unknown => sent = true,
             }
-            // Another node may know more.
+            // Another node may have newer information.
             self.node = self.random.index(self.world.common.plan.nodes);
             sleep(Duration::from_millis(self.random.range(20, 400))).await;
         }
@@ -188,7 +188,7 @@ impl SimClient {
         self.world.history().note(None, HistoryEvent::Return { call, returned });
     }
 
-    /// Makes the calendar or changes it, whatever it takes.
+    /// Creates or changes the calendar, with as many tries as necessary.
     async fn calendar(&mut self) {
         let from = self.random.range(0, 40);
         let body = calendar(self.world.common.plan.epoch_ms, from).to_string();
@@ -208,7 +208,7 @@ impl SimClient {
         }
     }
 
-    /// Waits until the task's next tick is near, if it has one soon.
+    /// Waits until shortly before the task's next tick, if it is soon.
     async fn aim(&mut self, task: &str) {
         let next = self.world.alive(self.node).and_then(|alive| {
             let running = alive.context.running.get()?;
@@ -230,7 +230,7 @@ impl SimClient {
         }
     }
 
-    /// Sends once.
+    /// Transmits a call once.
     async fn send(
         &mut self,
         asked: ClientRequest,
@@ -252,7 +252,7 @@ impl SimClient {
         }
     }
 
-    /// Sends one request to the node in turn, over links that take time and lose answers.
+    /// Sends one request to the current node, over links with latency that can lose responses.
     async fn exchange(
         &mut self,
         (method, path): (Method, String),
@@ -280,37 +280,37 @@ impl SimClient {
     }
 }
 
-/// What became of one sending.
+/// The result of one transmission.
 enum SendOutcome {
-    /// There was an answer that says what happened.
+    /// A definite response.
     Answered(Returned),
-    /// It was not sent, or certainly not taken.
+    /// It was not sent, or certainly not accepted.
     Nowhere,
-    /// Nobody can tell.
+    /// The outcome is unknown.
     Unknown,
 }
 
-/// What came back of one request.
+/// The result of one request.
 enum Exchange {
-    /// An answer.
+    /// A response.
     Answered {
         /// HTTP status.
         status: u16,
         /// The log index that it reflects.
         index: Option<u64>,
-        /// The revision in the ETag.
+        /// The revision from the ETag.
         revision: Option<u64>,
         /// The body, or null.
         body: Value,
     },
     /// It was not sent.
     Nowhere,
-    /// Nobody can tell.
+    /// The outcome is unknown.
     Unknown,
 }
 
-/// The name of a task that clients work on. One in four is also cleaned up; registers are judged by
-/// the others.
+/// The name of a task that clients change. One in four is also cleaned up; the register property is
+/// judged on the others.
 fn name(number: u64) -> String {
     let kind = if number.is_multiple_of(4) { "loose" } else { "name" };
     format!("{kind}-{number}")

@@ -1,5 +1,5 @@
-//! The clocks of simulated machines: a wall clock that is off, drifts and is set, and a boot-time
-//! clock that began at its own moment. True time is the runtime's.
+//! The clocks of simulated machines: a wall clock with offset, drift and steps, and a boot-time
+//! clock with its own start. True time is the runtime's time.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use parking_lot::Mutex;
 use punctual::clock::MachineClocks;
 use tokio::time::Instant;
 
-/// True times at which simulations begin: a minute before most of Europe changes its clocks, in
-/// spring and in autumn, and half an hour before it.
+/// True times at which simulations begin: one minute before most of Europe changes its clocks in
+/// spring and in autumn, and 30 minutes before the change in spring.
 pub const EPOCHS_MS: [i64; 3] = [1_774_745_940_000, 1_792_889_940_000, 1_774_744_200_000];
 
-/// The clocks of one machine; clones are the same.
+/// The clocks of one machine. Clones share their state.
 #[derive(Clone)]
 pub struct Clocks(Arc<Mutex<ClockState>>);
 
 struct ClockState {
     begun: Instant,
-    /// True time then, in milliseconds since 1970.
+    /// True time at `begun`, in milliseconds since 1970.
     epoch_ms: i64,
-    /// What the wall clock is ahead of true time, in nanoseconds, at `set`.
+    /// Offset of the wall clock from true time at `set`, in nanoseconds.
     ahead: i64,
     set: Instant,
-    /// What it gains, in parts of a million.
+    /// Drift of the wall clock, in parts per million.
     drift: i64,
-    /// What the boot-time clock showed at the beginning, in nanoseconds.
+    /// Boot-time clock at the start, in nanoseconds.
     boot: i64,
-    /// What a right wall clock of this machine is ahead, in milliseconds.
+    /// Offset of this machine's wall clock without faults, in milliseconds.
     base: i64,
 }
 
@@ -35,7 +35,7 @@ fn nanos(from: Instant, to: Instant) -> i64 {
 }
 
 impl Clocks {
-    /// Right clocks, that is `base` milliseconds ahead.
+    /// Clocks without faults: `base` milliseconds ahead.
     pub fn new(begun: Instant, epoch_ms: i64, boot_ms: u64, base: i64) -> Self {
         let boot = i64::try_from(boot_ms).unwrap_or(0) * 1_000_000;
         let ahead = base * 1_000_000;
@@ -50,19 +50,19 @@ impl Clocks {
         })))
     }
 
-    /// Sets the wall clock right.
+    /// Resets the wall clock to its offset without faults.
     pub fn heal(&self) {
         let base = self.0.lock().base;
         self.set(base, 0);
     }
 
-    /// What the wall clock is ahead of true time, in nanoseconds.
+    /// Offset of the wall clock from true time, in nanoseconds.
     pub fn ahead(&self) -> i64 {
         let inner = self.0.lock();
         inner.ahead + nanos(inner.set, Instant::now()) / 1_000_000 * inner.drift
     }
 
-    /// Sets the wall clock so far ahead of true time, with a drift from now on.
+    /// Sets the wall clock's offset from true time and its drift from now on.
     pub fn set(&self, ahead_ms: i64, drift_ppm: i64) {
         let mut inner = self.0.lock();
         inner.ahead = ahead_ms * 1_000_000;

@@ -1,9 +1,8 @@
-//! The disk of a simulated machine: twins of the log and of the checkpoints, and the identity.
+//! The disk of a simulated machine: simulated log and checkpoint stores, and the identity.
 //!
-//! What the log wrote is durable when the disk has synced, a drawn time later. A power cut keeps a
-//! drawn part of what was not synced, torn within an append if it falls so; the end of the process
-//! alone keeps all of it, since the machine's memory still has it. A checkpoint is written whole or
-//! not at all.
+//! Log writes are durable when the disk has synced, after a random time. A power cut keeps a random
+//! part of the unsynced writes, which may tear an append. If only the process ends, all writes are
+//! kept, because they are still in the machine's memory. A checkpoint is written atomically.
 
 use std::io;
 use std::path::PathBuf;
@@ -24,10 +23,10 @@ use super::random::SeededRandom;
 use crate::check::history::{HistoryEvent, RunHistory};
 
 const WHOLE: &str = "checkpoints are whole";
-/// The record of Raft in a checkpoint, which the state's loader does not read.
+/// The Raft record in a checkpoint, which the loader of the state does not read.
 const RAFT_RECORD: &[u8] = b"r";
 
-/// A disk; clones are the same.
+/// A disk. Clones share their state.
 #[derive(Clone)]
 pub struct MachineDisk {
     node: usize,
@@ -39,11 +38,11 @@ pub struct MachineDisk {
     watched: bool,
 }
 
-/// How a disk works.
+/// The timing of a disk.
 struct DiskTiming {
     random: Mutex<SeededRandom>,
     syncing: AtomicBool,
-    /// Added to each sync, in microseconds.
+    /// Additional time of each sync, in microseconds.
     slow_us: AtomicU64,
 }
 
@@ -63,13 +62,13 @@ impl MachineDisk {
         Self { node, log, stores, identity, work, history, watched: true }
     }
 
-    /// A disk on which no vote may ever be cast.
+    /// A disk on which no vote may be cast.
     pub fn unwatched(mut self) -> Self {
         self.watched = false;
         self
     }
 
-    /// A process opens the disk.
+    /// Opens the disk for a process.
     pub fn open(&self) -> consensus::ConsensusDisk {
         let saved = Arc::clone(&self.identity);
         let (node, watched) = (self.node, self.watched);
@@ -85,14 +84,14 @@ impl MachineDisk {
         }
     }
 
-    /// The process that had the disk open is gone; what it wrote is there.
+    /// The process that had opened the disk has ended. Its writes are kept.
     pub fn abandon(&self) {
         self.log.crash(|unsynced| unsynced);
         self.stores.crash();
         self.check();
     }
 
-    /// The power is cut: gives how many single writes were not synced, and how many of these stay.
+    /// Cuts the power. Returns the number of unsynced writes and how many of them are kept.
     pub fn power_cut(&self) -> (usize, usize) {
         let mut fate = (0, 0);
         self.log.crash(|unsynced| {
@@ -105,8 +104,8 @@ impl MachineDisk {
         fate
     }
 
-    /// Looks whether the checkpoint that a process left is whole: the disks of this world lose
-    /// writes and damage none.
+    /// Checks that the checkpoint left by a process is complete: simulated disks lose writes, but
+    /// do not corrupt data.
     fn check(&self) {
         let Some(records) = self.stores.records() else { return };
         let mut loader = Loader::default();
@@ -120,13 +119,13 @@ impl MachineDisk {
         }
     }
 
-    /// Whether there is no room left.
+    /// Sets whether the disk is full.
     pub fn full(&self, full: bool) {
         self.log.full(full);
         self.stores.full(full);
     }
 
-    /// The next write fails.
+    /// Makes the next write fail.
     pub fn fail_next(&self, checkpoint: bool) {
         let error = || io::Error::other("input/output error");
         if checkpoint {
@@ -137,7 +136,7 @@ impl MachineDisk {
         }
     }
 
-    /// Takes all trouble away.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.full(false);
         self.slow(Duration::ZERO);
@@ -145,7 +144,7 @@ impl MachineDisk {
         self.stores.forgive();
     }
 
-    /// From now on each sync takes so much longer.
+    /// Sets the additional time of each sync.
     pub fn slow(&self, by: Duration) {
         let us = u64::try_from(by.as_micros()).unwrap_or(0);
         self.work.slow_us.store(us, Ordering::Relaxed);
@@ -153,7 +152,7 @@ impl MachineDisk {
 }
 
 impl DiskTiming {
-    /// Syncs a little later; what is written until then goes with it.
+    /// Syncs after a short delay. Writes made until then are included.
     fn begin(self: &Arc<Self>, disk: &SimDisk) {
         if self.syncing.swap(true, Ordering::Relaxed) {
             return;
@@ -168,10 +167,10 @@ impl DiskTiming {
     }
 }
 
-/// A log whose votes are noted.
+/// A log store that records votes.
 struct Watched {
     node: usize,
-    /// False: it is the disk of a node that was wiped.
+    /// False for the disk of a node that was wiped.
     watched: bool,
     log: SimLog,
     history: Arc<RunHistory>,

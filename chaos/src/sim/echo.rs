@@ -1,5 +1,5 @@
-//! Proposals that come once more, long after they were answered: as from a process that was held, or
-//! a frame that waited in a machine's queue. Among them reports under a grant that is not the newest.
+//! Delivers proposals again long after they were answered, as if from a suspended process or a
+//! delayed frame. This includes reports under a grant that is not the newest.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::history::FaultKind;
 
-/// Of the newest entries.
+/// Number of newest entries to choose from.
 const NEWEST: u64 = 400;
-/// Proposals of one piece of trouble.
+/// Number of proposals per fault.
 const PROPOSALS: usize = 20;
-/// After so long nobody takes it any more.
+/// Time limit for a proposal to be accepted.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Proposes some again.
+/// Proposes some old commands again.
 pub fn again(world: &SimWorld, index: usize, random: &mut SeededRandom) {
     let Some(alive) = world.alive(index) else { return };
     let Some(running) = alive.context.running.get() else { return };
@@ -42,7 +42,7 @@ pub fn again(world: &SimWorld, index: usize, random: &mut SeededRandom) {
     }
 }
 
-/// The end of a running execution, as a holder of an older grant would report it.
+/// The end of a running execution, as the holder of an older grant would report it.
 fn stale(state: &State, random: &mut SeededRandom) -> Option<Command> {
     let running = state.tasks().flat_map(|task| {
         let live = task.live_executions().filter(|one| one.status == Status::Running);
@@ -55,7 +55,8 @@ fn stale(state: &State, random: &mut SeededRandom) -> Option<Command> {
     Some(Command::Finish(Box::new(Finish { task, execution, fence, report })))
 }
 
-/// What nodes propose of themselves, and which is refused by its own numbers when it is too late.
+/// Commands that nodes propose by themselves and that are refused by their numbers if they are
+/// late.
 const fn comes_late(command: &Command) -> bool {
     matches!(
         command,

@@ -1,6 +1,6 @@
-//! Whole clusters in virtual time: the real domain, consensus and engine of some nodes, in one
-//! paused runtime, over a simulated network, disks, clocks and actions, all of it drawn from one
-//! seed. The same seed gives the same run, down to the hash of everything that happened.
+//! Simulates whole clusters in virtual time: the real domain, consensus and engine of several nodes
+//! in one paused runtime, with simulated network, disks, clocks and actions. All randomness comes
+//! from one seed. The same seed gives the same run, including the hash of all events.
 
 mod actions;
 #[cfg(feature = "seeded-bugs")]

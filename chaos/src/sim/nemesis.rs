@@ -1,4 +1,5 @@
-//! Trouble: pieces of it begin at random and overlap; each ends by itself, or when all of it ends.
+//! Fault injection. Faults start at random times and overlap. Each ends by itself, or when all
+//! faults end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use super::silence;
 use super::world::{ProcessEnd, SimWorld};
 use crate::check::history::{FaultKind, HistoryEvent};
 
-/// The shortest and the longest piece of trouble.
+/// The shortest and the longest duration of a fault.
 const LENGTH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(20));
 
-/// What can be done; each as often as it stands here.
+/// The kinds of faults. The number of entries is the weight.
 const KINDS: [FaultKind; 26] = [
     FaultKind::Cut,
     FaultKind::Cut,
@@ -44,7 +45,7 @@ const KINDS: [FaultKind; 26] = [
     FaultKind::Echo,
 ];
 
-/// Makes trouble until it is stopped.
+/// Injects faults until stopped.
 pub async fn run(world: Arc<SimWorld>) {
     match world.common.plan.focus {
         Focus::Calm => {}
@@ -56,7 +57,7 @@ pub async fn run(world: Arc<SimWorld>) {
     }
 }
 
-/// Makes trouble of all kinds.
+/// Injects faults of all kinds.
 async fn anything(world: Arc<SimWorld>) {
     let mut random = SeededRandom::of(world.common.plan.seed, "nemesis");
     let mean = u64::try_from(world.common.plan.trouble.as_micros()).unwrap_or(1_000_000);
@@ -70,10 +71,10 @@ async fn anything(world: Arc<SimWorld>) {
     }
 }
 
-/// What a node knows of another's clock counts for so long.
+/// How long a node uses a measurement of another node's clock, with a margin.
 const REMEMBERED: Duration = Duration::from_secs(11);
 
-/// One piece of trouble.
+/// One fault.
 async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) {
     let index = random.index(world.common.plan.nodes);
     let length = random.log_time(LENGTH.0, LENGTH.1);
@@ -96,7 +97,7 @@ async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) 
         FaultKind::PowerCutAll => {
             world.history().trouble(None, kind, format!("for {length:?}"));
             if random.chance(500) {
-                // Much is on its way to the disks then.
+                // This increases the amount of unsynced data.
                 let by = random.log_time(SLOW.0, SLOW.1);
                 slow_disks(&world, by);
                 sleep(by * 2).await;
@@ -124,17 +125,17 @@ async fn piece(world: Arc<SimWorld>, kind: FaultKind, mut random: SeededRandom) 
     }
 }
 
-/// What disks take before the power goes.
+/// Sync delay before a power cut.
 const SLOW: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// Lets all disks take so long to sync.
+/// Sets the sync delay of all disks.
 fn slow_disks(world: &SimWorld, by: Duration) {
     for machine in world.machines.lock().iter() {
         machine.disk.slow(by);
     }
 }
 
-/// Trouble with a disk or a clock.
+/// A fault of a disk or a clock.
 async fn machine(
     world: &Arc<SimWorld>,
     kind: FaultKind,
@@ -168,7 +169,8 @@ async fn machine(
             disk.slow(Duration::ZERO);
         }
         FaultKind::ClockJump | FaultKind::ClockDrift => {
-            // Of one clock at a time, with what others know of it.
+            // Only one clock is wrong at a time, including the time for which other nodes remember
+            // it.
             let turn = world.wrong_clock.try_lock();
             if turn.is_err() && !world.common.plan.wild_clocks {
                 return;
@@ -184,7 +186,7 @@ async fn machine(
     }
 }
 
-/// Milliseconds that a clock jumps by, and what it gains from then on.
+/// The jump of a clock in milliseconds, and its drift in parts per million.
 fn wrong(kind: FaultKind, random: &mut SeededRandom) -> (i64, i64) {
     if kind == FaultKind::ClockDrift {
         return (0, i64::try_from(random.range(0, 1_000)).unwrap_or(0) - 500);
@@ -194,7 +196,7 @@ fn wrong(kind: FaultKind, random: &mut SeededRandom) -> (i64, i64) {
     (if random.chance(500) { by } else { -by }, 0)
 }
 
-/// Cuts a machine off, or some links at random.
+/// Isolates a machine, or cuts some random links.
 async fn cut(
     world: &SimWorld,
     kind: FaultKind,
@@ -221,7 +223,7 @@ async fn cut(
     world.common.net.mend(&cuts);
 }
 
-/// Ends a process and starts it again later.
+/// Ends a process and restarts it later.
 async fn down(
     world: &Arc<SimWorld>,
     index: usize,
@@ -236,7 +238,7 @@ async fn down(
     }
 }
 
-/// A machine comes back without its disk, as when a folder is not mounted, and later with it.
+/// Starts a machine without its disk, as if a folder were not mounted, and later with it.
 async fn wipe(world: &Arc<SimWorld>, index: usize, length: Duration) {
     if world.end(index, ProcessEnd::Process, "killed, to lose its folder") {
         world.history().trouble(Some(index), FaultKind::Wipe, format!("for {length:?}"));
@@ -247,9 +249,9 @@ async fn wipe(world: &Arc<SimWorld>, index: usize, length: Duration) {
     }
 }
 
-/// Ends all trouble.
+/// Ends all faults.
 pub async fn heal(world: &Arc<SimWorld>) {
-    // Whatever is under way mends itself within the longest piece; what it did is mended now.
+    // Active faults end by themselves within the maximum duration. Their effects are removed now.
     let nodes = world.common.plan.nodes;
     world.common.net.heal();
     for index in 0..nodes {

@@ -1,4 +1,4 @@
-//! Somebody who stops the scheduler now and then, and starts it again.
+//! Simulates an operator who occasionally stops and restarts the scheduler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::history::FaultKind;
 
-/// Waits so long for an answer.
+/// Time limit for a response.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Asks so often at most: in the end all nodes are up.
+/// Maximum number of requests. At the end of a run all nodes are up.
 const TRIES: usize = 60;
-/// A stop that was not answered is not applied any more after this.
+/// After this time, an unanswered stop can no longer be applied.
 const LATE: Duration = Duration::from_secs(12);
 
-/// Works until the switch is true, and leaves the scheduler started.
+/// Runs until the switch is true. Leaves the scheduler started.
 pub fn begin(world: &Arc<SimWorld>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let random = SeededRandom::of(world.common.plan.seed, "operator");
     tokio::spawn(work(Arc::clone(world), random, stop))
@@ -40,12 +40,12 @@ async fn work(world: Arc<SimWorld>, mut random: SeededRandom, mut stop: watch::R
             world.history().fault(FaultKind::Stopped);
             sleep(random.log_time(Duration::from_millis(50), Duration::from_secs(2))).await;
         }
-        // What was not answered may have been done.
+        // An unanswered request may have been applied.
         ask(&world, "/api/v1/scheduler/start", first, TRIES).await;
     }
 }
 
-/// Asks one node after another; true once one has done it.
+/// Asks one node after another. Returns true when one has applied the request.
 async fn ask(world: &SimWorld, path: &str, first: usize, tries: usize) -> bool {
     for number in 0..tries {
         let index = (first + number) % world.common.plan.nodes;

@@ -1,4 +1,4 @@
-//! What a run is like: everything that is drawn from the seed before it begins.
+//! The parameters of a run, all derived from the seed.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub enum Focus {
 }
 
 impl Focus {
-    /// Whether links lose messages and all kinds of trouble come at random.
+    /// Whether links lose messages and faults of all kinds occur at random.
     const fn general(self) -> bool {
         matches!(self, Self::General | Self::Snapshots)
     }
@@ -37,45 +37,45 @@ impl Focus {
     }
 }
 
-/// One run.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
     /// The seed.
     pub seed: u64,
-    /// Nodes.
+    /// Number of nodes.
     pub nodes: usize,
-    /// How long trouble is made.
+    /// How long faults are injected.
     pub length: Duration,
-    /// Whether links lose nothing and clients get every answer.
+    /// Whether links are lossless and clients receive every response.
     pub calm: bool,
-    /// What trouble is made.
+    /// The kinds of faults.
     pub focus: Focus,
-    /// Attempts that a node runs at once; 0: no limit.
+    /// Maximum number of concurrent attempts of a node; 0 means no limit.
     pub slots: u32,
-    /// How links are.
+    /// The properties of links.
     pub shape: LinkQuality,
-    /// Tasks that no client touches.
+    /// Number of tasks that no client changes.
     pub steady: usize,
-    /// Names that clients work on.
+    /// Number of task names used by clients.
     pub names: usize,
-    /// Clients.
+    /// Number of clients.
     pub clients: usize,
-    /// The mean time between two calls of one client.
+    /// Mean time between two calls of a client.
     pub pace: Duration,
-    /// The mean time between two pieces of trouble.
+    /// Mean time between two faults.
     pub trouble: Duration,
-    /// Entries kept behind a checkpoint.
+    /// Number of log entries kept before a checkpoint.
     pub retained: u64,
-    /// A checkpoint after so many entries.
+    /// Number of entries between checkpoints.
     pub checkpoint: u64,
     /// Whether several clocks may be wrong at once.
     pub wild_clocks: bool,
-    /// True time at the beginning, in milliseconds since 1970.
+    /// True time at the start, in milliseconds since 1970.
     pub epoch_ms: i64,
 }
 
 impl RunPlan {
-    /// The run of a seed; `nodes` and `asked` take the place of what the seed gives.
+    /// The parameters for a seed. `nodes` and `asked` override those from the seed.
     pub fn of(
         seed: u64,
         nodes: Option<usize>,
@@ -115,7 +115,8 @@ impl RunPlan {
             shape,
             steady: usize::try_from(random.range(10, 28) + if silent { 70 } else { 0 })
                 .unwrap_or(10),
-            // Of many, most are left alone for long enough to be late after a change.
+            // With many names, most tasks are unchanged for long enough that late ticks after a
+            // change are detected.
             names: usize::try_from(random.range(4, 16) + if focus == Focus::Calm { 60 } else { 0 })
                 .unwrap_or(4),
             clients: usize::try_from(random.range(2, 5)).unwrap_or(2),

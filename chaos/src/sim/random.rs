@@ -1,9 +1,9 @@
-//! Chance in the world, all of it from the seed. Each part draws from a stream of its own, so that
-//! one part's draws do not move another's.
+//! Seeded randomness. Each part draws from its own stream, so that draws of one part do not affect
+//! another.
 
 use std::time::Duration;
 
-/// A stream of draws (SplitMix64: Steele, Lea and Flood, 2014).
+/// A random stream (SplitMix64: Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
 pub struct SeededRandom(u64);
 
@@ -13,7 +13,7 @@ impl SeededRandom {
         Self(xxhash_rust::xxh3::xxh3_64_with_seed(part.as_bytes(), seed))
     }
 
-    /// Any number.
+    /// A random number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -22,37 +22,37 @@ impl SeededRandom {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`; 0 if there is none.
+    /// A number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next() % end }
     }
 
-    /// A number from `low` to `high`, both included.
+    /// A number from `low` to `high` (inclusive).
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// True in so many of a thousand cases.
+    /// True with a probability of `per_mille` / 1000.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1_000) < per_mille
     }
 
-    /// A span of time whose logarithm is spread evenly.
+    /// A duration with a logarithmically uniform distribution.
     pub fn log_time(&mut self, low: Duration, high: Duration) -> Duration {
         let low = u64::try_from(low.as_micros()).unwrap_or(u64::MAX).max(1);
         let high = u64::try_from(high.as_micros()).unwrap_or(u64::MAX).max(low);
-        // In steps of halves: exact, and the same on every machine.
+        // In powers of two: exact, and the same on every machine.
         let doublings = u64::from((high / low).max(1).ilog2());
         let base = low << self.range(0, doublings);
         Duration::from_micros((base + self.below(base)).min(high))
     }
 
-    /// One of them.
+    /// A random element.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(usize::try_from(self.below(of.len() as u64)).unwrap_or(0))
     }
 
-    /// An index below a length.
+    /// A random index below a length.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }

@@ -1,5 +1,5 @@
-//! Those who watch the events of a cluster, as a page does: each reads from one node, goes on from
-//! what it has, and now and then changes to another node.
+//! Readers of a cluster's events: each reads from one node, continues from its last event, and
+//! occasionally switches to another node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::random::SeededRandom;
 use super::world::SimWorld;
 use crate::check::events::{EventReader, READ};
 
-/// Events of one reading.
+/// Maximum number of events per read.
 const EVENTS_MAX: usize = 100;
-/// A reader that has all there is waits so long, in milliseconds.
+/// How long a reader without new events waits, in milliseconds.
 const WAIT_MS: (u64, u64) = (20, 200);
-/// So many of a thousand readings are followed by a change of the node.
+/// Probability that a reader switches to another node after a read, in per mille.
 const MOVES: u64 = 20;
 
-/// Begins one reader for each node.
+/// Starts one reader for each node.
 pub fn begin(world: &Arc<SimWorld>) {
     for index in 0..world.common.plan.nodes {
         tokio::spawn(read(Arc::clone(world), index));

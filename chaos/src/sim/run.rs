@@ -1,4 +1,4 @@
-//! One run from its seed to its verdict.
+//! One run, from its seed to its verdict.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,29 +19,29 @@ use super::world::SimWorld;
 use super::{SimArguments, clients, nemesis, operator, readers, stopped, story};
 use crate::check::judge::{Findings, Run, Violation, judge};
 
-/// From the first start until clients begin.
+/// Time from the start of the nodes to the start of the clients.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// After all trouble has ended clients go on so long.
+/// How long clients continue after all faults have ended.
 const RECOVER: Duration = Duration::from_secs(12);
-/// And then so long nothing is asked any more.
+/// Time without requests after that.
 const SETTLE: Duration = Duration::from_secs(15);
-/// A run with fewer claims per minute says too little.
+/// A run with fewer claims per minute is not conclusive.
 const CLAIMS_MIN: u64 = 40;
 
-/// Virtual time that stands still for so long of real time will never go on.
+/// If virtual time does not advance for this real time, the run is stuck.
 const SPIN: Duration = Duration::from_secs(20);
 
 static PULSE: AtomicU64 = AtomicU64::new(0);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// What a run came to.
+/// The result of a run.
 struct RunOutcome {
     run: Run,
     findings: Findings,
     world: Arc<SimWorld>,
 }
 
-/// Runs the seed of the arguments, prints, and judges.
+/// Runs the seed of the arguments, judges the run and prints the result.
 pub fn one(arguments: &SimArguments) -> ExitCode {
     if arguments.log {
         let rules = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".to_owned());
@@ -72,12 +72,13 @@ pub fn one(arguments: &SimArguments) -> ExitCode {
     let (world, ended) = runtime.block_on(live(plan));
     let outcome = weigh(world, ended);
     let code = print(arguments, &outcome);
-    // The world is not taken down: nothing of it is worth the time.
+    // The world is not dropped, to save time.
     std::mem::forget((runtime, outcome));
     code
 }
 
-/// Watches from outside whether virtual time goes on: a task that is always ready holds it.
+/// Checks in a separate thread that virtual time advances. A task that is always ready would stop
+/// it.
 fn watch(arguments: SimArguments) {
     std::thread::spawn(move || {
         let mut seen = 0;
@@ -95,7 +96,7 @@ fn watch(arguments: SimArguments) {
     });
 }
 
-/// Lets a cluster live as planned; says when it ended, which only the runtime knows.
+/// Runs a cluster as planned. Also returns the end time, which only the runtime knows.
 async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
     tokio::spawn(async {
         loop {
@@ -128,7 +129,7 @@ async fn live(plan: RunPlan) -> (Arc<SimWorld>, u64) {
     (world, ended)
 }
 
-/// Judges what happened.
+/// Judges the run.
 fn weigh(world: Arc<SimWorld>, ended: u64) -> RunOutcome {
     let history = world.history();
     let mut run = Run::new(history.records(), world.states(), world.common.plan.nodes);
@@ -194,7 +195,7 @@ fn print(arguments: &SimArguments, outcome: &RunOutcome) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The command that runs this seed again.
+/// The command that repeats this run.
 pub fn again(arguments: &SimArguments) -> String {
     let nodes = arguments.nodes.as_ref().map(|nodes| format!(" --nodes {nodes}"));
     let focus = arguments.focus.map(|focus| format!(" --focus {}", focus.name()));

@@ -1,4 +1,4 @@
-//! Single situations that seeds seldom meet, each set up by hand.
+//! Specific situations that seeds rarely produce.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::{actions, clients};
 use crate::check::history::HistoryEvent;
 use crate::check::judge::{Run, judge};
 
-/// Runs a situation in virtual time.
+/// Runs a scenario in virtual time.
 fn run(situation: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(situation);
 }
 
-/// A cluster of five that works, without any trouble.
+/// A running cluster of five nodes without faults.
 async fn five() -> Arc<SimWorld> {
     let mut plan = RunPlan::of(1, Some(5), 1, false, None);
     plan.calm = true;
@@ -44,9 +44,9 @@ fn ahead(world: &SimWorld, index: usize, ms: i64) {
     clocks.set(ms, 0);
 }
 
-/// Members may be half a second apart: the leader and two others agree on one time; an owner that is
-/// cut off from these two, but not from the leader, agrees with another on a time 400 ms later. What it
-/// proposes then lies ahead of the leader's stamps.
+/// The clocks of members may differ by half a second. The leader and two others agree on one time.
+/// An owner that is separated from these two, but not from the leader, agrees with another node on
+/// a time that is 400 ms later. Its proposals are then ahead of the leader's timestamps.
 #[test]
 fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
     run(async {
@@ -89,7 +89,7 @@ fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
     });
 }
 
-/// Makes a request of the first node; the status and the code of the answer.
+/// Sends a request to the first node. Returns status and body of the response.
 async fn ask(world: &SimWorld, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let alive = world.alive(0).unwrap();
     let request = Request::builder()
@@ -122,16 +122,17 @@ fn owner(world: &SimWorld, name: &str) -> usize {
     (0..5).find(is_it).unwrap()
 }
 
-/// What became of the executions of a task, oldest first, as the first node has it.
+/// The statuses of a task's executions on the first node, oldest first.
 fn statuses(world: &SimWorld, name: &str) -> Vec<Status> {
     let states = world.states();
     let (_, state) = states.first().unwrap();
     state.named(name).unwrap().history.executions.iter().map(|one| one.status).collect()
 }
 
-/// One execution of a sequential task runs and three wait when the owner is killed; it comes back
-/// after so long, or not at all. When the one that ran is lost, and not before, the others run one
-/// after the other. `second` is when the second one starts after the kill, in milliseconds.
+/// One execution of a sequential task runs and three wait when the owner is killed. The owner
+/// restarts after `back`, or not at all. When the running execution is lost, and not before, the
+/// others run one after another. `second` is when the second one starts after the kill, in
+/// milliseconds.
 async fn a_line_outlives_its_owner(back: Option<Duration>, second: std::ops::Range<u64>) {
     let world = five().await;
     let body = json!({
@@ -197,7 +198,8 @@ fn what_waits_behind_an_execution_goes_on_when_its_node_begins_again() {
     run(a_line_outlives_its_owner(Some(Duration::from_millis(100)), 100..3_000));
 }
 
-/// A task of a group leaves it while its execution runs: what waits in the group takes the place.
+/// A task leaves its group while its execution runs: the waiting execution of the group takes its
+/// slot.
 async fn a_place_is_left(method: &str, path: &str, body: Value) {
     let world = five().await;
     for name in ["first", "second"] {

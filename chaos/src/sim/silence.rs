@@ -1,4 +1,5 @@
-//! Trouble with one aim: leaders that fall silent under load, and snapshots that meet a checkpoint.
+//! Specific faults: leaders that stop communicating under load, and snapshots that coincide with a
+//! checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +10,24 @@ use super::random::SeededRandom;
 use super::world::{ProcessEnd, SimWorld};
 use crate::check::history::{FaultKind, HistoryEvent};
 
-/// How long a leader is silent, in milliseconds.
+/// Duration of a leader's silence, in milliseconds.
 const SILENT_MS: (u64, u64) = (3_000, 6_000);
-/// Between two silences, in milliseconds: all nodes work again by then.
+/// Time between two silences, in milliseconds. All nodes work again within this time.
 const REST_MS: (u64, u64) = (5_000, 9_000);
-/// Writing a checkpoint takes so long meanwhile.
+/// How long writing a checkpoint takes during the fault.
 const WRITING: Duration = Duration::from_secs(14);
-/// A checkpoint has begun by then.
+/// Time limit for a checkpoint to start.
 const BEGUN: Duration = Duration::from_secs(4);
-/// The log has moved on by then, if it does.
+/// Time limit for the log to advance.
 const MOVED_ON: Duration = Duration::from_secs(9);
 
-/// The links of one machine, both ways.
+/// The links of one machine, in both directions.
 fn links(world: &SimWorld, index: usize) -> Vec<(usize, usize)> {
     let others = (0..world.common.plan.nodes).filter(|other| *other != index);
     others.flat_map(|other| [(index, other), (other, index)]).collect()
 }
 
-/// Lets the leader fall silent, held or cut off, again and again.
+/// Repeatedly suspends or isolates the leader.
 pub async fn leaders(world: Arc<SimWorld>) {
     let mut random = SeededRandom::of(world.common.plan.seed, "silence");
     loop {
@@ -56,8 +57,8 @@ pub async fn leaders(world: Arc<SimWorld>) {
     }
 }
 
-/// Has members take a checkpoint that is still being written when a snapshot is installed: cut off
-/// while they write, until the log of the others begins later than theirs ends.
+/// Makes members take a checkpoint that is still being written when a snapshot is installed. They
+/// are isolated while they write, until the log of the others begins after the end of theirs.
 pub async fn snapshots(world: Arc<SimWorld>) {
     let mut random = SeededRandom::of(world.common.plan.seed, "snapshots");
     loop {
@@ -89,7 +90,7 @@ pub async fn snapshots(world: Arc<SimWorld>) {
     }
 }
 
-/// Whether a leader's log begins later than a member's ends.
+/// Whether the leader's log begins after the end of a member's log.
 fn moved_on(world: &SimWorld, index: usize) -> bool {
     let applied = world
         .alive(index)

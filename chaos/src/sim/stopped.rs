@@ -1,5 +1,5 @@
-//! Looks meanwhile for work that goes on though the state of its own node says that it has ended, was
-//! stopped, or was granted anew: what is stopped ends soon on a node that works.
+//! Checks during the run for work that continues although the state of its own node has it as
+//! ended, stopped or granted again. Stopped work must end soon on a working node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use super::world::SimWorld;
 
 /// The property.
 pub const STOPPED: &str = "stopped work ends";
-/// Between two looks.
+/// Interval between two checks.
 const EVERY: Duration = Duration::from_millis(500);
-/// Work may be seen so often in a row after its end: a stop, its grace, and a slow machine.
+/// Maximum number of consecutive checks in which work may be seen after its end. It allows for a
+/// stop, its grace period, and a slow machine.
 const LOOKS_MAX: u32 = 12;
 
-/// Whether a state has an attempt as the one that carries its execution out.
+/// Whether an attempt currently executes its execution according to a state.
 pub fn current(state: &State, fence: u64, execution: u64) -> bool {
     state.execution(ExecutionId(execution)).is_some_and(|(_, found)| {
         let attempt = found.attempt.as_ref().map(|attempt| attempt.fence.0);
@@ -27,7 +28,7 @@ pub fn current(state: &State, fence: u64, execution: u64) -> bool {
     })
 }
 
-/// Looks until the run is over.
+/// Checks until the end of the run.
 pub async fn watch(world: Arc<SimWorld>) {
     let mut seen: BTreeMap<(u64, u64), u32> = BTreeMap::new();
     loop {
@@ -43,7 +44,7 @@ pub async fn watch(world: Arc<SimWorld>) {
                     continue;
                 }
                 let key = (alive.number, fence);
-                // A machine that is held ends nothing; it gets its time afterwards.
+                // Checks on a suspended machine are not counted, because it cannot end the work.
                 let step = u32::from(!alive.process.is_paused());
                 let looks = seen.get(&key).copied().unwrap_or(0) + step;
                 still.insert(key, looks);

@@ -1,16 +1,16 @@
-//! What happened, in lines for people.
+//! Formats the history for people.
 
 use punctual::domain::machine::{Command, Response, envelope};
 
 use crate::check::history::{HistoryEvent, HistoryRecord};
 use crate::check::judge::{Run, Violation};
 
-/// Lines of a story around a violation.
+/// Maximum number of lines before a violation.
 const LINES_MAX: usize = 60;
-/// How far back it goes, in microseconds.
+/// How far back the lines go, in microseconds.
 const BACK_US: u64 = 20_000_000;
 
-/// One record as a line.
+/// Formats one record.
 pub fn line(record: &HistoryRecord) -> String {
     let (ms, us) = (record.at / 1_000, record.at % 1_000);
     let node = record.node.map_or_else(|| "-".to_owned(), |node| format!("n{}", node + 1));
@@ -24,7 +24,7 @@ pub fn line(record: &HistoryRecord) -> String {
     format!("{}.{:03}.{us:03} {node} {what}", ms / 1_000, ms % 1_000)
 }
 
-/// The commands of an entry with their answers; of a task only, if one is given.
+/// The commands of an entry with their responses, optionally only those of one task.
 fn commands(entry: &[u8], answers: &[Response], task: Option<(&str, u64)>) -> Vec<String> {
     let Ok((head, commands)) = envelope::open(entry) else { return Vec::new() };
     let stamp = head.stamp.0;
@@ -40,7 +40,7 @@ fn commands(entry: &[u8], answers: &[Response], task: Option<(&str, u64)>) -> Ve
     shown.collect()
 }
 
-/// The lines that lead to a violation: what concerns its task, and the trouble.
+/// The lines before a violation: events of its task, and faults.
 pub fn around(run: &Run, violation: &Violation) -> Vec<String> {
     let task = violation.task.as_deref();
     let key = task.and_then(|task| run.model.names.get(task)).copied().unwrap_or(0);

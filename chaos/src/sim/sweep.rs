@@ -1,4 +1,4 @@
-//! Many seeds, each in a process of its own: nothing of one run is left for the next.
+//! Runs many seeds, each in its own process, so that no state is shared between runs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::SimArguments;
 use crate::check::history::FaultKind;
 
-/// What all seeds came to.
+/// The results of all seeds.
 #[derive(Default)]
 struct SweepTotals {
     judged: BTreeMap<String, u64>,
@@ -20,7 +20,7 @@ struct SweepTotals {
     rejected: Vec<u64>,
 }
 
-/// The seeds of a list of ranges and single ones: `0..150,169,192`.
+/// Parses a list of ranges and single seeds: `0..150,169,192`.
 fn listed(text: &str) -> Option<Vec<u64>> {
     let part = |part: &str| match part.split_once("..") {
         Some((from, to)) => Some(from.parse().ok()?..to.parse().ok()?),
@@ -51,7 +51,7 @@ fn child(arguments: &SimArguments, seed: u64) -> std::io::Result<Child> {
 }
 
 impl SweepTotals {
-    /// Takes a seed's output in; true if it was valid or too small to tell.
+    /// Adds the output of a seed. Returns true if it was valid or not conclusive.
     fn add(&mut self, seed: u64, text: &str) -> bool {
         self.seeds += 1;
         for line in text.lines() {
@@ -88,7 +88,7 @@ impl SweepTotals {
         false
     }
 
-    /// Prints the whole; true if it proves something.
+    /// Prints the results. Returns true if they are conclusive.
     fn print(&self, begun: Instant) -> bool {
         for (property, times) in &self.judged {
             println!("property {times} {property}");
@@ -122,7 +122,7 @@ impl SweepTotals {
     }
 }
 
-/// What the ledger begins with.
+/// The header of the ledger.
 const LEDGER: &str = "\
 # Ledger
 
@@ -133,7 +133,7 @@ Long sweeps of the simulator, one line each, appended by `chaos sim --seeds A..B
 ";
 
 impl SweepTotals {
-    /// Appends what the sweep came to.
+    /// Appends the result of the sweep.
     fn note(&self, arguments: &SimArguments, seeds: &str, begun: Instant) -> std::io::Result<()> {
         let Some(path) = &arguments.ledger else { return Ok(()) };
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
@@ -183,7 +183,7 @@ pub fn run(arguments: &SimArguments, seeds: &str) -> ExitCode {
                 }
             }
         }
-        // In the order of seeds, so that two sweeps print the same.
+        // In the order of seeds, so that two sweeps have the same output.
         let Some((seed, child)) = running.pop_front() else { break };
         match child.wait_with_output() {
             Ok(output) => drop(totals.add(seed, &String::from_utf8_lossy(&output.stdout))),

@@ -1,4 +1,4 @@
-//! A rolling upgrade: a cluster of an old version becomes one of a new version, node by node.
+//! A rolling upgrade: a cluster changes from an old to a new version, node by node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use super::plan::RunPlan;
 use super::world::{ProcessEnd, SimWorld};
 use crate::check::history::HistoryEvent;
 
-/// Nodes.
+/// Number of nodes.
 const NODES: usize = 3;
-/// Entries of a phase: more than there are between two digests of the same index.
+/// Number of entries per phase, more than between two digests of the same index.
 const ENTRIES: usize = 1_100;
-/// One write is answered within this.
+/// Time limit of a write.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The level of a kind, where `PutCalendar` came with the second level.
+/// The level of a command kind if `PutCalendar` had been added in the second level.
 fn level_of(kind: u16) -> u16 {
     match kind {
         25 => 2,
@@ -35,7 +35,7 @@ fn level_of(kind: u16) -> u16 {
     }
 }
 
-/// The formats of a version: its level is its number.
+/// The formats of a version. Its level is its number.
 const fn version(level: u16) -> Formats {
     Formats { level, newest: 2, level_of, layout: State::LAYOUT + level - 1 }
 }
@@ -44,7 +44,7 @@ async fn settled() {
     sleep(Duration::from_secs(8)).await;
 }
 
-/// Asks a node to make a calendar; the status and the code of the answer.
+/// Asks a node to create a calendar. Returns status and body of the response.
 async fn put_calendar(world: &SimWorld, node: usize) -> (u16, Value) {
     let alive = world.alive(node).unwrap();
     let request = Request::put("/api/v1/calendars/holidays")
@@ -58,7 +58,8 @@ async fn put_calendar(world: &SimWorld, node: usize) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// Writes so much that every node takes a digest; gives the layouts of the last ones.
+/// Writes enough entries for every node to compute a digest. Returns the layouts of the last
+/// digests.
 async fn write(world: &SimWorld, round: usize) -> Vec<u16> {
     let alive = world.alive(0).unwrap();
     let consensus = &alive.context.running.get().unwrap().consensus;
@@ -79,7 +80,7 @@ async fn write(world: &SimWorld, round: usize) -> Vec<u16> {
     (0..NODES).map(mark).collect()
 }
 
-/// The processes that ended, with the reasons.
+/// The reasons of the processes that ended.
 fn ended(world: &SimWorld) -> Vec<String> {
     let records = world.history().records();
     let ended = records.iter().filter_map(|record| match &record.event {

@@ -1,4 +1,4 @@
-//! The world: all machines, and what can be done to them.
+//! The simulated world: all machines and the operations on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,23 +22,23 @@ use crate::check::history::{FaultKind, HistoryEvent, RunHistory};
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessEnd {
-    /// By itself or by a signal: the machine goes on.
+    /// By itself or by a signal. The machine keeps running.
     Process,
-    /// With its machine.
+    /// Together with its machine.
     Power,
 }
 
-/// See the module.
+/// The simulated world.
 pub struct SimWorld {
     pub common: Common,
     pub machines: Mutex<Vec<SimMachine>>,
     processes: AtomicU64,
-    /// Held by the trouble of the one clock that is wrong.
+    /// Locked by the fault of the only clock that is wrong.
     pub wrong_clock: tokio::sync::Mutex<()>,
     random: Mutex<SeededRandom>,
 }
 
-/// What the wall clock of a well-kept machine is ahead, in milliseconds.
+/// The offset of a wall clock without faults, in milliseconds.
 fn base(random: &mut SeededRandom) -> i64 {
     i64::try_from(random.below(31)).unwrap_or(0) - 15
 }
@@ -83,7 +83,7 @@ impl SimWorld {
         &self.common.history
     }
 
-    /// Starts a machine's process, if none runs there.
+    /// Starts a machine's process unless one is running.
     pub fn start(&self, index: usize) {
         let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let mut machines = self.machines.lock();
@@ -95,7 +95,7 @@ impl SimWorld {
         machine.start(&self.common, number);
     }
 
-    /// Ends a machine's process where it is; true if one ran.
+    /// Ends a machine's process immediately. Returns true if one was running.
     pub fn end(&self, index: usize, how: ProcessEnd, why: &str) -> bool {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(index) else { return false };
@@ -118,7 +118,7 @@ impl SimWorld {
         true
     }
 
-    /// Puts an empty disk in the place of a machine's own.
+    /// Replaces a machine's disk with an empty one.
     pub fn hide_disk(&self, index: usize) {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(index) else { return };
@@ -130,7 +130,7 @@ impl SimWorld {
         }
     }
 
-    /// Puts a machine's own disk back, if it was hidden; its process begins anew.
+    /// Restores a machine's own disk, if it was replaced, and restarts its process.
     pub fn show_disk(&self, index: usize) {
         if self.machines.lock().get(index).is_none_or(|machine| machine.hidden.is_none()) {
             return;
@@ -144,12 +144,12 @@ impl SimWorld {
         self.start(index);
     }
 
-    /// A machine's process, if one runs.
+    /// A machine's process, if one is running.
     pub fn alive(&self, index: usize) -> Option<Alive> {
         self.machines.lock().get(index)?.alive.clone()
     }
 
-    /// The index of the node that leads, if one says so.
+    /// The index of a node that considers itself the leader, if any.
     pub fn leader(&self) -> Option<usize> {
         let machines = self.machines.lock();
         let leads = |machine: &&SimMachine| {
@@ -159,7 +159,7 @@ impl SimWorld {
         machines.iter().find(leads).map(|machine| machine.index)
     }
 
-    /// The states of all nodes that run.
+    /// The states of all running nodes.
     pub fn states(&self) -> Vec<(usize, State)> {
         let machines = self.machines.lock();
         let running = machines.iter().filter_map(|machine| {
@@ -170,7 +170,7 @@ impl SimWorld {
     }
 }
 
-/// Starts processes again that ended by themselves.
+/// Restarts processes that ended by themselves.
 async fn supervise(world: Arc<SimWorld>, mut ended: mpsc::UnboundedReceiver<(usize, u64, String)>) {
     while let Some((index, number, why)) = ended.recv().await {
         if world.alive(index).is_none_or(|alive| alive.number != number) {

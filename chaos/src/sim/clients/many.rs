@@ -1,5 +1,5 @@
-//! Requests about several tasks at once, `POST /tasks/batch` and `POST /tasks/bulk`. In the history
-//! each item is a call of its own, under the key that the log has for it.
+//! Requests about several tasks: `POST /tasks/batch` and `POST /tasks/bulk`. In the history each
+//! item is a separate call, under its key in the log.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,12 +26,12 @@ struct Many {
     key: String,
     body: Value,
     items: Vec<BatchItem>,
-    /// Whether the outcome of some sending is unknown.
+    /// Whether the outcome of any transmission is unknown.
     unknown: bool,
 }
 
 impl SimClient {
-    /// One request about several tasks, until each item is answered or the client gives up.
+    /// Sends one request about several tasks until each item is answered or the client gives up.
     pub(super) async fn many(&mut self) {
         let mut many = self.draw_many();
         for (at, item) in many.items.iter().enumerate() {
@@ -95,7 +95,7 @@ impl SimClient {
         Many { asked, path: "/tasks/bulk", key, body, items, unknown }
     }
 
-    /// Takes an answer: of the whole request, or of each item.
+    /// Processes a response to the whole request or to each item.
     fn take(&self, many: &mut Many, status: u16, index: Option<u64>, body: &Value) {
         let answers = body["items"].as_array();
         for (at, item) in many.items.iter_mut().enumerate() {
@@ -127,7 +127,7 @@ impl SimClient {
 }
 
 impl Many {
-    /// The key that the log has for an item.
+    /// The key of an item in the log.
     fn item_key(&self, at: usize, task: &str) -> String {
         let hash = xxh3_128(self.key.as_bytes());
         if self.path == "/tasks/bulk" {

@@ -1,4 +1,4 @@
-//! Changes that belong together: what is done to a task and taken back soon.
+//! Pairs of changes: a change of a task that is reverted soon.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{CALLS, SimClient, name};
 use crate::check::history::ClientRequest;
 
-/// Fields of a schedule that do not go with every rule, and rules.
+/// Schedule rules, and fields that are not valid with every rule.
 const OTHERS: [&str; 11] = [
     "interval",
     "cron",
@@ -24,7 +24,7 @@ const OTHERS: [&str; 11] = [
     "max_ticks",
 ];
 
-/// A patch that gives a task this rule for its ticks, and lets them fire.
+/// A patch that sets the rule of a task and enables it.
 fn ticking(rule: &str, value: &str) -> Value {
     let mut schedule: Value =
         OTHERS.iter().map(|other| ((*other).to_owned(), Value::Null)).collect();
@@ -33,8 +33,8 @@ fn ticking(rule: &str, value: &str) -> Value {
 }
 
 impl SimClient {
-    /// Gives a task a tick in the far future and takes it back at once: the second change meets the
-    /// task's actor while it falls asleep.
+    /// Gives a task a tick in the far future and reverts it immediately. The second change reaches
+    /// the task's actor while it goes to sleep.
     pub(super) async fn far_and_back(&mut self) {
         let task = self.some_task();
         for every in ["3600s", "700ms"] {
@@ -42,7 +42,7 @@ impl SimClient {
         }
     }
 
-    /// Gives a task one tick, cancels the task before it or just after, and resumes it.
+    /// Gives a task one tick, cancels the task just before or after it, and resumes it.
     pub(super) async fn cancel_and_back(&mut self) {
         let task = self.some_task();
         let delay = format!("{}ms", self.random.range(50, 900));
@@ -57,7 +57,7 @@ impl SimClient {
         name(self.random.below(self.world.common.plan.names as u64))
     }
 
-    /// One call, numbered.
+    /// Makes one numbered call.
     async fn ask(&mut self, asked: ClientRequest, task: &str, body: Option<Value>) {
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         self.place(call, asked, task, body).await;

@@ -1,21 +1,21 @@
-//! The network between simulated machines: ordered streams of bytes, as TCP gives them, over links
-//! that delay, lose, and are cut.
+//! The network between simulated machines: ordered byte streams, like TCP, over links with delays,
+//! losses and cuts.
 //!
-//! Within a stream nothing is lost, doubled or reordered; that is what TCP is for. So each class of
-//! trouble stands here as what a program over TCP meets:
+//! Within a stream nothing is lost, duplicated or reordered, because TCP prevents that. Each class
+//! of faults is modeled as a program over TCP would experience it:
 //!
-//! - *delay*: every segment takes a drawn time; streams overtake each other (*reordering*).
-//! - *loss*: a segment comes after a retransmission, 200 ms late or twice that and so on, and
-//!   whatever is behind it in its stream waits for it.
-//! - *cut*, one way or both: segments wait until the link heals, or are lost with their stream.
-//!   After 2 s without an acknowledgement, which a cut of either way brings about, the sender's end
-//!   breaks (the user time-out that the product sets); the other end learns nothing of it
+//! - *delay*: every segment takes a random time; streams overtake each other (*reordering*).
+//! - *loss*: a segment arrives after a retransmission, 200 ms late, or twice that, and so on. Later
+//!   segments of its stream wait for it.
+//! - *cut*, in one or both directions: segments wait until the link heals, or are lost with their
+//!   stream. After 2 s without an acknowledgement, which a cut in either direction causes, the
+//!   sender's end fails (the user timeout that the product sets). The other end is not notified
 //!   (*half open*).
-//! - *duplication*: the request for a connection comes twice; the listener accepts a second stream
-//!   that nobody speaks on.
-//! - *reset*: both ends of a stream break, and what is under way is lost.
-//! - A machine without power neither takes nor acknowledges; once it runs again, it answers the
-//!   segments of streams it does not know with a reset. A killed process has its streams ended by
+//! - *duplication*: a connection request arrives twice. The listener accepts a second stream that
+//!   nobody uses.
+//! - *reset*: both ends of a stream fail, and data in transit is lost.
+//! - A machine without power neither receives nor acknowledges. After it is restarted, it answers
+//!   the segments of unknown streams with a reset. The streams of a killed process are closed by
 //!   its machine.
 
 mod stream;
@@ -40,27 +40,27 @@ use self::stream::StreamEnd;
 use super::random::SeededRandom;
 use crate::check::history::{FaultKind, RunHistory};
 
-/// Without an acknowledgement for so long, the sender's end breaks.
+/// The sender's end fails after this time without an acknowledgement.
 const USER_TIMEOUT: Duration = Duration::from_secs(2);
-/// The first retransmission comes so much later.
+/// Delay of the first retransmission.
 const RETRANSMIT: Duration = Duration::from_millis(200);
-/// How often broken streams are looked for.
+/// Interval between checks for failed streams.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// How links are.
+/// The properties of links.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkQuality {
-    /// The least time a segment takes, in microseconds.
+    /// Minimum latency of a segment, in microseconds.
     pub base_us: u64,
-    /// What chance adds to it, at most.
+    /// Maximum random addition to the latency, in microseconds.
     pub jitter_us: u64,
-    /// So many of a thousand segments are lost.
+    /// Probability of losing a segment, in per mille.
     pub loss: u64,
-    /// So many of a thousand connection requests come twice.
+    /// Probability that a connection request is duplicated, in per mille.
     pub twice: u64,
 }
 
-/// The network; clones are the same.
+/// The network. Clones share their state.
 #[derive(Clone)]
 pub struct Net(Arc<Mutex<NetState>>);
 
@@ -68,9 +68,9 @@ struct NetState {
     random: SeededRandom,
     history: Arc<RunHistory>,
     shape: LinkQuality,
-    /// Microseconds added to what leaves a machine.
+    /// Additional latency of segments from a machine, in microseconds.
     slow: BTreeMap<usize, u64>,
-    /// How many pieces of trouble cut a way.
+    /// The number of active faults that cut a direction.
     cut: BTreeMap<(usize, usize), u32>,
     dark: BTreeSet<usize>,
     listeners: BTreeMap<String, (usize, mpsc::UnboundedSender<BoxedStream>)>,
@@ -78,7 +78,7 @@ struct NetState {
     made: u64,
 }
 
-/// Both ways of one stream; way 0 leads from the dialler.
+/// Both directions of one stream. Direction 0 starts at the dialler.
 struct NetStream {
     machines: [usize; 2],
     ways: [NetDirection; 2],
@@ -89,7 +89,7 @@ struct NetStream {
 struct NetDirection {
     segments: VecDeque<NetSegment>,
     bytes: usize,
-    /// What was sent last arrives then.
+    /// Arrival time of the last segment sent.
     last: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -98,17 +98,17 @@ struct NetDirection {
 }
 
 struct NetSegment {
-    /// None: it waits for the link.
+    /// Arrival time. `None` while it waits for the link.
     at: Option<Instant>,
-    /// Empty: the end of the stream.
+    /// Empty for the end of the stream.
     bytes: Bytes,
 }
 
 #[derive(Default)]
 struct EndState {
-    /// Nobody holds it any more.
+    /// Whether the end has been dropped.
     gone: bool,
-    /// It breaks then.
+    /// When and how the end fails.
     broken: Option<(Instant, io::ErrorKind)>,
 }
 
@@ -130,12 +130,12 @@ impl Net {
         net
     }
 
-    /// The network as a machine sees it.
+    /// The network as seen by a machine.
     pub fn port(&self, machine: usize) -> Arc<dyn Network> {
         Arc::new(Port { net: self.clone(), machine })
     }
 
-    /// Cuts some ways.
+    /// Cuts some directions.
     pub fn cut(&self, ways: &[(usize, usize)]) {
         let mut inner = self.0.lock();
         for way in ways {
@@ -144,7 +144,7 @@ impl Net {
         inner.hold();
     }
 
-    /// Mends them, as far as nobody else cut them too.
+    /// Restores directions that no other fault cuts.
     pub fn mend(&self, ways: &[(usize, usize)]) {
         let mut inner = self.0.lock();
         for way in ways {
@@ -156,7 +156,7 @@ impl Net {
         inner.release();
     }
 
-    /// Mends all cuts; from here on no segment is lost.
+    /// Removes all cuts. From now on no segment is lost.
     pub fn heal(&self) {
         let mut inner = self.0.lock();
         inner.cut.clear();
@@ -164,7 +164,7 @@ impl Net {
         inner.release();
     }
 
-    /// Takes a machine's power.
+    /// Removes the power of a machine.
     pub fn darken(&self, machine: usize) {
         let mut inner = self.0.lock();
         inner.dark.insert(machine);
@@ -172,7 +172,7 @@ impl Net {
         inner.hold();
     }
 
-    /// Gives it back: the machine knows none of its former streams.
+    /// Restores the power of a machine. It does not know its former streams.
     pub fn lighten(&self, machine: usize) {
         let mut inner = self.0.lock();
         if inner.dark.remove(&machine) {
@@ -191,12 +191,12 @@ impl Net {
         }
     }
 
-    /// Ends a machine's listeners, as the end of a process does.
+    /// Closes a machine's listeners, as at the end of a process.
     pub fn close_listeners(&self, machine: usize) {
         self.0.lock().listeners.retain(|_, (owner, _)| *owner != machine);
     }
 
-    /// Breaks some of the streams that touch a machine; gives how many.
+    /// Resets some of a machine's streams. Returns their number.
     pub fn reset(&self, machine: usize, per_mille: u64) -> usize {
         let mut inner = self.0.lock();
         let inner = &mut *inner;
@@ -212,7 +212,7 @@ impl Net {
         broken
     }
 
-    /// Adds to the time of all that leaves a machine.
+    /// Adds latency to everything that a machine sends.
     pub fn slow(&self, machine: usize, by: Duration) {
         let us = u64::try_from(by.as_micros()).unwrap_or(0);
         self.0.lock().slow.insert(machine, us);
@@ -220,7 +220,7 @@ impl Net {
 }
 
 impl NetState {
-    /// Whether segments pass.
+    /// Whether segments pass in a direction.
     fn open(&self, from: usize, to: usize) -> bool {
         !self.cut.contains_key(&(from, to))
             && !self.dark.contains(&from)
@@ -244,7 +244,7 @@ impl NetState {
         delay
     }
 
-    /// Sends a segment on a way of a stream.
+    /// Sends a segment in one direction of a stream.
     fn send(&mut self, id: u64, side: usize, bytes: Bytes) {
         let Some(machines) = self.streams.get(&id).map(|stream| stream.machines) else { return };
         let (from, to) = (machines[side], machines[1 - side]);
@@ -255,7 +255,7 @@ impl NetState {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let now = Instant::now();
         if stream.ends[1 - side].gone && there && back {
-            // Nobody is there to take it.
+            // The receiving end has been closed.
             stream.break_end(side, now + delay * 2, io::ErrorKind::ConnectionReset);
             return;
         }
@@ -275,7 +275,7 @@ impl NetState {
         }
     }
 
-    /// Holds what is under way on closed links.
+    /// Holds data in transit on closed links.
     fn hold(&mut self) {
         let now = Instant::now();
         let (cut, dark) = (&self.cut, &self.dark);
@@ -303,7 +303,7 @@ impl NetState {
         }
     }
 
-    /// Sends what waited for links that are open again.
+    /// Sends the data that waited for links that are open again.
     fn release(&mut self) {
         let now = Instant::now();
         let ids: Vec<u64> = self.streams.keys().copied().collect();
@@ -344,7 +344,7 @@ impl NetState {
         self.made
     }
 
-    /// A stream whose dialler knows nothing of it.
+    /// A stream that its dialler does not know.
     fn stray(&mut self, from: usize, to: usize) -> u64 {
         self.history.fault(FaultKind::Duplication);
         let id = self.make(from, to);
@@ -354,7 +354,7 @@ impl NetState {
         id
     }
 
-    /// Breaks the ends that waited too long for an acknowledgement, and forgets dead streams.
+    /// Fails the ends that waited too long for an acknowledgement, and removes dead streams.
     fn sweep(&mut self) {
         let now = Instant::now();
         for stream in self.streams.values_mut() {
@@ -391,14 +391,14 @@ async fn sweep(net: Net) {
     }
 }
 
-/// The network as one machine sees it.
+/// The network as seen by one machine.
 struct Port {
     net: Net,
     machine: usize,
 }
 
 impl Port {
-    /// One way through the network: true when something got through.
+    /// One transmission through the network. Returns whether it succeeded.
     async fn pass(&self, to: usize, back: bool) -> bool {
         let (from, to) = if back { (to, self.machine) } else { (self.machine, to) };
         let (delay, open) = {
@@ -412,7 +412,7 @@ impl Port {
     async fn dial(&self, addr: &str) -> io::Result<BoxedStream> {
         loop {
             let owner = self.net.0.lock().listeners.get(addr).map(|(owner, _)| *owner);
-            // An address tells its machine, whether anybody listens there or not.
+            // The address determines the machine, even without a listener.
             let to = owner.or_else(|| machine_of(addr)).unwrap_or(self.machine);
             if !self.pass(to, false).await || !self.pass(to, true).await {
                 sleep(Duration::from_secs(1)).await;
@@ -433,19 +433,19 @@ impl Port {
             let stray = inner.random.chance(twice).then(|| inner.stray(self.machine, to));
             (id, stray, listener)
         };
-        // Not under the lock: an end that nobody takes is dropped, and takes it.
+        // This must not run under the lock: dropping a stream end acquires it.
         let end = |id, side| Box::new(StreamEnd::new(self.net.clone(), id, side)) as BoxedStream;
         let dialled = end(id, 0);
         listener.send(end(id, 1)).map_err(|_nobody| refused())?;
         if let Some(stray) = stray {
-            // Whether it is still accepted matters to nobody.
+            // It does not matter whether the duplicate is accepted.
             let _stray = listener.send(end(stray, 1));
         }
         Ok(dialled)
     }
 }
 
-/// The address that a machine listens on.
+/// The address on which a machine listens.
 pub fn address(machine: usize) -> String {
     format!("10.0.0.{}:7000", machine + 1)
 }

@@ -1,4 +1,4 @@
-//! One end of a simulated stream, as the program sees it.
+//! One end of a simulated stream, as used by the program.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Net, NetStream};
 
-/// What may be under way or unread on one way, in bytes.
+/// Maximum amount of data in transit or unread in one direction, in bytes.
 const WINDOW: usize = 256 << 10;
-/// The largest segment.
+/// Maximum segment size, in bytes.
 const SEGMENT: usize = 64 << 10;
 
-/// See the module.
+/// One end of a stream.
 pub struct StreamEnd {
     net: Net,
     id: u64,
@@ -28,7 +28,7 @@ impl StreamEnd {
         Self { net, id, side, alarm: None }
     }
 
-    /// Sees to it that the task is woken at an instant.
+    /// Ensures that the task is woken at an instant.
     fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>) {
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if alarm.deadline() != at || alarm.is_elapsed() {
@@ -44,7 +44,7 @@ fn reset() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-/// Whether this end is broken by now, or when it will be.
+/// An error if this end has failed, otherwise when it will fail.
 fn broken(stream: &NetStream, side: usize, now: Instant) -> Result<Option<Instant>, io::Error> {
     match stream.ends[side].broken {
         Some((at, kind)) if at <= now => Err(kind.into()),
@@ -162,7 +162,7 @@ impl AsyncWrite for StreamEnd {
 }
 
 impl Drop for StreamEnd {
-    /// The machine ends the stream for the program, unless it has no power.
+    /// The machine closes the stream for the program, unless it has no power.
     fn drop(&mut self) {
         let mut inner = self.net.0.lock();
         let Some(stream) = inner.streams.get_mut(&self.id) else { return };
