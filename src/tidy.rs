@@ -2,8 +2,8 @@
 //!
 //! The compiler does not enforce boundaries inside one crate, so these tests do. Each rule is a
 //! function from source files to complaints `file:line: what`. One test applies it to the sources,
-//! another shows with sample text that it detects violations. Test code is exempt unless a rule
-//! says otherwise.
+//! another shows with sample text that it detects violations. Test code is exempt unless stated
+//! otherwise.
 //!
 //! An exception is an entry in a table below, with its reason. Before adding one, look for a layer
 //! in which the code needs none.

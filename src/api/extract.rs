@@ -172,7 +172,7 @@ impl FromRequestParts<Arc<Context>> for PathSegment {
     }
 }
 
-/// Checks that the content type is JSON, including `+json` types.
+/// JSON, however it is called.
 fn check_type(headers: &HeaderMap) -> Result<(), OpError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

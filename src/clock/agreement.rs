@@ -210,8 +210,8 @@ impl Clock for ClusterClock {
 }
 
 /// The median of the largest set of clocks within `max_skew`, if it is a majority. With an even
-/// number, it is the earlier of the two middle clocks. Among sets of equal size the closest is
-/// used.
+/// number, it is the earlier of the two middle clocks. Among sets of equal size, the one with the
+/// smallest spread is used.
 fn median(mut clocks: Vec<OffsetBounds>, members: usize, max_skew: i64) -> Option<OffsetBounds> {
     clocks.sort_unstable_by_key(|clock| clock.low);
     let within = |first: &OffsetBounds| {

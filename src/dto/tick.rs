@@ -1,4 +1,4 @@
-//! What became of ticks, and why.
+//! Responses about past ticks: verdicts and their causes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -34,7 +34,7 @@ pub(crate) fn line(command: &Command) -> Option<String> {
         Command::Stop(stop) => format!("execution {} was asked to stop", stop.execution),
         Command::PutCalendar(put) => format!("calendar {} was set", put.calendar.name),
         Command::DeleteCalendar(named) => format!("calendar {} was deleted", named.name),
-        // These are logged by every node, or are not relevant.
+        // These every node tells, or nobody looks for.
         _ => return None,
     })
 }

@@ -283,7 +283,7 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     TickFinding::open(Some(true), summary)
 }
 
-/// Why no further tick of a task fires although its schedule has ticks left.
+/// Why no tick of a task fires any more, though its schedule has some left.
 fn over(task: &Task) -> Option<String> {
     let spec = task.spec()?;
     let fired = task.progress.totals.fired;

@@ -36,7 +36,7 @@ pub struct TaskSeen {
     pub last_success: Option<f64>,
     /// Status of the execution that ended last. `None` if none has ended.
     pub last_status: Option<&'static str>,
-    /// The next tick, if any.
+    /// Its next tick; none: there is none.
     pub next_tick: Option<f64>,
 }
 

@@ -25,7 +25,8 @@ use crate::ops::{OpAnswer, OpError, nodes, views};
 /// Maximum length of a pause reason, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 
-/// `GET /tasks`: tasks that match all filters. Tasks marked deleted are included only on request.
+/// `GET /tasks`: tasks that match all filters. With `deleted`, tasks marked deleted are listed
+/// instead of the others.
 pub(super) async fn list(read: ReadRequest) -> HandlerResult {
     let params = &read.params;
     let page = page(params)?;

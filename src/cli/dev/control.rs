@@ -23,7 +23,7 @@ const NAME: &str = "control.sock";
 /// The location of a socket.
 #[derive(Clone, Debug)]
 pub(super) enum SocketPlace {
-    /// In the user's runtime folder, with the first port in its name.
+    /// In the temporary folder, with the user id and the first port in its name.
     Port(u16),
     /// In this data folder.
     Folder(PathBuf),

@@ -45,7 +45,7 @@ pub(crate) async fn create(
     changed(caller, name, answer.revision(), None)
 }
 
-/// The instant up to which ticks under the name of a new task are settled and do not fire.
+/// Up to here no tick of a new task of that name fires: what its name had before is settled.
 pub(super) fn settled(view: &StateView, body: &Value) -> Timestamp {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let floor = view.state.cluster().floor;
@@ -120,7 +120,7 @@ pub(crate) async fn patch(
         let put = Put { mode: PutMode::Update { if_match }, spec };
         match caller.try_submit(&Command::Put(Box::new(put))).await? {
             Ok(answer) => return changed(caller, name, answer.revision(), None),
-            // The task has changed in the meantime: the patch is applied to the newer definition.
+            // Somebody changed the task meanwhile: the patch is applied to the newer definition.
             Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}
             Err(refusal) => return Err(refusal.into()),
         }

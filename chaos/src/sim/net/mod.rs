@@ -12,7 +12,7 @@
 //!   sender's end fails (the user timeout that the product sets). The other end is not notified
 //!   (*half open*).
 //! - *duplication*: a connection request arrives twice. The listener accepts a second stream that
-//!   nobody uses.
+//!   is never used.
 //! - *reset*: both ends of a stream fail, and data in transit is lost.
 //! - A machine without power neither receives nor acknowledges. After it is restarted, it answers
 //!   the segments of unknown streams with a reset. The streams of a killed process are closed by

@@ -93,7 +93,7 @@ impl Expression {
 }
 
 impl Field {
-    /// Whether a day field does not restrict the days: it begins with `*` or is `?`.
+    /// Whether a day field begins with `*` or is `?`. A day must then match both day fields.
     pub(super) fn is_wildcard(&self) -> bool {
         matches!(self.items.first(), Some(CronItem::Any(_) | CronItem::Unset))
     }

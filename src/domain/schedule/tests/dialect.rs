@@ -81,7 +81,7 @@ fn days_of_the_year() {
         ("0 0 1-9 2 0", "02-01 02-02 02-03 02-04 02-05 02-06 02-07 02-08 02-09 02-15 02-22"),
         ("0 0 */10 2 MON", ""),
         ("0 0 */15 2-3 MON", "02-16 03-16"),
-        // A field that begins with `*` does not restrict the days by itself; the 13th is a Friday.
+        // If a day field begins with `*`, a day must match both fields; the 13th is a Friday.
         ("0 0 13 2 */6", ""),
         ("0 0 28-2 2 *", "02-01 02-02 02-28"),
         ("0 0 1 11-2 *", "01-01 02-01 11-01 12-01"),
