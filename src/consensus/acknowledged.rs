@@ -21,12 +21,12 @@ use super::peers::{PeerConnections, Peers};
 use super::types::{LogId, Vote};
 use super::wire::{self, Malformed, WireReader};
 
-/// The acknowledgements of members, by Raft id: this node's vote then, and the last entry.
+/// By Raft id of a member: this node's vote at the last acknowledgement, and the last entry.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged(Mutex<BTreeMap<u64, (Vote, LogId)>>);
 
 impl Acknowledged {
-    /// A member has everything up to this entry.
+    /// Records that a member acknowledged all entries up to this one.
     pub fn note(&self, member: u64, vote: Vote, upto: LogId) {
         let mut all = self.0.lock();
         let known = all.entry(member).or_insert((vote, upto));
@@ -35,7 +35,7 @@ impl Acknowledged {
         }
     }
 
-    /// Whether a member that says that it does not have this entry acknowledged it before.
+    /// Whether a member acknowledged an entry that it now reports as missing.
     pub fn contradicts(&self, member: u64, vote: &Vote, missing: &LogId) -> bool {
         let all = self.0.lock();
         all.get(&member).is_some_and(|(under, upto)| under == vote && missing <= upto)
@@ -78,11 +78,11 @@ fn read_answer(body: Bytes) -> Result<Option<(Vote, LogId)>, Malformed> {
      data folder, and readmit this node with: punctual cluster members replace {own}"
 )]
 pub struct LostAcknowledged {
-    /// The last entry that is there.
+    /// The last entry of the log.
     pub last: u64,
-    /// The last one that was acknowledged.
+    /// The last acknowledged entry.
     pub acknowledged: u64,
-    /// The configured id of the leader of that time.
+    /// The configured id of the leader at that time.
     pub to: u16,
     /// This member's configured id.
     pub own: u16,
@@ -104,7 +104,8 @@ async fn ask(peer: &PeerConnections, node: u64, log: &RaftLog) -> Option<LostAck
     let body = Bytes::copy_from_slice(&node.to_le_bytes());
     let answer = peer.forward.call(kind::ACKNOWLEDGED, body, ACKNOWLEDGED_LIMIT).await.ok()?;
     let acknowledged = read_answer(answer).ok()??;
-    // Only now: what was acknowledged is in the log before the leader hears of it.
+    // Read the log after the answer: an entry is in the log before the leader gets its
+    // acknowledgement.
     let (vote, last) = log.end();
     let (last, acknowledged) = missing(vote, last, acknowledged)?;
     Some(LostAcknowledged { last, acknowledged, to: peer.id, own: super::network::config_id(node) })
@@ -121,7 +122,7 @@ pub(super) async fn check_all(
     join_all(asked).await.into_iter().flatten().next().map_or(Ok(()), Err)
 }
 
-/// Asks the leader whose entries do not follow upon this node's log.
+/// Asks the leader whose entries do not follow this node's log.
 pub(super) async fn check_with(core: &RaftCore, leader: u64) -> Result<(), LostAcknowledged> {
     let Some(peer) = core.peers.node(leader) else { return Ok(()) };
     ask(&peer, core.id, &core.log).await.map_or(Ok(()), Err)
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(lost(Some(under), Some(8)), Some((8, 9)));
         assert_eq!(lost(Some(Vote::new(2, 1)), Some(8)), Some((8, 9)), "the vote is lost as well");
         assert_eq!(lost(None, None), Some((0, 9)));
-        // A later leader has cut off what this one had sent.
+        // A later leader may have replaced the entries of this one.
         assert_eq!(lost(Some(Vote::new(4, 2)), Some(8)), None);
     }
 

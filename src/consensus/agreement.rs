@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::replica::DigestMark;
 
-/// Indices whose digests a leader collects; nodes that lag further behind are compared later.
+/// Number of indexes whose digests a leader collects. Nodes that lag further behind are compared
+/// at a later index.
 const INDICES: usize = 16;
 
 /// The digests that a leader received.
@@ -17,7 +18,7 @@ pub struct DigestPoll(BTreeMap<u64, BTreeMap<u64, LayoutDigest>>);
 type LayoutDigest = (u16, u128);
 
 impl DigestPoll {
-    /// Notes a node's mark, and returns the last mark on which a majority of the voters agrees.
+    /// Records a node's mark, and returns the last mark on which a majority of the voters agrees.
     pub fn tell(&mut self, node: u64, mark: DigestMark, voters: &[u64]) -> Option<DigestMark> {
         self.0.entry(mark.index).or_default().insert(node, (mark.layout, mark.digest));
         while self.0.len() > INDICES {
@@ -30,7 +31,7 @@ impl DigestPoll {
     }
 }
 
-/// Digests of two layouts are never the same, even if their numbers are.
+/// The digest of a majority. Digests of different layouts are never equal.
 fn majority(told: &BTreeMap<u64, LayoutDigest>, voters: &[u64]) -> Option<LayoutDigest> {
     let count = |one| voters.iter().filter(|node| told.get(node) == Some(one)).count();
     told.values().find(|one| count(one) > voters.len() / 2).copied()
@@ -52,7 +53,7 @@ mod tests {
         assert_eq!(poll.tell(9, mark(1_024, 7), &voters), None, "9 has no vote");
         assert_eq!(poll.tell(2, mark(1_024, 8), &voters), None, "one against one");
         assert_eq!(poll.tell(3, mark(1_024, 8), &voters), Some(mark(1_024, 8)));
-        // What is told twice counts once, and a later index has its own majority.
+        // A repeated mark counts once, and a later index has its own majority.
         assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
         assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));
         assert_eq!(poll.tell(1, mark(2_048, 5), &voters), Some(mark(2_048, 5)));

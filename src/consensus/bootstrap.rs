@@ -28,24 +28,24 @@ use super::peers::{PeerConnections, Peers};
 use super::wire::{Malformed, WireReader};
 use super::{ConsensusSettings, MemberAddress};
 
-/// A member asked for its standing answers within this.
+/// Time limit for a member's answer.
 const ASK_LIMIT: Duration = Duration::from_millis(500);
-/// A message for the operator is repeated after this.
+/// Minimum time between two equal messages to the operator.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Between two rounds of asking.
+/// Time between two rounds of requests.
 const ROUND: Duration = Duration::from_millis(50);
 
-/// Writes an identity down, durably.
+/// Stores an identity durably.
 pub type SaveIdentity = Box<dyn Fn(&FolderIdentity) -> Result<(), StorageError> + Send + Sync>;
 
 /// The identity of this node before Raft runs, which it reports to the other members.
 pub(super) struct MemberStanding {
     pub cluster_name: String,
     pub member: u16,
-    /// Hash of the member list, so that nodes with different lists notice.
+    /// Hash of the member list, which detects nodes with different lists.
     pub list: u64,
     pub identity: Option<FolderIdentity>,
-    /// Whether its log holds anything.
+    /// Whether its log has any content.
     pub initialised: bool,
     pub save: SaveIdentity,
     pub now: Timestamp,
@@ -65,18 +65,18 @@ impl MemberStanding {
         Ok(())
     }
 
-    /// How Raft knows this member; the join number is 0 while it does not.
+    /// The Raft node id of this member. The join number is 0 until one is assigned.
     pub fn node(&self) -> NodeId {
         self.identity.as_ref().map_or(NodeId::new(self.member, 0), |own| own.node)
     }
 
-    /// Whether this member must take part in creating the cluster, or be given its identity.
+    /// Whether this member still has to create the cluster or needs an identity.
     pub fn is_new(&self, lowest: bool) -> bool {
         let first = self.node() <= NodeId::new(self.member, 1);
         self.identity.is_none() || (lowest && first && !self.initialised)
     }
 
-    /// Writes down that the log holds a vote, once.
+    /// Records durably, once, that the log holds a vote.
     pub fn note_vote(&mut self) -> Result<(), StorageError> {
         match &self.identity {
             Some(identity) if !identity.voted => {
@@ -89,7 +89,7 @@ impl MemberStanding {
         }
     }
 
-    /// Why a folder cannot be used whose parts do not belong together.
+    /// The reason why the parts of a data folder do not belong together, if they do not.
     pub fn torn(&self, checkpoint: bool) -> Option<&'static str> {
         match &self.identity {
             Some(identity) if identity.voted && !self.initialised => Some(
@@ -136,8 +136,8 @@ fn read_standing(body: Bytes) -> Result<StandingAnswer, Malformed> {
     Ok(answer)
 }
 
-/// The initialising member assigns the cluster's id to this node. A node with an empty log accepts
-/// it, also instead of an earlier id: nothing was promised under that.
+/// Handles the assignment of a cluster id to this node. A node with an empty log accepts it, also
+/// in place of an earlier id, because it has made no promises under that id.
 pub(super) fn adopt(standing: &Mutex<MemberStanding>, body: Bytes) -> Result<Bytes, Malformed> {
     let mut reader = WireReader(body);
     let (high, low) = (reader.u64()?, reader.u64()?);
@@ -160,11 +160,11 @@ enum AskRound {
     AllNew,
     /// A member belongs to a running cluster.
     Running(u16),
-    /// Not yet; the sentence says why.
+    /// No decision yet. The text is the reason.
     Wait(String),
 }
 
-/// Leads an empty node to an identity; returns when it has one. True: this node initialises.
+/// Waits until an empty node has an identity. True: this node initialises the cluster.
 pub(super) async fn run(
     settings: &ConsensusSettings,
     standing: &Arc<Mutex<MemberStanding>>,
@@ -227,7 +227,7 @@ struct Reminder {
 }
 
 impl Reminder {
-    /// Whether it is to be said now: the first time, and once in each [`WARN_EVERY`].
+    /// Whether the message is due: the first time, and once per [`WARN_EVERY`].
     fn is_due(&mut self) -> bool {
         let due = self.said.is_none_or(|at| at.elapsed() >= WARN_EVERY);
         if due {
@@ -277,10 +277,10 @@ async fn ask_all(asked: &[&Arc<PeerConnections>], list: u64) -> AskRound {
     AskRound::Wait(format!("waiting for {}", silent.join(", ")))
 }
 
-/// Asks a member without data to be this node of this cluster.
+/// The request that assigns an identity to a member without data.
 pub(super) fn adopt_bytes(cluster_id: u128, node: NodeId) -> Bytes {
     let mut body = BytesMut::new();
-    // Both halves fit by construction.
+    // Both halves fit into 64 bits.
     body.put_u64_le(u64::try_from(cluster_id >> 64).unwrap_or(0));
     body.put_u64_le(u64::try_from(cluster_id & u128::from(u64::MAX)).unwrap_or(0));
     body.put_u64_le(node.0);
@@ -303,7 +303,7 @@ mod tests {
     async fn what_wants_an_operator_is_said_once_a_minute() {
         let mut reminder = Reminder::default();
         let mut said = 0;
-        // Two minutes and a half of rounds.
+        // Rounds for two and a half minutes.
         for _ in 0..150_000 / ROUND.as_millis() {
             said += u32::from(reminder.is_due());
             tokio::time::advance(ROUND).await;

@@ -1,4 +1,4 @@
-//! The current checkpoint, and its replacement by another.
+//! The current checkpoint store and its replacement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::storage::store::Visit;
 use crate::storage::{LogStore, StorageError, Store, StoreChange, Stores};
 
-/// The stores of a node with the current one open.
+/// A node's checkpoint stores, with the current one open.
 pub struct Checkpoints {
     stores: Box<dyn Stores>,
     current: Option<Box<dyn Store>>,
     /// Why the current store cannot be opened.
     damage: Option<String>,
-    /// Whose entries the checkpoints stand for.
+    /// The log whose entries the checkpoints cover.
     log: Arc<dyn LogStore>,
     generation: Generation,
-    /// The state of this process is wrong and must not be written.
+    /// The state of this process is wrong and must not be written to disk.
     voided: bool,
 }
 
@@ -35,11 +35,12 @@ impl Generation {
 }
 
 impl Checkpoints {
-    /// Opens the current store of this log's state, if there is one. A damaged store counts as
+    /// Opens the current store for the state of this log, if there is one. A damaged store counts
+    /// as
     /// existing.
     ///
     /// # Errors
-    /// A store that cannot be opened for another reason than damage.
+    /// The store cannot be opened for a reason other than damage.
     pub fn open(mut stores: Box<dyn Stores>, log: Arc<dyn LogStore>) -> Result<Self, StorageError> {
         let (current, damage) = match stores.open_current() {
             Ok(current) => (current, None),
@@ -65,18 +66,19 @@ impl Checkpoints {
         &self.log
     }
 
-    /// Which store is current, for those who do not hold the checkpoints.
+    /// The number of the current store, for parts that do not hold the checkpoints.
     pub(super) fn generation(&self) -> Generation {
         self.generation.clone()
     }
 
-    /// Shows all records of the current store.
+    /// Visits all records of the current store.
     pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         self.current.as_ref().map_or(Ok(()), |store| store.scan(visit))
     }
 
-    /// Changes the current store, or creates the first one. False: another store has replaced the
-    /// one of `generation`, and nothing is written.
+    /// Changes the current store, or creates the first one. False: the store of `generation` has
+    /// been
+    /// replaced, and nothing is written.
     pub(super) fn write(
         &mut self,
         generation: u64,
@@ -95,7 +97,7 @@ impl Checkpoints {
         Ok(true)
     }
 
-    /// An empty store beside the current one.
+    /// Creates an empty store next to the current one.
     pub(super) fn fresh(&mut self) -> Result<Box<dyn Store>, StorageError> {
         if self.voided {
             let why = std::io::Error::other("this process does not hold the cluster's state");
@@ -104,7 +106,7 @@ impl Checkpoints {
         self.stores.create_next()
     }
 
-    /// Replaces the current store by a new one with another state.
+    /// Replaces the current store with a new one that holds another state.
     pub(super) fn switch(&mut self, fresh: Box<dyn Store>) -> Result<(), StorageError> {
         self.generation.step();
         self.put(fresh)
@@ -117,7 +119,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Leaves the current, damaged store unchanged until another one replaces it.
+    /// Keeps the damaged current store unchanged until another one replaces it.
     pub(super) fn set_aside(&mut self) {
         (self.current, self.damage) = (None, None);
     }

@@ -1,4 +1,4 @@
-//! Asks the other members for their wall clocks, which cluster time is computed from. The answers
+//! Polls the wall clocks of the other members, from which cluster time is computed. The answers
 //! also show which members respond and which members their settings list.
 
 use std::collections::BTreeSet;
@@ -18,25 +18,25 @@ use super::membership::MemberList;
 use super::network::{config_id, kind};
 use super::wire::{Malformed, WireReader};
 
-/// And as long as no majority is found, or no leader.
+/// Polling interval while there is no majority or no leader.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Looks without cluster time until it is logged; a start needs fewer.
+/// Number of checks without cluster time before it is logged. A normal start needs fewer.
 const GRACE: u32 = 5;
 
-/// The members that are asked.
+/// The members that are polled.
 #[derive(Clone, Default)]
 pub(super) struct PolledMembers(Arc<Mutex<BTreeSet<u16>>>);
 
 impl PolledMembers {
-    /// The others in the list that are not asked yet; from now on they are.
+    /// Adds the other members of the list and returns those that were not polled before.
     fn add(&self, list: &MemberList, own: u16) -> Vec<u16> {
         let mut asked = self.0.lock();
         let others = list.ids().into_iter().filter(|id| *id != own);
         others.filter(|id| asked.insert(*id)).collect()
     }
 
-    /// Whether a member is still in the list; if not, it is asked no longer.
+    /// Whether a member is still in the list. If not, it is removed from the polled members.
     fn stays(&self, member: u16, members: &watch::Receiver<MemberList>) -> bool {
         let mut asked = self.0.lock();
         let stays = members.borrow().get(member).is_some();
@@ -47,18 +47,18 @@ impl PolledMembers {
     }
 }
 
-/// Asks every other member in the list that is not asked yet.
+/// Starts to poll every other member in the list that is not polled yet.
 pub(super) fn follow(core: &Arc<RaftCore>, asked: &PolledMembers, list: &MemberList) {
     for member in asked.add(list, config_id(core.id)) {
         life::spawn(ask(Arc::clone(core), asked.clone(), member));
     }
 }
 
-/// Asks a member as long as it is one.
+/// Polls a member as long as it is in the list.
 async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
     while all.stays(member, &core.members) {
         let Some(peer) = core.peers.member(member) else {
-            // The change is on its way to the peers.
+            // The list of peers is not updated yet.
             tokio::time::sleep(SOON).await;
             continue;
         };
@@ -78,7 +78,7 @@ async fn ask(core: Arc<RaftCore>, all: PolledMembers, member: u16) {
     }
 }
 
-/// The answer: the wall clock, and the hash of the member list.
+/// The answer to a poll: the wall clock, and the hash of the member list.
 pub(super) fn shown(clock: &ClusterClock, list: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(16);
     out.put_i64_le(clock.wall());
@@ -100,7 +100,7 @@ fn warn(core: &RaftCore, told: &mut Vec<String>) {
     *told = warnings;
 }
 
-/// Compares the own clock with those of the other members.
+/// Compares this node's clock with those of the other members, periodically.
 pub(super) async fn look(core: Arc<RaftCore>) {
     let (clock, metrics) = (&core.clock, &core.metrics);
     let (mut unsure, mut moves) = (0_u32, clock.moves());

@@ -1,5 +1,5 @@
-//! The contact of this node with the other members: when a leader last led it, which members answer
-//! or refuse, and whether their settings list the same members.
+//! The contact of this node with the other members: the time of the last contact with a leader,
+//! which members answer or refuse, and whether their settings list the same members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,21 +13,21 @@ use crate::transport::{CallError, PeerRefusalCode};
 use super::ConsensusSettings;
 use super::membership::{ListedMember, MemberList};
 
-/// The shortest silence after which a node says that it has no leader.
+/// The shortest silence after which a node reports that it has no leader.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
 
-/// Why no leader serves a node.
+/// Why this node has no leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoLeaderReason {
-    /// It leads itself, and no majority acknowledges it.
+    /// This node is leader itself, but no majority acknowledges it.
     pub leads: bool,
-    /// How long no leader has served it.
+    /// Time since the last contact with a leader.
     pub silence: Duration,
     /// Peer addresses of the members that do not answer.
     pub unreachable: Vec<String>,
-    /// Members that refuse this node, each in a sentence.
+    /// Members that refuse this node, one sentence each.
     pub refusals: Vec<String>,
-    /// Base URLs of the other members' APIs, those that answer first.
+    /// Base URLs of the other members' APIs. Members that answer come first.
     pub others: Vec<String>,
 }
 
@@ -49,20 +49,20 @@ impl fmt::Display for NoLeaderReason {
 /// The contact with one member.
 #[derive(Clone, Debug, Default)]
 struct Contact {
-    /// Why it did not answer the last request; none: it did, or was not asked yet.
+    /// The error of the last request. None: it succeeded, or there was no request yet.
     error: Option<CallError>,
-    /// The last reported hash of its member list.
+    /// The hash of its member list, from its last answer.
     list: Option<u64>,
 }
 
 /// The contact with all members.
 pub(super) struct Contacts {
     own: u16,
-    /// The members in the settings, and a hash of them.
+    /// The members in the settings. `list` is their hash.
     listed: BTreeSet<u16>,
     list: u64,
     silence_max: Duration,
-    /// When a leader last led this node; at first, when it started.
+    /// Time of the last contact with a leader, initially the start of this node.
     led: Mutex<Instant>,
     others: Mutex<BTreeMap<u16, Contact>>,
 }
@@ -79,32 +79,32 @@ impl Contacts {
         }
     }
 
-    /// This node has just followed another leader.
+    /// Records contact with another node as leader.
     pub fn led(&self) {
         *self.led.lock() = Instant::now();
     }
 
-    /// Time since another leader was last heard.
+    /// Time since the last contact with another leader.
     pub fn silence(&self) -> Duration {
         self.led.lock().elapsed()
     }
 
-    /// Whether a silence is too long for elections, which are over by then.
+    /// Whether a silence is longer than elections take.
     pub fn too_long(&self, silence: Duration) -> bool {
         silence >= self.silence_max
     }
 
-    /// A member answered with the hash of its member list.
+    /// Records an answer of a member, with the hash of its member list.
     pub fn answered(&self, member: u16, list: u64) {
         self.others.lock().insert(member, Contact { error: None, list: Some(list) });
     }
 
-    /// A member did not answer.
+    /// Records a failed request to a member.
     pub fn failed(&self, member: u16, error: CallError) {
         self.others.lock().entry(member).or_default().error = Some(error);
     }
 
-    /// Why no leader serves this node, once it is known that none does.
+    /// Why this node has no leader, if the silence is long enough to be sure.
     pub fn no_leader_reason(
         &self,
         leads: bool,
@@ -254,7 +254,7 @@ mod tests {
         let refuses = "member 2 (127.0.0.1:7072) refuses this node: this cluster is \"b\"";
         assert_eq!(contacts.warnings(&all), [refuses]);
         contacts.answered(2, contacts.list);
-        // The membership changes.
+        // A membership change.
         let changed = [(1, "127.0.0.1:7071"), (2, "moved"), (4, "127.0.0.1:7074")];
         let changed = list(&changed.map(|(id, addr)| (NodeId::new(id, 1), addr, true)));
         let told = contacts.warnings(&changed);

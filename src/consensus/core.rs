@@ -27,13 +27,14 @@ use super::replica::Replica;
 use super::types::{Payload, RaftHandle};
 use super::wire::{self, Malformed, WireReader};
 
-/// The answer of a node that is asked as leader and does not lead.
+/// The answer of a node that is not the leader to a request for the leader.
 pub const NOT_LEADER: Bytes = Bytes::from_static(&[0]);
 
-/// A request of the layer above from a peer: its Raft node id, the kind, the body; the answer.
+/// Handles a request from a peer for the layer above. Parameters: Raft node id of the peer, kind,
+/// body. Result: the answer.
 pub type Service = Arc<dyn Fn(u64, u16, Bytes) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
 
-/// Raft and the parts around it.
+/// Raft and the components around it.
 pub(super) struct RaftCore {
     pub id: u64,
     pub raft: RaftHandle,
@@ -43,19 +44,19 @@ pub(super) struct RaftCore {
     pub contacts: Contacts,
     pub clock: Arc<ClusterClock>,
     pub leader: watch::Receiver<Option<u64>>,
-    /// The members, as the log last said.
+    /// The members in the last membership of the log.
     pub members: watch::Receiver<MemberList>,
     pub metrics: Metrics,
 }
 
-/// How far a leader got with an entry.
+/// The result of an entry at a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubmitOutcome {
-    /// It was applied there.
+    /// The leader applied it.
     Applied,
-    /// It never entered the log.
+    /// It was not added to the log.
     Refused,
-    /// It may have.
+    /// It may be in the log.
     Unknown,
 }
 
@@ -77,7 +78,7 @@ impl SubmitOutcome {
     }
 }
 
-/// The outcome of an entry at a leader; unknown if the leader does not answer while it leads.
+/// The outcome of an entry at a leader. Unknown if the leader does not answer while it leads.
 async fn while_leading(
     taken: impl Future<Output = SubmitOutcome>,
     leader: &mut watch::Receiver<Option<u64>>,
@@ -90,15 +91,16 @@ async fn while_leading(
         _ = leader.changed() => deadline.min(Instant::now() + FAREWELL),
         () = tokio::time::sleep_until(deadline) => return SubmitOutcome::Unknown,
     };
-    // The change is for the next turn as well.
+    // Keep the change visible for the next loop iteration.
     leader.mark_changed();
     tokio::time::timeout_at(until, taken).await.unwrap_or(SubmitOutcome::Unknown)
 }
 
 impl RaftCore {
-    /// Submits an entry of this process to the current leader, until the deadline. The outcome of an
-    /// entry at a former leader is unknown: the applied state shows it, and nobody waits for the
-    /// answer.
+    /// Submits an entry of this process to the current leader, until the deadline. The outcome of
+    /// an
+    /// entry at a former leader is unknown. The applied state shows the outcome, so the caller does
+    /// not wait for the answer.
     pub async fn submit_entry(
         &self,
         seq: u64,
@@ -118,7 +120,7 @@ impl RaftCore {
             if taken != SubmitOutcome::Refused || Instant::now() + RETRY_PAUSE >= deadline {
                 return taken;
             }
-            // Either the leader changes or the pause is over; both mean: try again.
+            // Retry after a leader change or after the pause.
             let _changed = tokio::time::timeout(RETRY_PAUSE, leader_seen.changed()).await;
         }
     }
@@ -131,7 +133,7 @@ impl RaftCore {
         }
     }
 
-    /// Takes an entry as leader: stamps it and puts it into the log.
+    /// Accepts an entry as leader: adds the timestamp and appends it to the log.
     async fn take(&self, origin: u64, seq: u64, commands: &[u8]) -> SubmitOutcome {
         if !self.clock.sure() {
             return SubmitOutcome::Refused;
@@ -165,23 +167,24 @@ impl RaftCore {
         }
     }
 
-    /// A peer's entry.
+    /// Handles an entry from a peer.
     pub async fn propose(&self, body: Bytes) -> Result<Bytes, Malformed> {
         let mut reader = WireReader(body);
         let (origin, seq) = (reader.u64()?, reader.u64()?);
         Ok(self.take(origin, seq, &reader.0).await.bytes())
     }
 
-    /// The index that a linearizable read must have applied, from the leader. None: this node does
-    /// not lead, or no majority confirms it.
+    /// As leader, the index that a linearizable read must have applied. None: this node does not
+    /// lead, or no majority confirms it.
     async fn lead_index(&self) -> Option<u64> {
         let read = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
         let linearizer = tokio::time::timeout(LEAD_LIMIT, read).await.ok()?.ok()?;
         Some(linearizer.read_log_id().index())
     }
 
-    /// Answers a peer that asks for [`RaftCore::lead_index`]. A zero byte means that there is none,
-    /// so that the peer asks elsewhere at once.
+    /// Answers a peer's request for [`RaftCore::lead_index`]. A zero byte means that there is none,
+    /// so
+    /// the peer asks another node immediately.
     pub async fn read_index(&self) -> Bytes {
         match self.lead_index().await {
             Some(index) => Bytes::copy_from_slice(&index.to_le_bytes()),
@@ -241,10 +244,10 @@ mod tests {
         let deadline = begun + Duration::from_secs(5);
         let taken = while_leading(ready(SubmitOutcome::Applied), &mut leader, deadline).await;
         assert_eq!(taken, SubmitOutcome::Applied);
-        // Silent, and nobody follows it.
+        // No answer, and no new leader.
         let taken = while_leading(pending(), &mut leader, deadline).await;
         assert_eq!((taken, Instant::now()), (SubmitOutcome::Unknown, deadline));
-        // Silent, and another follows it.
+        // No answer, but a new leader.
         let deadline = Instant::now() + Duration::from_secs(5);
         let change = async {
             tokio::time::sleep(Duration::from_millis(800)).await;
@@ -255,7 +258,7 @@ mod tests {
         assert_eq!(taken, SubmitOutcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_millis(800) + FAREWELL);
         assert!(leader.has_changed().unwrap(), "the next turn has to see it");
-        // One that handed its lead over still says that it did not take the entry.
+        // A former leader that transferred its lead still answers that it refused the entry.
         leader.mark_unchanged();
         leads.send_replace(Some(3));
         let taken = while_leading(later(SubmitOutcome::Refused, 50), &mut leader, deadline).await;

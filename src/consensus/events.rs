@@ -1,8 +1,9 @@
-//! The newest events of the applied state, for those who watch.
+//! The newest events of the applied state, for readers that follow them.
 //!
-//! A reader names the last event that it got, and goes on from there on any node. What a node does
-//! not have any more, or never had since its state came as a whole, it cannot tell: then the reader is
-//! told to look at the state and to go on from the newest.
+//! A reader passes the id of the last event that it received, and can continue on any node. A node
+//! does not have events that it has dropped, or that precede an installed snapshot. In that case
+//! the
+//! reader gets [`EventsAfter::Reset`]: it must read the state and continue from the newest event.
 
 use std::collections::VecDeque;
 
@@ -10,47 +11,47 @@ use super::replica::Replica;
 use crate::domain::ids::EventId;
 use crate::domain::machine::Event;
 
-/// Events that a node keeps, of 48 bytes each; names are shared with the state.
+/// Number of events that a node keeps, of 48 bytes each. Names are shared with the state.
 pub const EVENTS_MAX: usize = 100_000;
 
-/// What there is after an event.
+/// The result of a request for the events after an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventsAfter {
     /// These events, in order.
     Events {
-        /// None: nothing has happened since.
+        /// Empty: nothing has happened since.
         events: Vec<Event>,
-        /// To be asked for next: the last of them, or what was asked for.
+        /// The id for the next request: the last of these events, or the id of this request.
         next: EventId,
     },
-    /// Some of what came after it is not kept here.
+    /// Some of the following events are not kept here.
     Reset {
-        /// To be asked for next, once the state was looked at: the newest.
+        /// The id for the next request, after the state has been read: the newest event.
         next: EventId,
     },
-    /// It lies ahead of what is applied here.
+    /// The id is newer than the state applied here.
     Ahead,
 }
 
-/// The events since a state was put in place, at most [`EVENTS_MAX`].
+/// The events since the state was last replaced, at most [`EVENTS_MAX`].
 #[derive(Debug)]
 pub(super) struct EventRing {
     events: VecDeque<Event>,
     max: usize,
-    /// All later ones are here.
+    /// All later events are kept.
     begin: EventId,
-    /// The counter of the state: no event lies ahead of it.
+    /// The event counter of the state. No event is newer.
     end: EventId,
 }
 
 impl EventRing {
-    /// No events yet, after a state whose counter stands here.
+    /// An empty ring for a state with this event counter.
     pub fn new(counter: u64, max: usize) -> Self {
         let counter = EventId(counter);
         Self { events: VecDeque::new(), max, begin: counter, end: counter }
     }
 
-    /// Takes the events of an entry, after which the counter stands here.
+    /// Adds the events of an entry. `counter` is the event counter after the entry.
     pub fn add(&mut self, events: impl Iterator<Item = Event>, counter: u64) {
         for event in events {
             if self.events.len() >= self.max
@@ -63,7 +64,7 @@ impl EventRing {
         self.end = EventId(counter);
     }
 
-    /// Another state is in place, whose counter stands here; what led to it is not known.
+    /// Empties the ring because the state was replaced. `counter` is its event counter.
     pub fn replace(&mut self, counter: u64) {
         let former = std::mem::replace(self, Self::new(counter, self.max));
         if bug!("events-lost-unsaid") {
@@ -71,7 +72,7 @@ impl EventRing {
         }
     }
 
-    /// What there is after an event, at most so many.
+    /// The events after an event, at most `limit`.
     pub fn after(&self, id: EventId, limit: usize) -> EventsAfter {
         if id > self.end {
             return EventsAfter::Ahead;
@@ -85,34 +86,34 @@ impl EventRing {
         EventsAfter::Events { events, next }
     }
 
-    /// Whether there is anything to tell one who has got this event.
+    /// Whether a reader with this last event would get events or a reset.
     pub fn has_after(&self, id: EventId) -> bool {
         id < self.begin || id < self.newest()
     }
 
-    /// The newest event; where none is kept, the place where the ring begins.
+    /// The newest event. If none is kept, the begin of the ring.
     pub fn newest(&self) -> EventId {
         self.events.back().map_or(self.begin, |newest| newest.id)
     }
 }
 
 impl Replica {
-    /// The newest event; a reader that begins now asks for what comes after it.
+    /// The newest event. A new reader continues from it.
     #[must_use]
     pub fn newest_event(&self) -> EventId {
         self.ring.lock().newest()
     }
 
-    /// The events after one, at most so many, if all of them are kept here.
+    /// The events after an event, at most `limit`, if all of them are kept here.
     #[must_use]
     pub fn events_after(&self, id: EventId, limit: usize) -> EventsAfter {
         self.ring.lock().after(id, limit)
     }
 
-    /// Waits until there is an event after this one, or until it is not known here any more.
+    /// Waits until there is an event after this one, or until it is no longer known here.
     pub async fn event_after(&self, id: EventId) {
         let mut applied = self.applied.subscribe();
-        // The replica has the sender, so it cannot be gone.
+        // The replica holds the sender, so it cannot be closed.
         let _told = applied.wait_for(|_| self.ring.lock().has_after(id)).await;
     }
 }
@@ -142,7 +143,7 @@ mod tests {
         ring.add([event(16)].into_iter(), 17);
         assert_eq!(ids(ring.after(EventId(10), 9)), (vec![12, 13, 16], 16));
         assert_eq!(ids(ring.after(EventId(10), 2)), (vec![12, 13], 13));
-        // Another value of the counter stands for the events before it.
+        // Each value of the counter is the position after the events before it.
         assert_eq!(ids(ring.after(EventId(15), 9)), (vec![16], 16));
         assert_eq!(ids(ring.after(EventId(17), 9)), (vec![], 17));
         assert!(ring.has_after(EventId(15)) && !ring.has_after(EventId(16)));

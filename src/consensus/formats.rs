@@ -1,6 +1,6 @@
 //! The formats that a process writes and may propose: its level, the kinds of commands, the layout
-//! of records. They belong to the software; only a simulated process may use those of another
-//! version.
+//! of records. They are fixed for a version of the software. Only a simulated process may use those
+//! of another version.
 
 use crate::domain::machine::envelope::Commands;
 use crate::domain::machine::{Command, LEVEL, State};
@@ -10,18 +10,18 @@ use super::replica::{DigestMark, ProposeError};
 /// The formats that a process writes and may propose.
 #[derive(Clone, Copy, Debug)]
 pub struct Formats {
-    /// The level that it announces.
+    /// The level that the process announces.
     pub level: u16,
-    /// The highest level that a kind of command has.
+    /// The highest level of any kind of command.
     pub newest: u16,
-    /// The level of a kind.
+    /// The level of a kind of command.
     pub level_of: fn(u16) -> u16,
-    /// The layout of its records, as their digest sees them.
+    /// The layout of its records, which is part of their digest.
     pub layout: u16,
 }
 
 impl Formats {
-    /// Those of this software.
+    /// The formats of this version.
     pub const SOFTWARE: Self =
         Self { level: LEVEL, newest: LEVEL, level_of: Command::level_of, layout: State::LAYOUT };
 
@@ -30,7 +30,7 @@ impl Formats {
     /// # Errors
     /// [`ProposeError::NeedsUpgrade`] if one of them is above it.
     pub(super) fn check(&self, commands: &[u8], cluster: u16) -> Result<(), ProposeError> {
-        // As long as all members are of this version there is nothing to look for.
+        // If the cluster supports all commands, there is nothing to check.
         if cluster >= self.newest {
             return Ok(());
         }
@@ -40,8 +40,8 @@ impl Formats {
         above.map_or(Ok(()), |needed| Err(ProposeError::NeedsUpgrade { needed, cluster }))
     }
 
-    /// The digest of a state at an index, with its layout. Another layout has another digest of the
-    /// same state.
+    /// The digest of a state at an index, with its layout. The digest of a state depends on the
+    /// layout.
     pub(super) fn mark(&self, state: &State, index: u64) -> DigestMark {
         let digest = state.digest() ^ u128::from(self.layout ^ State::LAYOUT);
         DigestMark { index, layout: self.layout, digest }

@@ -1,4 +1,4 @@
-//! The leader: who it is, its contact with the voters, and the transfer of the lead.
+//! Leadership: the current leader, its contact with the voters, and the transfer of the lead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use super::types::Vote;
 use super::wire::Malformed;
 use super::{RaftRole, RaftStatus};
 
-/// Between two looks at who leads.
+/// Polling interval for the current leader.
 const WATCH: Duration = Duration::from_millis(500);
-/// Between two looks for a successor.
+/// Polling interval for a successor.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn status(core: &RaftCore) -> RaftStatus {
     let seen = core.raft.metrics().borrow_watched().clone();
     let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index());
-    // Once: a second look beside the first would wait for the writer that waits for the first.
+    // Borrow only once: a second read lock would wait for a writer that waits for the first.
     let (voters, members) = {
         let list = core.members.borrow();
         (list.voters(), list.nodes())
@@ -51,7 +51,7 @@ pub(super) fn status(core: &RaftCore) -> RaftStatus {
     }
 }
 
-/// Why no leader serves this node; none: one does. A single voter needs no acknowledgement.
+/// Why this node has no leader. None: it has one. A single voter needs no acknowledgement.
 pub(super) fn no_leader_reason(core: &RaftCore) -> Option<NoLeaderReason> {
     let seen = core.raft.metrics().borrow_watched().clone();
     let leads = seen.current_leader == Some(core.id);
@@ -74,13 +74,13 @@ pub(super) fn warnings(core: &RaftCore) -> Vec<String> {
 /// A voter that may succeed the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Voter {
-    /// The last entry that it is known to have.
+    /// The last entry that it has, as far as the leader knows.
     matching: u64,
-    /// Time since it answered a heartbeat.
+    /// Time since its last answer to a heartbeat.
     answered: Duration,
 }
 
-/// The most advanced voter of those that answer; of equals, the one that answered last. None, if no
+/// The most advanced of the voters that answer; of several, the one that answered last. None if no
 /// such voter has all committed entries.
 fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
     let fit = voters
@@ -90,7 +90,7 @@ fn successor(voters: &BTreeMap<u64, Voter>, committed: u64) -> Option<u64> {
     best.map(|(id, _)| *id)
 }
 
-/// The other voters, as this node, leading, knows them; and what is committed.
+/// As leader, the state of the other voters, and the index of the last committed entry.
 fn voters(core: &RaftCore) -> (BTreeMap<u64, Voter>, u64) {
     let seen = core.raft.metrics().borrow_watched().clone();
     let (matching, heartbeat) =
@@ -105,11 +105,11 @@ fn voters(core: &RaftCore) -> (BTreeMap<u64, Voter>, u64) {
     (others.collect(), seen.cluster_committed.map_or(0, |id| id.index()))
 }
 
-/// Transfers the lead to the most advanced voter, or to the one with this configured id; true once
-/// this node does not lead any more. After openraft has been given a successor, it accepts no more
-/// writes and does not revoke this. So only a voter that answers and has all committed entries
-/// becomes successor, and a single voter keeps the lead. A leader that still leads at the end of the
-/// time limit resigns; it may be elected again.
+/// Transfers the lead to the most advanced voter, or to the one with this configured id. True: this
+/// node no longer leads. After openraft has been given a successor, it accepts no more writes and
+/// does not revoke this. So only a voter that answers and has all committed entries becomes
+/// successor, and a single voter keeps the lead. A leader that still leads at the end of the time
+/// limit resigns; it may be elected again.
 pub(super) async fn leave(core: &RaftCore, to: Option<u16>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     let mut leader = core.leader.clone();
@@ -140,22 +140,22 @@ pub(super) async fn leave(core: &RaftCore, to: Option<u16>, limit: Duration) -> 
     gone
 }
 
-/// Why the lead was not given away.
+/// Why the lead was not transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// No voter could take it.
+    /// There is no other voter.
     #[error("there is no other voter to give the lead to")]
     Alone,
-    /// No voter took it.
+    /// No voter took the lead in time.
     #[error("no other voter took the lead in time")]
     NotTaken,
     /// The membership has no such member.
     #[error("there is no member {0}")]
     NotListed(u16),
-    /// This member cannot take it.
+    /// This member is not a voter.
     #[error("member {0} has no vote, and only a voter can lead")]
     NotVoter(u16),
-    /// This member did not take it.
+    /// This member did not take the lead in time.
     #[error("member {0} did not take the lead in time")]
     NotTakenBy(u16),
     /// There is no leader, or it does not answer.
@@ -163,7 +163,7 @@ pub enum TransferError {
     NoLeader,
 }
 
-/// Before a node that did not lead is asked again.
+/// Pause after a node answered that it does not lead.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes the current leader transfer the lead to another voter, or to the one with this configured
@@ -193,13 +193,13 @@ pub(super) async fn transfer(
     let next = tokio::time::timeout(TRANSFER_LIMIT, next).await;
     let next = next.ok().and_then(Result::ok).and_then(|next| *next);
     match (to, next) {
-        // Another was quicker.
+        // Another node was elected first.
         (Some(to), Some(next)) if config_id(next) != to => Err(TransferError::NotTakenBy(to)),
         _ => Ok(next),
     }
 }
 
-/// As leader.
+/// Transfers the lead, as leader.
 async fn give_away(core: &RaftCore, to: Option<u16>) -> Result<(), TransferError> {
     if *core.leader.borrow() != Some(core.id) {
         return Err(TransferError::NoLeader);
@@ -213,7 +213,7 @@ async fn give_away(core: &RaftCore, to: Option<u16>) -> Result<(), TransferError
     leave(core, to, TRANSFER_LIMIT).await.then_some(()).ok_or(not_taken)
 }
 
-/// Whether a member may lead.
+/// Checks that a member may lead.
 fn check_voter(members: &MemberList, id: u16) -> Result<(), TransferError> {
     match members.get(id) {
         None => Err(TransferError::NotListed(id)),
@@ -253,11 +253,11 @@ pub(super) async fn leave_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Mal
     }))
 }
 
-/// The Raft id of no node, as a candidate of an election.
+/// A Raft id that no node has, used as candidate of an election.
 const NOBODY: u64 = 0;
 
-/// Ends this node's lead, like a vote request of a later term. No candidate exists in that term, so
-/// an election follows as after the end of any leader.
+/// Ends this node's lead with a vote request of a later term. There is no candidate in that term,
+/// so an election follows.
 pub(super) async fn resign(core: &RaftCore) {
     let term = core.raft.metrics().borrow_watched().current_term;
     let last = core.log.last();

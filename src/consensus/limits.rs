@@ -4,9 +4,9 @@
 //! |---|---|---|---|
 //! | a node that forwards an entry | the leader's answer | [`FORWARD_LIMIT`] | the outcome is unknown |
 //! | a reader | the leader's read index | [`READ_LIMIT`] | there is no leader |
-//! | the leader | a majority that confirms it | [`LEAD_LIMIT`] | it says that it does not lead |
+//! | the leader | a majority that confirms it | [`LEAD_LIMIT`] | it reports that it does not lead |
 //! | an entry of a replaced leader | an answer of that leader | [`FAREWELL`] | its outcome is unknown |
-//! | a pipeline | the answer to its oldest request | [`PIPELINE_STALL`] | it is opened anew |
+//! | a pipeline | the answer to its oldest request | [`PIPELINE_STALL`] | it is reopened |
 //! | an append | the peer's disk | [`APPEND_LIMIT`] | it is sent again |
 //! | a node | its own disk | [`FLUSH_STALL`] | it ends |
 //! | a snapshot | the peer that installs it | [`INSTALL_LIMIT`] | it is sent again |
@@ -22,61 +22,61 @@
 
 use std::time::Duration;
 
-/// A forwarded entry is answered when its leader has applied it; at most this long.
+/// Time limit for the outcome of a forwarded entry, which is sent when the leader has applied it.
 pub(crate) const FORWARD_LIMIT: Duration = Duration::from_secs(5);
-/// A leader asked for its read index answers within a few heartbeats.
+/// Time limit for the leader's read index. The leader needs a few heartbeats.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(2);
-/// A leader without the confirmation of a majority reports it after this. It is shorter than
-/// [`READ_LIMIT`], so that the answer arrives before the asker drops the connection.
+/// Time after which a leader without the confirmation of a majority reports this. Shorter than
+/// [`READ_LIMIT`], so that the answer arrives before the requesting node drops the connection.
 pub(crate) const LEAD_LIMIT: Duration = Duration::from_secs(1);
-/// A replaced leader has this long to report the outcome of an entry. A leader that transferred its
-/// lead reports at once; a silent one never does.
+/// Time for a replaced leader to report the outcome of an entry. A leader that transferred its lead
+/// reports it immediately. A silent leader never does.
 pub(super) const FAREWELL: Duration = Duration::from_millis(100);
-/// Before the next try, when no leader is known or it refused.
+/// Pause before the next try if no leader is known or the leader refused.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How often flights over time are looked for.
+/// How often entries in flight are checked for their deadline.
 pub(super) const LATE_CHECK: Duration = Duration::from_millis(100);
-/// A pipeline whose oldest request waits longer than this is given up.
+/// Time after which a pipeline is closed if its oldest request has no answer.
 pub(super) const PIPELINE_STALL: Duration = Duration::from_millis(1_500);
-/// A single append may wait for the peer's disk this long.
+/// Time limit for a single append, which waits for the peer's disk.
 pub(super) const APPEND_LIMIT: Duration = Duration::from_secs(1);
-/// An append or vote that waits longer for this node's disk ends the node.
+/// Time after which a pending append or vote on this node's disk ends the node.
 pub(super) const FLUSH_STALL: Duration = Duration::from_secs(20);
-/// A peer may take this long to install a snapshot once it has all of it.
+/// Time limit for a peer to install a snapshot that it has received completely.
 pub(super) const INSTALL_LIMIT: Duration = Duration::from_secs(120);
 
-/// A leader transfers the lead within this.
+/// Time limit for the transfer of the lead.
 pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(2);
-/// A node that asked the leader to transfer the lead waits this long for the answer.
+/// Time limit for the leader's answer to a request to transfer the lead.
 pub(super) const TRANSFER_ANSWER: Duration = Duration::from_secs(4);
-/// A member that has not answered a heartbeat for this long is no successor.
+/// A member without an answer to a heartbeat for this long cannot become successor.
 pub(super) const SUCCESSOR_SILENCE: Duration = Duration::from_millis(500);
-/// A member that comes back without data gets all of it within this.
+/// Time limit to send all data to a member that returns without data.
 pub(super) const REPLACE_LIMIT: Duration = Duration::from_secs(120);
-/// A node that asked the leader to readmit a member waits this long for the answer.
+/// Time limit for the leader's answer to a request to readmit a member.
 pub(super) const REPLACE_ANSWER: Duration = Duration::from_secs(125);
-/// A starting node waits this long for a member's answer about its acknowledgements. A member that
-/// is away is usually detected much earlier.
+/// Time limit for a member's answer about its acknowledgements, at start. An unreachable member is
+/// usually detected much earlier.
 pub(super) const ACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(1);
-/// How often the wall clock of a member is asked for.
+/// Polling interval for a member's wall clock.
 pub(super) const CLOCK_EVERY: Duration = Duration::from_secs(1);
-/// An answer that takes longer bounds a clock too loosely.
+/// Time limit for a clock's answer. A slower answer bounds the clock too loosely.
 pub(super) const CLOCK_LIMIT: Duration = Duration::from_millis(500);
 
 const _: () = {
-    // The leader says that it is not confirmed before the reader gives the connection up.
+    // The leader reports that it is not confirmed before the reader closes the connection.
     assert!(LEAD_LIMIT.as_millis() < READ_LIMIT.as_millis());
-    // An entry is not given up before its leader can be found wanting and followed.
+    // An entry times out only after its leader could be detected as lost and replaced.
     assert!(READ_LIMIT.as_millis() < FORWARD_LIMIT.as_millis());
-    // A single append that waits for the disk does not end its pipeline.
+    // A single append that waits for the disk does not time out its pipeline.
     assert!(APPEND_LIMIT.as_millis() < PIPELINE_STALL.as_millis());
-    // A node that asks the leader for something has its answer before it gives up.
+    // The leader answers a request before the requesting node times out.
     assert!(TRANSFER_LIMIT.as_millis() < TRANSFER_ANSWER.as_millis());
     assert!(REPLACE_LIMIT.as_millis() < REPLACE_ANSWER.as_millis());
-    // A successor that still answers can confirm the leader's lead.
+    // A possible successor answers often enough to confirm the lead.
     assert!(SUCCESSOR_SILENCE.as_millis() < LEAD_LIMIT.as_millis());
-    // One clock is asked for at a time.
+    // At most one request per clock is in flight.
     assert!(CLOCK_LIMIT.as_millis() < CLOCK_EVERY.as_millis());
-    // The peer's append is given up long before its disk ends its node.
+    // The append to a peer times out long before the peer's disk ends the peer.
     assert!(APPEND_LIMIT.as_millis() < FLUSH_STALL.as_millis());
 };

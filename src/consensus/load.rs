@@ -1,4 +1,4 @@
-//! Loads the state at the start: from the checkpoint, else from the log, else from a member.
+//! Loads the state at start: from the checkpoint, else from the log, else from a member.
 
 use std::fmt;
 use std::io;
@@ -18,15 +18,15 @@ use super::peers::Peers;
 use super::server::receive_snapshot;
 use super::start::StartError;
 
-/// Before the members are asked again.
+/// Pause before the members are asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Advice for the operator of a node whose data is damaged or missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// The node.
+    /// The configured id of the node.
     pub member: u16,
-    /// Whether the cluster has no other.
+    /// Whether it is the only member of the cluster.
     pub alone: bool,
 }
 
@@ -55,12 +55,12 @@ impl fmt::Display for Advice {
 }
 
 /// Loads the checkpoint. A checkpoint that is damaged, or older than the purged part of the log, is
-/// not used: the state comes from the log if it is complete, else from a peer. Nothing on the disk
-/// is changed before another state is there.
+/// not used. The state then comes from the log if it is complete, else from a peer. The disk is not
+/// changed before another state is available.
 ///
 /// # Errors
-/// What the disk has lost, if no member can make up for it: entries that it had synced, or the
-/// state before the log of a lone node; records of another version.
+/// Data that was synced is missing and no member can replace it (log entries, or the state before
+/// the log of a single node), or the records have another version.
 pub(super) async fn load(
     checkpoints: &mut Checkpoints,
     peers: &Peers,
@@ -84,7 +84,7 @@ pub(super) async fn load(
             if applied >= next(log.purged) {
                 return Ok(Some(loaded));
             }
-            // A disk may give back what it held before, whole and in itself sound.
+            // A disk may return an older version of the checkpoint that is consistent in itself.
             format!("the checkpoint ends before entry {applied}")
         }
         Ok(None) => "there is no checkpoint".to_owned(),
@@ -106,7 +106,7 @@ pub(super) async fn load(
     from_a_member(checkpoints, peers, purged.index, &why, progress).await.map(Some)
 }
 
-/// Fetches a state that reaches up to `index` at least, from whichever member has one.
+/// Fetches a state that includes at least `index` from any member that has one.
 async fn from_a_member(
     checkpoints: &mut Checkpoints,
     peers: &Peers,

@@ -1,4 +1,4 @@
-//! openraft's log storage on top of ours, with the newest entries decoded in memory.
+//! openraft's log storage on top of [`LogStore`], with the newest entries decoded in memory.
 //!
 //! Replication and apply mostly read entries that were just appended; these are in memory. Older
 //! entries are read from the log without blocking openraft's core.
@@ -23,11 +23,11 @@ use super::start::StartError;
 use super::types::{LogEntry, LogId, TypeConfig, Vote, entry_pos, log_id, pos};
 use super::wire::{self, Unreadable};
 
-/// Decoded entries kept in memory, in bytes of payload.
+/// Size of the decoded entries kept in memory, in bytes of payload.
 const CACHE_BYTES: usize = 64 << 20;
-/// Entries of one replication request, in bytes of payload.
+/// Size of the entries in one replication request, in bytes of payload.
 const REQUEST_BYTES: usize = 2 << 20;
-/// Entries read at once for apply, in bytes of payload.
+/// Size of the entries that apply reads in one batch, in bytes of payload.
 const STREAM_BYTES: usize = 8 << 20;
 
 /// The log, shared by the core and its readers.
@@ -43,7 +43,7 @@ struct RaftLogInner {
     refused: OnceLock<String>,
 }
 
-/// Called whenever a vote is durable, before it takes effect.
+/// Called when a vote is durable, before it takes effect.
 type OnVote = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ struct LogTail {
     committed: Option<LogId>,
     last: Option<LogId>,
     purged: Option<LogId>,
-    /// The newest entries, without a gap up to `last`.
+    /// The newest entries, contiguous up to `last`.
     entries: VecDeque<LogEntry>,
     bytes: usize,
 }
@@ -96,10 +96,10 @@ fn unreadable(error: Unreadable) -> io::Error {
 }
 
 impl RaftLog {
-    /// A log on an open disk.
+    /// Opens a log on a disk.
     ///
     /// # Errors
-    /// A vote that cannot be read.
+    /// The vote cannot be read.
     pub fn open(disk: Arc<dyn LogStore>) -> Result<Self, StartError> {
         let state = disk.state();
         let vote = state.vote.map(wire::read_vote).transpose().map_err(|error| match error {
@@ -118,12 +118,12 @@ impl RaftLog {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Sets the callback for durable votes; only the first call counts.
+    /// Sets the callback for durable votes. Only the first call has an effect.
     pub fn on_vote(&self, call: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
         let _first_counts = self.shared.on_vote.set(Box::new(call));
     }
 
-    /// The first entry that was met and that another version wrote, in words.
+    /// Description of the first entry read that another version wrote.
     pub fn refused(&self) -> Option<String> {
         self.shared.refused.get().cloned()
     }
@@ -139,14 +139,15 @@ impl RaftLog {
         self.shared.tail.read().last
     }
 
-    /// Whether anything was ever written.
+    /// Whether nothing was ever written.
     pub fn is_empty(&self) -> bool {
         let tail = self.shared.tail.read();
         tail.vote.is_none() && tail.last.is_none()
     }
 
-    /// Entries from `from` to before `to`; if they exceed `max` bytes, a prefix of them with at
-    /// least one entry.
+    /// Entries from `from` to before `to`. If they exceed `max` bytes, a prefix of them with at
+    /// least
+    /// one entry.
     async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<LogEntry>> {
         let (cold_to, last) = {
             let tail = self.shared.tail.read();
@@ -173,7 +174,7 @@ impl RaftLog {
                 unreadable(error)
             })?);
         }
-        // A log may begin after `from`: what is not on disk then is not anywhere.
+        // A log may begin after `from`. Entries that are then not on disk do not exist.
         let next = entries.last().map_or(cold_to, |entry| entry_pos(entry).index + 1);
         let used: usize = entries.iter().map(size).sum();
         if next == cold_to && cold_to < last && used < max {
@@ -285,7 +286,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         }
         let (done, durable) = oneshot::channel();
         let tell = Box::new(move |result| {
-            // Nobody waits any more only when the core is gone.
+            // Sending fails only if the core has ended.
             let _gone = done.send(result);
         });
         self.shared.disk.save_vote(wire::vote_bytes(vote), tell);

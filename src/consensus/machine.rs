@@ -1,5 +1,5 @@
-//! openraft's state machine on top of ours: applies entries to the replica, writes the replica to
-//! checkpoints.
+//! openraft's state machine on top of the replica: applies entries to the replica and writes the
+//! replica to checkpoints.
 //!
 //! A checkpoint is openraft's "build snapshot": the records that changed since the last one are
 //! written to the store, durably, in one batch with their index. Only then may the log be purged. A
@@ -27,19 +27,19 @@ use super::replica::Replica;
 use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use super::wire::{self, Unreadable};
 
-/// Key of the record that says up to which entry the others go.
+/// Key of the record with the last entry that the checkpoint covers.
 const META_KEY: &[u8] = b"r";
-/// Length of the hash behind that record.
+/// Length of the hash at the end of that record.
 const SEAL_BYTES: usize = 16;
-/// Length of the number before it: how many entries of the log the disk has promised to hold.
+/// Length of the number before the hash: the number of log entries that the disk must have.
 const PROMISED_BYTES: usize = 8;
-/// Rows written at once into the fresh store of an installed snapshot.
+/// Rows per write to the new store of an installed snapshot.
 const INSTALL_ROWS: usize = 10_000;
 /// Bytes of entries applied before apply yields to other tasks: a few milliseconds of work, so that
 /// a node that catches up still answers heartbeats in time.
 const APPLY_TURN: usize = 64 << 10;
 
-/// A frozen state on its way to a peer, or from one.
+/// A frozen state that is sent to a peer or was received from one.
 #[derive(Clone, Debug)]
 pub struct FrozenState(Box<State>);
 
@@ -58,13 +58,13 @@ impl FrozenState {
 }
 
 impl Drop for FrozenState {
-    /// What the present state does not share any more may be most of the memory.
+    /// Dropped in the background: the parts no longer shared with the current state may be large.
     fn drop(&mut self) {
         life::let_go(std::mem::take(&mut *self.0));
     }
 }
 
-/// The state machine as openraft drives it.
+/// openraft's state machine.
 pub struct MachineStore {
     replica: Arc<Replica>,
     disk: Arc<Mutex<Checkpoints>>,
@@ -77,13 +77,13 @@ pub struct MachineStore {
     metrics: Metrics,
 }
 
-/// The entry that a later version wrote, in words, if one was met.
+/// Description of an entry written by a later version, if one was read.
 pub(super) type RefusedEntry = Arc<Mutex<Option<String>>>;
 
-/// The checkpoint on disk and its state, as long as Raft starts; none once it runs.
+/// The checkpoint on disk and its state while Raft starts. None when Raft runs.
 ///
-/// Raft replays what it knows to be committed first, and asks for the snapshot then: a view of what
-/// was replayed would let it purge entries that no checkpoint covers.
+/// At start, Raft first replays the entries that are known to be committed, and then asks for the
+/// snapshot. A snapshot of the replayed state would let it purge entries that no checkpoint covers.
 pub(super) type StartCheckpoint = Arc<Mutex<Option<(SnapshotMeta, State)>>>;
 
 /// The contents of a checkpoint.
@@ -91,14 +91,14 @@ pub(super) struct LoadedCheckpoint {
     pub state: State,
     pub applied: Option<LogId>,
     pub membership: StoredMembership,
-    /// Before this index no entry was missing from the disk when the checkpoint was written.
+    /// When the checkpoint was written, the disk had all entries before this index.
     pub promised: u64,
 }
 
 /// Reads the current checkpoint, if there is one.
 ///
 /// # Errors
-/// A store that cannot be read, or records that do not add up.
+/// The store cannot be read, or its records are inconsistent.
 pub(super) fn load(disk: &Checkpoints) -> Result<Option<LoadedCheckpoint>, CheckpointError> {
     let damaged = |why: &dyn std::fmt::Display| CheckpointError::Damaged(why.to_string());
     if let Some(damage) = disk.damage() {
@@ -125,7 +125,7 @@ pub(super) fn load(disk: &Checkpoints) -> Result<Option<LoadedCheckpoint>, Check
         Some(damage) => return Err(damaged(&damage)),
         None => {}
     }
-    // An emptied file opens as an empty store.
+    // An empty file opens as an empty store.
     let meta = meta.ok_or_else(|| damaged(&"it holds no records"))?;
     let state = loader.finish().map_err(|error| damaged(&error))?;
     let (applied, membership, promised) = unsealed(meta).map_err(|error| match error {
@@ -144,10 +144,10 @@ pub enum CheckpointError {
     /// The disk failed.
     #[error(transparent)]
     Storage(StorageError),
-    /// The records are not those that were written.
+    /// The records are damaged.
     #[error("{0}")]
     Damaged(String),
-    /// Another version wrote them; both versions.
+    /// Another version wrote them. The text has both versions.
     #[error("{0}")]
     Version(String),
 }
@@ -191,12 +191,12 @@ impl MachineStore {
         Arc::clone(&self.disk)
     }
 
-    /// Filled when an entry of a later version is met.
+    /// Set when an entry of a later version is read.
     pub(super) fn refused(&self) -> RefusedEntry {
         Arc::clone(&self.refused)
     }
 
-    /// To be emptied once Raft runs.
+    /// To be cleared when Raft runs.
     pub(super) fn starting(&self) -> StartCheckpoint {
         Arc::clone(&self.starting)
     }
@@ -242,7 +242,7 @@ impl MachineStore {
     }
 }
 
-/// How much there is to apply, in bytes.
+/// The size of the commands to apply, in bytes.
 fn weight(entry: &super::types::LogEntry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(payload) => payload.0.len(),
@@ -320,7 +320,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.has_snapshot = true;
-        // Before anyone can see the state.
+        // Count it before the state becomes visible.
         self.metrics.snapshots_installed.inc();
         self.replica.replace(state);
         Ok(())
@@ -346,7 +346,7 @@ impl MachineStore {
     }
 }
 
-/// Writes a state that came from a peer into a fresh store and puts it in place.
+/// Writes a state received from a peer to a new store and makes it current.
 pub(super) fn install_loaded(
     disk: &mut Checkpoints,
     loaded: &LoadedCheckpoint,
@@ -356,7 +356,7 @@ pub(super) fn install_loaded(
     install(disk, &loaded.state, &meta, None)
 }
 
-/// Puts a state in place; up to `former` this node had applied its log before.
+/// Installs a state. `former` is the last entry that this node had applied from its log.
 fn install(
     disk: &mut Checkpoints,
     state: &State,
@@ -375,8 +375,8 @@ fn install(
     disk.switch(fresh)
 }
 
-/// The number of entries that the log must have, or have purged, from now on: those that are synced
-/// and applied, since these are never cut off.
+/// The number of entries that the log must have or have purged from now on: those that are synced
+/// and applied, because they are never truncated.
 fn promised(disk: &Checkpoints, applied: Option<LogId>) -> u64 {
     let synced = disk.log().synced().map_or(0, |pos| pos.index + 1);
     applied.map_or(0, |id| id.index() + 1).min(synced)
@@ -385,7 +385,7 @@ fn promised(disk: &Checkpoints, applied: Option<LogId>) -> u64 {
 fn meta_change(meta: &SnapshotMeta, promised: u64) -> StoreChange {
     let mut bytes = wire::meta_bytes(meta.last_log_id.as_ref(), &meta.last_membership).to_vec();
     bytes.extend_from_slice(&promised.to_le_bytes());
-    // The state's own digest says nothing of this record.
+    // The digest of the state does not cover this record.
     bytes.extend_from_slice(&xxh3_128(&bytes).to_le_bytes());
     StoreChange::Put(META_KEY.to_vec(), bytes)
 }
@@ -407,7 +407,7 @@ fn unsealed(mut bytes: Bytes) -> Result<(Option<LogId>, StoredMembership, u64), 
 pub struct CheckpointBuilder {
     replica: Arc<Replica>,
     disk: Arc<Mutex<Checkpoints>>,
-    /// Of the store that the changes are for.
+    /// The generation of the store that the changes belong to.
     generation: u64,
     frozen: State,
     dirty: Option<crate::domain::machine::Dirty>,
@@ -422,7 +422,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CheckpointBuilder {
         &mut self,
     ) -> io::Result<openraft::type_config::alias::SnapshotOf<TypeConfig, FrozenState>> {
         let disk = Arc::clone(&self.disk);
-        // No copy stays here: letting a state go takes longer than this thread may be busy.
+        // Move the state out: dropping it would block this thread for too long.
         let frozen = std::mem::take(&mut self.frozen);
         let dirty = self.dirty.take().unwrap_or_default();
         let (meta, generation) = (self.meta.clone(), self.generation);
@@ -448,7 +448,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CheckpointBuilder {
                 return Err(io::Error::other(error));
             }
         };
-        // Otherwise a newer state was installed meanwhile, and stands on the disk.
+        // If not written, a newer state was installed meanwhile and is on the disk.
         if written {
             self.metrics.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
         }

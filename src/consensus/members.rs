@@ -1,5 +1,5 @@
-//! Readmits a member that lost its data, under a new Raft id. The promises of the old id are lost
-//! with its log, so the old id may never vote again.
+//! Readmits a member that lost its data, under a new Raft id. The promises of the old id were lost
+//! with its log, so the old id must never vote again.
 //!
 //! The leader assigns the new id to the empty node, adds it as a learner until it has caught up,
 //! and replaces the old id by the new one in one membership change. Every step can be repeated: an
@@ -24,35 +24,35 @@ use super::network::{config_id, kind};
 use super::types::RaftMember;
 use super::wire::{self, Malformed, WireReader};
 
-/// The empty node writes its identity down within this.
+/// Time limit for the empty node to store its identity.
 const ADOPT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a member was not replaced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplaceError {
-    /// Only a leader can, and none answers.
+    /// Only a leader can do it, and no leader answers.
     #[error("no leader answered, and only a leader can replace a member")]
     NoLeader,
     /// The membership has no such member.
     #[error("there is no member {0}")]
     NotListed(u16),
-    /// It is not there.
+    /// The member does not answer.
     #[error("member {0} cannot be asked: {1}")]
     Unreachable(u16, String),
-    /// It has its data, or is this node.
+    /// The member has its data, or is this node.
     #[error("member {0} has its data and needs no replacement; only an empty one is readmitted")]
     NotEmpty(u16),
-    /// A step took too long, or leadership went elsewhere.
+    /// A step took too long, or the leader changed.
     #[error("member {0} was not readmitted: {1}; the same request goes on with it")]
     Unfinished(u16, String),
 }
 
-/// A node without a leader waits this long for one.
+/// Time for which a node without a leader waits for one.
 const LEADER_LIMIT: Duration = Duration::from_secs(2);
-/// Before a node that did not lead is asked again.
+/// Pause after a node answered that it does not lead.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Makes the leader readmit a member whose data folder is empty; returns its new id.
+/// Makes the leader readmit a member whose data folder is empty. Returns its new id.
 pub(super) async fn replace(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceError> {
     let deadline = Instant::now() + LEADER_LIMIT;
     let mut leader = core.leader.clone();
@@ -85,7 +85,7 @@ async fn ask_to_replace(core: &RaftCore, leader: u64, member: u16) -> Result<Nod
     }
 }
 
-/// Readmits a member since a peer asks for it.
+/// Handles a peer's request to readmit a member.
 pub(super) async fn replace_for(core: &RaftCore, body: Bytes) -> Result<Bytes, Malformed> {
     let member: [u8; 2] = (*body).try_into().map_err(|_length| Malformed("member"))?;
     Ok(answer_bytes(&replace_here(core, u16::from_le_bytes(member)).await))
@@ -147,7 +147,7 @@ async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceErr
         return Err(ReplaceError::NotListed(member));
     };
     let voters: BTreeSet<u64> = known.voter_ids().collect();
-    // A learner is what an earlier try left. If it lost its data again it is not that any more.
+    // An earlier attempt left a learner. It is not reused if it has lost its data again.
     let began = !voters.contains(&last) && is(core, member, last, &address).await?;
     let new = if began { last } else { last + 1 };
     if !began && !adopt(core, cluster_id, member, new, &address).await? {
@@ -165,7 +165,7 @@ async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceErr
     }
 }
 
-/// Whether the member has that id.
+/// Whether the member has this id.
 async fn is(
     core: &RaftCore,
     member: u16,
@@ -179,7 +179,7 @@ async fn is(
     Ok(connected.hello.identity.node == NodeId(id))
 }
 
-/// Whether the member takes the id, or has it.
+/// Assigns the id to the member. True: the member has it now.
 async fn adopt(
     core: &RaftCore,
     cluster_id: u128,
@@ -195,7 +195,7 @@ async fn adopt(
 }
 
 /// As leader, waits until a learner has all entries that this node has now. openraft's own wait
-/// ends at once while the log is shorter than its `replication_lag_threshold`.
+/// returns immediately while the log is shorter than its `replication_lag_threshold`.
 async fn caught_up(core: &RaftCore, learner: u64) -> Result<(), String> {
     let upto = core.log.last();
     let mut metrics = core.raft.metrics();

@@ -1,9 +1,9 @@
-//! The members of the cluster: one value, watched by all parts that need it.
+//! The members of the cluster, as one value that all parts watch.
 //!
-//! Before the first start, and while the log has no membership, it is the list of the settings.
-//! Afterwards the membership of the log applies. The address of a member in the settings is used as
-//! long as the log has the same address for it as at the start. A member can thus change its
-//! address by its settings, and again by a membership change.
+//! Before the first start, and while the log has no membership, it is the list in the settings.
+//! After that it is the membership of the log. The address of a member in the settings overrides
+//! the one in the log until the address in the log changes. A member's address can therefore be
+//! changed by the settings, and later by a membership change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::domain::ids::NodeId;
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedMember {
-    /// Its Raft id. While a member is readmitted it has two.
+    /// Its Raft id. A member that is being readmitted has two.
     pub node: u64,
     /// Its configured id.
     pub id: u16,
     /// Host and port of its peer listener.
     pub peer: String,
-    /// Base URL of its API; empty: it has none, or it is not known.
+    /// Base URL of its API. Empty: it has none, or it is not known.
     pub http: String,
-    /// Whether it votes; else it is a learner.
+    /// Whether it is a voter. Otherwise it is a learner.
     pub votes: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct ListedMember {
 pub struct MemberList(Vec<ListedMember>);
 
 impl MemberList {
-    /// The list of the settings, for a new cluster.
+    /// The list in the settings, for a new cluster.
     pub(super) fn of_settings(settings: &ConsensusSettings) -> Self {
         let listed = settings.members.iter().map(|member| ListedMember {
             node: NodeId::new(member.id, 1).0,
@@ -51,7 +51,7 @@ impl MemberList {
         Self(listed)
     }
 
-    /// All of them.
+    /// All members.
     pub fn iter(&self) -> impl Iterator<Item = &ListedMember> {
         self.0.iter()
     }
@@ -62,7 +62,7 @@ impl MemberList {
         self.iter().map(|member| member.node).collect()
     }
 
-    /// The Raft ids of those that vote.
+    /// The Raft ids of the voters.
     #[must_use]
     pub fn voters(&self) -> Vec<u64> {
         self.iter().filter(|member| member.votes).map(|member| member.node).collect()
@@ -74,13 +74,13 @@ impl MemberList {
         self.iter().map(|member| member.id).collect()
     }
 
-    /// The member of a configured id; of several joins the last one.
+    /// The member with a configured id. If it has several join numbers, the latest.
     #[must_use]
     pub fn get(&self, id: u16) -> Option<&ListedMember> {
         self.0.iter().rfind(|member| member.id == id)
     }
 
-    /// Every configured id once.
+    /// Each configured id once.
     pub fn each(&self) -> impl Iterator<Item = &ListedMember> {
         self.ids().into_iter().filter_map(|id| self.get(id))
     }
@@ -94,7 +94,7 @@ impl MemberList {
     }
 }
 
-/// Makes lists of members from memberships of the log.
+/// Builds member lists from memberships of the log.
 pub(super) struct MemberListSource {
     settings: MemberList,
     /// The addresses in the log when this process first saw them.
@@ -129,7 +129,7 @@ impl MemberListSource {
     }
 }
 
-/// Hands each change of the list to those that keep something for each member.
+/// Passes each change of the list to the parts that keep data per member.
 pub(super) async fn follow(core: Arc<RaftCore>, mut members: watch::Receiver<MemberList>) {
     let asked = super::clocks::PolledMembers::default();
     loop {
@@ -148,7 +148,7 @@ pub(super) mod tests {
     use super::super::MemberAddress;
     use super::*;
 
-    /// A list of members, each with its Raft id, its address, and whether it votes.
+    /// A list of members, each with its Raft id, address and voting right.
     pub fn list(members: &[(NodeId, &str, bool)]) -> MemberList {
         let listed = members.iter().map(|(node, peer, votes)| ListedMember {
             node: node.0,
@@ -182,10 +182,10 @@ pub(super) mod tests {
         let mut lists = MemberListSource::new(&settings);
         let seed = lists.of(&Membership::default());
         assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "nothing is logged yet");
-        // The settings have another address of c than the log had at the start.
+        // The address of c in the settings differs from the one that the log had at the start.
         let first = lists.of(&logged(&[a, b, c], &[(a, "a"), (b, "b"), (c, "c")]));
         assert_eq!(peers(&first), [(a, "a", true), (b, "b", true), (c, "new-c", true)]);
-        // A change says more than the settings; who is not listed any more is gone.
+        // A change in the log overrides the settings, and removed members disappear.
         let then = lists.of(&logged(&[b, c], &[(b, "moved-b"), (c, "c"), (d, "d")]));
         assert_eq!(peers(&then), [(b, "moved-b", true), (c, "new-c", true), (d, "d", false)]);
         assert_eq!(then.voters(), [b, c]);

@@ -1,5 +1,5 @@
-//! openraft's network on top of the transport: a persistent pipeline for entries, calls for the
-//! rest.
+//! openraft's network on top of the transport: a persistent pipeline for entries, single calls for
+//! all other requests.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -52,22 +52,22 @@ pub(super) mod kind {
     pub const ACKNOWLEDGED: u16 = 25;
     pub const LEAVE: u16 = 26;
     pub const REPLACE: u16 = 27;
-    /// Kinds from here on belong to the layer above.
+    /// Kinds from this one on belong to the layer above.
     pub const SERVICE: u16 = 100;
 }
 
-/// Requests of one pipeline that wait for their answer.
+/// Maximum number of unanswered requests in a pipeline.
 const PIPELINE_MAX: usize = 64;
-/// Rows of a snapshot sent in one frame, in bytes.
+/// Size of the snapshot rows in one frame, in bytes.
 const ROWS_BYTES: usize = 256 << 10;
-/// Chunks of rows that wait for the connection.
+/// Number of encoded row chunks that wait for the connection.
 const ROWS_QUEUE: usize = 4;
 
 pub(super) fn config_id(node: u64) -> u16 {
     u16::try_from(node >> 16).unwrap_or(0)
 }
 
-/// Makes a [`RaftPeerConnection`] for each thing openraft wants to say to a peer.
+/// Creates a [`RaftPeerConnection`] for each of openraft's tasks.
 pub(super) struct PeerConnectionFactory {
     pub own: u64,
     pub peers: Arc<Peers>,
@@ -91,19 +91,20 @@ impl RaftNetworkFactory<TypeConfig> for PeerConnectionFactory {
     }
 }
 
-/// A way to one peer, for one of openraft's tasks.
+/// The connection to one peer for one of openraft's tasks.
 pub(super) struct RaftPeerConnection {
     own: u64,
     target: u64,
-    /// Where it was when this was made.
+    /// Its address when this was created.
     addr: String,
     metrics: Metrics,
     peers: Arc<Peers>,
-    /// Never contended: a connection cannot be shared, and openraft wants its networks to be.
+    /// Never contended. The mutex exists because a connection is not `Sync` and openraft requires
+    /// it.
     pipeline: Mutex<Option<IdleReplication>>,
 }
 
-/// A replication connection between two uses.
+/// An open replication connection that is currently not used.
 struct IdleReplication {
     connection: PeerConnection,
     last_id: u64,
@@ -120,7 +121,7 @@ fn broken(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
 }
 
 impl RaftPeerConnection {
-    /// The peer where it is now.
+    /// The connections to the peer at its current address.
     fn peer(&self) -> Arc<PeerConnections> {
         self.peers.of_raft(self.target, &self.addr)
     }
@@ -162,7 +163,7 @@ impl RaftNetworkV2<TypeConfig> for RaftPeerConnection {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            // Before the dial: it is in there that openraft waits after a failure, and only there.
+            // Read it before dialling: after a failure openraft waits only in this stream.
             let first = input.next().await;
             let peer = self.peer();
             let slot = self.pipeline.get_mut();
@@ -245,7 +246,7 @@ impl RaftNetworkV2<TypeConfig> for RaftPeerConnection {
     }
 }
 
-/// Requests on their way, answers in the same order.
+/// Requests in flight. Answers arrive in the same order.
 struct Pipeline<'s, S> {
     own: u64,
     target: u64,
@@ -253,7 +254,7 @@ struct Pipeline<'s, S> {
     slot: &'s mut Option<IdleReplication>,
     kept: IdleReplication,
     input: S,
-    /// When each was sent, and under which vote.
+    /// The send time and the vote of each unanswered request.
     waiting: VecDeque<(Instant, Vote)>,
     ended: bool,
 }
@@ -264,7 +265,7 @@ impl<'s, S> Pipeline<'s, S>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
-    /// The next answer. A stream that ended well returns its connection; an error drops it.
+    /// The next answer. A stream that ended normally returns its connection; an error drops it.
     async fn step(mut self) -> PipelineStep<'s, S> {
         loop {
             let Some((oldest, _)) = self.waiting.front().copied() else {
@@ -338,8 +339,8 @@ where
     }
 }
 
-/// Notes the acknowledgements of a member. A member without an entry that it acknowledged has lost
-/// data; openraft must not treat its log as one that is merely behind.
+/// Records the acknowledgements of a member. A member without an entry that it acknowledged has
+/// lost data. openraft must not handle this as a log that is merely behind.
 fn check_answer(peers: &Peers, target: u64, vote: Vote, answer: AppendAnswer) -> Rpc<AppendAnswer> {
     match &answer {
         AppendAnswer::Matching(Some(upto)) => peers.acknowledged.note(target, vote, *upto),
@@ -371,7 +372,7 @@ async fn send_snapshot(
     Ok(SnapshotResponse::new(vote))
 }
 
-/// Sends a frozen state: its metadata, its rows, an end.
+/// Sends a frozen state: metadata, rows, end marker.
 pub(super) async fn stream_snapshot(
     to: &Sender,
     mut begin: BytesMut,
@@ -389,12 +390,12 @@ pub(super) async fn stream_snapshot(
     send(to, kind::SNAPSHOT_END, Bytes::new()).await
 }
 
-/// Encodes a state in chunks of rows, until all are sent or the receiver is gone.
+/// Encodes a state in chunks of rows, until all are sent or the receiver is dropped.
 fn encode_rows(state: &State, give: &mut dyn FnMut(Bytes) -> bool) {
     let mut rows = BytesMut::with_capacity(ROWS_BYTES * 2);
     for (key, value) in state.all_rows() {
         for part in [key, value] {
-            // A row is bounded by what one task may hold.
+            // The size of a row is bounded by the limits of a task.
             rows.put_u32_le(u32::try_from(part.len()).unwrap_or(u32::MAX));
             rows.put_slice(&part);
         }
@@ -409,7 +410,7 @@ async fn send(to: &Sender, kind: u16, body: Bytes) -> io::Result<()> {
     to.send(PeerFrame { id: 1, kind, body }).await.map_err(io::Error::other)
 }
 
-/// A log id for people.
+/// A log id as text.
 pub(super) fn shown(id: Option<&LogId>) -> String {
     id.map_or_else(|| "nothing".to_owned(), |id| format!("{}.{}", pos(id).term, id.index()))
 }

@@ -1,10 +1,10 @@
-//! Packs commands into entries. All commands that wait when the proposer wakes go into one entry,
-//! and a bounded number of entries is in flight. The proposer never waits for an entry to fill.
+//! Packs commands into entries. When the proposer wakes, all waiting commands go into one entry,
+//! and the number of entries in flight is bounded. The proposer never waits for an entry to fill.
 //!
-//! An entry occupies one of these places until a leader has taken it, not until its outcome is
-//! known: a silent leader leaves outcomes unknown, and the entries of its successor must not wait
-//! for them. Liveness commands have a [`Lane`] of their own, so that other work does not delay
-//! them.
+//! An entry occupies a slot until a leader has accepted it, not until its outcome is known. If a
+//! leader becomes silent, the outcomes of its entries are unknown, and the entries for the next
+//! leader must not wait for them. Liveness commands have their own [`Lane`], so that other work
+//! does not delay them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,37 +20,37 @@ use super::core::{RaftCore, SubmitOutcome};
 use super::limits::LATE_CHECK;
 use super::replica::{EntryInFlight, ProposalReply, ProposeError};
 
-/// Commands of one entry.
+/// Maximum number of commands in one entry.
 const ENTRY_COMMANDS: usize = 256;
-/// Bytes of one entry, unless a single command is larger.
+/// Maximum size of one entry in bytes, unless a single command is larger.
 const ENTRY_BYTES: usize = 256 << 10;
-/// Entries of this process that are being carried to a leader, in the lane for work.
+/// Maximum number of entries on the way to a leader, in [`Lane::Work`].
 const ENTRIES_IN_FLIGHT: usize = 16;
-/// And in the lane for liveness. What is refused or lost there is proposed again by whoever judges.
+/// The same for [`Lane::Liveness`]. Its commands are proposed again if they are refused or lost.
 const LIVENESS_IN_FLIGHT: usize = 4;
 
-/// Commands to be brought into the log together.
+/// Commands that go into the log together.
 pub struct Proposal {
     /// Packed by [`envelope::pack`](crate::domain::machine::envelope::pack).
     pub commands: Bytes,
-    /// How many they are.
+    /// The number of commands.
     pub count: usize,
-    /// Where the outcome goes.
+    /// The receiver of the outcome.
     pub reply: ProposalReply,
-    /// After this the outcome is unknown, or, if no leader took it, not accepted.
+    /// After this the outcome is unknown or, if no leader accepted it, not accepted.
     pub deadline: Instant,
 }
 
-/// Which queue a proposal waits in.
+/// The queue of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Everything else.
     Work,
-    /// Who is alive.
+    /// Commands about which nodes are alive.
     Liveness,
 }
 
-/// Numbers the entries of this process; both lanes draw from it.
+/// Numbers the entries of this process, across both lanes.
 #[derive(Debug, Default)]
 pub(super) struct EntryNumbers(AtomicU64);
 
@@ -60,7 +60,7 @@ impl EntryNumbers {
     }
 }
 
-/// Proposes the commands of one lane, until its senders are gone.
+/// Proposes the commands of one lane until its senders are dropped.
 pub(super) async fn run(
     core: Arc<RaftCore>,
     lane: Lane,
@@ -96,7 +96,7 @@ pub(super) async fn run(
         let (core, commands) = (Arc::clone(&core), commands.freeze());
         let submit = async move {
             let _until_it_returns = place;
-            // Where the entry may still come, the flight ends at its deadline.
+            // If the entry may still be applied, it stays in flight until its deadline.
             if core.submit_entry(seq, commands, deadline).await == SubmitOutcome::Refused {
                 let sure = core.clock.sure();
                 let why = if sure { ProposeError::NotAccepted } else { ProposeError::NoTime };
@@ -107,7 +107,7 @@ pub(super) async fn run(
     }
 }
 
-/// As many of the waiting as one entry holds.
+/// Takes as many waiting proposals as fit into one entry.
 fn take_batch(waiting: &mut Vec<Proposal>) -> Vec<Proposal> {
     let (mut commands, mut bytes) = (0, 0);
     let fits = waiting.iter().take_while(|proposal| {
@@ -120,7 +120,7 @@ fn take_batch(waiting: &mut Vec<Proposal>) -> Vec<Proposal> {
     std::mem::replace(waiting, rest)
 }
 
-/// Ends flights that are over time.
+/// Ends entries in flight whose deadline has passed.
 pub(super) async fn expire_flights(core: Arc<RaftCore>) {
     let mut tick = tokio::time::interval(LATE_CHECK);
     loop {

@@ -1,8 +1,7 @@
-//! The applied state as the rest of the node sees it, and the proposals that wait for their
-//! entries.
+//! The applied state for the rest of the node, and the proposals that wait for their entries.
 //!
-//! Only apply writes here. Readers take the lock briefly, or a frozen view for longer work: a held
-//! lock blocks apply.
+//! Only apply writes here. Readers hold the lock briefly, or use a frozen view for longer work,
+//! because a held lock blocks apply.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::OnceLock;
@@ -29,69 +28,69 @@ pub type ProposalOutcome = Result<ProposalAnswers, ProposeError>;
 pub struct ProposalAnswers {
     /// Log index of the entry.
     pub index: u64,
-    /// One a command.
+    /// One response per command.
     pub responses: Vec<Response>,
 }
 
-/// Between two marks, in log indices.
+/// Distance between two marks, in log indexes.
 const MARK_EVERY: u64 = 1_024;
-/// Marks that are remembered.
+/// Number of marks that are kept.
 const MARKS: usize = 64;
 
-/// The digest of a state at an index where all replicas take it.
+/// The digest of a state at an index at which all replicas compute it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigestMark {
     /// A multiple of 1,024.
     pub index: u64,
-    /// The layout of the records, without which a digest says nothing.
+    /// The layout of the records. Digests are comparable only for equal layouts.
     pub layout: u16,
-    /// Of the state once that was applied.
+    /// The digest of the state after this entry.
     pub digest: u128,
 }
 
-/// Why there is no answer.
+/// Why a proposal has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Proved not applied: no leader took it in time. Repeating it is safe.
+    /// Certainly not applied: no leader accepted it in time. It is safe to retry.
     #[error("no leader accepted it in time")]
     NotAccepted,
-    /// Proved not applied as well: there is no time to stamp it with.
+    /// Certainly not applied: there is no valid time for its timestamp.
     #[error("the clocks of a majority do not agree")]
     NoTime,
-    /// A leader may have taken it; it may yet be applied.
+    /// A leader may have accepted it, and it may still be applied.
     #[error("it was handed over and not answered in time")]
     Unknown,
-    /// This node stops.
+    /// This node is stopping.
     #[error("the node is stopping")]
     Stopping,
-    /// Not proposed: a live member would not know the command.
+    /// Not proposed: a live member does not support the command.
     #[error(
         "it needs level {needed}, and the cluster is at level {cluster}, the lowest of its live \
          nodes; upgrade all nodes first"
     )]
     NeedsUpgrade {
-        /// The level that the command came with.
+        /// The level that introduced the command.
         needed: u16,
         /// The level of the cluster.
         cluster: u16,
     },
 }
 
-/// Takes the outcomes of many proposals, those of one entry together, each with its token.
+/// Receives the outcomes of many proposals, grouped by entry, each with its token.
 pub type Collector = mpsc::UnboundedSender<Vec<(u64, ProposalOutcome)>>;
 
-/// Where a proposal's outcome goes.
+/// The receiver of a proposal's outcome.
 pub enum ProposalReply {
-    /// Nowhere: the proposer looks at the state.
+    /// None: the proposer reads the state instead.
     Nobody,
-    /// One who waits.
+    /// A single receiver.
     Once(oneshot::Sender<ProposalOutcome>),
     /// A collector for many proposals, called once per entry.
     Collect(Collector, u64),
 }
 
 impl ProposalReply {
-    /// Reports that there is no answer, and why.
+    /// Reports that there is no answer, with the reason.
     pub(super) fn refuse(self, error: ProposeError) {
         let mut batch = Batch::default();
         self.send(Err(error), &mut batch);
@@ -102,7 +101,7 @@ impl ProposalReply {
         match self {
             Self::Nobody => {}
             Self::Once(waiting) => {
-                // Whoever gave up waiting needs no answer.
+                // The receiver may have been dropped.
                 let _given_up = waiting.send(outcome);
             }
             Self::Collect(collector, token) => batch.add(collector, token, outcome),
@@ -110,7 +109,7 @@ impl ProposalReply {
     }
 }
 
-/// Answers that go to one collector together.
+/// Outcomes that go to the same collector.
 #[derive(Default)]
 struct Batch(Option<(Collector, Vec<(u64, ProposalOutcome)>)>);
 
@@ -132,15 +131,15 @@ impl Batch {
     }
 }
 
-/// One entry of this process that has not been applied here.
+/// An entry of this process that is not applied here yet.
 pub(super) struct EntryInFlight {
-    /// How many commands each proposal in it has, and who waits.
+    /// Per proposal: its number of commands and the receiver of the outcome.
     pub parts: Vec<(usize, ProposalReply)>,
     /// When it was proposed.
     pub since: Instant,
     /// After this the outcome is unknown.
     pub deadline: Instant,
-    /// Nothing, but for a bug put in on purpose: the place among the entries being carried.
+    /// Used only by an injected bug: the slot of the entry in the proposer.
     pub _held: Option<OwnedSemaphorePermit>,
 }
 
@@ -150,12 +149,12 @@ impl EntryInFlight {
     }
 }
 
-/// What happened to the state.
+/// A change of the state.
 #[derive(Debug)]
 pub enum ReplicaEvent {
     /// Entries were applied, up to this index.
     Applied(u64, Vec<Hint>),
-    /// All of it was replaced by a snapshot.
+    /// The whole state was replaced by a snapshot with this last index.
     Replaced(u64),
 }
 
@@ -164,13 +163,13 @@ pub struct Replica {
     origin: u64,
     state: RwLock<State>,
     formats: Formats,
-    /// Of the cluster; derived from the state.
+    /// The level of the cluster, derived from the state.
     level: AtomicU16,
     pub(super) applied: watch::Sender<u64>,
     marks: Mutex<VecDeque<DigestMark>>,
     pub(super) ring: Mutex<EventRing>,
     flights: Mutex<BTreeMap<u64, EntryInFlight>>,
-    /// None: there is no receiver.
+    /// None: there is no receiver yet.
     events: OnceLock<mpsc::UnboundedSender<ReplicaEvent>>,
     metrics: Metrics,
     life: Life,
@@ -195,8 +194,9 @@ impl Replica {
         self.level.load(Ordering::Relaxed)
     }
 
-    /// The stream of events from now on. It begins with one event that stands for the whole state,
-    /// because a start may replay many entries. Only the first stream has events.
+    /// The stream of events from now on. Its first event represents the whole state, because a
+    /// start
+    /// may replay many entries. Only the first stream gets events.
     pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<ReplicaEvent> {
         let (events, stream) = mpsc::unbounded_channel();
         let _first = self.events.set(events);
@@ -206,23 +206,23 @@ impl Replica {
 
     fn tell(&self, event: ReplicaEvent) {
         if let Some(events) = self.events.get() {
-            // The engine may have stopped.
+            // Sending fails if the engine has stopped.
             let _nobody = events.send(event);
         }
     }
 
-    /// This process, as entries name it.
+    /// The id of this process in entries.
     #[must_use]
     pub const fn origin(&self) -> u64 {
         self.origin
     }
 
-    /// The state, for a moment.
+    /// Locks the state for reading. Hold it briefly.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
     }
 
-    /// A frozen view, for as long as it takes.
+    /// A frozen view, which can be held for any time.
     #[must_use]
     pub fn frozen(&self) -> State {
         self.state.read().frozen()
@@ -234,14 +234,14 @@ impl Replica {
         *self.applied.borrow()
     }
 
-    /// Waits until an index is applied; false: not in time.
+    /// Waits until an index is applied. False: it was not applied in time.
     pub async fn reach(&self, index: u64, limit: Duration) -> bool {
         let mut applied = self.applied.subscribe();
         let wait = applied.wait_for(|applied| *applied >= index);
         matches!(tokio::time::timeout(limit, wait).await, Ok(Ok(_)))
     }
 
-    /// Passes over an entry that carries no commands.
+    /// Advances over an entry without commands.
     pub(super) fn skip(&self, index: u64) {
         let mut state = self.state.write();
         state.skip(index);
@@ -253,7 +253,7 @@ impl Replica {
         change(&mut self.state.write())
     }
 
-    /// Applies one entry of the state machine, and answers those of this process who wait for it.
+    /// Applies one entry and answers the proposals of this process that wait for it.
     pub(super) fn apply(
         &self,
         index: u64,
@@ -296,14 +296,15 @@ impl Replica {
         }
     }
 
-    /// The last mark since the state was put in place.
+    /// The last mark since the state was last replaced.
     #[must_use]
     pub fn last_mark(&self) -> Option<DigestMark> {
         self.marks.lock().back().copied()
     }
 
-    /// Whether the digest of this state at that index was different. False for an index that is not
-    /// remembered or a mark of another layout.
+    /// Whether this state had a different digest at the index of the mark. False if that index is
+    /// not
+    /// kept or the layout differs.
     #[must_use]
     pub fn differs(&self, from: DigestMark) -> bool {
         let marks = self.marks.lock();
@@ -319,7 +320,7 @@ impl Replica {
         }
     }
 
-    /// Puts another state in place.
+    /// Replaces the state.
     pub(super) fn replace(&self, state: State) {
         let index = state.cluster().applied;
         self.life.replaced(&state);
@@ -335,7 +336,7 @@ impl Replica {
         self.tell(ReplicaEvent::Replaced(index));
     }
 
-    /// Entries of this process whose outcome is not known.
+    /// Number of entries of this process whose outcome is not known.
     #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.flights.lock().len()
@@ -345,7 +346,7 @@ impl Replica {
         self.flights.lock().insert(seq, flight);
     }
 
-    /// Ends a flight that will not land.
+    /// Ends an entry in flight with an error.
     pub(super) fn fail(&self, seq: u64, error: ProposeError) {
         let flight = self.flights.lock().remove(&seq);
         if let Some(flight) = flight {
@@ -354,7 +355,7 @@ impl Replica {
         }
     }
 
-    /// Ends the flights that are over time.
+    /// Ends entries in flight whose deadline has passed.
     pub(super) fn fail_late(&self, now: Instant) {
         let mut flights = self.flights.lock();
         let late: Vec<u64> = flights

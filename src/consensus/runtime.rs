@@ -1,5 +1,5 @@
 //! The runtime for openraft in simulations: tokio's, except that spawned tasks and random numbers
-//! belong to the process that asks for them.
+//! belong to the calling process.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use crate::life::simulation::SimulatedProcess;
 
 type Tokio = openraft::impls::TokioRuntime;
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LifeRuntime(Tokio);
 

@@ -34,7 +34,7 @@ use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A node's disk, which outlives the node.
+/// A node's disk. It is kept when the node stops.
 #[derive(Clone)]
 struct TestDisk {
     log: SimDisk,
@@ -61,8 +61,9 @@ impl TestDisk {
     }
 }
 
-/// Free addresses below the ports of outgoing connections, so that a stopped node finds its own
-/// address free when it restarts.
+/// Free addresses below the range for outgoing connections, so that the address of a stopped node
+/// is
+/// still free when it restarts.
 fn free_addresses(count: usize) -> Vec<String> {
     let mut addresses = Vec::new();
     for _ in 0..1_000 {
@@ -148,7 +149,7 @@ async fn begin_all(addresses: &[String], disks: &[TestDisk], retained: u64) -> V
     tokio::time::timeout(LIMIT, futures_util::future::join_all(nodes)).await.unwrap()
 }
 
-/// A cluster of three, with the disks that outlive its nodes.
+/// A cluster of three nodes, and their disks.
 async fn three(retained: u64) -> (Vec<String>, [TestDisk; 3], Vec<TestNode>) {
     let addresses = free_addresses(3);
     let disks = [TestDisk::new(), TestDisk::new(), TestDisk::new()];
@@ -164,7 +165,7 @@ fn add(name: &str) -> Bytes {
     bytes.into()
 }
 
-/// Submits until there is an answer: while the leader changes, an outcome may be unknown.
+/// Submits until there is an outcome. It may be unknown while the leader changes.
 async fn submit(node: &TestNode, commands: Bytes) -> (u64, Response) {
     for _ in 0..5 {
         if let Ok(answered) = node.consensus.submit(commands.clone(), 1, LIMIT).await {
@@ -178,7 +179,7 @@ async fn same_everywhere(nodes: &[&TestNode], index: u64) {
     for node in nodes {
         assert!(node.consensus.replica().reach(index, LIMIT).await);
     }
-    // Indices may differ by later entries; wait until they do not.
+    // The indexes may differ because of later entries. Wait until they are equal.
     for _ in 0..200 {
         let states: Vec<(u64, u128)> = nodes
             .iter()
@@ -272,7 +273,7 @@ async fn a_node_that_missed_what_was_purged_gets_a_snapshot() {
     }
 }
 
-/// Why a node ended.
+/// The reason why a node ended.
 async fn end(node: &TestNode) -> String {
     let mut fatal = node.consensus.fatal();
     let why = tokio::time::timeout(LIMIT, fatal.wait_for(Option::is_some)).await;
@@ -307,7 +308,7 @@ async fn a_write_that_fails_is_fatal_and_its_reason_told() {
         } else {
             disk.stores.fail_next(error, false);
         }
-        // Enough of them for a checkpoint.
+        // Enough entries for a checkpoint.
         let commands = async {
             for number in 0..40 {
                 let name = format!("after-{number}");

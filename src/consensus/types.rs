@@ -30,7 +30,7 @@ impl fmt::Display for Payload {
     }
 }
 
-// openraft asks for these; nothing of ours goes through them.
+// openraft requires these traits. Our code does not use them.
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(&self.0)
@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
-/// Where a member is reached.
+/// The addresses of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftMember {
     /// Its peer address.
@@ -53,7 +53,7 @@ pub struct RaftMember {
 }
 
 openraft::declare_raft_types!(
-    /// This project's Raft.
+    /// The type configuration of openraft.
     pub TypeConfig:
         D = Payload,
         R = (),

@@ -1,5 +1,5 @@
-//! Our encoding of Raft's entries, votes, memberships, requests and answers. openraft's types never
-//! go on the wire or the disk; a change here is a new protocol version.
+//! The encoding of Raft's entries, votes, memberships, requests and answers. openraft's own types
+//! are never sent or stored. A change here is a new protocol version.
 
 use std::collections::BTreeSet;
 
@@ -34,15 +34,15 @@ pub(super) type WireResult<T> = Result<T, Malformed>;
 /// Why bytes on the disk cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// They are damaged.
+    /// The bytes are damaged.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// Other software wrote them.
+    /// Another version wrote them.
     #[error("{what} {found}; this software reads {known}")]
     Version {
-        /// A description that the version number completes.
+        /// A description, which the version number completes.
         what: &'static str,
-        /// The number: their first byte.
+        /// The version number: the first byte.
         found: u8,
         /// The highest number that this software reads.
         known: u8,
@@ -154,7 +154,7 @@ pub(super) fn get_vote(reader: &mut WireReader) -> WireResult<Vote> {
     }
 }
 
-/// A vote as it is on disk.
+/// The bytes of a vote on disk.
 pub(super) fn vote_bytes(vote: &Vote) -> Bytes {
     let mut out = BytesMut::with_capacity(18);
     out.put_u8(FORM);
@@ -239,7 +239,7 @@ fn get_membership(reader: &mut WireReader) -> WireResult<Membership<u64, RaftMem
     Membership::new(configs, nodes).map_err(|_error| Malformed("membership"))
 }
 
-/// The metadata of a checkpoint or snapshot: the last applied entry and the membership then.
+/// The metadata of a checkpoint or snapshot: the last applied entry and the membership at it.
 pub(super) fn meta_bytes(applied: Option<&LogId>, membership: &StoredMembership) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(FORM);
@@ -323,7 +323,7 @@ pub(super) fn read_vote_response(bytes: Bytes) -> WireResult<VoteResponse<TypeCo
     Ok(response)
 }
 
-/// How a peer answers that is to take the lead.
+/// The bytes of a peer's answer to a transfer of the lead.
 pub(super) fn transferred_bytes(answer: &TransferLeaderResponse<TypeConfig>) -> Bytes {
     let mut out = BytesMut::new();
     match answer {
@@ -361,14 +361,14 @@ pub(super) fn read_transferred(
     Ok(answer)
 }
 
-/// How a peer answers an append.
+/// A peer's answer to an append.
 #[derive(Debug)]
 pub(super) enum AppendAnswer {
-    /// Up to this entry all is there.
+    /// The peer has all entries up to this one.
     Matching(Option<LogId>),
     /// The entry before does not match.
     Conflict(LogId),
-    /// It voted for another.
+    /// The peer voted for another candidate.
     HigherVote(Vote),
 }
 
@@ -407,7 +407,7 @@ pub(super) fn read_appended(bytes: Bytes) -> WireResult<AppendAnswer> {
 mod tests {
     use super::*;
 
-    /// A node that refuses the lead is not taken for one that accepts it, and its reason arrives.
+    /// A refusal of the lead is not decoded as acceptance, and its reason is kept.
     #[test]
     fn answers_to_a_transfer_of_the_lead_read_back() {
         let leader = Vote::new_committed(3, 1 << 16);

@@ -1,8 +1,8 @@
-//! A node whose state differs from that of the others.
+//! A node whose state differs from that of the other nodes.
 
 use super::*;
 
-/// Entries until all replicas have taken a digest at one index.
+/// Enough entries for a digest of all replicas at the same index.
 const ENTRIES: usize = 1_100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

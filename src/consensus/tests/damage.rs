@@ -27,12 +27,12 @@ use crate::storage::sim::SimDisk;
 use crate::storage::{LogPos, LogStore, StateFolders};
 use crate::telemetry::metrics::Metrics;
 
-/// Bits that are flipped, each in a copy of its own.
+/// Number of flipped bits, each in its own copy.
 const FLIPS: u64 = 100;
-/// Tasks of the first checkpoint, and of the one that follows upon it.
+/// Number of tasks in the first checkpoint and in the second.
 const TASKS: [u64; 2] = [500, 700];
 
-/// What a checkpoint holds: applied entry, membership, digest.
+/// The contents of a checkpoint: applied entry, membership, digest.
 type CheckpointContents = (Option<u64>, String, u128);
 
 fn at(index: u64) -> LogPos {
@@ -48,7 +48,7 @@ pub(super) fn entry(index: u64) -> EntryResponder<TypeConfig> {
     (LogEntry { log_id: log_id(at(index)), payload }, None)
 }
 
-/// sled frees its lock some time after a store is dropped.
+/// sled releases its lock some time after a store is dropped.
 pub(super) fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::StorageError> {
     let started = Instant::now();
     loop {
@@ -65,7 +65,7 @@ pub(super) fn opened(folder: &Path) -> Result<Checkpoints, crate::storage::Stora
     }
 }
 
-/// The same for the state of a log that was purged up to an index.
+/// The same with a log that was purged up to an index.
 fn opened_with(folder: &Path, purged: u64) -> Checkpoints {
     drop(opened(folder).unwrap());
     loop {
@@ -89,7 +89,7 @@ fn held(folder: &Path) -> Result<Option<CheckpointContents>, CheckpointError> {
     }))
 }
 
-/// Two checkpoints one upon the other, as a node writes them; what each of them held.
+/// Writes two checkpoints in sequence, as a node does, and returns the contents of each.
 async fn write(folder: &Path) -> Vec<CheckpointContents> {
     let replica =
         Arc::new(Replica::new(7, State::default(), Formats::SOFTWARE, Metrics::new("test")));
@@ -133,7 +133,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
     let written = write(&data).await;
     assert_eq!(held(&data).unwrap().as_ref(), written.last());
     drop(opened(&data).unwrap());
-    // Without the long runs of zeros, where nothing was ever written.
+    // Without the long runs of zeros, which were never written.
     let sound = files(&data);
     let content: Vec<(usize, usize)> = sound
         .iter()
@@ -151,7 +151,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
         fs::create_dir_all(copy.join("state.1/blobs")).unwrap();
         for (number, (path, bytes)) in sound.iter().enumerate() {
             let mut bytes = bytes.clone();
-            // The last copy stays whole.
+            // The last copy is not changed.
             if number == file && flip < FLIPS {
                 bytes[at] ^= 1 << (word >> 61);
             }
@@ -176,7 +176,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
     assert!(refused + none + older > FLIPS / 10, "the bits that matter were hardly met");
 }
 
-/// A store that lost its end may be sound in itself; then the log tells that something is missing.
+/// A store that lost its newest data may be consistent in itself. The log then shows the loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,8 +199,8 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
     assert!(held(folder.path()).unwrap().is_some(), "nothing is changed before another is there");
 }
 
-/// Files that a disk lost or emptied: what sled makes of them is never taken for a state, and never
-/// ends the start.
+/// Files that a disk lost or truncated to zero. The result in sled is never used as a state, and
+/// never prevents the start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_or_emptied_file_of_a_checkpoint_is_damage_or_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Events as readers get them from a node.
+//! Events as a reader gets them from a node.
 
 use super::*;
 use crate::consensus::events::EVENTS_MAX;
@@ -21,7 +21,7 @@ fn replica(state: State) -> Replica {
     Replica::new(1, state, Formats::SOFTWARE, Metrics::new("test"))
 }
 
-/// Adds a task by an entry of its own.
+/// Adds a task with its own entry.
 fn apply(replica: &Replica, index: u64, name: &str) {
     let head = EntryHead { stamp: Timestamp(1_000), origin: 2, seq: index };
     replica.apply(index, &envelope::entry(head, &add(name)), &mut Applied::default()).unwrap();
@@ -58,7 +58,7 @@ fn a_loaded_state_tells_what_comes_after_it() {
 async fn every_node_tells_the_same_events_and_whoever_waits_is_woken() {
     let (addresses, disks, nodes) = three(1_000).await;
     let reader = nodes[1].consensus.replica();
-    // The first command of the cluster may come after those of others, and is an event too.
+    // Other commands may precede the first command of the cluster, and are events too.
     let named = async {
         let mut seen = EventId(0);
         while reader.read().cluster().id == 0 {
@@ -89,7 +89,7 @@ async fn every_node_tells_the_same_events_and_whoever_waits_is_woken() {
     let nodes = begin_all(&addresses, &disks, 1_000).await;
     let (index, _) = submit(&nodes[2], add("after")).await;
     for node in &nodes {
-        // Whatever of the log was replayed, what was told before is told the same way again.
+        // After a replay of the log, the events are the same as before.
         assert!(node.consensus.replica().reach(index, LIMIT).await);
         let after = told(node.consensus.replica(), awaited[0].id);
         assert_eq!(after.last().unwrap().object, EventObject::Task("after".into()));

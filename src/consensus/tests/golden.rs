@@ -1,8 +1,8 @@
-//! Golden bytes: the contents of Raft's logs, checkpoints and connections cannot change unnoticed.
+//! Golden bytes, which detect changes of the contents of Raft's logs, checkpoints and connections.
 //!
-//! A difference means that a node of this version misreads the bytes of another. A change on the
-//! disk needs a new version number, its first byte; a change on the wire needs a new protocol
-//! number, which the handshake carries (`transport::handshake::PROTOCOL`).
+//! A difference means that a node of this version misreads the bytes of another version. A change
+//! on the disk needs a new version number, its first byte. A change on the wire needs a new
+//! protocol number, which the handshake carries (`transport::handshake::PROTOCOL`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -85,7 +85,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `value` is written as `golden` and read from it; bytes that are cut off or go on are refused.
+/// `value` encodes to `golden` and decodes from it. Truncated bytes and trailing bytes are refused.
 fn keeps<T: Debug, E: Debug>(
     golden: &str,
     value: &T,
@@ -115,7 +115,7 @@ fn what_lies_on_disks_keeps_its_bytes() {
     keeps(META_OF_NOTHING, &(None, StoredMembership::default()), meta, wire::read_meta);
     let read = |bytes| wire::read_entry(at(), bytes);
     keeps(MEMBERSHIP, &entry(EntryPayload::Membership(membership())), wire::payload_bytes, read);
-    // These two have no end of their own: what follows the first byte is the state machine's.
+    // These two have no defined length: the state machine's bytes follow the first byte.
     for (golden, entry) in [(BLANK, entry(EntryPayload::Blank)), (NORMAL, normal())] {
         let bytes = wire::payload_bytes(&entry);
         assert_eq!(hex(&bytes), golden);

@@ -1,10 +1,10 @@
-//! Leaders that become silent, lead nobody, or transfer their lead.
+//! Leaders that become silent, have no followers, or transfer their lead.
 
 use super::super::core::NOT_LEADER;
 use super::super::network::kind;
 use super::*;
 
-/// A node on a runtime of its own, which can be frozen as a process is.
+/// A node on its own runtime, which can be frozen like a paused process.
 struct FreezableNode {
     consensus: Consensus,
     runtime: tokio::runtime::Runtime,
@@ -24,13 +24,13 @@ impl FreezableNode {
         })
     }
 
-    /// Nothing of it runs until the guard is dropped.
+    /// Stops its execution until the guard is dropped.
     async fn freeze(&self) -> std::sync::mpsc::Sender<()> {
         let (guard, frozen) = std::sync::mpsc::channel::<()>();
         let (tell, begins) = oneshot::channel();
         self.runtime.spawn(async move {
             let _listens = tell.send(());
-            // An error is what it waits for: the guard is gone.
+            // The receive fails when the guard is dropped.
             let _dropped = frozen.recv();
         });
         begins.await.unwrap();
@@ -60,7 +60,7 @@ fn leader_of(nodes: &[FreezableNode]) -> usize {
     nodes.iter().position(|node| node.consensus.is_leader()).unwrap()
 }
 
-/// Hands over one entry after another, until so many are under way. They may take a minute.
+/// Submits entries until this number is in flight. Their deadline is one minute.
 async fn fill(node: &Consensus, entries: usize) {
     let before = node.replica().under_way();
     for number in 0..entries {
@@ -80,7 +80,7 @@ async fn what_a_silent_leader_was_given_does_not_keep_the_next_one_from_writing(
     let others: Vec<&FreezableNode> =
         nodes.iter().enumerate().filter(|(at, _)| *at != leader).map(|(_, node)| node).collect();
     for other in &others {
-        // Each on its own, so that each is an entry: one command is as many as fit beside none.
+        // Submit one at a time, so that each command is a separate entry.
         for _ in 0..16 {
             fill(&other.consensus, 1).await;
         }
@@ -89,7 +89,7 @@ async fn what_a_silent_leader_was_given_does_not_keep_the_next_one_from_writing(
     for other in &others {
         let leads = other.consensus.leader();
         until("another leader", || leads.borrow().is_some_and(|now| now != former)).await;
-        // Whoever waits for the lost ones waits for a minute.
+        // The lost entries stay in flight for a minute.
         submit_to(&other.consensus, add(&format!("after-{}", other.consensus.id()))).await;
     }
     drop(guard);
@@ -139,11 +139,11 @@ async fn a_lone_node_is_led_by_itself_however_long() {
     until("a long silence", || contacts.too_long(contacts.silence())).await;
     assert_eq!(node.consensus.no_leader_reason(), None);
     assert_eq!(node.consensus.warnings(), Vec::<String>::new());
-    // It has nobody to give its lead to, and goes on.
+    // There is no other voter to transfer the lead to, and the node continues.
     assert_eq!(node.consensus.transfer(None).await, Err(TransferError::Alone));
     assert!(!node.consensus.leave_leadership(Duration::from_millis(100)).await);
     submit(&node, add("second")).await.1.unwrap();
-    // From a hand-over to nobody, after which openraft takes no writes, it comes back.
+    // openraft takes no writes after a transfer to an unknown node. The node recovers from this.
     let core = &node.consensus.core;
     core.raft.trigger().transfer_leader(NodeId::new(9, 1).0).await.unwrap();
     let refused = node.consensus.submit(add("third"), 1, Duration::from_millis(200)).await;
@@ -197,10 +197,10 @@ async fn any_node_has_the_lead_given_away_and_writes_go_on() {
 async fn the_lead_goes_to_the_voter_that_is_named() {
     let (_, _, mut nodes) = three(1_000).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
-    // Asked of the leader and of others, also for the one that leads already.
+    // Requests to the leader and to other nodes, also for the current leader as target.
     for (asked, to) in [(0, 1), (0, 2), (1, 2), (1, 3), (2, 1), (2, 2), (1, 2)] {
         let own = nodes[to - 1].consensus.id();
-        // On a busy machine the named one may be late, and another may be elected.
+        // On a busy machine the target may be late, and another node may be elected.
         let started = Instant::now();
         loop {
             match nodes[asked].consensus.transfer(u16::try_from(to).ok()).await {
@@ -214,7 +214,7 @@ async fn the_lead_goes_to_the_voter_that_is_named() {
     for node in &nodes {
         assert_eq!(node.consensus.transfer(Some(9)).await, Err(TransferError::NotListed(9)));
     }
-    // One that is gone does not take it, and writes go on.
+    // A stopped node does not take the lead, and writes continue.
     let gone = nodes.pop().unwrap();
     gone.consensus.stop().await;
     drop(gone);
@@ -239,7 +239,7 @@ async fn a_lead_that_nobody_takes_is_not_said_to_be_given_away() {
     let given = nodes[leader].consensus.transfer(None).await;
     assert_eq!(given, Err(TransferError::NotTaken));
     drop(guards);
-    // Whoever leads now, writes go on.
+    // Writes continue with any leader.
     submit_to(&nodes[leader].consensus, add("after")).await;
     stop_freezable(nodes).await;
 }

@@ -1,4 +1,4 @@
-//! Nodes that find less on their disk than they wrote.
+//! Nodes that find less data on their disk than they wrote.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn forgetful(addresses: &[String], member: u16) -> ConsensusSettings {
     ConsensusSettings { snapshot_every: 20, ..settings(addresses, member, 10) }
 }
 
-/// A lone node that has written so much, and stopped; gives its address.
+/// A single node that has written this number of tasks and stopped. Returns its address.
 async fn lone(disk: &TestDisk, retained: u64, tasks: u64) -> Vec<String> {
     let addresses = free_addresses(1);
     let settings = ConsensusSettings { retained_log: retained, ..forgetful(&addresses, 1) };
@@ -130,8 +130,8 @@ async fn begin_on_files(settings: ConsensusSettings, disk: &TestDisk, folder: &P
     TestNode { consensus, metrics, _events: events }
 }
 
-/// What a disk may do to the files of a checkpoint heals, whether it shows when they are opened or
-/// not.
+/// A member recovers from damage to the files of a checkpoint, whether it is detected at open or
+/// later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_whose_checkpoint_files_are_damaged_takes_the_state_of_another() {
     let addresses = free_addresses(3);
@@ -155,7 +155,7 @@ async fn a_member_whose_checkpoint_files_are_damaged_takes_the_state_of_another(
         purged(&third).await;
         third.consensus.stop().await;
         drop(third);
-        // sled frees its lock, and writes, some time after a store is dropped.
+        // sled writes, and releases its lock, some time after a store is dropped.
         drop(opened(folder.path()).unwrap());
         let former = current();
         fs::write(folder.path().join(&former).join(file), bytes).unwrap();
@@ -168,7 +168,7 @@ async fn a_member_whose_checkpoint_files_are_damaged_takes_the_state_of_another(
     }
 }
 
-/// Applies the entries of this range to a machine that begins with an empty state.
+/// Applies the entries of this range to a state machine with an empty state.
 async fn applied(
     range: std::ops::RangeInclusive<u64>,
     store: &mut MachineStore,
@@ -186,7 +186,7 @@ fn machine_on(stores: &MemoryDisk) -> MachineStore {
     MachineStore::new(replica, checkpoints, None, Metrics::new("test"))
 }
 
-/// What is collected for one checkpoint must not go into that of a state which came meanwhile.
+/// Changes collected for a checkpoint must not be written to the store of a state installed later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_under_way_leaves_an_installed_snapshot_alone() {
     let stores = MemoryDisk::new();
@@ -237,7 +237,7 @@ async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
     assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Applied(51, _))));
 }
 
-/// A stop takes a last checkpoint also if one is under way when it begins, and soon after that one.
+/// A stop writes a last checkpoint, even if another one is in progress or has just ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_checkpoint_covers_what_was_applied_during_another() {
     let disk = TestDisk::new();
@@ -258,7 +258,7 @@ async fn the_last_checkpoint_covers_what_was_applied_during_another() {
     assert!(node.consensus.replica().reach(last, LIMIT).await);
     let consensus = node.consensus.clone();
     let stopping = tokio::spawn(async move { consensus.stop().await });
-    // So long does the other checkpoint take: what the stop asks for meanwhile is ignored.
+    // The other checkpoint takes this long. Triggers during this time are ignored.
     tokio::time::sleep(2 * ASK_AGAIN).await;
     assert!(!stopping.is_finished());
     let released = Instant::now();

@@ -11,7 +11,7 @@ use crate::storage::LogStore;
 use crate::transport::Network;
 use crate::transport::network::{BoxedListener, BoxedStream};
 
-/// A network in which a node is reached, but reaches nobody before it may.
+/// A network in which a node can be reached, but cannot connect until the gate opens.
 struct GatedNetwork(Arc<AtomicBool>);
 
 impl Network for GatedNetwork {
@@ -31,8 +31,8 @@ impl Network for GatedNetwork {
     }
 }
 
-/// Stops the last node, and gives its disk without the end of its log, where that ends, and where it
-/// ended before.
+/// Stops the last node. Returns its disk without the end of its log, the end of that log, and the
+/// end of the original log.
 async fn lose_the_end(disk: &TestDisk, nodes: &mut Vec<TestNode>) -> (TestDisk, u64, u64) {
     let mut last = 0;
     for number in 0..20 {
@@ -42,7 +42,7 @@ async fn lose_the_end(disk: &TestDisk, nodes: &mut Vec<TestNode>) -> (TestDisk, 
     let follower = nodes.pop().unwrap();
     follower.consensus.stop().await;
     drop(follower);
-    // What it had acknowledged when it stopped is known to the leader.
+    // The leader knows the entries that it had acknowledged.
     let (ends, log) = (last - 5, disk.log.open());
     let shorter = TestDisk { identity: Arc::clone(&disk.identity), ..TestDisk::new() };
     let copy = shorter.log.open();
@@ -71,7 +71,7 @@ async fn a_follower_that_lost_the_end_of_its_log_is_refused_and_readmitted() {
     let mut refused = None;
     for _ in 0..1_000 {
         match start(parts(&shorter, Arc::new(Tcp))).await {
-            // On a busy machine an answer may come too late.
+            // On a busy machine an answer may be late.
             Ok(started) => started.consensus.stop().await,
             Err(StartError::Listen(_)) => tokio::task::yield_now().await,
             Err(error) => refused = Some(error.to_string()),
@@ -84,13 +84,14 @@ async fn a_follower_that_lost_the_end_of_its_log_is_refused_and_readmitted() {
     assert!(said.starts_with(&format!("the Raft log ends at entry {ends}, but")), "{said}");
     assert!(said.ends_with("readmit this node with: punctual cluster members replace 3"), "{said}");
 
-    // Where it can ask nobody it starts, and learns of it from what does not follow upon its log.
+    // If it cannot ask any member it starts, and detects the loss when entries do not follow its
+    // log.
     let gate = Arc::new(AtomicBool::new(false));
     let network = Arc::new(GatedNetwork(Arc::clone(&gate)));
     let started = loop {
         match start(parts(&shorter, Arc::<GatedNetwork>::clone(&network))).await {
             Ok(started) => break started,
-            // The one before frees its address a moment after it has ended.
+            // The previous node releases its address shortly after it has ended.
             Err(StartError::Listen(_)) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
         }
@@ -103,13 +104,13 @@ async fn a_follower_that_lost_the_end_of_its_log_is_refused_and_readmitted() {
     assert!(started.consensus.replica().applied() < last);
     started.consensus.stop().await;
     drop(started);
-    // The leader does not count it, and lives.
+    // The leader does not count it for the majority, and continues.
     submit(&nodes[0], add("with two")).await.1.unwrap();
 
     let empty = TestDisk::new();
     let (again, disk) = (settings(&addresses, 3, 1_000), empty.clone());
     let waiting = tokio::spawn(async move { begin(again, &disk).await });
-    // Any node takes the request.
+    // Any node accepts the request.
     until_replaced(&nodes[..1], 3).await;
     let back = tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
     let (last, _) = submit(&back, add("with three")).await;

@@ -29,20 +29,20 @@ fn begin_on(
 async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
     let (addresses, _, mut nodes) = three(1_000).await;
     submit(&nodes[0], add("first")).await.1.unwrap();
-    // A follower; it may be the lowest member, which would otherwise make a cluster.
+    // A follower. It may be the member with the lowest id, which would otherwise create a cluster.
     let follower = nodes.iter().position(|node| !node.consensus.is_leader()).unwrap();
     let member = u16::try_from(follower).unwrap() + 1;
     let gone = nodes.remove(follower);
     gone.consensus.stop().await;
     drop(gone);
 
-    // An earlier try got as far as the membership, but the member has lost that identity again.
+    // An earlier attempt changed the membership, but the member has lost that identity again.
     let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
     let address = RaftMember { peer: addresses[follower].clone(), http: String::new() };
     let raft = &leader.consensus.core.raft;
     raft.add_learner(NodeId::new(member, 2).0, address, false).await.unwrap();
 
-    // Nobody is put in the place of another before it is there and has all that this node has.
+    // A member is replaced only if it answers and has all entries of this node.
     let refused = replaced(&nodes, member).await;
     assert!(matches!(refused, Err(ReplaceError::Unreachable(m, _)) if m == member), "{refused:?}");
     assert!(nodes[0].consensus.status().voters.contains(&NodeId::new(member, 1).0));
@@ -58,12 +58,12 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
         only_member(&nodes[0], new).await;
         let known = disk.identity.lock().clone().unwrap();
         assert_eq!(known.node, new);
-        // One that has its data is not replaced, nor is one that nobody knows.
+        // A member with data is not replaced, and neither is an unknown one.
         assert_eq!(replaced(&nodes, member).await, Err(ReplaceError::NotEmpty(member)));
         assert_eq!(replaced(&nodes, 9).await, Err(ReplaceError::NotListed(9)));
         back.consensus.stop().await;
         if join == 4 {
-            // Started again from its own disk it is who it was, and its vote counts.
+            // After a restart with its own disk it has the same identity, and its vote counts.
             drop(back);
             let back = begin(settings(&addresses, member, 1_000), &disk).await;
             let leader = nodes.iter().position(|node| node.consensus.is_leader()).unwrap();
@@ -80,7 +80,7 @@ async fn a_wiped_member_comes_back_with_a_vote_and_the_old_one_is_gone() {
     }
 }
 
-/// Asks until the empty member listens.
+/// Repeats the request until the empty member listens.
 pub(super) async fn until_replaced(nodes: &[TestNode], member: u16) -> NodeId {
     for _ in 0..1_000 {
         match replaced(nodes, member).await {
@@ -93,7 +93,7 @@ pub(super) async fn until_replaced(nodes: &[TestNode], member: u16) -> NodeId {
     panic!("the empty member never listened");
 }
 
-/// Waits until a node knows three members, all with a vote, of whom this is one.
+/// Waits until a node has three members, all voters, including this one.
 async fn only_member(node: &TestNode, new: NodeId) {
     let mut seen = node.consensus.status();
     for _ in 0..1_000 {
@@ -106,7 +106,7 @@ async fn only_member(node: &TestNode, new: NodeId) {
     panic!("{seen:?}");
 }
 
-/// A member takes its new identity, and then its disk takes nothing more.
+/// A member stores its new identity, and then its disk accepts no more writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_without_all_entries_gets_no_vote() {
     let (addresses, _, mut nodes) = three(1_000).await;
@@ -123,7 +123,7 @@ async fn a_member_without_all_entries_gets_no_vote() {
     let (former, new) = (NodeId::new(member, 1), NodeId::new(member, 2));
     let mut replacing = std::pin::pin!(until_replaced(&nodes, member));
     let leader = nodes.iter().find(|node| node.consensus.is_leader()).unwrap();
-    // It is a member, its disk holds the leader's entries back, and others are committed meanwhile.
+    // It is a member, its disk holds the leader's entries back, and other entries are committed.
     let learns = async {
         let holds = || leader.consensus.status().members.contains(&new.0);
         while !holds() || disk.log.unsynced() == 0 {
@@ -153,7 +153,7 @@ async fn a_member_without_all_entries_gets_no_vote() {
     }
 }
 
-/// A member without a vote has every entry and answers, and is still no successor.
+/// A learner that has every entry and answers is still no successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_learner_is_never_given_the_lead() {
     let addresses = free_addresses(2);
@@ -179,7 +179,7 @@ async fn a_learner_is_never_given_the_lead() {
     let learner = tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
     let (last, _) = submit(&leader, add("second")).await;
     same_everywhere(&[&leader, &learner], last).await;
-    // Neither of them finds anybody to give the lead to, and the leader goes on.
+    // Neither node finds a voter to transfer the lead to, and the leader continues.
     for asked in [&leader, &learner] {
         assert_eq!(asked.consensus.transfer(None).await, Err(TransferError::Alone));
     }

@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Metrics;
 
 type OpenDisk = fn(&Path) -> (Arc<dyn LogStore>, Box<dyn Stores>);
 
-/// Makes a new log and state machine for each case; the folder goes when the case is over.
+/// Creates a new log and state machine for each case. The folder is removed after the case.
 struct BuildLog(OpenDisk);
 
 type BuiltLog = (tempfile::TempDir, RaftLog, MachineStore);

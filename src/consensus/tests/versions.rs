@@ -12,7 +12,7 @@ use crate::domain::machine::envelope::EntryHead;
 use crate::domain::time::Timestamp;
 use crate::storage::{LogPos, LogStore};
 
-/// All that lies on a disk: records, entries, marks, whose it is.
+/// The contents of a disk: records, entries, marks, identity.
 type OnDisk =
     (Vec<(Vec<u8>, Vec<u8>)>, Vec<(LogPos, Bytes)>, String, Option<crate::storage::FolderIdentity>);
 
@@ -24,7 +24,7 @@ fn on_disk(disk: &TestDisk) -> OnDisk {
     (records, entries, format!("{:?}", log.state()), disk.identity.lock().clone())
 }
 
-/// A lone node that has checkpoints and a log behind them, and stopped; gives its settings.
+/// A stopped single node with checkpoints and a log after them. Returns its settings.
 async fn stopped(disk: &TestDisk) -> ConsensusSettings {
     let addresses = free_addresses(1);
     let settings = ConsensusSettings { snapshot_every: 20, ..settings(&addresses, 1, 10) };
@@ -36,7 +36,7 @@ async fn stopped(disk: &TestDisk) -> ConsensusSettings {
     settings
 }
 
-/// Starts once the listener of a start that was refused has ended.
+/// Starts a node, and retries until the listener of an earlier, refused start has ended.
 async fn started(settings: &ConsensusSettings, disk: &TestDisk) -> Result<TestNode, StartError> {
     let begun = Instant::now();
     loop {
@@ -49,7 +49,7 @@ async fn started(settings: &ConsensusSettings, disk: &TestDisk) -> Result<TestNo
     }
 }
 
-/// The start is refused as the affair of another version, and nothing is written.
+/// Checks that the start is refused because of another version, and that nothing is written.
 async fn refused(settings: &ConsensusSettings, disk: &TestDisk) -> String {
     let before = on_disk(disk);
     let refused = tokio::time::timeout(LIMIT, started(settings, disk)).await;
@@ -76,7 +76,7 @@ async fn records_of_another_version_are_refused_and_left_as_they_are() {
         let cluster = records.get_mut(&b"c"[..]).unwrap();
         ours.clone_from(cluster);
         *cluster = as_version(cluster, ours[0] + 1);
-        // A record whose layout is another one too, and which is met before.
+        // A record with another layout, which is read first.
         records.insert(b"a\x01x".to_vec(), b"\xff".to_vec());
     });
     let said = refused(&settings, &disk).await;
