@@ -1,20 +1,20 @@
-//! The budget of open files of a process.
+//! The limit of open files of the process, divided into shares.
 //!
 //! A process may open a limited number of files. If the limit is reached, the next open fails; for
-//! the log or a checkpoint this ends the node. Connections and attempts come from outside in any
-//! number, so each gets a share that leaves enough for the disk and the peers.
+//! the log or a checkpoint this ends the node. The number of connections and attempts depends on
+//! others, so each gets a share that leaves enough for the disk and the peers.
 
 use rustix::process::{Resource, getrlimit};
 #[cfg(feature = "cli")]
 use rustix::process::{Rlimit, setrlimit};
 
-/// Files that disk, peers and runtime may need at the same time, at most.
+/// Maximum number of files reserved for disk, peers and runtime.
 const RESERVE_MAX: u64 = 512;
-/// Connections of a node that may have any number of files.
+/// Maximum number of connections, whatever the limit of open files.
 const CONNECTIONS_MAX: u64 = 8_192;
 /// Files of one attempt: its socket, the lookup of a name, its output.
 const FILES_PER_ATTEMPT: u64 = 3;
-/// As many files as a system without a limit gives.
+/// The number of files used if the system sets no limit.
 const FILES_MAX: u64 = 1 << 30;
 
 /// Shares of the files that a process may have open.
@@ -29,8 +29,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Divides so many files: a third for disk, peers and runtime as long as files are few, then one
-    /// half of the rest for connections.
+    /// Divides this number of files. A third, but at most 512, is for disk, peers and runtime. Half
+    /// of the rest is for connections.
     #[must_use]
     pub fn of(files: u64) -> Self {
         let files = files.min(FILES_MAX);
@@ -41,18 +41,18 @@ impl Budget {
         Self { files, connections: number(connections), attempts: number(attempts) }
     }
 
-    /// Divides what this process may have.
+    /// Divides the limit of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self::of(getrlimit(Resource::Nofile).current.unwrap_or(FILES_MAX))
     }
 }
 
-/// Raises this process's limit of open files as far as it may. For programs; the library never
-/// changes the process that it is part of.
+/// Raises this process's limit of open files to the hard limit. Only the binary calls it, because
+/// the library does not change the process that embeds it.
 ///
 /// # Errors
-/// What the system says.
+/// The system call failed.
 #[cfg(feature = "cli")]
 pub fn raise_limit() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The library installs no signal handler, no subscriber of `tracing` and no panic hook, prints
-//! nothing and never ends the process. The commands of the binary are the feature `cli`, which is
+//! nothing and never ends the process. The commands of the binary need the feature `cli`, which is
 //! on by default.
 #![forbid(unsafe_code)]
 

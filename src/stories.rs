@@ -1,8 +1,8 @@
-//! Golden stories: scripts whose answers stand beside their lines, and are compared with what happens
-//! now.
+//! Golden scripts: each script contains its expected answers, which are compared with the actual
+//! ones.
 //!
-//! A script begins with a sentence of purpose. Blocks follow: lines of what happens, a line `----`,
-//! and the answers. A line that begins with `#` is a comment. `BLESS=1` writes the answers anew.
+//! A script begins with a sentence about its purpose. Blocks follow: input lines, a line `----`,
+//! and the answers. A line that begins with `#` is a comment. `BLESS=1` rewrites the answers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::ids::Revision;
 
-/// What a script is played against; each script begins with a new one.
+/// The object under test of a script. Each script begins with a new one.
 pub(crate) trait StoryWorld: Default {
-    /// Plays a line and gives the lines of its answer.
+    /// Runs a line and returns the lines of its answer.
     fn line(&mut self, text: &str) -> Vec<String>;
 }
 
-/// Plays all scripts of a folder below `src/`; there are at least so many.
+/// Runs all scripts of a folder below `src/`. Fails if there are fewer than `at_least`.
 pub(crate) fn play<W: StoryWorld>(folder: &str, at_least: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -34,7 +34,7 @@ pub(crate) fn play<W: StoryWorld>(folder: &str, at_least: usize) {
     assert!(differs.is_empty(), "{}", differs.join("\n"));
 }
 
-/// The script with the answers as they are now.
+/// The script with the actual answers.
 fn answered<W: StoryWorld>(path: &Path, script: &str) -> String {
     let mut world = W::default();
     let mut out = String::new();
@@ -55,7 +55,7 @@ fn answered<W: StoryWorld>(path: &Path, script: &str) -> String {
             text => {
                 writeln!(out, "{line}").unwrap();
                 if !text.starts_with('#') {
-                    // A panic below is about this line.
+                    // Printed so that a panic can be attributed to this line.
                     println!("{}:{}: {text}", path.display(), at + 1);
                     let answers = answers.get_or_insert_default();
                     for answer in world.line(text) {
@@ -69,14 +69,14 @@ fn answered<W: StoryWorld>(path: &Path, script: &str) -> String {
     out
 }
 
-/// Compares with a golden file, or writes it where `BLESS` is set.
+/// Compares with a golden file, or writes it if `BLESS` is set.
 pub(crate) fn golden(path: &Path, found: &str) {
     let wanted = std::fs::read_to_string(path).unwrap_or_default();
     let differs = difference(path, &wanted, found);
     assert!(differs.is_none(), "{}", differs.unwrap_or_default());
 }
 
-/// Where a golden file differs from what was found; it is written instead where `BLESS` is set.
+/// The first difference to a golden file. If `BLESS` is set, the file is written instead.
 fn difference(path: &Path, wanted: &str, found: &str) -> Option<String> {
     if wanted == found {
         return None;
@@ -143,7 +143,7 @@ impl ScriptLine {
         text.trim_start_matches(char::is_alphabetic).parse().unwrap_or_else(|_| panic!("{text}?"))
     }
 
-    /// The number of the word at a place.
+    /// The number at this position.
     pub fn number_at(&self, at: usize) -> u64 {
         Self::number(self.word(at))
     }

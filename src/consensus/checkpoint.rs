@@ -36,8 +36,7 @@ impl Generation {
 
 impl Checkpoints {
     /// Opens the current store for the state of this log, if there is one. A damaged store counts
-    /// as
-    /// existing.
+    /// as existing.
     ///
     /// # Errors
     /// The store cannot be opened for a reason other than damage.
@@ -77,8 +76,7 @@ impl Checkpoints {
     }
 
     /// Changes the current store, or creates the first one. False: the store of `generation` has
-    /// been
-    /// replaced, and nothing is written.
+    /// been replaced, and nothing is written.
     pub(super) fn write(
         &mut self,
         generation: u64,

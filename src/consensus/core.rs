@@ -98,9 +98,8 @@ async fn while_leading(
 
 impl RaftCore {
     /// Submits an entry of this process to the current leader, until the deadline. The outcome of
-    /// an
-    /// entry at a former leader is unknown. The applied state shows the outcome, so the caller does
-    /// not wait for the answer.
+    /// an entry at a former leader is unknown. The applied state shows the outcome, so the caller
+    /// does not wait for the answer.
     pub async fn submit_entry(
         &self,
         seq: u64,
@@ -183,8 +182,7 @@ impl RaftCore {
     }
 
     /// Answers a peer's request for [`RaftCore::lead_index`]. A zero byte means that there is none,
-    /// so
-    /// the peer asks another node immediately.
+    /// so the peer asks another node immediately.
     pub async fn read_index(&self) -> Bytes {
         match self.lead_index().await {
             Some(index) => Bytes::copy_from_slice(&index.to_le_bytes()),

@@ -2,8 +2,8 @@
 //!
 //! A reader passes the id of the last event that it received, and can continue on any node. A node
 //! does not have events that it has dropped, or that precede an installed snapshot. In that case
-//! the
-//! reader gets [`EventsAfter::Reset`]: it must read the state and continue from the newest event.
+//! the reader gets [`EventsAfter::Reset`]: it must read the state and continue from the newest
+//! event.
 
 use std::collections::VecDeque;
 

@@ -146,8 +146,7 @@ impl RaftLog {
     }
 
     /// Entries from `from` to before `to`. If they exceed `max` bytes, a prefix of them with at
-    /// least
-    /// one entry.
+    /// least one entry.
     async fn read(&self, from: u64, to: u64, max: usize) -> io::Result<Vec<LogEntry>> {
         let (cold_to, last) = {
             let tail = self.shared.tail.read();

@@ -195,8 +195,7 @@ impl Replica {
     }
 
     /// The stream of events from now on. Its first event represents the whole state, because a
-    /// start
-    /// may replay many entries. Only the first stream gets events.
+    /// start may replay many entries. Only the first stream gets events.
     pub(super) fn attach(&self) -> mpsc::UnboundedReceiver<ReplicaEvent> {
         let (events, stream) = mpsc::unbounded_channel();
         let _first = self.events.set(events);
@@ -303,8 +302,7 @@ impl Replica {
     }
 
     /// Whether this state had a different digest at the index of the mark. False if that index is
-    /// not
-    /// kept or the layout differs.
+    /// not kept or the layout differs.
     #[must_use]
     pub fn differs(&self, from: DigestMark) -> bool {
         let marks = self.marks.lock();

@@ -62,8 +62,7 @@ impl TestDisk {
 }
 
 /// Free addresses below the range for outgoing connections, so that the address of a stopped node
-/// is
-/// still free when it restarts.
+/// is still free when it restarts.
 fn free_addresses(count: usize) -> Vec<String> {
     let mut addresses = Vec::new();
     for _ in 0..1_000 {

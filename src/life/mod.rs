@@ -1,4 +1,4 @@
-//! The tasks of one node process: spawned tasks, and blocking work on threads of its own.
+//! The tasks of one node process: spawned tasks, and blocking work on other threads.
 //!
 //! Normally this is tokio's `spawn` and `spawn_blocking`. With the cargo feature `simulation` a
 //! cluster can run on one thread in virtual time: all tasks of a node belong to its
@@ -30,7 +30,7 @@ use self::simulated as here;
 
 pub use self::here::Life;
 
-/// Spawns a task that lives as long as the process of the one that spawns it.
+/// Spawns a task that ends with the process of the calling task.
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -39,11 +39,11 @@ where
     Life::current().spawn(future)
 }
 
-/// By how much work in the background makes way: it gets about a third of the share of others.
+/// The nice value of background work, which gives it about a third of the usual CPU share.
 #[cfg(target_os = "linux")]
 const BACKGROUND_NICE: i32 = 5;
 
-/// Does work that blocks, beside the tasks.
+/// Runs blocking work on another thread.
 ///
 /// # Errors
 /// The work panicked.
@@ -53,8 +53,7 @@ pub fn blocking<T: Send + 'static>(
     Life::current().blocking(work)
 }
 
-/// Does long work that nobody waits for urgently, beside the tasks and behind them in line for a
-/// processor.
+/// Runs long work that is not urgent on another thread with a lower priority.
 ///
 /// # Errors
 /// The work panicked.
@@ -64,10 +63,10 @@ pub fn background<T: Send + 'static>(
     Life::current().background(work)
 }
 
-/// On a thread of its own, since one that made way once cannot take it back.
+/// Uses a new thread, because a thread cannot lower its nice value again.
 fn making_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let begin = || {
-        // Of this thread alone, on Linux; elsewhere it would be all of the process.
+        // On Linux this affects only the thread, elsewhere the whole process.
         #[cfg(target_os = "linux")]
         let _refused = rustix::process::nice(BACKGROUND_NICE);
         work()
@@ -78,16 +77,16 @@ fn making_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-/// Drops what takes long to drop, beside the tasks.
+/// Drops a value on another thread, because it takes long.
 pub fn let_go<T: Send + 'static>(value: T) {
     if Handle::try_current().is_ok() {
-        // Begun already; nobody waits for it.
+        // It runs without being awaited.
         drop(blocking(move || drop(value)));
     }
 }
 
-/// Makes items beside the tasks; at most `room` wait to be taken. The work is given a function
-/// that hands an item over, and says whether anybody still takes them.
+/// Produces items on another thread. At most `room` items wait in the channel. The work gets a
+/// function that sends an item and returns whether the receiver still exists.
 pub fn produce<T: Send + 'static>(
     room: usize,
     work: impl FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,

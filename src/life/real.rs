@@ -11,54 +11,55 @@ use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
-/// The process; there is one.
+/// The process. There is only one.
 ///
-/// Not `Copy`, since a simulated one is not.
+/// Not `Copy`, because a simulated one is not.
 #[derive(Clone, Debug)]
 pub struct Life;
 
 impl Life {
-    /// The process of the task that asks.
+    /// The process of the calling task.
     #[must_use]
     pub const fn current() -> Self {
         Self
     }
 
-    /// Spawns a task that lives as long as this process.
+    /// Spawns a task that ends with this process.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        // One type for all futures with this output: tokio's part of a task is compiled once.
+        // One type for all futures with this output, so tokio's code is compiled only once for
+        // them.
         let future: Pin<Box<dyn Future<Output = F::Output> + Send>> = Box::pin(future);
         tokio::spawn(future)
     }
 
-    /// A future that lives as long as this process.
+    /// Wraps a future so that it ends with this process.
     pub fn wrap<F: Future>(&self, future: F) -> F {
         future
     }
 
-    /// Takes a task that was spawned elsewhere as one of this process.
+    /// Registers a task that was spawned elsewhere as part of this process.
     pub const fn own<T>(&self, _task: &JoinHandle<T>) {}
 
-    /// A place between seeing and acting, where another thread may come in between. In a simulation
-    /// others do.
+    /// Marks a point between a check and an action at which another thread may run. A simulation
+    /// lets others run here.
     pub fn interleave(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
-    /// Tells that an entry was applied; `state` is the state after it.
+    /// Reports an applied entry. `state` is the state after it.
     pub const fn applied(&self, _state: &State, _index: u64, _entry: &[u8], _out: &Applied) {}
 
-    /// Tells that an entry without commands was passed over.
+    /// Reports an entry without commands.
     pub const fn skipped(&self, _state: &State, _index: u64) {}
 
-    /// Tells that the claim of a tick is about to be proposed.
+    /// Reports that the claim of a tick is about to be proposed.
     pub fn claiming(&self, _task: TaskKey, _tick: Timestamp, _owned: impl FnOnce() -> bool) {}
 
-    /// Tells that the whole state was put in place.
+    /// Reports that the whole state was replaced.
     pub const fn replaced(&self, _state: &State) {}
 
     pub(super) fn blocking<T: Send + 'static>(

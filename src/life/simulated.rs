@@ -1,5 +1,5 @@
-//! The implementation with simulation: it uses the process of the calling task, if it belongs to
-//! one.
+//! The implementation with simulation. It uses the process of the calling task, if the task belongs
+//! to one.
 
 use std::future::Future;
 use std::io;
@@ -13,18 +13,18 @@ use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
-/// The process that a task belongs to; none: it lives in the real world.
+/// The process of a task. None: the task is not simulated.
 #[derive(Clone, Debug)]
 pub struct Life(Option<SimulatedProcess>);
 
 impl Life {
-    /// The process of the task that asks.
+    /// The process of the calling task.
     #[must_use]
     pub fn current() -> Self {
         Self(SimulatedProcess::current())
     }
 
-    /// Spawns a task that lives as long as this process.
+    /// Spawns a task that ends with this process.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -36,49 +36,49 @@ impl Life {
         }
     }
 
-    /// A future that lives as long as this process.
+    /// Wraps a future so that it ends with this process.
     pub fn wrap<F: Future>(&self, future: F) -> ProcessFuture<F> {
         ProcessFuture::new(self.0.clone(), future)
     }
 
-    /// Takes a task that was spawned elsewhere as one of this process.
+    /// Registers a task that was spawned elsewhere as part of this process.
     pub fn own<T>(&self, task: &JoinHandle<T>) {
         if let Some(process) = &self.0 {
             process.own(task.abort_handle());
         }
     }
 
-    /// A place between seeing and acting, where another thread may come in between: now and then
-    /// others go on for a while.
+    /// Marks a point between a check and an action at which another thread may run. Sometimes
+    /// others run here for a while.
     pub async fn interleave(&self) {
         if let Some(wait) = self.0.as_ref().and_then(SimulatedProcess::hold_up) {
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Tells that an entry was applied; `state` is the state after it.
+    /// Reports an applied entry. `state` is the state after it.
     pub fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied) {
         if let Some(process) = &self.0 {
             process.witness().applied(state, index, entry, out);
         }
     }
 
-    /// Tells that an entry without commands was passed over.
+    /// Reports an entry without commands.
     pub fn skipped(&self, state: &State, index: u64) {
         if let Some(process) = &self.0 {
             process.witness().skipped(state, index);
         }
     }
 
-    /// Tells that the whole state was put in place.
+    /// Reports that the whole state was replaced.
     pub fn replaced(&self, state: &State) {
         if let Some(process) = &self.0 {
             process.witness().replaced(state);
         }
     }
 
-    /// Tells that the claim of a tick is about to be proposed; by the applied state the task is
-    /// owned, or not.
+    /// Reports that the claim of a tick is about to be proposed, and whether the process owns the
+    /// task in its applied state.
     pub fn claiming(&self, task: TaskKey, tick: Timestamp, owned: impl FnOnce() -> bool) {
         if let Some(process) = &self.0 {
             process.witness().claiming(task, tick, owned());
@@ -97,7 +97,7 @@ impl Life {
             match begun {
                 Ok(task) => task.await.map_err(io::Error::other),
                 Err((process, work)) => {
-                    // Others go on while a thread works.
+                    // Other tasks run while the work takes its time.
                     tokio::time::sleep(process.work_time()).await;
                     Ok(work())
                 }
@@ -130,7 +130,7 @@ impl Life {
             let done = self.blocking(move || work(&mut { give }));
             return (ready, Either::Left(done));
         }
-        // Nobody can take an item while the work is under way, so there is room for all.
+        // The receiver cannot run during the work, so all items are collected first.
         let mut made = Vec::new();
         work(&mut |item| {
             made.push(item);
@@ -138,7 +138,7 @@ impl Life {
         });
         let (items, ready) = mpsc::channel(made.len().max(1));
         for item in made {
-            // There is room, and the receiver is here.
+            // The channel has capacity for all items, and the receiver exists.
             let _taken = items.try_send(item);
         }
         (ready, Either::Right(std::future::ready(Ok(()))))

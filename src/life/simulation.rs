@@ -1,10 +1,10 @@
 //! A simulated node process: its tasks, which can be paused and killed together, its random source,
 //! and a witness of the entries that it applies.
 //!
-//! A killed process runs no further code: its tasks are aborted where they wait. The tasks of a
-//! paused process stop while virtual time goes on; when it resumes, its timers have expired. A task
-//! that was just spawned is polled once even then, so that a check and the call after it stay one
-//! step.
+//! A killed process runs no further code: its tasks are aborted at their await points. The tasks of
+//! a paused process stop while virtual time advances; when it resumes, its timers have expired. A
+//! new task is polled once even while the process is paused, so that a check and the following call
+//! stay one step.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,28 +22,28 @@ use crate::domain::ids::TaskKey;
 use crate::domain::machine::{Applied, State};
 use crate::domain::time::Timestamp;
 
-/// Tasks that ended are forgotten when so many were spawned since.
+/// Finished tasks are removed after this number of spawns.
 const PRUNE_EVERY: usize = 256;
-/// Work beside the tasks takes at most so long, in microseconds.
+/// Maximum duration of blocking work, in microseconds.
 const WORK_MAX_US: u64 = 3_000;
-/// One in so many threads is held up between seeing and acting.
+/// One of this number of threads is delayed between a check and an action.
 const HELD_UP_ONE_IN: u64 = 4;
-/// A thread is held up at most so long, in microseconds.
+/// Maximum of that delay, in microseconds.
 const HELD_UP_MAX_US: u64 = 100_000;
 
 /// Observes a simulated process.
 pub trait Witness: Send + Sync {
-    /// An entry was applied; `state` is the state after it, `out` has the answers and events of it.
+    /// An entry was applied. `state` is the state after it, `out` its answers and events.
     fn applied(&self, state: &State, index: u64, entry: &[u8], out: &Applied);
 
-    /// A blank or membership entry was passed over.
+    /// A blank or membership entry was skipped.
     fn skipped(&self, state: &State, index: u64);
 
-    /// The whole state was put in place: at the start, or by a snapshot.
+    /// The whole state was replaced: at start, or by a snapshot.
     fn replaced(&self, state: &State);
 
-    /// The claim of a tick is about to be proposed, with its start; whether the process owns the
-    /// task by the state that it has applied.
+    /// The claim of a tick is about to be proposed, which starts the execution. `owned`: the
+    /// process owns the task in its applied state.
     fn claiming(&self, task: TaskKey, tick: Timestamp, owned: bool);
 }
 
@@ -58,7 +58,7 @@ struct SimulatedProcessInner {
     parked: Mutex<Vec<Waker>>,
     tasks: Mutex<ProcessTasks>,
     random: Mutex<u64>,
-    /// Added to what background work takes, in microseconds.
+    /// Additional duration of background work, in microseconds.
     background_us: AtomicU64,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Debug for SimulatedProcess {
 }
 
 impl SimulatedProcess {
-    /// A process that draws from this seed.
+    /// A process with this random seed.
     #[must_use]
     pub fn new(seed: u64, witness: Arc<dyn Witness>) -> Self {
         Self(Arc::new(SimulatedProcessInner {
@@ -93,13 +93,13 @@ impl SimulatedProcess {
         }))
     }
 
-    /// The process whose task runs now.
+    /// The process of the running task.
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    /// Who is told what it does.
+    /// The observer of this process.
     #[must_use]
     pub fn witness(&self) -> &dyn Witness {
         &*self.0.witness
@@ -129,7 +129,7 @@ impl SimulatedProcess {
         }
     }
 
-    /// Ends all tasks of this process where they are.
+    /// Aborts all tasks of this process.
     pub fn kill(&self) {
         self.0.dead.store(true, Ordering::Relaxed);
         let tasks = std::mem::take(&mut *self.0.tasks.lock());
@@ -139,24 +139,24 @@ impl SimulatedProcess {
         self.0.parked.lock().clear();
     }
 
-    /// Whether it was killed.
+    /// Whether the process was killed.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.0.dead.load(Ordering::Relaxed)
     }
 
-    /// Holds all tasks of this process where they are.
+    /// Pauses all tasks of this process.
     pub fn pause(&self) {
         self.0.paused.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its tasks are held.
+    /// Whether the tasks are paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.0.paused.load(Ordering::Relaxed)
     }
 
-    /// Lets them go on.
+    /// Resumes the tasks.
     pub fn resume(&self) {
         self.0.paused.store(false, Ordering::Relaxed);
         let parked = std::mem::take(&mut *self.0.parked.lock());
@@ -176,30 +176,30 @@ impl SimulatedProcess {
         z ^ (z >> 31)
     }
 
-    /// How long a thread is held up between seeing and acting; mostly not at all.
+    /// The delay of a thread between a check and an action; mostly none.
     pub(super) fn hold_up(&self) -> Option<Duration> {
         let draw = self.draw();
         let held_up = draw.is_multiple_of(HELD_UP_ONE_IN);
         held_up.then(|| Duration::from_micros(draw / HELD_UP_ONE_IN % HELD_UP_MAX_US))
     }
 
-    /// From now on work in the background takes so much longer.
+    /// Adds this duration to background work from now on.
     pub fn slow_background(&self, by: Duration) {
         let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         self.0.background_us.store(by, Ordering::Relaxed);
     }
 
-    /// How long a piece of work on a thread of its own takes.
+    /// The duration of blocking work.
     pub(super) fn work_time(&self) -> Duration {
         Duration::from_micros(self.draw() % WORK_MAX_US)
     }
 
-    /// How much longer work in the background takes.
+    /// The additional duration of background work.
     pub(super) fn background_time(&self) -> Duration {
         Duration::from_micros(self.0.background_us.load(Ordering::Relaxed))
     }
 
-    /// Whether a task must wait; it is woken when it need not any more.
+    /// Whether a task must wait. It is woken when the process resumes.
     fn holds(&self, waker: &Waker) -> bool {
         if self.is_dead() {
             return true;
@@ -215,7 +215,8 @@ impl SimulatedProcess {
     }
 }
 
-/// A future of a process: it goes on while the process does, and what it spawns belongs to it.
+/// A future of a process. It runs only while the process runs, and the tasks that it spawns belong
+/// to the process.
 pub struct ProcessFuture<F> {
     process: Option<SimulatedProcess>,
     begun: bool,
@@ -244,7 +245,7 @@ impl<F: Future> Future for ProcessFuture<F> {
     }
 }
 
-/// Restores the former process, also after a panic.
+/// Restores the previous current process when dropped, also after a panic.
 struct RestoreProcess(Option<SimulatedProcess>);
 
 impl Drop for RestoreProcess {

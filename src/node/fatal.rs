@@ -1,4 +1,4 @@
-//! Why a node could not start, or ended, and what to do about it.
+//! Why a node could not start, or ended, and advice for the operator.
 
 use std::net::SocketAddr;
 
@@ -14,12 +14,12 @@ pub enum Fatal {
     /// Consensus did not start.
     #[error(transparent)]
     Consensus(#[from] StartError),
-    /// The API's address cannot be listened on.
+    /// The node cannot listen on the API's address.
     #[error("http address {addr} cannot be listened on: {source}")]
     Http {
-        /// As configured.
+        /// The configured address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// A part could not be started.
@@ -31,7 +31,7 @@ pub enum Fatal {
 }
 
 impl Fatal {
-    /// What to do next, as a sentence; none: the text itself says it.
+    /// The next step, as a sentence. None: the error text already has it.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         use StartError as Start;
@@ -103,7 +103,7 @@ mod tests {
         for advice in advised {
             assert!(advice.starts_with(char::is_uppercase) && advice.ends_with('.'), "{advice}");
         }
-        // The text itself says it.
+        // The error text already has the next step.
         let version = Fatal::Consensus(StartError::Version("a record of version 9".to_owned()));
         assert_eq!(version.advice(), None);
         assert!(version.to_string().contains("; start the version that wrote it"), "{version}");

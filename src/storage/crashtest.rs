@@ -1,4 +1,4 @@
-//! Kills writing processes, and checks what they left on the disk.
+//! Kills writing processes, and checks the files on the disk.
 //!
 //! The test binary starts itself again with [`MODE`] set. The child writes forever and prints one
 //! line `acked PROMISE` for each acknowledged write. The parent kills it after a number of lines
@@ -35,22 +35,22 @@ use super::{DataFolder, LogStore, StateFolders, WalLog, files};
 
 const MODE: &str = "PUNCTUAL_CRASH";
 const FOLDER: &str = "PUNCTUAL_CRASH_DIR";
-/// How many kills, if not [`KILLS`].
+/// Sets the number of kills. The default is [`KILLS`].
 const KILLS_SET: &str = "PUNCTUAL_CRASH_KILLS";
 const KILLS: u64 = 20;
-/// Set for a child: it syncs nothing.
+/// If set for a child, it does not sync.
 pub(super) const NO_SYNC: &str = "PUNCTUAL_CRASH_NO_SYNC";
 /// The largest number of acknowledgements before a kill.
 const LINES_MAX: u64 = 100;
-/// Small, so that kills fall into changes of files, too; raft-log syncs at each of them.
+/// Small, so that kills also hit file changes. raft-log syncs at each file change.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The same for a log that only grows, which has more acknowledgements.
+/// The same for a log that only grows. It needs fewer file changes for more acknowledgements.
 const GROWING_CHUNK_BYTES: usize = 8 << 20;
-/// Appends on their way at once.
+/// Maximum number of pending appends.
 const IN_FLIGHT: u64 = 8;
-/// Entries kept behind the checkpoint.
+/// Number of entries that are kept before the end of the checkpoint.
 const KEPT: u64 = 200;
-/// An entry that is cut off right after it was appended.
+/// An entry that is truncated right after it was appended.
 const TO_BE_CUT: &[u8] = b"to be cut";
 /// Keys of a store that does not grow.
 const KEYS: u64 = 300;
@@ -76,13 +76,13 @@ impl FromStr for CrashTarget {
     }
 }
 
-/// The acknowledged writes: all below these numbers.
+/// The acknowledged writes: everything below these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct AcknowledgedWrites {
     /// Entries of the log below this index.
     end: u64,
     vote: u64,
-    /// Writes of the store up to this one.
+    /// Writes of the store below this number.
     step: u64,
 }
 
@@ -104,24 +104,24 @@ struct AcknowledgedLine {
 
 impl AcknowledgedLine {
     fn say(&self, change: impl FnOnce(&mut AcknowledgedWrites)) {
-        // Locked until it is said, so that no line promises less than one before it.
+        // Locked until the line is written, so that no line promises less than the one before it.
         let mut promise = self.promise.lock();
         change(&mut promise);
         let AcknowledgedWrites { end, vote, step } = *promise;
         let mut out = std::io::stdout();
-        // The reader is gone: so is the reason to go on.
+        // If the reader is gone, the parent has ended.
         if writeln!(out, "acked {end} {vote} {step}").and_then(|()| out.flush()).is_err() {
             std::process::exit(1);
         }
     }
 }
 
-/// A number that follows from two others.
+/// A pseudo-random number derived from two others.
 fn mixed(a: u64, b: u64) -> u64 {
     xxh3_64_with_seed(&a.to_be_bytes(), b)
 }
 
-/// Up to 64 KiB, mostly little.
+/// Up to 64 KiB, mostly short.
 fn content(of: u64, seed: u64) -> Vec<u8> {
     let word = mixed(of, seed);
     let len = if word.is_multiple_of(16) { 65_536 } else { (word >> 8) % 1_500 };
@@ -180,8 +180,8 @@ fn entry(index: u64) -> Bytes {
     content(index, 1).into()
 }
 
-/// Appends several batches at a time, with votes, purges and cuts between them. Acknowledged: where
-/// the entries end, and the last vote.
+/// Appends several batches concurrently, with votes, purges and truncations between them. Reports
+/// the end of the entries and the last vote as acknowledged.
 fn write_log(folder: &Path, parts: CrashTarget, said: &AcknowledgedLine) {
     let chunk_bytes = if parts == CrashTarget::Both { CHUNK_BYTES } else { GROWING_CHUNK_BYTES };
     let log =
@@ -232,8 +232,8 @@ fn voted(log: &WalLog) -> u64 {
     vote.map_or(0, |vote| u64::from_be_bytes(vote[..].try_into().unwrap()))
 }
 
-/// All acknowledged entries are there or covered by the checkpoint, and no other content than was
-/// written; so is the vote.
+/// Checks that all acknowledged entries exist or are covered by the checkpoint, that their content
+/// is correct, and that the vote is not older than the acknowledged one.
 fn check_log(folder: &Path, promise: AcknowledgedWrites, covered: u64) {
     let log =
         WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
@@ -256,7 +256,7 @@ fn check_log(folder: &Path, promise: AcknowledgedWrites, covered: u64) {
     }
 }
 
-/// The changes of one step; a pure function of its number.
+/// The changes of one step, a pure function of its number.
 fn changes(step: u64, parts: CrashTarget) -> Vec<StoreChange> {
     let mut changes = vec![StoreChange::Put(b"step".to_vec(), step.to_be_bytes().to_vec())];
     for at in 0..mixed(step, 6) % 60 {
@@ -281,7 +281,7 @@ fn open_store(folder: &Path, parts: CrashTarget) -> Box<dyn Store> {
         match stores.open_current() {
             Ok(Some(store)) => return store,
             Ok(None) => break,
-            // sled of the process before frees its lock with a delay.
+            // sled releases the lock of the killed process with a delay.
             Err(error) => assert!(started.elapsed() < WAIT && !lost(&error), "{error}"),
         }
         std::thread::yield_now();
@@ -292,7 +292,7 @@ fn open_store(folder: &Path, parts: CrashTarget) -> Box<dyn Store> {
     store
 }
 
-/// Whether it makes no sense to try again.
+/// Whether a retry cannot help.
 fn lost(error: &super::StorageError) -> bool {
     !error.to_string().contains("lock")
 }
@@ -336,8 +336,8 @@ impl StoreModel {
     }
 }
 
-/// The store holds exactly the first so many steps, and all that were acknowledged. Gives how many
-/// entries it stands for.
+/// Checks that the store holds exactly the result of a number of steps, including all acknowledged
+/// ones. Returns the number of log entries that it covers.
 fn check_store(
     folder: &Path,
     parts: CrashTarget,
@@ -391,9 +391,9 @@ fn a_killed_process_loses_nothing_acknowledged() {
     let started = Instant::now();
     let mut last = AcknowledgedWrites::default();
     for kill in 0..kills {
-        // A few lines, so that starts are hit too, or many.
+        // Few lines, so that the start is hit too, or many.
         let promise = kill_after(folder.path(), mixed(kill, 8) % LINES_MAX + 1);
-        // A child that was killed early may not have come to all of it.
+        // A child that was killed early may not have acknowledged everything.
         last = AcknowledgedWrites {
             end: last.end.max(promise.end),
             vote: last.vote.max(promise.vote),

@@ -1,7 +1,7 @@
 //! File descriptors reserved for the disk.
 //!
-//! Connections and processes of tasks may use up all descriptors of this process. A checkpoint or a
-//! new log file would then fail, and the first failed write ends the node. So a node reserves some
+//! Connections and child processes may use up all descriptors of this process. Then a checkpoint or
+//! a new log file fails, and the first failed write ends the node. Therefore a node reserves some
 //! descriptors at its start, and releases them while it opens a file that cannot be opened
 //! otherwise.
 
@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 
 use super::StorageError;
 
-/// How many are reserved. Removing a folder's tree and opening a store need the most at a time.
+/// Number of reserved descriptors. Removing a folder's tree and opening a store need the most.
 const RESERVED: usize = 16;
 
-/// An error that may say that there are no descriptors left.
+/// An error that may mean that no descriptors are left.
 pub(super) trait Exhausted {
-    /// Whether it says so.
+    /// Whether it means this.
     fn exhausted(&self) -> bool;
 }
 
@@ -36,13 +36,13 @@ impl Exhausted for StorageError {
     }
 }
 
-/// The descriptors that a node reserves for its disk; clones share them. A new one is empty until it
-/// was lent once.
+/// The descriptors that a node reserves for its disk. Clones share them. A new one is empty until
+/// after its first use by `lend`.
 #[derive(Clone, Debug, Default)]
 pub struct DescriptorReserve(Arc<Mutex<Vec<File>>>);
 
 impl DescriptorReserve {
-    /// A full reserve, as far as the process has descriptors left.
+    /// A full reserve, if the process has enough descriptors left.
     pub(super) fn full() -> Self {
         let reserve = Self::default();
         reserve.fill();
@@ -57,7 +57,7 @@ impl DescriptorReserve {
         }
     }
 
-    /// Runs something while the reserved descriptors are free for it.
+    /// Runs `act` while the reserved descriptors are closed and available to it.
     pub(super) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
         self.0.lock().clear();
         let done = act();
@@ -65,7 +65,7 @@ impl DescriptorReserve {
         done
     }
 
-    /// Opens something; if there is no descriptor left, once more with the reserved ones.
+    /// Opens a file. If no descriptor is left, retries with the reserved ones.
     pub(super) fn open<T, E: Exhausted>(
         &self,
         mut open: impl FnMut() -> Result<T, E>,
@@ -90,11 +90,11 @@ mod tests {
 
     /// Set for the child process: the folder that it writes in.
     const FOLDER: &str = "PUNCTUAL_NO_DESCRIPTORS";
-    /// Small, so that the log begins many files.
+    /// Small, so that the log creates many files.
     const CHUNK_BYTES: usize = 2_000;
     const ENTRIES: u64 = 400;
 
-    /// Not a test by itself: the body of the child process, which may open no file any more.
+    /// Not a test by itself: the body of the child process, which cannot open more files.
     #[test]
     fn child() {
         let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
@@ -118,12 +118,12 @@ mod tests {
             if index % 50 == 49 {
                 log.save_committed(pos(1, index));
                 log.purge_to(pos(1, index - 10));
-                // The writer may use the reserve for this, and no longer than that.
+                // The writer may use the reserve for this, and only during this.
                 log.state();
             }
         }
         exhaust();
-        // Enough for a file that makes it one write.
+        // Enough for the write to need a redo file.
         store.write((0..200_u32).map(|at| put(at.to_be_bytes(), "2")).collect()).unwrap();
         drop(store);
         exhaust();

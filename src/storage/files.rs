@@ -12,24 +12,24 @@ use std::path::{Path, PathBuf};
 use super::StorageError;
 use super::descriptors::DescriptorReserve;
 
-/// Ends the names of files that are still being written; such files are left-overs after a crash.
+/// Suffix of files that are still being written. After a crash such files are left-overs.
 const TEMPORARY: &str = ".tmp";
-/// Rights of the files that are made here: the owner reads and writes them.
+/// Access rights of new files: only the owner reads and writes them.
 const FILE_MODE: u32 = 0o600;
-/// Rights of the folders that are made here.
+/// Access rights of new folders.
 const FOLDER_MODE: u32 = 0o700;
-/// Rights that others than the owner have.
+/// Access rights of users other than the owner.
 const OTHERS: u32 = 0o077;
 
-/// How a file is opened for writing; one that is made thereby is its owner's alone.
+/// Options to open a file for writing. A new file is accessible only to its owner.
 pub(super) fn private() -> OpenOptions {
     let mut options = File::options();
     options.write(true).mode(FILE_MODE);
     options
 }
 
-/// Takes the rights of all but the owner from a file or folder. One that belongs to another user
-/// stays as it is, with a warning.
+/// Removes the access rights of all but the owner from a file or folder. If it belongs to another
+/// user, it is left unchanged and a warning is logged.
 pub(super) fn keep_private(path: &Path) {
     let tightened = fs::metadata(path).map(|meta| meta.permissions().mode()).and_then(|mode| {
         let private = Permissions::from_mode(mode & 0o777 & !OTHERS);
@@ -44,7 +44,7 @@ pub(super) fn keep_private(path: &Path) {
 /// The same for everything in `folder`, for libraries that create files with the usual rights.
 ///
 /// # Errors
-/// The folder, if it cannot be listed.
+/// The folder cannot be listed.
 pub(super) fn keep_content_private(
     reserve: &DescriptorReserve,
     folder: &Path,
@@ -55,8 +55,8 @@ pub(super) fn keep_content_private(
     Ok(())
 }
 
-/// Whether writes are made durable. They always are; only the power-cut test has a writer that
-/// does without, to show that it would notice.
+/// Whether writes are made durable. This is always so, except for one writer of the power-cut test,
+/// which shows that the test detects missing syncs.
 #[cfg(not(test))]
 pub(super) const fn durable() -> bool {
     true
@@ -67,7 +67,7 @@ pub(super) fn durable() -> bool {
     std::env::var_os(super::crashtest::NO_SYNC).is_none()
 }
 
-/// `fsync`: the content, and all that is known of the file but its name.
+/// `fsync`: the content and the metadata of the file, but not its name.
 pub(super) fn sync_all(file: &File) -> io::Result<()> {
     if durable() { file.sync_all() } else { Ok(()) }
 }
@@ -83,7 +83,7 @@ pub(super) fn sync_folder(reserve: &DescriptorReserve, folder: &Path) -> Result<
     folder_file.and_then(|file| sync_all(&file)).map_err(StorageError::at("sync", folder))
 }
 
-/// Creates `folder`, its owner's alone, with its parents; its name is durable on return.
+/// Creates `folder` and its parents, accessible only to the owner. Its name is durable on return.
 pub(super) fn create_folder(
     reserve: &DescriptorReserve,
     folder: &Path,
@@ -108,7 +108,7 @@ fn create_folder_with(
     }
 }
 
-/// Reads a whole small file; `None` if there is none.
+/// Reads a whole small file. `None` if it does not exist.
 pub(super) fn read_file(
     reserve: &DescriptorReserve,
     path: &Path,
@@ -120,7 +120,7 @@ pub(super) fn read_file(
     }
 }
 
-/// Removes what a crash left of a write of `path`.
+/// Removes the left-over of an interrupted write of `path`.
 pub(super) fn remove_temporary(path: &Path) -> Result<(), StorageError> {
     let path = temporary(path);
     match fs::remove_file(&path) {
@@ -131,7 +131,7 @@ pub(super) fn remove_temporary(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Whether a file of this name is what a crash left of a write of the other.
+/// Whether a file of this name is the left-over of an interrupted write of the other.
 pub(super) fn is_temporary_of(name: &str, of: &str) -> bool {
     name.strip_suffix(TEMPORARY) == Some(of)
 }
@@ -155,10 +155,11 @@ pub(super) fn names_in(
     Ok(names)
 }
 
-/// Replaces the file at `path` by `bytes`: after a crash it holds the old or the new content.
+/// Replaces the content of the file at `path` with `bytes`. After a crash it has the old or the new
+/// content.
 ///
 /// # Errors
-/// The file that could not be written, synced or renamed; the old content is then still there.
+/// The file cannot be written, synced or renamed. It then still has the old content.
 pub fn write_atomic(
     reserve: &DescriptorReserve,
     path: &Path,
@@ -182,15 +183,15 @@ pub struct AtomicFile {
     reserve: DescriptorReserve,
 }
 
-/// Bytes of a file that are synced at a time. Another file's sync may have to wait for all that the
-/// disk was given before it, so that is never much.
+/// Number of bytes of a file that are synced together. It is small, because another file's sync may
+/// have to wait for all data that was written before it.
 const SYNC_BYTES: usize = 2 << 20;
 
 impl AtomicFile {
-    /// Begins the file that will be named `path`; its folder must exist.
+    /// Creates the temporary file for `path`. The folder must exist.
     ///
     /// # Errors
-    /// The temporary file, if it cannot be created.
+    /// The temporary file cannot be created.
     pub fn create(reserve: &DescriptorReserve, path: &Path) -> Result<Self, StorageError> {
         let temporary = temporary(path);
         let file = reserve.open(|| private().create(true).truncate(true).open(&temporary));
@@ -199,10 +200,10 @@ impl AtomicFile {
         Ok(Self { file, temporary, path, unsynced: 0, committed: false, reserve })
     }
 
-    /// Makes the content durable, then renames the file, replacing an older one.
+    /// Makes the content durable, then renames the file. This replaces an older file.
     ///
     /// # Errors
-    /// The file that could not be synced or renamed.
+    /// The file cannot be synced or renamed.
     pub fn commit(mut self) -> Result<(), StorageError> {
         sync_all(&self.file).map_err(StorageError::at("sync", &self.temporary))?;
         fs::rename(&self.temporary, &self.path).map_err(StorageError::at("rename", &self.path))?;
@@ -230,13 +231,13 @@ impl Write for AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.committed {
-            // It failed already, and a left-over is removed at the next start.
+            // An error was reported already, and the next start removes a left-over.
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// The folder that names `path`.
+/// The folder that contains `path`.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

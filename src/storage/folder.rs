@@ -2,15 +2,15 @@
 //!
 //! | name | content |
 //! |---|---|
-//! | `lock` | locked by the process that uses the folder; its pid as text |
+//! | `lock` | locked by the process that uses the folder; its process id as text |
 //! | `identity` | [`FolderIdentity`](super::FolderIdentity) |
 //! | `log/`, `log.synced` | the Raft log, and its synced length |
 //! | `state.N/`, `CURRENT` | checkpoints, see [`StateFolders`] |
 //! | `output/` | the output of attempts |
-//! | `work/` | the working folder of shell attempts that name none |
+//! | `work/` | the default working folder of shell attempts |
 //!
-//! Foreign files are left alone: a task may write here, and log files may be here. A folder is
-//! refused only if its identity is that of another node.
+//! Unknown files are left alone, because a task may write here and log files may be here. A folder
+//! is refused only if its identity is that of another node.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -23,14 +23,14 @@ const LOCK: &str = "lock";
 const LOG: &str = "log";
 const OUTPUT: &str = "output";
 const WORK: &str = "work";
-/// What a node makes in its folder, beside its checkpoints.
+/// The names that a node creates in its folder, except its checkpoints.
 const OURS: &[&str] = &[LOCK, LOG, "log.synced", OUTPUT, WORK, states::CURRENT, identity::IDENTITY];
-/// The files of these that are replaced as a whole, and may be left half written by a crash.
+/// Those of these files that are replaced atomically, and may have left-overs after a crash.
 const REPLACED: &[&str] = &[states::CURRENT, identity::IDENTITY];
-/// What a file system of its own has at its root.
+/// The folder that exists at the root of a separate file system.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// A data folder, locked by this process until it is dropped.
+/// A data folder. This process has it locked until it is dropped.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -39,12 +39,12 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Creates the folder if need be, locks it and removes what a crash left half written. Only its
-    /// owner may enter it, unless it was in use by others before. Files of others are named in a
-    /// warning; those that are named like `log_file`, with something added or not, are known.
+    /// Creates the folder if it does not exist, locks it and removes the left-overs of a crash.
+    /// Only its owner gets access, unless others already use it. Unknown files are named in a
+    /// warning, except those whose name begins with the name of `log_file`.
     ///
     /// # Errors
-    /// The file or folder; if another process uses the folder, its pid.
+    /// The file or folder that failed. If another process uses the folder, its process id.
     pub fn open(path: &Path, log_file: Option<&Path>) -> Result<Self, StorageError> {
         let reserve = DescriptorReserve::full();
         files::create_folder(&reserve, path)?;
@@ -83,13 +83,13 @@ impl DataFolder {
         self.path.join(LOG)
     }
 
-    /// The folder for what attempts print.
+    /// The folder for the output of attempts.
     #[must_use]
     pub fn output(&self) -> PathBuf {
         self.path.join(OUTPUT)
     }
 
-    /// The folder in which shell attempts work that name none; it exists.
+    /// The default working folder of shell attempts. It exists.
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.path.join(WORK)
@@ -102,7 +102,7 @@ impl DataFolder {
     }
 }
 
-/// The names in a folder that no node makes there, sorted.
+/// The names in a folder that no node creates there, sorted.
 fn foreign(
     reserve: &DescriptorReserve,
     path: &Path,
@@ -141,7 +141,7 @@ fn lock(path: &Path) -> Result<File, StorageError> {
     }
 }
 
-/// The process that holds the lock, by the pid in the file.
+/// The process that holds the lock, by the process id in the file.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
@@ -221,7 +221,7 @@ mod tests {
             [0o700, 0o700, 0o600]
         );
         drop(data);
-        // Rights that were given by hand are taken back; those of an empty folder too.
+        // Access rights that were added by hand are removed, also those of an empty folder.
         for path in [made, folder.path().join("empty")] {
             fs::create_dir_all(&path).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// The folder of other programs, named by mistake, stays usable to them.
+    /// The folder of other programs, configured by mistake, stays accessible to them.
     #[test]
     fn the_rights_of_a_folder_in_use_by_others_are_left() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The owner of a data folder: the cluster, and the member that may use it.
+//! The owner of a data folder: the cluster and the member.
 //!
 //! The file is text, for operators. Its last line is a hash of the lines before it.
 
@@ -23,24 +23,24 @@ const TITLE: &str = "punctual data, format ";
 /// The owner of a data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderIdentity {
-    /// The cluster's name, as configured when it was made.
+    /// The cluster's name, as configured when the cluster was created.
     pub cluster_name: String,
-    /// The number minted when the cluster was made.
+    /// The random id generated when the cluster was created.
     pub cluster_id: u128,
     /// The member, with its join number.
     pub node: NodeId,
     /// When this folder was first used.
     pub created: Timestamp,
-    /// Whether the Raft log of this folder has ever held a vote. If it is empty all the same, what
-    /// this member promised is lost, and it must not vote again.
+    /// Whether the Raft log of this folder has ever held a vote. If the log is empty nevertheless,
+    /// the promises of this member are lost, and it must not vote again.
     pub voted: bool,
 }
 
 impl FolderIdentity {
-    /// Reads the identity from a data folder; `None` if it has none yet.
+    /// Reads the identity from a data folder. `None` if it has none yet.
     ///
     /// # Errors
-    /// The file: it is damaged, not ours, or from another version.
+    /// The file is damaged, is not an identity, or has another version.
     pub fn read(reserve: &DescriptorReserve, folder: &Path) -> Result<Option<Self>, StorageError> {
         let file = folder.join(IDENTITY);
         let Some(bytes) = files::read_file(reserve, &file)? else { return Ok(None) };
@@ -48,10 +48,10 @@ impl FolderIdentity {
         Self::decode(&text).map(Some).map_err(StorageError::at("read", &file))
     }
 
-    /// Writes the identity into a data folder; it is durable on return.
+    /// Writes the identity to a data folder. It is durable on return.
     ///
     /// # Errors
-    /// The file, or that the cluster's name holds a line break.
+    /// The file cannot be written, or the cluster's name contains a line break.
     pub fn write(&self, reserve: &DescriptorReserve, folder: &Path) -> Result<(), StorageError> {
         let file = folder.join(IDENTITY);
         if self.cluster_name.contains(['\n', '\r']) {
@@ -65,7 +65,7 @@ impl FolderIdentity {
     /// Refuses a folder that belongs to another cluster or another member than the configured one.
     ///
     /// # Errors
-    /// The file, with what it says and what was expected.
+    /// The file, with its content and the expected content.
     pub fn expect(
         &self,
         folder: &Path,

@@ -1,4 +1,4 @@
-//! The Raft log as consensus sees it: a vote, entries, and two marks.
+//! The interface of the Raft log: a vote, entries, and two positions.
 //!
 //! Calls take effect in order, also on the disk: if a vote or a truncation precedes an append, it
 //! also precedes it after a crash. Only [`LogStore::save_vote`] and [`LogStore::append`] report
@@ -10,31 +10,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// The place of one log entry: who was leader when it was proposed, and its index.
+/// The position of a log entry: the term and the leader that proposed it, and its index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPos {
     /// The leader's term.
     pub term: u64,
     /// The leader's Raft node id.
     pub node: u64,
-    /// The entry's index; the first entry of a cluster has 0.
+    /// The entry's index. The first entry of a cluster has index 0.
     pub index: u64,
 }
 
-/// What a log remembers apart from its entries.
+/// The state of a log apart from its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
-    /// The last vote saved, as the caller encoded it.
+    /// The last saved vote, as the caller encoded it.
     pub vote: Option<Bytes>,
-    /// The last entry, or the last one purged if there is none after it.
+    /// The last entry. If there is none after the last purged entry, that entry.
     pub last: Option<LogPos>,
-    /// Entries up to here, included, were removed.
+    /// Entries up to this one, inclusive, were removed.
     pub purged: Option<LogPos>,
-    /// An entry known to be committed; later ones may be.
+    /// An entry known to be committed. Later ones may be committed too.
     pub committed: Option<LogPos>,
 }
 
-/// Called once, from any thread, when a write is durable or is known to have failed.
+/// Called once, from any thread, when a write is durable or has failed.
 ///
 /// It must return quickly, must not panic and must not call the log it came from.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -45,43 +45,44 @@ pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 /// closed, its thread ended or an earlier write had failed. After the first failure all later
 /// writes fail with the same error.
 pub trait LogStore: Send + Sync + 'static {
-    /// The state after all calls made so far, durable or not; it may wait for one flush.
+    /// The state after all calls made so far, durable or not. It may wait for one flush.
     fn state(&self) -> LogState;
 
-    /// Replaces the vote; `done` when it is durable.
+    /// Replaces the vote. Calls `done` when it is durable.
     fn save_vote(&self, vote: Bytes, done: Done);
 
-    /// Appends entries with consecutive indexes after the last one; `done` when they are durable.
+    /// Appends entries with consecutive indexes after the last one. Calls `done` when they are
+    /// durable.
     ///
-    /// They can be read at once. An entry that does not follow the last one is an error of the
+    /// They can be read immediately. An entry that does not follow the last one is a bug of the
     /// caller and fails the log.
     fn append(&self, entries: Vec<(LogPos, Bytes)>, done: Done);
 
-    /// Removes the entry at `index` and all after it; nothing if there is none.
+    /// Removes the entry at `index` and all after it. No effect if there is none.
     ///
-    /// Cutting off a committed entry is an error of the caller and fails the log.
+    /// Truncating a committed entry is a bug of the caller and fails the log.
     fn truncate_from(&self, index: u64);
 
-    /// Removes all entries up to `pos`, included; `pos` may lie beyond the last entry.
+    /// Removes all entries up to `pos`, inclusive. `pos` may be after the last entry.
     fn purge_to(&self, pos: LogPos);
 
-    /// Notes that `pos` is committed; ignored if it goes back or is not in the log.
+    /// Records that `pos` is committed. Ignored if it is not higher than before or not in the log.
     fn save_committed(&self, pos: LogPos);
 
     /// The entries of `from..to` that the log holds, in order and without a gap.
     ///
-    /// It stops before the entries' bytes exceed `max_bytes`, but gives at least one entry if there
-    /// is one. It blocks on the disk.
+    /// It stops before the entries exceed `max_bytes`, but returns at least one entry if there is
+    /// one. It blocks on the disk.
     ///
     /// # Errors
     /// The log is closed, or an entry cannot be read back.
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(LogPos, Bytes)>>;
 
-    /// The last entry when the disk was last synced: it and all before it are durable, unless they
-    /// were removed since. The last one purged, if there was none after it.
+    /// The last entry at the time of the last sync. It and all entries before it are durable,
+    /// unless they were removed since. If there was no entry after the last purged one, that entry.
     fn synced(&self) -> Option<LogPos>;
 
-    /// Its path, for messages.
+    /// The path of the log, for messages.
     fn place(&self) -> PathBuf;
 
     /// Number of syncs since the log was opened.
@@ -90,6 +91,6 @@ pub trait LogStore: Send + Sync + 'static {
     /// The age of the oldest vote or append that is not yet durable.
     fn oldest_unflushed(&self) -> Option<Duration>;
 
-    /// Makes everything durable and ends the log; later writes fail, later reads too.
+    /// Makes everything durable and closes the log. Later reads and writes fail.
     fn close(&self);
 }

@@ -1,7 +1,7 @@
 //! Checkpoint stores in memory, for the simulator and for tests.
 //!
-//! A write is durable when it returns, so a crash comes before or after it and there is no unsynced
-//! tail. A write may however fail and still have taken effect ([`MemoryDisk::fail_next`]).
+//! A write is durable when it returns, so a crash happens before or after it and there is no
+//! unsynced tail. A write may fail and still have taken effect ([`MemoryDisk::fail_next`]).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,11 +16,11 @@ use super::store::{KEY_MAX_BYTES, Store, StoreChange, Stores, Visit};
 /// Records by key.
 pub type StoredRecords = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A disk that holds a node's stores and outlives its processes; clones are the same disk.
+/// A disk with a node's stores. It outlives the node's processes; clones are the same disk.
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<MemoryDiskInner>>);
 
-/// The stores as one simulated process sees them; cut off by [`MemoryDisk::crash`].
+/// The stores of one simulated process. [`MemoryDisk::crash`] disconnects them.
 pub struct MemoryStores {
     disk: MemoryDisk,
     process: u64,
@@ -53,7 +53,7 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// A process opens the disk; one that had it open is cut off.
+    /// Opens the disk for a new process and disconnects the previous one.
     #[must_use]
     pub fn open(&self) -> MemoryStores {
         self.crash();
@@ -61,23 +61,24 @@ impl MemoryDisk {
         MemoryStores { disk: self.clone(), process, begun: None }
     }
 
-    /// Cuts off the process that has the disk open; what it wrote is there, what it writes is not.
+    /// Disconnects the process that has the disk open. Its earlier writes are kept, later ones
+    /// fail.
     pub fn crash(&self) {
         self.0.lock().process += 1;
     }
 
-    /// The next write fails; `landed` says whether its changes are there all the same.
+    /// Makes the next write fail. `landed`: its changes take effect nevertheless.
     pub fn fail_next(&self, error: io::Error, landed: bool) {
         self.0.lock().fail_next = Some((error, landed));
     }
 
-    /// Cancels a failure that has not happened.
+    /// Cancels a pending failure.
     #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;
     }
 
-    /// While true, writes fail for want of space.
+    /// While true, writes fail with a full disk.
     #[cfg(feature = "simulation")]
     pub fn full(&self, full: bool) {
         self.0.lock().full = full;
@@ -173,7 +174,7 @@ impl Store for MemoryStore {
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         let disk = self.disk.0.lock();
         let records = disk.stores.get(&self.number).filter(|_| disk.process == self.process);
-        // A copy, so that `visit` may use the disk.
+        // A copy, because `visit` may use the disk.
         let records = records.cloned().ok_or_else(|| self.error("read", cut_off()))?;
         drop(disk);
         records.iter().try_for_each(|(key, value)| visit(key, value))

@@ -7,10 +7,10 @@
 //! | [`LogStore`] | [`WalLog`], over raft-log | [`sim::SimDisk`] | `done` was called with `Ok`: an `fdatasync` covers it |
 //! | [`Store`], found through [`Stores`] | [`DiskStore`], over sled | [`memory::MemoryDisk`] | [`Store::write`] returned `Ok` |
 //!
-//! The log is authoritative and written at once; a checkpoint only shortens the replay after a
-//! start. A lost checkpoint costs time; a lost log entry would break a promise of the cluster.
+//! The log is authoritative and written immediately. A checkpoint only shortens the replay after a
+//! start. A lost checkpoint costs time; a lost log entry would break a guarantee of the cluster.
 //!
-//! Architecture invariant: nothing here knows the meaning of a record or a log entry.
+//! Architecture invariant: this module does not know the meaning of a record or a log entry.
 //! Architecture invariant: after a failed write nothing more is written. A failed store refuses all
 //! writes until it is opened again, because after a failed `fsync` it is unknown which pages
 //! reached the disk.
@@ -46,35 +46,35 @@ pub use self::states::StateFolders;
 pub use self::store::{Store, StoreChange, Stores};
 pub use self::wal::WalLog;
 
-/// A file or folder that could not be used; the text names it.
+/// A file or folder that cannot be used. The text names it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", file.display())]
 pub struct StorageError {
     /// The file or folder concerned.
     pub file: PathBuf,
-    /// What was tried, as a verb: `open`, `write`.
+    /// The attempted action, as a verb: `open`, `write`.
     pub action: &'static str,
     /// Why it failed.
     pub source: io::Error,
 }
 
 impl StorageError {
-    /// The failure of `action` on `file`.
+    /// The error of `action` on `file`.
     pub fn new(action: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
         Self { file: file.into(), action, source }
     }
 
-    /// `file` is not what was written; `why` is a clause.
+    /// An error for a damaged `file`. `why` is a clause.
     pub fn corrupt(file: impl Into<PathBuf>, why: impl Into<String>) -> Self {
         Self::new("read", file, io::Error::new(io::ErrorKind::InvalidData, why.into()))
     }
 
-    /// `file` is whole, but not for this node or this software; `why` is a clause.
+    /// An error for an intact `file` that belongs to another node or version. `why` is a clause.
     pub fn foreign(file: impl Into<PathBuf>, why: impl Into<String>) -> Self {
         Self::new("use", file, io::Error::new(io::ErrorKind::Unsupported, why.into()))
     }
 
-    /// Whether what was written is damaged or gone, so that trying again cannot help.
+    /// Whether written data is damaged or missing, so that a retry cannot help.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         let unreadable = Some(rustix::io::Errno::IO.raw_os_error());
@@ -82,7 +82,7 @@ impl StorageError {
             || (self.action == "read" && self.source.raw_os_error() == unreadable)
     }
 
-    /// What to do next, as a sentence.
+    /// The next step for the operator, as a sentence.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         use io::ErrorKind as Kind;
@@ -106,15 +106,15 @@ impl StorageError {
         }
     }
 
-    /// For `map_err`: names the action and the file of an I/O error.
+    /// For `map_err`: adds the action and the file to an I/O error.
     fn at(action: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let file = file.to_owned();
         move |source| Self { file, action, source }
     }
 }
 
-/// Calls `body`, and turns a panic inside it into an error that says damage: sled and raft-log panic
-/// on some damaged files, and a node should say which file it is.
+/// Calls `body`, and converts a panic inside it into an error that reports damage. sled and
+/// raft-log panic on some damaged files, and the error must name the file.
 fn guarded<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let text = payload

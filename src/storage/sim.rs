@@ -1,13 +1,13 @@
-//! The Raft log in memory, for the simulator: synced content, and an unsynced tail that a crash may
+//! The Raft log in memory, for the simulator: synced content, and an unsynced tail that a crash can
 //! lose.
 //!
-//! A [`SimDisk`] outlives the processes that open it. Each write joins the unsynced tail; a sync
-//! makes it durable and answers its caller. [`SimDisk::crash`] keeps a prefix of the tail that the
-//! caller chooses, possibly cut between two entries of one append, and cuts off the process that
-//! had it open. There is no thread, clock or random source: the same calls give the same log.
+//! A [`SimDisk`] outlives the processes that open it. A write is added to the unsynced tail. A sync
+//! makes it durable and calls its [`Done`]. [`SimDisk::crash`] keeps a prefix of the tail that the
+//! caller chooses, possibly between two entries of one append, and disconnects the process that had
+//! it open. There is no thread, clock or random source: the same calls give the same log.
 //!
 //! A disk starts in automatic mode: every write is synced before the call returns. In manual mode
-//! the test or the simulator calls [`SimDisk::sync`] when its virtual disk is done, and
+//! the test or the simulator calls [`SimDisk::sync`] when its virtual disk is ready, and
 //! [`SimDisk::on_unsynced`] notifies it of unsynced writes.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,11 +22,11 @@ use parking_lot::Mutex;
 use super::StorageError;
 use super::log::{Done, LogPos, LogState, LogStore};
 
-/// A disk that holds one log; clones are the same disk.
+/// A disk with one log. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct SimDisk(Arc<Mutex<SimDiskInner>>);
 
-/// The log of one simulated process; cut off when the disk crashes or is opened again.
+/// The log of one simulated process. A crash or another open of the disk disconnects it.
 pub struct SimLog {
     disk: SimDisk,
     process: u64,
@@ -37,20 +37,20 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 #[derive(Default)]
 struct SimDiskInner {
     synced: LogImage,
-    /// What a process sees: all of its writes.
+    /// The log including unsynced writes.
     written: LogImage,
     tail: VecDeque<QueuedWrite>,
     manual: bool,
     hook: Option<Hook>,
-    /// Counts opens and crashes; the process with this number is alive.
+    /// The number of opens and crashes. The process with this number is connected.
     process: u64,
     fail_next: Option<io::Error>,
     full: bool,
-    /// Why the live process cannot write any more.
+    /// Why the connected process cannot write any more.
     failed: Option<(io::ErrorKind, String)>,
     syncs: u64,
     age: Option<Duration>,
-    /// Something that was synced is gone.
+    /// Synced data is missing.
     lost: bool,
 }
 
@@ -68,7 +68,7 @@ enum LogRecord {
     Committed(LogPos),
 }
 
-/// Callers to be answered once the disk is unlocked.
+/// Callers to be answered after the disk is unlocked.
 type Answers = Vec<(Done, io::Result<()>)>;
 
 fn answer(answers: Answers) {
@@ -78,13 +78,13 @@ fn answer(answers: Answers) {
 }
 
 impl SimDisk {
-    /// An empty disk, automatic.
+    /// An empty disk in automatic mode.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A process opens the log; one that had it open is cut off, losing nothing.
+    /// Opens the log for a new process. The previous process is disconnected, and nothing is lost.
     #[must_use]
     pub fn open(&self) -> SimLog {
         self.crash(|unsynced| unsynced);
@@ -92,10 +92,10 @@ impl SimDisk {
         SimLog { disk: self.clone(), process }
     }
 
-    /// The same for a disk that may have lost what it had synced.
+    /// The same for a disk that may have lost synced data.
     ///
     /// # Errors
-    /// It has.
+    /// Synced data is missing.
     pub fn try_open(&self) -> Result<SimLog, StorageError> {
         if self.0.lock().lost {
             return Err(StorageError::corrupt("memory/log", "it ends before what was synced"));
@@ -103,7 +103,7 @@ impl SimDisk {
         Ok(self.open())
     }
 
-    /// Removes the last synced entry, as damage does, if there is one.
+    /// Removes the last synced entry, if there is one, as damage would.
     pub fn lose_last(&self) {
         let mut disk = self.0.lock();
         let last = disk.synced.entries.last_key_value().map(|(index, _)| *index);
@@ -113,17 +113,17 @@ impl SimDisk {
         }
     }
 
-    /// Whether writes wait for [`SimDisk::sync`]; what waits already keeps waiting.
+    /// Whether writes wait for [`SimDisk::sync`]. Writes that wait already keep waiting.
     pub fn set_manual(&self, manual: bool) {
         self.0.lock().manual = manual;
     }
 
-    /// Called after each write that now waits for [`SimDisk::sync`].
+    /// Sets a hook that is called after each write that waits for [`SimDisk::sync`].
     pub fn on_unsynced(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.0.lock().hook = Some(Arc::new(hook));
     }
 
-    /// How many single writes wait for a sync: entries count one each.
+    /// The number of single writes that wait for a sync. Each entry counts as one.
     #[must_use]
     pub fn unsynced(&self) -> usize {
         self.0.lock().tail.len()
@@ -135,8 +135,9 @@ impl SimDisk {
         answer(answers);
     }
 
-    /// A power cut: `keep` gets the number of unsynced single writes and says how many of the first
-    /// ones survive. The process that had the log open is cut off; its callers get errors.
+    /// A power cut. `keep` gets the number of unsynced single writes and returns how many of them,
+    /// from the first, survive. The process that had the log open is disconnected; its callers get
+    /// errors.
     pub fn crash(&self, keep: impl FnOnce(usize) -> usize) {
         let mut disk = self.0.lock();
         let survivors = keep(disk.tail.len());
@@ -155,23 +156,24 @@ impl SimDisk {
         answer(answers);
     }
 
-    /// The next vote or append fails with `error`, and with it all later ones of that process.
+    /// Makes the next vote or append fail with `error`, and all later ones of that process.
     pub fn fail_next(&self, error: io::Error) {
         self.0.lock().fail_next = Some(error);
     }
 
-    /// Cancels a failure that has not happened.
+    /// Cancels a pending failure.
     #[cfg(feature = "simulation")]
     pub fn forgive(&self) {
         self.0.lock().fail_next = None;
     }
 
-    /// While true, votes and appends fail for want of space.
+    /// While true, votes and appends fail with a full disk.
     pub fn full(&self, full: bool) {
         self.0.lock().full = full;
     }
 
-    /// The result of [`LogStore::oldest_unflushed`] while a write waits, for a stuck disk.
+    /// Sets the result of [`LogStore::oldest_unflushed`] while a write waits, to simulate a stuck
+    /// disk.
     pub fn set_age(&self, age: Option<Duration>) {
         self.0.lock().age = age;
     }
@@ -188,7 +190,7 @@ impl SimDiskInner {
         answers
     }
 
-    /// Adds to the tail; `done` belongs to the last record.
+    /// Adds to the tail. `done` belongs to the last record.
     fn add(&mut self, records: Vec<LogRecord>, mut done: Option<Done>) {
         let count = records.len();
         for (at, record) in records.into_iter().enumerate() {
@@ -221,7 +223,7 @@ impl SimLog {
         }
     }
 
-    /// A vote or an append: on an automatic disk it is durable before this returns.
+    /// A vote or an append. On an automatic disk it is durable before this returns.
     fn durably(&self, records: Vec<LogRecord>, done: Done) {
         let mut disk = self.disk.0.lock();
         let (mut answers, mut hook) = (Answers::new(), None);
@@ -231,7 +233,7 @@ impl SimLog {
             disk.fail(&error);
             answers.push((done, Err(error)));
         } else if let Some(error) = disk.fault() {
-            // How much of a failed write lies on the disk, nobody knows: a crash decides.
+            // It is unknown how much of a failed write is on the disk. A crash decides it.
             disk.add(records, None);
             disk.fail(&error);
             answers.push((done, Err(error)));
@@ -252,7 +254,7 @@ impl SimLog {
         }
     }
 
-    /// A write without a waiting caller; the next sync covers it.
+    /// A write without a waiting caller. The next sync covers it.
     fn quietly(&self, record: LogRecord) {
         let mut disk = self.disk.0.lock();
         if self.admit(&disk).is_ok() {
@@ -341,7 +343,7 @@ impl Drop for SimLog {
     }
 }
 
-/// A log as a reader of the disk would find it.
+/// The contents of a log, as read from the disk.
 #[derive(Clone, Default)]
 struct LogImage {
     state: LogState,
@@ -349,7 +351,7 @@ struct LogImage {
 }
 
 impl LogImage {
-    /// Refuses what no correct caller writes.
+    /// Refuses records that no correct caller writes.
     fn check(&self, records: &[LogRecord]) -> io::Result<()> {
         let mut last = self.state.last;
         for record in records {
@@ -371,7 +373,7 @@ impl LogImage {
         Ok(())
     }
 
-    /// The last position after a cut at `index`; the outer `None` if that cuts nothing.
+    /// The last position after a truncation at `index`. The outer `None`: nothing is truncated.
     fn kept_by(&self, index: u64) -> Option<Option<LogPos>> {
         let (&first, _) = self.entries.first_key_value()?;
         let (&last, _) = self.entries.last_key_value()?;

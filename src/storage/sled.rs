@@ -1,20 +1,23 @@
-//! A checkpoint store on sled 0.34, the only place that names it.
+//! A checkpoint store on sled 0.34. No other module uses sled.
 //!
-//! What its figures and sources taught, and what is done about it:
+//! Properties of sled, from its source and measurements, and how this store handles them:
 //!
-//! - `flush` is no `fsync` on Linux: [`DiskStore`] syncs sled's file itself after each flush;
+//! - `flush` does not call `fsync` on Linux: [`DiskStore`] syncs sled's file itself after each
+//!   flush;
 //! - a page beyond 128 KiB goes to a file in `blobs/` that sled never syncs, and pages are split by
-//!   the number of their items: some 20 values in a leaf, some 300 keys in an index page. So values
-//!   are cut into pieces of [`PIECE_MAX_BYTES`], keys are limited, and a file in `blobs/` fails the
-//!   write; that folder stays open, so that no descriptor is needed to look into it;
-//! - two trees can be torn apart by a crash: there is one, and a write is one batch; or, since a
-//!   batch takes memory out of all proportion, several behind a [`redo`] file;
-//! - a damaged file can open and lose keys, and an empty one opens as an empty store: the caller
-//!   keeps a digest over the records;
-//! - it panics where others return errors: calls are guarded.
+//!   the number of their items: about 20 values in a leaf, about 300 keys in an index page. So
+//!   values are cut into pieces of [`PIECE_MAX_BYTES`], keys are limited, and a file in `blobs/`
+//!   fails the write. That folder stays open, so no descriptor is needed to check it;
+//! - a crash can leave two trees at different states: there is only one tree, and a write is one
+//!   batch. A large batch takes too much memory, so a large write is several batches and a [`redo`]
+//!   file;
+//! - a damaged file can open with missing keys, and an empty file opens as an empty store: the
+//!   caller keeps a digest of the records;
+//! - it panics in cases where other libraries return errors: calls are guarded.
 //!
-//! A record is one head, with the number of further pieces before the first bytes of the value, and
-//! those pieces under keys of their own, apart from the heads: so a scan meets heads in key order.
+//! A record is one head, which has the number of further pieces and the first bytes of the value,
+//! and the further pieces, whose keys are separate from those of the heads. So a scan reads heads
+//! in key order.
 
 mod redo;
 #[cfg(test)]
@@ -32,29 +35,29 @@ use super::descriptors::DescriptorReserve;
 use super::store::{KEY_MAX_BYTES, Store, StoreChange, Visit};
 use super::{StorageError, files, guarded};
 
-/// Longest value that sled is given.
+/// Longest value that is passed to sled.
 const PIECE_MAX_BYTES: usize = 4_000;
-/// Bytes before a head's share of the value, and behind a piece's key.
+/// Length of the piece count before a head's value, and of the piece number after a piece's key.
 const COUNT_BYTES: usize = 4;
-/// Begins the key of a head.
+/// First byte of the key of a head.
 const HEAD: u8 = 0;
-/// Begins the key of a further piece; its number ends it.
+/// First byte of the key of a further piece. The key ends with the piece's number.
 const PIECE: u8 = 1;
-/// The key of the number of the last write that was made whole.
+/// The key of the number of the last completed write.
 const MARK: &[u8] = &[2];
-/// Steps in one batch of sled; small in tests, so that they meet writes of several slices.
+/// Steps in one sled batch. Small in tests, so that they cover writes of several batches.
 const SLICE_STEPS: usize = if cfg!(test) { 40 } else { 1_000 };
-/// sled's page cache: scans and writes pass through it once, the state itself is in memory.
+/// sled's page cache. Scans and writes pass through it once; the state itself is in memory.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// A checkpoint in a folder of its own.
+/// A checkpoint in its own folder.
 pub struct DiskStore {
     folder: PathBuf,
     reserve: DescriptorReserve,
     data: File,
     blobs: Dir,
     tree: ::sled::Db,
-    /// How many further pieces the values longer than one piece have.
+    /// The number of further pieces of each value that is longer than one piece.
     pieces: BTreeMap<Vec<u8>, u32>,
     /// The number of the last write.
     number: u64,
@@ -62,10 +65,10 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the store in `folder`, or creates an empty one, whose files are durable on return.
+    /// Opens the store in `folder`, or creates an empty one. New files are durable on return.
     ///
     /// # Errors
-    /// The folder, if sled cannot open what is there.
+    /// sled cannot open the folder.
     pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
         files::create_folder(reserve, folder)?;
         let config =
@@ -73,7 +76,7 @@ impl DiskStore {
         let tree = reserve
             .open(|| guarded(|| config.open().map_err(io_error)))
             .map_err(StorageError::at("open", folder))?;
-        // Before they are synced, which covers the rights too.
+        // Before the sync, which also makes the access rights durable.
         files::keep_content_private(reserve, folder)?;
         let data = sync_files(folder, reserve)?;
         let blobs = reserve.open(|| File::open(folder.join("blobs")));
@@ -95,7 +98,7 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Makes a write again that a crash may have left half made.
+    /// Repeats a write that a crash may have interrupted.
     fn finish_last_write(&mut self) -> Result<(), StorageError> {
         let mark = guarded(|| self.tree.get(MARK).map_err(io_error))
             .map_err(StorageError::at("read", &self.folder))?;
@@ -141,7 +144,7 @@ impl DiskStore {
         Ok(Ok(()))
     }
 
-    /// The steps of these changes, in their order.
+    /// The steps of these changes, in order.
     fn plan(&mut self, changes: Vec<StoreChange>) -> io::Result<Vec<RedoStep>> {
         let mut steps = Vec::with_capacity(changes.len() + 1);
         for change in changes {
@@ -168,7 +171,7 @@ impl DiskStore {
         Ok(())
     }
 
-    /// Removes the pieces from `keep` on, and notes how many are left.
+    /// Removes the pieces from number `keep` on, and updates the piece count.
     fn cut_pieces(&mut self, steps: &mut Vec<RedoStep>, key: Vec<u8>, keep: u32) {
         for number in keep..self.pieces.get(&key).copied().unwrap_or(0) {
             steps.push((piece_key(&key, number), None));
@@ -180,7 +183,7 @@ impl DiskStore {
         }
     }
 
-    /// Applies the steps of write `number`; if they are many, a redo file has all of them.
+    /// Applies the steps of write `number`. If there are many, a redo file contains all of them.
     fn make(&mut self, number: u64, mut steps: Vec<RedoStep>) -> Result<(), StorageError> {
         steps.push((MARK.to_vec(), Some(number.to_be_bytes().to_vec())));
         let mut left = steps.into_iter();
@@ -244,12 +247,12 @@ impl Store for DiskStore {
     }
 }
 
-/// Whether an entry of a folder is one of the two that each has.
+/// Whether an entry of a folder is `.` or `..`.
 fn is_folder_itself(name: &CStr) -> bool {
     [&b"."[..], b".."].contains(&name.to_bytes())
 }
 
-/// Makes the files of a store and their names durable; returns the data file.
+/// Makes the files of a store and their names durable. Returns the data file.
 fn sync_files(folder: &Path, reserve: &DescriptorReserve) -> Result<File, StorageError> {
     let sync = |name: &str| {
         let path = folder.join(name);
@@ -281,7 +284,7 @@ fn split_head(head: &[u8]) -> io::Result<(u32, &[u8])> {
     Ok((u32::from_be_bytes(*count), first))
 }
 
-/// What sled reports is damage, apart from what the system said and from its lock.
+/// Reports errors of sled as damage, except I/O errors and a held lock.
 fn io_error(error: ::sled::Error) -> io::Error {
     match error {
         ::sled::Error::Io(error)

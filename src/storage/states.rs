@@ -14,7 +14,7 @@ use super::{DiskStore, StorageError, write_atomic};
 
 pub(super) const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "state.";
-/// A file of this name in a checkpoint's folder says that its content is wrong.
+/// A file of this name in a checkpoint's folder marks its content as wrong.
 const VOID: &str = "VOID";
 
 /// The checkpoints in a data folder.
@@ -26,7 +26,7 @@ pub struct StateFolders {
 }
 
 impl StateFolders {
-    /// The checkpoints below `folder`, which exists.
+    /// The checkpoints in `folder`, which must exist.
     #[must_use]
     pub fn new(folder: &Path, reserve: &DescriptorReserve) -> Self {
         Self { folder: folder.to_owned(), reserve: reserve.clone(), begun: None }
@@ -36,8 +36,8 @@ impl StateFolders {
         self.folder.join(format!("{PREFIX}{number}"))
     }
 
-    /// The number in `CURRENT`; its folder exists. Without that file no folder stands for anything:
-    /// a crash may have come before the first one was switched to.
+    /// The number in `CURRENT`. Its folder exists. Without that file no folder is current, because
+    /// a crash may have happened before the first switch.
     fn current(&self) -> Result<Option<u64>, StorageError> {
         let file = self.folder.join(CURRENT);
         let Some(bytes) = files::read_file(&self.reserve, &file)? else { return Ok(None) };
@@ -52,7 +52,7 @@ impl StateFolders {
         Ok(Some(number))
     }
 
-    /// The numbers of all folders, in order.
+    /// The numbers of all folders, sorted.
     fn numbers(&self) -> Result<Vec<u64>, StorageError> {
         let names = files::names_in(&self.reserve, &self.folder)?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse(name.to_str()?)).collect();
@@ -87,7 +87,7 @@ impl Stores for StateFolders {
 
     fn create_next(&mut self) -> Result<Box<dyn Store>, StorageError> {
         let next = self.numbers()?.last().map_or(1, |last| last + 1);
-        // Where it cannot be said which one is current, all stay until another takes its place.
+        // If the current one is unknown, all are kept until another one replaces them.
         match self.current() {
             Ok(current) => self.remove_others(current)?,
             Err(error) if error.is_damage() => {}

@@ -1,13 +1,13 @@
 //! The Raft log on disk, over raft-log.
 //!
-//! raft-log encodes, rotates its chunk files and syncs on a thread of its own, but blocks its
+//! raft-log encodes entries, rotates its chunk files and syncs on its own thread, but blocks its
 //! caller when a chunk is full, when a folder is synced and under back-pressure. So it is called
-//! from a thread of ours (`writer`), reached through an unbounded queue: consensus never waits for
-//! the disk here.
+//! from another thread (`writer`), through an unbounded queue. Consensus never waits for the disk
+//! here.
 //!
-//! The writer also groups: while two flushes are under way, what arrives is collected for the
-//! next. raft-log's own grouping waits for a timer (its default of 1 ms, or never groups at 0) and
-//! is therefore set to 0.
+//! The writer also groups: while two flushes are in progress, arriving calls are collected for the
+//! next. raft-log's own grouping waits for a timer (1 ms by default; 0 disables grouping) and is
+//! therefore set to 0.
 
 mod calls;
 mod record;
@@ -36,16 +36,16 @@ use super::descriptors::DescriptorReserve;
 use super::log::{Done, LogPos, LogState, LogStore};
 use super::{StorageError, files, guarded};
 
-/// Size at which raft-log begins a new file; it also bounds the memory its cache takes.
+/// Size at which raft-log creates a new file. It also bounds the memory of its cache.
 const CHUNK_MAX_BYTES: usize = 64 << 20;
-/// Records at which raft-log begins a new file.
+/// Number of records at which raft-log creates a new file.
 const CHUNK_MAX_RECORDS: usize = 256 << 10;
-/// Buffer with which a chunk file is read at open.
+/// Buffer size to read a chunk file at open.
 const REPLAY_BUFFER_BYTES: usize = 1 << 20;
-/// A read lets the writer in after this many bytes.
+/// A read releases the lock for the writer after this many bytes.
 const READ_SLICE_BYTES: usize = 256 << 10;
 
-/// The Raft log in a folder of its own.
+/// The Raft log in its own folder.
 pub struct WalLog {
     front: Mutex<WalFront>,
     shared: Arc<WalShared>,
@@ -60,12 +60,12 @@ struct WalFront {
 impl WalLog {
     /// Opens or creates the log in `folder`.
     ///
-    /// A write that a crash tore is cut off: it was never acknowledged. How far the log was synced
-    /// stands beside the folder, see `synced`.
+    /// A torn write is cut off, because it was never acknowledged. The synced length of the log is
+    /// stored next to the folder, see `synced`.
     ///
     /// # Errors
-    /// The file that is damaged elsewhere than in its torn end, ends before what was synced, or
-    /// cannot be read or created.
+    /// The file is damaged before its torn end, ends before the synced length, or cannot be read or
+    /// created.
     pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
         Self::open_with(folder, reserve, CHUNK_MAX_BYTES)
     }
@@ -84,7 +84,7 @@ impl WalLog {
             .map_err(|error| recovery::name_damaged(folder, reserve, error))?;
         files::keep_content_private(reserve, folder)?;
         recovery::check_first(folder, &log)?;
-        // What a process that was killed wrote may not be on the disk yet.
+        // The data of a killed process may not be on the disk yet.
         let end = recovery::sync_end(folder, reserve)?;
         synced.note(end).map_err(StorageError::at("write", folder))?;
 
@@ -102,11 +102,11 @@ impl WalLog {
         front.sent += 1;
         let refused = front.queue.send(SentCall { op, ack });
         drop(front);
-        // The writer has ended: dropping the message tells its `done` so.
+        // The writer has ended. Dropping the message calls `done` with an error.
         drop(refused);
     }
 
-    /// Waits until the writer has taken over all calls made so far.
+    /// Waits until the writer has processed all calls made so far.
     fn settle(&self) {
         let sent = self.front.lock().sent;
         self.shared.wait_taken(sent);
@@ -123,8 +123,8 @@ fn settings(folder: &Path, chunk_max_bytes: usize) -> Result<raft_log::Config, S
     config.wal.chunk_max_records = Some(CHUNK_MAX_RECORDS);
     config.wal.read_buffer_size = Some(REPLAY_BUFFER_BYTES);
     config.wal.flush_batch_wait = Some(Duration::ZERO);
-    // raft-log reads entries of the file it is writing from this cache only, and after a truncation
-    // it would evict some of them if the cache were smaller than that file.
+    // raft-log reads entries of the file that it is writing only from this cache. If the cache were
+    // smaller than that file, some entries would be evicted after a truncation.
     config.log_cache_capacity = Some(chunk_max_bytes);
     config.log_cache_max_items = Some(CHUNK_MAX_RECORDS);
     Ok(config)
@@ -165,8 +165,9 @@ impl LogStore for WalLog {
         while next < to {
             let guard = self.shared.log.read();
             let log = guard.as_ref().ok_or_else(|| self.shared.error())?;
-            // If the log was cut between two slices, the first ones are still a complete prefix of
-            // what it held when the call was made; later ones would belong to another history.
+            // If the log is truncated between two slices, the slices read so far are a complete
+            // prefix of the log at the time of the call. Later ones would belong to another
+            // history.
             let cuts = self.shared.cuts.load(Ordering::Relaxed);
             if *cuts_at_start.get_or_insert(cuts) != cuts {
                 break;
@@ -213,7 +214,7 @@ impl LogStore for WalLog {
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             self.send(Op::Close, None);
-            // The writer's panics are caught inside; there is nothing to learn from the join.
+            // The writer catches its own panics, so the result of the join has no information.
             let _ = thread.join();
         }
     }

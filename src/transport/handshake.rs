@@ -8,10 +8,10 @@
 //!               ◀──────────      welcome (with the listener's proof)
 //! ```
 //!
-//! Each is `magic | protocol u16 | type u8 | length u16 | body`, and any of them may be a refusal
-//! instead, whose form is the same in every version of the protocol. The dialler proves first, so
-//! that nobody can collect proofs from a node by dialling it. The proofs authenticate the peers,
-//! not the bytes that follow; on a network that others can write to, TLS belongs below.
+//! Each message is `magic | protocol u16 | type u8 | length u16 | body`. Any of them can be a
+//! refusal instead, whose format is the same in every version of the protocol. The dialler sends
+//! its proof first, so that dialling a node does not reveal the node's proofs. The proofs
+//! authenticate the peers, not the bytes that follow. On an untrusted network, use TLS below.
 
 use std::io;
 use std::time::Duration;
@@ -26,16 +26,16 @@ use super::hello::{
     PeerRefusalCode,
 };
 
-/// The whole handshake, and the goodbye after a refusal, end within this.
+/// Time limit for the whole handshake, including the close after a refusal.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(1);
 
-/// The version of the protocol; nodes with different ones do not talk.
+/// The version of the protocol. Nodes with different versions refuse each other.
 pub const PROTOCOL: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"PNCT";
 const HEADER: usize = 9;
 
-/// What a refused peer may still send before it is cut off, in bytes.
+/// Maximum number of bytes read from a refused peer before the close.
 const GOODBYE_MAX: u64 = 64 << 10;
 
 const HELLO: u8 = 1;
@@ -81,8 +81,8 @@ where
     finish(stream, limit, outcome).await
 }
 
-/// The listener's side. `identify` sees what the dialler claims, before its proof, and says who
-/// this node is; `admit` takes the dialler's place among the connections once it has proved.
+/// The listener's side. `identify` gets the dialler's hello, before its proof, and returns the
+/// identity of this node. `admit` registers the connection after the dialler's proof.
 pub(super) async fn answer<S, P>(
     stream: &mut S,
     fabric: &Fabric,
@@ -160,7 +160,8 @@ fn open(hello: Hello, fabric: &Fabric) -> Opening {
     Opening { hello, secured: fabric.secret.is_some(), nonce }
 }
 
-/// Tells an operator which side lacks its secret. What protects is the proof, not this flag.
+/// Checks that both sides use a secret or neither, for a clear message. The proof, not this flag,
+/// provides the security.
 fn check_secured(ours: &Opening, theirs: &Opening) -> Result<(), PeerRefusal> {
     match (ours.secured, theirs.secured) {
         (true, false) => Err(PeerRefusal::new(
@@ -207,7 +208,7 @@ fn too_long(length: usize) -> String {
     format!("a handshake message of {length} bytes is longer than {MESSAGE_MAX}")
 }
 
-/// Reads one whole message of the type that is due.
+/// Reads one whole message of the expected type.
 async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, HandshakeError> {
     let mut message = vec![0; HEADER];
     stream.read_exact(&mut message).await?;
@@ -218,7 +219,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, 
     header.advance(MAGIC.len());
     let (protocol, kind, length) = (header.get_u16(), header.get_u8(), header.get_u16());
     let length = usize::from(length);
-    // A refusal is read before the version is looked at: it may say that the versions differ.
+    // A refusal is read before the version check, because the version may be its reason.
     if kind != REFUSAL && protocol != PROTOCOL {
         let reason = format!("this node speaks peer protocol {PROTOCOL}, not {protocol}");
         return Err(PeerRefusal::new(PeerRefusalCode::PROTOCOL, reason).into());
@@ -238,7 +239,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, due: u8) -> Result<Vec<u8>, 
     }
 }
 
-/// Sends the peer the reason of a refusal, within the remaining time.
+/// Sends the reason of a refusal to the peer, within the remaining time.
 async fn finish<S, T>(
     stream: &mut S,
     limit: Instant,
@@ -248,14 +249,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if let Err(HandshakeError::Refusing(refusal)) = &outcome {
-        // It is only told: whether it listens changes nothing.
+        // Best effort: the outcome does not depend on it.
         let _ = timeout_at(limit, refuse(stream, refusal)).await;
     }
     outcome
 }
 
-/// Closing a socket that holds unread bytes resets it, and the reset can overtake the refusal: so
-/// the rest is read first.
+/// Closing a socket that has unread bytes resets the connection, and the reset can overtake the
+/// refusal. So the remaining bytes are read first.
 async fn refuse<S>(stream: &mut S, refusal: &PeerRefusal) -> Result<(), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -14,59 +14,59 @@ use super::hello::{Hello, PeerIdentity, PeerRefusal, PeerRefusalCode, Purpose};
 use super::network::BoxedStream;
 use crate::domain::ids::NodeId;
 
-/// The usual [`Dialer::connect_timeout`]: below every election timeout.
+/// The default [`Dialer::connect_timeout`]. It is shorter than every election timeout.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Returns the current identity of this node; it changes when the node joins a cluster.
+/// Returns the current identity of this node. It changes when the node joins a cluster.
 pub type Identify = Arc<dyn Fn() -> PeerIdentity + Send + Sync>;
 
 /// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
-    /// No stream could be made within the time.
+    /// No stream could be opened in time.
     #[error("{addr} cannot be reached: {reason}")]
     Unreachable {
-        /// Where it was dialled.
+        /// The dialled address.
         addr: String,
-        /// What the system said.
+        /// The error of the system.
         reason: String,
     },
-    /// There was a stream, but it broke, or it stayed silent.
+    /// The stream was opened, but failed or timed out.
     #[error("{addr}: {reason}")]
     Broken {
-        /// Where it was dialled.
+        /// The dialled address.
         addr: String,
-        /// An event.
+        /// What happened.
         reason: String,
     },
     /// The peer refused this node.
     #[error("{addr} refused this node: {reason}")]
     Refused {
-        /// Where it was dialled.
+        /// The dialled address.
         addr: String,
         /// The kind of refusal.
         code: PeerRefusalCode,
-        /// The peer's sentence.
+        /// The peer's reason.
         reason: String,
     },
-    /// This node refused what answered: it is not the peer, though it let this node in.
+    /// This node refused the peer, although the peer accepted this node.
     #[error("{addr} is not the peer: {reason}")]
     Untrusted {
-        /// Where it was dialled.
+        /// The dialled address.
         addr: String,
         /// The kind of refusal.
         code: PeerRefusalCode,
-        /// What is wrong with it.
+        /// Why it was refused.
         reason: String,
     },
 }
 
-/// Makes connections to one peer.
+/// Opens connections to one peer.
 #[derive(Clone)]
 pub struct Dialer {
     /// Network, randomness, secret.
     pub fabric: Fabric,
-    /// The address that outgoing sockets are bound to, so that links can be told apart; none: any.
+    /// The local address of outgoing sockets, which lets tests distinguish links. None: any.
     pub local_ip: Option<IpAddr>,
     /// `host:port` of the peer, resolved at each dial.
     pub addr: String,
@@ -74,14 +74,14 @@ pub struct Dialer {
     pub to_config_id: u16,
     /// The Raft id that the peer must have; none: any node with the configured id.
     pub node: Option<NodeId>,
-    /// The limit for a stream, name resolution included; the handshake has its own.
+    /// Time limit to open a stream, including name resolution. The handshake has its own.
     pub connect_timeout: Duration,
-    /// Who this node is.
+    /// Returns the identity of this node.
     pub identify: Identify,
 }
 
 impl Dialer {
-    /// Dials once, within [`Dialer::connect_timeout`] and the handshake's second.
+    /// Dials once, within [`Dialer::connect_timeout`] and the time limit of the handshake.
     pub async fn connect(&self, purpose: Purpose) -> Result<PeerConnection, DialError> {
         let connecting = self.fabric.network.connect(self.local_ip, &self.addr);
         let mut stream = match timeout(self.connect_timeout, connecting).await {
@@ -128,11 +128,11 @@ impl Dialer {
     }
 }
 
-/// A connection after its handshake, on either side. Its writing task lives on the runtime where
-/// it was made. A peer takes the drop of the last sender for the end: a handler that only receives
-/// still keeps its sender.
+/// A connection after its handshake, on either side. Its writing task runs on the runtime on which
+/// it was opened. Dropping the last sender closes the connection, so a handler that only receives
+/// must keep its sender.
 pub struct PeerConnection {
-    /// What the peer said.
+    /// The peer's hello.
     pub hello: Hello,
     /// Frames to the peer.
     pub sender: Sender,

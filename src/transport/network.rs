@@ -9,15 +9,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-/// How many addresses of one name are tried.
+/// Maximum number of addresses tried per name.
 const ADDRESSES_MAX: usize = 8;
 
-/// Data that the peer's kernel has not acknowledged for this long breaks the stream, in
-/// milliseconds. Without it the kernel tries for a quarter of an hour.
+/// Time after which unacknowledged data breaks the stream, in milliseconds. The kernel's default is
+/// about a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_MAX_MS: u32 = 2_000;
 
-/// An ordered stream of bytes, both ways.
+/// A bidirectional ordered byte stream.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
@@ -25,22 +25,23 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// A stream of any network.
 pub type BoxedStream = Box<dyn ByteStream>;
 
-/// A listening address.
+/// A listener.
 pub trait Accept: Send {
-    /// The next stream and the address it comes from; nothing is lost if the future is dropped.
+    /// Accepts the next stream. Returns it with the address of its peer. Dropping the future loses
+    /// nothing.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxedStream, SocketAddr)>>;
 
-    /// The address that is bound; its port is the real one where 0 was asked for.
+    /// The bound address, with the actual port if port 0 was requested.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// A listening address of any network.
+/// A listener of any network.
 pub type BoxedListener = Box<dyn Accept>;
 
-/// Something that connects addresses.
+/// Opens streams and listeners.
 pub trait Network: Send + Sync {
-    /// A stream to `addr` (`host:port`), from the address `local` if one is given. It sets no time
-    /// limit: the dialler drops the future.
+    /// Opens a stream to `addr` (`host:port`), from the address `local` if it is given. It sets no
+    /// time limit: the dialler drops the future.
     fn connect<'a>(
         &'a self,
         local: Option<IpAddr>,
@@ -65,7 +66,7 @@ impl Network for Tcp {
             let local = local.filter(|ip| !ip.is_unspecified());
             let family =
                 |target: &SocketAddr| local.is_none_or(|local| local.is_ipv4() == target.is_ipv4());
-            // All at once: one dead address must not use up the time of the others.
+            // All concurrently: one unreachable address must not use up the time of the others.
             let mut dials: FuturesUnordered<_> = lookup_host(addr)
                 .await?
                 .filter(family)
@@ -120,7 +121,7 @@ impl Accept for Accepting {
     }
 }
 
-/// Frames leave when they are written, and a stream whose peer is gone breaks soon.
+/// Disables Nagle's algorithm, and limits the time for unacknowledged data.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]

@@ -21,14 +21,14 @@ use super::{
 };
 use crate::domain::ids::NodeId;
 
-/// The body comes back.
+/// A frame kind: the body is returned.
 pub const ECHO: u16 = 1;
-/// No answer ever comes.
+/// A frame kind: there is no answer.
 pub const SILENCE: u16 = 2;
-/// Counted, without an answer.
+/// A frame kind: it is counted, and there is no answer.
 pub const COUNTED: u16 = 3;
 
-/// Bytes that never repeat and are the same in every test.
+/// Bytes that do not repeat and are the same in every test.
 pub fn random() -> RandomSource {
     let drawn = AtomicU64::new(0);
     Arc::new(move |buffer: &mut [u8]| {
@@ -51,7 +51,7 @@ pub fn identity(config_id: u16) -> PeerIdentity {
     }
 }
 
-/// What node 1 says to node 2.
+/// The hello of node 1 to node 2.
 pub fn hello() -> Hello {
     Hello { identity: identity(1), to_config_id: 2, purpose: Purpose::Control }
 }
@@ -61,7 +61,7 @@ pub fn fabric(network: Arc<dyn Network>, secret: Option<&str>) -> Fabric {
     Fabric { network, random: random(), secret }
 }
 
-/// Node 1's way to a node 2 at this address.
+/// Node 1's dialer to node 2 at this address.
 pub fn dialer(network: Arc<dyn Network>, addr: &str) -> Dialer {
     Dialer {
         fabric: fabric(network, None),
@@ -74,7 +74,7 @@ pub fn dialer(network: Arc<dyn Network>, addr: &str) -> Dialer {
     }
 }
 
-/// Streams in memory, by the names of addresses.
+/// In-memory streams, by address.
 #[derive(Default)]
 pub struct MemoryNetwork {
     listeners: Mutex<BTreeMap<String, mpsc::UnboundedSender<BoxedStream>>>,
@@ -87,7 +87,7 @@ impl MemoryNetwork {
         Arc::default()
     }
 
-    /// From now on dials of this address neither succeed nor fail.
+    /// From now on, dials of this address never complete.
     pub fn black_hole(&self, addr: &str) {
         self.black_holes.lock().insert(addr.to_owned());
     }
@@ -96,7 +96,7 @@ impl MemoryNetwork {
         self.black_holes.lock().clear();
     }
 
-    /// How many streams were asked for.
+    /// The number of dials.
     pub fn dials(&self) -> usize {
         self.dials.load(Ordering::Relaxed)
     }
@@ -156,7 +156,7 @@ pub struct TestPeer {
 }
 
 impl TestPeer {
-    /// Serves calls by their kinds.
+    /// Starts to serve calls by their kinds.
     pub async fn start(network: Arc<dyn Network>, addr: &str) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let count = counted.clone();
@@ -179,7 +179,7 @@ impl TestPeer {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = Listener::bind(fabric, addr).await.unwrap();
-        // A port of 0 is known only now.
+        // The actual port of port 0 is known only now.
         let addr = match addr.strip_suffix(":0") {
             Some(_) => listener.local_addr().unwrap().to_string(),
             None => addr.to_owned(),

@@ -122,7 +122,7 @@ fn a_cut_and_another_history() {
     });
 }
 
-/// What was synced is known, and does not grow by what was not.
+/// The log reports the synced end, which unsynced writes do not change.
 #[test]
 fn the_last_synced_entry_is_known() {
     on_each_log(|open| {
@@ -141,7 +141,7 @@ fn the_last_synced_entry_is_known() {
     });
 }
 
-/// An end that was synced and is gone is no torn write.
+/// If a synced end is missing, this is not a torn write.
 #[test]
 fn a_log_that_lost_what_was_synced_is_refused() {
     let folder = LogFolder::new();
@@ -167,7 +167,7 @@ fn a_log_that_lost_what_was_synced_is_refused() {
     }
 }
 
-/// The new leader's entries may be older than the ones they replace: (3,2) gives way to (2,2).
+/// The new leader's entries may have a lower term than the ones they replace, here (3,2) and (2,2).
 #[test]
 fn entries_of_an_older_term_can_follow_a_cut() {
     on_each_log(|open| {
@@ -318,7 +318,7 @@ fn step() -> impl Strategy<Value = LogStep> {
     ]
 }
 
-/// Makes the calls of a step that a correct caller could make in this state.
+/// Makes those calls of a step that a correct caller could make in this state.
 fn make(step: &LogStep, log: &dyn LogStore) {
     let state = log.state();
     let last = state.last.unwrap_or_default();
@@ -358,7 +358,7 @@ fn make(step: &LogStep, log: &dyn LogStore) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
-    /// The disk and its twin agree on everything, after each step.
+    /// The log on disk and the one in memory agree on everything after each step.
     #[test]
     fn the_twin_is_faithful(steps in proptest::collection::vec(step(), 1..60)) {
         let folder = LogFolder::new();

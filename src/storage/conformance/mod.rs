@@ -1,5 +1,5 @@
-//! The rules for every implementation of the two traits; each test runs on all of them. This file
-//! has the helpers.
+//! Rules for every implementation of the two traits. Each test runs on all of them. This file has
+//! the helpers.
 
 mod logs;
 mod stores;
@@ -16,7 +16,7 @@ use super::log::{Done, LogPos, LogStore};
 pub(super) use super::memory::StoredRecords;
 use super::store::{Store, StoreChange};
 
-/// The folder of a log, in a folder of its own that goes with it: a log writes beside its folder.
+/// A log folder inside a temporary folder, because a log also writes next to its folder.
 pub(super) struct LogFolder {
     _outer: tempfile::TempDir,
     path: PathBuf,
@@ -34,10 +34,10 @@ impl LogFolder {
     }
 }
 
-/// Longer than any disk needs.
+/// A time limit that no disk exceeds.
 pub(super) const WAIT: Duration = Duration::from_secs(30);
 
-/// Calls, and waits for the answer.
+/// Makes a call and waits for its result.
 pub(super) fn durably(call: impl FnOnce(Done)) -> io::Result<()> {
     let (answer, answers) = mpsc::channel();
     call(Box::new(move |result| {
@@ -62,7 +62,7 @@ pub(super) fn all(log: &dyn LogStore) -> Vec<(LogPos, Bytes)> {
     log.read(0, u64::MAX, usize::MAX).unwrap()
 }
 
-/// All records, which come in the order of their keys.
+/// All records. Checks that they arrive in the order of their keys.
 pub(super) fn records(store: &dyn Store) -> Result<StoredRecords, StorageError> {
     let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     store.scan(&mut |key, value| {

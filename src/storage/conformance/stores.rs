@@ -1,4 +1,4 @@
-//! The rules for every [`Store`] and its [`Stores`].
+//! Rules for every [`Store`] and its [`Stores`].
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,7 +20,8 @@ fn on_each_store(case: impl Fn(OpenStores<'_>)) {
     case(&|| Box::new(disk.open()));
 }
 
-/// Opens the current store, or makes the first one. sled frees its lock some time after a drop.
+/// Opens the current store, or creates the first one. sled releases its lock some time after a
+/// drop.
 fn open_store(open: OpenStores<'_>) -> Box<dyn Store> {
     let mut stores = open();
     let started = Instant::now();
@@ -54,7 +55,7 @@ fn records_come_back_in_order_whatever_their_keys() {
             [b"", b"\0", b"\0\0\0\0\0", b"a", b"a\0", b"a\0\0\0\x01", b"ab", b"b", b"\xff\xff"];
         let mut expected = StoredRecords::new();
         let mut store = open_store(open);
-        // Long values, so that the pieces of one record could be taken for another one's.
+        // Long values, so that the pieces of one record could be confused with those of another.
         let changes: Vec<_> =
             keys.iter().rev().map(|key| put(*key, [*key, &[7; 9_000]].concat())).collect();
         applied(&mut expected, &changes);
@@ -178,7 +179,7 @@ fn a_store_becomes_current_by_a_switch_only() {
     });
 }
 
-/// Damage that shows when a store is opened: of the pointer to it, and of its files.
+/// Damage that is detected when a store is opened: of the pointer to it, and of its files.
 #[test]
 fn a_store_that_cannot_be_opened_is_damage_and_can_be_replaced() {
     let damage_of = |file: &'static str, bytes: &'static [u8]| {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use super::super::conformance::{all, append, durably, entry, pos};
 use super::*;
 
-/// Appends without waiting; the answer arrives on the receiver.
+/// Appends without waiting. The result arrives on the receiver.
 fn start(log: &SimLog, entries: Vec<(LogPos, Bytes)>) -> mpsc::Receiver<io::Result<()>> {
     let (answer, answers) = mpsc::channel();
     log.append(entries, Box::new(move |result| answer.send(result).unwrap()));

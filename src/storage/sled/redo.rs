@@ -17,17 +17,17 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::super::descriptors::DescriptorReserve;
 use super::super::{AtomicFile, StorageError, files};
 
-/// One key as sled gets it, and its value; `None` removes it.
+/// A key in sled's form, and its value. `None` removes the key.
 pub(super) type RedoStep = (Vec<u8>, Option<Vec<u8>>);
 
 /// The name of the file in the store's folder.
 pub(super) const REDO: &str = "redo";
-/// Replaces the length of the value if the key is removed.
+/// The length that marks a removed key.
 const REMOVED: u32 = u32::MAX;
 /// Bytes of the hash at the end.
 const HASH_BYTES: usize = 16;
 
-/// Writes the steps of write `number`; they are durable on return.
+/// Writes the steps of write `number` to the file. They are durable on return.
 pub(super) fn save(
     reserve: &DescriptorReserve,
     folder: &Path,
@@ -45,7 +45,7 @@ pub(super) fn save(
     written.map_err(StorageError::at("write", &path))?.commit()
 }
 
-/// The last write saved, with its number; `None` if there is none.
+/// The last saved write, with its number. `None` if there is none.
 pub(super) fn load(
     reserve: &DescriptorReserve,
     folder: &Path,
@@ -101,7 +101,7 @@ fn decode(content: &[u8]) -> Option<(u64, Vec<RedoStep>)> {
     Some((u64::from_be_bytes(*number), steps))
 }
 
-/// A length and as many bytes; the inner `None` for [`REMOVED`].
+/// Reads a length and this number of bytes. The inner `None` is [`REMOVED`].
 fn take<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let (len, behind) = rest.split_first_chunk()?;
     let len = u32::from_be_bytes(*len);
@@ -114,7 +114,7 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(bytes))
 }
 
-/// Hashes what passes through.
+/// A writer that hashes what it writes.
 struct Hashed<W> {
     to: W,
     hash: Xxh3,

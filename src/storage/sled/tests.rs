@@ -1,4 +1,4 @@
-//! What is particular to sled. What all stores do is in `conformance`.
+//! Tests that apply only to sled. Those for all stores are in `conformance`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use super::super::conformance::{StoredRecords, WAIT, put, records};
 use super::super::descriptors::DescriptorReserve;
 use super::*;
 
-/// sled frees its lock some time after the store is dropped.
+/// sled releases its lock some time after the store is dropped.
 fn reopen(folder: &Path) -> Result<DiskStore, StorageError> {
     let started = Instant::now();
     loop {
@@ -34,7 +34,7 @@ fn values_and_keys_of_every_size_stay_out_of_the_blobs() {
         store.write(changes.collect()).unwrap();
     }
     assert_eq!(records(&store).unwrap().len(), 140);
-    // The longest keys, nothing in common at their start: index pages fill up.
+    // The longest keys, without a common prefix, fill the index pages.
     for round in 0..3_u32 {
         let changes = (0..6_000_u32).map(|at| {
             let start = xxhash_rust::xxh3::xxh3_64(&at.to_be_bytes()).to_be_bytes();
@@ -87,7 +87,7 @@ fn a_folder_that_is_no_store_is_named() {
     assert!(error.file.starts_with(folder.path()), "{error}");
 }
 
-/// Opens a store with three records and saves a write that nobody made.
+/// Opens a store with three records and saves a redo file of a write that was not applied.
 fn interrupted(folder: &Path, number: u64) -> StoredRecords {
     let mut store = DiskStore::open(folder, &DescriptorReserve::default()).unwrap();
     store.write(vec![put("a", "1"), put("b", vec![2; 9_000]), put("c", "3")]).unwrap();
@@ -95,7 +95,7 @@ fn interrupted(folder: &Path, number: u64) -> StoredRecords {
         vec![put("a", vec![4; 20_000]), put("b", "5"), StoreChange::Delete(b"c".to_vec())];
     let steps = store.plan(changes).unwrap();
     redo::save(&DescriptorReserve::default(), folder, number, &steps).unwrap();
-    // Some of it reached sled.
+    // A part of it was applied to sled.
     let mut batch = ::sled::Batch::default();
     batch.insert(steps[2].0.clone(), steps[2].1.clone().unwrap());
     store.apply(batch).unwrap();
@@ -112,7 +112,7 @@ fn a_large_write_that_was_interrupted_is_made_at_the_next_start() {
     store.write(vec![put("d", "6")]).unwrap();
     expected.insert(b"d".to_vec(), b"6".to_vec());
     drop(store);
-    // A power cut brings the file back, but newer writes came after it.
+    // A power cut may restore the file, but newer writes followed it.
     fs::write(folder.path().join(redo::REDO), redo).unwrap();
     let mut store = reopen(folder.path()).unwrap();
     assert_eq!(records(&store).unwrap(), expected);
@@ -148,8 +148,8 @@ fn a_damaged_redo_file_is_refused_and_named() {
     assert_eq!(error.file, path, "{error}");
 }
 
-/// sled may hide damage; the digest of the caller is what finds it. Here: nothing worse happens
-/// than an error or other records.
+/// sled may not detect damage; only the caller's digest does. This test shows that damage leads to
+/// an error or to other records.
 #[test]
 fn damage_is_an_error_or_other_records_and_never_a_crash() {
     let folder = tempfile::tempdir().unwrap();

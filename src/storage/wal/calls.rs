@@ -1,4 +1,4 @@
-//! The calls of [`LogStore`](super::LogStore) as raft-log takes them.
+//! Translates the calls of [`LogStore`](super::LogStore) to raft-log.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use super::record::{Blob, WalTypes};
 use super::recovery;
 use super::writer::WalShared;
 
-/// One call, in the order of calls.
+/// One call.
 pub(super) enum Op {
     Vote(Bytes),
     Append(Vec<(LogPos, Bytes)>),
@@ -24,7 +24,7 @@ pub(super) enum Op {
     Close,
 }
 
-/// Makes one call; returns the new end of the log if the call wrote something.
+/// Makes one call. Returns the new end of the log if the call wrote something.
 pub(super) fn take(
     op: Op,
     log: &mut RaftLog<WalTypes>,
@@ -59,8 +59,8 @@ pub(super) fn take(
     rotated(written, log, shared)
 }
 
-/// What became of a record, if there was no descriptor left for the log's next file: it is in the
-/// present one, which raft-log goes on with until it can begin the next.
+/// Handles a record that was written when there was no descriptor left for the log's next file. The
+/// record is in the current file, which raft-log uses until it can create the next one.
 fn rotated(
     written: io::Result<raft_log::Segment>,
     log: &mut RaftLog<WalTypes>,
@@ -72,7 +72,7 @@ fn rotated(
             tracing::warn!(%error, "no descriptor for the next file of the log");
             let again = shared.reserve.lend(|| {
                 remove_unbegun(shared, log)?;
-                // A record that changes nothing, so that it is tried again.
+                // An empty record, so that raft-log tries again.
                 log.save_user_data(None)
             });
             match again {
@@ -84,8 +84,8 @@ fn rotated(
     }
 }
 
-/// Removes the file that raft-log made behind the present one and could not begin, if there is one:
-/// it would be in the way.
+/// Removes the file that raft-log created after the current one but could not use, if there is one.
+/// It would prevent the next try.
 fn remove_unbegun(shared: &WalShared, log: &RaftLog<WalTypes>) -> io::Result<()> {
     let present = log.stat().open_chunk.chunk_id.0;
     let files =
@@ -96,8 +96,8 @@ fn remove_unbegun(shared: &WalShared, log: &RaftLog<WalTypes>) -> io::Result<()>
     Ok(())
 }
 
-/// Purges. raft-log's thread needs a descriptor to remove files, which it does behind the next sync,
-/// and ends without one: so it is waited for with those that are kept for this.
+/// Purges the log. raft-log's thread removes files after the next sync. It needs a descriptor for
+/// this and ends without one. Therefore this waits for it and lends it the reserved descriptors.
 fn purge(log: &mut RaftLog<WalTypes>, pos: LogPos, shared: &WalShared) -> io::Result<Option<u64>> {
     let before = log.stat().closed_chunks.len();
     let purged = log.purge(pos);
@@ -111,8 +111,8 @@ fn purge(log: &mut RaftLog<WalTypes>, pos: LogPos, shared: &WalShared) -> io::Re
     Ok(end)
 }
 
-/// Where raft-log is to cut so that the entry at `index` goes; none: there is nothing to cut. It
-/// wants to see the entry before the cut, and there may be none.
+/// The position at which raft-log must truncate to remove the entry at `index`. None: nothing to
+/// truncate. raft-log needs the entry before that position, which may not exist.
 fn cut_at(log: &RaftLog<WalTypes>, index: u64) -> Option<u64> {
     let after = |pos: Option<&LogPos>| pos.map_or(0, |pos| pos.index + 1);
     let (first, end) = (after(log.log_state().purged()), after(log.log_state().last()));

@@ -1,9 +1,9 @@
-//! How votes, positions and entries lie in raft-log's files.
+//! The format of votes, positions and entries in raft-log's files.
 //!
-//! raft-log puts a CRC behind each record but reads lengths before it checks them, and takes a
-//! record that ends beyond its file for one torn by a crash. One flipped bit in a length would make
-//! it cut off everything after. So each value begins with a letter that says what it is, and each
-//! length is checked before it is used: a damaged length is told from a short file.
+//! raft-log writes a CRC after each record but reads lengths before it checks them. It treats a
+//! record that ends after the end of its file as torn by a crash. One flipped bit in a length would
+//! make it cut off all following records. So each value begins with a letter for its kind, and each
+//! length is checked before it is used. This distinguishes a damaged length from a short file.
 
 use std::cmp::Ordering;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::log::LogPos;
 use super::writer::Flush;
 
-/// raft-log's name for our set of types.
+/// The types that raft-log is instantiated with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WalTypes;
 
@@ -35,14 +35,14 @@ impl raft_log::Types for WalTypes {
     }
 }
 
-/// The record as raft-log writes it: a type number, values, and eight bytes of checksum.
+/// raft-log's record: a type number, values, and eight bytes of checksum.
 pub(super) type WalRecord = raft_log::WALRecord<raft_log::RaftWalTypes<WalTypes>>;
 
-/// The letter before an entry.
+/// The first byte of an entry.
 pub(super) const ENTRY: u8 = b'E';
-/// The letter before a vote.
+/// The first byte of a vote.
 pub(super) const VOTE: u8 = b'V';
-/// The letter before a position.
+/// The first byte of a position.
 const POSITION: u8 = b'P';
 
 /// Bytes of a record's type number.
@@ -51,18 +51,18 @@ pub(super) const TYPE_BYTES: usize = 4;
 pub(super) const CHECKSUM_BYTES: usize = 8;
 /// Bytes of an encoded position.
 pub(super) const POSITION_BYTES: usize = 25;
-/// Bytes before a blob's content: letter, flags, length, check of these.
+/// Bytes before a blob's content: letter, flags, length, checksum of these.
 pub(super) const HEAD_BYTES: usize = 10;
-/// Flag of a blob that holds [`ZERO_RUN_BYTES`] zeros in a row, see [`super::recovery`].
+/// Flag of a blob that contains [`ZERO_RUN_BYTES`] zeros in a row, see [`super::recovery`].
 const HAS_ZERO_RUN: u8 = 1;
-/// Half a disk sector: a sector of zeros inside a blob always holds one such piece of it.
+/// Half a disk sector: a sector of zeros inside a blob always contains a run of this length.
 const ZERO_RUN_BYTES: usize = 256;
 
-/// Bytes that the caller encoded, with a checked head.
+/// Bytes that the caller encoded, with a head that has a checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Blob<const KIND: u8>(pub Bytes);
 
-/// Votes have no order here: whether one may replace another is the caller's affair.
+/// Votes have no order here. The caller decides whether one may replace another.
 impl<const KIND: u8> PartialOrd for Blob<KIND> {
     fn partial_cmp(&self, _other: &Self) -> Option<Ordering> {
         Some(Ordering::Equal)
@@ -74,7 +74,7 @@ impl<const KIND: u8> PartialOrd for Blob<KIND> {
 pub(super) struct BlobHead {
     /// Length of the content in bytes.
     pub len: usize,
-    /// Whether the content may look like sectors that were never written.
+    /// Whether the content may look like sectors that were not written.
     pub has_zero_run: bool,
 }
 
@@ -96,7 +96,7 @@ impl BlobHead {
         Ok([kind, flags, a, b, c, d, w, x, y, z])
     }
 
-    /// Reads a head of the given kind; `None` if these bytes are not one.
+    /// Reads a head of the given kind. `None` if the bytes are not such a head.
     pub(super) fn decode(kind: u8, bytes: [u8; HEAD_BYTES]) -> Option<Self> {
         let [letter, flags, a, b, c, d, check_of @ ..] = bytes;
         let valid = letter == kind && check(&[letter, flags, a, b, c, d]) == check_of;
@@ -120,7 +120,7 @@ impl<const KIND: u8> Encode for Blob<KIND> {
 
 impl<const KIND: u8> Decode for Blob<KIND> {
     fn decode<R: Read>(mut from: R) -> io::Result<Self> {
-        // The letter first: a record taken for another kind must not be read further than it goes.
+        // The letter first: a record of another kind must not be read beyond its end.
         read_letter(&mut from, KIND)?;
         let mut head = [KIND; HEAD_BYTES];
         let [_, rest @ ..] = &mut head;
@@ -173,7 +173,7 @@ mod tests {
         bytes
     }
 
-    /// The bytes on disk: a change here needs a new format of the data folder.
+    /// The bytes on disk. A change needs a new format of the data folder.
     #[test]
     fn golden() {
         assert_eq!(

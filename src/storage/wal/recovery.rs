@@ -1,17 +1,18 @@
-//! Distinguishes what a crash may do to the log's last file from damage.
+//! Distinguishes the effects of a crash on the log's last file from damage.
 //!
 //! After a power cut, entries that were never acknowledged may be partly on the disk. Three forms
 //! are torn writes and are cut off:
 //!
 //! - the file ends inside a record (raft-log cuts it);
-//! - from some record on it holds only zeros: its length was written, its content not (raft-log);
-//! - a sector inside a damaged record holds only zeros although later sectors have content: of
-//!   several sectors written at once, the disk kept a later one and not this one. No record
-//!   contains such a sector unless its head says so, so the sector was never written (cut here).
+//! - from some record on it contains only zeros: its length was written, its content was not
+//!   (raft-log cuts it);
+//! - a sector inside a damaged record contains only zeros although later sectors have content: of
+//!   several sectors written together, the disk kept a later one and not this one. No record
+//!   contains such a sector unless its head declares it, so the sector was not written (cut here).
 //!
-//! These are torn writes only behind the synced length of the log, see [`super::synced`]: nothing
-//! there was acknowledged. Everything else is damage, and the node must not start: it cannot read
-//! entries that it acknowledged.
+//! These are torn writes only after the synced length of the log, see [`super::synced`], where
+//! nothing was acknowledged. Everything else is damage, and the node must not start, because it
+//! cannot read entries that it acknowledged.
 
 use std::fs::{self, File};
 use std::io;
@@ -26,24 +27,24 @@ use super::record::{
     BlobHead, CHECKSUM_BYTES, ENTRY, HEAD_BYTES, POSITION_BYTES, TYPE_BYTES, WalRecord, WalTypes,
 };
 
-/// The smallest unit that a disk writes whole.
+/// The smallest unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
-/// A piece of a sector shorter than this may be zeros by itself: the start of a type number.
+/// A shorter part of a sector may legitimately be zeros: the begin of a type number.
 const PIECE_MIN_BYTES: usize = 8;
 
-/// The records of one file, up to the first that cannot be read.
+/// The records of one file, up to the first unreadable one.
 struct FileWalk {
     bytes: Vec<u8>,
-    /// Where the whole records end.
+    /// The end of the complete records.
     end: usize,
     damage: Option<io::Error>,
 }
 
-/// Cuts off a torn write that raft-log would take for damage. Nothing is changed if the log does not
-/// reach up to `synced`, a place counted over all of its files.
+/// Cuts off a torn write that raft-log would treat as damage. The log is not changed if it ends
+/// before `synced`, an offset over all of its files.
 ///
 /// # Errors
-/// The last file, if it is damaged and not torn; the one in which the log ends too early.
+/// The last file is damaged and not torn, or a file ends too early.
 pub(super) fn repair_tail(
     folder: &Path,
     reserve: &DescriptorReserve,
@@ -62,7 +63,7 @@ pub(super) fn repair_tail(
             torn.push((path, walk.end));
         }
         end = start + walk.end as u64;
-        // A file without one whole record was never begun: the one before it is the last.
+        // A file without a complete record was not used yet, so the one before it is the last.
         if walk.end > 0 {
             break;
         }
@@ -79,11 +80,11 @@ pub(super) fn repair_tail(
     Ok(())
 }
 
-/// Syncs what a log that was opened holds; gives where it ends, counted over all of its files. Those
-/// before the last two were synced when the next one was begun.
+/// Syncs the content of an opened log. Returns its end, an offset over all of its files. Files
+/// before the last two were synced when the next one was created.
 ///
 /// # Errors
-/// The file that cannot be synced.
+/// The file cannot be synced.
 pub(super) fn sync_end(folder: &Path, reserve: &DescriptorReserve) -> Result<u64, StorageError> {
     let mut end = 0;
     for (start, path) in chunk_files(folder, reserve)?.into_iter().rev().take(2) {
@@ -95,7 +96,7 @@ pub(super) fn sync_end(folder: &Path, reserve: &DescriptorReserve) -> Result<u64
     Ok(end)
 }
 
-/// The error that names the file because of which raft-log refused to open.
+/// An error that names the file because of which raft-log cannot open the log.
 pub(super) fn name_damaged(
     folder: &Path,
     reserve: &DescriptorReserve,
@@ -116,10 +117,10 @@ pub(super) fn name_damaged(
     }
 }
 
-/// Refuses a log whose first file is gone: its entries are neither purged nor there.
+/// Refuses a log whose first file is missing: its entries were not purged and do not exist.
 ///
 /// # Errors
-/// The folder.
+/// The first file is missing.
 pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), StorageError> {
     let state = log.log_state();
     let missing = match (state.purged(), state.last()) {
@@ -139,7 +140,7 @@ pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), 
     Ok(())
 }
 
-/// Where each of the log's files begins, counted over all of them, and its path, in order.
+/// The begin of each of the log's files, an offset over all of them, and its path, in order.
 pub(super) fn chunk_files(
     folder: &Path,
     reserve: &DescriptorReserve,
@@ -173,7 +174,7 @@ fn is_cut_by_raft_log(walk: &FileWalk, damage: &io::Error) -> bool {
     damage.kind() == io::ErrorKind::UnexpectedEof || rest.iter().all(|byte| *byte == 0)
 }
 
-/// Whether a sector that the damaged record covers was never written.
+/// Whether a sector of the damaged record was not written.
 fn has_hole(walk: &FileWalk) -> bool {
     let rest = walk.bytes.get(walk.end..).unwrap_or_default();
     let mut extent = TYPE_BYTES + POSITION_BYTES + HEAD_BYTES + CHECKSUM_BYTES;
@@ -195,7 +196,7 @@ fn has_hole(walk: &FileWalk) -> bool {
     false
 }
 
-/// The head of the entry that begins `rest`, if it is one and its head is intact.
+/// The head of the entry at the begin of `rest`, if there is one and its head is intact.
 fn entry_head(rest: &[u8]) -> Option<BlobHead> {
     let head = rest.get(TYPE_BYTES + POSITION_BYTES..)?.get(..HEAD_BYTES)?;
     BlobHead::decode(ENTRY, head.try_into().ok()?)

@@ -1,9 +1,9 @@
-//! The synced length of the log, in a file beside it.
+//! The synced length of the log, in a file next to it.
 //!
 //! A torn write at the log's end was never synced, and is cut off. The log's files do not show
 //! whether their end is torn or was removed later. So the synced length is kept in a separate file.
-//! It is written after each sync, alternating between two sectors, and is itself not synced. After
-//! a power cut it may therefore be too small, but never too large.
+//! It is written after each sync, alternately to two sectors, and is itself not synced. After a
+//! power cut it may therefore be too small, but never too large.
 
 use std::fs::File;
 use std::io;
@@ -15,16 +15,16 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::descriptors::DescriptorReserve;
 use super::super::{StorageError, files, write_atomic};
 
-/// Begins each of the two marks, before its version.
+/// The first bytes of each of the two marks, before the version.
 const TITLE: [u8; 7] = *b"synced ";
 /// The version of the marks that this software reads and writes, one digit.
 const VERSION: u8 = b'1';
-/// Bytes of a mark: the title, the place, a hash of both.
+/// Length of a mark: title, version, offset, hash.
 const MARK_BYTES: usize = 24;
-/// Marks lie so far apart that a torn write harms only one of them.
+/// Distance of the two marks, so that a torn write damages only one of them.
 const SECTOR_BYTES: usize = 512;
 
-/// The mark on disk.
+/// The file with the two marks.
 #[derive(Debug)]
 pub(super) struct Synced {
     path: PathBuf,
@@ -34,18 +34,18 @@ pub(super) struct Synced {
 }
 
 impl Synced {
-    /// The mark beside the log in `folder`.
+    /// The path of the file for the log in `folder`.
     pub fn path(folder: &Path) -> PathBuf {
         let mut name = folder.as_os_str().to_owned();
         name.push(".synced");
         PathBuf::from(name)
     }
 
-    /// Opens the mark of the log in `folder`, or makes it, durably, with 0. One that says nothing
-    /// any more counts as 0, with a warning: the log itself may be whole.
+    /// Opens the file for the log in `folder`, or creates it, durably, with 0. A damaged file
+    /// counts as 0, with a warning, because the log itself may be intact.
     ///
     /// # Errors
-    /// The file: it cannot be read or written, or another version wrote it.
+    /// The file cannot be read or written, or another version wrote it.
     pub fn open(folder: &Path, reserve: &DescriptorReserve) -> Result<Self, StorageError> {
         let path = Self::path(folder);
         let found = files::read_file(reserve, &path)?;
@@ -83,17 +83,17 @@ impl Synced {
         Ok(Self { path, file, offset, second })
     }
 
-    /// Up to here everything was synced, counted over all of the log's files.
+    /// The synced length, an offset over all of the log's files.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Notes that everything up to `offset` is synced; nothing if that is known.
+    /// Records that everything up to `offset` is synced. No effect if this is already recorded.
     pub fn note(&mut self, offset: u64) -> io::Result<()> {
         if offset <= self.offset {
             return Ok(());
         }
-        // The newest mark stays until the next one is whole.
+        // The newest mark is kept until the next one is complete.
         let second = !self.second;
         let at = if second { SECTOR_BYTES as u64 } else { 0 };
         self.file.write_all_at(&encode(offset), at).map_err(|error| {
@@ -114,8 +114,8 @@ fn encode(offset: u64) -> [u8; MARK_BYTES] {
     mark
 }
 
-/// The version of a mark and what it says. Every version begins with the title and ends with the
-/// hash.
+/// The version and the offset of a mark. In every version a mark begins with the title and ends
+/// with the hash.
 fn decode(mark: &[u8]) -> Option<(u8, u64)> {
     let mark = mark.first_chunk::<MARK_BYTES>()?;
     let (content, check) = mark.split_last_chunk::<8>()?;

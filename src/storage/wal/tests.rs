@@ -1,4 +1,4 @@
-//! Damage, torn writes and failures of the real log. What both logs do is in `conformance`.
+//! Damage, torn writes and failures of the log on disk. Tests for both logs are in `conformance`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,8 +25,7 @@ fn restore(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
     }
 }
 
-/// Has it written down that the log was synced up to here and no further, as if the power had been
-/// cut then.
+/// Sets the recorded synced length to `offset`, as if the power had been cut then.
 fn synced_up_to(folder: &Path, offset: u64) {
     let _there = fs::remove_file(Synced::path(folder));
     Synced::open(folder, &DescriptorReserve::default()).unwrap().note(offset).unwrap();
@@ -45,7 +44,7 @@ fn sample(folder: &Path) {
     append(&log, vec![entry(2, 12), (pos(2, 13), Bytes::new())]).unwrap();
 }
 
-/// The names in a folder whose rights others share.
+/// The names in a folder to which users other than the owner have access.
 fn shared_with_others(folder: &Path) -> Vec<PathBuf> {
     let others = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0;
     let names = files::names_in(&DescriptorReserve::default(), folder).unwrap();
@@ -58,7 +57,7 @@ fn every_file_is_its_owners_alone() {
     sample(folder.path());
     assert!(files_of(folder.path()).len() > 2, "one file begun by raft-log, and later ones");
     assert_eq!(shared_with_others(folder.path()), Vec::<PathBuf>::new());
-    // Those of an earlier version, or restored from a backup.
+    // Files of an earlier version, or restored from a backup.
     for (path, _) in files_of(folder.path()) {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
@@ -119,7 +118,7 @@ fn a_file_cut_anywhere_at_the_end_loses_its_torn_record_only() {
         );
     }
     assert!(lengths.is_sorted());
-    // In a file that is not the last one, the same is damage.
+    // In a file that is not the last one, the same end is damage.
     synced_up_to(folder.path(), start);
     let mut damaged = files.clone();
     let len = damaged[0].1.len() - 1;
@@ -145,7 +144,7 @@ fn a_missing_file_is_noticed() {
     }
 }
 
-/// The same shapes of the end are damage where the disk had said that it holds them.
+/// The same ends are damage if they were synced.
 #[test]
 fn what_was_synced_is_never_taken_for_a_torn_write() {
     let folder = LogFolder::new();
@@ -157,7 +156,7 @@ fn what_was_synced_is_never_taken_for_a_torn_write() {
         let error =
             WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600).err().expect(what);
         assert!(error.is_damage() && error.file.starts_with(folder.path()), "{what}: {error}");
-        // Refusing it changed nothing.
+        // Refusing the log changed nothing.
         assert_eq!(files_of(folder.path()), damaged, "{what}");
     };
     for len in 0..files[last].1.len() {
@@ -192,7 +191,7 @@ fn a_hole_in_what_was_synced_is_damage() {
     }
 }
 
-/// Whoever removes the mark takes the log for whole, but loses nothing.
+/// If the mark is missing, the log is taken as complete, and nothing is lost.
 #[test]
 fn without_its_mark_a_log_opens() {
     let folder = LogFolder::new();
@@ -209,7 +208,7 @@ fn without_its_mark_a_log_opens() {
     );
 }
 
-/// Ten entries in one file; the last five are taken for unsynced by the tests below.
+/// Ten entries in one file. The tests below treat the last five as unsynced.
 fn tail_sample(folder: &Path, data: &[u8]) -> (PathBuf, Vec<u8>, usize) {
     let log = WalLog::open(folder, &DescriptorReserve::default()).unwrap();
     let entries =
@@ -227,7 +226,7 @@ fn a_sector_that_never_reached_the_disk_ends_the_log() {
     let folder = LogFolder::new();
     let data: Vec<u8> = (0..1_700_u32).map(|at| (at % 251) as u8 + 1).collect();
     let (path, bytes, synced) = tail_sample(folder.path(), &data);
-    // Every set of up to two missing sectors behind what was synced.
+    // Every set of up to two missing sectors after the synced length.
     let first = synced / 512 * 512;
     let sectors: Vec<usize> = (first..bytes.len()).step_by(512).collect();
     for one in &sectors {
@@ -314,7 +313,7 @@ fn after_a_failure_every_caller_is_told() {
     assert_eq!(log.oldest_unflushed(), None);
 }
 
-/// A file system in memory with little room, if this process may mount one.
+/// A small file system in memory, if this process may mount one.
 struct TinyFileSystem(tempfile::TempDir);
 
 impl TinyFileSystem {
@@ -333,8 +332,8 @@ impl Drop for TinyFileSystem {
     }
 }
 
-/// Whoever waits when the disk is full is told so, also if it is full when the next file is begun:
-/// what raft-log writes then it tells nobody of.
+/// Waiting callers get an error when the disk is full, also if it is full when the next file is
+/// created. raft-log does not report such a failure to them.
 #[test]
 fn a_full_disk_is_named_to_everybody() {
     for chunk_bytes in [1 << 20, CHUNK_MAX_BYTES] {

@@ -1,9 +1,9 @@
-//! The thread that owns the log file: it takes calls in order, groups and flushes them, and
-//! answers.
+//! The thread that owns the log file. It takes calls in order, groups and flushes them, and reports
+//! the results.
 //!
-//! raft-log calls [`Flush`] back on its own thread when a group is on the disk. At most
-//! [`FLUSHES_MAX`] groups are in flight: one being synced and one behind it, so that the disk never
-//! waits for a thread. Calls that arrive meanwhile form the next group.
+//! raft-log calls [`Flush`] on its own thread when a group is on the disk. At most [`FLUSHES_MAX`]
+//! groups are in flight: one being synced and one queued, so that the disk never waits for a
+//! thread. Calls that arrive in the meantime form the next group.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,9 +24,9 @@ use super::calls::{Op, take};
 use super::record::WalTypes;
 use super::synced::Synced;
 
-/// Groups handed to raft-log and not yet durable.
+/// Maximum number of groups passed to raft-log that are not yet durable.
 const FLUSHES_MAX: usize = 2;
-/// Bytes after which a group is flushed although more is waiting.
+/// Size in bytes at which a group is flushed although more calls are waiting.
 const GROUP_MAX_BYTES: usize = 8 << 20;
 
 /// A call and its waiting caller.
@@ -35,19 +35,19 @@ pub(super) struct SentCall {
     pub ack: Option<Ack>,
 }
 
-/// The data shared by callers, the writer and raft-log's thread.
+/// The data shared by the callers, the writer and raft-log's thread.
 pub(super) struct WalShared {
     /// The folder of the log.
     pub folder: PathBuf,
-    /// Descriptors for the next file, where there are no others left.
+    /// Descriptors for the next file, used if no others are left.
     pub reserve: DescriptorReserve,
     /// `None` once the log is closed.
     pub log: RwLock<Option<RaftLog<WalTypes>>>,
-    /// How many times entries were cut off the end.
+    /// Number of truncations.
     pub cuts: AtomicU64,
-    /// Flushes completed.
+    /// Number of completed flushes.
     pub flushes: AtomicU64,
-    /// The newest of the log's files from which others' rights were taken.
+    /// The newest of the log's files whose access rights were restricted.
     private: AtomicU64,
     waiting: Mutex<VecDeque<Instant>>,
     synced: Mutex<Synced>,
@@ -60,7 +60,7 @@ struct WalProgress {
     ended: bool,
     flushing: usize,
     state: LogState,
-    /// The last entry of the last group that was synced.
+    /// The last entry of the last synced group.
     synced: Option<LogPos>,
     failed: Option<(io::ErrorKind, String)>,
 }
@@ -109,7 +109,7 @@ impl WalShared {
         self.progress.lock().synced
     }
 
-    /// Waits until the writer has taken over `sent` calls, or has ended.
+    /// Waits until the writer has processed `sent` calls, or has ended.
     pub(super) fn wait_taken(&self, sent: u64) {
         let mut progress = self.progress.lock();
         while progress.taken < sent && !progress.ended {
@@ -139,7 +139,7 @@ impl WalShared {
         self.progress.lock().failed.is_some()
     }
 
-    /// Removes the access rights of others from a file that raft-log has just begun.
+    /// Removes the access rights of others from a file that raft-log has just created.
     fn keep_private(&self, log: &RaftLog<WalTypes>) {
         let present = log.stat().open_chunk.chunk_id;
         if self.private.swap(present.0, Ordering::Relaxed) != present.0 {
@@ -163,7 +163,7 @@ impl WalShared {
     }
 }
 
-/// One waiting caller; it is answered even if this is dropped.
+/// A waiting caller. It gets an error if this is dropped.
 pub(super) struct Ack {
     done: Option<Done>,
     bytes: usize,
@@ -188,12 +188,12 @@ impl Drop for Ack {
     }
 }
 
-/// A group on its way to the disk. Dropping it frees its slot and answers its callers.
+/// A group that is being flushed. Dropping it frees its slot and answers its callers.
 pub(super) struct Flush {
     acks: Vec<Ack>,
-    /// Where the group ends, counted over all of the log's files.
+    /// The end of the group, an offset over all of the log's files.
     end: u64,
-    /// The last entry then.
+    /// The last entry at that end.
     last: Option<LogPos>,
     result: Option<io::Result<()>>,
     shared: Arc<WalShared>,
@@ -213,7 +213,7 @@ impl Drop for Flush {
             self.shared.flushes.fetch_add(1, Ordering::Relaxed);
         }
         let last = self.last;
-        // The slot first: the next group is prepared while these callers are told.
+        // The slot first, so that the next group is prepared while these callers are notified.
         self.shared.update(|progress| {
             progress.flushing -= 1;
             if durable {
@@ -228,7 +228,7 @@ impl Drop for Flush {
                     self.shared.fail(&error);
                 }
             }
-            // The callers are told when they are dropped.
+            // Dropping the acks notifies the callers.
             Some(Err(error)) => self.shared.fail(&error),
             None if acks.is_empty() => {}
             None => ask_why(acks, &self.shared),
@@ -236,8 +236,8 @@ impl Drop for Flush {
     }
 }
 
-/// Tells callers whose group was given up why raft-log's thread ended. It cannot be asked from here,
-/// where its queue is dropped, perhaps while the writer waits for room in it.
+/// Notifies callers whose group was dropped of the reason why raft-log's thread ended. This needs a
+/// separate thread: the current one drops raft-log's queue, and the writer may wait for it.
 fn ask_why(acks: Vec<Ack>, shared: &Arc<WalShared>) {
     let asked = Arc::clone(shared);
     let ask = move || {
@@ -245,11 +245,11 @@ fn ask_why(acks: Vec<Ack>, shared: &Arc<WalShared>) {
         asked.fail(&why.unwrap_or_else(|| io::Error::other("the log's writer ended")));
         drop(acks);
     };
-    // Without a thread the callers get the answer that they would get from a log that is closed.
+    // Without a thread the callers get the error of a closed log.
     let _asks = std::thread::Builder::new().name("raft-log-end".to_owned()).spawn(ask);
 }
 
-/// Starts the writer; it ends after [`Op::Close`] or when all senders are gone.
+/// Starts the writer. It ends after [`Op::Close`] or when all senders are dropped.
 pub(super) fn start(
     arrivals: mpsc::Receiver<SentCall>,
     shared: Arc<WalShared>,
@@ -266,7 +266,7 @@ pub(super) fn start(
         if let Err(error) = worked {
             shared.fail(&error);
         }
-        // Outside of the lock: it syncs what is pending and answers the last callers.
+        // After the lock is released: this syncs pending data and answers the last callers.
         let log = shared.log.write().take();
         if let Err(error) = guarded(|| {
             drop(log);
@@ -278,7 +278,7 @@ pub(super) fn start(
     })
 }
 
-/// Takes over `first` and what waits behind it, and sends the group to the disk; false to end.
+/// Takes `first` and the calls that wait after it, and flushes the group. False: the writer ends.
 fn take_group(
     first: SentCall,
     arrivals: &mpsc::Receiver<SentCall>,
@@ -286,7 +286,7 @@ fn take_group(
 ) -> bool {
     let mut flush = shared.wait_for_flush_slot();
     let (mut taken, mut bytes, mut end, mut go_on) = (0, 0, 0, true);
-    // Answered after the lock is released.
+    // Their callers are notified after the lock is released.
     let mut refused = Vec::new();
     let mut guard = shared.log.write();
     let Some(log) = guard.as_mut() else { return false };
@@ -318,8 +318,8 @@ fn take_group(
 
     shared.keep_private(log);
     let state = state_of(log);
-    // A group without a vote or an append is not worth a sync: nobody waits for it, and what it
-    // changed goes to the disk before whatever comes after.
+    // A group without a vote or an append needs no sync: no caller waits for it, and its changes go
+    // to the disk before all later ones.
     if !flush.acks.is_empty() {
         (flush.end, flush.last) = (end, state.last);
         if let Err(error) = log.flush(files::durable(), Some(flush)) {
@@ -337,7 +337,7 @@ fn take_group(
     go_on
 }
 
-/// Why a call failed: that raft-log's thread has ended says less than why it did.
+/// The cause of a failed call. If raft-log's thread has ended, this is why it ended.
 fn cause(error: io::Error, log: &RaftLog<WalTypes>) -> io::Error {
     log.wait_worker_idle().err().unwrap_or(error)
 }

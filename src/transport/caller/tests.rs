@@ -1,4 +1,4 @@
-//! Calls to a node that answers, is slow, is gone, comes back.
+//! Calls to a node that answers, is slow, stops, or restarts.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -23,7 +23,7 @@ async fn echo(caller: &PeerCaller, text: &'static str) -> Result<Bytes, CallErro
     caller.call(ECHO, Bytes::from_static(text.as_bytes()), LIMIT).await
 }
 
-/// Waits for a condition; the test fails if it never comes.
+/// Waits for a condition. The test fails at its time limit.
 async fn until(mut condition: impl FnMut() -> bool) {
     timeout(Duration::from_secs(10), async {
         while !condition() {
@@ -48,7 +48,7 @@ async fn calls_are_answered_and_share_one_dial() {
     assert_eq!(network.dials(), 1);
 }
 
-/// What one runtime asked for must not end, or wait, with it when others ask too.
+/// A connection must not end or stall with the runtime of one of its callers.
 #[test]
 fn a_connection_lives_on_the_runtime_of_its_caller() {
     let runtime = || {
@@ -63,7 +63,7 @@ fn a_connection_lives_on_the_runtime_of_its_caller() {
     drop(other);
     assert_eq!(home.block_on(echo(&caller, "b")).unwrap(), "b");
     assert_eq!(network.dials(), 1);
-    // Nothing is dialled on a runtime that has ended, and nobody waits for it.
+    // Nothing is dialled on a runtime that has ended, and the call does not wait.
     drop((node, home));
     let gone = runtime().block_on(echo(&caller, "c"));
     assert!(matches!(gone, Err(CallError::NotSent(_) | CallError::Unknown(_))), "{gone:?}");
@@ -100,7 +100,7 @@ async fn a_call_that_times_out_takes_the_connection_with_it() {
     assert_eq!(slow, Err(CallError::Unknown(reason.clone())));
     assert_eq!(other, Err(CallError::Unknown(reason)), "what else waited on it may have happened");
     assert_eq!(begun.elapsed().as_millis() / 10, 30);
-    // It had answered before, so it is dialled again without a wait.
+    // It had answered before, so it is dialled again without a delay.
     assert_eq!(echo(&caller, "b").await.unwrap(), "b");
     assert_eq!(network.dials(), 2);
     assert_eq!(begun.elapsed().as_millis() / 10, 30);
@@ -108,7 +108,7 @@ async fn a_call_that_times_out_takes_the_connection_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_nobodys() {
-    // Answers arrive in the other order, and one belongs to a call that was dropped.
+    // Answers arrive in reverse order, and one belongs to a call that was dropped.
     let network = MemoryNetwork::new();
     let handler = |connection: PeerConnection| async move {
         let (sender, mut receiver) = connection.split();
@@ -233,7 +233,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
         let caller = caller.clone();
         async move { caller.call(SILENCE, Bytes::new(), LIMIT).await }
     });
-    // Its question is on its way before the answer to this later one is back.
+    // The first call is sent before the answer to this later one arrives.
     tokio::task::yield_now().await;
     assert_eq!(echo(&caller, "b").await.unwrap(), "b");
     node.stop().await;
@@ -250,7 +250,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
     }
 }
 
-/// The end of a connection is seen soon, but not at once.
+/// Waits until calls fail as not sent. The end of a connection is detected after a short time.
 async fn until_not_sent(caller: &PeerCaller) {
     for _ in 0..100 {
         match echo(caller, "gone").await {

@@ -21,7 +21,7 @@ fn receiver<S: AsyncRead + Unpin>(stream: S) -> Receiver<S> {
     Receiver::new(stream, tokio::spawn(async {}).abort_handle())
 }
 
-/// Counts what would be system calls.
+/// Counts reads and writes, which would be system calls.
 struct CountingStream {
     stream: DuplexStream,
     reads: Arc<AtomicUsize>,

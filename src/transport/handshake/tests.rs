@@ -1,4 +1,4 @@
-//! Handshakes of two nodes, of one node with something else, and of one with an enemy.
+//! Handshakes between two nodes, with another program, and with an attacker.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn with(secret: Option<&str>) -> Fabric {
     fabric(MemoryNetwork::new(), secret)
 }
 
-/// What node 2 answers as.
+/// The listener's side, as node 2.
 async fn listen(mut stream: DuplexStream, identity: PeerIdentity, fabric: Fabric) -> AcceptResult {
     answer(&mut stream, &fabric, |_| Ok(identity.clone()), || Ok(())).await
 }
@@ -30,7 +30,7 @@ async fn shake(
     tokio::join!(dialling, listen(far, identity, listener))
 }
 
-/// The code and sentence with which the listener turned the dialler away, as both saw it.
+/// The code and reason with which the listener refused the dialler. Checks that both sides agree.
 async fn refused(
     hello: Hello,
     dialler: Fabric,
@@ -46,7 +46,7 @@ async fn refused(
     (told.code, told.reason)
 }
 
-/// Sends these bytes to a listener, and reads the refusal that comes back.
+/// Sends these bytes to a listener, and reads its refusal.
 async fn refused_bytes(bytes: &[u8]) -> PeerRefusalCode {
     let (mut near, far) = duplex(1 << 16);
     let talking = async move {
@@ -178,8 +178,8 @@ async fn a_refusal_is_understood_in_any_version() {
     assert!(matches!(dialled, Err(HandshakeError::Refused(got)) if got == refusal));
 }
 
-/// A listener of the test's own making: it answers the hello with `said` and the proof with what
-/// `welcome` makes of it, and gives the refusal that it gets.
+/// A forged listener. It answers the hello with `said` and the proof with the result of `welcome`.
+/// Returns the error of the dialler and the code that the dialler sent.
 async fn impostor(
     said: Opening,
     welcome: fn(&[u8]) -> Vec<u8>,
@@ -253,7 +253,7 @@ async fn a_proof_that_was_overheard_is_of_no_use() {
             near.write_all(&message(PROOF, &proof).unwrap()).await.unwrap();
             read(&mut near, WELCOME).await
         };
-        // One listener for both turns: its nonces do not repeat.
+        // One listener for both attempts, so that its nonces do not repeat.
         let (welcomed, _) = tokio::join!(talking, listen(far, identity(2), fabric.clone()));
         match welcomed {
             Ok(_) => assert_eq!(overheard.as_ref().map(Vec::len), Some(32)),
@@ -280,7 +280,7 @@ async fn silence_ends_the_handshake_on_both_sides() {
     assert!(matches!(answered, Err(HandshakeError::Late)));
     assert_eq!(begun.elapsed().as_secs(), 1);
 
-    // Nor does a peer that is refused and stays get more time.
+    // A refused peer that keeps the connection open gets no more time.
     let begun = Instant::now();
     near.write_all(b"something else").await.unwrap();
     let answered = answer(&mut far, &fabric, |_| Ok(identity(3)), || Ok(())).await;
@@ -312,7 +312,7 @@ fn the_bytes_of_a_hello_never_change() {
     assert_eq!(Opening::decode(body(&bytes)).unwrap(), opening);
 }
 
-/// Also those of another version of the protocol must be able to read it.
+/// Nodes with another protocol version must be able to read it.
 #[test]
 fn the_bytes_of_a_refusal_never_change() {
     let refusal = PeerRefusal::new(PeerRefusalCode::PROTOCOL, "no");

@@ -1,4 +1,4 @@
-//! Dials that fail, each in its way.
+//! Dials that fail in different ways.
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ async fn a_black_hole_is_given_up_within_the_connect_timeout() {
     assert_eq!(error.to_string(), "two:1 cannot be reached: no answer within 250 ms");
 }
 
-/// Linux drops what does not fit in a listener's queue, as a black hole would.
+/// Linux drops packets that do not fit into a listener's queue, as a black hole would.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_black_hole_on_loopback_is_given_up_too() {
