@@ -139,7 +139,7 @@ pub(super) struct EntryInFlight {
     pub since: Instant,
     /// After this the outcome is unknown.
     pub deadline: Instant,
-    /// Used only by an injected bug: the slot of the entry in the proposer.
+    /// Used only by a seeded bug: the slot of the entry in the proposer.
     pub _held: Option<OwnedSemaphorePermit>,
 }
 

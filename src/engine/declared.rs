@@ -1,4 +1,4 @@
-//! Proposes the calendars that the settings declare, until the cluster has them or refuses them.
+//! Proposes the calendars of the settings until the cluster has accepted or refused them.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -9,7 +9,7 @@ use crate::domain::machine::{Answer, Command, envelope};
 use crate::domain::schedule::calendar::Calendar;
 use crate::domain::spec::write_calendar;
 
-/// Proposes calendars. A calendar that was created or changed by other means is left alone.
+/// Proposes calendars. A calendar that was created or changed in another way is left alone.
 pub(super) async fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
     for calendar in calendars {
         let name = calendar.name.clone();

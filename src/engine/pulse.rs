@@ -16,7 +16,7 @@ use super::context::EngineContext;
 use super::limits::{LOOK, LOOKS_MAX, REGISTER_LIMIT, TICK};
 use super::node_actor::NodeMsg;
 
-/// Hands the events of the state on.
+/// Forwards the events of the state to the node actor.
 pub(super) async fn pump(
     mut events: mpsc::UnboundedReceiver<ReplicaEvent>,
     node: ActorRef<NodeMsg>,
@@ -46,8 +46,8 @@ pub(super) async fn watch(context: Arc<EngineContext>) {
     context.fail(format!("the engine's node actor has not come round for {LOOKS_MAX} s"));
 }
 
-/// Returns when there was no round for this many looks. Looks are counted instead of time, because
-/// a process that was paused did not look either.
+/// Returns when there was no round for this number of checks. Checks are counted instead of time,
+/// because a paused process makes no checks.
 async fn hangs<T>(mut rounds: watch::Receiver<T>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -59,12 +59,12 @@ async fn hangs<T>(mut rounds: watch::Receiver<T>) {
     }
 }
 
-/// Has this process registered. A node that is not registered takes no work, so this must not fail.
+/// Registers this process. An unregistered node takes no work, so this must not fail.
 pub(super) fn keep_registering(context: &Arc<EngineContext>, node: ActorRef<NodeMsg>) {
     context.watch_work("registration", context.spawn(register(Arc::clone(context), node)));
 }
 
-/// Registers this process: once, unless its session is taken away.
+/// Registers this process once, or again if its session is removed.
 async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
     let up = Command::NodeUp(Box::new(NodeUp {
         node: NodeId(context.consensus.id()),
@@ -78,12 +78,12 @@ async fn register(context: Arc<EngineContext>, node: ActorRef<NodeMsg>) {
         let outcome = context.consensus.submit(bytes.clone(), 1, REGISTER_LIMIT).await;
         let answer = outcome.ok().and_then(|answered| answered.responses.into_iter().next());
         if let Some(Ok(Answer::Session(session))) = answer {
-            // A node actor that is gone ends this process.
+            // If the node actor has stopped, this process ends.
             let _gone = node.send_message(NodeMsg::Registered(session));
             return;
         }
-        // An outcome that is unknown may have registered this process already; registering again
-        // ends that session before anything was granted in it.
+        // After an unknown outcome this process may already be registered. A second registration
+        // ends that session before it gets any grant.
         tokio::time::sleep(TICK).await;
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     async fn a_node_actor_that_does_not_come_round_is_noticed() {
         let rounds = watch::Sender::new(0);
         let watched = tokio::spawn(hangs(rounds.subscribe()));
-        // It comes round late, but it does.
+        // The rounds are late, but not too late.
         for round in 1..=10 {
             tokio::time::sleep(LOOK * (LOOKS_MAX - 2)).await;
             rounds.send_replace(round);

@@ -1,9 +1,9 @@
-//! Decides which tasks have an actor: owned tasks whose next tick is near. All others have an
-//! alarm, or nothing.
+//! Decides which tasks have an actor: owned tasks whose next tick is near. All other tasks have
+//! only an alarm, or nothing.
 //!
-//! [`Residency::on`] takes one event, updates plain tables and returns the actions to carry out.
-//! The needs of a task are computed outside, from the state and its ticks, and passed in as
-//! [`ResidencyEvent::Assessed`]. The node actor carries the actions out
+//! [`Residency::on`] takes one event, updates plain tables and returns the actions to execute. The
+//! needs of a task are computed outside, from the state and its ticks, and passed in as
+//! [`ResidencyEvent::Assessed`]. The node actor executes the actions
 //! ([`task_control`](super::task_control)).
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -14,10 +14,10 @@ use crate::domain::time::Timestamp;
 use super::limits::AFTER_FAILURE;
 use super::sleepers::{Need, Sleepers};
 
-/// Tasks looked at before other messages get a turn.
+/// Number of tasks processed before other messages are handled.
 const SLICE: usize = 500;
 
-/// Tells an actor of a task from the one before it.
+/// Distinguishes an actor of a task from earlier actors of the task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Residence(pub u64);
 
@@ -28,30 +28,30 @@ pub(super) enum ResidencyEvent {
     Settled(TaskKey),
     /// A task changed.
     Changed(TaskKey),
-    /// All tasks are to be looked at; these are all.
+    /// All tasks must be checked. The list has all tasks.
     Sweep(VecDeque<TaskKey>),
-    /// Alarms of tasks rang, each set for its instant.
+    /// Alarms of tasks are due, each with its time.
     AlarmsDue(Vec<(TaskKey, Timestamp)>),
-    /// The next slice of the tasks to be looked at may be taken.
+    /// The next slice of the tasks can be checked.
     Continue,
-    /// The current needs of a task, the answer to [`ResidencyDo::Assess`]; the error says why its
-    /// ticks cannot be computed.
+    /// The current needs of a task, in reply to [`ResidencyDo::Assess`]. The error is the reason
+    /// why its ticks cannot be computed.
     Assessed { task: TaskKey, need: Result<Need, String>, swept: bool },
-    /// A task's actor ended itself: it has nothing to do before this instant.
+    /// A task's actor ended itself, because it has nothing to do before this time.
     Asleep(TaskKey, Residence, Option<Timestamp>),
-    /// A task's actor does not take messages any more.
+    /// A task's actor does not accept messages any more.
     Unreachable(TaskKey),
     /// A task's actor failed, or could not be started.
     Failed(TaskKey),
 }
 
-/// An action to carry out.
+/// An action to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ResidencyDo {
-    /// Have the task's actor look at the state.
+    /// Send a message to the task's actor to check the state.
     Look(TaskKey),
-    /// Compute the needs of a task and answer at once with [`ResidencyEvent::Assessed`]; whether
-    /// this is part of a look at all tasks.
+    /// Compute the needs of a task and reply immediately with [`ResidencyEvent::Assessed`]. The
+    /// flag is true if this is part of a check of all tasks.
     Assess(TaskKey, bool),
     /// Start an actor for a task.
     Activate(TaskKey, Residence),
@@ -59,11 +59,11 @@ pub(super) enum ResidencyDo {
     Forget(TaskKey),
     /// Set an alarm for a task.
     SetAlarm(TaskKey, Timestamp),
-    /// Have [`ResidencyEvent::Continue`] come after the messages that wait.
+    /// Send [`ResidencyEvent::Continue`], to be handled after the waiting messages.
     Continue,
-    /// Say that this node took so many tasks over.
+    /// Log that this node took over this number of tasks.
     TookOver(usize),
-    /// Say, once, that a task's ticks cannot be computed, and why.
+    /// Log, once, why a task's ticks cannot be computed.
     Unreadable(TaskKey, String),
 }
 
@@ -74,20 +74,20 @@ pub(super) struct Residency {
     residents: HashMap<TaskKey, Residence>,
     last: Residence,
     asleep: Sleepers,
-    /// Tasks whose alarms rang and that are to be looked at.
+    /// Tasks to be checked because their alarms were due.
     awake: VecDeque<TaskKey>,
-    /// Other tasks that are to be looked at.
+    /// Other tasks to be checked.
     queue: VecDeque<TaskKey>,
-    /// Whether [`ResidencyDo::Continue`] is on its way.
+    /// Whether [`ResidencyDo::Continue`] was requested.
     continuing: bool,
-    /// Tasks found in the current look at all tasks that this node did not have before.
+    /// Number of tasks, in the current check of all tasks, that this node did not have before.
     taken: usize,
-    /// Tasks of which it was said that their ticks cannot be computed.
+    /// Tasks for which the log already has that their ticks cannot be computed.
     unreadable: HashSet<TaskKey>,
 }
 
 impl Residency {
-    /// Decides what follows from an event at an instant of cluster time.
+    /// Handles an event at a time of cluster time, and returns the actions.
     pub fn on(&mut self, event: ResidencyEvent, now: Timestamp) -> Vec<ResidencyDo> {
         let mut todo = Vec::new();
         match event {
@@ -112,7 +112,7 @@ impl Residency {
                 self.assessed(task, need, swept, &mut todo);
             }
             ResidencyEvent::Asleep(task, residence, until) => {
-                // A new actor of the task may have been started meanwhile.
+                // A new actor of the task may have been started in the meantime.
                 if self.residents.get(&task) == Some(&residence) {
                     self.forget(task, &mut todo);
                 }
@@ -120,7 +120,7 @@ impl Residency {
                     Some(until) if bug!("change-slept-over") => {
                         self.sleep_until(task, until, &mut todo);
                     }
-                    // What changed between the actor's last look and now reached nobody.
+                    // The actor missed changes after its last check.
                     Some(_) | None => todo.push(self.visit(task, false)),
                 }
             }
@@ -136,7 +136,7 @@ impl Residency {
         todo
     }
 
-    /// A look at a task that may have changed: by its actor, if it has one.
+    /// Checks a task that may have changed, with its actor if it has one.
     fn visit(&self, task: TaskKey, swept: bool) -> ResidencyDo {
         if self.residents.contains_key(&task) {
             ResidencyDo::Look(task)
@@ -153,7 +153,7 @@ impl Residency {
         }
     }
 
-    /// Takes some of the tasks that are to be looked at; those whose alarms rang come first.
+    /// Takes the next slice of tasks to be checked. Those with due alarms come first.
     fn slice(&mut self, todo: &mut Vec<ResidencyDo>) {
         self.continuing = false;
         for _ in 0..SLICE {
@@ -165,7 +165,7 @@ impl Residency {
                 break;
             }
         }
-        // A sweep is over one turn after its last tasks were taken: they are assessed by then.
+        // A sweep ends one turn after its last tasks were taken, when they have been assessed.
         if todo.is_empty() {
             let taken = std::mem::take(&mut self.taken);
             todo.extend((taken > 0).then_some(ResidencyDo::TookOver(taken)));
@@ -175,7 +175,7 @@ impl Residency {
         }
     }
 
-    /// Gives a task an actor if its next tick is near, else an alarm.
+    /// Starts an actor for a task if its next tick is near, else sets an alarm.
     fn assessed(
         &mut self,
         task: TaskKey,

@@ -1,4 +1,4 @@
-//! Tasks without an actor, and the alarm of each.
+//! Tasks without an actor, and their alarms.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ pub(super) const LEAD_MAX: Millis = Millis(100);
 /// The needs of an owned task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Its actor, now.
+    /// An actor now.
     Actor,
-    /// Its actor, from this instant on.
+    /// An actor from this time on.
     Alarm(Timestamp),
-    /// Nothing before it changes.
+    /// Nothing until it changes.
     Nothing,
 }
 
-/// What a task needs whose outlook, with the longest lead, is this.
+/// The needs of a task with this outlook, computed with the longest lead.
 pub(super) fn need(outlook: Outlook, horizon: Millis, now: Timestamp) -> Need {
     match outlook {
         Outlook::Idle => Need::Nothing,
@@ -31,19 +31,19 @@ pub(super) fn need(outlook: Outlook, horizon: Millis, now: Timestamp) -> Need {
     }
 }
 
-/// Whether an actor with nothing to do before `wake` may end; `wake` may be computed with any lead.
-/// [`need`] then gives the task an alarm, and no new actor.
+/// Whether an actor with nothing to do before `wake` may end. `wake` may be computed with any lead.
+/// [`need`] then results in an alarm for the task, not in a new actor.
 pub(super) fn may_sleep(wake: Timestamp, horizon: Millis, now: Timestamp) -> bool {
     wake.minus(horizon).minus(LEAD_MAX) > now
 }
 
-/// The alarms that are set, one a task.
+/// The current alarms, one per task.
 #[derive(Debug, Default)]
 pub(super) struct Sleepers(HashMap<TaskKey, Timestamp>);
 
 impl Sleepers {
-    /// Whether an alarm must be set to wake a task at `at`. An earlier alarm that is already set
-    /// suffices.
+    /// Whether an alarm must be set to wake a task at `at`. An earlier alarm that is already set is
+    /// sufficient.
     pub fn arm(&mut self, task: TaskKey, at: Timestamp) -> bool {
         if self.0.get(&task).is_some_and(|set| *set <= at) {
             return false;
@@ -57,8 +57,8 @@ impl Sleepers {
         self.0.contains_key(&task)
     }
 
-    /// Whether an alarm that rang is the current one, and was not replaced by an earlier one. If
-    /// replaced alarms were set again, their number would grow with every change.
+    /// Whether a due alarm is the current one, and was not replaced by an earlier one. If replaced
+    /// alarms were set again, their number would increase with every change.
     pub fn is_current_alarm(&mut self, task: TaskKey, at: Timestamp) -> bool {
         let counts = self.0.get(&task) == Some(&at);
         if counts {
@@ -90,8 +90,8 @@ mod tests {
         assert_eq!(alarms, 1);
     }
 
-    /// A task that is paused and resumed repeatedly has as many alarms as it had earlier instants,
-    /// and replaced alarms are dropped.
+    /// A task that is paused and resumed repeatedly has one alarm per earlier time, and replaced
+    /// alarms are dropped.
     #[test]
     fn replaced_alarms_are_not_set_again() {
         let mut sleepers = Sleepers::default();
@@ -106,7 +106,7 @@ mod tests {
         while let Some(at) = heap.pop_first() {
             if sleepers.is_current_alarm(TASK, Timestamp(at)) {
                 woken += 1;
-                // Its next tick is far away.
+                // Its next tick is in the far future.
                 if at < 1_000 && sleepers.arm(TASK, Timestamp(at + 1_000)) {
                     heap.insert(at + 1_000);
                 }
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(woken, 2, "at 300, and at 1300");
     }
 
-    /// An actor that ends must not be given a new one at once, whatever the lead of the moment is.
+    /// An actor that ends must not be started again immediately, whatever the current lead is.
     #[test]
     fn whoever_may_sleep_needs_no_actor() {
         let due = Timestamp(60_000);

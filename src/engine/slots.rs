@@ -1,11 +1,11 @@
 //! The requests and attempts of this node, counted against its slots.
 //!
 //! A request for a grant holds a slot from the moment it is made. The slot is free again when the
-//! request is refused, when its attempt ends, or when nothing came of it for a while. A grant needs
-//! a round trip through the log. If only running attempts counted, a node would request everything
-//! that is due at one instant.
+//! request is refused, when its attempt ends, or after a time limit. A grant needs a round trip
+//! through the log. If only running attempts counted, a node would request everything that is due
+//! at the same time.
 //!
-//! A request is remembered longer than its slot: the time to start counts from the first request.
+//! A request is kept longer than its slot, because the time to start counts from the first request.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -19,7 +19,7 @@ use crate::domain::time::{Millis, Timestamp};
 pub(super) enum AskPurpose {
     /// The claim of a tick, with its grant.
     Claim(TaskKey, Timestamp),
-    /// The grant of an execution that exists.
+    /// The grant of an existing execution.
     Start(ExecutionId),
 }
 
@@ -30,26 +30,26 @@ struct Ask {
     holds: bool,
 }
 
-/// The verdict on a grant.
+/// The decision on a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrantVerdict {
-    /// Carry it out; it was first asked for then.
+    /// Run it. The time is that of its first request.
     Carry(BootInstant),
-    /// Return it: another attempt has its slot.
+    /// Return it, because another attempt has its slot.
     Full,
-    /// Ask for it again: this process does not remember when it asked.
+    /// Request it again, because this process does not know when it was first requested.
     Forgotten,
 }
 
-/// The asks and attempts of this process.
+/// The requests and attempts of this process.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     limit: usize,
     asks: BTreeMap<AskPurpose, Ask>,
-    /// How many asks hold a slot.
+    /// Number of requests that hold a slot.
     reserved: usize,
     running: usize,
-    /// Executions that wait for a slot; ticks that become due do not overtake them.
+    /// Number of executions that wait for a slot. Ticks that become due do not overtake them.
     waiting: usize,
 }
 
@@ -61,28 +61,29 @@ impl Default for SlotTable {
 }
 
 impl SlotTable {
-    /// How many attempts may run at once, from now on.
+    /// Sets the maximum number of concurrent attempts.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
-    /// How many executions wait for a slot.
+    /// Sets the number of executions that wait for a slot.
     pub fn set_waiting(&mut self, waiting: usize) {
         self.waiting = waiting;
     }
 
-    /// How many executions were said to wait for a slot.
+    /// The number of executions that wait for a slot.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Whether another grant may be asked for.
+    /// Whether there is a free slot for another request.
     pub fn has_room(&self) -> bool {
         let taken = if bug!("slots-not-reserved") { 0 } else { self.reserved };
         taken.saturating_add(self.running) < self.limit
     }
 
-    /// Notes an ask, which then holds a slot; false: there is none, and nothing may be asked.
+    /// Registers a request, which then holds a slot. False: there is no free slot, and the request
+    /// must not be made.
     pub fn ask(&mut self, purpose: AskPurpose, now: BootInstant) -> bool {
         let held = self.holds(purpose);
         let claim = matches!(purpose, AskPurpose::Claim(..));
@@ -100,27 +101,27 @@ impl SlotTable {
         true
     }
 
-    /// Whether something was asked for and is remembered.
+    /// Whether a request is kept.
     pub fn knows(&self, purpose: AskPurpose) -> bool {
         self.asks.contains_key(&purpose)
     }
 
-    /// Whether an ask holds a slot.
+    /// Whether a request holds a slot.
     pub fn holds(&self, purpose: AskPurpose) -> bool {
         self.asks.get(&purpose).is_some_and(|ask| ask.holds)
     }
 
-    /// Whether claims of a task's ticks are remembered.
+    /// Whether claims of a task's ticks are kept.
     pub fn has_claims(&self, task: TaskKey) -> bool {
         self.asks.range(claims(task, Timestamp(i64::MAX))).next().is_some()
     }
 
-    /// Whether an ask made within this time is still open.
+    /// Whether a request made within this time is still open.
     pub fn open(&self, purpose: AskPurpose, now: BootInstant, within: Millis) -> bool {
         self.asks.get(&purpose).is_some_and(|ask| ask.holds && now.since(ask.last) < within)
     }
 
-    /// Takes the slot of an ask back: it came to nothing.
+    /// Frees the slot of a request that had no result.
     pub fn release(&mut self, purpose: AskPurpose) {
         if let Some(ask) = self.asks.get_mut(&purpose).filter(|ask| ask.holds) {
             ask.holds = false;
@@ -128,8 +129,8 @@ impl SlotTable {
         }
     }
 
-    /// Frees the slots of a task's claims after an instant, except those that are kept, because its
-    /// ticks have changed.
+    /// After a change of a task's ticks, frees the slots of its claims after a time, except the
+    /// kept ones.
     pub fn release_claims(
         &mut self,
         task: TaskKey,
@@ -144,7 +145,7 @@ impl SlotTable {
         }
     }
 
-    /// A grant arrived: its request is over, and its attempt counts.
+    /// Handles a grant: its request is done, and its attempt counts.
     pub fn granted(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) -> GrantVerdict {
         let start = self.take(AskPurpose::Start(execution));
         let claim = claim.and_then(|claim| self.take(claim));
@@ -152,7 +153,7 @@ impl SlotTable {
             return GrantVerdict::Forgotten;
         };
         let held = [start, claim].into_iter().flatten().any(|ask| ask.holds);
-        // The slots of the asks are back already: a grant that held one finds it there.
+        // The slots of the requests are free again here, so a grant that held one finds it.
         if !held && !self.has_room() {
             return GrantVerdict::Full;
         }
@@ -160,19 +161,19 @@ impl SlotTable {
         GrantVerdict::Carry(first)
     }
 
-    /// A grant arrived for an attempt that is over.
+    /// Handles a grant for an attempt that is over.
     pub fn over(&mut self, execution: ExecutionId, claim: Option<AskPurpose>) {
         let _start = self.take(AskPurpose::Start(execution));
         let _claim = claim.and_then(|claim| self.take(claim));
     }
 
-    /// An attempt ended, or could not be begun.
+    /// An attempt ended, or could not be started.
     pub fn ended(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Forgets the claims of a task's ticks up to `settled` that were not granted to this node; the
-    /// grants of the others are still to come.
+    /// Removes the claims of a task's ticks up to `settled` that were not granted to this node. The
+    /// grants of the others are still expected.
     pub fn settled(
         &mut self,
         task: TaskKey,
@@ -200,8 +201,8 @@ impl SlotTable {
         }
     }
 
-    /// Forgets old requests that can have no effect any more. A proposal that may still be applied
-    /// is kept, however late.
+    /// Removes old requests that can have no effect any more. A request whose proposal may still be
+    /// applied is kept, however old it is.
     pub fn forget(&mut self, now: BootInstant, after: Millis, open: impl Fn(&AskPurpose) -> bool) {
         let stays = |purpose: &AskPurpose, ask: &Ask| {
             ask.holds || now.since(ask.first) < after || open(purpose)
@@ -216,7 +217,7 @@ impl SlotTable {
     }
 }
 
-/// The claims of a task's ticks up to one.
+/// The claims of a task's ticks up to this one.
 fn claims(task: TaskKey, last: Timestamp) -> RangeInclusive<AskPurpose> {
     AskPurpose::Claim(task, Timestamp(i64::MIN))..=AskPurpose::Claim(task, last)
 }
@@ -300,7 +301,7 @@ mod tests {
         assert!(!slots.has_room());
         slots.release_claims(TaskKey(1), Timestamp(1_000), |tick| tick == Timestamp(2_000));
         assert!(slots.holds(at(1)) && slots.holds(at(2)) && !slots.holds(at(3)));
-        // A proposal of it may still be applied; then it takes a slot if there is one.
+        // Its proposal may still be applied, and then it takes a slot if there is one.
         assert_eq!(slots.granted(ExecutionId(9), Some(at(3))), GrantVerdict::Carry(NOW));
         assert!(!slots.has_room());
     }
@@ -313,7 +314,7 @@ mod tests {
         assert!(!slots.has_room());
         slots.expire(BootInstant(6_000), Millis(5_000));
         assert!(slots.has_room() && !slots.open(start(1), BootInstant(6_000), Millis(9_000)));
-        // Meanwhile another took the slot; the late grant finds none.
+        // Another request has taken the slot, so there is none for the late grant.
         assert!(slots.ask(start(2), BootInstant(6_000)));
         assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Full);
         assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Forgotten);

@@ -1,5 +1,5 @@
-//! The actor of one owned task with a near tick: looks at the state, decides, proposes, looks
-//! again.
+//! The actor of one owned task with a near tick. It repeatedly checks the state, decides, and
+//! proposes commands.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) struct TaskActor;
 /// A message to a task actor.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TaskMsg {
-    /// Something may have changed.
+    /// Check the state, because something may have changed.
     Look,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct TaskState {
     arguments: TaskArguments,
     plan: Option<(Revision, Vec<Arc<Calendar>>, Plan)>,
     cycle: SettleCycle,
-    /// From here on the age of proposals is counted.
+    /// The start of the time base for the age of proposals.
     began: Instant,
     armed: Armed,
     _alive: watch::Receiver<bool>,
@@ -184,7 +184,7 @@ impl TaskState {
         }
     }
 
-    /// A seeded bug: starts what the answer grants.
+    /// A seeded bug: starts attempts by the answer instead of the applied state.
     async fn act_on_answer(&self, commands: &[Command], session: SessionId) {
         let mut bytes = Vec::new();
         for command in commands {
@@ -209,12 +209,12 @@ impl TaskState {
         self.arguments.context.set_alarm(alarm);
     }
 
-    /// Ends this actor. The node actor then looks at the task and wakes it in time. Later messages
-    /// to this actor are lost.
+    /// Ends this actor. The node actor then checks the task and wakes it in time. Later messages to
+    /// this actor are lost.
     async fn sleep(&self, myself: &ActorRef<TaskMsg>, until: Option<Timestamp>) {
         let TaskArguments { key, residence, context, node } = &self.arguments;
         context.life.interleave().await;
-        // A node actor that is gone ends this process.
+        // If the node actor has stopped, this process ends.
         let _gone = node.send_message(NodeMsg::Asleep(*key, *residence, until));
         myself.stop(None);
     }

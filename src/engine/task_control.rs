@@ -1,5 +1,5 @@
-//! Carries out the decisions of [`residency`](super::residency): actors of tasks, alarms, log
-//! lines.
+//! Executes the decisions of [`residency`](super::residency): actors of tasks, alarms, log
+//! messages.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::task_actor::{TaskActor, TaskArguments, TaskMsg};
 use super::timer::{Alarm, AlarmTarget};
 
 impl NodeState {
-    /// Decides which tasks need an actor after an event, and carries that out.
+    /// Decides which tasks need an actor after an event, and executes the decisions.
     pub(super) async fn on_task(&mut self, event: ResidencyEvent) {
         let now = self.context.clock.now();
         let mut todo: VecDeque<ResidencyDo> = self.residency.on(event, now).into();
@@ -25,7 +25,7 @@ impl NodeState {
         }
     }
 
-    /// Begins a look at every task.
+    /// Starts a check of every task.
     pub(super) async fn sweep(&mut self) {
         self.context.refresh_members();
         let frozen = self.context.consensus.replica().frozen();
@@ -33,12 +33,12 @@ impl NodeState {
         self.on_task(ResidencyEvent::Sweep(tasks)).await;
     }
 
-    /// Carries one thing out; what came of it, where there is something to decide again.
+    /// Executes one action. Returns the resulting event, if there is one.
     async fn carry_out_task(&mut self, todo: ResidencyDo) -> Option<ResidencyEvent> {
         match todo {
             ResidencyDo::Look(task) => {
-                // An actor that is stopping takes the message and drops it, but it also says that
-                // it sleeps, and then the task is assessed.
+                // A stopping actor accepts the message and drops it, but it also sends that it
+                // sleeps, and then the task is assessed.
                 let actor = self.tasks.get(&task);
                 let told = actor.is_some_and(|actor| actor.send_message(TaskMsg::Look).is_ok());
                 return (!told).then_some(ResidencyEvent::Unreachable(task));
@@ -52,7 +52,7 @@ impl NodeState {
             ResidencyDo::SetAlarm(task, at) => {
                 self.context.set_alarm(Alarm { at, target: AlarmTarget::Sleeper(task) });
             }
-            // A node actor that is stopping decides nothing any more.
+            // A stopping node actor makes no more decisions.
             ResidencyDo::Continue => drop(self.me.send_message(NodeMsg::Continue)),
             ResidencyDo::TookOver(1) => tracing::info!("took over 1 task"),
             ResidencyDo::TookOver(tasks) => tracing::info!("took over {tasks} tasks"),
@@ -65,7 +65,7 @@ impl NodeState {
         None
     }
 
-    /// The needs of a task: nothing if this node does not own it or is not registered.
+    /// The needs of a task. [`Need::Nothing`] if this node does not own it or is not registered.
     fn assess(&self, task: TaskKey) -> Result<Need, String> {
         if self.context.session().is_none() {
             return Ok(Need::Nothing);

@@ -1,4 +1,4 @@
-//! One heap of alarms for the whole node: 16 bytes for each task without an actor.
+//! One heap of alarms for the whole node, with 16 bytes for each task without an actor.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -17,13 +17,13 @@ use super::limits::NAP;
 use super::node_actor::NodeMsg;
 use super::task_actor::TaskMsg;
 
-/// What an alarm wakes.
+/// The receiver of an alarm.
 pub(super) enum AlarmTarget {
     /// A task without an actor.
     Sleeper(TaskKey),
     /// A task's actor.
     Task(ActorRef<TaskMsg>),
-    /// The node actor, since attempts are due.
+    /// The node actor, because attempts are due.
     Attempts,
 }
 
@@ -53,13 +53,13 @@ impl Ord for Alarm {
     }
 }
 
-/// The alarm that an actor has set. An actor that set one at every look, and looked at every alarm,
-/// would have more of them with every tick.
+/// The current alarm of an actor. Without this, an actor that sets an alarm at every check, and
+/// makes a check at every alarm, would accumulate alarms with every tick.
 #[derive(Debug, Default)]
 pub(super) struct Armed(Option<Timestamp>);
 
 impl Armed {
-    /// Whether an alarm must be set to be woken at `at`: not while one is to come before.
+    /// Whether an alarm must be set to wake the actor at `at`. Not if an earlier one is pending.
     pub fn arm(&mut self, at: Timestamp, now: Timestamp) -> bool {
         if self.0.is_some_and(|set| now < set && set <= at) {
             return false;
@@ -69,10 +69,10 @@ impl Armed {
     }
 }
 
-/// Alarms taken in before the heap is looked at again.
+/// Maximum number of new alarms taken before the heap is checked again.
 const INTAKE: usize = 4_096;
 
-/// Serves alarms until all senders are gone.
+/// Serves alarms until all senders are dropped.
 pub(super) async fn run(
     clock: Arc<dyn Clock>,
     mut alarms: mpsc::UnboundedReceiver<Alarm>,
@@ -107,7 +107,7 @@ fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<N
         let Reverse(alarm) = PeekMut::pop(due);
         match alarm.target {
             AlarmTarget::Sleeper(task) => sleepers.push((task, alarm.at)),
-            // An actor that stopped meanwhile needs no alarm.
+            // An actor that has stopped needs no alarm.
             AlarmTarget::Task(actor) => drop(actor.send_message(TaskMsg::Look)),
             AlarmTarget::Attempts => attempts = true,
         }
@@ -116,7 +116,7 @@ fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<N
         let _gone = node.send_message(NodeMsg::AttemptsDue);
     }
     if !sleepers.is_empty() {
-        // A node actor that is gone ends this process.
+        // If the node actor has stopped, this process ends.
         let _gone = node.send_message(NodeMsg::Awake(sleepers));
     }
 }
@@ -125,8 +125,8 @@ fn ring(heap: &mut BinaryHeap<Reverse<Alarm>>, now: Timestamp, node: &ActorRef<N
 mod tests {
     use super::*;
 
-    /// A task that ticks every second, as its actor looks at it: woken ahead of the tick it
-    /// proposes, and sets an alarm in case that is lost; told that it is settled it sets the next.
+    /// Simulates the actor of a task that ticks every second. It wakes before the tick, proposes
+    /// it, and sets an alarm in case the proposal is lost. Then it sets the alarm of the next tick.
     #[test]
     fn alarms_do_not_become_more_with_time() {
         let mut armed = Armed::default();

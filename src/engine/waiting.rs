@@ -1,5 +1,5 @@
-//! Executions that concern this node: those that wait for a slot, in the order in which they start,
-//! and those granted to its session.
+//! Executions that concern this node: those that wait for a slot, in their start order, and those
+//! granted to its session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use crate::domain::machine::record::{Execution, Status, Trigger};
 
 use super::view::EngineView;
 
-/// Whether an execution may be asked for.
+/// Whether an execution can be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartEligibility {
-    /// It may.
+    /// It can be requested.
     Askable,
     /// Not before its task, the scheduler or the nodes change.
     Held,
@@ -20,11 +20,11 @@ pub(super) enum StartEligibility {
     Delayed,
     /// Not before its lines change.
     InLine,
-    /// It does not wait any more.
+    /// It no longer waits.
     Over,
 }
 
-/// Whether this node may ask for a waiting execution.
+/// Whether this node can request a waiting execution.
 pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> StartEligibility {
     let task = view.state.task(one.task);
     let found = task.and_then(|task| Some((task, task.history.execution(one.execution)?)));
@@ -47,58 +47,58 @@ pub(super) fn eligibility(one: &WaitingExecution, view: &EngineView<'_>) -> Star
     }
 }
 
-/// Whether an execution waits for some node to ask for it; a caller's claim does not.
+/// Whether an execution waits for a node to request it. A caller's claim does not.
 pub(super) fn waits(execution: &Execution) -> bool {
     execution.status == Status::Pending && execution.trigger != Trigger::Claim
 }
 
-/// The executions that this node has in view. Of those that stand in a line, only the ones that may
-/// start now are among them.
+/// The executions that this node considers. Of those in a line, it has only the ones that can start
+/// now.
 #[derive(Debug, Default)]
 pub(super) struct WaitingList {
     waiting: BTreeSet<WaitingExecution>,
-    /// Those that this node may not ask for now.
+    /// Those that this node cannot request now.
     aside: BTreeMap<(TaskKey, ExecutionId), WaitingExecution>,
-    /// Those whose ask came to nothing; they are asked for again after a while.
+    /// Those whose request had no result. They are requested again after a while.
     refused: Vec<WaitingExecution>,
     granted: BTreeSet<(TaskKey, ExecutionId)>,
 }
 
 impl WaitingList {
-    /// Takes in an execution that waits.
+    /// Adds an execution that waits.
     pub fn add(&mut self, one: WaitingExecution) {
         self.aside.remove(&(one.task, one.execution));
         self.waiting.insert(one);
     }
 
-    /// Takes out the one that starts next.
+    /// Removes and returns the one that starts next.
     pub fn take_next(&mut self) -> Option<WaitingExecution> {
         self.waiting.pop_first()
     }
 
-    /// How many wait for a slot.
+    /// The number of executions that wait for a slot.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Sets one aside until something changes.
+    /// Sets an execution aside until something changes.
     pub fn set_aside(&mut self, one: WaitingExecution) {
         self.aside.insert((one.task, one.execution), one);
     }
 
-    /// Sets one aside until [`WaitingList::retry`].
+    /// Sets an execution aside until [`WaitingList::retry`].
     pub fn refuse(&mut self, one: WaitingExecution) {
         self.refused.push(one);
     }
 
-    /// Takes those up again whose ask came to nothing.
+    /// Adds those again whose request had no result.
     pub fn retry(&mut self) {
         for one in std::mem::take(&mut self.refused) {
             self.add(one);
         }
     }
 
-    /// A task changed: what of it was set aside may be asked for now.
+    /// A task changed, so its executions that were set aside may be requestable now.
     pub fn task_changed(&mut self, task: TaskKey) {
         let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
         let changed: Vec<WaitingExecution> = self.aside.range(all).map(|(_, one)| *one).collect();
@@ -107,38 +107,39 @@ impl WaitingList {
         }
     }
 
-    /// The nodes or the scheduler changed: all that was set aside may be asked for now.
+    /// The nodes or the scheduler changed, so all that were set aside may be requestable now.
     pub fn all_changed(&mut self) {
         self.waiting.extend(std::mem::take(&mut self.aside).into_values());
     }
 
-    /// One was granted to this session.
+    /// Records a grant to this session.
     pub fn grant(&mut self, task: TaskKey, execution: ExecutionId) {
         self.granted.insert((task, execution));
     }
 
-    /// One is not granted to this session any more. It may wait again.
+    /// Records that an execution is no longer granted to this session. It may wait again.
     pub fn ungrant(&mut self, task: TaskKey, execution: ExecutionId) {
         self.granted.remove(&(task, execution));
     }
 
-    /// The ones that were granted to this session.
+    /// The executions granted to this session.
     pub fn granted(&self) -> Vec<(TaskKey, ExecutionId)> {
         self.granted.iter().copied().collect()
     }
 
-    /// Whether one was set aside or granted to this session.
+    /// Whether an execution was set aside or granted to this session.
     pub fn knows(&self, task: TaskKey, execution: ExecutionId) -> bool {
         self.aside.contains_key(&(task, execution)) || self.granted.contains(&(task, execution))
     }
 
-    /// Whether something of a task was set aside.
+    /// Whether an execution of a task was set aside.
     pub fn has_set_aside(&self, task: TaskKey) -> bool {
         let all = (task, ExecutionId(0))..=(task, ExecutionId(u64::MAX));
         self.aside.range(all).next().is_some()
     }
 
-    /// One ended. If it waits for a slot, that is noticed when its turn comes.
+    /// Records the end of an execution. If it waits for a slot, this is detected when its turn
+    /// comes.
     pub fn end(&mut self, task: TaskKey, execution: ExecutionId) {
         self.aside.remove(&(task, execution));
         self.granted.remove(&(task, execution));

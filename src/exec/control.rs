@@ -10,25 +10,25 @@ use tokio::time::Instant;
 use super::boot::BootInstant;
 use crate::domain::time::Millis;
 
-/// Why there was no start.
+/// Reason for no start: too late.
 pub(super) const LATE: &str = "the time to start has passed";
-/// Why there was no start.
+/// Reason for no start: a stop request.
 pub(super) const STOPPED_EARLY: &str = "stopped before it started";
-/// Longer waits are as good as endless, and clocks cannot add them up.
+/// Maximum wait. Longer waits could overflow an instant and are as good as endless.
 const WAIT_MAX: Millis = Millis::from_secs(10 * 365 * 86_400);
 
-/// Says, from applied state, whether the attempt's fence is current; read just before the start.
+/// Reads from applied state whether the attempt's fence is current. Called just before the start.
 pub type StartGate = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// How an attempt is asked to stop; a later request is never weaker.
+/// A request to stop an attempt. A later request is never weaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// It is not.
+    /// No request.
     #[default]
     No,
-    /// TERM, and KILL after the task's grace.
+    /// TERM, then KILL after the task's grace period.
     Ask,
-    /// KILL, at once.
+    /// KILL immediately.
     Kill,
 }
 
@@ -38,11 +38,11 @@ pub struct AttemptControl {
     pub gate: StartGate,
     /// Whether it must stop.
     pub stop: watch::Receiver<Stop>,
-    /// Told the moment of the start, at once; dropped if there is none.
+    /// Receives the moment of the start immediately. Dropped if there is no start.
     pub started: oneshot::Sender<BootInstant>,
 }
 
-/// The last look before a start: the moment of it, or why there is none.
+/// The last check before a start. Returns the moment of the start, or why it must not happen.
 pub(super) fn may_start(
     gate: &StartGate,
     start_by: BootInstant,
@@ -50,7 +50,7 @@ pub(super) fn may_start(
     may_start_by(gate, start_by, BootInstant::now)
 }
 
-/// [`may_start`] by another clock than the machine's.
+/// [`may_start`] with another clock.
 pub(super) fn may_start_by(
     gate: &StartGate,
     start_by: BootInstant,
@@ -59,22 +59,22 @@ pub(super) fn may_start_by(
     if !gate() {
         return Err("the fence is no longer current");
     }
-    // The clock last: it goes on while the gate is read.
+    // Read the clock last, because time passes while the gate is read.
     let now = clock();
     if now > start_by { Err(LATE) } else { Ok(now) }
 }
 
-/// The runtime's instant that far from now.
+/// The runtime's instant after this wait from now.
 pub(super) fn after(wait: Millis) -> Instant {
     Instant::now() + wait.min(WAIT_MAX).std()
 }
 
-/// Waits until the attempt is asked to stop more firmly than `than`.
+/// Waits until the attempt gets a stronger stop request than `than`.
 pub(super) async fn stop_above(stop: &mut watch::Receiver<Stop>, than: Stop) -> Stop {
     let asked = stop.wait_for(|asked| *asked > than).await.map(|asked| *asked);
     match asked {
         Ok(asked) => asked,
-        // Nobody is left to ask.
+        // The sender is dropped, so there will be no request.
         Err(_closed) => pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! The prepared parts of an attempt that missed its time to start. The owner requests a new grant,
-//! and the next attempt continues with these parts. Otherwise a connection that takes longer than a
-//! grant is valid could never be used.
+//! and the next attempt reuses these parts. Otherwise a connection that takes longer than a grant
+//! is valid could never be used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::http::HttpConnection;
 use crate::domain::ids::ExecutionId;
 use crate::domain::task::Action;
 
-/// A grant that has not come by then begins anew: servers close connections that say nothing.
+/// Time after which prepared parts are dropped. Servers close idle connections.
 const HOLD: Duration = Duration::from_secs(10);
 
-/// Names an attempt, whatever its fence.
+/// Identifies an attempt independent of its fence.
 type PreparedKey = (ExecutionId, u32);
 
 /// The prepared parts of one attempt.
@@ -24,13 +24,13 @@ type PreparedKey = (ExecutionId, u32);
 pub(super) struct PreparedAttempt {
     /// Its action with the references resolved.
     pub(super) action: Option<Action>,
-    /// Made, and nothing sent on it.
+    /// An open connection on which nothing was sent.
     pub(super) connection: Option<HttpConnection>,
-    /// How often it could not start because the machine had nothing left to start it with.
+    /// How often it could not start because of a shortage of the machine.
     pub(super) shortages: u32,
 }
 
-/// The prepared attempts without a grant.
+/// The prepared attempts that wait for a new grant.
 #[derive(Clone, Default)]
 pub(super) struct PreparedAttempts {
     by_attempt: Arc<Mutex<HashMap<PreparedKey, (u64, PreparedAttempt)>>>,
@@ -43,7 +43,7 @@ impl PreparedAttempts {
         self.by_attempt.lock().remove(&key).map(|(_number, ready)| ready).unwrap_or_default()
     }
 
-    /// Keeps it for a while.
+    /// Keeps the prepared parts for [`HOLD`].
     pub(super) fn keep(&self, key: PreparedKey, ready: PreparedAttempt) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.by_attempt.lock().insert(key, (number, ready));

@@ -24,13 +24,13 @@ use tokio::sync::Semaphore;
 use crate::config;
 use crate::domain::task::{Action, HttpAction, ShellAction};
 
-/// The largest file that a reference may name.
+/// The largest file that a reference can name.
 const FILE_MAX_BYTES: u64 = 1 << 20;
-/// Files that are read at once. A disk that answers no more, such as one of the network, holds so
-/// many threads and no more.
+/// Maximum number of concurrent file reads. A disk that does not respond, such as a network disk,
+/// blocks at most this number of threads.
 pub(super) const READERS: usize = 8;
 
-/// Resolves references as the settings allow.
+/// Resolves the references that the settings allow.
 pub(super) struct RefResolver {
     rules: Arc<RefRules>,
     pub(super) readers: Arc<Semaphore>,
@@ -49,10 +49,10 @@ impl RefResolver {
         Self { rules, readers: Arc::new(Semaphore::new(READERS)) }
     }
 
-    /// The action with all its references resolved.
+    /// Returns the action with all its references resolved.
     ///
     /// # Errors
-    /// A sentence that names the reference, never its value.
+    /// A sentence with the reference, but never its value.
     pub(super) async fn action(&self, action: &Action) -> Result<Action, String> {
         Ok(match action {
             Action::Shell(shell) => {
@@ -137,9 +137,10 @@ impl RefResolver {
 }
 
 impl RefRules {
-    /// The text of a file that may be handed out.
+    /// The content of a file, if it is allowed.
     fn read(&self, path: &Path) -> Result<String, String> {
-        // By the path as it is written first: of what is not allowed, not even its existence shows.
+        // Check the path as written first, so that not even the existence of a forbidden file is
+        // visible.
         if !config::is_plain(path) {
             return Err("must be an absolute path without `..`".to_owned());
         }
@@ -156,7 +157,7 @@ impl RefRules {
         let real = std::fs::read_link(&link)
             .map_err(|error| format!("cannot tell where it lies: {error}"))?;
         self.allow(&place, &real, &stat)?;
-        // The same file by its descriptor, whatever the path means by now.
+        // Open the same file by its descriptor, because the path may have changed.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(open(link.as_str(), flags, Mode::empty()).map_err(no_file)?);
         let mut text = String::new();
@@ -166,7 +167,7 @@ impl RefRules {
         if text.len() as u64 > FILE_MAX_BYTES {
             return Err("larger than 1 MiB".to_owned());
         }
-        // A secret's file ends with a line end that is not part of the secret.
+        // A file with a secret ends with a line end that is not part of the secret.
         let bare = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
         Ok(bare.map(str::to_owned).unwrap_or(text))
     }
@@ -187,7 +188,7 @@ impl RefRules {
         Err(format!("leads to {real}, which actions.refs.files of this node does not allow"))
     }
 
-    /// Whether it is a file of the node's own secrets, under whichever name.
+    /// Whether it is a file with the node's own secrets, under any name.
     fn is_secret(&self, stat: &Stat) -> bool {
         self.settings.secret_files.iter().any(|secret| {
             std::fs::metadata(secret)
@@ -320,8 +321,8 @@ mod tests {
     fn a_file_that_does_not_answer_is_refused_at_once_and_holds_no_thread() {
         let folder = folder();
         let etc = format!("{}/etc/", folder.path().display());
-        // One thread for what blocks: if a read hung there, the second could not be answered, and
-        // the end of the runtime would wait for the first.
+        // One thread for blocking work. If a read blocked it, the second could not be answered, and
+        // the runtime would not end.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(1)

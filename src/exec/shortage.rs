@@ -1,6 +1,6 @@
 //! Shortages of the machine at a start: descriptors, processes, memory.
 //!
-//! They are no failure of the action. Nothing happened, so the attempt waits and is requested
+//! They are not failures of the action. Nothing was started, so the attempt waits and is requested
 //! again.
 
 use std::io;
@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-/// Why there was no start.
+/// Reason for no start: a shortage.
 pub(super) const SHORT: &str = "this node has no file descriptors, processes or memory left";
-/// The first wait; each further one is twice as long.
+/// The first wait. Each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
-/// Doublings of it.
+/// Maximum number of doublings.
 const DOUBLINGS_MAX: u32 = 5;
 
-/// Whether an error says that something of the machine is used up.
+/// Whether an error means that a resource of the machine is used up.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(is_shortage_code)
 }
 
-/// The same of the number of an error.
+/// The same for an error number.
 pub(super) fn is_shortage_code(code: i32) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOBUFS]
         .iter()
         .any(|errno| errno.raw_os_error() == code)
 }
 
-/// The wait after a number of shortages in a row.
+/// The wait after this number of consecutive shortages.
 pub(super) fn pause(shortages: u32) -> Duration {
     PAUSE_MIN * (1 << shortages.saturating_sub(1).min(DOUBLINGS_MAX))
 }

@@ -1,8 +1,9 @@
 //! The thread that keeps output on disk, in one file per attempt, under one quota.
 //!
-//! Files are named `<execution>.<attempt>.log`, and `<execution>.<attempt>.<position>.log` if bytes
-//! are left out at that position: limits may change, and what was kept stays readable. Execution ids
-//! only rise, so the lowest name is the oldest. Nothing is synced: output is a convenience, and outcomes do not depend on it.
+//! Files are named `<execution>.<attempt>.log`, or `<execution>.<attempt>.<position>.log` if bytes
+//! are left out at that position. Limits may change, and earlier files stay readable. Execution ids
+//! only increase, so the lowest name is the oldest. Nothing is synced: output is a convenience, and
+//! outcomes do not depend on it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -20,12 +21,12 @@ use super::ring::{FilePiece, MARK_BYTES, left_out};
 use super::{Chunk, LiveOutput, OutputKey, RunningOutputs};
 use crate::domain::ids::ExecutionId;
 
-/// What little a running attempt prints is on disk after this.
+/// Maximum delay until the output of a running attempt is on disk.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The size of a file on disk is a multiple of this.
 const BLOCK_BYTES: u64 = 4_096;
 
-/// Work for the keeper, done in order.
+/// Work for the keeper thread, processed in order.
 pub(super) enum KeeperJob {
     Write { key: OutputKey, piece: FilePiece },
     Read { key: OutputKey, from: u64, max: usize, reply: oneshot::Sender<Option<Chunk>> },
@@ -37,29 +38,29 @@ pub(super) enum KeeperJob {
 struct OutputFile {
     /// Bytes on disk, in whole blocks.
     size: u64,
-    /// Where bytes are left out; none: nowhere.
+    /// The position at which bytes are left out. None: nowhere.
     cut: Option<u64>,
 }
 
-/// See the module.
+/// See the module documentation.
 pub(super) struct OutputKeeper {
     folder: PathBuf,
     quota: u64,
     running: Arc<RunningOutputs>,
     kept: BTreeMap<OutputKey, OutputFile>,
     used: u64,
-    /// Whether the last write failed; only changes are logged.
+    /// Whether the last write failed. Only changes of this are logged.
     failing: bool,
 }
 
 impl OutputKeeper {
-    /// Makes the folder and starts the thread; it ends when the last sender is dropped.
+    /// Creates the folder and starts the thread, which ends when the last sender is dropped.
     pub(super) fn start(
         folder: PathBuf,
         quota: u64,
         running: Arc<RunningOutputs>,
     ) -> io::Result<Sender<KeeperJob>> {
-        // What attempts print may be secret.
+        // The output of attempts may be secret.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let (jobs, todo) = channel();
         let keeper =
@@ -90,7 +91,7 @@ impl OutputKeeper {
         }
     }
 
-    /// Reads the files that earlier processes of this node kept.
+    /// Registers the files of earlier processes of this node.
     fn scan(&mut self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let named = entry.file_name().to_str().and_then(parse_name);
@@ -102,7 +103,7 @@ impl OutputKeeper {
         self.make_room();
     }
 
-    /// Writes what running attempts printed and did not yet hand over.
+    /// Writes the pending output of running attempts.
     fn sweep(&mut self) {
         let live: Vec<Arc<LiveOutput>> = self.running.lock().values().cloned().collect();
         for live in live {
@@ -132,7 +133,8 @@ impl OutputKeeper {
         }
     }
 
-    /// Gives the file's new length. Each piece goes to its place, so a failed one moves no other.
+    /// Returns the new length of the file. Each piece has a fixed position, so a failed write does
+    /// not move others.
     fn try_write(&self, key: OutputKey, piece: &FilePiece) -> io::Result<u64> {
         let path = self.path(key);
         let mut options = OpenOptions::new();
@@ -152,7 +154,7 @@ impl OutputKeeper {
         kept.size = size;
     }
 
-    /// Removes the oldest files of attempts that have ended until the quota holds.
+    /// Removes the oldest files of attempts that have ended until the quota is met.
     fn make_room(&mut self) {
         while self.used > self.quota {
             let running = self.running.lock();
@@ -164,7 +166,7 @@ impl OutputKeeper {
         }
     }
 
-    /// Reads a piece of the whole output from the file, which may leave out its middle.
+    /// Reads a part of the output from the file, which may have its middle left out.
     fn read(&self, key: OutputKey, from: u64, max: usize) -> io::Result<Chunk> {
         let file = File::open(self.path(key))?;
         let length = file.metadata()?.len();
@@ -202,7 +204,7 @@ fn name((execution, attempt): OutputKey, cut: Option<u64>) -> String {
     }
 }
 
-/// Whose output a file holds, and where it leaves bytes out.
+/// The attempt of a file, and the position at which it leaves bytes out.
 fn parse_name(name: &str) -> Option<(OutputKey, Option<u64>)> {
     let mut parts = name.strip_suffix(".log")?.split('.');
     let key = (parts.next()?.parse::<ExecutionId>().ok()?, parts.next()?.parse().ok()?);

@@ -1,4 +1,4 @@
-//! The newest bytes of one output, and how many of its bytes were passed to the keeper.
+//! The newest bytes of one output, and the number of its bytes passed to the keeper.
 
 use std::collections::VecDeque;
 
@@ -7,9 +7,9 @@ use crate::config::OutputLimits;
 
 /// Bytes added in one step, so that none is dropped before it is passed to the keeper.
 pub(super) const STEP_BYTES: usize = 16 << 10;
-/// Bytes passed to the keeper together.
+/// Bytes passed to the keeper in one step.
 const BATCH_BYTES: u64 = 32 << 10;
-/// The line between beginning and end.
+/// Length of the line between beginning and end.
 pub(super) const MARK_BYTES: usize = 54;
 const MARK_START: &str = "\n[punctual: ";
 const MARK_END: &str = " bytes left out here]\n";
@@ -17,20 +17,20 @@ const MARK_END: &str = " bytes left out here]\n";
 /// Bytes for the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FilePiece {
-    /// Where in the file.
+    /// The position in the file.
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
-    /// Whether bytes are left out in front of it; then it begins with the line that says so.
+    /// Whether bytes before it are left out. It then begins with the line that reports this.
     pub(super) cut: bool,
 }
 
-/// See the module.
+/// See the module documentation.
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
     limits: OutputLimits,
     /// Bytes pushed so far.
     total: u64,
-    /// Bytes handed to the keeper, from the beginning.
+    /// Bytes passed to the keeper, from the beginning.
     handed: u64,
 }
 
@@ -43,13 +43,13 @@ impl Ring {
         self.limits.kept_bytes
     }
 
-    /// The beginning that is kept of an output too large to keep.
+    /// The length of the kept beginning of an output that exceeds the limit.
     fn head_max(&self) -> u64 {
         let rest = self.limits.live_bytes.saturating_add(MARK_BYTES);
         self.limits.kept_bytes.saturating_sub(rest) as u64
     }
 
-    /// Adds at most [`STEP_BYTES`]; gives what is now due for the file.
+    /// Adds at most [`STEP_BYTES`]. Returns the piece that is now due for the file.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<FilePiece> {
         self.bytes.extend(bytes);
         self.total += bytes.len() as u64;
@@ -60,7 +60,7 @@ impl Ring {
         if due >= BATCH_BYTES || self.total >= head_max { self.waiting() } else { None }
     }
 
-    /// All of the beginning that is not yet handed over.
+    /// The part of the beginning that was not passed on yet.
     pub(super) fn waiting(&mut self) -> Option<FilePiece> {
         let until = self.total.min(self.head_max());
         let at = self.handed;
@@ -72,7 +72,7 @@ impl Ring {
         Some(FilePiece { at, bytes, cut: false })
     }
 
-    /// At the end: all that is still to be kept.
+    /// The pieces that are still to be written at the end of the attempt.
     pub(super) fn rest(&mut self) -> Vec<FilePiece> {
         let mut pieces: Vec<FilePiece> = self.waiting().into_iter().collect();
         let at = self.head_max();
@@ -88,7 +88,7 @@ impl Ring {
         pieces
     }
 
-    /// Bytes from a position on; none if they are only in the file.
+    /// Bytes from a position on. None: they are only in the file.
     pub(super) fn read(&self, from: u64, max: usize) -> Option<Chunk> {
         let start = self.start();
         if from < start && from < self.head_max() {
@@ -98,13 +98,14 @@ impl Ring {
         Some(Chunk { from, bytes: self.copy(from, max), total: self.total, running: true })
     }
 
-    /// All that is held.
+    /// All bytes in memory.
     pub(super) fn newest(&self) -> Chunk {
         let from = self.start();
         Chunk { from, bytes: self.copy(from, usize::MAX), total: self.total, running: true }
     }
 
-    /// What was read from the file, as a part of the whole; if the file is gone, what is held.
+    /// A chunk of the file as part of the running output. If the file is missing, the bytes in
+    /// memory.
     pub(super) fn continued(&self, kept: Option<Chunk>) -> Chunk {
         match kept {
             Some(kept) if !kept.bytes.is_empty() => {
@@ -114,7 +115,7 @@ impl Ring {
         }
     }
 
-    /// The last bytes, at most `max`, beginning with a whole character.
+    /// The last bytes, at most `max`, from a character boundary.
     pub(super) fn tail(&self, max: usize) -> Vec<u8> {
         let skip = self.bytes.len().saturating_sub(max);
         let mut tail: Vec<u8> = self.bytes.iter().skip(skip).copied().collect();
@@ -137,7 +138,7 @@ impl Ring {
     }
 }
 
-/// How much the line between beginning and end says is left out; none if this is no such line.
+/// The number of left-out bytes in a line between beginning and end. None: this is no such line.
 pub(super) fn left_out(mark: &[u8]) -> Option<u64> {
     let count = std::str::from_utf8(mark).ok()?.strip_prefix(MARK_START)?;
     count.strip_suffix(MARK_END)?.trim_start().parse().ok()

@@ -1,5 +1,5 @@
-//! From a shell action to an order for the shim: resolves user, folder and program, and builds the
-//! environment.
+//! Converts a shell action to a spawn order for the shim: resolves user, folder and program, and
+//! builds the environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,29 +11,29 @@ use crate::domain::task::ShellAction;
 use crate::exec::attempt::GrantedAttempt;
 use crate::exec::shim::wire::Spawn;
 
-/// What a command gets of the node's own environment: enough to find programs and speak the
-/// machine's language, nothing that could be a secret.
+/// Variables that a command inherits from the node: those needed to find programs and for the
+/// locale, and none that could be a secret.
 const INHERITED: [&str; 11] = [
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ",
     "TMPDIR",
 ];
-/// Where programs are looked for if nothing else is said.
+/// The default `PATH`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// "No such file or directory".
 const ENOENT: i32 = 2;
 
-/// The folders of a node that concern its commands.
+/// The node's folders that commands need.
 #[derive(Clone)]
 pub(in crate::exec) struct Folders {
-    /// What the node keeps.
+    /// The data folder.
     pub(in crate::exec) data: PathBuf,
-    /// Where commands run of which nothing else is said; it may lie in the former.
+    /// The default working folder of commands. It may be inside the data folder.
     pub(in crate::exec) work: PathBuf,
 }
 
 impl Folders {
-    /// A working folder that a command names. A relative file of a command must not meet what the
-    /// node keeps; whether a folder is there is the system's to say.
+    /// Checks a working folder that a command names. It must not be in the data folder, so that
+    /// relative paths do not hit the node's files. Whether it exists is checked by the spawn.
     fn allowed(&self, folder: &str) -> Result<String, String> {
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let named = real(Path::new(folder));
@@ -53,11 +53,11 @@ impl Folders {
     }
 }
 
-/// Puts the order to spawn a resolved action together; its id is the link's to give. `own` is the
-/// node's own user.
+/// Builds the spawn order of a resolved action. The connection assigns its id. `own` is the node's
+/// own user.
 ///
 /// # Errors
-/// A sentence that names what stands in the way.
+/// A sentence with the cause.
 pub(super) async fn prepare(
     action: &ShellAction,
     attempt: &GrantedAttempt,
@@ -73,14 +73,14 @@ pub(super) async fn prepare(
     let mut env = base(own, |name| std::env::var(name).ok());
     env.extend(user.iter().flat_map(identity));
     env.extend(action.env.clone());
-    // Last: who the attempt is cannot be written over.
+    // Last, so that the action cannot override the identity of the attempt.
     env.extend(attempt.environment());
     check(&argv, &env)?;
     let name = argv.first().ok_or("the command is empty")?.clone();
     let path = env.get("PATH").map_or(PATH, String::as_str).to_owned();
     let (cwd, home, folders) =
         (action.cwd.clone(), user.as_ref().map(UnixUser::folder), folders.clone());
-    // A file system that does not answer holds a thread of its own up, and none that others need.
+    // An unresponsive file system blocks only this thread.
     let found = tokio::task::spawn_blocking(move || {
         let folder = match (cwd, home) {
             (Some(folder), _) => folders.allowed(&folder)?,
@@ -105,7 +105,7 @@ pub(super) async fn prepare(
     })
 }
 
-/// Says what the system's refusal to start the command means.
+/// Explains why the system refused to start the command.
 pub(super) fn refusal(
     action: &ShellAction,
     folder: &str,
@@ -122,8 +122,8 @@ pub(super) fn refusal(
     format!("cannot start `{name}` in `{folder}`: {error}")
 }
 
-/// What every command gets: of the node's environment what may be handed on, and where that says
-/// nothing of the user, the node's own.
+/// The base environment of every command: the inherited variables of the node, and defaults from
+/// the node's own user for the variables about the user.
 fn base(own: &UnixUser, node: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = identity(own).into();
     env.insert("PATH".to_owned(), PATH.to_owned());
@@ -140,7 +140,7 @@ fn identity(user: &UnixUser) -> [(String, String); 4] {
         .map(|(name, value)| (name.to_owned(), value.clone()))
 }
 
-/// The system accepts no zero bytes, and no `=` in a variable's name.
+/// The system rejects zero bytes, and `=` in a variable's name.
 fn check(argv: &[String], env: &BTreeMap<String, String>) -> Result<(), String> {
     if argv.iter().any(|argument| argument.contains('\0')) {
         return Err("an argument contains a zero byte".to_owned());
@@ -156,7 +156,7 @@ fn check(argv: &[String], env: &BTreeMap<String, String>) -> Result<(), String> 
     Ok(())
 }
 
-/// The program's path: unchanged if it has a slash, else the first executable in `PATH`.
+/// The program's path. Unchanged if it has a slash, else the first executable in `PATH`.
 fn locate(name: &str, path: &str) -> Option<String> {
     if name.contains('/') {
         return Some(name.to_owned());

@@ -1,4 +1,4 @@
-//! Shell attempts, on the node's side: what to run, when to signal, how it ended.
+//! Shell attempts on the node's side: the command, its signals and its end.
 
 mod command;
 mod shim_connection;
@@ -26,15 +26,15 @@ pub(super) use command::Folders;
 use shim_connection::{ProcessEvent, RunningProcess, ShimConnection};
 use user::{UnixUser, UserLookup};
 
-/// How long after the time to start the shim may take to report the start.
+/// Time for the shim to report the start, after the time to start has passed.
 const ANSWER_WAIT: Millis = Millis::from_secs(2);
-/// What a command needs is looked up within this: a name service or a file system that does not
-/// answer fails the attempt.
+/// Time limit for the lookups of a command. A name service or a file system that does not respond
+/// fails the attempt.
 const PREPARE_LIMIT: Millis = Millis::from_secs(10);
-/// A killed group is gone after this, or its end is unknown.
+/// Time for a killed group to end. After that its end is unknown.
 const KILL_WAIT: Millis = Millis::from_secs(5);
 
-/// The command that becomes a shim.
+/// The command line of the shim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShimProgram {
     /// The program.
@@ -44,7 +44,7 @@ pub struct ShimProgram {
 }
 
 impl ShimProgram {
-    /// This process's own program with the argument `shim`, also after its file was replaced. Only
+    /// The program of this process with the argument `shim`, also after its file was replaced. Only
     /// for a program whose `shim` command is [`super::shim::serve`].
     #[must_use]
     pub fn this() -> Self {
@@ -58,9 +58,9 @@ pub(super) struct Shell {
     folders: Folders,
     open_files: Option<u64>,
     users: UserLookup,
-    /// The node's own user, once it was needed.
+    /// The node's own user, set at its first use.
     own: OnceCell<UnixUser>,
-    /// The shim, once it was needed.
+    /// The connection to the shim, set at its first use.
     link: Mutex<Option<Arc<ShimConnection>>>,
 }
 
@@ -71,7 +71,7 @@ impl Shell {
         Self { program, folders, open_files, users, own, link: Mutex::new(None) }
     }
 
-    /// The shim that is there, else a new one.
+    /// The connection to the running shim, or to a new one.
     fn link(&self) -> io::Result<Arc<ShimConnection>> {
         let mut link = self.link.lock();
         if let Some(link) = link.as_ref().filter(|link| link.is_open()) {
@@ -81,14 +81,14 @@ impl Shell {
         Ok(Arc::clone(link.insert(Arc::new(new))))
     }
 
-    /// The process number of the shim, if there is one.
+    /// The process id of the shim, if there is one.
     #[cfg(test)]
     pub(super) fn shim_pid(&self) -> Option<u32> {
         self.link.lock().as_ref().filter(|link| link.is_open()).and_then(|link| link.pid())
     }
 
     /// Runs the command of an action whose references are resolved, and waits for its end, its
-    /// time-out or a stop.
+    /// timeout or a stop request.
     pub(super) async fn attempt(
         &self,
         action: &ShellAction,
@@ -124,7 +124,7 @@ impl Shell {
             }
         };
         let folder = spawn.folder.clone();
-        // The shim looks at the clock again, right before its call.
+        // The shim checks the time again right before the spawn.
         if let Err(why) = may_start(&control.gate, attempt.start_by) {
             return AttemptOutcome::not_started(why);
         }
@@ -167,14 +167,14 @@ impl Shell {
     }
 }
 
-/// Watches a running process until its end, and enforces limits and stops.
+/// Watches a running process until its end, and enforces time limits and stop requests.
 struct ProcessWatch<'a> {
     attempt: &'a GrantedAttempt,
-    /// Why it must end; none: it need not.
+    /// Why it must end. None: it may continue.
     reason: Option<AttemptStatus>,
     /// The last signal sent.
     sent: Stop,
-    /// When to go a step further; none: never.
+    /// The time of the next, stronger signal. None: never.
     next: Option<Instant>,
 }
 
@@ -184,7 +184,7 @@ impl<'a> ProcessWatch<'a> {
         Self { attempt, reason: None, sent: Stop::No, next }
     }
 
-    /// Waits for the end of the process, and brings it about if need be.
+    /// Waits for the end of the process, and enforces it if necessary.
     async fn until_end(
         mut self,
         running: &mut RunningProcess,
@@ -254,7 +254,7 @@ impl<'a> ProcessWatch<'a> {
     }
 }
 
-/// The signals that end processes in practice, by name.
+/// The names of the signals that usually end processes.
 fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "HUP",

@@ -1,7 +1,8 @@
 //! The node's end of the socket to its shim.
 //!
-//! If the shim dies, every group that it is known to have started is killed here, and the attempts
-//! end with an unknown outcome. If the node closes the connection, the shim kills them.
+//! If the shim dies, the node kills every group that the shim has reported as started, and the
+//! attempts end with an unknown outcome. If the node closes the connection, the shim kills the
+//! groups.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -23,16 +24,16 @@ use crate::exec::boot::BootInstant;
 use crate::exec::output::LiveOutput;
 use crate::exec::shim::wire::{FromShim, Inbox, Spawn, ToShim, encode};
 
-/// Orders that go out in one write.
+/// Maximum number of orders in one write.
 const BATCH_MAX: usize = 256;
 
-/// An event of one process; all but `Spawned` are the last.
+/// An event of one process. All except `Spawned` are final.
 #[derive(Debug)]
 pub(super) enum ProcessEvent {
     Spawned {
         at: BootInstant,
     },
-    /// Nothing happened.
+    /// There was no start.
     NotStarted,
     Refused {
         code: Option<i32>,
@@ -46,7 +47,7 @@ pub(super) enum ProcessEvent {
     Gone,
 }
 
-/// A shim that was started.
+/// The connection to a running shim.
 pub(super) struct ShimConnection {
     orders: UnboundedSender<Vec<u8>>,
     slots: Arc<Mutex<ProcessTable>>,
@@ -96,18 +97,18 @@ impl ShimConnection {
         })
     }
 
-    /// Whether the shim is there.
+    /// Whether the shim is running.
     pub(super) fn is_open(&self) -> bool {
         !self.slots.lock().closed
     }
 
-    /// The shim's process number.
+    /// The shim's process id.
     #[cfg(test)]
     pub(super) fn pid(&self) -> Option<u32> {
         self.pid
     }
 
-    /// Asks for a process.
+    /// Requests a process.
     pub(super) fn spawn(
         self: &Arc<Self>,
         mut spawn: Spawn,
@@ -131,7 +132,7 @@ impl ShimConnection {
     }
 }
 
-/// One requested process; dropping it kills its group.
+/// A requested process. Dropping it kills its group.
 pub(super) struct RunningProcess {
     link: Arc<ShimConnection>,
     id: u64,
@@ -140,14 +141,14 @@ pub(super) struct RunningProcess {
 }
 
 impl RunningProcess {
-    /// The next thing that happens to it.
+    /// The next event of the process.
     pub(super) async fn event(&mut self) -> ProcessEvent {
         let event = self.happenings.recv().await.unwrap_or(ProcessEvent::Gone);
         self.over = !matches!(event, ProcessEvent::Spawned { .. });
         event
     }
 
-    /// TERM, or with `force` KILL, to its group.
+    /// Sends TERM, or with `force` KILL, to its group.
     pub(super) fn kill(&self, force: bool) {
         if let Ok(order) = encode(&ToShim::Kill { id: self.id, force }) {
             let _ = self.link.orders.send(order);
@@ -168,7 +169,7 @@ async fn write(mut writer: OwnedWriteHalf, mut queue: UnboundedReceiver<Vec<u8>>
     let mut orders = Vec::new();
     while queue.recv_many(&mut orders, BATCH_MAX).await > 0 {
         if writer.write_all(&orders.concat()).await.is_err() {
-            // The reader sees the end of the socket too, and tells.
+            // The reader also detects the closed socket, and reports it.
             return;
         }
         orders.clear();

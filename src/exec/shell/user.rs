@@ -1,4 +1,4 @@
-//! Users of the machine, from whichever name service has them.
+//! Users of the machine, from any configured name service.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::exec::shim::wire::Credentials;
 
-/// Users looked up at once. An unresponsive directory service blocks that many threads.
+/// Maximum number of concurrent lookups. An unresponsive directory service blocks that many
+/// threads.
 const LOOKUPS_MAX: usize = 8;
 
 /// The user of a command.
@@ -19,19 +20,19 @@ pub(super) struct UnixUser {
     pub(super) name: String,
     pub(super) home: String,
     pub(super) shell: String,
-    /// The identity of the command's process; none: this process's own user.
+    /// The identity of the command's process. None: the user of this process.
     pub(super) credentials: Option<Credentials>,
 }
 
 impl UnixUser {
-    /// The folder in which commands of this user run: the home if it is one, else `/`, as under
-    /// cron for the users of services, which often have none.
+    /// The folder in which commands of this user run: the home folder if it exists, else `/`, as
+    /// with cron. Service users often have no home folder.
     pub(super) fn folder(&self) -> String {
         if Path::new(&self.home).is_dir() { self.home.clone() } else { "/".to_owned() }
     }
 }
 
-/// Looks users up, a few at a time, on threads where a lookup may block.
+/// Looks up users, a few at a time, on threads that may block.
 pub(super) struct UserLookup {
     permits: Arc<Semaphore>,
 }
@@ -43,19 +44,19 @@ impl Default for UserLookup {
 }
 
 impl UserLookup {
-    /// The user of this name, if this process may act as one.
+    /// The user of this name, if this process can run commands as that user.
     ///
     /// # Errors
-    /// If there is no such user, or this process may not act as one.
+    /// There is no such user, or this process cannot run commands as that user.
     pub(super) async fn find(&self, name: &str) -> Result<UnixUser, String> {
         let name = name.to_owned();
         self.look_up(move || named(&name)).await?
     }
 
-    /// The user of this process; one that the machine does not know goes by its number.
+    /// The user of this process. If the machine does not know the user, its numeric id is the name.
     ///
     /// # Errors
-    /// If the lookup panics.
+    /// The lookup panicked.
     pub(super) async fn own(&self) -> Result<UnixUser, String> {
         self.look_up(own_now).await
     }
@@ -111,8 +112,9 @@ fn own_now() -> UnixUser {
     }
 }
 
-/// As whom this process can start others, in order: everybody whom the machine knows, if it is
-/// root, else itself. None: the machine asks other services too, which do not give lists.
+/// The users as whom this process can start commands, sorted: all users of the machine if it runs
+/// as root, else only its own. None: the machine also uses other name services, which have no
+/// lists.
 pub(in crate::exec) fn names() -> Option<Vec<String>> {
     if !geteuid().is_root() {
         return Some(vec![own_now().name]);
@@ -121,7 +123,7 @@ pub(in crate::exec) fn names() -> Option<Vec<String>> {
     knows_files_only(&read(SOURCES)).then(|| named_in(&read(LIST)))
 }
 
-/// Whether users are looked for in this machine's own files only.
+/// Whether the machine looks up users only in its own files.
 fn knows_files_only(sources: &str) -> bool {
     let line = sources.lines().find_map(|line| line.trim_start().strip_prefix("passwd:"));
     let named = line.unwrap_or("files").split('#').next().unwrap_or_default();
@@ -144,11 +146,11 @@ fn named_in(list: &str) -> Vec<String> {
     names
 }
 
-/// Where the machine says which services know its users.
+/// The configuration file of the machine's name services.
 const SOURCES: &str = "/etc/nsswitch.conf";
-/// The users in the machine's own files.
+/// The file with the users of the machine.
 const LIST: &str = "/etc/passwd";
-/// The shell of a user without one.
+/// The default shell of a user.
 const SHELL: &str = "/bin/sh";
 
 fn person(user: User, credentials: Option<Credentials>) -> UnixUser {

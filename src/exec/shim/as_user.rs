@@ -20,14 +20,14 @@ use super::wire::{Credentials, Spawn};
 
 /// Separates the arguments that select the shim from the command.
 const MARK: [&str; 2] = ["--", "as-user"];
-/// In front of each variable's name.
+/// Prefix of each variable's name.
 const PREFIX: &str = "as_user_";
-/// As shells exit when a command cannot be run.
+/// The exit code of shells for a command that cannot be run.
 const NOT_RUN: u8 = 126;
-/// As shells exit when there is no such command.
+/// The exit code of shells for a command that does not exist.
 const NOT_FOUND: u8 = 127;
 
-/// A command that starts this program for a spawn under other credentials.
+/// A command line that starts this program to run a spawn under other credentials.
 pub(super) fn command(spawn: &Spawn, credentials: &Credentials) -> Command {
     let mut command = Command::new("/proc/self/exe");
     let groups: Vec<String> = credentials.groups.iter().map(u32::to_string).collect();
@@ -43,7 +43,7 @@ pub(super) fn command(spawn: &Spawn, credentials: &Credentials) -> Command {
     command
 }
 
-/// What such a start orders, read from its arguments; none: it is no such start.
+/// Parses the arguments of such a start. None: the arguments are those of something else.
 pub(super) fn order(arguments: &[OsString]) -> Option<UserCommand> {
     let at = arguments.windows(2).position(|pair| pair == MARK)?;
     let mut rest = arguments.get(at + 2..)?.iter().cloned();
@@ -61,7 +61,7 @@ pub(super) fn order(arguments: &[OsString]) -> Option<UserCommand> {
     })
 }
 
-/// The user and the command to become.
+/// The command to execute and its user.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UserCommand {
     credentials: Credentials,
@@ -72,8 +72,8 @@ pub(super) struct UserCommand {
 }
 
 impl UserCommand {
-    /// Becomes the command; where it cannot, says why where the command would print, and gives
-    /// the exit code that says so.
+    /// Executes the command. Returns only on an error: prints it to the command's output and
+    /// returns the corresponding exit code.
     pub(super) fn carry_out(self) -> ExitCode {
         let (code, why) = self.run();
         let _ = writeln!(io::stderr(), "punctual: {why}");
@@ -90,7 +90,7 @@ impl UserCommand {
             let name = name.as_bytes().strip_prefix(PREFIX.as_bytes())?;
             Some((OsStr::from_bytes(name).to_owned(), value))
         });
-        // Only now: a home on the network may be closed to root.
+        // After the switch of the user, because root may have no access to a network home.
         if let Err(error) = std::env::set_current_dir(&self.folder) {
             let folder = self.folder.to_string_lossy();
             return (NOT_RUN, format!("cannot start `{shown}` in `{folder}`: {error}"));
@@ -107,7 +107,7 @@ impl UserCommand {
     }
 }
 
-/// Groups first: without root they cannot be set any more.
+/// Switches to the user. The groups come first, because only root can set them.
 fn take_on(credentials: &Credentials) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(credentials.uid), Gid::from_raw(credentials.gid));
     let groups: Vec<Gid> = credentials.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();

@@ -1,4 +1,4 @@
-//! One process group: its start, its output, its end.
+//! A process group: its start, its output and its end.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
@@ -18,28 +18,28 @@ use super::wire::{FromShim, Spawn};
 use super::{SentSignal, Shim, as_user};
 use crate::exec::boot::BootInstant;
 
-/// How much is read at once.
+/// Size of one read.
 const READ_BYTES: usize = 16 << 10;
-/// The default capacity of a pipe; the last output of the main process fits into it.
+/// The default capacity of a pipe, which the last output of the main process fits into.
 const DRAIN_MAX_BYTES: usize = 64 << 10;
 /// How often a signalled group is checked.
 const PROBE_EVERY: Duration = Duration::from_millis(20);
-/// A process left after so many checks after KILL is stuck, or a zombie of another parent.
+/// Number of checks after KILL. A process that remains is stuck, or a zombie of another parent.
 const PROBES_AFTER_KILL: u32 = 50;
 
-/// A process that was started, and this end of its pipes.
+/// A started process, with the shim's ends of its pipes.
 pub(super) struct StartedProcess {
     pub(super) child: Child,
     pub(super) output: PipeReader,
-    /// None: it has no standard input.
+    /// None: the process has no standard input.
     pub(super) input: Option<PipeWriter>,
 }
 
-/// Starts a process that leads a group of its own, its output going to one pipe.
+/// Starts a process that leads its own group. Its output goes to one pipe.
 ///
-/// A process inherits the limit of open files of the one that starts it, so this one takes the
-/// other's on for as long as the start takes. Whatever a start opens or hands on must have a number
-/// below that limit (`posix_spawn` refuses others), so those of `low` are free meanwhile.
+/// A process inherits the limit of open files of its parent, so the shim sets its own limit to the
+/// child's during the start. All descriptors that a start opens or passes on must have numbers
+/// below that limit (`posix_spawn` rejects others), so those of `low` are free in the meantime.
 pub(super) fn start(
     spawn: &Spawn,
     limits: &OpenFileLimits,
@@ -58,7 +58,7 @@ pub(super) fn start(
             child
         })
     });
-    // Without them a later start may fail, and says so.
+    // If these cannot be reserved again, a later start may fail with an error.
     let _short = low.take();
     started
 }
@@ -87,7 +87,7 @@ fn prepare(spawn: &Spawn) -> io::Result<PreparedCommand> {
 }
 
 impl PreparedCommand {
-    /// Moves this side's ends of the pipes to numbers from a limit on, where there are any.
+    /// Moves the shim's ends of the pipes to numbers from this limit on, if it is set.
     fn above(self, limit: Option<u64>) -> Self {
         let limit = limit.and_then(|limit| i32::try_from(limit).ok());
         let Self { command, output, input } = self;
@@ -105,7 +105,7 @@ impl PreparedCommand {
     }
 }
 
-/// The same file under a number from `from` on; where there is none, as it was.
+/// Moves the file to a descriptor from `from` on. Unchanged if there is none.
 fn moved(file: OwnedFd, from: Option<i32>) -> OwnedFd {
     match from.map(|from| rustix::io::fcntl_dupfd_cloexec(&file, from)) {
         Some(Ok(moved)) => moved,
@@ -113,16 +113,15 @@ fn moved(file: OwnedFd, from: Option<i32>) -> OwnedFd {
     }
 }
 
-/// Descriptors with low numbers, kept back for starts: whatever number of pipes the shim holds, a
-/// start finds room below the limit that it takes on.
+/// Descriptors with low numbers, reserved for starts. However many pipes the shim holds, a start
+/// finds free numbers below the limit of the child.
 pub(super) struct LowDescriptors(Vec<File>);
 
 impl LowDescriptors {
-    /// Two pipes, the other side's output once more, and what the standard library opens.
+    /// Two pipes, a second descriptor for the output, and those that the standard library opens.
     const COUNT: usize = 8;
 
-    /// Takes the lowest numbers that are free; none where processes get the limit of the shim, as
-    /// far as is known.
+    /// Reserves the lowest free numbers. Reserves none if children have the same limit as the shim.
     pub(super) fn new(limits: &OpenFileLimits) -> io::Result<Self> {
         let mut low = Self(Vec::with_capacity(Self::COUNT));
         if limits.own != limits.children {
@@ -143,10 +142,10 @@ impl LowDescriptors {
     }
 }
 
-/// Limits of open files.
+/// The limits of open files.
 pub(super) struct OpenFileLimits {
     pub(super) own: Rlimit,
-    /// Of children of which nothing else is said.
+    /// The default limit of children.
     pub(super) children: Rlimit,
 }
 
@@ -158,7 +157,7 @@ impl OpenFileLimits {
     }
 }
 
-/// A command that runs as the shim does.
+/// A command that runs as the shim's user.
 fn plain(spawn: &Spawn) -> io::Result<Command> {
     let mut command = Command::new(&spawn.program);
     let (name, arguments) = spawn.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -171,7 +170,7 @@ fn plain(spawn: &Spawn) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Relays what the process prints and reports its end.
+/// Relays the output of the process and reports its end.
 pub(super) async fn attend(
     shim: Rc<Shim>,
     id: u64,
@@ -183,7 +182,7 @@ pub(super) async fn attend(
     let mut buffer = vec![0; READ_BYTES];
     let mut status = None;
     let mut probes = 0;
-    // A group that was told to stop is waited for, member by member.
+    // If the group was signalled, wait until it has no members.
     while status.is_none()
         || (shim.signalled(id) > SentSignal::Nothing && probes < PROBES_AFTER_KILL && is_alive(pid))
     {
@@ -195,7 +194,7 @@ pub(super) async fn attend(
             }
         }
     }
-    // First of all: from now on its number may be another's.
+    // Before everything else: the process id may now be reused.
     shim.groups.borrow_mut().remove(&id);
     drain(&shim, id, &output, &mut buffer).await;
     let status = status.flatten();
@@ -203,13 +202,13 @@ pub(super) async fn attend(
     let signal = status.and_then(WaitStatus::terminating_signal);
     shim.link.post(&FromShim::Ended { id, at: BootInstant::now(), code, signal });
     drop(shim);
-    // Background processes may go on printing; without a reader they would die of it.
+    // Background processes may continue to print. Without a reader they would get SIGPIPE.
     while output.is_some() {
         read(&mut output, &mut buffer).await;
     }
 }
 
-/// Reads the next bytes, none once: at the end, after which it never returns.
+/// Reads the next bytes. At the end returns 0 once, and never returns after that.
 async fn read(output: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
     let Some(pipe) = output else { return std::future::pending().await };
     let count = pipe.read(buffer).await.unwrap_or(0);
@@ -219,7 +218,7 @@ async fn read(output: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
     count
 }
 
-/// Relays what the process left in its pipe.
+/// Relays the output that remains in the pipe of the process.
 async fn drain(shim: &Shim, id: u64, output: &Option<pipe::Receiver>, buffer: &mut [u8]) {
     let Some(pipe) = output else { return };
     let mut drained = 0;
@@ -236,8 +235,8 @@ async fn relay(shim: &Shim, id: u64, buffer: &[u8], count: usize) {
     }
 }
 
-/// Whether the group has members. Process numbers are given in turn, so that of a process which
-/// ended a moment ago names nobody else.
+/// Whether the group has members. Process ids are assigned in sequence, so the id of a process that
+/// has just ended is not reused yet.
 fn is_alive(pid: Pid) -> bool {
     test_kill_process_group(pid).is_ok()
 }
@@ -245,7 +244,7 @@ fn is_alive(pid: Pid) -> bool {
 /// Writes a process's standard input.
 pub(super) async fn feed(pipe: PipeWriter, text: String) {
     if let Ok(mut pipe) = pipe::Sender::from_owned_fd(OwnedFd::from(pipe)) {
-        // A process need not read it.
+        // The process may not read it.
         let _ = pipe.write_all(text.as_bytes()).await;
     }
 }

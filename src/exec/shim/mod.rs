@@ -2,9 +2,9 @@
 //!
 //! A killed node cannot kill its children, and a process cannot ask to be killed together with its
 //! group when its parent dies. So each node has one shim, connected by a socket pair that is the
-//! shim's standard input. The shim carries out the node's orders (spawn, signal a group) and
-//! reports the results (spawned, output, ended). When the socket closes, it kills every remaining
-//! group and ends.
+//! shim's standard input. The shim executes the node's orders (spawn, signal a group) and reports
+//! the results (spawned, output, ended). When the socket closes, it kills every remaining group and
+//! ends.
 //!
 //! The shim has one thread and little memory, and does nothing before a spawn but read the clock,
 //! because many ticks fall due at the same instant: a spawn costs little more than the system call
@@ -12,7 +12,7 @@
 //! which switches to the user (see `as_user`).
 //!
 //! When the main process of a group ends, the attempt ends. Its background processes continue, as
-//! under cron, and their output is read and discarded. A stopped group leaves nothing behind: its
+//! with cron, and their output is read and discarded. A stopped group leaves no processes: its
 //! attempt ends when the group is empty or was killed.
 //!
 //! One gap remains: if the shim is killed between a spawn and its report, the node knows of no
@@ -47,15 +47,15 @@ use group::OpenFileLimits;
 use node_connection::NodeConnection;
 use wire::{FromShim, Spawn, ToShim};
 
-/// Open files that the shim allows itself: two for each running attempt.
+/// Maximum number of open files of the shim. Each running attempt needs two.
 const FILES_MAX: u64 = 65_536;
 
-/// Serves the node at the other end of standard input until it is gone; the whole of the hidden
-/// command `shim`, which ends with the exit code that it gives. Further arguments of that command are the shim's own: it starts this program
-/// with them to become a command of another user.
+/// Serves the node at the other end of standard input until the socket closes. This is the whole
+/// hidden command `shim`, which ends with the returned exit code. Further arguments of that command
+/// are internal: the shim starts this program with them to run a command as another user.
 ///
 /// # Errors
-/// If standard input is no socket, or what comes from it cannot be read.
+/// Standard input is not a socket, or its data cannot be read.
 pub fn serve() -> io::Result<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(order) = as_user::order(&arguments) {
@@ -64,17 +64,17 @@ pub fn serve() -> io::Result<ExitCode> {
     let stream = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.peer_addr().map_err(|_error| io::Error::other("a shim is started by a node"))?;
     stream.set_nonblocking(true)?;
-    // A session of its own: signals of the node's terminal do not come here.
+    // A separate session, so that signals of the node's terminal do not reach the shim.
     let _ = setsid();
-    // In lists of processes; it was started as /proc/self/exe.
+    // The name in process lists. The shim was started as /proc/self/exe.
     let _ = fs::write("/proc/self/comm", "punctual-shim");
-    // Orphans of its groups become its children, so that it can tell when a group is empty also
-    // where nobody else takes care of orphans, as in a container.
+    // Orphans of the groups become children of the shim. So the shim detects when a group is empty,
+    // even if nothing else reaps orphans, as in a container.
     let _ = set_child_subreaper(Some(getpid()));
     let files = raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        // Whoever stops the node with all its processes leaves it to the node to stop this one.
+        // Ignored: if all processes of the node get the signal, the node stops the shim.
         let _ignored = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
             .map(|kind| signal(kind));
         Shim::serve(UnixStream::from_std(stream)?, files).await
@@ -82,7 +82,7 @@ pub fn serve() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets the shim hold many pipes.
+/// Raises the limit of open files, so that the shim can hold many pipes.
 fn raise_file_limit() -> OpenFileLimits {
     let children = getrlimit(Resource::Nofile);
     let most = children.maximum.unwrap_or(FILES_MAX).min(FILES_MAX);
@@ -97,7 +97,7 @@ fn raise_file_limit() -> OpenFileLimits {
 struct Shim {
     link: NodeConnection,
     groups: RefCell<HashMap<u64, ProcessGroup>>,
-    /// Who waits for the end of a child.
+    /// The tasks that wait for the end of a child.
     ends: RefCell<HashMap<Pid, (u64, oneshot::Sender<WaitStatus>)>>,
     files: OpenFileLimits,
     low: RefCell<group::LowDescriptors>,
@@ -106,12 +106,12 @@ struct Shim {
 /// A process group whose attempt has not ended.
 #[derive(Clone, Copy)]
 struct ProcessGroup {
-    /// Its main process, and by that its number.
+    /// Its main process, whose id is the id of the group.
     pid: Pid,
     signalled: SentSignal,
 }
 
-/// The strongest signal that was sent to a group.
+/// The strongest signal sent to a group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SentSignal {
     Nothing,
@@ -144,7 +144,7 @@ impl Shim {
         ended
     }
 
-    /// Does what the node says until the socket ends.
+    /// Executes the orders of the node until the socket closes.
     async fn obey(self: &Rc<Self>) -> io::Result<()> {
         let mut inbox = wire::Inbox::default();
         loop {
@@ -175,7 +175,7 @@ impl Shim {
             }
         };
         let pid = Pid::from_child(&started.child);
-        // Told before anything else: see the end of the module's page.
+        // Reported before everything else: see the end of the module documentation.
         self.link.send(&FromShim::Spawned { id, at, pid: pid.as_raw_nonzero().get() });
         self.groups.borrow_mut().insert(id, ProcessGroup { pid, signalled: SentSignal::Nothing });
         if let Some(pipe) = started.input {
@@ -186,10 +186,9 @@ impl Shim {
         spawn_local(group::attend(Rc::clone(self), id, pid, started.output, end));
     }
 
-    /// Collects all children that have ended. From then on the system may give their numbers to
-    /// others, so a group that was not told to stop, and with that has ended, is forgotten in the
-    /// same moment. One that was told is kept until it is empty: while it has members, its number
-    /// stays its own.
+    /// Reaps all children that have ended. After that, the system may reuse their process ids. So a
+    /// group that was not signalled is removed in the same step. A signalled group is kept until it
+    /// is empty, because its id is not reused while it has members.
     fn reap(&self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if let Some((id, tell)) = self.ends.borrow_mut().remove(&pid) {

@@ -1,5 +1,5 @@
-//! The shim's end of the socket. Reports are sent at once while the node reads them; otherwise they
-//! wait in memory, output up to a bound.
+//! The shim's end of the socket. Reports are sent immediately while the node reads them. Otherwise
+//! they wait in memory; the amount of output is bounded.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 
 use super::wire::{FromShim, Inbox, encode};
 
-/// Commands that print wait while more than this is under way.
+/// Amount of unsent data above which commands that print are blocked.
 const BACKLOG_MAX_BYTES: usize = 256 << 10;
 
-/// See the module.
+/// See the module documentation.
 pub(super) struct NodeConnection {
     stream: UnixStream,
     backlog: RefCell<BytesMut>,
@@ -26,7 +26,7 @@ impl NodeConnection {
         Self { stream, backlog: RefCell::default(), more: Notify::new(), less: Notify::new() }
     }
 
-    /// Reads what has come; false at the end.
+    /// Reads available bytes. False: the socket is closed.
     pub(super) async fn read(&self, inbox: &mut Inbox) -> io::Result<bool> {
         loop {
             self.stream.readable().await?;
@@ -38,7 +38,7 @@ impl NodeConnection {
         }
     }
 
-    /// Reports, in a moment: with all else that is reported by then.
+    /// Queues a report, which is sent together with other reports.
     pub(super) fn post(&self, report: &FromShim) {
         if let Ok(frame) = encode(report) {
             self.backlog.borrow_mut().extend_from_slice(&frame);
@@ -46,11 +46,11 @@ impl NodeConnection {
         }
     }
 
-    /// Reports at once; what the socket does not take now goes out later.
+    /// Sends a report immediately. Bytes that the socket does not accept now are sent later.
     pub(super) fn send(&self, report: &FromShim) {
         let Ok(frame) = encode(report) else { return };
         let mut backlog = self.backlog.borrow_mut();
-        // A broken socket is noticed by the reader.
+        // The reader detects a broken socket.
         let sent = if backlog.is_empty() { self.stream.try_write(&frame).unwrap_or(0) } else { 0 };
         if let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
             backlog.extend_from_slice(rest);
@@ -58,7 +58,7 @@ impl NodeConnection {
         }
     }
 
-    /// Reports output as soon as not too much is under way.
+    /// Sends output as soon as the amount of unsent data is low enough.
     pub(super) async fn relay(&self, id: u64, bytes: &[u8]) {
         loop {
             let less = self.less.notified();
@@ -70,7 +70,7 @@ impl NodeConnection {
         self.post(&FromShim::Output { id, bytes: bytes.to_vec() });
     }
 
-    /// Writes waiting bytes as the socket accepts them, until the socket breaks.
+    /// Writes pending bytes as the socket accepts them, until the socket breaks.
     pub(super) async fn write_on(&self) {
         while self.stream.writable().await.is_ok() {
             if self.backlog.borrow().is_empty() {

@@ -12,60 +12,60 @@ use serde::{Deserialize, Serialize};
 use crate::exec::boot::BootInstant;
 
 const CONFIG: Configuration = standard();
-/// A command with its environment and standard input fits; so does any piece of output.
+/// A command with its environment and standard input fits into this, as does a piece of output.
 pub(in crate::exec) const FRAME_MAX_BYTES: usize = 8 << 20;
-/// How much is read at once.
+/// Size of one read.
 const READ_BYTES: usize = 64 << 10;
 
 /// An order of the node.
 #[derive(Serialize, Deserialize)]
 pub(in crate::exec) enum ToShim {
     Spawn(Box<Spawn>),
-    /// TERM, or with `force` KILL, to the whole group.
+    /// Sends TERM, or with `force` KILL, to the whole group.
     Kill {
         id: u64,
         force: bool,
     },
 }
 
-/// A process to start, with nothing left to look up.
+/// A process to start, with all lookups done.
 #[derive(Serialize, Deserialize)]
 pub(in crate::exec) struct Spawn {
-    /// The node's name for it.
+    /// The node's id for it.
     pub(in crate::exec) id: u64,
     pub(in crate::exec) start_by: BootInstant,
-    /// A path.
+    /// The path of the program.
     pub(in crate::exec) program: String,
     pub(in crate::exec) argv: Vec<String>,
-    /// All of it.
+    /// The complete environment.
     pub(in crate::exec) env: Vec<(String, String)>,
     pub(in crate::exec) folder: String,
     pub(in crate::exec) stdin: String,
-    /// Its soft limit of open files; none: the one that the shim was started with.
+    /// Its soft limit of open files. None: the limit at the start of the shim.
     pub(in crate::exec) open_files: Option<u64>,
-    /// Its user; none: the node's.
+    /// Its user. None: the node's user.
     pub(in crate::exec) user: Option<Credentials>,
 }
 
-/// A user's numbers.
+/// The ids of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::exec) struct Credentials {
     pub(in crate::exec) uid: u32,
     pub(in crate::exec) gid: u32,
-    /// All of them, the first one included.
+    /// All groups, including the primary group.
     pub(in crate::exec) groups: Vec<u32>,
 }
 
 /// What the shim reports.
 #[derive(Serialize, Deserialize)]
 pub(in crate::exec) enum FromShim {
-    /// Started; the instant is that before the spawn call.
+    /// Started. `at` is the time just before the spawn call.
     Spawned { id: u64, at: BootInstant, pid: i32 },
-    /// Not started: its time had passed.
+    /// Not started, because its time had passed.
     Late { id: u64 },
-    /// Not started: the system said no.
+    /// Not started, because of an error of the system.
     Refused { id: u64, code: Option<i32>, error: String },
-    /// Standard output and error as they came.
+    /// A piece of standard output or error.
     Output {
         id: u64,
         #[serde(with = "raw")]
@@ -75,10 +75,10 @@ pub(in crate::exec) enum FromShim {
     Ended { id: u64, at: BootInstant, code: Option<i32>, signal: Option<i32> },
 }
 
-/// A message as it goes on the wire.
+/// Encodes a message for the wire.
 ///
 /// # Errors
-/// If it is larger than a frame may be.
+/// The message is larger than a frame.
 pub(in crate::exec) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     bincode::serde::encode_into_std_write(message, &mut frame, CONFIG).map_err(io::Error::other)?;
@@ -92,21 +92,21 @@ pub(in crate::exec) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> 
     Ok(frame)
 }
 
-/// Bytes that arrived and are not yet whole messages.
+/// Received bytes that are not complete messages yet.
 #[derive(Default)]
 pub(in crate::exec) struct Inbox(BytesMut);
 
 impl Inbox {
-    /// Where to read to; there is always room.
+    /// The buffer for the next read. It always has free space.
     pub(in crate::exec) fn room(&mut self) -> &mut BytesMut {
         self.0.reserve(READ_BYTES);
         &mut self.0
     }
 
-    /// The next whole message.
+    /// The next complete message.
     ///
     /// # Errors
-    /// If the bytes are none.
+    /// The bytes are not a message.
     pub(in crate::exec) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some(head) = self.0.first_chunk::<4>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX);
@@ -124,7 +124,7 @@ impl Inbox {
     }
 }
 
-/// Bytes as one block: serde would write them one by one.
+/// Serializes bytes as one block. By default serde would write them one by one.
 mod raw {
     use std::fmt;
 

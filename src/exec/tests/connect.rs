@@ -1,4 +1,4 @@
-//! Slow connections: they delay an attempt and do not fail it.
+//! Slow connections delay an attempt and do not fail it.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ fn full() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
     (listener, fillers)
 }
 
-/// The same attempt with the next grant.
+/// The same attempt with a new grant.
 fn granted_again(attempt: &GrantedAttempt) -> GrantedAttempt {
     let start_by = BootInstant::now().plus(Millis(10_000));
     GrantedAttempt { fence: Fence(attempt.fence.0 + 1), start_by, ..attempt.clone() }
@@ -41,7 +41,7 @@ async fn a_lost_packet_costs_a_grant_and_no_more() {
     let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
     let first = bench.start(to(address, "/"), soon.clone());
     until("the time to start is over", || BootInstant::now() > soon.start_by).await;
-    // Room again: the system sends the lost packet a second time, some seconds after the first.
+    // There is room again. The system resends the lost packet some seconds after the first.
     drop(fillers);
     listener.set_nonblocking(true).unwrap();
     let listener = TcpListener::from_std(listener).unwrap();
@@ -63,7 +63,7 @@ async fn a_lost_packet_costs_a_grant_and_no_more() {
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert!(seen.try_recv().is_err(), "nothing is sent without a grant that holds");
 
-    // The connection is there already, so this one needs no time at all.
+    // The connection is already open, so this attempt starts immediately.
     let again = granted_again(&soon);
     let outcome = bench.run(&to(address, "/"), &again).await;
     assert_eq!(
@@ -87,7 +87,7 @@ async fn a_slow_handshake_costs_a_grant_and_no_more() {
         let mut stream = tls_server().accept(stream).await.unwrap();
         let head = read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-        // One connection, and no second.
+        // Only one connection is accepted.
         (String::from_utf8(head).unwrap(), listener)
     });
     let bench = TestExec::new();
@@ -154,7 +154,7 @@ async fn the_length_of_the_content_is_always_said() {
 #[tokio::test]
 async fn a_second_address_is_tried_beside_one_that_does_not_answer() {
     let (address, _seen) = serve().await;
-    // 127.0.0.2 refuses at once; the name's other address answers.
+    // 127.0.0.2 refuses immediately, and the other address of the name answers.
     let dead = SocketAddr::from(([127, 0, 0, 2], address.port()));
     let (listener, _fillers) = full();
     let silent = listener.local_addr().unwrap();
@@ -165,7 +165,7 @@ async fn a_second_address_is_tried_beside_one_that_does_not_answer() {
     assert!(http::reach(vec![dead]).await.unwrap_err().to_string().contains("refused"));
 }
 
-/// A certificate for `localhost` that signs itself, with its key; made for these tests.
+/// A self-signed certificate for `localhost`, with its key. It was made for these tests.
 const LOCALHOST: &[u8] = include_bytes!("localhost.pem");
 
 fn tls_server() -> tokio_rustls::TlsAcceptor {

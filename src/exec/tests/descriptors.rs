@@ -10,14 +10,14 @@ use super::*;
 /// Set for the child process.
 const CHILD: &str = "PUNCTUAL_NO_DESCRIPTORS_FOR_ATTEMPTS";
 
-/// Makes this many descriptors the most that the process may have.
+/// Sets the limit of open files of this process.
 fn limit_descriptors(current: u64) {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }).unwrap();
 }
 
-/// Not a test by itself: the body of the child process, in which no descriptor can be had. What is
-/// open stays open, and what is closed meanwhile, by whatever thread, makes no room.
+/// Not a test by itself: the body of the child process, which cannot open descriptors. Open ones
+/// stay open, and a descriptor closed by any thread does not allow another one.
 #[tokio::test]
 async fn child() {
     if std::env::var_os(CHILD).is_none() {

@@ -43,7 +43,7 @@ pub(super) async fn serve() -> (SocketAddr, ReceivedRequests) {
     (address, seen)
 }
 
-/// A server that reads a request's head, answers with these bytes and hangs up.
+/// A server that reads a request's head, sends these bytes and closes the connection.
 pub(super) async fn rude(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ pub(super) async fn rude(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// A server whose answer has no end.
+/// A server whose response does not end.
 async fn endless() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ async fn endless() -> SocketAddr {
     address
 }
 
-/// A request's head; empty if the other end hangs up before.
+/// Reads a request's head. Empty if the peer closes the connection before it.
 pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -237,7 +237,8 @@ async fn without_leave_no_byte_is_sent() {
     let late = GrantedAttempt { start_by: BootInstant(0), ..attempt() };
     assert_eq!(bench.run(&to(address, "/ok"), &late).await.status, AttemptStatus::NotStarted);
 
-    // The fence is overtaken while the connection is made: open at first, closed at the last look.
+    // The fence becomes stale while the connection is opened: the gate is open only at the first
+    // check.
     let looks = AtomicU64::new(0);
     let gate: StartGate = Arc::new(move || looks.fetch_add(1, Ordering::Relaxed) == 0);
     let control = AttemptControl { gate, ..control().0 };
@@ -252,10 +253,10 @@ async fn a_target_that_does_not_shake_hands_has_failed() {
     let port = listener.local_addr().unwrap().port();
     let bench = TestExec::new();
     let mut action = request(listener.local_addr().unwrap(), "POST", "/");
-    // TLS needs an answer, and none comes: the connection is never made.
+    // TLS waits for an answer that does not come, so the connection is never established.
     action.url = format!("https://localhost:{port}/");
     action.connect_timeout = Millis(200);
-    // Whether the time to start passes first or not.
+    // With the time to start before and after the connect timeout.
     for start_by in [Millis(50), Millis(10_000)] {
         let soon = GrantedAttempt { start_by: BootInstant::now().plus(start_by), ..attempt() };
         let outcome = bench.run(&Action::Http(action.clone()), &soon).await;

@@ -1,5 +1,5 @@
-//! The environment of a process on the machine: a user with all groups, limits, a folder,
-//! descriptors; and attempts when the machine is short of them.
+//! The environment of a process: a user with all groups, limits, a folder, descriptors. Also
+//! attempts during a shortage of the machine.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::domain::task::ShellAction;
 use crate::exec::shim::wire::{Credentials, Spawn, ToShim, encode};
 use crate::skip::skipped;
 
-/// A shim that starts with this limit of open files.
+/// A shim with this limit of open files.
 fn limited(limit: &str) -> ShimProgram {
     let ShimProgram { path, args } = shim_program();
     let script = format!("ulimit {limit} && exec \"$@\"");
@@ -22,7 +22,7 @@ fn limited(limit: &str) -> ShimProgram {
     ShimProgram { path: "/bin/sh".into(), args: all.into_iter().chain(args).collect() }
 }
 
-/// The shell's words for the soft limit of open files.
+/// The soft limit of open files, as the shell prints it.
 fn soft_limit() -> String {
     let limit = getrlimit(rustix::process::Resource::Nofile);
     limit.current.map_or("unlimited".to_owned(), |limit| limit.to_string())
@@ -38,11 +38,11 @@ async fn a_user_is_taken_on_where_that_is_possible() {
         assert!(outcome.detail.contains("runs as root, or as that user"), "{}", outcome.detail);
         return skipped("only root takes another user on");
     }
-    // Who has no home that exists.
+    // A user whose home does not exist.
     let text = String::from_utf8(outcome.tail).unwrap();
     assert!(text.contains("65534\n65534\n"), "{} {text}", outcome.detail);
     assert!(text.ends_with(" nobody\n/\n"), "{text}");
-    // The node's own user, wherever it runs.
+    // The node's own user, as an explicit user.
     action.user = Some("root".to_owned());
     let outcome = bench.run(&Action::Shell(action), &attempt()).await;
     let text = String::from_utf8(outcome.tail).unwrap();
@@ -70,7 +70,7 @@ async fn what_another_user_cannot_start_says_so_in_its_output() {
     }
 }
 
-/// Starts a shim by hand; what it is told goes into the stream.
+/// Starts a shim without a node. Its orders are written to the stream.
 fn shim_by_hand() -> (std::process::Child, UnixStream) {
     let ShimProgram { path, args } = shim_program();
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -101,7 +101,7 @@ async fn another_user_has_all_groups_and_only_the_commands_variables() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seen");
     std::fs::write(&file, "").unwrap();
-    // The folder is root's, the file everybody's.
+    // The folder belongs to root; everyone can access the file.
     for (path, mode) in [(folder.path(), 0o755), (&file, 0o666)] {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     }
@@ -131,8 +131,8 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     let (mut shim, mut link) = shim_by_hand();
-    // More than waits in all buffers on the way, so that the shim still has output to hand on when
-    // the main process is gone; and somebody left in its group.
+    // More output than fits into all buffers, so that the shim still has output to relay when the
+    // main process has ended. Another process remains in the group.
     let script = format!(
         "sleep 600 >/dev/null 2>&1 & echo $! >> {0}; echo $$ >> {0}; \
          head -c 60000 /dev/zero; exec head -c 60000 /dev/zero",
@@ -144,11 +144,11 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
     send(&ToShim::Spawn(Box::new(order(&script, None))));
     let pids = pids(&file, 2).await;
     let (left, main): (Pid, Pid) = (pids[0], pids[1]);
-    // Until the shim has noticed: what has ended and is not waited for is still there as a zombie.
+    // Until the shim has reaped it: an ended process stays visible as a zombie.
     let entry = format!("/proc/{}", main.as_raw_nonzero());
     until("the main process is gone", || !std::path::Path::new(&entry).exists()).await;
     send(&ToShim::Kill { id: 1, force: true });
-    // Orders are done in turn: when this one has run, the one before was done.
+    // Orders are executed in sequence: when this one has run, the previous one is done.
     let mark = folder.path().join("mark");
     send(&ToShim::Spawn(Box::new(Spawn {
         id: 2,
@@ -164,7 +164,7 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
 #[tokio::test]
 async fn a_process_never_sees_the_shims_own_limit() {
     let bench = TestExec::with(|options| options.shell = Some(limited("-S -n 64")));
-    // More of them than the limit of each.
+    // More attempts than the limit of each process.
     let all: Vec<GrantedAttempt> = (0..100).map(|_| attempt()).collect();
     let running: Vec<StartedAttempt> = all
         .iter()
@@ -219,7 +219,7 @@ async fn a_process_has_the_limit_that_the_node_says() {
 
 #[tokio::test]
 async fn without_descriptors_an_attempt_waits_and_does_not_fail() {
-    // The hard limit too, so that the shim cannot help itself.
+    // The hard limit too, so that the shim cannot raise its limit.
     let bench = TestExec::with(|options| options.shell = Some(limited("-n 24")));
     let all: Vec<GrantedAttempt> = (0..30).map(|_| attempt()).collect();
     let mut running: Vec<StartedAttempt> =
@@ -230,7 +230,7 @@ async fn without_descriptors_an_attempt_waits_and_does_not_fail() {
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
     assert_eq!(outcome.detail, shortage::SHORT);
     for attempted in running {
-        // Others may have ended the same way.
+        // Others may have ended in the same way.
         let _ended = attempted.stop.send(Stop::Kill);
         let outcome = attempted.ended().await;
         assert!(
@@ -238,7 +238,7 @@ async fn without_descriptors_an_attempt_waits_and_does_not_fail() {
             "{outcome:?}"
         );
     }
-    // There is room again, and the attempt that waited starts.
+    // There are free descriptors again, and the attempt that waited starts.
     let mut again = bench.start(sh("exec sleep 600"), all[at].clone());
     again.started().await;
     again.stop.send(Stop::Kill).unwrap();
@@ -256,7 +256,7 @@ async fn a_reference_that_does_not_answer_ends_with_the_timeout() {
     });
     let action = Action::Shell(argv(&["echo", &format!("${{file:{}}}", file.display())]));
     assert_eq!(bench.run(&action, &attempt()).await.tail, b"key\n");
-    // As if every reader hung in a disk of the network.
+    // As if every reader were blocked by a network disk.
     let readers = Arc::clone(&bench.exec.refs.readers);
     let hung = readers.acquire_many_owned(u32::try_from(refs::READERS).unwrap()).await.unwrap();
     let soon = BootInstant::now().plus(Millis(50));

@@ -1,4 +1,4 @@
-//! Processes: how they end, their environment, and that none is left behind.
+//! Processes: their end and their environment. No process is left running.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn sh(script: &str) -> Action {
     Action::Shell(argv(&["/bin/sh", "-c", script]))
 }
 
-/// Waits until a script has written process numbers there, one in each line.
+/// Waits until a script has written this number of process ids to the file, one per line.
 pub(super) async fn pids(path: &Path, count: usize) -> Vec<Pid> {
     let read = || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -36,7 +36,7 @@ pub(super) async fn pids(path: &Path, count: usize) -> Vec<Pid> {
     read()
 }
 
-/// A process's state as the system lists it; none: there is no such process.
+/// A process's state as the system reports it. None: there is no such process.
 fn state(folder: &Path) -> Option<char> {
     let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -46,12 +46,12 @@ fn folder(pid: Pid) -> PathBuf {
     PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
 }
 
-/// Whether a process is at work; one that is dead and only not yet forgotten is not.
+/// Whether a process is running. A zombie is not.
 pub(super) fn is_alive(pid: Pid) -> bool {
     !matches!(state(&folder(pid)), None | Some('Z' | 'X'))
 }
 
-/// Whether all threads of a process stand still.
+/// Whether all threads of a process are stopped.
 fn is_stopped(pid: Pid) -> bool {
     let mut threads = std::fs::read_dir(folder(pid).join("task")).unwrap();
     threads.all(|thread| state(&thread.unwrap().path()) == Some('T'))
@@ -210,7 +210,7 @@ async fn nothing_starts_late_or_without_leave() {
     strings.stop.send(Stop::Ask).unwrap();
     let outcome = bench.exec.run(&touch, &attempt(), control).await;
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::Cancelled, None));
-    // Orders are done in turn, so the mark would be there by now.
+    // Orders are executed in sequence, so the mark would exist by now.
     assert_eq!(bench.run(&sh("true"), &attempt()).await.status, AttemptStatus::Success);
     assert!(!mark.exists());
 }
@@ -249,7 +249,7 @@ async fn a_timeout_is_term_for_the_whole_group() {
 async fn who_ignores_term_is_killed_after_the_grace() {
     let bench = TestExec::new();
     let file = bench.path("pids");
-    // The main process ends by TERM; a member of its group, its output elsewhere, does not.
+    // The main process ends by TERM. Another member of its group, with separate output, does not.
     let script = format!(
         "sh -c 'trap \"\" TERM; echo $$ >> {0}; while :; do sleep 0.05; done' >/dev/null 2>&1 & \
          echo $$ >> {0}; wait",
@@ -270,7 +270,7 @@ async fn who_ignores_term_is_killed_after_the_grace() {
 #[tokio::test]
 async fn a_stop_gives_the_work_its_grace() {
     let bench = TestExec::new();
-    // As cron lines are: the shell ends by TERM at once, the work cleans up.
+    // Like cron lines: the shell ends by TERM immediately, and its child cleans up.
     let script = format!(
         "sh -c 'trap \"sleep 0.2; echo clean > {0}; exit 0\" TERM; echo up; \
          while :; do sleep 0.01; done'; true",
@@ -317,7 +317,7 @@ async fn background_processes_hold_no_attempt_and_outlive_it() {
     assert_eq!((outcome.status, outcome.tail.as_slice()), (AttemptStatus::Success, &b"main\n"[..]));
     assert!(is_alive(pids(&file, 1).await[0]));
     std::fs::write(&go, "").unwrap();
-    // It can still print, though nobody listens.
+    // It can still print, although nothing reads its output.
     until("it ends by itself", || bench.path("go.done").exists()).await;
 }
 
@@ -333,7 +333,7 @@ async fn when_the_node_lets_go_every_group_dies() {
         (0..5).map(|_| bench.start(sh(&script), attempt())).collect();
     let pids = pids(&file, 10).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
-    // The last owners of the socket go, as they do when the process dies.
+    // The last owners of the socket are dropped, as when the process dies.
     for attempted in &running {
         attempted.task.abort();
     }
@@ -360,7 +360,7 @@ async fn when_the_shim_dies_its_groups_die_and_a_new_one_starts() {
     let file = bench.path("pids");
     let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
     let mut running = bench.start(sh(&script), attempt());
-    // Of a group that was not reported yet the node knows nothing: see the shim's page.
+    // The node does not know a group that was not reported yet: see the documentation of `shim`.
     running.started().await;
     let pids = pids(&file, 2).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
