@@ -1,8 +1,8 @@
 //! The worst-case cost of the next tick: `cargo bench --features simulation --bench next`.
 //!
-//! For expressions that tick rarely or never, from the start with the longest search: the number of
-//! steps (of 50,000 that the contract allows) and the median time of one search. Then the cost of
-//! parsing an expression, and the usual expressions.
+//! The expressions tick rarely or never, and the start has the longest search. Prints the number of
+//! steps (the contract allows 50,000) and the median time of one search. After that, the cost of
+//! parsing an expression, and the common expressions.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use punctual::domain::time::Timestamp;
 
 const ROUNDS: usize = 301;
 
-/// Expression and start: the worst first.
+/// Expression and start time, the most expensive first.
 const SEARCHES: [(&str, &str); 14] = [
     ("0 0 31W 2 *", "2026-01-01T00:00:00Z"),
     ("0 0 30 2 *", "2026-01-01T00:00:00Z"),

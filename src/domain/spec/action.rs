@@ -1,4 +1,4 @@
-//! The `action` of a body: what an execution does.
+//! The `action` of a body.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::task::{Action, ExecutorAction, HttpAction, ShellAction};
 use crate::domain::time::Millis;
 
-/// Headers that every attempt sets itself, or that belong to the connection.
+/// Headers that every attempt sets itself, or that the HTTP connection uses.
 const RESERVED_HEADERS: [&str; 7] = [
     "connection",
     "content-length",
@@ -23,14 +23,14 @@ const RESERVED_HEADERS: [&str; 7] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Headers and environment variables of the attempt's identity begin with this, in any case.
+/// Prefix of headers and environment variables about the attempt's identity, in any case.
 const RESERVED_PREFIX: &str = "punctual";
-/// Bound of the making of a connection, where a definition names none.
+/// The default time limit to open a connection.
 const CONNECT_TIMEOUT: Millis = Millis::from_secs(10);
 /// Longest request method.
 const METHOD_BYTES_MAX: usize = 32;
 
-/// Reads `action`; none if it is null or absent.
+/// Reads `action`. None if it is null or absent.
 pub(super) fn read(body: &mut Object<'_, '_>) -> Option<Action> {
     body.present("action")?;
     let action = body.object("action", |object| {
@@ -66,7 +66,7 @@ fn http(object: &mut Object<'_, '_>) -> Option<HttpAction> {
     Some(HttpAction { url: url?, method, headers, body, expect_status, connect_timeout })
 }
 
-/// Reads an absolute URL without user information, by the rules of the client that will use it.
+/// Reads an absolute URL without user information, by the rules of the HTTP client.
 fn url(value: &Value) -> Result<String, BrokenRule> {
     let text = text(value)?;
     let refuse = |rule: &str| {
@@ -75,7 +75,7 @@ fn url(value: &Value) -> Result<String, BrokenRule> {
     let Some((_, rest)) = text.split_once("://") else {
         return refuse("must be an absolute http or https URL");
     };
-    // The parser drops these without a word, so what runs would not be what was written.
+    // The parser drops these silently, so the request would differ from the definition.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return refuse("must not contain spaces, control characters or backslashes");
     }
@@ -123,7 +123,7 @@ fn header(name: &str, value: &Value) -> Result<String, BrokenRule> {
     Ok(text.to_owned())
 }
 
-/// Header names ignore case, so two that differ only there would be one.
+/// Header names are case-insensitive, so names that differ only in case are duplicates.
 fn refuse_twins(object: &mut Object<'_, '_>, headers: &BTreeMap<String, String>) {
     let mut seen = BTreeSet::new();
     for name in headers.keys() {

@@ -12,10 +12,10 @@ use crate::domain::schedule::calendar::{
 };
 use crate::domain::schedule::{parse_weekday, zone};
 
-/// Reads a calendar's canonical body; `name` stands in its path, and may be repeated in it.
+/// Reads a calendar's canonical body. `name` is from the path, and may be repeated in the body.
 ///
 /// # Errors
-/// Every rule that the body breaks, at most 100 of them.
+/// All broken rules, at most 100.
 pub fn read_calendar(name: &str, value: &Value) -> Result<Calendar, Vec<BodyProblem>> {
     let mut problems = Vec::new();
     let calendar = Object::read(Some(value), String::new(), &mut problems, |body| {
@@ -82,7 +82,7 @@ fn rule(rule: &mut Object<'_, '_>) -> CalendarRule {
     read
 }
 
-/// A list of texts, each an entry.
+/// Reads a list of texts, each an entry.
 fn entries<T>(
     rule: &mut Object<'_, '_>,
     key: &'static str,

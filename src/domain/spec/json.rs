@@ -1,5 +1,5 @@
-//! JSON text to a value, more strictly than serde does it alone: a key that stands twice would
-//! silently lose one of its values, and endless nesting would exhaust the stack.
+//! Converts JSON text to a value, more strictly than serde: a duplicate key would silently lose one
+//! of its values, and unlimited nesting would exhaust the stack.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,11 +12,11 @@ use super::number;
 use super::reader::escape;
 use crate::domain::error_code::ErrorCode;
 
-/// Deepest nesting of objects and lists.
+/// Maximum nesting depth of objects and lists.
 const DEPTH_MAX: usize = 64;
 
-/// Reads JSON text; duplicate keys, text after the value, nesting deeper than 64, and numbers that
-/// would be kept as other numbers are refused.
+/// Reads JSON text. Refuses duplicate keys, text after the value, nesting deeper than 64, and
+/// numbers that cannot be represented exactly.
 ///
 /// # Errors
 /// The first problem, with line and column.
@@ -47,8 +47,8 @@ pub fn parse_json(text: &str) -> Result<Value, BodyProblem> {
     }
 }
 
-/// The first number that would change, in text that is JSON: its place, its pointer, and the number.
-/// The deserializer gives numbers away only after it has changed them.
+/// The first number in valid JSON text that would change: its position, its pointer, and its text.
+/// The deserializer does not return the original text of a number.
 fn changed_number(text: &str) -> Option<(usize, String, &str)> {
     enum JsonLevel<'a> {
         Object { key: &'a str, at_key: bool },
@@ -96,7 +96,7 @@ fn changed_number(text: &str) -> Option<(usize, String, &str)> {
     None
 }
 
-/// Bytes of the string that text begins with, its quotes among them.
+/// Length in bytes of the string at the begin of the text, including its quotes.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -107,12 +107,12 @@ fn string_len(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// Where the value being read stands; knows how to read it.
+/// The place of a value in the text. It deserializes the value.
 struct JsonPlace<'a> {
     above: Option<&'a JsonPlace<'a>>,
     token: Token<'a>,
     depth: usize,
-    /// Code and pointer of the problem that ended the reading, if it was one of ours.
+    /// Code and pointer of the problem that stopped the reading, if this module found it.
     found: &'a RefCell<Option<(ErrorCode, String)>>,
 }
 

@@ -1,10 +1,10 @@
-//! Numbers as people write them, held against what would be kept of them.
+//! Checks whether a written number can be represented exactly.
 //!
-//! An integer is kept in 64 bits, with or without a sign. Any other number is kept as a double, and
-//! written in the shortest form that reads back as the same double. Where that form is another
-//! number than the one that was written, reading would change it without a word.
+//! An integer is stored in 64 bits, signed or unsigned. Any other number is stored as a double, and
+//! written in the shortest form that reads back as the same double. If that form is a different
+//! number from the original, reading would silently change the number.
 
-/// Whether a decimal number (`-12`, `0.5`, `1e3`) would be kept as another one.
+/// Whether a decimal number (`-12`, `0.5`, `1e3`) would be stored as a different number.
 #[must_use]
 pub fn changes(literal: &str) -> bool {
     let literal = literal.strip_prefix('+').unwrap_or(literal);
@@ -16,7 +16,7 @@ pub fn changes(literal: &str) -> bool {
     Decimal::of(literal) != Decimal::of(&format!("{kept:e}"))
 }
 
-/// What is told of a number that would change.
+/// The message about a number that would change.
 #[must_use]
 pub fn advice(literal: &str) -> String {
     let kind = if literal.contains(['.', 'e', 'E']) { "a double" } else { "64 bits" };
@@ -25,7 +25,7 @@ pub fn advice(literal: &str) -> String {
     )
 }
 
-/// A decimal number, however it is written: sign, digits without zeros around them, exponent.
+/// A normalized decimal number: sign, digits without leading and trailing zeros, exponent.
 #[derive(PartialEq, Eq)]
 struct Decimal {
     negative: bool,

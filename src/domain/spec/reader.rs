@@ -1,4 +1,4 @@
-//! Walking a JSON object: every field is asked for by name, so what nobody asked for is unknown.
+//! Reads a JSON object field by field, by name. Fields that are not read are unknown fields.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,12 +11,12 @@ use crate::domain::error_code::ErrorCode;
 use crate::domain::schedule::LocalTime;
 use crate::domain::time::{Millis, Timestamp};
 
-/// So many problems are reported of one body; more help nobody.
+/// Maximum number of problems reported for one body.
 const PROBLEMS_MAX: usize = 100;
-/// So many characters of an offending text are repeated in a message.
+/// Maximum number of characters of an invalid text that a message repeats.
 const ECHO_CHARS_MAX: usize = 40;
 
-/// A rule that a value broke; its place is known to the object that holds it.
+/// A broken rule. The object that contains the value adds its place.
 #[derive(Debug)]
 pub(super) struct BrokenRule {
     pub(super) code: ErrorCode,
@@ -28,23 +28,23 @@ impl BrokenRule {
         Self { code, message: message.into() }
     }
 
-    /// The value is of another kind than `expected`.
+    /// The value does not have the type `expected`.
     pub(super) fn wrong(expected: &str, value: &Value) -> Self {
         Self::new(ErrorCode::WrongType, format!("must be {expected}, got {}", got(value)))
     }
 }
 
-/// One JSON object of the body, or the absence of one, which reads as all defaults.
+/// A JSON object of the body. A missing object reads as all defaults.
 pub(super) struct Object<'v, 'p> {
     fields: Option<&'v Map<String, Value>>,
     pointer: String,
-    /// The fields that were asked for.
+    /// The names of the fields that were read.
     known: Vec<&'static str>,
     problems: &'p mut Vec<BodyProblem>,
 }
 
 impl<'v> Object<'v, '_> {
-    /// Reads the object `value` with `read`, then refuses the fields that `read` did not ask for.
+    /// Reads the object `value` with `read`, then refuses the fields that were not read.
     pub(super) fn read<T>(
         value: Option<&'v Value>,
         pointer: String,
@@ -62,7 +62,7 @@ impl<'v> Object<'v, '_> {
         out
     }
 
-    /// Reads the object under `key` with `read`; absent, all its fields are.
+    /// Reads the object under `key` with `read`. If it is absent, all its fields are absent.
     pub(super) fn object<T>(
         &mut self,
         key: &'static str,
@@ -73,7 +73,7 @@ impl<'v> Object<'v, '_> {
         Object::read(value, pointer, self.problems, read)
     }
 
-    /// The value under `key`, even a null.
+    /// The value under `key`, including null.
     fn get(&mut self, key: &'static str) -> Option<&'v Value> {
         if !self.known.contains(&key) {
             self.known.push(key);
@@ -81,12 +81,12 @@ impl<'v> Object<'v, '_> {
         self.fields.and_then(|fields| fields.get(key))
     }
 
-    /// The value under `key`; null counts as absent.
+    /// The value under `key`. Null is the same as absent.
     pub(super) fn present(&mut self, key: &'static str) -> Option<&'v Value> {
         self.get(key).filter(|value| !value.is_null())
     }
 
-    /// The value under `key`, or `default` if there is none.
+    /// The value under `key`, or `default` if it is absent.
     pub(super) fn field<T>(
         &mut self,
         key: &'static str,
@@ -97,7 +97,7 @@ impl<'v> Object<'v, '_> {
         self.checked(key, value, read).unwrap_or(default)
     }
 
-    /// The value under `key`; none if it is null or absent.
+    /// The value under `key`. None if it is null or absent.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -107,7 +107,7 @@ impl<'v> Object<'v, '_> {
         self.checked(key, value, read)
     }
 
-    /// The value under `key`, which must be there.
+    /// The value under `key`, which must exist.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -135,7 +135,7 @@ impl<'v> Object<'v, '_> {
         }
     }
 
-    /// The list under `key`, each item read by `read`; none if it is absent or has a problem.
+    /// The list under `key`, with each item read by `read`. None if it is absent or invalid.
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
@@ -164,7 +164,7 @@ impl<'v> Object<'v, '_> {
         Object::read(Some(value), pointer, self.problems, read)
     }
 
-    /// [`Object::list`] of at least one item.
+    /// Like [`Object::list`], with at least one item.
     pub(super) fn filled_list<T>(
         &mut self,
         key: &'static str,
@@ -178,7 +178,7 @@ impl<'v> Object<'v, '_> {
         Some(items)
     }
 
-    /// The object under `key`, whose field names are the author's; `read` gets name and value.
+    /// The object under `key`, with arbitrary field names. `read` gets name and value.
     pub(super) fn map<T>(
         &mut self,
         key: &'static str,
@@ -198,7 +198,7 @@ impl<'v> Object<'v, '_> {
         out
     }
 
-    /// The one of `keys` that is given; another number of them is refused.
+    /// The single one of `keys` that is present. None or several are an error.
     pub(super) fn one_of(&mut self, keys: &[&'static str]) -> Option<&'static str> {
         let mut given = Vec::new();
         for key in keys {
@@ -222,7 +222,7 @@ impl<'v> Object<'v, '_> {
         None
     }
 
-    /// Adds a problem at `place`, a pointer seen from this object.
+    /// Adds a problem at `place`, a pointer relative to this object.
     pub(super) fn refuse(&mut self, place: &str, fault: BrokenRule) {
         if self.problems.len() < PROBLEMS_MAX {
             let pointer = format!("{}{place}", self.pointer);
@@ -230,7 +230,7 @@ impl<'v> Object<'v, '_> {
         }
     }
 
-    /// How many problems the body has so far.
+    /// The number of problems of the body so far.
     pub(super) fn problem_count(&self) -> usize {
         self.problems.len()
     }
@@ -255,7 +255,7 @@ impl<'v> Object<'v, '_> {
         }
     }
 
-    /// Fields that are often written at the top though they belong further down, and flat ones.
+    /// The correct place of fields that are often written at the top level, and of flat fields.
     fn elsewhere(&self, key: &str) -> Option<&'static str> {
         const INNER: [&str; 16] = [
             "schedule.cron",
@@ -284,12 +284,12 @@ impl<'v> Object<'v, '_> {
     }
 }
 
-/// A key as a part of a JSON pointer.
+/// Escapes a key for a JSON pointer.
 pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A value as messages repeat it.
+/// A value as text for messages.
 pub(super) fn got(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),
@@ -299,7 +299,7 @@ pub(super) fn got(value: &Value) -> String {
     }
 }
 
-/// A text as messages repeat it: quoted, escaped and cut.
+/// A text for messages: quoted, escaped and shortened.
 pub(super) fn echo(text: &str) -> String {
     let short: String = text.chars().take(ECHO_CHARS_MAX).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
@@ -316,7 +316,7 @@ pub(super) fn flag(value: &Value) -> Result<bool, BrokenRule> {
     value.as_bool().ok_or_else(|| BrokenRule::wrong("true or false", value))
 }
 
-/// Reads a whole number within bounds.
+/// Reads an integer within bounds.
 pub(super) fn whole<T: TryFrom<i64>>(
     value: &Value,
     range: RangeInclusive<i64>,
@@ -331,7 +331,7 @@ pub(super) fn whole<T: TryFrom<i64>>(
     })
 }
 
-/// Reads a duration within bounds: text, or whole seconds.
+/// Reads a duration within bounds, as text or as whole seconds.
 pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<Millis, BrokenRule> {
     let length = match value {
         Value::String(text) => Millis::parse(text).map_err(|rule| {
@@ -357,7 +357,7 @@ pub(super) fn duration(value: &Value, range: RangeInclusive<Millis>) -> Result<M
     Err(BrokenRule::new(ErrorCode::OutOfRange, message))
 }
 
-/// Reads an instant.
+/// Reads a timestamp.
 pub(super) fn instant(value: &Value) -> Result<Timestamp, BrokenRule> {
     let text = value
         .as_str()
@@ -374,7 +374,7 @@ pub(super) fn local_time(value: &Value) -> Result<LocalTime, BrokenRule> {
     LocalTime::parse(text).map_err(|rule| BrokenRule::new(ErrorCode::InvalidTime, rule))
 }
 
-/// Reads one of the words of a table.
+/// Reads a word that must be in a table.
 pub(super) fn choice<T: Copy>(
     value: &Value,
     words: &'static [(&'static str, T)],

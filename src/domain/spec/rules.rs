@@ -1,4 +1,4 @@
-//! The rules for names and labels, which bind more than task bodies, and the limits of a body.
+//! The rules for names and labels, which also apply outside task bodies, and the limits of a body.
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -14,26 +14,26 @@ const LABEL_VALUE_BYTES_MAX: usize = 200;
 pub(super) const LABELS_MAX: usize = 64;
 /// Longest description.
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
-/// Payload and parameters together.
+/// Maximum size of payload and parameters together.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
-/// The action, written as compact JSON.
+/// Maximum size of the action as compact JSON.
 pub(super) const ACTION_BYTES_MAX: usize = 64 * 1024;
 /// Longest duration anywhere: 100 years of 365.25 days.
 pub(super) const DURATION_MAX: Millis = Millis::from_secs(36_525 * 86_400);
-/// Most late ticks that `catch_up.policy` `all` may fire.
+/// Maximum number of late ticks that `catch_up.policy` `all` may fire.
 pub(super) const CATCH_UP_MAX: u64 = 10_000;
-/// Most attempts after known failures: a loop through the log ends somewhere.
+/// Maximum number of attempts after known failures.
 pub(super) const RETRIES_MAX: i64 = 1_000;
-/// Most tasks that `then` names for one way to end.
+/// Maximum number of tasks that `then` names for one outcome.
 pub(super) const CHAINED_MAX: usize = 20;
-/// A shorter `lost_after` would give up owners that are merely slow.
+/// Minimum of `lost_after`. With a shorter one, slow owners would be treated as lost.
 pub(super) const LOST_AFTER_MIN: Millis = Millis::from_secs(1);
 
-/// Checks a task's name: 1 to 200 bytes in NFC, letters and digits of any script and `._-:@+`,
-/// no dot in front.
+/// Checks a task's name: 1 to 200 bytes in NFC, letters and digits of any script and `._-:@+`, no
+/// dot at the begin.
 ///
 /// # Errors
-/// A sentence that says which of these is broken.
+/// A sentence about the broken rule.
 pub fn check_name(name: &str) -> Result<(), String> {
     word(name, NAME_BYTES_MAX, "._-:@+")?;
     if name.starts_with('.') {
@@ -42,11 +42,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a label: a key of 1 to 100 bytes made like a name, `/` allowed; a value of at most 200
-/// bytes without control characters.
+/// Checks a label: a key of 1 to 100 bytes with the rules of a name, `/` allowed; a value of at
+/// most 200 bytes without control characters.
 ///
 /// # Errors
-/// A sentence that says which of these is broken.
+/// A sentence about the broken rule.
 pub fn check_label(key: &str, value: &str) -> Result<(), String> {
     word(key, LABEL_KEY_BYTES_MAX, "._-:@+/").map_err(|rule| format!("its key {rule}"))?;
     if value.len() > LABEL_VALUE_BYTES_MAX {
@@ -64,7 +64,7 @@ fn word(text: &str, bytes_max: usize, punctuation: &str) -> Result<(), String> {
     }
     let mut carries_marks = false;
     for c in text.chars() {
-        // Several scripts cannot be written without marks; each must stand on a letter.
+        // Several scripts need combining marks. A mark must follow a letter.
         let letter = c.is_alphanumeric() || (carries_marks && is_combining_mark(c));
         if !letter && !punctuation.contains(c) {
             let c = c.escape_debug();

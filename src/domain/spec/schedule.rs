@@ -1,4 +1,4 @@
-//! The `schedule` of a body: one rule and what stands around it.
+//! The `schedule` of a body: one rule and the fields for all rules.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::domain::schedule::{
 use crate::domain::task::{CatchUp, CatchUpPolicy};
 use crate::domain::time::{Millis, Timestamp};
 
-/// The fields of which a schedule has exactly one; `every` is another word for `interval`.
+/// The rule fields, of which a schedule has exactly one. `every` is an alias of `interval`.
 pub(super) const RULES: [&str; 10] = [
     "cron",
     "interval",
@@ -30,7 +30,7 @@ pub(super) const RULES: [&str; 10] = [
     "manual",
 ];
 
-/// Reads a schedule; none if it has a problem, which is then recorded.
+/// Reads a schedule. None if it has a problem, which is then recorded.
 pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<Schedule> {
     let problems = object.problem_count();
     let key = object.one_of(&RULES);
@@ -59,7 +59,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
         rule,
         timezone,
         dst,
-        // Spread over no time is no spread.
+        // A jitter of zero is the same as none.
         jitter: jitter.filter(|jitter| *jitter > Millis(0)),
         not_before,
         not_after,
@@ -69,7 +69,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Option<
     (object.problem_count() == problems).then_some(schedule)
 }
 
-/// The zone of the `timezone` field or of the expression's prefix, which must agree.
+/// The zone of the `timezone` field or of the expression's prefix. If both exist, they must agree.
 fn one_zone(
     object: &mut Object<'_, '_>,
     field: Option<String>,
@@ -84,7 +84,7 @@ fn one_zone(
     field.or(prefix)
 }
 
-/// The calendars that are left out: few, and each once.
+/// The excluded calendars: a limited number, without duplicates.
 fn excluded(object: &mut Object<'_, '_>, ctx: ReadContext<'_>) -> Vec<String> {
     let too_many = |value: &Value| value.as_array().is_some_and(|all| all.len() > EXCLUDED_MAX);
     if object.present("exclude").is_some_and(too_many) {
@@ -119,7 +119,7 @@ fn named_calendar(value: &Value, ctx: ReadContext<'_>) -> Result<String, BrokenR
     Ok(name.to_owned())
 }
 
-/// Reads the rule under `key`, with the zone that a cron expression may bring along.
+/// Reads the rule under `key`, with the zone of a cron expression, if it has one.
 fn read_rule(
     object: &mut Object<'_, '_>,
     key: &'static str,
@@ -153,7 +153,7 @@ fn read_rule(
 
 fn cron(value: &Value, min_interval: Millis) -> Result<(Rule, Option<String>), BrokenRule> {
     let (rule, zone) = parse_cron(text(value)?).map_err(fault)?;
-    // `@every 90s` is an interval in the clothes of cron.
+    // `@every 90s` is an interval in cron syntax.
     if let Rule::Interval { every, .. } = rule
         && every < min_interval
     {
@@ -179,7 +179,7 @@ fn truth(value: &Value) -> Result<(), BrokenRule> {
     }
 }
 
-/// One local time, or a list of them; in order, each once.
+/// One local time, or a list of them. The result is sorted, without duplicates.
 fn daily(object: &mut Object<'_, '_>) -> Option<Vec<LocalTime>> {
     match object.present("daily")? {
         Value::Array(_) => object.filled_list("daily", local_time).map(in_order),
@@ -207,7 +207,7 @@ fn monthly(object: &mut Object<'_, '_>) -> Option<Rule> {
     Some(Rule::Monthly { days: days?, at: at? })
 }
 
-/// The list `days`: in order, each once, at least one.
+/// The list `days`: sorted, without duplicates, at least one.
 fn days<T: Ord>(
     object: &mut Object<'_, '_>,
     read: impl Fn(&Value) -> Result<T, BrokenRule>,
@@ -222,7 +222,7 @@ fn in_order<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
-/// Refuses a schedule that the engine cannot compute or that has no tick ahead of it.
+/// Refuses a schedule that the engine cannot compute or that has no future tick.
 pub(super) fn check_fires(
     body: &mut Object<'_, '_>,
     schedule: &Schedule,
@@ -256,7 +256,7 @@ pub(super) fn check_fires(
             }
             at.minus(before)
         }
-        // Its tick is the moment of creation itself.
+        // Its tick is the time of creation.
         Rule::Immediate => ctx.now.minus(before),
         _ => ctx.now,
     };

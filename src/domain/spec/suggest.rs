@@ -1,10 +1,10 @@
-//! "Did you mean": the known word nearest to one that is not known.
+//! "Did you mean": finds the known word closest to an unknown one.
 
-/// Longer words are no typing errors, and comparing them costs their length squared.
+/// Longer words are not compared, because the cost is quadratic in their length.
 const WORD_BYTES_MAX: usize = 60;
 
-/// The word of `known` that `word` was probably meant to be: at most a third of its letters are
-/// wrong, swapped or missing.
+/// The word of `known` that was probably meant by `word`: at most a third of its letters are wrong,
+/// swapped or missing.
 pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_BYTES_MAX {
         return None;

@@ -1,4 +1,4 @@
-//! What the end of an execution does to its task: nothing, or what a deletion or a cleanup would do.
+//! The effect of the end of an execution on its task: none, a deletion or a cleanup.
 
 use super::guards;
 use crate::domain::ids::{Revision, TaskKey};
@@ -7,12 +7,12 @@ use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::EntryContext;
 use crate::domain::task::AfterRun;
 
-/// Who marks a task deleted whose definition says so.
+/// The recorded author of a deletion by `after_run`.
 const BY: &str = "after_run";
 
 impl State {
-    /// Ends a task, as its definition wants it after a run. That there may be no more deleted marks
-    /// refuses requests only: a task that stayed would fire again.
+    /// Ends a task after a run, as its definition requires. The limit of deleted marks applies only
+    /// to requests, because the task would otherwise fire again.
     pub(in crate::domain::machine) fn end_task(
         &mut self,
         cx: &EntryContext<'_>,

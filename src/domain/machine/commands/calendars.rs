@@ -1,4 +1,4 @@
-//! Calendars in the state: made, changed, removed, and looked up for those who compute ticks.
+//! Calendars in the state: creation, change, removal, and lookup for the computation of ticks.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
 
 impl State {
-    /// A calendar.
+    /// The calendar of this name.
     #[must_use]
     pub fn calendar(&self, name: &str) -> Option<&Arc<CalendarRecord>> {
         self.registers.calendars.get(name)
@@ -28,23 +28,23 @@ impl State {
         self.registers.calendars.values()
     }
 
-    /// The calendars that a schedule leaves out.
+    /// The calendars that a schedule excludes.
     #[must_use]
     pub fn excluded_by(&self, schedule: &Schedule) -> Vec<Arc<Calendar>> {
         let kept = schedule.exclude.iter().filter_map(|name| self.calendar(name));
         kept.map(|kept| Arc::clone(&kept.calendar)).collect()
     }
 
-    /// The ticks of a definition that was set at that time, its calendars as they are now.
+    /// The ticks of a definition that was set at that time, with the current calendars.
     ///
     /// # Errors
-    /// A schedule or a calendar that cannot be computed.
+    /// The schedule or a calendar cannot be computed.
     pub fn plan(&self, spec: &TaskSpec, set_at: Timestamp) -> Result<Plan, ScheduleError> {
         let calendars = self.excluded_by(&spec.schedule);
         Plan::excluding(&spec.schedule, &spec.name, &self.cluster.timezone, set_at, calendars)
     }
 
-    /// The newest revision of the calendars that a task leaves out; 0: it leaves out none.
+    /// The highest revision of the calendars that a task excludes. 0: it excludes none.
     #[must_use]
     pub fn calendars_of(&self, task: &Task) -> Revision {
         if !task.rules.excludes {
@@ -55,14 +55,14 @@ impl State {
         kept.map(|kept| kept.revision).max().unwrap_or(Revision(0))
     }
 
-    /// The tasks, marked deleted or not, that leave a calendar out.
+    /// The tasks, including those marked deleted, that exclude a calendar.
     pub fn users_of<'a>(&'a self, calendar: &'a str) -> impl Iterator<Item = &'a Arc<Task>> {
         let uses = move |spec: &TaskSpec| spec.schedule.exclude.iter().any(|name| name == calendar);
         let some = self.tasks().filter(|task| task.rules.excludes);
         some.filter(move |task| task.spec().is_some_and(uses))
     }
 
-    /// Refuses a definition that leaves out what there is not.
+    /// Refuses a definition that excludes a calendar that does not exist.
     pub(in crate::domain::machine) fn calendars_known(
         &self,
         spec: &TaskSpec,
@@ -115,7 +115,7 @@ impl State {
         Ok(Answer::Done)
     }
 
-    /// Removes the calendars that stood at a revision and that no task leaves out.
+    /// Removes the calendars with a revision of at most `upto` that no task excludes.
     pub(in crate::domain::machine) fn remove_calendars(
         &mut self,
         cx: &EntryContext<'_>,
@@ -139,13 +139,13 @@ impl State {
     }
 }
 
-/// Whether settings leave a calendar alone: it is not from settings, or they say what they said
-/// before, and somebody knows better since.
+/// Whether a declared calendar of the settings must not replace the existing one: that one does not
+/// come from settings, or the declaration has not changed since it was last applied.
 fn settings_yield(former: &CalendarRecord, put: &PutCalendar) -> bool {
     put.source.is_some() && (former.source.is_none() || former.source == put.source)
 }
 
-/// Whether a calendar is as the caller saw it.
+/// Checks that a calendar has the revision that the caller expects.
 fn seen(former: Option<&CalendarRecord>, if_match: Option<Revision>) -> Result<(), Refusal> {
     match (former, if_match) {
         (Some(former), Some(seen)) if former.revision != seen => {

@@ -1,5 +1,4 @@
-//! Commands that hold a task, for a while or until somebody wants it again, and the one that lets it
-//! go on.
+//! Commands that suspend a task, for a time or indefinitely, and the command that resumes it.
 
 use super::executions::by_request;
 use super::guards;
@@ -39,8 +38,8 @@ impl State {
         })
     }
 
-    /// Cancels a task: no tick of it fires, and what waits ends. What runs goes on. A pause of it is
-    /// over.
+    /// Cancels a task: none of its ticks fires, and waiting executions end. Running ones continue.
+    /// A pause of the task ends.
     pub(in crate::domain::machine) fn cancel(
         &mut self,
         cx: &EntryContext<'_>,
@@ -55,7 +54,8 @@ impl State {
             return Ok(Answer::Task { task: key, revision, created: false });
         }
         self.edit(cx, key, effects, |task| {
-            // What is due and not yet settled is held by this, unless something held it before.
+            // Ticks that are due but not settled get this reason, unless the task was inactive
+            // before.
             let held = task.inactive().is_some();
             let since = if held { cx.stamp } else { task.settled() };
             guards::close(task, cx.stamp, Some(Reason::Cancelled));
@@ -108,8 +108,8 @@ impl State {
     }
 }
 
-/// Triggers a task whose one tick came while it was cancelled, if its execution mode lets one more
-/// execution in.
+/// Triggers a task whose only tick was due while it was cancelled, if its execution mode allows one
+/// more execution.
 fn make_up(
     task: &mut TaskEditor<'_>,
     cx: &EntryContext<'_>,

@@ -1,4 +1,4 @@
-//! Idempotency keys: the first answer under a key stands for all repeats of its request.
+//! Idempotency keys: the first answer under a key is returned for all repeats of its request.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::domain::machine::task::record::KeyRecord;
 use crate::domain::time::Timestamp;
 
 impl State {
-    /// What a key stands for; none: it is free, as one older than
-    /// [`KEY_AGE`](crate::domain::machine::limits::KEY_AGE) is.
+    /// The record of a key. None: the key is free, which includes keys older than
+    /// [`KEY_AGE`](crate::domain::machine::limits::KEY_AGE).
     ///
     /// # Errors
-    /// [`Refusal::KeyReused`] if it stands for another request.
+    /// [`Refusal::KeyReused`] if the key was used for another request.
     pub fn first(&self, key: IdempotencyKey<'_>) -> Result<Option<&KeyRecord>, Refusal> {
         let stands = |known: &&Arc<KeyRecord>| guards::key_stands(known, self.cluster.stamp);
         match self.registers.keys.get(key.text).filter(stands) {
@@ -25,7 +25,7 @@ impl State {
         }
     }
 
-    /// The keys that begin with `prefix`, with the rest of each, in order.
+    /// The keys that begin with `prefix`, each with the part after it, in order.
     pub fn keys_under<'a>(
         &'a self,
         prefix: &'a str,
@@ -34,7 +34,7 @@ impl State {
         from.map_while(move |(key, known)| Some((key.strip_prefix(prefix)?, &**known)))
     }
 
-    /// Keeps an answer under a key, and drops those that are too old or too many.
+    /// Records an answer under a key, and removes keys that are too old or exceed the limit.
     pub(in crate::domain::machine) fn remember(
         &mut self,
         cx: &EntryContext<'_>,
@@ -61,7 +61,7 @@ impl State {
         }
     }
 
-    /// Drops what a key stands for, if anything.
+    /// Removes a key, if it exists.
     pub(in crate::domain::machine) fn forget_key(&mut self, key: &Arc<str>) {
         if let Some(kept) = self.registers.keys.remove(key) {
             self.key_order.remove(&kept.number);

@@ -1,5 +1,5 @@
-//! What the execution mode of a task says of a new execution, while others of the task have not
-//! ended.
+//! Applies the execution mode of a task to a new execution while other executions of the task have
+//! not ended.
 
 use super::guards;
 use crate::domain::ids::ExecutionId;
@@ -9,16 +9,17 @@ use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{Reason, Report, Status};
 use crate::domain::task::ExecutionMode;
 
-/// Who carries a new execution out.
+/// The party that runs a new execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// A node: the execution can wait.
+    /// A node. The execution can wait.
     Node,
-    /// A caller, at once.
+    /// A caller, immediately.
     Caller,
 }
 
-/// Lets a new execution of the task in, or says why not. Under `replace` it makes room for it.
+/// Admits a new execution of the task, or returns the reason against it. Under `replace` it makes
+/// room for it.
 pub fn admit(task: &mut TaskEditor<'_>, carrier: Carrier) -> Result<(), Reason> {
     guards::overlap(task)?;
     if carrier == Carrier::Caller && guards::room(task).is_err() {
@@ -30,7 +31,7 @@ pub fn admit(task: &mut TaskEditor<'_>, carrier: Carrier) -> Result<(), Reason> 
     Ok(())
 }
 
-/// Stops what runs and ends what waits.
+/// Stops running executions and ends waiting ones.
 fn make_room(task: &mut TaskEditor<'_>) {
     task.end_all(Status::Cancelled, "replaced", |other| other.status == Status::Pending);
     task.spare();
@@ -41,7 +42,7 @@ fn make_room(task: &mut TaskEditor<'_>) {
     }
 }
 
-/// Ends an execution that waits, and has one that runs stopped.
+/// Ends a waiting execution, or requests the stop of a running one.
 pub fn stop(task: &mut TaskEditor<'_>, id: ExecutionId) {
     let Some(at) = task.history.position(id) else { return };
     let status = task.history.executions.get(at).map(|execution| execution.status);
@@ -57,7 +58,7 @@ pub fn stop(task: &mut TaskEditor<'_>, id: ExecutionId) {
     }
 }
 
-/// How a request for an execution is refused that a tick would be skipped for.
+/// The refusal of a request for an execution, for the reason for which a tick would be skipped.
 pub fn refusal(reason: Reason, carrier: Carrier) -> Refusal {
     match reason {
         Reason::Overlap if carrier == Carrier::Caller => Refusal::NoRoom,

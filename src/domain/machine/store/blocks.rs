@@ -1,8 +1,8 @@
-//! Records of a task's past, in blocks.
+//! Records of a task's history, in blocks.
 //!
-//! A task may have thousands of them, and each of its claims adds one. In blocks none of them moves
-//! when more come, a clone shares all but the newest few, and a checkpoint writes the blocks that
-//! changed and no others.
+//! A task may have thousands of them, and each of its claims adds one. With blocks, no record moves
+//! when others are added, a clone shares all but the newest few, and a checkpoint writes only the
+//! blocks that changed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,41 +13,41 @@ use serde::de::DeserializeOwned;
 use super::dirty::Dirty;
 use crate::domain::ids::TaskKey;
 
-/// Records of a block; few in tests, so that they meet many blocks.
+/// Maximum number of records in a block. Small in tests, so that they cover several blocks.
 const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
 
-/// What is kept in blocks.
+/// A record that is stored in blocks.
 pub trait BlockRecord: Clone + Serialize + DeserializeOwned {
-    /// By this it is found, and by this it stands in order.
+    /// The key of a record, which defines the order of records.
     type RecordKey: Copy + Ord;
     /// The letter of its rows.
     const LETTER: u8;
 
-    /// Where it stands.
+    /// The key of this record.
     fn key(&self) -> Self::RecordKey;
 }
 
-/// Records in rising order.
+/// Records in increasing order.
 #[derive(Clone, Debug)]
 pub struct Blocks<T> {
-    /// Blocks that are added to no more; none is empty.
+    /// Full blocks, to which no records are added. None of them is empty.
     sealed: VecDeque<RecordBlock<Arc<VecDeque<T>>>>,
-    /// The newest.
+    /// The newest block.
     open: RecordBlock<VecDeque<T>>,
     len: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct RecordBlock<R> {
-    /// Rises from block to block; names its row.
+    /// Increases from block to block, and is part of the key of its row.
     number: u64,
-    /// The checkpoint epoch in which it was last noted as changed.
+    /// The checkpoint epoch in which it was last marked as changed.
     noted: u64,
     records: R,
 }
 
 impl<R> RecordBlock<R> {
-    /// Notes that the next checkpoint must write it, or that it is gone.
+    /// Records that the next checkpoint must write or delete this block.
     fn note(&mut self, letter: u8, task: TaskKey, dirty: &mut Dirty) {
         if self.noted != dirty.epoch {
             self.noted = dirty.epoch;
@@ -56,10 +56,10 @@ impl<R> RecordBlock<R> {
     }
 }
 
-/// Where a record is, until the next change.
+/// The position of a record. Valid until the next change.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordPlace {
-    /// Of the sealed ones; one past them: the open one.
+    /// The index of the sealed block. The number of sealed blocks means the open one.
     block: usize,
     at: usize,
 }
@@ -80,44 +80,44 @@ impl<T: PartialEq> PartialEq for Blocks<T> {
 impl<T: Eq> Eq for Blocks<T> {}
 
 impl<T> Blocks<T> {
-    /// How many there are.
+    /// The number of records.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are no records.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Oldest first.
+    /// All records, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         let sealed = self.sealed.iter().flat_map(|block| block.records.iter());
         sealed.chain(&self.open.records)
     }
 
-    /// The oldest.
+    /// The oldest record.
     #[must_use]
     pub fn front(&self) -> Option<&T> {
         let first = self.sealed.front().map_or(&self.open.records, |block| &block.records);
         first.front()
     }
 
-    /// The newest.
+    /// The newest record.
     #[must_use]
     pub fn back(&self) -> Option<&T> {
         self.open.records.back().or_else(|| self.sealed.back()?.records.back())
     }
 
-    /// The one at a place.
+    /// The record at a position.
     #[must_use]
     pub fn get(&self, place: RecordPlace) -> Option<&T> {
         self.records(place.block).get(place.at)
     }
 
-    /// The first of which this holds.
+    /// The position of the first record that satisfies a condition.
     pub fn place_of(&self, which: impl Fn(&T) -> bool) -> Option<RecordPlace> {
         (0..=self.sealed.len()).find_map(|block| {
             let at = self.records(block).iter().position(&which)?;
@@ -131,9 +131,9 @@ impl<T> Blocks<T> {
 }
 
 impl<T: BlockRecord> Blocks<T> {
-    /// Where the record with this key is, or else the first after it.
+    /// The position of the record with this key, or else of the first one after it.
     fn search(&self, key: T::RecordKey) -> Result<RecordPlace, RecordPlace> {
-        // What is asked for is most often among the newest.
+        // Most lookups are for one of the newest records.
         let block = match self.open.records.front() {
             Some(first) if first.key() <= key => self.sealed.len(),
             _ => self
@@ -144,20 +144,20 @@ impl<T: BlockRecord> Blocks<T> {
         found.map(|at| RecordPlace { block, at }).map_err(|at| RecordPlace { block, at })
     }
 
-    /// Where the record with this key is.
+    /// The position of the record with this key.
     #[must_use]
     pub fn find(&self, key: T::RecordKey) -> Option<RecordPlace> {
         self.search(key).ok()
     }
 
-    /// The record with this key, or else the first after it.
+    /// The record with this key, or else the first one after it.
     #[must_use]
     pub fn at_or_after(&self, key: T::RecordKey) -> Option<&T> {
         let (Ok(place) | Err(place)) = self.search(key);
         self.get(place)
     }
 
-    /// Adds the newest.
+    /// Adds the newest record.
     pub(in crate::domain::machine) fn push(&mut self, record: T, task: TaskKey, dirty: &mut Dirty) {
         if self.open.records.len() >= BLOCK {
             self.seal(self.open.number + 1);
@@ -174,7 +174,7 @@ impl<T: BlockRecord> Blocks<T> {
         self.sealed.push_back(RecordBlock { number, noted, records: Arc::new(records) });
     }
 
-    /// The one at a place, to be changed.
+    /// The record at a position, mutably. Marks its block as changed.
     pub(in crate::domain::machine) fn get_mut(
         &mut self,
         place: RecordPlace,
@@ -189,7 +189,7 @@ impl<T: BlockRecord> Blocks<T> {
         self.open.records.get_mut(place.at)
     }
 
-    /// Takes out the one at a place.
+    /// Removes the record at a position.
     pub(in crate::domain::machine) fn remove(
         &mut self,
         place: RecordPlace,
@@ -215,7 +215,7 @@ impl<T: BlockRecord> Blocks<T> {
         gone
     }
 
-    /// Takes out the oldest.
+    /// Removes the oldest record.
     pub(in crate::domain::machine) fn pop_front(
         &mut self,
         task: TaskKey,
@@ -224,7 +224,7 @@ impl<T: BlockRecord> Blocks<T> {
         self.remove(RecordPlace { block: 0, at: 0 }, task, dirty)
     }
 
-    /// Takes out the newest.
+    /// Removes the newest record.
     pub(in crate::domain::machine) fn pop_back(
         &mut self,
         task: TaskKey,
@@ -235,7 +235,7 @@ impl<T: BlockRecord> Blocks<T> {
         self.remove(RecordPlace { block, at }, task, dirty)
     }
 
-    /// Notes that all of it goes.
+    /// Marks all blocks as changed, because they are removed.
     pub(in crate::domain::machine) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
         for block in &mut self.sealed {
             block.note(T::LETTER, task, dirty);
@@ -261,7 +261,7 @@ impl<T: BlockRecord> Blocks<T> {
         (!records.is_empty()).then_some(records)
     }
 
-    /// Adds a whole block behind all others; false: it does not belong there.
+    /// Adds a whole block after all others. False: the block does not follow the others.
     pub(in crate::domain::machine) fn load(&mut self, number: u64, records: VecDeque<T>) -> bool {
         let behind = self.is_empty() || number > self.open.number;
         let rising = records.iter().is_sorted_by(|one, next| one.key() < next.key());

@@ -1,4 +1,4 @@
-//! How values are written as bytes, in the log, in the checkpoint and for the digest.
+//! The encoding of values as bytes, for the log, the checkpoint and the digest.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;
@@ -6,27 +6,27 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::machine::limits::DECODE_BYTES_MAX;
 
-/// How commands and records are written, with a limit to what reading them may claim.
+/// The configuration of the encoding, with a memory limit for decoding.
 pub const CONFIG: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
     bincode::config::standard().with_limit();
 
-/// Writes a value behind what is there.
+/// Appends the encoding of a value.
 pub fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    // Writing plain data into memory has no way to fail.
+    // Encoding plain data into memory cannot fail.
     let _written = bincode::serde::encode_into_std_write(value, out, CONFIG);
 }
 
-/// A value in its stored form.
+/// The encoding of a value.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut out = Vec::new();
     append(value, &mut out);
     out
 }
 
-/// Reads what stands first in `rest`, and takes it away.
+/// Decodes a value from the begin of `rest`, and removes its bytes.
 ///
 /// # Errors
-/// What the decoder says of bytes that are no such value.
+/// The decoder's message, if the bytes are not such a value.
 pub fn first<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, String> {
     match bincode::serde::decode_from_slice(rest, CONFIG) {
         Ok((decoded, used)) => {
@@ -37,27 +37,27 @@ pub fn first<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, String> {
     }
 }
 
-/// Reads a value from all of the bytes.
+/// Decodes a value from all of the bytes.
 ///
 /// # Errors
-/// The bytes are no such value, or more than one.
+/// The bytes are not such a value, or have trailing bytes.
 pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
     let mut rest = value;
     let decoded = first(&mut rest)?;
     if rest.is_empty() { Ok(decoded) } else { Err(LEFT_OVER.to_owned()) }
 }
 
-/// What is said of bytes behind a value.
+/// The error message for bytes after a value.
 pub const LEFT_OVER: &str = "bytes left over";
 
-/// A row's key: a letter and a number, big-endian, so that rows stand in the order of their numbers.
+/// A row key: a letter and a number, big-endian, so that rows are sorted by number.
 pub fn key_of_one(letter: u8, number: u64) -> [u8; 9] {
     let mut out = [letter; 9];
     out[1..].copy_from_slice(&number.to_be_bytes());
     out
 }
 
-/// A row's key of two numbers.
+/// A row key with two numbers.
 pub fn key_of_two(letter: u8, first: u64, second: u64) -> [u8; 17] {
     let mut out = [letter; 17];
     out[1..9].copy_from_slice(&first.to_be_bytes());

@@ -1,5 +1,5 @@
-//! Whose each kept execution is. Ids only rise, and the oldest go first: so they are kept in their
-//! order, in blocks that a frozen view shares.
+//! The task of each retained execution. Ids only increase, and the oldest are removed first, so
+//! they are kept in order, in blocks that a frozen view shares.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use imbl::Vector;
 
 use crate::domain::ids::{ExecutionId, TaskKey};
 
-/// Entries of a block; few in tests, so that they meet many blocks.
+/// Maximum number of entries in a block. Small in tests, so that they cover several blocks.
 const BLOCK: usize = if cfg!(test) { 8 } else { 1_024 };
 
 type IndexEntries = VecDeque<(ExecutionId, TaskKey)>;
@@ -16,20 +16,20 @@ type IndexEntries = VecDeque<(ExecutionId, TaskKey)>;
 /// Tasks by execution.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    /// Persistent, so that a frozen view costs the same however many there are.
+    /// Persistent, so that the cost of a frozen view does not depend on the number of executions.
     blocks: Vector<IndexBlock>,
 }
 
-/// Some entries; never none.
+/// A block of entries. It is never empty.
 #[derive(Clone, Debug)]
 struct IndexBlock {
-    /// No id in it is lower, nor is one in a block before it as high.
+    /// A lower bound of its ids. All ids in earlier blocks are lower.
     first: ExecutionId,
     entries: Arc<IndexEntries>,
 }
 
 impl Index {
-    /// Adds the newest.
+    /// Adds the newest execution.
     pub fn push(&mut self, id: ExecutionId, task: TaskKey) {
         match self.blocks.back_mut() {
             Some(last) if last.entries.len() < BLOCK => {
@@ -59,7 +59,7 @@ impl Index {
         self.join(at);
     }
 
-    /// Puts a block's entries behind those of the block before it, if both are small by now.
+    /// Merges a block into the one before it, if both are small enough.
     fn join(&mut self, at: usize) {
         let Some(before) = at.checked_sub(1) else { return };
         let len = |at: usize| self.blocks.get(at).map_or(BLOCK, |block| block.entries.len());
@@ -72,24 +72,24 @@ impl Index {
         }
     }
 
-    /// Newest first, below `before`.
+    /// Executions with lower ids than `before`, newest first.
     pub fn before(&self, before: ExecutionId) -> impl Iterator<Item = (ExecutionId, TaskKey)> + '_ {
         let end = self.partition_point(|block| block.first < before);
         let blocks = self.blocks.focus().narrow(..end).into_iter().rev();
         blocks.flat_map(|block| block.entries.iter().rev().copied()).skip_while(
-            // Only of the first of these blocks may some be too new.
+            // Only the first of these blocks can have ids that are too high.
             move |(id, _)| *id >= before,
         )
     }
 
-    /// The block that an id belongs to.
+    /// The block for an id.
     fn block(&self, id: ExecutionId) -> Option<usize> {
         self.partition_point(|block| block.first <= id).checked_sub(1)
     }
 
-    /// How many blocks stand before the first of which this does not hold.
+    /// The number of blocks before the first one for which the condition is false.
     fn partition_point(&self, holds: impl Fn(&IndexBlock) -> bool) -> usize {
-        // What is asked for is most often the newest.
+        // Most lookups are for the newest block.
         if self.blocks.back().is_none_or(&holds) {
             return self.blocks.len();
         }

@@ -1,5 +1,5 @@
-//! How records are kept: tasks in a table, their past in blocks, the list of all executions, and the
-//! sum by which replicas are compared. Nothing here knows what a record means.
+//! Storage of records: tasks in a table, their history in blocks, the list of all executions, and
+//! the digest for the comparison of replicas. Nothing here knows the meaning of a record.
 
 pub mod blocks;
 pub mod codec;

@@ -1,8 +1,8 @@
-//! Kinds of records that are kept by a key of their own: nodes, idempotency keys, calendars.
+//! Record kinds with their own keys: nodes, idempotency keys, calendars.
 //!
-//! A kind is one line of [`registers!`]: its name, key and record, and the letter of its rows. All
-//! else that a replicated record needs is here: it counts in the digest, its changes go into the
-//! next checkpoint, it is written as rows and read back, and a frozen view shares it.
+//! A kind is one line of [`registers!`]: its name, key, record, and the letter of its rows. This
+//! module implements everything else for a replicated record: it is part of the digest, its changes
+//! go into the next checkpoint, it is written and read as rows, and a frozen view shares it.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -17,11 +17,11 @@ use super::codec;
 use super::digest::{self, Digest};
 use crate::domain::ids::NodeId;
 
-/// What names a record in its register.
+/// The key of a record.
 pub trait RegisterKey: Clone + Debug + Ord {
-    /// Writes it behind the letter of a row.
+    /// Writes the key after the letter of a row.
     fn write(&self, row: &mut Vec<u8>);
-    /// Reads it again; none: no key was written so.
+    /// Reads the key. None: the bytes are not a key.
     fn read(row: &[u8]) -> Option<Self>;
 }
 
@@ -35,7 +35,7 @@ impl RegisterKey for NodeId {
     }
 }
 
-/// Names are no longer than a byte can say.
+/// The length of a name fits into one byte.
 impl RegisterKey for Arc<str> {
     fn write(&self, row: &mut Vec<u8>) {
         row.push(u8::try_from(self.len()).unwrap_or(u8::MAX));
@@ -55,9 +55,9 @@ pub struct Register<K: RegisterKey, V> {
     /// The letter of its rows.
     letter: u8,
     records: OrdMap<K, Arc<V>>,
-    /// The sum over its records.
+    /// The digest of its records.
     digest: Digest,
-    /// What came, changed or went since the last checkpoint.
+    /// The keys of records that were added, changed or removed since the last checkpoint.
     dirty: BTreeSet<K>,
 }
 
@@ -67,7 +67,7 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> Register<K, V> {
         Self { letter, records: OrdMap::new(), digest: Digest::default(), dirty: BTreeSet::new() }
     }
 
-    /// A view that does not change any more. What changed since the last checkpoint is nothing to it.
+    /// A frozen view. It has no record of the changes since the last checkpoint.
     pub fn frozen(&self) -> Self {
         let Self { letter, records, digest, .. } = self;
         let (records, dirty) = (records.clone(), BTreeSet::new());
@@ -85,22 +85,22 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> Register<K, V> {
         self.records.get(key)
     }
 
-    /// In the order of their keys.
+    /// The records in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Arc<V>)> {
         self.records.iter()
     }
 
-    /// In the order of their keys.
+    /// The records in key order, without keys.
     pub fn values(&self) -> impl Iterator<Item = &Arc<V>> {
         self.records.values()
     }
 
-    /// Those whose keys lie in a range, in order.
+    /// The records with keys in a range, in key order.
     pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &Arc<V>)> {
         self.records.range(range)
     }
 
-    /// Puts a record under a key, in the place of one that is there.
+    /// Stores a record under a key. Replaces an existing one.
     pub fn set(&mut self, key: K, record: V) {
         let row = self.row_key(&key);
         if let Some(former) = self.records.get(&key) {
@@ -111,7 +111,7 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> Register<K, V> {
         self.dirty.insert(key);
     }
 
-    /// Takes a record out.
+    /// Removes a record.
     pub fn remove(&mut self, key: &K) -> Option<Arc<V>> {
         let former = self.records.remove(key)?;
         self.digest.sub(digest::hash(&self.row_key(key), &*former));
@@ -119,46 +119,46 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> Register<K, V> {
         Some(former)
     }
 
-    /// The key of the row of the record under a key.
+    /// The row key of a record.
     pub fn row_key(&self, key: &K) -> Vec<u8> {
         let mut row = vec![self.letter];
         key.write(&mut row);
         row
     }
 
-    /// The key that a row of this register has.
+    /// The record key of a row.
     fn key(&self, row: &[u8]) -> Option<K> {
         K::read(row.strip_prefix(&[self.letter])?)
     }
 }
 
-/// A register whatever its kind, as checkpoints and the digest see it.
+/// The common interface of all registers for checkpoints and the digest.
 pub trait RegisterRows {
     /// The letter of its rows.
     fn letter(&self) -> u8;
-    /// Every row, in the order of their keys.
+    /// All rows, in key order.
     fn rows(&self) -> Box<dyn Iterator<Item = (Vec<u8>, Vec<u8>)> + '_>;
-    /// What a row holds; none: there is no such record.
+    /// The value of a row. None: there is no such record.
     fn value(&self, row: &[u8]) -> Option<Vec<u8>>;
-    /// Takes a row in that was written before.
+    /// Loads a row that was written before.
     ///
     /// # Errors
-    /// It is none of this register.
+    /// It is not a row of this register.
     fn load(&mut self, row: &[u8], value: &[u8]) -> Result<(), RowError>;
-    /// Takes the keys of the rows that changed, and begins a new list.
+    /// Returns the keys of the rows that changed, and clears the list.
     fn take_dirty(&mut self) -> Vec<Vec<u8>>;
-    /// The sum over its records.
+    /// The digest of its records.
     fn digest(&self) -> Digest;
-    /// The same from scratch.
+    /// The same, computed from all records.
     fn recomputed(&self) -> Digest;
 }
 
 /// Why a row cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RowError {
-    /// No key was written so.
+    /// The bytes are not a key.
     Key,
-    /// What the decoder says of its value.
+    /// The decoder's message about its value.
     Value(String),
 }
 
@@ -204,8 +204,8 @@ impl<K: RegisterKey, V: Serialize + DeserializeOwned> RegisterRows for Register<
     }
 }
 
-/// Declares registers, one a line: `name: key => record, letter;`. The struct has a field for each;
-/// `each` and `each_mut` give all of them to those who write, read and count rows.
+/// Declares registers, one per line: `name: key => record, letter;`. The struct has a field for
+/// each. `each` and `each_mut` return all of them, to write, read and count rows.
 macro_rules! registers {
     (
         $(#[$doc:meta])*
@@ -230,12 +230,12 @@ macro_rules! registers {
         }
 
         impl $set {
-            /// A view that does not change any more.
+            /// A frozen view.
             pub fn frozen(&self) -> Self {
                 Self { $($name: self.$name.frozen(),)+ }
             }
 
-            /// All of them.
+            /// All registers.
             pub fn each(
                 &self,
             ) -> [&dyn $crate::domain::machine::store::register::RegisterRows; [$($letter),+].len()]
@@ -243,7 +243,7 @@ macro_rules! registers {
                 [$(&self.$name),+]
             }
 
-            /// All of them, to be changed.
+            /// All registers, mutably.
             pub fn each_mut(
                 &mut self,
             ) -> [

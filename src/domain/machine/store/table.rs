@@ -1,9 +1,9 @@
-//! The tasks, in pages of slots. A key says its slot, so that a claim finds its task with three
-//! look-ups.
+//! The tasks, in pages of slots. A key contains its slot, so that a claim finds its task with three
+//! lookups.
 //!
-//! Pages hang below chapters, and a clone shares the chapters: a million tasks are some hundred
-//! pointers, so that a frozen view costs about the same whatever the number of tasks. What is changed
-//! after a clone is copied on the way to it: a chapter, a page, the task.
+//! Pages are grouped in chapters, and a clone shares the chapters. A million tasks are about a
+//! hundred pointers, so the cost of a frozen view hardly depends on the number of tasks. A change
+//! after a clone copies the path to the changed task: a chapter, a page, the task.
 
 use std::sync::Arc;
 
@@ -11,32 +11,33 @@ use imbl::OrdSet;
 
 use crate::domain::ids::{Revision, TaskKey};
 
-/// What the table has to know of a task.
+/// The properties of a task that the table needs.
 pub trait TableTask: Clone {
-    /// What names it.
+    /// Its key.
     fn key(&self) -> TaskKey;
-    /// Whether an execution of it has not ended.
+    /// Whether one of its executions has not ended.
     fn busy(&self) -> bool;
 }
 
-/// Slots of a page; the bits of its mark.
+/// Slots per page; also the number of bits of its mark.
 const PAGE: usize = 64;
-/// Pages of a chapter; the bits of its mark. Few in tests, so that they meet many chapters.
+/// Pages per chapter; also the number of bits of its mark. Small in tests, so that they cover
+/// several chapters.
 const CHAPTER: usize = if cfg!(test) { 2 } else { 128 };
 
-/// Some tasks, and of which of them an execution has not ended.
+/// A page of tasks, and which of them are busy.
 #[derive(Clone, Debug)]
 struct TablePage<T> {
     tasks: [Option<Arc<T>>; PAGE],
-    /// Bit s stands for slot s; derived.
+    /// Bit s is for slot s. Derived.
     busy: u64,
 }
 
-/// Some pages, and which of them have busy tasks.
+/// A chapter of pages, and which of them have busy tasks.
 #[derive(Clone, Debug)]
 struct Chapter<T> {
     pages: [Option<Arc<TablePage<T>>>; CHAPTER],
-    /// Bit p stands for page p; derived.
+    /// Bit p is for page p. Derived.
     busy: u128,
 }
 
@@ -44,13 +45,13 @@ struct Chapter<T> {
 #[derive(Clone, Debug)]
 pub struct TaskTable<T> {
     chapters: Vec<Arc<Chapter<T>>>,
-    /// Slots below the end.
+    /// Number of slots up to the highest used one.
     end: usize,
-    /// Slots below the end that hold no task; derived.
+    /// Slots below `end` without a task. Derived.
     free: OrdSet<u32>,
 }
 
-/// A place in the table.
+/// A position in the table.
 #[derive(Clone, Copy)]
 struct At {
     chapter: usize,
@@ -65,7 +66,7 @@ impl At {
     }
 }
 
-/// Where it is marked whether a task is busy.
+/// The busy bits of a task.
 pub struct BusyMark<'a> {
     page: &'a mut u64,
     chapter: &'a mut u128,
@@ -73,7 +74,7 @@ pub struct BusyMark<'a> {
 }
 
 impl BusyMark<'_> {
-    /// Marks the task as busy, or not.
+    /// Sets whether the task is busy.
     pub fn set(&mut self, busy: bool) {
         let bit = 1 << self.at.slot;
         *self.page = if busy { *self.page | bit } else { *self.page & !bit };
@@ -93,7 +94,7 @@ impl<T: TableTask> TaskTable<T> {
         self.end - self.free.len()
     }
 
-    /// Slots that hold a task, or held one: the highest is below.
+    /// The number of slots up to the highest one that has or had a task.
     pub const fn end(&self) -> usize {
         self.end
     }
@@ -102,7 +103,7 @@ impl<T: TableTask> TaskTable<T> {
         self.at(key.slot()).filter(|task| task.key() == key)
     }
 
-    /// Whatever task is in the slot, without looking into it.
+    /// The task in the slot of a key. Does not compare the task's key.
     pub fn peek(&self, key: TaskKey) -> Option<&T> {
         self.at(key.slot()).map(|task| &**task)
     }
@@ -114,7 +115,7 @@ impl<T: TableTask> TaskTable<T> {
         page.tasks.get(at.slot)?.as_ref()
     }
 
-    /// A task to be changed, and where it is marked as busy.
+    /// The task of a key, mutably, and its busy bits.
     pub fn get_mut(&mut self, key: TaskKey) -> Option<(&mut T, BusyMark<'_>)> {
         let at = At::of(key.slot());
         let Chapter { pages, busy: chapter } = Arc::make_mut(self.chapters.get_mut(at.chapter)?);
@@ -127,7 +128,7 @@ impl<T: TableTask> TaskTable<T> {
         self.chapters.iter().flat_map(|chapter| chapter.pages.iter().flatten())
     }
 
-    /// By slot.
+    /// All tasks, by slot.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         let all = self.pages().flat_map(|page| page.tasks.iter().flatten());
         #[cfg(test)]
@@ -135,7 +136,7 @@ impl<T: TableTask> TaskTable<T> {
         all
     }
 
-    /// Those of which an execution has not ended, by slot. The others are not looked at.
+    /// The busy tasks, by slot. The other tasks are not visited.
     pub fn busy(&self) -> impl Iterator<Item = &Arc<T>> {
         let pages = self.chapters.iter().flat_map(|chapter| {
             bits(chapter.busy).filter_map(|page| chapter.pages.get(page)?.as_ref())
@@ -145,13 +146,13 @@ impl<T: TableTask> TaskTable<T> {
         })
     }
 
-    /// The key of a task that is to come: the lowest free slot, told from its former tenants by the
-    /// command that creates it.
+    /// The key of the next task: the lowest free slot, and the revision of the command that creates
+    /// it, which distinguishes it from earlier tasks in the slot.
     pub fn vacancy(&self, revision: Revision) -> TaskKey {
         TaskKey::new(self.free.get_min().copied().unwrap_or_else(|| number(self.end)), revision)
     }
 
-    /// Puts a task into its slot.
+    /// Stores a task in its slot.
     pub fn insert(&mut self, task: T) {
         let slot = task.key().slot();
         while self.end <= slot {
@@ -186,7 +187,7 @@ impl<T: TableTask> TaskTable<T> {
         former
     }
 
-    /// How many of its pages another table shares, and of its tasks.
+    /// The number of its pages that another table shares, and the number of its tasks.
     #[cfg(test)]
     pub fn shared(&self, other: &Self) -> (usize, usize) {
         let chapters = self.chapters.iter().zip(&other.chapters);
@@ -197,7 +198,7 @@ impl<T: TableTask> TaskTable<T> {
     }
 }
 
-/// The numbers of the bits that are set, rising.
+/// The indexes of the bits that are set, in increasing order.
 fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = mask.trailing_zeros();
@@ -210,7 +211,7 @@ fn number(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(u32::MAX)
 }
 
-/// How many tasks were looked at by those who look at all, in this thread.
+/// Counts the tasks that were visited by iterations over all tasks, in this thread.
 #[cfg(test)]
 pub mod walks {
     use std::cell::Cell;

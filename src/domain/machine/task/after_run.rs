@@ -1,25 +1,26 @@
-//! When the end of an execution does something to its task, as `after_run` of the definition in force
-//! says: when an execution of a tick has ended; of a completed task, when none is live any more.
-//! Executions of triggers do not count, neither as ended nor as live.
+//! When the end of an execution affects its task, by `after_run` of the current definition: when an
+//! execution of a tick has ended, or, for a completed task, when no such execution is live any
+//! more. Executions of triggers are ignored, both as ended and as live.
 
 use super::editor::TaskEditor;
 use crate::domain::task::AfterRun;
 use crate::domain::time::Timestamp;
 
 impl TaskEditor<'_> {
-    /// Notes that an execution ended; without a tick it is that of a trigger.
+    /// Records that an execution ended. Without a tick it was triggered.
     pub(super) fn note_run(&mut self, tick: Option<Timestamp>) {
         if tick.is_some() {
             self.ran = Some(self.task.live.incarnation);
         }
     }
 
-    /// What ended so far in this edit gave way to something else: it does nothing to the task.
+    /// Executions that ended so far in this edit were replaced or cancelled: they do not affect the
+    /// task.
     pub(in crate::domain::machine) const fn spare(&mut self) {
         self.ran = None;
     }
 
-    /// What is to be done to the task for what ended in this edit.
+    /// The effect on the task of the executions that ended in this edit.
     pub(in crate::domain::machine) fn after_run(&self) -> AfterRun {
         let task = &*self.task;
         let said = task.rules.after_run;

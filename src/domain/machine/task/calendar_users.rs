@@ -1,4 +1,4 @@
-//! How many tasks leave each calendar out, marked deleted or not.
+//! How many tasks exclude each calendar, including tasks marked deleted.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use imbl::OrdMap;
 
 use crate::domain::task::TaskSpec;
 
-/// How many tasks leave each calendar out; none for one that nobody leaves out.
+/// The number of tasks that exclude each calendar. A calendar without such tasks has no entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CalendarUsers(OrdMap<Arc<str>, u32>);
 
 impl CalendarUsers {
-    /// Whether a task leaves it out.
+    /// Whether a task excludes the calendar.
     pub fn any(&self, calendar: &str) -> bool {
         self.0.contains_key(calendar)
     }
 
-    /// Counts a definition that comes into force.
+    /// Counts a new current definition.
     pub fn add(&mut self, spec: Option<&TaskSpec>) {
         self.change(spec, |users| users.saturating_add(1));
     }
 
-    /// Counts a definition that was in force and goes.
+    /// Removes a former definition from the counts.
     pub fn remove(&mut self, spec: Option<&TaskSpec>) {
         self.change(spec, |users| users.saturating_sub(1));
     }

@@ -1,5 +1,4 @@
-//! What is kept of a task's past: fired ticks, spans and executions, each in rising order, and the
-//! rule by which old ones go.
+//! The retained history of a task: fired ticks, spans and executions, each in increasing order.
 
 use crate::domain::ids::{ExecutionId, TaskKey};
 use crate::domain::time::Timestamp;
@@ -35,23 +34,23 @@ impl BlockRecord for Execution {
     }
 }
 
-/// A task's past.
+/// A task's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// By tick.
+    /// Fired ticks, by time.
     pub ticks: Blocks<FiredTick>,
-    /// By time.
+    /// Spans, by time.
     pub spans: Blocks<Span>,
-    /// By id; live ones among them.
+    /// Executions by id, including live ones.
     pub executions: Blocks<Execution>,
-    /// How many of the executions are failures; derived.
+    /// Number of failed executions. Derived.
     pub(in crate::domain::machine) failures: usize,
-    /// How many of the executions run; derived.
+    /// Number of running executions. Derived.
     pub(in crate::domain::machine) running: u32,
 }
 
 impl History {
-    /// Where an execution stands.
+    /// The position of an execution.
     #[must_use]
     pub fn position(&self, id: ExecutionId) -> Option<RecordPlace> {
         self.executions.find(id)
@@ -63,7 +62,7 @@ impl History {
         self.executions.get(self.position(id)?)
     }
 
-    /// Counts the failures and what runs anew.
+    /// Recomputes the numbers of failed and running executions.
     pub(in crate::domain::machine) fn count(&mut self) {
         let failures = self.executions.iter().filter(|execution| execution.status.failure());
         self.failures = failures.count();
@@ -71,25 +70,25 @@ impl History {
         self.running = u32::try_from(running.count()).unwrap_or(u32::MAX);
     }
 
-    /// A number made of what a claim reads of it: see `State::warm`.
+    /// A number computed from the data that a claim reads: see `State::warm`.
     pub(in crate::domain::machine) fn warmth(&self) -> u64 {
         let tick = self.ticks.back().map_or(0, |fired| fired.index);
         tick ^ self.executions.back().map_or(0, |newest| newest.id.0)
     }
 
-    /// The fired tick at this instant.
+    /// The fired tick at this time.
     #[must_use]
     pub fn fired(&self, tick: Timestamp) -> Option<&FiredTick> {
         self.ticks.get(self.ticks.find(tick)?)
     }
 
-    /// The span that covers this instant.
+    /// The span that covers this time.
     #[must_use]
     pub fn span(&self, at: Timestamp) -> Option<&Span> {
         self.spans.at_or_after(at).filter(|span| span.from < at)
     }
 
-    /// Notes that all of it goes.
+    /// Marks all of it as changed, because it is removed.
     pub(in crate::domain::machine) fn note_all(&mut self, task: TaskKey, dirty: &mut Dirty) {
         self.ticks.note_all(task, dirty);
         self.spans.note_all(task, dirty);

@@ -1,8 +1,8 @@
-//! Lines: what bounds how many executions run at once, and the order in which the others wait.
+//! Lines: limits on concurrent executions, and the order in which the others wait.
 //!
-//! An execution mode other than `parallel` is a line of the task's own, of limit 1. A concurrency
-//! group is one line shared by all tasks that name it. All of this is derived from the records: mode,
-//! group and priority are those of the definition in force.
+//! An execution mode other than `parallel` is a line for one task, with limit 1. A concurrency
+//! group is one line shared by all tasks that name it. All of this is derived from the records.
+//! Mode, group and priority are those of the current definition.
 
 use std::sync::Arc;
 
@@ -16,24 +16,23 @@ use crate::domain::machine::hint::Hint;
 use crate::domain::task::{ExecutionMode, PRIORITY_MAX};
 use crate::domain::time::Timestamp;
 
-/// Names a line.
+/// The key of a line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LineKey {
-    /// The own line of a task whose execution mode is not `parallel`.
+    /// The line of a task whose execution mode is not `parallel`.
     Task(TaskKey),
     /// The line of a concurrency group.
     Group(Arc<str>),
 }
 
-/// An execution that waits, as it is ordered among others: the highest priority first, then the oldest
-/// tick, then the lowest id.
+/// A waiting execution. The order is: highest priority, then oldest tick, then lowest id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitingExecution {
-    /// The distance of its priority from the highest.
+    /// The difference of its priority from the highest priority.
     pub rank: u8,
-    /// Its tick, or when it was asked for.
+    /// Its tick, or the time of its request.
     pub at: Timestamp,
-    /// It.
+    /// The execution.
     pub execution: ExecutionId,
     /// Its task.
     pub task: TaskKey,
@@ -51,29 +50,29 @@ impl WaitingExecution {
 pub struct Line {
     running: u32,
     waiting: OrdSet<WaitingExecution>,
-    /// How many tasks name the group with each limit; none for the own line of a task.
+    /// The number of tasks that name the group with each limit. Empty for the line of one task.
     limits: OrdMap<u32, u32>,
 }
 
 impl Line {
-    /// How many of its executions run.
+    /// The number of its running executions.
     #[must_use]
     pub const fn running(&self) -> u32 {
         self.running
     }
 
-    /// Those that wait and that nothing holds, in their order.
+    /// Its waiting executions that are not held, in order.
     #[must_use]
     pub const fn waiting(&self) -> &OrdSet<WaitingExecution> {
         &self.waiting
     }
 
-    /// The limits that tasks name, in rising order; none for the own line of a task.
+    /// The limits that tasks name, in increasing order. Empty for the line of one task.
     pub fn limits(&self) -> impl DoubleEndedIterator<Item = u32> {
         self.limits.keys().copied()
     }
 
-    /// The highest limit that an execution may ask with.
+    /// The highest limit of an execution of this line.
     fn limit_max(&self) -> u32 {
         self.limits().next_back().unwrap_or(1)
     }
@@ -83,25 +82,25 @@ impl Line {
     }
 }
 
-/// The lines of one task, and what places its executions in them.
+/// The lines of one task, and the data that orders its executions in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskLines {
     task: TaskKey,
     own: Option<LineKey>,
     group: Option<(LineKey, u32)>,
     rank: u8,
-    /// Whether executions of ticks are held: its ticks do not fire.
+    /// Whether executions of ticks are held, because the ticks of the task do not fire.
     held: bool,
 }
 
 impl TaskLines {
-    /// Each with the limit of this task.
+    /// Each line with the limit of this task.
     pub fn iter(&self) -> impl Iterator<Item = (&LineKey, u32)> {
         let own = self.own.iter().map(|key| (key, 1));
         own.chain(self.group.iter().map(|(key, limit)| (key, *limit)))
     }
 
-    /// What an execution is to the lines. No caller's claim waits.
+    /// The state of an execution in the lines. A caller's claim never waits.
     fn presence(&self, execution: &Execution) -> Presence {
         let held = execution.tick.is_some() && self.held;
         match execution.status {
@@ -114,12 +113,12 @@ impl TaskLines {
     }
 }
 
-/// What an execution is to its lines.
+/// The state of an execution in its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     Waits(WaitingExecution),
     Runs,
-    /// It ended, or something holds it.
+    /// It has ended, or is held.
     Absent,
 }
 
@@ -128,31 +127,31 @@ enum Presence {
 pub struct Lines(OrdMap<LineKey, Line>);
 
 impl Lines {
-    /// A line; none: nothing is in it.
+    /// A line. None: it has no executions and no tasks.
     #[must_use]
     pub fn get(&self, key: &LineKey) -> Option<&Line> {
         self.0.get(key)
     }
 
-    /// Those in which an execution waits.
+    /// The lines in which an execution waits.
     pub fn contended(&self) -> impl Iterator<Item = &LineKey> {
         self.0.iter().filter(|(_, line)| !line.waiting.is_empty()).map(|(key, _)| key)
     }
 
-    /// Whether each of a task's lines has room for one more.
+    /// Whether each of a task's lines has room for one more execution.
     #[must_use]
     pub fn have_room(&self, lines: &TaskLines) -> bool {
         lines.iter().all(|(key, limit)| self.running(key) < limit)
     }
 
-    /// How many executions of a line run.
+    /// The number of running executions of a line.
     #[must_use]
     pub fn running(&self, key: &LineKey) -> u32 {
         self.0.get(key).map_or(0, Line::running)
     }
 
-    /// The executions that may start now, as far as one line tells, in their order. `limit` is the
-    /// limit with which a place asks; none: it cannot start, whatever this line says.
+    /// The executions that can start now according to this line, in order. `limit` returns the
+    /// limit that applies to an execution. None: it cannot start for another reason.
     pub fn next(
         &self,
         key: &LineKey,
@@ -173,7 +172,7 @@ impl Lines {
         next
     }
 
-    /// Adds what a task is to its lines: its limit and its live executions.
+    /// Adds a task to its lines: its limit and its live executions.
     pub(in crate::domain::machine) fn add(&mut self, task: &Task) {
         let lines = task.lines();
         if let Some((group, limit)) = &lines.group {
@@ -184,7 +183,7 @@ impl Lines {
         }
     }
 
-    /// Removes what [`Lines::add`] added, from a task that is still the same.
+    /// Removes a task from its lines, which must be unchanged since [`Lines::add`].
     pub(in crate::domain::machine) fn remove(&mut self, task: &Task) {
         let lines = task.lines();
         if let Some((group, limit)) = &lines.group {
@@ -198,7 +197,7 @@ impl Lines {
         }
     }
 
-    /// Gives a hint of each line that a task has left and in which others wait.
+    /// Adds a hint for each line that a task has left and in which other executions wait.
     pub(in crate::domain::machine) fn left(
         &self,
         former: &TaskLines,
@@ -226,7 +225,7 @@ impl Lines {
         }
     }
 
-    /// Removes an execution that is as it was when it was added.
+    /// Removes an execution, which must be unchanged since it was added.
     pub(in crate::domain::machine) fn leave(&mut self, lines: &TaskLines, execution: &Execution) {
         let presence = lines.presence(execution);
         for (key, _) in lines.iter() {
@@ -253,7 +252,7 @@ impl Lines {
 }
 
 impl Task {
-    /// Its lines, by the definition in force.
+    /// Its lines, by the current definition.
     #[must_use]
     pub fn lines(&self) -> TaskLines {
         let Some(spec) = self.spec().filter(|_| self.lined()) else { return TaskLines::default() };
@@ -269,13 +268,13 @@ impl Task {
         PRIORITY_MAX.saturating_sub(self.rules.priority)
     }
 
-    /// The order in which one of its executions waits.
+    /// The position of one of its executions among waiting ones.
     #[must_use]
     pub fn waiting_execution(&self, execution: &Execution) -> WaitingExecution {
         WaitingExecution::of(execution, self.key, self.rank())
     }
 
-    /// Whether its executions stand in a line.
+    /// Whether its executions are in a line.
     #[must_use]
     pub const fn lined(&self) -> bool {
         self.rules.lined

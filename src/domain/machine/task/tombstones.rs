@@ -1,5 +1,5 @@
-//! The deleted marks of names: how many there are, and which of them are old enough to forget what
-//! they stood for.
+//! The deleted marks of names: their number, and which of them are old enough to drop the retained
+//! definition and history.
 
 use imbl::OrdSet;
 
@@ -9,11 +9,11 @@ use crate::domain::ids::TaskKey;
 use crate::domain::machine::limits::TOMBSTONES_MAX;
 use crate::domain::time::Timestamp;
 
-/// The marks, derived from the tasks.
+/// The deleted marks, derived from the tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeletedMarks {
     len: usize,
-    /// Those that still know a definition or a past, by age.
+    /// Marks that still have a definition or a history, by age.
     whole: OrdSet<(Timestamp, TaskKey)>,
 }
 
@@ -22,12 +22,12 @@ impl DeletedMarks {
         self.len
     }
 
-    /// The oldest mark that still knows a definition or a past, and since when it is set.
+    /// The oldest mark that still has a definition or a history, and the time at which it was set.
     pub fn oldest_whole(&self) -> Option<(Timestamp, TaskKey)> {
         self.whole.get_min().copied()
     }
 
-    /// Notes that a task came with this record.
+    /// Adds a task with this record.
     pub fn add(&mut self, key: TaskKey, live: &LiveRecord) {
         let Some(mark) = &live.deleted else { return };
         self.len += 1;
@@ -36,7 +36,7 @@ impl DeletedMarks {
         }
     }
 
-    /// Notes that a task went, or has another record now.
+    /// Removes a task that had this record.
     pub fn remove(&mut self, key: TaskKey, live: &LiveRecord) {
         let Some(mark) = &live.deleted else { return };
         self.len = self.len.saturating_sub(1);
@@ -46,7 +46,7 @@ impl DeletedMarks {
 
 #[cfg(test)]
 impl DeletedMarks {
-    /// As many as there may be.
+    /// Sets the number of marks to the maximum.
     pub const fn fill(&mut self) {
         self.len = TOMBSTONES_MAX;
     }

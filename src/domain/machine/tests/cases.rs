@@ -1,4 +1,4 @@
-//! Single cases that a story cannot tell.
+//! Single cases that a script cannot express.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,7 @@ fn a_checkpoint_that_failed_is_made_up_for_by_the_next() {
     let gone = world.add(every("b", 1_000));
     let dirty = world.state.take_dirty();
     write(&mut store, world.state.changed_rows(&dirty));
-    // This one fails.
+    // The write of this checkpoint fails.
     world.accept(&Command::Cleanup(named("b")));
     world.wait(300);
     world.fire(task, session, world.stamp);
@@ -234,7 +234,7 @@ fn a_frozen_view_shares_what_does_not_change() {
         (0..600).map(|number| world.add(every(&format!("t{number}"), 1_000))).collect();
     let view = world.state.frozen();
     let (before, shared) = (view.digest(), world.state.tasks.shared(&view.tasks));
-    // 600 slots are ten pages, of which tests put two into a chapter.
+    // 600 slots are ten pages, and in tests two pages are a chapter.
     assert_eq!(shared, (5, 600));
     let tick = world.stamp.plus(Millis(1));
     world.fire(tasks[300], session, tick);
@@ -245,7 +245,7 @@ fn a_frozen_view_shares_what_does_not_change() {
     assert_eq!((busy, view.digest()), (vec![tasks[300]], before));
 }
 
-/// Apply holds up every node: what concerns few tasks does not look at all of them.
+/// Apply blocks every node, so a change that concerns few tasks must not scan all of them.
 #[test]
 fn nodes_and_calendars_come_and_go_without_a_look_at_all_tasks() {
     let mut world = TestWorld::new();
@@ -275,13 +275,13 @@ fn nodes_and_calendars_come_and_go_without_a_look_at_all_tasks() {
         assert_eq!(walks::seen() - before, 0, "{command:?}");
     }
     assert_eq!(world.state.execution(execution).unwrap().1.status, Status::Lost);
-    // That a walk is noticed.
+    // A check that scans are counted.
     assert_eq!((world.state.tasks().count(), walks::seen() - before), (600, 600));
 }
 
 #[test]
 fn a_fired_tick_is_one_line_of_the_cache() {
-    // There are up to ten millions of them in memory.
+    // There may be ten million of them in memory.
     assert_eq!(size_of::<super::super::task::record::FiredTick>(), 64);
 }
 

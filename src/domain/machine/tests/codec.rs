@@ -1,5 +1,5 @@
-//! Envelope and rows under good and bad bytes: what was packed is read back, what was not is an
-//! error, and nothing panics.
+//! Envelope and rows with valid and invalid bytes: packed bytes can be read back, other bytes are
+//! an error, and nothing panics.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn cut(text: &str) -> String {
     out
 }
 
-/// A key as it is packed.
+/// A key in its packed form.
 fn borrowed((text, request): &(String, u128)) -> IdempotencyKey<'_> {
     IdempotencyKey { text, request: *request }
 }
@@ -39,7 +39,7 @@ fn unpack(bytes: &[u8]) -> Result<Vec<Command>, DecodeError> {
 /// Keys and values.
 type StoredRows = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A state, and rows of every letter.
+/// A state, and its rows, which cover every letter.
 fn rows() -> (State, StoredRows) {
     let mut world = TestWorld::new();
     let session = world.node(1, 1);
@@ -103,7 +103,7 @@ proptest! {
                 key.as_ref().map(|(text, request)| (cut(text), *request))
             );
         }
-        // Cut short anywhere, it is an error or the first few of them.
+        // If it is truncated anywhere, it is an error or a prefix of the commands.
         for end in 0..entry.len() {
             if let Ok((_, commands)) = envelope::open(&entry[..end]) {
                 let read: Result<Vec<_>, _> = commands.collect();
@@ -126,7 +126,7 @@ proptest! {
             State::default().apply(1, &entry, &mut applied),
             Err(DecodeError::Version { found: 2 })
         );
-        // At most one error, and then an end.
+        // There is at most one error, and it is the end.
         let found: Vec<_> = Commands::new(&bytes).take(1_000).collect();
         prop_assert!(found.len() <= bytes.len());
         prop_assert!(found.iter().filter(|packed| packed.is_err()).count() <= 1);
@@ -152,7 +152,7 @@ proptest! {
             packed[at % len] = byte;
         }
         if let Ok(commands) = unpack(&packed) {
-            // Whatever it says now can be applied.
+            // Whatever the changed bytes mean, the commands can be applied.
             let mut world = TestWorld::new();
             for command in commands {
                 let _answer = world.apply(&command);
@@ -182,12 +182,12 @@ proptest! {
 
 #[test]
 fn a_length_beyond_the_bytes_is_an_error() {
-    // A text that claims to be 2^63 bytes long, then one of 2^40.
+    // A text with an encoded length of 2^63 bytes, then others.
     for len in [1_u64 << 63, 1 << 40, u64::from(u32::MAX)] {
         let mut body = vec![253];
         body.extend_from_slice(&len.to_le_bytes());
         for (kind, name) in Command::KINDS {
-            // Of nothing but a number that is a good body.
+            // This is a valid body only for the command that consists of one number.
             let number = *name == "NodeRemove";
             assert_eq!(Command::decode(*kind, &body).is_ok(), number);
             let mut later = vec![0; 9];
@@ -222,7 +222,7 @@ fn records_of_another_version_are_named_as_such() {
         );
         assert_eq!(error.to_string(), said);
     }
-    // A damaged version is no other one.
+    // A damaged version number is not another version.
     cluster.1[0] = 9;
     let error = Loader::default().row(&cluster.0, &cluster.1).unwrap_err();
     assert!(matches!(error, RecordError::Value { .. }), "{error}");

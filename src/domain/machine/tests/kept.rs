@@ -1,4 +1,4 @@
-//! What keeps many records in blocks, against what keeps them in one map.
+//! Compares storage in blocks with storage in one map.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn epoch(epoch: u64) -> Dirty {
     Dirty { epoch, ..Dirty::default() }
 }
 
-/// Writes what was noted, as a checkpoint does.
+/// Writes the changed blocks, as a checkpoint does.
 fn write(store: &mut BTreeMap<Vec<u8>, Vec<u8>>, blocks: &Blocks<FiredTick>, dirty: &Dirty) {
     for row in dirty.blocks.iter().map(|noted| persist::noted_row(blocks, noted)) {
         match row {
@@ -80,7 +80,7 @@ proptest! {
                     write(&mut store, &blocks, &std::mem::replace(&mut dirty, epoch(2 + at.unsigned_abs())));
                     let rows = store.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
                     prop_assert_eq!(rows.collect::<Vec<_>>(), all(&blocks));
-                    // As the next process finds them.
+                    // As the next process reads them.
                     let mut read = Blocks::default();
                     for (key, value) in &store {
                         persist::read_block(TASK, key, value, &mut read).unwrap();
@@ -118,7 +118,8 @@ proptest! {
                 index.push(id, task);
                 map.insert(id, task);
             } else {
-                // The old go more often; one that is not there changes nothing.
+                // Older ones are removed more often. Removing one that does not exist has no
+                // effect.
                 let pick = if kind < 7 { pick.index(map.len().clamp(1, 6)) } else { pick.index(map.len().max(1)) };
                 let gone = map.keys().nth(pick).copied().unwrap_or(ExecutionId(1));
                 index.remove(gone);

@@ -1,4 +1,4 @@
-//! A new kind of record is one line of a declaration.
+//! A new record kind needs only one line of a declaration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::TestWorld;
 use crate::domain::ids::{NodeId, Revision, TaskKey};
 use crate::domain::time::Timestamp;
 
-/// What the new kind keeps.
+/// A record of the new kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     places: u32,
@@ -23,7 +23,7 @@ pub struct Sample {
 }
 
 registers! {
-    /// Registers of another version: nodes, and a kind that is not there yet.
+    /// The registers of another version: nodes, and a kind that does not exist yet.
     LaterRegisters {
         nodes: NodeId => NodeRecord, b'n';
         samples: Arc<str> => Sample, b'x';
@@ -55,7 +55,7 @@ fn load(rows: &RegisterRowMap) -> LaterRegisters {
     registers
 }
 
-/// Writes what changed, as a checkpoint does; answers how many rows that were.
+/// Writes the changes, as a checkpoint does. Returns the number of rows.
 fn checkpoint(registers: &mut LaterRegisters, store: &mut RegisterRowMap) -> usize {
     let dirty: Vec<Vec<u8>> =
         registers.each_mut().into_iter().flat_map(RegisterRows::take_dirty).collect();
@@ -68,7 +68,7 @@ fn checkpoint(registers: &mut LaterRegisters, store: &mut RegisterRowMap) -> usi
     dirty.len()
 }
 
-/// A letter says what a row is: no two kinds share one, and none is of the rows beside the registers.
+/// A letter identifies the kind of a row. No two kinds share one, including rows outside registers.
 #[test]
 fn the_letters_of_rows_are_all_different() {
     let (task, revision, tick) = (TaskKey(1), Revision(1), Timestamp(1));
@@ -79,11 +79,11 @@ fn the_letters_of_rows_are_all_different() {
         keys::span(task, tick)[0],
         FiredTick::LETTER,
         Execution::LETTER,
-        // Where the records of a checkpoint stand in the log: `consensus/machine.rs`.
+        // The log position of a checkpoint: `consensus/machine.rs`.
         b'r',
     ];
     assert_eq!(Span::LETTER, keys::span(task, tick)[0]);
-    // That of the cluster, which an empty state has too.
+    // The row of the cluster, which an empty state also has.
     letters.extend(State::default().all_rows().map(|(key, _)| key[0]));
     letters.extend(Registers::default().each().map(RegisterRows::letter));
     let different: BTreeSet<u8> = letters.iter().copied().collect();

@@ -1,10 +1,10 @@
-//! The guards: the rules that stand between the state and a broken promise, one function a rule.
+//! The guards: the rules that protect the guarantees of the state, one function per rule.
 //!
-//! `chaos/` has a small model of the system from which each guard can be taken out, to see what
-//! breaks without it. The functions of `rows` are the rows of its table that apply holds, under the
-//! same names, and the rules about what a checkpoint holds; the other rows of the table belong to the
-//! engine. Programs with the feature `seeded-bugs` call the functions of `seeded` in their place,
-//! which leave a guard out while its bug is on.
+//! `chaos/` has a small model of the system in which each guard can be disabled, to find what
+//! breaks without it. The functions of `rows` are those rows of its table that apply enforces,
+//! under the same names, and the rules about the contents of a checkpoint. The engine enforces the
+//! other rows. With the feature `seeded-bugs`, the functions of `seeded` are used instead, which
+//! disable a guard while its bug is switched on.
 
 mod rows;
 #[cfg(feature = "seeded-bugs")]
