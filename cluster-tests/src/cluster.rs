@@ -1,7 +1,7 @@
 //! A cluster of real processes in a temporary folder, and operations on it.
 //!
-//! Each node has a loopback address of its own, so two clusters never share a port, even while a
-//! node is down and its port is free. Nodes are numbered from 1.
+//! Each node has its own loopback address, so two clusters never share a port, even while a node is
+//! down and its port is free. Nodes are numbered from 1.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,37 +18,37 @@ use crate::{Api, Links, ProcessExit, TestResult, field, items, text, until};
 
 const HTTP_PORT: u16 = 8080;
 const PEER_PORT: u16 = 7070;
-/// The last part of the address that keeps a cluster's network.
+/// The last byte of the address that reserves a cluster's network.
 const KEEPER: u8 = 254;
-/// What is added to a node's number in the address of its proxy.
+/// Added to a node's number in the address of its proxy.
 const PROXIES: u8 = 100;
-/// Networks that are tried before it is given up.
+/// Maximum number of networks tried.
 const TRIES: usize = 100;
 
-/// The setup of a cluster.
+/// The options of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
-    /// More settings of every node, as TOML tables.
+    /// Additional settings of every node, as TOML tables.
     pub settings: String,
     /// Whether peers reach each other through proxies, so that nodes can be cut off.
     pub proxied: bool,
-    /// How many files each node may have open; none: as many as this process.
+    /// The limit of open files of each node. None: the limit of this process.
     pub files: Option<FileLimit>,
 }
 
-/// 256 loopback addresses that nobody else uses: 127.a.b.*.
+/// 256 unused loopback addresses: 127.a.b.*.
 #[derive(Debug)]
 struct Addresses {
     a: u8,
     b: u8,
-    /// Held while the cluster is there.
+    /// Held while the cluster exists.
     _keeper: TcpListener,
 }
 
 impl Addresses {
     fn take() -> TestResult<Self> {
         for _ in 0..TRIES {
-            // 127.0.*.* is for everybody else.
+            // 127.0.*.* is used by other programs.
             let (a, b) = (rand::random_range(1..=254), rand::random());
             let keeper = SocketAddr::from((Ipv4Addr::new(127, a, b, KEEPER), PEER_PORT));
             if let Ok(keeper) = TcpListener::bind(keeper) {
@@ -75,11 +75,11 @@ impl Addresses {
     }
 }
 
-/// A cluster. Dropped before [`ProcessCluster::finish`] it prints the ends of its logs and keeps its
-/// folder: something went wrong.
+/// A cluster. If it is dropped before [`ProcessCluster::finish`], a test has failed: it prints the
+/// ends of its logs and keeps its folder.
 #[derive(Debug)]
 pub struct ProcessCluster {
-    /// Before the folder, so that nothing writes there when that goes.
+    /// Before the folder, so that the nodes stop before it is removed.
     nodes: Vec<NodeProcess>,
     links: Option<Links>,
     addresses: Addresses,
@@ -89,10 +89,10 @@ pub struct ProcessCluster {
 }
 
 impl ProcessCluster {
-    /// Starts so many nodes and waits until all are ready.
+    /// Starts this number of nodes and waits until all are ready.
     ///
     /// # Errors
-    /// They do not start, or are not ready in time.
+    /// A node does not start, or is not ready in time.
     pub async fn start(nodes: u8, options: ClusterOptions) -> TestResult<Self> {
         let mut cluster = Self::prepare(nodes, options).await?;
         cluster.start_all()?;
@@ -100,10 +100,10 @@ impl ProcessCluster {
         Ok(cluster)
     }
 
-    /// Writes the settings of so many nodes, and starts none.
+    /// Writes the settings of this number of nodes, and starts none.
     ///
     /// # Errors
-    /// Those of the disk and of the network.
+    /// Errors of the disk or the network.
     pub async fn prepare(nodes: u8, options: ClusterOptions) -> TestResult<Self> {
         let addresses = Addresses::take()?;
         let folder = tempfile::Builder::new().prefix("punctual-test-").tempdir()?;
@@ -150,7 +150,7 @@ impl ProcessCluster {
         1..=u8::try_from(self.nodes.len()).unwrap_or(u8::MAX)
     }
 
-    /// Where the cluster keeps what it writes.
+    /// The folder of the cluster.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -168,10 +168,10 @@ impl ProcessCluster {
         self.process(node).settings().to_owned()
     }
 
-    /// Writes a node's settings anew, for its next start.
+    /// Rewrites a node's settings, which apply from its next start.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Errors of the disk.
     pub fn rewrite(&mut self, node: u8, change: impl FnOnce(String) -> String) -> TestResult<()> {
         let path = self.settings(node);
         Ok(fs::write(&path, change(fs::read_to_string(&path)?))?)
@@ -183,18 +183,18 @@ impl ProcessCluster {
         self.api.at(format!("http://{}", self.addresses.http(node)))
     }
 
-    /// Where a node listens for HTTP, and where for its peers.
+    /// A node's HTTP address and its peer address.
     #[must_use]
     pub fn listens(&self, node: u8) -> [SocketAddr; 2] {
         [self.addresses.http(node), self.addresses.peer(node)]
     }
 
-    // ---- doing things to nodes
+    // ---- control of nodes
 
-    /// Starts a node that does not run.
+    /// Starts a stopped node.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is running, or cannot be started.
     pub fn start_node(&mut self, node: u8) -> TestResult<()> {
         self.process(node).start()
     }
@@ -202,15 +202,15 @@ impl ProcessCluster {
     /// Starts all nodes.
     ///
     /// # Errors
-    /// One runs already, or cannot be started.
+    /// One is already running, or cannot be started.
     pub fn start_all(&mut self) -> TestResult<()> {
         self.nodes.iter_mut().try_for_each(NodeProcess::start)
     }
 
-    /// `kill -9`; the process is gone on return.
+    /// `kill -9`. On return the process has ended.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub fn kill9(&mut self, node: u8) -> TestResult<()> {
         self.process(node).kill9()
     }
@@ -218,39 +218,39 @@ impl ProcessCluster {
     /// `kill -9` of all nodes together.
     ///
     /// # Errors
-    /// One does not run.
+    /// One is not running.
     pub fn kill9_all(&mut self) -> TestResult<()> {
-        // First the signal to all, then the farewells.
+        // Signal all nodes first, then wait for each.
         self.nodes.iter().try_for_each(|node| node.send(Signal::KILL))?;
         self.nodes.iter_mut().try_for_each(NodeProcess::kill9)
     }
 
-    /// Freezes a node.
+    /// Pauses a node with SIGSTOP.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub fn pause(&mut self, node: u8) -> TestResult<()> {
         self.process(node).send(Signal::STOP)
     }
 
-    /// Lets a frozen node go on.
+    /// Resumes a paused node.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub fn resume(&mut self, node: u8) -> TestResult<()> {
         self.process(node).send(Signal::CONT)
     }
 
-    /// Asks a node to end, and waits for it.
+    /// Requests a node to stop, and waits for it.
     ///
     /// # Errors
-    /// It does not run, or does not end.
+    /// It is not running, or does not stop.
     pub async fn stop(&mut self, node: u8) -> TestResult<ExitStatus> {
         self.process(node).send(Signal::TERM)?;
         self.process(node).ended().await
     }
 
-    /// Starts a node that is expected to refuse that, and tells how it ended.
+    /// Starts a node whose start must fail, and returns how it ended.
     ///
     /// # Errors
     /// It does not end by itself.
@@ -259,7 +259,7 @@ impl ProcessCluster {
         self.ended(node).await
     }
 
-    /// Waits for a node that ends by itself, and tells how.
+    /// Waits for a node that ends by itself, and returns how it ended.
     ///
     /// # Errors
     /// It does not end.
@@ -269,7 +269,7 @@ impl ProcessCluster {
         Ok(ProcessExit { code: status.code(), stdout: String::new(), stderr: process.said() })
     }
 
-    /// Cuts a node off from all others, both ways.
+    /// Cuts a node off from all others, in both directions.
     ///
     /// # Errors
     /// The cluster has no proxies.
@@ -278,7 +278,7 @@ impl ProcessCluster {
         Ok(())
     }
 
-    /// Nobody is cut off any more.
+    /// Reconnects all nodes.
     ///
     /// # Errors
     /// The cluster has no proxies.
@@ -287,15 +287,15 @@ impl ProcessCluster {
         Ok(())
     }
 
-    // ---- waiting and asking
+    // ---- waits and queries
 
-    /// What a node has written to standard error since its newest start.
+    /// The standard error of a node since its last start.
     #[must_use]
     pub fn said(&self, node: u8) -> String {
         self.nodes[usize::from(node) - 1].said()
     }
 
-    /// The most lines that a node has logged, over all its starts.
+    /// The maximum number of log lines of a node, over all its starts.
     #[must_use]
     pub fn log_lines(&self) -> usize {
         self.nodes.iter().map(NodeProcess::lines).max().unwrap_or(0)
@@ -332,16 +332,16 @@ impl ProcessCluster {
         Ok(())
     }
 
-    /// The node that leads: it says so, and no other says so of a later term.
+    /// The current leader: the node with the latest term that reports that it leads.
     ///
     /// # Errors
-    /// None leads.
+    /// There is no leader in time.
     pub async fn leader(&self) -> TestResult<u8> {
         until("a leader", async || {
             let mut best = None;
             for node in self.numbers() {
                 let api = self.api(node);
-                // A node that is down does not lead.
+                // A stopped node does not lead.
                 let Ok(leads) = api.metric("punctual_raft_is_leader").await else { continue };
                 let term = api.metric("punctual_raft_term").await.unwrap_or(0.0);
                 if leads > 0.0 && best.is_none_or(|(found, _)| term > found) {
@@ -353,10 +353,10 @@ impl ProcessCluster {
         .await
     }
 
-    /// Waits until all nodes stand at one log index.
+    /// Waits until all nodes have applied the same log index. Returns their digest.
     ///
     /// # Errors
-    /// Their digests differ at one index, or they never come to stand.
+    /// Their digests differ at that index, or the indexes do not become equal in time.
     pub async fn agreed(&self) -> TestResult<String> {
         let states = until("all nodes to stand at one index", async || {
             let mut states = Vec::new();
@@ -377,7 +377,7 @@ impl ProcessCluster {
         Ok(states[0].1.clone())
     }
 
-    /// Makes tasks through one node.
+    /// Adds tasks through one node.
     ///
     /// # Errors
     /// One of them is refused.
@@ -389,12 +389,12 @@ impl ProcessCluster {
         }
     }
 
-    // ---- the end
+    // ---- end
 
-    /// All went well: stops all nodes that run, and removes the folder.
+    /// Ends a successful test: stops all running nodes, and removes the folder.
     ///
     /// # Errors
-    /// A node ended badly.
+    /// A node did not end normally.
     pub async fn finish(mut self) -> TestResult<()> {
         for process in self.nodes.iter().filter(|process| process.pid().is_some()) {
             process.send(Signal::TERM)?;

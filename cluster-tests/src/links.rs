@@ -1,8 +1,8 @@
-//! Proxies between nodes: one before each peer address, which can stop forwarding.
+//! Proxies between nodes: one in front of each peer address, which can stop forwarding.
 //!
 //! A node's outgoing connections use its own address, so the proxies know both ends, and a node can
-//! be cut off in both directions. Streams stay open meanwhile and nothing is refused: sent bytes do
-//! not arrive, as behind a firewall that drops packets.
+//! be cut off in both directions. Connections stay open and are not refused in the meantime, but
+//! sent bytes do not arrive, as with a firewall that drops packets.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::TestResult;
 
-/// How much is read at once.
+/// Size of one read.
 const READ_BYTES: usize = 64 << 10;
 
 /// The proxies of a cluster.
@@ -48,14 +48,14 @@ impl Links {
         Ok(Self { cut, tasks })
     }
 
-    /// Nothing reaches this node any more, and nothing leaves it.
+    /// Stops forwarding from and to this node.
     pub(crate) fn cut_off(&self, node: IpAddr) {
         self.cut.send_modify(|cut| {
             cut.insert(node);
         });
     }
 
-    /// All of it is forwarded again.
+    /// Forwards everything again.
     pub(crate) fn heal(&self) {
         self.cut.send_modify(BTreeSet::clear);
     }
@@ -68,12 +68,12 @@ async fn accept(
 ) {
     while let Ok((stream, from)) = listener.accept().await {
         let gate = LinkGate { ends: [from.ip(), target.ip()], cut: cut.subscribe() };
-        // It ends with its stream, or with the runtime.
+        // It ends with its stream or with the runtime.
         tokio::spawn(forward(stream, target, gate));
     }
 }
 
-/// Whether a stream may pass.
+/// Whether a connection is forwarded.
 #[derive(Clone)]
 struct LinkGate {
     ends: [IpAddr; 2],
@@ -89,7 +89,7 @@ impl LinkGate {
 
 async fn forward(stream: TcpStream, target: SocketAddr, mut gate: LinkGate) {
     gate.passed().await;
-    // Whoever cannot be reached closes what was accepted for it.
+    // If the target cannot be reached, the accepted connection is closed.
     let Ok(onward) = TcpStream::connect(target).await else { return };
     if stream.set_nodelay(true).is_err() || onward.set_nodelay(true).is_err() {
         return;

@@ -9,18 +9,18 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{TestResult, node_program, until};
 
-/// Lines of a log that are shown when a test fails, and how much of each.
+/// Number of log lines that are printed when a test fails.
 const SHOWN_LINES: usize = 40;
 const SHOWN_CHARS: usize = 300;
 
 /// How a process ended.
 #[derive(Clone, Debug)]
 pub struct ProcessExit {
-    /// Its exit code; none: a signal ended it.
+    /// Its exit code. None: it was ended by a signal.
     pub code: Option<i32>,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -42,7 +42,7 @@ impl From<Output> for ProcessExit {
     }
 }
 
-/// The program, free of settings that this process has from outside.
+/// The program, without the settings in this process's environment.
 fn program() -> TestResult<Command> {
     let mut command = Command::new(node_program()?);
     for (name, _) in std::env::vars_os() {
@@ -53,12 +53,12 @@ fn program() -> TestResult<Command> {
     Ok(command)
 }
 
-/// How many files a node may have open.
+/// The limit of open files of a node.
 #[derive(Clone, Copy, Debug)]
 pub enum FileLimit {
-    /// So many, and it cannot raise that.
+    /// This limit, as hard and soft limit.
     Fixed(u32),
-    /// So many until it raises that, up to the hard limit of this process.
+    /// This soft limit, which the node can raise to the hard limit of this process.
     Raisable(u32),
 }
 
@@ -81,7 +81,7 @@ fn limited(program: Command, files: Option<FileLimit>) -> Command {
     command
 }
 
-/// Runs the program with these arguments to its end.
+/// Runs the program with these arguments until it ends.
 ///
 /// # Errors
 /// It cannot be started, or does not end within [`LIMIT`](crate::LIMIT).
@@ -94,7 +94,7 @@ pub async fn run(arguments: &[&str]) -> TestResult<ProcessExit> {
     }
 }
 
-/// Runs the program with these arguments and this standard input to its end.
+/// Runs the program with these arguments and this standard input until it ends.
 ///
 /// # Errors
 /// It cannot be started, or does not end within [`LIMIT`](crate::LIMIT).
@@ -108,14 +108,14 @@ pub async fn piped(arguments: &[&str], input: &[u8]) -> TestResult<ProcessExit> 
     Ok(tokio::time::timeout(crate::LIMIT, child.wait_with_output()).await??.into())
 }
 
-/// A node as a process, perhaps at rest.
+/// A node as a process, which may be stopped.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     settings: PathBuf,
     log: PathBuf,
-    /// How many files it may have open; none: as many as this process.
+    /// Its limit of open files. None: the limit of this process.
     files: Option<FileLimit>,
-    /// Where the log of the newest start begins, in bytes.
+    /// The position in bytes at which the log of the last start begins.
     log_begins: u64,
     child: Option<Child>,
 }
@@ -138,7 +138,7 @@ impl NodeProcess {
         let child = limited(program()?, self.files)
             .args(["serve", "--with-parent", "--config"])
             .arg(&self.settings)
-            // It ends when this process ends, also if this one is killed.
+            // It ends when this process ends, also if this process is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -147,7 +147,7 @@ impl NodeProcess {
         Ok(())
     }
 
-    /// Whether there is a process that has not ended.
+    /// Whether the process is running.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
@@ -161,7 +161,7 @@ impl NodeProcess {
         Ok(kill_process(pid.ok_or("the node does not run")?, signal)?)
     }
 
-    /// Kills it, and returns once it is gone.
+    /// Kills it, and waits until it has ended.
     pub fn kill9(&mut self) -> TestResult<()> {
         let mut child = self.child.take().ok_or("the node does not run")?;
         child.kill()?;
@@ -169,7 +169,7 @@ impl NodeProcess {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn ended(&mut self) -> TestResult<ExitStatus> {
         let child = self.child.as_mut().ok_or("the node does not run")?;
         let status = until("the end of a node", async || {
@@ -180,20 +180,20 @@ impl NodeProcess {
         Ok(status)
     }
 
-    /// What it has written since its newest start.
+    /// Its output since its last start.
     pub fn said(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         let from = usize::try_from(self.log_begins).unwrap_or(0);
         String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
     }
 
-    /// How many lines it has written, over all its starts.
+    /// The number of lines that it has written, over all its starts.
     pub fn lines(&self) -> usize {
         let bytes = fs::read(&self.log).unwrap_or_default();
         bytes.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// The end of its log, for whoever looks for what went wrong.
+    /// The end of its log, for a failed test.
     pub fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<String> =

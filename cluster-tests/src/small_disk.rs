@@ -1,4 +1,4 @@
-//! A small disk for one node: an ext4 image that can be filled and frozen.
+//! A small disk for one node: an ext4 image, which can be filled and frozen.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::TestResult;
 
 /// A disk that is mounted until it is dropped.
 ///
-/// It should be dropped before the cluster that uses it: a node on a frozen disk does not end
-/// before that thaws, not even by `kill -9`.
+/// Drop it before the cluster that uses it: a node with a frozen disk does not end before the disk
+/// is thawed, not even by `kill -9`.
 #[derive(Debug)]
 pub struct SmallDisk {
     place: PathBuf,
@@ -19,23 +19,23 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Makes an empty disk of so many MiB in the file `image` and mounts it at `place`.
+    /// Creates an empty disk of this size in MiB in the file `image` and mounts it at `place`.
     ///
     /// # Errors
-    /// Why this machine or user cannot: a test that needs one is then skipped.
+    /// The reason why this machine or user cannot. A test that needs the disk is then skipped.
     pub fn mount(image: &Path, place: &Path, mib: u64) -> TestResult<Self> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount".into());
         }
         File::create(image)?.set_len(mib << 20)?;
         fs::create_dir_all(place)?;
-        // Nothing is kept back for root, who runs the node, too.
+        // No blocks are reserved for root, because the node runs as root too.
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(image))?;
         run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(place))?;
         Ok(Self { place: place.to_owned(), frozen: false })
     }
 
-    /// Fills it up but for so many bytes.
+    /// Fills it except for this number of bytes.
     ///
     /// # Errors
     /// It cannot be filled.
@@ -46,7 +46,7 @@ impl SmallDisk {
         Ok(fallocate(&ballast, FallocateFlags::empty(), 0, free.saturating_sub(left))?)
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     ///
     /// # Errors
     /// It was not filled.
@@ -58,17 +58,17 @@ impl SmallDisk {
         self.place.join("ballast")
     }
 
-    /// From now on nothing that writes to it comes back.
+    /// From now on, writes to it block.
     ///
     /// # Errors
-    /// Those of `fsfreeze`.
+    /// Errors of `fsfreeze`.
     pub fn freeze(&mut self) -> TestResult<()> {
         run(Command::new("fsfreeze").arg("--freeze").arg(&self.place))?;
         self.frozen = true;
         Ok(())
     }
 
-    /// What waits to be written is written.
+    /// Lets blocked writes continue.
     ///
     /// # Errors
     /// It is not frozen.
@@ -83,7 +83,8 @@ impl Drop for SmallDisk {
         if self.frozen {
             let _thawed = self.thaw();
         }
-        // Lazily: a node may still have it open. The loop device goes with the last of them.
+        // Lazily, because a node may still have it open. The loop device is removed with the last
+        // user.
         let _gone = run(Command::new("umount").arg("--lazy").arg(&self.place));
     }
 }

@@ -1,7 +1,7 @@
-//! Compares observed starts with the reports of the cluster.
+//! Compares the observed starts with the reports of the cluster.
 //!
 //! The action of the tasks under test is the witness, which appends a line to a file, independent
-//! of the nodes. This module knows only the contract, not the implementation.
+//! of the nodes. This module uses only the contract, not the implementation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{Api, TestError, TestResult, field, text};
 
-/// No start before its tick by more than this, in milliseconds.
+/// Maximum time by which a start may precede its tick, in milliseconds.
 const EARLY_MS: i64 = 50;
 
 /// One line of the witness file: one start of the action.
@@ -19,9 +19,9 @@ const EARLY_MS: i64 = 50;
 pub struct WitnessLine {
     /// The task.
     pub task: String,
-    /// The tick in milliseconds; none: a trigger.
+    /// The tick in milliseconds. None: a trigger.
     pub tick: Option<i64>,
-    /// When the action ran, by its own look at the clock.
+    /// When the action ran, by its own clock.
     pub nanos: i128,
     /// The attempt's fence.
     pub fence: u64,
@@ -33,7 +33,7 @@ fn millis(text: &str) -> TestResult<i64> {
     Ok(Timestamp::parse(text)?.millis())
 }
 
-/// Reads a witness file; one that is not there has no lines.
+/// Reads a witness file. A missing file has no lines.
 ///
 /// # Errors
 /// A line that the witness does not write.
@@ -58,7 +58,7 @@ fn line(text: &str) -> TestResult<WitnessLine> {
     Ok(WitnessLine { task: task.to_owned(), tick, nanos, fence, execution: execution.to_owned() })
 }
 
-/// A verdict on one tick or on a stretch of them.
+/// A verdict on one tick or on a span of ticks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerdictRecord {
     /// A fired tick.
@@ -76,7 +76,7 @@ pub enum VerdictRecord {
         from: i64,
         /// Inclusive, in milliseconds.
         to: i64,
-        /// Which verdict, and why.
+        /// The verdict and its reason.
         verdict: String,
     },
 }
@@ -84,11 +84,11 @@ pub enum VerdictRecord {
 /// The cluster's report of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedExecution {
-    /// Who carried it out last.
+    /// The node that ran it last.
     pub node: String,
     /// The fence of the newest attempt.
     pub fence: u64,
-    /// How it stands.
+    /// Its status.
     pub status: String,
 }
 
@@ -97,11 +97,11 @@ pub struct ReportedExecution {
 pub struct TaskReport {
     /// Its name.
     pub name: String,
-    /// From here on its ticks have verdicts, in milliseconds.
+    /// The time from which its ticks have verdicts, in milliseconds.
     pub begin: i64,
-    /// Up to here.
+    /// The time up to which its ticks have verdicts, in milliseconds.
     pub cursor: i64,
-    /// Distance of two ticks in milliseconds; the first is one step after `begin`.
+    /// Interval of the task in milliseconds. The first tick is one step after `begin`.
     pub step: i64,
     /// The verdicts, oldest first.
     pub pieces: Vec<VerdictRecord>,
@@ -110,10 +110,10 @@ pub struct TaskReport {
 }
 
 impl TaskReport {
-    /// Asks a node about an interval task.
+    /// Fetches the report of an interval task from a node.
     ///
     /// # Errors
-    /// No good answer, or one that is not as the contract has it.
+    /// An error response, or one that does not conform to the contract.
     pub async fn ask(api: &Api, name: &str, step: i64) -> TestResult<Self> {
         let task = api.get(&format!("/api/v1/tasks/{name}")).await?;
         let ticks = api.all(&format!("/api/v1/tasks/{name}/ticks?empty=true")).await?;
@@ -136,12 +136,12 @@ impl TaskReport {
         })
     }
 
-    /// The first tick after an instant.
+    /// The first tick after a time.
     fn tick_after(&self, at: i64) -> i64 {
         self.begin + ((at - self.begin).div_euclid(self.step) + 1).max(1) * self.step
     }
 
-    /// How many ticks lie after `from` up to `to`.
+    /// The number of ticks after `from` up to `to`.
     fn ticks_between(&self, from: i64, to: i64) -> i64 {
         let before = |at: i64| (at - self.begin).div_euclid(self.step).max(0);
         before(to) - before(from)
@@ -162,9 +162,8 @@ impl TaskReport {
         })
     }
 
-    /// What is wrong with the verdicts: fired ticks, each with the time back to what was settled
-    /// before it, and spans must cover the time from the beginning to the cursor without gap or
-    /// overlap.
+    /// Errors in the verdicts. Fired ticks, each with the time back to the previous verdict, and
+    /// spans must cover the time from the begin to the cursor without gap or overlap.
     #[must_use]
     pub fn uncovered(&self) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -191,7 +190,7 @@ impl TaskReport {
         wrong.iter().map(|what| format!("{}: {what}", self.name)).collect()
     }
 
-    /// Counts ticks up to an instant by verdict.
+    /// Counts ticks up to a time by verdict.
     pub fn count(&self, upto: i64, counts: &mut BTreeMap<String, i64>) {
         let mut add = |verdict: &str, count: i64| match counts.get_mut(verdict) {
             _ if count == 0 => {}
@@ -220,8 +219,8 @@ fn piece(value: &Value) -> TestResult<VerdictRecord> {
     Ok::<VerdictRecord, TestError>(VerdictRecord::Span { from, to, verdict })
 }
 
-/// What is wrong with the starts as such: a tick started twice, one that never fired, one under
-/// another fence than the granted one, one too early.
+/// Errors in the starts: a tick that started twice, one that did not fire, one with another fence
+/// than the granted one, one that is too early.
 #[must_use]
 pub fn wrong_starts(lines: &[WitnessLine], stories: &BTreeMap<String, TaskReport>) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -306,7 +305,7 @@ mod tests {
         assert_eq!(wrong(&[good.clone(), good.clone()]), 1);
         assert_eq!(wrong(&[WitnessLine { nanos: 99_000_000, ..good.clone() }]), 1);
         assert_eq!(wrong(&[WitnessLine { fence: 6, ..good.clone() }]), 1);
-        // Also too early for that tick.
+        // It is also too early for that tick.
         assert_eq!(wrong(&[WitnessLine { tick: Some(250), ..good.clone() }]), 2);
         assert_eq!(wrong(&[WitnessLine { execution: "e9".to_owned(), ..good.clone() }]), 2);
         assert_eq!(wrong(&[WitnessLine { task: "b".to_owned(), ..good }]), 2);

@@ -1,4 +1,4 @@
-//! Waiting for conditions.
+//! Waits for conditions.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,15 +6,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::TestResult;
 
-/// Whatever is waited for happens within this, also on a busy machine without optimisation.
+/// Time limit of every wait. It is sufficient for a busy machine and a build without optimisation.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Looks until there is something.
+/// Polls until there is a result.
 ///
 /// # Errors
-/// It does not come within [`LIMIT`]; the sentence says why it was not there at the last look.
+/// There is none within [`LIMIT`]. The message has the error of the last poll.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> TestResult<T>) -> TestResult<T> {
     let begun = Instant::now();
     loop {

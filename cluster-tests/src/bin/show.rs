@@ -1,5 +1,5 @@
-//! `show`: the loads of the process tests in full, with figures. Exit code 1: a promise did not
-//! hold.
+//! `show`: the long form of the loads of the process tests, with figures. Exit code 1: a promise
+//! was broken.
 //!
 //! ```text
 //! cargo build --release -p cluster-tests
@@ -13,9 +13,9 @@ use cluster_tests::scenarios::silence::{LeaderLoss, SilenceRun};
 use cluster_tests::scenarios::{BrokenPromises, cut_off, durable, fresh, kills, quantile};
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult};
 
-/// Settings under which a node that is away for long needs a snapshot.
+/// Settings with which a node needs a snapshot after a long absence.
 const SHORT_LOG: &str = "[raft]\nretained_log = 1000\nsnapshot_every = 5000\n";
-/// A promise that did not hold is shown for so many cases.
+/// Maximum number of broken promises that are printed.
 const SHOWN: usize = 20;
 
 /// Loads on clusters of real processes, with figures.
@@ -93,7 +93,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ends a cluster: only if all went well is nothing kept of it.
+/// Stops a cluster. Its folder is kept if a promise was broken.
 async fn end(cluster: ProcessCluster, broken: BrokenPromises) -> TestResult<BrokenPromises> {
     if broken.is_empty() {
         cluster.finish().await?;

@@ -1,6 +1,6 @@
-//! `punctual-witness FILE`: appends one line, `task tick nanoseconds fence execution`, to a file and
-//! ends. It is the action of measurements and chaos tests: small, so that what is measured is the
-//! start of a process, and independent of what started it.
+//! `punctual-witness FILE`: appends the line `task tick nanoseconds fence execution` to a file and
+//! exits. It is the action of measurements and chaos tests. It is small, so that the measurement is
+//! that of a process start, and it does not depend on the code that started it.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         field("PUNCTUAL_EXECUTION_ID"),
     );
     let file = File::options().create(true).append(true).open(path);
-    // One write of one line: lines of several processes do not mix.
+    // A single write, so that the lines of several processes do not mix.
     match file.and_then(|mut file| file.write_all(line.as_bytes())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

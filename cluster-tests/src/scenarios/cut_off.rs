@@ -1,4 +1,4 @@
-//! A node that is cut off from the others, and healed.
+//! A node that is cut off from the others, and reconnected.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,47 +11,47 @@ use tokio::time::{Instant, sleep};
 use super::BrokenPromises;
 use crate::{Api, ProcessCluster, TestResult, now_ms, until};
 
-/// A healed node stands where the others do within this.
+/// Time limit for a reconnected node to catch up.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(5);
-/// Writers at the same time. Few: commands that meet share a log entry, and entries are what makes
-/// a log long.
+/// Number of concurrent writers. It is small, because concurrent commands share a log entry, and
+/// the number of entries must be large.
 const WRITERS: usize = 6;
-/// How many tasks they change.
+/// Number of tasks that they change.
 const TASKS: usize = 100;
 
 /// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct CutOffLoad {
-    /// How long a node is cut off, at least.
+    /// The minimum time for which a node is cut off.
     pub seconds: u64,
-    /// Single commands meanwhile.
+    /// Number of single commands during this time.
     pub commands: usize,
-    /// Whether it is the leader that is cut off.
+    /// Whether the leader is cut off.
     pub leader: bool,
 }
 
 /// The results.
 #[derive(Clone, Debug, Default)]
 pub struct CutOffFigures {
-    /// Until the others had a leader that took writes, in milliseconds.
+    /// Time until the other nodes had a leader that accepted writes, in milliseconds.
     pub writable_after_ms: i64,
     /// How long the node was cut off, in milliseconds.
     pub cut_off_ms: i64,
-    /// Log entries of that time.
+    /// Number of log entries during this time.
     pub entries: u64,
-    /// From the healing until the node had applied all of them, in milliseconds.
+    /// Time from the reconnection until the node had applied all of them, in milliseconds.
     pub caught_up_ms: i64,
-    /// Snapshots that the node took over.
+    /// Number of snapshots that the node installed.
     pub snapshots: f64,
-    /// The digest that all nodes have at the end.
+    /// The digest of all nodes at the end.
     pub digest: String,
-    /// Promises that did not hold.
+    /// Broken promises.
     pub broken: BrokenPromises,
 }
 
 impl CutOffFigures {
-    /// Adds the promise of a prompt end to those that are held against it; tests on a busy machine
-    /// leave that to the full form.
+    /// Adds a broken promise if the node did not catch up promptly. Tests on a busy machine do not
+    /// check this; only the long form does.
     pub fn be_prompt(&mut self) {
         let limit = i64::try_from(CATCH_UP_LIMIT.as_millis()).unwrap_or(i64::MAX);
         if self.caught_up_ms > limit {
@@ -60,10 +60,10 @@ impl CutOffFigures {
     }
 }
 
-/// Runs the load on a cluster with proxies that is ready.
+/// Runs the load on a cluster with proxies, which must be ready.
 ///
 /// # Errors
-/// The load could not be carried out.
+/// The load could not be run.
 pub async fn run(cluster: &mut ProcessCluster, load: CutOffLoad) -> TestResult<CutOffFigures> {
     let mut figures = CutOffFigures::default();
     let tasks: Vec<Value> = (0..TASKS).map(task).collect();
@@ -120,13 +120,13 @@ async fn change(api: &Api, task: usize, what: &str) -> TestResult<()> {
     if answer.good() { Ok(()) } else { Err(format!("{answer:?}").into()) }
 }
 
-/// So many commands, each in a request of its own.
+/// Executes this number of commands, each in its own request.
 async fn write(nodes: &[Api], commands: usize) -> TestResult<()> {
     let next = Cell::new(0);
     let writers = (0..WRITERS).map(async |writer| {
         while next.get() < commands {
             let number = next.replace(next.get() + 1);
-            // Writers on different tasks, so that no change meets another.
+            // Writers use different tasks, so that changes do not conflict.
             let what = format!("change {number}");
             let api = &nodes[writer % nodes.len()];
             until("a write", async || change(api, number, &what).await).await?;
@@ -137,7 +137,7 @@ async fn write(nodes: &[Api], commands: usize) -> TestResult<()> {
     Ok(())
 }
 
-/// A node without a majority must not say that it wrote.
+/// A node without a majority must not acknowledge a write.
 async fn refuses_writes(away: &Api) -> Option<String> {
     let body = task(TASKS);
     match away.send(Method::POST, "/api/v1/tasks", None, Some(&body)).await {
@@ -145,7 +145,7 @@ async fn refuses_writes(away: &Api) -> Option<String> {
         Ok(answer) if !answer.come_again() => {
             Some(format!("without a majority it answers {answer:?}"))
         }
-        // It may say that it cannot, or wait for longer than we do.
+        // It may answer that it cannot write, or not answer within the time limit.
         Ok(_) | Err(_) => None,
     }
 }

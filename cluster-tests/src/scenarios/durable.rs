@@ -1,8 +1,8 @@
-//! Writes while all nodes are killed together: every acknowledged write exists afterwards, once.
+//! Writes while all nodes are killed together: afterwards every acknowledged write exists, once.
 //!
 //! Each client works on its own tasks, one request after the other, so it knows the expected state:
 //! all acknowledged writes, and possibly the one request without an answer. It repeats that request
-//! with the same key when the nodes are back.
+//! with the same key after the restart.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use tokio::time::sleep;
 use super::BrokenPromises;
 use crate::{Api, ApiAnswer, ProcessCluster, TestResult, field, text, until};
 
-/// Clients at the same time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 4;
-/// What is done to each task; to every second one without the deletion.
+/// The steps for each task. Every second task is triggered again instead of deleted.
 const STEPS: [TaskStep; 5] =
     [TaskStep::Create, TaskStep::Update, TaskStep::Trigger, TaskStep::Update, TaskStep::Delete];
-/// Between two looks at how far the clients are.
+/// Polling interval for the progress of the clients.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct DurableLoad {
-    /// Writes of all clients together.
+    /// Number of writes of all clients together.
     pub writes: usize,
-    /// How often all nodes are killed.
+    /// Number of kills of all nodes.
     pub kills: usize,
 }
 
 /// The results.
 #[derive(Clone, Debug, Default)]
 pub struct DurableFigures {
-    /// Acknowledged writes.
+    /// Number of acknowledged writes.
     pub acknowledged: usize,
-    /// Writes that were under way when all nodes were killed.
+    /// Number of writes without an answer when all nodes were killed.
     pub unanswered: usize,
-    /// Of those, the ones that were found carried out after the start.
+    /// Number of those that had taken effect after the restart.
     pub carried_out: usize,
-    /// The digest that all nodes have at the end.
+    /// The digest of all nodes at the end.
     pub digest: String,
-    /// Promises that did not hold.
+    /// Broken promises.
     pub broken: BrokenPromises,
 }
 
@@ -54,16 +54,16 @@ enum TaskStep {
     Delete,
 }
 
-/// A client's knowledge of one of its tasks.
+/// The expected state of a task, as its client knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ClientTask {
     created: bool,
     version: usize,
     triggers: usize,
     deleted: bool,
-    /// Of the last acknowledged change.
+    /// The revision of the last acknowledged change.
     revision: Option<u64>,
-    /// Of acknowledged triggers.
+    /// The executions of acknowledged triggers.
     executions: Vec<String>,
 }
 
@@ -83,10 +83,10 @@ impl ClientTask {
 /// One client with its tasks.
 struct TaskClient {
     number: usize,
-    /// The nodes, the one it turns to first in front.
+    /// The nodes, in the order in which the client tries them.
     nodes: Vec<Api>,
     tasks: Vec<ClientTask>,
-    /// Place in its list of writes.
+    /// The index of the next write.
     next: usize,
     writes: usize,
     acknowledged: usize,
@@ -94,9 +94,9 @@ struct TaskClient {
 
 /// Why a client stopped.
 enum ClientEnd {
-    /// All is written.
+    /// All writes are done.
     Done,
-    /// No node answers.
+    /// No node responds.
     Alone,
 }
 
@@ -104,7 +104,7 @@ impl TaskClient {
     fn task(&self, write: usize) -> (usize, TaskStep) {
         let task = write / STEPS.len();
         let step = STEPS[write % STEPS.len()];
-        // Deletions of half of the tasks; the others are triggered once more.
+        // Half of the tasks are deleted. The others are triggered again.
         (task, if step == TaskStep::Delete && task % 2 == 1 { TaskStep::Trigger } else { step })
     }
 
@@ -112,7 +112,7 @@ impl TaskClient {
         format!("client-{}-{task:04}", self.number)
     }
 
-    /// Writes on until done, or until the nodes are gone.
+    /// Writes until all is done, or until no node responds.
     async fn work(&mut self, progress: &watch::Sender<usize>) -> TestResult<ClientEnd> {
         while self.next < self.writes {
             let Some(answer) = self.write().await? else { return Ok(ClientEnd::Alone) };
@@ -122,7 +122,7 @@ impl TaskClient {
         Ok(ClientEnd::Done)
     }
 
-    /// The next write, sent to one node after the other until one answers; none: none does.
+    /// Sends the next write to one node after the other until one answers. None: no node answers.
     async fn write(&self) -> TestResult<Option<ApiAnswer>> {
         let (task, step) = self.task(self.next);
         let name = self.name(task);
@@ -148,7 +148,7 @@ impl TaskClient {
                 Ok(answer) if answer.good() => return Ok(Some(answer)),
                 Ok(answer) if answer.come_again() => {}
                 Ok(answer) => return Err(format!("{method} {path}: {answer:?}").into()),
-                // No connection, or one that broke: the next node knows more.
+                // There is no connection, or it broke. Try the next node.
                 Err(_broken) => {}
             }
         }
@@ -175,8 +175,8 @@ impl TaskClient {
         Ok(())
     }
 
-    /// Holds all that was acknowledged against what is there. True: the write under way was
-    /// carried out.
+    /// Compares all acknowledged writes with the actual state. True: the write without an answer
+    /// has taken effect.
     async fn check(&self, api: &Api, broken: &mut BrokenPromises) -> TestResult<bool> {
         let mut carried_out = false;
         let under_way = (self.next < self.writes).then(|| self.task(self.next));
@@ -199,7 +199,7 @@ impl TaskClient {
     }
 }
 
-/// Whether what was found is what is known, as far as that is known.
+/// Whether the actual state matches the known parts of the expected state.
 fn same(known: &ClientTask, found: &ClientTask) -> bool {
     let executions = known.executions.iter().all(|id| found.executions.contains(id));
     let revision = known.revision.is_none_or(|revision| found.revision == Some(revision));
@@ -208,7 +208,7 @@ fn same(known: &ClientTask, found: &ClientTask) -> bool {
     executions && revision && plain(known) == plain(found)
 }
 
-/// What is there of a task.
+/// The actual state of a task.
 async fn find(api: &Api, name: &str, known: &ClientTask) -> TestResult<ClientTask> {
     let path = format!("/api/v1/tasks/{name}");
     let answer = api.send(Method::GET, &path, None, None).await?;
@@ -223,16 +223,17 @@ async fn find(api: &Api, name: &str, known: &ClientTask) -> TestResult<ClientTas
         version,
         triggers: executions.len(),
         deleted: text(&task, "state") == "deleted",
-        // A tombstone's revision is that of the deletion; nothing else is compared then.
+        // The revision of a deleted task is that of the deletion. It is compared only if it is
+        // known.
         revision: field(&task, "revision").as_u64().filter(|_| known.revision.is_some()),
         executions: executions.iter().map(|one| text(one, "id").to_owned()).collect(),
     })
 }
 
-/// Runs the load on a cluster that is ready.
+/// Runs the load on a cluster, which must be ready.
 ///
 /// # Errors
-/// The load could not be carried out.
+/// The load could not be run.
 pub async fn run(cluster: &mut ProcessCluster, load: DurableLoad) -> TestResult<DurableFigures> {
     let mut figures = DurableFigures::default();
     let mut clients: Vec<TaskClient> =
@@ -277,8 +278,8 @@ fn client(cluster: &ProcessCluster, number: usize, load: DurableLoad) -> TaskCli
     TaskClient { number, nodes, tasks: Vec::new(), next: 0, writes, acknowledged: 0 }
 }
 
-/// Lets all clients work; when so many writes were acknowledged, kills all nodes, but not in the
-/// last round.
+/// Runs all clients. Kills all nodes after this number of acknowledged writes, except in the last
+/// round.
 async fn work(
     cluster: &mut ProcessCluster,
     clients: Vec<TaskClient>,
@@ -304,7 +305,7 @@ async fn work(
         .collect();
     drop(progress);
     if !last {
-        // An error of a client is told below.
+        // An error of a client is reported below.
         let _all_stopped = seen.wait_for(|all| *all >= kill_at).await;
         cluster.kill9_all()?;
     }

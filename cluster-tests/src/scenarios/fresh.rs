@@ -1,11 +1,12 @@
-//! Fresh starts: nodes that have never run, all started at the same moment.
+//! Fresh starts: nodes without data, all started at the same moment.
 
 use crate::{ClusterOptions, ProcessCluster, TestResult, now_ms};
 
-/// Starts so many new nodes together; how long it took until all were ready, in milliseconds.
+/// Starts this number of new nodes together. Returns the time until all were ready, in
+/// milliseconds.
 ///
 /// # Errors
-/// They are not ready in time, or no node leads then.
+/// They are not ready in time, or there is no leader then.
 pub async fn run(nodes: u8) -> TestResult<i64> {
     let mut cluster = ProcessCluster::prepare(nodes, ClusterOptions::default()).await?;
     let begun = now_ms();

@@ -12,50 +12,52 @@ use super::BrokenPromises;
 use crate::starts::{self, TaskReport, WitnessLine};
 use crate::{Api, ProcessCluster, TestResult, items, now_ms, text, until, witness_program};
 
-/// Distance of two ticks in milliseconds.
+/// Interval of the tasks in milliseconds.
 const STEP_MS: i64 = 1_000;
-/// A node that is killed stays away so long.
+/// Time between a kill and the restart of the node.
 const AWAY: Duration = Duration::from_millis(1_500);
-/// Every so many kills the leader is the one.
+/// Every kill with a multiple of this number is of the leader.
 const LEADER_EVERY: usize = 3;
-/// An attempt whose node is killed this close to it may have started or not, in milliseconds.
+/// If a node is killed this close to an attempt, the attempt may have started or not, in
+/// milliseconds.
 const UNSURE_MS: i64 = 1_000;
-/// How exactly the sampler knows when an entry was applied, in milliseconds.
+/// Precision of the sampled times at which an entry was applied, in milliseconds.
 const SAMPLED_MS: i64 = 150;
-/// After a kill ticks may be missed for so long, in milliseconds.
+/// Time after a kill during which ticks may be missed, in milliseconds.
 const TAKEOVER_MS: i64 = 3_000;
-/// Of the other ticks at least this share fires, in per cent.
+/// Minimum share of the other ticks that must fire, in percent.
 const FIRED_PERCENT: i64 = 95;
-/// A node that is away is no reason to log more than this, in lines per second.
+/// Maximum number of log lines per second, even while a node is down.
 const LOG_LINES_PER_S: u64 = 200;
-/// Between two looks at the nodes' applied index.
+/// Polling interval for the nodes' applied index.
 const SAMPLE: Duration = Duration::from_millis(20);
-/// A node that does not answer a look within this is passed over.
+/// Time limit for a node's answer to a poll.
 const SAMPLE_LIMIT: Duration = Duration::from_millis(300);
 
 /// The size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct KillsLoad {
-    /// Tasks that tick each second.
+    /// Number of tasks that tick each second.
     pub tasks: usize,
-    /// How long, at least.
+    /// Minimum duration in seconds.
     pub seconds: u64,
-    /// Kills in that time; every third one hits the leader.
+    /// Number of kills in that time. Every third one is of the leader.
     pub kills: usize,
 }
 
 /// The results.
 #[derive(Clone, Debug, Default)]
 pub struct KillsFigures {
-    /// Kills, and those of the leader among them.
+    /// Number of kills, and of those of the leader.
     pub kills: (usize, usize),
-    /// Lines in the witness file.
+    /// Number of lines in the witness file.
     pub starts: usize,
-    /// Ticks of the period by verdict and reason.
+    /// Number of ticks of the period by verdict and reason.
     pub verdicts: BTreeMap<String, i64>,
-    /// Ticks outside of [kill, kill + 3 s], and those that fired.
+    /// Number of ticks outside of [kill, kill + 3 s], and of those that fired.
     pub calm: (i64, i64),
-    /// Fired ticks without a line, all of them of killed nodes if nothing is broken.
+    /// Number of fired ticks without a line. If no promise is broken, all of them are of killed
+    /// nodes.
     pub without_line: usize,
     /// Longest time without any start, in milliseconds.
     pub longest_silence_ms: i64,
@@ -63,11 +65,11 @@ pub struct KillsFigures {
     pub longest_gap_ms: i64,
     /// Longest time from a tick to its start, in milliseconds.
     pub latest_start_ms: i64,
-    /// From the end of the period until every tick of it was settled, in milliseconds.
+    /// Time from the end of the period until all its ticks were settled, in milliseconds.
     pub settled_after_ms: i64,
-    /// The most lines that a node logged.
+    /// The maximum number of log lines of a node.
     pub log_lines: usize,
-    /// Promises that did not hold.
+    /// Broken promises.
     pub broken: BrokenPromises,
 }
 
@@ -76,7 +78,7 @@ pub struct KillsFigures {
 struct Kill {
     node: String,
     leader: bool,
-    /// When the signal was sent, and when the process was gone, in milliseconds.
+    /// When the signal was sent, and when the process had ended, in milliseconds.
     from: i64,
     to: i64,
 }
@@ -87,10 +89,10 @@ impl Kill {
     }
 }
 
-/// Runs the load on a cluster that is ready.
+/// Runs the load on a cluster, which must be ready.
 ///
 /// # Errors
-/// The load could not be carried out.
+/// The load could not be run.
 pub async fn run(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<KillsFigures> {
     let witness = cluster.folder().join("starts");
     let names: Vec<String> = (0..load.tasks).map(|number| format!("beat-{number:03}")).collect();
@@ -130,7 +132,7 @@ pub async fn run(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<Ki
     Ok(figures)
 }
 
-/// The load proper: kills in turn, and each time a start after a while.
+/// Kills nodes at intervals, and restarts each after a while.
 async fn kill_and_start(cluster: &mut ProcessCluster, load: KillsLoad) -> TestResult<Vec<Kill>> {
     let begun = Instant::now();
     let whole = Duration::from_secs(load.seconds);
@@ -140,7 +142,7 @@ async fn kill_and_start(cluster: &mut ProcessCluster, load: KillsLoad) -> TestRe
     for number in 1..=load.kills {
         sleep_until(begun + apart * u32::try_from(number)?).await;
         let leader = cluster.leader().await?;
-        // Of the others the one that was not the last.
+        // Of the other nodes, one that was not killed last.
         let other = cluster.numbers().find(|node| *node != leader && *node != last);
         let node = if number % LEADER_EVERY == 0 { leader } else { other.unwrap_or(leader) };
         let from = now_ms();
@@ -156,12 +158,12 @@ async fn kill_and_start(cluster: &mut ProcessCluster, load: KillsLoad) -> TestRe
     Ok(kills)
 }
 
-/// Waits until every tick up to an instant has its verdict.
+/// Waits until every tick up to this time has its verdict.
 async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()> {
     let upto = punctual::Timestamp(upto - STEP_MS).to_string();
     until("every tick of the period to be settled", async || {
         let found = api.all("/api/v1/tasks").await?;
-        // Instants of one form are ordered as texts.
+        // Timestamps of the same format can be compared as texts.
         let behind = found.iter().find(|task| text(task, "cursor") < upto.as_str());
         match behind {
             Some(task) => {
@@ -174,7 +176,7 @@ async fn settled(api: &Api, tasks: usize, upto: i64) -> TestResult<()> {
     .await
 }
 
-/// Pauses the tasks, and waits until nothing runs.
+/// Pauses the tasks, and waits until no execution is running.
 async fn quiet(api: &Api, names: &[String]) -> TestResult<()> {
     let pause = json!({"op": "pause", "names": names, "reason": "the load is over"});
     api.post("/api/v1/tasks/bulk", &pause).await?;
@@ -198,10 +200,10 @@ async fn stories(api: &Api, names: &[String]) -> TestResult<BTreeMap<String, Tas
     Ok(stories)
 }
 
-/// When which index was seen applied: (milliseconds, index).
+/// When each index was first seen as applied: (milliseconds, index).
 type Samples = Vec<(i64, u64)>;
 
-/// Watches the nodes' applied index.
+/// Polls the nodes' applied index.
 struct Sampler {
     samples: Arc<Mutex<Samples>>,
     tasks: Vec<JoinHandle<()>>,
@@ -227,7 +229,7 @@ impl Sampler {
         Self { samples, tasks }
     }
 
-    /// The samples of rising index, so that the first one to reach an index is found quickly.
+    /// The samples with increasing indexes, so that the first one for an index can be searched.
     fn stop(self) -> Samples {
         for task in &self.tasks {
             task.abort();
@@ -244,7 +246,7 @@ impl Sampler {
     }
 }
 
-/// The record of a run.
+/// The data of a run.
 struct KillRecord {
     lines: Vec<WitnessLine>,
     stories: BTreeMap<String, TaskReport>,
@@ -286,7 +288,7 @@ impl KillRecord {
         }
     }
 
-    /// Ticks of the period away from kills, and those of them that fired.
+    /// The number of ticks of the period that are not near kills, and of those that fired.
     fn calm(&self, story: &TaskReport) -> (i64, i64) {
         let calm = |tick: i64| {
             let shaken = |kill: &Kill| (kill.from..=kill.from + TAKEOVER_MS).contains(&tick);
@@ -298,7 +300,8 @@ impl KillRecord {
         (count(all), count(fired))
     }
 
-    /// Counts fired ticks that nobody started; none may be there but for a kill of who should have.
+    /// Counts fired ticks without a start. It is a broken promise unless the responsible node was
+    /// killed.
     fn without_line(&self, broken: &mut BrokenPromises) -> usize {
         let started: BTreeSet<(&str, i64)> =
             self.lines.iter().filter_map(|line| Some((line.task.as_str(), line.tick?))).collect();
@@ -328,13 +331,13 @@ impl KillRecord {
         without
     }
 
-    /// When an index was first seen applied.
+    /// When an index was first seen as applied.
     fn applied_at(&self, index: u64) -> i64 {
         let at = self.samples.partition_point(|(_, seen)| *seen < index);
         self.samples.get(at).map_or(0, |(at, _)| *at)
     }
 
-    /// Longest time without any start, and without one of the same task.
+    /// The longest time without any start, and without a start of the same task.
     fn gaps(&self) -> (i64, i64) {
         let mut times: Vec<(i64, &str)> =
             self.lines.iter().map(|line| (to_ms(line.nanos), line.task.as_str())).collect();

@@ -1,5 +1,5 @@
-//! The loads of the process tests. Each runs on a cluster and returns figures, among them broken
-//! promises as sentences ([`BrokenPromises`]). A load that could not run is an error.
+//! The loads of the process tests. Each runs on a cluster and returns figures, including broken
+//! promises as sentences ([`BrokenPromises`]). A load that could not be run is an error.
 
 pub mod cut_off;
 pub mod durable;
@@ -7,10 +7,10 @@ pub mod fresh;
 pub mod kills;
 pub mod silence;
 
-/// Promises that did not hold, for people; empty: all held.
+/// Broken promises, as sentences. Empty: none was broken.
 pub type BrokenPromises = Vec<String>;
 
-/// Value at a share of a list, such as 0.5 for the median; 0 of an empty list.
+/// A quantile of a list; 0.5 is the median. 0 for an empty list.
 #[must_use]
 pub fn quantile(values: &[i64], share: f64) -> i64 {
     let mut sorted = values.to_vec();

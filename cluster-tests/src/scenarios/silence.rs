@@ -1,4 +1,4 @@
-//! The time without a fired tick after the leader is killed or becomes silent.
+//! The time without a fired tick after the leader is killed or frozen.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,49 +11,49 @@ use super::{BrokenPromises, quantile};
 use crate::starts::{self, TaskReport, WitnessLine};
 use crate::{ProcessCluster, TestResult, now_ms, until, witness_program};
 
-/// Distance of two ticks of one task in milliseconds.
+/// Interval of a task in milliseconds.
 const STEP_MS: i64 = 1_000;
-/// The leader is gone, or silent, for so long: longer than the others may take to go on.
+/// Time for which the leader is down or frozen. It is longer than the failover may take.
 const AWAY: Duration = Duration::from_secs(6);
-/// `failover_timeout`, in milliseconds: whichever node is lost, ticks fire within this.
+/// `failover_timeout` in milliseconds: after the loss of any node, ticks fire within this time.
 const FAILOVER_MS: i64 = 5_000;
-/// Starts before the leader goes: the load has come up to speed.
+/// Number of starts before the leader is lost, so that the load is steady.
 const STEADY: usize = 200;
-/// On an idle machine nothing starts for at most this long when the leader is lost, in milliseconds.
+/// Maximum time without a start on an idle machine when the leader is lost, in milliseconds.
 const SILENCE_MS: i64 = 1_300;
 /// An attempt that was granted to a node before it was frozen starts, or is given up, within this
-/// of its waking, in milliseconds.
+/// time after the node resumes, in milliseconds.
 const SETTLED_MS: i64 = 1_000;
-/// What a silent leader may cost more than a killed one, in milliseconds.
+/// Maximum additional time without a start for a frozen leader, in milliseconds.
 const DEARER_MS: i64 = 650;
 
 /// How the leader is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaderLoss {
-    /// `kill -9`: its connections are reset.
+    /// `kill -9`. Its connections are reset.
     Killed,
-    /// SIGSTOP: its connections stay, and nothing comes.
+    /// SIGSTOP. Its connections stay open, and it sends nothing.
     Frozen,
 }
 
 /// The results.
 #[derive(Clone, Debug, Default)]
 pub struct SilenceFigures {
-    /// For each leader that was killed the longest time without any start, from the last one before
-    /// on, in milliseconds.
+    /// For each killed leader, the longest time without any start, from the last start before the
+    /// kill, in milliseconds.
     pub killed_ms: Vec<i64>,
-    /// The same for each leader that was frozen.
+    /// The same for each frozen leader.
     pub frozen_ms: Vec<i64>,
-    /// For each frozen leader the longest time from its return to a start of an older tick, in
+    /// For each frozen leader, the longest time from its return to a start of an older tick, in
     /// milliseconds.
     pub returns_ms: Vec<i64>,
-    /// Promises that did not hold.
+    /// Broken promises.
     pub broken: BrokenPromises,
 }
 
 impl SilenceFigures {
-    /// What is promised of the medians and does not hold. A busy machine has `times` the time of an
-    /// idle one; on either a silent leader costs what a killed one costs.
+    /// The broken promises about medians. A busy machine has `times` the time of an idle one. On
+    /// both, the loss of a frozen leader must take about as long as that of a killed one.
     #[must_use]
     pub fn slow(&self, times: i64) -> BrokenPromises {
         let rows = [
@@ -74,16 +74,16 @@ impl SilenceFigures {
         slow
     }
 
-    /// Adds the promise of a prompt return to those that are held against each round; tests on a busy
-    /// machine leave that to the full form.
+    /// Adds a broken promise for each late start after a return. Tests on a busy machine do not
+    /// check this; only the long form does.
     pub fn be_prompt(&mut self) {
         for late in self.returns_ms.iter().filter(|late| **late > SETTLED_MS) {
             self.broken.push(format!("a start came {late} ms after its frozen node woke"));
         }
     }
 
-    /// Adds what is promised on any machine to the promises that are held against it: while the
-    /// leader is away, and when it is back, starts come within `failover_timeout`.
+    /// Adds the broken promises that hold on any machine: while the leader is lost, and when it is
+    /// back, starts must come within `failover_timeout`.
     fn be_bounded(&mut self) {
         for silence in self.killed_ms.iter().chain(&self.frozen_ms) {
             if *silence > FAILOVER_MS {
@@ -104,7 +104,7 @@ struct Absence {
     to: i64,
 }
 
-/// Tasks that tick on a cluster whose leader goes again and again.
+/// Tasks that tick on a cluster whose leader is lost repeatedly.
 #[derive(Debug)]
 pub struct SilenceRun<'a> {
     cluster: &'a mut ProcessCluster,
@@ -114,15 +114,15 @@ pub struct SilenceRun<'a> {
 }
 
 impl<'a> SilenceRun<'a> {
-    /// Makes so many tasks that tick each second, on a cluster that is ready.
+    /// Creates this number of tasks that tick each second, on a cluster that is ready.
     ///
     /// # Errors
-    /// One cannot be made.
+    /// A task cannot be created.
     pub async fn begin(cluster: &'a mut ProcessCluster, tasks: usize) -> TestResult<Self> {
         let witness = cluster.folder().join("starts");
         let program = witness_program()?;
         let names: Vec<String> = (0..tasks).map(|number| format!("beat-{number:03}")).collect();
-        // One after the other, so that their ticks do not fall together.
+        // Sequentially, so that their ticks are spread over a second.
         let apart = Duration::from_millis(STEP_MS.unsigned_abs()) / u32::try_from(tasks.max(1))?;
         for name in &names {
             let task: Value = json!({"name": name, "schedule": {"interval": "1s"},
@@ -134,10 +134,10 @@ impl<'a> SilenceRun<'a> {
         Ok(Self { cluster, witness, names, absences: Vec::new() })
     }
 
-    /// Has the leader go, and come back.
+    /// Removes the leader for a while.
     ///
     /// # Errors
-    /// There is no leader, nothing starts, or the leader does not come back.
+    /// There is no leader, nothing starts, or the leader does not return.
     pub async fn lose_leader(&mut self, how: LeaderLoss) -> TestResult<()> {
         self.cluster.all_ready().await?;
         let before = starts::read(&self.witness)?.len();
@@ -164,7 +164,7 @@ impl<'a> SilenceRun<'a> {
         Ok(())
     }
 
-    /// The figures of the absences up to now.
+    /// The figures of the losses so far.
     ///
     /// # Errors
     /// The starts cannot be read.
@@ -172,13 +172,13 @@ impl<'a> SilenceRun<'a> {
         Ok(figures(&starts::read(&self.witness)?, &self.absences))
     }
 
-    /// Ends the load, and compares what was seen with what the cluster says.
+    /// Ends the load, and compares the starts with the data of the cluster.
     ///
     /// # Errors
-    /// Something does not end.
+    /// Something does not end in time.
     pub async fn end(self) -> TestResult<SilenceFigures> {
         let asked = self.cluster.leader().await?;
-        // A pause would hold what still waits for a node.
+        // A pause would hold executions that still wait for a node.
         none(self.cluster, asked, "pending").await?;
         let pause = json!({"op": "pause", "names": self.names, "reason": "the load is over"});
         self.cluster.api(asked).post("/api/v1/tasks/bulk", &pause).await?;
@@ -217,7 +217,7 @@ fn figures(lines: &[WitnessLine], absences: &[Absence]) -> SilenceFigures {
     let mut times: Vec<i64> = lines.iter().map(at).collect();
     times.sort_unstable();
     for absence in absences {
-        // From the last start before on, to the end of the absence.
+        // From the last start before the loss until its end.
         let first = times.partition_point(|time| *time <= absence.from).saturating_sub(1);
         let last = times.partition_point(|time| *time <= absence.to);
         let inside = &times[first.min(last)..last];
@@ -235,7 +235,7 @@ fn figures(lines: &[WitnessLine], absences: &[Absence]) -> SilenceFigures {
     figures
 }
 
-/// What was due while the node was frozen and starts after it woke: how long after.
+/// The delays, after the return of the node, of starts that were due while it was frozen.
 fn late_starts(lines: &[WitnessLine], absence: Absence) -> impl Iterator<Item = i64> {
     let at = |line: &WitnessLine| i64::try_from(line.nanos / 1_000_000).unwrap_or(i64::MAX);
     let late = lines.iter().filter(move |line| {

@@ -1,4 +1,5 @@
-//! A real crontab, imported and seen firing. It comes first because it waits for the next minute.
+//! Imports a real crontab and waits until it fires. It is first, because it waits for the next
+//! minute.
 
 use std::path::Path;
 
@@ -15,14 +16,15 @@ async fn an_imported_crontab_fires_at_the_next_minute() -> TestResult<()> {
     let imported = run(&import).await?;
     assert_eq!(imported.code, Some(0), "{imported:?}");
     assert!(imported.stderr.contains("2 of 2 tasks created"), "{imported:?}");
-    // A second import finds what is there, and leaves it.
+    // A second import finds the existing tasks, and does not change them.
     let again = run(&import).await?;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.stderr.contains("0 of 2 tasks created, 2 unchanged"), "{again:?}");
 
     let api = cluster.api(3);
     for (name, printed) in [("cron-echo", "on time\n"), ("cron-cat", "first line\nsecond line")] {
-        // The limit of `until` is a minute, and so is the wait for the next one: so twice.
+        // The limit of `until` is a minute, and so is the wait for the next tick. Therefore two
+        // waits.
         let path = format!("/api/v1/tasks/{name}/executions");
         let ended = async || {
             let executions = api.get(&path).await?;

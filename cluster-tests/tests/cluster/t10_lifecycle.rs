@@ -1,4 +1,4 @@
-//! The life of a cluster: it forms, keeps its data, and refuses foreign nodes and folders.
+//! The lifecycle of a cluster: it forms, keeps its data, and refuses foreign nodes and folders.
 
 use std::fs;
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ fn paper() -> Value {
         "payload": "x".repeat(10_000), "action": {"shell": {"argv": ["true"]}}})
 }
 
-/// Waits until a node tells of more fired ticks than so many.
+/// Waits until a node reports more than this number of fired ticks.
 async fn fires(cluster: &ProcessCluster, node: u8, before: u64) -> TestResult<u64> {
     until("ticks to fire", async || {
         let task = cluster.api(node).get("/api/v1/tasks/beat").await?;
@@ -27,7 +27,7 @@ async fn fires(cluster: &ProcessCluster, node: u8, before: u64) -> TestResult<u6
     .await
 }
 
-/// What must outlive every restart of it.
+/// The parts of a task that must survive every restart.
 fn lasting(task: &Value) -> Value {
     let mut task = task.clone();
     let Some(fields) = task.as_object_mut() else { return task };
@@ -42,7 +42,7 @@ async fn three_nodes_keep_what_they_were_given() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let made = cluster.api(1).post("/api/v1/tasks", &beat()).await?;
     cluster.api(2).post("/api/v1/tasks", &paper()).await?;
-    // Acknowledged by one node, at once to be read on every other.
+    // It was acknowledged by one node, and can be read on every other node immediately.
     for node in [2, 3] {
         let read = cluster.api(node).get("/api/v1/tasks/beat").await?;
         assert_eq!(lasting(&read), lasting(&made));
@@ -51,14 +51,14 @@ async fn three_nodes_keep_what_they_were_given() -> TestResult<()> {
     let old = cluster.api(3).get("/api/v1/tasks/beat/ticks?limit=1").await?;
     let old = text(&field(&old, "items")[0], "execution_id").to_owned();
 
-    // One goes in order: the others carry its tasks on.
+    // One node stops normally, and the others take over its tasks.
     let status = cluster.stop(1).await?;
     assert!(status.success(), "{status}");
     let fired = fires(&cluster, 2, fired + 1).await?;
     cluster.start_node(1)?;
     cluster.ready(1).await?;
 
-    // All go, and come back.
+    // All nodes stop, and restart.
     let paper = cluster.api(1).get("/api/v1/tasks/paper").await?;
     for node in cluster.numbers() {
         let status = cluster.stop(node).await?;
@@ -84,7 +84,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let pid = cluster.pid(1).ok_or("no process")?;
 
-    // A second process on the same folder, which leaves the first one alone.
+    // A second process cannot use the same folder. The first one continues.
     let settings = cluster.settings(1);
     let settings = settings.to_str().ok_or("an odd path")?;
     let second = cluster_tests::run(&["serve", "--config", settings]).await?;
@@ -93,7 +93,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     cluster.api(1).ready().await?;
     assert!(cluster.stop(1).await?.success());
 
-    // A folder of another cluster, and of another node.
+    // The folder of another cluster, and that of another node.
     let refused = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
     cluster.rewrite(1, refused("name = \"test\"", "name = \"other\""))?;
     let ended = cluster.refused(1).await?;
@@ -107,7 +107,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     assert!(ended.stderr.contains("it belongs to node 1, this node is of node 2"), "{ended:?}");
     cluster.rewrite(1, refused("id = 2", "id = 1"))?;
 
-    // Addresses that somebody else has.
+    // Addresses that are in use.
     for address in cluster.listens(1) {
         let held = TcpListener::bind(address)?;
         let ended = cluster.refused(1).await?;
@@ -116,7 +116,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
         drop(held);
     }
 
-    // A damaged identity is not taken for none.
+    // A damaged identity is not treated as a missing one.
     let identity = cluster.data(1).join("identity");
     let whole = fs::read_to_string(&identity)?;
     fs::write(&identity, whole.replacen("cluster_id ", "cluster_id f", 1))?;
@@ -125,7 +125,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     assert!(ended.stderr.contains("identity: it is damaged"), "{ended:?}");
     fs::write(&identity, whole)?;
 
-    // Settings that cannot be right.
+    // Invalid settings.
     cluster.rewrite(1, refused("[peer]\nlisten", "[peer]\nlisen"))?;
     let ended = cluster.refused(1).await?;
     assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -133,14 +133,14 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
     assert!(ended.stderr.contains("n1.toml:"), "{ended:?}");
     cluster.rewrite(1, refused("[peer]\nlisen", "[peer]\nlisten"))?;
 
-    // After all that it is as it was.
+    // After all that, nothing has changed.
     cluster.start_node(1)?;
     cluster.ready(1).await?;
     cluster.finish().await
 }
 
-/// Waits until every node lists each member once as a node and once as a member of the cluster, at
-/// its addresses, one of them as leader and the others as followers.
+/// Waits until every node lists each member once as a node and once as a member of the cluster,
+/// with its addresses, one as leader and the others as followers.
 async fn listed_alike(cluster: &ProcessCluster) -> TestResult<()> {
     let wanted: Vec<[String; 3]> = cluster
         .numbers()
@@ -186,7 +186,7 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
     let listed = cluster_tests::run(&["node", "list", "--server", away.base()]).await?;
     assert_eq!(listed.code, Some(3), "{listed:?}");
     assert!(listed.stderr.contains(sentence), "{listed:?}");
-    // The two others need it for nothing, and it takes no write.
+    // The two other nodes do not need it, and it accepts no write.
     let fired = fires(&cluster, 1, 0).await?;
     fires(&cluster, 2, fired + 2).await?;
     let answer = away.send(Method::POST, "/api/v1/tasks", None, Some(&paper())).await?;
@@ -198,7 +198,7 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("n3 readmitted"), "{ended:?}");
     cluster.ready(3).await?;
-    // The node that lost its data is forgotten, and the one that came back works.
+    // The node that lost its data is removed from the list, and its replacement works.
     until("one working node for each member", async || {
         let nodes = cluster.api(3).get("/api/v1/nodes").await?;
         let items = field(&nodes, "items").as_array().cloned().unwrap_or_default();
@@ -219,7 +219,7 @@ async fn a_peer_of_another_cluster_is_refused_with_the_reason() -> TestResult<()
     let mut cluster = ProcessCluster::prepare(3, ClusterOptions::default()).await?;
     cluster.rewrite(3, |text| text.replace("name = \"test\"", "name = \"other\""))?;
     cluster.start_all()?;
-    // Nobody forms a cluster without a listed member, and each side says what it waits for.
+    // No node forms a cluster without a listed member, and each side reports what it waits for.
     for (node, reason) in [(1, "\"other\""), (2, "\"other\""), (3, "\"test\"")] {
         until("the reason", async || {
             let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
@@ -229,7 +229,7 @@ async fn a_peer_of_another_cluster_is_refused_with_the_reason() -> TestResult<()
         })
         .await?;
     }
-    // Once it is told right they form one.
+    // With correct settings they form a cluster.
     cluster.stop(3).await?;
     cluster.rewrite(3, |text| text.replace("name = \"other\"", "name = \"test\""))?;
     cluster.start_node(3)?;

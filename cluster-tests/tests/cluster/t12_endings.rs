@@ -1,4 +1,5 @@
-//! How tasks end on every node: with their first tick, with a run, by a cancel; also across a restart.
+//! How tasks end on every node: with their first tick, with a run, by a cancellation. Also across a
+//! restart.
 
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ fn task(name: &str, schedule: Value, more: Value) -> Value {
     task
 }
 
-/// Waits until a node tells that a task is in this state; `null`: there is none.
+/// Waits until a node reports this state of a task. `null`: there is no such task.
 async fn is(cluster: &ProcessCluster, node: u8, name: &str, state: &Value) -> TestResult<Value> {
     until(&format!("{name} to be {state}"), async || {
         let all = cluster.api(node).all("/api/v1/tasks").await?;

@@ -1,4 +1,4 @@
-//! The environment of actions on a node, and what they leave behind.
+//! The environment of actions on a node, and their side effects.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Triggers a task and gives its execution when that has ended.
+/// Triggers a task and returns its execution when it has ended.
 async fn run_once(api: &Api, name: &str) -> TestResult<Value> {
     let made = api.post(&format!("/api/v1/tasks/{name}/trigger"), &json!({})).await?;
     ended(api, text(&made, "id")).await
@@ -44,7 +44,7 @@ async fn a_relative_file_lies_in_the_work_folder_and_the_node_starts_again() -> 
     assert!(file.exists(), "{execution}");
     assert!(text(&execution, "output_tail").trim_end().ends_with("/n1/work"), "{execution}");
 
-    // In order, and by a crash.
+    // A normal stop, then a crash.
     assert!(cluster.stop(1).await?.success());
     cluster.start_node(1)?;
     cluster.ready(1).await?;
@@ -69,7 +69,7 @@ async fn a_command_is_told_its_node_and_each_parameter() -> TestResult<()> {
     api.post("/api/v1/tasks", &task).await?;
     let execution = run_once(&api, "load").await?;
     assert_eq!(text(&execution, "output_tail"), "n1 orders 1\n", "{execution}");
-    // Those of a trigger replace the task's.
+    // The parameters of a trigger replace those of the task.
     let other = json!({"parameters": {"batch-size": 500}});
     let made = api.post("/api/v1/tasks/load/trigger", &other).await?;
     let execution = ended(&api, text(&made, "id")).await?;
@@ -111,7 +111,7 @@ async fn a_reference_yields_what_the_settings_name_and_never_hangs() -> TestResu
         assert_eq!(text(&execution, "status"), status, "{execution}");
         assert!(execution.to_string().contains(said), "{execution}");
     }
-    // Many of them leave no thread behind and no entry in the log.
+    // Many executions leave no thread and no log entry behind.
     let mut ids = Vec::new();
     for _ in 0..100 {
         let made = api.post("/api/v1/tasks/fifo/trigger", &json!({})).await?;
@@ -139,7 +139,7 @@ fn full() -> TestResult<(TcpListener, Vec<TcpStream>)> {
     Ok((listener, fillers.collect()))
 }
 
-/// Whether some connection to this IPv4 address is being made, by the system's list.
+/// Checks in the system's list that a connection to this IPv4 address is being opened.
 fn is_connecting_to(address: SocketAddr) -> TestResult<()> {
     const SYN_SENT: &str = "02";
     let port = format!(":{:04X}", address.port());
@@ -152,7 +152,7 @@ fn is_connecting_to(address: SocketAddr) -> TestResult<()> {
     if found { Ok(()) } else { Err("nobody connects".into()) }
 }
 
-/// What a connection asks for, answered with 204; none: it asks for nothing.
+/// Reads a request and answers with 204. None: there was no request.
 async fn answer(mut stream: tokio::net::TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -174,7 +174,7 @@ async fn a_lost_packet_fails_no_execution() -> TestResult<()> {
     let made = api.post("/api/v1/tasks/hook/trigger", &json!({})).await?;
     let id = text(&made, "id").to_owned();
     until("the first packet to be sent", async || is_connecting_to(listener.local_addr()?)).await?;
-    // Its first packet finds the queue full; there is room when the system repeats it.
+    // Its first packet finds the queue full. When the system resends it, there is room.
     drop(fillers);
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -187,7 +187,7 @@ async fn a_lost_packet_fails_no_execution() -> TestResult<()> {
     let execution = ended(&api, &id).await?;
     assert_eq!(text(&execution, "status"), "success", "{execution}");
     assert_eq!(field(&execution, "http_status"), 204, "{execution}");
-    // The request carries the grant under which it went out, and it is still the first attempt.
+    // The request contains its fence, and it is still the first attempt.
     let fence = format!("punctual-fence: {}\r\n", field(&execution, "fence"));
     assert!(head.contains(&fence), "{fence} is not in {head}");
     assert!(head.contains("punctual-attempt: 1\r\n"), "{head}");

@@ -11,7 +11,7 @@ async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
         "action": {"shell": {"argv": ["true"]}}});
     cluster.api(1).post("/api/v1/tasks", &manual).await?;
     cluster.api(1).post("/api/v1/nodes/1/drain", &json!({})).await?;
-    // Another node holds the claim, and the tick is taken everywhere.
+    // Another node holds the claim, and all nodes know that the tick is claimed.
     let time = cluster.api(1).get("/api/v1/scheduler/status").await?;
     let tick = json!({"tick": field(&time, "time")});
     let claimed = cluster.api(1).post("/api/v1/tasks/manual/claim", &tick).await?;
@@ -21,12 +21,12 @@ async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
     let again = again.send(Method::POST, "/api/v1/tasks/manual/claim", None, Some(&tick)).await?;
     assert_eq!((again.status, text(&again.body, "code")), (409, "already_claimed"), "{again:?}");
     assert_eq!(again.body["execution_id"], claimed["execution_id"]);
-    // It ends by its fence, told to the drained node too.
+    // It ends by its fence, also if this is reported to the drained node.
     let path = format!("/api/v1/executions/{}/callback", text(&claimed, "execution_id"));
     let end = json!({"execution_id": claimed["execution_id"], "status": "success"});
     let path = format!("{path}?fence={}", field(&claimed, "fence"));
     cluster.api(1).post(&path, &end).await?;
-    // While nobody works there is nobody to hold a claim, and the refusal says so.
+    // If no node takes work, none can hold a claim, and the refusal reports this.
     for node in [2, 3] {
         let drain = format!("/api/v1/nodes/{node}/drain");
         cluster.api(1).post(&drain, &json!({})).await?;

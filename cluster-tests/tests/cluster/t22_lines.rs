@@ -1,4 +1,4 @@
-//! Execution modes and concurrency groups, over failovers.
+//! Execution modes and concurrency groups across failovers.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use punctual::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// An execution that has started, as the cluster shows it.
+/// An execution that has started, as the cluster reports it.
 #[derive(Clone, Debug)]
 struct StartedExecution {
     id: String,
@@ -32,7 +32,7 @@ async fn started(api: &Api, tasks: &[String]) -> TestResult<Vec<StartedExecution
             };
             let (id, tick) = (text(&one, "id").to_owned(), text(&one, "tick").to_owned());
             let to = millis(&one, "end_time")?;
-            // Of a lost one nobody reported the start; it held its place until its end.
+            // No node reported the start of a lost one. It held its place until its end.
             let from = millis(&one, "start_time").unwrap_or(to - 1);
             all.insert(fence, StartedExecution { id, tick, from, to });
         }
@@ -40,11 +40,11 @@ async fn started(api: &Api, tasks: &[String]) -> TestResult<Vec<StartedExecution
     Ok(all.into_values().collect())
 }
 
-/// Each node tells start and end by its own view of cluster time, in milliseconds. Two views differ by
-/// less than this, which is much less than an action of these tests takes.
+/// Each node reports start and end by its own view of cluster time. Two views differ by less than
+/// this, in milliseconds. It is much less than the duration of an action of these tests.
 const VIEWS_MS: i64 = 200;
 
-/// At most how many of these ran at one instant.
+/// The maximum number of these that ran at the same time.
 fn most_at_once(all: &[StartedExecution]) -> usize {
     let at = |instant: i64| {
         let runs = |one: &&StartedExecution| one.from <= instant && instant + VIEWS_MS < one.to;
@@ -132,7 +132,7 @@ async fn a_group_never_runs_more_than_its_limit_on_three_nodes() -> TestResult<(
     }
     for round in 0..2 {
         for task in &tasks {
-            // The leader may be the node that was killed: asked again, it is one request.
+            // The leader may be the killed node. With the key, a repeated request counts once.
             let (key, body) = (format!("{task}-{round}"), json!({}));
             until("the trigger to be taken", async || {
                 let path = format!("/api/v1/tasks/{task}/trigger");

@@ -1,11 +1,11 @@
-//! Further attempts, over failovers.
+//! Repeated attempts across failovers.
 
 use std::path::Path;
 
 use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, items, text, until};
 use serde_json::{Value, json};
 
-/// Adds a manual task whose script notes its attempts in a file that is shared by all nodes, and
+/// Adds a manual task whose script records its attempts in a file that all nodes share, and
 /// triggers it.
 async fn triggered(api: &Api, notes: &Path, script: &str, more: Value) -> TestResult<String> {
     let note = "echo $PUNCTUAL_ATTEMPT $PUNCTUAL_NODE $PUNCTUAL_FENCE $PUNCTUAL_IDEMPOTENCY_KEY";
@@ -19,7 +19,7 @@ async fn triggered(api: &Api, notes: &Path, script: &str, more: Value) -> TestRe
     Ok(text(&made, "id").to_owned())
 }
 
-/// What the attempts noted: number, node, fence and key of each.
+/// The recorded attempts: number, node, fence and key of each.
 fn noted(notes: &Path) -> Vec<Vec<String>> {
     let notes = std::fs::read_to_string(notes).unwrap_or_default();
     notes.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
@@ -37,7 +37,7 @@ fn node(name: &str) -> TestResult<u8> {
     Ok(name.trim_start_matches('n').parse()?)
 }
 
-/// The attempts as the cluster shows them: how each ended, and whether that is unknown.
+/// The attempts in the cluster's report: the outcome of each, and whether it is unknown.
 fn outcomes(execution: &Value) -> Vec<(String, bool)> {
     let attempts = items_of(execution);
     let outcome = |one: &Value| {

@@ -1,4 +1,4 @@
-//! Silent leaders, nodes that are cut off, and single nodes.
+//! Frozen leaders, nodes that are cut off, and single nodes.
 
 use std::fs;
 use std::time::Duration;
@@ -9,15 +9,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A node says within this that it is cut off: the median of some rounds, so that a busy machine may
-/// be late once.
+/// Time limit for a node to report that it is cut off. It applies to the median of several rounds,
+/// because a busy machine may be late in one of them.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
-/// A busy machine has twice the time of an idle one for what was measured on an idle one.
+/// The factor for time limits of an idle machine on a busy one.
 const BUSY: i64 = 2;
 
-/// A silent leader costs what a killed one costs, and a node that wakes settles what it was granted
-/// before. Killed and frozen by turns, so that a busy machine is slow for both; each round of a busy
-/// machine may be slow, so the medians count, of more rounds if they are too long.
+/// The loss of a frozen leader takes as long as that of a killed one, and a node that resumes
+/// settles its earlier grants. Kills and freezes alternate, so that a busy machine affects both. A
+/// busy machine may be slow in any round, so the medians count, with more rounds if they are too
+/// long.
 #[tokio::test]
 async fn a_silent_leader_costs_no_more_than_a_killed_one() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
@@ -40,7 +41,7 @@ async fn a_silent_leader_costs_no_more_than_a_killed_one() -> TestResult<()> {
 async fn a_lone_node_is_ready_and_stays_ready() -> TestResult<()> {
     let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
     let begun = tokio::time::Instant::now();
-    // Longer than any silence after which a node says that it has no leader.
+    // Longer than any silence after which a node reports that it has no leader.
     while begun.elapsed().as_secs() < 4 {
         cluster.api(1).ready().await?;
         let health = cluster.api(1).get("/health").await?;
@@ -49,7 +50,7 @@ async fn a_lone_node_is_ready_and_stays_ready() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// Waits until a node says that it is not ready, with all these words.
+/// Waits until a node reports that it is not ready, with all these words.
 async fn unready(
     cluster: &ProcessCluster,
     node: u8,
@@ -59,7 +60,7 @@ async fn unready(
     until("the reason", async || {
         let answer = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
         let detail = text(&answer.body, "detail");
-        // Each member is found out of reach by a call of its own.
+        // Each member is detected as unreachable by a separate call.
         let named = answer.body.get("unreachable").and_then(Value::as_array).map_or(0, Vec::len);
         let said = answer.status == 503
             && words.iter().all(|word| detail.contains(word))
@@ -69,7 +70,7 @@ async fn unready(
     .await
 }
 
-/// Cuts a node off, again and again; it says so in time, and is cut off at the end.
+/// Cuts a node off repeatedly, and checks the time until it reports this. It is cut off at the end.
 async fn told_in_time(cluster: &mut ProcessCluster, node: u8) -> TestResult<Value> {
     let mut took = Vec::new();
     loop {
@@ -99,7 +100,7 @@ async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
     let node = cluster.numbers().find(|node| *node != leader).ok_or("no follower")?;
     let problem = told_in_time(&mut cluster, node).await?;
     assert!(!text(&problem, "detail").contains("clock"), "{problem}");
-    // The older form says the same, with the same count of seconds.
+    // The older endpoint reports the same, with the same number of seconds.
     until("/health to say what /readyz says", async || {
         let ready = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
         let health = cluster.api(node).send(Method::GET, "/health", None, None).await?;
@@ -114,12 +115,12 @@ async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
     let others = cluster.numbers().filter(|other| *other != node);
     let others: Vec<Value> = others.map(|other| cluster.api(other).base().into()).collect();
     assert_eq!(ask, others);
-    // What it knows it still tells.
+    // It still answers from its own state.
     let stale = cluster.api(node).get("/api/v1/tasks?consistency=stale").await?;
     assert!(field(&stale, "items").is_array(), "{stale}");
     cluster.heal()?;
     cluster.ready(node).await?;
-    // Without a majority: the last one says so of itself, leader or not.
+    // Without a majority, the last node reports this too, whether it is leader or not.
     let others: Vec<u8> = cluster.numbers().filter(|other| *other != node).collect();
     for other in &others {
         cluster.kill9(*other)?;
@@ -182,8 +183,8 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// A node's settings with a shorter list of members, a longer one, and one with another address;
-/// and what it says of each.
+/// A node's settings with a shorter list of members, with a longer one, and with another address,
+/// each with the message that the node must report.
 fn other_lists(of_all: &str) -> TestResult<[(String, &'static str); 3]> {
     const MEMBER: &str = "[[cluster.member]]\n";
     let first = of_all.find(MEMBER).ok_or("no members")?;
@@ -235,7 +236,7 @@ async fn a_follower_whose_log_was_cut_refuses_and_is_readmitted() -> TestResult<
     assert!(ended.stderr.contains("cluster members replace"), "{ended:?}");
     fs::remove_dir_all(cluster.data(node))?;
     cluster.start_node(node)?;
-    // A follower takes the request, by the node's name.
+    // A follower accepts the request, with the name of the node.
     let leader = cluster.leader().await?;
     let other = cluster.numbers().find(|other| *other != leader && *other != node);
     let api = cluster.api(other.ok_or("no follower")?);

@@ -1,9 +1,9 @@
-//! Nodes that are cut off and healed: the short form of `show cut-off`.
+//! Nodes that are cut off and reconnected: the short form of `show cut-off`.
 
 use cluster_tests::scenarios::cut_off::{CutOffLoad, run};
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult};
 
-// The proxies have a thread beside the writers'.
+// The proxies use a different thread than the writers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> TestResult<()> {
     let options = ClusterOptions { proxied: true, ..ClusterOptions::default() };
@@ -15,7 +15,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> TestR
     cluster.finish().await
 }
 
-// The proxies have a thread beside the writers'.
+// The proxies use a different thread than the writers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_away_for_longer_than_the_log_gets_a_snapshot() -> TestResult<()> {
     let settings = "[raft]\nretained_log = 1000\nsnapshot_every = 200\n".to_owned();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, until};
 use serde_json::json;
 
-/// A member that voted and lost its log could undo what was acknowledged: it must not come back.
+/// A member that voted and lost its log could undo acknowledged writes, so it must not restart.
 #[tokio::test]
 async fn a_node_without_its_log_or_its_identity_is_refused() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
@@ -39,7 +39,8 @@ fn newest(log: &Path) -> TestResult<std::path::PathBuf> {
     newest.max().ok_or_else(|| "the log has no files".into())
 }
 
-/// Of a lone node nobody else has a copy: it says so, and starts again once the log is whole.
+/// No other node has a copy of a single node's data. The node reports the loss, and starts again
+/// when its log is complete.
 #[tokio::test]
 async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
@@ -51,7 +52,7 @@ async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> TestResult<()
     let path = newest(&cluster.data(1).join("log"))?;
     let whole = fs::read(&path)?;
     let mut holed = whole.clone();
-    // Some whole sectors before the end.
+    // Whole sectors before the end.
     let at = (whole.len() / 2).next_multiple_of(512);
     holed[at..at + 512].fill(0);
     for damaged in [&whole[..whole.len() / 4 * 3], &whole[..whole.len() / 2], &holed[..]] {
@@ -71,7 +72,7 @@ async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> TestResult<()
     cluster.finish().await
 }
 
-/// Tasks may write there, and so may the log.
+/// Tasks may write to the data folder, and log files may be in it.
 #[tokio::test]
 async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     let mut cluster = ProcessCluster::prepare(1, ClusterOptions::default()).await?;
@@ -85,7 +86,7 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
             cluster.api(1).get("/api/v1/tasks?consistency=stale").await.map(drop)
         })
         .await?;
-        // From the second start on they are there, and each start warns of them once.
+        // From the second start on, the files exist, and each start has one warning about them.
         until("the warnings of foreign files", async || match warnings(&data)? {
             said if said.len() == start => Ok(()),
             said => Err(format!("{said:?}").into()),
@@ -103,7 +104,7 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     }
     let mode = fs::metadata(&data)?.permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "others may read the data folder");
-    // The rights of the log file are as the umask says: other programs collect it.
+    // The access rights of the log file follow the umask, because other programs collect it.
     let others = ["last.txt", "half.tmp", "node.log"];
     for path in files_below(&data)? {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or("an odd name")?;
@@ -114,7 +115,7 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// The lines of the log file that warn of files of others.
+/// The lines of the log file that warn of unknown files.
 fn warnings(data: &Path) -> TestResult<Vec<String>> {
     let mut said = Vec::new();
     for path in files_below(data)? {

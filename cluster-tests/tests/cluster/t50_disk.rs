@@ -6,18 +6,18 @@ use cluster_tests::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The node with a disk of its own.
+/// The node with a separate disk.
 const NODE: u8 = 3;
-/// The size of that.
+/// The size of that disk.
 const DISK_MIB: u64 = 64;
-/// Room that is left on a full disk: some entries still fit.
+/// Free space on a full disk. Some entries still fit.
 const LEFT_BYTES: u64 = 512 << 10;
-/// Bytes of a task that fills a disk.
+/// Size in bytes of a task that fills a disk.
 const HEAVY: usize = 40_000;
-/// Bytes of one that does not, however many of them are made while a disk hangs.
+/// Size in bytes of a task that does not, however many are added while a disk hangs.
 const LIGHT: usize = 40;
 
-/// A cluster whose last node has a small disk; none: this machine cannot, which is said.
+/// A cluster whose last node has a small disk. None: not possible on this machine, with a message.
 async fn with_small_disk() -> TestResult<Option<(ProcessCluster, SmallDisk)>> {
     let mut cluster = ProcessCluster::prepare(3, ClusterOptions::default()).await?;
     let image = cluster.folder().join("disk.image");
@@ -39,7 +39,7 @@ fn task(number: usize, bytes: usize) -> Value {
         "payload": "x".repeat(bytes), "action": {"shell": {"argv": ["true"]}}})
 }
 
-/// Makes one task, whoever leads: it is asked for until it is there.
+/// Adds one task, with retries during leader changes.
 async fn add(api: &Api, number: usize, bytes: usize) -> TestResult<()> {
     until("a write", async || {
         let answer =
@@ -50,7 +50,7 @@ async fn add(api: &Api, number: usize, bytes: usize) -> TestResult<()> {
     .await
 }
 
-/// Makes tasks for ever.
+/// Adds tasks forever.
 async fn load(api: &Api, from: usize, bytes: usize) -> TestError {
     for number in from.. {
         if let Err(fault) = add(api, number, bytes).await {
@@ -74,7 +74,7 @@ async fn a_full_disk_ends_the_node_and_with_room_again_it_catches_up() -> TestRe
     let said = ended.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
     assert!(said.contains(&place) && said.contains("No space left"), "{said:?} in {ended:?}");
 
-    // The others have a majority.
+    // The other nodes have a majority.
     for number in 10_000..10_010 {
         add(&two, number, HEAVY).await?;
     }
@@ -98,13 +98,13 @@ async fn a_disk_that_answers_no_more_ends_the_node() -> TestResult<()> {
         let said = cluster.said(NODE);
         if said.contains(&named) { Ok(()) } else { Err("it does not say so".into()) }
     });
-    // It may have been the leader: the others go on all the same.
+    // It may have been the leader. The other nodes continue.
     tokio::select! {
         says = says => says?,
         fault = load(&two, 1, LIGHT) => return Err(fault),
     }
-    // It has ended as far as it can: the system keeps a process whose thread hangs in a disk, and
-    // its parent hears of the end when that thread comes back.
+    // The node cannot end completely: the system keeps a process with a thread that is blocked by a
+    // disk, and its parent is notified only when that thread returns.
     disk.thaw()?;
     let ended = cluster.ended(NODE).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");

@@ -10,11 +10,11 @@ use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// Open files of the node.
+/// The limit of open files of the node.
 const FILES: u32 = 256;
-/// Tasks that are due at one instant.
+/// Number of tasks that are due at the same time.
 const TASKS: u64 = 300;
-/// Connections that are opened and say nothing.
+/// Number of connections on which nothing is sent.
 const SILENT: usize = 400;
 
 async fn total(cluster: &ProcessCluster, query: &str) -> TestResult<u64> {
@@ -75,7 +75,7 @@ async fn few_files_delay_work_and_lose_none() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// Shells give out few files by default; a node takes as many as it may.
+/// Shells set a low limit by default. A node raises it as far as it can.
 #[tokio::test]
 async fn a_node_raises_its_limit_of_open_files() -> TestResult<()> {
     let Some(hard) = getrlimit(Resource::Nofile).maximum.filter(|hard| *hard > FILES.into()) else {

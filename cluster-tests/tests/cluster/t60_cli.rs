@@ -14,7 +14,7 @@ impl PseudoTerminal {
         run(&[&server, line].concat()).await
     }
 
-    /// Types a command that ends well.
+    /// Runs a command that must succeed.
     async fn good(&self, line: &[&str]) -> TestResult<ProcessExit> {
         let ended = self.types(line).await?;
         assert_eq!(ended.code, Some(0), "{line:?}: {ended:?}");
@@ -64,7 +64,7 @@ async fn the_second_terminal_of_the_readme() -> TestResult<()> {
     assert!(resumed.first_line().starts_with("hello: resumed, next tick "), "{resumed:?}");
     let deleted = terminal.good(&["delete", "hello"]).await?;
     assert_eq!(deleted.first_line(), "hello: deleted; no tick fires any more");
-    // The name stays marked.
+    // The name stays marked as deleted.
     let add = terminal.types(&add).await?;
     assert_eq!(add.code, Some(5), "{add:?}");
     assert!(add.stderr.contains("task_deleted"), "{add:?}");
@@ -174,13 +174,13 @@ async fn wrong_usage_and_missing_nodes_have_their_own_exit_codes() -> TestResult
     Ok(())
 }
 
-/// By name or id, asked of whatever node; by the one that leads already it stays.
+/// By name or id, through any node. If the target already leads, it stays leader.
 #[tokio::test]
 async fn the_lead_is_given_to_the_node_that_is_named() -> TestResult<()> {
     let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     for (asked, to, leads) in [(1, "n2", "n2"), (1, "3", "n3"), (2, "n1", "n1"), (3, "n1", "n1")] {
         let terminal = PseudoTerminal { server: cluster.api(asked).base().to_owned() };
-        // On a busy machine the node may be late; the refusal says that it can be repeated.
+        // On a busy machine the node may be late. The error message permits a retry.
         until("the lead to be given", async || {
             let given = terminal.types(&["cluster", "transfer-leader", to]).await?;
             let wanted = (Some(0), format!("leader: {leads}\n"));
@@ -201,7 +201,7 @@ async fn the_lead_is_given_to_the_node_that_is_named() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// What is allowed and often not meant is said by the command that makes it.
+/// A command warns about settings that are valid but often unintended.
 #[tokio::test]
 async fn a_new_task_with_a_step_too_large_is_made_with_a_warning() -> TestResult<()> {
     let cluster = ProcessCluster::start(1, ClusterOptions::default()).await?;
@@ -219,7 +219,7 @@ async fn a_new_task_with_a_step_too_large_is_made_with_a_warning() -> TestResult
 async fn no_bug_can_be_put_into_the_program() -> TestResult<()> {
     let program = std::fs::read(node_program()?)?;
     let holds = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
-    // That it is looked for rightly, a name that is there shows.
+    // A check of the search itself, with a name that exists.
     assert!(holds("task_not_found"));
     for bug in ["settle-any-cursor", "vote-not-persisted", "acknowledged-before-fsync"] {
         assert!(!holds(bug), "{bug}");

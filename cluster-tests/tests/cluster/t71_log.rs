@@ -5,10 +5,10 @@ use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, text, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Lines that a node may have said of all that happens here.
+/// Maximum number of log lines of a node in this test.
 const LINES_MAX: usize = 60;
 
-/// The messages that a node has logged since its newest start, with their level before them.
+/// The messages of a node since its last start, each after its level.
 fn told(cluster: &ProcessCluster, node: u8) -> Vec<String> {
     let said = cluster.said(node);
     let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -59,7 +59,7 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()>
         if told > 0 { Ok(()) } else { Err("none".into()) }
     })
     .await?;
-    // Fired ticks stand for the time that the node is away.
+    // The number of fired ticks measures the time for which the node is down.
     let fired = cluster.api(leader).metrics("punctual_executions_total").await?;
     until("the cluster to go on without it", async || {
         let mut now = 0.0;
@@ -84,7 +84,7 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()>
     stops_calmly(cluster).await
 }
 
-/// Makes a task that fails each second, and thirty that run for long.
+/// Adds a task that fails each second, and thirty tasks with long executions.
 async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     let mut tasks = vec![task("bad", json!({"interval": "1s"}), &["false"])];
     let mut slow = task("slow", json!({"manual": true}), &["sleep", "600"]);
@@ -110,7 +110,7 @@ async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     .await
 }
 
-/// Has the long tasks run, some of them on a node.
+/// Triggers the long tasks, and waits until some run on a node.
 async fn runs_there(cluster: &ProcessCluster, there: u8, by: u8) -> TestResult<()> {
     for number in 0..30 {
         let path = format!("/api/v1/tasks/long-{number:02}/trigger");
@@ -125,7 +125,7 @@ async fn runs_there(cluster: &ProcessCluster, there: u8, by: u8) -> TestResult<(
     .await
 }
 
-/// The node that takes a request tells what it changed, and no other does.
+/// Checks that the node that receives a request logs the change, and the other does not.
 async fn tells_changes(cluster: &ProcessCluster, node: u8, other: u8) -> TestResult<()> {
     let api = cluster.api(node);
     api.post("/api/v1/tasks/bad/pause", &json!({"reason": "too\nloud"})).await?;
@@ -142,7 +142,7 @@ async fn tells_changes(cluster: &ProcessCluster, node: u8, other: u8) -> TestRes
     Ok(())
 }
 
-/// Stops all nodes, and looks at all that they have said.
+/// Stops all nodes, and checks their logs.
 async fn stops_calmly(mut cluster: ProcessCluster) -> TestResult<()> {
     for node in cluster.numbers() {
         assert!(cluster.stop(node).await?.success());
@@ -154,7 +154,7 @@ async fn stops_calmly(mut cluster: ProcessCluster) -> TestResult<()> {
     cluster.finish().await
 }
 
-/// A node whose data folder was emptied says so as a warning, and its readmission is told.
+/// A node with an emptied data folder logs a warning, and its readmission is logged.
 #[tokio::test]
 async fn an_empty_data_folder_is_a_warning() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
@@ -171,7 +171,7 @@ async fn an_empty_data_folder_is_a_warning() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// A log file in a folder that is not there yet: the folder is made, and standard error stays empty.
+/// The folder of a log file is created if it does not exist, and standard error stays empty.
 #[tokio::test]
 async fn a_log_file_is_begun_without_a_word_elsewhere() -> TestResult<()> {
     let mut cluster = ProcessCluster::prepare(1, ClusterOptions::default()).await?;

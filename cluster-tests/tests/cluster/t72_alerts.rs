@@ -10,14 +10,14 @@ use cluster_tests::{Api, ClusterOptions, ProcessCluster, TestResult, field, skip
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
-/// How long all nodes stand still, so that ticks are missed: longer than `failover_timeout`.
+/// Time for which all nodes are frozen, so that ticks are missed. Longer than `failover_timeout`.
 const FROZEN: Duration = Duration::from_secs(7);
 
 fn configs() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/prometheus"))
 }
 
-/// Whether a program is there; if not, says that its part is skipped.
+/// Whether a program exists. If not, prints that its part of the test is skipped.
 fn there(program: &str) -> TestResult<bool> {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
@@ -47,7 +47,7 @@ fn the_rules_do_what_their_tests_say() -> TestResult<()> {
     Ok(())
 }
 
-/// `promtool check metrics` finds nothing to say about a page.
+/// Checks that `promtool check metrics` reports nothing about a page.
 fn check_page(page: &str) -> TestResult<()> {
     let mut child = Command::new("promtool")
         .args(["check", "metrics"])
@@ -62,14 +62,14 @@ fn check_page(page: &str) -> TestResult<()> {
     Ok(())
 }
 
-/// A Prometheus of its own, which ends with this.
+/// A separate Prometheus, which ends when this is dropped.
 struct Prometheus {
     child: Child,
     api: Api,
 }
 
 impl Prometheus {
-    /// Starts it with the alerts as they are, but for the times that they wait.
+    /// Starts it with the project's alerts, but with shorter wait times.
     fn start(cluster: &ProcessCluster) -> TestResult<Self> {
         let folder = cluster.folder();
         let alerts = std::fs::read_to_string(configs().join("alerts.yaml"))?;
@@ -85,7 +85,7 @@ impl Prometheus {
             "scrape_configs": [
                 {"job_name": "punctual", "static_configs": [{"targets": targets}]}],
         });
-        // JSON is YAML.
+        // JSON is valid YAML.
         std::fs::write(folder.join("prometheus.yaml"), settings.to_string())?;
         let listen = SocketAddr::new(cluster.listens(1)[0].ip(), 9090);
         let child = Command::new("prometheus")
@@ -155,7 +155,7 @@ async fn the_alerts_fire_when_they_should() -> TestResult<()> {
         check_page(&cluster.api(node).metrics_page().await?)?;
     }
 
-    // Nobody decides ticks in time.
+    // No node decides ticks in time.
     for node in cluster.numbers() {
         cluster.pause(node)?;
     }
@@ -165,7 +165,7 @@ async fn the_alerts_fire_when_they_should() -> TestResult<()> {
     }
     prometheus.has(&firing("PunctualTicksMissed")).await?;
     cluster.all_ready().await?;
-    // Nodes that were frozen all at once may have been taken for gone.
+    // Nodes that were all frozen at the same time may have been considered down.
     prometheus.has(&format!("absent({})", firing("PunctualNodeDown"))).await?;
 
     cluster.kill9(3)?;
