@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Puts punctual to the test.
+/// Tests of punctual with injected faults.
 #[derive(Parser)]
 #[command(name = "chaos", version)]
 struct ChaosArguments {
@@ -19,11 +19,11 @@ struct ChaosArguments {
 
 #[derive(Subcommand)]
 enum ChaosCommand {
-    /// Looks at every state of a model of the agreement on ticks.
+    /// Checks every state of a model of the agreement on ticks.
     Model(model::ModelArguments),
-    /// Runs a whole cluster in virtual time, drawn from one seed, and judges it.
+    /// Runs a whole cluster in virtual time, derived from one seed, and checks its properties.
     Sim(sim::SimArguments),
-    /// Looks for each bug put in on purpose, and tells the seed that found it.
+    /// Searches for a seed that detects each seeded bug.
     #[cfg(feature = "seeded-bugs")]
     Bugs(sim::bugs::BugsArguments),
 }

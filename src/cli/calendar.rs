@@ -14,21 +14,21 @@ use crate::client::path;
 use crate::config::files;
 use crate::dto::{CalendarBody, CalendarChanged, CalendarRemoved, CalendarView};
 
-/// What can be done with calendars.
+/// Commands for calendars.
 #[derive(Debug, Subcommand)]
 pub enum CalendarCommand {
     /// List the calendars
     #[command(visible_alias = "ls")]
     List,
-    /// Show a calendar and the tasks that leave it out
+    /// Show a calendar and the tasks that exclude it
     Show(CalendarNameArgs),
-    /// Make a calendar, or change all of it
+    /// Create or replace a calendar
     Set(SetArgs),
-    /// Remove a calendar that no task leaves out
+    /// Remove a calendar that no task excludes
     Delete(CalendarNameArgs),
 }
 
-/// A calendar and nothing else.
+/// The name of a calendar.
 #[derive(Debug, Args)]
 pub struct CalendarNameArgs {
     /// The calendar
@@ -52,13 +52,13 @@ pub struct SetArgs {
     /// Times of day, such as 09:00/17:30 or 22:00/06:00
     #[arg(long, value_name = "TIMES", value_delimiter = ',')]
     times: Vec<String>,
-    /// The zone of these times [default: that of the schedule]
+    /// The time zone of these times [default: that of the schedule]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// What it is for
+    /// The purpose of the calendar
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// All of it from a file: YAML, TOML or JSON
+    /// Read the whole calendar from a file: YAML, TOML or JSON
     #[arg(short, long, value_name = "FILE",
           conflicts_with_all = ["dates", "yearly", "weekdays", "times", "tz", "description"])]
     file: Option<PathBuf>,

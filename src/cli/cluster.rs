@@ -19,7 +19,7 @@ use crate::dto::{
 /// Time limit of requests that only the leader can answer. A member may have much data to fetch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 
-/// What can be done with the cluster.
+/// Commands for the cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Show the cluster, its leader and its nodes
@@ -29,12 +29,12 @@ pub enum ClusterCommand {
         /// The node, such as n2 [default: any that is up to date]
         node: Option<String>,
     },
-    /// Change who belongs to the cluster
+    /// Change the members of the cluster
     #[command(subcommand)]
     Members(MembersCommand),
 }
 
-/// What can be done with the members.
+/// Commands for the members.
 #[derive(Debug, Subcommand)]
 pub enum MembersCommand {
     /// Readmit a member that lost its data and was started with an empty data folder
@@ -44,7 +44,7 @@ pub enum MembersCommand {
     },
 }
 
-/// What can be done with the scheduler, in the whole cluster.
+/// Commands for the scheduler of the whole cluster.
 #[derive(Debug, Subcommand)]
 pub enum SchedulerCommand {
     /// Turn scheduling on: ticks fire

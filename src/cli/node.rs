@@ -13,25 +13,25 @@ use super::words;
 use crate::client::path;
 use crate::dto::NodeView;
 
-/// What can be done with nodes.
+/// Commands for nodes.
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
     /// List the nodes of the cluster
     #[command(visible_alias = "ls")]
     List {
-        /// Whether it is repeated.
+        /// Options for repetition.
         #[command(flatten)]
         watch: WatchArgs,
     },
     /// Show a node
     Show(NodeArgs),
-    /// Make a node give its tasks to the others
+    /// Make a node release its tasks to the other nodes
     Drain(NodeArgs),
     /// Let a drained node take tasks again
     Undrain(NodeArgs),
 }
 
-/// A node and nothing else.
+/// The name of a node.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
     /// Its name or id

@@ -14,17 +14,17 @@ use crate::domain::time::Timestamp;
 /// Terminal sequence that clears the screen and moves the cursor to the top left.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 
-/// The form of data.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// A table for humans.
     #[default]
     Table,
-    /// As the API answers.
+    /// JSON, as in the API response.
     Json,
-    /// The same, one item on each line.
+    /// JSON, one item per line.
     Jsonl,
-    /// The same as YAML.
+    /// YAML, as in the API response.
     Yaml,
 }
 

@@ -24,29 +24,29 @@ pub struct PreviewArgs {
     /// A cron expression, "every 90s" or "daily 02:00,14:00"
     #[arg(value_name = "EXPR")]
     expression: String,
-    /// The zone of the times [default: the one that times are shown in]
+    /// The time zone of the ticks [default: the display time zone]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// The moment after which ticks are shown [default: now]
+    /// Show ticks after this time [default: now]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// How many
+    /// Number of ticks
     #[arg(short, default_value_t = 10, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     n: u32,
-    /// What becomes of local times that do not exist
+    /// How to handle local times that a clock change skips
     #[arg(long, value_enum, value_name = "WHICH")]
     dst_gap: Option<GapChoice>,
-    /// What becomes of local times that exist twice
+    /// How to handle local times that a clock change repeats
     #[arg(long, value_enum, value_name = "WHICH")]
     dst_fold: Option<FoldChoice>,
-    /// Only ticks that a clock change touches
+    /// Show only ticks affected by a clock change
     #[arg(long)]
     only_dst: bool,
-    /// The language of the sentence [default: that of LANG]
+    /// The language of the description [default: that of LANG]
     #[arg(long, value_enum, value_name = "WHICH")]
     lang: Option<Lang>,
-    /// The language of this process's surroundings.
+    /// The locale of the environment.
     #[arg(long, env = "LANG", hide = true, hide_env = true, value_name = "LOCALE")]
     locale: Option<String>,
     /// The task's name, on which H in the expression depends
@@ -67,7 +67,7 @@ enum FoldChoice {
     Both,
 }
 
-/// A language that schedules are put into words in.
+/// The language of a schedule's description.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Lang {
     En,

@@ -21,20 +21,20 @@ use super::exit::{CommandResult, Exit, Failure};
 /// Runs a node.
 #[derive(Args, Debug, Clone)]
 pub struct ServeArguments {
-    /// The settings file; without one and without members a cluster of one on loopback.
+    /// The settings file. Without a file and without members: a single node on loopback.
     #[arg(long, value_name = "FILE", env = "PUNCTUAL_CONFIG")]
     pub config: Option<PathBuf>,
-    /// A setting over those of the file and the environment, as KEY=VALUE.
+    /// Override a setting of the file and the environment, as KEY=VALUE.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Make a new cluster without this listed member, which cannot be reached; if it belongs to a
-    /// running cluster, what that one acknowledged is lost.
+    /// Create a new cluster without this listed member, which is unreachable. If the member belongs
+    /// to a running cluster, the data acknowledged by that cluster is lost.
     #[arg(long, value_name = "ID")]
     pub bootstrap_without: Vec<u16>,
-    /// End when standard input ends: for parents that must not leave nodes behind.
+    /// Exit at the end of standard input, for parents that must not leave nodes behind.
     #[arg(long, hide = true)]
     pub with_parent: bool,
-    /// Open the routes that measure.
+    /// Enable the benchmark routes.
     #[arg(long, hide = true)]
     pub bench: bool,
 }

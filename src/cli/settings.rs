@@ -10,24 +10,24 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Exit, Failure};
 use crate::config::{Config, Sources};
 
-/// What can be done with a node's settings.
+/// Commands for a node's settings.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether the settings are right
+    /// Check the settings
     Check(FileArgs),
-    /// Print the settings in force
+    /// Print the effective settings
     Show(ConfigShowArgs),
-    /// Print a file with every setting and its default, or write it
+    /// Print or write a file with every setting and its default
     Init(InitArgs),
 }
 
-/// Where the settings are.
+/// The location of the settings.
 #[derive(Debug, Args)]
 pub struct FileArgs {
     /// The settings file [default: none, only the environment and the defaults]
     #[arg(long = "config", value_name = "FILE")]
     named: Option<PathBuf>,
-    /// The same, without --config
+    /// The same as --config
     #[arg(value_name = "FILE", conflicts_with = "named")]
     file: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub struct FileArgs {
 pub struct ConfigShowArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// Say where each value comes from
+    /// Show the source of each value
     #[arg(long)]
     origin: bool,
 }
@@ -45,7 +45,7 @@ pub struct ConfigShowArgs {
 /// Options of `config init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Written if there is no such file yet
+    /// The file to write; it must not exist [default: print it]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }

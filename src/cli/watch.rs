@@ -9,10 +9,10 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Exit};
 use crate::clock::own_time;
 
-/// Whether and how often a command is repeated.
+/// Options for repeated output.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WatchArgs {
-    /// Show it again and again, every 2 seconds or as often as is said
+    /// Repeat every SECONDS seconds [default without a value: 2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     watch: Option<u32>,

@@ -8,45 +8,45 @@ use super::{CalendarBody, Rfc3339, Word};
 /// A calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalendarView {
-    /// Its times.
+    /// The calendar itself.
     #[serde(flatten)]
     pub body: CalendarBody,
     /// Its name.
     pub id: String,
-    /// The number of its last change; its `ETag`.
+    /// The revision of its last change, also its `ETag`.
     pub revision: u64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Rfc3339,
-    /// When it was changed last.
+    /// When it was last changed.
     pub updated_at: Rfc3339,
-    /// `static`: from the settings of a node.
+    /// `static`: declared in the settings of a node. `api`: set by a request.
     #[schemars(extend("enum" = ["api", "static"]))]
     pub origin: Word,
-    /// How many tasks leave it out.
+    /// Number of tasks that exclude it.
     pub task_count: u64,
-    /// Their names, the first of them; not in lists.
+    /// The names of the first of these tasks. Absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<String>>,
 }
 
-/// A calendar that a request set.
+/// The result of setting a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum CalendarChanged {
-    /// What it is now.
+    /// The calendar as it is now.
     Kept(CalendarView),
-    /// It was removed since.
+    /// The calendar was removed in the meantime.
     Gone(CalendarGone),
 }
 
-/// A calendar that was set and removed since.
+/// A calendar that was set and removed in the meantime.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalendarGone {
     /// Its name.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// There is none.
+    /// Always null.
     pub revision: (),
 }
 

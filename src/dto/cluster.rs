@@ -10,59 +10,59 @@ use super::{Rfc3339, Word};
 pub struct ClusterView {
     /// Its name.
     pub name: String,
-    /// Its identity.
+    /// Its unique id.
     pub id: String,
-    /// The zone of schedules that name none.
+    /// The default time zone of schedules.
     pub timezone: String,
-    /// The node that leads the log.
+    /// The leader. Null: there is none.
     pub leader: Option<String>,
     /// The term of the log.
     pub term: u64,
     /// Its nodes.
     pub members: Vec<MemberView>,
-    /// What the node that answers has applied.
+    /// The last log index applied by the node that responds.
     pub applied_index: u64,
-    /// What is committed.
+    /// The last committed log index.
     pub committed_index: u64,
     /// The digest of the state.
     pub digest: String,
     /// Whether ticks fire.
     #[schemars(extend("enum" = ["started", "stopped"]))]
     pub scheduler: Word,
-    /// Up to here no tick of any task fires any more.
+    /// Up to this time no tick of any task will fire any more.
     pub floor: Rfc3339,
-    /// How many there are.
+    /// The number of tasks.
     pub tasks: u64,
-    /// The lowest level of its live nodes: what it can be asked for.
+    /// The lowest level of its live nodes, which limits the usable features.
     pub level: u16,
-    /// Of the software of the node that answers.
+    /// The software version of the node that responds.
     pub version: String,
-    /// The node that answers.
+    /// The node that responds.
     pub node: String,
 }
 
-/// A node in one line.
+/// A summary of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberView {
     /// Its configured id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its part in the log.
+    /// Its role in the log, such as `leader`.
     pub role: Word,
-    /// Whether it works.
+    /// Whether it is working.
     pub state: Word,
-    /// What is meant to become of it.
+    /// The planned change of its state, such as `draining`.
     pub intent: Word,
-    /// Where its API is.
+    /// The base URL of its API.
     pub http: String,
-    /// Where its peers reach it.
+    /// Its address for peers.
     pub peer: String,
-    /// Of its software.
+    /// Its software version.
     pub version: String,
-    /// The level of its formats.
+    /// The level of its data formats.
     pub level: u16,
-    /// What it has applied; only of the node that answers.
+    /// The last log index that it has applied. Null except for the node that responds.
     pub applied_index: Option<u64>,
 }
 
@@ -73,26 +73,26 @@ pub struct SchedulerView {
     pub started: bool,
     /// The nodes.
     pub instances: Vec<InstanceView>,
-    /// The node that leads the log.
+    /// The leader.
     pub leader_id: Option<String>,
-    /// Cluster time.
+    /// The current cluster time.
     pub time: Rfc3339,
 }
 
-/// A node, as schedulers are told.
+/// A node in the scheduler's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceView {
     /// Its configured id.
     pub id: String,
     /// Its name.
     pub instance_id: String,
-    /// Where its API is.
+    /// The host of its API.
     pub host: Option<String>,
-    /// Where its API is.
+    /// The port of its API.
     pub port: Option<u16>,
-    /// Whether it leads the log.
+    /// Whether it is the leader.
     pub is_leader: bool,
-    /// Whether it works.
+    /// Whether it is working.
     pub state: Word,
 }
 
@@ -101,79 +101,79 @@ pub struct InstanceView {
 pub struct SchedulerSwitched {
     /// Whether ticks fire.
     pub started: bool,
-    /// Up to here no tick of any task fires any more.
+    /// Up to this time no tick of any task will fire any more.
     pub floor: Rfc3339,
 }
 
-/// Who leads.
+/// The leader after a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CurrentLeader {
-    /// Null: the election is not over.
+    /// The leader. Null: the election is not finished.
     pub leader: Option<String>,
 }
 
-/// A member that was readmitted.
+/// A readmitted member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberReplaced {
     /// Its configured id.
     pub member: u16,
-    /// The identity of its new join.
+    /// Its new identity, which includes the join number.
     pub node: String,
-    /// The number of its new join.
+    /// Its new join number.
     pub join: u64,
 }
 
-/// What a removal of all tasks left.
+/// The result of removing all tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TasksLeft {
-    /// Tasks that there are now.
+    /// The number of remaining tasks.
     pub tasks: usize,
 }
 
-/// A sentence.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
-    /// What was done.
+    /// What was done, as a sentence.
     pub message: String,
 }
 
-/// The process answers.
+/// The process responds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveView {
     /// Always `alive`.
     pub status: Word,
 }
 
-/// The node takes its part in the cluster.
+/// The node is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadyView {
     /// Always `ready`.
     pub status: Word,
-    /// What is wrong with settings all the same.
+    /// Problems of the settings that do not prevent readiness.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// Whether the node takes its part, in the older form.
+/// Whether the node is ready, in the older format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HealthView {
-    /// It does.
+    /// It is ready.
     Healthy {
         /// Always `healthy`.
         status: Word,
         /// The node.
         instance_id: String,
-        /// Cluster time.
+        /// The current cluster time.
         timestamp: Rfc3339,
         /// Always `cluster`.
         mode: Word,
     },
-    /// It does not.
+    /// It is not ready.
     Unhealthy {
         /// Always `unhealthy`.
         status: Word,
-        /// Why.
+        /// The reason.
         error: String,
     },
 }

@@ -6,39 +6,39 @@ use serde_json::{Map, Value};
 
 use super::Word;
 
-/// Why a request was not answered as asked (RFC 9457).
+/// An error response (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemView {
-    /// A URN of the code.
+    /// A URN that contains the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The code in words.
+    /// A short description of the code.
     pub title: String,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// What is wrong.
+    /// A description of the problem.
     pub detail: String,
-    /// What to do next.
+    /// The next step for the user.
     #[serde(default)]
     pub advice: String,
-    /// For programs; it never changes its meaning.
+    /// A machine-readable code. The meaning of a code never changes.
     pub code: Word,
-    /// Also in the header `X-Request-Id` and in the node's log.
+    /// The id of the request, also in the header `X-Request-Id` and in the node's log.
     pub request_id: String,
-    /// What is wrong with the fields of the request.
+    /// Problems of single fields of the request.
     pub errors: Vec<FieldError>,
-    /// What goes with some codes, such as `winner` with `already_claimed`.
+    /// Additional fields of some codes, such as `winner` of `already_claimed`.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// What is wrong with one field of a request.
+/// A problem of one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldError {
     /// A JSON pointer into the body, `?name` for a parameter, or the name of a header.
     pub pointer: String,
-    /// Which rule it breaks, for programs.
+    /// A machine-readable code of the broken rule.
     pub code: Word,
-    /// What the rule says; reads on after the name of the field.
+    /// A description of the rule. It can follow the name of the field in a sentence.
     pub message: String,
 }

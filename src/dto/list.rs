@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[schemars(rename = "ListOf{T}", transform = with_data)]
 pub struct ListView<T> {
-    /// In order.
+    /// The items of this part, in order.
     pub items: Vec<T>,
-    /// Where this part stands in the list.
+    /// The position of this part in the list.
     #[serde(flatten)]
     pub place: ListPlace,
 }
 
-/// Where a part of a list stands in it.
+/// The position of a part in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ListPlace {
-    /// By number.
+    /// By page number.
     Numbered {
-        /// Items of the whole list.
+        /// Number of items in the whole list.
         total: usize,
-        /// From 1.
+        /// The page number, from 1.
         page: usize,
-        /// Items on each.
+        /// Maximum number of items per page.
         page_size: usize,
-        /// How many there are.
+        /// Number of pages.
         total_pages: usize,
     },
     /// By cursor.
     Cursor {
-        /// Where the list goes on; null: it does not.
+        /// The cursor of the next part. Null: this is the last part.
         next_cursor: Option<String>,
     },
 }

@@ -5,18 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rfc3339, ScheduleBody, WarningView, Word};
 
-/// A tick to come.
+/// A future tick.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NextTick {
-    /// The calendar that leaves it out.
+    /// The calendar that excludes it.
     pub excluded: Option<String>,
-    /// The instant.
+    /// The time of the tick.
     pub at: Rfc3339,
-    /// The same where the schedule is.
+    /// The same time in the time zone of the schedule.
     pub local: String,
-    /// Which clock change touches it, and how.
+    /// How a clock change affects it.
     pub note: Option<String>,
-    /// Of a task: when it is due.
+    /// For a tick of a task: when it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Rfc3339>,
 }
@@ -26,26 +26,26 @@ pub struct NextTick {
 pub struct NextView {
     /// In order.
     pub items: Vec<NextTick>,
-    /// More are asked for with `from`.
+    /// Always null. Use `from` to request more ticks.
     pub next_cursor: (),
-    /// Why none of them will fire as things stand.
+    /// Why none of them will fire in the current state.
     pub held: Option<Word>,
 }
 
-/// What a schedule would do.
+/// A preview of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreviewView {
     /// Its next ticks.
     pub ticks: Vec<NextTick>,
-    /// The schedule in English.
+    /// A description of the schedule in English.
     pub words: String,
-    /// The schedule in Chinese.
+    /// A description of the schedule in Chinese.
     pub words_zh: String,
     /// Its canonical form.
     pub expression: ExpressionView,
-    /// What is worth knowing of it.
+    /// Warnings about the schedule.
     pub warnings: Vec<WarningView>,
-    /// Why there may be more ticks than these.
+    /// Why the list of ticks may be incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }

@@ -5,129 +5,129 @@ use serde::{Deserialize, Serialize};
 
 use super::{CatchUpBody, ListView, PauseView, Rfc3339, ScheduleBody, Word};
 
-/// What became of a task's ticks, newest first.
+/// The past ticks of a task and their verdicts, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TicksView {
-    /// Those that were asked for.
+    /// The requested ticks.
     #[serde(flatten)]
     pub list: ListView<TickView>,
-    /// What is known begins after this.
+    /// Earlier verdicts are no longer retained.
     pub truncated_before: Rfc3339,
 }
 
-/// A tick that fired, or a stretch of ticks that did not.
+/// A tick that fired, or a span of ticks that did not fire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TickView {
-    /// One that fired.
+    /// A tick that fired.
     Fired(FiredView),
-    /// A stretch of others.
+    /// A span of ticks that did not fire.
     Span(SpanView),
 }
 
 /// A tick that fired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FiredView {
-    /// The instant.
+    /// The time of the tick.
     pub tick: Rfc3339,
     /// Always `fired`.
     pub verdict: Word,
-    /// Its execution.
+    /// The id of its execution.
     pub execution_id: String,
-    /// Whether that is still kept.
+    /// Whether the execution is still retained.
     pub execution_kept: bool,
-    /// How it ended; null: it has not.
+    /// How the execution ended. Null: it has not ended.
     pub ended: Option<EndedView>,
-    /// Of the entry that decided it.
+    /// The index of the log entry with the verdict.
     pub index: u64,
 }
 
 /// How the execution of a tick ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedView {
-    /// How.
+    /// The final status.
     pub status: Word,
-    /// Of a process.
+    /// The exit code of a process.
     pub exit_code: Option<i32>,
-    /// Of an HTTP request.
+    /// The status of an HTTP response.
     pub http_status: Option<u16>,
-    /// Where.
+    /// The node that ran it.
     pub node: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 
-/// A stretch of ticks that did not fire, for one reason.
+/// A span of ticks that did not fire for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SpanView {
-    /// After this.
+    /// The begin of the span, exclusive.
     pub from: Rfc3339,
-    /// Up to this and with it.
+    /// The end of the span, inclusive.
     pub to: Rfc3339,
-    /// What became of them.
+    /// The verdict on these ticks.
     #[schemars(extend("enum" = ["skipped", "missed", "coalesced"]))]
     pub verdict: Word,
-    /// Why.
+    /// The reason for the verdict.
     pub reason: Word,
-    /// How many; null: it cannot be computed.
+    /// The number of ticks. Null: it cannot be computed.
     pub count: Option<u64>,
-    /// Of the task when it was decided.
+    /// The revision of the task at the time of the verdict.
     pub revision: Option<u64>,
-    /// Of the entry that decided it.
+    /// The index of the log entry with the verdict.
     pub index: u64,
 }
 
-/// Why a tick fired or not, or what will become of it.
+/// Why a tick fired or did not fire, or the expected result of a future tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {
     /// The task.
     pub task: String,
-    /// The instant.
+    /// The time in question.
     pub at: Rfc3339,
-    /// Whether it is a tick; null: that is not known.
+    /// Whether it is a tick. Null: unknown.
     pub tick: Option<bool>,
-    /// What became of it.
+    /// The verdict on the tick.
     pub verdict: Option<Word>,
-    /// What will become of it as things stand.
+    /// The expected verdict in the current state.
     pub expected: Option<Word>,
-    /// Why it did not fire, for programs.
+    /// A machine-readable reason why it did not fire.
     pub reason: Option<Word>,
-    /// Whether it is decided.
+    /// Whether the verdict is final.
     pub settled: bool,
-    /// Of what is no tick: the one before.
+    /// If it is not a tick: the previous tick.
     pub previous_tick: Option<Rfc3339>,
-    /// Of what is no tick: the one after.
+    /// If it is not a tick: the next tick.
     pub next_tick: Option<Rfc3339>,
-    /// Its execution.
+    /// The id of its execution.
     pub execution_id: Option<String>,
-    /// Whether that is still kept.
+    /// Whether the execution is still retained.
     pub execution_kept: Option<bool>,
-    /// How that ended.
+    /// How the execution ended.
     pub ended: Option<EndedView>,
-    /// Of the entry that decided it.
+    /// The index of the log entry with the verdict.
     pub index: Option<u64>,
-    /// When it is due.
+    /// When the tick is due.
     pub due: Option<Rfc3339>,
-    /// How the task is.
+    /// The state of the task.
     pub state: Word,
-    /// Its schedule.
+    /// The schedule of the task.
     pub schedule: Option<ScheduleBody>,
-    /// What becomes of late ticks.
+    /// The policy for late ticks.
     pub catch_up: Option<CatchUpBody>,
-    /// What becomes of a tick while an execution has not ended.
+    /// The policy for a tick while an execution has not ended.
     pub execution_mode: Option<Word>,
-    /// Whether its ticks fire.
+    /// Whether the task's ticks fire.
     pub enabled: Option<bool>,
-    /// Its pause.
+    /// The pause of the task.
     pub paused: Option<PauseView>,
     /// Whether ticks fire in the cluster.
     pub scheduler_started: bool,
-    /// The node that owns it.
+    /// The node that owns the task.
     pub owner: Option<String>,
-    /// Up to here every tick has a verdict.
+    /// Every tick up to this time has a verdict.
     pub cursor: Rfc3339,
-    /// What is known begins after this.
+    /// Earlier verdicts are no longer retained.
     pub truncated_before: Rfc3339,
-    /// All of it in a sentence.
+    /// A summary in one sentence.
     pub summary: String,
 }

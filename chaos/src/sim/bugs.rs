@@ -7,16 +7,16 @@ use clap::Args;
 
 use super::plan::Focus;
 
-/// What `bugs` is asked for.
+/// Options of `bugs`.
 #[derive(Args, Clone, Debug)]
 pub struct BugsArguments {
-    /// Seeds that are tried for each bug.
+    /// Maximum number of seeds per bug.
     #[arg(long, default_value_t = 40)]
     tries: u64,
-    /// Minutes of virtual time with trouble, for each.
+    /// Minutes of virtual time with faults per run.
     #[arg(long, default_value_t = 2)]
     minutes: u64,
-    /// Only this bug.
+    /// Search only for this bug.
     #[arg(long)]
     only: Option<String>,
 }

@@ -6,17 +6,17 @@ use super::clocks::EPOCHS_MS;
 use super::net::LinkQuality;
 use super::random::SeededRandom;
 
-/// What the trouble of a run is aimed at.
+/// The kinds of faults in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Focus {
-    /// All kinds at random.
+    /// Random faults of all kinds.
     General,
-    /// None is made.
+    /// No faults.
     Calm,
-    /// The leader falls silent under load, again and again, and nothing else happens.
+    /// Repeatedly, the leader becomes silent under load. No other faults.
     SilentLeaders,
-    /// All kinds at random; and snapshots are installed while checkpoints are written, and on members
-    /// that missed the end of what they run.
+    /// Random faults of all kinds, and snapshots installed during checkpoints and on members that
+    /// missed the end of their executions.
     Snapshots,
 }
 

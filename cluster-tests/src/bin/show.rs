@@ -18,7 +18,7 @@ const SHORT_LOG: &str = "[raft]\nretained_log = 1000\nsnapshot_every = 5000\n";
 /// Maximum number of broken promises that are printed.
 const SHOWN: usize = 20;
 
-/// Loads on clusters of real processes, with figures.
+/// Runs loads on clusters of real processes, and prints figures.
 #[derive(Debug, Parser)]
 struct ShowArguments {
     #[command(subcommand)]
@@ -27,7 +27,7 @@ struct ShowArguments {
 
 #[derive(Debug, Subcommand)]
 enum LoadCommand {
-    /// Ticks while nodes are killed and started again
+    /// Ticks while nodes are killed and restarted
     Kills {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
@@ -43,7 +43,7 @@ enum LoadCommand {
         #[arg(long, default_value_t = 5)]
         kills: usize,
     },
-    /// A node that is cut off and healed: first the leader, then one that needs a snapshot
+    /// A node that is cut off and reconnected: first the leader, then one that needs a snapshot
     CutOff {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
@@ -54,7 +54,7 @@ enum LoadCommand {
     Silence {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
-        /// Ticks a second
+        /// Ticks per second
         #[arg(long, default_value_t = 90)]
         tasks: usize,
     },

@@ -31,46 +31,46 @@ const PORT: u16 = 8080;
 /// Time limit for all nodes to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs a throw-away cluster on loopback.
+/// Runs a temporary cluster on loopback.
 #[derive(Args, Debug, Clone)]
 pub struct DevArguments {
-    /// What to do with a node of the running cluster, from another terminal.
+    /// Send a command to a node of the running cluster, from another terminal.
     #[command(subcommand)]
     pub action: Option<DevAction>,
-    /// How many nodes.
+    /// Number of nodes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=7))]
     pub nodes: u16,
-    /// Keep the data in this folder, by default it is thrown away at the end; from another
-    /// terminal, find the cluster by it.
+    /// Keep the data in this folder; by default it is removed at the end. From another terminal:
+    /// the folder of the running cluster.
     #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
-    /// HTTP port of the first node; the others follow, peers are 1,000 below.
+    /// HTTP port of the first node. The others follow; peer ports are 1,000 lower.
     #[arg(long, default_value_t = PORT, global = true)]
     pub port: u16,
-    /// Add a few tasks to look at.
+    /// Add demo tasks.
     #[arg(long)]
     pub demo: bool,
 }
 
-/// What can be done to a node.
+/// Commands for a node.
 #[derive(Subcommand, Debug, Clone)]
 pub enum DevAction {
-    /// Ends it with kill −9.
+    /// Kill it with `kill -9`.
     Kill {
         /// Such as n2.
         node: String,
     },
-    /// Starts it again.
+    /// Start it again.
     Start {
         /// Such as n2.
         node: String,
     },
-    /// Freezes it.
+    /// Pause it with SIGSTOP.
     Pause {
         /// Such as n2.
         node: String,
     },
-    /// Lets it go on.
+    /// Resume it.
     Resume {
         /// Such as n2.
         node: String,

@@ -25,16 +25,16 @@ pub struct SimulateArgs {
     /// Files or folders with tasks and calendars: YAML, TOML or JSON
     #[arg(short, long = "file", value_name = "PATH", required = true)]
     files: Vec<PathBuf>,
-    /// The begin: 2026-12-01, "2026-12-01 09:00", 2026-12-01T09:00:00Z
+    /// The start: 2026-12-01, "2026-12-01 09:00", 2026-12-01T09:00:00Z
     #[arg(long, value_name = "TIME")]
     from: String,
     /// The end
     #[arg(long, value_name = "TIME")]
     to: String,
-    /// The zone of tasks that name none [default: the one that times are shown in]
+    /// The default time zone of tasks [default: the display time zone]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// How long an execution takes: of all tasks, or of one as NAME=DURATION
+    /// Duration of an execution: for all tasks, or for one as NAME=DURATION
     #[arg(long, value_name = "DURATION")]
     expect: Vec<String>,
 }

@@ -27,10 +27,11 @@ pub struct AddArgs {
     /// The task's name
     #[arg(value_parser = name)]
     name: String,
-    /// Replace the task of this name: stops what runs, ends a pause, drops its settings and totals
+    /// Replace the task of this name: stop its executions, end a pause, drop its settings and
+    /// totals
     #[arg(long)]
     force: bool,
-    /// With --force, do not ask
+    /// Do not ask for confirmation with --force
     #[arg(long, requires = "force")]
     yes: bool,
     #[command(flatten)]

@@ -27,10 +27,10 @@ const DELETED: &str = "deleted; no tick fires any more";
 pub struct PauseArgs {
     #[command(flatten)]
     tasks: TasksArgs,
-    /// Why; shown to everybody
+    /// The reason, shown to everyone
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// When it goes on by itself: a time, or 2h from now
+    /// Resume automatically at this time, or after a duration such as 2h
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Wait until every node knows and no start can follow; running executions go on
@@ -56,13 +56,13 @@ pub struct DeleteArgs {
     /// Wait until every node knows and no start can follow; running executions go on
     #[arg(long)]
     wait: bool,
-    /// Stop what runs
+    /// Stop running executions
     #[arg(long, conflicts_with = "cleanup")]
     stop: bool,
     /// Remove its history as well, and free the name
     #[arg(long)]
     cleanup: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -72,7 +72,7 @@ pub struct DeleteArgs {
 pub struct CleanupArgs {
     #[command(flatten)]
     tasks: TasksArgs,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

@@ -17,10 +17,10 @@ const SHOWN: usize = 5;
 /// Names, patterns and labels.
 #[derive(Debug, Args)]
 pub struct TasksArgs {
-    /// The tasks; in quotes, * and ? stand for anything
+    /// The tasks; * and ? match any characters, and must be quoted
     #[arg(value_name = "NAME", value_parser = name_or_pattern, required_unless_present = "labels")]
     names: Vec<String>,
-    /// Only tasks with this label; without names, all of them
+    /// Select tasks with this label; without names, from all tasks
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
 }

@@ -27,10 +27,10 @@ pub struct EditArgs {
     /// The task
     #[arg(value_parser = name)]
     name: String,
-    /// The editor that the environment names first.
+    /// The preferred editor.
     #[arg(long, env = "VISUAL", hide = true, value_name = "COMMAND")]
     visual: Option<String>,
-    /// The editor that the environment names else.
+    /// The editor used without VISUAL.
     #[arg(long, env = "EDITOR", hide = true, value_name = "COMMAND")]
     editor: Option<String>,
 }

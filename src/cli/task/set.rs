@@ -24,10 +24,10 @@ pub struct TaskSetArgs {
     name: String,
     #[command(flatten)]
     definition: DefinitionArgs,
-    /// Take a variable out of the environment of the command
+    /// Remove a variable from the environment of the command
     #[arg(long, value_name = "KEY", help_heading = "What is taken away")]
     unset_env: Vec<String>,
-    /// Give a field its default again, such as timeout, labels.env or schedule.exclude
+    /// Reset a field to its default, such as timeout, labels.env or schedule.exclude
     #[arg(long, value_name = "FIELD", help_heading = "What is taken away")]
     unset: Vec<String>,
 }

@@ -20,11 +20,11 @@ pub struct NextArgs {
     /// The task [default: all]
     #[arg(value_parser = name)]
     name: Option<String>,
-    /// How many ticks, or tasks
+    /// Number of ticks, or of tasks
     #[arg(short, default_value_t = 10, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
-    /// Ticks of the task from here on [default: now]
+    /// Show ticks of the task after this time [default: now]
     #[arg(long, value_name = "TIME", requires = "name", allow_hyphen_values = true)]
     from: Option<String>,
 }
@@ -35,14 +35,14 @@ pub struct TicksArgs {
     /// The task
     #[arg(value_parser = name)]
     name: String,
-    /// How many, the newest
+    /// Number of ticks, the newest first
     #[arg(short, default_value_t = 20, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     n: u32,
-    /// None before
+    /// Show no ticks before this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// None after
+    /// Show no ticks after this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct WhyArgs {
     /// The task
     #[arg(value_parser = name)]
     name: String,
-    /// The moment in question: a time, or "1h ago" [default: the next tick]
+    /// The time to explain, such as "1h ago" [default: the next tick]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }

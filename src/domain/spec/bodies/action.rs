@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Word, duration};
 use crate::domain::task::Action;
 
-/// What a task does.
+/// The action of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionBody {
@@ -16,9 +16,9 @@ pub enum ActionBody {
     Http(HttpBody),
     /// A process.
     Shell(ShellBody),
-    /// Whatever an executor does.
+    /// A call of an executor.
     Executor(ExecutorBody),
-    /// A function of an embedding program.
+    /// A call of a function of the embedding program.
     Func(FuncBody),
 }
 
@@ -26,17 +26,17 @@ pub enum ActionBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = ["url"]))]
 pub struct HttpBody {
-    /// To this URL.
+    /// The URL of the request.
     pub url: String,
-    /// Its method.
+    /// The request method.
     pub method: String,
-    /// Its headers.
+    /// The request headers.
     pub headers: BTreeMap<String, String>,
-    /// Its body.
+    /// The request body.
     pub body: Option<String>,
-    /// Statuses that are a success, such as `200-299`.
+    /// Response statuses that mean success, such as `200-299`.
     pub expect_status: Vec<String>,
-    /// The connection must be there within this.
+    /// The time limit to open the connection.
     #[schemars(schema_with = "duration")]
     pub connect_timeout: String,
 }
@@ -47,33 +47,33 @@ pub struct HttpBody {
 pub struct ShellBody {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// Variables of its environment.
+    /// Environment variables of the process.
     pub env: BTreeMap<String, String>,
-    /// Its working folder.
+    /// The working folder.
     pub cwd: Option<String>,
-    /// What it reads.
+    /// The standard input.
     pub stdin: String,
-    /// As whom it runs.
+    /// The user who runs the process.
     pub user: Option<String>,
 }
 
-/// Whatever an executor does.
+/// A call of an executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = []))]
 pub struct ExecutorBody {
-    /// How one is chosen.
+    /// How an executor is chosen.
     #[schemars(extend("enum" = ["round_robin", "weighted_round_robin", "random", "sticky", "least_loaded"]))]
     pub balance: Word,
-    /// Of these; empty: of all that declared the task.
+    /// The allowed executors. Empty: all executors that declared the task.
     pub names: Vec<String>,
-    /// By weight.
+    /// The weights of executors.
     pub weights: BTreeMap<String, u32>,
 }
 
-/// A function of an embedding program.
+/// A call of a function of the embedding program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FuncBody {
-    /// Its name.
+    /// The name of the function.
     pub id: String,
 }
 

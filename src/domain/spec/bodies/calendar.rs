@@ -7,27 +7,27 @@ use super::Word;
 use crate::domain::schedule::calendar::{Calendar, CalendarRule};
 use crate::domain::schedule::weekday_name;
 
-/// Times that schedules leave out.
+/// Times that schedules can exclude.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = ["rules"]))]
 pub struct CalendarBody {
-    /// Its identity.
+    /// The name, which identifies the calendar.
     pub name: String,
-    /// For people.
+    /// A description.
     pub description: String,
-    /// The zone of its times; null: that of the schedule.
+    /// The time zone. Null: that of the schedule.
     pub timezone: Option<String>,
-    /// A time belongs to it if any of these holds.
+    /// The rules. A time belongs to the calendar if any of them matches.
     pub rules: Vec<CalendarRuleBody>,
 }
 
-/// Conditions that must all hold; at least one.
+/// A rule, which matches if all its conditions match. It has at least one condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = []))]
 pub struct CalendarRuleBody {
-    /// Days, such as `2026-12-25` or `2026-12-24/2027-01-02`.
+    /// Dates, such as `2026-12-25` or `2026-12-24/2027-01-02`.
     pub dates: Vec<String>,
-    /// Days of every year, such as `12-25`.
+    /// Dates of every year, such as `12-25`.
     pub yearly: Vec<String>,
     /// Days of the week, such as `sat`.
     pub weekdays: Vec<Word>,

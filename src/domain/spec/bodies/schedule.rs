@@ -8,31 +8,31 @@ use crate::domain::schedule::{Rule, Schedule, weekday_name};
 use crate::domain::spec::words::{FOLDS, GAPS, word};
 use crate::domain::time::Rfc3339;
 
-/// When a task ticks: exactly one rule, and what holds for all rules.
+/// When a task ticks: exactly one rule, and options for all rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = []))]
 pub struct ScheduleBody {
     /// The rule.
     #[serde(flatten)]
     pub rule: RuleBody,
-    /// Of an interval: an instant on which it ticks.
+    /// For an interval: the time of one of its ticks.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
     #[schemars(with = "Option<Rfc3339>")]
     pub anchor: Option<Option<Rfc3339>>,
-    /// The zone of local times; null: that of the cluster.
+    /// The time zone of local times. Null: that of the cluster.
     pub timezone: Option<String>,
-    /// What becomes of local times that clock changes leave out or repeat.
+    /// How to handle local times that a clock change skips or repeats.
     pub dst: DstBody,
-    /// Ticks are due up to so much later, each task and tick by its own amount.
+    /// Maximum delay of ticks. The delay is fixed for each task and tick.
     #[schemars(schema_with = "optional_duration")]
     pub jitter: Option<String>,
-    /// None before.
+    /// No tick before this time.
     pub not_before: Option<Rfc3339>,
-    /// None after.
+    /// No tick after this time.
     pub not_after: Option<Rfc3339>,
-    /// The schedule ends after so many that fired.
+    /// The schedule ends after this number of fired ticks.
     pub max_ticks: Option<u64>,
-    /// Calendars whose times are left out.
+    /// The calendars to exclude.
     pub exclude: Vec<String>,
 }
 
@@ -42,32 +42,32 @@ pub struct ScheduleBody {
 pub enum RuleBody {
     /// A cron expression.
     Cron(String),
-    /// So far apart.
+    /// A fixed interval.
     Interval(#[schemars(schema_with = "duration")] String),
-    /// At a time of day, or at several.
+    /// One or several times of day.
     Daily(DailyBody),
     /// On days of the week.
     Weekly {
-        /// Such as `mon`.
+        /// The days, such as `mon`.
         days: Vec<Word>,
         /// The time of day.
         at: String,
     },
     /// On days of the month.
     Monthly {
-        /// From 1; -1 is the last one.
+        /// The days from 1. -1 is the last day.
         #[schemars(schema_with = "days_of_month")]
         days: Vec<i8>,
         /// The time of day.
         at: String,
     },
-    /// Once, then.
+    /// Once, at this time.
     At(Rfc3339),
-    /// Once, so long after it was set.
+    /// Once, this long after the definition was set.
     Delay(#[schemars(schema_with = "duration")] String),
-    /// Once, when it was set.
+    /// Once, when the definition was set.
     Immediate(bool),
-    /// Never by itself.
+    /// Only by triggers.
     Manual(bool),
 }
 
@@ -77,18 +77,18 @@ pub enum RuleBody {
 pub enum DailyBody {
     /// Such as `02:00`.
     One(String),
-    /// In order.
+    /// Several times, in order.
     Many(Vec<String>),
 }
 
-/// What becomes of local times that clock changes leave out or repeat.
+/// How to handle local times that a clock change skips or repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-input-required" = []))]
 pub struct DstBody {
-    /// Of those left out.
+    /// Skipped local times.
     #[schemars(extend("enum" = ["shift", "skip"]))]
     pub gap: Word,
-    /// Of those repeated.
+    /// Repeated local times.
     #[schemars(extend("enum" = ["first", "second", "both"]))]
     pub fold: Word,
 }
@@ -102,7 +102,7 @@ fn days_of_month(_generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A field that may be there with a null.
+/// A field that may be null or absent.
 mod present {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
