@@ -22,9 +22,9 @@ const FILES_MAX: u64 = 1 << 30;
 pub struct Budget {
     /// The limit that is divided.
     pub files: u64,
-    /// HTTP connections at once.
+    /// Maximum number of concurrent HTTP connections.
     pub connections: usize,
-    /// Attempts at once.
+    /// Maximum number of concurrent attempts.
     pub attempts: usize,
 }
 
