@@ -358,7 +358,7 @@ impl ProcessCluster {
     /// # Errors
     /// Their digests differ at that index, or the indexes do not become equal in time.
     pub async fn agreed(&self) -> TestResult<String> {
-        let states = until("all nodes to stand at one index", async || {
+        let states = until("all nodes to apply the same index", async || {
             let mut states = Vec::new();
             for node in self.numbers() {
                 let state = self.api(node).get("/api/v1/cluster?consistency=stale").await?;

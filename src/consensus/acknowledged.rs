@@ -159,7 +159,7 @@ mod tests {
         assert!(all.contradicts(7, &first, &id(9)));
         assert!(!all.contradicts(7, &first, &id(10)));
         assert!(!all.contradicts(8, &first, &id(1)));
-        assert!(!all.contradicts(7, &second, &id(1)), "a new leader has to look where logs meet");
+        assert!(!all.contradicts(7, &second, &id(1)), "the acknowledgement had another vote");
         all.note(7, second, id(2));
         assert_eq!(all.of(7), Some((second, id(2))));
     }

@@ -51,7 +51,7 @@ mod tests {
         let mut poll = DigestPoll::default();
         assert_eq!(poll.tell(1, mark(1_024, 7), &voters), None);
         assert_eq!(poll.tell(9, mark(1_024, 7), &voters), None, "9 has no vote");
-        assert_eq!(poll.tell(2, mark(1_024, 8), &voters), None, "one against one");
+        assert_eq!(poll.tell(2, mark(1_024, 8), &voters), None, "one node against one");
         assert_eq!(poll.tell(3, mark(1_024, 8), &voters), Some(mark(1_024, 8)));
         // A repeated mark counts once, and a later index has its own majority.
         assert_eq!(poll.tell(3, mark(2_048, 5), &voters), Some(mark(1_024, 8)));

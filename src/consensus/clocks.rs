@@ -154,6 +154,6 @@ mod tests {
         assert_eq!(asked.add(&members.borrow(), 1), [4]);
         assert!(asked.stays(3, &members) && !asked.stays(2, &members));
         changes.send_replace(of(&[1, 2, 3, 4]));
-        assert_eq!(asked.add(&members.borrow(), 1), [2], "it is back");
+        assert_eq!(asked.add(&members.borrow(), 1), [2], "it was added again");
     }
 }

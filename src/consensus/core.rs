@@ -255,7 +255,7 @@ mod tests {
         let (taken, ()) = tokio::join!(while_leading(pending(), &mut leader, deadline), change);
         assert_eq!(taken, SubmitOutcome::Unknown);
         assert_eq!(begun.elapsed(), Duration::from_millis(800) + FAREWELL);
-        assert!(leader.has_changed().unwrap(), "the next turn has to see it");
+        assert!(leader.has_changed().unwrap(), "the next iteration must see it");
         // A former leader that transferred its lead still answers that it refused the entry.
         leader.mark_unchanged();
         leads.send_replace(Some(3));

@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[(2, voter(12, 100)), (3, voter(11, 10))]), Some(2));
         assert_eq!(of(&[(2, voter(12, 900)), (3, voter(11, 10))]), Some(3), "2 is silent");
-        assert_eq!(of(&[(2, voter(12, 100)), (3, voter(12, 10))]), Some(3), "of equals");
+        assert_eq!(of(&[(2, voter(12, 100)), (3, voter(12, 10))]), Some(3), "of two equal voters");
         assert_eq!(of(&[(2, voter(9, 10)), (3, voter(12, 500))]), None);
         let never = Voter { matching: 0, answered: Duration::MAX };
         assert_eq!(of(&[(2, never)]), None);

@@ -157,7 +157,7 @@ async fn replace_here(core: &RaftCore, member: u16) -> Result<NodeId, ReplaceErr
     let steps = change(core, new, &address, voters, of_member.iter().map(|(id, _)| *id).collect());
     match tokio::time::timeout(REPLACE_LIMIT, steps).await {
         Ok(Ok(())) => {
-            tracing::info!("n{member} is readmitted with an empty data folder; it has copied all");
+            tracing::info!("n{member} is readmitted with an empty data folder; it has all data");
             Ok(NodeId(new))
         }
         Ok(Err(why)) => Err(unfinished(why)),

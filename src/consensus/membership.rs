@@ -181,7 +181,7 @@ pub(super) mod tests {
             [(1, 1), (2, 1), (3, 1), (4, 1)].map(|(id, join)| NodeId::new(id, join).0);
         let mut lists = MemberListSource::new(&settings);
         let seed = lists.of(&Membership::default());
-        assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "nothing is logged yet");
+        assert_eq!(seed.ids(), BTreeSet::from([1, 2, 3, 9]), "the log has no membership yet");
         // The address of c in the settings differs from the one that the log had at the start.
         let first = lists.of(&logged(&[a, b, c], &[(a, "a"), (b, "b"), (c, "c")]));
         assert_eq!(peers(&first), [(a, "a", true), (b, "b", true), (c, "new-c", true)]);

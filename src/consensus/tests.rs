@@ -193,7 +193,7 @@ async fn same_everywhere(nodes: &[&TestNode], index: u64) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the replicas never stood at one index");
+    panic!("the replicas never applied the same index");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

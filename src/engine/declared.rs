@@ -25,7 +25,7 @@ pub(super) async fn declare(consensus: Consensus, calendars: Vec<Calendar>) {
                 Err(ProposeError::Stopping) => return,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(calendar = name, %error, "not declared yet");
+                        tracing::warn!(calendar = name, %error, "the calendar is not declared yet");
                     }
                     tokio::time::sleep(DECLARE_PAUSE).await;
                     continue;

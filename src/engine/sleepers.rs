@@ -112,7 +112,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(woken, 2, "at 300, and at 1300");
+        assert_eq!(woken, 2, "the alarms at 300 and at 1300");
     }
 
     /// An actor that ends must not be started again immediately, whatever the current lead is.

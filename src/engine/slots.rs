@@ -246,16 +246,16 @@ mod tests {
     fn what_is_asked_for_holds_its_slot_until_it_ends() {
         let mut slots = of(2);
         assert!(slots.ask(claim(1), NOW) && slots.ask(claim(2), NOW));
-        assert!(!slots.ask(claim(3), NOW), "two are asked for");
+        assert!(!slots.ask(claim(3), NOW), "there are two requests");
         assert!(slots.ask(claim(1), BootInstant(1_400)), "it is proposed again");
         let granted = slots.granted(ExecutionId(9), Some(claim(1)));
-        assert_eq!(granted, GrantVerdict::Carry(NOW), "the first ask counts");
-        assert!(!slots.ask(start(7), NOW), "one runs, one is asked for");
+        assert_eq!(granted, GrantVerdict::Carry(NOW), "the first request counts");
+        assert!(!slots.ask(start(7), NOW), "one attempt runs, and there is one request");
         slots.ended();
         assert!(slots.ask(start(7), NOW));
         slots.release(start(7));
         slots.release(start(7));
-        assert!(slots.ask(start(8), NOW), "a refused ask gives its slot back, once");
+        assert!(slots.ask(start(8), NOW), "a refused request frees its slot, once");
         assert!(!slots.has_room());
     }
 
@@ -287,7 +287,7 @@ mod tests {
         slots.settled(TaskKey(1), Timestamp(59_999), |_| false);
         assert!(!slots.has_room(), "the tick is not settled yet");
         slots.settled(TaskKey(1), Timestamp(60_000), |_| true);
-        assert!(!slots.has_room(), "its grant is on the way");
+        assert!(!slots.has_room(), "its grant is expected");
         slots.settled(TaskKey(1), Timestamp(60_000), |_| false);
         assert!(slots.has_room() && !slots.knows(claim(1)) && slots.knows(claim(2)));
     }
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Full);
         assert_eq!(slots.granted(ExecutionId(1), None), GrantVerdict::Forgotten);
         slots.forget(BootInstant(99_000), Millis(60_000), |_| false);
-        assert!(slots.knows(start(2)), "what holds a slot is remembered");
+        assert!(slots.knows(start(2)), "a request that holds a slot is kept");
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
         assert!(slots.ask(claim(1), NOW));
         let mut free = SlotTable::default();
         free.set_waiting(1);
-        assert!(free.ask(claim(1), NOW), "without a limit nothing waits long");
+        assert!(free.ask(claim(1), NOW), "without a limit no tick is held back");
     }
 
     #[test]

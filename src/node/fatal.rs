@@ -81,7 +81,7 @@ mod tests {
         advised.push(in_use.advice());
         advised.push(StorageError::foreign("/data", "it is another node's").advice());
         let distinct: std::collections::BTreeSet<&str> = advised.iter().copied().collect();
-        assert_eq!(distinct.len(), advised.len(), "each fault of a disk has its own");
+        assert_eq!(distinct.len(), advised.len(), "each kind of disk error has its own advice");
         let (ended, part) =
             ("the Raft thread ended".to_owned(), "cluster.secret: empty".to_owned());
         let http = Fatal::Http {

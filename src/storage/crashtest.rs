@@ -89,7 +89,7 @@ struct AcknowledgedWrites {
 impl AcknowledgedWrites {
     fn read(text: &str) -> Self {
         let numbers: Vec<u64> = text.split(' ').map(|number| number.parse().unwrap()).collect();
-        let [end, vote, step] = numbers[..] else { panic!("no promise: {text}") };
+        let [end, vote, step] = numbers[..] else { panic!("not an acknowledgement: {text}") };
         Self { end, vote, step }
     }
 }
@@ -239,9 +239,9 @@ fn check_log(folder: &Path, promise: AcknowledgedWrites, covered: u64) {
         WalLog::open_with(&folder.join("log"), &DescriptorReserve::default(), CHUNK_BYTES).unwrap();
     let state = log.state();
     let end = state.last.map_or(0, |last| last.index + 1);
-    assert!(end >= promise.end, "{} were acknowledged, {end} are there", promise.end);
+    assert!(end >= promise.end, "{} entries were acknowledged, {end} exist", promise.end);
     let vote = voted(&log);
-    assert!(vote >= promise.vote, "vote {} was acknowledged, {vote} is there", promise.vote);
+    assert!(vote >= promise.vote, "vote {} was acknowledged, found {vote}", promise.vote);
     let mut expected = state.purged.map_or(0, |purged| purged.index + 1);
     assert!(expected <= covered, "purged up to {expected}, but the checkpoint covers {covered}");
     while expected < end {
@@ -349,7 +349,7 @@ fn check_store(
     }
     let mut found = records(&*open_store(folder, parts)).unwrap();
     let step = number_under(&found, "step").expect("the mark is there");
-    assert!(step >= promise.step, "{} were acknowledged, {step} are there", promise.step);
+    assert!(step >= promise.step, "{} steps were acknowledged, {step} exist", promise.step);
     let covered = number_under(&found, "covered").unwrap_or(0);
     found.remove(&b"covered"[..]);
     model.advance(step + 1, parts);

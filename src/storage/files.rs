@@ -37,7 +37,7 @@ pub(super) fn keep_private(path: &Path) {
     });
     if let Err(error) = tightened {
         let path = path.display();
-        tracing::warn!(%path, %error, "other users may read this part of the data folder");
+        tracing::warn!(%path, %error, "other users can read this part of the data folder");
     }
 }
 

@@ -154,6 +154,6 @@ mod tests {
             files::names_in(&DescriptorReserve::default(), folder.path()).unwrap(),
             ["CURRENT", "state.2"]
         );
-        assert!(states.switch().is_err(), "nothing was begun since");
+        assert!(states.switch().is_err(), "no store was created since then");
     }
 }

@@ -79,7 +79,7 @@ pub async fn run(cluster: &mut ProcessCluster, load: CutOffLoad) -> TestResult<C
 
     let (begun, begun_ms) = (Instant::now(), now_ms());
     cluster.cut_off(node)?;
-    until("the others to take writes", async || change(&rest[0], 0, "the others go on").await)
+    until("other nodes to accept writes", async || change(&rest[0], 0, "the others go on").await)
         .await?;
     figures.writable_after_ms = now_ms() - begun_ms;
     let (written, refused) = tokio::join!(write(&rest, load.commands), refuses_writes(&away));

@@ -177,7 +177,7 @@ async fn a_wiped_node_stays_out_and_comes_back_as_it_says() -> TestResult<()> {
     cluster.start_node(3)?;
     let away = cluster.api(3);
     let sentence = "readmit this node with: punctual cluster members replace 3";
-    until("the wiped node to say how it is readmitted", async || {
+    until("the emptied node to report how it can be readmitted", async || {
         let answer = away.send(Method::GET, "/readyz", None, None).await?;
         let said = answer.status == 503 && text(&answer.body, "detail").contains(sentence);
         if said { Ok(()) } else { Err(format!("{answer:?}").into()) }

@@ -55,13 +55,13 @@ async fn tasks_end_as_they_say_on_every_node() -> TestResult<()> {
     let held = is(&cluster, 1, "held", &json!("cancelled")).await?;
     assert_eq!(held["totals"]["fired"], 0, "{held}");
 
-    until("its time to come", async || {
+    until("its due time", async || {
         let why = cluster.api(1).get("/api/v1/tasks/held/why").await?;
         if why["previous_tick"].is_null() { Err(format!("{why}").into()) } else { Ok(()) }
     })
     .await?;
     let resumed = cluster.api(3).post("/api/v1/tasks/held/resume", &json!({})).await?;
-    let ran = until("the execution that makes up for it", async || {
+    let ran = until("the execution that replaces it", async || {
         let list = cluster.api(2).get("/api/v1/executions?task_id=held&status=success").await?;
         items(&list).first().cloned().ok_or_else(|| "none has ended".into())
     });

@@ -38,7 +38,7 @@ async fn a_drained_node_takes_a_callers_claim() -> TestResult<()> {
         refused.send(Method::POST, "/api/v1/tasks/manual/claim", None, Some(&tick)).await?;
     assert_eq!((refused.status, text(&refused.body, "code")), (503, "session_ended"));
     cluster.api(1).post("/api/v1/nodes/2/undrain", &json!({})).await?;
-    until("a claim once a node works", async || {
+    until("a claim after a node is working", async || {
         let claimed = cluster.api(1).post("/api/v1/tasks/manual/claim", &tick).await?;
         assert_eq!(text(field(&claimed, "execution"), "node"), "n2");
         Ok(())

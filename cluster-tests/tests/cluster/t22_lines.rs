@@ -87,7 +87,7 @@ async fn ticks_of_a_sequential_task_wait_in_order_while_its_owner_is_killed() ->
             "queue_max": 20, "lost_after": "1s", "action": shell("sleep 1")}),
     )
     .await?;
-    let queue = until("three to wait", async || {
+    let queue = until("three executions to wait", async || {
         let live = api.get("/api/v1/executions?task_id=load&status=pending&limit=3").await?;
         let waiting = items(&live);
         if waiting.len() < 3 { Err(format!("{live}").into()) } else { Ok(waiting.to_vec()) }
@@ -103,14 +103,14 @@ async fn ticks_of_a_sequential_task_wait_in_order_while_its_owner_is_killed() ->
     cluster.kill9(owner)?;
     let api = cluster.api(asked);
     let tasks = ["load".to_owned()];
-    let after = until("four to end after the kill", async || {
+    let after = until("four executions to end after the kill", async || {
         let before = queue.last().map(|one| text(one, "tick").to_owned()).unwrap_or_default();
         let all = started(&api, &tasks).await?;
         let later = all.iter().filter(|one| one.tick > before).count();
         if later < 4 { Err(format!("{all:#?}").into()) } else { Ok(all) }
     })
     .await?;
-    assert!(after.is_sorted_by_key(|one| &one.tick), "in the order of their ticks: {after:#?}");
+    assert!(after.is_sorted_by_key(|one| &one.tick), "not in the order of their ticks: {after:#?}");
     assert_eq!(most_at_once(&after), 1, "{after:#?}");
     let skipped = api.get("/api/v1/tasks/load").await?;
     assert_eq!(field(field(&skipped, "totals"), "missed").as_u64(), Some(0), "{skipped}");
@@ -134,7 +134,7 @@ async fn a_group_never_runs_more_than_its_limit_on_three_nodes() -> TestResult<(
         for task in &tasks {
             // The leader may be the killed node. With the key, a repeated request counts once.
             let (key, body) = (format!("{task}-{round}"), json!({}));
-            until("the trigger to be taken", async || {
+            until("the trigger to be accepted", async || {
                 let path = format!("/api/v1/tasks/{task}/trigger");
                 let answer = api.send(Method::POST, &path, Some(&key), Some(&body)).await?;
                 if answer.good() { Ok(()) } else { Err(format!("{}", answer.body).into()) }
@@ -145,7 +145,7 @@ async fn a_group_never_runs_more_than_its_limit_on_three_nodes() -> TestResult<(
             cluster.kill9(3)?;
         }
     }
-    let all = until("all to end", async || {
+    let all = until("all executions to end", async || {
         let all = started(&api, &tasks).await?;
         if all.len() < 16 { Err(format!("{} ended", all.len()).into()) } else { Ok(all) }
     })

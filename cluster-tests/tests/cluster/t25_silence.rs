@@ -101,7 +101,7 @@ async fn a_node_that_is_cut_off_says_why_and_whom_to_ask() -> TestResult<()> {
     let problem = told_in_time(&mut cluster, node).await?;
     assert!(!text(&problem, "detail").contains("clock"), "{problem}");
     // The older endpoint reports the same, with the same number of seconds.
-    until("/health to say what /readyz says", async || {
+    until("/health and /readyz to report the same", async || {
         let ready = cluster.api(node).send(Method::GET, "/readyz", None, None).await?;
         let health = cluster.api(node).send(Method::GET, "/health", None, None).await?;
         let said = (health.status, text(&health.body, "status"), text(&health.body, "error"));
@@ -151,7 +151,7 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
     cluster.rewrite(3, |text| text.replace("of the whole cluster", "of somebody else"))?;
     cluster.start_node(3)?;
     unready(&cluster, 3, &["cluster.secret of this node and of member 1", "differ"], 0).await?;
-    until("the log to say it", async || {
+    until("the log message", async || {
         let said = cluster.said(3).contains("cluster.secret of this node and of member 1");
         if said { Ok(()) } else { Err("it does not".into()) }
     })
@@ -171,7 +171,7 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
         cluster.start_node(3)?;
         warned(&cluster, 3, words).await?;
         warned(&cluster, 2, "has another cluster.member list than this node").await?;
-        until("the log to say it", async || {
+        until("the log message", async || {
             if cluster.said(3).contains(words) { Ok(()) } else { Err("it does not".into()) }
         })
         .await?;

@@ -11,7 +11,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_follows_when_healed() -> TestR
     let seen = run(&mut cluster, CutOffLoad { seconds: 5, commands: 100, leader: true }).await?;
     println!("{seen:#?}");
     assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
-    assert_eq!(seen.snapshots, 0.0, "the log was long enough");
+    assert_eq!(seen.snapshots, 0.0, "a snapshot was needed, although the log was long enough");
     cluster.finish().await
 }
 
@@ -27,7 +27,7 @@ async fn a_node_that_was_away_for_longer_than_the_log_gets_a_snapshot() -> TestR
     let seen = run(&mut cluster, CutOffLoad { seconds: 5, commands: 2_200, leader: false }).await?;
     println!("{seen:#?}");
     assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
-    assert!(seen.entries > 1_500, "too little was written");
+    assert!(seen.entries > 1_500, "too few entries were written");
     assert!(seen.snapshots >= 1.0, "it caught up without a snapshot");
     cluster.finish().await
 }

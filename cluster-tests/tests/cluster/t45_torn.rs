@@ -65,7 +65,7 @@ async fn a_lone_node_that_lost_acknowledged_writes_is_refused() -> TestResult<()
     }
     fs::write(&path, whole)?;
     cluster.start_node(1)?;
-    until("the last write to be there", async || {
+    until("the last write to be readable", async || {
         cluster.api(1).get("/api/v1/tasks/task-39?consistency=stale").await.map(drop)
     })
     .await?;
@@ -100,10 +100,10 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
             fs::read_dir(&data)?.map(|entry| Ok(entry?.file_name())).collect::<TestResult<_>>()?;
     }
     for name in ["last.txt", "half.tmp", "node.log.1", "work", "log"] {
-        assert!(names.iter().any(|found| found == name), "{name} is gone: {names:?}");
+        assert!(names.iter().any(|found| found == name), "{name} is missing: {names:?}");
     }
     let mode = fs::metadata(&data)?.permissions().mode();
-    assert_eq!(mode & 0o777, 0o700, "others may read the data folder");
+    assert_eq!(mode & 0o777, 0o700, "other users can read the data folder");
     // The access rights of the log file follow the umask, because other programs collect it.
     let others = ["last.txt", "half.tmp", "node.log"];
     for path in files_below(&data)? {
@@ -155,7 +155,7 @@ async fn a_leader_without_a_majority_is_not_ready() -> TestResult<()> {
         cluster.kill9(*node)?;
     }
     let api = cluster.api(leader);
-    until("the leader to say that it is alone", async || match api.ready().await {
+    until("the leader to report that it has no followers", async || match api.ready().await {
         Ok(()) => Err("it says that it is ready".into()),
         Err(_) => Ok(()),
     })

@@ -94,7 +94,7 @@ async fn a_disk_that_answers_no_more_ends_the_node() -> TestResult<()> {
     add(&one, 0, LIGHT).await?;
     disk.freeze()?;
     let named = format!("error: cannot write {}: ", cluster.data(NODE).join("log").display());
-    let says = until("the node to say that its disk hangs", async || {
+    let says = until("the node to report that its disk hangs", async || {
         let said = cluster.said(NODE);
         if said.contains(&named) { Ok(()) } else { Err("it does not say so".into()) }
     });

@@ -75,7 +75,7 @@ async fn the_second_terminal_of_the_readme() -> TestResult<()> {
         "{status:?}"
     );
     let status = terminal.good(&["-o", "json", "cluster", "status"]).await?;
-    assert!(status.stdout.contains("\"tasks\": 0,"), "a deleted name is no task: {status:?}");
+    assert!(status.stdout.contains("\"tasks\": 0,"), "a deleted name counts as a task: {status:?}");
     let nodes = terminal.good(&["node", "list"]).await?;
     assert!(nodes.first_line().starts_with("NAME"), "{nodes:?}");
     cluster.finish().await
@@ -181,7 +181,7 @@ async fn the_lead_is_given_to_the_node_that_is_named() -> TestResult<()> {
     for (asked, to, leads) in [(1, "n2", "n2"), (1, "3", "n3"), (2, "n1", "n1"), (3, "n1", "n1")] {
         let terminal = PseudoTerminal { server: cluster.api(asked).base().to_owned() };
         // On a busy machine the node may be late. The error message permits a retry.
-        until("the lead to be given", async || {
+        until("the transfer of the lead", async || {
             let given = terminal.types(&["cluster", "transfer-leader", to]).await?;
             let wanted = (Some(0), format!("leader: {leads}\n"));
             if (given.code, given.stdout.clone()) == wanted {

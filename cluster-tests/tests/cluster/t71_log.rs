@@ -61,7 +61,7 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()>
     .await?;
     // The number of fired ticks measures the time for which the node is down.
     let fired = cluster.api(leader).metrics("punctual_executions_total").await?;
-    until("the cluster to go on without it", async || {
+    until("the cluster to continue without it", async || {
         let mut now = 0.0;
         for node in &rest {
             now += cluster.api(*node).metrics("punctual_executions_total").await?;
@@ -78,7 +78,7 @@ async fn the_others_tell_that_a_node_is_gone_and_little_else() -> TestResult<()>
         assert_eq!(down, 1, "{:?}", told(&cluster, *node));
     }
     let failures: usize = cluster.numbers().map(|node| count(&cluster, node, "failed")).sum();
-    assert!(failures <= 4, "one task that fails each second was told of {failures} times");
+    assert!(failures <= 4, "{failures} log lines for one task that fails each second");
 
     tells_changes(&cluster, rest[0], rest[1]).await?;
     stops_calmly(cluster).await
@@ -98,12 +98,12 @@ async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     says(cluster, 1, "task bad was added").await?;
     says(cluster, 1, "more of the same request").await?;
     cluster.api(1).post("/api/v1/tasks/slow/trigger", &json!({})).await?;
-    until("an execution that takes too long to be told of", async || {
+    until("a log line for an execution that timed out", async || {
         let told: usize = cluster.numbers().map(|node| count(cluster, node, "timed out")).sum();
         if told == 1 { Ok(()) } else { Err(format!("{told} times").into()) }
     })
     .await?;
-    until("the failures of a task to be told", async || {
+    until("a log line for the failures of a task", async || {
         let told: usize = cluster.numbers().map(|node| count(cluster, node, "failed")).sum();
         if told > 0 { Ok(()) } else { Err("they are not".into()) }
     })
@@ -137,7 +137,7 @@ async fn tells_changes(cluster: &ProcessCluster, node: u8, other: u8) -> TestRes
         ["bad was paused: too loud", "bad was resumed", "bad was changed", "bad was deleted"]
     {
         says(cluster, node, line).await?;
-        assert_eq!(count(cluster, other, line), 0, "the node that took the request says it");
+        assert_eq!(count(cluster, other, line), 0, "the other node must not log it");
     }
     Ok(())
 }

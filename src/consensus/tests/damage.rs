@@ -164,7 +164,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
         let place = format!("bit {} of byte {at} of {}", word >> 61, sound[file].0.display());
         match held(&copy) {
             Err(CheckpointError::Damaged(_)) => refused += 1,
-            Err(other) => panic!("{place}: {other} is not taken for damage"),
+            Err(other) => panic!("{place}: {other} is not treated as damage"),
             Ok(None) => none += 1,
             Ok(Some(found)) if found == written[1] => same += 1,
             Ok(Some(found)) if found == written[0] => older += 1,
@@ -173,7 +173,7 @@ async fn a_flipped_bit_in_a_checkpoint_is_noticed_or_does_not_matter() {
         fs::remove_dir_all(copy).unwrap();
     }
     println!("{refused} refused, {none} without one, {older} the one before, {same} the same");
-    assert!(refused + none + older > FLIPS / 10, "the bits that matter were hardly met");
+    assert!(refused + none + older > FLIPS / 10, "too few flipped bits had an effect");
 }
 
 /// A store that lost its newest data may be consistent in itself. The log then shows the loss.
@@ -182,7 +182,7 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path()).await;
     for (purged, used) in [(TASKS[1], true), (TASKS[1] + 1, false)] {
-        let peers = Peers::new(|_, _, _| unreachable!("there are none"));
+        let peers = Peers::new(|_, _, _| unreachable!("there are no peers"));
         let (progress, mut says) = watch::channel(String::new());
         let mut checkpoints = opened_with(folder.path(), purged);
         let advice = load::Advice { member: 1, alone: false };
@@ -196,7 +196,7 @@ async fn a_checkpoint_older_than_what_was_cut_off_the_log_is_not_used() {
         });
         assert_eq!(found.await.unwrap(), used, "purged up to {purged}");
     }
-    assert!(held(folder.path()).unwrap().is_some(), "nothing is changed before another is there");
+    assert!(held(folder.path()).unwrap().is_some(), "the checkpoint was changed");
 }
 
 /// Files that a disk lost or truncated to zero. The result in sled is never used as a state, and
@@ -225,9 +225,9 @@ async fn a_lost_or_emptied_file_of_a_checkpoint_is_damage_or_does_not_matter() {
                 Err(CheckpointError::Damaged(_)) => damaged += 1,
                 Ok(Some(found)) => assert!(written.contains(&found), "{path:?}: {found:?}"),
                 Ok(None) => assert!(!emptied && path.ends_with("CURRENT"), "{path:?}"),
-                Err(error) => panic!("{path:?}: {error} is not taken for damage"),
+                Err(error) => panic!("{path:?}: {error} is not treated as damage"),
             }
         }
     }
-    assert!(damaged >= 3, "the data twice, and the pointer: {damaged}");
+    assert!(damaged >= 3, "expected damage of both data files and of the pointer: {damaged}");
 }

@@ -32,7 +32,7 @@ fn a_loaded_state_tells_what_comes_after_it() {
     let first = replica(State::default());
     apply(&first, 1, "a");
     apply(&first, 2, "b");
-    let [a, b] = &told(&first, EventId(0))[..] else { panic!("one event a task") };
+    let [a, b] = &told(&first, EventId(0))[..] else { panic!("one event per task") };
     assert_eq!(a.object, EventObject::Task("a".into()));
 
     let mut loader = Loader::default();

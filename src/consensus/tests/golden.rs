@@ -96,11 +96,11 @@ fn keeps<T: Debug, E: Debug>(
     assert_eq!(hex(&bytes), golden, "{value:?}");
     let found = read(bytes.clone()).unwrap();
     assert_eq!(format!("{found:?}"), format!("{value:?}"));
-    assert_eq!(hex(&write(&found)), golden, "read and written again: {value:?}");
+    assert_eq!(hex(&write(&found)), golden, "encoded again: {value:?}");
     for len in 0..bytes.len() {
         assert!(read(bytes.slice(..len)).is_err(), "{value:?} cut to {len} bytes");
     }
-    assert!(read([&bytes[..], &[0]].concat().into()).is_err(), "{value:?} and a byte more");
+    assert!(read([&bytes[..], &[0]].concat().into()).is_err(), "{value:?} with a trailing byte");
 }
 
 #[test]

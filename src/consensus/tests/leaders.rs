@@ -68,7 +68,7 @@ async fn fill(node: &Consensus, entries: usize) {
         tokio::spawn(async move { node.submit(commands, 1, LIMIT * 6).await });
     }
     let busy = before + 16;
-    until("entries under way", || node.replica().under_way() >= busy.min(before + entries)).await;
+    until("entries in flight", || node.replica().under_way() >= busy.min(before + entries)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,13 +257,13 @@ async fn another_member_list_is_told_on_both_sides() {
     members.retain(|member| member.id == 2);
     members.push(settings.members[2].clone());
     let back = begin(ConsensusSettings { members, ..settings }, &disks[2]).await;
-    until("a word about its list", || {
+    until("a warning about its list", || {
         let told = back.consensus.warnings();
         told.iter().any(|warning| warning.contains("cluster.member lacks member 1"))
             && told.iter().any(|warning| warning.contains("member 2 (127.0.0.1"))
     })
     .await;
-    until("a word about the other's list", || {
+    until("a warning about the other's list", || {
         let told = nodes[0].consensus.warnings();
         told.iter().any(|warning| warning.starts_with("member 3 (127.0.0.1"))
     })

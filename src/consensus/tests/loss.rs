@@ -66,7 +66,7 @@ async fn a_log_that_ends_before_what_its_checkpoint_knows_to_be_synced_is_refuse
     let log: Arc<dyn LogStore> = Arc::new(disk.log.open());
     let mut checkpoints = Checkpoints::open(Box::new(disk.stores.open()), log).unwrap();
     let advice = Advice { member: 3, alone: false };
-    let peers = Peers::new(|_, _, _| unreachable!("there are none"));
+    let peers = Peers::new(|_, _, _| unreachable!("there are no peers"));
     let (progress, _says) = watch::channel(String::new());
     let refused = load::load(&mut checkpoints, &peers, advice, &progress).await;
     let said = refused.err().unwrap().to_string();
@@ -161,7 +161,7 @@ async fn a_member_whose_checkpoint_files_are_damaged_takes_the_state_of_another(
         fs::write(folder.path().join(&former).join(file), bytes).unwrap();
         nodes.push(begin_on_files(forgetful(&addresses, 3), &disks[2], folder.path()).await);
         same_everywhere(&nodes.iter().collect::<Vec<_>>(), last).await;
-        assert_ne!(current(), former, "{file}: the state came from elsewhere than its folder");
+        assert_ne!(current(), former, "{file}: the state was not fetched from a member");
     }
     for node in &nodes {
         node.consensus.stop().await;
@@ -232,7 +232,7 @@ async fn what_was_applied_before_anyone_listened_is_told_as_one_replacement() {
     applied(1..=50, &mut store).await.unwrap();
     let mut events = replica.attach();
     assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Replaced(50))));
-    assert!(events.try_recv().is_err(), "nothing was kept");
+    assert!(events.try_recv().is_err(), "there were earlier events");
     applied(51..=51, &mut store).await.unwrap();
     assert!(matches!(events.try_recv(), Ok(ReplicaEvent::Applied(51, _))));
 }
@@ -271,5 +271,5 @@ async fn the_last_checkpoint_covers_what_was_applied_during_another() {
     let checkpoints = Checkpoints::open(Box::new(disk.stores.open()), log).unwrap();
     let loaded = machine::load(&checkpoints).unwrap().unwrap();
     assert!(loaded.applied.map(|id| id.index()) >= Some(last), "{:?}", loaded.applied);
-    assert!(loaded.promised > last, "the log is known to hold it: {}", loaded.promised);
+    assert!(loaded.promised > last, "the checkpoint does not cover the entry: {}", loaded.promised);
 }

@@ -80,7 +80,7 @@ async fn a_follower_that_lost_the_end_of_its_log_is_refused_and_readmitted() {
             break;
         }
     }
-    let said = refused.expect("it starts");
+    let said = refused.expect("the node starts");
     assert!(said.starts_with(&format!("the Raft log ends at entry {ends}, but")), "{said}");
     assert!(said.ends_with("readmit this node with: punctual cluster members replace 3"), "{said}");
 

@@ -53,7 +53,7 @@ async fn started(settings: &ConsensusSettings, disk: &TestDisk) -> Result<TestNo
 async fn refused(settings: &ConsensusSettings, disk: &TestDisk) -> String {
     let before = on_disk(disk);
     let refused = tokio::time::timeout(LIMIT, started(settings, disk)).await;
-    let error = refused.expect("it waits").err().expect("it starts");
+    let error = refused.expect("the start waits").err().expect("the node starts");
     assert!(matches!(error, StartError::Version(_)), "{error:?}");
     assert_eq!(on_disk(disk), before, "something was written");
     let said = error.to_string();

@@ -195,7 +195,7 @@ async fn read(mut reader: OwnedReadHalf, slots: Arc<Mutex<ProcessTable>>, mut sh
         std::mem::take(&mut slots.by_id)
     };
     if !orphans.is_empty() || error.is_some() {
-        tracing::warn!(?error, attempts = orphans.len(), "the shim is gone");
+        tracing::warn!(?error, attempts = orphans.len(), "the shim has ended");
     }
     for slot in orphans.into_values() {
         if let Some(pid) = slot.pid {

@@ -61,7 +61,7 @@ async fn a_lost_packet_costs_a_grant_and_no_more() {
     });
     let outcome = first.ended().await;
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");
-    assert!(seen.try_recv().is_err(), "nothing is sent without a grant that holds");
+    assert!(seen.try_recv().is_err(), "a request was sent without a valid grant");
 
     // The connection is already open, so this attempt starts immediately.
     let again = granted_again(&soon);
@@ -115,7 +115,7 @@ async fn a_held_connection_that_was_closed_is_made_anew() {
     let (server, _from) = gone.accept().await.unwrap();
     assert!(closed.is_quiet());
     drop(server);
-    until("the hang-up has come", || !closed.is_quiet()).await;
+    until("the connection was closed", || !closed.is_quiet()).await;
     let attempt = attempt();
     let ready = PreparedAttempt { connection: Some(closed), ..PreparedAttempt::default() };
     bench.exec.held.keep((attempt.execution, attempt.attempt), ready);

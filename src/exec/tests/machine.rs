@@ -146,7 +146,7 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
     let (left, main): (Pid, Pid) = (pids[0], pids[1]);
     // Until the shim has reaped it: an ended process stays visible as a zombie.
     let entry = format!("/proc/{}", main.as_raw_nonzero());
-    until("the main process is gone", || !std::path::Path::new(&entry).exists()).await;
+    until("the main process has ended", || !std::path::Path::new(&entry).exists()).await;
     send(&ToShim::Kill { id: 1, force: true });
     // Orders are executed in sequence: when this one has run, the previous one is done.
     let mark = folder.path().join("mark");
@@ -155,7 +155,7 @@ async fn a_stop_that_comes_after_the_end_reaches_nobody() {
         ..order(&format!("echo > {}", mark.display()), None)
     })));
     until("the orders are done", || mark.exists()).await;
-    assert!(is_alive(left), "what an ended attempt left behind was killed");
+    assert!(is_alive(left), "a process left by an ended attempt was killed");
     kill_process_group(main, Signal::KILL).unwrap();
     drop(link);
     shim.wait().unwrap();
@@ -172,7 +172,7 @@ async fn a_process_never_sees_the_shims_own_limit() {
         .collect();
     for attempt in &all {
         let printed = || bench.exec.live_output(attempt.execution).is_some_and(|c| c.total > 0);
-        until("all of them run", printed).await;
+        until("all attempts are running", printed).await;
     }
     for attempted in running {
         attempted.stop.send(Stop::Kill).unwrap();
@@ -224,7 +224,7 @@ async fn without_descriptors_an_attempt_waits_and_does_not_fail() {
     let all: Vec<GrantedAttempt> = (0..30).map(|_| attempt()).collect();
     let mut running: Vec<StartedAttempt> =
         all.iter().map(|attempt| bench.start(sh("exec sleep 600"), attempt.clone())).collect();
-    until("one has ended", || running.iter().any(|attempted| attempted.task.is_finished())).await;
+    until("an attempt ends", || running.iter().any(|attempted| attempted.task.is_finished())).await;
     let at = running.iter().position(|attempted| attempted.task.is_finished()).unwrap();
     let outcome = running.swap_remove(at).ended().await;
     assert_eq!((outcome.status, outcome.started), (AttemptStatus::NotStarted, None), "{outcome:?}");

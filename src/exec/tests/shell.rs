@@ -28,7 +28,7 @@ pub(super) async fn pids(path: &Path, count: usize) -> Vec<Pid> {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _part)| whole);
         whole.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?)).collect()
     };
-    until("the script wrote its process numbers", || {
+    until("the script wrote its process ids", || {
         let pids: Vec<Pid> = read();
         pids.len() >= count
     })
@@ -119,7 +119,7 @@ async fn a_process_sees_who_it_is_and_little_else() {
     ] {
         assert!(text.lines().any(|seen| seen == line), "{line} in {text}");
     }
-    assert!(!text.contains("CARGO"), "the node's environment is not handed on: {text}");
+    assert!(!text.contains("CARGO"), "the command got the node's environment: {text}");
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn output_is_read_while_the_process_runs() {
         format!("echo one; while [ ! -e {} ]; do sleep 0.01; done; echo two", go.display());
     let running = bench.start(sh(&script), attempt);
     let live = || bench.exec.live_output(id).map(|chunk| chunk.bytes).unwrap_or_default();
-    until("the first line is there", || live() == b"one\n").await;
+    until("the first line was printed", || live() == b"one\n").await;
     std::fs::write(go, "").unwrap();
     assert_eq!(running.ended().await.tail, b"one\ntwo\n");
     assert_eq!(bench.exec.live_output(id), None);
@@ -221,7 +221,7 @@ async fn the_shim_itself_refuses_what_comes_late() {
     bench.run(&sh("true"), &attempt()).await;
     let shim = Pid::from_raw(bench.exec.shim_pid().unwrap().try_into().unwrap()).unwrap();
     kill_process(shim, Signal::STOP).unwrap();
-    until("the shim stands still", || is_stopped(shim)).await;
+    until("the shim is stopped", || is_stopped(shim)).await;
     let mark = bench.path("mark");
     let soon = GrantedAttempt { start_by: BootInstant::now().plus(Millis(100)), ..attempt() };
     let deadline = soon.start_by;
@@ -279,8 +279,7 @@ async fn a_stop_gives_the_work_its_grace() {
     let attempt = attempt();
     let id = attempt.execution;
     let running = bench.start(sh(&script), attempt);
-    until("the work is under way", || bench.exec.live_output(id).is_some_and(|c| c.total > 0))
-        .await;
+    until("the work has started", || bench.exec.live_output(id).is_some_and(|c| c.total > 0)).await;
     running.stop.send(Stop::Ask).unwrap();
     let outcome = running.ended().await;
     assert_eq!((outcome.status, outcome.unknown), (AttemptStatus::Cancelled, false));

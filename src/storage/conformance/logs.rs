@@ -104,7 +104,7 @@ fn a_cut_and_another_history() {
         append(&*log, (0..10).map(|index| entry(1, index)).collect()).unwrap();
         log.truncate_from(10);
         log.truncate_from(99);
-        assert_eq!(log.state().last, Some(pos(1, 9)), "nothing there to cut");
+        assert_eq!(log.state().last, Some(pos(1, 9)), "there was nothing to truncate");
         log.truncate_from(4);
         assert_eq!(log.state().last, Some(pos(1, 3)));
         append(&*log, vec![entry(2, 4), entry(2, 5)]).unwrap();
@@ -194,10 +194,10 @@ fn purging_within_up_to_and_beyond_the_end() {
         append(&*log, (0..100).map(|index| entry(1, index)).collect()).unwrap();
         log.purge_to(pos(1, 79));
         log.purge_to(pos(1, 50));
-        assert_eq!(log.state().purged, Some(pos(1, 79)), "it does not go back");
+        assert_eq!(log.state().purged, Some(pos(1, 79)), "the purged position does not decrease");
         assert_eq!(positions(&*log).first(), Some(&pos(1, 80)));
         log.truncate_from(3);
-        assert_eq!(log.state().last, Some(pos(1, 79)), "cut below what was purged: all goes");
+        assert_eq!(log.state().last, Some(pos(1, 79)), "all entries are truncated");
         append(&*log, vec![entry(2, 80)]).unwrap();
         log.purge_to(pos(2, 80));
         assert_eq!(log.state().last, Some(pos(2, 80)));
@@ -238,7 +238,7 @@ fn reads_give_a_prefix_within_their_bytes() {
         assert_eq!(log.read(6, 9, usize::MAX).unwrap(), (6..9).map(large).collect::<Vec<_>>());
         assert_eq!(log.read(6, 20, 350_000).unwrap().len(), 3);
         assert_eq!(log.read(6, 20, 300_000).unwrap().len(), 3);
-        assert_eq!(log.read(6, 20, 0).unwrap().len(), 1, "never nothing");
+        assert_eq!(log.read(6, 20, 0).unwrap().len(), 1, "at least one entry");
         assert!(log.read(0, 5, 9).unwrap().is_empty());
         assert!(log.read(20, 30, 9).unwrap().is_empty());
         assert!(log.read(9, 9, 9).unwrap().is_empty());

@@ -157,7 +157,7 @@ fn a_store_becomes_current_by_a_switch_only() {
         first.write(vec![put("a", "first")]).unwrap();
         drop(first);
         let mut stores = open();
-        assert!(stores.open_current().unwrap().is_none(), "never switched to");
+        assert!(stores.open_current().unwrap().is_none(), "it never became current");
         let mut first = open_store(open);
         first.write(vec![put("a", "first")]).unwrap();
 
@@ -166,12 +166,12 @@ fn a_store_becomes_current_by_a_switch_only() {
         second.write(vec![put("a", "second")]).unwrap();
         drop((first, second));
         let store = open_store(open);
-        assert_eq!(records(&*store).unwrap()[&b"a"[..]], b"first", "the crash came first");
+        assert_eq!(records(&*store).unwrap()[&b"a"[..]], b"first", "no switch before it");
         drop(store);
 
         let mut stores = open();
         let mut third = stores.create_next().unwrap();
-        assert!(records(&*third).unwrap().is_empty(), "nothing of the second attempt");
+        assert!(records(&*third).unwrap().is_empty(), "no records of the second store");
         third.write(vec![put("a", "third")]).unwrap();
         stores.switch().unwrap();
         drop((third, stores));

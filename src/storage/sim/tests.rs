@@ -34,7 +34,7 @@ fn a_manual_disk_answers_when_it_is_told_to() {
     assert_eq!((disk.unsynced(), hooked.load(Ordering::Relaxed)), (2, 1));
     assert_eq!(log.oldest_unflushed(), Some(Duration::from_secs(9)));
     assert!(log.oldest_unflushed().is_some());
-    assert_eq!(all(&log).len(), 2, "readable at once");
+    assert_eq!(all(&log).len(), 2, "readable immediately");
     disk.sync();
     answers.try_recv().unwrap().unwrap();
     assert_eq!((disk.unsynced(), log.fsyncs(), log.oldest_unflushed()), (0, 1, None));

@@ -148,13 +148,13 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(&path, bytes).unwrap();
             let offset = Synced::open(&log, &DescriptorReserve::default()).unwrap().offset();
-            assert!([7, 300].contains(&offset), "bit {bit}: {offset} was never noted");
+            assert!([7, 300].contains(&offset), "bit {bit}: {offset} was never recorded");
         }
         std::fs::write(&path, b"").unwrap();
         assert_eq!(
             Synced::open(&log, &DescriptorReserve::default()).unwrap().offset(),
             0,
-            "it says nothing any more"
+            "an empty file counts as 0"
         );
         assert_eq!(decode(&encode(u64::MAX)), Some((VERSION, u64::MAX)));
     }
@@ -176,7 +176,7 @@ mod tests {
         let said = error.to_string();
         let why = "it has version 2, this version reads version 1; start the version that wrote it";
         assert!(said.contains(why), "{said}");
-        assert_eq!(std::fs::read(&path).unwrap(), theirs, "something was written");
+        assert_eq!(std::fs::read(&path).unwrap(), theirs, "the file was changed");
         std::fs::write(&path, &ours).unwrap();
         assert_eq!(Synced::open(&log, &DescriptorReserve::default()).unwrap().offset(), 300);
     }

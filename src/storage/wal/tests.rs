@@ -55,7 +55,7 @@ fn shared_with_others(folder: &Path) -> Vec<PathBuf> {
 fn every_file_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     sample(folder.path());
-    assert!(files_of(folder.path()).len() > 2, "one file begun by raft-log, and later ones");
+    assert!(files_of(folder.path()).len() > 2, "more than two files");
     assert_eq!(shared_with_others(folder.path()), Vec::<PathBuf>::new());
     // Files of an earlier version, or restored from a backup.
     for (path, _) in files_of(folder.path()) {
@@ -78,7 +78,7 @@ fn every_flipped_bit_is_refused_and_its_file_named() {
             restore(folder.path(), &damaged);
             let Err(error) = WalLog::open_with(folder.path(), &DescriptorReserve::default(), 600)
             else {
-                panic!("bit {bit} of {} was not noticed", path.display());
+                panic!("bit {bit} of {} was not detected", path.display());
             };
             assert_eq!(&error.file, path, "bit {bit}: {error}");
         }
@@ -204,7 +204,7 @@ fn without_its_mark_a_log_opens() {
     assert_eq!(
         Synced::open(folder.path(), &DescriptorReserve::default()).unwrap().offset(),
         end,
-        "it is written anew"
+        "the mark was written again"
     );
 }
 
@@ -303,8 +303,8 @@ fn after_a_failure_every_caller_is_told() {
     drop(answer);
     let mut results: Vec<_> = answers.iter().collect();
     results.sort_unstable();
-    assert_eq!(results.len(), 499, "all were answered");
-    assert!(results.is_sorted_by(|(_, a), (_, b)| a >= b), "no success behind a failure");
+    assert_eq!(results.len(), 499, "all callers were answered");
+    assert!(results.is_sorted_by(|(_, a), (_, b)| a >= b), "no success after a failure");
     assert_eq!(results[498], (499, false));
     let error = durably(|done| log.save_vote(Bytes::new(), done)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "the first error stays: {error}");
@@ -372,7 +372,7 @@ fn a_panic_of_the_writer_answers_everybody() {
     let folder = LogFolder::new();
     let log = WalLog::open(folder.path(), &DescriptorReserve::default()).unwrap();
     append(&log, vec![entry(1, 0)]).unwrap();
-    let ours: Done = Box::new(|_| panic!("a caller that breaks the rules"));
+    let ours: Done = Box::new(|_| panic!("a callback that must not panic"));
     log.append(vec![entry(1, 1)], ours);
     let started = Instant::now();
     let mut index = 2;
@@ -424,7 +424,7 @@ fn readers_see_whole_prefixes_while_the_log_grows_and_is_cut() {
         let entries = all(&*log);
         for pair in entries.windows(2) {
             assert_eq!(pair[0].0.index + 1, pair[1].0.index);
-            assert!(pair[0].0.term <= pair[1].0.term, "two histories mixed");
+            assert!(pair[0].0.term <= pair[1].0.term, "entries of two histories are mixed");
         }
         assert!(entries.iter().all(|(_, found)| *found == data));
     }

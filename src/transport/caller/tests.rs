@@ -98,7 +98,7 @@ async fn a_call_that_times_out_takes_the_connection_with_it() {
     let reason = "no answer within 300 ms".to_owned();
     let (slow, other) = tokio::join!(slow, other);
     assert_eq!(slow, Err(CallError::Unknown(reason.clone())));
-    assert_eq!(other, Err(CallError::Unknown(reason)), "what else waited on it may have happened");
+    assert_eq!(other, Err(CallError::Unknown(reason)), "another call on the same connection");
     assert_eq!(begun.elapsed().as_millis() / 10, 30);
     // It had answered before, so it is dialled again without a delay.
     assert_eq!(echo(&caller, "b").await.unwrap(), "b");
@@ -125,10 +125,10 @@ async fn a_late_answer_is_nobodys() {
     let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
     let caller = caller(&network);
     let dropped = timeout(SHORT, echo(&caller, "dropped")).await;
-    assert!(dropped.is_err(), "nothing is answered before the third question");
+    assert!(dropped.is_err(), "there is no answer before the third call");
     let (second, third) = tokio::join!(echo(&caller, "second"), echo(&caller, "third"));
     assert_eq!((second.unwrap(), third.unwrap()), ("second".into(), "third".into()));
-    assert_eq!(network.dials(), 1, "a dropped call leaves the connection alone");
+    assert_eq!(network.dials(), 1, "a dropped call keeps the connection");
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn a_black_hole_fails_within_the_connect_timeout_and_then_at_once() {
     assert_eq!(begun.elapsed().as_millis() / 10, 25);
     assert_eq!(network.dials(), 1);
     assert_eq!(echo(&caller, "b").await, Err(CallError::NotSent(reason)));
-    assert_eq!(begun.elapsed().as_millis() / 10, 25, "the wait between dials fails at once");
+    assert_eq!(begun.elapsed().as_millis() / 10, 25, "calls between two dials fail immediately");
     assert_eq!(network.dials(), 1);
 
     network.heal();
@@ -245,7 +245,7 @@ async fn a_server_that_stops_leaves_calls_unknown_and_is_found_again() {
     let begun = Instant::now();
     while let Err(error) = echo(&caller, "c").await {
         assert!(matches!(error, CallError::NotSent(_)), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "never found again");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the server was never reached again");
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -259,7 +259,7 @@ async fn until_not_sent(caller: &PeerCaller) {
             other => panic!("{other:?}"),
         }
     }
-    panic!("the connection to a stopped server lives on");
+    panic!("the connection to a stopped server stays open");
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn one_read_brings_many_frames_without_copying_them() {
     let first = received.next().await.unwrap().unwrap();
     let second = received.next().await.unwrap().unwrap();
     let distance = second.body.as_ptr() as usize - first.body.as_ptr() as usize;
-    assert_eq!(distance, HEADER + 10, "both bodies lie in the buffer that was read");
+    assert_eq!(distance, HEADER + 10, "both bodies share the read buffer");
     for id in 3..=1000 {
         assert_eq!(received.next().await.unwrap().unwrap().id, id);
     }
@@ -229,9 +229,9 @@ async fn a_full_queue_holds_its_senders_back_until_the_peer_reads() {
     {
         sent.unwrap();
         queued += 1;
-        assert!(queued < 100, "the queue has no bound");
+        assert!(queued < 100, "the queue is unbounded");
     }
-    assert_eq!(queued, 7, "8 MiB, less what each frame costs beside its body");
+    assert_eq!(queued, 7, "8 MiB, minus the overhead of each frame");
     let mut received = receiver(far);
     for id in 1..=queued {
         assert_eq!(received.next().await.unwrap().unwrap().id, id);
@@ -257,7 +257,7 @@ async fn a_silent_peer_is_given_up_and_a_heard_one_later() {
 #[tokio::test(start_paused = true)]
 async fn keepalives_hold_a_quiet_connection_and_are_not_shown() {
     let ((_near_sender, mut near), (far_sender, _far)) = pair(1024);
-    assert!(timeout(Duration::from_secs(120), near.next()).await.is_err(), "nothing, no error");
+    assert!(timeout(Duration::from_secs(120), near.next()).await.is_err(), "no frame and no error");
     far_sender.send(frame(9, "still here")).await.unwrap();
     assert_eq!(near.next().await.unwrap().unwrap().id, 9);
 }

@@ -38,9 +38,9 @@ async fn refused(
     listener: Fabric,
 ) -> (PeerRefusalCode, String) {
     let (dialled, answered) = shake(hello, dialler, identity, listener).await;
-    let Err(HandshakeError::Refused(told)) = dialled else { panic!("the dialler saw {dialled:?}") };
+    let Err(HandshakeError::Refused(told)) = dialled else { panic!("the dialler got {dialled:?}") };
     let Err(HandshakeError::Refusing(meant)) = answered else {
-        panic!("the listener saw {answered:?}")
+        panic!("the listener got {answered:?}")
     };
     assert_eq!(told, meant);
     (told.code, told.reason)
@@ -200,7 +200,7 @@ async fn impostor(
         }
     };
     let (fault, told) = tokio::join!(dialling, lying);
-    let HandshakeError::Refused(told) = told else { panic!("the impostor saw {told:?}") };
+    let HandshakeError::Refused(told) = told else { panic!("the forged listener got {told:?}") };
     (fault, told.code)
 }
 
@@ -264,7 +264,7 @@ async fn a_proof_that_was_overheard_is_of_no_use() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    panic!("the second turn was let in");
+    panic!("the second attempt was accepted");
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ async fn a_black_hole_on_loopback_is_given_up_too() {
     let mut queued = Vec::new();
     while let Ok(stream) = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
         queued.push(stream.unwrap());
-        assert!(queued.len() < 64, "the queue has no end");
+        assert!(queued.len() < 64, "the queue does not fill");
     }
     let begun = Instant::now();
     let dialler = dialer(Arc::new(Tcp), &addr.to_string());

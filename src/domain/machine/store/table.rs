@@ -161,7 +161,7 @@ impl<T: TableTask> TaskTable<T> {
         }
         self.free.remove(&number(slot));
         let former = self.put(slot, Some(Arc::new(task)));
-        assert!(former.is_none(), "two tasks never share a slot: their keys would lead to one");
+        assert!(former.is_none(), "a slot must not have two tasks");
     }
 
     pub fn remove(&mut self, key: TaskKey) -> Option<Arc<T>> {

@@ -234,7 +234,7 @@ impl Lines {
                     self.change(key, |line| _ = line.waiting.remove(&place));
                 }
                 Presence::Runs => self.change(key, |line| {
-                    assert!(line.running > 0, "who leaves a line has entered it");
+                    assert!(line.running > 0, "a line with no running execution");
                     line.running -= 1;
                 }),
                 Presence::Absent => {}

@@ -24,7 +24,7 @@ fn it_is_the_lowest_of_the_live_members() {
     let node = NodeId::new(2, 1);
     let down = NodeLiveness { node, session: old, liveness: Liveness::Down };
     world.accept(&Command::NodeLiveness(down));
-    assert_eq!(world.state.level(), 2, "one that is down does not count");
+    assert_eq!(world.state.level(), 2, "a node that is down does not count");
     up(&mut world, 2, 3, 2);
     up(&mut world, 3, 4, 3);
     assert_eq!(world.state.level(), 2);

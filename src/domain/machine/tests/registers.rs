@@ -110,14 +110,14 @@ fn a_new_kind_of_record_is_one_declaration() {
     let view = registers.frozen();
     let seen = digest(&view);
     registers.samples.set("two".into(), sample(2));
-    assert_eq!(checkpoint(&mut registers, &mut store), 2, "each row once, the node's not again");
+    assert_eq!(checkpoint(&mut registers, &mut store), 2, "each changed row is written once");
     assert_eq!(checkpoint(&mut registers, &mut store), 0);
     assert_eq!(store, rows(&registers));
     let loaded = load(&store);
     assert_eq!(digest(&loaded), digest(&registers));
     assert_eq!(loaded.samples.get("two").map(|sample| sample.places), Some(2));
 
-    assert_eq!(view.samples.get("two").map(|sample| sample.places), Some(1), "a view stays");
+    assert_eq!(view.samples.get("two").map(|sample| sample.places), Some(1), "frozen view");
     assert_eq!(digest(&view), seen);
     assert_ne!(seen, digest(&registers));
 
