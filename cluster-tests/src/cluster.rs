@@ -384,7 +384,7 @@ impl ProcessCluster {
     pub async fn add(&self, node: u8, tasks: &[Value]) -> TestResult<()> {
         let answer = self.api(node).post("/api/v1/tasks/batch", &json!({"items": tasks})).await?;
         match items(&answer).iter().find(|item| field(item, "status") != 201) {
-            Some(refused) => Err(format!("a task was not made: {refused}").into()),
+            Some(refused) => Err(format!("a task was not created: {refused}").into()),
             None => Ok(()),
         }
     }

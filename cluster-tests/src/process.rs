@@ -158,12 +158,12 @@ impl NodeProcess {
 
     pub fn send(&self, signal: Signal) -> TestResult<()> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        Ok(kill_process(pid.ok_or("the node does not run")?, signal)?)
+        Ok(kill_process(pid.ok_or("the node is not running")?, signal)?)
     }
 
     /// Kills it, and waits until it has ended.
     pub fn kill9(&mut self) -> TestResult<()> {
-        let mut child = self.child.take().ok_or("the node does not run")?;
+        let mut child = self.child.take().ok_or("the node is not running")?;
         child.kill()?;
         child.wait()?;
         Ok(())
@@ -171,9 +171,9 @@ impl NodeProcess {
 
     /// Waits until it has ended.
     pub async fn ended(&mut self) -> TestResult<ExitStatus> {
-        let child = self.child.as_mut().ok_or("the node does not run")?;
+        let child = self.child.as_mut().ok_or("the node is not running")?;
         let status = until("the end of a node", async || {
-            child.try_wait()?.ok_or_else(|| "it still runs".into())
+            child.try_wait()?.ok_or_else(|| "it is still running".into())
         });
         let status = status.await?;
         self.child = None;

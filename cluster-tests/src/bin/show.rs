@@ -87,7 +87,7 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(fault) => {
-            println!("the load could not be carried out: {fault}");
+            println!("the load could not be run: {fault}");
             ExitCode::FAILURE
         }
     }

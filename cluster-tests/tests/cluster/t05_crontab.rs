@@ -9,7 +9,7 @@ use cluster_tests::{ClusterOptions, ProcessCluster, TestResult, items, run, text
 async fn an_imported_crontab_fires_at_the_next_minute() -> TestResult<()> {
     let cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crontabs/every-minute.cron");
-    let file = file.to_str().ok_or("an odd path")?;
+    let file = file.to_str().ok_or("the path is not UTF-8")?;
     let server = cluster.api(2).base().to_owned();
     let options = ["--anywhere", "--prefix", "cron", "--tz", "UTC"];
     let import = [&["--server", &server, "import", "crontab", file], &options[..]].concat();

@@ -86,7 +86,7 @@ async fn a_folder_has_one_user_and_one_cluster() -> TestResult<()> {
 
     // A second process cannot use the same folder. The first one continues.
     let settings = cluster.settings(1);
-    let settings = settings.to_str().ok_or("an odd path")?;
+    let settings = settings.to_str().ok_or("the path is not UTF-8")?;
     let second = cluster_tests::run(&["serve", "--config", settings]).await?;
     assert_eq!(second.code, Some(1), "{second:?}");
     assert!(second.stderr.contains(&format!("process {pid} uses this data folder")), "{second:?}");

@@ -106,7 +106,7 @@ async fn a_reference_yields_what_the_settings_name_and_never_hangs() -> TestResu
         ("identity", own, "failed", "actions.refs.files"),
         ("environ", "/proc/self/environ".into(), "failed", "actions.refs.files"),
     ] {
-        add(&api, name, echo(path.to_str().ok_or("an odd path")?)).await?;
+        add(&api, name, echo(path.to_str().ok_or("the path is not UTF-8")?)).await?;
         let execution = run_once(&api, name).await?;
         assert_eq!(text(&execution, "status"), status, "{execution}");
         assert!(execution.to_string().contains(said), "{execution}");
@@ -183,7 +183,7 @@ async fn a_lost_packet_fails_no_execution() -> TestResult<()> {
         let (stream, _from) = listener.accept().await?;
         asked = answer(stream).await;
     }
-    let head = asked.ok_or("nothing was asked")?;
+    let head = asked.ok_or("there was no request")?;
     let execution = ended(&api, &id).await?;
     assert_eq!(text(&execution, "status"), "success", "{execution}");
     assert_eq!(field(&execution, "http_status"), 204, "{execution}");

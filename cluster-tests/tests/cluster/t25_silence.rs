@@ -84,7 +84,7 @@ async fn told_in_time(cluster: &mut ProcessCluster, node: u8) -> TestResult<Valu
             return Ok(problem);
         }
         if took.len() >= 7 {
-            return Err(format!("it is told after {took:?}").into());
+            return Err(format!("it reports this after {took:?}").into());
         }
         cluster.heal()?;
         cluster.ready(node).await?;
@@ -153,7 +153,7 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
     unready(&cluster, 3, &["cluster.secret of this node and of member 1", "differ"], 0).await?;
     until("the log message", async || {
         let said = cluster.said(3).contains("cluster.secret of this node and of member 1");
-        if said { Ok(()) } else { Err("it does not".into()) }
+        if said { Ok(()) } else { Err("no such message".into()) }
     })
     .await?;
     cluster.stop(3).await?;
@@ -172,7 +172,7 @@ async fn a_wrong_secret_and_another_member_list_are_named() -> TestResult<()> {
         warned(&cluster, 3, words).await?;
         warned(&cluster, 2, "has another cluster.member list than this node").await?;
         until("the log message", async || {
-            if cluster.said(3).contains(words) { Ok(()) } else { Err("it does not".into()) }
+            if cluster.said(3).contains(words) { Ok(()) } else { Err("no such message".into()) }
         })
         .await?;
         cluster.stop(3).await?;

@@ -107,7 +107,8 @@ async fn files_of_others_in_the_data_folder_stop_no_start() -> TestResult<()> {
     // The access rights of the log file follow the umask, because other programs collect it.
     let others = ["last.txt", "half.tmp", "node.log"];
     for path in files_below(&data)? {
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or("an odd name")?;
+        let name =
+            path.file_name().and_then(|name| name.to_str()).ok_or("the name is not UTF-8")?;
         let mode = fs::metadata(&path)?.permissions().mode();
         let private = mode & 0o077 == 0 || others.iter().any(|other| name.starts_with(other));
         assert!(private, "{}: {mode:o}", path.display());
@@ -156,7 +157,7 @@ async fn a_leader_without_a_majority_is_not_ready() -> TestResult<()> {
     }
     let api = cluster.api(leader);
     until("the leader to report that it has no followers", async || match api.ready().await {
-        Ok(()) => Err("it says that it is ready".into()),
+        Ok(()) => Err("it reports that it is ready".into()),
         Err(_) => Ok(()),
     })
     .await?;

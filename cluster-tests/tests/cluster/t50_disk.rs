@@ -96,7 +96,7 @@ async fn a_disk_that_answers_no_more_ends_the_node() -> TestResult<()> {
     let named = format!("error: cannot write {}: ", cluster.data(NODE).join("log").display());
     let says = until("the node to report that its disk hangs", async || {
         let said = cluster.said(NODE);
-        if said.contains(&named) { Ok(()) } else { Err("it does not say so".into()) }
+        if said.contains(&named) { Ok(()) } else { Err("no such message".into()) }
     });
     // It may have been the leader. The other nodes continue.
     tokio::select! {

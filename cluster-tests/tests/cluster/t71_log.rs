@@ -105,7 +105,7 @@ async fn fails_each_second(cluster: &ProcessCluster) -> TestResult<()> {
     .await?;
     until("a log line for the failures of a task", async || {
         let told: usize = cluster.numbers().map(|node| count(cluster, node, "failed")).sum();
-        if told > 0 { Ok(()) } else { Err("they are not".into()) }
+        if told > 0 { Ok(()) } else { Err("there is none".into()) }
     })
     .await
 }
