@@ -163,7 +163,7 @@ impl TaskReport {
     }
 
     /// Errors in the verdicts. Fired ticks, each with the time back to the previous verdict, and
-    /// spans must cover the time from the begin to the cursor without gap or overlap.
+    /// spans must cover the time from the start to the cursor without gap or overlap.
     #[must_use]
     pub fn uncovered(&self) -> Vec<String> {
         let mut wrong = Vec::new();

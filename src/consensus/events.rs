@@ -91,7 +91,7 @@ impl EventRing {
         id < self.begin || id < self.newest()
     }
 
-    /// The newest event. If none is kept, the begin of the ring.
+    /// The newest event. If none is kept, the start of the ring.
     pub fn newest(&self) -> EventId {
         self.events.back().map_or(self.begin, |newest| newest.id)
     }

@@ -60,7 +60,7 @@ pub struct EndedView {
 /// A span of ticks that did not fire for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SpanView {
-    /// The begin of the span, exclusive.
+    /// The start of the span, exclusive.
     pub from: Rfc3339,
     /// The end of the span, inclusive.
     pub to: Rfc3339,

@@ -42,7 +42,7 @@ pub trait Witness: Send + Sync {
     /// The whole state was replaced: at start, or by a snapshot.
     fn replaced(&self, state: &State);
 
-    /// The claim of a tick is about to be proposed, which starts the execution. `owned`: the
+    /// The claim of a tick is about to be proposed, with the start of its execution. `owned`: the
     /// process owns the task in its applied state.
     fn claiming(&self, task: TaskKey, tick: Timestamp, owned: bool);
 }

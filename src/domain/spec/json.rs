@@ -96,7 +96,7 @@ fn changed_number(text: &str) -> Option<(usize, String, &str)> {
     None
 }
 
-/// Length in bytes of the string at the begin of the text, including its quotes.
+/// Length in bytes of the string at the start of the text, including its quotes.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {

@@ -30,7 +30,7 @@ pub(super) const CHAINED_MAX: usize = 20;
 pub(super) const LOST_AFTER_MIN: Millis = Millis::from_secs(1);
 
 /// Checks a task's name: 1 to 200 bytes in NFC, letters and digits of any script and `._-:@+`, no
-/// dot at the begin.
+/// dot at the start.
 ///
 /// # Errors
 /// A sentence about the broken rule.

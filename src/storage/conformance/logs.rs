@@ -167,7 +167,7 @@ fn a_log_that_lost_what_was_synced_is_refused() {
     }
 }
 
-/// The new leader's entries may have a lower term than the ones they replace, here (3,2) and (2,2).
+/// The new leader's entries may have a lower term than the ones they replace: (2,2) replaces (3,2).
 #[test]
 fn entries_of_an_older_term_can_follow_a_cut() {
     on_each_log(|open| {

@@ -29,7 +29,7 @@ use super::record::{
 
 /// The smallest unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
-/// A shorter part of a sector may legitimately be zeros: the begin of a type number.
+/// A shorter part of a sector may legitimately be zeros: the start of a type number.
 const PIECE_MIN_BYTES: usize = 8;
 
 /// The records of one file, up to the first unreadable one.
@@ -140,7 +140,7 @@ pub(super) fn check_first(folder: &Path, log: &RaftLog<WalTypes>) -> Result<(), 
     Ok(())
 }
 
-/// The begin of each of the log's files, an offset over all of them, and its path, in order.
+/// The start of each of the log's files, an offset over all of them, and its path, in order.
 pub(super) fn chunk_files(
     folder: &Path,
     reserve: &DescriptorReserve,
@@ -196,7 +196,7 @@ fn has_hole(walk: &FileWalk) -> bool {
     false
 }
 
-/// The head of the entry at the begin of `rest`, if there is one and its head is intact.
+/// The head of the entry at the start of `rest`, if there is one and its head is intact.
 fn entry_head(rest: &[u8]) -> Option<BlobHead> {
     let head = rest.get(TYPE_BYTES + POSITION_BYTES..)?.get(..HEAD_BYTES)?;
     BlobHead::decode(ENTRY, head.try_into().ok()?)

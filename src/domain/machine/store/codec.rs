@@ -23,7 +23,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     out
 }
 
-/// Decodes a value from the begin of `rest`, and removes its bytes.
+/// Decodes a value from the start of `rest`, and removes its bytes.
 ///
 /// # Errors
 /// The decoder's message, if the bytes are not such a value.
