@@ -175,7 +175,7 @@ async fn what_is_no_node_is_never_believed() {
     let (other, _asked) = server(vec![Act::Foreign(200)]).await;
     let (node, _asked) = server(vec![Act::Answer(200, json!(7))]).await;
     let client = Client::new(vec![other, node], QUICK).unwrap();
-    assert_eq!(client.get("/x", &[]).await.unwrap().body, json!(7), "the next one is asked");
+    assert_eq!(client.get("/x", &[]).await.unwrap().body, json!(7), "the next node is tried");
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ impl WorldBytes {
 
     /// The content. Exceeding the buffer is a defect in its size.
     pub(super) fn as_slice(&self) -> &[u8] {
-        debug_assert!(self.len <= self.items.len(), "a world has more bytes than room");
+        debug_assert!(self.len <= self.items.len(), "a world exceeds the buffer");
         self.items.get(..self.len).unwrap_or(&self.items)
     }
 }

@@ -63,7 +63,7 @@ fn an_owner_whose_time_is_ahead_of_the_leader_s_settles_all_the_same() {
             ahead(&world, index, 0);
         }
         sleep(Duration::from_secs(20)).await;
-        assert_eq!(world.leader(), Some(first), "nobody else leads");
+        assert_eq!(world.leader(), Some(first), "the leader is unchanged");
         let times = |index: usize| world.alive(index).unwrap().context.clock.now().0;
         let apart = times(owner) - times(first);
         assert!((300..=500).contains(&apart), "the owner's time is {apart} ms ahead");
@@ -173,10 +173,10 @@ async fn a_line_outlives_its_owner(back: Option<Duration>, second: std::ops::Ran
     };
     assert!(one < two && two < three && three < four, "{starts:?}");
     let took = (first - killed) / 1_000;
-    assert!(second.contains(&took), "the second one starts after {took} ms");
+    assert!(second.contains(&took), "the second execution starts after {took} ms");
     for (from, to) in [(first, then), (then, last)] {
         let took = (to - from) / 1_000;
-        assert!((4_000..4_300).contains(&took), "the next one starts after {took} ms");
+        assert!((4_000..4_300).contains(&took), "the next execution starts after {took} ms");
     }
     let mut run = Run::new(records, world.states(), 5);
     run.focus = Focus::Calm;

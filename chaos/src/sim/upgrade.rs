@@ -123,6 +123,6 @@ fn a_new_kind_waits_for_the_last_node_and_no_digest_condemns_one() {
             let (status, body) = put_calendar(&world, node).await;
             assert!(status < 300, "{status} {body}");
         }
-        assert_eq!(ended(&world), ["upgraded"; NODES], "none ended by itself");
+        assert_eq!(ended(&world), ["upgraded"; NODES], "no node ended by itself");
     });
 }

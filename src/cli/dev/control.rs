@@ -142,7 +142,7 @@ mod tests {
         let deep = folder.path().join("x".repeat(150));
         std::fs::create_dir(&deep).unwrap();
         let place = SocketPlace::Folder(deep.clone());
-        assert!(ask(&place, "kill n1").await.is_err(), "nobody listens");
+        assert!(ask(&place, "kill n1").await.is_err(), "there is no listener");
         std::fs::write(deep.join(NAME), "left over").unwrap();
         let control = ControlSocket::bind(&place).await.unwrap();
         let again = ControlSocket::bind(&place).await.err().unwrap().to_string();
