@@ -154,7 +154,7 @@ async fn stops_calmly(mut cluster: ProcessCluster) -> TestResult<()> {
     cluster.finish().await
 }
 
-/// A node with an emptied data folder logs a warning, and its readmission is logged.
+/// A node whose data folder was emptied says so as a warning, and its readmission is told.
 #[tokio::test]
 async fn an_empty_data_folder_is_a_warning() -> TestResult<()> {
     let mut cluster = ProcessCluster::start(3, ClusterOptions::default()).await?;
