@@ -146,7 +146,7 @@ codes! {
         "Remove what is no longer needed with cleanup.";
     /// The task has as many live executions as it may have.
     MaxLive = "max_live", 409,
-        "Wait for an execution to end, or stop one.";
+        "Wait for an execution to end, stop one, or raise the task's max_live.";
     /// The member has data of its own.
     MemberNotEmpty = "member_not_empty", 409,
         "Start the member as it is, or empty its data folder first.";

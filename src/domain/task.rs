@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Millis;
 
+/// The most executions of one task that may be live, whatever its definition says.
+pub const MAX_LIVE_MAX: u32 = 10_000;
 /// The highest priority; the lowest is 0.
 pub const PRIORITY_MAX: u8 = 9;
 
@@ -34,6 +36,8 @@ pub struct TaskSpec {
     pub payload: String,
     /// What a tick does while an execution of the task has not ended.
     pub execution_mode: ExecutionMode,
+    /// Executions that have not ended, in every mode.
+    pub max_live: u32,
     /// Waiting executions in `sequential`.
     pub queue_max: u32,
     /// A limit shared by the tasks that name its group.
@@ -358,6 +362,7 @@ impl TaskSpec {
             parameters: "{}".to_owned(),
             payload: String::new(),
             execution_mode: ExecutionMode::Parallel,
+            max_live: 1_000,
             queue_max: 100,
             concurrency: None,
             priority: 5,

@@ -19,9 +19,7 @@ const KINDS: [EventKind; 3] =
 /// See the module.
 pub fn judge(run: &Run, findings: &mut Findings) {
     told(run, findings);
-    let newest = run.states.iter().max_by_key(|(_, state)| state.cluster().applied);
-    let last = run.applied_at.last_key_value().map_or(0, |(index, _)| *index);
-    if let Some((_, state)) = newest.filter(|(_, state)| state.cluster().applied == last) {
+    if let Some(state) = run.last_state() {
         kept(run, findings, state);
     }
 }

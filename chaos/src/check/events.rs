@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use punctual::consensus::EventsAfter;
 use punctual::domain::ids::{EventId, ExecutionId};
 use punctual::domain::machine::record::Status;
-use punctual::domain::machine::{Event, EventObject, envelope};
+use punctual::domain::machine::{Event, EventObject, State, envelope};
 
 use super::agreement::ReplicaAgreement;
 use super::history::HistoryEvent;
@@ -100,8 +100,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
             findings.complain(run.at(*index), TOLD, None, what);
         }
     }
-    let newest = run.states.iter().max_by_key(|(_, state)| state.cluster().applied);
-    let kept = newest.into_iter().flat_map(|(_, state)| state.tasks());
+    let kept = run.newest_state().into_iter().flat_map(State::tasks);
     for execution in kept.flat_map(|task| &task.history.executions) {
         findings.judge(TOLD, 1);
         let told = statuses.get(&execution.id);

@@ -170,6 +170,18 @@ impl Run {
         }
     }
 
+    /// The newest state of a node at the end.
+    pub fn newest_state(&self) -> Option<&State> {
+        let newest = self.states.iter().max_by_key(|(_, state)| state.cluster().applied);
+        newest.map(|(_, state)| state)
+    }
+
+    /// The state after all entries, if a node has it at the end.
+    pub fn last_state(&self) -> Option<&State> {
+        let last = self.applied_at.last_key_value().map_or(0, |(index, _)| *index);
+        self.newest_state().filter(|state| state.cluster().applied == last)
+    }
+
     /// When an entry was first applied, in microseconds.
     pub fn at(&self, index: u64) -> u64 {
         self.applied_at.get(&index).copied().unwrap_or(self.ended)

@@ -66,12 +66,14 @@ async fn a_full_queue_refuses_triggers_and_says_what_is_in_the_way() {
     runs(&rig, &first).await;
     trigger(&rig, "queued").await;
     trigger(&rig, "alone").await;
-    for (name, code) in [("queued", "queue_full"), ("alone", "overlap")] {
+    add(&rig, "few", json!({"max_live": 1})).await;
+    trigger(&rig, "few").await;
+    for (name, code) in [("queued", "queue_full"), ("alone", "overlap"), ("few", "max_live")] {
         let refused = rig.post(&format!("/tasks/{name}/trigger"), json!({})).await.expect(409);
         assert_eq!(refused.body["code"], code, "{}", refused.text);
         assert!(refused.body["advice"].is_string(), "{}", refused.text);
     }
     gauge.open.send_replace(true);
-    rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(3)).await;
+    rig.until("/api/v1/executions/stats", |got| got.body["success"] == json!(4)).await;
     rig.stop().await;
 }

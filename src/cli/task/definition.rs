@@ -42,6 +42,7 @@ impl DefinitionArgs {
         put(&mut fields, "parameters", pairs(&policy.parameters));
         put(&mut fields, "payload", policy.payload.as_deref());
         put(&mut fields, "execution_mode", policy.mode.and_then(choice));
+        put(&mut fields, "max_live", policy.max_live);
         put(&mut fields, "queue_max", policy.queue_max);
         put(&mut fields, "concurrency", policy.concurrency.clone());
         put(&mut fields, "priority", policy.priority);

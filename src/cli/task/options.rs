@@ -130,6 +130,9 @@ pub struct PolicyArgs {
     /// While an execution has not ended: run beside it, skip the tick, wait, or take its place
     #[arg(long, value_enum, value_name = "MODE")]
     pub mode: Option<ModeChoice>,
+    /// Executions that may be there at once without having ended, 1 to 10000
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_live: Option<u32>,
     /// Executions that may wait
     #[arg(long, value_name = "COUNT")]
     pub queue_max: Option<u32>,

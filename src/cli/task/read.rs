@@ -186,8 +186,9 @@ fn overlap(body: &TaskBody) -> String {
     };
     let group = body.concurrency.as_ref();
     let group = group.map(|group| format!("group {}, at most {} run", group.group, group.limit));
+    let live = (body.max_live != 1_000).then(|| format!("at most {} live", body.max_live));
     let priority = (body.priority != 5).then(|| format!("priority {}", body.priority));
-    let parts: Vec<String> = [mode, group, priority].into_iter().flatten().collect();
+    let parts: Vec<String> = [mode, group, live, priority].into_iter().flatten().collect();
     parts.join("; ")
 }
 

@@ -81,6 +81,10 @@ async fn what_takes_a_place_removes_what_had_it() {
             "priority": 9}),
         ),
         (
+            &["--max-live", "20"],
+            json!({"max_live": 20}),
+        ),
+        (
             &["--node", "n2", "--selector", "zone=a"],
             json!(
             {"assignment": {"selector": {"zone": "a", "node": "n2"}}}),

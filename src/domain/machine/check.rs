@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::hint::Hint;
-use super::limits::{CALENDARS_MAX, EARLIER_MAX, KEYS_MAX, LIVE_MAX, TASKS_MAX};
+use super::limits::{CALENDARS_MAX, EARLIER_MAX, KEYS_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
@@ -14,6 +14,7 @@ use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verd
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
 use crate::domain::ids::{ExecutionId, TaskKey};
+use crate::domain::task::MAX_LIVE_MAX;
 
 /// After so many entries debug builds look at the whole state.
 const WHOLE_EVERY: u64 = 256;
@@ -81,7 +82,7 @@ impl State {
         hold!(*rules == ClaimRules::of(task.spec()), "rules of another definition");
         let live_ones = history.executions.iter().filter(|execution| !execution.status.ended());
         hold!(live_ones.count() == count(progress.live), "{} live ones counted", progress.live);
-        hold!(progress.live <= LIVE_MAX, "{} live executions", progress.live);
+        hold!(progress.live <= MAX_LIVE_MAX, "{} live executions", progress.live);
         let failures = history.executions.iter().filter(|execution| execution.status.failure());
         hold!(failures.count() == history.failures, "{} failures counted", history.failures);
         let running = history.executions.iter().filter(|one| one.status == Status::Running);

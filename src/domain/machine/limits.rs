@@ -3,8 +3,6 @@
 
 use crate::domain::time::Millis;
 
-/// Live executions of one task.
-pub const LIVE_MAX: u32 = 1_000;
 /// How far the proposer's clock may run ahead of the stamp.
 pub const AHEAD_MAX: Millis = Millis(200);
 /// Attempts of an execution that are kept beside the newest.

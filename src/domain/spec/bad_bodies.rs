@@ -270,6 +270,8 @@ fn data_and_policies() {
         (with(json!({"parameters": {"a": "p".repeat(65_530)}})), "/payload", "too_large"),
         (with(json!({"execution_mode": "serial"})), "/execution_mode", "invalid_value"),
         (with(json!({"execution_mode": 1})), "/execution_mode", "wrong_type"),
+        (with(json!({"max_live": 0})), "/max_live", "out_of_range"),
+        (with(json!({"max_live": 10_001})), "/max_live", "out_of_range"),
         (with(json!({"queue_max": -1})), "/queue_max", "out_of_range"),
         (with(json!({"queue_max": 1_i64 << 32})), "/queue_max", "out_of_range"),
         (with(json!({"concurrency": "db"})), "/concurrency", "wrong_type"),

@@ -15,8 +15,8 @@ use super::words::{
 use super::{BodyProblem, ReadContext, body, patch, read, write};
 use crate::domain::schedule::{Dst, LocalTime, Rule, Schedule, parse_cron};
 use crate::domain::task::{
-    Action, Assignment, CatchUp, Chains, Concurrency, ExecutorAction, HttpAction, Keep, Retry,
-    ShellAction, TaskSpec,
+    Action, Assignment, CatchUp, Chains, Concurrency, ExecutorAction, HttpAction, Keep,
+    MAX_LIVE_MAX, Retry, ShellAction, TaskSpec,
 };
 use crate::domain::time::{Millis, Timestamp};
 
@@ -43,7 +43,8 @@ fn canonical() -> Value {
                      "exclude": []},
         "action": null,
         "parameters": {}, "payload": "",
-        "execution_mode": "parallel", "queue_max": 100, "concurrency": null, "priority": 5,
+        "execution_mode": "parallel", "max_live": 1000, "queue_max": 100, "concurrency": null,
+        "priority": 5,
         "catch_up": {"policy": "last", "window": "1h", "max": 100}, "catch_up_on_resume": false,
         "delivery": "at_most_once", "timeout": "0s", "kill_grace": "5s", "lost_after": "10s",
         "retry": {"max_retry": 0, "delay": "1s", "backoff": "exponential", "max_delay": "30s",
@@ -192,7 +193,7 @@ fn spec() -> impl Strategy<Value = TaskSpec> {
     let bounds = (duration(), duration(), 1_000_u64..1 << 40);
     let wide = (
         meaning(EXECUTION_MODES),
-        any::<u32>(),
+        (any::<u32>(), 1..=MAX_LIVE_MAX),
         option::of((name(), 1..u32::MAX)),
         meaning(DELIVERIES),
         retry(),
@@ -214,7 +215,8 @@ fn spec() -> impl Strategy<Value = TaskSpec> {
         kill_grace: bounds.1,
         lost_after: Millis(bounds.2),
         execution_mode: wide.0,
-        queue_max: wide.1,
+        queue_max: wide.1.0,
+        max_live: wide.1.1,
         concurrency: wide.2.map(|(group, limit)| Concurrency { group, limit }),
         delivery: wide.3,
         retry: wide.4,

@@ -17,8 +17,6 @@ use super::{ReferenceModel, ReplayedExecution, ReplayedTask};
 const LIMITS: &str = "lines hold their limits";
 const MODES: &str = "modes decide";
 const ORDER: &str = "lines keep their order";
-/// Live executions of one task.
-const LIVE_MAX: usize = 1_000;
 /// The clocks of nodes and the stamps of entries differ by less, in milliseconds.
 const CLOCKS_APART: i64 = 1_000;
 /// The priority that goes first.
@@ -108,9 +106,10 @@ impl ReferenceModel {
         let task = self.tasks.get(&key)?;
         let spec = task.spec.as_ref()?;
         let live = task.live.len();
+        let max_live = usize::try_from(spec.max_live).unwrap_or(usize::MAX);
         let queue_max = usize::try_from(spec.queue_max).unwrap_or(usize::MAX);
         match spec.execution_mode {
-            _ if live >= LIVE_MAX => Some(Refusal::MaxLive),
+            _ if live >= max_live => Some(Refusal::MaxLive),
             ExecutionMode::Skip if live > 0 => Some(Refusal::Overlap),
             ExecutionMode::Sequential if live > 0 && live - self.running(task) >= queue_max => {
                 Some(Refusal::QueueFull)

@@ -137,6 +137,9 @@ impl SimClient {
             body["execution_mode"] = json!(self.mode());
             body["queue_max"] = json!(self.random.range(0, QUEUE_MAX));
         }
+        if self.random.chance(120) {
+            body["max_live"] = json!(self.random.range(1, 4));
+        }
         if shared {
             body["concurrency"] = self.group();
             body["priority"] = json!(self.priority());

@@ -35,7 +35,7 @@ impl State {
             // A task that keeps no executions has forgotten it already.
             let _kept = self.edit(cx, task, effects, |task| {
                 if let Some(at) = task.history.position(id) {
-                    task.change(at, |execution| execution.more().chained = chained);
+                    task.note_chained(at, chained);
                 }
                 Ok(())
             });

@@ -19,6 +19,12 @@ impl TaskEditor<'_> {
         let ended = execution.and_then(|execution| ended_parent(self.task, execution, former));
         self.effects.parents.extend(ended);
     }
+
+    /// Notes with the execution at `at` what came of its chains. The event of its end tells it: who
+    /// reads the execution at that event finds both.
+    pub fn note_chained(&mut self, at: RecordPlace, chained: Vec<ChainedTask>) {
+        let _told = self.rewrite(at, |execution| execution.more().chained = chained);
+    }
 }
 
 fn ended_parent(task: &Task, execution: &Execution, former: Option<Status>) -> Option<EndedParent> {

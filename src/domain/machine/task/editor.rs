@@ -252,13 +252,23 @@ impl TaskEditor<'_> {
         Attempt { number, fence, node, session, granted_at: self.stamp, report: None }
     }
 
-    /// Changes an execution that stands at `at`.
+    /// Changes an execution that stands at `at`, and tells of it.
     pub fn change(&mut self, at: RecordPlace, change: impl FnOnce(&mut Execution)) {
+        if let Some((id, status)) = self.rewrite(at, change) {
+            self.tell_execution(id, status);
+        }
+    }
+
+    /// Changes an execution that stands at `at`; none: it is as it was. An event of the same command
+    /// has to tell of it.
+    pub fn rewrite(
+        &mut self,
+        at: RecordPlace,
+        change: impl FnOnce(&mut Execution),
+    ) -> Option<(ExecutionId, Status)> {
         let key = self.task.key;
         let lines = self.task.lined().then(|| self.task.lines());
-        let Some(execution) = self.task.history.executions.get_mut(at, key, self.dirty) else {
-            return;
-        };
+        let execution = self.task.history.executions.get_mut(at, key, self.dirty)?;
         let former = execution.hash(key);
         if let Some(lines) = &lines {
             self.lines.leave(lines, execution);
@@ -276,12 +286,13 @@ impl TaskEditor<'_> {
         self.digest.sub(former);
         self.digest.add(hash);
         self.task.history.running = self.task.history.running + runs - ran;
-        if hash != former {
-            if lines.is_some() {
-                self.hint(Hint::Line(key));
-            }
-            self.tell_execution(id, status);
+        if hash == former {
+            return None;
         }
+        if lines.is_some() {
+            self.hint(Hint::Line(key));
+        }
+        Some((id, status))
     }
 
     /// Ends the execution that stands at `at`.

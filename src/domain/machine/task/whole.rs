@@ -9,7 +9,7 @@ use super::record::{Definition, Execution, LiveRecord, Reason, TaskProgress};
 use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
 use crate::domain::machine::store::table::TableTask;
-use crate::domain::task::{AfterRun, ExecutionMode, Keep, TaskSpec};
+use crate::domain::task::{AfterRun, ExecutionMode, Keep, MAX_LIVE_MAX, TaskSpec};
 use crate::domain::time::Timestamp;
 
 /// A task: its definitions, its live record, its past.
@@ -49,6 +49,7 @@ pub(in crate::domain::machine) struct ClaimRules {
     pub excludes: bool,
     pub keep: Keep,
     pub mode: ExecutionMode,
+    pub max_live: u32,
     pub queue_max: u32,
     pub priority: u8,
     /// Whether executions stand in a line: the task's own, or that of a group.
@@ -68,6 +69,7 @@ impl ClaimRules {
             max_ticks: spec.and_then(|spec| spec.schedule.max_ticks),
             keep: spec.map_or_else(Keep::default, |spec| spec.keep),
             mode: spec.map_or(ExecutionMode::Parallel, |spec| spec.execution_mode),
+            max_live: spec.map_or(MAX_LIVE_MAX, |spec| spec.max_live),
             queue_max: spec.map_or(0, |spec| spec.queue_max),
             priority: spec.map_or(0, |spec| spec.priority),
             lined: spec.is_some_and(TaskSpec::lined),

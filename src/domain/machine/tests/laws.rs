@@ -343,6 +343,7 @@ fn overlap_allows(task: &Task) {
     let spec = task.spec().expect("a definition");
     let [waiting, running] =
         [Status::Pending, Status::Running].map(|status| in_status([task].into_iter(), status));
+    assert!(waiting + running < spec.max_live, "{waiting} wait, {running} run");
     match spec.execution_mode {
         ExecutionMode::Skip => assert_eq!((waiting, running), (0, 0)),
         ExecutionMode::Sequential => {

@@ -112,6 +112,9 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
     if dice.percent(20) {
         spec.after_run = dice.pick(&[AfterRun::MarkDeleted, AfterRun::Cleanup]).expect("one");
     }
+    if dice.percent(20) {
+        spec.max_live = 1 + u32::from(dice.below(2));
+    }
     if dice.percent(60) {
         let modes = [ExecutionMode::Skip, ExecutionMode::Sequential, ExecutionMode::Replace];
         spec.execution_mode = dice.pick(&modes).expect("one");

@@ -55,6 +55,7 @@ pub(super) fn spec() -> TaskSpec {
         parameters: "{\"a\":1}".to_owned(),
         payload: "load".to_owned(),
         execution_mode: ExecutionMode::Sequential,
+        max_live: 800,
         queue_max: 12,
         concurrency: Some(Concurrency { group: "db".to_owned(), limit: 2 }),
         priority: 9,

@@ -69,6 +69,9 @@ pub struct TaskBody {
     /// What becomes of a tick while an execution has not ended.
     #[schemars(extend("enum" = ["parallel", "skip", "sequential", "replace"]))]
     pub execution_mode: Word,
+    /// Executions that may be there at once without having ended.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_live: u32,
     /// Executions that may wait.
     pub queue_max: u32,
     /// A limit that several tasks share.
@@ -208,6 +211,7 @@ impl From<&TaskSpec> for TaskBody {
             parameters,
             payload: spec.payload.clone(),
             execution_mode: word(EXECUTION_MODES, &spec.execution_mode).into(),
+            max_live: spec.max_live,
             queue_max: spec.queue_max,
             concurrency,
             priority: spec.priority,

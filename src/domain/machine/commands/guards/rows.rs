@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::ids::{Fence, NodeId, Revision, SessionId};
 use crate::domain::machine::command::{Claim, Settle, SettleSpan};
 use crate::domain::machine::effects::Effects;
-use crate::domain::machine::limits::{AHEAD_MAX, LIVE_MAX, REDELIVERIES_MAX};
+use crate::domain::machine::limits::{AHEAD_MAX, REDELIVERIES_MAX};
 use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
@@ -117,10 +117,10 @@ pub fn end_session(execution: &Execution, node: NodeId) -> bool {
 }
 
 /// Overlap. A new execution of a task comes in beside those that have not ended as the execution mode
-/// says.
+/// says, and up to its bound.
 pub fn overlap(task: &TaskEditor<'_>) -> Result<(), Reason> {
     let live = task.progress.live;
-    if live >= LIVE_MAX {
+    if live >= task.rules.max_live {
         return Err(Reason::MaxLive);
     }
     match task.rules.mode {
