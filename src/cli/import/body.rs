@@ -28,6 +28,8 @@ pub struct ImportSettings {
     /// Who imports them: whose jobs they are if nothing else says so. None for the crontabs of the
     /// system.
     pub owner: Option<CrontabOwner>,
+    /// The task that a job whose output cron mails starts when it goes wrong.
+    pub mailto: Option<String>,
     /// The moment after which ticks are shown.
     pub from: Timestamp,
 }
@@ -91,6 +93,9 @@ pub fn prepare(
     if let Some(comment) = &job.comment {
         let text: String = comment.chars().take(DESCRIPTION_CHARS_MAX).collect();
         put(&mut body, "description", json!(text));
+    }
+    if let Some(task) = setting.mailto.as_ref().filter(|_| job.mailed()) {
+        put(&mut body, "then", json!({"failure": [task], "timeout": [task], "lost": [task]}));
     }
     if let Some(host) = &setting.host {
         put(&mut body, "assignment", json!({"selector": {"host": host}}));

@@ -27,6 +27,8 @@ pub struct Crontab {
     pub problems: Vec<LineProblem>,
     /// What was read and has no counterpart here.
     pub not_carried: Vec<Remark>,
+    /// Assignments that have the output of the jobs below them mailed.
+    pub mail: Vec<Remark>,
 }
 
 /// One job.
@@ -123,6 +125,14 @@ struct CrontabReader {
     out: Crontab,
 }
 
+impl CrontabJob {
+    /// Whether cron mails what it writes to somebody whom the file names.
+    #[must_use]
+    pub fn mailed(&self) -> bool {
+        self.env.get("MAILTO").is_some_and(|address| !address.is_empty())
+    }
+}
+
 impl CrontabReader {
     fn refuse(&mut self, column: usize, message: impl Into<String>) {
         let problem = LineProblem { line: self.number, column, message: message.into() };
@@ -171,7 +181,8 @@ impl CrontabReader {
                 }
             },
             "MAILTO" if !value.is_empty() => {
-                self.remark(format!("MAILTO={value}: output is kept with each execution instead"));
+                let message = format!("MAILTO={value}");
+                self.out.mail.push(Remark { line: self.number, message });
             }
             "RANDOM_DELAY" => {
                 self.remark(format!("RANDOM_DELAY={value}: a task has schedule.jitter for it"));

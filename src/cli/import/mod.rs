@@ -26,6 +26,7 @@ use super::context::CliContext;
 use super::exit::{CommandResult, Failure};
 use super::fetch;
 use super::local::{Day, machine_zone};
+use super::task;
 use crate::client::path;
 use crate::domain::schedule::zone;
 
@@ -56,6 +57,9 @@ pub struct CrontabArgs {
     /// The begin of the tasks' names [default: cron-HOST-USER, or cron-HOST-FILE with --system]
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
+    /// Start this task when a run goes wrong whose output cron mails by MAILTO
+    #[arg(long, value_name = "TASK", value_parser = task::name)]
+    mailto: Option<String>,
     /// Change the tasks of lines that were changed since they were imported
     #[arg(long)]
     update: bool,
@@ -117,6 +121,8 @@ struct Import {
     problems: Vec<String>,
     /// What has no counterpart, with its place.
     not_carried: Vec<String>,
+    /// What became a chain, with its place.
+    chained: Vec<String>,
     /// What else is to be said.
     hints: Vec<String>,
 }
@@ -183,7 +189,8 @@ impl CrontabArgs {
             }
         };
         let owner = machine::owner().filter(|_| self.user.is_none() && !self.system);
-        Ok(ImportSettings { zone, host, runs_as, user: self.user.clone(), owner, from })
+        let (user, mailto) = (self.user.clone(), self.mailto.clone());
+        Ok(ImportSettings { zone, host, runs_as, user, owner, mailto, from })
     }
 }
 
@@ -254,6 +261,7 @@ impl Import {
             let message = "its lines name users, it seems: --system".to_owned();
             remarks.push(Remark { line: 1, message });
         }
+        self.mail(&file, crontab.mail, setting.mailto.as_deref(), &mut remarks);
         let setting = &setting.of_file(path);
         for job in crontab.jobs {
             let base = format!("{stem}-{}", program(&job.command));
@@ -292,6 +300,32 @@ impl Import {
         self.problems.extend(problems.into_iter().map(wrong));
         let remark = |remark: Remark| format!("{file}:{}: {}", remark.line, remark.message);
         self.not_carried.extend(remarks.into_iter().map(remark));
+    }
+
+    /// What becomes of assignments that have output mailed.
+    fn mail(
+        &mut self,
+        file: &str,
+        assignments: Vec<Remark>,
+        task: Option<&str>,
+        not_carried: &mut Vec<Remark>,
+    ) {
+        for Remark { line, message } in assignments {
+            match task {
+                Some(task) => self.chained.push(format!(
+                    "{file}:{line}: {message}: {task} is started when a run fails, times out or is \
+                     lost. cron mails the output of every run, also of one that succeeds; the \
+                     address is not handed on, {task} must have it"
+                )),
+                None => {
+                    let message = format!(
+                        "{message}: nothing is mailed; output is kept with each execution, and \
+                         with --mailto TASK that task is started when a run goes wrong"
+                    );
+                    not_carried.push(Remark { line, message });
+                }
+            }
+        }
     }
 
     /// Gives each line's task its name, after what the cluster has.

@@ -22,6 +22,7 @@ impl Import {
         let values: Vec<Value> = self.items.iter().map(ImportItem::value).collect();
         let whole = json!({
             "items": values, "problems": self.problems, "not_carried": self.not_carried,
+            "chained": self.chained,
         });
         context.out.many(&whole, &values, |clock| self.table(clock, dry_run))?;
         let list = |heading: &str, lines: &[String]| -> Vec<String> {
@@ -29,6 +30,7 @@ impl Import {
             heading.into_iter().chain(lines.iter().map(|line| format!("  {line}"))).collect()
         };
         let mut said = list("not carried over:", &self.not_carried);
+        said.extend(list("carried over as chains:", &self.chained));
         said.extend(list("not read:", &self.problems));
         for item in &self.items {
             let warnings = item.prepared.warnings.iter();

@@ -130,6 +130,40 @@ async fn what_is_not_carried_over_is_listed() {
 }
 
 #[tokio::test]
+async fn what_cron_mails_becomes_a_chain_where_a_task_is_named_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tab");
+    fs::write(&file, "0 1 * * * early\nMAILTO=ops@example.org\n0 2 * * * mailed\nMAILTO=\"\"\n0 3 * * * quiet\n").unwrap();
+    let path = file.to_str().unwrap();
+    let arguments = ["--tz", "UTC", "--mailto", "notify", path];
+    let (exit, data, _) = import(Format::Json, &arguments).await;
+    assert_eq!(exit, Exit::Ok);
+    let value: Value = serde_json::from_str(&data).unwrap();
+    let then = |index: usize| value["items"][index]["task"].get("then").cloned();
+    let wanted = json!({"failure": ["notify"], "timeout": ["notify"], "lost": ["notify"]});
+    assert_eq!([then(0), then(1), then(2)], [None, Some(wanted), None]);
+    assert_eq!(value["not_carried"], json!([]));
+    let chained = value["chained"][0].as_str().unwrap();
+    let begin = format!("{path}:2: MAILTO=ops@example.org: notify is started when a run fails");
+    assert!(chained.starts_with(&begin), "{chained}");
+    let (_, _, talk) = import(Format::Table, &arguments).await;
+    assert!(talk.contains("carried over as chains:") && talk.contains(chained), "{talk}");
+    // Without a name it is listed as not carried over.
+    let (_, data, _) = import(Format::Json, &["--tz", "UTC", path]).await;
+    let value: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((&value["chained"], value["items"][1]["task"].get("then")), (&json!([]), None));
+    let listed = value["not_carried"][0].as_str().unwrap();
+    assert!(listed.contains("MAILTO=ops@example.org: nothing is mailed"), "{listed}");
+}
+
+#[test]
+fn a_task_for_mail_has_the_name_of_a_task() {
+    let line = ["import", "crontab", "--mailto", "a b", "-"];
+    let Err(error) = TestLine::try_parse_from(line) else { panic!("it is no name") };
+    assert!(error.to_string().contains("--mailto"), "{error}");
+}
+
+#[tokio::test]
 async fn the_body_is_a_task_that_does_what_cron_did() {
     let path = fixture("forms");
     let arguments = ["--system", "--tz", "Asia/Tokyo", "--host", "web1", "--from", FROM, &path];
@@ -309,6 +343,7 @@ fn a_users_crontab_never_runs_as_the_nodes_user() {
         runs_as: RunsAs::Users(uids.iter().copied().collect()),
         user: None,
         owner: owner.cloned(),
+        mailto: None,
         from: Timestamp::parse(FROM).unwrap(),
     };
     let shell = |setting: &ImportSettings| {
