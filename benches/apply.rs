@@ -5,7 +5,9 @@
 //! the end of that task's previous execution, as `bench claims --finish` sends them. It prints
 //! nanoseconds per claim and the bytes of memory that a claim leaves behind. Then it prints the
 //! cost of a checkpoint for later claims: the first claim of each task on a state that is shared
-//! with a frozen view, the second claim, and the drop of the view.
+//! with a frozen view, the second claim, and the drop of the view. At last it prints the same for
+//! tasks of the mode `sequential`, where each entry ends an execution, starts the next one in the
+//! line and claims one more, which waits.
 #![allow(clippy::print_stdout, reason = "a program that prints what it measured")]
 
 use std::sync::Arc;
@@ -13,13 +15,13 @@ use std::time::Instant;
 
 use punctual::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
 use punctual::domain::machine::command::{
-    Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle,
+    Claim, Finish, Genesis, NodeLiveness, NodeUp, Put, PutMode, Settle, Start,
 };
 use punctual::domain::machine::envelope::{self, EntryHead};
 use punctual::domain::machine::record::{Liveness, NodeInfo, Report, Status, Trigger};
 use punctual::domain::machine::{Answer, Applied, Command, Response, State, Task};
 use punctual::domain::schedule::{Rule, Schedule};
-use punctual::domain::task::TaskSpec;
+use punctual::domain::task::{ExecutionMode, TaskSpec};
 use punctual::domain::time::{Millis, Timestamp};
 
 const START: Timestamp = Timestamp(1_772_409_600_000);
@@ -51,11 +53,7 @@ fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let tasks = numbers.first().copied().unwrap_or(30_000);
     let claims = numbers.get(1).copied().unwrap_or(1_500_000);
-    let mut world = ApplyBench { state: State::default(), index: 0, stamp: START };
-    let session = prepare(&mut world);
-    let mut targets = make_tasks(&mut world, tasks);
-    world.stamp = START.plus(Millis::from_secs(3_600));
-    let mut load = ClaimBench { world, session, at: 0 };
+    let (mut load, mut targets) = ClaimBench::new(tasks, ExecutionMode::Parallel);
 
     let memory = resident();
     let each = load.claims(&mut targets, claims);
@@ -74,6 +72,10 @@ fn main() {
         "after a freeze: {first} ns for a task's first claim, {second} for its second; \
          the view went in {gone} ms with {copied} MiB"
     );
+    drop((load, targets));
+    let (mut load, mut targets) = ClaimBench::new(tasks, ExecutionMode::Sequential);
+    let each = load.claims(&mut targets, claims);
+    println!("sequential: {each} ns for an end, a start and a claim");
 }
 
 /// What is claimed, in which order.
@@ -84,6 +86,14 @@ struct ClaimBench {
 }
 
 impl ClaimBench {
+    fn new(tasks: usize, mode: ExecutionMode) -> (Self, Vec<ClaimedTask>) {
+        let mut world = ApplyBench { state: State::default(), index: 0, stamp: START };
+        let session = prepare(&mut world);
+        let targets = make_tasks(&mut world, tasks, mode);
+        world.stamp = START.plus(Millis::from_secs(3_600));
+        (Self { world, session, at: 0 }, targets)
+    }
+
     /// Nanoseconds a claim, its task's execution before ended with it.
     fn claims(&mut self, targets: &mut [ClaimedTask], claims: usize) -> u128 {
         let (mut spent, mut done) = (0_u128, 0);
@@ -94,8 +104,7 @@ impl ClaimBench {
                 // Spread over the tasks as the slots of the load are.
                 let at = (self.at * 7_919) % targets.len();
                 self.at += 1;
-                claimed.push(at);
-                self.pack(&mut packed, &mut targets[at]);
+                claimed.push((at, self.pack(&mut packed, &mut targets[at])));
             }
             done += ENTRY;
             self.world.index += 1;
@@ -106,25 +115,38 @@ impl ClaimBench {
             let outcome = self.world.state.apply(self.world.index, &entry, &mut applied);
             spent += began.elapsed().as_nanos();
             assert!(outcome.is_ok() && applied.responses.iter().all(Result::is_ok), "{applied:?}");
-            let granted = applied.responses.iter().filter_map(|response| match response {
-                Ok(Answer::Execution { execution, fence, .. }) => fence.map(|of| (*execution, of)),
-                _ => None,
-            });
-            for (at, held) in claimed.into_iter().zip(granted) {
-                targets[at].held = Some(held);
+            let mut responses = applied.responses.iter();
+            for (at, commands) in claimed {
+                for response in responses.by_ref().take(commands) {
+                    let Ok(Answer::Execution { execution, fence, .. }) = response else { continue };
+                    match fence {
+                        Some(fence) => targets[at].held = Some((*execution, *fence)),
+                        None => targets[at].waiting = Some(*execution),
+                    }
+                }
             }
         }
         spent / done as u128
     }
 
-    fn pack(&self, packed: &mut Vec<u8>, target: &mut ClaimedTask) {
+    /// Packs what one claim of a task takes, and tells how many commands that are.
+    fn pack(&self, packed: &mut Vec<u8>, target: &mut ClaimedTask) -> usize {
+        let mut commands = 1;
         let now = self.world.stamp;
         if let Some((execution, fence)) = target.held.take() {
             let report =
                 Report { started_at: Some(now), ..Report::unreported(Status::Success, now, "") };
             let finish = Finish { task: target.task, execution, fence, report };
             envelope::pack(packed, &Command::Finish(Box::new(finish)), "", None);
+            commands += 1;
         }
+        if let Some(execution) = target.waiting.take() {
+            let (task, session) = (target.task, self.session);
+            let start = Start { task, execution, session, again: None };
+            envelope::pack(packed, &Command::Start(start), "", None);
+            commands += 1;
+        }
+        let trigger = if target.lined { Trigger::Schedule } else { Trigger::Claim };
         let tick = target.settled.plus(Millis(1));
         let settle = Settle {
             task: target.task,
@@ -134,11 +156,12 @@ impl ClaimBench {
             now,
             after: target.settled,
             spans: Vec::new(),
-            claim: Some(Claim { tick, due: tick, trigger: Trigger::Claim, start: true }),
+            claim: Some(Claim { tick, due: tick, trigger, start: true }),
             exhausted: false,
         };
         target.settled = tick;
         envelope::pack(packed, &Command::Settle(settle), "", None);
+        commands
     }
 }
 
@@ -174,14 +197,18 @@ struct ClaimedTask {
     revision: Revision,
     settled: Timestamp,
     held: Option<(ExecutionId, Fence)>,
+    /// Whether its executions stand in a line.
+    lined: bool,
+    waiting: Option<ExecutionId>,
 }
 
-fn make_tasks(world: &mut ApplyBench, tasks: usize) -> Vec<ClaimedTask> {
+fn make_tasks(world: &mut ApplyBench, tasks: usize, mode: ExecutionMode) -> Vec<ClaimedTask> {
     for from in (0..tasks).step_by(ENTRY) {
         let puts: Vec<Command> = (from..tasks.min(from + ENTRY))
             .map(|number| {
-                let spec =
+                let mut spec =
                     TaskSpec::new(format!("bench-{number:06}"), Schedule::of(Rule::Manual), None);
+                spec.execution_mode = mode;
                 Command::Put(Box::new(Put { mode: PutMode::Force, spec }))
             })
             .collect();
@@ -194,6 +221,8 @@ fn make_tasks(world: &mut ApplyBench, tasks: usize) -> Vec<ClaimedTask> {
         revision: task.live.revision,
         settled: state.settled(task),
         held: None,
+        lined: mode != ExecutionMode::Parallel,
+        waiting: None,
     };
     state.tasks().map(target).collect()
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct BenchTasks {
     /// How many.
     pub tasks: usize,
+    /// Whether each has a line of its own, of which a claim takes the one place.
+    pub sequential: bool,
 }
 
 /// A load of claims that one node generates.

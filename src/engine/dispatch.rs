@@ -278,9 +278,15 @@ impl Dispatch {
 
     /// Takes in what may start now of the lines that changed, where this node owns it.
     fn look_at_lines(&mut self, view: &EngineView<'_>) {
-        for line in self.lines.take(view) {
+        let owns = |task: &TaskKey| view.state.task(*task).is_some_and(|task| view.owns(task));
+        // The own line of a task has no other's executions: most lines are those of other nodes.
+        let mine = |line: &LineKey| match line {
+            LineKey::Task(task) => owns(task),
+            LineKey::Group(_) => true,
+        };
+        for line in self.lines.take(view).into_iter().filter(mine) {
             for one in view.next_in_line(&line) {
-                if view.state.task(one.task).is_some_and(|task| view.owns(task)) {
+                if owns(&one.task) {
                     self.waiting.add(one);
                 }
             }

@@ -20,7 +20,7 @@ use crate::domain::machine::command::{Claim, Command, Finish, Put, PutMode, Sett
 use crate::domain::machine::record::{Report, Status, Trigger};
 use crate::domain::machine::{Answer, Refusal, Task, envelope};
 use crate::domain::schedule::{Rule, Schedule};
-use crate::domain::task::TaskSpec;
+use crate::domain::task::{ExecutionMode, TaskSpec};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
     BenchClaims, BenchClaimsReport, BenchStart, BenchState, BenchTasks, BenchUncovered,
@@ -39,7 +39,10 @@ pub(crate) async fn setup(context: &Context, wanted: &BenchTasks) -> Result<Benc
     for chunk in names.chunks(SETUP_BATCH) {
         let mut commands = Vec::new();
         for name in chunk {
-            let spec = TaskSpec::new(name.clone(), Schedule::of(Rule::Manual), None);
+            let mut spec = TaskSpec::new(name.clone(), Schedule::of(Rule::Manual), None);
+            if wanted.sequential {
+                spec.execution_mode = ExecutionMode::Sequential;
+            }
             let put = Command::Put(Box::new(Put { mode: PutMode::Force, spec }));
             envelope::pack(&mut commands, &put, "bench", None);
         }
@@ -82,7 +85,7 @@ pub(crate) async fn claims(
                 key: task.key,
                 revision: task.live.revision,
                 settled: state.settled(task),
-                held: None,
+                held: load.finish.then(|| held(task)).flatten(),
             })
             .collect()
     };
@@ -97,6 +100,11 @@ pub(crate) async fn claims(
     latencies.sort_unstable();
     let latencies_us = percentiles(&latencies);
     Ok(BenchClaimsReport { granted, refused, unanswered, seconds, latencies_us })
+}
+
+/// What a load before this one has left running.
+fn held(task: &Task) -> Option<(ExecutionId, Fence)> {
+    task.live_executions().find_map(|one| Some((one.id, one.attempt.as_ref()?.fence)))
 }
 
 /// Every thousandth part of the latencies, so that those of several nodes can be joined.

@@ -19,12 +19,14 @@
 //! - `check.rs` hands it to stateright; `story.rs` and `report.rs` say what came of it.
 //!
 //! What it leaves out: leadership, elections and disks (the log is simply there), clocks that differ
-//! (time is one number), lines, slots, retries and reports. These are the simulator's.
+//! (time is one number), slots and the policies of retries. These are the simulator's. Lines, reports
+//! and attempts made again have a model of their own in `lines/`.
 
 mod bounds;
 mod check;
 mod entry;
 mod guards;
+mod lines;
 mod machine;
 mod property;
 mod removal;
@@ -69,6 +71,13 @@ pub(crate) fn run(arguments: &ModelArguments) -> ExitCode {
     let outcome = look(SearchOptions { bounds, guards: Guards::ALL, watched, threads, stop });
     let (text, mut valid) = report::whole(bounds, &outcome);
     println!("{text}");
+    let (text, held) = lines::whole(threads);
+    println!("{text}");
+    valid &= held;
+    // These take seconds.
+    let (text, caught) = lines::removals(arguments.stories);
+    println!("{text}");
+    valid &= caught;
     if arguments.guards {
         let rows = removal::remove_each(ModelBounds::SMALL);
         let (table, explained) = report::removals(&rows);

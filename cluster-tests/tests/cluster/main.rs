@@ -21,3 +21,4 @@ mod t65_first_day;
 mod t70_metrics;
 mod t71_log;
 mod t72_alerts;
+mod t80_faults;

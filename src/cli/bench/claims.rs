@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::super::exit::{CommandResult, Exit, Failure};
 use super::super::output::Output;
 use super::super::table::Table;
-use super::ClaimsArguments;
 use super::cluster::{BenchCluster, failure};
+use super::{ClaimMode, ClaimsArguments};
 use crate::cli::fetch;
 use crate::dto::{BenchClaims, BenchClaimsReport, BenchState, BenchTasks};
 
@@ -18,7 +18,8 @@ pub(super) async fn run(
     out: &mut Output,
 ) -> CommandResult {
     out.say(&format!("three nodes are ready; making {} tasks", arguments.tasks));
-    let tasks = BenchTasks { tasks: arguments.tasks };
+    let sequential = arguments.mode == ClaimMode::Sequential;
+    let tasks = BenchTasks { tasks: arguments.tasks, sequential };
     cluster.post::<BenchTasks>(0, "/bench/setup", &tasks).await?;
     let mut rows = Vec::new();
     for in_flight in &arguments.in_flight {
@@ -80,7 +81,7 @@ async fn load(
             seconds: arguments.seconds,
             offset: node,
             stride: nodes,
-            finish: arguments.finish,
+            finish: arguments.finish || arguments.mode == ClaimMode::Sequential,
         };
         async move { cluster.post(node, "/bench/claims", &load).await }
     });
@@ -103,7 +104,10 @@ async fn load(
     let seconds = results.iter().map(|result| result.seconds).fold(0.0, f64::max);
     let (p50_ms, p99_ms) = latencies(&results);
     Ok(ClaimsRow {
-        load: "claims",
+        load: match arguments.mode {
+            ClaimMode::Parallel => "claims",
+            ClaimMode::Sequential => "sequential claims",
+        },
         in_flight,
         claims_per_s: (granted as f64 / seconds).round(),
         p50_ms,

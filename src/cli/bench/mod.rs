@@ -52,9 +52,22 @@ pub struct ClaimsArguments {
     /// Manual tasks to claim ticks of.
     #[arg(long, default_value_t = 30_000)]
     pub tasks: usize,
+    /// The execution mode of the tasks. With sequential each claim takes the one place of its task's
+    /// line, so that the execution before is finished with it.
+    #[arg(long, value_enum, default_value_t = ClaimMode::Parallel)]
+    pub mode: ClaimMode,
     /// Finish each execution as well, so that memory stays level in long runs.
     #[arg(long)]
     pub finish: bool,
+}
+
+/// The execution mode of the tasks of `bench claims`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimMode {
+    /// In no line.
+    Parallel,
+    /// In a line of their own.
+    Sequential,
 }
 
 /// What the tasks of `bench lag` do.

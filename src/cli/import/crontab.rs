@@ -15,6 +15,8 @@ use crate::domain::schedule::{Rule, parse_cron, zone};
 pub const SHELL: &str = "/bin/sh";
 /// Where cron looks for programs if nothing else is said.
 pub const PATH: &str = "/usr/bin:/bin";
+/// Names whom cron mails what jobs write.
+const MAILTO: &str = "MAILTO";
 /// Words of the heading that many crontabs have above their fields.
 const HEADING: [&str; 3] = ["dom", "dow", "command"];
 
@@ -129,7 +131,7 @@ impl CrontabJob {
     /// Whether cron mails what it writes to somebody whom the file names.
     #[must_use]
     pub fn mailed(&self) -> bool {
-        self.env.get("MAILTO").is_some_and(|address| !address.is_empty())
+        self.env.get(MAILTO).is_some_and(|address| !address.is_empty())
     }
 }
 
@@ -180,8 +182,8 @@ impl CrontabReader {
                     self.refuse(column(line, at), error.message);
                 }
             },
-            "MAILTO" if !value.is_empty() => {
-                let message = format!("MAILTO={value}");
+            MAILTO if !value.is_empty() => {
+                let message = format!("{MAILTO}={value}");
                 self.out.mail.push(Remark { line: self.number, message });
             }
             "RANDOM_DELAY" => {

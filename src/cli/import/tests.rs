@@ -133,7 +133,11 @@ async fn what_is_not_carried_over_is_listed() {
 async fn what_cron_mails_becomes_a_chain_where_a_task_is_named_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tab");
-    fs::write(&file, "0 1 * * * early\nMAILTO=ops@example.org\n0 2 * * * mailed\nMAILTO=\"\"\n0 3 * * * quiet\n").unwrap();
+    fs::write(
+        &file,
+        "0 1 * * * early\nMAILTO=ops@example.org\n0 2 * * * mailed\nMAILTO=\"\"\n0 3 * * * quiet\n",
+    )
+    .unwrap();
     let path = file.to_str().unwrap();
     let arguments = ["--tz", "UTC", "--mailto", "notify", path];
     let (exit, data, _) = import(Format::Json, &arguments).await;

@@ -80,10 +80,7 @@ async fn what_takes_a_place_removes_what_had_it() {
             {"execution_mode": "skip", "queue_max": 3, "concurrency": {"group": "db", "limit": 2},
             "priority": 9}),
         ),
-        (
-            &["--max-live", "20"],
-            json!({"max_live": 20}),
-        ),
+        (&["--max-live", "20"], json!({"max_live": 20})),
         (
             &["--node", "n2", "--selector", "zone=a"],
             json!(

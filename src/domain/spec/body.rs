@@ -124,8 +124,8 @@ fn canonical_text(fields: &Map<String, Value>) -> String {
 fn policies(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
     spec.execution_mode =
         body.field("execution_mode", spec.execution_mode, |value| choice(value, EXECUTION_MODES));
-    spec.max_live = body
-        .field("max_live", spec.max_live, |value| whole(value, 1..=i64::from(MAX_LIVE_MAX)));
+    spec.max_live =
+        body.field("max_live", spec.max_live, |value| whole(value, 1..=i64::from(MAX_LIVE_MAX)));
     spec.queue_max = body.field("queue_max", spec.queue_max, |value| whole(value, 0..=COUNT_MAX));
     spec.concurrency = concurrency(body);
     spec.priority = body.field("priority", spec.priority, |value| whole(value, 0..=9));

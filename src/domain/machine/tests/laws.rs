@@ -391,13 +391,17 @@ fn told(old: &State, new: &State, events: &[Event]) {
         let first = name == "scheduler" && new.cluster().id != old.cluster().id;
         assert!(was != is || first || !told.contains(name), "{name}: {was:?}, told as changed");
     }
-    let last: BTreeMap<ExecutionId, Status> = events
+    let executions: Vec<(ExecutionId, Status)> = events
         .iter()
         .filter_map(|event| match event.object {
             EventObject::Execution { execution, status, .. } => Some((execution, status)),
             _ => None,
         })
         .collect();
+    for (at, one) in executions.iter().enumerate() {
+        assert!(!executions[..at].contains(one), "one change has one event: {one:?} has two");
+    }
+    let last: BTreeMap<ExecutionId, Status> = executions.into_iter().collect();
     for (execution, status) in last {
         let kept = new.execution(execution).map(|(_, kept)| kept.status);
         assert!(kept.is_none_or(|kept| kept == status), "{execution} is {kept:?}, told {status:?}");

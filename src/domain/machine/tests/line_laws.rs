@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::command::{OfExecution, OfFence, PauseTask, Start};
 use super::super::task::record::Execution;
-use super::super::{LineKey, Refusal, Task, WaitingExecution};
+use super::super::{Line, LineKey, Refusal, Task, WaitingExecution};
 use super::plausible::Dice;
 use super::*;
 use crate::domain::task::{Concurrency, ExecutionMode};
@@ -57,7 +57,8 @@ impl LineWorld {
     }
 
     fn live(&self, status: Status) -> Vec<(TaskKey, Execution)> {
-        let all = self.tasks().flat_map(|task| task.live_executions().map(|one| (task.key, one)));
+        let all =
+            self.tasks().flat_map(|task| task.live_executions().map(move |one| (task.key, one)));
         all.filter(|(_, one)| one.status == status).map(|(key, one)| (key, one.clone())).collect()
     }
 
@@ -86,9 +87,8 @@ impl LineWorld {
             };
             self.tasks().filter(named).map(|task| task.key).collect()
         };
-        let groups = GROUPS.map(|(group, limit)| {
-            (LineKey::Group(group.into()), of_group(group), limit)
-        });
+        let groups =
+            GROUPS.map(|(group, limit)| (LineKey::Group(group.into()), of_group(group), limit));
         let own = |task: &&Task| {
             task.spec().is_some_and(|spec| spec.execution_mode != ExecutionMode::Parallel)
         };
@@ -105,7 +105,7 @@ impl LineWorld {
             let runs = u32::try_from(runs).expect("few");
             assert!(runs <= limit, "{runs} run in {key:?}");
             let line = self.world.state.lines().get(&key);
-            assert_eq!(line.map_or(0, |line| line.running()), runs, "{key:?}");
+            assert_eq!(line.map_or(0, Line::running), runs, "{key:?}");
             let kept = line.into_iter().flat_map(|line| line.waiting());
             let kept: Vec<ExecutionId> = kept.map(|one| one.execution).collect();
             assert_eq!(kept, self.waiting(|task| tasks.contains(&task.key)), "{key:?}");
@@ -188,7 +188,7 @@ impl LineWorld {
                 settle.claim = settle.claim.map(|claim| Claim { start: false, ..claim });
                 drop(self.world.apply(&Command::Settle(settle)));
             }
-            8..11 => drop(self.start_all()),
+            8..11 => _ = self.start_all(),
             11..15 => {
                 let ends = [Status::Success, Status::Failed, Status::Timeout, Status::Lost];
                 let status = ends[usize::from(dice.below(4))];

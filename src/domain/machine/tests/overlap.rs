@@ -1,5 +1,5 @@
 //! Every cell of the overlap table: for each mode and for a group, each way in which an execution comes
-//! while another one runs, and each way in which that one goes.
+//! while another one runs, and each way in which that one ends.
 //!
 //! `EXPECTED` is the contract, written down by hand; the cells are played against it, and after each
 //! command the state is written out and read back. The stories `5?-overlap-*.txt` play the same cells
@@ -34,7 +34,7 @@ enum Newcomer {
     LateTick,
 }
 
-/// How the running one goes.
+/// How the running one ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Going {
     Ends,
@@ -45,25 +45,25 @@ enum Going {
 
 /// What becomes of the newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
+enum CellOutcome {
     /// It starts beside the running one.
     Beside,
-    /// It waits, and starts when the running one has gone.
+    /// It waits, and starts when the running one has ended.
     Waits,
     /// It waits, and the running one is stopped for it.
     WaitsForStop,
-    /// It does not come in; the next one does when the running one has gone.
+    /// It does not come in; the next one does when the running one has ended.
     Refused,
-    /// Nothing runs beside it: it is itself the one that goes, and keeps others out until then.
+    /// Nothing runs beside it: it is itself the one that ends, and keeps others out until then.
     KeepsOut,
     /// It ended when the running one came, which took its place.
     GaveWay,
 }
 
-use Expected::{Beside, GaveWay, KeepsOut, Refused, Waits, WaitsForStop};
+use CellOutcome::{Beside, GaveWay, KeepsOut, Refused, Waits, WaitsForStop};
 
 /// By newcomer: tick, trigger, retry, retry by hand, late tick.
-const EXPECTED: [(Meeting, [Expected; 5]); 5] = [
+const EXPECTED: [(Meeting, [CellOutcome; 5]); 5] = [
     (Meeting::Parallel, [Beside, Beside, Beside, Beside, Beside]),
     (Meeting::Skip, [Refused, Refused, KeepsOut, Refused, Refused]),
     (Meeting::Sequential, [Waits, Waits, Waits, Waits, Waits]),
@@ -71,13 +71,8 @@ const EXPECTED: [(Meeting, [Expected; 5]); 5] = [
     (Meeting::Group, [Waits, Waits, Waits, Waits, Waits]),
 ];
 
-const NEWCOMERS: [Newcomer; 5] = [
-    Newcomer::Tick,
-    Newcomer::Trigger,
-    Newcomer::Retry,
-    Newcomer::HandRetry,
-    Newcomer::LateTick,
-];
+const NEWCOMERS: [Newcomer; 5] =
+    [Newcomer::Tick, Newcomer::Trigger, Newcomer::Retry, Newcomer::HandRetry, Newcomer::LateTick];
 
 /// Each with the status that it leaves.
 const GOINGS: [(Going, Status); 4] = [
@@ -195,6 +190,14 @@ impl CellWorld {
         execution
     }
 
+    /// What comes from now on is not attempted again; what is there keeps the definition that it has.
+    fn without_retries(&mut self) {
+        let task = self.world.state.task(self.tasks[1]).expect("a task");
+        let mut spec = task.spec().expect("a definition").clone();
+        spec.retry.max_retry = 0;
+        self.apply(&put(PutMode::Update { if_match: None }, spec)).0.expect("a task");
+    }
+
     /// The request by which a newcomer comes.
     fn request(&self, newcomer: Newcomer, failed: Option<ExecutionId>) -> Command {
         let (task, now) = (self.tasks[1], self.world.stamp);
@@ -214,13 +217,19 @@ impl CellWorld {
 }
 
 /// Plays a cell in which the newcomer comes while another one runs.
-fn play(meeting: Meeting, newcomer: Newcomer, (going, left): (Going, Status), expected: Expected) {
+fn play(
+    meeting: Meeting,
+    newcomer: Newcomer,
+    (going, left): (Going, Status),
+    expected: CellOutcome,
+) {
     let mut cell = CellWorld::new(meeting, newcomer);
     let [running, coming] = cell.tasks;
     let failed = match newcomer {
         Newcomer::Retry | Newcomer::HandRetry => Some(cell.failed(coming)),
         _ => None,
     };
+    cell.without_retries();
     cell.world.wait(500);
     let ran = cell.create(&cell.trigger(running)).expect("nothing runs");
     cell.start(running, ran, 0).expect("nothing runs");
@@ -231,16 +240,16 @@ fn play(meeting: Meeting, newcomer: Newcomer, (going, left): (Going, Status), ex
     };
     assert_eq!(cell.found(ran).stopping, expected == WaitsForStop);
     match expected {
-        Beside => cell.start(coming, came.unwrap(), 1).map(drop).expect("no line"),
+        Beside => cell.start(coming, came.clone().unwrap(), 1).map(drop).expect("no line"),
         Refused => assert_eq!(came, Err(Refusal::Overlap)),
-        GaveWay => assert_eq!(cell.found(came.unwrap()).status, Status::Cancelled),
-        _ => assert_eq!(cell.start(coming, came.unwrap(), 1), Err(Refusal::NoRoom)),
+        GaveWay => assert_eq!(cell.found(came.clone().unwrap()).status, Status::Cancelled),
+        _ => assert_eq!(cell.start(coming, came.clone().unwrap(), 1), Err(Refusal::NoRoom)),
     }
     cell.go(running, ran, going);
     assert_eq!(cell.found(ran).status, left);
     let later = match expected {
-        Beside => return assert_eq!(cell.found(came.unwrap()).status, Status::Running),
-        Waits | WaitsForStop => came.unwrap(),
+        Beside => return assert_eq!(cell.found(came.clone().unwrap()).status, Status::Running),
+        Waits | WaitsForStop => came.clone().unwrap(),
         Refused | KeepsOut => cell.create(&cell.request(newcomer, failed)).expect("nothing runs"),
         GaveWay => cell.create(&cell.trigger(coming)).expect("nothing runs"),
     };

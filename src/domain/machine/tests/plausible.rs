@@ -125,6 +125,10 @@ fn definition(now: Timestamp, dice: &mut Dice) -> TaskSpec {
         spec.concurrency = Some(Concurrency { group, limit: 1 + u32::from(dice.below(2)) });
         spec.priority = [4, 5, 9][usize::from(dice.below(3))];
     }
+    if dice.percent(20) {
+        spec.then.success = vec![self::name(dice)];
+        spec.then.lost = vec![self::name(dice)];
+    }
     spec
 }
 
