@@ -69,6 +69,10 @@ impl Api {
         Self { http: self.http.clone(), base: base.into() }
     }
 
+    pub(crate) const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// The base URL.
     #[must_use]
     pub fn base(&self) -> &str {

@@ -11,6 +11,7 @@
 
 mod api;
 mod cluster;
+mod events;
 mod links;
 mod process;
 mod programs;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use self::api::{Api, ApiAnswer, field, items, text};
 pub use self::cluster::{ClusterOptions, ProcessCluster};
+pub use self::events::{OpenStream, StreamedEvent};
 pub use self::links::Links;
 pub use self::process::{FileLimit, ProcessExit, piped, run};
 pub use self::programs::{node_program, witness_program};

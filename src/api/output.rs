@@ -1,21 +1,23 @@
-//! What attempts print: as bytes, or as a stream of events.
+//! What attempts print: as bytes, or as a stream of events. And the executions of a task, as a stream.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Extension;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 
 use super::Stopping;
 use super::extract::{HandlerResult, PathSegment, ReadRequest};
 use super::reply::index;
+use crate::domain::ids::ExecutionId;
+use crate::ops::OpError;
 use crate::ops::context::StateView;
-use crate::ops::output::{self, Follower, OutputEvent, OutputNow};
+use crate::ops::output::{self, OutputEvent, OutputNow};
+use crate::ops::tasks::follow;
 
 /// A stream without news says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -34,12 +36,41 @@ pub(super) async fn output(
     let view = read.view().await?;
     if follow {
         let last = read.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-        let place = last.and_then(event_place).unwrap_or((number.unwrap_or(0), from.unwrap_or(0)));
-        let follower = output::follow(Arc::clone(&read.context), &view, &id, number, place)?;
-        return Ok(stream_of(follower, stopping.map(|Extension(stopping)| stopping)));
+        let last = last.and_then(event_place);
+        let place = match last {
+            Some((attempt, next)) => (Some(attempt), next),
+            None => (number, from.unwrap_or(0)),
+        };
+        let follower = output::follow(&read.context, &view, &id, place, last.is_some())?;
+        let events = stream::unfold(follower, |mut follower| async move {
+            let event = follower.event().await?;
+            Some((sse(&event), follower))
+        });
+        return Ok(stream_of(events, stopping));
     }
     let now = output::read(&read.context, &view, &id, number, from.unwrap_or(0)).await?;
     Ok(bytes_of(&view, now))
+}
+
+/// `GET /tasks/{name}/executions/new`: its executions, as they are created.
+pub(super) async fn created(
+    PathSegment(name): PathSegment,
+    read: ReadRequest,
+    stopping: Option<Extension<Stopping>>,
+) -> HandlerResult {
+    let last = read.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let after = last.or(read.params.get("after")).map(str::parse::<ExecutionId>).transpose();
+    let after = after.map_err(|_error| {
+        OpError::parameter("after", "must be the id of an execution, such as 42")
+    })?;
+    let view = read.view().await?;
+    let follower = follow::follow(&read.context, &view, &name, after)?;
+    let events = stream::unfold(follower, |mut follower| async move {
+        let execution = follower.event().await?;
+        let event = Event::default().event("execution").id(&execution.id).data(data(&execution));
+        Some((event, follower))
+    });
+    Ok(stream_of(events, stopping))
 }
 
 /// The bytes of an output, with where they stand in it if a node keeps it.
@@ -77,27 +108,31 @@ fn event_place(id: &str) -> Option<(u32, u64)> {
     Some((attempt.parse().ok()?, next.parse().ok()?))
 }
 
-/// The events of an output, until it ends or the node stops.
-fn stream_of(follower: Follower, stopping: Option<Stopping>) -> Response {
-    let events = stream::unfold(follower, |mut follower| async move {
-        let event = follower.event().await?;
-        Some((Ok::<_, Infallible>(sse(&event)), follower))
-    });
+/// Events, until they end or the node stops.
+fn stream_of(
+    events: impl Stream<Item = Event> + Send + 'static,
+    stopping: Option<Extension<Stopping>>,
+) -> Response {
     let stopped = async move {
         match stopping {
-            Some(Stopping(mut stop)) => {
+            Some(Extension(Stopping(mut stop))) => {
                 let _gone = stop.wait_for(|stop| *stop).await;
             }
             None => std::future::pending().await,
         }
     };
-    let events = events.take_until(Box::pin(stopped));
+    let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(stopped));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// `output` with a piece, or `end`. The id names the place behind the piece.
+/// `attempt`, `output` with a piece, `gone`, or `end`. The id names the place behind the piece.
 fn sse(event: &OutputEvent) -> Event {
     match event {
+        OutputEvent::Attempt(begins) => {
+            let id = format!("{}-0", begins.attempt);
+            Event::default().event("attempt").id(id).data(data(begins))
+        }
+        OutputEvent::Gone(gone) => Event::default().event("gone").data(data(gone)),
         OutputEvent::Piece(piece) => {
             let id = format!("{}-{}", piece.attempt, piece.next);
             Event::default().event("output").id(id).data(data(piece))

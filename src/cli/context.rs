@@ -1,6 +1,7 @@
 //! What every command is handed: where the nodes are, and where to print.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -63,7 +64,7 @@ pub struct CliContext {
     pub out: Output,
     /// The servers that were named; none: the default one.
     pub servers: Vec<Url>,
-    client: OnceCell<Client>,
+    client: OnceCell<Arc<Client>>,
     reading: Reading,
 }
 
@@ -111,7 +112,16 @@ impl CliContext {
             return Ok(client);
         }
         let client = self.patient_client(Patience::default())?;
-        Ok(self.client.get_or_init(|| client))
+        Ok(self.client.get_or_init(|| Arc::new(client)))
+    }
+
+    /// The same, to be kept while something is printed.
+    ///
+    /// # Errors
+    /// Servers that no client can be made for.
+    pub fn own_client(&self) -> Result<Arc<Client>, ClientError> {
+        self.client()?;
+        self.client.get().cloned().ok_or_else(|| ClientError::Usage("no server".to_owned()))
     }
 
     /// A client of its own patience.

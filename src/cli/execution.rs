@@ -10,12 +10,15 @@ use super::exit::{CommandResult, Exit};
 use super::fetch;
 use super::local::LocalClock;
 use super::many;
-use super::outputs;
+use super::outputs::{self, OutputChoice};
 use super::table::{Table, fields};
 use super::watch::WatchArgs;
 use super::words;
 use crate::client::path;
-use crate::dto::{ChainedView, ExecutionChanged, ExecutionView, ItemView, ParentView, QueueView};
+use crate::dto::{
+    AttemptView, ChainedView, ExecutionChanged, ExecutionView, ItemView, ParentView, QueueView,
+    Rfc3339,
+};
 
 /// What is said of an execution that was asked to stop.
 const STOPPING: &str = "is being stopped";
@@ -103,8 +106,14 @@ pub struct OutputArgs {
     #[arg(value_parser = id)]
     id: String,
     /// Go on with what comes, up to its end
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "tail")]
     follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "LINES")]
+    tail: Option<usize>,
+    /// Of this attempt; otherwise of the newest, or, with --follow, of all
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: Option<u32>,
 }
 
 fn id(text: &str) -> Result<String, String> {
@@ -131,7 +140,13 @@ pub async fn run(command: ExecutionCommand, context: &mut CliContext) -> Command
         ExecutionCommand::Stop(args) => stop(&args, context).await,
         ExecutionCommand::Retry(args) => retry(&args, context).await,
         ExecutionCommand::Dismiss(args) => dismiss(&args, context).await,
-        ExecutionCommand::Output(args) => outputs::output(&args.id, args.follow, context).await,
+        ExecutionCommand::Output(args) => {
+            let choice = OutputChoice { attempt: args.attempt, tail: args.tail };
+            match args.follow {
+                true => outputs::follow(&args.id, choice, context).await,
+                false => outputs::output(&args.id, choice, context).await,
+            }
+        }
     }
 }
 
@@ -261,6 +276,17 @@ fn chained(chained: &ChainedView) -> String {
     }
 }
 
+/// `12:00:05.000 to 12:00:05.003, `, of an attempt that has started.
+fn times(attempt: &AttemptView, clock: &LocalClock) -> String {
+    let exact = |at: Option<Rfc3339>| at.map(|at| clock.exact(at.0));
+    match (exact(attempt.started_at), exact(attempt.ended_at)) {
+        (Some(from), Some(to)) => format!("{from} to {to}, "),
+        (Some(from), None) => format!("since {from}, "),
+        (None, Some(to)) => format!("not started, given up {to}, "),
+        (None, None) => String::new(),
+    }
+}
+
 /// An execution for people.
 #[must_use]
 pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
@@ -270,7 +296,8 @@ pub fn describe(execution: &ExecutionView, clock: &LocalClock) -> String {
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         let (number, node, fence) = (attempt.attempt, &attempt.node, attempt.fence);
         let unknown = if attempt.unknown { ", effects unknown" } else { "" };
-        format!("{number} on {node}, fence {fence}, {outcome}{unknown}{detail}")
+        let times = times(attempt, clock);
+        format!("{number} on {node}, fence {fence}, {times}{outcome}{unknown}{detail}")
     });
     let attempts: Vec<String> = attempts.collect();
     let parameters = match &execution.parameters {

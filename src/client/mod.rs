@@ -9,6 +9,7 @@
 
 mod error;
 mod http;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 pub use self::error::{ClientError, ErrorKind, ServerRefusal};
+pub use self::stream::{EventStream, ServerEvent};
 
 /// The header that makes a repeated write the same write.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -219,6 +221,25 @@ impl Client {
     /// See [`Client::send`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ClientError> {
         self.send(Method::POST, path, &[], Some(body), &[]).await
+    }
+
+    /// The servers, from the preferred one on.
+    fn in_order(&self) -> impl Iterator<Item = &Url> {
+        let first = self.preferred.load(Ordering::Relaxed) % self.servers.len();
+        let (behind, from) = self.servers.split_at(first);
+        from.iter().chain(behind)
+    }
+
+    /// From now on this server is asked first.
+    fn prefer(&self, server: &Url) {
+        if let Some(index) = self.servers.iter().position(|one| one == server) {
+            self.preferred.store(index, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on the server behind the preferred one is asked first.
+    fn leave(&self) {
+        let _before = self.preferred.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends until there is an answer that waiting does not change.

@@ -73,6 +73,9 @@ pub(super) const KEYS: &[SettingKey] = &[
         "IP address and port. Not loopback: needs insecure = true."),
     key("http", "insecure", "false",
         "True: whoever reaches http.listen may do anything."),
+    key("http", "streams", "256",
+        "Streams of output that may be open at once, at most 1000; one more gets 503 \
+         too_many_streams. 0 = none."),
     later("http", "token_file", r#""""#,
         "Holds the first admin token."),
     later("http.tls", "cert", r#""""#,

@@ -171,6 +171,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Whether the operator accepts that anyone who reaches it may do anything.
     pub insecure: bool,
+    /// Streams that may be open at once.
+    pub streams: usize,
 }
 
 /// The links between nodes.

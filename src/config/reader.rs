@@ -117,6 +117,7 @@ impl SettingsReader<'_> {
             enabled: self.flag("http.enabled"),
             listen: self.listen("http.listen"),
             insecure: self.flag("http.insecure"),
+            streams: self.whole("http.streams", 0..=1_000),
         }
     }
 

@@ -329,6 +329,23 @@ impl Consensus {
         peer.forward.call(kind, body, limit).await
     }
 
+    /// [`Consensus::ask`] for a request that is held until there is news. If the future is dropped,
+    /// the member gives the request up.
+    ///
+    /// # Errors
+    /// No answer within `limit`, or the member is not known.
+    pub async fn watch(
+        &self,
+        node: u64,
+        kind: u16,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
+        let unknown = || CallError::NotSent("no such member".to_owned());
+        let peer = self.core.peers.node(node).ok_or_else(unknown)?;
+        peer.watch.hold(kind, body, limit).await
+    }
+
     /// Sets the handler of peers' requests to the layer above; only the first call counts.
     pub fn serve(&self, service: Service) {
         let _first_counts = self.requests.service.set(service);

@@ -21,6 +21,8 @@ pub(super) struct PeerConnections {
     pub control: PeerCaller,
     /// Writes, reads, liveness.
     pub forward: PeerCaller,
+    /// Requests that are held until there is news.
+    pub watch: PeerCaller,
 }
 
 /// The connections to all peers: by configured id, and for Raft, which must know the exact node, by
@@ -70,7 +72,8 @@ impl Peers {
             let dialer = (self.make)(id, node, addr.to_owned());
             let control = PeerCaller::new(dialer.clone(), Purpose::Control);
             let forward = PeerCaller::new(dialer.clone(), Purpose::Forward);
-            Arc::new(PeerConnections { id, dialer, control, forward })
+            let watch = PeerCaller::new(dialer.clone(), Purpose::Watch);
+            Arc::new(PeerConnections { id, dialer, control, forward, watch })
         });
         Arc::clone(peer)
     }

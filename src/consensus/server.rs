@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::clock::ClusterClock;
 use crate::domain::machine::{Loader, RecordError};
 use crate::life;
-use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls};
+use crate::transport::{PeerConnection, PeerFrame, Purpose, answer_calls, answer_held};
 
 use super::acknowledged;
 use super::bootstrap::{self, MemberStanding};
@@ -49,6 +49,7 @@ impl PeerRequests {
             Purpose::Replication => self.replicate(connection).await,
             Purpose::Snapshot => self.snapshot(connection).await,
             Purpose::Control | Purpose::Forward => self.calls(connection).await,
+            Purpose::Watch => self.held(connection).await,
         };
         match ended {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -66,6 +67,19 @@ impl PeerRequests {
             async move { requests.answer(node, frame).await }
         };
         answer_calls(connection, answer).await.map_err(io::Error::other)
+    }
+
+    /// Requests to the layer above that may be held.
+    async fn held(self: Arc<Self>, connection: PeerConnection) -> io::Result<()> {
+        let node = connection.hello.identity.node.0;
+        let answer = move |frame: PeerFrame| {
+            let desk = Arc::clone(&self);
+            async move {
+                let service = desk.service.get().filter(|_| frame.kind >= kind::SERVICE)?;
+                service(node, frame.kind, frame.body).await
+            }
+        };
+        answer_held(connection, answer).await.map_err(io::Error::other)
     }
 
     async fn answer(&self, from: u64, frame: PeerFrame) -> Option<Bytes> {

@@ -85,6 +85,9 @@ codes! {
     /// The execution had no such attempt.
     AttemptNotFound = "attempt_not_found", 404,
         "Read the execution: its `attempts` has all of them.";
+    /// What an attempt printed is not kept any more.
+    OutputGone = "output_gone", 410,
+        "Read the execution: its `output_tail` has the last bytes of its newest attempt.";
     /// There is no such calendar.
     CalendarNotFound = "calendar_not_found", 404,
         "List the calendars with `punctual calendar list` or GET /api/v1/calendars.";
@@ -348,6 +351,9 @@ codes! {
     /// Too many connections are open.
     TooManyConnections = "too_many_connections", 503,
         "Close connections that are idle, ask another node, or come again later.";
+    /// Too many streams are open.
+    TooManyStreams = "too_many_streams", 503,
+        "Ask another node, come again later, or raise http.streams of the node.";
     /// The lead was not taken.
     TransferFailed = "transfer_failed", 503,
         "Check that another voter is up to date, and repeat the request.";

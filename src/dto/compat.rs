@@ -45,7 +45,7 @@ pub struct CronInstanceView {
     pub pid: u32,
     /// When its process started.
     pub start_time: Rfc3339,
-    /// When it was last heard of; null: the node that answers does not know.
+    /// When the leader heard of it last; null: no leader tells.
     pub last_heartbeat: Option<Rfc3339>,
     /// Whether it works.
     #[schemars(extend("enum" = ["starting", "working", "down"]))]
@@ -198,8 +198,8 @@ pub struct FlatTaskBody {
     #[serde(rename = "type")]
     #[schemars(extend("enum" = ["duration", "cron", "daily", null]))]
     pub kind: Option<Word>,
-    /// With `type`: a duration, a cron expression or a time of day. Without it as in the canonical
-    /// form.
+    /// With `type`: a duration, a cron expression, or a time of day or several (a list, or a text
+    /// with commas). Without it as in the canonical form.
     #[schemars(schema_with = "text_or_object")]
     pub schedule: Value,
     /// Whether its ticks fire.
@@ -231,5 +231,5 @@ pub struct FlatTaskBody {
 
 /// The schema of a schedule that is a string, or an object as in the canonical form.
 fn text_or_object(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": ["string", "object", "integer"]})
+    schemars::json_schema!({"type": ["string", "object", "integer", "array"]})
 }

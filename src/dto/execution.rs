@@ -227,6 +227,33 @@ pub struct OutputPiece {
     pub text: String,
 }
 
+/// An attempt, in a stream of output: what it prints follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputAttempt {
+    /// Its number.
+    pub attempt: u32,
+    /// Where it runs, or ran.
+    pub node: String,
+}
+
+/// What a stream of output cannot tell: the rest of an attempt's output, or what comes of it while
+/// its node does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputGone {
+    /// Of which attempt.
+    pub attempt: u32,
+    /// Which byte of it comes next.
+    pub from: u64,
+    /// `output_gone`: its node does not keep it; `node_unreachable`: its node does not answer.
+    pub code: Word,
+    /// Why, as a sentence.
+    pub detail: String,
+    /// Whether the rest is given up. If not, it follows once the node answers.
+    pub last: bool,
+    /// The last bytes of the whole output, as far as the log has them.
+    pub tail: Option<String>,
+}
+
 /// The end of a stream of output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutputEnd {

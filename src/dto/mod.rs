@@ -33,8 +33,9 @@ pub use self::compat::{
 };
 pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
-    AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView, OutputEnd,
-    OutputPiece, ParentView, Percentiles, QueueView, StatsView, TaskStatsView,
+    AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView,
+    OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, Percentiles, QueueView,
+    StatsView, TaskStatsView,
 };
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;

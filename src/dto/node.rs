@@ -55,7 +55,7 @@ pub struct NodeView {
     pub created_at: Rfc3339,
     /// When it was started last.
     pub started_at: Rfc3339,
-    /// When it was heard of last, as far as the node that answers knows.
+    /// When the leader heard of it last; null: no leader tells, or it has not heard of it yet.
     pub last_seen: Option<Rfc3339>,
     /// Tasks that it owns.
     pub tasks_owned: u64,

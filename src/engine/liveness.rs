@@ -1,8 +1,10 @@
 //! The liveness report: a round trip of the engine, not of Raft. Every node reports to the leader,
 //! whose [`judge`](super::judge) decides which nodes are working or down.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ractor::ActorRef;
@@ -19,6 +21,11 @@ use super::node_actor::NodeMsg;
 /// mark. The answer is the last mark of a majority, or [`NOT_LEADER`] from a node that does not
 /// lead.
 const REPORT_KIND: u16 = SERVICE_KIND;
+/// A question for the leader: when it last heard of each node. The answer is a list of
+/// `node u64 | milliseconds ago u64`, or [`NOT_LEADER`].
+const HEARD_KIND: u16 = SERVICE_KIND + 2;
+/// A leader tells that within this.
+const HEARD_LIMIT: Duration = Duration::from_secs(1);
 /// Length of a mark on the wire.
 const MARK_BYTES: usize = 8 + 2 + 16;
 /// Length of a report.
@@ -90,6 +97,12 @@ pub(super) fn service(
     others: Service,
 ) -> Service {
     Arc::new(move |from, kind, mut body: Bytes| {
+        if kind == HEARD_KIND {
+            let leads = context.consensus.is_leader();
+            let heard = leads.then(|| heard_bytes(&context.heard.lock()));
+            let answer = heard.unwrap_or(NOT_LEADER);
+            return Box::pin(async move { Some(answer) });
+        }
         if kind != REPORT_KIND {
             return others(from, kind, body);
         }
@@ -111,6 +124,38 @@ pub(super) fn service(
         let answer = answer.flatten().unwrap_or(NOT_LEADER);
         Box::pin(async move { Some(answer) })
     })
+}
+
+/// When the leader last heard of each node, in milliseconds ago; empty if no leader tells.
+pub(super) async fn heard(context: &EngineContext) -> BTreeMap<u64, u64> {
+    let leader = *context.consensus.leader().borrow();
+    match leader {
+        Some(leader) if leader != context.consensus.id() => {
+            if context.consensus.no_leader_reason().is_some() {
+                return BTreeMap::new();
+            }
+            let answer = context.consensus.ask(leader, HEARD_KIND, Bytes::new(), HEARD_LIMIT);
+            answer.await.map(read_heard).unwrap_or_default()
+        }
+        _ => context.heard.lock().clone(),
+    }
+}
+
+fn heard_bytes(heard: &BTreeMap<u64, u64>) -> Bytes {
+    let mut out = BytesMut::with_capacity(heard.len() * 16);
+    for (node, ago) in heard {
+        out.put_u64_le(*node);
+        out.put_u64_le(*ago);
+    }
+    out.freeze()
+}
+
+fn read_heard(mut answer: Bytes) -> BTreeMap<u64, u64> {
+    let mut heard = BTreeMap::new();
+    while let (Ok(node), Ok(ago)) = (answer.try_get_u64_le(), answer.try_get_u64_le()) {
+        heard.insert(node, ago);
+    }
+    heard
 }
 
 /// Notes the digest that a node told, and gives the majority's.

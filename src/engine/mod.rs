@@ -174,10 +174,9 @@ impl Engine {
         self.context.session()
     }
 
-    /// When the leader last heard of each node, in milliseconds ago, as far as this node leads.
-    #[must_use]
-    pub fn heard(&self) -> BTreeMap<u64, u64> {
-        self.context.heard.lock().clone()
+    /// When the leader last heard of each node, in milliseconds ago; empty if no leader tells.
+    pub async fn heard(&self) -> BTreeMap<u64, u64> {
+        liveness::heard(&self.context).await
     }
 
     /// Hands all tasks over and waits for the running attempts, at most this long. Then it stops

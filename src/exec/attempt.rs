@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::boot::BootInstant;
 use crate::domain::ids::{ExecutionId, Fence};
+use crate::domain::spec::variable;
 use crate::domain::time::{Millis, Timestamp};
 
 /// One granted attempt.
@@ -138,10 +139,10 @@ impl GrantedAttempt {
     }
 }
 
-/// `PUNCTUAL_PARAMETER_NAME` for each parameter: the name in upper case, with `_` for each character
-/// that is no ASCII letter or digit. Text is as it is, null is empty, other values are JSON. Of
+/// A variable for each parameter. Text is as it is, null is empty, other values are JSON. Of
 /// parameters whose variables would have one name, the first by name has it. Text with a zero byte
-/// cannot be a variable, and is found in `PUNCTUAL_PARAMETERS` only.
+/// cannot be a variable (definitions and triggers of commands refuse it), and is found in
+/// `PUNCTUAL_PARAMETERS` only.
 fn parameter_variables(parameters: &str) -> BTreeMap<String, String> {
     let named = serde_json::from_str::<BTreeMap<String, Value>>(parameters).unwrap_or_default();
     let mut variables = BTreeMap::new();
@@ -152,9 +153,7 @@ fn parameter_variables(parameters: &str) -> BTreeMap<String, String> {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-        let name: String = name.chars().map(plain).collect();
-        variables.entry(format!("PUNCTUAL_PARAMETER_{name}")).or_insert(value);
+        variables.entry(variable(&name)).or_insert(value);
     }
     variables
 }

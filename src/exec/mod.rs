@@ -38,6 +38,7 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
@@ -46,9 +47,9 @@ pub use attempt::{GrantedAttempt, ParentOfAttempt};
 pub use boot::BootInstant;
 pub use control::{AttemptControl, StartGate, Stop};
 pub use func::{Func, FuncContext, FuncFuture};
-#[cfg(feature = "cli")]
-pub use outcome::TAIL_MAX_BYTES;
 pub use outcome::{AttemptOutcome, AttemptStatus};
+#[cfg(feature = "cli")]
+pub use outcome::{TAIL_MAX_BYTES, tail_is_whole};
 pub use output::{Chunk, READ_MAX_BYTES};
 pub use shell::ShimProgram;
 
@@ -293,6 +294,19 @@ impl Exec {
         max: usize,
     ) -> Option<Chunk> {
         self.outputs.read((execution, attempt), from, max).await
+    }
+
+    /// [`Exec::read_output`] as soon as there is something to read or the attempt has ended here, at
+    /// the latest after `wait`. An attempt that has not begun here may still begin.
+    pub async fn wait_output(
+        &self,
+        execution: ExecutionId,
+        attempt: u32,
+        from: u64,
+        max: usize,
+        wait: Duration,
+    ) -> Option<Chunk> {
+        self.outputs.read_grown((execution, attempt), from, max, wait).await
     }
 
     /// The process number of the shim, once there is one; for tools and tests.

@@ -4,8 +4,16 @@ use super::boot::BootInstant;
 
 /// The last bytes of the output that travel with the outcome.
 pub const TAIL_MAX_BYTES: usize = 1_024;
+/// A longer character has at most so many bytes more, which a tail may lack at its beginning.
+const CHARACTER_REST_MAX: usize = 3;
 /// The explanation that travels with the outcome.
 const DETAIL_MAX_BYTES: usize = 240;
+
+/// Whether a tail is all of an output, by its length.
+#[must_use]
+pub const fn tail_is_whole(tail: &[u8]) -> bool {
+    tail.len() + CHARACTER_REST_MAX < TAIL_MAX_BYTES
+}
 
 /// The end of an attempt in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::consensus::{Consensus, ProposalAnswers};
@@ -40,6 +40,8 @@ pub struct Context {
     pub progress: watch::Receiver<String>,
     /// Limits the scans of the state that run at once.
     pub scans: Scans,
+    /// Places for streams.
+    pub streams: Arc<Semaphore>,
     /// What the routes need to know.
     pub settings: ApiSettings,
 }
@@ -67,6 +69,8 @@ pub struct ApiSettings {
     pub functions_allowed: bool,
     /// Whether only this machine reaches the API.
     pub loopback: bool,
+    /// Streams that may be open at once.
+    pub streams_max: usize,
     /// Tasks that have metrics of their own.
     pub task_series: usize,
     /// What the routes that measure tell of; none: they are closed.

@@ -36,7 +36,7 @@ pub(crate) fn find<'a>(view: &'a StateView, id: &str) -> Result<&'a Arc<NodeReco
 pub(crate) async fn nodes_seen(context: &Context, view: &StateView) -> Result<NodesSeen, OpError> {
     let running = context.running()?;
     let status = running.consensus.status();
-    let heard = running.engine.heard();
+    let heard = running.engine.heard().await;
     let counted = view.clone();
     let (owned, tasks) = context.scans.run(move || owned(&counted)).await?;
     let (leader, voters, term) = (status.leader, status.voters, status.term);

@@ -11,6 +11,7 @@ use crate::domain::machine::record::{
 };
 use crate::domain::machine::{State, Task};
 use crate::domain::schedule::{self, Warning};
+use crate::domain::spec;
 use crate::domain::task::TaskSpec;
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{
@@ -61,6 +62,7 @@ pub(crate) fn warnings(state: &State, spec: &TaskSpec) -> Vec<WarningView> {
         eligibility::warning(state, spec),
         queue::warning(state, spec),
         chain_warning(state, spec),
+        spec::shared_variables(spec),
     ];
     told.iter().chain(others.iter().flatten()).map(warning).collect()
 }
@@ -295,7 +297,7 @@ pub(crate) struct NodesSeen {
     pub voters: Vec<u64>,
     /// Term.
     pub term: u64,
-    /// Milliseconds since each node was heard of; empty where this node does not lead.
+    /// Milliseconds since the leader heard of each node; empty if no leader tells.
     pub heard: BTreeMap<u64, u64>,
     /// Milliseconds that the wall clocks of nodes are ahead of cluster time, by configured id.
     pub skews: BTreeMap<u64, i64>,

@@ -4,7 +4,7 @@
 use crate::domain::machine::Task;
 use crate::domain::machine::record::{Code, Execution, FiredTick, Reason, Status, Verdict};
 use crate::domain::schedule::Plan;
-use crate::domain::task::CatchUpPolicy;
+use crate::domain::task::{CatchUpPolicy, ExecutionMode};
 use crate::domain::time::{Millis, Timestamp};
 use crate::dto::{FiredView, Rfc3339, TaskBody, WhyView};
 
@@ -241,9 +241,7 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
         );
     };
     if plan.manual() {
-        let summary =
-            "a manual task has no ticks of its own: a trigger or a caller's claim makes one";
-        return TickFinding::open(None, summary);
+        return TickFinding::open(None, manual(view, task));
     }
     if !is_tick(plan, at) {
         return TickFinding::no_tick(plan, at);
@@ -270,7 +268,10 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
         return TickFinding::foreseen(
             Verdict::Fired,
             None,
-            format!("{at} will fire on {owner}, which owns the task, if nothing changes"),
+            format!(
+                "{at} will fire on {owner}, which owns the task, if nothing changes{}",
+                overlap(task)
+            ),
         );
     }
     let policy = task.spec().map(|spec| spec.catch_up.policy).unwrap_or_default();
@@ -283,15 +284,66 @@ fn future(view: &StateView, task: &Task, plan: Option<&Plan>, at: Timestamp) -> 
     TickFinding::open(Some(true), summary)
 }
 
+/// What becomes of a tick to come if what has not ended has not ended by then either.
+fn overlap(task: &Task) -> String {
+    let mode = task.spec().map(|spec| spec.execution_mode).unwrap_or_default();
+    let (word, then) = match mode {
+        ExecutionMode::Parallel => return String::new(),
+        ExecutionMode::Skip => ("skip", "it is skipped"),
+        ExecutionMode::Sequential => ("sequential", "it waits for its turn"),
+        ExecutionMode::Replace => ("replace", "it takes the place of that one, which is stopped"),
+    };
+    match task.live_executions().next() {
+        Some(live) => format!(
+            "; if execution {} has not ended by then, {then} (execution_mode {word})",
+            live.id
+        ),
+        None => String::new(),
+    }
+}
+
+/// What is known of a task that has no ticks of its own.
+fn manual(view: &StateView, task: &Task) -> String {
+    let name = &task.live.name;
+    let mut out = format!(
+        "a manual task has no ticks of its own: `punctual run {name}`, a chain, or a caller's claim \
+         makes an execution"
+    );
+    let held = match task.inactive() {
+        Some(Reason::Deleted) => "; none can be made: the task is marked deleted",
+        Some(Reason::Cancelled) => "; the task is cancelled, and only a run by hand starts",
+        Some(Reason::Paused) => "; the task is paused, and only a run by hand starts",
+        Some(Reason::Disabled) => "; the task is disabled, and only a run by hand starts",
+        _ => "",
+    };
+    out.push_str(held);
+    let Some(last) = task.history.executions.back() else {
+        out.push_str("; none was made yet, or none is kept");
+        return out;
+    };
+    let (id, at, status) = (last.id, last.created_at, words::status(last.status));
+    out.push_str(&format!("; the last one is execution {id} of {at}, {status}"));
+    let waits = next_attempt(view, last).or_else(|| queue::waits_for(&view.state, task, last));
+    out.extend(waits.map(|why| format!(" {why}")));
+    let report = last.attempt.as_ref().and_then(|attempt| attempt.report.as_ref());
+    let detail = report.map_or("", |report| report.detail.as_str());
+    if last.status.failure() && !detail.is_empty() {
+        out.push_str(&format!(": {detail}"));
+    }
+    out
+}
+
 /// Why no tick of a task fires any more, though its schedule has some left.
-fn over(task: &Task) -> Option<String> {
+pub(super) fn over(task: &Task) -> Option<String> {
     let spec = task.spec()?;
     let fired = task.progress.totals.fired;
     if let Some(max) = spec.schedule.max_ticks.filter(|max| fired >= *max) {
         return Some(format!("{fired} have fired, max_ticks is {max}"));
     }
-    (spec.one_shot && (fired > 0 || task.progress.exhausted))
-        .then(|| "the task is one_shot, and its first tick is decided".to_owned())
+    if spec.one_shot && (fired > 0 || task.progress.exhausted) {
+        return Some("the task is one_shot, and its first tick is decided".to_owned());
+    }
+    task.progress.exhausted.then(|| "no tick of the task was left".to_owned())
 }
 
 /// What prevents a future tick from firing, regardless of the owner.

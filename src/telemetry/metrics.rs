@@ -180,6 +180,8 @@ metrics! {
     http_request_seconds: Histogram = histogram(&LATENCY_SECONDS),
         "http_request_duration_seconds",
         "Time from the head of an HTTP request to the head of its answer";
+    http_streams: Gauge = add,
+        "http_streams", "Streams of output that are open";
     http_requests_in_flight: Gauge = add,
         "http_requests_in_flight", "HTTP requests that are being answered";
 }

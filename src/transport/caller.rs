@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
 use super::RandomSource;
-use super::frame::{PeerFrame, Receiver, SendError, Sender};
+use super::frame::{CANCEL_KIND, PeerFrame, Receiver, SendError, Sender};
 use super::hello::{PeerRefusalCode, Purpose};
 use super::link::{DialError, Dialer, PeerConnection};
 use crate::life;
@@ -82,10 +82,26 @@ impl PeerCaller {
     /// Asks, and waits at most `limit` in all for the answer's body. Dropping the future leaves
     /// the connection alone; the call may have happened.
     pub async fn call(&self, kind: u16, body: Bytes, limit: Duration) -> Result<Bytes, CallError> {
+        self.ask(kind, body, limit, false).await
+    }
+
+    /// [`PeerCaller::call`] for an answer that may take long. If the future is dropped, the peer is
+    /// told to give the call up.
+    pub async fn hold(&self, kind: u16, body: Bytes, limit: Duration) -> Result<Bytes, CallError> {
+        self.ask(kind, body, limit, true).await
+    }
+
+    async fn ask(
+        &self,
+        kind: u16,
+        body: Bytes,
+        limit: Duration,
+        held: bool,
+    ) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + limit;
         loop {
             let link = self.link(deadline).await?;
-            let failed = match link.ask(kind, body.clone(), deadline).await {
+            let failed = match link.ask(kind, body.clone(), deadline, held).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -289,9 +305,16 @@ impl OpenCallConnection {
         Arc::new(Self { sender, waiting, last_id, since: Instant::now(), reader })
     }
 
-    async fn ask(&self, kind: u16, body: Bytes, deadline: Instant) -> Result<Bytes, Failed> {
+    async fn ask(
+        &self,
+        kind: u16,
+        body: Bytes,
+        deadline: Instant,
+        held: bool,
+    ) -> Result<Bytes, Failed> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let place = Waiting::enter(&self.waiting, id).ok_or(Failed::Gone)?;
+        let mut place = Waiting::enter(&self.waiting, id).ok_or(Failed::Gone)?;
+        place.cancel = held.then(|| self.sender.clone());
         let sending = self.sender.send(PeerFrame { id, kind, body });
         match timeout_at(deadline, sending).await {
             Ok(Ok(())) => {}
@@ -355,7 +378,7 @@ impl Waiting {
         }
         let (sender, receiver) = oneshot::channel();
         state.places.insert(id, sender);
-        Some(PendingCall { id, receiver, waiting: this.clone() })
+        Some(PendingCall { id, receiver, waiting: this.clone(), cancel: None })
     }
 
     fn answer(&self, frame: PeerFrame) {
@@ -388,6 +411,8 @@ struct PendingCall {
     id: u64,
     receiver: oneshot::Receiver<Bytes>,
     waiting: Arc<Waiting>,
+    /// Where the peer is told that nobody waits any more.
+    cancel: Option<Sender>,
 }
 
 impl PendingCall {
@@ -399,7 +424,12 @@ impl PendingCall {
 
 impl Drop for PendingCall {
     fn drop(&mut self) {
-        self.waiting.0.lock().places.remove(&self.id);
+        let unanswered = self.waiting.0.lock().places.remove(&self.id).is_some();
+        if let Some(sender) = self.cancel.as_ref().filter(|_| unanswered) {
+            // A full queue takes no more: the peer then gives the call up when its time is over.
+            let _told =
+                sender.offer(PeerFrame { id: self.id, kind: CANCEL_KIND, body: Bytes::new() });
+        }
     }
 }
 

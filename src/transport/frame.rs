@@ -36,6 +36,8 @@ pub const QUEUE_BYTES: u32 = 8 << 20;
 
 const HEADER: usize = 14;
 const KEEPALIVE_KIND: u16 = 0;
+/// The kind of a frame that gives up the call with its id.
+pub const CANCEL_KIND: u16 = u16::MAX;
 
 /// What a queued frame costs beside its body, in bytes, so that empty frames count too.
 const QUEUED_OVERHEAD: usize = 64;
@@ -145,6 +147,13 @@ impl Sender {
         // The writer gives it back when the frame is written.
         room.forget();
         self.queue.send(frame).map_err(|_| SendError::Closed)
+    }
+
+    /// Queues a frame if there is room at once; false: there is not, or the connection has ended.
+    pub fn offer(&self, frame: PeerFrame) -> bool {
+        let Ok(room) = self.room.try_acquire_many(weight(&frame)) else { return false };
+        room.forget();
+        self.queue.send(frame).is_ok()
     }
 
     /// Ends the writing at once; what is queued is lost. The stream is closed when the receiver

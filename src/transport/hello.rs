@@ -28,6 +28,8 @@ pub enum Purpose {
     Snapshot,
     /// Forwarded writes and reads, and liveness.
     Forward,
+    /// Requests that are held until there is news.
+    Watch,
 }
 
 impl Purpose {
@@ -39,11 +41,12 @@ impl Purpose {
             Self::Control => 2,
             Self::Snapshot => 3,
             Self::Forward => 4,
+            Self::Watch => 5,
         }
     }
 
     fn from_number(number: u8) -> Option<Self> {
-        [Self::Replication, Self::Control, Self::Snapshot, Self::Forward]
+        [Self::Replication, Self::Control, Self::Snapshot, Self::Forward, Self::Watch]
             .into_iter()
             .find(|purpose| purpose.number() == number)
     }

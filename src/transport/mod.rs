@@ -34,7 +34,7 @@ pub use frame::{PeerFrame, RecvError, Sender};
 pub use hello::{ClusterSecret, Hello, PeerIdentity, PeerRefusal, PeerRefusalCode, Purpose};
 pub use link::{Dialer, PeerConnection};
 pub use network::{Network, Tcp};
-pub use server::{ListenError, Listener, answer_calls, serve};
+pub use server::{ListenError, Listener, answer_calls, answer_held, serve};
 
 /// Fills a buffer with random bytes: nonces, which must not repeat, and jitter.
 pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;

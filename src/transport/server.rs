@@ -1,6 +1,6 @@
 //! The listening side: accepts connections, shakes hands, passes them to the layer above.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::Fabric;
-use super::frame::{PeerFrame, RecvError, SendError};
+use super::frame::{CANCEL_KIND, PeerFrame, RecvError, SendError};
 use super::handshake;
 use super::hello::{Hello, PeerIdentity, PeerRefusal, PeerRefusalCode};
 use super::link::PeerConnection;
@@ -30,6 +31,9 @@ pub const HANDSHAKES_MAX: usize = 64;
 
 /// Calls of one connection that are answered at the same time; more wait in its stream.
 pub const CALLS_MAX: usize = 64;
+
+/// The same for calls that are held until there is news.
+pub const HELD_MAX: usize = 1_024;
 
 /// The wait after a failed accept: out of file descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -208,24 +212,53 @@ where
     H: Fn(PeerFrame) -> F,
     F: Future<Output = Option<Bytes>>,
 {
+    answer(connection, CALLS_MAX, handle).await
+}
+
+/// [`answer_calls`] for calls that may be held: [`HELD_MAX`] at the same time. A call that its peer
+/// gives up is dropped.
+pub async fn answer_held<H, F>(connection: PeerConnection, handle: H) -> Result<(), RecvError>
+where
+    H: Fn(PeerFrame) -> F,
+    F: Future<Output = Option<Bytes>>,
+{
+    answer(connection, HELD_MAX, handle).await
+}
+
+async fn answer<H, F>(connection: PeerConnection, max: usize, handle: H) -> Result<(), RecvError>
+where
+    H: Fn(PeerFrame) -> F,
+    F: Future<Output = Option<Bytes>>,
+{
     let (sender, mut receiver) = connection.split();
     let mut calls = FuturesUnordered::new();
+    let mut open: BTreeMap<u64, AbortHandle> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
             Some((id, kind, answer)) = calls.next() => {
-                let Some(body) = answer else { continue };
+                open.remove(&id);
+                let Ok(Some(body)) = answer else { continue };
                 match sender.send(PeerFrame { id, kind, body }).await {
                     Ok(()) => {}
                     Err(SendError::Closed) => return Ok(()),
                     Err(error) => tracing::error!(%error, kind, "an answer cannot be sent"),
                 }
             }
-            frame = receiver.next(), if calls.len() < CALLS_MAX => {
+            frame = receiver.next(), if calls.len() < max => {
                 let Some(frame) = frame? else { return Ok(()) };
                 let (id, kind) = (frame.id, frame.kind);
-                let call = handle(frame);
-                calls.push(async move { (id, kind, call.await.filter(|_| id != 0)) });
+                if kind == CANCEL_KIND {
+                    if let Some(call) = open.remove(&id) {
+                        call.abort();
+                    }
+                    continue;
+                }
+                let (call, abort) = abortable(handle(frame));
+                open.insert(id, abort);
+                calls.push(async move {
+                    (id, kind, call.await.map(|answer| answer.filter(|_| id != 0)))
+                });
             }
         }
     }

@@ -18,7 +18,7 @@ use punctual::exec::Exec;
 use punctual::life::simulation::{SimulatedProcess, Witness};
 use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::actions::{self, ActionContext};
 use super::clocks::Clocks;
@@ -34,6 +34,9 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_millis(500);
 pub const DISPATCH_TTL: Millis = Millis(1_000);
 /// Younger ticks are on time.
 pub const FAILOVER: Millis = Millis(5_000);
+
+/// Streams of output that a node may have.
+const STREAMS_MAX: usize = 16;
 
 /// A process ended by itself: which, and why.
 pub type Ends = mpsc::UnboundedSender<(usize, u64, String)>;
@@ -181,12 +184,14 @@ impl SimMachine {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
                 version: "sim",
                 min_interval: Millis(100),
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
+                streams_max: STREAMS_MAX,
                 task_series: 10,
                 bench: None,
                 loopback: false,

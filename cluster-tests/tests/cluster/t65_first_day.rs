@@ -135,7 +135,7 @@ async fn all_that_is_kept_of_an_output_is_shown() -> TestResult<()> {
     cluster.finish().await
 }
 
-/// `logs TASK -f` shows what has ended, and each execution that ends from then on, once.
+/// `logs TASK -f` shows what has ended, and then each execution as it prints, once.
 async fn follows(server: &str, output: &str) -> TestResult<()> {
     let mut follower = tokio::process::Command::new(node_program()?)
         .args(["--server", server, "logs", "count", "-f"])
@@ -147,12 +147,17 @@ async fn follows(server: &str, output: &str) -> TestResult<()> {
     for shown in 1..=3 {
         let mut text = String::new();
         let head = timeout(LIMIT, lines.next_line()).await??.ok_or("it ended")?;
-        assert!(head.contains(" n1 success "), "execution {shown}: {head}");
+        let wanted = if shown == 1 { " n1 success " } else { " on n1]" };
+        assert!(head.contains(wanted), "execution {shown}: {head}");
         while text.len() < output.len() {
             text += &timeout(LIMIT, lines.next_line()).await??.ok_or("it ended")?;
             text.push('\n');
         }
         assert_eq!(text, output, "execution {shown}");
+        if shown > 1 {
+            let end = timeout(LIMIT, lines.next_line()).await??.ok_or("it ended")?;
+            assert!(end.contains(" success "), "execution {shown}: {end}");
+        }
         if shown < 3 {
             good(server, &["run", "count", "--wait"]).await?;
         }

@@ -137,8 +137,14 @@ const TASK: &[Param] = &[param("task_id", ParamKind::Text, "Of this task only.")
 const OUTPUT: &[Param] = &[
     param("follow", ParamKind::Flag, "As a stream, up to the end."),
     param("from", ParamKind::Number(0, u64::MAX), "From this byte on."),
-    param("attempt", ParamKind::Number(1, u32::MAX as u64), "Of this attempt."),
+    param(
+        "attempt",
+        ParamKind::Number(1, u32::MAX as u64),
+        "Of this attempt; a stream begins with it.",
+    ),
 ];
+const AFTER: &[Param] =
+    &[param("after", ParamKind::Text, "Those after this execution, instead of those that go on.")];
 /// The parameters of the lists of other schedulers, which have no pages.
 const ALL: &[Param] = &[param("limit", ParamKind::Number(1, 10_000), "How many at most; 10,000.")];
 const HISTORY: &[Param] = &[param("limit", ParamKind::Number(1, 1_000), "How many at most; 100.")];
@@ -239,6 +245,8 @@ pub(super) static ROUTES: &[Route] = &[
         .query(&[TICKS]).gives(&[(200, json(of::<TicksView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/executions", "listExecutionsOfTask", "Its executions, newest first.", || get(about::executions))
         .query(&[STATUS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]).refuses(&[Code::TaskNotFound]),
+    route(Verb::Get, "/api/v1/tasks/{name}/executions/new", "followExecutionsOfTask", "Its executions as a stream, each as it is created.", || get(output::created))
+        .query(&[AFTER]).gives(&[(200, Content::Text(&["text/event-stream"]))]).refuses(&[Code::TaskNotFound, Code::TooManyStreams]),
     route(Verb::Get, "/api/v1/tasks/{name}/stats", "getTaskStats", "How its ticks and executions went.", || get(about::stats))
         .gives(&[(200, json(of::<TaskStatsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/revisions", "getRevisions", "Its kept definitions, newest first.", || get(about::revisions))
@@ -271,7 +279,7 @@ pub(super) static ROUTES: &[Route] = &[
         .role(AccessRole::Operator).gives(&[(200, json(of::<ExecutionChanged>))]).refuses(&[Code::ExecutionNotFound, Code::ExecutionLive]),
     route(Verb::Get, "/api/v1/executions/{id}/output", "getOutput", "What it printed.", || get(output::output))
         .query(&[OUTPUT]).gives(&[(200, Content::Text(&["text/plain", "text/event-stream"]))])
-        .refuses(&[Code::ExecutionNotFound, Code::AttemptNotFound, Code::NodeUnreachable]),
+        .refuses(&[Code::ExecutionNotFound, Code::AttemptNotFound, Code::NodeUnreachable, Code::OutputGone, Code::TooManyStreams]),
     route(Verb::Post, "/api/v1/executions/{id}/callback", "endExecution", "The end of a claimed execution, told by who carried it out.", || post(executions::callback))
         .role(AccessRole::Operator).query(&[FENCE]).takes(of::<CallbackRequest>).gives(&[(200, json(of::<Message>))])
         .refuses(&[Code::ExecutionNotFound, Code::ExecutionEnded, Code::StaleFence, Code::FenceRequired, Code::MissingField, Code::InvalidValue, Code::Conflict]),

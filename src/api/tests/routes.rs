@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::ApiRig;
 use crate::api::error::{CRON, PROBLEM};
@@ -181,6 +181,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         metrics: Metrics::new("0"),
         progress: saying,
         scans: Scans::default(),
+        streams: Arc::new(Semaphore::new(2)),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",
@@ -188,6 +189,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
             loopback: true,
+            streams_max: 2,
             task_series: 10,
             bench: None,
         },

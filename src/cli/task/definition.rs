@@ -85,6 +85,7 @@ impl PolicyArgs {
     fn put_into(&self, fields: &mut Map<String, Value>) {
         put(fields, "timeout", self.timeout.as_deref());
         put(fields, "kill_grace", self.kill_grace.as_deref());
+        put(fields, "lost_after", self.lost_after.as_deref());
         let mut retry = Map::new();
         put(&mut retry, "max_retry", self.retry);
         put(&mut retry, "delay", self.retry_delay.as_deref());

@@ -127,6 +127,9 @@ pub struct PolicyArgs {
     /// From the request to stop to the kill
     #[arg(long, value_name = "DURATION")]
     pub kill_grace: Option<String>,
+    /// Give up an attempt whose node is silent for so long; at least 1s
+    #[arg(long, value_name = "DURATION")]
+    pub lost_after: Option<String>,
     /// While an execution has not ended: run beside it, skip the tick, wait, or take its place
     #[arg(long, value_enum, value_name = "MODE")]
     pub mode: Option<ModeChoice>,

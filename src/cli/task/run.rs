@@ -12,6 +12,7 @@ use super::pair;
 use crate::cli::context::CliContext;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::fetch::typed;
+use crate::cli::outputs::OutputChoice;
 use crate::cli::{execution, many, outputs, words};
 use crate::client::{ClientError, path};
 use crate::domain::error_code::ErrorCode;
@@ -88,7 +89,9 @@ async fn one(
     context.out.one(&shown, |clock| execution::line(&execution, clock))?;
     if context.out.for_people() {
         let query = context.freshness();
-        let (bytes, cut) = outputs::printed(&execution, &query, context.client()?).await?;
+        let (bytes, cut) =
+            outputs::printed(&execution, OutputChoice::default(), &query, context.client()?)
+                .await?;
         if let Some(cut) = cut {
             context.out.say(&cut);
         }

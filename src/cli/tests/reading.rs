@@ -35,15 +35,33 @@ async fn logs_show_all_that_is_kept_oldest_first() {
     let gone =
         [answers[0].clone(), answers[1].clone(), ("GET /executions/42/output", 200, json!(long))];
     let logs = ran(&["logs", "hello", "-n", "3"], &gone).await;
+    assert!(logs.talk.starts_with("1 execution has not ended"), "{}", logs.talk);
     let cut = format!("3 ms\n[punctual: only the last 1024 bytes are kept]\n{long}\n");
     assert!(logs.data.contains(&cut), "{}", logs.data);
     let answers = [
         ("GET /executions/42", 200, execution("42", "success", "x")),
-        ("GET /executions/42/output?from=0", 200, json!("a\nb")),
+        ("GET /executions/42/output?follow=true", 200, json!(STREAM)),
+        ("GET /executions/42/output", 200, json!("a\nb\nc\n")),
+        ("GET /executions/42/output?attempt=1", 200, json!("first\n")),
     ];
-    assert_eq!(ran(&["logs", "42", "-f"], &answers).await.data, "a\nb");
+    let followed = ran(&["logs", "42", "-f"], &answers).await;
+    assert_eq!((followed.exit, followed.data.as_str()), (Exit::Ok, "a\nb"), "{}", followed.talk);
+    let talk = "[attempt 2 on n3]\n[punctual: no output from byte 1 on: n3 does not answer]\n";
+    assert_eq!(followed.talk, talk);
+    assert_eq!(ran(&["logs", "42", "--tail", "2"], &answers).await.data, "b\nc\n");
+    assert_eq!(ran(&["logs", "42", "--attempt", "1"], &answers).await.data, "first\n");
     assert_eq!(ran(&["logs", "nobody"], &answers).await.exit, Exit::Conflict);
 }
+
+/// Two attempts, of which the second cannot be read to its end.
+const STREAM: &str = "event: attempt\nid: 1-0\ndata: {\"attempt\":1,\"node\":\"n2\"}\n\n\
+    :\n\n\
+    event: output\nid: 1-2\ndata: {\"attempt\":1,\"from\":0,\"next\":2,\"text\":\"a\\n\"}\n\n\
+    event: attempt\nid: 2-0\ndata: {\"attempt\":2,\"node\":\"n3\"}\n\n\
+    event: output\nid: 2-1\ndata: {\"attempt\":2,\"from\":0,\"next\":1,\"text\":\"b\"}\n\n\
+    event: gone\ndata: {\"attempt\":2,\"from\":1,\"code\":\"node_unreachable\",\
+    \"detail\":\"n3 does not answer\",\"last\":true,\"tail\":null}\n\n\
+    event: end\ndata: {\"attempt\":2,\"next\":1,\"status\":\"lost\"}\n\n";
 
 #[tokio::test]
 async fn ticks_before_and_after_are_tables() {

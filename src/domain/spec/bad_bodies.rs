@@ -31,6 +31,13 @@ fn shell(change: Value) -> Value {
     with(json!({"action": action}))
 }
 
+/// A good body of a command with this handed to it.
+fn handed(change: Value) -> Value {
+    let mut body = shell(json!({}));
+    super::merge(&mut body, &change);
+    body
+}
+
 /// Each body has exactly one problem: this one.
 fn expect(table: Vec<(Value, &str, &str)>) {
     for (body, pointer, code) in table {
@@ -266,6 +273,8 @@ fn data_and_policies() {
     expect(vec![
         (with(json!({"parameters": []})), "/parameters", "wrong_type"),
         (with(json!({"payload": {}})), "/payload", "wrong_type"),
+        (handed(json!({"payload": "a\u{0}b"})), "/payload", "invalid_value"),
+        (handed(json!({"parameters": {"a/b": "\u{0}"}})), "/parameters/a~1b", "invalid_value"),
         (with(json!({"payload": "p".repeat(65_535)})), "/payload", "too_large"),
         (with(json!({"parameters": {"a": "p".repeat(65_530)}})), "/payload", "too_large"),
         (with(json!({"execution_mode": "serial"})), "/execution_mode", "invalid_value"),

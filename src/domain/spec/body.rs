@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::reader::{BrokenRule, Object, choice, duration, flag, text, whole};
+use super::parameters::{NO_NUL, is_command, with_nul};
+use super::reader::{BrokenRule, Object, choice, duration, escape, flag, text, whole};
 use super::rules::{
     CATCH_UP_MAX, CHAINED_MAX, DESCRIPTION_BYTES_MAX, DURATION_MAX, LABELS_MAX, LOST_AFTER_MIN,
     PAYLOAD_BYTES_MAX, RETRIES_MAX, check_label, check_name,
@@ -33,6 +34,7 @@ pub(super) fn read(
         let mut spec = identity(body, ctx);
         spec.action = action::read(body);
         data(body, &mut spec);
+        without_nul(body, &spec);
         policies(body, &mut spec);
         spec
     })
@@ -110,6 +112,21 @@ fn data(body: &mut Object<'_, '_>, spec: &mut TaskSpec) {
             "must have at most {PAYLOAD_BYTES_MAX} bytes together with parameters, have {bytes}"
         );
         body.refuse("/payload", BrokenRule::new(ErrorCode::TooLarge, message));
+    }
+}
+
+/// What is handed to a command is in its environment, which cannot have a zero byte.
+fn without_nul(body: &mut Object<'_, '_>, spec: &TaskSpec) {
+    if !is_command(spec) {
+        return;
+    }
+    let rule = || BrokenRule::new(ErrorCode::InvalidValue, NO_NUL);
+    if spec.payload.contains('\0') {
+        body.refuse("/payload", rule());
+    }
+    let parameters: Map<String, Value> = serde_json::from_str(&spec.parameters).unwrap_or_default();
+    for name in with_nul(&parameters) {
+        body.refuse(&format!("/parameters/{}", escape(&name)), rule());
     }
 }
 

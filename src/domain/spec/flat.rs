@@ -133,6 +133,7 @@ impl FlatReader {
         };
         let bare = self.fields.get("schedule").filter(|own| !own.is_object() && !own.is_null());
         if let Some(bare) = bare.cloned() {
+            let bare = if rule == Some("daily") { times(bare) } else { bare };
             // With a `type` that is none, only that is told: the schedule may be right.
             let made = match rule {
                 Some(rule) => (rule.to_owned(), bare),
@@ -261,6 +262,14 @@ impl FlatReader {
                 self.conflict(name, message);
             }
         }
+    }
+}
+
+/// Times of day in one text, with commas between them, as a list of them.
+fn times(value: Value) -> Value {
+    match value.as_str().filter(|text| text.contains(',')) {
+        Some(text) => text.split(',').map(|time| Value::from(time.trim())).collect(),
+        None => value,
     }
 }
 

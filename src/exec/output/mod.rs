@@ -16,9 +16,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::outcome::TAIL_MAX_BYTES;
 use crate::config::OutputLimits;
@@ -57,6 +59,8 @@ impl Chunk {
 /// The output of all attempts of one node.
 pub(super) struct Outputs {
     running: Arc<RunningOutputs>,
+    /// An output began.
+    begun: Notify,
     jobs: Sender<KeeperJob>,
     limits: OutputLimits,
 }
@@ -66,14 +70,15 @@ impl Outputs {
     pub(super) fn open(folder: PathBuf, limits: OutputLimits) -> io::Result<Self> {
         let running = Arc::new(RunningOutputs::default());
         let jobs = OutputKeeper::start(folder, limits.quota_bytes, Arc::clone(&running))?;
-        Ok(Self { running, jobs, limits })
+        Ok(Self { running, begun: Notify::new(), jobs, limits })
     }
 
     /// Keeps nothing beyond what is held in memory.
     #[cfg(feature = "simulation")]
     pub(super) fn nowhere() -> Self {
         let (jobs, _nobody) = std::sync::mpsc::channel();
-        Self { running: Arc::new(RunningOutputs::default()), jobs, limits: OutputLimits::default() }
+        let (running, begun) = (Arc::default(), Notify::new());
+        Self { running, begun, jobs, limits: OutputLimits::default() }
     }
 
     /// Opens the output of an attempt that is about to start.
@@ -83,8 +88,10 @@ impl Outputs {
             key,
             jobs: self.jobs.clone(),
             ring: Mutex::new(Ring::new(self.limits)),
+            news: Notify::new(),
         });
         self.running.lock().insert(key, Arc::clone(&live));
+        self.begun.notify_waiters();
         OpenOutput { outputs: self, live }
     }
 
@@ -110,6 +117,31 @@ impl Outputs {
             // What was read is the beginning of something that goes on.
             Some(live) => Some(live.ring.lock().continued(kept)),
             None => kept,
+        }
+    }
+
+    /// [`Outputs::read`] as soon as there is something to read or the attempt has ended, at the
+    /// latest after `wait`.
+    pub(super) async fn read_grown(
+        &self,
+        key: OutputKey,
+        from: u64,
+        max: usize,
+        wait: Duration,
+    ) -> Option<Chunk> {
+        let until = Instant::now() + wait;
+        loop {
+            let live = self.running.lock().get(&key).cloned();
+            let news = live.as_ref().map_or(&self.begun, |live| &live.news);
+            let mut told = std::pin::pin!(news.notified());
+            told.as_mut().enable();
+            // What happened before the wait was enabled is seen here, what happens after it there.
+            let known = self.running.lock().contains_key(&key) == live.is_some();
+            let chunk = self.read(key, from, max).await;
+            let done = chunk.as_ref().is_some_and(|it| !it.bytes.is_empty() || !it.running);
+            if done || (known && timeout_at(until, told).await.is_err()) {
+                return chunk;
+            }
         }
     }
 
@@ -147,6 +179,7 @@ impl Drop for OpenOutput<'_> {
         }
         // After the last piece is handed over, so that no reader falls between the two.
         self.outputs.running.lock().remove(&self.live.key);
+        self.live.news.notify_waiters();
     }
 }
 
@@ -155,6 +188,8 @@ pub(super) struct LiveOutput {
     key: OutputKey,
     jobs: Sender<KeeperJob>,
     ring: Mutex<Ring>,
+    /// There are more bytes, or there will be no more.
+    news: Notify,
 }
 
 impl LiveOutput {
@@ -166,6 +201,8 @@ impl LiveOutput {
                 self.keep(piece);
             }
         }
+        drop(ring);
+        self.news.notify_waiters();
     }
 
     /// How much of the output is kept: more need not come.

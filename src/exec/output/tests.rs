@@ -196,3 +196,41 @@ async fn what_was_kept_under_other_limits_is_read_all_the_same() {
     outputs.flush().await;
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// A reader is woken by the beginning of an output, by each piece, and by the end; nothing is asked
+/// in turns: the wait is far longer than the test may take.
+#[tokio::test]
+async fn a_reader_is_woken() {
+    const LONG: Duration = Duration::from_secs(3_600);
+    const SOON: Duration = Duration::from_secs(30);
+    let (_folder, outputs) = outputs(1 << 30);
+    let outputs = Arc::new(outputs);
+    let read = |attempt: u32, from: u64| {
+        let outputs = Arc::clone(&outputs);
+        let read = tokio::spawn(async move {
+            outputs
+                .read_grown((ID, attempt), from, 100, LONG)
+                .await
+                .map(|it| (it.bytes, it.running))
+        });
+        async move { tokio::time::timeout(SOON, read).await.expect("it is woken").unwrap() }
+    };
+    let first = read(1, 0);
+    tokio::task::yield_now().await;
+    let output = outputs.begin(ID, 1);
+    tokio::task::yield_now().await;
+    output.live().push(b"one");
+    assert_eq!(first.await, Some((b"one".to_vec(), true)));
+    let second = read(1, 3);
+    tokio::task::yield_now().await;
+    output.live().push(b"two");
+    assert_eq!(second.await, Some((b"two".to_vec(), true)));
+    let end = read(1, 6);
+    tokio::task::yield_now().await;
+    drop(output);
+    assert_eq!(end.await, Some((Vec::new(), false)));
+    // Of silence there is no file: only the end of the wait tells, or the state.
+    let short = outputs.read_grown((ID, 2), 0, 100, Duration::from_millis(1)).await;
+    assert_eq!(short, None);
+    assert_eq!(read(1, 2).await, Some((b"etwo".to_vec(), false)));
+}

@@ -9,9 +9,9 @@ use crate::domain::machine::{Command, Refusal, Task};
 use crate::domain::spec::{self, ReadContext};
 use crate::domain::task::TaskSpec;
 use crate::domain::time::Timestamp;
-use crate::dto::{TaskChanged, TaskNow};
+use crate::dto::{TaskChanged, TaskNow, WarningView};
 use crate::ops::context::StateView;
-use crate::ops::{Caller, OpAnswer, OpError, eligibility, views};
+use crate::ops::{Caller, OpAnswer, OpError, eligibility, views, why};
 
 /// Maximum number of attempts to apply a patch that conflicts with other changes.
 const PATCH_TRIES: u32 = 8;
@@ -84,8 +84,29 @@ pub(crate) async fn put(
         let mode = PutMode::Update { if_match: caller.if_match(Some(task.live.revision)) };
         Ok(Some(Command::Put(Box::new(Put { mode, spec }))))
     });
+    let before = completed(&caller.context.here()?, name);
     let made = answer.await?.revision();
-    changed(caller, name, made, None)
+    Ok(warned(changed(caller, name, made, None)?, name, before))
+}
+
+/// Why no tick of a task is left, by its definition.
+fn completed(view: &StateView, name: &str) -> Option<String> {
+    let task = view.state.named(name).filter(|task| task.used_up())?;
+    why::over(task)
+}
+
+/// Adds that a change leaves no tick to a task that had some.
+fn warned(
+    mut answer: OpAnswer<TaskChanged>,
+    name: &str,
+    before: Option<String>,
+) -> OpAnswer<TaskChanged> {
+    let now = completed(&answer.view, name).filter(|_| before.is_none());
+    if let (Some(why), TaskNow::Kept(task)) = (now, &mut answer.body.task) {
+        let detail = format!("the change completes the task, and none of its ticks fires: {why}");
+        task.warnings.push(WarningView { code: "completed".into(), detail });
+    }
+    answer
 }
 
 /// Applies a JSON merge patch (RFC 7396) to a definition.
@@ -107,6 +128,7 @@ pub(crate) async fn patch(
             return changed(caller, name, first.revision(), None);
         }
         let task = present(&view, name)?;
+        let before = completed(&view, name);
         let spec = patched(&view, task, changes, caller)?;
         let bound = caller.if_match(Some(task.live.revision));
         if bound.is_none() && task.spec() == Some(&spec) {
@@ -119,7 +141,10 @@ pub(crate) async fn patch(
         let if_match = bound.or(Some(task.live.revision));
         let put = Put { mode: PutMode::Update { if_match }, spec };
         match caller.try_submit(&Command::Put(Box::new(put))).await? {
-            Ok(answer) => return changed(caller, name, answer.revision(), None),
+            Ok(answer) => {
+                let changed = changed(caller, name, answer.revision(), None)?;
+                return Ok(warned(changed, name, before));
+            }
             // Somebody changed the task meanwhile: the patch is applied to the newer definition.
             Err(Refusal::RevisionMismatch { .. }) if bound.is_none() => {}
             Err(refusal) => return Err(refusal.into()),

@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod claim;
 pub(crate) mod definition;
+pub(crate) mod follow;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod trigger;

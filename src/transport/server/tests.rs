@@ -179,3 +179,69 @@ async fn the_end_of_a_peer_drops_the_calls_it_waited_for() {
     drop(connection);
     assert!(timeout(LIMIT, ends.recv()).await.unwrap().unwrap().is_ok());
 }
+
+/// A call that nobody waits for any more is dropped where it is held.
+#[tokio::test]
+async fn a_held_call_is_given_up_with_its_caller() {
+    let network = MemoryNetwork::new();
+    let held = Arc::new(AtomicUsize::new(0));
+    let counted = held.clone();
+    let handler = move |connection: PeerConnection| {
+        let held = counted.clone();
+        async move {
+            let _ = answer_held(connection, |frame| {
+                let place = HeldPlace::take(&held);
+                async move {
+                    if frame.kind != ECHO {
+                        pending::<()>().await;
+                    }
+                    drop(place);
+                    Some(frame.body)
+                }
+            })
+            .await;
+        }
+    };
+    let fabric = fabric(network.clone(), None);
+    let _node = TestPeer::start_with(fabric, "two:1", |_| Ok(identity(2)), handler).await;
+    let caller = PeerCaller::new(dialer(network, "two:1"), Purpose::Watch);
+    let count = |wanted: usize| {
+        let held = held.clone();
+        async move {
+            while held.load(Ordering::Relaxed) != wanted {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    // More than are answered at the same time on other connections.
+    let calls: Vec<_> = (0..CALLS_MAX + 10)
+        .map(|_| {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.hold(ECHO + 1, Bytes::new(), LIMIT).await })
+        })
+        .collect();
+    timeout(LIMIT, count(CALLS_MAX + 10)).await.unwrap();
+    for call in &calls {
+        call.abort();
+    }
+    timeout(LIMIT, count(0)).await.unwrap();
+    // The connection goes on.
+    let body = Bytes::from_static(b"still there");
+    assert_eq!(caller.hold(ECHO, body.clone(), LIMIT).await, Ok(body));
+}
+
+/// Counts itself.
+struct HeldPlace(Arc<AtomicUsize>);
+
+impl HeldPlace {
+    fn take(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

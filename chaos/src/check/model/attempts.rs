@@ -69,7 +69,14 @@ impl ReferenceModel {
         let cancelled = one.tick.is_some() && task.is_some_and(|task| task.cancelled.is_some());
         let over =
             one.stopping || deleted || cancelled || one.by_caller || status == Status::Success;
-        let Some(policy) = one.policy.filter(|_| !over) else { return self.end_as(id, status) };
+        // What ends cancelled though nobody asked for it was interrupted by its node.
+        let ends = match status {
+            Status::Cancelled if one.stopping => status,
+            Status::Cancelled if unknown => Status::Lost,
+            Status::Cancelled => Status::Failed,
+            status => status,
+        };
+        let Some(policy) = one.policy.filter(|_| !over) else { return self.end_as(id, ends) };
         let counts = &mut one.attempts;
         let retries = counts.made.saturating_sub(1 + counts.redeliveries);
         let again = policy.at_least_once && counts.redeliveries < REDELIVERIES_MAX;
@@ -77,10 +84,10 @@ impl ReferenceModel {
             counts.next_at = Some(stamp.saturating_add(policy.wait(counts.redeliveries)));
             counts.redeliveries += 1;
         } else if unknown {
-            return self.end_as(id, status);
+            return self.end_as(id, ends);
         } else {
             if retries >= policy.retry.max_retry {
-                return self.end_as(id, status);
+                return self.end_as(id, ends);
             }
             counts.next_at = Some(stamp.saturating_add(policy.wait(retries)));
         }

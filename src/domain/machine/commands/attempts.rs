@@ -11,11 +11,15 @@ use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{Backoff, Retry};
 use crate::domain::time::Millis;
 
+/// Why an execution ended that its node interrupted.
+const INTERRUPTED: &str = "interrupted by its node";
+
 /// Ends the attempt that runs of the execution at `at`.
 pub fn end(task: &mut TaskEditor<'_>, at: RecordPlace, report: Report) {
     let execution = task.history.executions.get(at);
     let Some((next, wait)) = execution.and_then(|execution| next(task, execution, &report)) else {
-        return task.end(at, report);
+        let stopped = execution.is_some_and(|execution| execution.stopping);
+        return task.end(at, if stopped { report } else { interrupted(report) });
     };
     let due = task.stamp.plus(guards::wait(wait));
     task.wait_again(at, report, next, due);
@@ -28,6 +32,17 @@ pub fn lose_all(task: &mut TaskEditor<'_>, detail: &str, which: impl Fn(&Executi
             end(task, at, Report::unreported(Status::Lost, task.stamp, detail));
         }
     }
+}
+
+/// The end of an execution that nobody asked to stop. What is told to be cancelled then was
+/// interrupted by its node: a killed process is a known failure, and any other effect is not known.
+fn interrupted(mut report: Report) -> Report {
+    if report.status == Status::Cancelled {
+        report.status = if report.unknown { Status::Lost } else { Status::Failed };
+        let told = if report.detail.is_empty() { "" } else { ": " };
+        report.detail = format!("{INTERRUPTED}{told}{}", report.detail);
+    }
+    report
 }
 
 /// Whether an execution is attempted again after an attempt that ended like this, and after which

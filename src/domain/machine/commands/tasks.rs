@@ -128,7 +128,9 @@ impl State {
                 Some(old) => (old.schedule != spec.schedule, old.enabled != spec.enabled),
                 None => (true, false),
             };
-            if rescheduled || switched {
+            // A completed task that may fire more than once after all has ticks again.
+            let revived = task.progress.exhausted && task.rules.one_shot && !spec.one_shot;
+            if rescheduled || switched || revived {
                 let (scheduled_at, begun) = begin(&spec, cx.stamp, task.settled());
                 let becomes = (!spec.enabled).then_some(Reason::Disabled);
                 // A new schedule may begin with the moment itself; what came before is closed, also
@@ -138,6 +140,8 @@ impl State {
                 guards::close(task, upto, becomes);
                 if rescheduled {
                     task.live_mut().scheduled_at = scheduled_at;
+                }
+                if rescheduled || revived {
                     task.progress_mut().exhausted = false;
                 }
             }

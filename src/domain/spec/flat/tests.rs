@@ -50,6 +50,14 @@ fn a_flat_schedule_means_what_the_canonical_one_does() {
             json!({"schedule": {"cron": "0 */6 * * *"}}),
         ),
         (json!({"type": "daily", "schedule": "02:00"}), json!({"schedule": {"daily": "02:00"}})),
+        (
+            json!({"type": "daily", "schedule": ["02:00", "14:00"]}),
+            json!({"schedule": {"daily": ["02:00", "14:00"]}}),
+        ),
+        (
+            json!({"type": "daily", "schedule": "02:00, 14:00"}),
+            json!({"schedule": {"daily": ["02:00", "14:00"]}}),
+        ),
     ] {
         assert_eq!(outcome(&named(flat.clone())), outcome(&named(canonical)), "{flat}");
         assert!(outcome(&named(flat.clone())).is_ok(), "{flat}");
