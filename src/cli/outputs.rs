@@ -193,12 +193,12 @@ impl PrintedStream {
 
     /// What is said of output that cannot be had, and the end of it, if that is known.
     pub fn gone(&self, gone: &OutputGone) -> (String, Option<String>) {
-        let from = gone.from;
+        let OutputGone { from, code, detail, .. } = gone;
         let line = match gone.last {
-            true => format!("[punctual: no output from byte {from} on: {}]", gone.detail),
-            false => format!("[punctual: waiting for output: {}]", gone.detail),
+            true => format!("[punctual: no output from byte {from} on: {detail} ({code})]"),
+            false => format!("[punctual: waiting for output: {detail} ({code})]"),
         };
-        let tail = gone.tail.clone().filter(|_| gone.last && from == 0).map(|tail| {
+        let tail = gone.tail.clone().filter(|_| gone.last && *from == 0).map(|tail| {
             let length = tail.len().min(TAIL_MAX_BYTES);
             format!("[punctual: only the last {length} bytes are kept]\n{tail}")
         });

@@ -43,7 +43,7 @@ pub struct EventStream<'a> {
 }
 
 /// What became of opening a stream at one server.
-enum Opening {
+enum StreamOpening {
     Open(Response),
     /// It says no, and another one would too.
     Refused(ServerRefusal),
@@ -65,12 +65,12 @@ impl Client {
         path: &str,
         query: Query<'_>,
         last: Option<&str>,
-    ) -> Opening {
+    ) -> StreamOpening {
         let mut request = self.http.get(located(server, path, query)).timeout(WITHOUT_END);
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
-        let later = |why: &str| Opening::Later(format!("{} {why}", shown(server)), None);
+        let later = |why: &str| StreamOpening::Later(format!("{} {why}", shown(server)), None);
         let response = match timeout(self.patience.answer_within, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return later(&http::reason(&error)),
@@ -81,7 +81,7 @@ impl Client {
             return later(&format!("is no punctual API: it answers with status {status}"));
         }
         if status < 400 {
-            return Opening::Open(response);
+            return StreamOpening::Open(response);
         }
         let Ok(Ok(raw)) = timeout(self.patience.answer_within, response.bytes()).await else {
             return later("breaks off its answer");
@@ -91,9 +91,9 @@ impl Client {
         match status {
             503 | 504 => {
                 let why = format!("{} {}", shown(server), refusal.detail);
-                Opening::Later(why, Some(refusal))
+                StreamOpening::Later(why, Some(refusal))
             }
-            _ => Opening::Refused(refusal),
+            _ => StreamOpening::Refused(refusal),
         }
     }
 }
@@ -150,14 +150,14 @@ impl EventStream<'_> {
             let mut said = None;
             for server in client.in_order() {
                 match client.open(server, &self.path, &self.query, self.last.as_deref()).await {
-                    Opening::Open(response) => {
+                    StreamOpening::Open(response) => {
                         client.prefer(server);
                         return Ok(response);
                     }
-                    Opening::Refused(refusal) => {
+                    StreamOpening::Refused(refusal) => {
                         return Err(ClientError::Refused(Box::new(refusal)));
                     }
-                    Opening::Later(why, refusal) => {
+                    StreamOpening::Later(why, refusal) => {
                         reasons.push(why);
                         said = said.or(refusal);
                     }

@@ -87,6 +87,7 @@ fn retry_delay(policy: &Retry, retries: u32, execution: u64) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn delays(policy: &Retry) -> Vec<u64> {
         (0..6).map(|retries| retry_delay(policy, retries, 7).0).collect()
@@ -105,6 +106,21 @@ mod tests {
         assert_eq!(delays(&none), [0; 6]);
         let largest = Retry { max_delay: Millis(u64::MAX), jitter: Millis(u64::MAX - 1), ..policy };
         assert!((64..200).all(|retries| retry_delay(&largest, retries, 7).0 == u64::MAX));
+    }
+
+    #[test]
+    fn what_its_node_interrupts_is_a_failure() {
+        let told = |status, unknown| {
+            let mut report = Report::unreported(status, Timestamp(0), "stopped: exit 0");
+            report.unknown = unknown;
+            let told = interrupted(report);
+            (told.status, told.detail)
+        };
+        let why = "interrupted by its node: stopped: exit 0".to_owned();
+        assert_eq!(told(Status::Cancelled, false), (Status::Failed, why.clone()));
+        assert_eq!(told(Status::Cancelled, true), (Status::Lost, why));
+        let as_it_was = "stopped: exit 0".to_owned();
+        assert_eq!(told(Status::Timeout, true), (Status::Timeout, as_it_was));
     }
 
     #[test]
