@@ -129,12 +129,12 @@ pub async fn printed(
     }
     match kept(&execution.id, &choice.query(freshness), client).await {
         Ok(found) => Ok(found),
-        Err(ClientError::Refused(refusal)) if refusal.code == "execution_not_found" => {
-            Ok((tail.as_bytes().to_vec(), None))
-        }
         Err(ClientError::Refused(refusal)) if refusal.code == "attempt_not_found" => {
             let attempt = choice.attempt.unwrap_or_default();
             Ok((Vec::new(), Some(format!("[punctual: there was no attempt {attempt}]"))))
+        }
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+            Ok((tail.as_bytes().to_vec(), None))
         }
         Err(ClientError::Refused(refusal))
             if matches!(refusal.code.as_str(), "output_gone" | "node_unreachable") =>

@@ -126,9 +126,11 @@ async fn what_follows_an_attempt_and_an_execution_is_set() {
                 "at-least-once",
                 "--kill-grace",
                 "9s",
+                "--lost-after",
+                "20s",
             ][..],
             json!(
-            {"kill_grace": "9s", "delivery": "at_least_once",
+            {"kill_grace": "9s", "lost_after": "20s", "delivery": "at_least_once",
              "retry": {"max_retry": 3, "delay": "5s", "backoff": "fixed", "max_delay": "8s",
                        "jitter": "1s"}}),
         ),

@@ -148,6 +148,12 @@ async fn show_finds_tasks_executions_and_nodes() {
     let found = ran(&["show", "42"], &answers).await;
     assert!(found.data.contains("attempts    1 on n2, fence 41, failed: x\n"), "{}", found.data);
     assert!(found.data.ends_with("output      no\n            way\n"), "{}", found.data);
+    let mut timed = execution("42", "failed", "");
+    timed["attempts"][0]["started_at"] = json!("2026-12-01T12:00:00.001Z");
+    timed["attempts"][0]["ended_at"] = json!("2026-12-01T12:00:00.004Z");
+    let found = ran(&["show", "42"], &[("GET /executions/42", 200, timed)]).await;
+    let attempt = "1 on n2, fence 41, 12:00:00.001 to 12:00:00.004, failed: x\n";
+    assert!(found.data.contains(attempt), "{}", found.data);
     let mut draining = node("n1");
     draining["intent"] = json!("draining");
     let found = ran(&["show", "n1"], &[("GET /nodes/n1", 200, draining)]).await;
