@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 pub use self::fatal::Fatal;
-use crate::api::{self, ApiSettings, Context, HttpLimits, RunningParts, Scans};
+use crate::api::{self, ApiSettings, Context, HttpLimits, RunningParts, Scans, Streams};
 use crate::budget::Budget;
 use crate::clock::{Clock, ClusterClock, HardwareClocks};
 use crate::config::{Config, Definitions};
@@ -154,7 +154,7 @@ impl Node {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
-            streams: Arc::new(Semaphore::new(config.http.streams)),
+            streams: Streams::new(config.http.streams),
             settings: ApiSettings {
                 node_name: config.node.name(),
                 version: VERSION,
@@ -162,7 +162,6 @@ impl Node {
                 dispatch_ttl: config.limits.dispatch_ttl,
                 functions_allowed: builder.functions_allowed,
                 loopback: config.http.listen.ip().is_loopback(),
-                streams_max: config.http.streams,
                 task_series: config.metrics.tasks,
                 bench: builder.bench.clone(),
             },

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::consensus::{Consensus, ProposalAnswers};
@@ -22,6 +22,7 @@ use super::changes;
 use super::limits::{INDEX_LIMIT, READ_LIMIT, UNLED_READ_LIMIT, WRITE_LIMIT};
 use crate::ops::error::OpError;
 use crate::ops::scans::Scans;
+use crate::ops::streams::Streams;
 
 /// Who the log says sent what came by this interface, as long as there are no tokens.
 const PRINCIPAL: &str = "api";
@@ -41,7 +42,7 @@ pub struct Context {
     /// Limits the scans of the state that run at once.
     pub scans: Scans,
     /// Places for streams.
-    pub streams: Arc<Semaphore>,
+    pub streams: Streams,
     /// What the routes need to know.
     pub settings: ApiSettings,
 }
@@ -69,8 +70,6 @@ pub struct ApiSettings {
     pub functions_allowed: bool,
     /// Whether only this machine reaches the API.
     pub loopback: bool,
-    /// Streams that may be open at once.
-    pub streams_max: usize,
     /// Tasks that have metrics of their own.
     pub task_series: usize,
     /// What the routes that measure tell of; none: they are closed.

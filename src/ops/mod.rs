@@ -29,6 +29,7 @@ pub(crate) mod proposals;
 mod queue;
 pub(crate) mod scans;
 pub(crate) mod stats;
+pub(crate) mod streams;
 pub(crate) mod tasks;
 pub(crate) mod ticks;
 pub(crate) mod views;
@@ -38,6 +39,7 @@ pub(crate) mod words;
 pub use self::context::{ApiSettings, Context, RunningParts};
 pub use self::measure::Starts;
 pub use self::scans::Scans;
+pub use self::streams::Streams;
 
 pub(crate) use self::caller::{Caller, OpAnswer};
 pub(crate) use self::error::OpError;

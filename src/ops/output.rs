@@ -17,7 +17,7 @@ use crate::domain::machine::State;
 use crate::domain::machine::record::{Attempt, Execution, Status};
 use crate::exec::{Chunk, READ_MAX_BYTES, tail_is_whole};
 
-pub(crate) use self::follow::{OutputEvent, StreamPlace, follow};
+pub(crate) use self::follow::{OutputEvent, follow};
 use self::peer::fetch;
 pub use self::peer::{OUTPUT_KIND, serve_output};
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use punctual::api::{self, ApiSettings, Context, RunningParts, Scans};
+use punctual::api::{self, ApiSettings, Context, RunningParts, Scans, Streams};
 use punctual::clock::{Clock, ClusterClock};
 use punctual::consensus::{
     self, ConsensusParts, ConsensusSettings, Formats, MemberAddress, RunningConsensus,
@@ -18,7 +18,7 @@ use punctual::exec::Exec;
 use punctual::life::simulation::{SimulatedProcess, Witness};
 use punctual::telemetry::metrics::Metrics;
 use punctual::transport::Fabric;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::actions::{self, ActionContext};
 use super::clocks::Clocks;
@@ -184,14 +184,13 @@ impl SimMachine {
             metrics: metrics.clone(),
             progress: saying,
             scans: Scans::default(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Streams::new(STREAMS_MAX),
             settings: ApiSettings {
                 node_name: format!("n{}", index + 1),
                 version: "sim",
                 min_interval: Millis(100),
                 dispatch_ttl: DISPATCH_TTL,
                 functions_allowed: true,
-                streams_max: STREAMS_MAX,
                 task_series: 10,
                 bench: None,
                 loopback: false,

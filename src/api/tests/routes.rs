@@ -7,12 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::ApiRig;
 use crate::api::error::{CRON, PROBLEM};
 use crate::api::frame::{self, RequestFrame};
-use crate::api::{self, ApiSettings, Context, HttpLimits, Scans};
+use crate::api::{self, ApiSettings, Context, HttpLimits, Scans, Streams};
 use crate::clock::{ClusterClock, HardwareClocks};
 use crate::config::{self, OutputLimits};
 use crate::domain::time::Millis;
@@ -181,7 +181,7 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
         metrics: Metrics::new("0"),
         progress: saying,
         scans: Scans::default(),
-        streams: Arc::new(Semaphore::new(2)),
+        streams: Streams::new(2),
         settings: ApiSettings {
             node_name: "n1".to_owned(),
             version: "0",
@@ -189,7 +189,6 @@ pub(in crate::api) fn waiting(folder: &tempfile::TempDir) -> Arc<Context> {
             dispatch_ttl: Millis(1_000),
             functions_allowed: false,
             loopback: true,
-            streams_max: 2,
             task_series: 10,
             bench: None,
         },

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::{OutputPlace, fetch, gone, over, place, reported, tail};
@@ -20,6 +19,7 @@ use crate::domain::machine::record::{Attempt, Execution, Liveness};
 use crate::dto::{OutputAttempt, OutputEnd, OutputGone, OutputPiece};
 use crate::exec::Chunk;
 use crate::ops::context::{Context, StateView};
+use crate::ops::streams::StreamPlace;
 use crate::ops::{OpError, executions, views, words};
 
 /// A request for more is held so long, and then made again.
@@ -81,7 +81,7 @@ pub(crate) fn follow(
         broken: Vec::new(),
         ready: VecDeque::new(),
         ended: false,
-        _place: context.stream()?,
+        _place: StreamPlace::take(context)?,
     })
 }
 
@@ -106,35 +106,6 @@ pub(crate) struct Follower {
     ended: bool,
     /// Its place among the streams.
     _place: StreamPlace,
-}
-
-/// A place among the streams of a node; it is free again when this is dropped.
-pub(crate) struct StreamPlace {
-    context: Arc<Context>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Context {
-    /// A place among the streams.
-    ///
-    /// # Errors
-    /// `too_many_streams`.
-    pub(crate) fn stream(self: &Arc<Self>) -> Result<StreamPlace, OpError> {
-        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_none| {
-            let max = self.settings.streams_max;
-            let why =
-                format!("{max} streams are open, as many as http.streams of this node allows");
-            OpError::new(ErrorCode::TooManyStreams, why)
-        })?;
-        self.metrics.http_streams.inc();
-        Ok(StreamPlace { context: Arc::clone(self), _permit: permit })
-    }
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        self.context.metrics.http_streams.dec();
-    }
 }
 
 /// What there is to do for the next event.

@@ -8,7 +8,7 @@ use crate::domain::machine::{State, Task};
 use crate::dto::ExecutionView;
 use crate::ops::OpError;
 use crate::ops::context::{Context, Freshness, StateView};
-use crate::ops::output::StreamPlace;
+use crate::ops::streams::StreamPlace;
 use crate::ops::views;
 
 /// One who is told of each execution of a task. It waits for changes of the applied state.
@@ -46,7 +46,7 @@ pub(crate) fn follow(
         name: name.to_owned(),
         last: after.unwrap_or(newest),
         ready,
-        _place: context.stream()?,
+        _place: StreamPlace::take(context)?,
     })
 }
 
