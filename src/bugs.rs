@@ -32,7 +32,7 @@ macro_rules! reading {
 
 /// All bugs, each with what it does.
 #[cfg(feature = "seeded-bugs")]
-pub const ALL: [(&str, &str); 48] = [
+pub const ALL: [(&str, &str); 49] = [
     ("settle-any-cursor", "a settle is accepted wherever the cursor stands"),
     ("settle-any-revision", "a settle is accepted for whatever revision"),
     ("settle-any-activity", "a claim is accepted while the task is held"),
@@ -50,6 +50,7 @@ pub const ALL: [(&str, &str); 48] = [
     ),
     ("delay-not-woken", "nobody is woken when the time of a further attempt has come"),
     ("chain-forgotten", "the end of an execution starts nothing"),
+    ("attempt-counted-as-end", "an attempt that another one follows is counted as an end"),
     ("one-shot-goes-on", "a claim does not complete a task that fires once only"),
     ("after-run-forgotten", "a task stays whose definition says that it goes after a run"),
     ("cancel-leaves-waiting", "what waits is left alone when its task is cancelled"),

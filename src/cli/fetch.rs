@@ -12,7 +12,8 @@ use super::exit::{Exit, Failure};
 use crate::dto::{
     CalendarChanged, CalendarRemoved, CalendarView, ClusterView, CurrentLeader, EnvelopeView,
     ExecutionChanged, ExecutionView, ItemsView, ListPlace, ListView, MemberReplaced, NextView,
-    NodeView, SchedulerSwitched, SchedulerView, TaskChanged, TaskView, TickView, WhyView,
+    NodeView, SchedulerSwitched, SchedulerView, StatsView, TaskChanged, TaskView, TickView,
+    WhyView,
 };
 
 /// Items asked for at a time.
@@ -82,6 +83,7 @@ kinds! {
     ItemsView = "a list of results";
     NextView = "a list of ticks";
     TickView = "a tick";
+    StatsView = "statistics";
     WhyView = "an explanation";
 }
 

@@ -128,15 +128,16 @@ fn of_node(node: &NodeView) -> Option<AttentionItem> {
 fn of_task(task: &TaskView, now: Timestamp, clock: &LocalClock) -> Option<AttentionItem> {
     let name = task.id.clone();
     let found = |kind, reason, command| AttentionItem { kind, name: name.clone(), reason, command };
-    if let Some(last) = &task.last_execution {
-        if words::went_wrong(last) {
-            let at = clock.short(last.tick.unwrap_or(last.due).0);
-            let reason = format!("{} {at}", last.status);
-            return Some(found("failing", reason, format!("punctual logs {name}")));
-        }
-        if let Some(reason) = stuck(task, last, now, clock) {
-            return Some(found("stuck", reason, format!("punctual show {}", last.id)));
-        }
+    // One that runs does not hide how the one before it ended.
+    if let Some(last) = task.last_ended.as_ref().filter(|last| words::went_wrong(last)) {
+        let at = clock.short(last.tick.unwrap_or(last.due).0);
+        let reason = format!("{} {at}", last.status);
+        return Some(found("failing", reason, format!("punctual logs {name}")));
+    }
+    if let Some(last) = &task.last_execution
+        && let Some(reason) = stuck(task, last, now, clock)
+    {
+        return Some(found("stuck", reason, format!("punctual show {}", last.id)));
     }
     let enabled = task.definition.body().is_some_and(|body| body.enabled);
     if task.state == "active" && enabled && task.owner.is_none() {
@@ -179,7 +180,7 @@ async fn with_results(
     let query = query.as_slice();
     let with_result = async |mut item: AttentionItem| {
         let task = tasks.iter().find(|task| task.id == item.name && item.kind == "failing");
-        if let Some(last) = task.and_then(|task| task.last_execution.as_ref()) {
+        if let Some(last) = task.and_then(|task| task.last_ended.as_ref()) {
             let result = result(&last.id, client, query).await;
             item.reason.extend(result.map(|result| format!(", {result}")));
         }

@@ -185,7 +185,7 @@ pub fn ended(execution: &ExecutionView) -> bool {
     !matches!(&*execution.status, "pending" | "running")
 }
 
-/// Whether a task's newest execution ended, and not well.
+/// Whether an execution ended, and not well.
 #[must_use]
 pub fn went_wrong(last: &LastExecution) -> bool {
     matches!(&*last.status, "failed" | "timeout" | "lost")

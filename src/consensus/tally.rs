@@ -30,6 +30,7 @@ pub(super) fn count(metrics: &Metrics, entry: &[u8], responses: &[Response], hin
         match hint {
             Hint::Verdict(verdict, _, count) => *ticks.entry(verdict.word()).or_default() += count,
             Hint::Ended(_, _, status) => metrics.executions.inc(status.word()),
+            Hint::AttemptEnded(..) => drop(metrics.attempts_repeated.inc()),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Rfc3339, TotalsView, WarningView, Word};
+use super::{Rfc3339, WarningView, Word};
 
 /// A claimed tick or a trigger being carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -263,56 +263,4 @@ pub struct OutputEnd {
     pub next: u64,
     /// How the execution ended; `gone`: it is no longer kept.
     pub status: Word,
-}
-
-/// How executions went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct StatsView {
-    /// All that are kept.
-    pub total: u64,
-    /// Those that wait.
-    pub pending: u64,
-    /// Those that run.
-    pub running: u64,
-    /// Those that ended well.
-    pub success: u64,
-    /// Those that failed.
-    pub failed: u64,
-    /// Those that took too long.
-    pub timeout: u64,
-    /// Those that were stopped.
-    pub cancelled: u64,
-    /// Those whose node was gone.
-    pub lost: u64,
-    /// Of those that ended by themselves; null: none did.
-    pub success_rate: Option<f64>,
-    /// How long they took.
-    pub duration_ms: Percentiles,
-    /// How late they started.
-    pub lateness_ms: Percentiles,
-}
-
-/// Values that occurred, by nearest rank; null: there is none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Percentiles {
-    /// The median.
-    pub p50: Option<i64>,
-    /// 95 of 100 are at most this.
-    pub p95: Option<i64>,
-    /// The largest.
-    pub max: Option<i64>,
-}
-
-/// How the ticks and executions of a task went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TaskStatsView {
-    /// Its executions that are kept.
-    #[serde(flatten)]
-    pub stats: StatsView,
-    /// Its name.
-    pub task: String,
-    /// Of all its ticks and executions.
-    pub totals: TotalsView,
-    /// Executions that have not ended.
-    pub live: u32,
 }

@@ -15,6 +15,7 @@ mod list;
 mod node;
 mod preview;
 mod request;
+mod stats;
 mod task;
 mod tick;
 
@@ -34,8 +35,7 @@ pub use self::compat::{
 pub use self::error::{FieldError, ProblemView};
 pub use self::execution::{
     AttemptView, ChainedView, ClaimView, ExecutionChanged, ExecutionNow, ExecutionView,
-    OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, Percentiles, QueueView,
-    StatsView, TaskStatsView,
+    OutputAttempt, OutputEnd, OutputGone, OutputPiece, ParentView, QueueView,
 };
 pub use self::list::{ListPlace, ListView};
 pub use self::node::NodeView;
@@ -44,6 +44,7 @@ pub use self::request::{
     BatchRequest, BulkRequest, CallbackRequest, ClaimRequest, CleanupAllRequest, MergePatch,
     NodePatchRequest, PauseRequest, PreviewRequest, TransferRequest, TriggerRequest,
 };
+pub use self::stats::{DayView, Percentiles, StatsView, StreaksView, TaskStatsView};
 pub use self::task::{
     AssignmentView, ChangeView, EligibilityView, ItemView, ItemsView, LastExecution, LiveCounts,
     PauseView, RevisionView, RevisionsView, TaskChanged, TaskHead, TaskNow, TaskView, TotalsView,

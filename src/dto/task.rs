@@ -35,6 +35,9 @@ pub struct TaskView {
     pub next_tick: Option<Rfc3339>,
     /// Its newest execution that is kept.
     pub last_execution: Option<LastExecution>,
+    /// Of its executions that are kept, the one that ended last.
+    #[serde(default)]
+    pub last_ended: Option<LastExecution>,
     /// Its executions that have not ended.
     #[serde(default)]
     pub live: LiveCounts,
@@ -83,7 +86,7 @@ pub struct PauseView {
     pub until: Option<Rfc3339>,
 }
 
-/// A task's newest execution in short.
+/// An execution of a task in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastExecution {
     /// Its number.

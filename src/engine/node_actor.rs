@@ -228,8 +228,8 @@ impl NodeState {
                     self.on_attempt(DispatchEvent::TaskChanged(key)).await;
                     self.on_task(ResidencyEvent::Changed(key)).await;
                 }
-                // Whoever proposed it counts it.
-                Hint::Verdict(..) => {}
+                // Whoever proposed a verdict counts it; the end of an attempt is for the log.
+                Hint::Verdict(..) | Hint::AttemptEnded(..) => {}
                 Hint::Pending(task, execution) => {
                     self.on_attempt(DispatchEvent::Pending(task, execution)).await;
                 }

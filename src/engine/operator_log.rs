@@ -1,5 +1,5 @@
 //! The log lines about the cluster. Every node logs changes of nodes and of the scheduler. The node
-//! that ran an execution logs its failure; the leader logs lost executions. A node without an
+//! that ran an attempt logs its failure, and that it is attempted again; the leader logs lost ones. A node without an
 //! answering leader logs that. [`task_control`](super::task_control) logs tasks that a node takes
 //! over.
 //!
@@ -25,6 +25,7 @@ pub(super) struct OperatorLog {
     /// Whether the scheduler is started; none: there is no cluster yet.
     scheduler: Option<bool>,
     ended: Bursts<(TaskKey, Status)>,
+    again: Bursts<TaskKey>,
     /// When the lack of an answering leader was last logged.
     silent: Option<BootInstant>,
 }
@@ -50,6 +51,7 @@ impl OperatorLog {
                 Hint::Ended(task, execution, status) => {
                     self.ended(context, task, execution, status);
                 }
+                Hint::AttemptEnded(task, execution) => self.attempt(context, task, execution),
                 _ => {}
             }
         }
@@ -74,6 +76,25 @@ impl OperatorLog {
         }
     }
 
+    /// An attempt ended, and another one follows.
+    fn attempt(&mut self, context: &EngineContext, key: TaskKey, id: ExecutionId) {
+        let state = context.consensus.replica().read();
+        let Some(task) = state.task(key) else { return };
+        let Some(execution) = task.history.execution(id) else { return };
+        let Some(attempt) = &execution.attempt else { return };
+        let Some(report) = &attempt.report else { return };
+        let here = match report.status {
+            Status::Lost => context.consensus.is_leader(),
+            _ => attempt.node == NodeId(context.consensus.id()),
+        };
+        if here && self.again.admit(key, context.clock.boot().0) {
+            let (task, due) = (&*task.live.name, execution.attempt_due());
+            let what = format!("attempt {}", attempt.number);
+            let how = how(&state, execution, report.status, &what);
+            tracing::warn!(task, execution = id.0, "{how}; the next one may start at {due}");
+        }
+    }
+
     fn ended(&mut self, context: &EngineContext, key: TaskKey, id: ExecutionId, status: Status) {
         let state = context.consensus.replica().read();
         let Some(task) = state.task(key) else { return };
@@ -88,7 +109,12 @@ impl OperatorLog {
         };
         if here && self.ended.admit((key, status), context.clock.boot().0) {
             let task = &*task.live.name;
-            tracing::warn!(task, execution = id.0, "{}", how(&state, execution, status));
+            tracing::warn!(
+                task,
+                execution = id.0,
+                "{}",
+                how(&state, execution, status, "the execution")
+            );
         }
     }
 
@@ -105,6 +131,20 @@ impl OperatorLog {
         if counted.others > 0 {
             let others = counted.others;
             tracing::warn!("{others} executions of other tasks failed, timed out or were lost");
+        }
+        let counted = self.again.due(now.0);
+        for (key, more) in counted.kinds {
+            let state = context.consensus.replica().read();
+            let Some(task) = state.task(key) else { continue };
+            let task = &*task.live.name;
+            tracing::warn!(
+                task,
+                "{more} more attempts were followed by another one in the last minute"
+            );
+        }
+        if counted.others > 0 {
+            let others = counted.others;
+            tracing::warn!("{others} attempts of other tasks were followed by another one");
         }
         self.silence(context, now);
     }
@@ -129,8 +169,8 @@ impl OperatorLog {
     }
 }
 
-/// How an execution ended badly.
-fn how(state: &State, execution: &Execution, status: Status) -> String {
+/// How an execution or its newest attempt ended badly.
+fn how(state: &State, execution: &Execution, status: Status, what: &str) -> String {
     let attempt = execution.attempt.as_ref();
     let report = attempt.and_then(|attempt| attempt.report.as_ref());
     let detail = report.map_or("", |report| &report.detail);
@@ -141,9 +181,10 @@ fn how(state: &State, execution: &Execution, status: Status) -> String {
     let at = attempt.and_then(|attempt| state.node(attempt.node));
     let on = at.map_or(String::new(), |node| format!(" on {}", node.info.name));
     match status {
-        Status::Timeout => format!("the execution{on} timed out: {why}"),
-        Status::Lost => format!("the execution{on} is lost: {why}"),
-        _ => format!("the execution{on} failed: {why}"),
+        Status::Timeout => format!("{what}{on} timed out: {why}"),
+        Status::Lost => format!("{what}{on} is lost: {why}"),
+        Status::Cancelled => format!("{what}{on} was interrupted: {why}"),
+        _ => format!("{what}{on} failed: {why}"),
     }
 }
 

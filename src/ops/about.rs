@@ -3,32 +3,13 @@
 use serde_json::Value;
 
 use super::context::StateView;
-use super::stats::EndCounts;
 use super::{eligibility, views};
 use crate::domain::assign::unfit;
 use crate::domain::machine::Task;
-use crate::domain::machine::record::Execution;
 use crate::domain::spec;
 use crate::dto::{
     AssignmentView, ChangeView, EligibilityView, RevisionView, RevisionsView, Rfc3339, TaskBody,
-    TaskStatsView,
 };
-
-/// How its ticks and executions went.
-pub(crate) fn stats(task: &Task) -> TaskStatsView {
-    let mut ends = EndCounts::default();
-    // Like the totals beside them: former incarnations are not counted.
-    let own = |one: &&Execution| one.incarnation == task.live.incarnation;
-    for one in task.history.executions.iter().filter(own) {
-        ends.count(one);
-    }
-    TaskStatsView {
-        stats: ends.show(),
-        task: task.live.name.to_string(),
-        totals: views::totals(&task.progress.totals),
-        live: task.progress.live,
-    }
-}
 
 /// Its kept definitions, newest first, each with what it changed.
 pub(crate) fn revisions(task: &Task) -> RevisionsView {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::context::StateView;
 use super::lists::PageRequest;
-use super::stats::EndCounts;
 use super::tasks::trigger;
-use super::{Caller, OpAnswer, OpError, views, words};
+use super::{Caller, OpAnswer, OpError, stats, views, words};
 use crate::domain::error_code::ErrorCode;
 use crate::domain::ids::{ExecutionId, Fence, NodeId};
 use crate::domain::machine::command::{Finish, OfExecution};
@@ -74,20 +73,15 @@ pub(crate) fn list(
     }
 }
 
-/// How the kept executions went, of all tasks or of one.
+/// How executions went, of all tasks or of one.
 ///
 /// # Errors
 /// `task_not_found`.
 pub(crate) fn stats(view: &StateView, task: Option<&str>) -> Result<StatsView, OpError> {
-    let mut ends = EndCounts::default();
     match task {
-        Some(name) => view.task(name)?.history.executions.iter().for_each(|one| ends.count(one)),
-        None => {
-            let all = view.state.executions_before(ExecutionId(u64::MAX));
-            all.for_each(|(_, one)| ends.count(one));
-        }
+        Some(name) => Ok(stats::of_task(view, view.task(name)?).stats),
+        None => Ok(stats::of_all(view)),
     }
-    Ok(ends.show())
 }
 
 /// An execution with its task.

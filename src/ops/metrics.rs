@@ -58,6 +58,7 @@ fn task_seen(view: &StateView, task: &Task) -> TaskSeen {
         created: seconds(task.live.created_at),
         last_success: task.progress.last_success.map(seconds),
         last_status: task.progress.last.map(Status::word),
+        failures: task.recent().map_or(0, |recent| recent.streaks.failures()),
         next_tick: plans::next_tick(view, task).map(seconds),
     }
 }

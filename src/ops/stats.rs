@@ -1,60 +1,112 @@
-//! How executions ended, how long they took, how late they began.
+//! How ticks and executions went, as the state counted them: of a task since it was created, of the
+//! cluster since it began.
 
-use std::collections::BTreeMap;
+use super::context::StateView;
+use super::views;
+use crate::domain::machine::Task;
+use crate::domain::machine::limits::DAYS_MAX;
+use crate::domain::machine::record::{DayCounts, LogHistogram, Statistics, Streaks, Totals};
+use crate::domain::time::Timestamp;
+use crate::dto::{DayView, Percentiles, Rfc3339, StatsView, StreaksView, TaskStatsView};
 
-use crate::domain::machine::record::{Execution, Status};
-use crate::dto::{Percentiles, StatsView};
-
-use super::views::{duration_ms, lateness_ms};
-
-/// What executions came to.
-#[derive(Debug, Default)]
-pub(crate) struct EndCounts {
-    counts: BTreeMap<Status, u64>,
-    durations: Vec<i64>,
-    latenesses: Vec<i64>,
+/// Executions that have not ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveExecutions {
+    pending: u64,
+    running: u64,
 }
 
-impl EndCounts {
-    /// Counts one.
-    pub fn count(&mut self, execution: &Execution) {
-        *self.counts.entry(execution.status).or_default() += 1;
-        let duration = duration_ms(execution).and_then(|length| i64::try_from(length).ok());
-        self.durations.extend(duration);
-        // Only what had an instant to be late for.
-        self.latenesses.extend(execution.tick.and_then(|_| lateness_ms(execution)));
-    }
-
-    /// The answer: counts of the kept executions, success rate of the ended ones, percentiles.
-    pub fn show(mut self) -> StatsView {
-        let of = |status| self.counts.get(&status).copied().unwrap_or(0);
-        let judged = [Status::Success, Status::Failed, Status::Timeout, Status::Lost];
-        let judged: u64 = judged.into_iter().map(of).sum();
-        let success = of(Status::Success);
-        StatsView {
-            total: self.counts.values().sum(),
-            pending: of(Status::Pending),
-            running: of(Status::Running),
-            success,
-            failed: of(Status::Failed),
-            timeout: of(Status::Timeout),
-            cancelled: of(Status::Cancelled),
-            lost: of(Status::Lost),
-            success_rate: (judged > 0).then(|| success as f64 / judged as f64),
-            duration_ms: percentiles(&mut self.durations),
-            lateness_ms: percentiles(&mut self.latenesses),
-        }
+impl LiveExecutions {
+    fn of(task: &Task) -> Self {
+        let pending = task.waiting();
+        Self { pending: pending.into(), running: task.progress.live.saturating_sub(pending).into() }
     }
 }
 
-/// Nearest-rank percentiles.
-fn percentiles(values: &mut [i64]) -> Percentiles {
-    values.sort_unstable();
-    let rank = |percent: usize| {
-        let rank = (values.len() * percent).div_ceil(100).max(1);
-        values.get(rank - 1).copied()
-    };
-    Percentiles { p50: rank(50), p95: rank(95), max: values.last().copied() }
+/// How the ticks and executions of a task went.
+pub(crate) fn of_task(view: &StateView, task: &Task) -> TaskStatsView {
+    let none = Statistics::default();
+    let recent = task.recent().unwrap_or(&none);
+    let days = days(task.days(), view.now);
+    TaskStatsView {
+        stats: StatsView {
+            last_success: task.progress.last_success.map(Rfc3339),
+            days,
+            ..stats(&task.progress.totals, LiveExecutions::of(task), recent)
+        },
+        task: task.live.name.to_string(),
+        live: task.progress.live,
+    }
+}
+
+/// How those of all tasks went, those that are gone included.
+pub(crate) fn of_all(view: &StateView) -> StatsView {
+    let all = view.state.statistics();
+    let mut live = LiveExecutions::default();
+    for task in view.state.busy_tasks() {
+        let LiveExecutions { pending, running } = LiveExecutions::of(task);
+        live.pending += pending;
+        live.running += running;
+    }
+    StatsView {
+        last_success: all.last_success.map(Rfc3339),
+        days: days(all.days(), view.now),
+        ..stats(&all.totals, live, &all.recent)
+    }
+}
+
+fn stats(totals: &Totals, live: LiveExecutions, recent: &Statistics) -> StatsView {
+    let LiveExecutions { pending, running } = live;
+    StatsView {
+        total: totals.ended().saturating_add(pending).saturating_add(running),
+        pending,
+        running,
+        success: totals.success,
+        failed: totals.failed,
+        timeout: totals.timeout,
+        cancelled: totals.cancelled,
+        lost: totals.lost,
+        success_rate: success_rate(totals),
+        last_success: None,
+        streaks: streaks(&recent.streaks),
+        duration_ms: percentiles(&recent.durations),
+        lateness_ms: percentiles(&recent.latenesses),
+        totals: views::totals(totals),
+        days: Vec::new(),
+    }
+}
+
+/// Those that ended well, of those that nobody stopped.
+fn success_rate(totals: &Totals) -> Option<f64> {
+    let judged = totals.judged();
+    (judged > 0).then(|| totals.success as f64 / judged as f64)
+}
+
+fn streaks(streaks: &Streaks) -> StreaksView {
+    let outcome = if streaks.failing { "failure" } else { "success" };
+    StreaksView {
+        outcome: (streaks.current > 0).then(|| outcome.into()),
+        current: streaks.current,
+        longest_success: streaks.longest_success,
+        longest_failure: streaks.longest_failure,
+    }
+}
+
+fn percentiles(values: &LogHistogram) -> Percentiles {
+    Percentiles { p50: values.percentile(50), p95: values.percentile(95), max: values.max() }
+}
+
+/// The days that are not too old. What has had no count for long still keeps those.
+fn days(days: impl Iterator<Item = DayCounts>, now: Timestamp) -> Vec<DayView> {
+    let oldest = DayCounts::number(now).saturating_sub(i64::from(DAYS_MAX));
+    let young = days.filter(|day| day.day > oldest);
+    young
+        .map(|day| DayView {
+            date: day.begin().to_string().chars().take("YYYY-MM-DD".len()).collect(),
+            totals: views::totals(&day.counts),
+            success_rate: success_rate(&day.counts),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -62,11 +114,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_occurred() {
-        let of = |p50, p95, max| Percentiles { p50, p95, max };
-        let mut values: Vec<i64> = (1..=100).rev().collect();
-        assert_eq!(percentiles(&mut values), of(Some(50), Some(95), Some(100)));
-        assert_eq!(percentiles(&mut [7]), of(Some(7), Some(7), Some(7)));
-        assert_eq!(percentiles(&mut []), of(None, None, None));
+    fn days_are_shown_for_ninety_days() {
+        let now = Timestamp::parse("2026-03-02T12:00:00Z").unwrap();
+        let today = DayCounts::number(now);
+        let counts = Totals { success: 3, failed: 1, cancelled: 5, ..Totals::default() };
+        let kept = [today - 90, today - 89, today].map(|day| DayCounts { day, counts });
+        let shown = days(kept.into_iter(), now);
+        let dates: Vec<&str> = shown.iter().map(|day| &*day.date).collect();
+        assert_eq!(dates, ["2025-12-03", "2026-03-02"]);
+        // What was stopped says nothing of success.
+        assert_eq!(shown[0].success_rate, Some(0.75));
+    }
+
+    #[test]
+    fn without_ends_there_is_no_rate_and_no_streak() {
+        let shown = stats(&Totals::default(), LiveExecutions::default(), &Statistics::default());
+        assert_eq!((shown.success_rate, shown.streaks.outcome), (None, None));
+        assert_eq!(shown.duration_ms, Percentiles { p50: None, p95: None, max: None });
     }
 }

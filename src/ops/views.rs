@@ -44,6 +44,7 @@ pub(crate) fn task(view: &StateView, task: &Task) -> TaskView {
         cursor: Rfc3339(view.state.settled(task)),
         next_tick: plans::next_tick(view, task).map(Rfc3339),
         last_execution: task.history.executions.back().map(last_execution),
+        last_ended: last_ended(task).map(last_execution),
         live: LiveCounts {
             running: task.progress.live.saturating_sub(task.waiting()),
             waiting: task.waiting(),
@@ -138,6 +139,12 @@ fn end_of(state: &State, ended: &ExecutionEnd) -> EndedView {
     }
 }
 
+/// Of the executions that are kept, the one that ended last, however many were created since.
+fn last_ended(task: &Task) -> Option<&Execution> {
+    let ended = task.history.executions.iter().filter(|one| one.status.ended());
+    ended.max_by_key(|one| (one.ended_at, one.id))
+}
+
 fn last_execution(execution: &Execution) -> LastExecution {
     LastExecution {
         id: execution.id.to_string(),
@@ -146,8 +153,8 @@ fn last_execution(execution: &Execution) -> LastExecution {
         attempt_due: (execution.attempt_due() != execution.due)
             .then(|| Rfc3339(execution.attempt_due())),
         status: words::status(execution.status).into(),
-        lateness_ms: lateness_ms(execution),
-        duration_ms: duration_ms(execution),
+        lateness_ms: execution.lateness_ms(),
+        duration_ms: execution.duration().map(|lasted| lasted.0),
     }
 }
 
@@ -156,28 +163,11 @@ pub(crate) fn attempts(execution: &Execution) -> impl Iterator<Item = &Attempt> 
     execution.attempts()
 }
 
-/// When the first attempt started, as far as it was reported.
-fn started_at(execution: &Execution) -> Option<Timestamp> {
-    let reported = || attempts(execution).find_map(|attempt| attempt.report.as_ref()?.started_at);
-    execution.first_start().or_else(reported)
-}
-
 /// When the first attempt started, or, of a running one that nobody has reported yet, will have.
 pub(crate) fn start_time(execution: &Execution) -> Option<Timestamp> {
     let newest = execution.attempt.as_ref();
     let presumed = || newest.and_then(|attempt| presumed_start(execution, attempt));
-    started_at(execution).or_else(presumed)
-}
-
-/// From due time to start in milliseconds; negative: it started early.
-pub(crate) fn lateness_ms(execution: &Execution) -> Option<i64> {
-    Some(started_at(execution)?.0.saturating_sub(execution.due.0))
-}
-
-/// From the first start to the end in milliseconds.
-pub(crate) fn duration_ms(execution: &Execution) -> Option<u64> {
-    let Millis(length) = execution.ended_at?.since(started_at(execution)?);
-    Some(length)
+    execution.started_at().or_else(presumed)
 }
 
 /// What no node has reported yet of a running attempt: it starts when it is due and granted.
@@ -220,8 +210,8 @@ pub(crate) fn execution(state: &State, task: &Task, execution: &Execution) -> Ex
         scheduled_time: Rfc3339(execution.tick.unwrap_or(execution.created_at)),
         start_time: start_time(execution).map(Rfc3339),
         end_time: execution.ended_at.map(Rfc3339),
-        lateness_ms: lateness_ms(execution),
-        duration_ms: duration_ms(execution),
+        lateness_ms: execution.lateness_ms(),
+        duration_ms: execution.duration().map(|lasted| lasted.0),
         exit_code: report.and_then(|report| report.exit_code),
         http_status: report.and_then(|report| report.http_status),
         output_tail: report.map(|report| String::from_utf8_lossy(&report.tail).into_owned()),

@@ -160,6 +160,9 @@ metrics! {
         "ticks", "Ticks decided by commands of the node, by verdict";
     executions: By<Counter> = by("status", &STATUSES, Counter::default),
         "executions", "Executions ended by commands of the node, by status";
+    attempts_repeated: Counter = add,
+        "attempts_repeated",
+        "Attempts ended by commands of the node that another attempt of the execution follows";
     executions_running: By<Gauge> = by("kind", &KINDS, Gauge::default),
         "executions_running", "Attempts under way on the node, by kind of action";
     action_seconds: By<Histogram> = by("kind", &KINDS, || Histogram::new(ACTION_SECONDS)),

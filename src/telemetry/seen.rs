@@ -36,6 +36,8 @@ pub struct TaskSeen {
     pub last_success: Option<f64>,
     /// Status of the execution that ended last. `None` if none has ended.
     pub last_status: Option<&'static str>,
+    /// How many of its executions in a row failed; 0: the last one did not.
+    pub failures: u64,
     /// Its next tick; none: there is none.
     pub next_tick: Option<f64>,
 }
@@ -80,6 +82,11 @@ fn tasks_of(registry: &mut Registry, tasks: &[TaskSeen]) {
     );
     let next: PerTask =
         add(registry, "task_next_tick_timestamp_seconds", "Unix time of the next tick of the task");
+    let failures: Family<[(&'static str, String); 1], Gauge> = add(
+        registry,
+        "task_failures_in_a_row",
+        "Executions of the task that failed, timed out or were lost since its last success",
+    );
     let status: Family<[(&'static str, String); 2], Gauge> = add(
         registry,
         "task_last_run_status",
@@ -88,6 +95,7 @@ fn tasks_of(registry: &mut Registry, tasks: &[TaskSeen]) {
     for task in tasks {
         let label = [("task", task.name.clone())];
         created.get_or_create(&label).set(task.created);
+        failures.get_or_create(&label).set(i64::try_from(task.failures).unwrap_or(i64::MAX));
         if let Some(at) = task.last_success {
             success.get_or_create(&label).set(at);
         }

@@ -8,8 +8,8 @@ use punctual::domain::machine::State;
 use super::history::{HistoryEvent, HistoryRecord};
 use super::model::ReferenceModel;
 use super::{
-    cover, durability, endings, events, failover, halts, lines, liveness, owners, registers,
-    starts, votes,
+    counts, cover, durability, endings, events, failover, halts, lines, liveness, owners,
+    registers, starts, votes,
 };
 use crate::sim::Focus;
 
@@ -58,13 +58,14 @@ impl fmt::Display for Violation {
 }
 
 /// All properties; one of which a sweep says nothing was not judged.
-pub const PROPERTIES: [&str; 44] = [
+pub const PROPERTIES: [&str; 45] = [
     "acknowledged writes are durable",
     "attempts follow the policy",
     "calendars leave out their ticks",
     "calls have sure answers in time",
     "checkpoints are whole",
     "clocks change as the schedule says",
+    "counts are those of the log",
     "cursors",
     "due ticks are settled",
     "each end starts what it is to start, once",
@@ -211,6 +212,7 @@ pub fn judge(run: &Run) -> Findings {
         events::judge,
         endings::judge,
         votes::judge,
+        counts::judge,
         cover::judge,
         owners::judge,
         liveness::judge,

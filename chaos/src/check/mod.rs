@@ -6,6 +6,7 @@
 //! [`oracle`]. Each other file contains one property with its definition.
 
 pub mod agreement;
+mod counts;
 mod cover;
 mod durability;
 mod endings;

@@ -53,6 +53,8 @@ pub struct ReplayedTask {
     pub live: BTreeSet<u64>,
     /// Status of the execution that ended last.
     pub last: Option<Status>,
+    /// How many of its executions ended how.
+    pub ends: BTreeMap<Status, u64>,
 }
 
 /// The grant of an attempt.
@@ -136,6 +138,10 @@ pub struct ReferenceModel {
     pub changes: BTreeMap<String, Vec<TaskChange>>,
     /// The revision created by a client's command, by its key.
     pub revisions: BTreeMap<String, u64>,
+    /// Ticks that fired of all tasks, those that are gone included.
+    pub fired: u64,
+    /// How many executions of all tasks ended how.
+    pub ended_as: BTreeMap<Status, u64>,
     /// Executions that ended, with the log index of their end.
     pub ends: Vec<(u64, u64)>,
     /// Running executions that were asked to stop, with the log index of the request.

@@ -64,9 +64,12 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> TestResul
     moved.look(&cluster).await;
 
     let second = json!({"interval": "1s"});
+    let mut again = task("again", second.clone(), &["false"]);
+    again["retry"] = json!({"max_retry": 1, "delay": "100ms"});
     let tasks = [
         task("bad", second.clone(), &["false"]),
         task("good", second.clone(), &["true"]),
+        again,
         task("race", json!({"manual": true}), &["true"]),
         task("slow", second, &["sleep", "0.7"]),
         task("twin", json!({"interval": "500ms"}), &["sleep", "0.3"]),
@@ -157,7 +160,7 @@ async fn sum(cluster: &ProcessCluster, begin: &str) -> TestResult<f64> {
 
 /// Pauses all tasks and waits until nothing runs or waits.
 async fn stand_still(cluster: &ProcessCluster) -> TestResult<()> {
-    let names = ["bad", "good", "race", "slow", "twin"];
+    let names = ["again", "bad", "good", "race", "slow", "twin"];
     cluster.api(1).post("/api/v1/tasks/bulk", &json!({"op": "pause", "names": names})).await?;
     let tasks = cluster.api(1).get("/api/v1/executions?status=pending&limit=1000").await?;
     for waiting in cluster_tests::items(&tasks) {

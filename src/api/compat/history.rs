@@ -104,7 +104,7 @@ fn executed(state: &State, task: &Task, execution: &Execution) -> CronRunView {
         status: word(execution.status).into(),
         started_at: views::start_time(execution).map(Rfc3339),
         completed_at: execution.ended_at.map(Rfc3339),
-        duration: views::duration_ms(execution).map(|length| Millis(length).to_string()),
+        duration: execution.duration().map(|lasted| lasted.to_string()),
         error,
         retry_count: newest.map_or(0, |attempt| attempt.number.saturating_sub(1)),
     }

@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::time::{YEAR_0, YEAR_9999};
 use crate::ops::context::StateView;
 use crate::ops::ticks::{self, TickRange};
-use crate::ops::{OpError, about, executions, preview, views, why, words};
+use crate::ops::{OpError, about, executions, preview, stats, views, why, words};
 
 /// Next ticks that are told, unless asked otherwise.
 const NEXT: u64 = 10;
@@ -90,7 +90,7 @@ pub(in crate::api) async fn stats(
     PathSegment(name): PathSegment,
     read: ReadRequest,
 ) -> HandlerResult {
-    tell(&read, name, |_view, task| Ok(about::stats(task))).await
+    tell(&read, name, |view, task| Ok(stats::of_task(view, task))).await
 }
 
 /// `GET /tasks/{name}/revisions`: its kept definitions, newest first, each with what it changed.

@@ -119,8 +119,18 @@ async fn statistics_are_those_of_the_incarnation() {
     rig.post("/tasks?force=true", body).await.expect(201);
     let none = stats(0).await;
     assert_eq!((&none["totals"]["success"], &none["success_rate"]), (&json!(0), &Value::Null));
+    assert_eq!((&none["days"], &none["streaks"]["outcome"]), (&json!([]), &Value::Null));
     rig.post("/tasks/again/trigger", Value::Null).await.expect(201);
-    stats(1).await;
+    let again = stats(1).await;
+    assert_eq!(again["totals"]["fired"], json!(0));
+    // Nobody waits for a trigger.
+    assert_eq!(again["lateness_ms"]["max"], Value::Null);
+    // The cluster has counted both incarnations, also when the task is gone.
+    rig.post("/tasks/again/cleanup", Value::Null).await.expect(200);
+    let all = rig.get("/executions/stats").await.expect(200).body;
+    let of = |name: &str| all[name].as_u64();
+    assert_eq!((of("total"), of("success"), of("running")), (Some(2), Some(2), Some(0)), "{all}");
+    assert_eq!(all["totals"]["success"], json!(2));
     rig.stop().await;
 }
 

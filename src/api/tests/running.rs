@@ -70,6 +70,15 @@ async fn a_trigger_is_carried_out_and_told() {
     let stats = rig.get("/tasks/greet/stats").await.expect(200).body;
     assert_eq!((&stats["success"], &stats["success_rate"]), (&json!(2), &json!(1.0)));
     assert!(stats["duration_ms"]["p95"].is_i64(), "{stats}");
+    assert!(stats["last_success"].is_string(), "{stats}");
+    let streak = json!({"outcome": "success", "current": 2, "longest_success": 2,
+        "longest_failure": 0});
+    assert_eq!(stats["streaks"], streak);
+    let days = stats["days"].as_array().unwrap();
+    assert!(days.iter().all(|day| day["date"].as_str().unwrap().len() == 10), "{stats}");
+    // The tests may run past midnight.
+    let success: u64 = days.iter().map(|day| day["success"].as_u64().unwrap()).sum();
+    assert_eq!(success, 2, "{stats}");
     let last = rig.get("/tasks/greet").await.body["last_execution"].clone();
     assert_eq!((&last["status"], &last["id"]), (&json!("success"), &again.body["id"]));
     // It has no tick, but it has a due time.

@@ -10,6 +10,7 @@ mod options;
 mod read;
 mod run;
 mod set;
+mod stats;
 mod ticks;
 
 use clap::Subcommand;
@@ -54,6 +55,8 @@ pub enum TaskCommand {
     Ticks(ticks::TicksArgs),
     /// Say why a task fired or did not
     Why(ticks::WhyArgs),
+    /// Count how the executions of a task went, or of all: success rate, durations, lateness
+    Stats(stats::StatsArgs),
 }
 
 /// Carries out a command.
@@ -75,6 +78,7 @@ pub async fn run(command: TaskCommand, context: &mut CliContext) -> CommandResul
         TaskCommand::Next(args) => ticks::next(&args, context).await,
         TaskCommand::Ticks(args) => ticks::ticks(&args, context).await,
         TaskCommand::Why(args) => ticks::why(&args, context).await,
+        TaskCommand::Stats(args) => stats::run(&args, context).await,
     }
 }
 

@@ -32,7 +32,7 @@ pub struct TaskListArgs {
     /// Only tasks with this label
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
-    /// Only tasks whose last execution failed, timed out or was lost
+    /// Only tasks whose execution that ended last failed, timed out or was lost
     #[arg(long, conflicts_with = "deleted")]
     failing: bool,
     /// In which order
@@ -81,7 +81,7 @@ async fn list_once(args: &TaskListArgs, context: &mut CliContext) -> CommandResu
     }
     let mut list = fetch::all::<TaskView>(context, &path(["tasks"]), &query).await?;
     if args.failing {
-        list.retain(|task| task.last_execution.as_ref().is_some_and(words::went_wrong));
+        list.retain(|task| task.last_ended.as_ref().is_some_and(words::went_wrong));
     }
     context.out.many(&list.whole, &list.items, |clock| {
         let mut table = Table::new(&["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "OWNER"]);

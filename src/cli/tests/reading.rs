@@ -64,6 +64,50 @@ const STREAM: &str = "event: attempt\nid: 1-0\ndata: {\"attempt\":1,\"node\":\"n
     event: end\ndata: {\"attempt\":2,\"next\":1,\"status\":\"lost\"}\n\n";
 
 #[tokio::test]
+async fn statistics_are_summed_up_and_listed_by_day() {
+    let totals = json!({"fired": 1_203, "skipped": 2, "missed": 0, "coalesced": 1,
+        "uncounted_spans": 0, "success": 1_199, "failed": 3, "timeout": 0, "cancelled": 1,
+        "lost": 0});
+    let day = |date: &str, rate: Value| {
+        let mut day = totals.clone();
+        (day["date"], day["success_rate"]) = (json!(date), rate);
+        day
+    };
+    let stats = json!({
+        "task": "hello", "live": 1, "total": 1_204, "pending": 0, "running": 1, "success": 1_199,
+        "failed": 3, "timeout": 0, "cancelled": 1, "lost": 0, "success_rate": 0.9996,
+        "last_success": "2026-12-01T12:00:00.000Z",
+        "streaks": {"outcome": "failure", "current": 1, "longest_success": 900,
+            "longest_failure": 2},
+        "duration_ms": {"p50": 3, "p95": 1_250, "max": 61_000},
+        "lateness_ms": {"p50": null, "p95": null, "max": null},
+        "totals": totals,
+        "days": [day("2026-11-29", json!(1.0)), day("2026-11-30", Value::Null),
+            day("2026-12-01", json!(0.5))],
+    });
+    let answers = [("GET /tasks/hello/stats", 200, stats.clone())];
+    let told = ran(&["stats", "hello", "--days", "2"], &answers).await;
+    assert_eq!(
+        told.data,
+        "ticks          1203 fired, 2 skipped, 1 coalesced\n\
+         executions     1199 success, 3 failed, 1 cancelled\n\
+         live           1 running\n\
+         success rate   99.9 %\n\
+         last success   12:00:00 (2 s ago)\n\
+         in a row       1 failure; at most 900 successes, 2 failures\n\
+         duration       50 % within 3 ms, 95 % within 1.2 s, at most 1 min 1 s\n\
+         \n\
+         DATE (UTC)   FIRED   SKIPPED   MISSED   SUCCESS   FAILED   TIMEOUT   CANCELLED   LOST   RATE\n\
+         2026-11-30   1203    2         1        1199      3        0         1           0\n\
+         2026-12-01   1203    2         1        1199      3        0         1           0      50.0 %\n"
+    );
+    let json = ran(&["stats", "hello", "-o", "json"], &answers).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.data).unwrap(), stats);
+    let answers = [("GET /executions/stats", 200, stats)];
+    assert!(ran(&["stats"], &answers).await.data.starts_with("ticks"));
+}
+
+#[tokio::test]
 async fn ticks_before_and_after_are_tables() {
     let answers = [(
         "GET /tasks/hello/next?n=2",

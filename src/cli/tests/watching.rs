@@ -48,7 +48,11 @@ async fn nothing_to_look_at_is_said_and_is_a_yes() {
 #[tokio::test]
 async fn what_needs_attention_is_listed_with_what_shows_more() {
     let mut failing = named("failing");
-    failing["last_execution"]["status"] = json!("failed");
+    failing["last_ended"] = failing["last_execution"].clone();
+    failing["last_ended"]["status"] = json!("failed");
+    // The one after it runs.
+    failing["last_execution"]["id"] = json!("43");
+    failing["last_execution"]["status"] = json!("running");
     let mut waiting = named("waiting");
     waiting["last_execution"]["status"] = json!("pending");
     waiting["last_execution"]["due"] = json!("2026-12-01T11:59:00.000Z");
@@ -116,13 +120,16 @@ async fn a_scheduler_that_is_off_is_the_first_thing_to_look_at() {
 }
 
 #[tokio::test]
-async fn failing_tasks_are_those_whose_last_execution_ended_badly() {
+async fn failing_tasks_are_those_of_which_the_last_end_was_bad() {
     let with = |name: &str, status: &str| {
         let mut task = named(name);
-        task["last_execution"]["status"] = json!(status);
+        task["last_ended"] = task["last_execution"].clone();
+        task["last_ended"]["status"] = json!(status);
+        // What runs or waits since then hides nothing.
+        task["last_execution"]["status"] = json!("running");
         task
     };
-    let states = ["failed", "timeout", "lost", "success", "cancelled", "running", "pending"];
+    let states = ["failed", "timeout", "lost", "success", "cancelled"];
     let tasks: Vec<Value> = states.iter().map(|status| with(status, status)).collect();
     let mut fresh = named("fresh");
     fresh["last_execution"] = Value::Null;

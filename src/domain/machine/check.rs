@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 use super::hint::Hint;
-use super::limits::{CALENDARS_MAX, EARLIER_MAX, KEYS_MAX, TASKS_MAX};
+use super::limits::{CALENDARS_MAX, DAYS_MAX, EARLIER_MAX, KEYS_MAX, TASKS_MAX};
 use super::state::State;
 use super::task::calendar_users::CalendarUsers;
 use super::task::delayed::DelayedExecutions;
 use super::task::lines::Lines;
-use super::task::record::{Execution, Liveness, NodeRecord, Status, Trigger, Verdict};
+use super::task::record::{
+    DayCounts, Execution, Liveness, NodeRecord, Statistics, Status, Streaks, TaskStatistics,
+    Totals, Trigger, Verdict,
+};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::{ClaimRules, RecordHashes, Task};
 use crate::domain::ids::{ExecutionId, TaskKey};
@@ -43,6 +46,7 @@ impl State {
         self.check_keys()?;
         self.check_calendars()?;
         self.check_derived()?;
+        self.check_statistics()?;
         self.check_digest()
     }
 
@@ -80,6 +84,11 @@ impl State {
         );
         hold!(*counted == RecordHashes::of(*key, live, progress), "hashes of other records");
         hold!(*rules == ClaimRules::of(task.spec()), "rules of another definition");
+        if let Some(statistics) = &task.statistics {
+            let TaskStatistics { recent, hash, .. } = &**statistics;
+            hold!(*hash == recent.hash(*key), "hash of other statistics");
+            self.check_counts(&progress.totals, recent, statistics.days())?;
+        }
         let live_ones = history.executions.iter().filter(|execution| !execution.status.ended());
         hold!(live_ones.count() == count(progress.live), "{} live ones counted", progress.live);
         hold!(progress.live <= MAX_LIVE_MAX, "{} live executions", progress.live);
@@ -95,6 +104,43 @@ impl State {
         rising(history.ticks.iter().map(|fired| fired.tick))?;
         rising(history.spans.iter().map(|span| span.to))?;
         covered(task)
+    }
+
+    /// Counts of days, histograms and streaks are no more than the totals.
+    fn check_counts(
+        &self,
+        totals: &Totals,
+        recent: &Statistics,
+        days: impl Iterator<Item = DayCounts>,
+    ) -> Result<(), String> {
+        let days: Vec<DayCounts> = days.collect();
+        rising(days.iter().map(|day| day.day))?;
+        // A stamp may be somewhat lower than the one before it.
+        let next = DayCounts::number(self.cluster.stamp) + 1;
+        hold!(days.last().is_none_or(|last| last.day <= next), "counts of days to come");
+        hold!(days.len() <= count(DAYS_MAX), "counts of {} days", days.len());
+        let sum = days.iter().fold(Totals::default(), |sum, day| sum.plus(&day.counts));
+        hold!(sum.within(totals), "{sum:?} on its days, {totals:?} in all");
+        for histogram in [&recent.durations, &recent.latenesses] {
+            hold!(histogram.plausible(), "a histogram of no values");
+            hold!(histogram.count() <= totals.ended(), "more times than ends");
+        }
+        let Streaks { current, failing, longest_success, longest_failure } = recent.streaks;
+        let longest = if failing { longest_failure } else { longest_success };
+        hold!(current <= longest, "a streak longer than the longest");
+        let failures = totals.judged().saturating_sub(totals.success);
+        hold!(longest_success <= totals.success, "a streak of more successes than there were");
+        hold!(longest_failure <= failures, "a streak of more failures than there were");
+        Ok(())
+    }
+
+    fn check_statistics(&self) -> Result<(), String> {
+        let of_tasks = self.tasks().map(|task| task.progress.totals);
+        let sum = of_tasks.fold(Totals::default(), |sum, totals| sum.plus(&totals));
+        let all = &*self.statistics;
+        hold!(sum.within(&all.totals), "tasks: {sum:?}, the cluster: {:?}", all.totals);
+        let counts = self.check_counts(&all.totals, &all.recent, all.days());
+        counts.map_err(|what| format!("statistics of the cluster: {what}"))
     }
 
     fn check_execution(&self, task: &Task, execution: &Execution) -> Result<(), String> {

@@ -16,6 +16,8 @@ pub enum Hint {
     Verdict(Verdict, Option<Reason>, u64),
     /// An execution waits to be granted.
     Pending(TaskKey, ExecutionId),
+    /// An attempt of an execution ended, and the execution is attempted again; for the log.
+    AttemptEnded(TaskKey, ExecutionId),
     /// An attempt was granted to a session.
     Granted {
         /// Of this task.
@@ -48,6 +50,7 @@ impl Hint {
             | Self::Settled(task)
             | Self::Line(task)
             | Self::Pending(task, _)
+            | Self::AttemptEnded(task, _)
             | Self::Granted { task, .. }
             | Self::Stop(task, _)
             | Self::Ended(task, ..) => Some(*task),

@@ -18,7 +18,10 @@ use super::store::dirty::Dirty;
 use super::store::register::{RegisterRows, RowError};
 use super::task::history::History;
 use super::task::keys;
-use super::task::record::{Definition, Execution, FiredTick, LiveRecord, Span, TaskProgress};
+use super::task::record::{
+    ClusterStatistics, Definition, Execution, FiredTick, LiveRecord, PastDay, Span, Statistics,
+    TaskProgress, TaskStatistics,
+};
 use super::task::whole::Task;
 use super::versions;
 use crate::domain::ids::{ExecutionId, TaskKey};
@@ -82,6 +85,9 @@ impl State {
     #[must_use]
     pub fn changed_rows(&self, dirty: &Dirty) -> Vec<RecordRow> {
         let mut rows = vec![self.cluster_row()];
+        if dirty.statistics {
+            rows.extend(self.statistics_row().map(|(key, value)| (key, Some(value))));
+        }
         for key in &dirty.tasks {
             let task = self.tasks.get(*key);
             rows.push((keys::progress(*key).to_vec(), task.map(|task| progress_value(task))));
@@ -92,11 +98,15 @@ impl State {
         }
         for noted in &dirty.blocks {
             let (key, letter, number) = *noted;
-            rows.push(match (self.tasks.get(key).map(|task| &task.history), letter) {
-                (None, _) => (keys::block(letter, key, number).to_vec(), None),
-                (Some(history), FiredTick::LETTER) => noted_row(&history.ticks, noted),
-                (Some(history), Span::LETTER) => noted_row(&history.spans, noted),
-                (Some(history), _) => noted_row(&history.executions, noted),
+            let past = self.tasks.get(key).map(|task| (&task.history, &task.statistics));
+            rows.push(match (past, letter) {
+                (Some((history, _)), FiredTick::LETTER) => noted_row(&history.ticks, noted),
+                (Some((history, _)), Span::LETTER) => noted_row(&history.spans, noted),
+                (Some((history, _)), Execution::LETTER) => noted_row(&history.executions, noted),
+                (Some((_, Some(statistics))), PastDay::LETTER) => {
+                    noted_row(&statistics.days, noted)
+                }
+                _ => (keys::block(letter, key, number).to_vec(), None),
             });
         }
         for (key, revision) in &dirty.definitions {
@@ -123,15 +133,22 @@ impl State {
             let past = block_rows(task.key, ticks)
                 .chain(block_rows(task.key, spans))
                 .chain(block_rows(task.key, executions));
+            let days = task.statistics.iter().flat_map(|kept| block_rows(task.key, &kept.days));
             let definitions = task.definitions.iter().map(|definition| {
                 (keys::definition(task.key, definition.revision).to_vec(), encode(&**definition))
             });
-            [live, progress].into_iter().chain(past).chain(definitions)
+            [live, progress].into_iter().chain(past).chain(days).chain(definitions)
         });
         let (key, cluster) = self.cluster_row();
         let cluster = cluster.map(|cluster| (key, cluster)).into_iter();
         let registers = self.registers.each().into_iter().flat_map(RegisterRows::rows);
-        cluster.chain(tasks).chain(registers)
+        cluster.chain(self.statistics_row()).chain(tasks).chain(registers)
+    }
+
+    /// None as long as nothing was counted.
+    fn statistics_row(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let counted = *self.statistics != ClusterStatistics::default();
+        counted.then(|| (keys::STATISTICS.to_vec(), encode(&*self.statistics)))
     }
 
     fn cluster_row(&self) -> RecordRow {
@@ -140,8 +157,9 @@ impl State {
     }
 }
 
+/// What claims and ends rewrite: how far a task is, and what was counted beside the totals.
 fn progress_value(task: &Task) -> Vec<u8> {
-    encode(&guards::progress_row(&task.progress))
+    encode(&(guards::progress_row(&task.progress), task.recent()))
 }
 
 /// Puts a state together from its rows, of this version or the last one.
@@ -162,7 +180,8 @@ pub struct Loader {
 #[derive(Debug, Default)]
 struct TaskParts {
     live: Option<LiveRecord>,
-    progress: Option<TaskProgress>,
+    progress: Option<(TaskProgress, Option<Statistics>)>,
+    days: Blocks<PastDay>,
     history: History,
     definitions: VecDeque<Arc<Definition>>,
 }
@@ -219,6 +238,14 @@ impl Loader {
                 let task = TaskKey(number()?);
                 read_block(task, key, value, &mut self.part(task).history.executions)?;
             }
+            PastDay::LETTER => {
+                let task = TaskKey(number()?);
+                read_block(task, key, value, &mut self.part(task).days)?;
+            }
+            b'w' => {
+                is(keys::STATISTICS)?;
+                self.state.statistics = Arc::new(decode(key, value)?);
+            }
             b'd' => {
                 let (task, definition) = (TaskKey(number()?), decode::<Definition>(key, value)?);
                 is(&keys::definition(task, definition.revision))?;
@@ -249,14 +276,20 @@ impl Loader {
         let expected = self.expected.ok_or(RecordError::NoCluster)?;
         let mut state = self.state;
         for (key, parts) in std::mem::take(&mut self.tasks) {
-            let (Some(live), Some(progress)) = (parts.live, parts.progress) else {
+            let (Some(live), Some((progress, recent))) = (parts.live, parts.progress) else {
                 return Err(RecordError::UnknownKey(keys::live(key).to_vec()));
             };
+            if recent.is_none() && !parts.days.is_empty() {
+                return Err(RecordError::UnknownKey(keys::progress(key).to_vec()));
+            }
+            let statistics =
+                recent.map(|recent| Box::new(TaskStatistics::of(key, recent, parts.days)));
             if key.slot() >= TASKS_MAX {
                 return Err(RecordError::UnknownKey(keys::live(key).to_vec()));
             }
             state.names.insert(Arc::clone(&live.name), key);
-            let task = Task::of_records(key, live, progress, parts.definitions, parts.history);
+            let (definitions, history) = (parts.definitions, parts.history);
+            let task = Task::of_records(key, live, progress, statistics, definitions, history);
             state.marks.add(key, &task.live);
             state.calendar_users.add(task.spec());
             if guards::in_lines(&task) {

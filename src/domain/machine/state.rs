@@ -20,7 +20,7 @@ use super::task::delayed::DelayedExecutions;
 use super::task::editor::{EntryContext, TaskEditor};
 use super::task::keys;
 use super::task::lines::{Lines, TaskLines};
-use super::task::record::{Cluster, Execution, KeyRecord, NodeRecord};
+use super::task::record::{Cluster, ClusterStatistics, Execution, KeyRecord, NodeRecord};
 use super::task::tombstones::DeletedMarks;
 use super::task::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, NodeId, Revision, SessionId, TaskKey};
@@ -47,6 +47,8 @@ pub struct State {
     pub(super) names: OrdMap<Arc<str>, TaskKey>,
     pub(super) tasks: TaskTable<Task>,
     pub(super) registers: Registers,
+    /// What was counted of all tasks, those that are gone included.
+    pub(super) statistics: Arc<ClusterStatistics>,
     /// Whose each kept execution is; derived.
     pub(super) executions: Index,
     /// Names that carry the deleted mark; derived.
@@ -81,6 +83,7 @@ impl Default for State {
             names: OrdMap::new(),
             tasks: TaskTable::default(),
             registers: Registers::default(),
+            statistics: Arc::default(),
             executions: Index::default(),
             marks: DeletedMarks::default(),
             calendar_users: CalendarUsers::default(),
@@ -108,6 +111,7 @@ impl State {
             digest.join(register.digest());
         }
         digest.add(digest::hash(b"c", &self.cluster));
+        digest.add(digest::hash(keys::STATISTICS, &*self.statistics));
         digest.0
     }
 
@@ -178,6 +182,17 @@ impl State {
         &self.lines
     }
 
+    /// What was counted of all tasks.
+    #[must_use]
+    pub fn statistics(&self) -> &ClusterStatistics {
+        &self.statistics
+    }
+
+    /// Tasks of which an execution has not ended.
+    pub fn busy_tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.busy()
+    }
+
     /// All members.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRecord>> {
         self.registers.nodes.values()
@@ -209,6 +224,7 @@ impl State {
             names: self.names.clone(),
             tasks: self.tasks.clone(),
             registers: self.registers.frozen(),
+            statistics: Arc::clone(&self.statistics),
             executions: self.executions.clone(),
             marks: self.marks.clone(),
             calendar_users: self.calendar_users.clone(),
@@ -278,10 +294,12 @@ impl State {
             calendar_users: &mut self.calendar_users,
             lines: &mut self.lines,
             delayed: &mut self.delayed,
+            statistics: &mut self.statistics,
             busy,
             effects,
             former_live: None,
             ran: None,
+            counted: false,
         };
         let answer = change(&mut editor);
         let after_run = editor.after_run();
@@ -334,6 +352,7 @@ impl State {
         // The next checkpoint takes away the rows of its past.
         if let Some((task, _)) = self.tasks.get_mut(key) {
             task.history.note_all(key, &mut self.dirty);
+            task.note_days(&mut self.dirty);
         }
         let Some(task) = self.tasks.remove(key) else { return };
         self.names.remove(&task.live.name);

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What an answer shows of a task beyond its canonical body.
-const TO_TASKS: [&str; 15] = [
+const TO_TASKS: [&str; 16] = [
     "id",
     "revision",
     "incarnation",
@@ -15,6 +15,7 @@ const TO_TASKS: [&str; 15] = [
     "cursor",
     "next_tick",
     "last_execution",
+    "last_ended",
     "live",
     "totals",
     "created_at",

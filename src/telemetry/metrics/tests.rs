@@ -19,6 +19,7 @@ fn seen() -> ClusterSeen {
             created: 1_000.0,
             last_success: Some(1_700_000_000.125),
             last_status: Some("failed"),
+            failures: 4,
             next_tick: Some(1_700_000_060.0),
         }],
     }
@@ -91,6 +92,7 @@ fn the_state_and_the_process_are_on_the_page() {
         "punctual_task_created_timestamp_seconds{task=\"a\\\"b\"} 1000.0",
         "punctual_task_last_success_timestamp_seconds{task=\"a\\\"b\"} 1700000000.125",
         "punctual_task_next_tick_timestamp_seconds{task=\"a\\\"b\"} 1700000060.0",
+        "punctual_task_failures_in_a_row{task=\"a\\\"b\"} 4",
         "punctual_task_last_run_status{task=\"a\\\"b\",status=\"failed\"} 1",
     ] {
         assert!(lines(&page).contains(line), "{line}\n{page}");
@@ -164,6 +166,37 @@ fn the_documentation_lists_every_metric() {
         std::fs::write(&path, &right).unwrap();
     }
     assert!(text == right, "{} lists other metrics; BLESS=1 writes it anew", path.display());
+}
+
+/// Words that begin like our metrics, but for names of alerts.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("punctual_")).collect()
+}
+
+/// What an alert asks for is on the page, and each alert is tried in the file of their tests.
+#[test]
+fn alerts_name_metrics_that_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/prometheus");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let (alerts, tests) = (read("alerts.yaml"), read("alerts_test.yaml"));
+    let page = Metrics::new("0.1.0").encode(Some(&seen()), MetricsFormat::Text);
+    let known = described(&page);
+    for (file, least, text) in [("alerts.yaml", 8, &alerts), ("alerts_test.yaml", 8, &tests)] {
+        let asked = metrics_in(text);
+        assert!(asked.len() >= least, "{file} names {asked:?}");
+        for name in asked {
+            let ends = ["_bucket", "_sum", "_count"];
+            let base = ends.iter().find_map(|end| name.strip_suffix(end));
+            let found = known.contains_key(name) || base.is_some_and(|it| known.contains_key(it));
+            assert!(found, "{file}: {name} is no metric");
+        }
+    }
+    let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for name in names {
+        let tried = format!("alertname: {name}");
+        assert!(tests.matches(&tried).count() > 0, "{name} is not tried");
+    }
 }
 
 #[test]

@@ -187,8 +187,10 @@ impl ReferenceModel {
         let Some(execution) = self.executions.get_mut(&id) else { return };
         execution.ended = true;
         self.ends.push((self.index, id));
+        *self.ended_as.entry(status).or_insert(0) += 1;
         if let Some(task) = self.tasks.get_mut(&execution.task) {
             task.live.remove(&id);
+            *task.ends.entry(status).or_insert(0) += 1;
             if execution.tick.is_some() {
                 self.ran.insert(execution.task, task.incarnation);
             }

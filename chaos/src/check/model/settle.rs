@@ -79,7 +79,9 @@ impl ReferenceModel {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let back = (to < task.cursor).then(|| format!("the cursor of {} went back", task.name));
         task.cursor = to;
-        task.fired += u64::from(settle.claim.is_some() && !matches!(answer, Answer::NotFired(_)));
+        let fired = u64::from(settle.claim.is_some() && !matches!(answer, Answer::NotFired(_)));
+        task.fired += fired;
+        self.fired += fired;
         let over = |until: i64| until <= to || (catch_up && until <= settle.now.0);
         if task.paused.flatten().is_some_and(over) {
             task.paused = None;

@@ -1,6 +1,6 @@
 //! Tasks: created, changed, held, deleted and removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use punctual::domain::machine::command::{MarkDeleted, Put, PutMode};
 use punctual::domain::machine::{Answer, EventKind};
@@ -106,6 +106,7 @@ impl ReferenceModel {
             fired: 0,
             live: BTreeSet::new(),
             last: None,
+            ends: BTreeMap::new(),
         };
         self.tasks.insert(key, task);
         self.names.insert(name.clone(), key);

@@ -22,6 +22,7 @@ pub fn end(task: &mut TaskEditor<'_>, at: RecordPlace, report: Report) {
         return task.end(at, if stopped { report } else { interrupted(report) });
     };
     let due = task.stamp.plus(guards::wait(wait));
+    guards::count_attempt(task, report.status);
     task.wait_again(at, report, next, due);
 }
 

@@ -17,6 +17,8 @@ pub struct Dirty {
     pub(in crate::domain::machine) definitions: Vec<(TaskKey, Revision)>,
     /// Keys of the registers' rows that came, changed or went.
     pub(in crate::domain::machine) registers: Vec<Vec<u8>>,
+    /// Whether anything was counted of all tasks.
+    pub(in crate::domain::machine) statistics: bool,
 }
 
 impl Dirty {
@@ -32,5 +34,6 @@ impl Dirty {
         self.blocks.extend(other.blocks);
         self.definitions.extend(other.definitions);
         self.registers.extend(other.registers);
+        self.statistics |= other.statistics;
     }
 }

@@ -5,7 +5,7 @@ use super::record::{Execution, Report, Status, cut};
 use crate::domain::machine::hint::Hint;
 use crate::domain::machine::limits::{DETAIL_BYTES, EARLIER_MAX, REASON_BYTES, TAIL_BYTES};
 use crate::domain::machine::store::blocks::RecordPlace;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 
 /// Why an execution is attempted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl TaskEditor<'_> {
                 attempt.report = Some(Box::new(report));
             }
         });
+        self.hint(Hint::AttemptEnded(task, id));
         self.hint(Hint::Pending(task, id));
     }
 }
@@ -69,6 +70,25 @@ impl Execution {
     #[must_use]
     pub fn first_start(&self) -> Option<Timestamp> {
         self.more.as_ref()?.first_start
+    }
+
+    /// When its first attempt started, as far as it was reported.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Timestamp> {
+        let reported = || self.attempts().find_map(|attempt| attempt.report.as_ref()?.started_at);
+        self.first_start().or_else(reported)
+    }
+
+    /// From the first start to the end.
+    #[must_use]
+    pub fn duration(&self) -> Option<Millis> {
+        Some(self.ended_at?.since(self.started_at()?))
+    }
+
+    /// From due time to start in milliseconds; negative: it started early.
+    #[must_use]
+    pub fn lateness_ms(&self) -> Option<i64> {
+        Some(self.started_at()?.0.saturating_sub(self.due.0))
     }
 
     /// Its attempts that followed known failures.

@@ -79,5 +79,6 @@ impl TaskEditor<'_> {
         });
         while self.drop_definition() {}
         self.drop_past();
+        self.drop_statistics();
     }
 }

@@ -9,9 +9,10 @@ use super::delayed::DelayedExecutions;
 use super::keys;
 use super::lines::Lines;
 use super::record::{
-    Attempt, Execution, ExecutionEnd, FiredTick, LiveRecord, More, ParentExecution, Reason, Report,
-    Span, Status, TaskProgress, Trigger, Verdict,
+    Attempt, ClusterStatistics, Execution, ExecutionEnd, FiredTick, LiveRecord, More,
+    ParentExecution, Reason, Report, Span, Status, TaskProgress, Trigger, Verdict,
 };
+use super::statistics::RunTimes;
 use super::tombstones::DeletedMarks;
 use super::whole::Task;
 use crate::domain::ids::{EventId, ExecutionId, Fence, NodeId, Revision, SessionId};
@@ -55,12 +56,15 @@ pub struct TaskEditor<'a> {
     pub calendar_users: &'a mut CalendarUsers,
     pub lines: &'a mut Lines,
     pub delayed: &'a mut DelayedExecutions,
+    pub statistics: &'a mut Arc<ClusterStatistics>,
     pub busy: BusyMark<'a>,
     pub effects: &'a mut Effects,
     /// The live record as it was before the first change of it; none: it is as it was.
     pub former_live: Option<Box<LiveRecord>>,
     /// The incarnation of which an execution of a tick ended; none: none did.
     pub ran: Option<Revision>,
+    /// Whether the statistics of the task were changed, or dropped.
+    pub counted: bool,
 }
 
 impl Deref for TaskEditor<'_> {
@@ -98,7 +102,14 @@ impl TaskEditor<'_> {
             self.marks.add(key, &task.live);
             self.dirty.lives.push(key);
         }
-        if task.progress != *former {
+        if self.counted
+            && let Some(statistics) = &mut task.statistics
+        {
+            let hash = statistics.recent.hash(key);
+            self.digest.sub(std::mem::replace(&mut statistics.hash, hash));
+            self.digest.add(hash);
+        }
+        if task.progress != *former || self.counted {
             let hash = task.progress.hash(key);
             self.digest.sub(std::mem::replace(&mut task.counted.progress, hash));
             self.digest.add(hash);
@@ -180,15 +191,11 @@ impl TaskEditor<'_> {
         let key = self.task.key;
         let (index, from, revision) =
             (self.index, self.task.progress.cursor, self.task.live.definition);
-        let progress = self.progress_mut();
-        progress.cursor = to;
-        let totals = &mut progress.totals;
-        match (count, verdict) {
-            (None, _) => totals.uncounted_spans += 1,
-            (Some(count), Verdict::Skipped) => add(&mut totals.skipped, count),
-            (Some(count), Verdict::Missed) => add(&mut totals.missed, count),
-            (Some(count), Verdict::Coalesced) => add(&mut totals.coalesced, count),
-            (Some(_), Verdict::Fired) => {}
+        self.progress_mut().cursor = to;
+        match count {
+            None => self.count(|totals| totals.uncounted_spans += 1),
+            Some(0) => {}
+            Some(count) => self.count(|totals| totals.ticks(verdict, count)),
         }
         self.hint(Hint::Verdict(verdict, Some(reason), count.unwrap_or(0)));
         let mut span = Span { from, to, verdict, reason, count, revision, index };
@@ -304,7 +311,7 @@ impl TaskEditor<'_> {
         self.change(at, |execution| {
             let granted = execution.status == Status::Running;
             let node = execution.attempt.as_ref().filter(|_| granted).map(|attempt| attempt.node);
-            ended = Some((execution.id, execution.tick, ExecutionEnd::of(&report, node)));
+            let end = ExecutionEnd::of(&report, node);
             match &mut execution.attempt {
                 Some(attempt) if execution.status == Status::Running => {
                     attempt.report = Some(Box::new(report));
@@ -315,8 +322,9 @@ impl TaskEditor<'_> {
             execution.status = status;
             execution.ended_at = Some(ended_at);
             execution.stopping = false;
+            ended = Some((execution.id, execution.tick, end, RunTimes::of(execution)));
         });
-        let Some((id, tick, ended)) = ended else { return };
+        let Some((id, tick, ended, times)) = ended else { return };
         self.task.history.failures += usize::from(status.failure());
         self.note_run(tick);
         self.note_end(id, tick, ended);
@@ -324,18 +332,7 @@ impl TaskEditor<'_> {
         assert!(progress.live > 0, "what ends was live: an execution ends once");
         progress.live -= 1;
         let former = progress.last.replace(status);
-        if status == Status::Success {
-            progress.last_success = progress.last_success.max(Some(ended_at));
-        }
-        let totals = &mut progress.totals;
-        match status {
-            Status::Success => totals.success += 1,
-            Status::Failed => totals.failed += 1,
-            Status::Timeout => totals.timeout += 1,
-            Status::Cancelled => totals.cancelled += 1,
-            Status::Lost => totals.lost += 1,
-            Status::Pending | Status::Running => {}
-        }
+        self.count_end(status, ended_at, &times);
         self.hint(Hint::Ended(key, id, status));
         self.note_chains(at, former);
         self.trim_executions();
@@ -374,9 +371,8 @@ impl TaskEditor<'_> {
     /// Notes a fired tick and moves the cursor onto it.
     pub fn fired(&mut self, tick: Timestamp, execution: ExecutionId) {
         let (index, from, key) = (self.index, self.task.progress.cursor, self.task.key);
-        let progress = self.progress_mut();
-        progress.cursor = tick;
-        progress.totals.fired += 1;
+        self.progress_mut().cursor = tick;
+        self.count(|totals| totals.ticks(Verdict::Fired, 1));
         let fired = FiredTick { from, tick, execution, index, ended: None };
         self.digest.add(fired.hash(key));
         self.task.history.ticks.push(fired, key, self.dirty);
@@ -416,6 +412,7 @@ impl TaskEditor<'_> {
         live.paused = None;
         live.deleted = None;
         live.cancelled = None;
+        self.drop_statistics();
         // The live executions of the incarnation before still end.
         let live = self.task.progress.live;
         *self.progress_mut() =
@@ -450,9 +447,4 @@ impl Report {
             tail: Vec::new(),
         }
     }
-}
-
-/// A proposer's count is not to be trusted with an overflow.
-const fn add(total: &mut u64, count: u64) {
-    *total = total.saturating_add(count);
 }

@@ -4,6 +4,9 @@ use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::codec::{key_of_one, key_of_two};
 use crate::domain::time::Timestamp;
 
+/// The row of the cluster's statistics.
+pub const STATISTICS: &[u8] = b"w";
+
 pub fn definition(task: TaskKey, revision: Revision) -> [u8; 17] {
     key_of_two(b'd', task.0, revision.0)
 }

@@ -13,6 +13,9 @@ use crate::domain::time::Timestamp;
 pub use super::execution::{
     Attempt, ChainRefusal, ChainedTask, Execution, More, ParentExecution, Report, Status, Trigger,
 };
+pub use super::histogram::LogHistogram;
+pub use super::statistics::{ClusterStatistics, Statistics, TaskStatistics};
+pub use super::totals::{DayCounts, PastDay, Streaks, Totals, Verdict};
 use crate::domain::machine::limits::{KEY_AGE, REASON_BYTES};
 use crate::domain::machine::store::digest;
 
@@ -75,20 +78,20 @@ pub struct TaskProgress {
 
 impl TaskProgress {
     pub(in crate::domain::machine) fn hash(&self, task: TaskKey) -> u128 {
-        let Totals {
+        let last = self.last.map_or(0, |last| 1 + last as u64);
+        let flags = u64::from(self.last_success.is_some()) << 1 | u64::from(self.exhausted);
+        let [
             fired,
             skipped,
             missed,
             coalesced,
-            uncounted_spans,
+            uncounted,
             success,
             failed,
             timeout,
             cancelled,
             lost,
-        } = self.totals;
-        let last = self.last.map_or(0, |last| 1 + last as u64);
-        let flags = u64::from(self.last_success.is_some()) << 1 | u64::from(self.exhausted);
+        ] = self.totals.numbers();
         let numbers = [
             task.0,
             self.cursor.0.cast_unsigned(),
@@ -99,7 +102,7 @@ impl TaskProgress {
             skipped,
             missed,
             coalesced,
-            uncounted_spans,
+            uncounted,
             success,
             failed,
             timeout,
@@ -126,57 +129,6 @@ pub struct Tombstone {
     pub at: Timestamp,
     /// By whom.
     pub by: String,
-}
-
-/// Counts that outlive the history they were counted from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Ticks that fired.
-    pub fired: u64,
-    /// Ticks skipped, where counted.
-    pub skipped: u64,
-    /// Ticks missed, where counted.
-    pub missed: u64,
-    /// Ticks coalesced, where counted.
-    pub coalesced: u64,
-    /// Spans whose ticks nobody counted.
-    pub uncounted_spans: u64,
-    /// Executions that ended in success.
-    pub success: u64,
-    /// In a known failure.
-    pub failed: u64,
-    /// At their timeout.
-    pub timeout: u64,
-    /// By request.
-    pub cancelled: u64,
-    /// With unknown outcome.
-    pub lost: u64,
-}
-
-/// What became of a tick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Verdict {
-    /// An execution was created.
-    Fired,
-    /// It was not to fire.
-    Skipped,
-    /// It should have fired and did not.
-    Missed,
-    /// A later tick fired for it.
-    Coalesced,
-}
-
-impl Verdict {
-    /// How every interface names it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Fired => "fired",
-            Self::Skipped => "skipped",
-            Self::Missed => "missed",
-            Self::Coalesced => "coalesced",
-        }
-    }
 }
 
 /// Why a tick did not fire.

@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 
 impl TaskEditor<'_> {
     /// How many records of one kind this task may keep.
-    fn keep(&self, wanted: u32, cluster: u64) -> usize {
+    pub(super) fn keep(&self, wanted: u32, cluster: u64) -> usize {
         let share = (cluster / self.tasks.max(1)).max(KEEP_MIN);
         usize::try_from(u64::from(wanted).min(share)).unwrap_or(usize::MAX)
     }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::history::History;
 use super::keys;
-use super::record::{Definition, Execution, LiveRecord, Reason, TaskProgress};
+use super::record::{
+    DayCounts, Definition, Execution, LiveRecord, Reason, Statistics, TaskProgress, TaskStatistics,
+};
 use crate::domain::ids::{Revision, TaskKey};
 use crate::domain::machine::store::digest;
+use crate::domain::machine::store::dirty::Dirty;
 use crate::domain::machine::store::table::TableTask;
 use crate::domain::task::{AfterRun, ExecutionMode, Keep, MAX_LIVE_MAX, TaskSpec};
 use crate::domain::time::Timestamp;
@@ -25,6 +28,8 @@ pub struct Task {
     pub definitions: VecDeque<Arc<Definition>>,
     /// The past.
     pub history: History,
+    /// What was counted beside the totals; none: nothing was.
+    pub statistics: Option<Box<TaskStatistics>>,
     /// Hashes of these two as the digest has them.
     pub(in crate::domain::machine) counted: RecordHashes,
     /// What claims need of the definition in force.
@@ -103,7 +108,8 @@ impl Task {
         let progress =
             TaskProgress { cursor: stamp, truncated_before: stamp, ..TaskProgress::default() };
         let (definitions, history) = (VecDeque::new(), History::default());
-        Self { noted: epoch, ..Self::of_records(key, live, progress, definitions, history) }
+        let records = Self::of_records(key, live, progress, None, definitions, history);
+        Self { noted: epoch, ..records }
     }
 
     /// A task from its records, as they lie in a checkpoint.
@@ -111,6 +117,7 @@ impl Task {
         key: TaskKey,
         live: LiveRecord,
         progress: TaskProgress,
+        statistics: Option<Box<TaskStatistics>>,
         mut definitions: VecDeque<Arc<Definition>>,
         mut history: History,
     ) -> Self {
@@ -118,7 +125,17 @@ impl Task {
         definitions.make_contiguous().sort_by_key(|definition| definition.revision);
         let counted = RecordHashes::of(key, &live, &progress);
         let rules = ClaimRules::of(None);
-        let mut task = Self { key, live, progress, definitions, history, counted, rules, noted: 0 };
+        let mut task = Self {
+            key,
+            live,
+            progress,
+            definitions,
+            history,
+            statistics,
+            counted,
+            rules,
+            noted: 0,
+        };
         task.rules = ClaimRules::of(task.spec());
         task
     }
@@ -137,6 +154,30 @@ impl Task {
         }
         for execution in &self.history.executions {
             note(execution.hash(key));
+        }
+        if let Some(statistics) = &self.statistics {
+            note(statistics.recent.hash(key));
+            statistics.days.iter().for_each(|day| note(day.hash(key)));
+        }
+    }
+
+    /// What was counted on each day that is kept, the oldest first.
+    pub fn days(&self) -> impl Iterator<Item = DayCounts> {
+        self.statistics.iter().flat_map(|statistics| statistics.days())
+    }
+
+    /// What was counted beside the totals; none: nothing was.
+    #[must_use]
+    pub fn recent(&self) -> Option<&Statistics> {
+        self.statistics.as_ref().map(|statistics| &statistics.recent)
+    }
+
+    /// Notes that all past days go.
+    pub(in crate::domain::machine) fn note_days(&mut self, dirty: &mut Dirty) {
+        if let Some(statistics) = &mut self.statistics
+            && !statistics.days.is_empty()
+        {
+            Arc::make_mut(&mut statistics.days).note_all(self.key, dirty);
         }
     }
 
@@ -185,6 +226,7 @@ impl Task {
             ^ self.progress.totals.lost
             ^ self.history.warmth()
             ^ self.counted.progress as u64
+            ^ self.statistics.as_ref().map_or(0, |statistics| statistics.warmth())
             ^ self.noted
     }
 

@@ -1,7 +1,9 @@
 //! The check of a state complains of what no command leads to.
 
+use std::sync::Arc;
+
 use super::super::State;
-use super::super::record::Status;
+use super::super::record::{Statistics, Status};
 use super::*;
 
 /// A state with a task whose execution runs.
@@ -15,10 +17,21 @@ fn running() -> (State, TaskKey) {
     (world.state, task)
 }
 
+/// Changes what was counted of a task, and its hash with it.
+fn count_more(state: &mut State, task: TaskKey, change: impl FnOnce(&mut Statistics)) {
+    let (found, _) = state.tasks.get_mut(task).expect("a task");
+    let statistics = found.statistics.as_mut().expect("something was counted");
+    change(&mut statistics.recent);
+    let hash = statistics.recent.hash(task);
+    let former = std::mem::replace(&mut statistics.hash, hash);
+    state.digest.sub(former);
+    state.digest.add(hash);
+}
+
 #[test]
 fn a_state_that_no_command_leads_to_is_complained_of() {
     type Damage = fn(&mut State, TaskKey);
-    let cases: [(&str, Damage); 9] = [
+    let cases: [(&str, Damage); 13] = [
         ("the counter went back", |state, _| state.cluster.counter = 1),
         ("a live execution is not counted", |state, task| {
             state.tasks.get_mut(task).expect("a task").0.progress.live = 0;
@@ -42,6 +55,18 @@ fn a_state_that_no_command_leads_to_is_complained_of() {
         }),
         ("a node is gone", |state, _| drop(state.registers.nodes.remove(&NodeId::new(1, 1)))),
         ("marks are miscounted", |state, _| state.marks.fill()),
+        ("a tick is counted twice on its day", |state, task| {
+            count_more(state, task, |recent| recent.today.counts.fired += 1);
+        }),
+        ("a streak of what did not end", |state, task| {
+            count_more(state, task, |recent| recent.streaks.longest_success = 1);
+        }),
+        ("an execution took time and did not end", |state, task| {
+            count_more(state, task, |recent| recent.durations.add(1));
+        }),
+        ("the cluster has counted less than its tasks", |state, _| {
+            Arc::make_mut(&mut state.statistics).totals.fired = 0;
+        }),
         ("the digest is another", |state, _| state.digest.add(1)),
     ];
     for (what, damage) in cases {

@@ -97,6 +97,9 @@ fn every_record_keeps_its_bytes() {
     one(&mut out, "Definition", &samples::definition());
     one(&mut out, "Live", &samples::live());
     one(&mut out, "Progress", &samples::progress());
+    one(&mut out, "Statistics", &samples::statistics());
+    one(&mut out, "PastDay", &samples::past_day());
+    one(&mut out, "ClusterStatistics", &samples::cluster_statistics());
     one(&mut out, "Execution", &samples::execution());
     one(&mut out, "Span", &samples::span());
     one(&mut out, "FiredTick", &samples::fired());

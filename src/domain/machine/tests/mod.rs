@@ -3,6 +3,7 @@
 mod cases;
 mod checked;
 mod codec;
+mod counts;
 mod ends;
 mod golden;
 mod kept;

@@ -10,10 +10,10 @@ use super::super::command::{
     SetScheduler, Settle, SettleSpan, Start, TakeKey, TriggerTask,
 };
 use super::super::task::record::{
-    Attempt, ChainRefusal, ChainedTask, Cluster, Code, Definition, Execution, ExecutionEnd,
-    FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More, NodeInfo, NodeRecord,
-    ParentExecution, Pause, Reason, Report, Span, Status, TaskProgress, Tombstone, Totals, Trigger,
-    Verdict,
+    Attempt, ChainRefusal, ChainedTask, Cluster, ClusterStatistics, Code, DayCounts, Definition,
+    Execution, ExecutionEnd, FiredTick, Intent, KeyRecord, LiveRecord, Liveness, More, NodeInfo,
+    NodeRecord, ParentExecution, PastDay, Pause, Reason, Report, Span, Statistics, Status, Streaks,
+    TaskProgress, Tombstone, Totals, Trigger, Verdict,
 };
 use super::DAY;
 use crate::domain::ids::{ExecutionId, Fence, NodeId, Revision, SessionId, TaskKey};
@@ -324,6 +324,30 @@ pub(super) fn progress() -> TaskProgress {
             cancelled: 9,
             lost: 10,
         },
+    }
+}
+
+pub(super) fn statistics() -> Statistics {
+    let mut statistics = Statistics::default();
+    let counts = Totals { success: 300, lost: 2, ..Totals::default() };
+    statistics.today = DayCounts { day: 20_514, counts };
+    statistics.streaks =
+        Streaks { current: 4, failing: true, longest_success: 5, longest_failure: 6 };
+    [7, 7, 1_000, 86_400_000].into_iter().for_each(|value| statistics.durations.add(value));
+    statistics.latenesses.add(8);
+    statistics
+}
+
+pub(super) fn past_day() -> PastDay {
+    PastDay::from(DayCounts { day: 20_513, counts: progress().totals })
+}
+
+pub(super) fn cluster_statistics() -> ClusterStatistics {
+    ClusterStatistics {
+        totals: progress().totals,
+        last_success: Some(at(6)),
+        recent: statistics(),
+        past: Arc::new([DayCounts::from(past_day())].into()),
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::command::{
 };
 use super::super::task::record::{Execution, Intent, Liveness, Reason, Status, Trigger, Verdict};
 use super::super::{Answer, Task};
+use super::counts;
 use super::ends;
 use super::telling::{Names, answer, clock, step};
 use super::*;
@@ -23,7 +24,7 @@ use crate::stories::{self, ScriptLine, StoryWorld};
 
 #[test]
 fn the_stories_are_told_as_written() {
-    stories::play::<MachineStory>("domain/machine/testscripts", 47);
+    stories::play::<MachineStory>("domain/machine/testscripts", 48);
 }
 
 struct MachineStory {
@@ -76,6 +77,7 @@ impl StoryWorld for MachineStory {
             "nodes" => self.names().nodes(&self.world.state),
             "line" => self.names().line(&self.world.state, line.word(1)),
             "cluster" => self.names().cluster(&self.world.state),
+            "stats" => counts::told(&self.world.state, line.word(1)),
             "checkpoint" => vec![self.checkpoint()],
             "count" => {
                 let past = &self.task(line.word(1)).history;
@@ -417,6 +419,10 @@ impl MachineStory {
                     _ => Status::Success,
                 };
                 let mut report = report(status, self.world.stamp);
+                if let Some(took) = line.option("took") {
+                    report.started_at =
+                        Some(report.ended_at.minus(Millis::parse(took).expect("a duration")));
+                }
                 report.unknown |= line.has("unknown");
                 finish(task, execution, fence, report)
             }

@@ -134,9 +134,12 @@ fn refused(refusal: &Refusal) -> String {
 
 fn hint(names: &Names<'_>, hint: &Hint) -> Option<String> {
     Some(match hint {
-        Hint::Task(_) | Hint::Settled(_) | Hint::Line(_) | Hint::Node(_) | Hint::Scheduler => {
-            return None;
-        }
+        Hint::Task(_)
+        | Hint::Settled(_)
+        | Hint::Line(_)
+        | Hint::Node(_)
+        | Hint::Scheduler
+        | Hint::AttemptEnded(..) => return None,
         Hint::Verdict(found, None, _) => verdict(*found),
         Hint::Verdict(found, Some(why), times) => {
             let times = if *times == 0 { "?".to_owned() } else { times.to_string() };

@@ -164,6 +164,10 @@ pub const fn wait(of_policy: Millis) -> Millis {
     of_policy
 }
 
+/// Count. The end of an attempt that another one follows is not counted: it is no end of its
+/// execution.
+pub const fn count_attempt(_task: &mut TaskEditor<'_>, _status: Status) {}
+
 /// Follow. The end of an execution starts what its definition names for it.
 pub const fn follow() -> bool {
     true

@@ -13,7 +13,7 @@ use crate::domain::machine::response::Refusal;
 use crate::domain::machine::state::State;
 use crate::domain::machine::task::editor::TaskEditor;
 use crate::domain::machine::task::record::{
-    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, TaskProgress,
+    Cluster, Execution, KeyRecord, LiveRecord, NodeRecord, Reason, Status, TaskProgress,
 };
 use crate::domain::machine::task::whole::Task;
 use crate::domain::task::{AfterRun, TaskSpec};
@@ -90,6 +90,13 @@ pub fn redelivers(spec: &TaskSpec, execution: &Execution) -> bool {
         return execution.redeliveries() == 0;
     }
     rows::redelivers(spec, execution)
+}
+
+pub fn count_attempt(task: &mut TaskEditor<'_>, status: Status) {
+    if bug!("attempt-counted-as-end") {
+        task.count(|totals| totals.end(status));
+    }
+    rows::count_attempt(task, status);
 }
 
 pub fn follow() -> bool {
