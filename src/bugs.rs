@@ -50,7 +50,7 @@ pub const ALL: [(&str, &str); 49] = [
     ),
     ("delay-not-woken", "nobody is woken when the time of a further attempt has come"),
     ("chain-forgotten", "the end of an execution starts nothing"),
-    ("attempt-counted-as-end", "an attempt that another one follows is counted as an end"),
+    ("attempt-counted-as-end", "an attempt that is followed by another one is counted as an end"),
     ("one-shot-goes-on", "a claim does not complete a task that fires once only"),
     ("after-run-forgotten", "a task stays whose definition says that it goes after a run"),
     ("cancel-leaves-waiting", "what waits is left alone when its task is cancelled"),

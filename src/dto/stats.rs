@@ -5,86 +5,88 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rfc3339, TotalsView, Word};
 
-/// How executions went.
+/// Statistics of executions and ticks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsView {
-    /// All that were created.
+    /// Executions, live and ended.
     pub total: u64,
-    /// Those that wait.
+    /// Waiting executions.
     pub pending: u64,
-    /// Those that run.
+    /// Running executions.
     pub running: u64,
-    /// Those that ended well.
+    /// Executions that succeeded.
     pub success: u64,
-    /// Those that failed.
+    /// Executions that failed.
     pub failed: u64,
-    /// Those that took too long.
+    /// Executions that timed out.
     pub timeout: u64,
-    /// Those that were stopped.
+    /// Executions that were cancelled.
     pub cancelled: u64,
-    /// Those whose node was gone.
+    /// Executions with unknown outcome.
     pub lost: u64,
-    /// Of those that ended by themselves; null: none did.
+    /// Successes as a share of the ended executions without the cancelled ones. Null: there are
+    /// none.
     pub success_rate: Option<f64>,
-    /// When an execution last ended well.
+    /// The latest end of a successful execution.
     pub last_success: Option<Rfc3339>,
-    /// How many in a row ended alike; those that were stopped do not count.
+    /// Consecutive successes and failures. Cancelled executions do not count.
     pub streaks: StreaksView,
-    /// How long they took from their first start to their end.
+    /// Duration from the first start to the end.
     pub duration_ms: Percentiles,
-    /// How late those of ticks started.
+    /// Lateness of executions with a tick.
     pub lateness_ms: Percentiles,
-    /// Counts of ticks and executions.
+    /// Counts of verdicts and ends.
     pub totals: TotalsView,
-    /// The same for each of the last 90 days on which anything was counted, the oldest first. A
-    /// tick counts on the day of its verdict, an execution on that of its end.
+    /// Counts of each of the last 90 days with counts, oldest first. A tick counts on the day of its
+    /// verdict, an execution on the day of its end.
     pub days: Vec<DayView>,
 }
 
-/// Executions in a row that ended alike.
+/// Streaks of successes and failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreaksView {
-    /// How those of the present streak ended; null: none has ended.
+    /// The outcome of the current streak. Null: no execution has ended.
     #[schemars(extend("enum" = ["success", "failure", null]))]
     pub outcome: Option<Word>,
-    /// How many they are.
+    /// Length of the current streak.
     pub current: u64,
-    /// The most successes in a row.
+    /// The longest streak of successes.
     pub longest_success: u64,
-    /// The most failures in a row: failed, timed out or lost.
+    /// The longest streak of failures (failed, timed out or lost).
     pub longest_failure: u64,
 }
 
-/// What was counted on a day.
+/// The counts of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DayView {
-    /// Its date, in UTC.
+    /// The date in UTC.
     pub date: String,
-    /// Its counts.
+    /// The counts.
     #[serde(flatten)]
     pub totals: TotalsView,
-    /// Of the executions that ended by themselves; null: none did.
+    /// Successes as a share of the ended executions without the cancelled ones. Null: there are
+    /// none.
     pub success_rate: Option<f64>,
 }
 
-/// Values by nearest rank, each at most an eighth too great; null: there is none.
+/// Percentiles by nearest rank, at most an eighth too great. Null: there are no values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// The median.
     pub p50: Option<u64>,
-    /// 95 of 100 are at most this.
+    /// The 95th percentile.
     pub p95: Option<u64>,
-    /// The largest, exactly.
+    /// The exact maximum.
     pub max: Option<u64>,
 }
 
-/// How the ticks and executions of a task went, since it was created.
+/// Statistics of a task since its creation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskStatsView {
-    /// Its executions.
+    /// The statistics.
     #[serde(flatten)]
     pub stats: StatsView,
-    /// Its name.
+    /// The name of the task.
     pub task: String,
     /// Executions that have not ended.
     pub live: u32,

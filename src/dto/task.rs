@@ -35,7 +35,7 @@ pub struct TaskView {
     pub next_tick: Option<Rfc3339>,
     /// Its newest execution that is kept.
     pub last_execution: Option<LastExecution>,
-    /// Of its executions that are kept, the one that ended last.
+    /// The kept execution that ended last. It may be older than `last_execution`.
     #[serde(default)]
     pub last_ended: Option<LastExecution>,
     /// Its executions that have not ended.

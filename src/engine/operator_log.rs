@@ -76,7 +76,7 @@ impl OperatorLog {
         }
     }
 
-    /// An attempt ended, and another one follows.
+    /// Logs the end of an attempt that is followed by another one.
     fn attempt(&mut self, context: &EngineContext, key: TaskKey, id: ExecutionId) {
         let state = context.consensus.replica().read();
         let Some(task) = state.task(key) else { return };

@@ -1,5 +1,4 @@
-//! How ticks and executions went, as the state counted them: of a task since it was created, of the
-//! cluster since it began.
+//! Statistics from the counts in the state: of a task since its creation, and of the cluster.
 
 use super::context::StateView;
 use super::views;
@@ -9,7 +8,7 @@ use crate::domain::machine::record::{DayCounts, LogHistogram, Statistics, Streak
 use crate::domain::time::Timestamp;
 use crate::dto::{DayView, Percentiles, Rfc3339, StatsView, StreaksView, TaskStatsView};
 
-/// Executions that have not ended.
+/// Numbers of live executions.
 #[derive(Clone, Copy, Debug, Default)]
 struct LiveExecutions {
     pending: u64,
@@ -23,7 +22,7 @@ impl LiveExecutions {
     }
 }
 
-/// How the ticks and executions of a task went.
+/// The statistics of a task.
 pub(crate) fn of_task(view: &StateView, task: &Task) -> TaskStatsView {
     let none = Statistics::default();
     let recent = task.recent().unwrap_or(&none);
@@ -39,7 +38,7 @@ pub(crate) fn of_task(view: &StateView, task: &Task) -> TaskStatsView {
     }
 }
 
-/// How those of all tasks went, those that are gone included.
+/// The statistics of all tasks, including removed ones.
 pub(crate) fn of_all(view: &StateView) -> StatsView {
     let all = view.state.statistics();
     let mut live = LiveExecutions::default();
@@ -76,7 +75,7 @@ fn stats(totals: &Totals, live: LiveExecutions, recent: &Statistics) -> StatsVie
     }
 }
 
-/// Those that ended well, of those that nobody stopped.
+/// Successes as a share of the ended executions without the cancelled ones.
 fn success_rate(totals: &Totals) -> Option<f64> {
     let judged = totals.judged();
     (judged > 0).then(|| totals.success as f64 / judged as f64)
@@ -96,7 +95,7 @@ fn percentiles(values: &LogHistogram) -> Percentiles {
     Percentiles { p50: values.percentile(50), p95: values.percentile(95), max: values.max() }
 }
 
-/// The days that are not too old. What has had no count for long still keeps those.
+/// The days that are not too old. A task without recent counts may still keep older days.
 fn days(days: impl Iterator<Item = DayCounts>, now: Timestamp) -> Vec<DayView> {
     let oldest = DayCounts::number(now).saturating_sub(i64::from(DAYS_MAX));
     let young = days.filter(|day| day.day > oldest);
@@ -122,7 +121,7 @@ mod tests {
         let shown = days(kept.into_iter(), now);
         let dates: Vec<&str> = shown.iter().map(|day| &*day.date).collect();
         assert_eq!(dates, ["2025-12-03", "2026-03-02"]);
-        // What was stopped says nothing of success.
+        // Cancelled executions do not affect the rate.
         assert_eq!(shown[0].success_rate, Some(0.75));
     }
 

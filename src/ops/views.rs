@@ -139,7 +139,7 @@ fn end_of(state: &State, ended: &ExecutionEnd) -> EndedView {
     }
 }
 
-/// Of the executions that are kept, the one that ended last, however many were created since.
+/// The kept execution that ended last. Newer executions may be live.
 fn last_ended(task: &Task) -> Option<&Execution> {
     let ended = task.history.executions.iter().filter(|one| one.status.ended());
     ended.max_by_key(|one| (one.ended_at, one.id))

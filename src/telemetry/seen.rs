@@ -36,7 +36,7 @@ pub struct TaskSeen {
     pub last_success: Option<f64>,
     /// Status of the execution that ended last. `None` if none has ended.
     pub last_status: Option<&'static str>,
-    /// How many of its executions in a row failed; 0: the last one did not.
+    /// Its failures since its last success.
     pub failures: u64,
     /// Its next tick; none: there is none.
     pub next_tick: Option<f64>,

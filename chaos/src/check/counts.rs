@@ -1,5 +1,6 @@
-//! Counts are those of the log: in the end, each task has as many fired ticks and ends of each kind as
-//! the model, in its totals and on its days together; and so has the cluster, of all tasks there were.
+//! Counts match the log: in the final state, the fired ticks and the ends by status of each task equal
+//! those of the model, in its totals and in the sum of its days. The same holds for the cluster, with
+//! the removed tasks included.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +8,12 @@ use punctual::domain::machine::record::{DayCounts, Statistics, Status, Totals};
 
 use super::judge::{Findings, Run};
 
-const COUNTS: &str = "counts are those of the log";
-/// How executions end.
+const COUNTS: &str = "counts match the log";
+/// The statuses of ended executions.
 const ENDS: [Status; 5] =
     [Status::Success, Status::Failed, Status::Timeout, Status::Cancelled, Status::Lost];
 
-/// See the module.
+/// Judges this property.
 pub fn judge(run: &Run, findings: &mut Findings) {
     let newest = run.states.iter().max_by_key(|(_, state)| state.cluster().applied);
     let last = run.applied_at.last_key_value().map_or(0, |(index, _)| *index);
@@ -20,7 +21,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
         return;
     };
     for known in run.model.tasks.values() {
-        // What is missing is found by others.
+        // Other judges find missing tasks.
         let Some(task) = state.named(&known.name) else { continue };
         let days = task.days().collect();
         let recent = task.recent();
@@ -39,7 +40,7 @@ pub fn judge(run: &Run, findings: &mut Findings) {
     findings.judge(COUNTS, 1);
 }
 
-/// What is counted otherwise than it should be.
+/// Differences between the counts and the model.
 fn wrong(
     fired: u64,
     ends: &BTreeMap<Status, u64>,
@@ -53,7 +54,7 @@ fn wrong(
     let of = |counts: &Totals| {
         [counts.success, counts.failed, counts.timeout, counts.cancelled, counts.lost]
     };
-    // No run lasts ninety days.
+    // No run is long enough to drop a day.
     let on_days = days.iter().fold(Totals::default(), |sum, day| sum.plus(&day.counts));
     for (what, counts) in [("in all", totals), ("on its days", &on_days)] {
         if counts.fired != fired {

@@ -65,7 +65,7 @@ pub const PROPERTIES: [&str; 45] = [
     "calls have sure answers in time",
     "checkpoints are whole",
     "clocks change as the schedule says",
-    "counts are those of the log",
+    "counts match the log",
     "cursors",
     "due ticks are settled",
     "each end starts what it is to start, once",

@@ -53,7 +53,7 @@ pub struct ReplayedTask {
     pub live: BTreeSet<u64>,
     /// Status of the execution that ended last.
     pub last: Option<Status>,
-    /// How many of its executions ended how.
+    /// Ended executions by status.
     pub ends: BTreeMap<Status, u64>,
 }
 
@@ -138,9 +138,9 @@ pub struct ReferenceModel {
     pub changes: BTreeMap<String, Vec<TaskChange>>,
     /// The revision created by a client's command, by its key.
     pub revisions: BTreeMap<String, u64>,
-    /// Ticks that fired of all tasks, those that are gone included.
+    /// Fired ticks of all tasks, including removed ones.
     pub fired: u64,
-    /// How many executions of all tasks ended how.
+    /// Ended executions of all tasks by status.
     pub ended_as: BTreeMap<Status, u64>,
     /// Executions that ended, with the log index of their end.
     pub ends: Vec<(u64, u64)>,

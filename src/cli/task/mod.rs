@@ -55,7 +55,7 @@ pub enum TaskCommand {
     Ticks(ticks::TicksArgs),
     /// Say why a task fired or did not
     Why(ticks::WhyArgs),
-    /// Count how the executions of a task went, or of all: success rate, durations, lateness
+    /// Show statistics of a task, or of all: success rate, durations, lateness
     Stats(stats::StatsArgs),
 }
 

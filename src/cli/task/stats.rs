@@ -1,4 +1,4 @@
-//! `stats`: how the executions of a task went, or of all tasks.
+//! `stats`: statistics of a task, or of all tasks.
 
 use clap::Args;
 
@@ -16,17 +16,17 @@ use crate::dto::{Percentiles, StatsView, StreaksView};
 /// Options of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
-    /// The task [default: all, those that are gone included]
+    /// The task [default: all tasks, including removed ones]
     #[arg(value_parser = name)]
     name: Option<String>,
-    /// How many days to list, the newest; 90 are kept
+    /// Number of days to list; 90 are kept
     #[arg(long, default_value_t = 7, value_name = "COUNT")]
     days: usize,
     #[command(flatten)]
     watch: WatchArgs,
 }
 
-/// Shows the statistics, once or again and again.
+/// Shows the statistics, once or repeatedly.
 pub async fn run(args: &StatsArgs, context: &mut CliContext) -> CommandResult {
     let look = async |context: &mut CliContext| show(args, context).await;
     args.watch.repeat(context, look).await
@@ -65,7 +65,7 @@ fn describe(stats: &StatsView, clock: &LocalClock) -> String {
     ])
 }
 
-/// `99.5 %`; not 100 % as long as one is missing.
+/// `99.5 %`, rounded down: 100 % is shown only if all succeeded.
 fn rate(rate: Option<f64>) -> String {
     let percent = rate.map(|rate| (rate * 1_000.0).floor() / 10.0);
     percent.map(|percent| format!("{percent:.1} %")).unwrap_or_default()
@@ -93,7 +93,7 @@ fn percentiles(values: &Percentiles) -> String {
     format!("50 % within {p50}, 95 % within {p95}, at most {max}")
 }
 
-/// The newest days, the oldest of them first.
+/// The newest days, in ascending order.
 fn days(stats: &StatsView, most: usize) -> Table {
     let mut table = Table::new(&[
         "DATE (UTC)",
@@ -113,7 +113,7 @@ fn days(stats: &StatsView, most: usize) -> Table {
         let counts = [
             of.fired,
             of.skipped,
-            // What a later tick fired for is missing as well.
+            // A coalesced tick did not fire either.
             of.missed.saturating_add(of.coalesced),
             of.success,
             of.failed,

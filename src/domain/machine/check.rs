@@ -106,7 +106,7 @@ impl State {
         covered(task)
     }
 
-    /// Counts of days, histograms and streaks are no more than the totals.
+    /// Checks that the counts of days, histograms and streaks do not exceed the totals.
     fn check_counts(
         &self,
         totals: &Totals,
@@ -115,7 +115,7 @@ impl State {
     ) -> Result<(), String> {
         let days: Vec<DayCounts> = days.collect();
         rising(days.iter().map(|day| day.day))?;
-        // A stamp may be somewhat lower than the one before it.
+        // A stamp may be slightly lower than the previous one.
         let next = DayCounts::number(self.cluster.stamp) + 1;
         hold!(days.last().is_none_or(|last| last.day <= next), "counts of days to come");
         hold!(days.len() <= count(DAYS_MAX), "counts of {} days", days.len());

@@ -16,7 +16,7 @@ pub enum Hint {
     Verdict(Verdict, Option<Reason>, u64),
     /// An execution waits to be granted.
     Pending(TaskKey, ExecutionId),
-    /// An attempt of an execution ended, and the execution is attempted again; for the log.
+    /// An attempt ended and another attempt follows. Used for logging and metrics only.
     AttemptEnded(TaskKey, ExecutionId),
     /// An attempt was granted to a session.
     Granted {

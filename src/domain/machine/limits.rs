@@ -32,9 +32,9 @@ pub const REVISIONS_MAX: usize = 20;
 pub const EXECUTIONS_MAX: u64 = 500_000;
 /// Fired ticks kept in the cluster.
 pub const TICKS_MAX: u64 = 10_000_000;
-/// Days for which counts are kept, the present one included.
+/// Days with counts that are kept, including the current one.
 pub const DAYS_MAX: u32 = 90;
-/// Past days of tasks kept in the cluster.
+/// Past days of all tasks that are kept in the cluster.
 pub const TASK_DAYS_MAX: u64 = 10_000_000;
 /// A task keeps at least so many of each, however many tasks there are.
 pub const KEEP_MIN: u64 = 10;

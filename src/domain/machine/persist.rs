@@ -145,7 +145,7 @@ impl State {
         cluster.chain(self.statistics_row()).chain(tasks).chain(registers)
     }
 
-    /// None as long as nothing was counted.
+    /// `None`: nothing was counted.
     fn statistics_row(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let counted = *self.statistics != ClusterStatistics::default();
         counted.then(|| (keys::STATISTICS.to_vec(), encode(&*self.statistics)))
@@ -157,7 +157,7 @@ impl State {
     }
 }
 
-/// What claims and ends rewrite: how far a task is, and what was counted beside the totals.
+/// The row that claims and ends rewrite: the progress and the current statistics.
 fn progress_value(task: &Task) -> Vec<u8> {
     encode(&(guards::progress_row(&task.progress), task.recent()))
 }

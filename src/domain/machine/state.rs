@@ -47,7 +47,7 @@ pub struct State {
     pub(super) names: OrdMap<Arc<str>, TaskKey>,
     pub(super) tasks: TaskTable<Task>,
     pub(super) registers: Registers,
-    /// What was counted of all tasks, those that are gone included.
+    /// Statistics of all tasks, including removed ones.
     pub(super) statistics: Arc<ClusterStatistics>,
     /// Whose each kept execution is; derived.
     pub(super) executions: Index,
@@ -182,13 +182,13 @@ impl State {
         &self.lines
     }
 
-    /// What was counted of all tasks.
+    /// Statistics of all tasks, including removed ones.
     #[must_use]
     pub fn statistics(&self) -> &ClusterStatistics {
         &self.statistics
     }
 
-    /// Tasks of which an execution has not ended.
+    /// Tasks with live executions.
     pub fn busy_tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.busy()
     }

@@ -168,13 +168,13 @@ fn the_documentation_lists_every_metric() {
     assert!(text == right, "{} lists other metrics; BLESS=1 writes it anew", path.display());
 }
 
-/// Words that begin like our metrics, but for names of alerts.
+/// The names of metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("punctual_")).collect()
 }
 
-/// What an alert asks for is on the page, and each alert is tried in the file of their tests.
+/// Each metric in the alerts is exported, and each alert has a test.
 #[test]
 fn alerts_name_metrics_that_there_are() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/prometheus");

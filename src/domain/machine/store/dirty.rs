@@ -17,7 +17,7 @@ pub struct Dirty {
     pub(in crate::domain::machine) definitions: Vec<(TaskKey, Revision)>,
     /// Keys of the registers' rows that came, changed or went.
     pub(in crate::domain::machine) registers: Vec<Vec<u8>>,
-    /// Whether anything was counted of all tasks.
+    /// Whether the statistics of the cluster changed.
     pub(in crate::domain::machine) statistics: bool,
 }
 

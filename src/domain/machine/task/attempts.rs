@@ -72,7 +72,7 @@ impl Execution {
         self.more.as_ref()?.first_start
     }
 
-    /// When its first attempt started, as far as it was reported.
+    /// The reported start of the first attempt.
     #[must_use]
     pub fn started_at(&self) -> Option<Timestamp> {
         let reported = || self.attempts().find_map(|attempt| attempt.report.as_ref()?.started_at);

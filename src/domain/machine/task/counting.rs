@@ -1,4 +1,4 @@
-//! Where verdicts and ends are counted, of the task and of all tasks together.
+//! Counts verdicts and execution ends, for the task and for the cluster.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use crate::domain::machine::limits::{DAYS_MAX, TASK_DAYS_MAX};
 use crate::domain::time::Timestamp;
 
 impl TaskEditor<'_> {
-    /// Counts something of the task in all totals: of the task and the cluster, of all time and of
-    /// the day.
+    /// Applies a count to all totals: of the task and of the cluster, overall and for the day.
     pub(in crate::domain::machine) fn count(&mut self, change: impl Fn(&mut Totals)) {
         change(&mut self.progress_mut().totals);
         let recent = self.recent_mut();
@@ -46,7 +45,7 @@ impl TaskEditor<'_> {
         cluster
     }
 
-    /// What counts change of the task, in the present day.
+    /// The statistics of the task for the current day.
     fn recent_mut(&mut self) -> &mut Statistics {
         self.counted = true;
         let day = self.day();
@@ -57,7 +56,7 @@ impl TaskEditor<'_> {
         &mut self.task.statistics.get_or_insert_default().recent
     }
 
-    /// Puts a day that is over with those before it, and takes out the old ones.
+    /// Adds a past day and drops days that are too old.
     fn close_day(&mut self, over: DayCounts, today: i64) {
         let most = self.keep(DAYS_MAX - 1, TASK_DAYS_MAX);
         let key = self.task.key;
@@ -73,7 +72,7 @@ impl TaskEditor<'_> {
         }
     }
 
-    /// Forgets what was counted of the task beside its totals.
+    /// Drops the statistics of the task. The totals remain.
     pub(super) fn drop_statistics(&mut self) {
         self.task.note_days(self.dirty);
         let key = self.task.key;

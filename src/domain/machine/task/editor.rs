@@ -63,7 +63,7 @@ pub struct TaskEditor<'a> {
     pub former_live: Option<Box<LiveRecord>>,
     /// The incarnation of which an execution of a tick ended; none: none did.
     pub ran: Option<Revision>,
-    /// Whether the statistics of the task were changed, or dropped.
+    /// Whether the statistics of the task were changed or dropped.
     pub counted: bool,
 }
 

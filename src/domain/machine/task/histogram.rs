@@ -1,24 +1,22 @@
-//! A histogram of milliseconds whose buckets grow with the values: eight for each power of two, so
-//! that a value is known to an eighth of itself, from 0 to 24 days. Only buckets in which something
-//! was counted take memory.
+//! A histogram of milliseconds with logarithmic buckets: eight per power of two, so the relative error
+//! is at most one eighth. The range is 0 to 24 days. Empty buckets use no memory.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Buckets that share a power of two, as a power of two.
+/// Binary logarithm of the number of buckets per power of two.
 const SUB_BITS: u32 = 3;
-/// Values below 2 to the power of this have buckets of their own power of two; greater ones share
-/// the last bucket.
+/// Values from 2 to the power of this share the last bucket.
 const TOP_BIT: u32 = 31;
-/// Buckets that are hashed at a time.
+/// Buckets per hash step.
 const HASHED: usize = 8;
 
 /// Counts of values in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHistogram {
-    /// Number of a bucket and its count, in rising order of the numbers.
+    /// Numbers and counts of the non-empty buckets, ascending by number.
     buckets: Vec<(u8, u64)>,
-    /// The greatest value.
+    /// The maximum value.
     max: u64,
 }
 
@@ -37,20 +35,20 @@ impl LogHistogram {
         }
     }
 
-    /// How many values were counted.
+    /// Number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().fold(0, |all: u64, (_, count)| all.saturating_add(*count))
     }
 
-    /// The greatest value; none: there is none.
+    /// The maximum value. `None`: the histogram is empty.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
         (!self.buckets.is_empty()).then_some(self.max)
     }
 
-    /// A value that so many of a hundred values do not exceed, by nearest rank: the end of its
-    /// bucket, and at most the greatest value.
+    /// A percentile by nearest rank: the upper bound of its bucket, but at most the maximum value.
+    /// `None`: the histogram is empty.
     #[must_use]
     pub fn percentile(&self, percent: u64) -> Option<u64> {
         let rank = u128::from(self.count()) * u128::from(percent);
@@ -65,7 +63,7 @@ impl LogHistogram {
         self.max()
     }
 
-    /// Two numbers that stand for it.
+    /// Two numbers for the digest: a hash of the buckets, and the maximum.
     pub(in crate::domain::machine) fn numbers(&self) -> [u64; 2] {
         let mut hash = 0;
         for buckets in self.buckets.chunks(HASHED) {
@@ -79,14 +77,14 @@ impl LogHistogram {
         [hash, self.max]
     }
 
-    /// Whether it is one that values lead to: buckets in order, none of them empty.
+    /// Whether the content is consistent: buckets ascend, none is empty, the last contains the maximum.
     pub(in crate::domain::machine) fn plausible(&self) -> bool {
         self.buckets.is_sorted_by(|(one, _), (next, _)| one < next)
             && self.buckets.iter().all(|(_, count)| *count > 0)
             && self.buckets.last().is_none_or(|(last, _)| *last == bucket(self.max))
     }
 
-    /// How many buckets it has.
+    /// Number of non-empty buckets.
     #[cfg(test)]
     pub(in crate::domain::machine) const fn len(&self) -> usize {
         self.buckets.len()
@@ -96,14 +94,14 @@ impl LogHistogram {
 /// The number of the bucket of a value.
 fn bucket(value: u64) -> u8 {
     let value = value.min((1 << TOP_BIT) - 1);
-    // Values below 8 have buckets of their own.
+    // Each value below 8 has its own bucket.
     let top = value.max(1).ilog2().max(SUB_BITS);
     let shift = top - SUB_BITS;
     let number = u64::from(shift) * (1 << SUB_BITS) + (value >> shift);
     u8::try_from(number).unwrap_or(u8::MAX)
 }
 
-/// The greatest value in a bucket.
+/// The upper bound of a bucket, inclusive.
 const fn last_value(number: u8) -> u64 {
     let number = number as u64;
     let shift = (number >> SUB_BITS).saturating_sub(1);
@@ -127,7 +125,7 @@ mod tests {
             let last = last_value(number);
             assert!(last >= next, "{number}");
             assert_eq!((bucket(next), bucket(last)), (number, number));
-            // An eighth of the value at most.
+            // The width is at most an eighth of the lower bound.
             assert!((last - next) * 8 <= next, "{number}: {next} to {last}");
             next = last + 1;
         }
@@ -149,7 +147,7 @@ mod tests {
     }
 
     proptest! {
-        /// Percentiles lie between the exact one and an eighth more, and never above the greatest.
+        /// A percentile is at least the exact one, at most an eighth greater, and at most the maximum.
         #[test]
         fn percentiles_are_near_the_exact_ones(
             mut values in prop::collection::vec(0_u64..100_000_000, 1..200),
@@ -167,7 +165,7 @@ mod tests {
             prop_assert!(histogram.plausible() && histogram.len() <= usize::from(u8::MAX));
         }
 
-        /// Another count, or another value, is another hash.
+        /// A further value changes the hash.
         #[test]
         fn the_numbers_tell_histograms_apart(
             values in prop::collection::vec(0_u64..10_000, 0..100),

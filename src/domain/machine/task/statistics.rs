@@ -1,13 +1,13 @@
-//! What is counted beside the totals: by day, in a row, and how long executions took and how late
-//! they began; of each task, and of all tasks together.
+//! Statistics of each task and of the cluster: counts per day, streaks, and histograms of duration and
+//! lateness.
 //!
-//! Each count costs the same however much was counted before. Of a task, the newest day and the
-//! histograms are one record, written with its progress; days that are over are kept apart, in
-//! blocks. A task of which nothing was counted keeps nothing. Of the cluster all of it is one record,
-//! which is hashed when the digest is asked for and not with each count.
+//! The cost of a count is constant. The newest day, the streaks and the histograms of a task are one
+//! record, stored in the row of the task's progress. Past days are separate records, in blocks. A task
+//! without counts has no statistics. The statistics of the cluster are one record. It is hashed only
+//! when the digest is requested, not at each count.
 //!
-//! A tick belongs to the day, in UTC, in which its verdict was decided, and an execution to that in
-//! which it ended: the time is that of the log entry.
+//! A tick counts on the UTC day of the log entry that decides its verdict, an execution on that of the
+//! log entry that ends it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,49 +23,50 @@ use crate::domain::machine::store::blocks::Blocks;
 use crate::domain::machine::store::digest;
 use crate::domain::time::Timestamp;
 
-/// What each count of verdicts and ends may change.
+/// The part of the statistics that counts change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// The newest day on which anything was counted.
+    /// The newest day with counts.
     pub today: DayCounts,
-    /// Ends in a row.
+    /// Consecutive successes and failures.
     pub streaks: Streaks,
-    /// How long executions took from their first start to their end.
+    /// Durations of executions, from their first start to their end.
     pub durations: LogHistogram,
-    /// How late executions of ticks started; what started early is 0 late.
+    /// Lateness of executions with a tick. An early start counts as 0.
     pub latenesses: LogHistogram,
 }
 
-/// What is counted of a task.
+/// The statistics of one task.
 #[derive(Clone, Debug, Default)]
 pub struct TaskStatistics {
-    /// What counts change.
+    /// The part that counts change.
     pub recent: Statistics,
-    /// Days that are over, the oldest first.
+    /// Past days, oldest first.
     pub days: Arc<Blocks<PastDay>>,
-    /// The hash of `recent` as the digest has it.
+    /// The hash of `recent` that the digest contains.
     pub(in crate::domain::machine) hash: u128,
 }
 
-/// What is counted of all tasks, those that are gone and their former incarnations included.
+/// The statistics of all tasks, including removed tasks and former incarnations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatistics {
-    /// Since the cluster began.
+    /// Counts since the creation of the cluster.
     pub totals: Totals,
-    /// When an execution last ended in success.
+    /// The latest end of a successful execution.
     pub last_success: Option<Timestamp>,
-    /// What counts change.
+    /// The part that counts change.
     pub recent: Statistics,
-    /// Days that are over, the oldest first.
+    /// Past days, oldest first.
     pub past: Arc<VecDeque<DayCounts>>,
 }
 
-/// The times of an execution that ended.
+/// The times of an ended execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunTimes {
-    /// From its first start to its end, in milliseconds; none: it never started.
+    /// From the first start to the end, in milliseconds. `None`: it did not start.
     duration: Option<u64>,
-    /// From the due time of its tick to its first start; none: it had no tick, or never started.
+    /// From the due time to the first start, in milliseconds. `None`: it has no tick or did not
+    /// start.
     lateness: Option<u64>,
 }
 
@@ -80,7 +81,8 @@ impl RunTimes {
 }
 
 impl Statistics {
-    /// Begins a new day, if this is one; the one that is over with it, unless nothing was counted.
+    /// Starts a new day if `day` is later than the current one. Returns the past day if it has
+    /// counts.
     pub(in crate::domain::machine) fn turn(&mut self, day: i64) -> Option<DayCounts> {
         if day <= self.today.day {
             return None;
@@ -89,7 +91,7 @@ impl Statistics {
         (over.counts != Totals::default()).then_some(over)
     }
 
-    /// Counts an end beside the totals.
+    /// Counts the end of an execution in streaks and histograms.
     pub(in crate::domain::machine) fn end(&mut self, status: Status, times: &RunTimes) {
         self.streaks.end(status);
         if let Some(duration) = times.duration {
@@ -132,7 +134,7 @@ impl Statistics {
 }
 
 impl TaskStatistics {
-    /// From its records.
+    /// Creates the statistics from their records.
     pub(in crate::domain::machine) fn of(
         task: TaskKey,
         recent: Statistics,
@@ -142,25 +144,25 @@ impl TaskStatistics {
         Self { recent, days: Arc::new(days), hash }
     }
 
-    /// All days that are kept, the oldest first.
+    /// All kept days with counts, oldest first.
     pub fn days(&self) -> impl Iterator<Item = DayCounts> {
         self.days.iter().map(|past| DayCounts::from(*past)).chain([self.recent.today])
     }
 
-    /// A number made of what a count reads of it: see `State::warm`.
+    /// A number computed from the data that a count reads first: see `State::warm`.
     pub(in crate::domain::machine) const fn warmth(&self) -> u64 {
         self.recent.today.day.cast_unsigned() ^ self.recent.streaks.current
     }
 }
 
 impl ClusterStatistics {
-    /// All days that are kept, the oldest first.
+    /// All kept days with counts, oldest first.
     pub fn days(&self) -> impl Iterator<Item = DayCounts> {
         let today = Some(self.recent.today).filter(|today| today.counts != Totals::default());
         self.past.iter().copied().chain(today)
     }
 
-    /// Begins a new day, if this is one.
+    /// Starts a new day if `day` is later than the current one.
     pub(in crate::domain::machine) fn turn(&mut self, day: i64) {
         let Some(over) = self.recent.turn(day) else { return };
         let past = Arc::make_mut(&mut self.past);

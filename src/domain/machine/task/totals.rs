@@ -1,4 +1,4 @@
-//! Counts of verdicts and ends: since a task was created, and of one day.
+//! Counts of verdicts and execution ends: totals, and counts per day.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts ticks with one verdict. A proposer's count is not to be trusted with an overflow.
+    /// Counts ticks with one verdict. The count comes from the proposer, so the sum saturates.
     pub(in crate::domain::machine) const fn ticks(&mut self, verdict: Verdict, count: u64) {
         let counter = match verdict {
             Verdict::Fired => &mut self.fired,
@@ -86,13 +86,13 @@ impl Totals {
         }
     }
 
-    /// Executions that ended.
+    /// Ended executions.
     #[must_use]
     pub const fn ended(&self) -> u64 {
         self.judged().saturating_add(self.cancelled)
     }
 
-    /// Executions that ended by themselves, and not because somebody stopped them.
+    /// Ended executions without the cancelled ones.
     #[must_use]
     pub const fn judged(&self) -> u64 {
         self.success
@@ -101,7 +101,7 @@ impl Totals {
             .saturating_add(self.lost)
     }
 
-    /// All counts in the order of the fields.
+    /// All counts, in the order of the fields.
     #[must_use]
     pub const fn numbers(&self) -> [u64; 10] {
         let Self {
@@ -159,7 +159,7 @@ impl Totals {
         }
     }
 
-    /// The sums of two.
+    /// The sum of two totals, per count.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let mut numbers = self.numbers();
@@ -169,19 +169,19 @@ impl Totals {
         Self::of_numbers(numbers)
     }
 
-    /// Whether no count is greater than that of another.
+    /// Whether each count is at most that of `other`.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
         self.numbers().iter().zip(other.numbers()).all(|(own, most)| *own <= most)
     }
 }
 
-/// What was decided and what ended in one day of UTC.
+/// The counts of one UTC day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayCounts {
     /// Days since 1970-01-01.
     pub day: i64,
-    /// Its counts.
+    /// Verdicts decided and executions ended on this day.
     pub counts: Totals,
 }
 
@@ -199,7 +199,8 @@ impl DayCounts {
     }
 }
 
-/// A day that is over, as a task keeps it: half the size, with counts up to 4,294,967,295.
+/// The counts of a past day in the compact form that tasks keep: half the size of [`DayCounts`],
+/// with counts of at most 4,294,967,295.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastDay {
     day: i32,
@@ -217,7 +218,7 @@ impl PastDay {
 impl From<DayCounts> for PastDay {
     fn from(day: DayCounts) -> Self {
         let counts = day.counts.numbers().map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        // The day of an instant that a timestamp can name fits for millions of years.
+        // An i32 is sufficient for millions of years.
         Self { day: i32::try_from(day.day).unwrap_or(i32::MAX), counts }
     }
 }
@@ -238,21 +239,22 @@ impl BlockRecord for PastDay {
     }
 }
 
-/// How many executions in a row ended alike. Those that somebody stopped do not count.
+/// Numbers of consecutive successes and failures. Cancelled executions do not count and do not end
+/// a streak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Streaks {
-    /// Length of the present one.
+    /// Length of the current streak.
     pub current: u64,
-    /// Whether the present one is of failures.
+    /// Whether the current streak consists of failures.
     pub failing: bool,
-    /// The longest of successes.
+    /// The longest streak of successes.
     pub longest_success: u64,
-    /// The longest of failures.
+    /// The longest streak of failures.
     pub longest_failure: u64,
 }
 
 impl Streaks {
-    /// How many failures there were since the last success.
+    /// Failures since the last success.
     #[must_use]
     pub const fn failures(&self) -> u64 {
         if self.failing { self.current } else { 0 }

@@ -28,7 +28,7 @@ pub struct Task {
     pub definitions: VecDeque<Arc<Definition>>,
     /// The past.
     pub history: History,
-    /// What was counted beside the totals; none: nothing was.
+    /// Statistics beside the totals. `None`: nothing was counted.
     pub statistics: Option<Box<TaskStatistics>>,
     /// Hashes of these two as the digest has them.
     pub(in crate::domain::machine) counted: RecordHashes,
@@ -161,18 +161,18 @@ impl Task {
         }
     }
 
-    /// What was counted on each day that is kept, the oldest first.
+    /// The counts of all kept days, oldest first.
     pub fn days(&self) -> impl Iterator<Item = DayCounts> {
         self.statistics.iter().flat_map(|statistics| statistics.days())
     }
 
-    /// What was counted beside the totals; none: nothing was.
+    /// Streaks, histograms and the newest day. `None`: nothing was counted.
     #[must_use]
     pub fn recent(&self) -> Option<&Statistics> {
         self.statistics.as_ref().map(|statistics| &statistics.recent)
     }
 
-    /// Notes that all past days go.
+    /// Marks all past days as changed, because they are about to be dropped.
     pub(in crate::domain::machine) fn note_days(&mut self, dirty: &mut Dirty) {
         if let Some(statistics) = &mut self.statistics
             && !statistics.days.is_empty()

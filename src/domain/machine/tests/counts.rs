@@ -1,4 +1,4 @@
-//! Statistics: how stories put them into words, and what holds of them whatever was counted.
+//! Statistics: their text in stories, and their properties.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::*;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
-/// The statistics of a task, or of `all`.
+/// The text of the statistics of a task, or of `all`.
 pub(super) fn told(state: &State, name: &str) -> Vec<String> {
     let all = state.statistics();
     let nothing = Statistics::default();
@@ -71,18 +71,18 @@ fn counts(totals: &Totals) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
-/// Something that is counted.
+/// A step of the property test.
 #[derive(Clone, Copy, Debug)]
 enum CountedThing {
-    /// A tick fires and its execution ends like this, after so long, having started so late.
+    /// A tick fires. Its execution ends with this status, duration and lateness.
     Run(Status, u64, u64),
-    /// So many ticks get this verdict.
+    /// Ticks get this verdict.
     Span(Verdict, Option<u64>),
     /// Time passes, in days.
     Days(u64),
-    /// All is written out and read back.
+    /// The state is written and loaded.
     Reload,
-    /// The task is replaced by a new one of its name.
+    /// The task is replaced by a new incarnation.
     Replace,
 }
 
@@ -101,7 +101,7 @@ fn thing() -> impl Strategy<Value = CountedThing> {
     ]
 }
 
-/// What should have been counted, kept in full.
+/// The expected counts, without any bound.
 #[derive(Clone, Debug, Default)]
 struct ExpectedCounts {
     days: BTreeMap<i64, Totals>,
@@ -119,14 +119,14 @@ impl ExpectedCounts {
         self.days.values().fold(Totals::default(), |sum, day| sum.plus(day))
     }
 
-    /// The days that are kept: the newest one, and those less than ninety days before it.
+    /// The days that are kept: the newest one, and those less than 90 days before it.
     fn kept(&self) -> Vec<DayCounts> {
         let newest = self.days.last_key_value().map_or(0, |(day, _)| *day);
         let kept = self.days.range(newest - i64::from(DAYS_MAX) + 1..);
         kept.map(|(day, counts)| DayCounts { day: *day, counts: *counts }).collect()
     }
 
-    /// Lengths of the present streak, and the longest of successes and of failures.
+    /// The current streak, and the longest streaks of successes and of failures.
     fn streaks(&self) -> (u64, u64, u64) {
         let judged = self.ends.iter().filter(|status| **status != Status::Cancelled);
         let judged: Vec<bool> = judged.map(|status| *status == Status::Success).collect();
@@ -152,7 +152,7 @@ impl ExpectedCounts {
     }
 }
 
-/// A histogram has these values, as well as it can tell.
+/// Checks a histogram against its exact values.
 fn near(histogram: &LogHistogram, values: &[u64]) {
     assert_eq!(histogram.count(), values.len() as u64);
     assert_eq!(histogram.max(), values.iter().copied().max());
@@ -168,7 +168,7 @@ fn near(histogram: &LogHistogram, values: &[u64]) {
     }
 }
 
-/// A cluster with one task, and what should have been counted.
+/// A cluster with one task, and the expected counts.
 struct CountedWorld {
     world: TestWorld,
     session: SessionId,
@@ -242,7 +242,7 @@ impl CountedWorld {
                 self.own = ExpectedCounts::default();
             }
         }
-        // What a checkpoint writes is all that changed.
+        // A checkpoint writes everything that changed.
         let dirty = self.world.state.take_dirty();
         write(&mut self.store, self.world.state.changed_rows(&dirty));
         assert_eq!(self.store, self.world.state.all_rows().collect());
@@ -263,8 +263,8 @@ impl CountedWorld {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Counts are those of what happened, for the task and for the cluster: in all, by day for
-    /// ninety days, in a row and in the histograms; before and after they were written and read.
+    /// Totals, days, streaks and histograms match the history of the task and of the cluster, also
+    /// after the state was written and loaded.
     #[test]
     fn all_that_happens_is_counted_once(things in prop::collection::vec(thing(), 1..80)) {
         let mut world = CountedWorld::new();
@@ -278,7 +278,7 @@ fn a_task_that_never_ran_keeps_nothing() {
     let before = world.state.all_rows().count();
     let task = world.add(every("dormant", 1_000));
     assert!(world.state.task(task).expect("it").statistics.is_none());
-    // Its definition, its live record, its progress.
+    // The rows of its definition, live record and progress.
     assert_eq!(world.state.all_rows().count(), before + 3);
     assert_eq!(size_of_val(&world.state.task(task).expect("it").statistics), 8);
 }

@@ -164,7 +164,7 @@ pub const fn wait(of_policy: Millis) -> Millis {
     of_policy
 }
 
-/// Count. The end of an attempt that another one follows is not counted: it is no end of its
+/// Count. The end of an attempt that is followed by another attempt is not counted as the end of an
 /// execution.
 pub const fn count_attempt(_task: &mut TaskEditor<'_>, _status: Status) {}
 
