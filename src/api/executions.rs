@@ -41,7 +41,7 @@ pub(super) async fn get(PathSegment(id): PathSegment, read: ReadRequest) -> Hand
     Ok(ok(&view, views::execution(&view.state, task, execution)))
 }
 
-/// `GET /executions/stats`: how executions went, of all tasks or of one.
+/// `GET /executions/stats`: statistics of all tasks, or of one.
 pub(super) async fn stats(read: ReadRequest) -> HandlerResult {
     let task = read.params.get("task_id").map(str::to_owned);
     let view = read.view().await?;

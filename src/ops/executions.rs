@@ -73,7 +73,7 @@ pub(crate) fn list(
     }
 }
 
-/// How executions went, of all tasks or of one.
+/// Statistics of all tasks, or of one.
 ///
 /// # Errors
 /// `task_not_found`.

@@ -247,7 +247,7 @@ pub(super) static ROUTES: &[Route] = &[
         .query(&[STATUS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/executions/new", "followExecutionsOfTask", "Its executions as a stream, each as it is created.", || get(output::created))
         .query(&[AFTER]).gives(&[(200, Content::Text(&["text/event-stream"]))]).refuses(&[Code::TaskNotFound, Code::TooManyStreams]),
-    route(Verb::Get, "/api/v1/tasks/{name}/stats", "getTaskStats", "How its ticks and executions went.", || get(about::stats))
+    route(Verb::Get, "/api/v1/tasks/{name}/stats", "getTaskStats", "Statistics of a task: counts, success rate, streaks, durations, lateness, days.", || get(about::stats))
         .gives(&[(200, json(of::<TaskStatsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/tasks/{name}/revisions", "getRevisions", "Its kept definitions, newest first.", || get(about::revisions))
         .gives(&[(200, json(of::<RevisionsView>))]).refuses(&[Code::TaskNotFound]),
@@ -271,7 +271,7 @@ pub(super) static ROUTES: &[Route] = &[
 
     route(Verb::Get, "/api/v1/executions", "listExecutions", "Executions, newest first.", || get(executions::list))
         .query(&[EXECUTIONS, PAGING]).gives(&[(200, json(of::<ListView<ExecutionView>>))]),
-    route(Verb::Get, "/api/v1/executions/stats", "getStats", "How executions went.", || get(executions::stats))
+    route(Verb::Get, "/api/v1/executions/stats", "getStats", "Statistics of all tasks, or of one.", || get(executions::stats))
         .query(&[TASK]).gives(&[(200, json(of::<StatsView>))]).refuses(&[Code::TaskNotFound]),
     route(Verb::Get, "/api/v1/executions/{id}", "getExecution", "An execution.", || get(executions::get))
         .gives(&[(200, json(of::<ExecutionView>))]).refuses(&[Code::ExecutionNotFound]),

@@ -85,7 +85,7 @@ pub(in crate::api) async fn executions(
     .await
 }
 
-/// `GET /tasks/{name}/stats`: how its ticks and executions went.
+/// `GET /tasks/{name}/stats`: statistics of the task.
 pub(in crate::api) async fn stats(
     PathSegment(name): PathSegment,
     read: ReadRequest,
