@@ -64,7 +64,7 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> TestResul
     moved.look(&cluster).await;
 
     let second = json!({"interval": "1s"});
-    let mut again = task("again", second.clone(), &["false"]);
+    let mut again = task("again", json!({"manual": true}), &["false"]);
     again["retry"] = json!({"max_retry": 1, "delay": "100ms"});
     let tasks = [
         task("bad", second.clone(), &["false"]),
@@ -75,10 +75,15 @@ async fn every_metric_moves_and_what_happens_once_is_counted_once() -> TestResul
         task("twin", json!({"interval": "500ms"}), &["sleep", "0.3"]),
     ];
     cluster.add(1, &tasks).await?;
+    cluster.api(1).post("/api/v1/tasks/again/trigger", &json!({})).await?;
     let waits = ["punctual_executions_pending", "punctual_oldest_pending_execution_age_seconds"];
     until("ticks to fire and executions to wait", async || {
         moved.look(&cluster).await;
-        let wanted = ["punctual_tick_lateness_seconds", "punctual_executions_running"];
+        let wanted = [
+            "punctual_tick_lateness_seconds",
+            "punctual_executions_running",
+            "punctual_attempts_repeated_total",
+        ];
         let missing = [&waits[..], &wanted[..]].concat();
         match missing.iter().find(|name| !moved.moved.contains(**name)) {
             None => Ok(()),
