@@ -1,6 +1,6 @@
-//! Counts match the log: in the final state, the fired ticks and the ends by status of each task equal
-//! those of the model, in its totals and in the sum of its days. The same holds for the cluster, with
-//! the removed tasks included.
+//! Counts match the log: in the final state, the fired ticks and the ends by status of each task
+//! equal those of the model, in its totals and in the sum of its days. The same holds for the
+//! cluster, with the removed tasks included.
 
 use std::collections::BTreeMap;
 
