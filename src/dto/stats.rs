@@ -37,8 +37,8 @@ pub struct StatsView {
     pub lateness_ms: Percentiles,
     /// Counts of verdicts and ends.
     pub totals: TotalsView,
-    /// Counts of each of the last 90 days with counts, oldest first. A tick counts on the day of its
-    /// verdict, an execution on the day of its end.
+    /// Counts of each of the last 90 days with counts, oldest first. A tick counts on the day of
+    /// its verdict, an execution on the day of its end.
     pub days: Vec<DayView>,
 }
 

@@ -1,5 +1,5 @@
-//! A histogram of milliseconds with logarithmic buckets: eight per power of two, so the relative error
-//! is at most one eighth. The range is 0 to 24 days. Empty buckets use no memory.
+//! A histogram of milliseconds with logarithmic buckets: eight per power of two, so the relative
+//! error is at most one eighth. The range is 0 to 24 days. Empty buckets use no memory.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -77,7 +77,8 @@ impl LogHistogram {
         [hash, self.max]
     }
 
-    /// Whether the content is consistent: buckets ascend, none is empty, the last contains the maximum.
+    /// Whether the content is consistent: buckets ascend, none is empty, the last contains the
+    /// maximum.
     pub(in crate::domain::machine) fn plausible(&self) -> bool {
         self.buckets.is_sorted_by(|(one, _), (next, _)| one < next)
             && self.buckets.iter().all(|(_, count)| *count > 0)
@@ -147,7 +148,8 @@ mod tests {
     }
 
     proptest! {
-        /// A percentile is at least the exact one, at most an eighth greater, and at most the maximum.
+        /// A percentile is at least the exact one, at most an eighth greater, and at most the
+        /// maximum.
         #[test]
         fn percentiles_are_near_the_exact_ones(
             mut values in prop::collection::vec(0_u64..100_000_000, 1..200),

@@ -1,13 +1,13 @@
-//! Statistics of each task and of the cluster: counts per day, streaks, and histograms of duration and
-//! lateness.
+//! Statistics of each task and of the cluster: counts per day, streaks, and histograms of duration
+//! and lateness.
 //!
-//! The cost of a count is constant. The newest day, the streaks and the histograms of a task are one
-//! record, stored in the row of the task's progress. Past days are separate records, in blocks. A task
-//! without counts has no statistics. The statistics of the cluster are one record. It is hashed only
-//! when the digest is requested, not at each count.
+//! The cost of a count is constant. The newest day, the streaks and the histograms of a task are
+//! one record, stored in the row of the task's progress. Past days are separate records, in blocks.
+//! A task without counts has no statistics. The statistics of the cluster are one record. It is
+//! hashed only when the digest is requested, not at each count.
 //!
-//! A tick counts on the UTC day of the log entry that decides its verdict, an execution on that of the
-//! log entry that ends it.
+//! A tick counts on the UTC day of the log entry that decides its verdict, an execution on that of
+//! the log entry that ends it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
